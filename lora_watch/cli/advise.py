@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.text import Text
 
 from lora_watch.cli import layers
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from lora_watch.tune.carry_over import Transfer
 
 EXAMPLES = {
-    "lora-watch advise ./Llama-3-8B --task instruction-tuning": "a rank, an alpha and their cost",
+    "lora-watch advise ./Llama-3-8B --task instruction-tuning": "a rank, an alpha and a learning rate",
     "lora-watch advise ./Llama-3-8B --task domain-adaptation --lr 2e-4": "with a learning rate",
     "lora-watch advise ./Llama-3-8B --rank 32 --targets q_proj,v_proj": "the numbers of your own choice",
     "lora-watch advise --from-model ./7B --to-model ./70B --rank 8 --alpha 16": "tuned settings for another model",
@@ -34,7 +33,7 @@ def advise(
         Path | None,
         typer.Argument(
             metavar="[MODEL]",
-            help="Folder with a config.json, or that file. Weights are optional: with them the first step is exact.",
+            help="Folder with a config.json, or that file. Weights are optional: with them a learning rate is advised.",
         ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="The task: one of the four below.")] = None,
@@ -46,20 +45,19 @@ def advise(
     targets: Annotated[
         str, typer.Option(help="target_modules: all-linear, or names with commas between.")
     ] = "all-linear",
-    dtype: Annotated[str | None, typer.Option(help="Dtype of the frozen weights. Default: the model's.")] = None,
     from_model: Annotated[Path | None, typer.Option(help="Model on which --rank and --alpha were tuned.")] = None,
     to_model: Annotated[Path | None, typer.Option(help="Model to carry them over to.")] = None,
     alpha: Annotated[float | None, typer.Option(help="With --from-model: α there; default r.")] = None,
     rslora: Annotated[bool, typer.Option("--rslora", help="With --from-model: the scale there is α/√r.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
-    """Advise a rank, an alpha and a scale to start from, with reasons, cost, and a LoraConfig to paste.
+    """Advise a rank, an alpha and a learning rate to start from, with reasons and a LoraConfig to paste.
 
     The rank is the number of directions that an adapter may use. It buys room and costs parameters, r·(d_out + d_in) a
     layer. Alpha acts only through the scale s, α/r, or α/√r with rsLoRA, like a learning rate of the adapter. So the
     rank follows from the task and the data, and alpha from the rank.
 
-    Nothing is trained, and no weights are needed. Unknown numbers are marked. Start a search from this advice.
+    Nothing is trained. A config.json is enough for rank and alpha, and the learning rate needs the weights.
     """
     from lora_watch.tune.advise import Advice
     from lora_watch.tune.advise import advise as start_from
@@ -78,57 +76,20 @@ def advise(
         elif alpha is not None or rslora:
             raise ValueError("--alpha and --rslora belong to --from-model; lora-watch preflight judges a whole choice")
         else:
-            advised = start_from(model, task, tokens=tokens, rank=rank, dtype=dtype, **both)
+            advised = start_from(model, task, tokens=tokens, rank=rank, **both)
     if json:
         print_json(advised.to_dict())
         return
     console = layers.console()
     if isinstance(advised, Advice):
-        _show(console, advised)
+        title = f"{advised.model}: {advised.task}"
+        alerts = [str(alert).replace(" at step 0", "") for alert in advised.findings]
+        sentences = [*advised.reasons(), *alerts, *advised.notes]
     else:
-        console.print(Text(f"{advised.from_model} → {advised.to_model}", style="bold"))
-        _list(console, advised.reasons())
-        console.print(Text("Not carried over:"))
-        _list(console, advised.does_not_transfer)
-    console.print()
-    if console.is_terminal:  # elsewhere the blanks would stay that Syntax fills its lines up with
-        from rich.syntax import Syntax
-
-        console.print(Syntax(advised.code(), "python", background_color="default"))
-    else:
-        console.print(Text(advised.code()))
-
-
-def _show(console: Console, advised: Advice) -> None:
-    console.print(Text(f"{advised.model}: {advised.task}", style="bold"))
-    _list(console, advised.reasons())
-    for line in _layers(advised, console.width):
-        console.print(Text(line), soft_wrap=True)
-    for sentence in advised.cost():
-        console.print(Text(sentence))
-    for alert in advised.findings:
-        console.print(Text(str(alert).replace(" at step 0", ""), style="yellow"))
-    _list(console, advised.notes)
-
-
-def _list(console: Console, sentences: list[str] | tuple[str, ...]) -> None:
+        title, sentences = f"{advised.from_model} → {advised.to_model}", advised.reasons()
+    console.print(Text(title, style="bold"))
     wrapper = textwrap.TextWrapper(console.width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
     for sentence in sentences:
         console.print(Text(wrapper.fill(sentence)), soft_wrap=True)
-
-
-def _layers(advised: Advice, width: int) -> list[str]:
-    headings = ["layers", "number", "d_out × d_in", "r·(d_out\n+ d_in)", "of the\nlayer", "in all"]
-    lines = [
-        [
-            kind.name,
-            str(kind.count),
-            f"{kind.d_out} × {kind.d_in}",
-            f"{kind.parameters:,}",
-            f"{100 * kind.share:.2g} %" if kind.share < 1 else f"{100 * kind.share:,.0f} %",
-            f"{kind.count * kind.parameters:,}",
-        ]
-        for kind in advised.layers
-    ]
-    total = ["all", str(sum(kind.count for kind in advised.layers)), "", "", "", f"{advised.adapter_parameters:,}"]
-    return layers.layer_table(headings, lines, width, total)
+    console.print()
+    console.print(Text(advised.code()))

@@ -22,29 +22,25 @@ def console() -> Console:
     return made
 
 
-def layer_table(
-    headings: Sequence[str], lines: Sequence[Sequence[str]], width: int, total: Sequence[str] | None = None
-) -> list[str]:
+def layer_table(headings: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> list[str]:
     """Lines of text no wider than ``width`` where that can be: names to the left, everything else to the right.
 
     Each of ``lines`` is a layer, its name first. If the whole is too wide, the heading takes the beginning that all
     names share. If that is still too wide, each name gets its own line above its numbers. A heading may hold line
-    breaks. ``total`` is a last line, which is no layer.
+    breaks.
     """
-    rest = [total] if total else []
-    whole = table(headings, [*lines, *rest])
+    whole = table(headings, lines)
     if _fits(whole, width):
         return whole
     start = _shared([line[0] for line in lines])
     below = [[line[0].removeprefix(start), *line[1:]] for line in lines]
-    shorter = table([f"{start}…", *headings[1:]], [*below, *rest])
+    shorter = table([f"{start}…", *headings[1:]], below)
     if start and _fits(shorter, width):
         return shorter
-    named = [*lines, *rest]
-    numbers = table(headings[1:], [line[1:] for line in named], left=())
-    head = len(numbers) - len(named)
+    numbers = table(headings[1:], [line[1:] for line in lines], left=())
+    head = len(numbers) - len(lines)
     out = [headings[0], *(f"  {line}" for line in numbers[:head])]
-    for line, row in zip(named, numbers[head:]):
+    for line, row in zip(lines, numbers[head:]):
         out += [line[0], f"  {row}"]
     return out
 

@@ -6,7 +6,6 @@ import copy
 import math
 import re
 import warnings
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -48,25 +47,6 @@ class Skeleton:
     @property
     def parameters(self) -> int:
         return sum(p.numel() for p in self.model.parameters())
-
-    @property
-    def bytes(self) -> int:
-        """Of the parameters in their own dtypes."""
-        return sum(p.numel() * p.element_size() for p in self.model.parameters())
-
-    @property
-    def dtype(self) -> str:
-        """The dtype most parameters have: ``bfloat16``."""
-        sizes: Counter[str] = Counter()
-        for p in self.model.parameters():
-            sizes[str(p.dtype).removeprefix("torch.")] += p.numel()
-        return sizes.most_common(1)[0][0] if sizes else "float32"
-
-    @property
-    def initializer_range(self) -> float | None:
-        """Standard deviation of the weights before pretraining; None where the configuration does not say."""
-        value = getattr(getattr(self.model, "config", None), "initializer_range", None)
-        return float(value) if isinstance(value, (int, float)) and value > 0 else None
 
     @property
     def task_type(self) -> str | None:

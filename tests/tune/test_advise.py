@@ -63,8 +63,6 @@ def test_the_code_runs_and_makes_what_was_said(task: str) -> None:
     assert [a.scale for a in adapters] == pytest.approx([advised.scale] * 28)
     r = advised.lora["r"]
     assert advised.ranks[0] <= r <= advised.ranks[1]
-    assert sum(kind.count * r * (kind.d_out + kind.d_in) for kind in advised.layers) == advised.adapter_parameters
-    assert advised.same_scale["alpha/r"] / r == pytest.approx(advised.same_scale["alpha/sqrt(r)"] / math.sqrt(r))
     assert not advised.findings
 
 
@@ -79,9 +77,7 @@ def test_the_first_step_foretold_is_the_one_that_comes() -> None:
         monitor.step()
     assert monitor.last is not None
     measured = float(torch.tensor(monitor.last.metrics["relative_norm"].values).median())
-    assert advised.first_step_relative_norm == pytest.approx(measured, rel=0.1)
-    assert advised.first_step == pytest.approx(4 * advised.first_step_relative_norm)
-    assert advised.base_norms_from == "weights"
+    assert advised.first_step == pytest.approx(4 * measured, rel=0.1)
 
 
 def test_the_learning_rate_to_start_from_makes_an_ordinary_step() -> None:
@@ -110,23 +106,20 @@ def test_the_advised_settings_train_without_an_alert() -> None:
 def test_a_loaded_model_is_not_changed_and_gives_the_same_advice() -> None:
     model = tiny_model()
     before = {name: p.clone() for name, p in model.named_parameters()}
-    advised = advise(model, "instruction-tuning", learning_rate=1e-3, dtype="float16")
+    advised = advise(model, "instruction-tuning", learning_rate=1e-3)
     assert {name: torch.equal(p, before[name]) for name, p in model.named_parameters()} == dict.fromkeys(before, True)
     stored = advise(TINY_LLAMA, "instruction-tuning", learning_rate=1e-3)
     assert advised.first_step == pytest.approx(stored.first_step, rel=1e-6)
-    assert (advised.lora, advised.layers, advised.memory) == (stored.lora, stored.layers, stored.memory)
+    assert (advised.lora, advised.learning_rates) == (stored.lora, pytest.approx(stored.learning_rates))
 
 
-def test_without_weights_the_first_step_is_an_upper_bound(tmp_path: Path) -> None:
+def test_without_weights_no_learning_rate_is_advised(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_bytes((TINY_LLAMA / "config.json").read_bytes())
-    bare, full = (
-        advise(path, "instruction-tuning", learning_rate=1e-3) for path in (tmp_path / "config.json", TINY_LLAMA)
-    )
-    assert (bare.base_norms_from, bare.learning_rates) == ("initializer", None)
-    assert bare.first_step is not None and full.first_step is not None  # noqa: PT018
-    assert bare.first_step > full.first_step
-    assert "at most" in str(bare)
-    assert any("initializer_range" in note for note in bare.notes)
+    bare = advise(tmp_path / "config.json", "instruction-tuning", learning_rate=1e-3)
+    assert (bare.first_step, bare.learning_rates) == (None, None)
+    (note,) = bare.notes
+    assert "--find-lr" in note
+    assert bare.lora == advise(TINY_LLAMA, "instruction-tuning").lora
 
 
 def test_a_model_of_70_billion_needs_no_memory(tmp_path: Path) -> None:
@@ -141,7 +134,6 @@ def test_a_model_of_70_billion_needs_no_memory(tmp_path: Path) -> None:
     )
     advised = advise(folder(tmp_path, config, "LlamaForCausalLM"), "continued-pretraining")
     assert advised.model_parameters == 70_553_706_496
-    assert advised.memory.frozen == 2 * advised.model_parameters
     assert advised.lora["use_rslora"] is True
     assert advised.scale == pytest.approx(1)
     assert advised.trainable_parameters == 64 * 80 * (2 * (8192 + 8192) + 2 * (8192 + 1024) + 3 * (8192 + 28672))
@@ -184,14 +176,6 @@ def test_the_numbers_are_those_of_peft_on_the_class_that_the_configuration_names
     assert (advised.trainable_parameters, advised.model_parameters) == (trainable, everything - trainable)
 
 
-def test_a_quantised_model_is_reported_to_take_less(tmp_path: Path) -> None:
-    config = json.loads((TINY_LLAMA / "config.json").read_text())
-    stored = {"quant_method": "bitsandbytes", "load_in_4bit": True, "bnb_4bit_quant_type": "nf4"}
-    (tmp_path / "config.json").write_text(json.dumps(config | {"quantization_config": stored}))
-    says = [any("stored quantised" in note for note in advise(path).notes) for path in (tmp_path, TINY_LLAMA)]
-    assert says == [True, False]
-
-
 def test_a_language_model_that_classifies_is_reported_of_the_head() -> None:
     assert any("SEQ_CLS" in note for note in advise(TINY_LLAMA, "classification").notes)
     assert not any("SEQ_CLS" in note for note in advise(TINY_LLAMA, "instruction-tuning").notes)
@@ -209,10 +193,7 @@ def test_experts_that_no_name_reaches_are_reported(tmp_path: Path) -> None:
     model = folder(tmp_path, config, "MixtralForCausalLM")
     advised = advise(model, "instruction-tuning", target_modules=["q_proj"])
     assert any("target_parameters" in note for note in advised.notes)
-    # What PEFT takes for linear differs between versions: the experts are in the table, or in a note.
     advised = advise(model, "instruction-tuning")
-    in_the_table = any("experts" in kind.name for kind in advised.layers)
-    assert in_the_table is not any("target_parameters" in note for note in advised.notes)
     assert advised.ranks == (16, 32)  # the router, eight wide, does not count
 
 
@@ -233,20 +214,18 @@ def test_more_data_allows_a_higher_rank_within_the_range() -> None:
     assert f"Rank 16 has {16 * a_rank:,}" in few
 
 
-def test_what_is_not_known_is_said() -> None:
+def test_without_a_task_the_rank_is_eight() -> None:
     advised = advise(TINY_LLAMA)
     assert advised.task == "unknown"
     assert advised.lora["r"] == 8
-    assert any("amount" in note for note in advised.notes)
-    assert any("learning rate" in note and "2e-4" in note for note in advised.notes)
+    assert advised.notes == ()  # what is not there takes no line of its own
     assert advised.first_step is None
 
 
 def test_a_rank_of_ones_own_is_judged() -> None:
     advised = advise(TINY_LLAMA, "continued-pretraining", rank=4, target_modules=["q_proj", "v_proj"])
     assert advised.lora["r"] == 4
-    assert [alert.rule for alert in advised.findings] == ["LW405"]
-    assert [kind.name for kind in advised.layers] == [f"model.layers.*.self_attn.{x}_proj" for x in "qv"]
+    assert advised.reasons()[0].startswith("Rank 4, where 64 to 128 is usual")
     assert config_of(advised.code()).target_modules == {"q_proj", "v_proj"}
 
 
@@ -258,7 +237,6 @@ def test_a_rank_of_ones_own_is_judged() -> None:
         (TINY_LLAMA, {"task": "domain adaption"}, "domain-adaptation meant"),
         (TINY_LLAMA, {"tokens": -1}, "tokens=-1"),
         (TINY_LLAMA, {"learning_rate": math.nan}, "learning_rate=nan"),
-        (TINY_LLAMA, {"dtype": "int4"}, "dtype='int4'"),
         (TINY_LLAMA, {"target_modules": ["query"]}, "^PEFT .*'query'"),
     ],
 )
@@ -288,10 +266,10 @@ def test_rank_grows_with_the_root_of_the_width_and_the_scale_stays(tmp_path: Pat
     config.num_attention_heads = config.num_key_value_heads = 8
     wide = folder(tmp_path, config, "LlamaForCausalLM")
     advised = transfer(TINY_LLAMA, wide, 8, alpha=16)
-    assert (advised.widths, advised.ranks, advised.blocks) == ((128, 512), (8, 16), (4, 8))
+    assert (advised.widths, advised.ranks) == ((128, 512), (8, 16))
     assert advised.lora["lora_alpha"] == 32
     assert advised.step_factor is None  # no weights in the second folder
-    assert any("frozen weights" in lost for lost in advised.does_not_transfer)
+    assert any("frozen weights" in reason for reason in advised.reasons())
     rooted = transfer(TINY_LLAMA, wide, 8, alpha=16, use_rslora=True)
     for each in (advised, rooted):
         model = get_peft_model(AutoModelForCausalLM.from_config(config), config_of(each.code()))
@@ -312,10 +290,10 @@ def test_the_learning_rate_that_keeps_the_first_step(tmp_path: Path) -> None:
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
-def test_the_command_prints_the_table_and_the_code() -> None:
+def test_the_command_prints_few_lines_and_the_code() -> None:
     shown = command(str(TINY_LLAMA), "--task", "instruction-tuning", "--lr", "1e-3", "--tokens", "1e6")
     assert shown.exit_code == 0
-    assert "model.layers.*.mlp.down_proj" in shown.output
+    assert len(shown.output.splitlines()) < 20
     assert "630,784 trainable parameters" in shown.output
     code = shown.output[shown.output.index("from peft") :]
     assert config_of("\n".join(line.rstrip() for line in code.splitlines())).r == 64
