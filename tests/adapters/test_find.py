@@ -149,14 +149,6 @@ class TestNoAdapters:
         assert "Sequential has 76 parameters, 2 Linear, 1 Embedding, 1 convolution layers" in text
         assert re.search(r"plain model\. .*\bpeft\.get_peft_model\(", text)
 
-    def test_conv1d_of_transformers_counts_as_linear(self) -> None:
-        config = GPT2Config(vocab_size=32, n_positions=8, n_embd=8, n_layer=1, n_head=2)
-        assert "5 Linear, 2 Embedding" in self.message(GPT2LMHeadModel(config))
-
-    def test_shared_layers_are_counted_once(self) -> None:
-        shared = nn.Linear(2, 2)
-        assert "6 parameters, 1 Linear" in self.message(nn.Sequential(nn.Sequential(shared), nn.Sequential(shared)))
-
     def test_after_merge_and_unload(self) -> None:
         text = self.message(adapted(Net(linear())).merge_and_unload())
         assert "merge_and_unload()" in text

@@ -82,15 +82,6 @@ class TestLoralib:
         model.train()
         check(adapter, change, [before])
 
-    def test_merged_layers_of_one_shape_are_not_taken_for_one_another(self) -> None:
-        model = nn.ModuleList(randomised(loralib.Linear(7, 10, **OPTIONS), seed) for seed in range(3))
-        adapters = find_adapters(model)
-        before = base_norms(adapters)
-        model.eval()
-        assert all(net.layer.merged for net in model)
-        assert base_norms(adapters).norm == pytest.approx(before.norm, rel=1e-6)
-        assert len(set(before.norm)) == 3
-
     def test_grouped_convolution_is_unknown(self) -> None:
         model = randomised(loralib.Conv2d(6, 8, 3, groups=2, **OPTIONS))
         (adapter,) = find_adapters(model)
@@ -100,13 +91,6 @@ class TestLoralib:
         torch.testing.assert_close(list(adapter.base_matrices()), list(weight.flatten(1).chunk(2)))
         model.eval()
         assert len(adapter.base_matrices()) == 0
-
-    def test_a_merge_that_training_does_not_undo(self) -> None:
-        model = randomised(loralib.Linear(7, 10, **OPTIONS)).eval()
-        model.layer.merge_weights = False
-        model.train()
-        assert model.layer.merged
-        assert find_adapters(model)[0].merged
 
     def test_training_may_start_in_eval_mode(self) -> None:
         model = nn.ModuleDict({"layer": loralib.Linear(7, 10, **OPTIONS)}).eval()
@@ -120,20 +104,6 @@ class TestLoralib:
         assert record is not None
         assert record.metrics["delta_norm"].values[0] > 0
         assert not monitor.alerts
-
-    def test_a_scale_set_by_hand(self) -> None:
-        model = randomised(loralib.Linear(7, 10, **OPTIONS))
-        model.layer.scaling = 2.0
-        (adapter,) = find_adapters(model)
-        assert (adapter.scale, adapter.scale_formula) == (2.0, "set by hand")
-
-    def test_layers_without_lora_are_passed_over(self) -> None:
-        model = nn.ModuleDict({"a": loralib.Linear(7, 7, r=0), "b": loralib.Linear(7, 7, r=2)})
-        assert [adapter.name for adapter in find_adapters(model)] == ["b"]
-
-    def test_frozen_factors(self) -> None:
-        model = randomised(loralib.Linear(7, 10, **OPTIONS)).requires_grad_(False)
-        assert not find_adapters(model)[0].trainable
 
 
 class TestLitgpt:
@@ -173,14 +143,6 @@ class TestLitgpt:
         check(adapter, change, [before])
         assert adapter.r == R
 
-    def test_layers_without_lora_are_passed_over(self) -> None:
-        model = nn.ModuleDict({"a": self.make("LoRALinear", 7, 7)})
-        lora = pytest.importorskip("litgpt.lora")
-        model["none"] = lora.LoRALinear(7, 7)
-        sizes = {"head_size": 3, "n_head": 2, "n_query_groups": 1}
-        model["off"] = lora.LoRAQKVLinear(6, 12, r=2, enable_lora=False, **sizes)
-        assert [adapter.name for adapter in find_adapters(model)] == ["a.layer"]
-
 
 class TestTorchtune:
     def make(self, name: str, **options: Any) -> Any:
@@ -205,14 +167,6 @@ class TestTorchtune:
         assert (adapter.active, adapter.trainable, adapter.merged) == (True, True, False)
         assert adapter.base_layer is None
         assert adapter.magnitude is None
-
-    def test_disabled(self) -> None:
-        model = self.make("LoRALinear")
-        (adapter,) = find_adapters(model)
-        tune = pytest.importorskip("torchtune.modules.peft")
-        with tune.disable_adapter(model):
-            assert not adapter.active
-        assert adapter.active
 
     def test_dora(self) -> None:
         """Its output is that of m · (W₀ + s·B·A)/‖W₀ + s·B·A‖, rows for themselves."""

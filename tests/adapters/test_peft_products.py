@@ -224,43 +224,12 @@ class TestAdaLora:
         torch.testing.assert_close(products(adapter), trained)
         check(adapter, [merged_change(model)])
 
-    def test_scale_follows_ranknum(self) -> None:
-        model = self.model(linear(), init_lora_weights=False)
-        (adapter,) = find_adapters(model)
-        assert adapter.scale == pytest.approx(5 / 6, rel=1e-5)
-        with torch.no_grad():
-            model.base_model.model.layer.ranknum["default"].fill_(2)
-        assert adapter.scale == pytest.approx(5 / 2, rel=1e-5)
-        version = model.base_model.model.layer.ranknum["default"]._version
-        other = nn.Parameter(torch.zeros(1, dtype=torch.float64), requires_grad=False)
-        with torch.no_grad():
-            for _ in range(version):
-                other.fill_(3)
-        assert other._version == version
-        model.base_model.model.layer.ranknum["default"] = other
-        assert adapter.scale == pytest.approx(5 / 3, rel=1e-5)
-        check(adapter, [merged_change(model)])
-
     def test_scale_set_by_hand(self) -> None:
         model = self.model(linear(), init_lora_weights=False)
         (adapter,) = find_adapters(model)
         model.base_model.model.layer.scaling["default"] = 3.0
         assert adapter.scale_formula == "set by hand"
         check(adapter, [merged_change(model)])
-
-
-def test_blocks_are_views_without_gradients() -> None:
-    model = adapted(Net(linear()))
-    (adapter,) = find_adapters(model)
-    a, b = adapter.parameters
-    (block,) = adapter.factors()
-    assert block.a.data_ptr() == a.data_ptr()
-    assert block.b.data_ptr() == b.data_ptr()
-    assert not block.a.requires_grad
-    assert not block.b.requires_grad
-    layer = model.base_model.model.layer
-    assert a is layer.lora_A["default"].weight
-    assert b is layer.lora_B["default"].weight
 
 
 @pytest.mark.parametrize("stub", [torch.empty(0), torch.empty(40), torch.empty(4, 7, device="meta")])
@@ -275,20 +244,6 @@ def test_factors_that_are_not_here_are_unknown(stub: Tensor) -> None:
     assert adapter.base_weight is None
     assert len(adapter.base_matrices()) == 0
     assert adapter.shape == (10, 7), "known from the layer, not from the weight"
-
-
-def test_quantised_weights_are_not_numbers() -> None:
-    model = adapted(Net(linear()))
-    (adapter,) = find_adapters(model)
-    base = model.base_model.model.layer.get_base_layer()
-    base.weight = nn.Parameter(torch.zeros(10, 7, dtype=torch.int8), requires_grad=False)
-    assert adapter.base_weight is None
-    base.weight = nn.Parameter(torch.zeros(18, 1, dtype=torch.bfloat16), requires_grad=False)
-    base.weight.quant_state = object()
-    assert adapter.base_weight is None
-    del base.weight
-    assert adapter.base_weight is None
-    assert len(adapter.factors()) == 1, "the adapter itself is"
 
 
 @pytest.mark.parametrize(("kind", "make"), [("Linear", linear), ("Conv1D", conv1d)])

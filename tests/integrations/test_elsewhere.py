@@ -14,6 +14,8 @@ from peft import LoraConfig, get_peft_model
 from lora_watch import LoraWatchCallback, Monitor
 from tests.support import tiny_model, tiny_tokenizer
 
+pytestmark = pytest.mark.thorough  # these libraries take longer to import than to train
+
 
 def test_a_sentence_transformer(tmp_path: Path) -> None:
     """Its model is a list of modules, its trainer the Trainer: the first part of each name is the module's place."""

@@ -134,6 +134,7 @@ def test_what_is_said_of_a_step_is_of_that_step(tmp_path: Path, open_page: Open)
     assert single_step(page)[:3] == LONG[500][:3]
 
 
+@pytest.mark.thorough
 def test_a_sweep_of_three_dozen_runs_fits(tmp_path: Path, open_page: Open) -> None:
     run, noise = run_of(28), np.random.default_rng(0)
     for i in range(36):

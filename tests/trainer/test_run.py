@@ -355,6 +355,7 @@ def test_two_ranks(tmp_path: Path, launcher: tuple[str, ...]) -> None:
     assert (report["verdict"], report["session"], report["config"]["world_size"]) == ("failed", 1, 2)
 
 
+@pytest.mark.thorough  # test_trainers has TRL's SFT, the examples its command line
 def test_trls_own_script(python: Python, tmp_path: Path) -> None:
     pytest.importorskip("trl")
     from tests.support import tiny_model, tiny_tokenizer
