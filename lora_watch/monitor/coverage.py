@@ -15,6 +15,9 @@ JUDGED = 0.99
 """Of the steps done: the least share that must have been judged. The last step must be among them."""
 MEASURED = 0.9
 """Of the adapters found: the least share that must have been measured. The notes name the others."""
+EXCHANGED, FEW_EXCHANGED = 0.1, 2
+"""Of the steps done, and at all: the most at which the adapters may have been exchanged so late that LW102 could not be
+asked."""
 KEPT = 0.25
 """Of the steps done: the least share that a run which went back must have kept."""
 FEW_STEPS = 5
@@ -30,6 +33,8 @@ class Coverage:
     def __init__(self) -> None:
         self.done = 0
         """Optimizer steps of this session."""
+        self.exchanged = 0
+        """Of these, steps that were to be measured in full, in whose pass other adapters came into use."""
         self._judged = 0
         self._before = 0, 0
         """Steps done and judged in the sessions before."""
@@ -76,6 +81,11 @@ class Coverage:
             return "no optimizer step was seen"
         if judged < JUDGED * done:
             return f"{judged} of {count(done, 'step')} were judged: the monitor failed at the others (LW901)"
+        if self.exchanged > max(EXCHANGED * self.done, FEW_EXCHANGED):
+            return (
+                f"{self.exchanged} of {count(self.done, 'step')} could not be judged by the size of the adapters "
+                "(LW102): others came into use while their pass was under way"
+            )
         if self.done:
             return self._gap_of_adapters() or self._gap_at_the_end(failures, lost)
         return None

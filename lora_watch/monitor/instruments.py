@@ -105,12 +105,20 @@ class Instruments:
         self._gathered: Callable[[], AbstractContextManager[None]] = nullcontext
         self._note: Callable[[str], object] = str
 
-    def watch(self, monitored: MonitoredAdapters, step: int) -> None:
-        """Measure the adapters of ``monitored`` from now on, after ``step``. Says there what cannot be measured."""
+    def watch(self, monitored: MonitoredAdapters, step: int, coming: bool = True) -> None:
+        """Measure the adapters of ``monitored`` from now on, after ``step``. Says there what cannot be measured.
+        ``coming``: the coming pass has not begun, and what was to be seen in it still is."""
+        probe, scaled_loss = self._probe, self.scaled_loss
+        armed, wanted = probe.armed_for is not None, scaled_loss.wanted
         self.close()
         self._gathered, self._note = monitored.gathered, monitored.note
         with self._gathered():
             self._watch(monitored, step)
+        self.scaled_loss.take_over(scaled_loss, monitored.run.nonzero_start)
+        if coming and armed:
+            self._probe.arm(step)
+        if coming and wanted:
+            self.scaled_loss.arm(wanted)
 
     def _watch(self, monitored: MonitoredAdapters, step: int) -> None:
         adapters, live = monitored.adapters, monitored.live
@@ -130,8 +138,6 @@ class Instruments:
         run = monitored.run
         preference = bool(run.config.get("preference"))
         self.scaled_loss = ScaledLoss(self._model, adapters, run.init_from_base, preference, self._guard)
-        if run.nonzero_start:  # a session before this one has seen it, or other adapters
-            self.scaled_loss.why_not = self.scaled_loss.why_not or "how the adapters began is not at hand any more"
         wanted, guard = bool(adapters) and self._output_ratio, self._guard.light
         self._probe = OutputRatioProbe(self._model, adapters, guard=guard, live=live, wanted=wanted)
         if wanted:
@@ -159,9 +165,8 @@ class Instruments:
         return self._frozen.trainable
 
     @property
-    def spectrum(self) -> FloatArray | None:
-        """See ``StepRecord.spectrum``; of the measurement of the norms that was finished last."""
-        return self._norms.bank.spectrum
+    def bank(self) -> AdapterBank:
+        return self._norms.bank
 
     def arm(self, step: int) -> None:
         """The coming step, ``step`` + 1, is measured in full: see its forward pass, and copy what it starts from."""
@@ -208,6 +213,11 @@ class Instruments:
                 return {}
 
         return Deferred(begun.tensors, finish)
+
+    @property
+    def is_armed(self) -> bool:
+        """There is something to be seen in the coming pass."""
+        return self._probe.armed_for is not None or bool(self.scaled_loss.wanted)
 
     def place_hooks(self) -> None:
         """See the passes of a step that is measured in full, or in which a rule wants something. Does nothing in all

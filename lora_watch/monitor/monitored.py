@@ -133,6 +133,11 @@ class MonitoredAdapters:
 
         self.run, self._given = slower(self.run), slower(self._given)
 
+    @property
+    def is_whole(self) -> bool:
+        """Every adapter is still where it was found: what it holds can be read, whatever it is used for."""
+        return self._tree.is_whole
+
     def has_changed(self, everywhere: bool = False) -> bool:
         """An adapter has been switched, merged, frozen, added or taken out since ``find``: another one may
         be training now. ``everywhere``: look for new ones in other layers, too."""

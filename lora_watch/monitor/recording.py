@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lora_watch.base.deferred import Deferred, HostCopy, PendingCopy, is_far, ready
 from lora_watch.base.records import Due, Readings, RunInfo, StepRecord
+from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER
@@ -39,6 +40,8 @@ class Taken:
     """All that was known at once."""
     pending: PendingCopy
     """``metrics``, ``loss`` and ``labels``, which may still be on their way from an accelerator."""
+    bank: AdapterBank
+    """Of the adapters of that step: it has their spectrum when their norms are there."""
 
 
 class _Source(NamedTuple):
@@ -80,11 +83,11 @@ class Recorder:
         self._unseen: int | None = 0
         """Steps so far without any adapter's gradient; None once there was one."""
 
-    def find(self, step: int) -> None:
-        """Look for the adapters, after ``step``."""
+    def find(self, step: int, coming: bool = True) -> None:
+        """Look for the adapters, after ``step``. ``coming``: what was to be seen of the coming pass can still be."""
         try:
             self.monitored.find()
-            self._instruments.watch(self.monitored, step)
+            self._instruments.watch(self.monitored, step, coming)
         except BaseException:
             self.close()  # what was begun leaves no hook behind
             raise
@@ -170,7 +173,11 @@ class Recorder:
             "labels": _counts(labels),
             "targets": _number(targets, int),
         }
-        return Taken(due, record, self._host_copy.send(numbers))
+        return Taken(due, record, self._host_copy.send(numbers), self._instruments.bank)
+
+    def with_retired(self, taken: Taken) -> Taken:
+        """``taken``, with those of its adapters that train no longer, as has been found since."""
+        return replace(taken, record=replace(taken.record, retired=self.monitored.retired))
 
     def complete(self, taken: Taken, dropped: bool = False) -> StepRecord:
         """The whole record of a step: waits for what is still on its way. ``dropped``: its update was taken back, so
@@ -186,7 +193,7 @@ class Recorder:
         record = replace(
             taken.record,
             metrics=metrics,
-            spectrum=self._instruments.spectrum if taken.due.norms else None,
+            spectrum=taken.bank.spectrum if taken.due.norms else None,
             loss=loss,
             targets=there["targets"],
             overhead=self._cadence.overhead,
@@ -252,6 +259,11 @@ class Recorder:
     def sound_steps(self) -> int:
         """Steps at which the loss had improved on its start."""
         return self._loss.progress.sound
+
+    @property
+    def is_armed(self) -> bool:
+        """See ``Instruments``."""
+        return self._instruments.is_armed
 
     def place_hooks(self) -> None:
         """See ``Instruments``."""

@@ -42,6 +42,8 @@ class Run(Observed):
         self._started = False
         self._looked = False
         """The adapters have been found unchanged in this step: a plain one asks them once."""
+        self._exchanged = False
+        """Other adapters were found after the step's pass had begun, which was to be seen."""
         self._rates: tuple[float, ...] = ()
         """Of the parameter groups, for the coming update: a trainer's schedule may move on before the step is over."""
         self._announced: RunInfo | None = None
@@ -87,11 +89,13 @@ class Run(Observed):
         self._judge.coverage.start(self.guard.failures)
         self._cadence.start_clock()
 
-    @guarded("placing hooks", light=True)
+    @guarded("placing hooks")
     def place_hooks(self) -> None:
         """See the passes of the coming step, where that is measured in full. After ``start`` and ``after_update`` the
         hooks are in place: who knows when passes begin and end takes them off in between."""
-        self._recorder.place_hooks()
+        if self._recorder.is_armed:
+            _look_again(self)  # these are the adapters that the pass goes through
+            self._recorder.place_hooks()
 
     @guarded("taking hooks off the model", light=True)
     def take_hooks_off(self) -> None:
@@ -115,7 +119,7 @@ class Run(Observed):
         with self.guard("reading gradients"):
             self._rates = self._recorder.monitored.groups.lr
             if not self._looked:
-                _look_again(self)
+                self._exchanged |= _look_again(self, coming=False)
             self._looked = True
             if made:  # what is there now is not what the step before has left
                 self._judge.sinks.updated(self.steps + 1)
@@ -154,12 +158,19 @@ class Run(Observed):
             self._judge.sinks.updated(self.steps)
             recorder = self._recorder
             due = self._cadence.due(self.steps)
-            if due.norms or not looked:  # a plain step is content with what was found before its update
-                _look_again(self, everywhere=due.full)
+            # What was trained in this step is measured, although a callback may have switched to others already.
+            if not looked or not recorder.monitored.is_whole:
+                self._exchanged |= _look_again(self, everywhere=due.full, coming=False)
+            elif due.norms:
+                recorder.monitored.live.refresh()
             rates, self._rates = self._rates or recorder.monitored.groups.lr, ()
             seen = {"labels": labels, "targets": targets}
+            self._judge.coverage.exchanged += self._exchanged and due.full
+            self._exchanged = False
             self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **seen)
             _announce(self, self.steps)
+            if due.norms and _look_again(self, everywhere=due.full):
+                self._waiting = recorder.with_retired(self._waiting)
             if dropped or not self._waiting.pending.late:
                 self._judge_waiting(dropped)
             self._recovery.updated(self.steps)
@@ -364,11 +375,14 @@ def _or_break_off(loop: Run, doing: str, put_back: Callable[[], bool | None] = l
     return bool(done)
 
 
-def _look_again(loop: Run, everywhere: bool = False) -> None:
-    """Adapters may have come, gone or been switched since they were looked for."""
+def _look_again(loop: Run, everywhere: bool = False, coming: bool = True) -> bool:
+    """Adapters may have come, gone or been switched since they were looked for: whether they have. ``coming``: the pass
+    of the coming step has not begun."""
     unknown = not loop.run.searched and world_size() == 1  # several ranks stay alike
-    if unknown or loop._recorder.monitored.has_changed(everywhere):
-        loop._recorder.find(loop.steps)
+    changed = unknown or loop._recorder.monitored.has_changed(everywhere)
+    if changed:
+        loop._recorder.find(loop.steps, coming)
+    return changed
 
 
 def _explain(loop: Run, error: BaseException) -> None:
@@ -378,8 +392,7 @@ def _explain(loop: Run, error: BaseException) -> None:
             return
         loop._judge_waiting()
         monitored = loop._recorder.monitored
-        if monitored.has_changed(everywhere=True):
-            loop._recorder.find(loop.steps)
+        if _look_again(loop, everywhere=True) or loop.run is not loop._announced:  # found before the pass
             wiring = monitored.wiring(readable=False, base_trainable=None)
             loop._judge.explain(StepRecord(loop.run, loop.steps, {}, wiring=wiring, retired=monitored.retired))
 

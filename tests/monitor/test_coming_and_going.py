@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import copy
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -135,6 +136,68 @@ def test_what_is_kept_of_one_adapter_is_not_taken_for_another_ones() -> None:
     assert all(name.endswith(".second") for name in last.run.names)
     ratio = last.metrics["predicted_norm"].values / last.metrics["delta_norm"].values
     assert (ratio < 3).all(), "Σ lr of its own two updates"
+
+
+def in_turn(model: Any, step: int) -> None:
+    """Two adapters of the same layers, trained by turns."""
+    model.base_model.set_adapter(("default", "second")[step % 2])
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.requires_grad_(True)
+
+
+def some_layers(model: Any, step: int) -> None:
+    """Two of four layers are trained in each step (LISA)."""
+    trained = random.Random(step).sample(range(4), 2)
+    for name, parameter in model.named_parameters():
+        if "lora_" in name:
+            parameter.requires_grad_(int(name.split("layers.")[1].split(".")[0]) in trained)
+
+
+@pytest.mark.parametrize("first", [True, False], ids=["before ours", "after ours"])
+@pytest.mark.parametrize(("lr", "rules"), [(1.0, {"LW102"}), (2e-3, set())], ids=["explodes", "sound"])
+@pytest.mark.parametrize("switch", [in_turn, some_layers])
+def test_adapters_that_change_at_every_step_are_measured_and_judged(
+    switch: Callable[[Any, int], None], lr: float, rules: set[str], first: bool
+) -> None:
+    class Switches(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            switch(model, state.global_step)
+
+    torch.manual_seed(0)
+    model = lora(tiny_model(), r=8, alpha=16)
+    model.add_adapter("second", peft.LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
+    watch = LoraWatchCallback(console=False, tensorboard=False, mute=["LW401"])
+    callbacks = [Switches(), watch] if first else [watch, Switches()]
+    trainer = build_trainer(model, stdlib_blocks(), 12, callbacks, lr)
+    trainer.create_optimizer_and_scheduler(12)
+    trainer.optimizer = torch.optim.AdamW([p for n, p in model.named_parameters() if "lora_" in n], lr=lr)
+    trainer.train()
+    assert watch.monitor is not None
+    assert set(opened(watch.monitor)) & {"LW102", "LW303"} == rules
+    assert watch.monitor.last is not None
+    assert watch.monitor.last.metrics["output_ratio"].known.all(), "seen, whoever came into use"
+
+
+def test_a_loop_whose_adapters_change_unseen_is_not_called_ok(tmp_path: Path) -> None:
+    """Before the pass and after the step, so that no full measurement sees those that the pass goes through."""
+    torch.manual_seed(0)
+    model = lora(tiny_model(), r=2, alpha=4, targets=TARGETS).train()
+    second(model)
+    in_turn(model, 0)
+    optimizer = torch.optim.AdamW([p for n, p in model.named_parameters() if "lora_" in n], lr=1e-3)
+    batch = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 16)])
+    with Monitor(model, optimizer, output_dir=tmp_path, console=False, max_overhead=1.0) as monitor:
+        for step in range(8):
+            in_turn(model, step)
+            loss = model(input_ids=batch, labels=batch).loss
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss=loss)
+            optimizer.zero_grad()
+    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    assert report["verdict"] == "unknown"
+    assert "LW102" in report["message"]
 
 
 def test_what_stays_is_not_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:

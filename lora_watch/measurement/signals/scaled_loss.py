@@ -84,6 +84,17 @@ class ScaledLoss:
             named = self._model.named_parameters()
             self._beginning = {name: p.detach().to("cpu", copy=True) for name, p in named if id(p) in own}
 
+    def take_over(self, other: ScaledLoss, nonzero_start: bool) -> None:
+        """Know of the training what ``other`` has found, which was of other adapters of the same model.
+        ``nonzero_start``: they are to be compared with how they began."""
+        self.why_not = self.why_not or (OTHER if other.why_not == OTHER else "")
+        if nonzero_start:
+            own = {id(tensor) for adapter in self._adapters for tensor in adapter.own}
+            if {name for name, p in self._model.named_parameters() if id(p) in own} <= other._beginning.keys():
+                self._beginning = other._beginning
+            else:  # a session before this one has seen it
+                self.why_not = self.why_not or "how the adapters began is not at hand any more"
+
     def arm(self, multiples: Mapping[str, float]) -> None:
         """Compute these losses in the next training pass: by name, what the adapters' output is multiplied by. 1 leaves
         the model as it is, 0 leaves the frozen layers alone."""
