@@ -206,7 +206,7 @@ def test_an_urgent_rule_is_asked_before_the_update_and_its_step_is_not_saved() -
     ("slip", "says"),
     [
         ({"rules": ["LW102"]}, r"^rules: 'LW102' .*lora_watch\.rules\.NormExplosion\(…\).*mute=\['LW102'\]"),
-        ({"rules": ["LW1O2"]}, "'LW1O2'.* LW102 "),
+        ({"rules": ["LW1002"]}, "'LW1002'.* LW102 "),
         ({"rules": [BarelyMoves]}, r"^rules: .*class.* BarelyMoves\(\)$"),
         ({"rules": BarelyMoves()}, r"^rules: .*list.*rules=\["),
         ({"rules": "LW102"}, r"^rules: .*list.*rules=\[.* 'LW102'$"),
