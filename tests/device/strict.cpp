@@ -33,23 +33,6 @@ const Device DEVICE(kStrict, 0);
 bool is_strict(const Tensor& tensor) { return tensor.defined() && tensor.device().type() == kStrict; }
 
 // -- memory -----------------------------------------------------------------------------------------------------------
-class Memory final : public c10::Allocator {
- public:
-  c10::DataPtr allocate(size_t bytes) override {
-    if (bytes == 0) return {nullptr, DEVICE};
-    void* place = std::aligned_alloc(64, (bytes / 64 + 1) * 64);
-    std::memset(place, 0xFF, bytes);  // NaN: what a kernel leaves out shows
-    return {place, place, &std::free, DEVICE};
-  }
-
-  void copy_data(void* to, const void* from, size_t bytes) const override { std::memcpy(to, from, bytes); }
-};
-
-Memory& memory() {
-  static auto* memory = new Memory;  // outlives every tensor
-  return *memory;
-}
-
 std::mutex pins;
 std::unordered_set<const void*> pinned;
 
@@ -58,21 +41,29 @@ bool is_pinned(const void* place) {
   return pinned.count(place) > 0;
 }
 
-void unpin(void* place) {
+void release(void* place) {
   std::lock_guard<std::mutex> lock(pins);
   pinned.erase(place);
   std::free(place);
 }
 
-struct PinnedMemory final : c10::Allocator {
+struct Memory final : c10::Allocator {
+  explicit Memory(Device device) : device(device) {}
   c10::DataPtr allocate(size_t bytes) override {
     void* place = std::aligned_alloc(64, (bytes / 64 + 1) * 64);
+    std::memset(place, 0xFF, bytes);  // NaN: what a kernel leaves out shows
     std::lock_guard<std::mutex> lock(pins);
-    pinned.insert(place);
-    return {place, place, &unpin, Device(c10::DeviceType::CPU)};
+    if (device.is_cpu()) pinned.insert(place);
+    return {place, place, &release, device};
   }
   void copy_data(void* to, const void* from, size_t bytes) const override { std::memcpy(to, from, bytes); }
+  Device device;
 };
+
+Memory& memory() {
+  static auto* memory = new Memory(DEVICE);  // outlives every tensor
+  return *memory;
+}
 
 // -- time -------------------------------------------------------------------------------------------------------------
 // Copies under way, in the order of their asking. Whoever waits for the device or for an event behind a copy has it.
@@ -149,7 +140,7 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   DeviceIndex exchangeDevice(DeviceIndex) const override { return 0; }
   DeviceIndex maybeExchangeDevice(DeviceIndex) const override { return 0; }
   c10::Allocator* getPinnedMemoryAllocator() const override {
-    static auto* memory = new PinnedMemory;
+    static auto* memory = new Memory(Device(c10::DeviceType::CPU));
     return memory;
   }
   bool isPinnedPtr(const void* place) const override { return is_pinned(place); }
@@ -210,10 +201,6 @@ Tensor& set_storage(Tensor& self, at::Storage source, int64_t offset, IntArrayRe
 Tensor& set_whole_storage(Tensor& self, at::Storage source) {
   int64_t numbers = source.nbytes() / self.dtype().itemsize();
   return set_storage(self, std::move(source), 0, {numbers}, {});
-}
-
-Tensor& set_tensor(Tensor& self, const Tensor& source) {
-  return set_storage(self, source.storage(), source.storage_offset(), source.sizes(), source.strides());
 }
 
 // Copies between host and device wait, unless they need not block and the host's memory is pinned. What need not block
@@ -372,7 +359,6 @@ TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("resize_", resize_);
   library.impl("set_.source_Storage_storage_offset", set_storage);
   library.impl("set_.source_Storage", set_whole_storage);
-  library.impl("set_.source_Tensor", set_tensor);
   library.impl("_copy_from", copy_from);
   library.impl("_local_scalar_dense", local_scalar_dense);
 }
