@@ -23,8 +23,6 @@ from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_repo
 
 T = TypeVar("T")
 
-MOST_LINES = 100_000
-"""Of alerts.jsonl, which has two an alert."""
 _THINNED = ("delta_norm", "output_ratio", "spectral_norm")
 """Metrics of the instruments that are not asked at each step."""
 SILENT = 900.0
@@ -271,8 +269,6 @@ def _with_the_last_words(alerts: list[Alert], report: Path, run_id: Any) -> list
         content = read_bytes(file)
     except OSError:
         content = b""
-    if content.count(b"\n") > MOST_LINES:
-        raise UnreadableError(f"{file} has more than {MOST_LINES:,} lines")
     for line in content.splitlines():
         try:
             content = parse_json(line)

@@ -8,8 +8,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.records import RunInfo
@@ -84,17 +82,6 @@ def write_run(
         elif isinstance(sink, TensorBoardSink):
             sink.flush()  # all but the end
     return folder
-
-
-def incident_of(names: Sequence[str], steps: Sequence[int], **metrics: Any) -> dict[str, Any]:
-    """The part of an incident.json that a story is made of. Each metric is ``[steps][adapters]``."""
-    return {
-        "version": 1,
-        "adapters": [{"name": name} for name in names],
-        "steps": list(steps),
-        "loss": [2.0] * len(steps),
-        "metrics": {name: np.asarray(values).tolist() for name, values in metrics.items()},
-    }
 
 
 def edit_json(path: Path, **fields: Any) -> None:
