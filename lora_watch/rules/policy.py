@@ -84,7 +84,7 @@ class Policy:
 
     def reach(self, rule: str) -> int:
         """The same before this policy acts on the alert: with the patience that it is given."""
-        patient = any(known.id == rule and not _is_impatient(known) for known in self.rules)
+        patient = any(known.id == rule and not (known.lasting or known.urgent) for known in self.rules)
         return self.evidence(rule) + (self.patience if patient else 0)
 
     def failures(self, alerts: Iterable[Alert]) -> list[Alert]:
@@ -92,17 +92,13 @@ class Policy:
         counting = [alert for alert in alerts if self.counts(alert)]
         if not counting:  # at nearly every step
             return []
-        impatient = {rule.id for rule in self.rules if _is_impatient(rule)}
+        impatient = {rule.id for rule in self.rules if rule.lasting or rule.urgent}
         return in_order(alert for alert in counting if alert.rule in impatient or alert.lasted > self.patience)
 
     @property
     def recovering(self) -> Policy:
         """Whose ``failures`` are what a run is to recover from: where nothing ends it, the ERRORs."""
         return self if self.can_end_a_run else replace(self, default=Severity.ERROR)
-
-
-def _is_impatient(rule: Rule) -> bool:
-    return rule.lasting or rule.urgent
 
 
 def policy(
