@@ -3,9 +3,8 @@
     python docs/samples.py          a minute or two
 
 The rules of today raise the alerts of training on the stored traces of real runs (``benchmarks/corpus``). The rule that
-should name an injected fault comes first. Runs made here give the alerts that the corpus lacks. Alerts of settings come
-from settings, the gate's from short runs. An alert of training carries the curves for its page's picture: those of its
-run and of a healthy one.
+should name an injected fault comes first. Runs made here give the alerts that the corpus lacks, and the gate's come
+from short runs. An alert of training carries the curves for its page's picture: those of its run and of a healthy one.
 """
 
 from __future__ import annotations
@@ -35,19 +34,10 @@ from lora_watch import Alert, LoraWatchCallback  # noqa: E402
 from lora_watch.base.records import StepRecord  # noqa: E402
 from lora_watch.gate import judge  # noqa: E402
 from lora_watch.gate.baseline import load as load_baseline  # noqa: E402
-from lora_watch.rules import NormExplosion, NormRunaway  # noqa: E402
+from lora_watch.rules import NormExplosion  # noqa: E402
 from lora_watch.rules.policy import RECOVERED  # noqa: E402
-from lora_watch.tune.preflight import preflight  # noqa: E402
 from tests.rules.test_chance import classifier, code_or_prose  # noqa: E402
 from tests.support import lora, tiny_model, train  # noqa: E402
-
-SETTINGS = {
-    "lora_alpha=16 at r=64": ({"r": 64, "lora_alpha": 16}, None),
-    "use_rslora=True, lora_alpha=16 at r=4": ({"r": 4, "lora_alpha": 16, "use_rslora": True}, None),
-    "use_rslora=True, lora_alpha=128 at r=64": ({"r": 64, "lora_alpha": 128, "use_rslora": True}, None),
-    "r=64 for a classification": ({"r": 64, "lora_alpha": 64}, "classification"),
-}
-
 
 TWINS = {"tiny": "tiny_python_r8_s2_lr0.002_b16_linear_seed0", "minilm": "minilm_news_r8_s2_lr0.001_b8_linear_seed0"}
 """Of each model of the corpus a run in which all is well."""
@@ -107,7 +97,7 @@ def _short(value: float | None) -> float | None:
 
 def of_own_runs() -> Iterator[Sample]:
     """Runs that the corpus lacks: each next to its twin, without the rules that would come first."""
-    first = [NormExplosion(threshold_if_worse=1e9, threshold=1e9), NormRunaway(size=1e9)]
+    first = [NormExplosion(threshold_if_worse=1e9, threshold=1e9)]
 
     def trained(model: Any, lr: float, **rest: Any) -> tuple[list[Alert], Trace]:
         kept, callback = Recorder(), LoraWatchCallback(console=False, tensorboard=False, rules=first)
@@ -118,19 +108,12 @@ def of_own_runs() -> Iterator[Sample]:
 
     texts: dict[str, Any] = {"dataset": code_or_prose(), "steps": 55, "per_device_train_batch_size": 8}
     for rule, make, rates, rest, words in (
-        ("LW110", lambda: lora(tiny_model(), alpha=128), (3e-2, 2e-3), {"steps": 30}, "lora_alpha=128 at r=8, lr 3e-2"),
         ("LW207", classifier, (3e-2, 5e-3), texts, "the packaged model as a classifier, lr 3e-2"),
     ):
         (alerts, fires), (_, twin) = (trained(make(), lr, **rest) for lr in rates)
         for alert in alerts:
             if alert.rule == rule:
-                yield alert, f"a short run: {words}; LW102 and LW103 muted", curves(alert, fires, twin)
-
-
-def of_settings() -> Iterator[Sample]:
-    for words, (config, task) in SETTINGS.items():
-        for alert in preflight(config, {"learning_rate": 2e-4}, task=task).findings:
-            yield alert, f"lora-watch preflight, {words}", {}
+                yield alert, f"a short run: {words}; LW102 muted", curves(alert, fires, twin)
 
 
 def of_the_gate() -> Iterator[Sample]:
@@ -170,7 +153,7 @@ def _json(samples: dict[str, Any]) -> str:
 
 def main() -> None:
     samples: dict[str, dict[str, Any]] = {}
-    for find in (of_training, of_own_runs, of_settings, of_the_gate, of_a_recovery):
+    for find in (of_training, of_own_runs, of_the_gate, of_a_recovery):
         for alert, source, drawn in find():
             samples.setdefault(alert.rule, {"alert": str(alert), "from": source} | ({"curves": drawn} if drawn else {}))
     path = ROOT / "docs" / "rules" / "samples.json"

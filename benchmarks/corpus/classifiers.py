@@ -96,14 +96,14 @@ def report(results: list[dict[str, Any]]) -> str:
         share = gain(each["before"], each["after"], best[each["base"], each["task"]])
         if share >= GOOD:
             good.append(each["end"])
-        elif share < BAD and each["end"] < BarelyMoves.with_a_head:
+        elif share < BAD and each["end"] < 2 * BarelyMoves.reach:
             wasted.append(each["end"])
         rows.append(
             [each["base"], each["task"], each["targets"], f"{each['lr']:g}", f"{each['end']:.2f}", f"{share:.2f}"]
         )
     said = (
         f"{len(good)} of {len(results)} runs are good; the least size of these is {min(good):.2f}. {len(wasted)} runs "
-        f"with less than half of the best gain are below LW104's threshold of {BarelyMoves.with_a_head:g}."
+        f"with less than half of the best gain are below LW104's threshold of {2 * BarelyMoves.reach:g}."
     )
     titles = ["model", "task", "modules", "learning rate", "size at the end, projected", "gain"]
     return f"{table(titles, rows)}\n\n{said}"

@@ -31,7 +31,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.rules.forecast import OF_WEIGHTS
 
 RESULTS = Path(__file__).with_name("cures.json")
-ON_SIZE = ("LW102", "LW103", "LW104", "LW110", "LW111", "LW202", "LW401")
+ON_SIZE = ("LW102", "LW104", "LW202", "LW401")
 """Rules on the size of the adapter update, which name new settings."""
 UNTRIED = "untried"
 """The verdict on advice that nothing has been trained with yet."""

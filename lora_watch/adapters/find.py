@@ -51,7 +51,7 @@ def are_meant(model: nn.Module) -> bool:
 def describe(adapter: Adapter, group: int | None, norm: float = math.nan, top: float = math.nan) -> AdapterInfo:
     """``adapter`` as rules and sinks know it; ``norm`` and ``top`` are ‖W₀‖_F and σ₁(W₀), NaN where unknown."""
     d_out, d_in = adapter.shape
-    magnitude, magnitude_parameter = adapter.magnitude, adapter.magnitude_parameter
+    magnitude = adapter.magnitude
     return AdapterInfo(
         name=adapter.name,
         kind=adapter.kind,
@@ -67,7 +67,6 @@ def describe(adapter: Adapter, group: int | None, norm: float = math.nan, top: f
         base_norm=float(norm),
         base_spectral_norm=float(top),
         zero_magnitudes=0 if magnitude is None else int((magnitude == 0).sum()),
-        magnitude_trainable=magnitude_parameter is not None and magnitude_parameter.requires_grad,
     )
 
 

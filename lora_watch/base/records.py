@@ -45,8 +45,6 @@ class AdapterInfo:
     """σ₁(W₀); NaN when unknown."""
     zero_magnitudes: int = 0
     """Under DoRA: number of magnitudes that are exactly zero at the start, each one an all-zero row of W₀."""
-    magnitude_trainable: bool = False
-    """Under DoRA: whether the magnitudes get a gradient."""
 
 
 @dataclass(frozen=True)

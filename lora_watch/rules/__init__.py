@@ -8,22 +8,15 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from lora_watch.rules.base import Finding, Rule
-from lora_watch.rules.chance import SingleClass, StuckAtChance
-from lora_watch.rules.configuration import (
-    AdaLoraSchedule,
-    CopiedAcrossSizes,
-    DoraOverZeroRows,
-    RankForTask,
-    WarmUpTooLong,
-)
+from lora_watch.rules.chance import StuckAtChance
+from lora_watch.rules.configuration import DoraOverZeroRows, WarmUpTooLong
 from lora_watch.rules.episodes import Episodes
-from lora_watch.rules.layers import AdapterDecays, LayerOutlier, MagnitudeOff
+from lora_watch.rules.layers import AdapterDecays, LayerOutlier
 from lora_watch.rules.loss import FirstLossTooHigh, LossDivergence, LossExactlyZero, LossNotDecreasing, LossSpike
 from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss
-from lora_watch.rules.norms import AdapterDominates, NormCreep, NormExplosion, NormRunaway
-from lora_watch.rules.rank import RankSaturated, RankUnderused
+from lora_watch.rules.norms import NormExplosion
 from lora_watch.rules.replicas import ReplicasDiffer
-from lora_watch.rules.scaling import AggressiveScale, AlphaMeantForVanilla, FadingScale, RankStabilisedTooLow
+from lora_watch.rules.scaling import AggressiveScale
 from lora_watch.rules.small import BarelyMoves
 from lora_watch.rules.updates import (
     BaseWeightsMoved,
@@ -42,20 +35,15 @@ from lora_watch.rules.wiring import (
 )
 
 __all__ = [
-    "AdaLoraSchedule",
     "AdapterDecays",
-    "AdapterDominates",
     "AdapterNotInOptimizer",
     "AdapterSwitched",
     "AggressiveScale",
-    "AlphaMeantForVanilla",
     "BStillZero",
     "BarelyMoves",
     "BaseWeightsMoved",
-    "CopiedAcrossSizes",
     "DoraOverZeroRows",
     "Episodes",
-    "FadingScale",
     "Finding",
     "FirstLossTooHigh",
     "LayerOutlier",
@@ -65,21 +53,13 @@ __all__ = [
     "LossExactlyZero",
     "LossNotDecreasing",
     "LossSpike",
-    "MagnitudeOff",
     "NoGradientInLayers",
     "NoTrainableAdapter",
     "NonFiniteAdapter",
     "NonFiniteLoss",
-    "NormCreep",
     "NormExplosion",
-    "NormRunaway",
-    "RankForTask",
-    "RankSaturated",
-    "RankStabilisedTooLow",
-    "RankUnderused",
     "ReplicasDiffer",
     "Rule",
-    "SingleClass",
     "StepsSkipped",
     "StuckAtChance",
     "TargetMatchedNothing",
@@ -104,9 +84,6 @@ def catalogue() -> list[Rule]:
         NonFiniteAdapter(),
         NonFiniteLoss(),
         NormExplosion(),
-        NormRunaway(),
-        AdapterDominates(),
-        NormCreep(),
         BStillZero(),
         NoGradientInLayers(),
         LearningRateIsZero(),
@@ -121,19 +98,9 @@ def catalogue() -> list[Rule]:
         FirstLossTooHigh(),
         AdapterDecays(),
         LayerOutlier(),
-        MagnitudeOff(),
         StuckAtChance(),
-        SingleClass(),
         LossNotDecreasing(),
-        RankUnderused(),
-        RankSaturated(),
         AggressiveScale(),
-        FadingScale(),
-        RankStabilisedTooLow(),
-        AlphaMeantForVanilla(),
-        RankForTask(),
-        CopiedAcrossSizes(),
-        AdaLoraSchedule(),
         DoraOverZeroRows(),
         WarmUpTooLong(),
         TargetMatchedNothing(),

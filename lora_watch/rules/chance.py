@@ -1,4 +1,4 @@
-"""LW207 and LW208: a classifier that is no better than guessing, and one that has nothing to tell apart."""
+"""LW207: a classifier that is no better than guessing."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class StuckAtChance(Rule):
     name = "stuck-at-chance"
     severity = Severity.WARNING
     yields_to = (
-        *(*NON_FINITE, "LW102", "LW103", "LW110", "LW202", "LW204", "LW205"),
+        *(*NON_FINITE, "LW102", "LW202", "LW204", "LW205"),
         *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
     )
 
@@ -99,46 +99,6 @@ class StuckAtChance(Rule):
         early, late, error = (part * (chance - best) for part in trend(self.recent))
         start = max(guessing(record), record.scalars.get("loss_start", 0.0))
         return min(early, start - best) - late > 2.0 * error
-
-
-@dataclass
-class SingleClass(Rule):
-    """All labels that a classifier has seen are of one class, so that it learns to name it whatever the input.
-
-    Fires at the end of a run that was not stopped, when no step has shown a label of another class and at least
-    ``steps`` steps have shown labels. Nothing is said earlier, because sorted data may have its other classes ahead.
-    Labels are counted where LW207 counts them. Each process counts its own.
-    """
-
-    id = "LW208"
-    name = "single-class"
-    severity = Severity.WARNING
-    lasting = True
-    yields_to = NON_FINITE
-
-    steps: int = 50
-    same: int = field(default=0, init=False)
-    """Steps so far, all of them with labels of one class."""
-
-    def check(self, record: StepRecord) -> Finding | None:
-        chance, best = _costs(record)  # once a second class is seen, guessing costs more for good
-        self.same = self.same + 1 if math.isclose(chance, best, abs_tol=1e-9) else 0
-        return None
-
-    def conclude(self, record: StepRecord) -> Finding | None:
-        if self.same < self.steps:
-            return None
-        return Finding(
-            f"All labels of the last {self.same} steps are of one class, and no other was seen before: the classifier "
-            "learns to name it whatever the input.",
-            metric="chance_loss",
-            threshold=0.0,
-            causes=[
-                "the labels were mapped wrongly, or a filter has left one class",
-                "the data are sorted by class and not shuffled, and the run has ended within the first class",
-            ],
-            remedies=["count the labels of the training data: more than one class must be there", "shuffle the data"],
-        )
 
 
 def _costs(record: StepRecord) -> tuple[float, float]:

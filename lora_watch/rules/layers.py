@@ -1,4 +1,4 @@
-"""LW107 to LW109: adapters that shrink, a layer apart from its kind, DoRA's magnitudes."""
+"""LW107 and LW108: adapters that shrink, a layer apart from its kind."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class AdapterDecays(Rule):
     id = "LW107"
     name = "adapter-decays"
     severity = Severity.WARNING
-    yields_to = ("LW101", "LW102", "LW103", "LW201", "LW301", "LW302")
+    yields_to = ("LW101", "LW102", "LW201", "LW301", "LW302")
 
     shrunk: float = 0.1
     """Share of the highest ‖B·A‖ that must be gone."""
@@ -99,7 +99,7 @@ class LayerOutlier(Rule):
     name = "layer-outlier"
     severity = Severity.WARNING
     needs = "relative_norm"
-    yields_to = ("LW101", "LW102", "LW103", "LW201")
+    yields_to = ("LW101", "LW102", "LW201")
 
     z: float = 9.0
     spread: float = 0.25
@@ -163,64 +163,3 @@ def _set_apart(record: StepRecord, column: int) -> list[str]:
     if adapters[column].scale > 1.5 * usual_scale:
         found.append(f"its scale is {adapters[column].scale:g}, that of its siblings {usual_scale:g} (alpha_pattern)")
     return found
-
-
-@dataclass
-class MagnitudeOff(Rule):
-    """DoRA's magnitudes do not move at all, or have moved far from their starting values.
-
-    ``magnitude_drift`` is max|mᵢ − m₀ᵢ|/|m₀ᵢ| of a layer. Fires when
-
-    - it is exactly zero in a layer with trainable magnitudes, after ``updates`` optimizer steps with lr > 0, or
-    - in the median layer it is above ``drift``: in half of the layers an output has changed by its own first size.
-
-    In a resumed run the drift counts from the step at which it resumed.
-    """
-
-    id = "LW109"
-    name = "magnitude-off"
-    severity = Severity.WARNING
-    needs = "magnitude_drift"
-    yields_to = ("LW101", "LW102", "LW103", "LW201", "LW301", "LW408")
-
-    updates: int = 3
-    """Optimizer steps with lr > 0 to wait for."""
-    drift: float = 1.0
-    done: int = field(default=0, init=False)
-
-    def check(self, record: StepRecord) -> Finding | None:
-        drift = known_values(record, "magnitude_drift")
-        if drift is None or record.step == 0:
-            return None
-        self.done += int(record.updated and max(record.lr, default=1.0) > 0)
-        trainable = np.array([adapter.magnitude_trainable for adapter in record.run.adapters])
-        frozen = trainable & (drift == 0) & (self.done >= self.updates)
-        if frozen.any():
-            return Finding(
-                f"DoRA's magnitudes of {int(frozen.sum())} of {len(frozen)} layers have not moved at all after "
-                f"{self.done} real updates, although they are trainable: only the direction is learned there.",
-                adapters=worst_first(record, drift, frozen),
-                metric="magnitude_drift",
-                threshold=0.0,
-                causes=[
-                    "the optimizer does not hold them: a parameter list that picks lora_A and lora_B by name leaves "
-                    "lora_magnitude_vector out",
-                    "they are kept in bf16 or fp16, where an update below a half-thousandth of their size is lost",
-                ],
-                remedies=[
-                    "build the optimizer from [p for p in model.parameters() if p.requires_grad]",
-                    "keep trainable parameters in fp32 (autocast_adapter_dtype=True in get_peft_model)",
-                ],
-            )
-        known = np.isfinite(drift)
-        if not known.any() or not np.median(drift[known]) > self.drift:
-            return None
-        return Finding(
-            f"DoRA's magnitudes have drifted far: magnitude_drift of the median layer is {np.median(drift[known]):.3g} "
-            f"(threshold {self.drift:g}), so an output there has changed by more than its own first size.",
-            adapters=worst_first(record, drift, known & (drift > self.drift)),
-            metric="magnitude_drift",
-            threshold=self.drift,
-            causes=["the learning rate of the magnitudes is too high: under Adam each moves by about lr a step"],
-            remedies=["a parameter group of its own for lora_magnitude_vector, with a tenth of its learning rate"],
-        )

@@ -53,8 +53,8 @@ class LossDivergence(_OfTheLoss):
 
     The same rise comes from harder data: another domain, a curriculum. So the loss of a batch is computed without the
     adapters, too, where that can be done. If the adapters do not raise it, and the loss is not 10 % above that of
-    guessing, the alert is an INFO. One batch that they raise by 10 % is enough for the ERROR, or two in a row by 3 %.
-    Adapters larger than ``large`` are not acquitted: they may have lost what they had gained.
+    guessing, the rule is silent. One batch that they raise by 10 % is enough, or two in a row by 3 %. Adapters larger
+    than ``large`` are not acquitted: they may have lost what they had gained.
     """
 
     id = "LW202"
@@ -69,7 +69,7 @@ class LossDivergence(_OfTheLoss):
     """Least mean rise of log loss over the last three steps."""
 
     large: float = 12.0
-    """Depth-scaled output ratio; the same as LW103's."""
+    """Depth-scaled output ratio; the same as LW102's ``threshold``."""
     compare: bool = True
     """Compute a batch with and without the adapters where that can be done."""
     latest: list[float] = field(default_factory=list, init=False)
@@ -90,22 +90,14 @@ class LossDivergence(_OfTheLoss):
         self.wants = HARM if asks and score > _LIKELY * self.score and rise > 0.0 else {}
         if record.loss is None or not (score > self.score and rise > self.rise) or asks:
             return None
-        what = f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
-        what += f"standard errors (threshold {self.score:g})"
         small = (record.derived.get("size before") or 0.0) < self.large
         if pair is not None and small and not pair.harms(SLIGHT) and not self._is_worse_than_guessing(record, pair):
-            return Finding(
-                f"{what}. The adapters do no harm: {pair}.",
-                metric="loss",
-                threshold=self.score,
-                causes=["the data are harder than before: another domain, or an order from easy to hard"],
-                remedies=["look at the batches of the last steps"],
-                severity=Severity.INFO,
-            )
+            return None  # the data are harder than before: another domain, or an order from easy to hard
         gentle = is_gentle(record) and raised_to(record) is None
         change = Change([], {}) if gentle else weaker(record, otherwise=4.0)
         return Finding(
-            f"{what}.",
+            f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
+            f"standard errors (threshold {self.score:g}).",
             metric="loss",
             threshold=self.score,
             causes=why_worse(record),
@@ -261,7 +253,7 @@ class LossNotDecreasing(Rule):
 
     Fires once, at the end of a run that was not stopped, when all of these hold:
 
-    - The mean of the last third is less than two standard errors below that of the first third.
+    - The means of the first and the last third differ by less than two standard errors. A rise is left to LW202.
     - A fall by ``fall`` of the start would have been more than that.
     - The last five losses lie no further below the start than their noise.
     - The adapters do not lower the loss of the last step's batch by ``fall``, where LW102 can compare it with the
@@ -275,7 +267,7 @@ class LossNotDecreasing(Rule):
     severity = Severity.INFO
     lasting = True
     yields_to = (
-        *("LW101", "LW102", "LW103", "LW104", "LW110", "LW201", "LW202", "LW203", "LW204", "LW207", "LW208"),
+        *("LW101", "LW102", "LW104", "LW201", "LW202", "LW203", "LW204", "LW207"),
         *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
     )
 
@@ -309,7 +301,7 @@ class LossNotDecreasing(Rule):
             return None
         whole = self.means if self.filled == self.width else self.means[:-1]
         early, late, error = trend(whole)
-        if early - late >= 2.0 * error or not 2.0 * error < self.fall * abs(early):
+        if abs(early - late) >= 2.0 * error or not 2.0 * error < self.fall * abs(early):
             return None
         pair = compared(record)
         if improved(record) or (pair is not None and pair.helps(record, 1.0 / (1.0 - self.fall))):

@@ -99,22 +99,6 @@ def with_alpha(record: StepRecord, adapter: AdapterInfo, alpha: float) -> Change
     return Change([words], {"lora_alpha": alpha})
 
 
-def with_rank(record: StepRecord, adapter: AdapterInfo, r: int) -> Change:
-    """Another rank at the same scale, in one piece of words."""
-    name = "init_r" if adapter.scale_formula == "alpha/ranknum" else "r"
-    words, settings = f"{name} {adapter.r} → {r}", {name: float(r)}
-    if adapter.alpha is None or adapter.scale_formula not in ("alpha/r", "alpha/sqrt(r)"):
-        words += ", at the same scale"
-    else:
-        alpha = adapter.alpha * per_scale(replace(adapter, r=r)) / per_scale(adapter)
-        near = "at" if alpha.is_integer() else "near"
-        settings["lora_alpha"] = alpha = alpha if alpha.is_integer() else round_alpha(alpha)
-        words += f" and lora_alpha {adapter.alpha:g} → {alpha:g}, which keeps the scale {near} {adapter.scale:.3g}"
-    if not (_is_usual(record, adapter, "r") and _is_usual(record, adapter, "scale")):
-        return Change([f"{words}, of {adapter.name.rpartition('.')[2]} (rank_pattern)"], {})
-    return Change([words], settings)
-
-
 def _is_usual(record: StepRecord, adapter: AdapterInfo, name: str) -> bool:
     """Most adapters have its ``name``: what that becomes is a setting, and that of other adapters a pattern."""
     return getattr(adapter, name) == Counter(getattr(a, name) for a in record.run.adapters).most_common(1)[0][0]

@@ -1,4 +1,4 @@
-"""LW401 to LW404: whether the scale is what was meant, judged from the settings before the first step."""
+"""LW401: whether scale and learning rate look too strong or too weak before the first step."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.records import AdapterInfo, BoolArray, StepRecord
+from lora_watch.base.records import AdapterInfo, BoolArray, FloatArray, StepRecord
 from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
 from lora_watch.rules.forecast import (
     ORDINARY_PACE,
@@ -20,20 +20,27 @@ from lora_watch.rules.forecast import (
     pace,
 )
 from lora_watch.rules.remedies import Change, per_scale, round_alpha, weaker, with_alpha
-from lora_watch.rules.tasks import SOURCES
+
+RSLORA = "Kalajdzievski 2023, arXiv:2312.03732"
+"""The paper behind rank stabilisation."""
+LOW_RANK, HIGH_RANK = 8, 64
+"""Below the first rank rsLoRA has nothing to stabilise; from the second on α/r fades."""
+FADED = 0.5
+"""Scale α/r below which a high rank is said to fade."""
 
 
 @dataclass
 class AggressiveScale(RuleOnSettings):
-    """A high scale meets a high learning rate, or the first step is many times as large as is useful.
+    """The scale does not suit the learning rate or the rank, as far as settings and base weights tell.
 
     Fires before the first step:
 
     - as a WARNING when the predicted first step at the full learning rate exceeds ``useful_steps`` useful ones;
-    - as a WARNING when that step is unknown, s ≥ ``far``, and s·lr > ``scale`` · ``lr`` or the rate is unknown too;
-    - as an INFO when s ≥ ``scale`` and lr > ``lr``, a rule of thumb that many useful runs break. A first step that is
-      known to be ordinary refutes it. An α that was meant for α/r is left to LW403 and LW404 while that step is
-      unknown.
+    - where that step is unknown, as a WARNING when s ≥ ``far`` and s·lr > ``scale`` · ``lr``, or when α was meant for
+      α/r and rsLoRA is on: α ≥ r and s = α/√r > ``scale``;
+    - as an INFO when α was meant for α/r, or s ≥ ``scale`` and lr > ``lr`` and that step is not known to be ordinary;
+    - as an INFO when α/r is below 0.5 at a rank from 64 on: it falls as 1/r, and 1/√r would keep the size of the output
+      (Kalajdzievski 2023, arXiv:2312.03732).
 
     Under Adam the first update of a default-initialised adapter is s·lr·√(d_out·r/3) in Frobenius norm, for any
     gradient. It is taken relative to ‖W₀‖_F in the median layer, times the depth. A useful first step grows with the
@@ -53,38 +60,34 @@ class AggressiveScale(RuleOnSettings):
 
     def check(self, record: StepRecord) -> Finding | None:
         run = record.run
-        if not run.adapters or not is_adaptive(run) or _is_found(record):
+        if not run.adapters or _is_found(record):
             return None
+        adaptive = is_adaptive(run)
         lr = run.per_adapter(run.peak_lr)
         scale = np.array([abs(a.scale) for a in run.adapters])
-        predicted, times = first_steps(run), pace(record)
-        too_large = times > self.useful_steps
-        meant = _meant_for_vanilla(record)
-        hot = (scale >= self.scale) & (lr > self.lr) & (not times <= ORDINARY_PACE)
-        hot &= math.isfinite(times) | ~meant
-        far = (scale >= self.far) & ~(scale * lr <= self.scale * self.lr) & (not math.isfinite(times))
-        if not (hot | far).any() and not too_large:
-            return None
-        worst = int(np.nanargmax(scale * lr if np.isfinite(lr).any() else scale))
+        times = pace(record) if adaptive else math.nan
+        too_large, known = times > self.useful_steps, math.isfinite(times)
+        meant = _meant_for_vanilla(record, self.scale)
+        high = adaptive & (scale >= self.scale) & (lr > self.lr)
+        far = adaptive & (scale >= self.far) & ~(scale * lr <= self.scale * self.lr)
+        if not (too_large or meant.any() or ((high | far).any() and not times <= ORDINARY_PACE)):
+            return self._fading(record, scale, times)
+        warns = bool(too_large or (not known and (far | meant).any()))
+        worst = int(np.nanargmax(scale * lr if (lr > 0).any() else scale))
         adapter, rate = run.adapters[worst], float(lr[worst])
         if too_large:
             metric, threshold = "relative_norm", self.useful_steps / times * first_step_of(run) / run.blocks
-        elif run.peak_lr:
+        elif run.peak_lr and not meant[worst]:
             metric, threshold = "effective_lr", self.scale * self.lr
         else:
-            metric, threshold = "scale", self.far
-        warns = bool(too_large or far.any())
-        change = self._weaker(record, adapter, rate)
+            metric, threshold = "scale", self.scale if meant[worst] else self.far
+        change = self._weaker(record, adapter, rate, bool(meant[worst])) if warns else Change([], {})
         return Finding(
             f"{self._message(adapter, rate, times, warns)}.",
-            adapters=worst_first(record, predicted, np.isfinite(predicted)) if too_large else [],
+            adapters=worst_first(record, first_steps(run), np.isfinite(first_steps(run))) if too_large else [],
             metric=metric,
             threshold=threshold,
-            causes=[KEPT]
-            if meant[worst]
-            else ["alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"]
-            if scale[worst] > ORDINARY_SCALE
-            else [f"the learning rate is too high for these weights: the scale {scale[worst]:g} is ordinary"],
+            causes=[self._cause(adapter, bool(meant[worst]))],
             remedies=change.words,
             settings=change.settings,
             severity=Severity.WARNING if warns else Severity.INFO,
@@ -93,182 +96,67 @@ class AggressiveScale(RuleOnSettings):
     def _message(self, adapter: AdapterInfo, rate: float, times: float, warns: bool) -> str:
         scale = f"{abs(adapter.scale):g} ({adapter.scale_formula})"
         if math.isnan(rate):
-            return f"The scale {scale} is too high for an ordinary learning rate (threshold {self.far:g})"
-        verdict = "too high" if warns else "above the rule of thumb"
+            return f"The scale {scale} is too high for an ordinary learning rate"
+        verdict = "too high" if warns else "above the rule of thumb: whether it is too high shows within about 10 steps"
         message = f"s·lr = {abs(adapter.scale) * rate:.2g} is {verdict}: scale {scale} × learning rate {rate:g}"
         if math.isfinite(times):
             message += f". By the weights the first full step is {times:.2g} times as large as a useful one (threshold "
             message += f"{self.useful_steps:g})"
         return message
 
-    def _weaker(self, record: StepRecord, adapter: AdapterInfo, rate: float) -> Change:
-        """To an easy first step; to the rule of thumb where the size of that step is unknown."""
-        if math.isnan(rate) and adapter.alpha is not None:
-            alpha = round_alpha(ORDINARY_SCALE * per_scale(adapter))
-            return with_alpha(record, adapter, alpha)
-        thumb = max(abs(adapter.scale) / ORDINARY_SCALE, abs(adapter.scale) * rate / (self.scale * self.lr))
+    @staticmethod
+    def _cause(adapter: AdapterInfo, meant: bool) -> str:
+        if meant:
+            alpha, scale = adapter.alpha or math.nan, abs(adapter.scale)
+            if adapter.r < LOW_RANK:
+                why = f"use_rslora has nothing to stabilise at rank {adapter.r}"
+            else:
+                why = f"lora_alpha {alpha:g} is {alpha / adapter.r:.3g} × r, which is meant for alpha/r"
+            return f"{why}: with use_rslora the scale is {scale:.3g} in place of {alpha / adapter.r:.3g} ({RSLORA})"
+        if abs(adapter.scale) > ORDINARY_SCALE:
+            return "alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"
+        return f"the learning rate is too high for these weights: the scale {abs(adapter.scale):g} is ordinary"
+
+    def _weaker(self, record: StepRecord, adapter: AdapterInfo, rate: float, meant: bool) -> Change:
+        """To an easy first step; where the size of that step is unknown, to the scale that α was meant for, or to the
+        rule of thumb."""
         known = math.isfinite(pace(record))
+        if adapter.alpha is not None and (math.isnan(rate) or (meant and not known)):
+            scale = min(adapter.alpha / adapter.r, ORDINARY_SCALE) if meant else ORDINARY_SCALE
+            return with_alpha(record, adapter, round_alpha(scale * per_scale(adapter)))
+        thumb = max(abs(adapter.scale) / ORDINARY_SCALE, abs(adapter.scale) * rate / (self.scale * self.lr))
         return weaker(record, otherwise=2.0 if known else thumb)
+
+    def _fading(self, record: StepRecord, scale: FloatArray, times: float) -> Finding | None:
+        """α/r at a high rank and a small α. A higher learning rate makes up for it: silent where the first full step at
+        scale 1 would be too large."""
+        adapters = record.run.adapters
+        faded = np.array([a.scale_formula == "alpha/r" and a.r >= HIGH_RANK and 0 < a.scale < FADED for a in adapters])
+        if not faded.any():
+            return None
+        worst = adapters[int(np.argmin(np.where(faded, scale, np.inf)))]
+        if times / worst.scale**SCALE_EXPONENT > self.useful_steps:
+            return None
+        stable = (worst.alpha or worst.scale * worst.r) / math.sqrt(worst.r)
+        return Finding(
+            f"Scale alpha/r is {worst.scale:g} at rank {worst.r} (threshold {FADED:g}): it falls as 1/r, and 1/√r "
+            f"would keep the size of the update, as use_rslora=True does (scale {stable:.3g} with the same alpha).",
+            adapters=worst_first(record, scale, faded),
+            metric="scale",
+            threshold=FADED,
+            causes=[f"r was raised under a fixed alpha; only a scale that falls as 1/√r is stable: {RSLORA}"],
+            severity=Severity.INFO,
+        )
 
 
 def _is_found(record: StepRecord) -> bool:
     """The learning rate is no higher than what a sweep has found: measured beats predicted."""
-    found, used = record.run.config.get("find_lr") or {}, record.run.config.get("learning_rate")
-    return isinstance(used, (int, float)) and used <= (found.get("rate") or 0.0) * (1 + 1e-9)
+    found, used = (record.run.config.get("find_lr") or {}).get("rate"), record.run.config.get("learning_rate")
+    return bool(found) and isinstance(used, (int, float)) and used <= found * (1 + 1e-9)
 
 
-@dataclass
-class FadingScale(RuleOnSettings):
-    """The vanilla scale α/r at a high rank with a small α shrinks faster with r than the update can bear.
-
-    Fires as an INFO when the formula is α/r, r ≥ ``rank`` and s < ``scale``.
-
-    The adapter's output keeps its size as r grows only if s ∝ 1/√r (Kalajdzievski 2023, arXiv:2312.03732). With α/r and
-    a fixed α, a higher rank learns more slowly, and its extra capacity stays unused. A higher learning rate makes up
-    for it: the rule is silent where the first full step at s = 1 is known to be too large for LW401.
-    """
-
-    id = "LW402"
-    name = "fading-scale"
-    severity = Severity.INFO
-
-    rank: int = 64
-    scale: float = 0.5
-
-    def check(self, record: StepRecord) -> Finding | None:
-        adapters = record.run.adapters
-        fades = [a.scale_formula == "alpha/r" and a.r >= self.rank and 0 < a.scale < self.scale for a in adapters]
-        faded = np.array(fades, dtype=bool)
-        if not faded.any():
-            return None
-        scale = np.array([a.scale for a in adapters])
-        worst = adapters[int(np.argmin(np.where(faded, scale, np.inf)))]
-        if pace(record) / worst.scale**SCALE_EXPONENT > AggressiveScale.useful_steps:
-            return None
-        change = Change([f"lora_alpha={worst.r} (scale 1)"], {"lora_alpha": float(worst.r)})
-        if worst.alpha is not None:
-            change = with_alpha(record, worst, float(worst.r))
-        stable = (worst.alpha or worst.scale * worst.r) / math.sqrt(worst.r)
-        return Finding(
-            f"Scale alpha/r is {worst.scale:g} at rank {worst.r} (threshold {self.scale:g}): it falls as 1/r, and 1/√r "
-            "would keep the size of the update.",
-            adapters=worst_first(record, scale, faded),
-            metric="scale",
-            threshold=self.scale,
-            causes=[
-                f"r was raised under a fixed alpha; only a scale that falls as 1/√r is stable: {SOURCES['rslora']}"
-            ],
-            remedies=[
-                f"use_rslora=True (scale {worst.scale:g} → {stable:.3g} with the same alpha), with another learning "
-                "rate",
-                *change.words,
-            ],
-            settings=change.settings,
-        )
-
-
-def _is_rslora(record: StepRecord) -> BoolArray:
-    return np.array([a.scale_formula == "alpha/sqrt(r)" for a in record.run.adapters], dtype=bool)
-
-
-KEPT = f"use_rslora was switched on and alpha kept: {SOURCES['rslora']}"
-
-
-def _meant_for_vanilla(record: StepRecord, scale: float = 4.0) -> BoolArray:
+def _meant_for_vanilla(record: StepRecord, scale: float) -> BoolArray:
     """``[n_adapters]``: under rsLoRA at a scale above ``scale``, with an α that is a multiple of r."""
-    large = [a.alpha is not None and a.alpha >= a.r and abs(a.scale) > scale for a in record.run.adapters]
-    return _is_rslora(record) & np.array(large, dtype=bool)
-
-
-def _unless_gentle(record: StepRecord) -> Severity:
-    """INFO where the first full step is known to be of an ordinary size whatever the scale, WARNING otherwise."""
-    return Severity.INFO if pace(record) <= AggressiveScale.useful_steps else Severity.WARNING
-
-
-@dataclass
-class RankStabilisedTooLow(RuleOnSettings):
-    """rsLoRA is used at a very low rank: α/√r is α itself at r = 1.
-
-    Fires below r = ``rank``: as a WARNING when s > ``scale``, as an INFO when s is lower or the first full step is
-    known to be of an ordinary size.
-
-    Rank stabilisation keeps high ranks from fading (Kalajdzievski 2023, arXiv:2312.03732). At low ranks there is
-    nothing to stabilise, and an α meant for α/r gives a much higher scale.
-    """
-
-    id = "LW403"
-    name = "rslora-at-low-rank"
-    severity = Severity.WARNING
-    yields_to = ("LW401",)
-
-    rank: int = 8
-    scale: float = 4.0
-
-    def check(self, record: StepRecord) -> Finding | None:
-        adapters = record.run.adapters
-        low = _is_rslora(record) & np.array([a.r < self.rank for a in adapters], dtype=bool)
-        if not low.any():
-            return None
-        scale = np.array([abs(a.scale) for a in adapters])
-        worst = adapters[int(np.argmax(np.where(low, scale, -1.0)))]
-        high = abs(worst.scale) > self.scale
-        if worst.alpha is None:
-            return None
-        severity = _unless_gentle(record) if high else Severity.INFO
-        change = Change([], {})
-        if severity is Severity.WARNING:
-            change = with_alpha(record, worst, round_alpha(ORDINARY_SCALE * math.sqrt(worst.r)))
-        plain = f"use_rslora=False with lora_alpha {worst.alpha:g}: scale {worst.alpha / worst.r:g}"
-        return Finding(
-            f"Scale alpha/√r is {worst.scale:.3g} at rank {worst.r}: rsLoRA has nothing to stabilise below rank "
-            f"{self.rank}.",
-            adapters=worst_first(record, scale, low),
-            metric="scale",
-            threshold=self.scale if high else None,
-            causes=[f"use_rslora is made for high ranks: {SOURCES['rslora']}"],
-            remedies=[*change.words, plain],
-            settings=change.settings,
-            severity=severity,
-        )
-
-
-@dataclass
-class AlphaMeantForVanilla(RuleOnSettings):
-    """α was chosen as a multiple of r, for α/r, and rsLoRA is on: α = 2r becomes s = 2√r, 16 at r = 64.
-
-    Fires when the formula is α/√r (Kalajdzievski 2023, arXiv:2312.03732), α ≥ r and s > ``scale``. It is a WARNING, or
-    an INFO if the first full step is known to be of an ordinary size.
-
-    With rsLoRA one α serves every rank: it is not raised with r.
-    """
-
-    id = "LW404"
-    name = "alpha-meant-for-vanilla"
-    severity = Severity.WARNING
-    yields_to = ("LW401", "LW403")
-
-    scale: float = 4.0
-
-    def check(self, record: StepRecord) -> Finding | None:
-        adapters = record.run.adapters
-        scale = np.array([abs(a.scale) for a in adapters])
-        high = _meant_for_vanilla(record, self.scale)
-        if not high.any():
-            return None
-        worst = adapters[int(np.argmax(np.where(high, scale, -1.0)))]
-        assert worst.alpha is not None
-        wanted = min(worst.alpha / worst.r, ORDINARY_SCALE)
-        severity, change = _unless_gentle(record), Change([], {})
-        if severity is Severity.WARNING:
-            change = with_alpha(record, worst, round_alpha(wanted * math.sqrt(worst.r)))
-        return Finding(
-            f"Scale alpha/√r is {worst.scale:.3g} at rank {worst.r} (threshold {self.scale:g}): lora_alpha "
-            f"{worst.alpha:g} is {worst.alpha / worst.r:.3g} × r, which is meant for alpha/r.",
-            adapters=worst_first(record, scale, high),
-            metric="scale",
-            threshold=self.scale,
-            causes=[KEPT],
-            remedies=[*change.words, f"use_rslora=False, if the scale {worst.alpha / worst.r:.3g} is meant"],
-            settings=change.settings,
-            severity=severity,
-        )
+    adapters = record.run.adapters
+    large = [a.alpha is not None and a.alpha >= a.r and abs(a.scale) > scale for a in adapters]
+    return np.array(large, dtype=bool) & [a.scale_formula == "alpha/sqrt(r)" for a in adapters]

@@ -1,4 +1,4 @@
-"""How large the adapters are, as LW102 to LW104 and the zone of a step compare it."""
+"""How large the adapters are, as LW102, LW104 and the zone of a step compare it."""
 
 from __future__ import annotations
 

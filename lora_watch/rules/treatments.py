@@ -34,7 +34,7 @@ class Treatment(enum.Enum):
     WEAKEN = "go back, and lower the scale and the learning rate"
 
 
-_OF_SETTINGS = ("LW102", "LW103", "LW108", "LW110", "LW311")
+_OF_SETTINGS = ("LW102", "LW108", "LW311")
 _OF_LOSS = ("LW202", "LW203")
 TREATED = (*NON_FINITE, *_OF_SETTINGS, *_OF_LOSS)
 """Rules for which going back, or dropping an update, may help."""

@@ -87,7 +87,7 @@ class LearningRateRaised(Rule):
     id = "LW311"
     name = "lr-above-schedule"
     severity = Severity.WARNING
-    yields_to = ("LW102", "LW103", "LW202")
+    yields_to = ("LW102", "LW202")
 
     factor: float = 2.0
 

@@ -30,7 +30,6 @@ ZONES = (
     Zone("healthy", None, "The loss has come down from its start by more than its noise."),
     Zone("no-gain", None, "The loss has not come down from its start by more than its noise yet."),
     Zone("barely-moves", Severity.WARNING, "The adapters stay too small to change the model."),
-    Zone("growing", Severity.WARNING, "The adapters have a size that no useful run reaches, or grow fast towards it."),
     Zone("diverged", Severity.ERROR, "The loss has risen and stays up."),
     Zone("exploding", Severity.ERROR, "The adapters are larger than useful ones get, and the loss has not improved."),
     Zone("non-finite", Severity.ERROR, "A loss, a gradient or an adapter is NaN or infinite."),

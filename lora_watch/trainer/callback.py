@@ -43,10 +43,6 @@ class LoraWatchCallback(TrainerEvents):
         console: print alerts to standard error.
         record_batches: write the SHA-256 of each step's batch to incident.json, to find the batch that broke a run. It
             waits for batches that are on an accelerator.
-        task: the task of the fine-tuning, for the rank (LW405): ``classification``, ``domain-adaptation``,
-            ``instruction-tuning`` or ``continued-pretraining``.
-        reference: report.json, or its folder, of the run that the settings come from. LW406 checks whether they carry
-            over to this model.
         find_lr: first find the learning rate in about 60 steps (``find_learning_rate``), restore everything and train
             at that rate or at the middle of its range. ``"only"``: print it and exit, with 0 if there is one.
             The answer is in ``found``.
@@ -54,8 +50,8 @@ class LoraWatchCallback(TrainerEvents):
             TensorBoard events. Default: ``LORA_WATCH_HTML`` (``1``), else False.
 
     Raises:
-        ValueError: for a ``fail_on``, ``patience``, ``mute``, ``every``, ``task`` or ``reference`` that is not valid,
-            and for ``html=True`` without ``tensorboard``.
+        ValueError: for a ``fail_on``, ``patience``, ``mute`` or ``every`` that is not valid, and for ``html=True``
+            without ``tensorboard``.
     """
 
     def sweep(self, state: TrainerState) -> dict[str, Any]:

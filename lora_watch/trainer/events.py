@@ -6,7 +6,6 @@ import json
 import os
 import weakref
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,8 +21,6 @@ from lora_watch.monitor.ranks import Ranks, any_rank
 from lora_watch.monitor.standard import standard_sinks
 from lora_watch.rules import Rule
 from lora_watch.rules.policy import FailOn, policy
-from lora_watch.rules.reference import load_reference
-from lora_watch.rules.tasks import find_task
 from lora_watch.sinks import Sink
 from lora_watch.tensorboard_plugin.page.sink import PageSink
 from lora_watch.trainer import facts
@@ -56,8 +53,6 @@ class TrainerEvents(TrainerCallback):
         tensorboard: bool | Literal["all"] = True,
         console: bool = True,
         record_batches: bool = False,
-        task: str | None = None,
-        reference: str | os.PathLike[str] | None = None,
         find_lr: bool | Literal["only"] = False,
         recover: int | None = None,
         recover_memory: float = 4.0,
@@ -75,9 +70,8 @@ class TrainerEvents(TrainerCallback):
             raise ValueError("html=True draws TensorBoard events: it needs tensorboard=True")
         self.html = html
         self.report_dir, self.tensorboard, self.console, self.sinks = report_dir, tensorboard, console, list(sinks)
-        self._purpose: dict[str, Any] = {"task": find_task(task).name} if task is not None else {}
-        if reference is not None:
-            self._purpose["reference"] = asdict(load_reference(os.fspath(reference)))
+        self._swept: dict[str, Any] = {}
+        """What the sweep of ``find_lr`` has found, for the configuration of the run."""
         self.record_batches = record_batches
         self.meant = False
         """Adapters are to be trained, whatever the model shows: ``lora-watch run`` says so."""
@@ -308,7 +302,7 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
         | ({"lr_follows_a_metric": True} if follows_a_metric(kwargs.get("lr_scheduler")) else {})
         | ({"sweepable": True} if trainer is not None and facts.no_sweep(trainer) is None else {})
         | ({"preference": True} if facts.is_preference(trainer) else {})
-        | callback._purpose,
+        | callback._swept,
         judge_loss=not facts.is_policy_gradient(trainer),
         notes=[*facts.notes_on(args, trainer), *callback._checkpoints.notes(state.global_step)],
         meant=callback.meant,

@@ -17,9 +17,9 @@ from lora_watch.adapters.peft_config import unmatched
 from lora_watch.base.alerts import Alert
 from lora_watch.rules.forecast import SHORT_RUN, at_rate, at_steps, by_weights, classifies, first_step_of, length_law
 from lora_watch.rules.remedies import round_alpha, typed_rate
-from lora_watch.rules.tasks import Task, find_task
 from lora_watch.tune.settings import demand_positive, foresee, planned_run, preflight_rules
 from lora_watch.tune.skeleton import Skeleton, skeleton
+from lora_watch.tune.tasks import Task, find_task
 
 ADVICE_VERSION = 2
 CAPACITY = "Allen-Zhu & Li 2024, arXiv:2404.05405"

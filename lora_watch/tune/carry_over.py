@@ -13,9 +13,9 @@ from torch import nn
 from lora_watch.adapters import find_adapters
 from lora_watch.base.records import RunInfo
 from lora_watch.rules.forecast import at_rate, first_step_of
-from lora_watch.rules.reference import reference_of
 from lora_watch.rules.remedies import nearest
 from lora_watch.tune.advise import ADVICE_VERSION, lora_code
+from lora_watch.tune.reference import reference_of
 from lora_watch.tune.remarks import nearest_rank
 from lora_watch.tune.settings import demand_positive, planned_run
 from lora_watch.tune.skeleton import skeleton

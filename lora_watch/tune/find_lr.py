@@ -104,7 +104,7 @@ def keep(found: Suggestion, trainer: Trainer) -> None:
 def note(callback: TrainerEvents, found: Suggestion) -> None:
     """Have the run that ``callback`` watches say what was found before it, to its rules and to the LoRA tab."""
     callback.found = found
-    callback._purpose["find_lr"] = found.to_dict()
+    callback._swept["find_lr"] = found.to_dict()
 
 
 def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]:
@@ -116,7 +116,7 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
     if only:  # nothing will be trained: the report of an earlier run stays valid
         callback.waits_no_longer()
     callback.found = None
-    callback._purpose.pop("find_lr", None)
+    callback._swept.pop("find_lr", None)
     try:
         trainer = (callback._trainer and callback._trainer()) or facts.trainer_that_holds(callback)
         if trainer is None:

@@ -17,12 +17,12 @@ from lora_watch.base.records import AdapterInfo, RunInfo
 from lora_watch.base.untrusted import MISFITS, or_none
 from lora_watch.rules import rule_called
 from lora_watch.rules.configuration import WITHOUT_WARM_UP
-from lora_watch.rules.reference import load_reference
-from lora_watch.rules.tasks import find_task
 from lora_watch.tune.config_files import demand_known
+from lora_watch.tune.reference import load_reference
 from lora_watch.tune.remarks import on_adalora, on_other_model, on_rank
 from lora_watch.tune.settings import foresee, planned_run, preflight_rules
 from lora_watch.tune.skeleton import Skeleton, skeleton
+from lora_watch.tune.tasks import find_task
 
 PREFLIGHT_VERSION = 1
 DEFAULT_ALPHA = 8

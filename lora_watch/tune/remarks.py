@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from lora_watch.base.records import RunInfo
-from lora_watch.rules.reference import Reference, reference_of
 from lora_watch.rules.remedies import nearest
-from lora_watch.rules.tasks import Task
+from lora_watch.tune.reference import Reference, reference_of
+from lora_watch.tune.tasks import Task
 
 FAR_FROM_TASK = 2.0
 """A rank is far from the usual ones below the lowest divided by this, or above the highest times this."""

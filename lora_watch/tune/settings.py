@@ -28,7 +28,7 @@ def planned_run(
     **config: Any,
 ) -> RunInfo:
     """The run that would begin with these settings: AdamW, one parameter group, no step yet. ``lora`` holds
-    LoraConfig's fields; ``config`` what else rules read of a run's configuration (``task`` …)."""
+    LoraConfig's fields; ``config`` what else is known of the run (``model`` …)."""
     group = None if learning_rate is None else 0
     return RunInfo(
         adapters=tuple(describe(adapter, group, norm) for adapter, norm in zip(adapters, base_norms)),

@@ -13,7 +13,7 @@ from lora_watch.rules import LossDivergence, NormExplosion, choose
 from lora_watch.rules.forecast import at_rate, first_step_of, is_adaptive
 
 STEPS = 60
-EDGE_RULES = frozenset({"LW101", "LW102", "LW103", "LW201", "LW202"})
+EDGE_RULES = frozenset({"LW101", "LW102", "LW201", "LW202"})
 """What is asked in a sweep: rules on the adapters' size and on the loss. Wiring and settings are the run's own."""
 WINDOW = 5
 """Steps that a smoothed loss is the mean of: itself and those before."""

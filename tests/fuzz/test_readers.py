@@ -24,7 +24,7 @@ from typer.testing import CliRunner
 from lora_watch.cli.app import app
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import keep
-from lora_watch.rules.reference import load_reference
+from lora_watch.tune.reference import load_reference
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of
 

@@ -20,10 +20,9 @@ from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.records import Reading, StepRecord
 from lora_watch.gate import judge
 from lora_watch.measurement.signals.loss import LossSignals
-from lora_watch.rules import AdapterDominates, Episodes, LossDivergence, NormExplosion, Rule
-from lora_watch.rules.forecast import OF_WEIGHTS
+from lora_watch.rules import Episodes, LossDivergence, NormExplosion, Rule
 from lora_watch.rules.remedies import why_strong
-from tests.rules.runs import healthy, ids, run, the, trainer_with_labels, trainer_with_loss
+from tests.rules.runs import healthy, ids, run, the, trainer_with_loss
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 from tests.tensorboard_plugin.serving import routes
 
@@ -144,9 +143,9 @@ def test_the_first_is_the_earliest_of_the_worst_that_no_other_explains() -> None
         alert("LW202", Severity.ERROR, 2),
         alert("LW309", Severity.ERROR, 9),
         alert("LW102", Severity.ERROR, 5),
-        alert("LW405", Severity.INFO, 0),
+        alert("LW206", Severity.INFO, 0),
     ]
-    assert [a.rule for a in in_order(alerts)] == ["LW102", "LW309", "LW203", "LW405", "LW202"]
+    assert [a.rule for a in in_order(alerts)] == ["LW102", "LW309", "LW203", "LW206", "LW202"]
 
 
 def test_an_alert_says_what_it_explains() -> None:
@@ -161,8 +160,8 @@ def test_what_is_over_comes_after_what_is_as_severe_and_open() -> None:
     over = [alert("LW203", Severity.WARNING, 1), alert("LW309", Severity.ERROR, 2)]
     for each in over:
         each.closed_step = 9
-    alerts = [*over, alert("LW103", Severity.WARNING, 5), alert("LW102", Severity.ERROR, 6)]
-    assert [a.rule for a in in_order(alerts)] == ["LW309", "LW102", "LW103", "LW203"]
+    alerts = [*over, alert("LW311", Severity.WARNING, 5), alert("LW102", Severity.ERROR, 6)]
+    assert [a.rule for a in in_order(alerts)] == ["LW309", "LW102", "LW311", "LW203"]
 
 
 def test_every_face_shows_the_same_alert_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -329,40 +328,9 @@ def test_a_rise_of_the_loss_waits_for_the_comparison_and_can_become_an_error() -
             assert episodes.wanted
             assert not episodes.alerts
         elif number == 31:
-            assert [alert.severity for alert in episodes.alerts] == [Severity.INFO]
+            assert not episodes.alerts, "the adapters help: the data are harder"
         elif changed:
             break
     assert [(alert.rule, alert.severity) for alert in episodes.alerts] == [("LW202", Severity.ERROR)]
     assert 38 <= number <= 42
     assert "learning_rate" in episodes.alerts[0].settings
-
-
-def test_adapters_that_dominate_are_a_warning_though_the_loss_falls() -> None:
-    ratios = [1.0, 50.0, 1.0, 50.0, 50.0, 50.0, 50.0]
-    episodes = Episodes([AdapterDominates()])
-    for number, ratio in enumerate(ratios, start=1):
-        episodes.check(step(number, ratio, 3.0 - 0.1 * number, improved=True))
-    assert [(a.rule, a.severity, a.step) for a in episodes.alerts if a.rule == "LW110"] == [
-        ("LW110", Severity.WARNING, 6)
-    ]
-    assert episodes.alerts[0].settings
-
-
-@pytest.mark.thorough
-def test_all_alerts_of_a_run_agree_as_far_as_the_weights_can_tell_and_it_fixes_the_run() -> None:
-    failing = run(lora(tiny_model(), alpha=1024), steps=20, lr=0.1)
-    settings = {alert.rule: alert.settings for alert in failing.alerts if alert.settings}
-    assert settings.keys() >= {"LW401", "LW102"}
-    advised = settings["LW102"]
-    products = [each["lora_alpha"] * each["learning_rate"] for each in settings.values()]
-    assert max(products) <= OF_WEIGHTS * min(products), settings
-    fixed = run(lora(tiny_model(), alpha=advised["lora_alpha"]), steps=40, lr=advised["learning_rate"])
-    assert ids(fixed) == []
-    assert fixed.last is not None
-    assert fixed.last.zone == "healthy"
-
-
-def test_corrupted_labels_are_suspected_before_ordinary_settings_however_young_the_run_is() -> None:
-    alert = the("LW202", run(steps=36, trainer_class=trainer_with_labels(lambda step: step > 25)))
-    assert "corrupted" in alert.causes[0]
-    assert "batches" in alert.remedies[0]

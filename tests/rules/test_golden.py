@@ -41,10 +41,8 @@ def test_a_sample_gives_the_alerts_that_were_kept(kept: dict[str, Any], cadence:
 
 def test_a_moved_threshold_shows(kept: dict[str, Any]) -> None:
     rules = [
-        NormExplosion(
-            threshold_if_worse=100.0, threshold=1000.0, spectral_threshold_if_worse=1000.0, spectral_threshold=1000.0
-        ),
-        BarelyMoves(slow=0.0),
+        NormExplosion(threshold_if_worse=1000.0, threshold=1000.0),
+        BarelyMoves(reach=0.0, slow=0.0),
     ]
     some = load_all(spec for spec in plan() if spec.name in SHOWS)
     moved = {spec.name for spec, trace in some.items() if changes(kept[spec.name]["full"], plain(judge(trace, rules)))}

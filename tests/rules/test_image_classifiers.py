@@ -9,7 +9,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import ViTConfig, ViTForImageClassification
 
-from tests.rules.runs import ids, run
+from tests.rules.runs import run
 
 
 def vision() -> Any:
@@ -46,6 +46,5 @@ def bright_quarters(n: int = 256) -> list[dict[str, Any]]:
 def test_labels_of_images_are_counted(one_class: bool) -> None:
     rows = [{**row, "labels": 0} if one_class else row for row in bright_quarters()]
     monitor = run(vision(), 60, dataset=rows, lr=5e-3, per_device_train_batch_size=8)
-    assert ("LW208" in ids(monitor)) == one_class
     assert monitor.last is not None
     assert monitor.last.scalars["chance_loss"] == pytest.approx(0.0 if one_class else 1.386, abs=0.02)

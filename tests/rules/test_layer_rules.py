@@ -1,4 +1,4 @@
-"""LW107 to LW109 on real runs: each must fire on the sick run, and stay silent on its twin."""
+"""LW107 and LW108 on real runs: each must fire on the sick run, and stay silent on its twin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS, victim
-from lora_watch.monitor.monitor import Monitor
 from lora_watch.rules.layers import LayerOutlier
 from tests.rules.runs import healthy, ids, numbers, run, the
 from tests.support import lora, tiny_model
@@ -72,51 +71,6 @@ def test_a_layer_is_no_outlier_where_it_has_too_few_siblings() -> None:
 )
 def test_layer_outlier_is_silent_on_runs_that_learn(settings: dict[str, Any]) -> None:
     assert "LW108" not in ids(run(steps=40, **settings))
-
-
-# -- LW109 -------------------------------------------------------------------------------------------------------------
-
-
-def dora(**rest: Any) -> Monitor:
-    return run(lora(tiny_model(), use_dora=True), **rest)
-
-
-def own_optimizer(lr_of_magnitudes: float | None) -> Any:
-    """AdamW with the magnitudes at a learning rate of their own, or without them."""
-
-    def prepare(trainer: Trainer) -> None:
-        named = [(n, p) for n, p in trainer.model.named_parameters() if p.requires_grad]  # type: ignore[union-attr]
-        groups: list[dict[str, Any]] = [{"params": [p for n, p in named if "magnitude" not in n]}]
-        if lr_of_magnitudes is not None:
-            groups.append({"params": [p for n, p in named if "magnitude" in n], "lr": lr_of_magnitudes})
-        trainer.optimizer = torch.optim.AdamW(groups, lr=2e-3, weight_decay=0.0)
-
-    return prepare
-
-
-def test_magnitudes_that_no_optimizer_holds() -> None:
-    monitor = dora(steps=10, prepare=own_optimizer(None))
-    alert = the("LW109", monitor)
-    assert alert.step == 3
-    assert 28 in numbers(alert.message)
-    assert ids(monitor) == ["LW109"]
-
-
-def test_magnitudes_that_drift_far() -> None:
-    monitor = dora(steps=40, prepare=own_optimizer(0.06))
-    alert = the("LW109", monitor)
-    assert alert.adapters[0][1] > alert.threshold == 1.0
-
-
-def test_magnitudes_that_are_frozen_on_purpose_or_learn_are_silent() -> None:
-    def freeze(trainer: Trainer) -> None:
-        for name, parameter in trainer.model.named_parameters():  # type: ignore[union-attr]
-            if "magnitude" in name:
-                parameter.requires_grad_(False)
-
-    assert ids(dora(steps=10, prepare=freeze)) == []
-    assert ids(dora(steps=20)) == []
-    assert ids(dora(steps=20, prepare=own_optimizer(2e-3))) == []
 
 
 def test_all_are_silent_on_the_twin() -> None:

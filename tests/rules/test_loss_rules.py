@@ -61,29 +61,28 @@ def test_loss_divergence_when_the_data_turns_to_noise_for_good() -> None:
     assert alert.severity is Severity.ERROR
 
 
-def test_harder_data_is_a_remark_while_the_adapters_do_no_harm() -> None:
+def test_harder_data_is_no_finding_while_the_adapters_do_no_harm() -> None:
     """The easiest examples come first, then the hardest ones: the loss rises, and that of the frozen model more."""
     examples = by_difficulty()
     data = [*examples[:100], *examples[-60:]]
     monitor = run(lora(tiny_model(), targets=["q_proj", "v_proj"]), 40, dataset=data, lr=1e-2, trainer_class=InOrder)
-    assert the("LW202", monitor).severity is Severity.INFO
-    assert not [alert for alert in monitor.alerts if alert.severity > Severity.INFO]
+    assert ids(monitor) == []
     assert monitor.last is not None
     assert monitor.last.zone in ("healthy", "no-gain")
 
 
 @pytest.mark.parametrize(
-    ("harm", "said"),
+    ("harm", "fires"),
     [
-        ({30: 1.12}, [Severity.ERROR]),
-        ({30: 1.06, 31: 1.05}, [None, Severity.ERROR]),
-        ({30: 1.06, 31: 0.95}, [None, Severity.INFO]),
-        ({30: 1.06, 300: 1.05}, [None, None]),  # not in a row
-        ({30: 0.95}, [Severity.INFO]),
+        ({30: 1.12}, [True]),
+        ({30: 1.06, 31: 1.05}, [False, True]),
+        ({30: 1.06, 31: 0.95}, [False, False]),
+        ({30: 1.06, 300: 1.05}, [False, False]),  # not in a row
+        ({30: 0.95}, [False]),
     ],
 )
 def test_one_batch_that_the_adapters_raise_a_little_is_no_evidence_of_harm(
-    harm: dict[int, float], said: list[Severity | None]
+    harm: dict[int, float], fires: list[bool]
 ) -> None:
     """Batches of one example of mixed data: one of them costs 6 % more with the adapters, the next one less."""
     rule, found = LossDivergence(), []
@@ -91,22 +90,21 @@ def test_one_batch_that_the_adapters_raise_a_little_is_no_evidence_of_harm(
         scores = {"loss_rise_score": 5.0, "loss_rise": 0.3, "loss_before": 4.5, "loss_start": 5.0, "loss_recent": 4.9}
         scores |= {"adapted_loss": 4.4 * factor, "base_loss": 4.4}
         finding = rule.check(StepRecord(healthy().run, step, {}, loss=5.9, scalars=scores, comparable=True))
-        found.append(None if finding is None else finding.severity or rule.severity)
-        assert bool(rule.wants) is (found[-1] is None)
-    assert found == said
+        found.append(finding is not None)
+    assert found == fires
 
 
 @pytest.mark.parametrize(
-    ("classes", "trains_more", "loss", "said"),
+    ("classes", "trains_more", "loss", "fires"),
     [
-        (1024, False, 7.3, Severity.INFO),  # hard text costs a small model more than guessing, 6.93
-        (1024, False, 9.0, Severity.ERROR),  # labels that are noise
-        (None, False, 9.0, Severity.INFO),  # a loss of the user's own: what guessing costs is not known
-        (None, True, 9.0, Severity.ERROR),  # the head may be spoiled, which the frozen model is computed with
+        (1024, False, 7.3, False),  # hard text costs a small model more than guessing, 6.93
+        (1024, False, 9.0, True),  # labels that are noise
+        (None, False, 9.0, False),  # a loss of the user's own: what guessing costs is not known
+        (None, True, 9.0, True),  # the head may be spoiled, which the frozen model is computed with
     ],
 )
 def test_a_loss_above_its_start_is_no_evidence_of_harm_where_the_adapters_help(
-    classes: int | None, trains_more: bool, loss: float, said: Severity
+    classes: int | None, trains_more: bool, loss: float, fires: bool
 ) -> None:
     """Easy examples come first, then hard ones."""
     config = {"classes": classes}
@@ -114,8 +112,7 @@ def test_a_loss_above_its_start_is_no_evidence_of_harm_where_the_adapters_help(
     scores = {"loss_rise_score": 5.0, "loss_rise": 0.3, "loss_before": 4.5, "loss_start": 4.4, "loss_recent": loss}
     scores |= {"adapted_loss": loss, "base_loss": 1.2 * loss}
     finding = rule.check(StepRecord(run, 30, {}, loss=loss, scalars=scores, comparable=True))
-    assert finding is not None
-    assert (finding.severity or rule.severity) is said
+    assert (finding is not None) is fires
 
 
 def test_adapters_that_lose_what_they_have_gained_are_not_acquitted() -> None:
@@ -258,19 +255,19 @@ HELPED = {"adapted_loss": 4.5, "base_loss": 6.0}
 
 
 @dataclass
-class Dominates(Rule):
+class Explodes(Rule):
     """Stands for adapters that have outgrown their layers."""
 
-    id = "LW110"
-    name = "adapter-dominates"
+    id = "LW102"
+    name = "norm-explosion"
     severity = Severity.WARNING
 
     def check(self, record: StepRecord) -> Finding | None:
         return Finding("too large")
 
 
-@pytest.mark.parametrize(("others", "found"), [([], ["LW206"]), ([Dominates()], [])])
-def test_loss_not_decreasing_is_no_second_alert_of_adapters_that_dominate(others: list[Rule], found: list[str]) -> None:
+@pytest.mark.parametrize(("others", "found"), [([], ["LW206"]), ([Explodes()], [])])
+def test_loss_not_decreasing_is_no_second_alert_of_adapters_that_explode(others: list[Rule], found: list[str]) -> None:
     episodes = Episodes([*others, LossNotDecreasing()])
     records = [
         StepRecord(RunInfo(()), step, {}, loss=6.0 + 0.01 * (step % 2), scalars={"loss_recent": 6.0})
@@ -278,7 +275,7 @@ def test_loss_not_decreasing_is_no_second_alert_of_adapters_that_dominate(others
     ]
     for record in records:
         episodes.check(record)
-    assert [alert.rule for alert in episodes.conclude(records[-1]) if alert.rule != "LW110"] == found
+    assert [alert.rule for alert in episodes.conclude(records[-1]) if alert.rule != "LW102"] == found
 
 
 def test_a_loss_that_fell_too_slowly_has_a_learning_rate_to_try() -> None:

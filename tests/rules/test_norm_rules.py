@@ -15,7 +15,7 @@ from benchmarks.corpus.faults import FAULTS
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Reading, RunInfo
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.rules import BarelyMoves, Episodes, NormCreep, NormExplosion, NormRunaway
+from lora_watch.rules import BarelyMoves, Episodes, NormExplosion
 from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, schedule, the
 from tests.support import lora, stdlib_blocks, tiny_model
 
@@ -82,7 +82,7 @@ def test_norm_explosion(config: dict[str, Any], settings: dict[str, Any]) -> Non
 
 @pytest.mark.parametrize("factor", [1e-3, 0.0])
 def test_a_layer_that_says_next_to_nothing_is_no_yardstick(factor: float) -> None:
-    assert not {"LW102", "LW103"} & set(ids(run(lora(small_base(factor)), steps=20)))
+    assert "LW102" not in ids(run(lora(small_base(factor)), steps=20))
     assert "LW102" in ids(run(lora(small_base(factor), alpha=128), steps=10, lr=5e-2))
 
 
@@ -98,11 +98,9 @@ TWINS = [
 
 
 @pytest.mark.parametrize(("config", "settings"), TWINS)
-def test_norm_explosion_and_runaway_are_silent_on_runs_that_learn(
-    config: dict[str, Any], settings: dict[str, Any]
-) -> None:
+def test_norm_explosion_is_silent_on_runs_that_learn(config: dict[str, Any], settings: dict[str, Any]) -> None:
     monitor = run(lora(tiny_model(), **config), **{"steps": 40} | settings)
-    assert not {"LW102", "LW103", "LW110", "LW111"} & set(ids(monitor))
+    assert "LW102" not in ids(monitor)
     assert monitor.last is not None
     assert monitor.last.scalars["loss_recent"] < monitor.last.scalars["loss_start"]
 
@@ -222,124 +220,6 @@ def test_fewer_modules_may_each_be_larger() -> None:
     assert [round(depth(modules), 2) for modules in (1, 2, 6, 7)] == [1.63, 2.31, 4.0, 4.0]
 
 
-# -- LW103 -------------------------------------------------------------------------------------------------------------
-
-
-def test_norm_runaway_comes_before_the_explosion() -> None:
-    """LW102 is made deaf, so that what is seen is the runaway alone."""
-    patient = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
-    rules = [
-        patient,
-        NormRunaway(),
-        NormCreep(window=3),
-    ]  # within the ten steps that are measured in full whatever it costs
-    monitor = run(lora(tiny_model(), alpha=128), steps=20, lr=3e-2, rules=rules)
-    runaway, explosion = the("LW103", monitor), [a for a in monitor.alerts if a.rule == "LW102"]
-    assert runaway.step <= 8
-    assert not explosion
-    assert runaway.remedies
-    assert "LW110" in runaway.explains, "it holds as well, and is no alert of its own"
-    assert {"LW110", "LW111"} <= {*ids(monitor), *(rule for alert in monitor.alerts for rule in alert.explains)}
-
-
-@pytest.mark.parametrize(("every", "fires"), [(1, True), (5, True), (16, False)])
-def test_a_runaway_is_as_fast_whatever_the_cadence_of_measuring(every: int, fires: bool) -> None:
-    """Twice as loud at each measurement, from far below the limit: in 1, 5 or 16 steps."""
-    last = healthy().last
-    assert last is not None
-    rule, found = NormRunaway(), []
-    for n in range(8):
-        values = np.full(len(last.run.adapters), 0.5 * 2.0**n)
-        metrics = {"output_ratio": Reading(values)}
-        found.append(rule.check(replace(last, step=1 + n * every, metrics=metrics, comparable=False)))
-    assert any(found) == fires
-
-
-@pytest.mark.parametrize(
-    ("ratio", "found", "asked"),
-    [
-        pytest.param(0.95, [7], [7], id="they hardly help"),
-        pytest.param(0.8, [], [7, 12, 17], id="they help: again after a pause"),
-        pytest.param(2.0, [7], [7], id="they do harm"),
-    ],
-)
-def test_a_runaway_that_helps_is_none(ratio: float, found: list[int], asked: list[int]) -> None:
-    assert running_away(ratio) == (found, asked)
-
-
-def test_a_spoiled_head_does_not_make_a_runaway_help() -> None:
-    """Without the adapters the loss is far above that of guessing, too."""
-    assert running_away(0.8, base=20.0, trains_more=True) == ([7], [7])
-    assert running_away(0.8, base=5.0, trains_more=True) == ([], [7, 12, 17])
-
-
-def running_away(ratio: float, base: float = 5.0, trains_more: bool = False) -> tuple[list[int], list[int]]:
-    """Steps at which LW103 opens and those with a comparison, where adapters multiply a batch's loss by ``ratio``.
-
-    ``trains_more``: a head is trained as well.
-    """
-    last = healthy().last
-    assert last is not None
-    run_info = replace(last.run, trains_more=trains_more)
-    episodes, answers = Episodes([NormRunaway()]), []
-    for step in range(1, 18):
-        pair = {"adapted_loss": base * ratio, "base_loss": base} if episodes.wanted else {}
-        answers += [step] * bool(pair)
-        metrics = {"output_ratio": Reading(np.full(len(last.run.adapters), 0.2 * 1.6**step))}
-        scalars = {"loss_start": 6.0, **pair}
-        record = replace(last, run=run_info, step=step, metrics=metrics, scalars=scalars, comparable=True)
-        episodes.check(record)
-    return [alert.step for alert in episodes.alerts], answers
-
-
-def test_an_explosion_takes_the_place_of_the_runaway() -> None:
-    last = healthy().last
-    assert last is not None
-    episodes = Episodes([NormExplosion(), NormRunaway()])
-    for step in range(1, 16):
-        values = Reading(np.full(len(last.run.adapters), min(0.5 * 1.5**step, 100.0)))
-        improved = {"loss_improved": float(step <= 12), "loss_start": 4.0, "loss_recent": 3.9, "loss_noise": 0.01}
-        metrics = {"output_ratio": values}
-        episodes.check(replace(last, step=step, metrics=metrics, scalars=improved, comparable=False))
-    runaway, explosion = episodes.alerts
-    assert (runaway.rule, explosion.rule, explosion.step) == ("LW103", "LW102", 13)
-    assert runaway.closed_step == 13
-    assert explosion.explains == ["LW103"]
-
-
-# -- LW111 -------------------------------------------------------------------------------------------------------------
-
-
-def creeping(sizes: Callable[[int], float], every: int) -> list[int]:
-    """Steps at which LW111 holds in a run with a falling loss, measured ``every`` so many steps."""
-    last, rule, found = healthy().last, NormCreep(), []
-    assert last is not None
-    for step in range(every, 601, every):
-        values = np.full(len(last.run.adapters), sizes(step) / 4)  # four blocks
-        if rule.check(replace(last, step=step, metrics={"output_ratio": Reading(values)})):
-            found.append(step)
-    return found
-
-
-@pytest.mark.parametrize("every", [1, 16])
-def test_norm_creep_on_the_courses_that_were_measured(every: int) -> None:
-    at = [0, 50, 100, 200, 300, 400, 500, 600]
-
-    def measured(*sizes: float) -> list[int]:
-        return creeping(lambda step: float(np.interp(step, at, [0.0, *sizes])), every)
-
-    assert 260 <= measured(5.5, 6.8, 12.6, 19.5, 22.1, 27.7, 50.2)[0] <= 300, "lr 1e-2: two thirds of the gain"
-    assert measured(10.4, 14.4, 18.2, 20.1, 22.6, 28.0, 23.7) == [], "q_proj and v_proj alone: each has to be large"
-    assert measured(2.6, 3.1, 4.1, 4.8, 5.5, 5.8, 5.5) == [], "lr 5e-3: good"
-    assert measured(1.7, 2.7, 2.8, 3.3, 3.3, 3.7, 4.1) == [], "lr 2e-3: the best"
-    assert measured(4.0, 5.4, 8.5, 13.0, 14.0, 15.3, 15.0) == [], "q_proj and v_proj, batches of two: healthy"
-
-
-@pytest.mark.parametrize("size", [lambda n: 14.0 + 0.01 * n, lambda n: 30.0 if n > 250 else 5.0, lambda n: 0.01 * n])
-def test_what_levels_off_jumps_once_or_is_small_does_not_creep(size: Callable[[int], float]) -> None:
-    assert creeping(size, 5) == []
-
-
 # -- LW104 -------------------------------------------------------------------------------------------------------------
 
 
@@ -373,12 +253,13 @@ def test_barely_moves_where_the_loss_falls_and_larger_adapters_would_be_better()
     """It has learned by a quarter of the schedule, at a sixteenth of a useful rate."""
     monitor = run(steps=40, lr=5e-4)
     alert, record = the("LW104", monitor), monitor.last
-    assert alert.step <= 10
+    assert alert.step <= 13
     assert alert.threshold is None
     assert alert.settings["learning_rate"] > 2e-3
     assert record is not None
     assert record.scalars["loss_recent"] < 0.95 * record.scalars["loss_start"]
-    assert ids(run(steps=40, lr=5e-4, rules=[BarelyMoves(batches=0)])) == [], "by its size alone nothing is seen"
+    by_size_alone = [BarelyMoves(gain=1.0, slow=0.0)]
+    assert ids(run(steps=40, lr=5e-4, rules=by_size_alone)) == []
 
 
 @pytest.mark.parametrize(
@@ -399,7 +280,7 @@ def test_barely_moves_asks_batch_after_batch(
 ) -> None:
     last = healthy().last
     assert last is not None
-    episodes, steps = Episodes([BarelyMoves(steps=1000)]), 0
+    episodes, steps = Episodes([BarelyMoves(reach=0.0)]), 0
     for step in range(1, 30):
         scalars: dict[str, float] = {}
         if wanted := episodes.wanted:
@@ -434,6 +315,6 @@ def test_a_smoke_run_is_too_short_to_be_wasted() -> None:
 
 
 def test_barely_moves_judges_once_and_late_enough() -> None:
-    alert = the("LW104", run(steps=40, lr=1e-5, rules=[BarelyMoves(steps=12, batches=0)]))
+    alert = the("LW104", run(steps=40, lr=1e-5, rules=[BarelyMoves(gain=1.0, slow=0.0)]))
     assert alert.step >= 12
     assert alert.lasted == 1

@@ -45,7 +45,7 @@ def test_an_explosion_is_over_when_the_adapters_help_although_the_data_have_beco
 def test_a_slow_run_is_named_where_larger_adapters_lower_the_loss_by_little(spec: Spec, named: bool) -> None:
     trace = load_all([spec])[spec]
     assert ("LW104" in {alert.rule for alert in judge(trace)}) == named
-    without = [BarelyMoves(slow=0.0)]
+    without = [BarelyMoves(reach=0.0, slow=0.0)]
     assert "LW104" not in {alert.rule for alert in judge(trace, without)}
     quick = [BarelyMoves(slow=0.1)]
     assert "LW104" in {alert.rule for alert in judge(trace, quick)}

@@ -29,8 +29,8 @@ from typer.testing import CliRunner, Result
 from lora_watch import LoraWatchCallback, Monitor, advise, find_adapters
 from lora_watch.cli.app import app
 from lora_watch.demo.models import TINY_LLAMA
-from lora_watch.rules.tasks import TASKS
 from lora_watch.tune.carry_over import transfer
+from lora_watch.tune.tasks import TASKS
 from tests.support import lora, tiny_model, train
 
 SMALL = {"hidden_size": 32, "intermediate_size": 64, "num_hidden_layers": 2, "num_attention_heads": 2}

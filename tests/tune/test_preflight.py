@@ -47,10 +47,10 @@ SETTINGS: list[tuple[dict[str, Any], float, list[str]]] = [
     ({"r": 8, "lora_alpha": 16}, 1e-3, []),
     ({"r": 8, "lora_alpha": 64}, 5e-3, ["LW401"]),
     ({"r": 8, "lora_alpha": 16}, 5e-2, ["LW401"]),
-    ({"r": 64, "lora_alpha": 16}, 1e-3, ["LW402"]),
-    ({"r": 2, "lora_alpha": 16, "use_rslora": True}, 1e-4, ["LW403"]),
-    ({"r": 64, "lora_alpha": 128, "use_rslora": True}, 1e-4, ["LW404"]),
-    ({"r": 8, "lora_alpha": 8, "rank_pattern": {"v_proj": 128}}, 1e-3, ["LW402"]),
+    ({"r": 64, "lora_alpha": 16}, 1e-3, ["LW401"]),
+    ({"r": 2, "lora_alpha": 16, "use_rslora": True}, 1e-4, ["LW401"]),
+    ({"r": 64, "lora_alpha": 128, "use_rslora": True}, 1e-4, ["LW401"]),
+    ({"r": 8, "lora_alpha": 8, "rank_pattern": {"v_proj": 128}}, 1e-3, ["LW401"]),
 ]
 
 
@@ -214,10 +214,10 @@ def test_what_peft_and_the_trainer_write(tmp_path: Path) -> None:
     (tmp_path / "training_args.json").write_text(arguments.to_json_string())
     shown = command(tmp_path)
     assert shown.exit_code == 1
-    assert "WARNING LW403 rslora-at-low-rank: " in shown.output
+    assert "WARNING LW401 aggressive-scale: " in shown.output
     assert "r 4, lora_alpha 32, scale 16 (alpha/sqrt(r)), learning rate 0.0003: 1 finding" in shown.output
     assert command(tmp_path, "--fail-on", "error").exit_code == 0
-    assert command(tmp_path, "--mute", "LW403", "--mute", "alpha-meant-for-vanilla").exit_code == 0
+    assert command(tmp_path, "--mute", "aggressive-scale").exit_code == 0
     everything = [word for rule in preflight_rules() for word in ("--mute", rule.id)]
     assert command(tmp_path, *everything).exit_code == 2  # never 0 about nothing
 
@@ -231,7 +231,7 @@ def test_trls_yaml(tmp_path: Path) -> None:
     )
     read = read_settings([file])
     assert read.lora == {"r": 64, "lora_alpha": 128, "use_rslora": True, "target_modules": "all-linear"}
-    assert rules_of(preflight(read.lora, read.arguments)) == ["LW404"]
+    assert rules_of(preflight(read.lora, read.arguments)) == ["LW401"]
     file.write_text("use_peft: true\nlora_r: 32\nlora_alpha:\nlearning_rate: 2e-4")
     assert read_settings([file]).lora == {"r": 32, "lora_alpha": 32}
     file.write_text("use_peft: true\nlearning_rate: 2e-4")

@@ -14,7 +14,7 @@ const NO_STEP = 'no step was made';
 export const isWithoutStep = (why) => why === WAITING || why === NO_STEP;
 
 /** Zones that share their severity with another one, and have a colour of their own. */
-const OWN_COLOURS = {unknown: 'faint', 'non-finite': 'broken', diverged: 'c4', growing: 'c5'};
+const OWN_COLOURS = {unknown: 'faint', 'non-finite': 'broken', diverged: 'c4'};
 
 /**
  * What the rules call the run at a step, in words of theirs: {name, head, text, kind, colour}; null where none was

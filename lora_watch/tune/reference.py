@@ -37,14 +37,6 @@ class Reference:
     def effective_lr(self) -> float | None:
         return None if self.learning_rate is None else self.scale * self.learning_rate
 
-    @classmethod
-    def from_plain(cls, value: Any) -> Reference | None:
-        """What ``dataclasses.asdict`` gave; None for anything else."""
-        names = [field.name for field in fields(cls)]
-        if not isinstance(value, Mapping) or not all(name in value for name in names):
-            return None
-        return cls(**{name: value[name] for name in names})
-
 
 def reference_of(run: RunInfo) -> Reference:
     """The middle of a run's adapters. ``run.adapters`` must not be empty."""
