@@ -1,0 +1,33 @@
+"""An exception in any callable of ours on one of two ranks: none hangs, none ends alone. A sample."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.processes import Python
+from tests.trainer.injection_ranks import WAYS
+
+THOROUGH = 8
+"""Parts in which the whole table is tried."""
+
+
+def harmed(python: Python, folder: Path, first: int, step: int, *ways: str) -> list[object]:
+    for rank, done in enumerate(python.ranks(2, "-m", "tests.trainer.injection_ranks", folder, first, step, *ways)):
+        assert done.returncode == 0, (folder / f"at{rank}").read_text() + done.stderr[-1000:]
+    result = json.loads((folder / "0.json").read_text())
+    assert result["tried"] > len(ways)
+    return result["bad"]
+
+
+def test_a_failure_on_one_rank_is_no_hang_and_no_end_of_one_alone(python: Python, tmp_path: Path) -> None:
+    assert harmed(python, tmp_path, 50, 500, *WAYS) == []
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("part", range(THOROUGH))
+@pytest.mark.parametrize("way", WAYS)
+def test_a_failure_of_any_callable(way: str, part: int, python: Python, tmp_path: Path) -> None:
+    assert harmed(python, tmp_path, part, THOROUGH, way) == []
