@@ -22,7 +22,7 @@ CELLS: dict[str, Callable[[Spec], object]] = {
     "seeds": lambda spec: {
         **dict.fromkeys(EVERYDAY_FRESH, "17, 18: after all but LW401 and LW104's latest"),
         **dict.fromkeys(EVERYDAY_LAST, "19, 20: after all but LW102's and LW104's latest"),
-        **dict.fromkeys(EVERYDAY_NEWEST, "21, 22: after all but LW104's `together`"),
+        **dict.fromkeys(EVERYDAY_NEWEST, "21, 22: after all but LW102's and LW104's cuts"),
     }.get(spec.seed, "the others"),
 }
 """The things that the second grid varies."""
@@ -38,8 +38,8 @@ SEEN = (
     "scores had 6 false ERRORs in 74 good runs, one of them LW202's, at a rate of 0.002. LW202 then allowed 10 % "
     "above the loss of guessing. LW102 then learned when to close. It now compares at a size above 12 although the "
     "loss has improved, and fires at any loss above 500. Both came when the seeds up to 20 had been seen. So did "
-    "LW104's bound for slow runs, chosen on the tuning seeds. Seeds 21 and 22 came after all but LW104's "
-    "`together`, which moves no score."
+    "LW104's bound for slow runs, chosen on the tuning seeds. Seeds 21 and 22 came after all but LW102's "
+    "comparisons of batch after batch, and LW104's cuts."
 )
 
 

@@ -44,7 +44,7 @@ SEEN = (
 """Remarks on the marks."""
 NOT_CHOSEN = (
     "No threshold was chosen on them but LW102's last. The comparisons of LW104 and LW202 took their form after "
-    "runs of these seeds had been looked at. "
+    "runs of these seeds had been looked at. So did LW102's comparisons of batch after batch at sizes above 12. "
 )
 LABELS = ("diverged", "damaged", "wasted", "fair", "good")
 
