@@ -1,20 +1,22 @@
-"""The answer of a sweep, for people (text, notebook, picture) and for programs."""
+"""The answer of a sweep, for people and for programs."""
 
 from __future__ import annotations
 
 import math
 import os
 from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from lora_watch.base import markup
+from lora_watch.base.records import FloatArray
 from lora_watch.base.strict_json import strict_json
+from lora_watch.base.text import sparkline
 from lora_watch.format.files import replace_file
 from lora_watch.rules.forecast import SHORT_RUN, at_scale, at_steps, length_law
-from lora_watch.tune import drawing
-from lora_watch.tune.sweep import Curve
+from lora_watch.tune.sweep import BASELINE, Curve, smoothed
 
 VERSION = 1
 
@@ -145,7 +147,7 @@ class Suggestion:
         curve = {
             "rate": self.curve.rates.tolist(),
             "loss": self.curve.losses.tolist(),
-            "smoothed": drawing.shown_loss(self).tolist(),
+            "smoothed": shown_loss(self).tolist(),
             "output_ratio": self.curve.sizes.tolist(),
         }
         return {"version": VERSION, "sentences": self.sentences(), **facts, "curve": curve}
@@ -157,13 +159,11 @@ class Suggestion:
         return path
 
     def __str__(self) -> str:
-        return "\n".join([self.sentences()[0], *drawing.lines(self), *self.sentences()[1:]])
+        return "\n".join([self.sentences()[0], *lines(self), *self.sentences()[1:]])
 
     def _repr_html_(self) -> str:
-        """For notebooks; the picture where matplotlib is installed."""
-        said = "<br>".join(map(markup.text, self.sentences()))
-        picture = drawing.svg(self) if find_spec("matplotlib") else ""
-        return f"<div>{picture}<p>{said}</p></div>"
+        """For notebooks."""
+        return f"<pre>{markup.text(str(self))}</pre>"
 
 
 def for_length(rate: float, steps: int | None, new: int | None, new_head: bool) -> float:
@@ -176,3 +176,32 @@ def for_length(rate: float, steps: int | None, new: int | None, new_head: bool) 
 def rounded(rate: float) -> float:
     """Two digits: no sweep knows more."""
     return float(f"{rate:.2g}")
+
+
+def lines(suggestion: Suggestion) -> list[str]:
+    """Loss and output ratio over the rates, one column a step, and under them where the suggestion is."""
+    curve = suggestion.curve
+    if len(curve) < 2:
+        return []
+    loss = sparkline(list(shown_loss(suggestion)), len(curve))
+    ratios = np.log10(np.where(curve.sizes > 0, curve.sizes, np.nan))
+    known, ratio = np.isfinite(ratios), "not measured"
+    if known.any():
+        heights = zip(curve.sizes, np.fmax(ratios, ratios[known].min()))  # zero has no logarithm
+        ratio = sparkline([None if math.isnan(size) else height for size, height in heights], len(curve))
+    axis, high = f"{curve.rates[0]:.1g}", f"{curve.rates[-1]:.1g}"
+    if suggestion.rate is not None:
+        label = f"▲ {suggestion.rate:g}"
+        at = min(int(np.argmin(np.abs(np.log(curve.rates / suggestion.rate)))), max(len(curve) - len(label), 0))
+        axis = (axis if at > len(axis) else "").ljust(at) + label
+    if (right := high.rjust(len(curve) - len(axis))).startswith(" "):  # numbers never touch: an end gives way
+        axis += right
+    return [f"  loss          {loss}", f"  output ratio  {ratio}", f"  rate          {axis}"]
+
+
+def shown_loss(suggestion: Suggestion) -> FloatArray:
+    """``[steps]``: the smoothed loss, cut off above where the sweep began: what explodes would hide the rest."""
+    smooth, begun = smoothed(suggestion.curve.losses), suggestion.curve.losses[:BASELINE]
+    start = float(np.nanmean(begun)) if np.isfinite(begun).any() else math.nan
+    spread = max(start - float(np.nanmin(smooth)), 0.05 * abs(start)) if np.isfinite(smooth).any() else math.nan
+    return np.where(np.isfinite(smooth), np.minimum(smooth, start + 0.5 * spread), math.nan)

@@ -5,8 +5,6 @@ from __future__ import annotations
 import json
 import math
 import re
-import xml.etree.ElementTree as ElementTree
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +13,7 @@ import pytest
 
 from lora_watch.rules.forecast import OF_WEIGHTS, Rates, at_steps
 from lora_watch.tune.estimate import SAFE_FOR_A_FORECAST, SAFE_FROM_EDGE, crossing, estimate, suggestion
-from lora_watch.tune.suggestion import Curve, Suggestion, drawing
+from lora_watch.tune.suggestion import Curve, Suggestion, lines
 from lora_watch.tune.sweep import Edge, Sweep, smoothed
 
 LOWEST_AT, ONE_AT = 1e-2, 2e-3
@@ -204,7 +202,7 @@ def test_numbers_under_the_picture_never_touch(columns: int) -> None:
     rates = np.geomspace(2e-5, 4e-2, columns)
     curve = Curve(rates, np.ones(columns), np.ones(columns))
     for rate in (None, *rates, 6.4e-3):
-        axis = drawing.lines(Suggestion(rate, None, curve))[-1]
+        axis = lines(Suggestion(rate, None, curve))[-1]
         numbers = axis.removeprefix("  rate ").replace("▲ ", "▲").split()
         ends = [number for number in numbers if "▲" not in number]
         assert [number for number in numbers if "▲" in number] == ([] if rate is None else [f"▲{rate:g}"])
@@ -214,7 +212,7 @@ def test_numbers_under_the_picture_never_touch(columns: int) -> None:
 
 def test_a_ratio_that_was_not_measured_is_blank_and_an_infinite_one_is_no_low_bar() -> None:
     sizes = np.array([math.nan, 0.0, 0.1, math.nan, 10.0, math.inf])
-    _, ratio, _ = drawing.lines(Suggestion(None, None, Curve(np.geomspace(1e-5, 1e-2, 6), np.ones(6), sizes)))
+    _, ratio, _ = lines(Suggestion(None, None, Curve(np.geomspace(1e-5, 1e-2, 6), np.ones(6), sizes)))
     assert ratio == "  output ratio   ▁▁ █!"
 
 
@@ -224,27 +222,8 @@ def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
     answer = found.sentences()[0]
     assert answer in str(found)
     assert answer in found._repr_html_()
-    assert all(len(line) < 80 for line in drawing.lines(found))
+    assert all(len(line) < 80 for line in lines(found))
     path = found.save(tmp_path)
     content = json.loads(path.read_text())
     assert content["rate"] == found.rate
     assert len(content["curve"]["loss"]) == 60
-
-
-@pytest.mark.parametrize("points", [60, 2, 1, 0])
-def test_a_notebook_shows_the_picture(points: int) -> None:
-    pytest.importorskip("matplotlib")
-    whole, cut = swept(made()), made()
-    found = replace(whole, edge=0.08, curve=Curve(cut.rates[:points], cut.losses[:points], cut.sizes[:points]))
-    picture = ElementTree.fromstring(drawing.svg(found))
-    assert picture.tag == "{http://www.w3.org/2000/svg}svg"
-    written = drawing.svg(found)
-    assert written.count(drawing.FOUND) > written.count(drawing.EDGE) > 0
-    assert "<svg" in found._repr_html_()
-
-
-def test_without_matplotlib_a_notebook_shows_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lora_watch.tune.suggestion.find_spec", lambda name: None)
-    found = swept(made())
-    assert "<svg" not in found._repr_html_()
-    assert found.sentences()[0] in found._repr_html_()
