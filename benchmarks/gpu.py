@@ -49,8 +49,7 @@ from lora_watch import Monitor, find_adapters
 from lora_watch.base.records import Due
 from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
-from lora_watch.monitor import cadence
-from lora_watch.monitor.cadence import FIRST_STEPS, Cadence
+from lora_watch.monitor.cadence import FIRST_STEPS
 
 
 class Shape(NamedTuple):
@@ -65,7 +64,8 @@ MODELS = {
     "1b": Shape(32, 1536, 4096, 2048),
     "7b": Shape(32, 4096, 11008, 2048),
 }
-KINDS = {"plain": (True, False), "full": (True, True)}
+KINDS = {"norms": 1 << 30, "full": 1}
+"""By what is measured after the first steps: ``full_every``."""
 LATE = ("tests/monitor/test_late.py", "tests/monitor/test_operations.py")
 VIEWS = (torch.ops.aten.detach, torch.ops.aten.empty)
 
@@ -161,12 +161,10 @@ def train(shape: Shape, device: torch.device, steps: int, kind: str | None) -> O
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(trained, lr=1e-4)
     ids = torch.randint(0, 4096, (1, shape.tokens), generator=torch.Generator().manual_seed(1)).to(device)
-    monitor = Monitor(model, optimizer, console=False, max_overhead=1.0) if kind else None
+    monitor = Monitor(model, optimizer, console=False, full_every=KINDS[kind]) if kind else None
     warm_up = FIRST_STEPS + 2
     times, hosts, operations = [], [], 0
     with contextlib.ExitStack() as stack:
-        stack.enter_context(mock.patch.object(Cadence, "_affordable", return_value=KINDS[kind or "plain"]))
-        stack.enter_context(mock.patch.object(cadence, "LONGEST_INTERVAL", 1 << 30))  # none is full in between
         for name in ("begin_pass", "see_layer", "end_pass"):
             stack.enter_context(mock.patch.object(OutputRatioProbe, name, never_waiting(name, device)))
         if monitor is not None:

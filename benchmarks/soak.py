@@ -118,7 +118,7 @@ def trainer_of(folder: Path, steps: int, lr: float, callbacks: list[TrainerCallb
         model=get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear")),
         args=args,
         train_dataset=[{"input_ids": row, "labels": row} for row in ids],  # type: ignore[arg-type]
-        callbacks=[LoraWatchCallback(fail_on="never", console=False, max_overhead=1.0), *callbacks],
+        callbacks=[LoraWatchCallback(fail_on="never", console=False, full_every=1), *callbacks],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer

@@ -8,8 +8,9 @@ times for steps of 250 ms.
 Two twins train the same model, and one of them is monitored. One process uses LoraWatchCallback in the real Trainer.
 Two gloo ranks use Monitor in a plain loop under DDP, FSDP2 or tensor parallelism. The twins take turns, step by step,
 so that other work on the machine meets both alike. A step counts all the CPU time of its processes, all threads and the
-writing of events included: that is the outside figure. The run's own figure is ``overhead_after_start`` of its last
-record. The clock that the monitor reads is the process's CPU time too, which stands still while the twin trains.
+writing of events included: that is the outside figure.
+The run's own figure is ``overhead`` of its last record, the first steps included. The clock that the monitor reads is
+the process's CPU time too, which stands still while the twin trains.
 
 glibc keeps freed memory or gives it back, as the heap happens to lie. A step of 900 ms differed by 150 ms for that
 reason alone, and the monitored twin was the faster one. So both twins keep their memory (``MALLOC``).
@@ -36,7 +37,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 START = 20
-"""Steps whose cost is not capped."""
+"""Steps that are measured in full."""
 MALLOC = {"MALLOC_MMAP_THRESHOLD_": str(32 << 20), "MALLOC_TRIM_THRESHOLD_": str(8 << 30)}
 """For glibc: take memory from the heap, and do not give it back."""
 
@@ -113,7 +114,7 @@ class Turns:
         if last is not None and not {"end_loss", "base_loss"}.isdisjoint(last.scalars):
             kind = "compared"
         if first:
-            own = last.overhead_after_start if last is not None else None
+            own = last.overhead if last is not None else None
             print(json.dumps(Step(cpu, threads, kind, own)), flush=True)
 
     def _wait(self) -> None:

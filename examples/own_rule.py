@@ -30,7 +30,7 @@ class TooFarFromBase(Rule):
     """Some layer has changed by more than we allow."""
 
     id, name, severity = "TEAM1", "too-far-from-base", Severity.WARNING
-    needs = "relative_norm"  # which is not measured at every step
+    needs = "relative_norm"
     limit: float = 0.1
 
     def check(self, record: StepRecord) -> Finding | None:

@@ -40,8 +40,7 @@ try:
             schedule.step()
             optimizer.zero_grad()
             if record.step % 10 == 0:
-                norms = record.metrics.get("delta_norm")  # not measured at every step
-                change = f", largest |dW| {norms.values.max():.3f}" if norms is not None else ""
-                print(f"step {record.step}: loss {record.loss:.3f}{change}")
+                change = record.metrics["delta_norm"].values.max()
+                print(f"step {record.step}: loss {record.loss:.3f}, largest |dW| {change:.3f}")
 except LoraWatchError as error:
     raise SystemExit(str(error)) from None  # its text is the alert; the exit code is 1

@@ -52,20 +52,6 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
-@pytest.fixture(autouse=True)
-def _unhurried(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where a test does not choose a ``max_overhead`` no clock decides what it sees: after the first steps norms are
-    measured at every step, and all at every 16th."""
-    from lora_watch.monitor.cadence import Cadence
-
-    real = Cadence._affordable
-
-    def affordable(self: Cadence) -> tuple[bool, bool]:
-        return (True, False) if self.max_overhead == 0.01 else real(self)
-
-    monkeypatch.setattr(Cadence, "_affordable", affordable)
-
-
 NAMED = re.compile(r"(\w+)(?: [\d.e+-]+ → |=)(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\b")
 """A setting and its new value, in the words of a remedy."""
 OF_SOME = ("_pattern)", "the others by the same factor", " again: find what raised it", " again; mute this rule")

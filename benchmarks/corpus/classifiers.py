@@ -64,7 +64,7 @@ def run(case: Case) -> dict[str, Any]:
     model = LlamaForSequenceClassification(config).float()
     model.model.load_state_dict(language_model.model.state_dict())
     lora = LoraConfig(r=8, lora_alpha=16, target_modules=TARGETS[case.targets]["decoder"], task_type="SEQ_CLS")
-    seen, kept = RecordingCallback(max_overhead=0.03), labelled(held_out[:60], tokenizer, length)
+    seen, kept = RecordingCallback(full_every=16), labelled(held_out[:60], tokenizer, length)
     with tempfile.TemporaryDirectory() as folder:
         arguments = TrainingArguments(
             folder,

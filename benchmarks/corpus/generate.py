@@ -97,10 +97,10 @@ class Asks(Rule):
 
 
 class RecordingCallback(LoraWatchCallback):
-    """Writes nothing to disk. Measures everything at every step unless ``max_overhead`` says what that may cost."""
+    """Writes nothing to disk. Measures everything at every ``full_every``-th step."""
 
-    def __init__(self, max_overhead: float = math.inf, rules: Sequence[Rule] = ()) -> None:
-        super().__init__(fail_on="never", max_overhead=max_overhead, console=False, rules=rules)
+    def __init__(self, full_every: int = 1, rules: Sequence[Rule] = ()) -> None:
+        super().__init__(fail_on="never", full_every=full_every, console=False, rules=rules)
         self.recorder = Recorder()
 
     def _sinks(self, *args: Any) -> list[Sink]:
@@ -301,9 +301,9 @@ def _loraplus(model: Any, spec: Spec) -> torch.optim.Optimizer | None:
     return create_loraplus_optimizer(model, torch.optim.AdamW, lr=spec.lr, loraplus_lr_ratio=spec.plus)
 
 
-def trace(spec: Spec, max_overhead: float = math.inf) -> Trace:
+def trace(spec: Spec, full_every: int = 1) -> Trace:
     """Train ``spec`` under the recording callback."""
-    callback = RecordingCallback(max_overhead, [Curious(), Asks()] if spec.everyday else [])
+    callback = RecordingCallback(full_every, [Curious(), Asks()] if spec.everyday else [])
     with tempfile.TemporaryDirectory() as folder:
         trainer, before, after = train(spec, folder, callback)
     logged = {entry["step"]: entry["grad_norm"] for entry in trainer.state.log_history if "grad_norm" in entry}

@@ -27,11 +27,9 @@ from lora_watch.base.alerts import Alert
 
 KEPT = Path(__file__).with_name("golden.json.xz")
 FIRST = Path(__file__).with_name("golden_first.json.xz")
-CADENCES = {"full": False, "live": True}
-"""Everything measured at each step, and what a live run measures: the value is ``sparse`` of ``replay.judge``."""
 
-Golden = Mapping[str, Mapping[str, list[list[Any]]]]
-"""By the run's name and cadence: ``[rule, severity, step, closed step, settings]`` of each alert."""
+Golden = Mapping[str, list[list[Any]]]
+"""By the run's name: ``[rule, severity, step, closed step, settings]`` of each alert."""
 
 
 def plain(alerts: Iterable[Alert]) -> list[list[Any]]:
@@ -47,7 +45,9 @@ def _rounded(value: Any) -> Any:
 
 
 def read(path: Path = KEPT) -> Golden:
-    return json.loads(lzma.decompress(path.read_bytes()))
+    found = json.loads(lzma.decompress(path.read_bytes()))
+    # The first file has the alerts of two cadences: of everything at each step, and of what a live run measured.
+    return {name: kept["live"] if isinstance(kept, dict) else kept for name, kept in found.items()}
 
 
 def write(golden: Golden, path: Path) -> None:
@@ -66,30 +66,23 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true", help="keep the alerts of now")
     wanted = parser.parse_args()
     traces = load_all()
-    now = {
-        spec.name: {name: plain(judge(trace, sparse=sparse)) for name, sparse in CADENCES.items()}
-        for spec, trace in traces.items()
-    }
-    now = json.loads(json.dumps(now))
-    if not FIRST.exists():
-        write(now, FIRST)
+    now: Golden = json.loads(json.dumps({spec.name: plain(judge(trace)) for spec, trace in traces.items()}))
     before = read(FIRST if wanted.first or not KEPT.exists() else KEPT)
     labels = {spec.name: outcome.label for spec, outcome in label(traces).items()}
-    moved: collections.Counter[tuple[str, str, str, str, str]] = collections.Counter()
+    moved: collections.Counter[tuple[str, str, str, str]] = collections.Counter()
     runs = 0
     for name in sorted({*before, *now}):
-        for cadence in CADENCES:
-            found = changes(before.get(name, {}).get(cadence, []), now.get(name, {}).get(cadence, []))
-            runs += bool(found)
-            if found and not wanted.first:
-                print(f"{name} ({labels.get(name, 'fault')}, {cadence})", *found, sep="\n  ")
-            for line in found:
-                rule, severity, *_ = json.loads(line[2:])
-                moved[rule, severity, labels.get(name, "fault"), cadence, line[0]] += 1
+        found = changes(before.get(name, []), now.get(name, []))
+        runs += bool(found)
+        if found and not wanted.first:
+            print(f"{name} ({labels.get(name, 'fault')})", *found, sep="\n  ")
+        for line in found:
+            rule, severity, *_ = json.loads(line[2:])
+            moved[rule, severity, labels.get(name, "fault"), line[0]] += 1
     if wanted.first:
-        for (rule, severity, kind, cadence, sign), count in sorted(moved.items()):
-            print(f"{rule} {severity:8} {kind:9} {cadence:5} {sign}{count}")
-    print(f"{len(now)} runs at {len(CADENCES)} cadences; {runs} of {len(now) * len(CADENCES)} differ")
+        for (rule, severity, kind, sign), count in sorted(moved.items()):
+            print(f"{rule} {severity:8} {kind:9} {sign}{count}")
+    print(f"{runs} of {len(now)} runs differ")
     if wanted.keep:
         write(now, KEPT)
 

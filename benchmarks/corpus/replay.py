@@ -13,7 +13,6 @@ from lora_watch.base.records import StepRecord
 from lora_watch.measurement.signals.gradients import NAMES
 from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.monitor.cadence import Cadence
-from lora_watch.monitor.guard import Guard
 from lora_watch.rules import BarelyMoves, Episodes, Rule, choose
 from lora_watch.rules.forecast import end_of
 from lora_watch.rules.harm import AT_THE_END, HARM, compared, projected
@@ -26,40 +25,39 @@ FULL_ONLY = (
     "effective_rank",
     "relative_spectral_norm",
     "magnitude_norm",
+    "magnitude_drift",
+    "base_drift",
     "output_ratio",
 )
-"""Metrics that the monitor measures at every step only at first, and then as often as its budget allows."""
+"""Metrics of a full measurement alone."""
 
 ON_REQUEST = (*HARM, *AT_THE_END)
 """Scalars that the monitor computes only where a rule wants them."""
 
-_NOTHING = -1.0
-"""A ``max_overhead`` that no measurement keeps, in a replay that takes no time."""
-
 
 def records(
-    trace: Trace,
-    sparse: bool = False,
-    wanted: Callable[[], Collection[str]] = tuple,
-    alarmed: Callable[[], bool] = lambda: False,
+    trace: Trace, wanted: Callable[[], Collection[str]] = tuple, opened: Callable[[], int] = int
 ) -> Iterator[StepRecord]:
-    """The records of a live run.
+    """The records of a live run: of each step what the monitor's own cadence measures.
 
     Args:
-        sparse: measure in full no more than a run of short steps on one process does.
         wanted: the losses with other adapters that rules want when the next step begins, and so a full measurement.
-        alarmed: whether an alert is open then that is more than a remark.
+        opened: how many alerts have opened by then.
     """
-    signals, cadence = LossSignals(), _Sparse()
+    signals, cadence = LossSignals(), Cadence()
     comparable = any(compared(record) for record in trace.records)
     for record, following in itertools.zip_longest(trace.records, trace.records[1:]):
-        asked, metrics = wanted(), record.metrics
+        asked, metrics, wiring, spectrum = wanted(), record.metrics, record.wiring, record.spectrum
         scalars = {name: value for name, value in record.scalars.items() if name not in ON_REQUEST or name in asked}
-        if not asked and sparse and not cadence.due(record, alarmed()):
+        in_full = bool(asked) or record.step == record.run.max_steps
+        if not cadence.plan(record.step, wanted=in_full, alerts=opened()) and record.step:
             metrics = {name: reading for name, reading in metrics.items() if name not in FULL_ONLY}
+            wiring, spectrum = {k: v for k, v in wiring.items() if k != "base_trainable"}, None
         seen = dataclasses.replace(
             record,
             metrics=metrics,
+            wiring=wiring,
+            spectrum=spectrum,
             comparable=comparable or (following is not None and projected(following) is not None),
         )
         scores = signals.update(record.loss, size=extent(seen), lr=record.lr) if record.step else {}
@@ -68,27 +66,11 @@ def records(
         yield complete
 
 
-class _Sparse:
-    """The monitor's own cadence where each step is so short that ``max_overhead`` never allows a measurement."""
-
-    def __init__(self) -> None:
-        self._cadence = Cadence(1, _NOTHING, Guard(lambda message, remedy: None))
-        self._cadence.start(0)
-
-    def due(self, record: StepRecord, alarmed: bool) -> bool:
-        return self._cadence.plan(record.step, collective=False, max_steps=record.run.max_steps, alarmed=alarmed)
-
-    def see(self, record: StepRecord) -> None:
-        self._cadence.see(record)
-
-
-def judge(
-    trace: Trace, rules: Iterable[Rule] | None = None, mute: Sequence[str] = (), sparse: bool = False
-) -> list[Alert]:
+def judge(trace: Trace, rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> list[Alert]:
     """Every alert of the run, in order of opening."""
     episodes = Episodes(choose(rules, mute))
     record = None
-    for record in records(trace, sparse, lambda: episodes.wanted, lambda: episodes.warn):
+    for record in records(trace, lambda: episodes.wanted, lambda: len(episodes.alerts)):
         if record.step:
             episodes.check(_before_update(record), urgent=True)
         episodes.check(record)

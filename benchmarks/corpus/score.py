@@ -67,10 +67,9 @@ def columns(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> dict[str, dict[Spec
     """By monitor: the first step at which it names each run."""
     out: dict[str, dict[Spec, int | None]] = collections.defaultdict(dict)
     for spec in outcomes:
-        alerts, thin = judge(runs[spec]), judge(runs[spec], sparse=True)
+        alerts = judge(runs[spec])
         out["lora_watch, WARNING or worse"][spec] = first(alerts, Severity.WARNING)
         out["lora_watch, ERROR"][spec] = first(alerts, Severity.ERROR)
-        out["lora_watch, ERROR, at the sparsest cadence"][spec] = first(thin, Severity.ERROR)
         out["lora_watch, LW104 alone"][spec] = first(alerts, Severity.WARNING, ("LW104",))
         for name, step in flagged(runs[spec]).items():
             out[name][spec] = step

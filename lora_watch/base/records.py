@@ -246,14 +246,6 @@ class StepRecord:
     """Share of the schedule's total Σ lr that has been spent, this step counted; None if unknown."""
     overhead: float | None = None
     """Share of the wall time since training began that was spent in the monitor."""
-    overhead_after_start: float | None = None
-    """The same since the first steps were over, whose cost is not capped. ``max_overhead`` caps
-    it, but for every 16th step, or 64th. None before."""
-    start_seconds: float | None = None
-    """Seconds that the monitor took for those first steps. None before they were over."""
-    full_every: int | None = None
-    """Steps between two full measurements at present, with the spectrum and ``output_ratio``: more than the monitor's
-    ``every`` where it has had to back off to keep to ``max_overhead``. None where there is no such interval."""
     scalars: Mapping[str, float] = field(default_factory=dict)
     """Other numbers of the step, such as ``loss_spike_score``."""
     comparable: bool = False

@@ -77,7 +77,6 @@ def run(
         ),
     ] = None,
     every: Annotated[int, typer.Option(help="Optimizer steps between two measurements of the norms.", min=1)] = 1,
-    max_overhead: Annotated[float, typer.Option(help="The highest share of the wall time for monitoring.")] = 0.01,
     drift: Annotated[bool, typer.Option("--drift", help="Also measure drift_norm and step_norm.")] = False,
     report_dir: Annotated[
         Path | None, typer.Option(help="Folder of the report. Default: lora_watch in the Trainer's output_dir.")
@@ -113,7 +112,6 @@ def run(
     os.environ["LORA_WATCH_HTML"] = str(int(html))  # where callbacks of the script's own find it, too
     settings: dict[str, Any] = {
         "every": every,
-        "max_overhead": max_overhead,
         "drift": drift,
         "report_dir": report_dir,
         "tensorboard": tensorboard,

@@ -51,6 +51,8 @@ class Guard:
         """A quiet door is open: what is inside it needs no second one."""
         self._began = 0.0
         self._seconds = 0.0
+        self._clock = time.perf_counter(), 0.0
+        """When ``start_clock`` was called, and ``seconds`` then."""
 
     def __getstate__(self) -> dict[str, Any]:
         """A copy, pickled or not, is outside."""
@@ -60,6 +62,16 @@ class Guard:
     def seconds(self) -> float:
         """Wall time spent inside so far, this time included; where guards are nested, that of the outermost."""
         return self._seconds + (time.perf_counter() - self._began if self._depth else 0.0)
+
+    def start_clock(self) -> None:
+        """Count the overhead from now on."""
+        self._clock = time.perf_counter(), self.seconds
+
+    @property
+    def overhead(self) -> float:
+        """Share of the wall time since ``start_clock`` that was spent inside, forward hooks included."""
+        began, before = self._clock
+        return (self.seconds - before) / max(time.perf_counter() - began, 1e-9)
 
     def __call__(self, doing: str, aside: bool = False) -> AbstractContextManager[None]:
         """``aside``: a failure in there costs no measurement and no judgement, so that it is told and not counted."""

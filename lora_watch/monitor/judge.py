@@ -17,11 +17,11 @@ from lora_watch.sinks import Sink
 class Judge:
     """Asks the rules of ``policy`` about each record, and gives both to the sinks. Its guard tells it of failures."""
 
-    def __init__(self, policy: Policy, every: int, sinks: Sequence[Sink]):
+    def __init__(self, policy: Policy, sinks: Sequence[Sink]):
         self.policy = policy
         self.guard = Guard(self._report_failure)
         self.sinks = GuardedSinks(sinks, self.guard)
-        self.episodes = Episodes(policy.rules, every, self.guard.caught)
+        self.episodes = Episodes(policy.rules, self.guard.caught)
         self.coverage = Coverage()
         self.last: StepRecord | None = None
         """The record of the latest step that has been judged."""

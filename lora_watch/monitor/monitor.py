@@ -70,14 +70,8 @@ class Monitor(Run):
             them.
         scaler: the ``torch.amp.GradScaler`` of a loop under fp16. Steps that it skips are no fault (LW308 counts
             them). Accelerate's optimizer brings its own.
-        fail_on, recover, recover_memory, patience, every, rules, mute, console: those of ``LoraWatchCallback``.
-        max_overhead: the most of the wall time that monitoring takes, with hooks and writing, after the first 20
-            steps. Those have their norms measured, and everything as soon as the adapters may be large. After them
-            half of the time is for norms, at most at every step, and the rest for full measurements. Loss and gradients
-            are read at every step. Every 16th step, in calm runs every 64th, and the last of ``max_steps`` are measured
-            in full at any cost. 1 leaves nothing out. With several ranks neither clock nor calm decides, so that all do
-            the same: norms at every 4th step, everything at every 16th, and no cap. Methods that are not LoRA
-            are measured as often as this allows, and after 1, 2, 4, 8 … steps.
+        fail_on, recover, recover_memory, patience, every, full_every, rules, mute, console: those
+            of ``LoraWatchCallback``.
         output_ratio: measure it, by hooks in forward passes. Pass False if they would break a compiled graph. The rules
             then compare weights.
         drift: also measure ``drift_norm`` and ``step_norm`` at full measurements. This holds two copies of the adapters
@@ -100,7 +94,7 @@ class Monitor(Run):
             configuration or names with ``lora_`` say so, and a full fine-tune has the verdict ``unknown``.
 
     Raises:
-        ValueError: for an invalid ``every``, ``fail_on``, ``patience`` or ``mute``.
+        ValueError: for an invalid ``every``, ``full_every``, ``fail_on``, ``patience`` or ``mute``.
     """
 
     def __init__(
@@ -115,7 +109,7 @@ class Monitor(Run):
         recover_memory: float = 4.0,
         patience: int | None = None,
         every: int = 1,
-        max_overhead: float = 0.01,
+        full_every: int = 16,
         output_ratio: bool = True,
         drift: bool = False,
         rules: Iterable[Rule] | None = None,
@@ -133,8 +127,8 @@ class Monitor(Run):
     ):
         chosen = policy(fail_on, patience, mute, rules, recover)
         self._curves = Curves()
-        judge = Judge(chosen, every, [*sinks, *_own_sinks(model, chosen, output_dir, console), self._curves])
-        cadence = Cadence(every, max_overhead, judge.guard)
+        judge = Judge(chosen, [*sinks, *_own_sinks(model, chosen, output_dir, console), self._curves])
+        cadence = Cadence(every, full_every)
         run = RunInfo(
             adapters=(),
             max_steps=max_steps,
@@ -153,7 +147,7 @@ class Monitor(Run):
         self._update_hook: Any = None
         self._labels: SeenLabels | None = None
         self._model, self._over = model, False
-        recorder = Recorder(monitored, instruments, cadence, lr_fraction, judge_loss, self._is_scaled)
+        recorder = Recorder(monitored, instruments, cadence, judge.guard, lr_fraction, judge_loss, self._is_scaled)
         recovery = NoRecovery()
         if chosen.recover:
             settings = LiveSettings(optimizer, scheduler, monitored)

@@ -15,7 +15,7 @@ from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters
 from lora_watch.adapters.find import are_meant, describe, find_other_adapters, listed
 from lora_watch.adapters.live import Live
 from lora_watch.adapters.peft_config import init_from_base, prompts, unmatched
-from lora_watch.adapters.sharding import gathered_together, takes_every_rank
+from lora_watch.adapters.sharding import gathered_together, one_by_one, takes_every_rank
 from lora_watch.adapters.tensors import partitioned
 from lora_watch.adapters.tree import Tree
 from lora_watch.base.records import BoolArray, RunInfo
@@ -46,6 +46,8 @@ class MonitoredAdapters:
         """Other ranks may have copies of them, and no parts."""
         self.partitioned = False
         """They are ZeRO-3's, and nothing is here between two layers' work."""
+        self.one_by_one = False
+        """Each factor takes a collective of its own."""
         self._trained: dict[str, Adapter] = {}
         """Every adapter that has been able to learn in this run, by its name."""
         self.live = Live([])
@@ -66,14 +68,13 @@ class MonitoredAdapters:
         meant = self.run.meant or are_meant(self._model)
         try:
             found = find_adapters(self._model)
-            # Rows that ``trainable_token_indices`` trains belong to LoRA's own configuration.
-            others = [other for other in others if other.method != "TrainableTokens"]
             if others:
                 self.note(
                     f"not measured next to {count(len(found), 'LoRA adapter')}: {listed(others)}, which are no "
                     "product of two matrices A and B"
                 )
-            unmeasurable = [other.name for other in others if other.trains]
+            # Rows that ``trainable_token_indices`` trains belong to LoRA's own configuration.
+            unmeasurable = [other.name for other in others if other.trains and other.method != "TrainableTokens"]
         except NoAdaptersError as error:
             unmeasurable = [*(other.name for other in others), *prompts(self._model)]
             self.note(
@@ -88,6 +89,7 @@ class MonitoredAdapters:
         self.retired = _retired(self._trained, found)
         self.collective = takes_every_rank(self._own())
         self.partitioned = any(map(partitioned, self._own()))
+        self.one_by_one = one_by_one(self._own())
         self.replicated = are_replicas([*self._own(), *(adapter.base_weight for adapter in self.adapters)])
         if self.collective:
             self.note("no last good adapter is kept: the adapters are spread over ranks")

@@ -8,7 +8,7 @@ from lora_watch.base import markup
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict, in_order
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import count
-from lora_watch.monitor.cadence import Cadence
+from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.recording import Recorder
 
@@ -29,7 +29,7 @@ class Observed:
     _mark: object
     _recorder: Recorder
     _judge: Judge
-    _cadence: Cadence
+    guard: Guard
 
     def _repr_html_(self) -> str:
         """For notebooks: where the run stands, and its alerts, the one to read first first."""
@@ -79,12 +79,7 @@ class Observed:
     @property
     def overhead(self) -> float:
         """Share of the wall time since ``start`` returned that was spent in here, the forward hooks counted."""
-        return self._cadence.overhead
-
-    @property
-    def full_every(self) -> int:
-        """Optimizer steps between two full measurements at present: spectrum and ``output_ratio`` too."""
-        return self._cadence.full_every
+        return self.guard.overhead
 
     def _count(self) -> None:
         """The run begins, and replaces the one before in its place if that has no verdict yet or broke off."""

@@ -17,6 +17,7 @@ from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER
 from lora_watch.monitor.cadence import Cadence
+from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.ranks import world_size
@@ -66,12 +67,13 @@ class Recorder:
         monitored: MonitoredAdapters,
         instruments: Instruments,
         cadence: Cadence,
+        guard: Guard,
         lr_fraction: Callable[[int], float | None] | None,
         judge_loss: bool,
         is_scaled: Callable[[], bool],
     ):
         self.monitored, self._instruments = monitored, instruments
-        self._cadence, self._host_copy = cadence, HostCopy()
+        self._cadence, self._guard, self._host_copy = cadence, guard, HostCopy()
         self._lr_fraction, self._is_scaled = lr_fraction, is_scaled
         self._loss, self._judge_loss = LossSignals(chance=Chance.of(monitored.run.config)), judge_loss
         self._skipped = 0
@@ -92,21 +94,20 @@ class Recorder:
             self.close()  # what was begun leaves no hook behind
             raise
 
-    def plan(self, step: int, wanted: Mapping[str, float] | None = None, alarmed: bool = False) -> None:
+    def plan(self, step: int, wanted: Mapping[str, float] | None = None, alerts: int = 0) -> None:
         """Decide how the step after ``step`` is measured (``Cadence.plan``), and have its forward pass seen where that
-        takes it, and what rules have ``wanted`` (``Rule.wants``)."""
+        takes it, and what rules have ``wanted`` (``Rule.wants``). ``alerts``: how many have opened so far."""
         if wanted:
             self._instruments.scaled_loss.arm(wanted)
-        monitored, cadence = self.monitored, self._cadence
-        if cadence.plan(
-            step + 1,
-            collective=monitored.collective,
-            ranks=world_size() > 1,
-            max_steps=monitored.run.max_steps,
-            asked=bool(wanted),
-            alarmed=alarmed,
+        monitored, wanted_in_full = self.monitored, bool(wanted) or step + 1 == self.monitored.run.max_steps
+        if self._cadence.plan(
+            step + 1, wanted=wanted_in_full, alerts=alerts, gathered=monitored.one_by_one, ranks=world_size() > 1
         ):
             self._instruments.arm(step)
+
+    def begin_anew(self, step: int) -> None:
+        """The run has gone back, and goes on after ``step`` as from a start."""
+        self._cadence.start(step)
 
     def before_clipping(self) -> bool:
         """See which gradients are finite before they are clipped. False if the adapters are to be looked for first."""
@@ -151,8 +152,6 @@ class Recorder:
     ) -> Taken:
         """Read all that is to be known of ``step``, without waiting for an accelerator."""
         due, monitored = self._cadence.due(step), self.monitored
-        if monitored.partitioned and not due.full:  # bringing them together takes a collective for each tensor
-            due = due._replace(norms=False)
         if due.trained:
             self._instruments.rates.step(lr, updated)
         metrics = self._instruments.begin(due)
@@ -196,10 +195,7 @@ class Recorder:
             spectrum=taken.bank.spectrum if taken.due.norms else None,
             loss=loss,
             targets=there["targets"],
-            overhead=self._cadence.overhead,
-            overhead_after_start=self._cadence.settled_overhead,
-            start_seconds=self._cadence.start_seconds,
-            full_every=self._cadence.full_every,
+            overhead=self._guard.overhead,
             lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
             scalars=scalars,
@@ -278,7 +274,7 @@ class Recorder:
         self._instruments.close()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _detached, (self.monitored.run, self._cadence, self.state_dict())
+        return _detached, (self.monitored.run, self._cadence, self._guard, self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         norms = self.monitored.base_norms.items()
@@ -308,11 +304,11 @@ class Recorder:
         return min(step / max_steps, 1.0) if max_steps else None
 
 
-def _detached(run: RunInfo, cadence: Cadence, state: Mapping[str, Any]) -> Recorder:
+def _detached(run: RunInfo, cadence: Cadence, guard: Guard, state: Mapping[str, Any]) -> Recorder:
     """What a copy has: all that was found, and no model."""
     nothing = nn.Module()
-    instruments = Instruments(nothing, cadence.guard, output_ratio=False, drift=False)
-    recorder = Recorder(MonitoredAdapters(nothing, None, run), instruments, cadence, None, True, bool)
+    instruments = Instruments(nothing, guard, output_ratio=False, drift=False)
+    recorder = Recorder(MonitoredAdapters(nothing, None, run), instruments, cadence, guard, None, True, bool)
     recorder.load_state_dict(state)
     return recorder
 

@@ -292,8 +292,11 @@ class Recovery(NoRecovery):
             return
         skip = decision.treatment is Treatment.SKIP
         trouble = self._go_back(decision.good, decision.change, cause, own, skip)
+        self._recorder.begin_anew(self._judge.steps)
         if before_update:  # with gradients of what has just been thrown away
             self._drop_next()
+        else:
+            self._recorder.plan(self._judge.steps, alerts=len(self._judge.episodes.alerts))
         if record.step >= (self._recorder.monitored.run.max_steps or math.inf):
             self._fail(trouble, f"step {record.step} was the last, and nothing is trained any more")
 

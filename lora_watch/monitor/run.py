@@ -87,7 +87,7 @@ class Run(Observed):
         with self.guard("planning the first step"):
             self._recorder.plan(step)
         self._judge.coverage.start(self.guard.failures)
-        self._cadence.start_clock()
+        self.guard.start_clock()
 
     @guarded("placing hooks")
     def place_hooks(self) -> None:
@@ -175,7 +175,7 @@ class Run(Observed):
                 self._judge_waiting(dropped)
             self._recovery.updated(self.steps)
             self._recovery.judged()
-            recorder.plan(self.steps, self._judge.episodes.wanted, self._judge.episodes.warn)
+            recorder.plan(self.steps, self._judge.episodes.wanted, len(self.alerts))
         return self._judge.acute
 
     def unresolved(self, alerts: Sequence[Alert]) -> list[Alert]:

@@ -15,7 +15,9 @@ from lora_watch.rules.size import FirstStep, began_with, size_of
 from lora_watch.rules.zone import zone_of
 
 QUIET_STEPS = 5
-"""An episode is over when its rule has been silent for more than this many steps."""
+"""An episode is over when its rule has been silent for more than this many steps …"""
+SILENT = 2
+"""… and for so many measurements of what it judges by."""
 LONGEST = 2000
 """Characters of a message to which nothing is added any more."""
 
@@ -30,11 +32,10 @@ class Episodes:
 
     Args:
         rules: in the order in which they are asked.
-        every: optimizer steps between two measurements of the norms.
         failed: told what a rule was asked when it raised, and what: that rule alone has then no answer.
     """
 
-    def __init__(self, rules: Sequence[Rule], every: int = 1, failed: Callable[[str, Exception], None] = _out):
+    def __init__(self, rules: Sequence[Rule], failed: Callable[[str, Exception], None] = _out):
         self.rules, self._failed = list(rules), failed
         self._urgent = [rule for rule in self.rules if rule.urgent]
         self._at_each_step = [rule for rule in self.rules if not rule.static]
@@ -45,11 +46,8 @@ class Episodes:
         self._first = FirstStep()
         self._size: float | None = None
         """The adapters' size as it was measured last."""
-        self._quiet = max(QUIET_STEPS, 2 * every)
-        self._norms_at: int | None = None
-        """The latest step at which norms were measured."""
-        self._between = 1
-        """Steps between the latest two of these."""
+        self._silent: dict[str, int] = {}
+        """Of each open alert's rule, the measurements for which it has been silent in a row."""
 
     @property
     def open(self) -> list[Alert]:
@@ -60,15 +58,9 @@ class Episodes:
         """What rules want to know of the next batch: see ``Rule.wants``."""
         return {name: multiple for rule in self.rules for name, multiple in rule.wants.items()}
 
-    @property
-    def warn(self) -> bool:
-        """An alert that is more than a remark is open."""
-        return any(alert.severity > Severity.INFO for alert in self._open.values())
-
     def check(self, record: StepRecord, urgent: bool = False) -> list[Alert]:
         """The alerts that opened or closed at this step. ``urgent``: ask the urgent rules alone."""
         changed: list[Alert] = []
-        quiet = self._quiet_for(record)
         try:
             if not urgent:
                 self._began = record.derived["began"] = began_with(record, self._began)
@@ -83,7 +75,7 @@ class Episodes:
             if rule.needs is not None and rule.needs not in record.metrics:
                 continue
             try:
-                self._ask(rule, record, quiet, changed)
+                self._ask(rule, record, changed)
             except Exception as error:
                 self._failed(f"asking {rule.id} {rule.name}", error)
         return changed
@@ -93,32 +85,32 @@ class Episodes:
         changed: list[Alert] = []
         for rule in self.rules:
             if rule.breaks:
-                self._ask(rule, record, self._quiet, changed)
+                self._ask(rule, record, changed)
         return changed
 
-    def _ask(self, rule: Rule, record: StepRecord, quiet: int, changed: list[Alert]) -> None:
+    def _ask(self, rule: Rule, record: StepRecord, changed: list[Alert]) -> None:
         finding = rule.check(record)
         if finding is None and rule.id not in self._open:
             return
         explained = self._explained(rule, finding is not None, changed)
         if finding is not None and not explained:
             changed += [alert for alert in self._hold(rule, finding, record) if alert not in changed]
-        elif rule.id in self._open and not rule.lasting:
-            since = record.step - self._open[rule.id].last_step
-            silent = since > (quiet if rule.quiet is None else rule.quiet)
-            # What is not finite now is not what the rule judges by.
-            blind = any(other in self._open and other in rule.yields_to for other in NON_FINITE)
-            if explained or (silent and not blind and rule.has_evidence(record)):
-                changed.append(self._close(rule.id, record.step))
+        elif (
+            rule.id in self._open
+            and not rule.lasting
+            and (explained or self._is_over(rule, self._open[rule.id], record))
+        ):
+            changed.append(self._close(rule.id, record.step))
 
-    def _quiet_for(self, record: StepRecord) -> int:
-        """Steps of silence after which an episode is over: at least twice as many as norms are apart at present."""
-        if "a_norm" in record.metrics:
-            if self._norms_at is not None and record.step > self._norms_at:
-                self._between = record.step - self._norms_at
-            self._norms_at = record.step
-        since = 0 if self._norms_at is None else record.step - self._norms_at
-        return max(self._quiet, 2 * max(self._between, since))
+    def _is_over(self, rule: Rule, alert: Alert, record: StepRecord) -> bool:
+        """``rule`` is silent, and has been for long enough, at steps that could have shown what ``alert`` is about."""
+        # What is not finite now is not what the rule judges by.
+        blind = any(other in self._open and other in rule.yields_to for other in NON_FINITE)
+        if blind or not rule.has_evidence(record) or not _sees(rule, alert, record):
+            return False
+        silent = self._silent[rule.id] = self._silent.get(rule.id, 0) + 1
+        since = record.step - alert.last_step
+        return since > rule.quiet if rule.quiet is not None else since > QUIET_STEPS and silent >= SILENT
 
     def place(self, record: StepRecord) -> StepRecord:
         """``record`` with its ``size`` and, from the alerts that are open now, its ``zone``. Once a step, in order."""
@@ -222,6 +214,7 @@ class Episodes:
         """Returns the alert that opens or is stated anew, if one is, and the one that explains it."""
         if (alert := self._open.get(rule.id)) is not None:
             alert.last_step = max(alert.last_step, record.step)
+            self._silent.pop(rule.id, None)
             if not last_word and (finding.severity or rule.severity) <= alert.severity:
                 return []
         said = _said_by(rule, finding, record)
@@ -239,6 +232,7 @@ class Episodes:
 
     def _close(self, rule_id: str, step: int) -> Alert:
         alert = self._open.pop(rule_id)
+        self._silent.pop(rule_id, None)
         alert.closed_step = step
         return alert
 
@@ -266,7 +260,7 @@ class Episodes:
         for rule in self.rules:
             rule.load_state_dict(state.get("rules", {}).get(rule.id, {}))
         self._began, self._first = dict(state.get("began_with", {})), FirstStep(**state.get("first", {}))
-        self._size = state.get("size")
+        self._size, self._silent = state.get("size"), dict(state.get("silent", {}))
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint: ``memory``, and the alerts so far."""
@@ -276,6 +270,16 @@ class Episodes:
         self._remember(state)
         self.alerts = [Alert.from_dict(alert) for alert in state.get("alerts", [])]
         self._open = {alert.rule: alert for alert in self.alerts if alert.closed_step is None}
+
+
+def _sees(rule: Rule, alert: Alert, record: StepRecord) -> bool:
+    """The step has what ``rule`` judges by: of the adapters of ``alert`` if the rule names its metric, else any norms.
+    Adapters that are gone are not waited for."""
+    if rule.needs is None:
+        return not record.run.adapters or "delta_norm" in record.metrics
+    named = {name for name, _ in alert.adapters}.intersection(record.run.names)
+    known = record.metrics[rule.needs].known if rule.needs in record.metrics else []
+    return not named or any(there for name, there in zip(record.run.names, known) if name in named)
 
 
 def _said_by(rule: Rule, finding: Finding, record: StepRecord) -> dict[str, Any]:

@@ -80,7 +80,7 @@ class EventFile:
         values = [
             *(
                 self._value(tags.METRIC_PREFIX + name, numbers.unknown_marked(reading))
-                for name, reading in numbers.metrics(record).items()
+                for name, reading in record.metrics.items()
             ),
             *(self._value(tags.SERIES_PREFIX + name, array) for name, array in numbers.series(record).items()),
             *events.scalars(numbers.plain_scalars(record, self._all_scalars)),

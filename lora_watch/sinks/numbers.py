@@ -25,11 +25,6 @@ USUAL_METRICS = ("output_ratio", "delta_norm", *ONE_NUMBER_IS_ENOUGH)
 USUAL_QUANTILES = ("max", "median")
 OF_RULES = ("loss_before", "loss_rise", "loss_without_highest", "loss_noise", "loss_improved", "loss_sound")
 """Scalars of a record that rules read and no chart shows: they are not written."""
-OF_EVERY_STEP = ("loss", "loss_recent", "lr", "effective_lr", "size", "zone")
-"""Series that are written at every step that has them. The others, and ``DERIVED``, stand where norms were measured.
-TensorBoard's threads compute a checksum of each byte."""
-DERIVED = ("effective_lr", "predicted_norm")
-"""Metrics that follow from the scale and the learning rates."""
 
 
 def schema(run: RunInfo) -> dict[str, Any]:
@@ -59,12 +54,6 @@ def unknown_marked(reading: Reading) -> FloatArray | NDArray[np.float32]:
     return marked
 
 
-def metrics(record: StepRecord) -> dict[str, Reading]:
-    """The metrics of one step that are written."""
-    plain = _is_plain(record)
-    return {name: reading for name, reading in record.metrics.items() if not (plain and name in DERIVED)}
-
-
 def series(record: StepRecord) -> dict[str, FloatArray]:
     """The small vectors of one step: float64 ``[1]``, or ``[n_groups]`` for ``lr`` and ``effective_lr``."""
     out = {name: np.array([value]) for name, value in _single_numbers(record).items()}
@@ -74,7 +63,7 @@ def series(record: StepRecord) -> dict[str, FloatArray]:
     if record.lr:
         out["lr"] = np.array(record.lr)
         out["effective_lr"] = group_effective_lr(record)
-    return {name: out[name] for name in OF_EVERY_STEP if name in out} if _is_plain(record) else out
+    return out
 
 
 def group_effective_lr(record: StepRecord) -> FloatArray:
@@ -150,8 +139,3 @@ def _single_numbers(record: StepRecord) -> dict[str, float]:
     if record.loss is None or not math.isfinite(record.loss):  # the others repeat what the steps before have said
         return there
     return there | {name: value for name, value in record.scalars.items() if name not in OF_RULES}
-
-
-def _is_plain(record: StepRecord) -> bool:
-    """No norms were measured at this step."""
-    return bool(record.run.adapters) and "delta_norm" not in record.metrics

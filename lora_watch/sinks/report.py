@@ -42,8 +42,6 @@ log = logging.getLogger("lora_watch")
 
 SECONDS_BETWEEN_WRITES = 10.0
 LARGEST_SHARE_OF_TIME = 0.001
-_COSTS = ("overhead", "overhead_after_start", "start_seconds")
-"""What is said of the monitor's own time, by the names of ``StepRecord``."""
 
 Point = dict[str, Any]
 """``{"step", "value"}``"""
@@ -183,8 +181,7 @@ class _Session:
     started: str = field(default_factory=now)
     verdict: Verdict = "interrupted"
     message: str | None = None
-    costs: dict[str, float | None] = field(default_factory=lambda: dict.fromkeys(_COSTS))
-    full_every: int | None = None
+    overhead: float | None = None
     loss: dict[str, Point | None] = field(default_factory=lambda: dict.fromkeys(("first", "last", "min")))
     evaluation: dict[str, dict[str, Point | None]] = field(default_factory=dict)
     columns: dict[str, _Column] = field(default_factory=dict)
@@ -194,8 +191,7 @@ class _Session:
     def take(self, record: StepRecord) -> None:
         self.step = record.step
         if record.overhead is not None:
-            self.costs = {name: getattr(record, name) for name in _COSTS}
-        self.full_every = record.full_every
+            self.overhead = record.overhead
         if record.loss is not None:
             _take(self.loss, record.step, record.loss)
         for name, reading in record.metrics.items():
@@ -232,8 +228,7 @@ class _Session:
             "updated": now(),
             "step": self.step,
             "max_steps": self.run.max_steps,
-            **self.costs,
-            "full_every": self.full_every,
+            "overhead": self.overhead,
             "loss": self.loss,
             "evaluation": self.evaluation,
             "alerts": [alert.to_dict() for alert in alerts],

@@ -31,8 +31,8 @@ class LoraWatchCallback(TrainerEvents):
         patience: optimizer steps for which the run tolerates an alert. A NaN, and a fact that cannot pass, ends it at
             once. Default: ``LORA_WATCH_PATIENCE``, else 0.
         every: optimizer steps between two measurements of the norms. The loss is checked at every step.
-        max_overhead: the most of the wall time that monitoring takes after the first 20 steps, except for every 16th
-            (in calm runs 64th) and the last. See ``Monitor``.
+        full_every: measurements of the norms from one full measurement to the next, with spectrum and ``output_ratio``.
+            Of the first 20 steps all are full, and so are the last step and the one after an odd loss or a new alert.
         drift: also measure ``drift_norm`` and ``step_norm``, six times as long as all other norms: see ``Monitor``.
         rules: rules with other thresholds (``NormExplosion(loss_factor=1.2)``) or of your own, besides the catalogue.
         mute: ids or names of rules to leave out. Default: ``LORA_WATCH_MUTE`` (``LW203,LW401``), else none.
@@ -50,8 +50,8 @@ class LoraWatchCallback(TrainerEvents):
             TensorBoard events. Default: ``LORA_WATCH_HTML`` (``1``), else False.
 
     Raises:
-        ValueError: for a ``fail_on``, ``patience``, ``mute`` or ``every`` that is not valid, and for ``html=True``
-            without ``tensorboard``.
+        ValueError: for a ``fail_on``, ``patience``, ``mute``, ``every`` or ``full_every`` that is not valid, and for
+            ``html=True`` without ``tensorboard``.
     """
 
     def sweep(self, state: TrainerState) -> dict[str, Any]:

@@ -44,7 +44,7 @@ class TrainerEvents(TrainerCallback):
         fail_on: FailOn | None = None,
         patience: int | None = None,
         every: int = 1,
-        max_overhead: float = 0.01,
+        full_every: int = 16,
         drift: bool = False,
         rules: Iterable[Rule] | None = None,
         mute: Sequence[str] | None = None,
@@ -65,7 +65,7 @@ class TrainerEvents(TrainerCallback):
         self.policy = policy(fail_on, patience, mute, rules, recover)  # a typo is an error here, not in mid-run
         if every < 1:
             raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
-        self.every, self.max_overhead, self.drift = every, max_overhead, drift
+        self.every, self.full_every, self.drift = every, full_every, drift
         if html and not tensorboard:
             raise ValueError("html=True draws TensorBoard events: it needs tensorboard=True")
         self.html = html
@@ -287,7 +287,7 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
         recover_memory=callback.recover_memory,
         patience=callback.patience,
         every=callback.every,
-        max_overhead=callback.max_overhead,
+        full_every=callback.full_every,
         output_ratio=not facts.is_compiled(args, trainer),
         drift=callback.drift,
         rules=callback.policy.rules,

@@ -113,8 +113,8 @@ def monitor_settings() -> dict[str, Any]:
     computed twice: the rates rise so fast that the answer would be of another rate."""
     rules = choose([NormExplosion(compare=False), LossDivergence(compare=False)], ())
     mute = [rule.id for rule in rules if rule.id not in EDGE_RULES]
-    acts = {"fail_on": "never", "patience": 0, "recover": 0, "console": False}
-    return {"rules": rules, "mute": mute, "max_overhead": math.inf, **acts}
+    acts = {"fail_on": "never", "patience": 0, "recover": 0, "console": False, "full_every": 1}
+    return {"rules": rules, "mute": mute, **acts}
 
 
 def begins_at_nothing(record: StepRecord | None) -> bool:

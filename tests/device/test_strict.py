@@ -64,7 +64,7 @@ def train(make: Callable[[], Any], device: torch.device, steps: int = 3, *, watc
     trained = [p for p in model.parameters() if p.requires_grad]
     optimizer, sink, monitor = torch.optim.AdamW(trained, lr=lr), Sink(), None
     if watch:
-        monitor = Monitor(model, optimizer, console=False, max_overhead=1.0, sinks=[sink], **settings)
+        monitor = Monitor(model, optimizer, console=False, full_every=1, sinks=[sink], **settings)
     outcome = Outcome(trained, sink.records)
     batches = torch.tensor([each["input_ids"] for each in stdlib_blocks(2 * steps, 32)]).split(2)
     try:

@@ -79,7 +79,7 @@ def test_every_public_name_is_in_the_reference(site: Path):
     text = page(site, "api")
     for name in set(lora_watch.__all__) - {"__version__"}:
         assert f"lora_watch.{name}" in text or f'id="lora_watch.{name}"' in text, name
-    (described,) = re.findall(r"max_overhead: ([\w ]{30})", str(lora_watch.LoraWatchCallback.__doc__))
+    (described,) = re.findall(r"full_every: ([\w ]{30})", str(lora_watch.LoraWatchCallback.__doc__))
     assert described in text  # an argument with its description
 
 

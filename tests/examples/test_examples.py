@@ -10,8 +10,6 @@ from pathlib import Path
 
 import pytest
 
-from lora_watch.monitor.cadence import Cadence
-
 EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
 
 
@@ -22,8 +20,6 @@ class Ran:
         self._monkeypatch, self._capsys, self.folder = monkeypatch, capsys, folder
         self.errors = ""
         monkeypatch.chdir(folder)
-        # Users' machines may be busy: after the first steps nothing is measured that can be left out.
-        monkeypatch.setattr(Cadence, "_affordable", lambda self: (False, False))
 
     def __call__(self, script: str, *arguments: str) -> str:
         self._monkeypatch.setattr(sys, "argv", [script, *arguments])

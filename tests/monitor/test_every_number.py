@@ -149,10 +149,9 @@ def written(
     if request.param.get("late"):
         monkeypatch.setattr(deferred, "_NEAR", frozenset())
     monkeypatch.setattr(cadence, "FIRST_STEPS", 4)
-    monkeypatch.setattr(cadence, "LONGEST_INTERVAL", 5)
     (model, optimizer), every = tainted(), request.param.get("every", 1)
-    mute = ["LW102", "LW202"]  # which ask for more steps than ``every`` says
-    with Monitor(model, optimizer, output_dir=tmp_path, console=False, drift=True, every=every, mute=mute) as monitor:
+    settings = {"every": every, "full_every": 5, "mute": ["LW102", "LW202"]}  # which ask for more steps than that
+    with Monitor(model, optimizer, output_dir=tmp_path, console=False, drift=True, **settings) as monitor:
         truth = Truth(model)
         for step in range(1, STEPS + 1):
             truth.begin()

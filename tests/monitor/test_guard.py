@@ -15,7 +15,6 @@ import torch
 from lora_watch.base.alerts import Alert
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.gate import judge
-from lora_watch.monitor.cadence import Cadence
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.judge import GuardedSinks
 from lora_watch.monitor.recovery import NoRecovery
@@ -81,6 +80,18 @@ def test_time_inside_counts_once_and_gradients_are_off_inside_alone() -> None:
     assert 0.02 <= guard.seconds <= time.perf_counter() - began
 
 
+def test_the_overhead_is_the_share_of_the_time_inside(monkeypatch: pytest.MonkeyPatch) -> None:
+    guard, clock = Guard(), 0.0
+    monkeypatch.setattr(time, "perf_counter", lambda: clock)
+    with guard("working"):
+        clock = 1.0
+    guard.start_clock()  # what was spent before does not count
+    with guard("working"):
+        clock = 1.5
+    clock = 11.0
+    assert guard.overhead == pytest.approx(0.05)
+
+
 @pytest.mark.parametrize(("until", "verdict", "code"), [(5, "unknown", 2), (2, "ok", 0)])
 def test_a_report_that_lacks_the_end_of_a_run_is_not_ok(until: int, verdict: str, code: int, tmp_path: Path) -> None:
     """A sink fails up to a step. The other sinks know that all is well."""
@@ -101,29 +112,6 @@ def test_a_report_that_lacks_the_end_of_a_run_is_not_ok(until: int, verdict: str
         judgement = judge([tmp_path / name])
         assert [judgement.runs[0].run.verdict, judgement.exit_code] == expected
     assert guard.failures == 0, "a sink costs no judgement"
-
-
-def test_what_takes_every_rank_hangs_on_no_clock() -> None:
-    def steps(spent: float) -> list[int]:
-        guard = Guard(lambda message, remedy: None)
-        cadence = Cadence(1, 0.01, guard)
-        cadence.start(0)
-        guard._seconds = spent
-        return [step for step in range(1, 50) if cadence.plan(step, collective=True)]
-
-    assert steps(0.0) == steps(1e6) == [*range(1, 21), 32, 48]
-
-
-def test_what_is_due_follows_the_plan() -> None:
-    cadence = Cadence(3, 1.0, Guard(lambda message, remedy: None))
-    cadence.start(0)
-    assert cadence.due(0) == (0, False, True, True)
-    due = []
-    for step in range(1, 7):
-        cadence.plan(step, collective=False)
-        due.append(cadence.due(step))
-    assert [d.step for d in due if d.norms] == [d.step for d in due if d.full] == [3, 6]
-    assert all(d.trained for d in due)
 
 
 @pytest.mark.parametrize("record", [None, StepRecord(RunInfo(()), 3, {})])

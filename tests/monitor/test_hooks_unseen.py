@@ -23,7 +23,7 @@ TOKENS = torch.tensor([block["input_ids"] for block in stdlib_blocks(10, 32)]).s
 def train(model: Any, trained: Any, monitored: Any = None) -> tuple[list[float], Monitor | None]:
     """The losses of five steps of ``model``, of which ``monitored`` is a form, and its monitor."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
-    monitor = Monitor(monitored, optimizer, console=False, max_overhead=1) if monitored is not None else None
+    monitor = Monitor(monitored, optimizer, console=False, full_every=1) if monitored is not None else None
     losses = []
     for ids in TOKENS:
         loss = trained(input_ids=ids, labels=ids).loss

@@ -93,7 +93,7 @@ def test_two_sendings_do_not_disturb_each_other_whatever_their_sizes() -> None:
 # -- the monitor -------------------------------------------------------------------------------------------------------
 def monitored(steps: int, sink: Sink, **settings: Any) -> Monitor:
     model, optimizer = built()
-    with Monitor(model, optimizer, sinks=[sink], drift=True, max_overhead=1.0, **settings) as monitor:
+    with Monitor(model, optimizer, sinks=[sink], drift=True, full_every=1, **settings) as monitor:
         loop(monitor, model, optimizer, steps)
     return monitor
 
@@ -200,7 +200,7 @@ def spoil(model: Any) -> None:
 def test_a_trainers_run_leaves_the_same_report(tmp_path: Path, request: pytest.FixtureRequest) -> None:
     def report(folder: str) -> tuple[dict[str, Any], list[Tensor]]:
         torch.manual_seed(0)
-        callback = LoraWatchCallback(report_dir=tmp_path / folder, tensorboard=False, max_overhead=1.0)
+        callback = LoraWatchCallback(report_dir=tmp_path / folder, tensorboard=False, full_every=1)
         trainer = train(lora(tiny_model()), steps=4, callbacks=[callback], gradient_accumulation_steps=2)
         weights = [p.detach().clone() for p in trainer.model.parameters() if p.requires_grad]
         return json.loads((tmp_path / folder / "report.json").read_text()), weights

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import math
 from collections.abc import Sequence
@@ -123,24 +122,19 @@ def test_a_rule_may_judge_the_whole_run_once_it_is_over(tmp_path: Path) -> None:
     assert untrained.alerts == []
 
 
-def test_it_measures_less_often_when_it_costs_too_much(tmp_path: Path) -> None:
+def test_norms_are_measured_at_every_step_and_everything_at_fixed_ones(tmp_path: Path) -> None:
     model, optimizer = built()
-    with Monitor(model, optimizer, max_overhead=0.0, max_steps=60, sinks=[ReportSink(tmp_path)]) as monitor:
+    with Monitor(model, optimizer, max_steps=60, sinks=[ReportSink(tmp_path)]) as monitor:
         records = loop(monitor, model, optimizer, 60)
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["full_every"] == 16, "and says so"
-    assert 0 < report["overhead_after_start"] < report["overhead"] < 1
-    assert report["start_seconds"] > 0
-    full, norms = ([r.step for r in records if metric in r.metrics] for metric in ("output_ratio", "delta_norm"))
-    assert full[:4] == [1, 2, 3, 4]
-    assert len([step for step in full if step <= 20]) < 20, "the adapters are small"
-    assert norms == [*range(1, 21), *(step for step in full if step > 20)]
-    assert max(b - a for a, b in itertools.pairwise(full)) == 16
-    assert full[-1] == 60
-    assert all("b_grad_norm" in record.metrics and record.loss is not None for record in records)
+    assert 0 < json.loads((tmp_path / "report.json").read_text())["overhead"] < 1
+    of_each_step = {"product_norm", "delta_norm", "a_norm", "b_norm", "relative_norm", "a_grad_norm", "b_grad_norm"}
+    for record in records:
+        assert {*of_each_step, "scale", "effective_lr"} <= record.metrics.keys()
+        assert record.loss is not None
+    assert [r.step for r in records if "output_ratio" in r.metrics] == [*range(1, 21), 32, 48, 60]
 
     model, optimizer = built()
-    with Monitor(model, optimizer, max_overhead=1.0) as monitor:
+    with Monitor(model, optimizer, full_every=1) as monitor:
         assert all("output_ratio" in record.metrics for record in loop(monitor, model, optimizer, 30))
 
 

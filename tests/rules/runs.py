@@ -23,12 +23,12 @@ def run(
     rules: Any = None,
     dataset: Any = None,
     mute: Sequence[str] = (),
-    max_overhead: float = 0.01,
+    full_every: int = 16,
     **arguments: Any,
 ) -> Monitor:
     """Train under a callback that never raises; the finished monitor. ``before`` run ahead of it at each event."""
     callback = LoraWatchCallback(
-        fail_on="never", max_overhead=max_overhead, rules=rules, mute=mute, console=False, tensorboard=False
+        fail_on="never", full_every=full_every, rules=rules, mute=mute, console=False, tensorboard=False
     )
     trainer = build_trainer(
         lora(tiny_model()) if model is None else model, dataset, steps, callbacks=[*before, callback], **arguments

@@ -69,7 +69,7 @@ class PlainLoop(TrainerCallback):
         trainer.add_callback(self)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **rest: Any) -> None:
-        self.monitor = Monitor(model, rest["optimizer"], console=False, rules=[DEAF], max_overhead=1.0)
+        self.monitor = Monitor(model, rest["optimizer"], console=False, rules=[DEAF], full_every=1)
         self.monitor.__enter__()
 
     def on_optimizer_step(self, *args: Any, **kwargs: Any) -> None:
@@ -84,7 +84,7 @@ def trained(lr: float) -> tuple[Monitor, Monitor]:
     say in which alert comes first."""
     loop, data = PlainLoop(), code_or_prose()
     batch = {"per_device_train_batch_size": 8}
-    ours = run(classifier(), 55, (), loop.attach, [DEAF], data, lr=lr, max_overhead=1.0, **batch)
+    ours = run(classifier(), 55, (), loop.attach, [DEAF], data, lr=lr, full_every=1, **batch)
     return ours, loop.monitor
 
 
@@ -119,7 +119,7 @@ def accumulated(lr: float, steps: int = 55, head: float = 0.0) -> Monitor:
     with torch.no_grad():
         model.get_submodule("base_model.model.score.modules_to_save.default").weight.mul_(1.0 + head)
     batches = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
-    return run(model, steps, rules=[DEAF], dataset=code_or_prose(), lr=lr, max_overhead=1.0, **batches)
+    return run(model, steps, rules=[DEAF], dataset=code_or_prose(), lr=lr, full_every=1, **batches)
 
 
 def test_a_collapse_is_found_although_the_trainer_adds_up_micro_batches() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass, replace
-from itertools import count
 
 import numpy as np
 import pytest
@@ -12,9 +11,9 @@ import pytest
 import lora_watch.rules
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import Reading, RunInfo, StepRecord
-from lora_watch.monitor.cadence import Cadence
 from lora_watch.rules import Episodes, Finding, NormExplosion, Rule, catalogue, choose
 from tests.rules.runs import run, the
+from tests.sinks.made_up import run_of
 from tests.support import lora, tiny_model
 
 
@@ -43,6 +42,22 @@ class Norms(Bad):
     id = "X3"
     name = "norms"
     needs = "delta_norm"
+
+
+@dataclass
+class LargeOutput(Bad):
+    id = "X6"
+    name = "large-output"
+    needs = "output_ratio"
+
+    def check(self, record: StepRecord) -> Finding | None:
+        values = record.metrics["output_ratio"].measured
+        large = values > self.limit
+        return (
+            Finding("large", adapters=[(record.run.names[i], values[i]) for i in np.flatnonzero(large)])
+            if large.any()
+            else None
+        )
 
 
 @dataclass
@@ -110,15 +125,28 @@ def test_a_step_without_the_needed_metric_says_nothing_either_way() -> None:
     assert [(a.step, a.last_step) for a in episodes.alerts] == [(1, 33)]
 
 
-def test_an_explosion_that_lasts_is_one_alert_although_it_is_measured_ever_less_often(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    steps = count()
-    monkeypatch.setattr(Cadence, "_affordable", lambda self: (next(steps) % 8 == 0, False))  # in full at every 16th
+def test_an_explosion_that_lasts_is_one_alert_although_it_is_measured_seldom() -> None:
     monitor = run(lora(tiny_model(), alpha=64), steps=80, lr=2e-2, per_device_train_batch_size=1)
-    alert = the("LW102", monitor)
-    assert monitor.full_every == 16
-    assert alert.closed_step is None
+    assert the("LW102", monitor).closed_step is None
+
+
+def test_a_silent_measurement_ends_no_alert_and_neither_does_one_without_its_adapters() -> None:
+    """The norms are there at each step, and what the rule needs is not, or is known of other adapters alone."""
+    run_info, episodes = run_of(2), Episodes([LargeOutput()])
+
+    def check(step: int, *values: float | None) -> None:
+        metrics = {"delta_norm": Reading(np.ones(2))}
+        if values:
+            known = np.array([value is not None for value in values])
+            metrics["output_ratio"] = Reading(np.array([value or np.nan for value in values]), known)
+        episodes.check(StepRecord(run_info, step, metrics))
+
+    for step in range(1, 64):
+        check(step, *({16: (2.0, None), 32: (0.5, None), 48: (None, 0.5)}.get(step, ())))
+    (alert,) = episodes.alerts
+    assert (alert.step, alert.closed_step) == (16, None)
+    check(64, 0.5, 0.5)
+    assert alert.closed_step == 64
 
 
 def test_state_survives_json() -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from benchmarks.corpus.generate import files, load_all, plan
-from benchmarks.corpus.golden import CADENCES, changes, plain, read
+from benchmarks.corpus.golden import changes, plain, read
 from benchmarks.corpus.plan import Spec
 from benchmarks.corpus.replay import judge
 from benchmarks.corpus.traces import load, names, save
@@ -29,12 +29,11 @@ def test_every_trace_has_its_alerts_kept(kept: dict[str, Any]) -> None:
     assert {*kept} == {name for file in files() for name in names(file)} & {spec.name for spec in plan()}
 
 
-@pytest.mark.parametrize("cadence", CADENCES)
-def test_a_sample_gives_the_alerts_that_were_kept(kept: dict[str, Any], cadence: str) -> None:
+def test_a_sample_gives_the_alerts_that_were_kept(kept: dict[str, Any]) -> None:
     moved = {}
     for spec, trace in load_all(plan()[::EVERY]).items():
-        now = json.loads(json.dumps(plain(judge(trace, sparse=CADENCES[cadence]))))
-        if found := changes(kept[spec.name][cadence], now):
+        now = json.loads(json.dumps(plain(judge(trace))))
+        if found := changes(kept[spec.name], now):
             moved[spec.name] = found
     assert moved == {}
 
@@ -45,7 +44,7 @@ def test_a_moved_threshold_shows(kept: dict[str, Any]) -> None:
         BarelyMoves(reach=0.0, slow=0.0),
     ]
     some = load_all(spec for spec in plan() if spec.name in SHOWS)
-    moved = {spec.name for spec, trace in some.items() if changes(kept[spec.name]["full"], plain(judge(trace, rules)))}
+    moved = {spec.name for spec, trace in some.items() if changes(kept[spec.name], plain(judge(trace, rules)))}
     assert moved == SHOWS
 
 

@@ -22,7 +22,7 @@ def monitored(
     fault: str | None, begins: int = 0, resume_from: Path | None = None, **more: Any
 ) -> tuple[Trainer, list[dict[str, Any]]]:
     """40 steps with a checkpoint at 16; the Trainer and every alert as it stands in the report."""
-    callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False, max_overhead=1.0, mute=["LW104"])
+    callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False, full_every=1, mute=["LW104"])
     settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 16} | more
     trainer = build_trainer(lora(tiny_model()), None, 40, callbacks=[callback], **settings)
     if fault is not None:

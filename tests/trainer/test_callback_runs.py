@@ -44,8 +44,7 @@ def test_a_resumed_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch)
     read: list[int] = []
     real = base.matrix_norms
     monkeypatch.setattr(base, "matrix_norms", lambda weight: read.append(1) or real(weight))
-    # Everything is measured at every step: which steps are cheap enough is else the clock's to say.
-    whole = LoraWatchCallback(fail_on="never", console=False, max_overhead=1.0)
+    whole = LoraWatchCallback(fail_on="never", console=False, full_every=1)
     settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5}
     trainer = build_trainer(lora(tiny_model()), None, 10, callbacks=[whole], **settings)
     trainer.train()
@@ -53,7 +52,7 @@ def test_a_resumed_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch)
     expected = whole.monitor.state_dict()
     assert len(read) == 28, "each frozen weight is read once a run"
 
-    resumed = LoraWatchCallback(fail_on="never", console=False, max_overhead=1.0)
+    resumed = LoraWatchCallback(fail_on="never", console=False, full_every=1)
     again = build_trainer(lora(tiny_model()), None, 10, callbacks=[resumed], **settings)
     again.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-5"))
     assert resumed.monitor is not None

@@ -40,7 +40,7 @@ def test_an_exception_outside_of_a_pass_leaves_no_hook(event: str, first: bool) 
         return forward(*args, **kwargs)
 
     model.forward = counting
-    broken, watcher = Broken(event), LoraWatchCallback(console=False, tensorboard=False, max_overhead=1.0)
+    broken, watcher = Broken(event), LoraWatchCallback(console=False, tensorboard=False, full_every=1)
     trainer = build_trainer(
         model,
         steps=4,

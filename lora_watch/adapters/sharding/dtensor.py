@@ -22,14 +22,14 @@ def wholes(parameters: Iterable[Tensor]) -> dict[int, Tensor]:
     for each mesh, dtype and device. What is placed in another way is left out."""
     alike: dict[tuple[Any, ...], list[Any]] = {}
     for parameter in parameters:
-        if sharded(parameter) and (split := _row_split(parameter)) is not None:
+        if sharded(parameter) and (split := row_split(parameter)) is not None:
             local = parameter.to_local()  # pyright: ignore[reportAttributeAccessIssue]
             key = parameter.device_mesh, split, local.dtype, local.device  # pyright: ignore[reportAttributeAccessIssue]
             alike.setdefault(key, []).append(parameter)
     return {id(p): t for (mesh, split, *_), same in alike.items() for p, t in zip(same, _gather(same, mesh, split))}
 
 
-def _row_split(parameter: Any) -> int | None:
+def row_split(parameter: Any) -> int | None:
     """The one dimension of the mesh over which the rows are dealt out in turn; None for any other placement."""
     cut = [dim for dim, placement in enumerate(parameter.placements) if not placement.is_replicate()]
     if len(cut) != 1:
