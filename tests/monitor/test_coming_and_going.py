@@ -187,7 +187,7 @@ def test_a_loop_whose_adapters_change_unseen_is_not_called_ok(tmp_path: Path) ->
     in_turn(model, 0)
     optimizer = torch.optim.AdamW([p for n, p in model.named_parameters() if "lora_" in n], lr=1e-3)
     batch = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 16)])
-    with Monitor(model, optimizer, output_dir=tmp_path, console=False, max_overhead=1.0) as monitor:
+    with Monitor(model, optimizer, output_dir=tmp_path, console=False, full_every=1) as monitor:
         for step in range(8):
             in_turn(model, step)
             loss = model(input_ids=batch, labels=batch).loss
