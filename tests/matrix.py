@@ -188,6 +188,8 @@ The packaged model with 28 adapters takes ten steps (32 with DoRA) without and w
 - *Losses*: those with a monitor, against those without.
 - *Last good*: the adapter that a run ended by a NaN leaves in `last_good/`, as PEFT loads it. It is compared with the
   parameters after its step.
+- *Norms* are measured at every step; after the first 20 at every fourth where each factor takes a collective of its own
+  (ZeRO-3, columns that tensor parallelism cuts). FSDP2 takes one for all (`rank_cost.py`).
 - *Cost*: milliseconds of a step spent in the monitor, and of a step, the least of ten. All are measured in full.{load}
 
 | way | ranks | verdict | error | unknown | losses | last good | cost |
