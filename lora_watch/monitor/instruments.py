@@ -164,6 +164,11 @@ class Instruments:
         """``[n_adapters]``: which base weights require a gradient, as of the latest full measurement."""
         return self._frozen.trainable
 
+    def norms(self, due: Due) -> Deferred[Readings]:
+        """All that the weights alone say."""
+        with self._gathered():
+            return self._norms.begin(due)
+
     @property
     def bank(self) -> AdapterBank:
         return self._norms.bank

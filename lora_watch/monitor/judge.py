@@ -117,11 +117,15 @@ class Judge:
         if now:
             self.write_waiting(self.last)
 
-    def conclude(self) -> bool:
-        """Ask the rules for their last word, once. False for a run that the policy has ended or that has no step."""
+    def conclude(self, measured: Callable[[StepRecord], StepRecord | None]) -> bool:
+        """Ask the rules for their last word, once. False for a run that the policy has ended or that has no step.
+        ``measured``: makes the last record one of the weights as they stand; None where they cannot be read."""
         if self.coverage.concluded or self.failures or self.last is None or self.last.step == self._first_step:
             return False
-        alerts = self.episodes.conclude(self.last)
+        alerts: list[Alert] = []
+        if (now := measured(self.last)) is not None:
+            alerts = self.episodes.conclude(now, at_the_end=True)
+        alerts += [alert for alert in self.episodes.conclude(self.last) if alert not in alerts]
         self.coverage.concluded = True
         if alerts:
             self._write(self.last, alerts)

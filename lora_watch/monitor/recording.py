@@ -21,6 +21,7 @@ from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.instruments import Instruments
 from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.ranks import world_size
+from lora_watch.rules.harm import HARM
 from lora_watch.rules.size import extent
 
 _NONZERO = 1e-3
@@ -97,11 +98,12 @@ class Recorder:
     def plan(self, step: int, wanted: Mapping[str, float] | None = None, alerts: int = 0) -> None:
         """Decide how the step after ``step`` is measured (``Cadence.plan``), and have its forward pass seen where that
         takes it, and what rules have ``wanted`` (``Rule.wants``). ``alerts``: how many have opened so far."""
-        if wanted:
-            self._instruments.scaled_loss.arm(wanted)
-        monitored, wanted_in_full = self.monitored, bool(wanted) or step + 1 == self.monitored.run.max_steps
+        monitored, last = self.monitored, step + 1 == self.monitored.run.max_steps
+        at_last = HARM if last and self._judge_loss else {}  # what the weights at the end are compared with
+        if losses := {**(wanted or {}), **at_last}:
+            self._instruments.scaled_loss.arm(losses)
         if self._cadence.plan(
-            step + 1, wanted=wanted_in_full, alerts=alerts, gathered=monitored.one_by_one, ranks=world_size() > 1
+            step + 1, wanted=bool(wanted) or last, alerts=alerts, gathered=monitored.one_by_one, ranks=world_size() > 1
         ):
             self._instruments.arm(step)
 
@@ -173,6 +175,20 @@ class Recorder:
             "targets": _number(targets, int),
         }
         return Taken(due, record, self._host_copy.send(numbers), self._instruments.bank)
+
+    def at_the_end(self, last: StepRecord) -> StepRecord | None:
+        """``last`` with the norms of the weights as they stand, and with the losses of the last batch that was compared
+        (``ScaledLoss.again``). None where the adapters are no longer those of ``last`` (merged, taken out), or it takes
+        other ranks to read them."""
+        monitored = self.monitored
+        if monitored.run.names != last.run.names or monitored.collective or not monitored.is_whole:
+            return None
+        monitored.live.refresh()
+        if monitored.live.now.state[:, 1].any():  # merged
+            return None
+        metrics = self._host_copy.send({"metrics": self._instruments.norms(Due(last.step))}).read()["metrics"]
+        losses = self._instruments.scaled_loss.again(HARM) if last.comparable else {}
+        return replace(last, metrics={**last.metrics, **metrics}, scalars={**last.scalars, **losses})
 
     def with_retired(self, taken: Taken) -> Taken:
         """``taken``, with those of its adapters that train no longer, as has been found since."""

@@ -251,7 +251,7 @@ class Run(Observed):
         failures = self.flush()
         with self.guard("judging the whole run"):
             self._recovery.conclude()
-            if self._judge.conclude():
+            if self._judge.conclude(self._recorder.at_the_end):
                 return self.failures
         return failures
 

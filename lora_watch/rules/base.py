@@ -93,6 +93,12 @@ class Rule(ABC):
         was neither interrupted nor stopped by an alert."""
         return None
 
+    def at_the_end(self, record: StepRecord) -> Finding | None:
+        """A finding on the weights as they stand when the run has ended: after its last update, and after whatever else
+        has written to them. ``record`` is the last one with their norms, and with ``adapted_loss`` and ``base_loss`` of
+        the last batch that was compared, where that can be computed again. Asked once, before ``conclude``."""
+        return None
+
     @classmethod
     def summary(cls) -> str:
         """The first paragraph of the docstring, as one line."""

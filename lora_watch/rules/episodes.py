@@ -123,12 +123,13 @@ class Episodes:
         placed.derived.update(record.derived)  # what was made of it for the rules is true of it still
         return placed
 
-    def conclude(self, record: StepRecord) -> list[Alert]:
-        """The rules' last word on a run that has ended by itself: alerts that open, or are open and now say more."""
+    def conclude(self, record: StepRecord, at_the_end: bool = False) -> list[Alert]:
+        """The rules' last word on a run that has ended by itself: alerts that open, or are open and now say more.
+        ``at_the_end``: on the weights as they stand, which ``record`` holds; else on the whole run."""
         changed: list[Alert] = []
         for rule in self.rules:
             try:
-                finding = rule.conclude(record)
+                finding = rule.at_the_end(record) if at_the_end else rule.conclude(record)
                 # A verdict hangs on the last word: it gives way to no lesser alert.
                 if finding is None or self._explained(rule, True, changed, finding.severity or rule.severity):
                     continue

@@ -65,6 +65,9 @@ class NonFiniteAdapter(Rule):
             follows=() if few else GROWN_TOO_LARGE,
         )
 
+    def at_the_end(self, record: StepRecord) -> Finding | None:
+        return self.check(record)
+
     def has_evidence(self, record: StepRecord) -> bool:
         """Behind a NaN loss nothing shows whether the adapters had been finite without it."""
         return record.loss is None or math.isfinite(record.loss)

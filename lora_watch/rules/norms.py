@@ -147,6 +147,30 @@ class NormExplosion(Rule):
             settings=change.settings,
         )
 
+    def at_the_end(self, record: StepRecord) -> Finding | None:
+        """The last batch that was compared costs more with the adapters than it did before the last update, and more
+        than without them. Where none can be: they are beyond any size that a good run has reached."""
+        size, now = size_of(record, "relative_spectral_norm"), compared(record)
+        if size is None or self.holds:
+            return None
+        before, factor = record.scalars.get("adapted_loss_before"), self.loss_factor
+        if before is None or now is None:
+            harm = "" if SPECTRAL * size.overall > self.beyond else None
+        else:
+            worse = not now.adapted < factor * before and (now.harms(factor) or now.is_void(record))
+            harm = f", and {now}" if worse else None
+        if harm is None:
+            return None
+        change = weaker(record, size.overall)
+        return Finding(
+            f"The adapters are too large after the last update: relative_spectral_norm {size}{harm}.",
+            adapters=size.worst(record),
+            metric="relative_spectral_norm",
+            causes=["the last update was much too large", "something has written to the weights after the last step"],
+            remedies=["go on from an earlier checkpoint, or from last_good/", *change.words],
+            settings=change.settings,
+        )
+
     def has_evidence(self, record: StepRecord) -> bool:
         weights = known_values(record, "relative_spectral_norm")
         return super().has_evidence(record) or (weights is not None and bool(np.isfinite(weights).any()))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -251,6 +251,19 @@ class BStillZero(Rule):
             threshold=0.0,
             causes=causes,
             remedies=remedies,
+        )
+
+    def at_the_end(self, record: StepRecord) -> Finding | None:
+        finding = self.check(replace(record, updated=False))  # no further update
+        if finding is None:
+            return None
+        there = f"{len(finding.adapters)} of {len(record.run.adapters)} adapters"
+        cause = "something has written to the weights after the last step, or put the adapters of the start back"
+        return replace(
+            finding,
+            message=f"At the end of the run B is exactly zero in {there}: nothing that was learned there is left.",
+            causes=[cause, *finding.causes],
+            remedies=["go on from the last checkpoint, or from last_good/", *finding.remedies],
         )
 
 

@@ -61,6 +61,8 @@ class ScaledLoss:
         self._own: list[Tensor] = []
         """What the model itself has returned for each micro-batch that is trained on, ``[1]``."""
         self._handles: list[RemovableHandle] = []
+        self._batch: tuple[tuple[Any, ...], dict[str, Any], Tensor] | None = None
+        """What the model was given in the latest pass that was computed again, and its loss then as it was."""
         self.why_not = self._check(init_from_base, preference)
         """Why such losses cannot be compared, in words; empty where they can, as far as is known."""
 
@@ -144,6 +146,21 @@ class ScaledLoss:
         trained = torch.as_tensor(math.nan if loss is None else loss).detach().reshape(1)
         return Deferred([trained, *losses, *own], finish)
 
+    def again(self, multiples: Mapping[str, float]) -> dict[str, float]:
+        """The same losses of the batch that was computed last, now, and ``adapted_loss_before``: its loss then. Nothing
+        where none can be had. Waits for the device. The batch is kept until then."""
+        batch, self._batch = self._batch, None
+        if batch is None or self.why_not or unknown_code(self._model) or any(a.merged for a in self._adapters):
+            return {}
+        args, kwargs, before = batch
+        try:
+            with evaluating(self._model), torch.no_grad():
+                losses = {name: float(self._loss(multiple, args, kwargs)) for name, multiple in multiples.items()}
+        except Exception:  # what has ended the training may have moved the model
+            log.debug("lora_watch could not compute a batch again at the end", exc_info=True)
+            return {}
+        return losses | {"adapted_loss_before": float(before)}
+
     def close(self) -> None:
         """Forget the losses, and take the hooks off the model."""
         self._wanted, self._losses, self._own = {}, [], []
@@ -164,6 +181,9 @@ class ScaledLoss:
         try:
             with evaluating(self._model), torch.no_grad():
                 self._losses = [self._loss(multiple, args, kwargs) for multiple in self._multiples.values()]
+            for multiple, loss in zip(self._multiples.values(), self._losses):
+                if multiple == 1.0:
+                    self._batch = args, kwargs, loss
         except Exception as error:  # a model that cannot be evaluated so: what needs this does without
             self.why_not = f"the model could not be run again ({error!r})"
             log.debug("lora_watch could not compute a loss with other adapters", exc_info=True)

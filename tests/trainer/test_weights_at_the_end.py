@@ -1,0 +1,127 @@
+"""What a run leaves is judged: the last update, and whatever wrote to the weights after it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import nn
+from transformers import TrainerCallback
+
+from lora_watch import LoraWatchCallback
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+STEPS = 12
+Change = Callable[[Any], object]
+
+
+class Does(TrainerCallback):
+    """``change(model)`` at an event, once the last step is done."""
+
+    def __init__(self, event: str, change: Change):
+        def act(args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+            if state.global_step == STEPS:
+                with torch.no_grad():
+                    change(model)
+
+        setattr(self, event, act)
+
+
+def ended(folder: Path, *others: Any, first: Any = (), model: Any = None, **settings: Any) -> tuple[str, list[str]]:
+    """The verdict of a run, and the rules with an alert in its report."""
+    torch.manual_seed(0)
+    model = lora(tiny_model()) if model is None else model
+    watch = LoraWatchCallback(console=False, tensorboard=False)
+    arguments = {"output_dir": str(folder), "logging_steps": 1} | settings
+    optimizers = arguments.pop("optimizers", None)
+    trainer = build_trainer(model, steps=STEPS, callbacks=[*first, watch, *others], **arguments)
+    if optimizers is not None:
+        trainer.optimizer, trainer.lr_scheduler = optimizers(model)
+    trainer.train()
+    report = json.loads((folder / "lora_watch" / "report.json").read_text())
+    return report["verdict"], [alert["rule"] for alert in report["alerts"] if alert["severity"] == "ERROR"]
+
+
+def b_of(model: Any) -> list[nn.Parameter]:
+    return [parameter for name, parameter in model.named_parameters() if "lora_B" in name]
+
+
+def nan(model: Any) -> None:
+    b_of(model)[0].fill_(torch.nan)
+
+
+def zeros(model: Any) -> None:
+    for b in b_of(model):
+        b.zero_()
+
+
+def huge(model: Any) -> None:
+    for b in b_of(model):
+        b.mul_(1e4)
+
+
+@pytest.mark.parametrize("event", ["on_step_end", "on_epoch_end", "on_train_end"])
+@pytest.mark.parametrize(("change", "rule"), [(nan, "LW101"), (zeros, "LW303"), (huge, "LW102")])
+def test_what_a_callback_writes_after_the_last_step_is_found(
+    change: Change, rule: str, event: str, tmp_path: Path
+) -> None:
+    does = Does(event, change)
+    early = event == "on_train_end"  # what comes after ours comes after the end
+    found = ended(tmp_path, *(() if early else (does,)), first=(does,) if early else ())
+    assert found == ("unhealthy", [rule])
+
+
+@pytest.mark.parametrize(("times", "rules"), [(100.0, ["LW102"]), (1.0, [])], ids=["explodes", "sound"])
+def test_a_last_update_that_explodes_is_found(times: float, rules: list[str], tmp_path: Path) -> None:
+    def optimizers(model: Any) -> Any:
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
+        return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: times if k == STEPS - 1 else 1.0)
+
+    assert ended(tmp_path, optimizers=optimizers) == ("unhealthy" if rules else "ok", rules)
+
+
+class Mine(nn.Identity):
+    """So that no batch is computed again."""
+
+
+@pytest.mark.parametrize(("change", "rule"), [(nan, "LW101"), (zeros, "LW303"), (huge, "LW102")])
+def test_the_weights_alone_show_it_where_no_batch_can_be_computed_again(
+    change: Change, rule: str, tmp_path: Path
+) -> None:
+    base = tiny_model()
+    base.model.norm = nn.Sequential(base.model.norm, Mine())
+    assert ended(tmp_path, Does("on_step_end", change), model=lora(base)) == ("unhealthy", [rule])
+
+
+def earlier(model: Any) -> None:
+    """The adapters of before the last steps, as a callback may keep the best ones."""
+    for b in b_of(model):
+        b.mul_(0.7)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [earlier, lambda model: model.merge_adapter(), lambda model: model.merge_and_unload(), lambda model: model.eval()],
+    ids=["earlier adapters", "merged", "unloaded", "evaluation mode"],
+)
+def test_what_is_done_with_a_trained_model_is_no_fault(change: Change, tmp_path: Path) -> None:
+    assert ended(tmp_path, first=(Does("on_train_end", change),)) == ("ok", [])
+
+
+def test_the_best_model_that_is_loaded_at_the_end_is_none(tmp_path: Path) -> None:
+    found = ended(
+        tmp_path,
+        eval_dataset=stdlib_blocks()[:4],
+        eval_strategy="steps",
+        save_strategy="steps",
+        eval_steps=4,
+        save_steps=4,
+        load_best_model_at_end=True,
+        metric_for_best_model="loss",
+        greater_is_better=True,  # the worst one
+    )
+    assert found == ("ok", [])
