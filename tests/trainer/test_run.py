@@ -104,7 +104,7 @@ def test_an_interrupt_is_an_interrupt(tmp_path: Path) -> None:
         (("--every", "0", GATE), "--every"),
         (("--apply", GATE), "--apply .*--find-lr"),
         (("--fail-on", "eror", GATE), "--fail-on: 'eror' "),
-        (("--mute", "LW1O2", GATE), "--mute: .*'LW1O2'.* LW102 "),
+        (("--mute", "LW1002", GATE), "--mute: .*'LW1002'.* LW102 "),
     ],
 )
 def test_misuse_is_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
@@ -118,7 +118,7 @@ def test_misuse_is_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], sa
     ("variable", "value", "says"),
     [
         ("LORA_WATCH_FAIL_ON", "eror", "'eror' .*severity"),
-        ("LORA_WATCH_MUTE", "LW1O2", "'LW1O2'.* LW102 "),
+        ("LORA_WATCH_MUTE", "LW1002", "'LW1002'.* LW102 "),
         ("LORA_WATCH_PATIENCE", "-1", "'-1' .*steps"),
     ],
 )
