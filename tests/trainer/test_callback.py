@@ -138,8 +138,8 @@ def test_the_environment_decides_where_the_code_does_not(monkeypatch: pytest.Mon
 
 
 def test_a_typo_in_mute_is_an_error_that_suggests() -> None:
-    with pytest.raises(ValueError, match=r"'LW1O2'.* LW102 \(norm-explosion\)"):
-        LoraWatchCallback(mute=["LW1O2"])
+    with pytest.raises(ValueError, match=r"'LW1002'.* LW102 \(norm-explosion\)"):
+        LoraWatchCallback(mute=["LW1002"])
 
 
 def test_a_warning_before_the_first_step_ends_the_run_before_it() -> None:
