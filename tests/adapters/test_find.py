@@ -9,7 +9,7 @@ import peft
 import pytest
 import torch
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM, MixtralConfig, MixtralForCausalLM
+from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from lora_watch.adapters import NoAdaptersError, find_adapters
 from tests.adapters.zoo import Net, adapted, linear, needs, products
@@ -49,25 +49,6 @@ def test_adapters_put_into_a_model_without_a_peft_model() -> None:
     """As ``add_adapter`` of transformers and diffusers does."""
     model = peft.inject_adapter_in_model(peft.LoraConfig(target_modules=["q_proj"]), tiny_llama())
     assert [a.name for a in find_adapters(model)] == [f"model.layers.{i}.self_attn.q_proj" for i in range(2)]
-
-
-def test_experts_of_mixtral() -> None:
-    needs("target_parameters")
-    config = {"vocab_size": 32, "hidden_size": 8, "intermediate_size": 12, "num_hidden_layers": 2}
-    config |= {"num_attention_heads": 2, "num_key_value_heads": 1, "num_local_experts": 3}
-    model = MixtralForCausalLM(MixtralConfig(**config)).double()
-    if not any(name.endswith("experts.gate_up_proj") for name, _ in model.named_parameters()):
-        pytest.skip("this transformers keeps each expert in layers of its own")
-    parameters = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
-    model = adapted(model, target_modules=[], target_parameters=parameters)
-    adapters = {adapter.name: adapter for adapter in find_adapters(model)}
-    assert sorted(adapters) == sorted(f"model.layers.{i}.{parameter}" for i in range(2) for parameter in parameters)
-    up, down = (adapters[f"model.layers.1.{parameter}"] for parameter in parameters)
-    assert (up.shape, down.shape) == ((3 * 24, 8), (3 * 8, 12))
-    before = [[w.clone() for w in adapter.base_matrices()] for adapter in (up, down)]
-    model.merge_adapter()
-    for adapter, old in zip((up, down), before):
-        torch.testing.assert_close(products(adapter), [new - w for new, w in zip(adapter.base_matrices(), old)])
 
 
 def test_a_module_in_two_places_is_listed_once() -> None:
@@ -149,10 +130,6 @@ class TestNoAdapters:
         assert "Sequential has 76 parameters, 2 Linear, 1 Embedding, 1 convolution layers" in text
         assert re.search(r"plain model\. .*\bpeft\.get_peft_model\(", text)
 
-    def test_after_merge_and_unload(self) -> None:
-        text = self.message(adapted(Net(linear())).merge_and_unload())
-        assert "merge_and_unload()" in text
-
     @pytest.mark.parametrize(
         ("config", "listed"),
         [
@@ -163,15 +140,3 @@ class TestNoAdapters:
     def test_other_methods(self, config: Any, listed: str) -> None:
         text = self.message(peft.get_peft_model(Net(nn.Linear(8, 8)).float(), config))
         assert re.search(rf"another method .*{listed}.* not measured\. .*\bpeft\.LoraConfig", text)
-
-    def test_prompt_tuning(self) -> None:
-        config = peft.PromptTuningConfig(task_type="CAUSAL_LM", num_virtual_tokens=2)
-        text = self.message(peft.get_peft_model(tiny_llama(), config))
-        assert re.search(r"configuration \(PROMPT_TUNING\) .*no LoRA ", text)
-
-    def test_lora_of_another_library(self) -> None:
-        layer = nn.Linear(4, 4)
-        layer.lora_A = nn.Parameter(torch.zeros(2, 4))
-        layer.lora_B = nn.Parameter(torch.zeros(4, 2))
-        text = self.message(nn.Sequential(layer))
-        assert re.search(r"\b2 parameters .*another library .*\b0\.lora_A\)", text)

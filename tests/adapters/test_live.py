@@ -14,11 +14,10 @@ from torch import nn
 
 from lora_watch.adapters import find_adapters
 from lora_watch.adapters.live import Live
-from lora_watch.base import deferred
 from lora_watch.base.records import Due, FloatArray
 from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.signals.gradients import Gradients
-from tests.adapters.zoo import ALPHA, Net, R, adapted, conv1d, linear
+from tests.adapters.zoo import ALPHA, R, adapted, linear
 
 
 def model_of_two(**options: Any) -> Any:
@@ -136,27 +135,3 @@ def test_the_gradient_is_that_of_the_present_parameter() -> None:
     for layer in layers(model):
         layer.lora_B["default"].weight.grad = torch.full_like(layer.lora_B["default"].weight, 2.0)
     np.testing.assert_allclose(gradients.begin(Due(3)).now()["b_grad_norm"].values, 2 * first, rtol=1e-12)
-
-
-@pytest.mark.parametrize("layer", [linear, conv1d, lambda: nn.Embedding(9, 5), lambda: nn.Conv2d(6, 8, 3, groups=2)])
-@pytest.mark.parametrize("way", ["host", "small", "far"])
-def test_whatever_is_kept_gives_the_numbers_of_what_is_not(
-    layer: Callable[[], nn.Module], way: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    torch.manual_seed(0)
-    live_model = adapted(Net(layer()))
-    live = Live(find_adapters(live_model))
-    bank, fresh = AdapterBank(live.adapters, live), AdapterBank(live.adapters)
-    if way == "far":
-        monkeypatch.setattr(deferred, "_NEAR", frozenset())
-    for _ in range(1 if way == "host" else 3):
-        live.refresh()
-        one, other = bank.measure(), fresh.measure()
-        assert one.keys() == other.keys()
-        for name, values in other.items():
-            np.testing.assert_array_equal(one[name], values, err_msg=name)
-        with torch.no_grad():
-            live.now.parameters[0][1].mul_(1.5)
-    # The other factor of groups is a padded copy, where PEFT gives them factors of their own.
-    copies = any(getattr(module, "groups", 1) > 1 for module in layers(live_model)[0].lora_B.values())
-    assert (live.now.kept is None) == copies

@@ -244,29 +244,3 @@ def test_factors_that_are_not_here_are_unknown(stub: Tensor) -> None:
     assert adapter.base_weight is None
     assert len(adapter.base_matrices()) == 0
     assert adapter.shape == (10, 7), "known from the layer, not from the weight"
-
-
-@pytest.mark.parametrize(("kind", "make"), [("Linear", linear), ("Conv1D", conv1d)])
-def test_fsdp2_shards_are_gathered(kind: str, make: Callable[[], nn.Module], tmp_path: Any) -> None:
-    from torch import distributed as dist
-
-    if not hasattr(dist, "fsdp") or not hasattr(dist.fsdp, "fully_shard"):
-        pytest.skip("this torch has no fully_shard")
-    torch.manual_seed(0)
-    model = adapted(Net(make()), fan_in_fan_out=kind == "Conv1D")
-    expected = products(find_adapters(model)[0])
-    dist.init_process_group("gloo", init_method=f"file://{tmp_path}/store", rank=0, world_size=1)
-    try:
-        mesh = dist.device_mesh.init_device_mesh("cpu", (1,))
-        layer = model.base_model.model.layer
-        for part in (layer.get_base_layer(), layer):
-            dist.fsdp.fully_shard(part, mesh=mesh)
-        dist.fsdp.fully_shard(model, mesh=mesh)
-        (adapter,) = find_adapters(model)
-        assert (adapter.name, adapter.kind) == ("layer", kind)
-        assert hasattr(adapter.parameters[0], "full_tensor")
-        assert not hasattr(adapter.factors()[0].a, "full_tensor")
-        torch.testing.assert_close(products(adapter), expected)
-        assert adapter.base_matrices()[0].shape == (10, 7)
-    finally:
-        dist.destroy_process_group()

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from lora_watch.gate.baseline import Baseline, keep, load
 from lora_watch.runs.places import UnreadableError
 from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
-from tests.runs.written import LR, edit_json, train_into, write_run
+from tests.runs.written import LR, train_into, write_run
 from tests.sinks.made_up import record_of, run_of
 
 
@@ -110,23 +109,6 @@ def test_a_run_of_another_length(tmp_path: Path) -> None:
     (finding,) = differing(write_run(tmp_path / "now", steps=15), before)
     assert finding.rule == "LW816"
     assert re.search(r"\b15 steps, .*\b20\b", finding.message)
-
-
-@pytest.mark.parametrize("bare", ["before", "now", "both", "neither"])
-def test_the_last_step_is_no_mean_loss(tmp_path: Path, bare: str) -> None:
-    """Without event files only the losses of single steps are left."""
-    for name in ("before", "now"):
-        write_run(tmp_path / name)
-        if bare in (name, "both"):
-            edit_json(
-                tmp_path / name / "lora_watch" / "report.json", loss={"first": None, "last": {"step": 20, "value": 9}}
-            )
-            shutil.rmtree(tmp_path / name / "runs")
-    found = [alert for alert in differing(tmp_path / "now", baseline_of(tmp_path / "before")) if alert.rule == "LW811"]
-    assert [(alert.name, alert.severity) for alert in found] == (
-        [] if bare == "neither" else [("loss-unknown", Severity.WARNING)]
-    )
-    assert all(("the baseline has" in alert.message) == (bare == "before") for alert in found)
 
 
 def test_without_event_files_the_ends_are_compared(tmp_path: Path) -> None:

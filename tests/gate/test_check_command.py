@@ -153,22 +153,6 @@ def test_an_update_keeps_the_tolerances_and_mends_a_broken_file(tmp_path: Path) 
     assert check(tmp_path / "run", "--baseline", file).exit_code == 0
 
 
-@pytest.mark.parametrize("update", [[], ["--update-baseline"]])
-def test_a_baseline_is_of_one_run(tmp_path: Path, update: list[str]) -> None:
-    write_run(tmp_path / "a")
-    write_run(tmp_path / "b")
-    check(tmp_path / "a", "--baseline", tmp_path / "baseline.json", "--update-baseline")
-    said = check(tmp_path, "--baseline", tmp_path / "baseline.json", *update)
-    assert said.exit_code == 2
-    assert "there are 2" in said.stderr
-
-
-def test_update_without_a_file(healthy: Path) -> None:
-    said = check(healthy, "--update-baseline")
-    assert said.exit_code == 2
-    assert "give both" in said.stderr
-
-
 @pytest.mark.parametrize("part", ["", "runs"])
 def test_a_program_gets_the_settings_to_try(tmp_path: Path, part: str) -> None:
     write_run(tmp_path, alerts=[alert_of(9, settings={"lora_alpha": 16.0, "learning_rate": 2e-4})])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -144,13 +143,6 @@ def test_a_run_that_broke_off_says_for_what(tmp_path: Path) -> None:
     assert "OutOfMemoryError: 2 GiB" in finding.message
 
 
-def test_a_run_that_stopped_itself_is_worth_a_look(tmp_path: Path) -> None:
-    write_run(tmp_path, steps=20, run=run_of(max_steps=50))
-    judgement = judge([tmp_path])
-    assert (judgement.exit_code, rules_of(judgement)) == (0, ["LW802"])
-    assert "step 20 of 50" in judgement.runs[0].findings[0].message
-
-
 def test_a_trainer_that_stops_early_has_finished(tmp_path: Path) -> None:
     class Enough(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -215,28 +207,7 @@ def events_broken(run: Path) -> None:
     file.write_bytes(b"\xff" + file.read_bytes()[1:])
 
 
-def too_deep(run: Path) -> None:
-    """Its path is longer than the system takes: nobody can list it, whatever his rights."""
-    before = Path.cwd()
-    run.mkdir()
-    try:
-        os.chdir(run)
-        for _ in range(20):
-            os.mkdir("d" * 250)
-            os.chdir("d" * 250)
-    finally:
-        os.chdir(before)
-
-
-@pytest.mark.parametrize(
-    "spoil",
-    [
-        report_lost,
-        report_cut_off,
-        events_broken,
-        pytest.param(too_deep, marks=pytest.mark.skipif(os.name != "posix", reason="POSIX alone")),
-    ],
-)
+@pytest.mark.parametrize("spoil", [report_lost, report_cut_off, events_broken])
 def test_a_folder_of_runs_hides_none_that_cannot_be_judged(tmp_path: Path, spoil: Callable[[Path], None]) -> None:
     write_run(tmp_path / "fine")
     assert judge([tmp_path]).exit_code == 0
@@ -262,25 +233,13 @@ def test_two_runs_that_wrote_to_one_folder_at_once(tmp_path: Path) -> None:
         (None, "no such"),
         ("", "no run"),
         ('{"version": 1, "verdict": "o', "whole JSON"),
-        ("[1, 2]", "something else"),
         ('{"tests": 3, "version": 1}', "something else"),
         ("{" * 100_000, "whole JSON"),
         ({"version": 2}, "newer lora_watch"),
-        ({"version": "one"}, "newer lora_watch"),
         ({"verdict": "splendid"}, "'splendid'"),
         ({"adapters": [{"name": "x"}]}, "not hold"),
-        ({"version": True}, "newer lora_watch"),
-        ({"version": 0}, "newer lora_watch"),
-        ({"adapters": 3}, "not hold"),
-        ({"adapters": {}}, "not hold"),
-        ({"alerts": ""}, "not hold"),
-        ({"alerts": {}}, "not hold"),
         ({"alerts": [{"rule": "LW102"}]}, "not hold"),
-        ({"alerts": [None]}, "not hold"),
-        ({"step": None}, "not hold"),
         ({"step": "Infinity"}, "not hold"),
-        ({"loss": {"first": 3}}, "not hold"),
-        ({"rules": [1]}, "not hold"),
     ],
     ids=str,
 )
@@ -317,16 +276,6 @@ def test_what_cannot_be_judged_outweighs_what_is_fine_and_what_is_not(tmp_path: 
     judgement = judge([tmp_path / "fine", tmp_path / "bad", tmp_path / "nowhere"])
     assert (len(judgement.runs), judgement.exit_code) == (2, 2)
     assert judge([]).exit_code == 2
-
-
-def test_events_of_a_newer_format(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from lora_watch.format import tags
-
-    monkeypatch.setattr(tags, "FORMAT_VERSION", 2)
-    write_run(tmp_path, report=False)
-    monkeypatch.undo()
-    (reason,) = judge([tmp_path]).unreadable
-    assert "newer lora_watch" in reason
 
 
 def test_numbers_that_are_not_finite_are_read_back(tmp_path: Path) -> None:

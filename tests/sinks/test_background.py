@@ -23,35 +23,10 @@ from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor
 from lora_watch.format import tags
-from lora_watch.sinks.background import MOST_WAITING, Background
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.backend import tensorboard
 from tests.sinks.made_up import record_of, run_of
 from tests.support import build_trainer, lora, tiny_model
-
-
-def test_jobs_are_done_in_order_and_elsewhere() -> None:
-    background, done = Background("test"), []
-    for number in range(2 * MOST_WAITING):
-        background.do(lambda number=number: done.append((number, threading.get_ident())))
-    background.settle()
-    assert [number for number, _ in done] == list(range(2 * MOST_WAITING))
-    assert threading.get_ident() not in {thread for _, thread in done}
-
-
-def test_an_error_is_raised_once_and_stops_nothing_behind_it() -> None:
-    background, done = Background("test"), []
-
-    def fail() -> None:
-        raise OSError("disk full")
-
-    for job in (fail, lambda: done.append(1), fail):
-        background.do(job)
-    background.settle()
-    with pytest.raises(OSError, match="disk full"):
-        background.check()
-    background.check()
-    assert done == [1]
 
 
 def test_training_does_not_wait_for_the_disk_but_closing_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

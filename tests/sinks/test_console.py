@@ -8,12 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lora_watch import Monitor
 from lora_watch.base.alerts import LoraWatchError
 from lora_watch.sinks.console import ConsoleSink
 from tests.fuzz.test_readers import HOSTILE, inert
 from tests.sinks.made_up import alert_of, record_of, run_of
-from tests.support import lora, tiny_model
 
 Captured = pytest.CaptureFixture[str]
 
@@ -35,25 +33,6 @@ def test_the_end_is_one_line_with_all_that_one_needs_next(capsys: Captured) -> N
     (line,) = capsys.readouterr().err.splitlines()
     for part in ("ended well", "1 ERROR alert", "out/lora_watch/report.json", "curves: out/runs/a"):
         assert part in line
-
-
-@pytest.mark.parametrize("made", [True, False])
-def test_no_report_is_named_that_does_not_exist(made: bool, tmp_path: Path, capsys: Captured) -> None:
-    if not made:
-        (tmp_path / "lora_watch").write_text("in the way")
-    with Monitor(lora(tiny_model()), output_dir=tmp_path) as monitor:
-        monitor.step(loss=1.0)
-    assert (f"report: {tmp_path / 'lora_watch' / 'report.json'}" in capsys.readouterr().err) == made
-
-
-def test_the_last_line_names_the_cause_and_neither_what_follows_from_it_nor_a_recovery(capsys: Captured) -> None:
-    sink = ConsoleSink()
-    cause = replace(alert_of(7), explains=["LW201"])
-    for alert in (replace(alert_of(4), rule="LW910"), replace(alert_of(5), rule="LW201"), cause):
-        sink.write(record_of(run_of(), alert.step), [alert])
-    capsys.readouterr()
-    sink.finish("failed", "why")
-    assert re.search(r"first: LW102 .*step 7\b", capsys.readouterr().err)
 
 
 @pytest.mark.parametrize("verdict", ["failed", "interrupted", "unhealthy"])

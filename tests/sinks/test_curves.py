@@ -10,11 +10,9 @@ import pytest
 import torch
 
 from lora_watch import Monitor, StepRecord
-from lora_watch.base.alerts import Severity
 from lora_watch.base.records import RunInfo
 from lora_watch.sinks.curves import MOST_POINTS, Curves
 from tests.monitor.test_monitor import built
-from tests.sinks.made_up import alert_of, record_of, run_of
 from tests.support import stdlib_blocks
 
 pytest.importorskip("matplotlib")
@@ -63,17 +61,3 @@ def test_of_a_long_run_the_worst_step_stays() -> None:
     assert list(points(size).values()) == [2.0]
     (broken,) = loss.patches
     assert broken.get_x() == 3001, "the loss that is not finite"
-
-
-def test_a_measurement_lasts_until_the_next_one() -> None:
-    curves, run = Curves(), run_of(1)
-    for step in range(1, 31):
-        norms = {"metrics": {"delta_norm": np.array([float(step)])} if step % 5 == 0 and step < 30 else {}}
-        curves.write(record_of(run, step, **norms), [])
-    alert = alert_of(12, rule="LW910", name="recovered", severity=Severity.WARNING, back_to=9)
-    axes = curves.draw([alert, alert_of(12, back_to=9)]).figure.axes
-    mesh = axes[2].collections[0]
-    np.testing.assert_array_equal(mesh.get_coordinates()[0, :, 0], [5, 10, 15, 20, 25, 31])
-    np.testing.assert_array_equal(mesh.get_array()[0], [5, 10, 15, 20, 25])
-    discarded = [(patch.get_x(), patch.get_width()) for each in axes[:3] for patch in each.patches]
-    assert discarded == [(10, 3)] * 3, "steps 10 to 12"

@@ -135,19 +135,6 @@ def small() -> Any:
     return model
 
 
-def test_a_copy_counts_once_the_run_stayed_healthy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lora_watch.snapshots.last_good.LARGEST_SHARE_OF_TIME", math.inf)  # as if a copy cost nothing
-    kept, goods = kept_of(small()), []
-    failing = (9, 10)
-    for step in range(20):
-        if step not in failing:
-            kept.updated(step, calm=True)
-        kept.judged(step, step not in failing)
-        goods.append(kept.step)
-    # 0 is good at 5; the next one, of 6, is dropped at 9; that of 11 is good at 16.
-    assert goods == [None] * 5 + [0] * 11 + [11] * 4
-
-
 def test_an_alert_takes_back_to_before_its_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lora_watch.snapshots.last_good.LARGEST_SHARE_OF_TIME", math.inf)
     goods = {}
@@ -260,16 +247,3 @@ def test_a_kill_between_the_old_one_and_the_new_one_loses_neither(
     kept.save(folder)
     kept.take_good(3)
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".old")]
-
-
-def test_a_link_in_its_place_is_replaced_and_not_followed(tmp_path: Path) -> None:
-    kept, folder, precious = kept_of(lora(tiny_model(), r=2)), tmp_path / "last_good", tmp_path / "precious"
-    precious.mkdir()
-    (precious / "thesis").write_text("years of work")
-    for name in ("last_good", "last_good.part", "last_good.old"):
-        (tmp_path / name).symlink_to(precious)
-    kept.take_good(1)
-    kept.save(folder)
-    assert [path.name for path in precious.iterdir()] == ["thesis"]
-    assert not folder.is_symlink()
-    assert PeftModel.from_pretrained(tiny_model(), str(folder))

@@ -16,7 +16,6 @@ import pytest
 from lora_watch.base.alerts import Severity
 from lora_watch.format.files import LOCK
 from lora_watch.gate import judge
-from lora_watch.sinks import report
 from lora_watch.sinks.report import ReportSink
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
@@ -166,21 +165,6 @@ def test_an_alert_has_a_line_when_it_opens_and_one_when_it_closes(tmp_path: Path
         ("closed", 4, 4),
     ]
     assert [alert["lasted"] for alert in report_in(tmp_path)["alerts"]] == [2, 1]
-
-
-def test_numbers_are_renewed_while_nothing_happens(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr(report.time, "monotonic", lambda: clock[0])
-    run = run_of()
-    sink = ReportSink(tmp_path)
-    sink.start(run, 0)
-    seen = {}
-    for step in range(1, 26):
-        clock[0] = float(step)
-        sink.write(record_of(run, step), [])
-        seen[step] = report_in(tmp_path)["step"]
-    assert {seen[9], seen[10], seen[19], seen[20], seen[25]} == {0, 10, 20}
-    sink.finish("ok", None)
 
 
 def test_a_second_session_in_the_folder(tmp_path: Path) -> None:

@@ -3,23 +3,20 @@
 from __future__ import annotations
 
 import math
-import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from tensorboard.backend.event_processing.event_file_loader import LegacyEventFileLoader
-from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.records import Reading, RunInfo, StepRecord
+from lora_watch.base.records import StepRecord
 from lora_watch.format import tags
 from lora_watch.runs.events import EventLog
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
-from tests.sinks.made_up import alert_of, parse, record_of, run_of
+from tests.sinks.made_up import alert_of, record_of, run_of
 
 NAN, INF = math.nan, math.inf
 
@@ -30,14 +27,6 @@ def write_run(directory: Path, records: list[StepRecord], alerts: dict[int, list
     for record in records:
         sink.write(record, (alerts or {}).get(record.step, []))
     sink.finish("ok", None)
-
-
-def events_in(directory: Path) -> list[Any]:
-    return [
-        event
-        for path in sorted(directory.glob("events.*"), key=lambda path: path.name)
-        for event in LegacyEventFileLoader(str(path)).Load()
-    ]
 
 
 @BY_EITHER_LOADER
@@ -144,42 +133,6 @@ def test_a_dozen_plain_scalars_and_all_of_them_on_request(tmp_path: Path) -> Non
     assert known[False] | {"lora/relative_norm/p10", "lora/overhead"} <= known[True]
 
 
-def test_every_event_names_the_plugin_and_a_step_is_one_event(tmp_path: Path) -> None:
-    run = run_of()
-    write_run(tmp_path, [record_of(run, step) for step in range(1, 4)], {2: [alert_of(2), alert_of(2, "LW203")]})
-    values_by_step: dict[int, list[Any]] = {}
-    first: set[str] = set()
-    for event in events_in(tmp_path):
-        ours = [value for value in event.summary.value if value.tag.startswith("lora_watch/")]
-        if any(value.tag.startswith(tags.METRIC_PREFIX) for value in ours):
-            assert event.step not in values_by_step
-            values_by_step[event.step] = ours
-        for value in ours:
-            assert value.metadata.plugin_data.plugin_name == tags.PLUGIN_NAME
-            assert value.metadata.data_class == 2  # DATA_CLASS_TENSOR
-            content = value.metadata.plugin_data.content
-            assert (parse(content) == {"version": 1}) if value.tag not in first else content == b""
-            first.add(value.tag)
-    assert list(values_by_step) == [1, 2, 3]
-    assert [value.tag for value in values_by_step[2]].count(tags.ALERTS) == 1
-
-
-def test_all_json_is_strict(tmp_path: Path) -> None:
-    everywhere: Any = {"a": NAN, "b": [INF, -INF, {"c": np.float32(NAN)}], 3: Path("x")}
-    run = run_of(config=everywhere, rules=(everywhere,), peak_lr=(NAN,))
-    alert = alert_of(1, threshold=NAN, adapters=[("a", NAN), ("b", INF)])
-    metrics = {"delta_norm": np.full(3, NAN), "relative_norm": np.full(3, INF)}
-    write_run(tmp_path, [record_of(run, 1, metrics=metrics, loss=INF, lr=(NAN,), overhead=NAN)], {1: [alert]})
-    strings = {
-        value.tag: parse(value.tensor.string_val[0])
-        for event in events_in(tmp_path)
-        for value in event.summary.value
-        if value.tag in (tags.SCHEMA, tags.ALERTS)
-    }
-    assert strings[tags.SCHEMA]["config"] == {"a": "NaN", "b": ["Infinity", "-Infinity", {"c": "NaN"}], "3": "x"}
-    assert strings[tags.ALERTS][0]["threshold"] == "NaN"
-
-
 def test_a_shared_writer_may_come_late_and_go_early(tmp_path: Path) -> None:
     """Nothing fails, nothing is written to a closed writer, and a late one is told of the alerts before it."""
     writers: list[SummaryWriter | None] = [None]
@@ -200,23 +153,6 @@ def test_a_shared_writer_may_come_late_and_go_early(tmp_path: Path) -> None:
         assert [step for step, _ in board.json(tags.SCHEMA)] == [0]
         assert [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")] == [1, 2]
         assert [(step, alerts[0]["rule"]) for step, alerts in board.json(tags.ALERTS)] == [(1, "LW401")]
-
-
-def test_an_alert_is_on_disk_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    put = RecordWriter.write
-
-    def slowly(writer: Any, data: bytes) -> None:  # in the background thread
-        time.sleep(0.1)
-        put(writer, data)
-
-    monkeypatch.setattr(RecordWriter, "write", slowly)
-    run = run_of()
-    sink = TensorBoardSink(tmp_path)
-    sink.start(run, 0)
-    sink.write(record_of(run, 1), [])
-    sink.write(record_of(run, 2), [alert_of(2)])
-    assert tags.ALERTS in [value.tag for event in events_in(tmp_path) for value in event.summary.value]
-    sink.finish("failed", None)
 
 
 @BY_EITHER_LOADER
@@ -257,17 +193,6 @@ def test_resuming_at_an_earlier_step_hides_the_steps_after_it(tmp_path: Path, lo
             (6, 100),
         ]
         assert [step for step, _ in board.scalars("lora/delta_norm/max")] == list(range(7))
-
-
-def test_a_run_without_adapters_is_written_too(tmp_path: Path) -> None:
-    run = RunInfo(adapters=())
-    empty = {"delta_norm": Reading(np.zeros(0))}
-    write_run(
-        tmp_path, [StepRecord(run, 0, empty), StepRecord(run, 1, empty, loss=2.0, lr=(1e-3,))], {0: [alert_of(0)]}
-    )
-    with tensorboard(tmp_path, "python") as board:
-        assert board.scalars("lora/loss") == [(1, 2.0)]
-        assert board.json(tags.SCHEMA)[0][1]["adapters"] == []
 
 
 def test_alerts_that_a_resumed_run_brings_along_do_not_replace_the_step_it_resumed_at(tmp_path: Path) -> None:

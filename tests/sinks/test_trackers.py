@@ -264,11 +264,3 @@ def test_a_webhook_that_is_not_there_is_one_line_without_its_address(
     sink.finish("failed", None)
     assert "be reached" in caplog.text
     assert "secret-path" not in caplog.text
-
-
-def test_an_address_of_another_kind(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("LORA_WATCH_WEBHOOK", "file:///etc/passwd")
-    WebhookSink(ReportSink(tmp_path))
-    assert "LORA_WATCH_WEBHOOK" in caplog.text
