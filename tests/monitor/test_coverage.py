@@ -11,9 +11,8 @@ import numpy as np
 import peft
 import pytest
 import torch
-from transformers import TrainerCallback
 
-from lora_watch import Finding, LoraWatchCallback, Monitor, Rule, Severity, Sink, StepRecord
+from lora_watch import Finding, Monitor, Rule, Severity, Sink, StepRecord
 from lora_watch.gate import judge
 from lora_watch.monitor.coverage import Coverage
 from lora_watch.monitor.live import LiveSettings
@@ -21,7 +20,7 @@ from lora_watch.monitor.recording import Recorder
 from lora_watch.monitor.recovery import Recovery
 from tests.monitor.test_monitor import built, loop
 from tests.sinks.made_up import record_of, run_of
-from tests.support import build_trainer, lora, needs_peft, stdlib_blocks, tiny_model
+from tests.support import needs_peft, tiny_model
 
 
 def report(folder: Path) -> dict[str, Any]:
@@ -185,24 +184,6 @@ def test_one_failure_at_the_start_ends_no_training(
     assert [alert.rule for alert in monitor.alerts] == ["LW901"]
     assert len(monitor.run.adapters) == 28, "they are looked for again"
     assert (monitor.steps, code) == (4, 1)
-
-
-# -- the end -----------------------------------------------------------------------------------------------------------
-
-
-def test_no_row_of_the_log_is_the_end_of_training(tmp_path: Path) -> None:
-    class Logs(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            trainer.log({"train_runtime": 1.0})
-
-    callback = LoraWatchCallback(console=False)
-    data = stdlib_blocks(64, 32)
-    settings = {"include_num_input_tokens_seen": True, "logging_steps": 1, "output_dir": str(tmp_path)}
-    trainer = build_trainer(lora(tiny_model()), data, 3, [callback, Logs()], **settings)
-    trainer.train()
-    content = report(tmp_path)
-    assert (content["verdict"], content["step"], content["max_steps"]) == ("ok", 3, 3)
-    assert not vars(trainer).get("training_step")
 
 
 # -- what is told ------------------------------------------------------------------------------------------------------

@@ -6,19 +6,15 @@ import logging
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 import torch
 
 from lora_watch.base.alerts import Alert
-from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.records import StepRecord
 from lora_watch.gate import judge
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.judge import GuardedSinks
-from lora_watch.monitor.recovery import NoRecovery
-from lora_watch.monitor.run import _recovered
 from lora_watch.sinks.report import ReportSink
 from tests.sinks.made_up import record_of, run_of
 
@@ -31,16 +27,6 @@ def test_a_failure_goes_no_further_and_is_reported_once(caplog: pytest.LogCaptur
             raise ValueError("broken")
     assert [message.partition(":")[0].split()[-1] for message in reported] == ["one", "two"]
     assert caplog.text.count("Traceback") == 2
-
-
-def test_a_full_disk_is_one_line_whatever_it_meets(caplog: pytest.LogCaptureFixture) -> None:
-    reported: list[str] = []
-    guard = Guard(lambda message, remedy: reported.append(message))
-    for error in (OSError(28, "No space left"), OSError(28, "No space left"), OSError(13, "Permission denied")):
-        with guard(str(id(error))):
-            raise error
-    assert len(reported) == 2
-    assert "Traceback" not in caplog.text
 
 
 def test_a_log_that_fails_costs_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,20 +98,3 @@ def test_a_report_that_lacks_the_end_of_a_run_is_not_ok(until: int, verdict: str
         judgement = judge([tmp_path / name])
         assert [judgement.runs[0].run.verdict, judgement.exit_code] == expected
     assert guard.failures == 0, "a sink costs no judgement"
-
-
-@pytest.mark.parametrize("record", [None, StepRecord(RunInfo(()), 3, {})])
-def test_a_rank_that_cannot_recover_answers_the_others_all_the_same(record: StepRecord | None) -> None:
-    """They would wait for it for ever: one whose monitor has failed has no record."""
-    asked: list[bool] = []
-    loop: Any = SimpleNamespace(
-        guard=Guard(),
-        last=record,
-        failures=["LW102"],
-        ranks=SimpleNamespace(any=lambda flag: asked.append(flag) or True),
-        _coming=None,
-        _recovery=NoRecovery(),
-        _judge_waiting=lambda: None,
-    )
-    assert not _recovered(loop, [])
-    assert asked == [record is None]

@@ -9,12 +9,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from accelerate.utils import DynamoBackend
-from torch import nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from lora_watch import Monitor
 from lora_watch.trainer.facts import is_compiled
-from tests.adapters.zoo import adapted
 from tests.support import lora, stdlib_blocks, tiny_model
 
 TOKENS = torch.tensor([block["input_ids"] for block in stdlib_blocks(10, 32)]).split(2)
@@ -67,19 +65,6 @@ def test_what_accelerate_compiles_is_compiled() -> None:
     assert not is_compiled(args, None)
 
 
-def test_a_note_names_the_one_reason_that_holds() -> None:
-    """``from_pretrained`` leaves a model in evaluation mode, and a plain loop may never call ``train()``."""
-    model = lora(tiny_model(), r=2, targets=["q_proj"])
-    _, monitor = train(model.eval(), model, model)
-    assert monitor is not None
-    (note,) = monitor.run.notes
-    assert "4 of 4" in note
-    assert "model.train()" in note
-    _, monitor = train(model.train(), model, model)
-    assert monitor is not None
-    assert monitor.run.notes == ()
-
-
 def test_layers_of_a_fused_kernel_are_noted_as_unknown() -> None:
     """Unsloth's and Axolotl's kernels take the frozen weight and the factors, and call no layer."""
     model = lora(tiny_model(), targets=["q_proj", "v_proj"]).train()
@@ -98,22 +83,3 @@ def test_layers_of_a_fused_kernel_are_noted_as_unknown() -> None:
     compared, unknown = monitor.run.notes
     assert "forward of model.layers.0.self_attn.q_proj" in compared
     assert re.match("output_ratio .*unknown .*4 of 8 adapters", unknown)
-
-
-def test_layers_that_no_hook_can_serve_are_noted_also_where_others_are_measured() -> None:
-    class Net(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.conv, self.fc = nn.Conv1d(4, 4, 3, padding=1), nn.Linear(8, 2)
-
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return self.fc(self.conv(x))
-
-    model = adapted(Net(), target_modules=["conv", "fc"])
-    with Monitor(model, console=False) as monitor:
-        for _ in range(2):
-            model(torch.randn(3, 4, 8)).square().mean().backward()
-            monitor.step()
-    assert monitor.last is not None
-    assert monitor.last.metrics["output_ratio"].known.tolist() == [False, True]
-    assert re.match("output_ratio .*unavailable .*1 of 2 adapters: .*layers", monitor.run.notes[0])

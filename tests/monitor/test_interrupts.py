@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,6 @@ from typing import Any
 import pytest
 
 from lora_watch import Monitor
-from lora_watch.monitor import interrupts
 from tests.processes import ROOT, Python
 from tests.support import lora, tiny_model
 
@@ -78,29 +76,6 @@ def test_an_exception_whose_own_text_fails(tmp_path: Path) -> None:
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
 
-@pytest.mark.parametrize(
-    ("part", "left"),
-    [
-        ("lora_watch.monitor.interrupts.ended", 0),
-        ("lora_watch.monitor.ranks.Ranks.agree", 0),
-        ("lora_watch.measurement.signals.labels.SeenLabels.remove", 1),
-    ],
-)
-def test_a_part_that_fails_at_the_end_costs_no_other(
-    part: str, left: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*_: Any) -> None:
-        raise RuntimeError(part)
-
-    model = lora(tiny_model(), targets=["q_proj"])
-    with Monitor(model, output_dir=tmp_path / "out", console=False) as monitor:
-        monkeypatch.setattr(part, fails)
-        monitor.step(loss=1.0)
-    monkeypatch.undo()
-    assert report_in(tmp_path)["verdict"] != "interrupted"
-    assert sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules()) == left
-
-
 @pytest.mark.skipif(os.name == "nt", reason="signals of other systems")
 @pytest.mark.parametrize("number", [pytest.param(signal.SIGTERM, marks=pytest.mark.thorough), signal.SIGINT])
 def test_a_signal(number: int, tmp_path: Path) -> None:
@@ -126,32 +101,3 @@ def test_an_exit(python: Python, tmp_path: Path) -> None:
     assert (report["verdict"], report["step"]) == ("interrupted", 3)
     assert "process ended" in report["message"]
     assert "script caught" in report["message"], "nobody can tell which"
-
-
-def test_runs_of_several_threads_begin_and_end_at_once() -> None:
-    class Ends:
-        def finish(self, verdict: str, message: str) -> None: ...
-
-    failures: list[Exception] = []
-
-    def work() -> None:
-        try:
-            for _ in range(1000):
-                runs = [Ends() for _ in range(5)]
-                for run in runs:
-                    interrupts.began(run)
-                del runs[:2], run  # of a training that broke off
-                for run in runs:
-                    interrupts.ended(run)
-        except Exception as error:
-            failures.append(error)
-
-    before = sys.getswitchinterval()
-    sys.setswitchinterval(1e-6)
-    threads = [threading.Thread(target=work) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    sys.setswitchinterval(before)
-    assert not failures

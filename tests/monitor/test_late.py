@@ -70,13 +70,6 @@ def total(*values: float) -> Deferred[float]:
     return Deferred(tensors, lambda arrays: float(sum(a[0] for a in arrays)))
 
 
-@ON_A_CPU
-def test_on_a_cpu_everything_is_there_at_once() -> None:
-    pending = HostCopy().send({"a": total(1, 2), "b": Deferred((), lambda _: "x")})
-    assert not pending.late
-    assert pending.read() == {"a": 3.0, "b": "x"}
-
-
 @LATE
 @pytest.mark.usefixtures("slow")
 def test_two_sendings_do_not_disturb_each_other_whatever_their_sizes() -> None:
@@ -123,38 +116,6 @@ def test_records_are_the_same_and_come_one_step_later(settings: dict[str, Any], 
     assert monitor.last is late.records[-1]
 
 
-@LATE
-@pytest.mark.usefixtures("slow")
-def test_a_step_is_judged_after_the_next_one_or_when_asked() -> None:
-    model, optimizer = built()
-    with Monitor(model, optimizer) as monitor:
-        records = loop(monitor, model, optimizer, 3)
-        assert [record.step for record in records] == [0, 1, 2]
-        assert monitor.flush() == []
-        assert monitor.last is not None
-        assert monitor.last.step == 3
-
-
-@LATE
-@pytest.mark.usefixtures("slow")
-def test_without_a_policy_nothing_is_waited_for_but_the_step_before() -> None:
-    model, optimizer = built()
-    monitor = Monitor(model, optimizer)
-    monitor.start()
-    ids = torch.tensor([example["input_ids"] for example in stdlib_blocks(2, 32)], device=DEVICE)
-    for step in range(1, 4):
-        loss = model(input_ids=ids, labels=ids).loss
-        loss.backward()
-        before = len(WAITS)
-        monitor.before_update(loss)
-        assert len(WAITS) == before
-        optimizer.step()
-        monitor.after_update(loss)
-        assert len(WAITS) == before + (step > 1), "one copy, of the step before"
-        optimizer.zero_grad()
-    monitor.finish()
-
-
 @ON_A_CPU
 @pytest.mark.usefixtures("slow")
 def test_a_bad_run_ends_two_steps_later_than_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,24 +132,6 @@ def test_a_bad_run_ends_two_steps_later_than_on_a_cpu(tmp_path: Path, monkeypatc
     late = length(tmp_path / "late")
     monkeypatch.setattr(deferred, "_NEAR", frozenset({"cpu"}))
     assert late == length(tmp_path / "cpu") + 2
-
-
-@pytest.mark.usefixtures("slow")
-def test_the_last_step_is_judged_before_a_loop_may_end_well(tmp_path: Path) -> None:
-    model, optimizer = built()
-    monitor = Monitor(model, optimizer, fail_on="error", sinks=[ReportSink(tmp_path)])
-
-    def trained_and_spoiled_at_last() -> None:
-        with monitor:
-            loop(monitor, model, optimizer, 2)
-            spoil(model)
-            assert monitor.step(loss=1.0).step == 2, "the step that is spoiled is not judged yet"
-
-    with pytest.raises(LoraWatchError, match="LW101"):
-        trained_and_spoiled_at_last()
-    report = json.loads((tmp_path / "report.json").read_text())
-    assert report["verdict"] == "failed"
-    assert report["alerts"][0]["step"] == 3
 
 
 def spoil(model: Any) -> None:

@@ -20,14 +20,14 @@ from lora_watch import LoraWatchError, Monitor, Sink, measure
 from lora_watch.adapters import find_adapters
 from lora_watch.adapters.tensors import local
 from lora_watch.base.alerts import Alert, Severity
-from lora_watch.base.records import Recovered, RunInfo, StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.monitor.live import Change, LiveSettings
 from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.ranks import Ranks
 from lora_watch.monitor.rates import RateWatch, multiplied
 from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.policy import policy
-from lora_watch.rules.treatments import Treatment, alert_of, treatment
+from lora_watch.rules.treatments import Treatment, treatment
 from lora_watch.snapshots.training import GoodStates, TrainingCopies, why_not
 from tests.support import lora, stdlib_blocks, tiny_model
 
@@ -293,16 +293,6 @@ def test_a_hand_is_found_at_the_second_step_or_where_it_undoes_a_lowering(schedu
     assert found([1e-2, 2e-2, 3e-2, 4e-2], 99) == [False, False, True, True]
     assert found([1e-2, 1e-2, 2e-2, 2e-2], 2) == [False, False, True, schedule is not None]
     assert found([1e-2] * 4, 99) == [False] * 4
-
-
-def test_the_next_run_is_to_begin_with_all_that_was_changed() -> None:
-    cause = Alert("LW102", "norm-explosion", Severity.ERROR, 9, "")
-    second = Recovered(9, 0, "LW102", {"learning_rate": [3e-3, 1e-3]}, "went back")
-    alert = alert_of(second, cause, 9, {"lora_alpha": 16.0, "learning_rate": 1e-3})
-    (remedy,) = alert.remedies
-    assert remedy.endswith(" lora_alpha=16, learning_rate=0.001")
-    assert alert.settings == {"lora_alpha": 16.0, "learning_rate": 1e-3}
-    assert "Changed: learning_rate 0.003 → 0.001." in alert.message
 
 
 def test_recover_comes_from_the_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
