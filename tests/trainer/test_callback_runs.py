@@ -151,36 +151,6 @@ def test_a_model_without_adapters_is_one_clear_error_and_no_crash() -> None:
     assert callback.monitor.last.loss is not None, "the loss is still watched"
 
 
-def test_the_curves_land_in_the_trainers_own_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    monkeypatch.setenv("TENSORBOARD_LOGGING_DIR", str(tmp_path / "tb"))
-    callback = LoraWatchCallback(fail_on="never", console=False)
-    trainer = build_trainer(
-        lora(tiny_model()), None, 6, callbacks=[callback], report_to="tensorboard", logging_steps=1,
-        **({"logging_dir": str(tmp_path / "tb")} if "logging_dir" in _fields() else {}),
-    )  # fmt: skip
-    trainer.train()
-    files = list((tmp_path / "tb").rglob("events.out.tfevents.*"))
-    assert len(files) == 1, "one writer in one directory"
-    events = EventAccumulator(str(files[0].parent), size_guidance={"scalars": 0, "tensors": 0})
-    events.Reload()
-    tags = events.Tags()
-    losses = [tag for tag in tags["scalars"] if tag == "train/loss"]
-    assert losses
-    assert len(events.Scalars("train/loss")) == 6
-    assert len(events.Tensors("lora_watch/m/product_norm")) >= 6
-    assert not (Path(trainer.args.output_dir) / "runs").exists()
-
-
-def _fields() -> set[str]:
-    from dataclasses import fields
-
-    from transformers import TrainingArguments
-
-    return {f.name for f in fields(TrainingArguments)}
-
-
 @pytest.mark.parametrize("after", [pytest.param(0.2, marks=pytest.mark.thorough), 1.1])
 def test_a_killed_run_leaves_readable_files(python: Python, tmp_path: Path, after: float) -> None:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -216,19 +186,6 @@ def test_a_killed_run_leaves_readable_files(python: Python, tmp_path: Path, afte
     assert "lora_watch/schema" in readable.Tags()["tensors"]
 
 
-def test_a_monitor_that_cannot_start_does_no_harm(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    from lora_watch.trainer import facts
-
-    monkeypatch.setattr(facts, "config_of", lambda *args: 1 / 0)
-    trainer = build_trainer(lora(tiny_model()), None, 3, callbacks=[LoraWatchCallback(fail_on="error", console=False)])
-    trainer.train()
-    assert trainer.state.global_step == 3
-    assert any("while starting" in record.message for record in caplog.records)
-    assert "training_step" not in vars(trainer)
-
-
 def test_a_run_that_breaks_off_leaves_nothing_behind_for_the_next() -> None:
     class Breaks(TrainerCallback):
         def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
@@ -248,21 +205,6 @@ def test_a_run_that_breaks_off_leaves_nothing_behind_for_the_next() -> None:
     assert report_of(trainer)["verdict"] == "ok"
     assert report_of(trainer)["session"] == 2
     assert not any(module._forward_hooks for _, module in walk(trainer.model))
-
-
-def test_an_exception_of_the_training_is_in_the_report_at_once() -> None:
-    class OutOfMemory(Trainer):
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
-            if self.state.global_step == 2:
-                raise MemoryError("17 GiB")
-            return super().compute_loss(model, inputs, return_outputs, **kwargs)
-
-    callback = LoraWatchCallback(console=False, tensorboard=False)
-    trainer = build_trainer(lora(tiny_model()), None, 4, callbacks=[callback], trainer_class=OutOfMemory)
-    with pytest.raises(MemoryError):
-        trainer.train()
-    report = report_of(trainer)
-    assert (report["verdict"], report["step"], report["message"]) == ("interrupted", 2, "MemoryError: 17 GiB")
 
 
 @mock.patch.dict(os.environ)  # where older Trainers leave their wish to compile, for every Trainer that follows

@@ -167,23 +167,6 @@ def test_compute_loss_func() -> None:
     check(by_hand)
 
 
-def test_overridden_compute_loss() -> None:
-    data = ragged()
-
-    class Doubled(Trainer):
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
-            loss = 2.0 * model(**inputs).loss
-            return (loss, None) if return_outputs else loss
-
-    by_hand = monitored(
-        lambda model: 2.0 * token_losses(model, data).sum() / targets(data),
-        data,
-        Doubled,
-        per_device_train_batch_size=8,
-    )
-    check(by_hand)
-
-
 def test_a_nan_loss_is_nan_although_the_log_shows_zero() -> None:
     class Broken(Trainer):
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:

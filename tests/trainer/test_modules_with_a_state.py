@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import collections
 import itertools
-import random
 from dataclasses import dataclass
-from types import SimpleNamespace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pytest
@@ -46,38 +43,12 @@ class TensorAttribute(Stateful):
         return self.t.add_(1).clone()
 
 
-class Nested(Stateful):
-    def begin(self) -> None:
-        self.held = {"calls": [0]}
-
-    def factor(self, x: torch.Tensor) -> Any:
-        self.held["calls"][0] += 1
-        return self.held["calls"][0]
-
-
-class Namespace(Stateful):
-    def begin(self) -> None:
-        self.held = SimpleNamespace(calls=0)
-
-    def factor(self, x: torch.Tensor) -> Any:
-        self.held.calls += 1
-        return self.held.calls
-
-
 class Generator(Stateful):
     def begin(self) -> None:
         self.generator = torch.Generator().manual_seed(3)
 
     def factor(self, x: torch.Tensor) -> Any:
         return torch.rand((), generator=self.generator)
-
-
-class PythonsRandom(Stateful):
-    def begin(self) -> None:
-        self.random = random.Random(3)
-
-    def factor(self, x: torch.Tensor) -> Any:
-        return self.random.random()
 
 
 class NumpyArray(Stateful):
@@ -87,15 +58,6 @@ class NumpyArray(Stateful):
     def factor(self, x: torch.Tensor) -> Any:
         self.calls[0] += 1
         return float(self.calls[0])
-
-
-class Deque(Stateful):
-    def begin(self) -> None:
-        self.means: collections.deque[float] = collections.deque(maxlen=3)
-
-    def factor(self, x: torch.Tensor) -> Any:
-        self.means.append(float(x.detach().mean()))
-        return len(self.means) + sum(self.means)
 
 
 class Global(Stateful):
@@ -125,25 +87,6 @@ class Hooked(nn.Module):
         return layer
 
 
-class OfItsClass(Stateful):
-    calls: ClassVar[int] = 0
-
-    def begin(self) -> None:
-        type(self).calls = 0
-
-    def factor(self, x: torch.Tensor) -> Any:
-        type(self).calls += 1
-        return self.calls
-
-
-class Iterated(Stateful):
-    def begin(self) -> None:
-        self.counter = itertools.count()
-
-    def factor(self, x: torch.Tensor) -> Any:
-        return next(self.counter)
-
-
 class FrozenParameter(Stateful):
     """As the codebook of a quantiser that follows its inputs."""
 
@@ -157,7 +100,7 @@ class FrozenParameter(Stateful):
 
 
 COMMON = [Generator, TensorAttribute, Hooked]
-RARE = [Nested, Namespace, PythonsRandom, NumpyArray, Deque, Global, Closure, OfItsClass, Iterated, FrozenParameter]
+RARE = [NumpyArray, Global, Closure, FrozenParameter]
 
 
 @dataclass

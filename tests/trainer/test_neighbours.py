@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import gc
-import importlib
-import sys
 import weakref
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,8 +12,6 @@ from transformers import Trainer, TrainerCallback
 from transformers.integrations.integration_utils import CometCallback
 
 from lora_watch import LoraWatchCallback, Monitor
-from lora_watch.trainer import attach
-from lora_watch.trainer.attach import attach_to_every_trainer
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 
@@ -113,19 +107,6 @@ def test_an_exception_outside_of_training_step_leaves_nothing_wrapped(event: str
     assert (left[:2] if event == "on_step_end" else left) == [None] * (2 if event == "on_step_end" else 3)
 
 
-def test_an_exception_of_the_data_leaves_nothing_wrapped() -> None:
-    class Rows(torch.utils.data.IterableDataset):  # type: ignore[type-arg]
-        def __iter__(self) -> Iterator[Any]:
-            yield from stdlib_blocks(8, 16)
-            raise RuntimeError("unlucky")
-
-    trainer, tracker = built()
-    trainer.train_dataset = Rows()
-    with pytest.raises(RuntimeError, match="unlucky"):
-        trainer.train()
-    assert places(trainer, tracker) == [None, None, None]
-
-
 # -- models ------------------------------------------------------------------------------------------------------------
 def test_a_monitor_that_has_finished_keeps_no_model() -> None:
     model = lora(tiny_model(), r=2, targets=["q_proj"])
@@ -144,20 +125,3 @@ def test_a_monitor_that_has_finished_keeps_no_model() -> None:
     assert monitor.last is not None
     assert monitor.state_dict()["recovery"]
     assert monitor.step(loss=1.0) is monitor.last, "it is over"
-
-
-def test_a_trainer_whose_first_import_fails_is_monitored_after_the_second(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    (tmp_path / "late.py").write_text("import os\nDEFAULT_CALLBACKS = []\nassert os.environ.get('READY')\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    monkeypatch.setattr(attach, "_TRAINER", "late")
-    attached = attach_to_every_trainer({})
-    try:
-        with pytest.raises(AssertionError):
-            importlib.import_module("late")
-        monkeypatch.setenv("READY", "1")
-        assert len(importlib.import_module("late").DEFAULT_CALLBACKS) == 1
-    finally:
-        attached.detach()
-        sys.modules.pop("late", None)

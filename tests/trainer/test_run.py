@@ -114,22 +114,6 @@ def test_misuse_is_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], sa
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "says"),
-    [
-        ("LORA_WATCH_FAIL_ON", "eror", "'eror' .*severity"),
-        ("LORA_WATCH_MUTE", "LW1002", "'LW1002'.* LW102 "),
-        ("LORA_WATCH_PATIENCE", "-1", "'-1' .*steps"),
-    ],
-)
-def test_a_typo_in_the_environment_is_found_before_the_script_begins(
-    tmp_path: Path, variable: str, value: str, says: str
-) -> None:
-    done = run(tmp_path, script(tmp_path, "print('begun')"), **{variable: value})
-    assert (done.returncode, done.stdout) == (2, "")
-    assert re.search(f"{variable}: .*{says}", done.stderr)
-
-
 PLAIN_LOOP = """
     import torch
     from lora_watch import Monitor
@@ -194,41 +178,6 @@ def test_a_script_that_catches_everything_fails_nevertheless(python: Python, tmp
     assert "script" in why
     assert alert.startswith("ERROR LW102")
     assert last.startswith("  more: ")
-
-
-BREAKS = """
-    import lora_watch
-    from transformers import TrainerCallback
-    from tests.support import build_trainer, lora, tiny_model
-
-    class Breaks(TrainerCallback):
-        def on_step_begin(self, args, state, control, **_):
-            if state.global_step == 2:
-                raise RuntimeError("unlucky")
-
-    own = lora_watch.LoraWatchCallback(fail_on="error", console=False)
-    trainers = {
-        "expected": build_trainer(lora(tiny_model(), alpha=128), None, 12, [own], lr=0.03, output_dir="expected"),
-        "caught": build_trainer(lora(tiny_model()), None, 3, [Breaks()], output_dir="caught"),
-    }
-    for trainer in trainers.values():
-        try:
-            trainer.train()
-        except Exception:
-            pass
-"""
-
-
-@pytest.mark.parametrize("last", ["", "trainers['caught'].train()"], ids=["caught", "uncaught"])
-def test_a_training_that_broke_off_says_why_and_a_policy_of_the_scripts_own_is_its_own(
-    python: Python, tmp_path: Path, last: str
-) -> None:
-    done = forked(python, tmp_path, script(tmp_path, textwrap.dedent(BREAKS) + last))
-    assert done.returncode == (1 if last else 2), done.stderr
-    assert report_of(tmp_path / "expected")["verdict"] == "failed"
-    report = report_of(tmp_path / "caught")
-    assert (report["verdict"], report["step"]) == ("interrupted", 2)
-    assert ("RuntimeError: unlucky" if last else "script caught") in report["message"]
 
 
 BROKEN = """
