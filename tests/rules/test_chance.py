@@ -194,12 +194,6 @@ def opened(
     return [(alert.step, alert.severity) for alert in episodes.alerts if alert is not cause]
 
 
-def test_one_class_costs_nothing_to_guess_though_labels_are_smoothed() -> None:
-    for smoothing in (0.0, 0.1):
-        costs = Chance(3, smoothing).update([0.0, 8.0, 0.0])
-        assert costs["chance_loss"] == pytest.approx(costs["best_loss"], abs=1e-12)
-
-
 TWO = {"chance_loss": math.log(2), "best_loss": 0.0}
 STUCK = [math.log(2)] * 80
 
@@ -265,25 +259,6 @@ def test_a_loss_that_falls_from_its_start_is_not_stuck(
     assert opened(losses, 1.4, scalars) == found
 
 
-@pytest.mark.parametrize(
-    ("first_step", "size", "higher"),
-    [
-        pytest.param(1e-4, 1.4, True, id="slow"),
-        pytest.param(1.0, 1.4, False, id="fast"),
-        pytest.param(1e-4, 12.0, False, id="large"),
-    ],
-)
-def test_a_slow_run_is_not_made_slower(first_step: float, size: float, higher: bool) -> None:
-    rule = StuckAtChance()
-    rule.recent, rule.overall = [1.0] * rule.steps, size
-    record = StepRecord(healthy().run, 60, {}, loss=math.log(2), lr=(1e-3,), scalars=TWO)
-    record.derived.update({"first step": first_step, "size before": size})
-    found = rule.check(record)
-    assert found is not None
-    assert (found.settings["learning_rate"] > record.run.peak_lr[0]) == higher
-    assert any("too low" in cause for cause in found.causes) == higher
-
-
 @pytest.mark.parametrize(("severity", "found"), [(Severity.WARNING, [(80, Severity.ERROR)]), (Severity.ERROR, [])])
 def test_the_last_word_gives_way_to_no_lesser_alert(severity: Severity, found: list[tuple[int, Severity]]) -> None:
     """Nothing but a WARNING would leave a ruined classifier with a good verdict."""
@@ -303,21 +278,6 @@ def test_guessing_costs_the_entropy_of_the_labels_or_the_logarithm_of_few_classe
     assert again.chance.update(None) == seen.update(None)
 
 
-def test_of_few_labels_the_entropy_is_not_taken_for_less_than_it_is() -> None:
-    draw = random.Random(0)
-    found = []
-    for _ in range(200):
-        labels = [draw.randrange(5) for _ in range(40)]
-        found.append(Chance(5).update([float(labels.count(k)) for k in range(5)])["chance_loss"])
-    assert sum(found) / len(found) == pytest.approx(math.log(5), abs=0.02)
-
-
-def test_smoothed_labels_cost_more_to_know_and_no_more_to_guess() -> None:
-    smoothed = Chance.of({"classes": 2, "label_smoothing_factor": 0.5}).update([50.0, 50.0])
-    assert smoothed["chance_loss"] == pytest.approx(math.log(2))
-    assert smoothed["best_loss"] == pytest.approx(-(0.75 * math.log(0.75) + 0.25 * math.log(0.25)))
-
-
 @pytest.mark.parametrize(
     ("config", "labels"),
     [
@@ -332,12 +292,6 @@ def test_only_a_classifier_has_labels_to_count(config: dict[str, Any], labels: i
     assert labels_of(Trainer.__new__(Trainer), model) == labels
 
 
-def test_a_language_model_has_no_chance_level() -> None:
-    last = healthy().last
-    assert last is not None
-    assert "chance_loss" not in last.scalars
-
-
 # -- other thresholds where a head is new ------------------------------------------------------------------------------
 def test_more_is_expected_of_the_adapters_where_a_head_is_new() -> None:
     """LW104 at a third of the healthy twin's rate, at which the adapters would be large enough without a head."""
@@ -346,9 +300,3 @@ def test_more_is_expected_of_the_adapters_where_a_head_is_new() -> None:
     assert alert.threshold == pytest.approx(0.25 / 4)  # of one of four blocks
     assert ids(run(classifier(), **slow, rules=[BarelyMoves(reach=BarelyMoves.reach / 2)])) == []
     assert ids(run(classifier(), steps=40, lr=2e-3, dataset=code_or_prose())) == []
-
-
-def test_the_first_step_may_be_smaller_where_a_head_is_new() -> None:
-    assert "LW401" not in ids(run(steps=1, lr=2e-2))
-    alert = the("LW401", run(classifier(), steps=1, lr=2e-2, dataset=code_or_prose()))
-    assert alert.severity is Severity.WARNING

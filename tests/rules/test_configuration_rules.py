@@ -9,7 +9,7 @@ import torch
 
 from lora_watch import LoraWatchCallback, Severity
 from lora_watch.monitor.monitor import Monitor
-from tests.rules.runs import healthy, ids, the
+from tests.rules.runs import ids, the
 from tests.support import build_trainer, lora, tiny_model
 
 
@@ -47,7 +47,3 @@ def test_zero_rows_without_dora_and_dora_without_zero_rows_are_silent() -> None:
     assert not {"LW408", "LW201"} & set(ids(plain))
     dora = settle(lora(tiny_model(), use_dora=True))
     assert not {"LW408", "LW201"} & set(ids(dora))
-
-
-def test_the_twin_is_silent() -> None:
-    assert ids(healthy()) == []

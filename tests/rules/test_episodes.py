@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pytest
 
-import lora_watch.rules
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Finding, NormExplosion, Rule, catalogue, choose
@@ -179,18 +178,3 @@ def test_ones_own_rules_and_limits_take_their_place() -> None:
     assert not {"LW203", "LW104"} & chosen.keys()
     with pytest.raises(ValueError, match="known: LW101"):
         choose(mute=["qqqq"])
-
-
-def test_every_rule_can_be_imported_without_knowing_our_folders() -> None:
-    public = {name for name in lora_watch.rules.__all__ if name[0].isupper()}
-    assert public == {type(rule).__name__ for rule in catalogue()} | {"Episodes", "Finding", "Rule"}
-    assert public <= set(dir(lora_watch.rules))
-
-
-def test_static_rules_are_asked_before_the_first_step_alone() -> None:
-    static = [rule.id for rule in catalogue() if rule.static]
-    assert static == ["LW401", "LW408", "LW409", "LW310"]
-    run = RunInfo((), unmatched=("target_modules: q",))
-    record = StepRecord(run, 1, {})
-    assert "LW310" not in [a.rule for a in Episodes(catalogue()).check(record)]
-    assert "LW310" in [a.rule for a in Episodes(catalogue()).check(replace(record, step=0))]

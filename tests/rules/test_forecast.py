@@ -14,17 +14,11 @@ from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.rules import AggressiveScale
 from lora_watch.rules.forecast import (
-    HIGHEST_PACE,
     LONG_RUN,
     OF_GROWTH,
-    OF_WEIGHTS,
     SHORT_RUN,
-    at_rate,
-    at_scale,
     at_steps,
     by_weights,
-    expected_step,
-    pace,
     stronger_by,
     useful_step,
     weaker_by,
@@ -61,13 +55,6 @@ def record_of(
     return record
 
 
-def test_what_is_measured_comes_before_what_the_weights_say() -> None:
-    by_the_weights = expected_step(record_of(16, 1e-2))
-    assert by_the_weights > 0
-    assert expected_step(record_of(16, 1e-2, 0.5)) == 0.5
-    assert weaker_by(record_of(16, 1e-2, 4.0)).by == pytest.approx(2 * weaker_by(record_of(16, 1e-2, 2.0)).by)
-
-
 def test_a_first_step_that_is_measured_comes_down_to_a_useful_one_under_any_optimizer() -> None:
     for optimizer, first in itertools.product(("AdamW", "SGD", "Adafactor"), (0.5, 2.0, 50.0)):
         record = record_of(16, 1e-2, first, optimizer=optimizer)
@@ -82,12 +69,6 @@ def test_a_small_first_step_goes_up_to_a_useful_one_as_far_as_its_end_allows() -
     assert stronger_by(record, 1e-6).by == pytest.approx(useful_step(record.run) / 1e-3)
     assert 2.0 < stronger_by(record, 0.1).by < stronger_by(record, 1e-6).by
     assert stronger_by(record, 10.0).by == 2.0
-
-
-def test_a_step_that_was_measured_small_raises_the_rate_no_further_than_the_weights_allow() -> None:
-    record = record_of(16, 2e-3, 1e-6)
-    assert stronger_by(record, 1e-9).by == pytest.approx(HIGHEST_PACE / pace(record))
-    assert stronger_by(record, 1e-9).by > 2.0
 
 
 def test_a_longer_run_is_advised_a_lower_rate_by_the_law_of_lengths() -> None:
@@ -123,15 +104,6 @@ def test_what_is_advised_is_lower_and_asks_for_no_further_advice(rslora: bool) -
         assert rate * other <= lr * alpha / 1.99, (alpha, lr, first, r, modules)
         planned = replace(record_of(other, rate, r=r, modules=modules, rslora=rslora), step=0)
         assert AggressiveScale().check(planned) is None, (alpha, lr, first, r, modules, new)
-
-
-def test_another_scale_wants_the_rate_that_the_law_says() -> None:
-    one, four = (by_weights(at_rate(record_of(alpha, 1.0).run, 1.0)) for alpha in (8, 32))
-    assert one is not None
-    assert four is not None
-    assert four.best == pytest.approx(at_scale(one.best, 1.0, 4.0))
-    assert one.high / one.best == pytest.approx(OF_WEIGHTS)
-    assert by_weights(record_of(16, 1e-2, base_norm=float("nan")).run) is None
 
 
 def stated(alert: Alert) -> tuple[float, float]:

@@ -9,8 +9,7 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS, victim
-from lora_watch.rules.layers import LayerOutlier
-from tests.rules.runs import healthy, ids, numbers, run, the
+from tests.rules.runs import ids, numbers, run, the
 from tests.support import lora, tiny_model
 
 # -- LW107 -------------------------------------------------------------------------------------------------------------
@@ -61,17 +60,9 @@ def test_layer_outlier_names_the_layer_and_its_group() -> None:
     assert len(monitor.alerts) <= 2
 
 
-def test_a_layer_is_no_outlier_where_it_has_too_few_siblings() -> None:
-    assert "LW108" not in ids(run(steps=12, prepare=hot_layer, rules=[LayerOutlier(siblings=5)]))
-
-
 @pytest.mark.parametrize(
     "settings",
     [{"optim": "sgd", "lr": 1.0}, pytest.param({"per_device_train_batch_size": 1}, marks=pytest.mark.thorough)],
 )
 def test_layer_outlier_is_silent_on_runs_that_learn(settings: dict[str, Any]) -> None:
     assert "LW108" not in ids(run(steps=40, **settings))
-
-
-def test_all_are_silent_on_the_twin() -> None:
-    assert ids(healthy()) == []

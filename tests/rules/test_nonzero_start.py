@@ -66,13 +66,6 @@ def test_harm_that_comes_to_it_is_one(tmp_path: Path) -> None:
     assert "as they began" in alert.message
 
 
-def test_a_resumed_run_knows_of_its_beginning(tmp_path: Path) -> None:
-    trained(2e-3, tmp_path, save_strategy="steps", save_steps=8)
-    monitor = trained(2e-3, tmp_path, steps=24, resume=True)
-    assert monitor.run.nonzero_start
-    assert not ids(monitor)
-
-
 def test_the_beginning_is_compared_with_exactly_and_nothing_of_that_stays() -> None:
     model = harmful().train()
     ids_of_batch = torch.tensor([example["input_ids"] for example in stdlib_blocks()[:4]])

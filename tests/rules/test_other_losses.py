@@ -86,13 +86,6 @@ def test_under_grpo_the_loss_rules_stand_down(tmp_path: Path) -> None:
     assert any("GRPOTrainer" in note and "LW202 to LW207" in note for note in monitor.run.notes)
 
 
-def test_under_sft_the_loss_is_judged(tmp_path: Path) -> None:
-    monitor, last = under_sft(tmp_path, max_steps=4)
-    assert last.scalars["loss_start"] > 0
-    assert monitor.run.notes == ()
-    assert monitor.run.config["classes"] == 1024
-
-
 @pytest.mark.parametrize("kind", ["DPO", pytest.param("KTO", marks=pytest.mark.thorough)])
 def test_a_loss_of_preferences_is_judged_as_what_it_is(kind: str, tmp_path: Path) -> None:
     """It begins at ln 2 or a half whatever the vocabulary, and nears 0 as the pairs are learned by heart."""

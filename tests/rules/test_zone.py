@@ -9,8 +9,7 @@ import pytest
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Reading, RunInfo, StepRecord
-from lora_watch.rules import Episodes, NormExplosion, catalogue
-from lora_watch.sinks.numbers import schema, series
+from lora_watch.rules import Episodes, catalogue
 from tests.rules.runs import healthy, run
 from tests.support import lora, tiny_model
 
@@ -55,13 +54,6 @@ def test_what_pissa_began_with_is_not_its_size() -> None:
     assert (placed.zone, placed.size, alerts) == ("no-gain", 0.0, [])
 
 
-def test_a_threshold_of_ones_own_is_the_zone_too() -> None:
-    episodes = Episodes([NormExplosion(threshold=1.0)])
-    large = record(40, size=0.5, gain=0.0, improved=False)
-    episodes.check(large)
-    assert episodes.place(large).zone == "exploding"
-
-
 @pytest.mark.parametrize("missing", ["size", "loss"])
 def test_without_a_size_or_a_loss_nothing_is_known(missing: str) -> None:
     whole = record(10, 0.1, 0.2, True)
@@ -75,13 +67,3 @@ def test_real_runs_end_where_their_alerts_say() -> None:
     assert failing.last is not None
     assert healthy().last is not None
     assert (failing.last.zone, getattr(healthy().last, "zone", None)) == ("exploding", "healthy")
-
-
-def test_what_is_written_names_the_zone_by_its_place_in_the_schema() -> None:
-    placed, _ = judged(record(15, size=0.5, gain=-0.15, improved=False))
-    numbers = series(placed)
-    names = [
-        zone["name"] for zone in schema(replace(placed.run, rules=tuple(r.describe() for r in catalogue())))["zones"]
-    ]
-    assert names[int(numbers["zone"][0])] == "exploding"
-    assert numbers["size"] == [2.0]
