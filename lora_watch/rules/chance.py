@@ -20,19 +20,11 @@ from lora_watch.rules.size import size_of
 class StuckAtChance(Rule):
     """A classifier whose adapters have grown is no better than guessing.
 
-    Fires as a WARNING when all of these hold, and as an ERROR if the run ends like that:
-
-    - The mean of the last ``steps`` losses has come less than 1 - ``share`` of the way from guessing to a perfect
-      model.
-    - The same holds for the later half of these losses.
-    - The loss no longer falls: over twice as many steps, its last third lies less than two standard errors below its
-      first. With rare classes a new head starts above chance, and a slow run falls towards it.
-    - The depth-scaled output ratio is above ``size``. A slow learner starts at chance too, with small adapters.
-
-    Guessing costs the entropy of the labels so far, smoothed if they are smoothed. A Trainer counts them, and so does a
-    plain loop with the loss of a transformers classifier, ``model(**batch).loss``. Otherwise guessing costs ln n for up
-    to 20 classes, which the loop names: ``Monitor(model, config={"classes": n})``. The rule is silent for language
-    models and regression.
+    Fires when the mean of the last ``steps`` losses, and that of their later half, has come less than 1 - ``share`` of
+    the way from guessing to a perfect model, no longer falls by more than its noise, and the depth-scaled output ratio
+    is above ``size``. It is an ERROR if the run ends like that. Guessing costs the entropy of the labels so far, or ln
+    n where a loop names up to 20 classes, ``Monitor(model, config={"classes": n})``; language models and regression are
+    not judged.
     """
 
     id = "LW207"

@@ -16,11 +16,8 @@ from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
 class DoraOverZeroRows(RuleOnSettings):
     """DoRA is on a frozen weight with an all-zero row: the layer's output is NaN from the first forward pass.
 
-    Fires when such a row is found before the first step.
-
-    DoRA divides by the norm of each row of W₀ + ΔW, for an embedding of each column (Liu et al. 2024,
-    arXiv:2402.09353). If that norm is zero, its magnitude is zero too, and the layer computes 0/0. Such rows come from
-    padding, pruning or zero-initialised layers.
+    Fires when such a row is found before the first step. DoRA divides by the norm of each row of W₀ + ΔW (Liu et al.
+    2024, arXiv:2402.09353), so the layer computes 0/0. Such rows come from padding, pruning or zero-initialised layers.
     """
 
     id = "LW408"

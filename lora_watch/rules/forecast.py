@@ -21,43 +21,29 @@ ORDINARY_SCALE = 2.0
 """Above this scale, lower alpha first: α = r and α = 2r are what learning rates in papers and docs are meant for."""
 HIGH_SCALE = 4.0
 """From this scale on LW401 asks whether the first step is easy."""
-
 USEFUL_STEP = 0.25
-"""What the first full step adds to the depth-scaled output ratio of a useful run, at ``ORDINARY_SCALE``. Runs with at
-least 0.9 of the best gain: 0.09 to 0.75 on the packaged Llama, 0.26 on SmolLM2. Failed ones: from 0.93 and 0.81."""
+"""What the first full step adds to the depth-scaled output ratio of a useful run, at ``ORDINARY_SCALE``."""
 WITH_A_HEAD = 0.35
-"""Of that, where a classifier's head learns from nothing at the same rate: MiniLM's good runs added 0.02 to 0.19, those
-from 0.42 on failed."""
-OF_B_ALONE = 1.5
-"""Times that, where A learns at a fraction of B's rate (LoRA+): the product then grows by B alone."""
-PLUS = 4.0
-"""From this ratio of the two rates on that counts."""
+"""Of that, where a classifier's head learns from nothing at the same rate."""
+PLUS, OF_B_ALONE = 4.0, 1.5
+"""Times that, where B's rate is so many times A's or more (LoRA+): the product then grows by B alone."""
 SCALE_EXPONENT = 0.7
-"""The best rate falls with the scale as s^−0.7, between s of 2 and 16 on the packaged Llama: A moves with the learning
-rate alone. If s were no more than a multiplier of the learning rate, it would be s^−1."""
-SHORT_RUN, LONG_RUN = 40, 2000
-"""Steps of the runs that sweeps were scored on, whose rate a sweep and the weights tell; and the longest measured."""
-LENGTH_EXPONENT = 0.2
-"""The best rate falls with the length of the run as steps^−0.2 on the packaged Llama on Python, from 40 to 2,000 steps
-under linear decay. In seven families of runs that it was not chosen on the power is 0.05 to 0.36."""
+"""The best rate falls with the scale as s^−0.7, not s^−1, because A moves with the learning rate alone."""
+SHORT_RUN, LONG_RUN, LENGTH_EXPONENT = 40, 2000, 0.2
+"""The best rate falls with the length of the run as steps^−0.2 between these (``benchmarks/lengths.py``). A sweep and
+the weights tell that of the short one."""
 SHORT_RUN_WITH_A_HEAD, LONG_RUN_WITH_A_HEAD, LENGTH_EXPONENT_WITH_A_HEAD = 12, 600, 0.5
-"""The same where a classifier's head learns from nothing. From 12 steps to 40 MiniLM's best rate falls by the power 0.5
-on one task and 0.7 on another, and from 40 to 600 by 0.6 and 0.3. A second seed, not chosen on, has 0.5. At 600 steps
-thrice the best rate leaves it at chance."""
+"""The same where a classifier's head learns from nothing."""
 TO_OUTPUT = 1.75
-"""The first step in the output as a multiple of that in the weights, ‖ΔW‖/‖W₀‖ of the median layer × depth: 1.0 to 2.5
-on three models, more at higher ranks."""
+"""The first step in the output as a multiple of that in the weights, ‖ΔW‖/‖W₀‖ of the median layer × depth."""
 USEFUL_END, HIGHEST_END = 4.0, 8.0
-"""Depth-scaled output ratio at the end of a useful run, and the highest: those of three models had 1.2 to 7.7."""
+"""Depth-scaled output ratio at the end of a useful run, and the highest."""
 OF_WEIGHTS, OF_GROWTH = 3.0, 2.0
-"""The best rate lies within this factor of the one that the weights, or the measured first step, say: in 14 of 14 cases
-that the constants were chosen on, by the weights."""
-
+"""The best rate lies within this factor of the one that the weights, or the measured first step, say."""
 ORDINARY_PACE = 1.2
 """Up to this ``pace`` the learning rate is ordinary."""
 HIGHEST_PACE = 4.0
 """Nothing is advised above it, whatever was measured: LW401's threshold is 5."""
-
 ADAPTIVE = ("adam", "lion", "adafactor")
 """Optimizers whose first step is one learning rate an element, whatever the gradient's size."""
 
@@ -87,8 +73,7 @@ def is_adaptive(run: RunInfo) -> bool:
 def first_steps(run: RunInfo) -> FloatArray:
     """‖ΔW‖_F/‖W₀‖_F of each adapter after one full step from the default start: s·lr·√(d_out·r/3)/‖W₀‖_F.
 
-    ``[n_adapters]``, NaN where unknown or where W₀ is zero. For the optimizers of ``ADAPTIVE``; measured within
-    0.98–1.14 under Adam.
+    ``[n_adapters]``, NaN where unknown, where W₀ is zero and for optimizers that are not ``ADAPTIVE``.
     """
     reach = run.norm_per_lr * [abs(a.scale) / (a.base_norm or math.nan) for a in run.adapters]
     return run.per_adapter(run.peak_lr) * reach if is_adaptive(run) else np.full(len(run.adapters), np.nan)
@@ -186,11 +171,8 @@ def at_scale(rate: float, scale: float, new: float) -> float:
 
 
 def at_steps(rate: float, found_at: int, steps: int, new_head: bool = False) -> float:
-    """The peak rate that suits a run of one length, for a run of another: rate · (found_at/steps)^power.
-
-    Measured (``benchmarks/lengths.py``, docs/guidance.md) between the shortest run of ``length_law`` and the longest:
-    others count as these.
-    """
+    """The peak rate that suits a run of one length, for a run of another: rate · (found_at/steps)^power. Runs beyond
+    the lengths of ``length_law`` count as the nearest of these."""
     power, shortest, longest = length_law(new_head)
     of, to = (min(max(n, shortest), longest) for n in (found_at, steps))
     return rate * (of / to) ** power
@@ -213,12 +195,9 @@ class Factor(NamedTuple):
 
 
 def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> Factor:
-    """By how much s·lr should come down, from 2 on: to a useful first step for the run's length, the same whichever
-    rule asks.
-
-    Where single steps are of an ordinary size and only their sum is too large, to an end near ``USEFUL_END`` instead,
-    and by 10 at most: ``overall`` is the size now. Where that is unknown too, ``otherwise``.
-    """
+    """By how much s·lr should come down, from 2 on: to a useful first step for the run's length. Where single steps are
+    of an ordinary size and only their sum is too large, to an end near ``USEFUL_END`` instead, and by 10 at most:
+    ``overall`` is the size now. Where that is unknown too, ``otherwise``."""
     known = expected_step(record)
     within = OF_GROWTH if record.first_step else OF_WEIGHTS
     if (fast := _too_fast(record, known / _useful_for_length(record.run, _scale(record)))) > 2.0:
@@ -229,11 +208,7 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
 
 def stronger_by(record: StepRecord, overall: float) -> Factor:
     """By how much s·lr should go up, from 2 on: to a useful first step for the run's length, to an end up to
-    ``HIGHEST_END``, and to a pace up to ``HIGHEST_PACE``.
-
-    Both sizes have been measured. Both follow s·lr: on the models of the corpus the first step within a fifth over
-    rates that differ 1,000 times, the end within 1.6.
-    """
+    ``HIGHEST_END``, and to a pace up to ``HIGHEST_PACE``. ``overall`` is the size now."""
     step = _useful_for_length(record.run, strongest(record).scale) / max(record.first_step or 0.0, 1e-12)
     by = min(HIGHEST_END / max(end_of(record, overall), 1e-12), step)
     if is_adaptive(record.run) and (now := pace(record)) > 0:

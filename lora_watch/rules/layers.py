@@ -16,13 +16,9 @@ from lora_watch.rules.base import Finding, Rule, in_a_row, known_values, medians
 class AdapterDecays(Rule):
     """Weight decay takes more from the adapters than learning adds: they shrink while they train.
 
-    Fires when both hold:
-
-    - ‖B·A‖ of the median layer has fallen by more than ``shrunk`` below its highest so far.
-    - The decay since then accounts for at least half of that.
-
-    Every step with learning rate lr and decay λ takes lr·λ of A and of B, so 2·lr·λ of their product. That is the decay
-    of AdamW and of plain SGD. Adam's decay inside the gradient is not counted.
+    Fires when ‖B·A‖ of the median layer has fallen by more than ``shrunk`` below its highest so far, and the decay
+    since then accounts for at least half of that. Every step with learning rate lr and decay λ takes lr·λ of A and of
+    B, so 2·lr·λ of their product. Adam's decay inside the gradient is not counted.
     """
 
     id = "LW107"
@@ -86,13 +82,9 @@ class AdapterDecays(Rule):
 class LayerOutlier(Rule):
     """One layer's adapter has become far larger, relative to its base weight, than its siblings in other blocks.
 
-    Fires when a layer's robust z is above ``z`` at ``lasting_for`` measured steps in a row.
-
-    - Siblings are modules of the same name in at least ``siblings`` blocks, such as every ``self_attn.q_proj``.
-    - The robust z of log(relative_norm) is the distance from the siblings' median over 1.4826·MAD. The rule takes that
-      divisor to be at least ``spread``.
-    - A layer that is too small does no harm and is left to LW303 and LW305. AdaLoRA is not judged, because it takes
-      directions from some layers on purpose.
+    Fires when a layer's robust z is above ``z`` at ``lasting_for`` measured steps in a row. The z is the distance of
+    log(relative_norm) from the median of the modules of the same name in other blocks, over 1.4826·MAD or ``spread``.
+    AdaLoRA is not judged, because it takes directions from some layers on purpose.
     """
 
     id = "LW108"

@@ -42,19 +42,10 @@ class _OfTheLoss(Rule):
 class LossDivergence(_OfTheLoss):
     """The loss has risen and stays up: the mean of its last 3 to 48 steps lies far above the steps before.
 
-    Fires when, from the 21st step on, both hold:
-
-    - A rise over any of those lengths is more than ``score`` standard errors of the loss' own noise, on the log of the
-      loss.
-    - The last three losses lie on average more than ``rise`` (in log units, .05 is about 5 %) above the level before
-      it.
-
-    A loss that falls, stands still or stops falling does not fire it, nor does one bad batch.
-
-    The same rise comes from harder data: another domain, a curriculum. So the loss of a batch is computed without the
-    adapters, too, where that can be done. If the adapters do not raise it, and the loss is not 10 % above that of
-    guessing, the rule is silent. One batch that they raise by 10 % is enough, or two in a row by 3 %. Adapters larger
-    than ``large`` are not acquitted: they may have lost what they had gained.
+    Fires when, from the 21st step on, a rise over any of those lengths is more than ``score`` standard errors of the
+    loss' own noise, and the last three losses lie on average more than ``rise`` (in log units) above the level before
+    it. Harder data raise a loss too: the rule is silent where a batch costs no more with the adapters than without,
+    unless it costs more than guessing or the adapters are larger than ``large``.
     """
 
     id = "LW202"
@@ -115,13 +106,9 @@ class LossDivergence(_OfTheLoss):
 class LossSpike(_OfTheLoss):
     """One loss lies far above its own noise. A single spike often passes; several announce a divergence.
 
-    Fires when, from the 21st step on, both hold for the log of the loss:
-
-    - It is more than ``score`` standard deviations of its own noise above the mean of the last 16.
-    - It is twice as far above that mean as the highest outlier of about the last 200 steps.
-
-    The noise comes from the differences of neighbouring losses over 128 steps, at least 2 %. The spike does not join
-    the baseline.
+    Fires when, from the 21st step on, the log of the loss is more than ``score`` standard deviations of its own noise
+    above the mean of the last 16, and twice as far above it as the highest outlier of about the last 200 steps. The
+    noise comes from the differences of neighbouring losses over 128 steps, at least 2 %.
     """
 
     id = "LW203"
@@ -163,8 +150,7 @@ class LossExactlyZero(_OfTheLoss):
     """The loss is exactly 0.0 for several steps: there is nothing to learn from, or it is not computed at all.
 
     Fires when all of the last five losses, or the first three, are exactly 0. It also fires at a step whose batch has
-    no target: all of its labels are -100, and its loss is NaN. A small loss is not exactly zero, unless every target's
-    probability has rounded to 1.
+    no target: all of its labels are -100, and its loss is NaN.
     """
 
     id = "LW204"
@@ -207,12 +193,9 @@ class FirstLossTooHigh(_OfTheLoss):
     """The run starts with a loss far above that of guessing: the model is confident of wrong answers.
 
     Fires at the third step when the first loss and the median of the first three to five are both above ``factor`` · ln
-    n. It stays open while the last five losses are above it too.
-
-    A model that knows nothing of n classes has a cross-entropy of ln n. Here n is the vocabulary of a language model or
-    the number of labels of a classifier. The rule is silent for a Trainer's own ``compute_loss`` or
-    ``compute_loss_func``, which may be no cross-entropy. In a plain loop, pass n: ``Monitor(model, config={"classes":
-    n})``.
+    n, and lasts while the last five losses are. Here n is the vocabulary of a language model or the number of labels of
+    a classifier; a plain loop names it, ``Monitor(model, config={"classes": n})``. A Trainer's own loss, which may be
+    no cross-entropy, is not judged.
     """
 
     id = "LW205"
@@ -251,15 +234,10 @@ class FirstLossTooHigh(_OfTheLoss):
 class LossNotDecreasing(Rule):
     """The run has ended and its loss has not fallen, although a fall would have shown above its noise.
 
-    Fires once, at the end of a run that was not stopped, when all of these hold:
-
-    - The means of the first and the last third differ by less than two standard errors. A rise is left to LW202.
-    - A fall by ``fall`` of the start would have been more than that.
-    - The last five losses lie no further below the start than their noise.
-    - The adapters do not lower the loss of the last step's batch by ``fall``, where LW102 can compare it with the
-      frozen model. If they do, the data have become harder.
-
-    A run whose noise hides such a fall is not judged.
+    Fires once, at the end of a run that was not stopped, when the means of the first and the last third differ by less
+    than two standard errors, and a fall by ``fall`` of the start would have been more than that. It is silent if the
+    last five losses lie below the start by more than their noise, or the adapters lower the loss of the last step's
+    batch by ``fall``: then the data have become harder.
     """
 
     id = "LW206"

@@ -22,13 +22,9 @@ _REMEMBERED = 20
 class NonFiniteAdapter(Rule):
     """A NaN or an infinity is in an adapter, or in the gradient that is about to reach it.
 
-    Fires when one is found, and names the first layer in the order of the model.
-
-    - A non-finite gradient is found before the optimizer uses it. With ``fail_on`` the run ends with its weights
-      intact.
-    - Under a loss scaler (fp16) gradients are left to the scaler, which skips such steps itself.
-    - Behind a non-finite loss, weights are named that were not finite before the step's update: they are its cause.
-      Gradients behind it, and what the update has spoiled, are reported as LW201.
+    Fires when one is found, and names the first layer in the order of the model. A gradient is found before the
+    optimizer uses it; under a loss scaler (fp16) it is left to the scaler, which skips such steps. What a non-finite
+    loss has spoiled is reported as LW201.
     """
 
     id = "LW101"
@@ -105,18 +101,10 @@ def without_target(record: StepRecord) -> bool:
 class NonFiniteLoss(Rule):
     """The true loss of an optimizer step is NaN or infinite.
 
-    Fires when the loss of the training step itself is not finite. LW204 names the first two steps in a row whose batch
-    has no target (all labels are -100); LW201 fires at the third. The Trainer's own log may show 0.0 or a plausible
-    average instead: ``logging_nan_inf_filter`` (on by default) replaces the number first.
-
-    The alert names the first of these causes that shows:
-
-    - Adapters whose weights are not finite: LW101 names the layer in its place.
-    - Frozen weights that are not finite.
-    - An open LW102 or LW202.
-    - Gradients of the step before that were ``jump`` times the usual ones.
-    - Adapters larger than ``size``, or single updates that are too large.
-    - The batch.
+    Fires when the loss of the training step itself is not finite; the Trainer's own log may hide it
+    (``logging_nan_inf_filter``). Where a batch has no target (all labels are -100), LW204 names the first two steps in
+    a row, and this rule fires at the third. It names the first cause that shows: frozen weights, an open LW102 or
+    LW202, gradients ``jump`` times the usual ones, adapters larger than ``size``, too large an update, the batch.
     """
 
     id = "LW201"

@@ -55,13 +55,6 @@ class NormExplosion(Rule):
     can be computed twice, it fires when the mean of the last five losses lies 10 % and twice its noise above the start
     within the first steps, or when the size is above ``threshold`` and the loss is not below its start. Above
     ``beyond``, a size that no good run has reached, it fires at any loss.
-
-    Several processes, a compiled model and a custom loss cannot compute a batch twice. A trained head may be spoiled,
-    so that the model is far above its start without the adapters, too: such a comparison does not count. Where the
-    output ratio is unavailable, ``relative_spectral_norm`` stands in, times 0.3. The alert ends when the size is below
-    ``threshold_if_worse``, or below ``threshold`` while the loss has improved or the adapters help. Layers whose base
-    weight is less than a tenth of that of their siblings do not count. Nor does the size that adapters begin with:
-    PiSSA, a random start, an earlier training. The latter two are compared as they began.
     """
 
     id = "LW102"

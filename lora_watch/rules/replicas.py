@@ -16,10 +16,8 @@ class ReplicasDiffer(Rule):
     """The ranks of a data-parallel run have different adapters: gradients or first weights are not shared.
 
     Fires when ‖ΔW‖ of an adapter on another rank differs from that on the first rank by more than ``tolerance``. Each
-    of the first 20 steps and every 16th one after them is compared, with the other ranks in turn.
-
-    - Nothing is compared where adapters are spread over ranks (FSDP, ZeRO-3, tensor parallelism), or differ in their
-      names or shapes.
+    of the first 20 steps and every 16th one after them is compared, with the other ranks in turn. Nothing is compared
+    where adapters are spread over ranks (FSDP, ZeRO-3, tensor parallelism), or differ in their names or shapes.
     """
 
     id = "LW312"

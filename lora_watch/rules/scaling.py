@@ -24,29 +24,21 @@ from lora_watch.rules.remedies import Change, per_scale, round_alpha, weaker, wi
 RSLORA = "Kalajdzievski 2023, arXiv:2312.03732"
 """The paper behind rank stabilisation."""
 LOW_RANK, HIGH_RANK = 8, 64
-"""Below the first rank rsLoRA has nothing to stabilise; from the second on α/r fades."""
+"""Below the first rank rsLoRA has nothing to stabilise; from the second on a scale α/r below ``FADED`` fades."""
 FADED = 0.5
-"""Scale α/r below which a high rank is said to fade."""
 
 
 @dataclass
 class AggressiveScale(RuleOnSettings):
     """The scale does not suit the learning rate or the rank, as far as settings and base weights tell.
 
-    Fires before the first step:
-
-    - as a WARNING when the predicted first step at the full learning rate exceeds ``useful_steps`` useful ones;
-    - where that step is unknown, as a WARNING when s ≥ ``far`` and s·lr > ``scale`` · ``lr``, or when α was meant for
-      α/r and rsLoRA is on: α ≥ r and s = α/√r > ``scale``;
-    - as an INFO when α was meant for α/r, or s ≥ ``scale`` and lr > ``lr`` and that step is not known to be ordinary;
-    - as an INFO when α/r is below 0.5 at a rank from 64 on: it falls as 1/r, and 1/√r would keep the size of the output
-      (Kalajdzievski 2023, arXiv:2312.03732).
+    Fires as a WARNING before the first step when the predicted first step at the full learning rate exceeds
+    ``useful_steps`` useful ones; where that is unknown, when s ≥ ``far`` and s·lr > ``scale`` · ``lr``, or when α was
+    meant for α/r and rsLoRA is on. It is an INFO when s ≥ ``scale`` and lr > ``lr``, or when α/r is below 0.5 at a rank
+    from 64 on. Up to a learning rate that a sweep has found on the run's own data it is silent.
 
     Under Adam the first update of a default-initialised adapter is s·lr·√(d_out·r/3) in Frobenius norm, for any
-    gradient. It is taken relative to ‖W₀‖_F in the median layer, times the depth. A useful first step grows with the
-    scale as s^0.3, and is smaller where a classifier's head learns from nothing (``forecast.useful_step``). The rule
-    is a forecast and never an ERROR. Up to a learning rate that a sweep has found on the run's own data (``find_lr``),
-    it is silent.
+    gradient, here relative to ‖W₀‖_F in the median layer, times the depth.
     """
 
     id = "LW401"

@@ -31,11 +31,7 @@ class BarelyMoves(Rule):
     large as they become if every further update agrees, stay below a depth-scaled output ratio of ``reach``, or of
     twice that where a classifier's head learns from nothing. It also fires when each of three batches costs less by
     ``gain`` with adapters of twice that size, or, where the first full step was below ``slow`` of a useful one, when
-    they cost less together.
-
-    The batches are computed where LW102 can compare losses with the frozen model, and no head is new. Preferences (DPO)
-    are not judged, since small adapters are enough for them, nor are adapters that were not zero at the start (PiSSA).
-    The advice is a forecast from the measured growth, and names what to check.
+    they cost less together. Preferences (DPO) and adapters that were not zero at the start (PiSSA) are not judged.
     """
 
     id = "LW104"

@@ -24,10 +24,7 @@ class LearningRateIsZero(Rule):
     """The learning rate of every parameter group with an adapter is exactly zero, and stays there.
 
     Fires when ``updates`` updates in a row are at zero, and the first of them has more than ``left`` of the planned
-    steps ahead.
-
-    Schedules touch zero for one step only: warm-up at its first, decay at its last. Steps that a loss scaler skips do
-    not count, nor does a decay that ends a little early.
+    steps ahead. Schedules touch zero for one step only: warm-up at its first, decay at its last.
     """
 
     id = "LW306"
@@ -77,11 +74,8 @@ class LearningRateIsZero(Rule):
 class LearningRateRaised(Rule):
     """The learning rate is far above the highest of its schedule: it was raised during the run.
 
-    Fires when the rate is more than ``factor`` times the highest that the schedule can reach. Schedules scale the
-    optimizer's initial rate by 1 at most, or state their peak (OneCycleLR).
-
-    It fires before the adapters and the loss show the effect, and also if the run survives it. It needs a Trainer,
-    because a plain loop does not tell its plan.
+    Fires when the rate is more than ``factor`` times the highest that the schedule can reach, before the adapters and
+    the loss show the effect. It needs a Trainer, because a plain loop does not tell its plan.
     """
 
     id = "LW311"
@@ -196,10 +190,8 @@ class StepsSkipped(Rule):
     """The optimizer keeps skipping steps: a loss scaler finds overflowing gradients again and again.
 
     Fires when ``skips`` of the last ``window`` steps were skipped. At the end of the run it reports the total, if it
-    has fired or if more than ``share`` of the steps were skipped.
-
-    Under fp16 the scale starts at 2¹⁶ and is halved at every overflow until steps succeed. Up to ``search`` halvings
-    before the first update are that search and do not count. After it, a sound scaler skips one step in about 2,000.
+    has fired or if more than ``share`` of the steps were skipped. Under fp16 the scale starts at 2¹⁶ and is halved at
+    every overflow: up to ``search`` halvings before the first update do not count.
     """
 
     id = "LW308"
@@ -260,14 +252,10 @@ class StepsSkipped(Rule):
 class BaseWeightsMoved(Rule):
     """The weights under the adapters change, although they are not saved with the adapter.
 
-    Fires when 64 elements of each weight, compared at every full measurement with those at the start,
-
-    - have moved at all while the weight requires a gradient, or
-    - have moved by more than ``drift``, as ‖W − W₀‖/‖W₀‖.
-
-    A merge and unmerge for an evaluation rounds twice, which in bf16 changes a number by up to 2⁻⁸ = 0.4 %. Modules in
-    ``modules_to_save`` are copies and do not count. A merge that stays is left to LW304. Under FSDP2 each rank compares
-    its own part of a weight. Weights under ZeRO-3 and FSDP1, and quantised ones, are not compared.
+    Fires when 64 elements of each weight, compared at every full measurement with those at the start, have moved at all
+    while the weight requires a gradient, or by more than ``drift``, as ‖W − W₀‖/‖W₀‖. A merge and unmerge for an
+    evaluation rounds twice, in bf16 by up to 0.4 %; a merge that stays is left to LW304. Weights under ZeRO-3 and
+    FSDP1, and quantised ones, are not compared.
     """
 
     id = "LW309"

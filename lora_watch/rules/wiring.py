@@ -41,11 +41,9 @@ def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
 class AdapterSwitched(Rule):
     """Adapters that have trained no longer do: they were switched off, merged or taken out in mid-run.
 
-    Fires when the layers themselves show it, at any step. Training then continues with the remaining weights, and the
-    loss may go on falling through other parameters.
-
-    - A change to another adapter of the same layers counts only if the optimizer does not hold the new one.
-    - A frozen adapter (``requires_grad``) is left to LW301, and so is one that was off before the first step.
+    Fires when the layers themselves show it, at any step. A change to another adapter of the same layers counts only if
+    the optimizer does not hold the new one. A frozen adapter (``requires_grad``) is left to LW301, and so is one that
+    was off before the first step.
     """
 
     id = "LW304"
@@ -112,13 +110,9 @@ _IDLE = {
 class NoTrainableAdapter(Rule):
     """No adapter is active, trainable and unmerged while the run goes on, so LoRA is not trained.
 
-    Fires when every adapter is one of these, read from the layers at every step:
-
-    - merged: its product is in the frozen weight, and A and B are not used;
-    - disabled or inactive: the forward pass skips it;
-    - frozen: it gets no gradient.
-
-    LW304 fires instead for an adapter that has trained before.
+    Fires when every adapter is merged (A and B are not used), disabled or inactive (the forward pass skips it), or
+    frozen (it gets no gradient), read from the layers at every step. LW304 fires instead for an adapter that has
+    trained before.
     """
 
     id = "LW301"
@@ -271,11 +265,9 @@ class BStillZero(Rule):
 class NoGradientInLayers(Rule):
     """Some active, trainable adapters get no gradient while others do.
 
-    Fires when the gradient is None, or exactly 0 for A and for B, at ``updates`` real updates in a row.
-
-    - Layers may be left out at random, so it waits: LayerDrop at 0.1 leaves one out ten times in a row once in 10¹⁰.
-    - If no adapter shows a gradient it is silent: DeepSpeed keeps gradients elsewhere.
-    - The experts of one layer count as one, because a rare expert sees no token for a long time.
+    Fires when the gradient is None, or exactly 0 for A and for B, at ``updates`` real updates in a row: layers may be
+    left out at random. If no adapter shows a gradient it is silent, because DeepSpeed keeps gradients elsewhere. The
+    experts of one layer count as one.
     """
 
     id = "LW305"
@@ -322,11 +314,10 @@ class NoGradientInLayers(Rule):
 class TargetMatchedNothing(RuleOnSettings):
     """One of several names in the LoRA configuration matches no module, so part of the intended adapters is missing.
 
-    Fires before the first step when a name matches nothing: in ``target_modules`` or ``target_parameters``, or a key of
-    ``rank_pattern`` or ``alpha_pattern``. Each is compared as PEFT does it. PEFT raises only when nothing matches at
-    all. A regular expression as ``target_modules`` is one name. A name that the model has is no finding, such as one
-    that ``exclude_modules`` or ``layers_to_transform`` leaves out. It is an INFO if such a layer has a key in
-    ``rank_pattern`` or ``alpha_pattern``.
+    Fires before the first step when a name matches nothing, compared as PEFT does it: in ``target_modules`` or
+    ``target_parameters``, or a key of ``rank_pattern`` or ``alpha_pattern``. A name that the model has is no finding,
+    such as one that ``exclude_modules`` leaves out. It is an INFO if such a layer has a key in ``rank_pattern`` or
+    ``alpha_pattern``.
     """
 
     id = "LW310"

@@ -17,6 +17,7 @@ from lora_watch.adapters.peft_config import unmatched
 from lora_watch.base.alerts import Alert
 from lora_watch.rules.forecast import SHORT_RUN, at_rate, at_steps, by_weights, classifies, first_step_of, length_law
 from lora_watch.rules.remedies import round_alpha, typed_rate
+from lora_watch.rules.scaling import HIGH_RANK
 from lora_watch.tune.settings import demand_positive, foresee, planned_run, preflight_rules
 from lora_watch.tune.skeleton import Skeleton, skeleton
 from lora_watch.tune.tasks import Task, find_task
@@ -24,8 +25,6 @@ from lora_watch.tune.tasks import Task, find_task
 ADVICE_VERSION = 2
 CAPACITY = "Allen-Zhu & Li 2024, arXiv:2404.05405"
 """Measured that a language model holds about two bits of knowledge a parameter."""
-FADES_FROM = 64
-"""From this rank on α/r fades, and α/√r does not."""
 _UNKNOWN_TASK = Task(
     "unknown",
     (8, 128),
@@ -218,7 +217,7 @@ def _start(ranks: tuple[int, int], a_rank: int, tokens: float | None, notes: lis
 
 def _alpha(r: int) -> dict[str, Any]:
     """Scale 1, or about 1; with rsLoRA where α/r would fade, so that a higher rank needs no other α."""
-    if r < FADES_FROM:
+    if r < HIGH_RANK:
         return {"lora_alpha": r}
     alpha = round_alpha(math.sqrt(r))
     return {"lora_alpha": int(alpha) if alpha.is_integer() else alpha, "use_rslora": True}
