@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import re
 from dataclasses import dataclass
@@ -93,13 +92,6 @@ def test_a_gain_within_the_noise_makes_no_scale_the_best(noise: float, proven: b
     trials = [trial(each, abs(each.scale - 2) / 10 + 2 + noise * (each.seed - 1) * (each.scale - 2)) for each in stage]
     said = text(of_trials(trials, "eval_loss")).splitlines()
     assert f"  s = 2 is {'the' if proven else 'so far the'} best of 3." in said
-
-
-def marks(trials: list[Trial]) -> list[str]:
-    """What stands behind each configuration of the table, in its order."""
-    said = text(of_trials(trials, "eval_loss")).splitlines()[3:]
-    rows = list(itertools.takewhile(str.strip, said))
-    return [found[0] if (found := re.search("←[^.]*?(?=  |$)", row)) else "" for row in rows]
 
 
 def test_a_grid_makes_one_clean_curve_a_scale() -> None:

@@ -14,7 +14,6 @@ import torch
 from transformers import Adafactor
 
 from lora_watch import Alert, LoraWatchError, Monitor, Sink, StepRecord
-from lora_watch.adapters import find_adapters
 from lora_watch.sinks.report import ReportSink
 from tests.rules.test_episodes import Whole
 from tests.support import lora, stdlib_blocks, tiny_model
@@ -168,11 +167,7 @@ def test_settings_that_make_no_sense_are_one_clear_error(settings: dict[str, Any
         Monitor(torch.nn.Linear(2, 2), **settings)
 
 
-# -- drift, and the frozen norms in a checkpoint -----------------------------------------------------------------------
-
-
-def products(model: Any) -> list[torch.Tensor]:
-    return [a.scale * (b.detach().double() @ x.detach().double()) for a in find_adapters(model) for x, b in a.factors()]
+# -- a resumed run ---------------------------------------------------------------------------------------------------------
 
 
 class Written(Sink):

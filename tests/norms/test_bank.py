@@ -35,25 +35,6 @@ def assert_true(adapters: list[Bare]) -> AdapterBank:
     return measured
 
 
-# -- exactness -------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("cosine", [1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6])
-def test_ill_conditioned_products_are_redone_when_the_grams_cannot_tell(cosine: float) -> None:
-    a, b = pair(64, 96, 4, dtype=torch.float64)
-    g = torch.Generator().manual_seed(1)
-    nudges = [cosine * torch.randn(x.shape, generator=g, dtype=torch.float64) for x in (a, b)]
-    a, b = torch.cat((a, a + nudges[0])), torch.cat((b, nudges[1] - b), 1)
-    adapter = Bare((a, b))
-    measured = assert_true([adapter])
-    want = truth(adapter)
-    assert want["product_norm"] / want["a_norm"] / want["b_norm"] < 2 * cosine
-    if cosine >= 1e-2:
-        assert measured.redone == 0
-    if cosine <= 1e-5:
-        assert measured.redone == 1
-        assert measured.measure(spectrum=False)["product_norm"][0] == pytest.approx(want["product_norm"], rel=PROMISE)
-        assert measured.redone == 1
-
-
 # -- what is special -------------------------------------------------------------------------------------------------
 
 
@@ -125,29 +106,15 @@ def test_staged_equals_truth() -> None:
     assert_true(_zoo())
 
 
-@pytest.mark.usefixtures("staged")
-def test_staging_is_rebuilt_when_a_rank_changes() -> None:
-    adapters = [Bare(pair(40, 30, 8)), Bare(pair(40, 30, 8, 1))]
-    measured = AdapterBank(adapters)
-    measured.measure()
-    adapters[0]._blocks = Bare(pair(40, 30, 5, 2)).factors()  # type: ignore[assignment]
-    metrics = measured.measure()
-    for i, adapter in enumerate(adapters):
-        assert metrics["effective_rank"][i] == pytest.approx(truth(adapter)["effective_rank"], rel=PROMISE)
-
-
 class Watch(TorchDispatchMode):
-    """Counts operations that do work (not views), and the largest tensor any of them returned."""
+    """The largest tensor that any operation returned."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.work: list[str] = []
         self.largest = 0
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         out = func(*args, **(kwargs or {}))
-        if not func.is_view and func.overloadpacket is not torch.ops.aten.detach:
-            self.work.append(str(func))
         for tensor in out if isinstance(out, (tuple, list)) else (out,):
             if isinstance(tensor, Tensor):
                 self.largest = max(self.largest, tensor.numel())

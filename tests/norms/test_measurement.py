@@ -15,19 +15,6 @@ from lora_watch import NoAdaptersError, measure
 from lora_watch.base.deferred import on_host
 from tests.support import DEVICE, lora, tiny_model, train
 
-METRICS = [
-    "scale",
-    "product_norm",
-    "delta_norm",
-    "spectral_norm",
-    "stable_rank",
-    "effective_rank",
-    "a_norm",
-    "b_norm",
-    "relative_norm",
-    "relative_spectral_norm",
-]
-
 
 @pytest.fixture(scope="module")
 def model() -> Any:

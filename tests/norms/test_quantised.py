@@ -119,14 +119,6 @@ def test_packed_numbers_are_not_taken_for_a_weight() -> None:
     assert np.isnan(base_norms(adapters).norm).all()
 
 
-def test_a_repacked_layer_has_unknown_norms_and_everything_else() -> None:
-    model, _ = made("nf4")
-    find_adapters(model)[0].base_layer.weight.quant_state.packing_format_for_cpu = True  # pyright: ignore
-    measured = measure(model)
-    assert np.isnan(measured.relative_norm).all()
-    assert (measured.delta_norm > 0).all()
-
-
 @pytest.mark.parametrize("name", LAYERS)
 def test_output_ratio_and_relative_norm(name: str) -> None:
     model, _ = made(name)

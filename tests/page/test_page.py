@@ -134,19 +134,6 @@ def test_what_is_said_of_a_step_is_of_that_step(tmp_path: Path, open_page: Open)
     assert single_step(page)[:3] == LONG[500][:3]
 
 
-@pytest.mark.thorough
-def test_a_sweep_of_three_dozen_runs_fits(tmp_path: Path, open_page: Open) -> None:
-    run, noise = run_of(28), np.random.default_rng(0)
-    for i in range(36):
-        records = [record_of(run, step, spectrum=noise.random((28, 64))) for step in range(1, 13)]
-        write(tmp_path / "runs" / f"run {i}", run, records)
-    target = tmp_path / "report.html"
-    assert write_page([tmp_path / "runs"], target) == []
-    assert target.stat().st_size <= MOST_BYTES
-    page = open_page(target, view="layer", run="run 7")
-    assert page.query_selector("#view [role=alert]") is None
-
-
 def test_the_callback_writes_it_whatever_the_end_was(tmp_path: Path, open_page: Open) -> None:
     from lora_watch import LoraWatchCallback, LoraWatchError
     from tests.support import build_trainer, lora, tiny_model

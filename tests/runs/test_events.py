@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -12,7 +11,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 from lora_watch.format import tags
-from lora_watch.gate import judge
 from lora_watch.runs.events import FILES, EventLog, scan
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.runs.written import STEPS, write_run
@@ -114,37 +112,3 @@ def test_a_record_that_was_cut_off_at_any_byte_costs_that_record_alone(tmp_path:
         (damage,) = log.damage
         assert re.search(rf"last record .*{file.name} .*incomplete", damage)
         assert set(log.metric("delta_norm", log.steps)) == {0, 1, 2, 3, 4}, "as often as norms are measured"
-
-
-def test_garbage_in_the_middle_ends_the_reading_with_a_word(tmp_path: Path) -> None:
-    (file,) = write_run(tmp_path, steps=6, verdict=None, report=False).rglob(FILES)
-    records = scan(file).records
-    content = bytearray(file.read_bytes())
-    place = next(record.offset for record in records if record.kind == "step" and record.step == 2) - 12
-    content[place : place + 400] = bytes(range(100, 200)) * 4
-    file.write_bytes(content)
-    log = EventLog([file])
-    assert log.steps == [0, 1]
-    assert len(log.damage) == 1
-    assert file.name in log.damage[0]
-
-
-def test_little_of_a_long_run_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What makes ``lora-watch check`` fast: a head a step, and whole records only where a curve has a point."""
-    from lora_watch.runs import events
-
-    run = run_of(256, max_steps=600)
-    write_run(tmp_path, steps=600, run=run)
-    read, read_at = [], events.read_at
-
-    def counting(stream: Any, offset: int, length: int) -> bytes:
-        read.append(length)
-        return read_at(stream, offset, length)
-
-    monkeypatch.setattr(events, "read_at", counting)
-    (judged,) = judge([tmp_path]).runs
-    assert len(judged.run.loss_curve) == 60
-    head = min(read)
-    assert head < 120
-    whole = len([length for length in read if length > head])
-    assert whole in (60, 61)  # one a point of the curve, and the schema if it is no older than the report

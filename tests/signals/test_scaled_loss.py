@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import pickle
 import random
 from dataclasses import dataclass
 from typing import Any
@@ -147,27 +146,6 @@ def test_what_cannot_be_compared_says_why_and_gives_nothing() -> None:
     merged.arm(HARM)
     model(**batch())
     assert merged.begin().now() == {}
-
-
-def test_a_model_that_cannot_run_again_costs_the_comparison_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = adapted()
-    both = ScaledLoss(model, find_adapters(model))
-    monkeypatch.setattr(both, "_loss", lambda *_: 1 / 0)
-    both.arm(HARM)
-    model(**batch())
-    assert both.begin().now() == {}
-    assert "ZeroDivisionError" in both.why_not
-    assert model.training
-
-
-def test_an_armed_model_can_be_pickled_and_the_copy_holds_no_hook() -> None:
-    model = adapted()
-    both = ScaledLoss(model, find_adapters(model))
-    both.arm(HARM)
-    copy = pickle.loads(pickle.dumps(model))
-    copy(**batch())
-    assert not copy._forward_pre_hooks
-    assert both.begin().now() == {}
 
 
 def test_autocast_keeps_no_weight_without_its_gradient() -> None:

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lora_watch.base.alerts import LoraWatchError
 from lora_watch.sinks.console import ConsoleSink
-from tests.fuzz.test_readers import HOSTILE, inert
 from tests.sinks.made_up import alert_of, record_of, run_of
 
 Captured = pytest.CaptureFixture[str]
@@ -39,14 +36,3 @@ def test_the_end_is_one_line_with_all_that_one_needs_next(capsys: Captured) -> N
 def test_no_other_end_reads_like_a_good_one(verdict: str, capsys: Captured) -> None:
     ConsoleSink().finish(verdict, "why")
     assert "ended well" not in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("text", [text for text in HOSTILE if isinstance(text, str)])
-def test_no_name_writes_to_the_terminal_or_commands_a_ci(text: str, capsys: Captured) -> None:
-    alert = replace(alert_of(3), name=text, message=text, causes=[text], remedies=[text], adapters=[(text, 1.0)])
-    sink, run = ConsoleSink(lambda: {"report": Path(text or ".")}), replace(run_of(), notes=(text,))
-    sink.start(run, 0)
-    sink.write(record_of(run, 3), [alert])
-    sink.write(record_of(run, 4), [replace(alert, rule="LW999"), replace(alert, closed_step=4)])
-    sink.finish("failed", str(LoraWatchError(str(alert), [alert])))
-    inert([*capsys.readouterr().err.splitlines(), *str(alert).splitlines()])

@@ -193,9 +193,6 @@ def test_two_adapters_differ_by_what_their_products_do(saved: Path, tmp_path: Pa
         assert inspection.distance[i] == pytest.approx(float((one - two).norm() / one.norm()), rel=1e-6)
 
 
-NAMES = ["model.layers.0.q_proj", "model.layers.10.mlp.up_proj"]
-
-
 # -- the command -------------------------------------------------------------------------------------------------------
 def test_the_command_shows_the_layers_and_the_whole(saved: Path) -> None:
     shown = command(saved, "--base", TINY_LLAMA, "--rows", 3, "--against", saved)

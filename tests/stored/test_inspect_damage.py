@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from peft import LoHaConfig, LoraConfig, get_peft_model
+from peft import LoHaConfig, get_peft_model
 from safetensors.torch import load_file, save_file
 
 from lora_watch import measure
@@ -30,24 +30,17 @@ LFS_POINTER = "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\
 DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "no configuration": (lambda f: (f / "adapter_config.json").unlink(), "adapter_config.json: not there"),
     "broken configuration": (lambda f: (f / "adapter_config.json").write_text("{"), "as JSON"),
-    "deep configuration": (lambda f: (f / "adapter_config.json").write_text("[" * 10**5), "as JSON"),
     "no weights": (lambda f: (f / "adapter_model.safetensors").unlink(), "adapter_model.safetensors is"),
     "cut": (lambda f: os.truncate(f / "adapter_model.safetensors", 1000), "readable safetensors"),
-    "noise": (lambda f: (f / "adapter_model.safetensors").write_bytes(os.urandom(4096)), "readable safetensors"),
     "not pulled": (lambda f: (f / "adapter_model.safetensors").write_text(LFS_POINTER), "git lfs pull"),
-    "empty": (lambda f: (f / "adapter_model.safetensors").write_bytes(b""), "readable safetensors"),
     "no B": (lambda f: rewrite(f, lambda c: c.pop(f"{Q}B.weight")), "has no lora_B"),
-    "no pair": (lambda f: save_file({"x": torch.ones(2)}, f / "adapter_model.safetensors"), "no lora_A and lora_B"),
     "a shard": (lambda f: rewrite(f, lambda c: c.update({f"{Q}A.weight": torch.ones(7)})), "gather"),
     "sizes": (lambda f: rewrite(f, lambda c: c.update({f"{Q}B.weight": torch.ones(128, 5)})), "not multiply"),
     "rank": (lambda f: configure(f, r=9), "belong together"),
-    "alpha": (lambda f: configure(f, lora_alpha="much"), "lora_alpha of"),
     "pattern": (lambda f: configure(f, alpha_pattern={"(": 3}), "regular expression"),
     "method": (lambda f: configure(f, peft_type="LOHA"), "peft_type is LOHA"),
     "pooled": (lambda f: configure(f, use_qalora=True), "disable_adapter()"),
-    "routed": (lambda f: configure(f, arrow_config={"top_k": 2}), "inspect those"),
     "no diagonal": (lambda f: configure(f, kasa_config={"beta": 1e-4}), "no lora_diag of 8 numbers"),
-    "block size": (lambda f: configure(f, use_bdlora={"target_modules_bd_a": ["q"], "nblocks": 3}), "not multiply"),
     "blocks": (lambda f: configure(f, use_bdlora={"target_modules_bd_b": ["q"], "nblocks": "2"}), "use_bdlora.nblocks"),
 }
 
@@ -117,8 +110,3 @@ def test_pickles_are_refused_and_then_run_nothing(tmp_path: Path) -> None:
     assert evil.exit_code == 2
     assert "weights alone" in evil.stderr
     assert not Path("/tmp/lora-watch-was-here").exists()
-
-
-def test_lora_config_of_peft_is_what_is_read(saved: Path) -> None:
-    config = LoraConfig.from_pretrained(saved)
-    assert inspect_adapter(saved).saved.adapters[0].scale == config.lora_alpha / config.r

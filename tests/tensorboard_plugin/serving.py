@@ -9,7 +9,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,25 +85,15 @@ def routes(logdir: Path, loader: str = "python", *flags: str) -> Iterator[Tab]:
             board._ingester._stdin_handle.close()  # the server ends with its standard input
 
 
-WITHOUT_US = """
-import sys
-sys.modules["lora_watch"] = None  # as where it is not installed: it cannot be imported, and no entry point names it
-from tensorboard import default, main
-default.get_dynamic_plugins = lambda: []
-main.run_main()
-"""
-
-
 @contextmanager
 def server(
-    logdir: Path, loader: str, *flags: str, prefix: str = "", ready: str = "data/plugin/lora_watch/runs",
-    program: Sequence[str] = ("-m", "tensorboard.main"),
-) -> Iterator[str]:  # fmt: skip
+    logdir: Path, loader: str, *flags: str, prefix: str = "", ready: str = "data/plugin/lora_watch/runs"
+) -> Iterator[str]:
     """The address of a TensorBoard process over ``logdir``, once the route ``ready`` has something to say."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, *program, f"--logdir={logdir}", f"--port={port}", LOADERS[loader]]
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", f"--port={port}", LOADERS[loader]]
     address = f"http://localhost:{port}{prefix}"
     with subprocess.Popen(
         [*command, "--reload_interval=1", *flags], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
@@ -124,13 +114,11 @@ def server(
                 process.kill()
 
 
-def fetch(address: str, route: str, content: Any = None, **query: str) -> Any:
-    """The JSON that ``route`` answers, to a POST of ``content`` if there is any; None where nobody answers it."""
+def fetch(address: str, route: str, **query: str) -> Any:
+    """The JSON that ``route`` answers; None where nobody answers it."""
     url = f"{address}/{route}" + (f"?{urllib.parse.urlencode(query)}" if query else "")
-    data = None if content is None else json.dumps(content).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json"})
     try:
-        with urllib.request.urlopen(request, timeout=5) as reply:
+        with urllib.request.urlopen(url, timeout=5) as reply:
             return json.load(reply)
     except OSError:
         return None

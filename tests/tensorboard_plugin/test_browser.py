@@ -222,22 +222,6 @@ def test_a_nan_of_one_step_cannot_be_overlooked_and_leads_to_its_adapter(tab: Ta
 
 
 @ONE_LOADER
-def test_a_wide_page_has_larger_text_and_charts_that_fit(tab: Tab) -> None:
-    size = "parseFloat(getComputedStyle(document.querySelector('svg text')).fontSize)"
-    narrow = tab.open(run=HEALTHY).evaluate(size)
-    tab.after(lambda: tab.page.set_viewport_size({"width": 1920, "height": 1080}))
-    assert tab.frame.evaluate(size) > 1.15 * narrow
-    for i, view in enumerate(VIEWS):
-        tab.press(str(i + 1))
-        tab.shows(view)
-        wide, room = tab.frame.evaluate("[document.querySelector('#view').scrollWidth, innerWidth]")
-        assert wide <= room, view
-    tab.after(lambda: tab.page.set_viewport_size({"width": 960, "height": 1080}))  # half of it: the bar is whole still
-    wide, room = tab.frame.evaluate("[document.querySelector('#bar').scrollWidth, innerWidth]")
-    assert wide <= room
-
-
-@ONE_LOADER
 def test_a_run_without_alerts_says_what_watches_it(tab: Tab) -> None:
     frame = tab.open(view="alerts", run=HEALTHY)
     rules = fetch(tab.address, "data/plugin/lora_watch/schema", run=HEALTHY)["rules"]
@@ -307,20 +291,3 @@ def test_dark_mode_follows_tensorboard_at_once(tab: Tab) -> None:
     assert frame.evaluate("document.documentElement.classList.contains('dark')")
     assert dark[0] != light[0]
     assert dark[1] != light[1]
-
-
-@ONE_LOADER
-def test_a_path_begins_and_ends_where_the_run_did(tab: Tab) -> None:
-    ends = tab.open(run=HEALTHY).evaluate(
-        """async () => {
-            const {picture} = await import('./static/picture.js');
-            const points = [[0.02, 0.1], [-0.05, 2], [-0.4, 11.7]]
-                .map(([gain, ratio], i) => ({step: i + 2, gain, ratio}));
-            const paths = [points, [points[0]], [points[2]]].map((some) => ({name: '', colour: 'red', points: some}));
-            const all = picture(paths, {width: 600, height: 400, metric: 'output_ratio'});
-            const places = (what) => [...all.querySelectorAll(what)].map((dot) => dot.getAttribute('transform'));
-            return [places('.begin'), places('.end')];
-        }"""
-    )
-    (begin,), (end, first, last) = ends  # of the whole path; of the whole path and of its first and last point alone
-    assert (begin, end) == (first, last)

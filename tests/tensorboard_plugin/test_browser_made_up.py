@@ -80,23 +80,6 @@ def test_what_is_not_known_is_said(tab: Tab, name: str, why: str) -> None:
     assert "NaN" not in frame.inner_text("#view")
 
 
-def test_a_dead_adapter_is_seen(tab: Tab) -> None:
-    assert tab.open(run="c", view="heatmap").inner_text(".side .none").startswith("Nothing ")
-    frame = tab.open(run="a", view="heatmap")
-    row = """() => {
-        const canvas = document.querySelector('#heat'), scale = canvas.width / canvas.clientWidth;
-        const paper = canvas.getContext('2d'), items = [...document.querySelectorAll('.gutter .item')];
-        return [0, 4].map((row) => {
-            const y = Number(items[row].getAttribute('y')) - 4;
-            return paper.getImageData(0.9 * canvas.width, y * scale, 1, 1).data.join();
-        });
-    }"""
-    alive_one, dead_one = frame.evaluate(row)
-    assert dead_one == "68,1,84,255"  # the lowest of the scale
-    assert alive_one != dead_one
-    assert frame.inner_text(".standout li >> nth=0").split() == ["0", "·", "up_proj", "0", "0"]
-
-
 def test_runs_of_which_little_is_known_are_compared(tab: Tab) -> None:
     frame = tab.open(run="a", view="compare", runs=json.dumps(UNKNOWN))
     said = frame.inner_text(".compare .card > .note")

@@ -91,33 +91,6 @@ def test_a_server_that_went_away_is_asked_again(tab: Tab) -> None:
 
 
 @ONE_LOADER
-def test_the_help_closes_by_key_and_by_button(tab: Tab) -> None:
-    frame = tab.open(run=HEALTHY)
-    is_open = lambda: frame.evaluate("document.querySelector('#help').open")  # noqa: E731
-    for close in (lambda: frame.press("#help", "Escape"), lambda: frame.click("#close")):
-        frame.press("#view", "?")
-        assert is_open()
-        close()
-        assert not is_open()
-    frame.press("#view", "?")
-    frame.press("#help", "3")
-    assert is_open(), "behind a dialog no view is switched"
-    assert frame.get_attribute("body", "data-ready") == "overview"
-    assert {"output ratio", "p90", "blocks", "gain", "s · lr", "zone"} <= set(frame.inner_text("#help").splitlines())
-    frame.uncheck("#single-keys")
-    frame.click("#close")
-    frame.press("#view", "2")
-    frame.press("#view", "?")
-    assert not is_open()
-    assert frame.get_attribute("body", "data-ready") == "overview"
-    frame.click("#keys")
-    frame.check("#single-keys")
-    frame.click("#close")
-    tab.press("2")
-    tab.shows("heatmap")
-
-
-@ONE_LOADER
 def test_the_view_before_is_not_shown_in_place_of_one_that_takes_long(tab: Tab) -> None:
     frame = tab.open(run=HEALTHY)
     held: list[Any] = []
@@ -156,34 +129,6 @@ def test_a_chart_zooms_and_is_saved(tab: Tab) -> None:
     assert Path(saved.value.path()).read_bytes().startswith(b"\x89PNG")
     tab.press("Escape")
     assert frame.query_selector("#unzoom") is None
-
-
-@ONE_LOADER
-def test_every_term_says_what_it_means(tab: Tab) -> None:
-    frame = tab.open(run=EXPLODED)
-    words = {
-        "overview": ".tile .name, .stack h2, .stack .legend span",
-        "heatmap": ".toolbar .pick, .side h2",
-        "layer": ".facts dt, .columns h2",
-        "alerts": "#alerts th:not(:nth-child(3), :nth-child(4))",
-        "compare": "#outcomes tbody th, .columns:last-child h2",
-    }
-    bare = "all => all.filter((e) => !e.querySelector('button.term')).map((e) => e.textContent)"
-    for view, selector in words.items():
-        tab.after(lambda view=view: frame.click(f"#tab-{view}"))
-        tab.shows(view)
-        assert frame.query_selector(selector) is not None
-        assert frame.eval_on_selector_all(selector, bare) == [], view
-    word, bubble = "#outcomes .term >> nth=0", "#tip:visible"
-    frame.click(word)  # as with a finger, which cannot hover
-    assert "rules put" in frame.inner_text(bubble)
-    frame.press(word, "Escape")
-    assert frame.query_selector(bubble) is None
-    frame.press(word, "Enter")
-    assert "rules put" in frame.inner_text(bubble)
-    frame.focus("#outcomes th .term >> nth=2")
-    assert "optimizer steps" in frame.inner_text(bubble)
-    assert frame.get_attribute(":focus", "aria-describedby") == "tip"
 
 
 @ONE_LOADER

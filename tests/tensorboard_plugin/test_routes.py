@@ -12,7 +12,6 @@ import pytest
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from lora_watch.base.alerts import Severity
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format import tags
 from lora_watch.sinks import events
@@ -212,24 +211,6 @@ def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
     }
 
 
-def test_the_alert_to_show_first_is_the_earliest_of_the_most_severe(tmp_path: Path) -> None:
-    run = run_of(2)
-    spike = replace(alert_of(3, "LW203", Severity.WARNING), last_step=3, closed_step=5)
-    alerts = {
-        1: [alert_of(1, "LW401", Severity.INFO)],
-        3: [alert_of(3, "LW203", Severity.WARNING)],
-        5: [spike],
-        7: [alert_of(7, "LW102"), alert_of(7, "LW108", Severity.WARNING)],
-        9: [alert_of(9, "LW201")],
-    }
-    write(tmp_path / "run", run, [record_of(run, step) for step in range(1, 12)], alerts)
-    with routes(tmp_path) as tab:
-        rules = [alert["rule"] for alert in tab.json("alerts", run="run")["alerts"]]
-        first = {step: tab.json("verdict", run="run", step=step)["first"] for step in (1, 3, 5, 7, 10)}
-        shown = {step: None if place is None else rules[place] for step, place in first.items()}
-    assert shown == {1: None, 3: "LW203", 5: None, 7: "LW102", 10: "LW102"}
-
-
 def test_columns_follow_the_adapters_when_their_set_changes(tmp_path: Path) -> None:
     write_events(
         tmp_path / "run",
@@ -242,33 +223,6 @@ def test_columns_follow_the_adapters_when_their_set_changes(tmp_path: Path) -> N
         table = tab.table("metric", run="run", metric="delta_norm")
     np.testing.assert_array_equal(table.low, np.float32([[np.nan, 1], [30, 10]]))
     np.testing.assert_array_equal(table.flags, [[UNKNOWN, 0], [0, 0]])
-
-
-def test_damaged_and_foreign_events_are_left_out_with_a_note(tmp_path: Path) -> None:
-    alert = alert_of(2).to_dict()
-    write_events(
-        tmp_path / "run",
-        (0, [schema_of("a", "b")]),
-        (1, [vector("delta_norm", [1, 2])]),
-        (2, [vector("delta_norm", [1, 2, 3])]),  # of another set of adapters
-        (3, [events.tensor(tags.METRIC_PREFIX + "delta_norm", b"no vector", b"")]),
-        (4, [vector("delta_norm", [3, 4]), events.tensor(tags.SCHEMA, b"{no json", b"")]),
-        (5, [events.tensor(tags.ALERTS, b"[1, {}, " + json.dumps(alert).encode() + b"]", b"")]),
-        (6, [events.tensor(tags.ALERTS, b"nonsense", b"")]),
-        (7, [events.tensor("lora_watch/other/thing", b"", b"")]),
-    )
-    with routes(tmp_path) as tab:
-        table = tab.table("metric", run="run", metric="delta_norm")
-        assert table.header["first"] == [1, 4]
-        assert any("2 events" in note for note in table.header["notes"])
-        alerts = tab.json("alerts", run="run")
-        assert [a["rule"] for a in alerts["alerts"]] == [alert["rule"]]
-        (note,) = alerts["notes"]
-        assert note.startswith("3 damaged alert")
-        schema = tab.json("schema", run="run")
-        assert [a["name"] for a in schema["adapters"]] == ["a", "b"]
-        (note,) = schema["notes"]
-        assert note.startswith("1 damaged schema")
 
 
 def test_a_run_without_a_schema_and_one_of_a_newer_version_are_shown_with_a_note(tmp_path: Path) -> None:
@@ -296,24 +250,6 @@ def test_what_cannot_be_answered_is_a_client_error_in_words(broken: Path) -> Non
             assert json.loads(reply.get_data(as_text=True))["error"]
             assert reply.mimetype == "application/json"
         assert tab.json("alerts", run="nowhere") == {"alerts": [], "notes": []}
-
-
-def test_new_steps_are_seen_although_matrices_are_cached(tmp_path: Path) -> None:
-    from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
-    from tensorboard.context import RequestContext
-
-    from lora_watch.tensorboard_plugin.series import Reader
-    from lora_watch.tensorboard_plugin.tensors import Board
-
-    multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={tags.PLUGIN_NAME: 0})
-    reader = Reader(Board(data_provider.MultiplexerDataProvider(multiplexer, str(tmp_path)), RequestContext(), ""))
-    for count in (1, 2):
-        write_events(tmp_path / "run", (count, [vector("delta_norm", [count])]), wall_time=count * 1e9)
-        multiplexer.AddRunsFromDirectory(str(tmp_path))
-        multiplexer.Reload()
-        series, _ = reader.metric("run", "delta_norm")
-        assert len(series.steps) == count
-        assert reader.metric("run", "delta_norm")[0] is series
 
 
 def test_static_files_are_those_of_one_folder(broken: Path) -> None:

@@ -72,24 +72,6 @@ def test_the_heatmap_keeps_what_was_measured(folder: Path) -> None:
     assert [(name, len(row)) for name, row in few.rows] == [("0-1", 10), ("2-3", 10)]
 
 
-@pytest.fixture(scope="module")
-def uneven(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """100 steps measured at every tenth, the loss known at every seventh. Size 9 at step 30 is taken back to 20 at step
-    35, and adapter 1 of 4 is NaN from step 90 on."""
-    run, out = run_of(4), tmp_path_factory.mktemp("uneven") / "run"
-    records = []
-    for step in range(1, 101):
-        fields = {} if step % 10 == 0 else {"metrics": {}}
-        size = (9.0 if step == 30 else step / 100) if step % 10 == 0 and step < 90 else None
-        record = record_of(run, step, size=size, loss=None if step % 7 else 4.0 - step / 100, **fields)
-        if step in (90, 100):
-            record.metrics["output_ratio"].values[1] = np.nan
-        records.append(record)
-    recovered = alert_of(35, rule="LW910", name="recovered", severity=Severity.WARNING, back_to=20, closed_step=35)
-    write(out, run, records, {35: [recovered]})
-    return out
-
-
 def test_a_final_loss_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -> None:
     run = run_of(4)
     records = [record_of(run, step, loss=50.0 if 95 < step < 99 else 1.0) for step in range(1, 101)]

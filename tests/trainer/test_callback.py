@@ -13,8 +13,6 @@ from transformers import Trainer, TrainerCallback
 from lora_watch import LoraWatchCallback, LoraWatchError
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
-ROOT = Path(__file__).parents[2]
-
 
 def adapters_of(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}

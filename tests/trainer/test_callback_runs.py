@@ -12,7 +12,6 @@ from typing import Any
 from unittest import mock
 
 import pytest
-import torch
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError, watch
@@ -20,12 +19,6 @@ from lora_watch.adapters import walk
 from lora_watch.measurement.norms import base
 from tests.processes import Python
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
-
-ROOT = Path(__file__).parents[2]
-
-
-def adapters_of(trainer: Trainer) -> dict[str, torch.Tensor]:
-    return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
 
 
 def report_of(trainer: Trainer) -> dict[str, Any]:

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -11,6 +14,7 @@ import pytest
 import transformers
 from packaging.version import Version
 
+from lora_watch.gate import judge
 from tests.processes import Python
 
 ROOT = Path(__file__).parents[2]
@@ -272,6 +276,63 @@ def test_monitors_of_a_plain_loop_stop_together_once_the_files_are_complete(pyth
     assert any("Join" in note for note in uneven["notes"])
     assert (both["verdict"], both["step"]) == ("failed", 3)
     assert both["message"].startswith("ERROR LW201")
+
+
+RESTARTS = """
+import json, os, signal, sys
+from pathlib import Path
+import torch.distributed as dist
+from transformers import TrainerCallback
+from lora_watch import LoraWatchCallback
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+out, rank, attempt = Path(sys.argv[1]) / "out", int(os.environ["RANK"]), int(os.environ["TORCHELASTIC_RESTART_COUNT"])
+report = out / "lora_watch" / "report.json"
+# In the launcher's own store gloo waits for the dead rank of the first attempt (torch 2.13, without us).
+dist.init_process_group("gloo", init_method=f"file://{sys.argv[1]}/store{attempt}", rank=rank, world_size=2)
+if attempt and rank == 0:
+    (out / "before.json").write_text(report.read_text())
+
+class Dies(TrainerCallback):
+    def on_step_end(self, args, state, control, **_):
+        if (attempt, rank, state.global_step) == (0, 1, 8):
+            os.kill(os.getpid(), signal.SIGKILL)
+
+trainer = build_trainer(lora(tiny_model(), alpha=128), stdlib_blocks(64, 32), 10, lr=5e-2, output_dir=str(out),
+    callbacks=[LoraWatchCallback(fail_on="never", console=False), Dies()], ddp_backend="gloo",
+    save_strategy="steps", save_steps=6)
+trainer.train(resume_from_checkpoint=bool(attempt))
+"""
+
+
+@pytest.mark.thorough
+def test_a_rank_that_is_killed_and_an_elastic_restart_are_one_story(tmp_path: Path) -> None:
+    """SIGKILL after step 8, the checkpoint of step 6 with an alert open: torchrun starts all ranks again."""
+    launcher = ("torch.distributed.run", "--standalone", "--nproc_per_node=2", "--max-restarts=1")
+    done = subprocess.run(
+        [sys.executable, "-m", *launcher, str(script(tmp_path, RESTARTS)), str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    before, after = (
+        json.loads((tmp_path / "out" / name).read_text()) for name in ("before.json", "lora_watch/report.json")
+    )
+    assert (before["session"], before["verdict"], after["session"], after["verdict"]) == (
+        1,
+        "interrupted",
+        2,
+        "unhealthy",
+    )
+    assert after["step"] == 10
+    (opened,) = {alert["step"] for alert in before["alerts"] if alert["rule"] == "LW102"}
+    assert opened <= 6
+    assert [alert["step"] for alert in after["alerts"] if alert["rule"] == "LW102"] == [opened]
+    judged = judge([tmp_path / "out"])
+    assert judged.exit_code == 1
+    assert judged.runs[0].run.log.steps == list(range(11))
 
 
 REPLICAS = """

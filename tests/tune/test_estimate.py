@@ -141,17 +141,6 @@ def test_a_sweep_ends_with_the_first_error() -> None:
         Sweep(1.0, 1e-3)
 
 
-def test_another_scale_wants_another_rate() -> None:
-    found = swept(made(), scale=2.0)
-    assert found.rate is not None
-    lower, higher = found.at_scale(1.0), found.at_scale(16.0)
-    assert lower is not None
-    assert higher is not None
-    assert found.rate < lower < 2 * found.rate
-    assert found.rate / 8 < higher < found.rate
-    assert swept(made()).at_scale(1.0) is None
-
-
 def test_a_longer_run_wants_a_lower_rate() -> None:
     short, long, unknown = swept(made(), steps=40), swept(made(), steps=2000), swept(made())
     assert short.rate is not None
@@ -179,14 +168,6 @@ def test_with_a_new_head_a_long_run_wants_much_less() -> None:
     assert shorter.at_steps(600) == long.rate
 
 
-def test_the_best_rate_falls_as_a_power_of_the_steps() -> None:
-    assert at_steps(1e-2, 40, 40) == at_steps(1e-2, 40, 1) == at_steps(1e-2, 10, 40) == 1e-2
-    assert at_steps(1e-2, 40, 6000) == at_steps(1e-2, 40, 2000) < at_steps(1e-2, 40, 600)
-    assert at_steps(1e-2, 40, 600) < at_steps(1e-2, 40, 150) < 1e-2
-    assert at_steps(1e-2, 40, 80) / 1e-2 == pytest.approx(at_steps(1e-2, 80, 160) / 1e-2)
-    assert at_steps(at_steps(1e-2, 40, 500), 500, 40) == pytest.approx(1e-2)
-
-
 def test_the_middle_of_a_range_is_what_to_take_where_the_loss_does_not_tell() -> None:
     clear, unclear = swept(made()), swept(made(fall=0.0, noise=0.4))
     assert clear.rate_or_middle == clear.rate
@@ -195,25 +176,6 @@ def test_the_middle_of_a_range_is_what_to_take_where_the_loss_does_not_tell() ->
     assert unclear.low < unclear.rate_or_middle < unclear.high  # type: ignore[operator]
     assert re.search(rf"middle .* {unclear.rate_or_middle:g}\.", str(unclear))
     assert swept(made(fall=0.0, noise=0.4, measured=False)).rate_or_middle is None
-
-
-@pytest.mark.parametrize("columns", [2, 8, 14, 53])
-def test_numbers_under_the_picture_never_touch(columns: int) -> None:
-    rates = np.geomspace(2e-5, 4e-2, columns)
-    curve = Curve(rates, np.ones(columns), np.ones(columns))
-    for rate in (None, *rates, 6.4e-3):
-        axis = lines(Suggestion(rate, None, curve))[-1]
-        numbers = axis.removeprefix("  rate ").replace("▲ ", "▲").split()
-        ends = [number for number in numbers if "▲" not in number]
-        assert [number for number in numbers if "▲" in number] == ([] if rate is None else [f"▲{rate:g}"])
-        assert ends in (["2e-05", "0.04"], ["2e-05"], ["0.04"], [])
-        assert len(ends) == 2 or columns < 53 or not 5e-5 < (rate or 1e-3) < 4e-3
-
-
-def test_a_ratio_that_was_not_measured_is_blank_and_an_infinite_one_is_no_low_bar() -> None:
-    sizes = np.array([math.nan, 0.0, 0.1, math.nan, 10.0, math.inf])
-    _, ratio, _ = lines(Suggestion(None, None, Curve(np.geomspace(1e-5, 1e-2, 6), np.ones(6), sizes)))
-    assert ratio == "  output ratio   ▁▁ █!"
 
 
 @pytest.mark.parametrize("curve", [made(), made(fall=0.0, noise=0.5), made(measured=False)])

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import itertools
 import json
 import random
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,11 +16,8 @@ import torch
 from accelerate import Accelerator
 from transformers import Trainer, TrainerCallback
 
-from lora_watch import LoraWatchCallback, Monitor, find_learning_rate
-from lora_watch.rules.remedies import typed_rate
+from lora_watch import LoraWatchCallback, find_learning_rate
 from lora_watch.trainer.facts import planned_steps
-from lora_watch.tune.advise import advise
-from lora_watch.tune.plain import predicted_rate
 from lora_watch.tune.suggestion import Curve, Suggestion
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
@@ -262,18 +257,6 @@ def test_a_loop_of_accelerates_is_put_back() -> None:
     assert (repr(optimizer.state_dict()), repr(schedule.state_dict())) == (state, scheduled)
 
 
-def test_what_the_weights_alone_predict_is_what_advise_says() -> None:
-    model = lora(tiny_model(), r=8, alpha=8)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    with Monitor(model, optimizer, console=False) as monitor:
-        predicted = predicted_rate(monitor.run, (1.0,))
-    assert predicted is not None
-    advised = advise(tiny_model(), rank=8)
-    assert advised.lora["lora_alpha"] == 8
-    assert advised.learning_rates is not None
-    assert typed_rate(predicted) == advised.learning_rates[0]
-
-
 def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:
     model = lora(tiny_model())
     for parameter in model.parameters():
@@ -287,11 +270,6 @@ def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:
         find_learning_rate(lambda: 0.0)
 
 
-class Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
-
-
 def test_the_length_of_a_run_is_known_before_it_begins() -> None:
     epochs = {"num_train_epochs": 1.5, "gradient_accumulation_steps": 2}
     trainer = build_trainer(lora(tiny_model()), stdlib_blocks(10), steps=-1, **epochs)
@@ -302,17 +280,6 @@ def test_the_length_of_a_run_is_known_before_it_begins() -> None:
     assert planned_steps(trainer) is None
     trainer.args.max_steps = 7
     assert planned_steps(trainer) == 7
-
-
-@pytest.mark.parametrize("terminal", [True, False])
-def test_a_terminal_shows_how_far_the_sweep_has_come(terminal: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    shown = Terminal() if terminal else io.StringIO()
-    trainer = build_trainer(lora(tiny_model()), steps=2, disable_tqdm=False)
-    monkeypatch.setattr(sys, "stderr", shown)
-    find_learning_rate(trainer, steps=3)
-    monkeypatch.undo()
-    assert all((f"{step}/3" in shown.getvalue()) is terminal for step in range(4))
-    find_learning_rate(trainer, steps=3)  # no bar is left open
 
 
 @pytest.mark.thorough

@@ -5,9 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import json
-import math
 import os
-import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -263,18 +261,12 @@ def test_a_key_that_nobody_knows_is_an_error_that_names_the_nearest(key: str, ne
     ("name", "content", "says"),
     [
         ("a.json", "{", "not JSON"),
-        ("a.json", "[" * 100_000, "not JSON"),
-        ("a.json", "[1]", "a list"),
         ("a.json", '{"bf16": true}', "holds neither"),
         ("a.json", '{"r": 0}', "r is 0"),
-        ("a.json", '{"r": 2.5}', "r is 2.5"),
-        ("a.json", '{"r": true}', "r is True"),
         ("a.json", '{"r": 8, "lora_alpha": "many"}', "lora_alpha is 'many'"),
         ("a.json", '{"r": 8, "learning_rate": NaN}', "learning_rate is nan"),
-        ("a.json", '{"r": 8, "rank_pattern": 3}', "rank_pattern is 3"),
         ("a.json", '{"lora_alpha": 8}', "no rank"),
         ("a.yaml", "a: [", "not YAML"),
-        ("a.yaml", "", "holds nothing"),
         ("a.yaml", "!!python/object/apply:os.system ['true']", "not YAML"),
         ("a.json", None, os.strerror(errno.ENOENT)),
     ],
@@ -286,13 +278,6 @@ def test_what_is_no_setting_is_named_in_one_line(name: str, content: str | None,
     assert shown.exit_code == 2
     assert says in shown.stderr
     assert shown.stderr.count("\n") == 1
-
-
-def test_a_model_that_does_not_fit_the_settings(tmp_path: Path) -> None:
-    shown = command(written(tmp_path / "a.json", r=8, target_modules=["query"]), "--model", TINY_LLAMA)
-    assert shown.exit_code == 2
-    assert re.search("PEFT .*'query'", shown.stderr)
-    assert command(tmp_path).exit_code == 2
 
 
 def test_the_model_that_the_settings_name_is_read(tmp_path: Path) -> None:
@@ -311,10 +296,3 @@ def test_the_model_that_the_settings_name_is_read(tmp_path: Path) -> None:
         assert shown.exit_code == 1  # the scale alone
         assert name in shown.output.splitlines()[0]
         assert "No model" in shown.output
-
-
-def test_a_missing_alpha_is_pefts() -> None:
-    judged = preflight({"r": 16})
-    assert judged.settings["lora_alpha"] == [LoraConfig().lora_alpha]
-    assert any("PEFT's default 8" in note for note in judged.notes)
-    assert math.isclose(judged.settings["scale"][0], 0.5)

@@ -123,18 +123,6 @@ def test_seeds_are_set(tmp_path: Path) -> None:
     assert by_seed[0] != by_seed[1]
 
 
-def test_the_table_and_the_progress(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    result = search(metric, STRATEGY, path=tmp_path / "deep" / "a.json")
-    shown = capsys.readouterr().err
-    assert "run 1: r2-s1-seed0 …" in shown
-    assert "it pays" in shown
-    lines = str(result).splitlines()
-    assert lines[0].split() == ["r", "alpha", "s", "learning", "rate", "runs", "metric"]
-    assert [line.split()[:5] for line in lines[1:3]] == [["2", "2", "1", "0.001", "2"], ["4", "4", "1", "0.001", "2"]]
-    assert [line.split()[0] for line in lines if line.endswith("← use")] == ["4"]
-    assert lines[-1] == "Use r=4, lora_alpha=4, learning_rate=0.001."
-
-
 def test_higher_may_be_better(tmp_path: Path) -> None:
     strategy = Strategy(1e-3, ranks=(2, 4, 8), scales=(), seeds=2, most_seeds=2, higher_is_better=True)
     assert searched(lambda attempt: 5 - metric(attempt), tmp_path, strategy).rank == 4
@@ -146,24 +134,6 @@ def test_peft_applies_the_scale_that_is_wanted() -> None:
         model = lora(tiny_model(), attempt.lora()["r"], attempt.lora()["lora_alpha"])
         assert {round(a.scale, 12) for a in find_adapters(model)} == {2.0}
         assert attempt.arguments() == {"seed": 0}
-
-
-@pytest.mark.parametrize(
-    ("fields", "says"),
-    [
-        ({"learning_rate": 0}, "learning_rate"),
-        ({"ranks": (16, 8)}, "ascending"),
-        ({"ranks": ()}, "ranks"),
-        ({"scale": float("inf")}, "scale"),
-        ({"scales": (1, 1)}, "scales"),
-        ({"seeds": 1}, "noise"),
-        ({"most_seeds": 2}, "most_seeds"),
-        ({"worth": 1}, "worth"),
-    ],
-)
-def test_what_makes_no_strategy_is_named(fields: dict[str, Any], says: str) -> None:
-    with pytest.raises(ValueError, match=says):
-        Strategy(**fields)
 
 
 # -- real runs ---------------------------------------------------------------------------------------------------------
