@@ -14,11 +14,13 @@ from lora_watch.adapters.adapter import Factors
 from lora_watch.adapters.live import Live, Measurable, Resolved
 from lora_watch.base.deferred import Deferred, is_far, on_host, ready
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
-from lora_watch.measurement.norms.grams import HOST_PIECE, Solvable, StagedGrams, host_grams
+from lora_watch.measurement.norms.grams import DEVICE_STAGING, HOST_PIECE, Solvable, StagedGrams, host_grams
 from lora_watch.measurement.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 
 _BATCH = 1 << 15
 """Numbers in one stack of r × r matrices on the host (256 KiB): what is solved at a time."""
+SMALL = 16384
+"""Numbers of the mean factor up to which the host measures many at a time: from there on one at a time is as fast."""
 
 
 class Entry(NamedTuple):
@@ -123,15 +125,15 @@ class AdapterBank:
     factors of any magnitude and float64 ones between 1e±70; blocks whose Grams cannot tell so are redone from the
     factors (``redone`` counts them). ‖B·A‖ must not be below 1e-8·‖A‖‖B‖: less is rounding in float64 itself.
 
-    Memory on a CPU: less than 6 MiB while measuring, whatever the number of adapters; for small models 2 MiB are kept.
-    On an accelerator: a staging buffer (``grams.DEVICE_STAGING``) and the Grams.
+    Memory on a CPU: less than 6 MiB while measuring, whatever the number of adapters, and 2 MiB are kept where factors
+    are small. On an accelerator: a staging buffer (``grams.DEVICE_STAGING``) and the Grams.
     """
 
     def __init__(self, adapters: Sequence[Measurable], live: Live | None = None):
         """``live``: of the same adapters, kept up to date by the caller: what it keeps is not looked up again."""
         self._adapters, self._live = list(adapters), live
         self._small = False
-        """All factors would fit into one piece: calls then cost more than the arithmetic, and are batched."""
+        """The factors on the host are so small that calls cost more than the arithmetic: they are batched."""
         self._staging: dict[torch.device, StagedGrams] = {}
         self._of: Resolved | None = None
         """What the next two have been made of, if it can be used again."""
@@ -206,14 +208,14 @@ class AdapterBank:
         """A portion at a time, so that copies are not all held at once."""
         self.known = known = np.zeros(len(self._adapters), dtype=bool)
         on_device: dict[torch.device, list[Entry]] = {}
-        numbers = 0
+        numbers = factors = 0
 
         def near() -> Iterator[Entry]:
-            nonlocal numbers
+            nonlocal numbers, factors
             for index, (blocks, diagonal) in enumerate(now.read()):
                 known[index] = bool(blocks)
                 for block in blocks:
-                    numbers += block.a.numel() + block.b.numel()
+                    numbers, factors = numbers + block.a.numel() + block.b.numel(), factors + 2
                     device = block.a.device
                     if is_far(device) or (self._small and device.type == "cpu"):
                         on_device.setdefault(device, []).append(Entry(index, block, diagonal))
@@ -221,7 +223,7 @@ class AdapterBank:
                         yield Entry(index, block, diagonal)
 
         yield from (portion for _, portion in _portions(near()))
-        self._small = 8 * numbers <= HOST_PIECE
+        self._small = numbers <= SMALL * factors
         self._far = [self._stage(device, entries) for device, entries in on_device.items()]
 
     def _stage(self, device: torch.device, entries: Sequence[Entry]) -> _Staged:
@@ -229,7 +231,8 @@ class AdapterBank:
         grams = self._staging.get(device)
         if grams is None or not grams.is_for(blocks, diagonals):
             self._staging.pop(device, None)  # before the new one takes its memory
-            self._staging[device] = grams = StagedGrams(blocks, diagonals)
+            limit = DEVICE_STAGING if is_far(device) else HOST_PIECE
+            self._staging[device] = grams = StagedGrams(blocks, diagonals, limit)
         parts = [(members, grams.reader(members), portion) for members, portion in _portions(entries)]
         return _Staged(grams, grams.of(blocks, diagonals), parts)
 

@@ -4,8 +4,8 @@ float64 because squares must neither overflow (float32 does at 1e20) nor lose th
 float32, 4,096 columns at a time and added up in float64, would save a third of the time of the norms, and on random
 numbers be good to 5e-7; on rows of equal numbers, where rounding goes one way, they are off by 1.4e-6, more than is
 promised, and nothing would tell (``benchmarks/measure_vs_naive.py``). Two ways with one result: one matrix at a time,
-in pieces that stay in the cache (fastest on a CPU), and many at a time through a staging buffer (an accelerator or a
-small model, where calls are what costs). Neither forms a product B·A.
+in pieces that stay in the cache (large factors on a CPU), and many at a time through a staging buffer (an accelerator,
+or factors so small that calls are what costs). Neither forms a product B·A.
 """
 
 from __future__ import annotations
