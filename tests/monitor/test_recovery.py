@@ -387,7 +387,8 @@ def test_a_recovery_that_fails_half_way_is_never_ok(
     calls = itertools.count(1)
     monitor = loop(functools.partial(recovering, sinks=[sink], fail_on="never"), **fault)
     assert sink.given[1:] == ["unhealthy"]
-    assert [alert.rule for alert in monitor.alerts if alert.severity is Severity.ERROR] == ["LW102"]
+    # Where the weights had gone back and the rates had not, the adapters explode once more.
+    assert {alert.rule for alert in monitor.alerts if alert.severity is Severity.ERROR} == {"LW102"}
 
 
 def test_without_recover_it_ends() -> None:
