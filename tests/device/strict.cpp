@@ -83,11 +83,6 @@ uint64_t asked_so_far() {
   return asked;
 }
 
-bool has_arrived(uint64_t number) {
-  std::lock_guard<std::mutex> lock(way);
-  return under_way.empty() || under_way.front().number > number;
-}
-
 void wait_for(uint64_t number, const char* what) {
   if (on_wait != nullptr) on_wait(what);
   std::lock_guard<std::mutex> lock(way);
@@ -111,7 +106,6 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
   Stream getDefaultStream(Device) const override { return Stream(Stream::DEFAULT, DEVICE); }
   Stream getNewStream(Device, int) const override { return Stream(Stream::DEFAULT, DEVICE); }
   Stream exchangeStream(Stream stream) const override { return stream; }
-  bool queryStream(const Stream&) const override { return has_arrived(asked_so_far()); }
   void synchronizeStream(const Stream&) const override { wait_for_all("stream"); }
   void synchronizeDevice(const DeviceIndex) const override { wait_for_all("device"); }
 
@@ -121,7 +115,6 @@ struct Guard final : c10::impl::DeviceGuardImplInterface {
     *static_cast<uint64_t*>(*event) = asked_so_far();
   }
   void block(void*, const Stream&) const override {}
-  bool queryEvent(void* event) const override { return event == nullptr || has_arrived(*static_cast<uint64_t*>(event)); }
   void synchronizeEvent(void* event) const override {
     wait_for(event == nullptr ? 0 : *static_cast<uint64_t*>(event), "event");
   }
@@ -145,13 +138,6 @@ struct Hooks final : at::PrivateUse1HooksInterface {
   }
   bool isPinnedPtr(const void* place) const override { return is_pinned(place); }
   Device getDeviceFromPtr(void*) const override { return DEVICE; }
-  void resizePrivateUse1Bytes(const c10::Storage& storage, size_t bytes) const override {
-    auto place = memory().allocate(bytes);
-    if (auto kept = std::min(bytes, storage.nbytes())) memory().copy_data(place.get(), storage.data(), kept);
-    auto* impl = storage.unsafeGetStorageImpl();
-    impl->set_data_ptr_noswap(std::move(place));
-    impl->set_nbytes(bytes);
-  }
 };
 
 // -- operations -------------------------------------------------------------------------------------------------------
@@ -180,14 +166,6 @@ Tensor empty(IntArrayRef sizes, std::optional<at::ScalarType> dtype, std::option
              std::optional<bool>, std::optional<at::MemoryFormat> format) {
   return at::detail::empty_generic(
       sizes, &memory(), c10::DispatchKeySet(c10::DispatchKey::PrivateUse1), c10::dtype_or_default(dtype), format);
-}
-
-const Tensor& resize_(const Tensor& self, IntArrayRef sizes, std::optional<at::MemoryFormat>) {
-  auto* impl = self.unsafeGetTensorImpl();
-  size_t bytes = (c10::multiply_integers(sizes) + impl->storage_offset()) * self.dtype().itemsize();
-  if (bytes > impl->storage().nbytes()) at::detail::getPrivateUse1Hooks().resizePrivateUse1Bytes(impl->storage(), bytes);
-  impl->set_sizes_contiguous(sizes);
-  return self;
 }
 
 Tensor& set_storage(Tensor& self, at::Storage source, int64_t offset, IntArrayRef sizes, IntArrayRef strides) {
@@ -242,17 +220,17 @@ class Arguments {
  public:
   explicit Arguments(const c10::OperatorHandle& op) : op_(op) {}
 
-  IValue to_cpu(const IValue& value, bool written) {
-    if (value.isTensor()) return tensor_to_cpu(value.toTensor(), written);
+  IValue to_cpu(const IValue& value) {
+    if (value.isTensor()) return tensor_to_cpu(value.toTensor());
     if (value.isTensorList()) {
       c10::List<Tensor> out;
-      for (const Tensor& each : value.toTensorVector()) out.push_back(tensor_to_cpu(each, written));
+      for (const Tensor& each : value.toTensorVector()) out.push_back(tensor_to_cpu(each));
       return out;
     }
     if (value.isOptionalTensorList()) {
       c10::List<std::optional<Tensor>> out;
       for (const std::optional<Tensor>& each : value.toOptionalTensorVector())
-        out.push_back(each.has_value() ? std::make_optional(tensor_to_cpu(*each, written)) : std::nullopt);
+        out.push_back(each.has_value() ? std::make_optional(tensor_to_cpu(*each)) : std::nullopt);
       return out;
     }
     if (value.isDevice() && value.toDevice().type() == kStrict) return Device(c10::DeviceType::CPU);
@@ -275,12 +253,12 @@ class Arguments {
     return out;
   }
 
-  // A kernel may have given another size to what it wrote to.
-  void take_back_resized() const {
-    for (const auto& [tensor, same, written] : places_) {
-      if (!written || same.sizes() == tensor.sizes()) continue;
-      tensor.resize_(same.sizes());
-      on_cpu(tensor).copy_(same);
+  // A kernel gives what is empty the size that it writes.
+  void take_back_filled() const {
+    for (const auto& [tensor, same] : places_) {
+      if (same.sizes() == tensor.sizes()) continue;
+      tensor.unsafeGetTensorImpl()->set_storage_keep_dtype(moved_in(same).storage());
+      tensor.unsafeGetTensorImpl()->set_sizes_and_strides(same.sizes(), same.strides());
     }
   }
 
@@ -288,17 +266,16 @@ class Arguments {
   struct Place {
     Tensor tensor;
     Tensor same;
-    bool written;
   };
 
-  Tensor tensor_to_cpu(const Tensor& tensor, bool written) {
+  Tensor tensor_to_cpu(const Tensor& tensor) {
     if (!is_strict(tensor)) {
       host_ = host_ || (tensor.defined() && tensor.dim() > 0);
       return tensor;
     }
-    bool has_room = tensor.numel() > 0 || !written;
-    auto same = has_room ? on_cpu(tensor) : at::empty(tensor.sizes(), at::TensorOptions().dtype(tensor.dtype()));
-    places_.push_back({tensor, same, written});
+    const auto options = at::TensorOptions().dtype(tensor.dtype());
+    auto same = tensor.numel() > 0 ? on_cpu(tensor) : at::empty(tensor.sizes(), options);
+    places_.push_back({tensor, same});
     return same;
   }
 
@@ -335,17 +312,12 @@ void check_waits(const c10::OperatorHandle& op) {
 void on_the_cpu(const c10::OperatorHandle& op, Stack* stack) {
   at::AutoDispatchBelowADInplaceOrView below;
   check_waits(op);
-  const auto& formal = op.schema().arguments();
-  const size_t first = stack->size() - formal.size();
+  const size_t first = stack->size() - op.schema().arguments().size();
   Arguments arguments(op);
-  for (size_t i = 0; i < formal.size(); ++i) {
-    auto& value = (*stack)[first + i];
-    const auto* alias = formal[i].alias_info();
-    value = arguments.to_cpu(value, alias != nullptr && alias->isWrite());
-  }
+  for (size_t i = first; i < stack->size(); ++i) (*stack)[i] = arguments.to_cpu((*stack)[i]);
   arguments.check_devices();
   op.redispatchBoxed(c10::DispatchKeySet(c10::DispatchKey::CPU), stack);
-  arguments.take_back_resized();
+  arguments.take_back_filled();
   for (size_t i = first; i < stack->size(); ++i) (*stack)[i] = arguments.from_cpu((*stack)[i]);
 }
 
@@ -356,7 +328,6 @@ TORCH_LIBRARY_IMPL(_, PrivateUse1, library) {
 TORCH_LIBRARY_IMPL(aten, PrivateUse1, library) {
   library.impl("empty.memory_format", empty);
   library.impl("empty_strided", empty_strided);
-  library.impl("resize_", resize_);
   library.impl("set_.source_Storage_storage_offset", set_storage);
   library.impl("set_.source_Storage", set_whole_storage);
   library.impl("_copy_from", copy_from);
