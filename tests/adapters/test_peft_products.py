@@ -159,22 +159,6 @@ def test_dora_has_a_magnitude(make: Callable[[], nn.Module]) -> None:
         torch.testing.assert_close(adapter.base_matrices()[0], expected)
 
 
-@pytest.mark.parametrize("factor", ["a", "b"])
-def test_block_diagonal_lora(factor: str) -> None:
-    torch.manual_seed(0)
-    if not hasattr(peft.tuners.lora.config, "BdLoraConfig"):
-        pytest.skip("this PEFT has no BD-LoRA")
-    bdlora = peft.tuners.lora.config.BdLoraConfig(**{f"target_modules_bd_{factor}": ["layer"], "nblocks": 2})
-    model = adapted(Net(nn.Linear(6, 10)), use_bdlora=bdlora)
-    (adapter,) = find_adapters(model)
-    with torch.no_grad():
-        adapter.parameters[1].normal_()
-    assert adapter.variant == "bdlora"
-    (block,) = adapter.factors()
-    assert (block.a.shape, block.b.shape) == ((R, 6), (10, R))
-    check(adapter, [merged_change(model)])
-
-
 class TestAdaLora:
     def model(self, layer: nn.Module, **options: Any) -> Any:
         torch.manual_seed(0)

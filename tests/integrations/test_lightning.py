@@ -136,13 +136,6 @@ def test_a_resumed_run_goes_on_with_its_rules_and_its_alert(tmp_path: Path) -> N
     assert found == [(a.rule, a.step) for a in first.monitor.alerts if a.rule == "LW102"]
 
 
-def test_a_model_that_was_left_in_evaluation_mode_is_noted(tmp_path: Path) -> None:
-    module = Module()
-    module.model.eval()
-    fit(tmp_path, module, LoraWatch(console=False), steps=1)
-    assert any("evaluation mode" in note for note in report(tmp_path)["notes"])
-
-
 def test_its_loggers_get_the_summary(tmp_path: Path) -> None:
     from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator

@@ -167,7 +167,7 @@ def test_settings_that_make_no_sense_are_one_clear_error(settings: dict[str, Any
         Monitor(torch.nn.Linear(2, 2), **settings)
 
 
-# -- a resumed run ---------------------------------------------------------------------------------------------------------
+# -- a resumed run -----------------------------------------------------------------------------------------------------
 
 
 class Written(Sink):

@@ -6,22 +6,20 @@ import functools
 import itertools
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from peft import AdaLoraConfig, get_peft_model
-from torch import distributed, nn, optim
+from torch import nn, optim
 from torch.optim import lr_scheduler as schedules
 from transformers import get_scheduler
 
 from lora_watch import LoraWatchError, Monitor, Sink, measure
 from lora_watch.adapters import find_adapters
-from lora_watch.adapters.tensors import local
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.monitor.live import Change, LiveSettings
+from lora_watch.monitor.live import LiveSettings
 from lora_watch.monitor.monitored import MonitoredAdapters
 from lora_watch.monitor.ranks import Ranks
 from lora_watch.monitor.rates import RateWatch, multiplied
@@ -118,32 +116,6 @@ def test_scores_and_buffers_go_back_on_their_device() -> None:
     assert copies.put_back(kept)
     assert all(map(torch.equal, trained(range(0)), before))
     assert all(map(torch.equal, trained(range(3, 6)), end))
-
-
-def test_each_rank_copies_its_own_shard_and_gathers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fsdp = pytest.importorskip("torch.distributed.fsdp")
-    if not hasattr(fsdp, "fully_shard"):
-        pytest.skip("this torch has no fully_shard")
-    distributed.init_process_group("gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1)
-    try:
-        model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
-        fsdp.fully_shard(model)
-        optimizer = optim.AdamW(model.parameters(), lr=1e-2)
-        copies = TrainingCopies(optimizer)
-        assert why_not(model, optimizer, 1e9) is None
-        steps(model, optimizer, range(3))
-        kind = type(next(model.parameters()).data)
-        monkeypatch.setattr(kind, "full_tensor", lambda *_: pytest.fail("gathered"))
-        before = [local(p).clone() for p in model.parameters()]
-        kept = copies.take(3)
-        steps(model, optimizer, range(3, 6))
-        end = [local(p).clone() for p in model.parameters()]
-        assert copies.put_back(kept)
-        assert all(torch.equal(local(p), q) for p, q in zip(model.parameters(), before))
-        steps(model, optimizer, range(3, 6))
-        assert all(torch.equal(local(p), q) for p, q in zip(model.parameters(), end))
-    finally:
-        distributed.destroy_process_group()
 
 
 def test_what_cannot_be_put_back_is_said() -> None:
@@ -245,21 +217,6 @@ def test_smaller_factors_train_as_a_smaller_alpha(more: dict[str, Any], wanted: 
         return list(measure(model).delta_norm)
 
     assert delta_norms(32.0, 1e-2, weaken=True) == pytest.approx(delta_norms(wanted, 1e-3, weaken=False), rel=0.05)
-
-
-def test_rates_that_something_has_raised_go_back_to_the_schedule() -> None:
-    optimizer = optim.SGD([nn.Parameter(torch.zeros(1))], lr=0.1)
-    scheduler = schedules.ConstantLR(optimizer, 1.0)
-    settings = LiveSettings(optimizer, scheduler, MonitoredAdapters(nn.Module(), optimizer, RunInfo(())))
-    settings.begin()
-    assert settings.back_to_plan(hold=False) == Change()
-    assert settings.back_to_plan(hold=True) == Change([1.0])
-    multiplied(optimizer, scheduler, [4.0])
-    change = settings.back_to_plan(hold=False)
-    assert change.values == {"learning_rate": pytest.approx([0.4, 0.1])}
-    assert optimizer.param_groups[0]["lr"] == pytest.approx(0.4), "only decided so far"
-    settings.make(change)
-    assert optimizer.param_groups[0]["lr"] == scheduler.base_lrs[0] == pytest.approx(0.1)
 
 
 def test_each_alert_is_treated_for_what_it_is() -> None:

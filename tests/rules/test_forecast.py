@@ -64,13 +64,6 @@ def test_a_first_step_that_is_measured_comes_down_to_a_useful_one_under_any_opti
     assert weaker_by(head).by > weaker_by(record_of(16, 1e-2, 2.0)).by
 
 
-def test_a_small_first_step_goes_up_to_a_useful_one_as_far_as_its_end_allows() -> None:
-    record = record_of(16, 1e-5, 1e-3)
-    assert stronger_by(record, 1e-6).by == pytest.approx(useful_step(record.run) / 1e-3)
-    assert 2.0 < stronger_by(record, 0.1).by < stronger_by(record, 1e-6).by
-    assert stronger_by(record, 10.0).by == 2.0
-
-
 def test_a_longer_run_is_advised_a_lower_rate_by_the_law_of_lengths() -> None:
     short, long, longer = (record_of(16, 1e-2, 2.0, steps=steps) for steps in (SHORT_RUN, LONG_RUN, 3 * LONG_RUN))
     lowered = at_steps(1.0, SHORT_RUN, LONG_RUN)

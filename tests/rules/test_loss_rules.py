@@ -6,16 +6,15 @@ import contextlib
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 import torch
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchError, Severity
-from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.records import StepRecord
 from lora_watch.monitor.monitor import Monitor
-from lora_watch.rules import Episodes, Finding, Rule
 from lora_watch.rules.loss import LossDivergence, LossNotDecreasing
 from tests.rules.runs import (
     InOrder,
@@ -238,30 +237,6 @@ def test_a_loss_that_stays_up_because_the_data_become_harder_has_fallen() -> Non
 
 
 HELPED = {"adapted_loss": 4.5, "base_loss": 6.0}
-
-
-@dataclass
-class Explodes(Rule):
-    """Stands for adapters that have outgrown their layers."""
-
-    id = "LW102"
-    name = "norm-explosion"
-    severity = Severity.WARNING
-
-    def check(self, record: StepRecord) -> Finding | None:
-        return Finding("too large")
-
-
-@pytest.mark.parametrize(("others", "found"), [([], ["LW206"]), ([Explodes()], [])])
-def test_loss_not_decreasing_is_no_second_alert_of_adapters_that_explode(others: list[Rule], found: list[str]) -> None:
-    episodes = Episodes([*others, LossNotDecreasing()])
-    records = [
-        StepRecord(RunInfo(()), step, {}, loss=6.0 + 0.01 * (step % 2), scalars={"loss_recent": 6.0})
-        for step in range(1, 41)
-    ]
-    for record in records:
-        episodes.check(record)
-    assert [alert.rule for alert in episodes.conclude(records[-1]) if alert.rule != "LW102"] == found
 
 
 def test_a_loss_that_fell_too_slowly_has_a_learning_rate_to_try() -> None:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from peft import AdaLoraConfig, LoraConfig, PeftModel, get_peft_model
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
@@ -371,17 +370,3 @@ def test_a_key_for_a_layer_without_an_adapter_is_no_missing_name() -> None:
     assert patterns(**{there: 4}) == ([], [f"rank_pattern {there!r}"], [Severity.INFO]), "it ends no run"
     both = [f"rank_pattern {mistyped!r}"], [f"rank_pattern {there!r}"], [Severity.WARNING]
     assert patterns(**{there: 4, mistyped: 4}) == both
-
-
-def test_the_ranks_that_adalora_has_chosen_are_no_names_of_the_users(tmp_path: Path) -> None:
-    settings: dict[str, Any] = {"init_r": 4, "target_r": 2, "total_step": 4, "tinit": 1, "tfinal": 1}
-    config = AdaLoraConfig(task_type="CAUSAL_LM", target_modules=["q_proj"], **settings)
-    model: Any = get_peft_model(tiny_model(), config)
-    tokens = torch.tensor([stdlib_blocks(1, 32)[0]["input_ids"]])
-    for step in range(5):
-        model(input_ids=tokens, labels=tokens).loss.backward()
-        model.base_model.update_and_allocate(step)
-    assert len(model.peft_config["default"].rank_pattern) == 4
-    assert of_names(model) == NOTHING
-    model.save_pretrained(tmp_path)
-    assert of_names(PeftModel.from_pretrained(tiny_model(), tmp_path, is_trainable=True)) == NOTHING

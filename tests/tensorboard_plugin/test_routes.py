@@ -125,38 +125,6 @@ def test_a_run_resumed_at_an_earlier_step_shows_what_was_trained_last(tmp_path: 
         assert tab.json("alerts", run="run")["alerts"] == []
 
 
-@BY_EITHER_LOADER
-@pytest.mark.parametrize("begins_at", [0, 2])
-def test_a_run_restarted_in_the_same_folder_has_nothing_of_the_one_before(
-    tmp_path: Path, loader: str, begins_at: int
-) -> None:
-    def session(steps: range, value: float, rare: dict[int, list[str]], wall_time: float) -> None:
-        written: list[tuple[int, list[Any]]] = [(steps[0] - 1, [schema_of("a")])]
-        for step in steps:
-            values = [events.tensor(tags.SERIES_PREFIX + "zone", np.array([1.0]), b"")]
-            values += [vector(name, [value]) for name in rare.get(step, [])]
-            if "output_ratio" in rare.get(step, []):
-                values.append(events.tensor(tags.SPECTRUM, np.array([[value]]), b""))
-            written.append((step, values))
-        write_events(tmp_path / "run", *written, wall_time=wall_time)
-
-    both = ["output_ratio", "delta_norm"]
-    session(range(1, 31), 1.0, {1: both, 3: both, 30: [*both, "stable_rank"]}, wall_time=1e9)
-    session(range(begins_at + 1, 13), 2.0, {5: ["output_ratio"]}, wall_time=2e9)
-    kept = [1] if begins_at else []  # step 1 still belongs to a run that went on from step 2
-    with routes(tmp_path, loader) as tab:
-        run = tab.json("runs")["run"]
-        assert run["step"] == 12
-        assert begins_at or run["metrics"] == ["output_ratio"]
-        table = tab.table("metric", run="run", metric="output_ratio")
-        assert table.header["first"] == [*kept, 5]
-        assert table.low[-1, 0] == 2.0
-        assert tab.table("metric", run="run", metric="delta_norm").header["first"] == kept
-        assert tab.table("spread", run="run", metric="delta_norm").header["first"] == kept
-        assert tab.json("spectrum", run="run", adapter=0)["first_step"] == (1 if begins_at else 5)
-        assert tab.json("sweep")["configurations"]
-
-
 def test_an_episode_is_one_alert_in_its_latest_state(tmp_path: Path) -> None:
     run, alert = run_of(3), alert_of(3)
     closed = alert_of(3, last_step=6, closed_step=7)

@@ -7,7 +7,6 @@ import random
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -184,17 +183,6 @@ def test_a_run_that_found_no_rate_ends_the_search(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda trainer, *_: answer(None))
     with pytest.raises(ValueError, match="without finding"):
         searched(lambda attempt: trainer_of(attempt, tmp_path).train() and 1.0, tmp_path, Strategy())
-
-
-def test_a_trainer_without_the_callback_is_given_the_rate_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lora_watch.tune.find_lr.find_learning_rate", lambda trainer: answer(None, 1e-3, 4e-3))
-    for given, rate in ((2e-4, 2e-4), (None, 2e-3)):
-        trainer: Any = SimpleNamespace(args=SimpleNamespace())
-        attempt = Attempt(Configuration(8, 1.0, given))
-        assert attempt.find_learning_rate(trainer) == trainer.args.learning_rate == attempt.learning_rate == rate
-    monkeypatch.setattr("lora_watch.tune.find_lr.find_learning_rate", lambda trainer: answer(None))
-    with pytest.raises(ValueError, match="Nothing falls"):
-        Attempt(Configuration(8, 1.0, None)).find_learning_rate(trainer)
 
 
 def test_what_explodes_is_given_up_within_a_few_steps(tmp_path: Path) -> None:
