@@ -6,9 +6,8 @@ neither torch, transformers nor tensorboard: TensorBoard imports this package at
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-from lora_watch.base.lazy import lazily
+import importlib
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 
@@ -48,22 +47,28 @@ if TYPE_CHECKING:
     from lora_watch.tune.suggestion import Suggestion
 
 
-__getattr__ = lazily(
-    __name__,
-    {
-        "adapters": ("Adapter", "NoAdaptersError", "find_adapters"),
-        "tune.advise": ("advise",),
-        "base.alerts": ("Alert", "LoraWatchError", "Severity"),
-        "trainer.callback": ("LoraWatchCallback", "watch"),
-        "tune.find_lr": ("find_learning_rate",),
-        "tune.suggestion": ("Suggestion",),
-        "monitor.monitor": ("Monitor",),
-        "measurement.norms": ("Measurement", "measure"),
-        "base.records": ("StepRecord",),
-        "rules": ("Finding", "Rule"),
-        "sinks": ("Sink",),
-    },
-)
+_HOMES = {
+    "adapters": ("Adapter", "NoAdaptersError", "find_adapters"),
+    "tune.advise": ("advise",),
+    "base.alerts": ("Alert", "LoraWatchError", "Severity"),
+    "trainer.callback": ("LoraWatchCallback", "watch"),
+    "tune.find_lr": ("find_learning_rate",),
+    "tune.suggestion": ("Suggestion",),
+    "monitor.monitor": ("Monitor",),
+    "measurement.norms": ("Measurement", "measure"),
+    "base.records": ("StepRecord",),
+    "rules": ("Finding", "Rule"),
+    "sinks": ("Sink",),
+}
+"""The module of each public name."""
+
+
+def __getattr__(name: str) -> Any:
+    for module, names in _HOMES.items():
+        if name in names:
+            globals()[name] = getattr(importlib.import_module(f"{__name__}.{module}"), name)
+            return globals()[name]
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -68,12 +68,6 @@ def test_each_rule_is_explained_with_its_limits(rule):
     assert f'mute=["{rule.id}"]' in by_id.output
 
 
-def test_the_evidence_of_a_rule_is_shown_to_those_who_ask():
-    page, evidence = lora_watch("rules", "LW104").output, lora_watch("rules", "LW104", "--evidence").output
-    assert "46" in evidence.split()  # wasted runs on which its threshold was chosen
-    assert "46" not in page.split()
-
-
 def test_an_alert_ends_with_the_command_that_explains_it():
     last = str(Alert("LW102", "norm-explosion", Severity.ERROR, 3, "…", remedies=["less"])).splitlines()[-1]
     shown = lora_watch(*last.partition("lora-watch ")[2].split())

@@ -8,7 +8,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from lora_watch.base import markup
 from lora_watch.base.text import clean, first_of
 from lora_watch.base.untrusted import MISFITS, or_none, whole
 
@@ -32,10 +31,6 @@ class Severity(enum.IntEnum):
             return cls[text.upper()]
         except KeyError:
             raise ValueError(f"{text!r} is no severity; use one of: info, warning, error") from None
-
-
-_COLOURS = {Severity.INFO: "#1976d2", Severity.WARNING: "#ef6c00", Severity.ERROR: "#c62828"}
-"""In notebooks, of light themes and of dark ones."""
 
 
 @dataclass
@@ -137,20 +132,6 @@ class Alert:
         if self.rule.startswith("LW"):  # a rule of the user's own has no page
             lines.append(f"  more: lora-watch rules {self.rule}")
         return "\n".join(map(clean, lines))
-
-    def _repr_html_(self) -> str:
-        """The same for notebooks, with the adapters in a table, and a bar in the severity's colour at the left."""
-        body = f"<b>{markup.text(f'{self.severity.name} {self.rule} {self.name}')}</b> at step {self.step}"
-        if self.closed_step is not None:
-            body += f", over at step {self.closed_step}"
-        body += f"<br>{markup.text(self.message)}"
-        if points := [("likely cause", cause) for cause in self.causes] + [("try", remedy) for remedy in self.remedies]:
-            items = "".join(f"<li><b>{word}:</b> {markup.text(rest)}</li>" for word, rest in points)
-            body += f'<ul style="margin: .3em 0">{items}</ul>'
-        if rows := [[name, f"{value:.3g}"] for name, value in self.adapters[:20]]:
-            body += markup.table(["adapter", self.metric or ""], rows)
-        bar = f"border-left: 4px solid {_COLOURS[self.severity]}; padding-left: .7em; margin: .5em 0"
-        return f'<div style="{bar}">{body}</div>'
 
 
 def first_to_show(alerts: Iterable[Alert]) -> Alert | None:

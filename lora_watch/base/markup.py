@@ -19,6 +19,11 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f"<table><thead><tr>{line('th', headings)}</tr></thead><tbody>{body}</tbody></table>"
 
 
+def lines(content: str) -> str:
+    """The lines of ``content`` as they stand."""
+    return f"<pre>{chr(10).join(map(text, content.splitlines()))}</pre>"
+
+
 def text(content: object) -> str:
     """``content`` as one harmless line of HTML."""
     return escape(clean(content))

@@ -9,12 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.text import Text
 
-from lora_watch.cli import layers
-from lora_watch.cli.common import print_json, refusing
+from lora_watch.cli.common import print_json, refusing, unwrapped_console
 
 if TYPE_CHECKING:
-    from lora_watch.tune.advise import Advice
-    from lora_watch.tune.carry_over import Transfer
+    from lora_watch.tune.advise import Advice, Transfer
 
 EXAMPLES = {
     "lora-watch advise ./Llama-3-8B --task instruction-tuning": "a rank, an alpha and a learning rate",
@@ -59,9 +57,8 @@ def advise(
 
     Nothing is trained. A config.json is enough for rank and alpha, and the learning rate needs the weights.
     """
-    from lora_watch.tune.advise import Advice
+    from lora_watch.tune.advise import Advice, transfer
     from lora_watch.tune.advise import advise as start_from
-    from lora_watch.tune.carry_over import transfer
 
     named = [name.strip() for name in targets.split(",") if name.strip()]
     both: dict[str, Any] = {"learning_rate": lr, "target_modules": "all-linear" if named == ["all-linear"] else named}
@@ -80,7 +77,7 @@ def advise(
     if json:
         print_json(advised.to_dict())
         return
-    console = layers.console()
+    console = unwrapped_console()
     if isinstance(advised, Advice):
         title = f"{advised.model}: {advised.task}"
         alerts = [str(alert).replace(" at step 0", "") for alert in advised.findings]

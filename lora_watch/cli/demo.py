@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from lora_watch.cli.common import refusing
+from lora_watch.cli.common import misuse, refusing
 
 EXAMPLES = {
     "lora-watch demo": "the packaged model, under two minutes",
@@ -31,5 +31,8 @@ def demo(
     """
     from lora_watch.demo.show import demo as run_demo
 
-    with refusing(ModuleNotFoundError, FileExistsError, FileNotFoundError):
-        raise typer.Exit(run_demo(quick, output_dir, Console(highlight=False)))
+    with refusing(FileExistsError, FileNotFoundError):
+        try:
+            raise typer.Exit(run_demo(quick, output_dir, Console(highlight=False)))
+        except ModuleNotFoundError as error:
+            raise misuse(f"the demo needs {error.name}, which is not installed: pip install {error.name}") from None

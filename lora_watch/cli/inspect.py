@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,8 +11,9 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from lora_watch.cli import layers
-from lora_watch.cli.common import misuse, print_json, refusing
+from lora_watch.base.text import table
+from lora_watch.base.text import width as width_of
+from lora_watch.cli.common import misuse, print_json, refusing, unwrapped_console
 
 if TYPE_CHECKING:
     from lora_watch.tune.inspect import Difference, Inspection
@@ -54,7 +57,7 @@ def inspect(
     if json:
         print_json(inspection.to_dict() | {"against": None if difference is None else difference.to_dict()})
         return
-    console = layers.console()
+    console = unwrapped_console()
     _print(console, inspection, rows)
     if difference is not None:
         _print_difference(console, difference, adapter, against, rows)
@@ -92,12 +95,9 @@ def _print(console: Console, inspection: Inspection, rows: int) -> None:
 def _print_difference(console: Console, difference: Difference, first: Path, second: Path | None, rows: int) -> None:
     console.print(Text(f"\n{first} and {second}, least alike first", style="bold"))
     order = sorted(range(len(difference.names)), key=lambda i: _rank(difference.distance[i]))
-    order = [i for i in order if not difference.still[i]]
     columns = (difference.ratio, difference.cosine, difference.distance)
-    lines = [[difference.names[i], *(_quotient(column[i], difference.broken[i]) for column in columns)] for i in order]
+    lines = [[difference.names[i], *(f"{column[i]:.4g}" for column in columns)] for i in order]
     _write(console, ["layer", "‖ΔW₂‖/‖ΔW₁‖", "cosine", "‖ΔW₁ − ΔW₂‖/‖ΔW₁‖"], lines, rows)
-    if still := int(difference.still.sum()):
-        console.print(Text(f"ΔW is 0 in both, so nothing to compare, in {still} of {len(difference.names)} layers"))
     for where, names in (("first", difference.only_first), ("second", difference.only_second)):
         if names:
             console.print(Text(f"only in the {where}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"))
@@ -106,7 +106,7 @@ def _print_difference(console: Console, difference: Difference, first: Path, sec
 def _write(console: Console, headings: list[str], lines: list[list[str]], most: int) -> None:
     """The first ``most`` of ``lines`` as a table, 0 for all; nothing where there is none."""
     shown = lines[: most or None]
-    for line in layers.layer_table(headings, shown, console.width) if shown else ():
+    for line in _layer_table(headings, shown, console.width) if shown else ():
         console.print(Text(line), soft_wrap=True)
     if len(shown) < len(lines):
         console.print(Text(f"… and {len(lines) - len(shown)} more (--rows 0 shows all)"))
@@ -118,6 +118,34 @@ def _rank(value: Any) -> tuple[bool, float]:
     return not unknown, 0.0 if unknown else -float(value)
 
 
-def _quotient(value: float, broken: bool) -> str:
-    """Four digits; a dash where 0 was to be divided by 0."""
-    return "–" if value != value and not broken else f"{value:.4g}"
+def _layer_table(headings: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> list[str]:
+    """Lines of text no wider than ``width`` where that can be: names to the left, everything else to the right.
+
+    Each of ``lines`` is a layer, its name first. If the whole is too wide, the heading takes the beginning that all
+    names share. If that is still too wide, each name gets its own line above its numbers. A heading may hold line
+    breaks.
+    """
+    whole = table(headings, lines)
+    if _fits(whole, width):
+        return whole
+    start = _shared([line[0] for line in lines])
+    below = [[line[0].removeprefix(start), *line[1:]] for line in lines]
+    shorter = table([f"{start}…", *headings[1:]], below)
+    if start and _fits(shorter, width):
+        return shorter
+    numbers = table(headings[1:], [line[1:] for line in lines], left=())
+    head = len(numbers) - len(lines)
+    out = [headings[0], *(f"  {line}" for line in numbers[:head])]
+    for line, row in zip(lines, numbers[head:]):
+        out += [line[0], f"  {row}"]
+    return out
+
+
+def _fits(lines: Sequence[str], width: int) -> bool:
+    return max(map(width_of, lines)) <= width
+
+
+def _shared(names: Sequence[str]) -> str:
+    """``model.layers.``, where all begin so; empty where nothing is shared. Every name keeps its last part."""
+    places = zip(*(name.split(".")[:-1] for name in names))
+    return "".join(f"{parts[0]}." for parts in takewhile(lambda parts: len(set(parts)) == 1, places))

@@ -17,7 +17,6 @@ EXAMPLES = {
     "lora-watch preflight adapter_config.json training_args.json": "the files of PEFT and the Trainer",
     "lora-watch preflight sft.yaml --model ./Llama-3-8B": "with the layers, and the size of the first step",
     "lora-watch preflight sft.yaml --task classification": "does the rank suit the task?",
-    "lora-watch preflight sft.yaml --model ./70B --reference 7b-run": "do the settings carry over?",
 }
 MORE = "[cyan]args.to_json_string()[/] writes a training_args.json. [cyan]lora-watch rules LW401[/] explains a rule."
 
@@ -39,9 +38,6 @@ def preflight(
         ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="The task, as for advise: is the rank usual for it?")] = None,
-    reference: Annotated[
-        Path | None, typer.Option(help="The run that these settings come from: its output_dir.")
-    ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps of the run, if the file gives epochs.")] = None,
     mute: Annotated[list[str] | None, typer.Option(help="A rule to leave out.", metavar="RULE")] = None,
     fail_on: Annotated[
@@ -72,7 +68,6 @@ def preflight(
             given.arguments,
             model=model,
             task=task,
-            reference=reference,
             max_steps=steps,
             mute=mute or (),
         )

@@ -21,7 +21,6 @@ def rules(
     rule: Annotated[
         str | None, typer.Argument(metavar="[ID]", help="An id or a name: LW102, norm-explosion. Without it, all.")
     ] = None,
-    evidence: Annotated[bool, typer.Option(help="Show where the rule's thresholds come from.")] = False,
 ) -> None:
     """List all rules, or explain one: when it fires, what it means, what to do, how to change or mute it.
 
@@ -36,8 +35,7 @@ def rules(
     if rule is None:
         console.print(_table(known.values()))
         return
-    page = _called(rule, known)
-    console.print(Markdown(origin(page) if evidence else explanation(page)))
+    console.print(Markdown(explanation(_called(rule, known))))
 
 
 def _called(word: str, known: Mapping[str, Page]) -> Page:
@@ -68,15 +66,7 @@ def explanation(page: Page) -> str:
     lines += [f"- **{title}**: {text}" for title, text in steps.items() if text]
     if page.rule is not None:
         lines += ["", *_settings(page.rule)]
-    if page.evidence:
-        lines += ["", f"Origin of the thresholds: `lora-watch rules {page.id} --evidence`."]
     return "\n".join(lines)
-
-
-def origin(page: Page) -> str:
-    """The origin of the thresholds of one finding, as Markdown."""
-    text = page.evidence or "No threshold was chosen on runs."
-    return f"**{page.id} {page.name}**\n\n{text}"
 
 
 def _settings(rule: Rule) -> list[str]:

@@ -17,7 +17,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.text import Text
 
 from lora_watch.base.alerts import Severity, in_order
-from lora_watch.base.lazy import needed
 from lora_watch.tensorboard_plugin.page.writing import write_page
 
 if TYPE_CHECKING:
@@ -39,7 +38,6 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
     began = time.monotonic()
     with console.status("loading torch, transformers and the pretrained model …"):
         _prepare_libraries()
-        needed("peft")
         import torch
 
         from lora_watch.demo.runs import broken_promises, fixed

@@ -40,7 +40,7 @@ class Observed:
             parts.append(f"loss {last.loss:.4g}")
         parts.append(count(len(self.alerts), "alert") if self.alerts else "no alerts")
         head = f"<p><b>lora_watch</b> {markup.text(' · '.join(parts))}</p>"
-        return head + "".join(alert._repr_html_() for alert in in_order(self.alerts))
+        return head + "".join(markup.lines(str(alert)) for alert in in_order(self.alerts))
 
     @property
     def run(self) -> RunInfo:

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lora_watch.base.alerts import Alert, Severity, discarded, in_order
-from lora_watch.base.lazy import needed
 from lora_watch.base.names import by_block
 from lora_watch.base.records import FloatArray, StepRecord
 from lora_watch.sinks import Sink
@@ -85,7 +84,9 @@ class Curves(Sink):
     def draw(self, alerts: Sequence[Alert]) -> Picture:
         """The curves with the steps at which ``alerts`` opened. Steps that a recovery has discarded are hatched. Raises
         ImportError when matplotlib is not there."""
-        figure: Figure = needed("matplotlib.figure").Figure(figsize=(9, 7), layout="constrained")
+        from matplotlib.figure import Figure
+
+        figure = Figure(figsize=(9, 7), layout="constrained")
         loss, size, heat = figure.subplots(3, 1, sharex=True, height_ratios=(3, 2, 3))
         steps, losses, broken, sizes = np.array(self._points, dtype=float).reshape(-1, 4).T
         _line(loss, "loss", steps, losses, _LOSS)

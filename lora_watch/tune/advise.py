@@ -1,4 +1,4 @@
-"""A rank, an alpha and a learning rate to start from for a model and a task, and why."""
+"""A rank, an alpha and a learning rate to start from for a model and a task, or from another model's, and why."""
 
 from __future__ import annotations
 
@@ -15,10 +15,11 @@ from torch import nn
 from lora_watch.adapters import Adapter, find_adapters
 from lora_watch.adapters.peft_config import unmatched
 from lora_watch.base.alerts import Alert
+from lora_watch.base.records import RunInfo
 from lora_watch.rules.forecast import SHORT_RUN, at_rate, at_steps, by_weights, classifies, first_step_of, length_law
-from lora_watch.rules.remedies import round_alpha, typed_rate
+from lora_watch.rules.remedies import nearest, round_alpha, typed_rate
 from lora_watch.rules.scaling import HIGH_RANK
-from lora_watch.tune.settings import demand_positive, foresee, planned_run, preflight_rules
+from lora_watch.tune.preflight import foresee, planned_run, positive, preflight_rules
 from lora_watch.tune.skeleton import Skeleton, skeleton
 from lora_watch.tune.tasks import Task, find_task
 
@@ -141,7 +142,8 @@ def advise(
     Raises:
         ValueError: for a folder without a model, a name of no task, and settings that PEFT does not take.
     """
-    demand_positive(tokens=tokens, learning_rate=learning_rate, rank=rank)
+    for name, value in (("tokens", tokens), ("learning_rate", learning_rate), ("rank", rank)):
+        positive(name, value)
     notes: list[str] = []
     meant = find_task(task) if task is not None else _UNKNOWN_TASK
     bare = skeleton(model, classifies=meant.name == "classification")
@@ -236,3 +238,104 @@ def _left_out(bare: Skeleton, adapters: Sequence[Adapter]) -> list[str]:
 
 def _size(adapter: Adapter) -> int:
     return sum(p.numel() for p in adapter.parameters)
+
+
+# -- from one model to another -----------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Transfer:
+    """What the settings become."""
+
+    from_model: str
+    to_model: str
+    widths: tuple[int, int]
+    """Hidden sizes: the most frequent d_in of the adapted layers."""
+    ranks: tuple[int, int]
+    lora: dict[str, Any]
+    """Keyword arguments of ``peft.LoraConfig`` for the second model."""
+    scale: float
+    """s on both."""
+    step_factor: float | None
+    """The second model's first full step, summed over its blocks, relative to the first's, at one learning rate; None
+    where the weights of one of them are not there."""
+    learning_rates: tuple[float, float] | None
+    """The one given, and the one that makes that step as large as it was."""
+
+    def code(self) -> str:
+        """Python to paste: the import and the ``LoraConfig``."""
+        return lora_code(self.lora)
+
+    def reasons(self) -> list[str]:
+        """One sentence each: rank, scale, learning rate, and what does not carry over."""
+        (old_r, new_r), (old, new) = self.ranks, self.widths
+        rate = "Learning rate: unknown without the frozen weights of both models. lora-watch run --find-lr measures it."
+        if self.learning_rates is not None:
+            rate = (
+                f"Learning rate {self.learning_rates[0]:g} → {self.learning_rates[1]:g}: the first full step relative "
+                "to the weights, summed over blocks, is then about as large as it was."
+            )
+        elif self.step_factor is not None:
+            rate = f"Learning rate: at the same one the first full step is {self.step_factor:.2g} times as large."
+        return [
+            f"Rank {old_r} → {new_r}: r·√({new}/{old}), a rule of thumb that was not measured here.",
+            f"Scale {self.scale:.3g}, kept: lora_alpha is {self.lora['lora_alpha']:g}.",
+            rate,
+            "The rank that the task needs depends on the model's knowledge: search around this one.",
+        ]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {"version": ADVICE_VERSION, **asdict(self), "code": self.code()}
+
+    def __str__(self) -> str:
+        return "\n".join([f"{self.from_model} → {self.to_model}", *self.reasons(), "", self.code()])
+
+
+def transfer(
+    from_model: nn.Module | str | Path,
+    to_model: nn.Module | str | Path,
+    rank: int,
+    *,
+    alpha: float | None = None,
+    use_rslora: bool = False,
+    learning_rate: float | None = None,
+    target_modules: str | Sequence[str] = "all-linear",
+) -> Transfer:
+    """``rank`` and ``alpha`` (= ``rank`` if left out), which suited ``from_model``, for ``to_model``.
+
+    The rank grows with the square root of the hidden size and the scale is kept. Models are given as to ``advise``, and
+    it raises ValueError as that does.
+    """
+    for name, value in (("rank", rank), ("alpha", alpha), ("learning_rate", learning_rate)):
+        positive(name, value)
+
+    def planned(model: nn.Module | str | Path, r: int) -> RunInfo:
+        """The run at the scale that ``alpha`` has at ``rank``."""
+        bare = skeleton(model)
+        growth = r / rank
+        kept = float(f"{(alpha or rank) * (math.sqrt(growth) if use_rslora else growth):.4g}")
+        settings: dict[str, Any] = {"r": r, "lora_alpha": int(kept) if kept.is_integer() else kept}
+        settings |= ({"use_rslora": True} if use_rslora else {}) | bare.settings_for(target_modules)
+        adapters = find_adapters(bare.adapted(settings))
+        return planned_run(adapters, bare.base_norms(adapters), settings, learning_rate, model=bare.name)
+
+    def width_of(run: RunInfo) -> int:
+        return statistics.mode(adapter.d_in for adapter in run.adapters)
+
+    old, other = planned(from_model, rank), planned(to_model, rank)
+    widths = width_of(old), width_of(other)
+    new_rank = max(int(nearest(rank * math.sqrt(widths[1] / widths[0]), (1, 3), 2)), 1)
+    new = planned(to_model, new_rank)
+    factor = first_step_of(at_rate(new, 1.0)) / first_step_of(at_rate(old, 1.0))
+    known, rates = math.isfinite(factor), None
+    if known and learning_rate is not None:
+        rates = (learning_rate, nearest(learning_rate / factor, (1, 2, 3, 5), 10))
+    return Transfer(
+        from_model=old.config["model"],
+        to_model=new.config["model"],
+        widths=widths,
+        ranks=(rank, new_rank),
+        lora=dict(new.config["lora"]["default"]),
+        scale=old.adapters[0].scale,
+        step_factor=factor if known else None,
+        learning_rates=rates,
+    )

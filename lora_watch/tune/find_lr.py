@@ -1,12 +1,12 @@
-"""The sweep of a Trainer: a short training of its own kind on its own data, after which it is what it was."""
+"""The sweep of a Trainer or of a plain loop: a short training on its own data, after which it is what it was."""
 
 from __future__ import annotations
 
 import copy
 import logging
+import math
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from functools import partial
 from typing import Any
 
@@ -15,19 +15,22 @@ from torch import Tensor, nn
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainerControl, TrainerState
 
-from lora_watch.base.alerts import Verdict
+from lora_watch.base.alerts import Severity, Verdict
+from lora_watch.base.records import RunInfo
 from lora_watch.base.text import say
 from lora_watch.measurement.signals.optimizer import ParameterGroups, unwrapped
-from lora_watch.monitor.ranks import is_first
+from lora_watch.monitor.monitor import Monitor
+from lora_watch.monitor.ranks import is_first, world_size
 from lora_watch.monitor.rates import multiplied, peaks
+from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
 from lora_watch.sinks import Sink
 from lora_watch.trainer import facts
 from lora_watch.trainer.events import TrainerEvents
 from lora_watch.trainer.schedule import read_schedule
-from lora_watch.tune.plain import SweepMonitor, find_in_loop, progress, ratios_of, set_rates
+from lora_watch.tune.estimate import suggestion
 from lora_watch.tune.restoring import restored
 from lora_watch.tune.suggestion import Suggestion
-from lora_watch.tune.sweep import STEPS, monitor_settings
+from lora_watch.tune.sweep import EDGE_RULES, STEPS, Sweep, begins_at_nothing, monitor_settings, span_of
 
 log = logging.getLogger("lora_watch")
 
@@ -81,7 +84,7 @@ def find_learning_rate(
             raise ValueError(
                 "a step function needs the model and its optimizer: find_learning_rate(step, model, optimizer)"
             )
-        return find_in_loop(trainer, model, optimizer, steps=steps, span=span, others=others)
+        return _sweep_of_loop(trainer, model, optimizer, steps, span, others)
     found = sweep_of(trainer, steps, span)
     keep(found, trainer)
     for callback in facts.callbacks_of(trainer):
@@ -167,6 +170,32 @@ def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | N
     return sweeping.suggestion(planned)
 
 
+def _sweep_of_loop(
+    step_function: Callable[[], float | Tensor],
+    model: nn.Module,
+    optimizer: Any,
+    steps: int,
+    span: tuple[float, float] | None,
+    others: Sequence[Any],
+) -> Suggestion:
+    ratios_of(optimizer)  # refuses what has no rate before anything is done
+    monitor = Monitor(model, optimizer, **monitor_settings())
+    monitor.may_break_off = True
+    with restored(model, optimizer, others), torch.enable_grad():
+        try:
+            monitor.start()
+            seen = SweepMonitor(monitor, optimizer, steps, span)
+            while not seen.sweep.over:
+                seen.set_rates()
+                loss = step_function()
+                monitor.after_update(loss)
+                seen.add()
+                show_progress(seen.sweep)
+        finally:
+            monitor.finish("interrupted", "the sweep is over")  # it is no run, and has no verdict
+    return seen.suggestion()
+
+
 def apply(rate: float, trainer: Trainer) -> None:
     """Let ``trainer``, whose training is about to begin, train at ``rate``: arguments, optimizer and schedule. The
     parameter groups keep their ratios to the first, whose highest rate it is."""
@@ -208,8 +237,6 @@ class _Sweeping(TrainerEvents):
         super().__init__(tensorboard=False, **monitor_settings())
         self._steps, self._span = steps, span
         self._seen: SweepMonitor | None = None
-        self._bar = ExitStack()
-        self._advance: Callable[[float], object] = lambda rate: None
 
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         super().on_train_begin(args, state, control, **kwargs)
@@ -217,8 +244,6 @@ class _Sweeping(TrainerEvents):
             raise ValueError("the adapters of this Trainer's model cannot be monitored: the log has the reason")
         self.monitor.may_break_off = True
         self._seen = SweepMonitor(self.monitor, kwargs.get("optimizer"), self._steps, self._span)
-        hidden = bool(args.disable_tqdm) or not is_first()
-        self._advance = self._bar.enter_context(progress(self._steps, hidden))
 
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self._seen is not None:
@@ -228,11 +253,12 @@ class _Sweeping(TrainerEvents):
     def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         super().on_step_end(args, state, control, **kwargs)
         if self._seen is not None:
-            self._advance(self._seen.add())
+            self._seen.add()
+            if not args.disable_tqdm:
+                show_progress(self._seen.sweep)
             control.should_training_stop = self._seen.sweep.over
 
     def close(self, verdict: Verdict, message: str | None = None) -> None:
-        self._bar.close()
         super().close("interrupted", message)  # a sweep is no run, and has no verdict
 
     def suggestion(self, planned: int | None) -> Suggestion:
@@ -273,3 +299,87 @@ def _constant(trainer: Any, *_: Any, **__: Any) -> LambdaLR:
     """The schedule of a sweep, which sets the rates itself."""
     trainer.lr_scheduler = LambdaLR(unwrapped(trainer.optimizer), lambda step: 1.0)
     return trainer.lr_scheduler
+
+
+# -- of a Trainer and of a loop ----------------------------------------------------------------------------------------
+class SweepMonitor:
+    """A sweep at its work: gives the optimizer its rates, and the sweep what its ``monitor``, once started, sees of the
+    steps. ``steps`` and ``span`` are those of ``lora_watch.find_learning_rate``.
+
+    Raises ValueError, which says why, where there is no learning rate to find.
+    """
+
+    def __init__(self, monitor: Monitor, optimizer: Any, steps: int, span: tuple[float, float] | None):
+        self._monitor, self._optimizer, self._ratios = monitor, optimizer, ratios_of(optimizer)
+        if not any(adapter.trainable and adapter.group is not None for adapter in monitor.run.adapters):
+            notes = "; ".join(monitor.run.notes) or "no adapter that trains is in the optimizer"
+            raise ValueError(f"there is no learning rate to find: {notes}")
+        self.sweep = Sweep(*(span or span_of(monitor.run, self._ratios)), steps)
+        self.by_size = begins_at_nothing(monitor.last)
+        """The depth-scaled output ratio is read: it tells what the sweep has brought."""
+
+    def set_rates(self) -> None:
+        """The coming step is made at ``sweep.next_rate``."""
+        set_rates(self._optimizer, self.sweep.next_rate, self._ratios)
+
+    def add(self) -> None:
+        """The step at ``sweep.next_rate`` has been made."""
+        self._monitor.flush()
+        loss = size = None
+        if (record := self._monitor.last) is not None:
+            loss, size = record.loss, record.size if self.by_size and "output_ratio" in record.metrics else None
+        errors = (alert.rule for alert in self._monitor.alerts if alert.severity >= Severity.ERROR)
+        seen: list[Any] = [loss, size, next((rule for rule in errors if rule in EDGE_RULES), None)]
+        if world_size() > 1:  # what the first of several processes has seen: all go on, stop and conclude alike
+            torch.distributed.broadcast_object_list(seen, src=0)
+        self.sweep.add(*seen)
+
+    def suggestion(self, steps: int | None = None) -> Suggestion:
+        """Once it is over. ``steps``: of the run that it is for, where they are known."""
+        run, ratios = self._monitor.run, self._ratios
+        scales, alphas = {a.scale for a in run.adapters}, {a.alpha for a in run.adapters}
+        return suggestion(
+            self.sweep,
+            ratios,
+            steps,
+            new_head=has_new_head(run),
+            predicted=predicted_rate(run, ratios) if self.by_size else None,
+            by_size=self.by_size,
+            scale=scales.pop() if len(scales) == 1 else None,
+            alpha=alphas.pop() if len(alphas) == 1 else None,
+            optimizer=run.optimizer,
+        )
+
+
+def ratios_of(optimizer: Any) -> tuple[float, ...]:
+    """Each parameter group's rate relative to the first group's. Raises ValueError where there is none: the optimizer
+    makes its own rates, or its first group does not move."""
+    highest = ParameterGroups(optimizer, ()).peak_lr
+    if not highest or not all(0 <= rate < math.inf for rate in highest) or not highest[0] > 0:
+        raise ValueError(
+            "the learning rate cannot be swept: that of the optimizer's first parameter group is "
+            f"{highest[0] if highest else 'unknown'}. Give it any positive rate (Adafactor: relative_step=False)"
+        )
+    return tuple(rate / highest[0] for rate in highest)
+
+
+def set_rates(optimizer: Any, rate: float, ratios: Sequence[float]) -> None:
+    """The learning rate of each parameter group: ``rate`` times its ratio."""
+    for group, ratio in zip(optimizer.param_groups, ratios):
+        if isinstance(group["lr"], Tensor):
+            group["lr"].fill_(rate * ratio)
+        else:
+            group["lr"] = rate * ratio
+
+
+def predicted_rate(run: RunInfo, ratios: tuple[float, ...]) -> float | None:
+    """The forecast of the weights for the first group's rate; None where it is unknown."""
+    fastest = by_weights(at_rate(run, ratios))
+    return None if fastest is None else fastest.best / max(ratios)
+
+
+def show_progress(sweep: Sweep) -> None:
+    """A line on standard error that each step writes over; nothing where that is no terminal."""
+    if is_first() and sys.stderr is not None and sys.stderr.isatty():
+        said = f"\rfinding the learning rate: step {len(sweep.rates)} of {sweep.steps}, rate {sweep.rates[-1]:.2g}   "
+        print(said, end="\n" if sweep.over else "", file=sys.stderr, flush=True)

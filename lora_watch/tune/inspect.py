@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.base.records import FloatArray
@@ -178,7 +177,8 @@ def _base_norms(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> tuple[
 # -- two adapters ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True)
 class Difference:
-    """Two saved adapters, layer by layer. Arrays are float64, in the order of ``names``."""
+    """Two saved adapters, layer by layer. Arrays are float64 ``[layers]``, in the order of ``names``; NaN where an
+    adapter is not finite, and where 0 was to be divided by 0: a ΔW of 0 has no direction and no size."""
 
     names: tuple[str, ...]
     """Layers that both have."""
@@ -189,29 +189,15 @@ class Difference:
     cosine: FloatArray
     """⟨ΔW₁, ΔW₂⟩/(‖ΔW₁‖‖ΔW₂‖): 1 for the same direction, 0 for nothing in common."""
     distance: FloatArray
-    """‖ΔW₁ − ΔW₂‖_F/‖ΔW₁‖_F."""
-    broken: NDArray[np.bool_]
-    """Where one of the two holds a NaN or an infinity. NaN elsewhere is 0/0: a ΔW of 0 has no direction and no size."""
-
-    @property
-    def still(self) -> NDArray[np.bool_]:
-        """Where both ΔW are 0: there is nothing to compare."""
-        return np.isnan(self.ratio) & ~self.broken
+    """‖ΔW₁ − ΔW₂‖_F/‖ΔW₁‖_F; 0 where both are 0."""
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data. None is 0/0, NaN comes from a broken adapter."""
-
-        def number(values: FloatArray, i: int) -> float | None:
-            return None if np.isnan(values[i]) and not self.broken[i] else float(values[i])
-
-        columns = {"ratio": self.ratio, "cosine": self.cosine, "distance": self.distance}
+        """Plain data, NaN kept."""
+        rows = zip(self.names, self.ratio.tolist(), self.cosine.tolist(), self.distance.tolist())
         return {
             "only_first": list(self.only_first),
             "only_second": list(self.only_second),
-            "layers": [
-                {"name": name, **{column: number(values, i) for column, values in columns.items()}}
-                for i, name in enumerate(self.names)
-            ],
+            "layers": [dict(zip(("name", "ratio", "cosine", "distance"), row)) for row in rows],
         }
 
 
@@ -219,7 +205,7 @@ def compare_adapters(first: Inspection, second: Inspection) -> Difference:
     """How two adapters of one model differ, from their factors: no ΔW is formed. One layer is in memory at a time.
     Raises StoredError when a layer has two shapes, and when no layer is in both."""
     others = {adapter.name: (adapter, i) for i, adapter in enumerate(second.saved.adapters)}
-    names, rows, broken = [], [], []
+    names, rows = [], []
     for i, adapter in enumerate(first.saved.adapters):
         if adapter.name not in others:
             continue
@@ -229,15 +215,14 @@ def compare_adapters(first: Inspection, second: Inspection) -> Difference:
         one, two = np.float64(first.measurement.delta_norm[i]), np.float64(second.measurement.delta_norm[j])
         inner, apart = _inner(adapter, other), Snapshot([other]).distance([adapter]).values[0]
         names.append(adapter.name)
-        broken.append(not np.isfinite([one, two]).all())
         with np.errstate(all="ignore"):
-            rows.append((two / one, inner / (one * two), apart / one))
+            rows.append((two / one, inner / (one * two), apart / one if apart else 0.0))
     if not names:
         raise StoredError(f"{first.saved.path} and {second.saved.path} have no layer in common")
     ratio, cosine, distance = np.array(rows).T
     only_first = sorted({adapter.name for adapter in first.saved.adapters}.difference(names))
     only_second = sorted(others.keys() - set(names))
-    return Difference(tuple(names), tuple(only_first), tuple(only_second), ratio, cosine, distance, np.array(broken))
+    return Difference(tuple(names), tuple(only_first), tuple(only_second), ratio, cosine, distance)
 
 
 @torch.no_grad()

@@ -9,24 +9,29 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from torch import nn
 
-from lora_watch.adapters import find_adapters
-from lora_watch.base.alerts import Alert, Severity
-from lora_watch.base.records import AdapterInfo, RunInfo
+from lora_watch.adapters import Adapter, find_adapters
+from lora_watch.adapters.find import describe
+from lora_watch.base.alerts import Alert, Severity, in_order
+from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.base.untrusted import MISFITS, or_none
-from lora_watch.rules import rule_called
+from lora_watch.rules import Episodes, Rule, catalogue, rule_called
 from lora_watch.rules.configuration import WITHOUT_WARM_UP
 from lora_watch.tune.config_files import demand_known
-from lora_watch.tune.reference import load_reference
-from lora_watch.tune.remarks import on_adalora, on_other_model, on_rank
-from lora_watch.tune.settings import foresee, planned_run, preflight_rules
 from lora_watch.tune.skeleton import Skeleton, skeleton
-from lora_watch.tune.tasks import find_task
+from lora_watch.tune.tasks import Task, find_task
 
 PREFLIGHT_VERSION = 1
 DEFAULT_ALPHA = 8
 """PEFT's lora_alpha where nothing is said."""
+FAR_FROM_TASK = 2.0
+"""A rank is far from the usual ones below the lowest divided by this, or above the highest times this."""
+FEW_CUTS = 5
+"""Of AdaLoRA's ranks."""
+OTHER_LENGTH = 0.1
+"""From this difference on a schedule is that of a run of another length."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +41,7 @@ class Preflight:
     findings: tuple[Alert, ...]
     """Worst first."""
     remarks: tuple[str, ...]
-    """What is no fault: the rank and the task, another model's settings, AdaLoRA's schedule."""
+    """What is no fault and cannot be measured in a run: the rank and the task, AdaLoRA's schedule."""
     notes: tuple[str, ...]
     """What could not be judged."""
     settings: dict[str, Any]
@@ -65,7 +70,6 @@ def preflight(
     *,
     model: nn.Module | str | os.PathLike[str] | None = None,
     task: str | None = None,
-    reference: str | os.PathLike[str] | None = None,
     max_steps: int | None = None,
     mute: Sequence[str] = (),
 ) -> Preflight:
@@ -77,7 +81,6 @@ def preflight(
         model: a folder with a ``config.json``, or a loaded model: the layers are then PEFT's own choice, and with the
             weights the first step is judged, and DoRA's zero rows are looked for.
         task: what it is to learn, by one of the four names that ``advise`` takes: is the rank usual for it?
-        reference: the report of a run whose settings these are; needs ``model``. Do they carry over?
         max_steps: optimizer steps of the run, where ``arguments`` give epochs.
         mute: rules to leave out.
 
@@ -88,11 +91,8 @@ def preflight(
     fields, given = _fields(lora), _fields(arguments)
     notes: list[str] = []
     meant = None if task is None else find_task(task)
-    if reference is not None and model is None:
-        raise ValueError("a reference is compared with a model: give the model's folder too")
-    old = None if reference is None else load_reference(os.fspath(reference))
-    learning_rate = _positive("learning_rate", given.get("learning_rate"))
-    steps = max_steps if max_steps is not None else _positive("max_steps", given.get("max_steps"), allow=-1)
+    learning_rate = positive("learning_rate", given.get("learning_rate"))
+    steps = max_steps if max_steps is not None else positive("max_steps", given.get("max_steps"), allow=-1)
     bare = None if model is None else skeleton(model if isinstance(model, nn.Module) else Path(os.fspath(model)))
     run = _with_arguments(_run(fields, learning_rate, bare, notes), given, learning_rate, steps, notes)
     if learning_rate is None:
@@ -107,12 +107,36 @@ def preflight(
         findings = foresee(run, asked)
     except MISFITS as error:  # a rank that is a list, an infinite number of steps …
         raise ValueError(f"these settings cannot be judged: {type(error).__name__}: {error}") from None
-    remarks = [
-        *([] if meant is None else on_rank(run, meant)),
-        *([] if old is None else on_other_model(run, old)),
-        *on_adalora(fields, run.max_steps),
-    ]
+    remarks = [*([] if meant is None else _on_rank(run, meant)), *_on_adalora(fields, run.max_steps)]
     return Preflight(tuple(findings), tuple(remarks), tuple(notes), _summary(run, learning_rate))
+
+
+def planned_run(
+    adapters: Sequence[Adapter],
+    base_norms: Sequence[float],
+    lora: Mapping[str, Any],
+    learning_rate: float | None = None,
+    **config: Any,
+) -> RunInfo:
+    """The run that would begin with these settings: AdamW, one parameter group, no step yet. ``lora`` holds
+    LoraConfig's fields; ``config`` what else is known of the run (``model`` …)."""
+    group = None if learning_rate is None else 0
+    return RunInfo(
+        adapters=tuple(describe(adapter, group, norm) for adapter, norm in zip(adapters, base_norms)),
+        config={"lora": {"default": dict(lora)}, **config},
+        optimizer="AdamW",
+        peak_lr=() if learning_rate is None else (learning_rate,),
+    )
+
+
+def preflight_rules() -> list[Rule]:
+    """Those of the catalogue that judge settings."""
+    return [rule for rule in catalogue() if rule.static]
+
+
+def foresee(run: RunInfo, rules: Sequence[Rule]) -> list[Alert]:
+    """What ``rules`` say of a run that has not begun, worst first."""
+    return in_order(Episodes(rules).check(StepRecord(run, 0, {})))
 
 
 def _fields(settings: Any) -> dict[str, Any]:
@@ -150,7 +174,7 @@ def _with_arguments(
     run: RunInfo, given: Mapping[str, Any], learning_rate: float | None, steps: float | None, notes: list[str]
 ) -> RunInfo:
     """``run`` with its optimizer, steps and schedule, and the highest learning rate that it reaches."""
-    config = {name: _positive(name, given.get(name), allow=0.0) for name in ("warmup_steps", "warmup_ratio")}
+    config = {name: positive(name, given.get(name), allow=0.0) for name in ("warmup_steps", "warmup_ratio")}
     warm_up, schedule = config["warmup_steps"] or 0.0, given.get("lr_scheduler_type")
     if warm_up >= 1.0 and steps is None:
         notes.append("The number of steps is not known: the warm-up was not judged (LW409).")
@@ -177,8 +201,8 @@ def _checked(lora: dict[str, Any], notes: list[str]) -> dict[str, Any]:
         out["lora_alpha"] = DEFAULT_ALPHA
         notes.append(f"lora_alpha is not given: PEFT's default {DEFAULT_ALPHA} was judged.")
     out[rank] = _rank(rank, out[rank])
-    out["lora_alpha"] = _positive("lora_alpha", out["lora_alpha"])
-    for name, check in (("rank_pattern", _rank), ("alpha_pattern", _positive)):
+    out["lora_alpha"] = positive("lora_alpha", out["lora_alpha"])
+    for name, check in (("rank_pattern", _rank), ("alpha_pattern", positive)):
         pattern = out.get(name) or {}
         if not isinstance(pattern, Mapping):
             raise ValueError(f"{name} is {pattern!r}: it says for names of layers what is different there")
@@ -186,7 +210,7 @@ def _checked(lora: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     return out
 
 
-def _positive(name: str, value: Any, allow: float | None = None) -> float | None:
+def positive(name: str, value: Any, allow: float | None = None) -> float | None:
     """A positive number, also where YAML has made a text of it (2e-4); None for None, and for ``allow``."""
     if value is None:
         return None
@@ -202,7 +226,7 @@ def _positive(name: str, value: Any, allow: float | None = None) -> float | None
 
 
 def _rank(name: str, value: Any) -> int:
-    number = _positive(name, value)
+    number = positive(name, value)
     if number is None or not number.is_integer():
         raise ValueError(f"{name} is {value!r}: a whole number from 1 is needed")
     return int(number)
@@ -235,6 +259,41 @@ def _with_zero_rows(adapter: AdapterInfo, bare: Skeleton) -> AdapterInfo:
         return adapter
     rows = weight.T if adapter.kind in ("Embedding", "Conv1D") else weight
     return replace(adapter, zero_magnitudes=int((rows == 0).all(1).sum()))
+
+
+def _on_rank(run: RunInfo, task: Task) -> list[str]:
+    """Where the rank is far from where one starts for ``task``. A rule of thumb: held-out quality, rank by rank,
+    decides."""
+    (low, high), r = task.ranks, int(np.median([adapter.r for adapter in run.adapters]))
+    if low / FAR_FROM_TASK <= r <= high * FAR_FROM_TASK:
+        return []
+    side = "below" if r < low else "above"
+    return [f"Rank {r} is far {side} {low} to {high}, where one starts for {task.name}: {task.why} ({task.source})."]
+
+
+def _on_adalora(config: Mapping[str, Any], steps: int | None) -> list[str]:
+    """Where AdaLoRA's ranks are cut too late, too soon, or in too few steps. It cuts every ``deltaT`` steps between
+    ``tinit`` and ``total_step − tfinal`` (Zhang et al. 2023, arXiv:2303.10512)."""
+    total = config.get("total_step")
+    if not _is_adalora(config) or not isinstance(total, int) or total <= 0:
+        return []
+    start, end, every = (int(config.get(name) or 0) for name in ("tinit", "tfinal", "deltaT"))
+    cuts, said = max((total - end - start) // max(every, 1), 0), []
+    if steps and abs(total - steps) > OTHER_LENGTH * steps:
+        outcome = "the target rank is not reached" if total > steps else "the ranks are fixed early"
+        said.append(f"total_step is {total} and the run has {steps} steps: {outcome}")
+    if cuts < FEW_CUTS:
+        said.append(f"with deltaT {every} the ranks are cut {cuts} times between {start} and {total - end}")
+    if start == 0:
+        said.append("tinit is 0: ranks are cut before their importance is known")
+    if not said:
+        return []
+    fitting = ""
+    if steps:
+        tenth, every = max(steps // 10, 1), max(steps // 100, 1)
+        fitting = f" AdaLoraConfig(total_step={steps}, tinit={tenth}, tfinal={2 * tenth}, deltaT={every})."
+    calls = "The Trainer does not call model.base_model.update_and_allocate(step): a callback has to."
+    return [f"AdaLoRA's schedule does not fit: {'; '.join(said)}.{fitting} {calls}"]
 
 
 def _summary(run: RunInfo, learning_rate: float | None) -> dict[str, Any]:

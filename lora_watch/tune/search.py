@@ -19,7 +19,7 @@ from lora_watch.base.strict_json import strict_json
 from lora_watch.base.text import mean_and_spread, say, short, table
 from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.format.files import replace_file
-from lora_watch.tune.strategy import Configuration, Decision, Outcome, Strategy, decide
+from lora_watch.tune.strategy import Configuration, Outcome, Strategy, decide
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -166,20 +166,24 @@ def search(
     strategy, path = strategy or Strategy(), Path(path)
     known = _read(path, strategy)
     tell = (lambda text: say(text, sys.stderr)) if show else (lambda text: None)
-    said = 0
-    while True:
-        decision = decide(strategy, known)
-        for sentence in decision.story[said:]:
-            tell(sentence)
-        said = len(decision.story)
-        if not decision.wanted:
-            return _result(strategy, decision, known)
-        run = decision.wanted[0]
-        tell(f"run {len(known) + 1}: {run.name} …")
-        outcome = known[run] = _outcome(train, Attempt(replace(run, learning_rate=_rate(run, known))))
-        tell(f"run {len(known)}: {f'failed: {outcome.why}' if outcome.value is None else f'{outcome.value:.5g}'}")
+
+    def run(configuration: Configuration) -> Outcome:
+        if configuration in known:
+            return known[configuration]
+        number = len(known) + 1
+        tell(f"run {number}: {configuration.name} …")
+        attempt = Attempt(replace(configuration, learning_rate=_rate(configuration, known)))
+        outcome = known[configuration] = _outcome(train, attempt)
+        tell(f"run {number}: {f'failed: {outcome.why}' if outcome.value is None else f'{outcome.value:.5g}'}")
         runs = [{"configuration": asdict(each), "outcome": asdict(outcome)} for each, outcome in known.items()]
         replace_file(path, strict_json({"strategy": asdict(strategy), "runs": runs}))
+        return outcome
+
+    decision = decide(strategy, run, tell)
+    best = decision.best
+    if best is not None:
+        best = replace(best, learning_rate=_rate(best, known))
+    return SearchResult(strategy, best, decision.rank, decision.plateau, decision.story, known)
 
 
 def _outcome(train: Callable[[Attempt], float], attempt: Attempt) -> Outcome:
@@ -205,13 +209,6 @@ def _rate(configuration: Configuration, known: Mapping[Configuration, Outcome]) 
         outcome.learning_rate for each, outcome in known.items() if each.with_seed(0) == configuration.with_seed(0)
     )
     return configuration.learning_rate or next((rate for rate in found if rate is not None), None)
-
-
-def _result(strategy: Strategy, decision: Decision, known: Known) -> SearchResult:
-    best = decision.best
-    if best is not None:
-        best = replace(best, learning_rate=_rate(best, known))
-    return SearchResult(strategy, best, decision.rank, decision.plateau, decision.story, known)
 
 
 def _read(path: Path, strategy: Strategy) -> Known:

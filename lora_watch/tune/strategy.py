@@ -1,19 +1,17 @@
 """The strategy of a search: the rank at a held scale until it no longer pays, then the scale at that rank.
 
-The next runs follow from those that are done, by a pure function.
+It asks for one run after the other, and for none without need.
 """
 
 from __future__ import annotations
 
-import itertools
 import math
 import statistics
-from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lora_watch.base.plateau import WORTH, gain, per_look, smallest_good, the_best
+from lora_watch.base.plateau import WORTH, Gain, gain, per_look, smallest_good, the_best
 
 
 @dataclass(frozen=True)
@@ -111,142 +109,122 @@ class Outcome:
 
 @dataclass
 class Decision:
-    """The knowledge so far, and the next runs."""
+    """What a search has found."""
 
-    wanted: list[Configuration] = field(default_factory=list)
-    """Runs without which nothing more can be said, in their order; empty when the search is over."""
     story: list[str] = field(default_factory=list)
     """The conclusions, one sentence a step."""
     rank: int | None = None
-    """The rank that was found; None while it is being searched, or where none is sound."""
+    """None where no rank is sound."""
     best: Configuration | None = None
-    """The configuration that was found, with seed 0; None while it is being searched, or where none is sound."""
+    """With seed 0; None where no rank is sound."""
     plateau: bool = False
     """The rank stage ended because the curve is flat, not because the ranks ran out."""
 
 
-def decide(strategy: Strategy, known: Mapping[Configuration, Outcome]) -> Decision:
-    """The next runs after ``known``, or the end of the search."""
-    return _Decider(strategy, known).decide()
+def decide(
+    strategy: Strategy, run: Callable[[Configuration], Outcome], tell: Callable[[str], object] = lambda sentence: None
+) -> Decision:
+    """The search. ``run`` makes a run, or knows how it ended; ``tell`` is given each conclusion as it is drawn."""
+    return _Search(strategy, run, tell).decide()
 
 
-class _Decider:
-    def __init__(self, strategy: Strategy, known: Mapping[Configuration, Outcome]):
-        self.strategy = strategy
+class _Search:
+    def __init__(self, strategy: Strategy, run: Callable[[Configuration], Outcome], tell: Callable[[str], object]):
+        self.strategy, self.run, self.tell = strategy, run, tell
         self.says = Decision()
-        self.values: dict[Configuration, dict[int, float]] = defaultdict(dict)
+        self.values: dict[Configuration, dict[int, float]] = {}
         """The metric by seed, of each configuration with seed 0 in its seed's stead."""
         self.failed: dict[Configuration, str] = {}
         """Why; one failed run is enough to give up its configuration."""
         self.open = False
-        """Whether a step of the rank stage was left open: too much noise, and no more seeds."""
-        for each, outcome in known.items():
-            if outcome.value is None:
-                self.failed[each.with_seed(0)] = outcome.why or "failed"
-            else:
-                self.values[each.with_seed(0)][each.seed] = outcome.value
+        """A step of the rank stage was left open: too much noise, and no more seeds."""
 
     def decide(self) -> Decision:
-        reached = self._climb()
-        if reached and not self.says.wanted:
+        if reached := self._climb():
             by_rank = {each.r: self.values[each] for each in reached}
             rank, best = smallest_good(by_rank, self.strategy.worth, self.strategy.higher_is_better)
             self.says.rank = rank
             as_good = f"the smallest that is as good as {best}"
-            self._tell(f"Rank {rank} is {the_best(not self.open) if rank == best else as_good}.")
+            self._say(f"Rank {rank} is {the_best(not self.open) if rank == best else as_good}.")
             self._turn(rank)
         return self.says
 
-    # -- the rank ------------------------------------------------------------------------------------------------------
     def _climb(self) -> list[Configuration]:
         """One rank after the other, until the next one no longer pays; the sound ones that were reached."""
-        ranks = [self.strategy.at(r) for r in self.strategy.ranks]
-        first = ranks[0]
-        if len(ranks) == 1:
-            self._lacks(first, self.strategy.seeds)
-        if first in self.failed:
-            self._tell(f"Rank {first.r} is not sound: {self.failed[first]} Lower the learning rate or s.")
-            return []
-        reached = [first]
-        for smaller, larger in itertools.pairwise(ranks):
-            verdict = self._compare(smaller, larger)
-            if verdict == "waiting":
-                return []
-            if larger in self.failed:
-                self._tell(f"Rank {larger.r} is not sound: {self.failed[larger]} Larger ones would not be either.")
-                return reached
-            reached.append(larger)
-            if verdict == "flat":
+        reached: list[Configuration] = []
+        for r in self.strategy.ranks:
+            reached.append(self.strategy.at(r))
+            self._runs(reached[-1], self.strategy.seeds)
+            flat = len(reached) > 1 and self._is_flat(*reached[-2:])
+            for place, each in enumerate(reached):
+                if each in self.failed:
+                    then = "Larger ones would not be either." if place else "Lower the learning rate or s."
+                    self._say(f"Rank {each.r} is not sound: {self.failed[each]} {then}")
+                    return reached[:place]
+            if flat:
                 self.says.plateau = True
                 return reached
-        self._tell(f"No plateau is proven up to rank {ranks[-1].r}.")
+        self._say(f"No plateau is proven up to rank {reached[-1].r}.")
         return reached
 
-    def _compare(self, smaller: Configuration, larger: Configuration) -> str:
-        """``flat``, ``climbs``, ``open``, or ``waiting`` for the runs that are now wanted."""
+    def _is_flat(self, smaller: Configuration, larger: Configuration) -> bool:
+        """Whether the larger rank surely does not pay. Where the noise leaves it open, both get more seeds."""
         strategy = self.strategy
         confidence = per_look(strategy.confidence, strategy.most_seeds - strategy.seeds + 1)
-        seeds = strategy.seeds
-        while True:
-            if self._lacks(smaller, seeds) | self._lacks(larger, seeds):
-                return "waiting"
-            if larger in self.failed:
-                return "open"
-            before, after = (
-                {seed: value for seed, value in self.values[each].items() if seed < seeds} for each in (smaller, larger)
-            )
+        for seeds in range(strategy.seeds, strategy.most_seeds + 1):
+            before, after = self._runs(smaller, seeds), self._runs(larger, seeds)
+            if smaller in self.failed or larger in self.failed:
+                return False
             found = gain(before, after, confidence, strategy.higher_is_better)
             verdict = found.verdict(strategy.worth)
             if verdict != "open" or seeds == strategy.most_seeds:
                 self.open |= verdict == "open"
-                self._tell(f"{smaller.r} → {larger.r}: {found} over {seeds} seeds, {found.because(strategy.worth)}.")
-                return verdict
-            seeds += 1
+                self._say(f"{smaller.r} → {larger.r}: {found} over {seeds} seeds, {found.because(strategy.worth)}.")
+                return verdict == "flat"
+        return False
 
-    # -- the scale -----------------------------------------------------------------------------------------------------
     def _turn(self, rank: int) -> None:
         """The scales at the rank that was found; the one of the rank stage stays unless another is better."""
         strategy, base = self.strategy, self.strategy.at(rank)
-        others = []
-        for scale in sorted(strategy.scales):
-            here = strategy.at(rank, scale)
-            if here == base:
-                continue
-            self._lacks(here, strategy.seeds)
-            if here in self.failed:
-                self._tell(f"s = {scale:g} is not sound: {self.failed[here]} Larger ones would not be either.")
-                break
-            others.append(here)
-        if self.says.wanted:
-            return
         self.says.best = base
+        others: dict[Configuration, Gain] = {}
+        for here in (strategy.at(rank, scale) for scale in sorted(strategy.scales) if scale != base.scale):
+            values = self._runs(here, strategy.seeds)
+            if here in self.failed:
+                self._say(f"s = {here.scale:g} is not sound: {self.failed[here]} Larger ones would not be either.")
+                break
+            others[here] = gain(self.values[base], values, strategy.confidence, strategy.higher_is_better)
         if not others:
             return
         sign = 1 if strategy.higher_is_better else -1
         rival = max(others, key=lambda each: sign * statistics.fmean(self.values[each].values()))
-        gains = {each: gain(self.values[base], self.values[each], strategy.confidence, sign > 0) for each in others}
-        found = gains[rival]
+        found = others[rival]
         says = f"s = {rival.scale:g} instead of {base.scale:g}: {found} over {found.pairs} seeds"
         if found.mean > max(strategy.worth, found.error):
             self.says.best = rival
-            self._tell(f"{says}, {'better' if found.low > 0 else the_best(False)}.")
+            self._say(f"{says}, {'better' if found.low > 0 else the_best(False)}.")
         elif found.mean > 0:
-            self._tell(f"{says}, within the noise or less than it must gain: s = {base.scale:g} stays.")
+            self._say(f"{says}, within the noise or less than it must gain: s = {base.scale:g} stays.")
         else:
-            best = the_best(all(each.high < 0 for each in gains.values()))
-            self._tell(f"{says}: s = {base.scale:g} is {best} of {len(others) + 1}.")
+            best = the_best(all(each.high < 0 for each in others.values()))
+            self._say(f"{says}: s = {base.scale:g} is {best} of {len(others) + 1}.")
 
-    # -- helpers -------------------------------------------------------------------------------------------------------
-    def _lacks(self, configuration: Configuration, seeds: int) -> bool:
-        """Whether it has fewer runs than that; those that are missing become wanted. A failed one has enough."""
-        if configuration in self.failed:
-            return False
-        missing = [seed for seed in range(seeds) if seed not in self.values[configuration]]
-        self.says.wanted += [configuration.with_seed(seed) for seed in missing]
-        return bool(missing)
+    def _runs(self, configuration: Configuration, seeds: int) -> dict[int, float]:
+        """The metric of its runs with the first ``seeds`` seeds, by seed; fewer where one of them has failed."""
+        values = self.values.setdefault(configuration, {})
+        for seed in range(seeds):
+            if seed in values or configuration in self.failed:
+                continue
+            outcome = self.run(configuration.with_seed(seed))
+            if outcome.value is None:
+                self.failed[configuration] = outcome.why or "failed"
+            else:
+                values[seed] = outcome.value
+        return {seed: value for seed, value in values.items() if seed < seeds}
 
-    def _tell(self, sentence: str) -> None:
+    def _say(self, sentence: str) -> None:
         self.says.story.append(sentence)
+        self.tell(sentence)
 
 
 def _positive(value: Any) -> bool:

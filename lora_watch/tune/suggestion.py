@@ -163,7 +163,7 @@ class Suggestion:
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        return f"<pre>{markup.text(str(self))}</pre>"
+        return markup.lines(str(self))
 
 
 def for_length(rate: float, steps: int | None, new: int | None, new_head: bool) -> float:

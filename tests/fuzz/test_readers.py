@@ -5,7 +5,6 @@ A few examples in the suite; ``pytest tests/fuzz --hypothesis-profile=explore --
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import json
 import re
@@ -24,7 +23,6 @@ from typer.testing import CliRunner
 from lora_watch.cli.app import app
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import keep
-from lora_watch.tune.reference import load_reference
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of
 
@@ -171,11 +169,3 @@ def test_a_models_configuration(tmp_path_factory: pytest.TempPathFactory, data: 
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_bytes(data.draw(spoiled(MODEL)))
     run("advise", folder, *data.draw(st.sampled_from([(), ("--json",)])))
-
-
-@short
-@given(data=st.data())
-def test_a_reference(folder: Path, data: st.DataObject) -> None:
-    (folder / "reference.json").write_bytes(data.draw(spoiled(content(folder / "run/lora_watch/report.json"))))
-    with contextlib.suppress(ValueError):
-        load_reference(folder / "reference.json")

@@ -26,7 +26,7 @@ from typer.testing import CliRunner, Result
 from lora_watch import LoraWatchCallback, Monitor, advise, find_adapters
 from lora_watch.cli.app import app
 from lora_watch.demo.models import TINY_LLAMA
-from lora_watch.tune.carry_over import transfer
+from lora_watch.tune.advise import transfer
 from lora_watch.tune.tasks import TASKS
 from tests.support import lora, tiny_model, train
 
@@ -208,9 +208,9 @@ def test_without_a_task_the_rank_is_eight() -> None:
     [
         (TINY_LLAMA / "nowhere", {}, "no config.json"),
         (Path("some-org/Some-8B"), {}, "hf download some-org/Some-8B .*--local-dir Some-8B"),
-        (TINY_LLAMA, {"task": "domain adaption"}, "domain-adaptation meant"),
-        (TINY_LLAMA, {"tokens": -1}, "tokens=-1"),
-        (TINY_LLAMA, {"learning_rate": math.nan}, "learning_rate=nan"),
+        (TINY_LLAMA, {"task": "domain adaption"}, "'domain-adaptation' meant"),
+        (TINY_LLAMA, {"tokens": -1}, "tokens is -1"),
+        (TINY_LLAMA, {"learning_rate": math.nan}, "learning_rate is nan"),
         (TINY_LLAMA, {"target_modules": ["query"]}, "^PEFT .*'query'"),
     ],
 )

@@ -39,10 +39,9 @@ def values_of(result: SearchResult) -> dict[Configuration, float | None]:
 
 
 def expected() -> dict[Configuration, float | None]:
-    known: dict[Configuration, Outcome] = {}
-    while wanted := decide(STRATEGY, known).wanted:
-        known[wanted[0]] = Outcome(metric(Attempt(wanted[0])))
-    return {each: outcome.value for each, outcome in known.items()}
+    values: dict[Configuration, float | None] = {}
+    decide(STRATEGY, lambda each: Outcome(values.setdefault(each, metric(Attempt(each)))))
+    return values
 
 
 # -- the file ----------------------------------------------------------------------------------------------------------
