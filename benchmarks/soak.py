@@ -200,17 +200,17 @@ def survive(folder: Path, kills: int) -> list[str]:
     print(f"killed after steps {', '.join(map(str, deaths))} of {RESUMED_STEPS}, a checkpoint every {SAVE_EVERY}")
     whole, killed = left_by(folder / "whole"), left_by(folder / "killed")
     curves = [
-        {metric: run.log.metric(metric, run.log.steps) for metric in ("delta_norm", "b_grad_norm")}
-        | {"loss": run.log.series("loss", run.log.steps)}
+        {metric: run.data.metric_at(metric) for metric in ("delta_norm", "b_grad_norm")}
+        | {"loss": run.data.series_at("loss")}
         for run in (whole, killed)
     ]
     alerts = [[(alert.rule, alert.step, alert.closed_step) for alert in run.alerts] for run in (whole, killed)]
-    print(f"{len(whole.log.steps)} steps, alerts {alerts[0]}; killed: {len(killed.log.steps)} steps, {alerts[1]}")
+    print(f"{len(whole.data.steps)} steps, alerts {alerts[0]}; killed: {len(killed.data.steps)} steps, {alerts[1]}")
     kept = {
         "the runs have not ended well": whole.verdict == killed.verdict in ("ok", "unhealthy"),
         "the run that is compared has no alert": bool(alerts[0]),
         "alerts differ": alerts[0] == alerts[1],
-        "steps are missing": whole.log.steps == killed.log.steps == list(range(RESUMED_STEPS + 1)),
+        "steps are missing": whole.data.steps == killed.data.steps == list(range(RESUMED_STEPS + 1)),
         "curves differ": curves[0] == curves[1] and bool(curves[0]["loss"]),
     }
     return [broken for broken, holds in kept.items() if not holds]

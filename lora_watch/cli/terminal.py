@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -14,8 +15,8 @@ from rich.text import Text
 from lora_watch.base.alerts import Severity, discarded, in_order
 from lora_watch.base.names import by_block
 from lora_watch.base.text import clean, count, short, sparkline
-from lora_watch.format import tags
 from lora_watch.gate.formats.text import ending
+from lora_watch.runs.data import INF, NAN, UNKNOWN, Series
 from lora_watch.runs.run import FinishedRun, spread
 
 METRICS = ("output_ratio", "relative_spectral_norm", "delta_norm")
@@ -63,7 +64,7 @@ def _head(run: FinishedRun) -> Text:
 
 
 def _curves(run: FinishedRun, width: int, plain: bool) -> Iterator[RenderableType]:
-    table, steps = Table.grid(padding=(0, 1)), spread([step for step in run.log.steps if step > 0], 4 * width)
+    table, steps = Table.grid(padding=(0, 1)), spread([step for step in run.data.steps if step > 0], 4 * width)
     for name in ("loss", "size"):
         values = curve(run, name, steps)
         if any(value is not None for value in values):
@@ -116,23 +117,22 @@ def _alerts(run: FinishedRun) -> Iterator[RenderableType]:
 def curve(run: FinishedRun, name: str, steps: Sequence[int]) -> list[float | None]:
     """``loss`` or ``size`` as it still held at each of ``steps``. NaN where an adapter was not finite, which has no
     size; None where nothing is known and where a recovery has discarded the step."""
-    metric, measured = _measured(run) if name == "size" else ("", [])
-    measured = sorted({*measured, *run.trained(run.log.measured(name, tags.SERIES_PREFIX))})
-    chosen = _held(run, measured, steps)
-    known = [step for step in chosen if step is not None]
-    values = run.log.series(name, known)
-    for step, found in (run.log.metric(metric, known) if metric else {}).items():
-        if not all(map(math.isfinite, found.values())):
-            values[step] = math.nan
-    return [None if step is None else values.get(step) for step in chosen]
+    values: dict[int, float | None] = {**run.data.series_at(name)}
+    if name == "size" and (measured := _measured(run)) is not None:
+        broken = np.any(measured[1].flags & (NAN | INF), axis=1).tolist()
+        for step, is_broken in zip(measured[1].steps.tolist(), broken):
+            values[step] = math.nan if is_broken else values.get(step)
+    held = _held(run, run.trained(sorted(values)), steps)
+    return [None if step is None else values[step] for step in held]
 
 
-def _measured(run: FinishedRun) -> tuple[str, list[int]]:
-    """The first of METRICS that the run has, and where; no steps if it has none."""
+def _measured(run: FinishedRun) -> tuple[str, Series] | None:
+    """The first of METRICS that the run has, at the steps that were not discarded."""
     for metric in METRICS:
-        if steps := run.trained(run.log.measured(metric)):
-            return metric, steps
-    return "", []
+        found, _ = run.data.metric(metric)
+        if trained := run.trained(found.steps.tolist()):
+            return metric, found.rows(np.isin(found.steps, trained))
+    return None
 
 
 def _held(run: FinishedRun, measured: list[int], steps: Sequence[int]) -> list[int | None]:
@@ -155,30 +155,28 @@ class Heatmap:
 
 def heatmap(run: FinishedRun, columns: int, most_rows: int) -> Heatmap | None:
     """None for a run of which no adapter was measured."""
-    metric, measured = _measured(run)
-    if not measured:
+    if (measured := _measured(run)) is None:
         return None
-    first, last = measured[0], measured[-1]
+    metric, found = measured
+    there = found.steps.tolist()
+    first, last = there[0], there[-1]
     columns = min(columns, last - first + 1)
     at = [first + (last - first) * i // max(columns - 1, 1) for i in range(columns)]
-    chosen = _held(run, measured, at)
-    found = run.log.metric(metric, [step for step in chosen if step is not None])
-    groups = _groups(list(run.adapters), most_rows)
-    rows = [(name, [_largest(found.get(step or 0, {}), members) for step in chosen]) for name, members in groups]
+    chosen = _held(run, there, at)
+    places = by_block(run.data.names)
+    blocks, width = list(places), -(-len(places) // most_rows)
+    rows = []
+    for group in (blocks[i : i + width] for i in range(0, len(blocks), width)):
+        largest = dict(zip(there, _largest(found, [place for block in group for place in places[block]])))
+        rows.append((_label(group), [None if step is None else largest[step] for step in chosen]))
     return Heatmap(metric, rows, first, last)
 
 
-def _largest(values: dict[str, float], names: list[str]) -> float | None:
-    known = [values[name] for name in names if name in values]
-    return None if not known else math.nan if any(map(math.isnan, known)) else max(known)
-
-
-def _groups(names: list[str], most: int) -> list[tuple[str, list[str]]]:
-    """Adapters by transformer block, neighbouring blocks together where there are more than ``most``."""
-    places = by_block(names)
-    blocks, width = list(places), -(-len(places) // most)
-    groups = [blocks[i : i + width] for i in range(0, len(blocks), width)]
-    return [(_label(group), [names[i] for block in group for i in places[block]]) for group in groups]
+def _largest(found: Series, columns: list[int]) -> list[float | None]:
+    """Of these columns at each step, NaN kept; None where none is known."""
+    known = found.flags[:, columns] != UNKNOWN
+    largest = np.where(known, found.values[:, columns], -np.inf).max(axis=1).tolist()
+    return [value if is_known else None for value, is_known in zip(largest, known.any(axis=1))]
 
 
 def _label(blocks: list[int]) -> str:

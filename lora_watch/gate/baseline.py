@@ -97,12 +97,12 @@ def keep(run: FinishedRun, steps: Sequence[int] | None = None) -> Baseline:
     them, which any run of this length has measured, however fast it was.
     """
     if steps is None:
-        steps = curve_steps([step for step in run.log.measured("delta_norm") if step > 0])
-    curves = run.log.metric("delta_norm", steps)
+        steps = curve_steps([step for step in run.data.measured("delta_norm") if step > 0])
+    curves = run.data.metric_at("delta_norm", steps)
     adapters = {}
     for name, adapter in run.adapters.items():
         curve = {step: values[name] for step, values in curves.items() if name in values}
-        if not run.log and "delta_norm" in adapter.last:
+        if not run.data.steps and "delta_norm" in adapter.last:
             curve = {run.step: adapter.last["delta_norm"]}
         adapters[name] = BaselineAdapter(adapter.r, adapter.last.get("scale"), curve)
     return Baseline(run.name, run.step, run.final_loss, run.trainable_parameters, adapters)
@@ -182,7 +182,7 @@ def compare(run: FinishedRun, baseline: Baseline) -> list[Alert]:
         *_adapters(now, baseline),
         *_scales(now, baseline),
         *(_ending(run, now, baseline) if run.verdict in ("ok", "unhealthy", "unknown") else ()),
-        *_norms(now, baseline, steps, ended=bool(run.log) and run.verdict != "interrupted"),
+        *_norms(now, baseline, steps, ended=bool(run.data.steps) and run.verdict != "interrupted"),
     ]
 
 

@@ -16,16 +16,15 @@ import os
 import re
 import struct
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO, Literal, NamedTuple, get_args
+from typing import Any, BinaryIO, Literal, NamedTuple
 
-from lora_watch.base.alerts import Alert, Verdict
-from lora_watch.base.text import count
 from lora_watch.format import tags
-from lora_watch.format.decoding import Tensor, document, episodes, is_schema, latest, names, numbers
+from lora_watch.format.decoding import Tensor, document, latest
 from lora_watch.runs.crc import masked_crc
+from lora_watch.runs.data import Stamp
 
 FILES = "events.out.tfevents.*"
 """How TensorBoard's files are called."""
@@ -50,6 +49,7 @@ _KINDS: dict[bytes, Kind] = {
 _FIRST_TAG = re.compile(rb"\n.(%s)" % b"|".join(map(re.escape, _KINDS)), re.DOTALL)
 """Field 1 of a value, which is its tag, after the byte that says how long it is."""
 
+_OURS = tags.PLUGIN_NAME + "/"
 _crc_of_length = lru_cache(masked_crc)
 """Few lengths are those of many records."""
 
@@ -95,9 +95,6 @@ class EventLog:
     def _records(self) -> list[Record]:
         return [record for found in self._scanned for record in found.records]
 
-    def _position(self, record: Record) -> tuple[int, int]:
-        return [found.records[0].file for found in self._scanned].index(record.file), record.offset
-
     @cached_property
     def _steps(self) -> list[Record]:
         return latest(record for record in self._records if record.kind == "step")
@@ -133,101 +130,53 @@ class EventLog:
 
     def session_since(self, wall_time: float) -> str | None:
         """``run_id`` of the latest session, if it has one and began at this time, seconds since 1970, or later."""
-        last = [record for record in self._records if record.kind == "schema"][-1:]
-        since = self._read(record for record in last if record.wall_time >= wall_time)
-        return next(((_document(values, tags.SCHEMA, dict) or {}).get("run_id") for _, values in since), None)
-
-    @cached_property
-    def schemas(self) -> list[tuple[tuple[int, int], dict[str, Any]]]:
-        """The headers that can be read, each with its position in the sequence."""
-        read = []
-        for record, values in self._read(r for r in self._records if r.kind == "schema"):
-            if is_schema(schema := _document(values, tags.SCHEMA, dict)):
-                read.append((self._position(record), schema))
-            else:
-                self._note(record, "a list of adapters that cannot be read")
-        return read
-
-    def measured(self, name: str, prefix: str = tags.METRIC_PREFIX) -> list[int]:
-        """Those of ``steps`` that have a metric, or a series by its prefix. Reads every step, and takes none apart."""
-        tag = (prefix + name).encode()
-        marked = b"\n" + bytes([len(tag)]) + tag  # field 1 of a value, whole: no other name begins like it
-        found = []
-        for file, group in itertools.groupby(self._steps, key=lambda record: record.file):
-            with open(file, "rb", buffering=0) as stream:
-                found += [
-                    r.step for r in group if marked in read_at(stream, r.offset, min(r.length, MOST_RECORD_BYTES))
-                ]
-        return found
-
-    def metric(self, name: str, steps: Iterable[int]) -> dict[int, dict[str, float]]:
-        """``{step: {adapter: value}}`` at those of ``steps`` where it was measured; unknown numbers are left out."""
-        tag = tags.METRIC_PREFIX + name
-        return {r.step: self._named(r, values[tag]) for r, values in self._read(self._at(steps)) if tag in values}
-
-    def metrics(self, step: int) -> dict[str, dict[str, float]]:
-        """``{metric: {adapter: value}}`` of one step."""
-        return {
-            tag.removeprefix(tags.METRIC_PREFIX): self._named(record, value)
-            for record, values in self._read(self._at([step]))
-            for tag, value in values.items()
-            if tag.startswith(tags.METRIC_PREFIX)
-        }
-
-    def series(self, name: str, steps: Iterable[int]) -> dict[int, float]:
-        """The first number of a small vector such as ``loss`` at those of ``steps`` that have it."""
-        tag = tags.SERIES_PREFIX + name
-        found = {r.step: _floats(values[tag]) for r, values in self._read(self._at(steps)) if tag in values}
-        return {step: first[0] for step, first in found.items() if first and first[0] is not None}
-
-    def alerts(self) -> list[Alert]:
-        """Every alert as it was last written, in order of opening. Reads the files from end to end."""
-        holding = [
-            (record, _document(values, tags.ALERTS, list))
-            for record, values in self._read(self._steps, holding=tags.ALERTS.encode())
-            if tags.ALERTS in values
-        ]
-        found, broken = episodes(listed for _, listed in holding)
-        if broken:
-            self._note(holding[0][0], f"{count(broken, 'alert')} that cannot be read")
-        return found
-
-    def ended(self) -> tuple[Verdict | None, str | None]:
-        """The latest session's verdict and why; no verdict if it left none: it was killed, or is still going."""
-        last = [record for record in self._records if record.kind in ("schema", "end")][-1:]
-        reported = next((_document(values, tags.VERDICT, dict) for _, values in self._read(last)), None)
-        if reported is None or reported.get("verdict") not in get_args(Verdict):
-            return None, None
-        return reported["verdict"], reported.get("message")
+        since = [record for record in self._of(tags.SCHEMA)[-1:] if record.wall_time >= wall_time]
+        read = [document(value.tensor, dict) for _, value in self._values(since, tags.SCHEMA)]
+        return (read[0] or {}).get("run_id") if read else None
 
     def evaluation(self) -> float | None:
         """The loss of the last evaluation that the Trainer has logged, in whatever file: after its end it opens one."""
         records = [record for found in self._candidates for record in found.records if record.kind == "evaluation"]
-        for _, values in self._read(sorted(records, key=lambda record: record.wall_time, reverse=True)):
-            if tags.EVALUATION in values:
-                return float(values[tags.EVALUATION].simple_value)
-        return None
+        records.sort(key=lambda record: record.wall_time, reverse=True)
+        return next((float(value.simple_value) for _, value in self._values(records, tags.EVALUATION)), None)
 
-    def tensors(self) -> dict[str, list[Tensor]]:
-        """Everything of ours by tag, in the order of writing. The checksums of steps are not compared, for speed."""
+    def events(self, tag: str, steps: Collection[int] | None = None) -> list[Tensor]:
+        """Of one tag, at ``steps`` or at all. The checksums of a metric at all steps are not compared, for speed."""
+        wanted = None if steps is None else set(steps)
+        if "_by_tag" in vars(self):
+            return [event for event in self._by_tag.get(tag, []) if wanted is None or event.step in wanted]
+        records = [record for record in self._of(tag) if wanted is None or record.step in wanted]
+        verify = steps is not None or not tag.startswith(tags.METRIC_PREFIX)
+        return [_tensor(record, value) for record, value in self._values(records, tag, verify)]
+
+    @property
+    def tags(self) -> dict[str, Stamp]:
+        """What of ours there is. Keeps all of it, for a reader of everything."""
+        return {tag: Stamp(events[-1].step, events[-1].wall_time) for tag, events in self._by_tag.items()}
+
+    def last(self) -> dict[str, Tensor]:
+        """The last event of each tag that steps have."""
+        found = {value.tag: (record, value) for record, value in self._values(self._steps, _OURS, False)}
+        return {tag: _tensor(*latest) for tag, latest in found.items()}
+
+    @cached_property
+    def _by_tag(self) -> dict[str, list[Tensor]]:
         found: dict[str, list[Tensor]] = defaultdict(list)
-        ours = tags.PLUGIN_NAME + "/"
-        for record, values in self._read_values(self._records, verify=False):
-            step, wall_time = record.step, record.wall_time  # a long run has 200,000 values
-            for value in values:
-                if (tag := value.tag).startswith(ours):
-                    found[tag].append(Tensor(step, wall_time, value.tensor.SerializeToString()))
+        records = [*self._of(tags.SCHEMA), *self._steps, *(r for r in self._of(tags.VERDICT) if r.kind == "end")]
+        for record, value in self._values(records, _OURS, verify=False):
+            found[value.tag].append(_tensor(record, value))
         return dict(found)
 
-    def _read(self, records: Iterable[Record], holding: bytes = b"") -> Iterator[tuple[Record, dict[str, Any]]]:
-        """Each record whose bytes contain ``holding``, with its values by tag. Damaged ones are left out and noted."""
-        for record, values in self._read_values(records, holding):
-            yield record, {value.tag: value for value in values}
+    def _of(self, tag: str) -> list[Record]:
+        """The records that may have a tag."""
+        if tag == tags.SCHEMA:
+            return latest(record for record in self._records if record.kind == "schema")
+        if tag == tags.VERDICT:
+            return [record for record in self._records if record.kind in ("schema", "end")][-1:]
+        return self._steps
 
-    def _read_values(
-        self, records: Iterable[Record], holding: bytes = b"", verify: bool = True
-    ) -> Iterator[tuple[Record, Iterable[Any]]]:
-        """The same with the values one after another: the tag of each costs time, which not every reader needs."""
+    def _values(self, records: Iterable[Record], tag: str, verify: bool = True) -> Iterator[tuple[Record, Any]]:
+        """The values of ``tag``, or of all of ours (``_OURS``). Damaged records are left out and noted."""
         from google.protobuf.message import DecodeError
         from tensorboard.compat.proto import event_pb2
 
@@ -239,26 +188,15 @@ class EventLog:
                         event = None if content is None else event_pb2.Event.FromString(content)
                     except DecodeError:
                         event = None
-                    if content is None or event is None:
+                    if event is None:
                         self._note(record, "a damaged record")
-                    elif holding in content:
-                        yield record, event.summary.value
+                    elif content is not None and tag.encode() in content:
+                        for value in event.summary.value:
+                            if value.tag == tag or (tag == _OURS and value.tag.startswith(tag)):
+                                yield record, value
 
     def _note(self, record: Record, what: str) -> None:
         self._broken[record.file, record.offset] = f"{record.file.name} has {what} at byte {record.offset:,}"
-
-    def _at(self, steps: Iterable[int]) -> list[Record]:
-        wanted = set(steps)
-        return [record for record in self._steps if record.step in wanted]
-
-    def _named(self, record: Record, value: Any) -> dict[str, float]:
-        position = self._position(record)
-        schema = next((schema for place, schema in reversed(self.schemas) if place <= position), {"adapters": []})
-        adapters, vector = names(schema), _floats(value)
-        if len(adapters) != len(vector):
-            self._note(record, f"{count(len(vector), 'number')} for {count(len(adapters), 'adapter')}")
-            return {}
-        return {name: number for name, number in zip(adapters, vector) if number is not None}
 
 
 class Scan(NamedTuple):
@@ -329,14 +267,5 @@ def read_at(stream: BinaryIO, offset: int, length: int) -> bytes:
     return stream.read(length)
 
 
-def _floats(value: Any) -> list[float | None]:
-    """A float32 vector of our format as floats, None where a number is unknown; empty for anything else."""
-    vector = numbers(value.tensor)
-    if vector is None or vector.ndim != 1:
-        return []
-    unknown = vector.view("<u4") == tags.UNKNOWN_BITS
-    return [None if gone else number for gone, number in zip(unknown.tolist(), vector.tolist())]
-
-
-def _document(values: Mapping[str, Any], tag: str, kind: type) -> Any:
-    return document(values[tag].tensor, kind) if tag in values else None
+def _tensor(record: Record, value: Any) -> Tensor:
+    return Tensor(record.step, record.wall_time, value.tensor.SerializeToString())

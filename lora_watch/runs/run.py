@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
@@ -18,13 +19,12 @@ from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, parse
 from lora_watch.format import tags
 from lora_watch.format.decoding import clean_data
 from lora_watch.format.files import REPORT, REPORT_VERSION, WAITING, is_claimed
+from lora_watch.runs.data import RunData
 from lora_watch.runs.events import EventLog
 from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_report
 
 T = TypeVar("T")
 
-_THINNED = ("delta_norm", "output_ratio", "spectral_norm")
-"""Metrics of the instruments that are not asked at each step."""
 SILENT = 900.0
 """Seconds without a word after which a run of another machine is taken for dead."""
 POINTS = 60
@@ -78,7 +78,8 @@ class FinishedRun:
     """Highest learning rate of each parameter group."""
     evaluation: Mapping[str, float] = field(default_factory=dict)
     """What the last evaluation found, by name; ``eval_loss`` alone where only event files are left."""
-    log: EventLog = field(default_factory=lambda: EventLog(()))
+    data: RunData = field(default_factory=lambda: RunData(EventLog(())))
+    """Its event files, where there are some."""
     going: bool = False
     """It has no verdict yet, and its process is alive on this machine."""
     waiting: bool = False
@@ -96,7 +97,7 @@ class FinishedRun:
     @cached_property
     def loss_curve(self) -> list[tuple[int, float]]:
         """``(step, loss)`` at up to ``POINTS`` steps that were not discarded; empty without event files."""
-        return sorted(self.log.series("loss", spread(self.trained(self.log.steps), POINTS)).items())
+        return sorted(self.data.series_at("loss", spread(self.trained(self.data.steps), POINTS)).items())
 
     @property
     def loss_means(self) -> tuple[float | None, float | None]:
@@ -113,7 +114,7 @@ class FinishedRun:
     @cached_property
     def final_loss(self) -> float | None:
         """Mean over the last tenth of the steps; None without event files: a report has single steps alone."""
-        tail = self.log.series("loss", last_tenth(self.trained(self.log.steps)))
+        tail = self.data.series_at("loss", last_tenth(self.trained(self.data.steps)))
         return statistics.fmean(tail.values()) if tail else None
 
     def largest(self) -> tuple[str, str, float] | None:
@@ -175,19 +176,22 @@ def read_run(place: RunFiles) -> FinishedRun:
     name, report = clean(place.path), place.report
     log = EventLog(place.events, verify=report is None)
     try:
-        run = _from_events(name, log) if report is None else _from_report(report, name, log)
-        if report is not None and _is_of_an_earlier_run(run):
-            run = read_run(replace(place, report=None))
-            run.notes.append(f"{REPORT} is of an earlier run: this is read from the event files of the latest one")
-            return run
-        if report is not None and run.verdict == "interrupted":
-            _bring_up_to_date(run)
-            run.going = run.message is None and is_claimed(report.parent)
+        if report is None:
+            run = _from_events(name, log)
+        else:
+            run = _from_report(report, name, log)
+            if log.session_since(_seconds(run.started) if run.started else math.inf) not in (None, "", run.run_id):
+                run = read_run(replace(place, report=None))  # the later one could not write its report here
+                run.notes.append(f"{REPORT} is of an earlier run: this is read from the event files of the latest one")
+                return run
+            if run.verdict == "interrupted":
+                _bring_up_to_date(run, log)
+                run.going = run.message is None and is_claimed(report.parent)
     except (*MISFITS, OSError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UnreadableError(f"{report or place.path} does not hold what it should ({reason})") from error
     if report is None and log.broken:
-        raise UnreadableError(f"{name}: {log.broken[0]}, and there is no {REPORT} that would say what it said")
+        raise _unreadable(name, log.broken[0])
     run.notes += [clean(damage) for damage in log.damage]
     if place.below:
         more = count(len(place.below), "more run")
@@ -221,7 +225,7 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
         started=or_none(clean, report.get("started")),
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
         evaluation={clean(metric): float(of["last"]["value"]) for metric, of in evaluation.items() if of.get("last")},
-        log=log,
+        data=RunData(log),
     )
 
 
@@ -280,29 +284,21 @@ def _with_the_last_words(alerts: list[Alert], report: Path, run_id: Any) -> list
     return list(known.values())
 
 
-def _is_of_an_earlier_run(run: FinishedRun) -> bool:
-    """A later one has begun, as the events say, and could not write its report here."""
-    later = run.log.session_since(_seconds(run.started)) if run.started else None
-    return later not in (None, "", run.run_id)
-
-
 def _seconds(iso: str) -> float:
     """Since 1970."""
     return datetime.fromisoformat(iso.replace("Z", "+00:00")).timestamp()
 
 
-def _bring_up_to_date(run: FinishedRun) -> None:
+def _bring_up_to_date(run: FinishedRun, log: EventLog) -> None:
     """The events of a run that was killed go on behind its report, which is written every ten seconds."""
-    later = run.log.since(_seconds(run.started)) if run.started else []
+    later = log.since(_seconds(run.started)) if run.started else []
     if not later or later[-1] <= run.step:
         return
-    run.step = later[-1]
-    run.updated = _iso(run.log.last_wall_time)
-    losses = run.log.series("loss", [*later[:2], *later[-1:]])
-    if losses:
-        first = run.loss_ends[0]
-        run.loss_ends = (losses[min(losses)] if first is None else first, losses[max(losses)])
-    last = _last(run.log)
+    run.step, run.updated = later[-1], _iso(log.last_wall_time)
+    first, last_loss = _loss_ends(run.data, later)
+    if last_loss is not None:
+        run.loss_ends = (first if run.loss_ends[0] is None else run.loss_ends[0], last_loss)
+    last, _ = _last(log, run.data)
     for name, adapter in run.adapters.items():
         new = last.get(name, {})
         run.adapters[name] = replace(
@@ -312,19 +308,22 @@ def _bring_up_to_date(run: FinishedRun) -> None:
         )
 
 
-def _last(log: EventLog) -> dict[str, dict[str, float]]:
-    """``{adapter: {metric: value}}``, each metric as last measured."""
-    last: dict[str, dict[str, float]] = {}
-    seen: set[str] = set()
-    # The spectrum is measured at every 64th step at least; with every=50 all of them are further apart.
-    steps = {*log.steps[:-18:-1], *(step for name in _THINNED for step in log.measured(name)[-1:])}
-    for step in sorted(steps, reverse=True):
-        found = log.metrics(step)
-        for metric in [name for name in found if name not in seen]:
-            for adapter, value in found[metric].items():
-                last.setdefault(adapter, {})[metric] = value
-        seen.update(found)
-    return last
+def _loss_ends(data: RunData, steps: Sequence[int]) -> tuple[float | None, float | None]:
+    losses = data.series_at("loss", [*steps[:2], *steps[-1:]])
+    return (losses[min(losses)], losses[max(losses)]) if losses else (None, None)
+
+
+def _last(log: EventLog, data: RunData) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """``{adapter: {metric: value}}``, each metric as last measured, and what does not fit, in words."""
+    last, notes = defaultdict[str, dict[str, float]](dict), []
+    for tag, event in log.last().items():
+        if tag.startswith(tags.METRIC_PREFIX):
+            found, misfits = data.aligned([event])
+            notes += misfits
+            for values in data.named(found):
+                for adapter, value in values.items():
+                    last[adapter][tag.removeprefix(tags.METRIC_PREFIX)] = value
+    return last, notes
 
 
 def _iso(wall_time: float | None) -> str | None:
@@ -332,28 +331,47 @@ def _iso(wall_time: float | None) -> str | None:
 
 
 def _from_events(name: str, log: EventLog) -> FinishedRun:
-    if not log.schemas:
+    data = RunData(log)
+    schemas, notes = data.schemas
+    if not schemas:
         raise UnreadableError(f"{name}: the event files hold nothing of lora_watch that can be read")
-    schema = log.schemas[-1][1]
-    if int(schema.get("version", 0)) > tags.FORMAT_VERSION:
+    if int(schemas[-1][1].get("version", 0)) > tags.FORMAT_VERSION:
         raise UnreadableError(f"{name}: the event files were written by a newer lora_watch: update the one that checks")
-    steps = log.steps
-    verdict, message = log.ended()
+    last, misfits = _last(log, data)
+    if broken := [*notes, *data.alerts()["notes"], *misfits]:
+        raise _unreadable(name, broken[0])
     evaluation = log.evaluation()
-    losses = log.series("loss", [*steps[:2], *steps[-1:]])
+    return from_data(
+        name,
+        data,
+        {adapter: (values,) for adapter, values in last.items()},
+        updated=_iso(log.last_wall_time),
+        loss_ends=_loss_ends(data, log.steps),
+        evaluation={} if evaluation is None else {tags.EVAL_LOSS: evaluation},
+    )
+
+
+def from_data(
+    name: str, data: RunData, values: Mapping[str, tuple[Mapping[str, float], ...]], **fields: Any
+) -> FinishedRun:
+    """A run as its events have it. ``values`` and ``fields`` as for ``from_header``, and the same is raised."""
+    reported, header = data.verdict(), data.schemas[0]
+    known = reported["verdict"] in get_args(Verdict)
     return from_header(
         name,
-        schema,
-        {adapter: (last,) for adapter, last in _last(log).items()},
-        verdict=verdict or "interrupted",
-        message=_first_line(message),
-        step=steps[-1] if steps else 0,
-        updated=_iso(log.last_wall_time),
-        alerts=log.alerts(),
-        loss_ends=(losses[min(losses)], losses[max(losses)]) if losses else (None, None),
-        evaluation={} if evaluation is None else {tags.EVAL_LOSS: evaluation},
-        log=log,
+        header[-1][1] if header else {"adapters": []},
+        values,
+        verdict=reported["verdict"] if known else "interrupted",
+        message=_first_line(reported["message"]) if known else None,
+        step=int(data.steps[-1]) if len(data.steps) else 0,
+        alerts=data.episodes[0],
+        data=data,
+        **fields,
     )
+
+
+def _unreadable(name: str, what: str) -> UnreadableError:
+    return UnreadableError(f"{name}: {what}, and there is no {REPORT} that would say what it said")
 
 
 def read_json(path: Path) -> Any:

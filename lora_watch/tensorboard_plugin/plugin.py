@@ -16,8 +16,9 @@ from tensorboard.plugins import base_plugin
 from lora_watch.format import tags
 
 if TYPE_CHECKING:
-    from lora_watch.tensorboard_plugin.pooling import Pooled, Series
-    from lora_watch.tensorboard_plugin.series import Decoded, Reader
+    from lora_watch.runs.data import Decoded, RunData, Series
+    from lora_watch.tensorboard_plugin.board import Board
+    from lora_watch.tensorboard_plugin.pooling import Pooled
 
 KEEP_ALL = 0
 """For ``--samples_per_plugin``. TensorBoard would keep 100 or 10 steps of a tag, chosen at random."""
@@ -66,13 +67,13 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
     of each the numbers that held then, as they are. The last three answer in binary, little
     endian: uint32 length of a JSON header; the header, padded to four bytes; float32 ``[cols, n]``; if the header
     says ``pooled``, float32 ``[cols, n]`` again (the first is then the lowest of each column, this the highest);
-    uint8 ``[cols, n]`` of flags (see ``pooling``).
+    uint8 ``[cols, n]`` of flags (see ``runs.data``).
     """
 
     plugin_name = tags.PLUGIN_NAME
 
     def __init__(self, context: Any):
-        from lora_watch.tensorboard_plugin.series import Cache
+        from lora_watch.tensorboard_plugin.board import Cache
 
         self._data, self._cache = context.data_provider, Cache()
 
@@ -85,19 +86,19 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
     def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
         return {
             "/static/*": self._serve_static,
-            "/runs": self._route(lambda reader, run, args: reader.runs()),
-            "/schema": self._route(lambda reader, run, args: reader.schema(run)),
-            "/alerts": self._route(lambda reader, run, args: reader.alerts(run)),
-            "/rules": self._route(lambda reader, run, args: reader.rules(run)),
+            "/runs": self._route(_runs),
+            "/schema": self._route(lambda board, run, args: _data(board, run).schema()),
+            "/alerts": self._route(lambda board, run, args: _data(board, run).alerts()),
+            "/rules": self._route(lambda board, run, args: _data(board, run).rules()),
             "/verdict": self._route(_verdict),
             "/spectrum": self._route(_spectrum),
-            "/sweep": self._route(_sweep),
+            "/sweep": self._route(lambda board, run, args: _sweep(board)),
             "/metric": self._route(_metric),
-            "/spread": self._route(lambda reader, run, args: _window(reader.spread(run, args.get("metric", "")), args)),
-            "/scalars": self._route(lambda reader, run, args: _window(reader.series(run, args.get("name", "")), args)),
+            "/spread": self._route(_spread),
+            "/scalars": self._route(_scalars),
         }
 
-    def _route(self, answer: Callable[[Reader, str, Args], Any]) -> Callable[..., Any]:
+    def _route(self, answer: Callable[[Board, str, Args], Any]) -> Callable[..., Any]:
         """A WSGI application that answers in JSON, or in binary where ``answer`` returns bytes."""
 
         def app(environ: Any, start_response: Any) -> Any:
@@ -106,14 +107,14 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             from werkzeug.wrappers import Request
 
             from lora_watch.base.untrusted import MISFITS
-            from lora_watch.tensorboard_plugin.series import NotThereError, Reader
-            from lora_watch.tensorboard_plugin.tensors import Board
+            from lora_watch.runs.data import NotThereError
+            from lora_watch.tensorboard_plugin.board import Board
 
             request = Request(environ)
             code = 200
             try:
-                board = Board(self._data, plugin_util.context(environ), plugin_util.experiment_id(environ))
-                body = answer(Reader(board, self._cache), request.args.get("run", ""), request.args)
+                asked = plugin_util.context(environ), plugin_util.experiment_id(environ)
+                body = answer(Board(self._data, *asked, self._cache), request.args.get("run", ""), request.args)
             except BadRequestError as error:
                 code, body = 400, {"error": str(error)}
             except (NotThereError, errors.NotFoundError) as error:
@@ -139,30 +140,68 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         return respond(environ, start_response)
 
 
-def _verdict(reader: Reader, run: str, args: Args) -> dict[str, Any]:
-    return {**reader.verdict(run), "first": reader.first_alert(run, _whole_number(args, "step"))}
+def _data(board: Board, run: str) -> RunData:
+    from lora_watch.runs.data import RunData
+
+    return RunData(board.run(run))
 
 
-def _spectrum(reader: Reader, run: str, args: Args) -> dict[str, Any]:
-    return reader.spectrum(run, _whole_number(args, "adapter") or 0, _whole_number(args, "step"))
+def _runs(board: Board, run: str, args: Args) -> dict[str, Any]:
+    found = {name: _data(board, name).overview() for name in board.runs}
+    return {name: overview for name, overview in found.items() if overview is not None}
 
 
-def _sweep(reader: Reader, run: str, args: Args) -> dict[str, Any]:
+def _verdict(board: Board, run: str, args: Args) -> dict[str, Any]:
+    data = _data(board, run)
+    return {**data.verdict(), "first": data.first_alert(_whole_number(args, "step"))}
+
+
+def _spectrum(board: Board, run: str, args: Args) -> dict[str, Any]:
+    return _data(board, run).spectrum(_whole_number(args, "adapter") or 0, _whole_number(args, "step"))
+
+
+def _sweep(board: Board) -> dict[str, Any]:
+    from functools import partial
+
+    from lora_watch.base.text import clean
+    from lora_watch.runs.run import from_data
     from lora_watch.tensorboard_plugin.sweep import sweep
 
-    return sweep(reader)
+    losses = board.evaluation()
+    evaluations = {run: {tags.EVAL_LOSS: losses[run]} if run in losses else {} for run in _runs(board, "", {})}
+    read = {
+        run: partial(from_data, clean(run), _data(board, run), {}, updated=None, evaluation=evaluation)
+        for run, evaluation in evaluations.items()
+    }
+    return sweep(read)
 
 
-def _metric(reader: Reader, run: str, args: Args) -> bytes:
-    from lora_watch.tensorboard_plugin.series import NotThereError
+def _decoded(board: Board, run: str, args: Args) -> Decoded:
+    metric = args.get("metric", "")
+    return board.run(run).cached(tags.METRIC_PREFIX + metric, lambda: _data(board, run).metric(metric))
+
+
+def _metric(board: Board, run: str, args: Args) -> bytes:
+    from lora_watch.runs.data import NotThereError
 
     column = _whole_number(args, "adapter")
-    series, notes = reader.metric(run, args.get("metric", ""))
+    series, notes = _decoded(board, run, args)
     if column is not None:
         if not 0 <= column < series.values.shape[1]:
             raise NotThereError(f"there is no adapter {column}")
         series = series.column(column)
     return _window((series, notes), args)
+
+
+def _spread(board: Board, run: str, args: Args) -> bytes:
+    from lora_watch.runs.data import spread
+
+    return _window(spread(_decoded(board, run, args)), args)
+
+
+def _scalars(board: Board, run: str, args: Args) -> bytes:
+    name = args.get("name", "")
+    return _window(board.run(run).cached(tags.SERIES_PREFIX + name, lambda: _data(board, run).series(name)), args)
 
 
 def _window(found: Decoded, args: Args) -> bytes:

@@ -3,60 +3,12 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
-from lora_watch.format import tags
-
-NAN = 1
-"""Flag of a cell that holds a measured NaN."""
-INF = 2
-"""Flag of a cell that holds an infinity."""
-UNKNOWN = 4
-"""Flag of a cell in which nothing was measured."""
-
-
-@dataclass(frozen=True)
-class Series:
-    """Rows of numbers by step, oldest first."""
-
-    steps: NDArray[np.int64]
-    """``[n_steps]``, rising."""
-    values: NDArray[np.float32]
-    """``[n_steps, n]``; NaN where there is no finite number or a true NaN."""
-    flags: NDArray[np.uint8]
-    """``[n_steps, n]``: NAN, INF, UNKNOWN or 0. A number that stands for many may be finite and flagged."""
-
-    @classmethod
-    def of(cls, steps: ArrayLike, values: NDArray[np.float32]) -> Series:
-        """Reads the flags off the values. The format tells an unknown number from a measured NaN by its bits."""
-        flags = np.zeros(values.shape, np.uint8)
-        if not np.isfinite(values).all():  # seldom: spares large, healthy runs three passes
-            nan = np.isnan(values)
-            unknown = nan & (np.ascontiguousarray(values).view(np.uint32) == tags.UNKNOWN_BITS)
-            flags[nan] = NAN
-            flags[unknown] = UNKNOWN
-            flags[np.isinf(values)] = INF
-        return cls(np.asarray(steps, np.int64), values, flags)
-
-    def between(self, first: int | None, last: int | None) -> Series:
-        """The rows whose step lies in ``[first, last]``; None leaves that side open."""
-        start = 0 if first is None else int(np.searchsorted(self.steps, first, "left"))
-        stop = len(self.steps) if last is None else int(np.searchsorted(self.steps, last, "right"))
-        return Series(self.steps[start:stop], self.values[start:stop], self.flags[start:stop])
-
-    def at(self, steps: Sequence[int]) -> Series:
-        """The rows that hold at ``steps``: of each the row of that step, or of the last one before it that has one."""
-        rows = np.unique(np.searchsorted(self.steps, steps, "right")) - 1
-        rows = rows[rows >= 0]
-        return Series(self.steps[rows], self.values[rows], self.flags[rows])
-
-    def column(self, index: int) -> Series:
-        """One column, still two-dimensional."""
-        return Series(self.steps, self.values[:, [index]], self.flags[:, [index]])
+from lora_watch.runs.data import INF, NAN, UNKNOWN, Series
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.cli.app import app
 from lora_watch.runs.run import read_runs
 from lora_watch.tensorboard_plugin.page import packing
-from lora_watch.tensorboard_plugin.page.answers import Answers, Files
+from lora_watch.tensorboard_plugin.page.answers import Answers, drawable
 from tests.sinks.made_up import parse
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 from tests.tensorboard_plugin.serving import routes
@@ -201,7 +201,7 @@ def test_nothing_and_unreadable(sweep: Sweep, tmp_path: Path) -> None:
 def test_the_tab_and_the_page_say_the_same_from_events_alone(sweep: Sweep, tmp_path: Path) -> None:
     bare = shutil.copytree(sweep[0], tmp_path / "bare", ignore=shutil.ignore_patterns("lora_watch"))
     unreadable: list[str] = []
-    page = Answers(Files([*read_runs([bare], unreadable)], unreadable)).plain[packing.key("sweep")]
+    page = Answers(drawable([*read_runs([bare], unreadable)], unreadable)).plain[packing.key("sweep")]
     with routes(bare) as tab:
         content = tab.json("sweep")
     assert unreadable == []

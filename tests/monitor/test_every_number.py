@@ -22,6 +22,7 @@ from lora_watch import Monitor
 from lora_watch.adapters import find_adapters
 from lora_watch.base import deferred
 from lora_watch.monitor import cadence
+from lora_watch.runs.data import RunData
 from lora_watch.runs.events import EventLog
 
 STEPS = 14
@@ -174,10 +175,11 @@ def written(
 
 def test_what_a_file_holds_at_a_step_was_measured_at_that_step(written: tuple[dict[int, Numbers], Path]) -> None:
     truth, folder = written
-    log = EventLog(sorted(folder.glob("runs/*/events.*")))
+    data = RunData(EventLog(sorted(folder.glob("runs/*/events.*"))))
+    metrics = {name: data.metric_at(name) for name in (data.overview() or {})["metrics"]}
     seen: set[str] = set()
     for step, expected in truth.items():
-        for name, values in log.metrics(step).items():
+        for name, values in ((name, by_step.get(step, {})) for name, by_step in metrics.items()):
             shown = [values.get(f"base_model.model.{i}", values.get(str(i), math.nan)) for i in (0, 2)]
             where = [i for i, value in enumerate(shown) if not math.isnan(value)]
             assert [shown[i] for i in where] == pytest.approx([expected[name][i] for i in where], rel=1e-3), (
@@ -186,10 +188,10 @@ def test_what_a_file_holds_at_a_step_was_measured_at_that_step(written: tuple[di
             )
             seen |= {name} if where else set()
     assert seen == set(truth[1]) - {"loss"}, "each was measured at some step"
-    for step, rate in log.series("effective_lr", truth).items():
+    for step, rate in data.series_at("effective_lr", truth).items():
         assert rate == pytest.approx(truth[step]["effective_lr"][0], rel=1e-6), step
-    assert not NOT_FINITE & set(log.series("loss_recent", truth)), "nothing was added to what earlier losses say"
-    losses = log.series("loss", truth)
+    assert not NOT_FINITE & set(data.series_at("loss_recent", truth)), "nothing was added to what earlier losses say"
+    losses = data.series_at("loss", truth)
     assert losses == pytest.approx({step: numbers["loss"][0] for step, numbers in truth.items()}, nan_ok=True, rel=1e-6)
 
 

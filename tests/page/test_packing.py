@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
+from lora_watch.runs.data import Series
 from lora_watch.tensorboard_plugin.page.packing import COARSE, key, pack
 from lora_watch.tensorboard_plugin.plugin import header_of
-from lora_watch.tensorboard_plugin.pooling import Series, pool
+from lora_watch.tensorboard_plugin.pooling import pool
 from tests.front_end import check
 
 READ = """

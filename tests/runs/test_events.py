@@ -11,6 +11,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.util import tensor_util
 
 from lora_watch.format import tags
+from lora_watch.runs.data import RunData
 from lora_watch.runs.events import FILES, EventLog, scan
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.runs.written import STEPS, write_run
@@ -21,23 +22,27 @@ def log_of(folder: Path) -> EventLog:
     return EventLog(sorted(folder.rglob(FILES)))
 
 
+def data_of(folder: Path) -> RunData:
+    return RunData(log_of(folder))
+
+
 def test_it_reads_what_tensorboards_reader_reads(healthy: Path) -> None:
     (file,) = healthy.rglob(FILES)
     theirs = EventAccumulator(str(file.parent), size_guidance={"tensors": 0})
     theirs.Reload()
-    ours = log_of(healthy)
+    log = log_of(healthy)
+    ours = RunData(log)
     assert ours.steps == list(range(STEPS + 1))
-    names = [adapter["name"] for adapter in ours.schemas[-1][1]["adapters"]]
     for metric in ("delta_norm", "output_ratio", "b_grad_norm"):
         events = theirs.Tensors(tags.METRIC_PREFIX + metric)
-        read = ours.metric(metric, ours.steps)
+        read = ours.metric_at(metric)
         assert list(read) == [event.step for event in events]
         for event in events:
             values = tensor_util.make_ndarray(event.tensor_proto)
-            np.testing.assert_array_equal([read[event.step][name] for name in names], values)
+            np.testing.assert_array_equal([read[event.step][name] for name in ours.names], values)
     losses = {e.step: tensor_util.make_ndarray(e.tensor_proto)[0] for e in theirs.Tensors(tags.SERIES_PREFIX + "loss")}
-    assert ours.series("loss", ours.steps) == losses
-    assert ours.damage == []
+    assert ours.series_at("loss") == losses
+    assert log.damage == []
 
 
 def test_unknown_numbers_are_left_out_and_measured_nan_is_kept(tmp_path: Path) -> None:
@@ -47,7 +52,7 @@ def test_unknown_numbers_are_left_out_and_measured_nan_is_kept(tmp_path: Path) -
     values, known = np.array([1.0, np.nan, np.nan]), np.array([True, True, False])
     sink.write(record_of(run, 1, metrics={"delta_norm": values}, known={"delta_norm": known}), [])
     sink.finish("ok", None)
-    read = log_of(tmp_path).metric("delta_norm", [1])[1]
+    read = data_of(tmp_path).metric_at("delta_norm", [1])[1]
     assert set(read) == {"layers.0.q_proj", "layers.1.q_proj"}
     assert np.isnan(read["layers.1.q_proj"])
 
@@ -57,7 +62,7 @@ def test_a_session_that_resumed_replaces_what_came_after(tmp_path: Path) -> None
     write_run(tmp_path, steps=15, first_step=10, loss=7.0)
     log = log_of(tmp_path)
     assert log.steps == list(range(16))
-    losses = log.series("loss", [9, 10, 15])
+    losses = RunData(log).series_at("loss", [9, 10, 15])
     assert losses[9] == pytest.approx(1 / 9)
     assert (losses[10], losses[15]) == (7.0, 7.0)
 
@@ -70,7 +75,7 @@ def test_files_go_by_their_times_and_not_by_their_names(tmp_path: Path) -> None:
         sink.write(record_of(run, step), [])
         sink.finish("ok", None)
     log = log_of(tmp_path)
-    assert {step: len(values) for step, values in log.metric("delta_norm", [1, 2]).items()} == {1: 2, 2: 3}
+    assert {step: len(values) for step, values in RunData(log).metric_at("delta_norm", [1, 2]).items()} == {1: 2, 2: 3}
     assert log.damage == []
 
 
@@ -83,20 +88,20 @@ def test_alerts_are_read_in_their_latest_state(tmp_path: Path) -> None:
         alert.closed_step = 6 if step == 6 else None
         sink.write(record_of(run_of(), step), [alert] if step >= 3 else [])
     sink.finish("failed", None)
-    (latest,) = log_of(tmp_path).alerts()
+    (latest,) = data_of(tmp_path).episodes[0]
     assert (latest.rule, latest.step, latest.last_step, latest.closed_step) == ("LW102", 3, 5, 6)
 
 
 @pytest.mark.parametrize("verdict", ["ok", "failed", "interrupted"])
 def test_the_end_of_a_run(tmp_path: Path, verdict: str) -> None:
     write_run(tmp_path, verdict=verdict, message="because")  # type: ignore[arg-type]
-    assert log_of(tmp_path).ended() == (verdict, "because")
+    assert data_of(tmp_path).verdict() == {"verdict": verdict, "message": "because"}
 
 
 def test_the_end_of_a_run_that_went_on_does_not_count(tmp_path: Path) -> None:
     write_run(tmp_path, steps=10)
     write_run(tmp_path, steps=15, first_step=10, verdict=None)
-    assert log_of(tmp_path).ended() == (None, None)
+    assert data_of(tmp_path).verdict()["verdict"] == "running"
 
 
 def test_a_record_that_was_cut_off_at_any_byte_costs_that_record_alone(tmp_path: Path) -> None:
@@ -111,4 +116,4 @@ def test_a_record_that_was_cut_off_at_any_byte_costs_that_record_alone(tmp_path:
         assert log.steps == list(range(6)), cut
         (damage,) = log.damage
         assert re.search(rf"last record .*{file.name} .*incomplete", damage)
-        assert set(log.metric("delta_norm", log.steps)) == {0, 1, 2, 3, 4}, "as often as norms are measured"
+        assert set(RunData(log).metric_at("delta_norm")) == {0, 1, 2, 3, 4}, "as often as norms are measured"

@@ -70,7 +70,7 @@ def test_a_killed_run_never_passes(python: Python, tmp_path: Path) -> None:
         assert "LW801" in {alert.rule for alert in judged.findings}, moment
         assert len(judged.run.adapters) == 28, moment
         assert all("incomplete" in note for note in judged.run.notes if "events" in note), moment
-        steps = judged.run.log.steps
+        steps = judged.run.data.steps
         assert steps == list(range(len(steps))), moment
         assert judge([folder / "runs"]).exit_code in (1, 2), moment  # 2: killed before the first event was written
     assert judge([tmp_path]).exit_code == 1

@@ -212,7 +212,7 @@ def test_files_stay_in_a_relative_folder_when_the_script_changes_its_own(
     assert not list(other.rglob("lora_watch*")), "all that other may hold is the Trainer's"
     assert parse((files / "incident.json").read_bytes())["verdict"] == "unhealthy"
     (judged,) = judge([home / "out"]).runs
-    assert (judged.run.verdict, judged.run.step, judged.run.log.steps) == ("unhealthy", 12, list(range(13)))
+    assert (judged.run.verdict, judged.run.step, judged.run.data.steps) == ("unhealthy", 12, list(range(13)))
     assert "LW901" not in {alert.rule for alert in judged.findings}
     said = files if moves else files.relative_to(home)
     assert (
@@ -238,7 +238,7 @@ def test_a_resumed_run_goes_on_in_the_folder(tmp_path: Path) -> None:
     assert not (tmp_path / "lora_watch-2").exists()
     (judged,) = judge([tmp_path]).runs
     assert judged.run.loss_ends[0] == began["loss"]["first"]["value"]
-    assert judged.run.log.steps == list(range(9))
+    assert judged.run.data.steps == list(range(9))
 
 
 def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(

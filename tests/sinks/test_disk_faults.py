@@ -141,6 +141,6 @@ def test_training_goes_on(
     assert judged.run.verdict == "unhealthy", "at this rate it explodes, and nothing ends it"
     assert "LW901" in {alert.rule for alert in judged.findings}
     if kind == "full":
-        steps = judged.run.log.steps
+        steps = judged.run.data.steps
         assert steps[-1] == STEPS
         assert 5 not in steps

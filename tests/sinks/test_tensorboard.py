@@ -13,6 +13,7 @@ from torch.utils.tensorboard import SummaryWriter
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.format import tags
+from lora_watch.runs.data import RunData
 from lora_watch.runs.events import EventLog
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
@@ -205,6 +206,6 @@ def test_alerts_that_a_resumed_run_brings_along_do_not_replace_the_step_it_resum
         for step in steps:
             sink.write(record_of(run, step), [alert] if step == 2 else [])
         sink.finish("ok", None)
-    log = EventLog(tmp_path.glob("events*"))
-    assert list(log.metric("delta_norm", log.steps)) == log.steps == [1, 2, 3, 4, 5]
-    assert [found.step for found in log.alerts()] == [2]
+    data = RunData(EventLog(tmp_path.glob("events*")))
+    assert list(data.metric_at("delta_norm")) == data.steps == [1, 2, 3, 4, 5]
+    assert [found.step for found in data.episodes[0]] == [2]

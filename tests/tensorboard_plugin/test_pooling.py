@@ -7,7 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lora_watch.format import tags
-from lora_watch.tensorboard_plugin.pooling import INF, NAN, UNKNOWN, Series, pool
+from lora_watch.runs.data import INF, NAN, UNKNOWN, Series
+from lora_watch.tensorboard_plugin.pooling import pool
 
 
 def series_of(values: np.ndarray) -> Series:

@@ -14,9 +14,9 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format import tags
+from lora_watch.runs.data import INF, NAN, UNKNOWN
 from lora_watch.sinks import events
 from lora_watch.sinks.tensorboard import TensorBoardSink
-from lora_watch.tensorboard_plugin.pooling import INF, NAN, UNKNOWN
 from tests.sinks.backend import BY_EITHER_LOADER
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write, write_broken_run

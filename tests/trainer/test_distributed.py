@@ -332,7 +332,7 @@ def test_a_rank_that_is_killed_and_an_elastic_restart_are_one_story(tmp_path: Pa
     assert [alert["step"] for alert in after["alerts"] if alert["rule"] == "LW102"] == [opened]
     judged = judge([tmp_path / "out"])
     assert judged.exit_code == 1
-    assert judged.runs[0].run.log.steps == list(range(11))
+    assert judged.runs[0].run.data.steps == list(range(11))
 
 
 REPLICAS = """

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from lora_watch.base.text import clean
-from lora_watch.format import tags
-from lora_watch.format.decoding import Tensor
+from lora_watch.runs.data import RunData, Series, singular_values, spread
 from lora_watch.runs.places import RunFiles
 from lora_watch.runs.run import FinishedRun
 from lora_watch.tensorboard_plugin.page.packing import COARSE, key
 from lora_watch.tensorboard_plugin.plugin import header_of
-from lora_watch.tensorboard_plugin.pooling import Pooled, Series, pool
-from lora_watch.tensorboard_plugin.series import Reader, singular_values
+from lora_watch.tensorboard_plugin.pooling import Pooled, pool
 from lora_watch.tensorboard_plugin.sweep import sweep
-from lora_watch.tensorboard_plugin.tensors import Stamp
 
 SPREADS = ("output_ratio", "relative_spectral_norm", "delta_norm", "relative_norm", "scale", "effective_rank")
 """Metrics whose spread over the adapters the views draw."""
@@ -40,58 +39,41 @@ class Table(NamedTuple):
     """The key under which single steps of it are held, where columns have several."""
 
 
-class Files:
-    """A Source of ``runs`` and where they lie; those that cannot be drawn go to ``unreadable``, in words."""
-
-    name = ""
-
-    def __init__(self, runs: Sequence[tuple[RunFiles, FinishedRun]], unreadable: list[str]):
-        self.runs: dict[str, FinishedRun] = {}
-        self._tensors: dict[str, dict[str, list[Tensor]]] = {}
-        self._listing: dict[str, dict[str, Stamp]] = {}
-        for name, (_, run) in zip(_names([place for place, _ in runs]), runs):
-            if not run.log:
-                unreadable.append(f"{run.name}: there are no TensorBoard events, which hold the numbers of a report")
-                continue
-            self.runs[name] = run
-            self._tensors[name] = found = run.log.tensors()
-            self._listing[name] = {tag: Stamp(of_tag[-1].step, of_tag[-1].wall_time) for tag, of_tag in found.items()}
-
-    def listing(self) -> dict[str, dict[str, Stamp]]:
-        return self._listing
-
-    def events(self, run: str, tag: str) -> list[Tensor]:
-        return self._tensors.get(run, {}).get(tag, [])
-
-    def evaluation(self) -> dict[str, float]:
-        found = {name: run.evaluation.get(tags.EVAL_LOSS) for name, run in self.runs.items()}
-        return {name: loss for name, loss in found.items() if loss is not None}
+def drawable(runs: Sequence[tuple[RunFiles, FinishedRun]], unreadable: list[str]) -> dict[str, FinishedRun]:
+    """``runs`` by what a page calls them; those that cannot be drawn go to ``unreadable``, in words."""
+    found = {}
+    for name, (_, run) in zip(_names([place for place, _ in runs]), runs):
+        if run.data.overview() is None:
+            unreadable.append(f"{run.name}: there are no TensorBoard events, which hold the numbers of a report")
+        else:
+            found[name] = run
+    return found
 
 
 class Answers:
     """Of all routes by key: ``plain`` ones, and ``tables``, which ``pooled`` cuts down to so many columns."""
 
-    def __init__(self, files: Files):
+    def __init__(self, runs: Mapping[str, FinishedRun]):
         self.plain: dict[str, Any] = {}
         self.tables: dict[str, Table] = {}
-        reader = Reader(files)
-        self.plain[key("runs")] = runs = reader.runs()
-        self.plain[key("sweep")] = sweep(reader)
+        self.plain[key("runs")] = overviews = {name: run.data.overview() or {} for name, run in runs.items()}
+        self.plain[key("sweep")] = sweep({name: partial(replace, run, name=name) for name, run in runs.items()})
         for route in ("schema", "alerts", "rules"):  # like by like: what runs share is compressed once
-            for name in runs:
-                self.plain[key(route, name)] = getattr(reader, route)(name)
+            for name, run in runs.items():
+                self.plain[key(route, name)] = getattr(run.data, route)()
         most = MOST_SINGULAR_VALUES // max(len(runs), 1)
-        for name, known in runs.items():
-            self.plain[key("verdict", name)] = _verdict(reader, files, name)
-            self.plain[key("spectrum", name)] = _spectra(reader, name, most)
-            for metric in known["metrics"]:
-                self.tables[key("metric", name, metric)] = Table(name, *reader.metric(name, metric), COARSE, None)
+        for name, run in runs.items():
+            self.plain[key("verdict", name)] = _verdict(run)
+            self.plain[key("spectrum", name)] = _spectra(run.data, most)
+            for metric in overviews[name]["metrics"]:
+                found = run.data.metric(metric)
+                self.tables[key("metric", name, metric)] = Table(name, *found, COARSE, None)
                 if metric in SPREADS:
                     single = key("spread at", name, metric)
-                    self.tables[key("spread", name, metric)] = Table(name, *reader.spread(name, metric), 0, single)
-            for series in known["series"]:
+                    self.tables[key("spread", name, metric)] = Table(name, *spread(found), 0, single)
+            for series in overviews[name]["series"]:
                 single = key("scalars at", name, series)
-                self.tables[key("scalars", name, series)] = Table(name, *reader.series(name, series), 0, single)
+                self.tables[key("scalars", name, series)] = Table(name, *run.data.series(series), 0, single)
 
     def pooled(self, columns: int) -> tuple[dict[str, Any], dict[str, Answer]]:
         """``plain`` and the tables in at most ``columns`` columns; schemas say where that brought steps together."""
@@ -123,23 +105,22 @@ class Answers:
         return plain, tables
 
 
-def _verdict(reader: Reader, files: Files, run: str) -> dict[str, Any]:
+def _verdict(run: FinishedRun) -> dict[str, Any]:
     """What a run says of itself, and from which step on which alert is the one to show first."""
-    reported, first = reader.verdict(run), []
+    reported, first = run.data.verdict(), []
     if reported["verdict"] in (None, "running"):
-        finished = files.runs[run]
-        reported = {"verdict": "running" if finished.going else finished.verdict, "message": finished.message}
-    alerts, _ = reader.episodes(run)
+        reported = {"verdict": "running" if run.going else run.verdict, "message": run.message}
+    alerts, _ = run.data.episodes
     for step in sorted({0, *(alert.step for alert in alerts), *(alert.closed_step or 0 for alert in alerts)}):
-        place = reader.first_alert(run, step)
+        place = run.data.first_alert(step)
         if not first or first[-1][1] != place:
             first.append([step, place])
     return {**reported, "first": first}
 
 
-def _spectra(reader: Reader, run: str, most_values: int) -> list[Any]:
+def _spectra(data: RunData, most_values: int) -> list[Any]:
     """``[step, by adapter its singular values]`` of as many steps as there is room for, the last one among them."""
-    found = reader.spectra(run)
+    found = data.spectra()
     grown = [one for one in found if np.nansum(one[1])] or found[-1:]
     if not grown:
         return []

@@ -5,7 +5,7 @@ four bytes; bytes. A key is the JSON list ``[route, run, name]``. ``matrices`` h
 route, ``at``, where its bytes begin behind the header, and ``shift``. Its numbers are the bits of float32 without the
 last ``shift`` ones, as int32, [item, column]: of ``low`` the difference from the column before, and where the columns
 are pooled then of ``high`` the difference from ``low``; each as four planes of bytes, the lowest first. A plane of
-flags ends it (see ``pooling``), in which 128 says that there is no finite number.
+flags ends it (see ``runs.data``), in which 128 says that there is no finite number.
 """
 
 from __future__ import annotations

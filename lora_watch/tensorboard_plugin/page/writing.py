@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from pathlib import Path
 
 from lora_watch.format.files import replace_file
 from lora_watch.runs.places import RunFiles, UnreadableError
 from lora_watch.runs.run import FinishedRun, read_runs
-from lora_watch.tensorboard_plugin.page.answers import Answers, Files
+from lora_watch.tensorboard_plugin.page.answers import Answers, drawable
 from lora_watch.tensorboard_plugin.page.packing import pack
 
 MOST_BYTES = 1_500_000
@@ -49,24 +49,24 @@ def write_page(paths: Iterable[Path | str], target: Path, below: bool = False) -
 
 def write_runs(runs: Sequence[tuple[RunFiles, FinishedRun]], target: Path, unreadable: list[str]) -> list[str]:
     """The same of ``runs`` and where they lie, after what was ``unreadable`` already."""
-    files = Files(runs, unreadable)
-    if not files.runs:
+    found = drawable(runs, unreadable)
+    if not found:
         raise UnreadableError("\n".join(unreadable))
-    replace_file(target, page(files).encode())
+    replace_file(target, page(found).encode())
     return unreadable
 
 
-def page(files: Files) -> str:
+def page(runs: Mapping[str, FinishedRun]) -> str:
     """The HTML."""
     sheet, script = ((Path(__file__).parent / f"bundle.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
-    content, room = Answers(files), MOST_BYTES - len(sheet.encode()) - len(script.encode()) - len(_PAGE)
+    content, room = Answers(runs), MOST_BYTES - len(sheet.encode()) - len(script.encode()) - len(_PAGE)
     answers = _within(content, room)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
         "base-uri 'none'; form-action 'none'"
     )
-    names = list(files.runs)
+    names = list(runs)
     title = escape(f"lora_watch: {names[0] if len(names) == 1 else f'{len(names)} runs'}")
     return _PAGE.format(policy=policy, title=title, style=sheet, answers=answers, script=script)
 

@@ -1,0 +1,335 @@
+"""One run's numbers, alerts and last words from its events, whoever holds them: files, or TensorBoard.
+
+The events may come from another program, another version or a killed run. What does not fit is left out, and a note
+in words says so.
+"""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lora_watch.base.alerts import Alert, Severity, first_to_show
+from lora_watch.base.strict_json import strict
+from lora_watch.format import tags
+from lora_watch.format.decoding import Tensor, document, episodes, is_schema, names, numbers, vectors
+from lora_watch.format.quantiles import QUANTILES, quantiles
+
+MOST_WIDENED = 50_000_000
+"""Cells of a matrix whose rows follow other sets of adapters than the latest: a schema alone can claim a million."""
+NAN = 1
+"""Flag of a cell that holds a measured NaN."""
+INF = 2
+"""Flag of a cell that holds an infinity."""
+UNKNOWN = 4
+"""Flag of a cell in which nothing was measured."""
+
+
+class NotThereError(LookupError):
+    """No such run, or nothing of that name in it."""
+
+
+@dataclass(frozen=True)
+class Series:
+    """Rows of numbers by step, oldest first."""
+
+    steps: NDArray[np.int64]
+    """``[n_steps]``, rising."""
+    values: NDArray[np.float32]
+    """``[n_steps, n]``; NaN where there is no finite number or a true NaN."""
+    flags: NDArray[np.uint8]
+    """``[n_steps, n]``: NAN, INF, UNKNOWN or 0. A number that stands for many may be finite and flagged."""
+
+    @classmethod
+    def of(cls, steps: ArrayLike, values: NDArray[np.float32]) -> Series:
+        """Reads the flags off the values. The format tells an unknown number from a measured NaN by its bits."""
+        flags = np.zeros(values.shape, np.uint8)
+        if not np.isfinite(values).all():  # seldom: spares large, healthy runs three passes
+            nan = np.isnan(values)
+            unknown = nan & (np.ascontiguousarray(values).view(np.uint32) == tags.UNKNOWN_BITS)
+            flags[nan] = NAN
+            flags[unknown] = UNKNOWN
+            flags[np.isinf(values)] = INF
+        return cls(np.asarray(steps, np.int64), values, flags)
+
+    def rows(self, chosen: Any) -> Series:
+        """The rows that ``chosen``, an index of numpy's, takes."""
+        return Series(self.steps[chosen], self.values[chosen], self.flags[chosen])
+
+    def between(self, first: int | None, last: int | None) -> Series:
+        """The rows whose step lies in ``[first, last]``; None leaves that side open."""
+        start = 0 if first is None else int(np.searchsorted(self.steps, first, "left"))
+        stop = len(self.steps) if last is None else int(np.searchsorted(self.steps, last, "right"))
+        return self.rows(slice(start, stop))
+
+    def at(self, steps: Sequence[int]) -> Series:
+        """The rows that hold at ``steps``: of each the row of that step, or of the last one before it that has one."""
+        rows = np.unique(np.searchsorted(self.steps, steps, "right")) - 1
+        return self.rows(rows[rows >= 0])
+
+    def column(self, index: int) -> Series:
+        """One column, still two-dimensional."""
+        return Series(self.steps, self.values[:, [index]], self.flags[:, [index]])
+
+
+Decoded = tuple[Series, list[str]]
+"""A matrix, and notes."""
+
+
+class Stamp(NamedTuple):
+    """How far the events of a tag go."""
+
+    step: int
+    wall_time: float
+
+
+class Source(Protocol):
+    """The events of one run as training last left them, without those of steps that were trained again."""
+
+    @property
+    def steps(self) -> Sequence[int]:
+        """Every step that was written, in order."""
+        ...
+
+    @property
+    def tags(self) -> dict[str, Stamp]:
+        """What of ours there is."""
+        ...
+
+    def events(self, tag: str, steps: Collection[int] | None = None) -> list[Tensor]:
+        """Of one tag, at ``steps`` or at all, with rising steps; none if there are none."""
+        ...
+
+
+class RunData:
+    """Reads the events of one run."""
+
+    def __init__(self, source: Source):
+        self._source = source
+
+    @property
+    def steps(self) -> Sequence[int]:
+        """Every step that was written, in order. 0 is the state before the first."""
+        return self._source.steps
+
+    def overview(self) -> dict[str, Any] | None:
+        """``metrics`` and ``series`` that there are, the latest ``step``, and when that was written (``wall_time``);
+        None without a vector of ours."""
+        found, steps = self._source.tags, self.steps
+        metrics, series = (
+            sorted(tag.removeprefix(prefix) for tag in found if tag.startswith(prefix))
+            for prefix in (tags.METRIC_PREFIX, tags.SERIES_PREFIX)
+        )
+        if not metrics and not series:
+            return None
+        return {
+            "metrics": metrics,
+            "series": series,
+            "step": int(steps[-1]) if len(steps) else max(at.step for at in found.values()),
+            "wall_time": max(at.wall_time for at in found.values()),
+        }
+
+    # -- words -------------------------------------------------------------------------------------------------------
+    @cached_property
+    def schemas(self) -> tuple[list[tuple[Stamp, dict[str, Any]]], list[str]]:
+        """Those that can be read, each with where it begins, and notes."""
+        events = self._source.events(tags.SCHEMA)
+        read = [(Stamp(event.step, event.wall_time), document(event.tensor, dict)) for event in events]
+        good, notes = [(at, schema) for at, schema in read if is_schema(schema)], []
+        if not good:
+            notes.append("this run says nothing of its adapters (no readable schema): they are numbered")
+        elif len(good) < len(events):
+            notes.append(f"{len(events) - len(good)} damaged schemas were left out")
+        if good and good[-1][1].get("version", 0) > tags.FORMAT_VERSION:
+            notes.append("this run was written by a newer lora_watch: update it to see everything")
+        return good, notes
+
+    def schema(self) -> dict[str, Any]:
+        """The latest schema, with ``notes`` of what is wrong with it. Without one, no adapter has a name."""
+        schemas, notes = self.schemas
+        last = dict(schemas[-1][1]) if schemas else {"adapters": []}
+        own = last.get("notes")
+        said = [item for item in own if isinstance(item, str)] if isinstance(own, (list, tuple)) else []
+        return {**last, "notes": [*said, *notes]}
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Of the adapters, in the order of the columns of each metric."""
+        return names(self.schemas[0][-1][1]) if self.schemas[0] else []
+
+    def rules(self) -> dict[str, Any]:
+        """``{"rules": those of the run, by family}``: see ``lora_watch.rules.guide.texts_of``."""
+        from lora_watch.rules.guide import texts_of
+
+        listed = self.schema().get("rules")
+        rules = listed if isinstance(listed, list) else []
+        return {"rules": texts_of(rule for rule in rules if isinstance(rule, dict))}
+
+    @cached_property
+    def episodes(self) -> tuple[list[Alert], int]:
+        """Every alert as it was last written, in the order of opening, and how many entries are damaged."""
+        return episodes(document(event.tensor, list) for event in self._source.events(tags.ALERTS))
+
+    def alerts(self) -> dict[str, Any]:
+        """``{"alerts": episodes in the order of opening, each in its latest state, "notes": […]}``."""
+        found, broken = self.episodes
+        notes = [f"{broken} damaged alert entries were left out"] if broken else []
+        return {"alerts": [strict(alert.to_dict()) for alert in found], "notes": notes}
+
+    def first_alert(self, step: int | None) -> int | None:
+        """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors
+        up to then; None without any."""
+        alerts, until = self.episodes[0], math.inf if step is None else step
+        first = first_to_show([alert for alert in alerts if alert.step <= until and _counts(alert, until)])
+        return next((place for place, alert in enumerate(alerts) if alert is first), None)
+
+    def verdict(self) -> dict[str, Any]:
+        """``{"verdict", "message"}`` as last written; both None for a run that says nothing of the kind."""
+        for event in reversed(self._source.events(tags.VERDICT)):
+            reported = document(event.tensor, dict)
+            if reported is not None and isinstance(reported.get("verdict"), str):
+                message = reported.get("message")
+                return {"verdict": reported["verdict"], "message": message if isinstance(message, str) else None}
+        return {"verdict": None, "message": None}
+
+    # -- numbers -----------------------------------------------------------------------------------------------------
+    def metric(self, name: str) -> Decoded:
+        """A metric of every adapter in the order of the latest schema, and notes."""
+        return self.aligned(self._source.events(tags.METRIC_PREFIX + name))
+
+    def series(self, name: str) -> Decoded:
+        """A small vector such as ``loss`` by step, and notes."""
+        return _plain(self._source.events(tags.SERIES_PREFIX + name))
+
+    def metric_at(self, name: str, steps: Collection[int] | None = None) -> dict[int, dict[str, float]]:
+        """``{step: {adapter: value}}`` at those of ``steps`` where it was measured; unknown numbers are left out."""
+        found, _ = self.aligned(self._source.events(tags.METRIC_PREFIX + name, steps))
+        return dict(zip(found.steps.tolist(), self.named(found)))
+
+    def named(self, found: Series) -> list[dict[str, float]]:
+        """Each row of a metric by adapter, without unknown numbers."""
+        return [
+            {name: value for name, value, flag in zip(self.names, values, flags) if flag != UNKNOWN}
+            for values, flags in zip(found.values.tolist(), found.flags.tolist())
+        ]
+
+    def series_at(self, name: str, steps: Collection[int] | None = None) -> dict[int, float]:
+        """The first number of a small vector such as ``loss`` at those of ``steps`` that have it."""
+        read = [(e.step, numbers(e.tensor)) for e in self._source.events(tags.SERIES_PREFIX + name, steps)]
+        return {
+            step: float(vector[0])
+            for step, vector in read
+            if vector is not None and vector.ndim == 1 and len(vector) and vector.view("<u4")[0] != tags.UNKNOWN_BITS
+        }
+
+    def measured(self, name: str) -> list[int]:
+        """The steps that have a metric."""
+        return [event.step for event in self._source.events(tags.METRIC_PREFIX + name)]
+
+    def spectrum(self, column: int, step: int | None) -> dict[str, Any]:
+        """The singular values of one adapter at ``step``, or at the last step before it that has them.
+
+        ``{"step", "sigma", "first_step", "first_sigma"}``, each None if there is nothing. ``first_sigma``: the first to
+        be not all zero. A number that is not finite is None. Raises NotThereError for an adapter that is not there.
+        """
+        schemas, _ = self.schemas
+        if not schemas or not 0 <= column < len(schemas[-1][1]["adapters"]):
+            raise NotThereError(f"there is no adapter {column}")
+        found = [(at, singular_values(array[column])) for at, array in self.spectra()]
+        before = [one for one in found if one[1] and (step is None or one[0] <= step)]
+        nothing = (None, None)
+        last_step, last = before[-1] if before else nothing
+        first_step, first = next((one for one in before if any(one[1])), nothing)  # at the start ΔW is zero
+        return {"step": last_step, "sigma": last, "first_step": first_step, "first_sigma": first}
+
+    def spectra(self) -> list[tuple[int, np.ndarray]]:
+        """``(step, [n_adapters, r])`` of each spectrum in the order of the latest schema; NaN where there is none."""
+        schemas, _ = self.schemas
+        if not schemas or not schemas[-1][1]["adapters"]:
+            return []
+        return self._placed(self._source.events(tags.SPECTRUM), 2)
+
+    def aligned(self, events: list[Tensor]) -> Decoded:
+        """Columns follow the adapters' names, so a run whose set of adapters changed stays one picture."""
+        schemas, notes = self.schemas
+        if not schemas:
+            return _plain(events)
+        now = names(schemas[-1][1])
+        whole = vectors(events) if all(names(schema) == now for _, schema in schemas) else None
+        if whole is not None and whole.shape[1] == len(now):
+            return Series.of([event.step for event in events], whole), list(notes)
+        good = self._placed(events, 1)
+        lost = len(events) - len(good)
+        more = [f"{lost} events were left out: they do not fit the list of adapters"] if lost else []
+        return _stacked(good, len(now)), [*notes, *more]
+
+    def _placed(self, events: Iterable[Tensor], dimensions: int) -> list[tuple[int, np.ndarray]]:
+        """Each event's step and numbers, a row for each adapter of the latest schema: unknown where it had none. Events
+        that do not fit are left out."""
+        schemas, events, found = self.schemas[0], list(events), []
+        latest, orders = names(schemas[-1][1]), []
+        for _, schema in schemas:
+            place = {name: i for i, name in enumerate(names(schema))}
+            orders.append([place.get(name, len(schema["adapters"])) for name in latest])
+        begins = [at.step for at, _ in schemas]
+        for event in events:
+            at = max(bisect_right(begins, event.step) - 1, 0)
+            if at and begins[at] == event.step and event.wall_time < schemas[at][0].wall_time:
+                at -= 1  # the adapters have changed after it
+            array, then = numbers(event.tensor), names(schemas[at][1])
+            if array is None or array.ndim != dimensions or len(array) != len(then):
+                continue
+            if then != latest:
+                unknown = np.full((1, *array.shape[1:]), tags.UNKNOWN_BITS, np.uint32).view(np.float32)
+                if len(then) != len(latest) and len(events) * len(latest) * unknown.size > MOST_WIDENED:
+                    continue
+                array = np.concatenate([array, unknown])[orders[at]]
+            found.append((event.step, array))
+        return found
+
+
+def spread(found: Decoded) -> Decoded:
+    """The QUANTILES of a metric over the adapters at each step, of the finite ones. Every column of a step in which
+    some adapter is not finite carries that adapter's flag."""
+    series, notes = found
+    rows = np.where(series.flags == 0, series.values, np.float32(np.nan))
+    levels = quantiles(rows).astype(np.float32)
+    flags = np.bitwise_or.reduce(series.flags & ~np.uint8(UNKNOWN), axis=1)
+    flags |= np.where(np.isnan(levels[:, 0]) & (flags == 0), np.uint8(UNKNOWN), np.uint8(0))
+    return Series(series.steps, levels, np.repeat(flags[:, None], len(QUANTILES), axis=1)), notes
+
+
+def singular_values(row: np.ndarray) -> list[float | None]:
+    """Of one adapter, as far as it has some; None for one that is not finite."""
+    there = int(np.flatnonzero(~np.isnan(row))[-1]) + 1 if (~np.isnan(row)).any() else 0
+    return [float(x) if np.isfinite(x) else None for x in row[:there]]
+
+
+def _counts(alert: Alert, step: float) -> bool:
+    over = alert.closed_step is not None and alert.closed_step <= step
+    return alert.severity >= (Severity.ERROR if over else Severity.WARNING)
+
+
+def _plain(events: list[Tensor]) -> Decoded:
+    """Rows of the latest length."""
+    if (whole := vectors(events)) is not None:
+        return Series.of([event.step for event in events], whole), []
+    read = [(event.step, numbers(event.tensor)) for event in events]
+    good = [(step, vector) for step, vector in read if vector is not None and vector.ndim == 1]
+    width = len(good[-1][1]) if good else 0
+    good = [(step, vector) for step, vector in good if len(vector) == width]
+    lost = len(events) - len(good)
+    notes = [f"{lost} events were left out: they are no vectors of {width} numbers"] if lost else []
+    return _stacked(good, width), notes
+
+
+def _stacked(rows: list[tuple[int, np.ndarray]], width: int) -> Series:
+    values = np.stack([row for _, row in rows]) if rows else np.zeros((0, width), np.float32)
+    return Series.of([step for step, _ in rows], values)

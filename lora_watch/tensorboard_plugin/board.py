@@ -1,0 +1,167 @@
+"""TensorBoard's data as the events of runs."""
+
+from __future__ import annotations
+
+import math
+import threading
+from collections.abc import Callable, Collection, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lora_watch.format import tags
+from lora_watch.format.decoding import Tensor, latest
+from lora_watch.runs.data import Decoded, NotThereError, Stamp
+
+CACHE_BYTES = 192 * 2**20
+"""Decoded matrices that are kept. One of 560 adapters × 10,000 steps takes 28 MB and 0.3 s to decode."""
+
+EVERYTHING = 2**30
+"""Points to ask a provider for: it would thin out at random, and here pooling keeps the extremes."""
+LAST_STEP = 2**53
+"""What a browser can count to."""
+
+
+Clock = tuple[np.ndarray, np.ndarray]
+"""Steps as training last left them, and when each was written."""
+
+
+class Cache:
+    """What has been decoded. Safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._kept: dict[Any, tuple[Any, Decoded]] = {}  # what was asked for last is the last
+        self._lock = threading.Lock()
+        self.clocks: dict[Any, tuple[Stamp, Clock]] = {}
+        """As of which stamp, and the clock: every list of runs asks for it."""
+
+    def get(self, key: Any, stamp: Any, decode: Callable[[], Decoded]) -> Decoded:
+        """``decode()``, or what it gave last time if nothing was written since: then ``stamp`` is the same."""
+        with self._lock:
+            known, result = self._kept.get(key, (None, None))
+        if result is None or known != stamp:
+            result = decode()
+        with self._lock:
+            self._kept.pop(key, None)
+            self._kept[key] = stamp, result
+            while len(self._kept) > 1 and self._size() > CACHE_BYTES:
+                del self._kept[next(iter(self._kept))]
+        return result
+
+    def _size(self) -> int:
+        return sum(series.values.nbytes + series.flags.nbytes for _, (series, _) in self._kept.values())
+
+
+class Board:
+    """What TensorBoard has read; ``data`` is its data provider, the others what a request says of itself."""
+
+    def __init__(self, data: Any, ctx: Any, experiment: str, cache: Cache):
+        self.data, self.ctx, self.experiment, self.cache = data, ctx, experiment, cache
+
+    @cached_property
+    def runs(self) -> dict[str, BoardRun]:
+        found = self.data.list_tensors(self.ctx, experiment_id=self.experiment, plugin_name=tags.PLUGIN_NAME)
+        return {
+            run: BoardRun(
+                self, run, {tag: Stamp(int(one.max_step), float(one.max_wall_time)) for tag, one in by_tag.items()}
+            )
+            for run, by_tag in found.items()
+        }
+
+    def run(self, name: str) -> BoardRun:
+        """One of them, or one without events."""
+        return self.runs.get(name) or BoardRun(self, name, {})
+
+    def evaluation(self) -> dict[str, float]:
+        """By run, the last ``eval_loss``."""
+        from tensorboard.data import provider
+
+        wanted = provider.RunTagFilter(tags=[tags.EVALUATION])
+        found = self.data.read_scalars(
+            self.ctx, experiment_id=self.experiment, plugin_name="scalars", downsample=EVERYTHING, run_tag_filter=wanted
+        )
+        points = {run: by_tag.get(tags.EVALUATION) for run, by_tag in found.items()}
+        return {run: max(some, key=lambda point: point.wall_time).value for run, some in points.items() if some}
+
+
+class BoardRun:
+    """The events of one run, a Source.
+
+    TensorBoard gives them by tag. A session that began anew may lack a tag of the one before, but it overwrites the
+    clock: a small series that has an event at every step. An event that is older than the clock at its step is from
+    before.
+    """
+
+    def __init__(self, board: Board, name: str, listing: dict[str, Stamp]):
+        self._board, self._name, self._listing = board, name, listing
+
+    @property
+    def steps(self) -> Sequence[int]:
+        return self._clock[0].tolist()
+
+    @property
+    def tags(self) -> dict[str, Stamp]:
+        steps, times = self._clock
+        began = (steps[0], times[0]) if len(steps) else (0, -math.inf)
+        every = self._listing.items()
+        return {tag: at for tag, at in every if at.step < began[0] or not at.wall_time < began[1]}
+
+    def events(self, tag: str, steps: Collection[int] | None = None) -> list[Tensor]:
+        events, (clock, times) = self._read(tag), self._clock
+        if events and len(clock) and tag not in (tags.SCHEMA, tags.VERDICT):  # each session writes these first
+            place = np.searchsorted(clock, [event.step for event in events], "right")
+            replaced = (place > 0) & (np.array([event.wall_time for event in events]) < times[place - 1])
+            events = [event for event, gone in zip(events, replaced) if not gone]
+        wanted = None if steps is None else set(steps)
+        return [event for event in events if wanted is None or event.step in wanted]
+
+    def cached(self, tag: str, decode: Callable[[], Decoded]) -> Decoded:
+        """``decode()`` of a tag's events, once for all requests until there are more of them."""
+        listing, clock = self._listing, self._clock[0]
+        if tag not in listing:
+            raise NotThereError(f"there is no {tag!r} in the run {self._name!r}")
+        behind = min([*clock[-1:], listing[tag].step])  # each step of a restarted run replaces what it has passed
+        key = (self._board.experiment, self._name, tag)
+        return self._board.cache.get(key, (listing[tag], listing.get(tags.SCHEMA), behind), decode)
+
+    @cached_property
+    def _clock(self) -> Clock:
+        """Empty if the run has none."""
+        tag = next((tag for name in ("zone", "loss") if (tag := tags.SERIES_PREFIX + name) in self._listing), None)
+        if tag is None:
+            return np.zeros(0), np.zeros(0)
+        clocks, key, stamp = self._board.cache.clocks, (self._board.experiment, self._name, tag), self._listing[tag]
+        if key not in clocks or clocks[key][0] != stamp:
+            ticks = self._read(tag)
+            clocks[key] = stamp, (np.array([tick.step for tick in ticks]), np.array([t.wall_time for t in ticks]))
+        return clocks[key][1]
+
+    def _read(self, tag: str) -> list[Tensor]:
+        from tensorboard.data import provider
+
+        board = self._board
+        found = board.data.read_tensors(
+            board.ctx,
+            experiment_id=board.experiment,
+            plugin_name=tags.PLUGIN_NAME,
+            downsample=EVERYTHING,
+            run_tag_filter=provider.RunTagFilter(runs=[self._name], tags=[tag]),
+        )
+        events = [
+            Tensor(datum.step, datum.wall_time, _serialised(datum.numpy))
+            for datum in found.get(self._name, {}).get(tag, [])
+            if abs(datum.step) <= LAST_STEP
+        ]
+        return latest(events)
+
+
+def _serialised(array: np.ndarray) -> bytes:
+    """As the format has it: a single number in ``tensor_content``, too."""
+    from tensorboard.util import tensor_util
+
+    proto = tensor_util.make_tensor_proto(array)
+    if array.dtype == np.float32:
+        proto.tensor_content = array.tobytes()
+        del proto.float_val[:]
+    return proto.SerializeToString()
