@@ -34,7 +34,7 @@ def show(
 ) -> None:
     """Draw a run in the terminal: verdict, loss and size as lines, blocks over time, open alerts with their remedies.
 
-    It reads files alone, so it also shows the run of another process. Without colours the heatmap is made of letters.
+    It reads files alone, so it also shows the run of another process.
 
     Exits with 0, or with 2 when there is no run or one that cannot be read.
     """

@@ -1,11 +1,10 @@
-"""A run as one screen of a terminal: verdict, curves, heatmap, alerts."""
+"""A run as one screen of a terminal: verdict, curves, blocks, alerts."""
 
 from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 from rich.console import Console, Group, RenderableType
@@ -20,13 +19,8 @@ from lora_watch.runs.data import INF, NAN, UNKNOWN, Series
 from lora_watch.runs.run import FinishedRun, spread
 
 METRICS = ("output_ratio", "relative_spectral_norm", "delta_norm")
-"""The heatmap shows the first of these that the run has measured."""
+"""The blocks are shown by the first of these that the run has measured."""
 _COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "bold red"}
-_RAMP = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962", "#addc30", "#fde725")
-"""From low to high, readable with any colour vision."""
-_LETTERS = ".,:-=+*%#"
-"""The same without colours, as many."""
-_NOT_FINITE, _UNKNOWN = "!", " "
 MOST_ALERTS = 5
 _BARS = str.maketrans("▁▂▃▄▅▆▇█", "_.,-=+*#")
 _ROOM = 18
@@ -35,14 +29,18 @@ _ROOM = 18
 
 def screen(run: FinishedRun, console: Console) -> RenderableType:
     """One screen of ``console``'s size."""
-    width = max(min(console.width, 110) - _ROOM, 20)
-    plain = not _draws_blocks(console)
-    parts: list[RenderableType] = [_head(run), *_curves(run, width, plain)]
-    shown = heatmap(run, width, max(console.height - 20, 6))
-    if shown is not None:
-        parts += [Text(), _heat(shown, plain or console.color_system is None)]
-    parts += [Text(), *_alerts(run)]
-    return Group(*parts)
+    width, plain = max(min(console.width, 110) - _ROOM, 20), not _draws_blocks(console)
+    steps = spread([step for step in run.data.steps if step > 0], 4 * width)
+    parts: list[RenderableType] = [_head(run)]
+    parts.append(_lines({name: curve(run, name, steps) for name in ("loss", "size")}, width, plain))
+    for gone in discarded(run.alerts)[:MOST_ALERTS]:
+        said = f"steps {gone[0]} to {gone[-1]} were" if gone[1:] else f"step {gone[0]} was"
+        parts.append(Text(f"blank: {said} discarded", style="dim"))
+    if (measured := _measured(run)) is not None:
+        title = f"{measured[0]}, the largest of each block, each row from its least to its greatest, and the last"
+        rows = blocks_over_time(run, measured[1], steps, max(console.height - 20, 6))
+        parts += [Text(), Text(title, style="dim"), _lines(rows, width, plain)]
+    return Group(*parts, Text(), *_alerts(run))
 
 
 def _draws_blocks(console: Console) -> bool:
@@ -63,39 +61,13 @@ def _head(run: FinishedRun) -> Text:
     )
 
 
-def _curves(run: FinishedRun, width: int, plain: bool) -> Iterator[RenderableType]:
-    table, steps = Table.grid(padding=(0, 1)), spread([step for step in run.data.steps if step > 0], 4 * width)
-    for name in ("loss", "size"):
-        values = curve(run, name, steps)
+def _lines(rows: Mapping[str, list[float | None]], width: int, plain: bool) -> Table:
+    table = Table.grid(padding=(0, 1))
+    for name, values in rows.items():
         if any(value is not None for value in values):
             bars = sparkline(values, width - 10)
             table.add_row(name, bars.translate(_BARS) if plain else bars, short(values[-1]))
-    yield table
-    for gone in discarded(run.alerts)[:MOST_ALERTS]:
-        said = f"steps {gone[0]} to {gone[-1]} were" if gone[1:] else f"step {gone[0]} was"
-        yield Text(f"blank: {said} discarded", style="dim")
-
-
-def _heat(shown: Heatmap, plain: bool) -> Group:
-    ends = scale(shown.rows)
-    table = Table.grid(padding=(0, 1))
-    for name, row in shown.rows:
-        table.add_row(Text(name, style="dim"), Text.assemble(*(_cell(value, ends, plain) for value in row)))
-    if ends is None:
-        legend = "nothing is above zero"
-    else:
-        legend = f"{short(ends[0])} to {short(ends[1])}, logarithmic; {_NOT_FINITE} is NaN or infinite"
-    head = f"{shown.metric}, the largest of each block, steps {shown.first} to {shown.last}: {legend}"
-    return Group(Text(head, style="dim"), table)
-
-
-def _cell(value: float | None, ends: tuple[float, float] | None, plain: bool) -> tuple[str, str]:
-    if value is None:
-        return _UNKNOWN, ""
-    if not math.isfinite(value):
-        return _NOT_FINITE, "bold white on #d6008d"
-    place = 0 if ends is None else level(value, ends, len(_RAMP))
-    return (_LETTERS[place], "") if plain else (" ", f"on {_RAMP[place]}")
+    return table
 
 
 def _alerts(run: FinishedRun) -> Iterator[RenderableType]:
@@ -142,34 +114,15 @@ def _held(run: FinishedRun, measured: list[int], steps: Sequence[int]) -> list[i
     return [measured[place - 1] if place else None for place in places]
 
 
-@dataclass(frozen=True)
-class Heatmap:
-    """``rows``: for each name the largest value of its adapters in each column, NaN kept, None where none is known."""
-
-    metric: str
-    rows: list[tuple[str, list[float | None]]]
-    first: int
-    last: int
-    """The steps at which the first and the last column were measured."""
-
-
-def heatmap(run: FinishedRun, columns: int, most_rows: int) -> Heatmap | None:
-    """None for a run of which no adapter was measured."""
-    if (measured := _measured(run)) is None:
-        return None
-    metric, found = measured
-    there = found.steps.tolist()
-    first, last = there[0], there[-1]
-    columns = min(columns, last - first + 1)
-    at = [first + (last - first) * i // max(columns - 1, 1) for i in range(columns)]
-    chosen = _held(run, there, at)
-    places = by_block(run.data.names)
-    blocks, width = list(places), -(-len(places) // most_rows)
-    rows = []
+def blocks_over_time(run: FinishedRun, found: Series, steps: Sequence[int], most: int) -> dict[str, list[float | None]]:
+    """What of a metric still held at each of ``steps``, by transformer block: the largest of its adapters. Neighbouring
+    blocks are together where there are more than ``most``."""
+    there, places, out = found.steps.tolist(), by_block(run.data.names), {}
+    held, blocks, width = _held(run, there, steps), list(places), -(-len(places) // most)
     for group in (blocks[i : i + width] for i in range(0, len(blocks), width)):
         largest = dict(zip(there, _largest(found, [place for block in group for place in places[block]])))
-        rows.append((_label(group), [None if step is None else largest[step] for step in chosen]))
-    return Heatmap(metric, rows, first, last)
+        out[_label(group)] = [None if step is None else largest[step] for step in held]
+    return out
 
 
 def _largest(found: Series, columns: list[int]) -> list[float | None]:
@@ -182,20 +135,3 @@ def _largest(found: Series, columns: list[int]) -> list[float | None]:
 def _label(blocks: list[int]) -> str:
     ends = ["–" if block < 0 else str(block) for block in blocks]
     return ends[0] if len(ends) == 1 else f"{ends[0]}-{ends[-1]}"
-
-
-def scale(rows: list[tuple[str, list[float | None]]]) -> tuple[float, float] | None:
-    """The ends of a logarithmic scale: the first decile of what is positive and finite, and the largest of it."""
-    known = sorted(v for _, row in rows for v in row if v is not None and 0 < v < math.inf)
-    if not known:
-        return None
-    low = known[len(known) // 10]
-    return low, max(known[-1], low * 1.01)
-
-
-def level(value: float, ends: tuple[float, float], levels: int) -> int:
-    """Its place on that scale, 0 to ``levels`` - 1."""
-    if value <= 0:
-        return 0
-    share = math.log(value / ends[0]) / math.log(ends[1] / ends[0])
-    return max(0, min(levels - 1, int(share * levels)))
