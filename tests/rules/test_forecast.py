@@ -96,7 +96,8 @@ def test_what_is_advised_is_lower_and_asks_for_no_further_advice(rslora: bool) -
         assert rate * other <= rate * alpha
         assert rate * other <= lr * alpha / 1.99, (alpha, lr, first, r, modules)
         planned = replace(record_of(other, rate, r=r, modules=modules, rslora=rslora), step=0)
-        assert AggressiveScale().check(planned) is None, (alpha, lr, first, r, modules, new)
+        again = AggressiveScale().check(planned)  # of a scale that falls with the rank it tells, and prescribes nothing
+        assert again is None or not again.settings, (alpha, lr, first, r, modules, new)
 
 
 def stated(alert: Alert) -> tuple[float, float]:
