@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple, Protocol
@@ -22,8 +22,6 @@ from lora_watch.format import tags
 from lora_watch.format.decoding import Tensor, document, episodes, is_schema, names, numbers, vectors
 from lora_watch.format.quantiles import QUANTILES, quantiles
 
-MOST_WIDENED = 50_000_000
-"""Cells of a matrix whose rows follow other sets of adapters than the latest: a schema alone can claim a million."""
 NAN = 1
 """Flag of a cell that holds a measured NaN."""
 INF = 2
@@ -270,10 +268,10 @@ class RunData:
         more = [f"{lost} events were left out: they do not fit the list of adapters"] if lost else []
         return _stacked(good, len(now)), [*notes, *more]
 
-    def _placed(self, events: Iterable[Tensor], dimensions: int) -> list[tuple[int, np.ndarray]]:
+    def _placed(self, events: list[Tensor], dimensions: int) -> list[tuple[int, np.ndarray]]:
         """Each event's step and numbers, a row for each adapter of the latest schema: unknown where it had none. Events
         that do not fit are left out."""
-        schemas, events, found = self.schemas[0], list(events), []
+        schemas, found = self.schemas[0], []
         latest, orders = names(schemas[-1][1]), []
         for _, schema in schemas:
             place = {name: i for i, name in enumerate(names(schema))}
@@ -288,8 +286,6 @@ class RunData:
                 continue
             if then != latest:
                 unknown = np.full((1, *array.shape[1:]), tags.UNKNOWN_BITS, np.uint32).view(np.float32)
-                if len(then) != len(latest) and len(events) * len(latest) * unknown.size > MOST_WIDENED:
-                    continue
                 array = np.concatenate([array, unknown])[orders[at]]
             found.append((event.step, array))
         return found
