@@ -11,12 +11,12 @@ import argparse
 import json
 from pathlib import Path
 
+import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments, set_seed
 
 from lora_watch import LoraWatchCallback
 from lora_watch.demo.models import TINY_LLAMA
-from lora_watch.demo.tasks import accuracy
 from lora_watch.demo.texts import blocks, python_manual, split, stdlib_text
 
 parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -29,6 +29,14 @@ train, held_out = [], []
 for label, documents in enumerate((stdlib_text(), python_manual())):
     for examples, some, n in zip((train, held_out), split(documents), (200, 30)):
         examples += [{"input_ids": b["input_ids"], "labels": label} for b in blocks(some, tokenizer, n, 64)]
+
+
+def accuracy(model: torch.nn.Module) -> float:
+    """Share of the held-out examples whose most likely class is theirs."""
+    ids, labels = (torch.tensor([example[key] for example in held_out]) for key in ("input_ids", "labels"))
+    with torch.no_grad():
+        return (model.eval()(input_ids=ids).logits.argmax(-1) == labels).float().mean().item()
+
 
 set_seed(0)
 model = AutoModelForSequenceClassification.from_pretrained(TINY_LLAMA, num_labels=2).float()
@@ -50,9 +58,9 @@ trainer = Trainer(
     train_dataset=train,
     callbacks=[LoraWatchCallback()],  # <- this is all
 )
-before = accuracy(trainer.model, held_out)
+before = accuracy(trainer.model)
 trainer.train()
-print(f"held-out accuracy {before:.2f} -> {accuracy(trainer.model, held_out):.2f}")
+print(f"held-out accuracy {before:.2f} -> {accuracy(trainer.model):.2f}")
 
 report = json.loads(Path(options.output_dir, "lora_watch", "report.json").read_text())
 print(f"verdict: {report['verdict']}, alerts: {len(report['alerts'])}, adapters: {len(report['adapters'])}")

@@ -57,8 +57,8 @@ def advise(
 
     Nothing is trained. A config.json is enough for rank and alpha, and the learning rate needs the weights.
     """
-    from lora_watch.tune.advise import Advice, transfer
     from lora_watch.tune.advise import advise as start_from
+    from lora_watch.tune.advise import transfer
 
     named = [name.strip() for name in targets.split(",") if name.strip()]
     both: dict[str, Any] = {"learning_rate": lr, "target_modules": "all-linear" if named == ["all-linear"] else named}
@@ -78,15 +78,9 @@ def advise(
         print_json(advised.to_dict())
         return
     console = unwrapped_console()
-    if isinstance(advised, Advice):
-        title = f"{advised.model}: {advised.task}"
-        alerts = [str(alert).replace(" at step 0", "") for alert in advised.findings]
-        sentences = [*advised.reasons(), *alerts, *advised.notes]
-    else:
-        title, sentences = f"{advised.from_model} → {advised.to_model}", advised.reasons()
-    console.print(Text(title, style="bold"))
+    console.print(Text(advised.title, style="bold"))
     wrapper = textwrap.TextWrapper(console.width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
-    for sentence in sentences:
+    for sentence in advised.sentences():
         console.print(Text(wrapper.fill(sentence)), soft_wrap=True)
     console.print()
     console.print(Text(advised.code()))

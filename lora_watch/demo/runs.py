@@ -70,10 +70,10 @@ def build_trainer(task: Task, setup: Setup, folder: Path, callbacks: Sequence[Tr
     return trainer
 
 
-def run(task: Task, setup: Setup, folder: Path, callbacks: Sequence[TrainerCallback] = ()) -> Outcome:
+def run(task: Task, setup: Setup, folder: Path) -> Outcome:
     """Train ``task`` under a LoraWatchCallback that ends a failing run, and score it before and after."""
     watcher = LoraWatchCallback(fail_on="error", console=False, html=True)
-    trainer = build_trainer(task, setup, folder, [watcher, *callbacks])
+    trainer = build_trainer(task, setup, folder, [watcher])
     before = mean_loss(trainer.model, task.held_out)
     try:
         trainer.train()
@@ -106,20 +106,14 @@ def fixed(failing: Outcome) -> Setup | None:
 def broken_promises(healthy: Outcome, failing: Outcome, fixed: Outcome | None) -> list[str]:
     """What did not go as the demo says it does; empty when all did. ``fixed``: None where the alert gave no advice."""
     broken = []
-    for name, outcome in (("healthy", healthy), ("fixed", fixed)):
-        if outcome is None:
-            continue
-        worrying = [alert for alert in outcome.alerts if alert.severity > Severity.INFO]
-        if worrying:
-            broken.append(f"the {name} run raised {', '.join(alert.rule for alert in worrying)}")
-        if outcome.stopped or outcome.steps < outcome.planned:
-            broken.append(f"the {name} run ended at step {outcome.steps} of {outcome.planned}")
-        if not outcome.learned:
-            broken.append(f"the {name} run did not improve its held-out loss")
-    if failing.failures and fixed is None:
-        broken.append("the failing run's alert named no new settings")
-    if not failing.failures:
-        broken.append("the failing run raised no error")
-    elif not failing.stopped or 2 * failing.steps > failing.planned:
+    for outcome in (healthy, fixed):
+        if outcome is not None:
+            worrying = [alert.rule for alert in outcome.alerts if alert.severity > Severity.INFO]
+            if worrying or outcome.stopped or outcome.steps < outcome.planned or not outcome.learned:
+                said = f"ended at step {outcome.steps} of {outcome.planned} with {', '.join(worrying) or 'no alert'}"
+                broken.append(f"the {outcome.setup.name} run {said}, held-out loss {outcome.after:.3g}")
+    if not failing.stopped or 2 * failing.steps > failing.planned:
         broken.append(f"the failing run was not stopped early: it ended at step {failing.steps} of {failing.planned}")
+    elif fixed is None:
+        broken.append("the failing run's alert named no new settings")
     return broken

@@ -1,4 +1,4 @@
-"""The demo as a person sees it: progress, two verdicts, and where to look next."""
+"""The demo as a person sees it: three verdicts, and where to look next."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import sys
 import time
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
 from rich.panel import Panel
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from lora_watch.base.alerts import Severity, in_order
@@ -21,7 +20,7 @@ from lora_watch.tensorboard_plugin.page.writing import write_page
 
 if TYPE_CHECKING:
     from lora_watch.demo.runs import Outcome
-    from lora_watch.demo.tasks import Setup, Task
+    from lora_watch.demo.tasks import Setup
 
 COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
 
@@ -40,7 +39,7 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
         _prepare_libraries()
         import torch
 
-        from lora_watch.demo.runs import broken_promises, fixed
+        from lora_watch.demo.runs import broken_promises, fixed, run
         from lora_watch.demo.tasks import FAILING, HEALTHY, tiny
 
         torch.set_num_threads(1)  # on busy cores several threads mostly wait for each other
@@ -51,7 +50,8 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
 
     def go(setup: Setup) -> Outcome:
         folders.append(_fresh(output_dir / f"tiny-{setup.name}"))
-        outcome = _run_with_progress(task, setup, folders[-1], console)
+        with console.status(f"{setup.name}: {task.steps} steps …"):
+            outcome = run(task, setup, folders[-1])
         console.print(verdict(outcome))
         return outcome
 
@@ -88,24 +88,6 @@ def _fresh(folder: Path) -> Path:
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
     return folder
-
-
-def _run_with_progress(task: Task, setup: Setup, folder: Path, console: Console) -> Outcome:
-    from transformers import TrainerCallback
-
-    from lora_watch.demo.runs import run
-
-    loss = TextColumn("steps, loss {task.fields[loss]}")
-    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), loss, TimeElapsedColumn()
-    with Progress(*columns, console=console) as progress:
-        bar = progress.add_task(setup.name, total=task.steps, loss="…")
-
-        class Show(TrainerCallback):
-            def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
-                if logs and "loss" in logs:
-                    progress.update(bar, completed=state.global_step, loss=f"{float(logs['loss']):.3f}")
-
-        return run(task, setup, folder, [Show()])
 
 
 def verdict(outcome: Outcome) -> Panel:

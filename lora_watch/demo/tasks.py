@@ -50,24 +50,14 @@ def batches(examples: Examples, size: int = 8) -> list[dict[str, torch.Tensor]]:
     ]
 
 
+@torch.no_grad()
 def mean_loss(model: Any, examples: Examples) -> float:
     """Cross-entropy in nats a token, over blocks of equal length."""
-    return _mean(model, examples, lambda output, labels: float(output.loss) * len(labels))
-
-
-def accuracy(model: Any, examples: Examples) -> float:
-    """Share of the examples whose most likely class is theirs."""
-    return _mean(model, examples, lambda output, labels: int((output.logits.argmax(-1) == labels).sum()))
-
-
-@torch.no_grad()
-def _mean(model: Any, examples: Examples, total: Callable[[Any, torch.Tensor], float]) -> float:
-    """Over ``examples``, from the ``total`` of each batch's output and labels."""
     was_training = model.training
     model.eval()
-    totals = [total(model(**batch), batch["labels"]) for batch in batches(examples)]
+    total = sum(float(model(**batch).loss) * len(batch["labels"]) for batch in batches(examples))
     model.train(was_training)
-    return sum(totals) / len(examples)
+    return total / len(examples)
 
 
 def tiny(quick: bool = False) -> Task:

@@ -113,9 +113,17 @@ class Advice:
         plain = asdict(replace(self, findings=()))
         return plain | {"version": ADVICE_VERSION, "findings": findings, "code": self.code()}
 
+    @property
+    def title(self) -> str:
+        return f"{self.model}: {self.task}"
+
+    def sentences(self) -> list[str]:
+        """All that is said of the settings."""
+        alerts = [str(alert).replace(" at step 0", "") for alert in self.findings]
+        return [*self.reasons(), *alerts, *self.notes]
+
     def __str__(self) -> str:
-        title = f"{self.model}: {self.task}"
-        return "\n".join([title, *self.reasons(), *map(str, self.findings), *self.notes, "", self.code()])
+        return "\n".join([self.title, *self.sentences(), "", self.code()])
 
 
 def advise(
@@ -264,8 +272,12 @@ class Transfer:
         """Python to paste: the import and the ``LoraConfig``."""
         return lora_code(self.lora)
 
-    def reasons(self) -> list[str]:
-        """One sentence each: rank, scale, learning rate, and what does not carry over."""
+    @property
+    def title(self) -> str:
+        return f"{self.from_model} → {self.to_model}"
+
+    def sentences(self) -> list[str]:
+        """One a fact: rank, scale, learning rate, and what does not carry over."""
         (old_r, new_r), (old, new) = self.ranks, self.widths
         rate = "Learning rate: unknown without the frozen weights of both models. lora-watch run --find-lr measures it."
         if self.learning_rates is not None:
@@ -287,7 +299,7 @@ class Transfer:
         return {"version": ADVICE_VERSION, **asdict(self), "code": self.code()}
 
     def __str__(self) -> str:
-        return "\n".join([f"{self.from_model} → {self.to_model}", *self.reasons(), "", self.code()])
+        return "\n".join([self.title, *self.sentences(), "", self.code()])
 
 
 def transfer(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+import importlib
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +37,8 @@ OF_TRL = {
 DEFAULTS_OF_TRL = {"r": 16, "lora_alpha": 32}
 MODEL = "model_name_or_path"
 """What TRL calls the pretrained model."""
+CLASSES = {"peft": "(Ada)?LoraConfig", "transformers": "TrainingArguments", "trl": ".*(Config|Arguments)"}
+"""By library, the names of the classes whose fields are known: a regular expression."""
 _READ = LORA_FIELDS | ARGUMENT_FIELDS | {*OF_TRL, MODEL, "use_peft", "env"}
 
 
@@ -67,11 +71,10 @@ def demand_known(names: Iterable[str]) -> None:
     """Raises ValueError for names that no field of LoraConfig, AdaLoraConfig, TrainingArguments or TRL's configurations
     has; the text names the nearest one."""
     unknown, known = set(names) - _READ, set(_READ)
-    for fields in (_of_peft, _of_transformers, _of_trl):  # importing them takes seconds: only where there is a question
-        if not unknown:
-            return
-        known |= fields()
-        unknown -= known
+    for library, classes in CLASSES.items():  # importing them takes seconds: only where there is a question
+        if unknown:
+            known |= _fields_of(library, classes)
+            unknown -= known
     if unknown:
         said = "; ".join(f"{name!r}: the nearest is {_nearest(name, known)!r}" for name in sorted(unknown))
         raise ValueError(f"unknown to LoraConfig, TrainingArguments and TRL: {said}")
@@ -83,26 +86,14 @@ def _nearest(name: str, known: set[str]) -> str:
     return (near or difflib.get_close_matches(name, sorted(known), 1, cutoff=0.0))[0]
 
 
-def _of_peft() -> set[str]:
-    return _fields_of("peft", lambda name: name in ("LoraConfig", "AdaLoraConfig"))
-
-
-def _of_transformers() -> set[str]:
-    return _fields_of("transformers", lambda name: name == "TrainingArguments")
-
-
-def _of_trl() -> set[str]:
-    return _fields_of("trl", lambda name: name.endswith(("Config", "Arguments")))
-
-
-def _fields_of(library: str, wanted: Callable[[str], bool]) -> set[str]:
+def _fields_of(library: str, classes: str) -> set[str]:
     """Names of the fields of its dataclasses; empty where the library is not installed."""
     try:
-        module = __import__(library)
+        module = importlib.import_module(library)
     except ImportError:
         return set()
-    classes = (getattr(module, name) for name in dir(module) if wanted(name))
-    return {each.name for kind in classes if dataclasses.is_dataclass(kind) for each in dataclasses.fields(kind)}
+    found = (getattr(module, name) for name in dir(module) if re.fullmatch(classes, name))
+    return {each.name for kind in found if dataclasses.is_dataclass(kind) for each in dataclasses.fields(kind)}
 
 
 def _files(path: Path) -> list[Path]:

@@ -337,7 +337,7 @@ class SweepMonitor:
     def suggestion(self, steps: int | None = None) -> Suggestion:
         """Once it is over. ``steps``: of the run that it is for, where they are known."""
         run, ratios = self._monitor.run, self._ratios
-        scales, alphas = {a.scale for a in run.adapters}, {a.alpha for a in run.adapters}
+        scales = {adapter.scale for adapter in run.adapters}
         return suggestion(
             self.sweep,
             ratios,
@@ -346,8 +346,6 @@ class SweepMonitor:
             predicted=predicted_rate(run, ratios) if self.by_size else None,
             by_size=self.by_size,
             scale=scales.pop() if len(scales) == 1 else None,
-            alpha=alphas.pop() if len(alphas) == 1 else None,
-            optimizer=run.optimizer,
         )
 
 

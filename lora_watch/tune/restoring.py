@@ -26,6 +26,13 @@ Back = Callable[[], Any]
 SMALL = 64 << 10
 """Bytes up to which a buffer of integers may be changed by training. Larger ones are masks and quantised weights."""
 
+GENERATORS: tuple[tuple[type, str, str], ...] = (
+    (torch.Generator, "get_state", "set_state"),
+    (random.Random, "getstate", "setstate"),
+    (np.random.RandomState, "get_state", "set_state"),
+)
+"""How the state of each is had and put back."""
+
 
 @contextmanager
 def restored(
@@ -139,15 +146,10 @@ def _own_state(thing: Any) -> Back:
     if hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict"):
         state = copy.deepcopy(thing.state_dict())
         return lambda: thing.load_state_dict(state)
-    if isinstance(thing, torch.Generator):
-        state = thing.get_state()
-        return lambda: thing.set_state(state)
-    if isinstance(thing, random.Random):
-        state = thing.getstate()
-        return lambda: thing.setstate(state)
-    if isinstance(thing, np.random.RandomState):
-        state = thing.get_state()
-        return lambda: thing.set_state(state)
+    for kind, get, put in GENERATORS:
+        if isinstance(thing, kind):
+            state = getattr(thing, get)()
+            return lambda: getattr(thing, put)(state)
     if isinstance(thing, np.random.Generator):
         state = thing.bit_generator.state
         return lambda: setattr(thing.bit_generator, "state", state)

@@ -52,8 +52,6 @@ class Suggestion:
     """Why ``rate`` is None, or what else there is to know of it."""
     scale: float | None = None
     """s of the adapters during the sweep; None where they differ."""
-    alpha: float | None = None
-    optimizer: str | None = None
     predicted: float | None = None
     """The forecast of the weights alone, as in ``lora-watch advise``: the rate of a useful first step."""
     by_size: bool = True

@@ -228,7 +228,7 @@ def test_rank_grows_with_the_root_of_the_width_and_the_scale_stays(tmp_path: Pat
     assert (advised.widths, advised.ranks) == ((128, 512), (8, 16))
     assert advised.lora["lora_alpha"] == 32
     assert advised.step_factor is None  # no weights in the second folder
-    assert any("frozen weights" in reason for reason in advised.reasons())
+    assert any("frozen weights" in reason for reason in advised.sentences())
     rooted = transfer(TINY_LLAMA, wide, 8, alpha=16, use_rslora=True)
     for each in (advised, rooted):
         model = get_peft_model(AutoModelForCausalLM.from_config(config), config_of(each.code()))
