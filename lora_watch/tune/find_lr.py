@@ -94,7 +94,7 @@ def find_learning_rate(
 
 
 def keep(found: Suggestion, trainer: Trainer) -> None:
-    """Write ``find_lr.json`` and its picture where the run's report will be, on the first process."""
+    """Write ``find_lr.json`` where the run's report will be, on the first process."""
     if not (trainer.args.should_save and is_first()):
         return
     folder = facts.output_dir(trainer.args, trainer) / "lora_watch"

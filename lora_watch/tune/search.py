@@ -19,7 +19,7 @@ from lora_watch.base.strict_json import strict_json
 from lora_watch.base.text import mean_and_spread, say, short, table
 from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.format.files import replace_file
-from lora_watch.tune.strategy import Configuration, Outcome, Strategy, decide
+from lora_watch.tune.strategy import Configuration, Decision, Outcome, Strategy, decide
 
 if TYPE_CHECKING:
     from transformers import Trainer
@@ -90,18 +90,11 @@ class Attempt:
 
 
 @dataclass
-class SearchResult:
-    """The result of a search. ``print(result)`` shows the runs, and what follows from them."""
+class SearchResult(Decision):
+    """The result of a search. ``print(result)`` shows the runs, and what follows from them. ``best`` is the
+    configuration to use, with the learning rate that it was trained at."""
 
-    strategy: Strategy
-    best: Configuration | None
-    """The configuration to use, with seed 0 and the learning rate that it was trained at; None when no rank is
-    sound."""
-    rank: int | None
-    plateau: bool
-    """The curve is flat beyond ``rank``; False when the ranks ran out or a larger one failed."""
-    story: list[str]
-    outcomes: Mapping[Configuration, Outcome] = field(repr=False)
+    outcomes: Mapping[Configuration, Outcome] = field(default_factory=dict, repr=False)
     """Every run that came to its end, or failed."""
 
     def __str__(self) -> str:
@@ -179,11 +172,10 @@ def search(
         replace_file(path, strict_json({"strategy": asdict(strategy), "runs": runs}))
         return outcome
 
-    decision = decide(strategy, run, tell)
-    best = decision.best
-    if best is not None:
-        best = replace(best, learning_rate=_rate(best, known))
-    return SearchResult(strategy, best, decision.rank, decision.plateau, decision.story, known)
+    result = SearchResult(**vars(decide(strategy, run, tell)), outcomes=known)
+    if result.best is not None:
+        result.best = replace(result.best, learning_rate=_rate(result.best, known))
+    return result
 
 
 def _outcome(train: Callable[[Attempt], float], attempt: Attempt) -> Outcome:

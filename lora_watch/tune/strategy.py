@@ -118,7 +118,7 @@ class Decision:
     best: Configuration | None = None
     """With seed 0; None where no rank is sound."""
     plateau: bool = False
-    """The rank stage ended because the curve is flat, not because the ranks ran out."""
+    """The rank stage ended because the curve is flat, not because the ranks ran out or a larger one failed."""
 
 
 def decide(
