@@ -99,8 +99,10 @@ class Live:
 
     def _resolved(self) -> Resolved:
         # They hold parameters, or identities of those: then ``now`` keeps those alive that it was asked for.
-        self._unchanged = [kind.unchanged(members) for kind, members in self._kinds]
-        return Resolved(self.adapters, known=all(unchanged() for unchanged in self._unchanged))
+        unchanged = [kind.unchanged(members) for kind, members in self._kinds]
+        resolved = Resolved(self.adapters, known=all(same() for same in unchanged))
+        self._unchanged = unchanged  # last: a look that has failed is made again
+        return resolved
 
 
 def _memory(read: Read) -> list[int]:

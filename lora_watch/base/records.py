@@ -252,11 +252,13 @@ class StepRecord:
     """Losses of a batch with larger adapters, or without any, can be had: they are in ``scalars`` at the step after one
     at which a rule ``wants`` them."""
     wiring: Mapping[str, BoolArray] = field(default_factory=dict)
-    """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown), and
-    where ``base_drift`` is measured ``base_trainable``: the frozen weight requires a gradient."""
+    """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown),
+    ``written`` (torch has seen a write to its tensors in this step), and where ``base_drift`` is measured
+    ``base_trainable``: the frozen weight requires a gradient."""
     retired: Mapping[str, str] = field(default_factory=dict)
     """Adapters that have trained in this run and no longer do, and why: ``merged`` into the frozen weight, ``off``
-    (inactive or disabled), ``replaced`` by another adapter of the same layer, or ``gone`` from the model."""
+    (inactive or disabled), ``frozen``, ``replaced`` by another adapter of the same layer, or ``gone`` from the
+    model."""
     size: float | None = None
     """The depth-scaled output ratio: the 90th percentile over layers of ``output_ratio`` times ``RunInfo.depth``.
     Without it, ``relative_spectral_norm`` counts. PiSSA and similar methods count from their start. None if it was not
@@ -310,7 +312,8 @@ class Recovered:
     """Settings by name, as they were and as they are: ``learning_rate``, and ``init_factor``, what A and B have been
     multiplied by before the first step."""
     optimizer: str
-    """What became of the optimizer's state: ``went back``, or ``cleared`` where none had been kept."""
+    """What became of the optimizer's state: ``went back``; ``was cleared`` where there had been none, ``has none``
+    where there is none now either; ``untouched`` where an update was dropped."""
     dropped: int = 0
     """Updates that were dropped after ``step``, until the loss was as before."""
 

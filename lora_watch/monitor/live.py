@@ -54,6 +54,11 @@ class LiveSettings:
         """What A and B have been multiplied by before the first step."""
         self._rates = RateWatch(optimizer, scheduler)
 
+    def use(self, optimizer: Any, scheduler: Any) -> None:
+        """Another optimizer trains from now on, by rates of its own."""
+        self._optimizer, self._scheduler = optimizer, scheduler
+        self._plan, self._rates = planned(scheduler), RateWatch(optimizer, scheduler)
+
     def begin(self) -> None:
         """Bring in what ``load_state_dict`` brought: the optimizer is that of the user's script."""
         now = planned(self._scheduler)

@@ -52,9 +52,22 @@ class MonitoredAdapters:
         """Every adapter that has been able to learn in this run, by its name."""
         self.live = Live([])
         """What they are made of; as of the latest ``has_changed``, or ``refresh``."""
-        self._state = self.live.now.state
+        self._known = self.live.now
+        """What they were made of at the latest ``find``, but for what has moved in memory since."""
+        self._rest = Live([])
+        """The model's other adapters, which do not train: they may come to."""
+        self._state_of_rest = self._rest.now.state
+        self._versions: dict[str, list[tuple[int, int]]] = {}
+        """Which tensors each adapter trained when ``wiring`` was asked last, and how often they had been written to."""
         self._tree = Tree(nn.Module())
         """The model's modules, as of ``find``."""
+
+    def is_trained_by(self, optimizer: Any) -> bool:
+        return optimizer is self._optimizer
+
+    def use(self, optimizer: Any, peak_lr: tuple[float, ...]) -> None:
+        """Another optimizer trains from now on, with these peaks of its schedule, if any are known."""
+        self._optimizer, self._given = optimizer, replace(self._given, peak_lr=peak_lr)
 
     def note(self, text: str) -> None:
         """Add to what could not be monitored, once."""
@@ -62,7 +75,10 @@ class MonitoredAdapters:
             self.run = replace(self.run, notes=(*self.run.notes, text))
 
     def find(self) -> None:
-        """Look for the adapters anew. Adapters that have trained and no longer do are ``retired``."""
+        """Look for the adapters anew. Adapters that have trained and no longer do are ``retired``.
+
+        Where it fails nothing is taken over but that the model has not been ``searched``.
+        """
         self.run = replace(self.run, searched=False)
         others, found = find_other_adapters(self._model), list[Adapter]()
         meant = self.run.meant or are_meant(self._model)
@@ -82,29 +98,30 @@ class MonitoredAdapters:
                 if meant or unmeasurable
                 else "no adapter was found, and nothing says that one was meant: only the loss is judged"
             )
-        self.adapters = _in_training(found)
-        self.live = Live(self.adapters)
-        self._tree = Tree(self._model, [adapter.module for adapter in found])
-        self._trained.update((adapter.name, adapter) for adapter in self.adapters if _trains(adapter))
-        self.retired = _retired(self._trained, found)
-        self.collective = takes_every_rank(self._own())
-        self.partitioned = any(map(partitioned, self._own()))
-        self.one_by_one = one_by_one(self._own())
-        self.replicated = are_replicas([*self._own(), *(adapter.base_weight for adapter in self.adapters)])
-        if self.collective:
+        adapters = _in_training(found)
+        live = Live(adapters)
+        active, merged, trainable = live.now.state.T
+        rest = Live([adapter for adapter in found if adapter not in adapters])
+        tree = Tree(self._model, [adapter.module for adapter in found])
+        learning = active & trainable & ~merged
+        trained = self._trained | {adapter.name: adapter for adapter, learns in zip(adapters, learning) if learns}
+        retired = _retired(trained, found)
+        tensors = [tensor for adapter in adapters for tensor in adapter.own]
+        collective = takes_every_rank(tensors)
+        groups = ParameterGroups(self._optimizer, live.now.parameters)
+        base = self._read_base_norms(adapters)
+        if collective:
             self.note("no last good adapter is kept: the adapters are spread over ranks")
-        self.groups = ParameterGroups(self._optimizer, self.adapters)
-        self.base = self._read_base_norms()
         own = {id(parameter) for adapter in found for parameter in adapter.own}
         missing, idle = unmatched(self._model)
-        with self.gathered():
-            described = tuple(map(describe, self.adapters, self.groups.group, self.base.norm, self.base.spectral_norm))
-        self.run = replace(
+        with gathered_together(tensors) if collective else nullcontext():
+            described = tuple(map(describe, adapters, groups.group, base.norm, base.spectral_norm))
+        run = replace(
             self.run,
             adapters=described,
             versions=_versions(),
-            optimizer=self.groups.name,
-            peak_lr=self._given.peak_lr or self.groups.peak_lr,
+            optimizer=groups.name,
+            peak_lr=self._given.peak_lr or groups.peak_lr,
             searched=True,
             unmeasurable=tuple(unmeasurable),
             init_from_base=init_from_base(self._model),
@@ -114,7 +131,13 @@ class MonitoredAdapters:
             unmatched=tuple(missing),
             unadapted=tuple(idle),
         )
-        self._state = self.live.now.state
+        self.adapters, self.live, self._known, self._tree = adapters, live, live.now, tree
+        self._rest, self._state_of_rest = rest, rest.now.state
+        self._trained, self.retired = trained, retired
+        self.collective, self.partitioned = collective, any(map(partitioned, tensors))
+        self.one_by_one = one_by_one(tensors)
+        self.replicated = are_replicas([*tensors, *(adapter.base_weight for adapter in adapters)])
+        self.groups, self.base, self.run = groups, base, run
 
     def gathered(self) -> AbstractContextManager[None]:
         """Inside, what the adapters hold is read whole where it is sharded: then every rank must come along."""
@@ -142,30 +165,47 @@ class MonitoredAdapters:
 
     def has_changed(self, everywhere: bool = False) -> bool:
         """An adapter has been switched, merged, frozen, added or taken out since ``find``: another one may
-        be training now. ``everywhere``: look for new ones in other layers, too."""
+        be training now. Or tensors have been exchanged, in the model or in the optimizer: it may hold others.
+        ``everywhere``: look for new ones in other layers, too."""
         if not (self._tree.is_whole and (not everywhere or self._tree.is_same)):
             return True
-        state = self.live.refresh().state
-        return state is not self._state and not np.array_equal(state, self._state)
+        if not np.array_equal(self._rest.refresh().state, self._state_of_rest):
+            return True
+        now, known = self.live.refresh(), self._known
+        if now is not known:
+            if not np.array_equal(now.state, known.state):
+                return True
+            pairs = zip(now.parameters, known.parameters)
+            if any(a is not b for one, other in pairs for a, b in zip(one, other)):
+                return True
+            self._known = now
+        return self.groups.optimizer is not self._optimizer or not self.groups.is_same
 
     def wiring(self, readable: bool, base_trainable: BoolArray | None) -> dict[str, BoolArray]:
-        """See ``StepRecord.wiring``; as of ``find``, whose state ``has_changed`` tells to be the present one.
+        """See ``StepRecord.wiring``; as of ``find``, whose state ``has_changed`` tells to be the present one. Empty
+        where that has failed.
 
         ``readable``: False where factors are sharded away, and the optimizer holds other tensors than the model shows.
         """
-        active, merged, trainable = self._state.T
+        if not self.run.searched:
+            return {}
+        active, merged, trainable = self._known.state.T
         wiring = {"active": active, "merged": merged, "trainable": trainable}
         if self.groups.known and readable:
             wiring["in_optimizer"] = self.groups.in_optimizer
         if base_trainable is not None:
             wiring["base_trainable"] = base_trainable
+        names = [adapter.name for adapter in self.adapters]
+        now = {name: [(id(p), p._version) for p in ps] for name, ps in zip(names, self._known.parameters)}
+        wiring["written"] = np.array([now[name] != self._versions.get(name) for name in names], dtype=bool)
+        self._versions = now
         return wiring
 
-    def _read_base_norms(self) -> BaseNorms:
-        new = [adapter for adapter in self.adapters if adapter.name not in self.base_norms]
+    def _read_base_norms(self, adapters: Sequence[Adapter]) -> BaseNorms:
+        new = [adapter for adapter in adapters if adapter.name not in self.base_norms]
         norms = base_norms(new)
         self.base_norms.update(zip((a.name for a in new), zip(norms.norm.tolist(), norms.spectral_norm.tolist())))
-        pairs = np.array([self.base_norms[adapter.name] for adapter in self.adapters]).reshape(-1, 2)
+        pairs = np.array([self.base_norms[adapter.name] for adapter in adapters]).reshape(-1, 2)
         return BaseNorms(pairs[:, 0], pairs[:, 1])
 
 
@@ -187,7 +227,7 @@ def _retired(trained: Mapping[str, Adapter], found: Sequence[Adapter]) -> dict[s
             return "gone"
         if not adapter.active:
             return "replaced" if id(adapter.module) in taken else "off"
-        return "merged" if adapter.merged else ""
+        return "merged" if adapter.merged else "" if adapter.trainable else "frozen"
 
     return {name: reason for name, adapter in trained.items() if (reason := why(adapter))}
 

@@ -92,8 +92,14 @@ class Recorder:
             self.monitored.find()
             self._instruments.watch(self.monitored, step, coming)
         except BaseException:
+            self.monitored.run = replace(self.monitored.run, searched=False)  # it is tried again
             self.close()  # what was begun leaves no hook behind
             raise
+
+    def use(self, optimizer: Any, peak_lr: tuple[float, ...]) -> None:
+        """Another optimizer trains from now on. What share of its Σ lr has been spent is known by the steps alone."""
+        self.monitored.use(optimizer, peak_lr)
+        self._lr_fraction = None
 
     def plan(self, step: int, wanted: Mapping[str, float] | None = None, alerts: int = 0) -> None:
         """Decide how the step after ``step`` is measured (``Cadence.plan``), and have its forward pass seen where that

@@ -50,6 +50,9 @@ class NoRecovery:
     def begin(self, step: int) -> None:
         """Training begins after ``step``, which has been judged."""
 
+    def use(self, optimizer: Any, scheduler: Any) -> None:
+        """Another optimizer trains from now on, with this schedule."""
+
     def before_update(self) -> None:
         """The optimizer is about to use the gradients."""
 
@@ -175,6 +178,19 @@ class Recovery(NoRecovery):
         self._held = None
         self._states.begin(step, _state_of(self._judge, self._recorder, self._size))
 
+    def use(self, optimizer: Any, scheduler: Any) -> None:
+        """Copies hold the state of the optimizer before: the run goes back to where this one began, and no further."""
+        if self.over is not None:
+            return
+        self._relax()
+        if (why := why_not(self._model, optimizer, self._memory * 2**30)) is not None:
+            self.give_up(f"the optimizer was replaced, and {why}")
+            return
+        self._optimizer, self._copies = optimizer, TrainingCopies(optimizer, self._model)
+        self._states = GoodStates(self._copies, self._judge.policy)
+        self._settings.use(optimizer, scheduler)
+        self.begin(self._judge.steps)
+
     def before_update(self) -> None:
         if self.over is None and (note := self._settings.before_update(self._judge.steps + 1)) is not None:
             self._recorder.monitored.note(note)
@@ -285,6 +301,7 @@ class Recovery(NoRecovery):
         cause = next((alert for alert in own if alert.rule == alerts[0].rule), alerts[0])
         if decision.good is None:
             self._updates, self._calm = Updates.ON_TRIAL, 0
+            self._copies.left = []
             self._drop_next()
             back_to = record.step - 1
             self._report(Recovered(back_to, back_to, cause.rule, {}, "untouched"), cause, own, [], {})
@@ -310,7 +327,7 @@ class Recovery(NoRecovery):
         self._states.forget_after(good.step)
         self._copies.drop(self._held)
         self._held = None
-        optimizer = "went back" if self._copies.put_back(good) else "was cleared"
+        optimizer = self._copies.put_back(good)
         self._settings.make(change)
         if START in change.values:
             self._states.renew(good)
@@ -332,7 +349,7 @@ class Recovery(NoRecovery):
         self, recovered: Recovered, cause: Alert, own: Sequence[Alert], over: Sequence[Alert], advised: dict[str, float]
     ) -> Trouble:
         """``own``: alerts that the run has recovered from; ``over``: those that this has closed."""
-        alert = alert_of(recovered, cause, self._judge.steps, advised)
+        alert = alert_of(recovered, cause, self._judge.steps, advised, self._copies.left)
         alert.message += f" Recovery {self._used} of {self._judge.policy.recover}."
         self._trouble = Trouble(cause, cause.severity, recovered, alert)
         self._judge.recovered(recovered, alert, own, over, on_trial=self._on_trial)

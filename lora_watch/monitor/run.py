@@ -17,6 +17,7 @@ from lora_watch.monitor.guard import guarded
 from lora_watch.monitor.judge import Judge
 from lora_watch.monitor.observed import Observed
 from lora_watch.monitor.ranks import Ranks, world_size
+from lora_watch.monitor.rates import peaks
 from lora_watch.monitor.recording import Loss, Recorder, Taken
 from lora_watch.monitor.recovery import WAYS, NoRecovery
 from lora_watch.monitor.replicas import Replicas
@@ -102,6 +103,16 @@ class Run(Observed):
         """Nothing of ours is in the model, until ``place_hooks``."""
         self._recorder.take_hooks_off()
 
+    @guarded("taking over another optimizer")
+    def use(self, optimizer: Any, scheduler: Any = None) -> None:
+        """What the coming update is made by, and its schedule: those of the update before, or others from now on."""
+        if not self._started or optimizer is None or self._recorder.monitored.is_trained_by(optimizer):
+            return
+        self._judge_waiting()
+        self._recorder.use(optimizer, peaks(scheduler))
+        self._recovery.use(optimizer, scheduler)
+        self._looked = False
+
     @guarded("reading gradients")
     def before_clipping(self) -> None:
         """See which gradients are finite before they are clipped, which may spread one NaN to all. Optional."""
@@ -117,10 +128,10 @@ class Run(Observed):
         if not self._started:
             return []
         with self.guard("reading gradients"):
-            self._rates = self._recorder.monitored.groups.lr
             if not self._looked:
                 self._exchanged |= _look_again(self, coming=False)
             self._looked = True
+            self._rates = self._recorder.monitored.groups.lr
             if made:  # what is there now is not what the step before has left
                 self._judge.sinks.updated(self.steps + 1)
             if not self._recorder.read_gradients(loss) or self.policy.can_act:

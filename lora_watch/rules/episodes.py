@@ -197,13 +197,14 @@ class Episodes:
     def _explained(self, rule: Rule, holds: bool, changed: list[Alert], least: Severity = Severity.INFO) -> bool:
         """An open alert explains this rule. Where the rule ``holds``, or its own alert gives way, that alert notes it.
 
-        What is noted anew is added to ``changed``. ``least``: an alert that is less grave explains nothing.
+        What is noted anew is added to ``changed``. ``least``: an alert that is less grave explains nothing, and neither
+        does an INFO.
         """
         if not self._open:
             return False
         own = self._open.get(rule.id)
         known = (self._open[other] for other in rule.yields_to if other in self._open)
-        alert = next((alert for alert in known if alert.severity >= least), None)
+        alert = next((alert for alert in known if alert.severity >= max(least, Severity.WARNING)), None)
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
             return False  # a NaN that came later explains nothing
         if alert is not None and (holds or own is not None) and rule.id not in alert.explains:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import Recovered, RunInfo, StepRecord
@@ -88,18 +88,31 @@ def in_rates_alone(of_alpha: float, of_rate: float, run: RunInfo) -> float:
     return of_rate * of_alpha ** (1 if is_adaptive(run) else 2)
 
 
-def alert_of(recovered: Recovered, cause: Alert, step: int, settings: Mapping[str, float]) -> Alert:
-    """The alert that says how a run has recovered. ``settings``: what the next run should begin with."""
+_OF_THE_OPTIMIZER = {
+    "went back": "the optimizer's state went back with it",
+    "was cleared": "the optimizer's state was cleared, since there had been none",
+    "has none": "the optimizer keeps no state",
+}
+
+
+def alert_of(
+    recovered: Recovered, cause: Alert, step: int, settings: Mapping[str, float], left: Sequence[str] = ()
+) -> Alert:
+    """The alert that says how a run has recovered. ``settings``: what the next run should begin with. ``left``:
+    attributes of the optimizer that have changed and did not go back."""
     of = f"for {cause.rule} {cause.name}"
     changes = ", ".join(f"{name} {before:.3g} → {after:.3g}" for name, (before, after) in recovered.changed.items())
     untouched = recovered.optimizer == "untouched"
     if untouched:
         said = f"The update of step {step + 1} is dropped {of}: adapters and optimizer stay as they were."
     else:
-        state = "went back with it" if recovered.optimizer == "went back" else "was cleared, since there had been none"
+        state = _OF_THE_OPTIMIZER[recovered.optimizer]
+        if left:
+            attributes = ", ".join(left)
+            state += f"; its attributes {attributes} stay as they are, for they are not in its state_dict"
         said = (
             f"{count(recovered.lost, 'step')} discarded {of}: the adapter is again that of step {recovered.back_to}, "
-            f"and the optimizer's state {state}."
+            f"and {state}."
         )
     again = ", ".join(f"{name}={value:g}" for name, value in settings.items())
     if START in recovered.changed:

@@ -39,11 +39,12 @@ def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
 
 @dataclass
 class AdapterSwitched(Rule):
-    """Adapters that have trained no longer do: they were switched off, merged or taken out in mid-run.
+    """Adapters that have trained no longer do: they were switched off, merged, taken out or frozen in mid-run.
 
     Fires when the layers themselves show it, at any step. A change to another adapter of the same layers counts only if
-    the optimizer does not hold the new one. A frozen adapter (``requires_grad``) is left to LW301, and so is one that
-    was off before the first step.
+    the optimizer does not hold the new one. Frozen adapters (``requires_grad``) are an INFO while others train, for
+    layers may be trained in turn (LISA). If none trains, that is left to LW301, and so is an adapter that was off
+    before the first step.
     """
 
     id = "LW304"
@@ -52,20 +53,27 @@ class AdapterSwitched(Rule):
     breaks = True
 
     def check(self, record: StepRecord) -> Finding | None:
-        held = record.wiring.get("in_optimizer")
-        in_turn = held is None or bool(held.all())
-        lost = [name for name, why in record.retired.items() if not (why == "replaced" and in_turn)]
+        active, merged, trainable, held = (
+            record.wiring.get(k) for k in ("active", "merged", "trainable", "in_optimizer")
+        )
+        in_turn = ("replaced",) if held is None or held.all() else ()
+        lost = {name: why for name, why in record.retired.items() if why not in ("frozen", *in_turn)}
+        frozen = not lost
+        if frozen and active is not None and merged is not None and trainable is not None:
+            trains = bool((active & trainable & ~merged).any())
+            lost = {name: why for name, why in record.retired.items() if why == "frozen" and trains}
         if not lost:
             return None
-        counts = Counter(record.retired[name] for name in lost)
+        counts = Counter(lost.values())
         states = [(_IDLE[why], str(counts[why])) for why in _IDLE if why in counts]
         return Finding(
             "Adapters that had been training no longer are: "
             + "; ".join(f"{many} {state.what}" for state, many in states)
             + f" (seen after step {record.step}).",
             adapters=[(name, 0.0) for name in lost],
-            causes=[state.cause for state, _ in states],
-            remedies=[state.remedy for state, _ in states],
+            causes=[_FROZEN_BY if frozen else state.cause for state, _ in states],
+            remedies=[] if frozen else [state.remedy for state, _ in states],
+            severity=Severity.INFO if frozen else None,
         )
 
 
@@ -104,6 +112,7 @@ _IDLE = {
     ),
 }
 """Why an adapter is not trained, among it all that ``StepRecord.retired`` says, and in words."""
+_FROZEN_BY = "code has set requires_grad to False during training: right if layers are trained in turn (LISA)"
 
 
 @dataclass
@@ -147,11 +156,11 @@ class NoTrainableAdapter(Rule):
 
 @dataclass
 class AdapterNotInOptimizer(Rule):
-    """An active, trainable adapter is in none of the optimizer's parameter groups.
+    """The optimizer does not train an active, trainable adapter: it does not hold it, or its steps change nothing.
 
-    Fires when its tensors are not the optimizer's, compared by identity. Tensors of the right shape in the optimizer
-    may belong to an earlier copy of the model. The adapter's gradients are computed at every step and never used, while
-    the loss may still fall through other parameters.
+    Fires when an adapter's tensors are not the optimizer's, compared by identity: those of the right shape may belong
+    to an earlier copy of the model. Also fires when ``updates`` updates in a row write nothing to A and B, and leave
+    their norms as they were, with gradients and a learning rate that are not zero: a WARNING while other adapters move.
     """
 
     id = "LW302"
@@ -159,13 +168,20 @@ class AdapterNotInOptimizer(Rule):
     severity = Severity.ERROR
     yields_to = ("LW304", "LW301")
 
+    updates: int = 5
+    norms: dict[str, list[float]] = field(default_factory=dict, init=False)
+    """‖A‖ and ‖B‖ as measured last, by adapter."""
+    still: dict[str, float] = field(default_factory=dict, init=False)
+    """Updates in a row that have not changed them, by adapter."""
+
     def check(self, record: StepRecord) -> Finding | None:
         held, active, trainable = (record.wiring.get(k) for k in ("in_optimizer", "active", "trainable"))
-        if held is None or active is None or trainable is None:
+        if active is None or trainable is None:
             return None
-        lost = active & trainable & ~held
+        still = self._still(record) & active & trainable
+        lost = active & trainable & ~held if held is not None else np.zeros(len(active), dtype=bool)
         if not lost.any():
-            return None
+            return self._without_effect(record, still, active & trainable) if still.any() else None
         return Finding(
             f"The optimizer does not hold the tensors of {_share(lost)}: they will never change.",
             adapters=worst_first(record, np.zeros(len(lost)), lost),
@@ -177,6 +193,35 @@ class AdapterNotInOptimizer(Rule):
                 "build the optimizer after get_peft_model / add_adapter, from "
                 "[p for p in model.parameters() if p.requires_grad]",
             ],
+        )
+
+    def _still(self, record: StepRecord) -> BoolArray:
+        """``[n_adapters]``: those that the latest updates have left exactly as they were."""
+        run, written = record.run, record.wiring.get("written")
+        if written is None:
+            return np.zeros(len(run.adapters), dtype=bool)
+        a, b, lr = (known_values(record, name) for name in ("a_norm", "b_norm", "effective_lr"))
+        grads = [known_values(record, name) for name in ("a_grad_norm", "b_grad_norm")]
+        if record.step and a is not None and b is not None and lr is not None and grads[0] is not None:
+            driven = np.nan_to_num(np.array(grads)).any(axis=0) & (np.nan_to_num(lr) != 0) & record.learned
+            now = run.by_name(np.stack([a, b], axis=1))
+            same = ~written & np.array([now[name] == self.norms.get(name) for name in run.names], dtype=bool)
+            self.norms = self.norms | now
+            self.still = self.still | run.by_name(np.where(same, run.of_each(self.still) + driven, 0.0))
+        return run.of_each(self.still) >= self.updates
+
+    def _without_effect(self, record: StepRecord, still: BoolArray, learning: BoolArray) -> Finding:
+        return Finding(
+            f"The last {self.updates} updates have left {_share(still)} exactly as they were, although the learning "
+            "rate is above 0 and they have gradients: the optimizer's step does nothing there.",
+            adapters=worst_first(record, np.zeros(len(still)), still),
+            metric="b_norm",
+            causes=[
+                "optimizer.step has been replaced, or is skipped by what wraps it",
+                "the optimizer updates copies of these tensors, which nothing writes back",
+            ],
+            remedies=["call step() of an optimizer that is built from the parameters that the model has now"],
+            severity=Severity.ERROR if still[learning].all() else Severity.WARNING,
         )
 
 

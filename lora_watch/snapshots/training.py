@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -29,6 +30,8 @@ class TrainingCopies(Copies):
 
     A forward pass changes running statistics long before the update that may have to be taken back. So buffers are
     copied as the last finished step has left them: ``see`` says that one is. AdaLoRA's scores of ranks go back, too.
+
+    Of the optimizer all goes back that its ``state_dict`` has. What it keeps elsewhere does not: ``left`` names it.
     """
 
     def __init__(self, optimizer: Any, model: nn.Module | None = None):
@@ -39,6 +42,8 @@ class TrainingCopies(Copies):
         found = [(module, name, buffer) for module in modules for name, buffer in module.named_buffers(recurse=False)]
         self._buffers = [(module, name) for module, name, buffer in found if _may_change(buffer)]
         self._scores = RankScores(model)
+        self.left: list[str] = []
+        """Attributes of the optimizer that have changed since what was put back last, and did not go back."""
         self._seen: dict[str, Any] = {}
         self.see()
 
@@ -68,14 +73,22 @@ class TrainingCopies(Copies):
         buffers = {i: local(getattr(*place)) for i, place in enumerate(self._buffers)}
         self._seen = {"buffers": restored(self._seen.get("buffers"), buffers), "scores": self._scores.now}
 
-    def put_back(self, kept: Copy) -> bool:
-        """Undo all that has been trained since. False where the optimizer's state is cleared: there was none."""
-        content = kept.read()
+    def put_back(self, kept: Copy) -> str:
+        """Undo all that has been trained since. What became of the optimizer's state: see ``Recovered.optimizer``."""
+        content, now = kept.read(), outside(self._optimizer)
+        changed = [name for name, then in content["outside"].items() if name in now and now[name] != then]
+        self.left = [name for name in changed if name not in content["more"]]
+        cleared = any(self._optimizer.state.values())
+        if content["more"]:
+            more = copy.deepcopy(content["more"])
+            self._optimizer.load_state_dict({**self._optimizer.state_dict(), **more})
         parts = (content[part].values() for part in ("parameters", "states"))
         with torch.no_grad():
-            for parameter, values, state in zip(self.parameters, *parts):  # groups that came later stay as they are
+            for parameter, values, saved in zip(self.parameters, *parts):  # groups that came later stay as they are
                 local(parameter).copy_(values)
-                self._put_back_state(parameter, state)
+                self._put_back_state(parameter, saved)
+            for key in {*_own_keys(self._optimizer.state), *content["own_states"]}:
+                self._put_back_state(key, content["own_states"].get(key))
         for group, settings in zip(self._optimizer.param_groups, content["groups"].values()):
             group.update(restored(group, settings))
         for i, (module, name) in enumerate(self._buffers):
@@ -83,25 +96,67 @@ class TrainingCopies(Copies):
             setattr(module, name, restored(buffer, content["buffers"][i], buffer.device))
         self._scores.put_back(restored(self._scores.now, content["scores"], self.device))
         self.see()
-        return any(content["states"].values())
+        went_back = any(content["states"].values()) or bool(content["own_states"])
+        return "went back" if went_back or content["more"] else "was cleared" if cleared else "has none"
 
     def _here(self) -> dict[str, Any]:
         groups = self._optimizer.param_groups
         return {
             "parameters": dict(enumerate(self.parameters)),
             "states": {i: dict(self._optimizer.state.get(p, {})) for i, p in enumerate(self.parameters)},
+            "own_states": {key: self._optimizer.state[key] for key in _own_keys(self._optimizer.state)},
+            "more": self._more(),
+            "outside": outside(self._optimizer),
             "groups": {i: {k: group[k] for k in group.keys() - {"params", *RATES}} for i, group in enumerate(groups)},
             **self._seen,
         }
 
-    def _put_back_state(self, parameter: Tensor, saved: dict[str, Any]) -> None:
-        state = self._optimizer.state
+    def _more(self) -> dict[str, Any]:
+        """What the ``state_dict`` of an optimizer that has its own holds next to torch's two entries."""
+        if getattr(type(self._optimizer), "state_dict", None) is torch.optim.Optimizer.state_dict:
+            return {}
+        return {k: v for k, v in self._optimizer.state_dict().items() if k not in ("state", "param_groups")}
+
+    def _put_back_state(self, of: Any, saved: Any) -> None:
+        """``of``: a parameter, or a key of the optimizer's own."""
+        state, device = self._optimizer.state, local(of).device if isinstance(of, Tensor) else self.device
         if not saved:
-            state.pop(parameter, None)
-        for key, value in saved.items():
-            on_host = isinstance(value, Tensor) and not value.ndim  # a count of steps
-            home = None if on_host else local(parameter).device
-            state[parameter][key] = restored(state[parameter].get(key), value, home)
+            state.pop(of, None)
+        elif not isinstance(saved, dict):
+            state[of] = restored(state.get(of), saved, device)
+        else:
+            for key, value in saved.items():
+                on_host = isinstance(value, Tensor) and not value.ndim  # a count of steps
+                state[of][key] = restored(state[of].get(key), value, None if on_host else device)
+
+
+def _own_keys(state: Mapping[Any, Any]) -> list[Any]:
+    """Keys of an optimizer's state that are no parameters: PEFT's LoRA-FA has names."""
+    return [key for key in state if not isinstance(key, Tensor)]
+
+
+def outside(optimizer: Any) -> dict[str, Any]:
+    """What an optimizer keeps outside its ``state_dict``, by attribute, to see whether that changes: numbers, and which
+    tensors there are in lists and dicts, at which version."""
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+
+    def mark(thing: Any, depth: int = 3) -> Any:
+        if isinstance(thing, Tensor):
+            return () if id(thing) in trained else (id(thing), thing._version)
+        if isinstance(thing, torch.optim.Optimizer):
+            thing = thing.state
+        if isinstance(thing, (list, tuple, Mapping)) and depth:
+            inside = thing.values() if isinstance(thing, Mapping) else thing
+            return tuple(found for each in inside if (found := mark(each, depth - 1)))
+        return ()
+
+    in_state_dict = {"state", "param_groups", "defaults", "_step_count"}  # the last is a scheduler's
+    out = {}
+    for name, value in vars(optimizer).items():
+        number = isinstance(value, (int, float)) and not isinstance(value, bool)
+        if name not in in_state_dict and (number or mark(value)):
+            out[name] = value if number else mark(value)
+    return out
 
 
 class GoodStates:

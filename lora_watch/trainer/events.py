@@ -158,8 +158,10 @@ class TrainerEvents(TrainerCallback):
         with self.guard("averaging the loss over ranks"):  # all come here, also one that has none
             self._tap.reduce()
         with self.guard("looking at the loss and the gradients"):
-            made = is_deepspeeds(kwargs.get("optimizer"))
-            failures = self.monitor.before_update(self._tap.loss, made, self._tap.targets)
+            trainer = self._tap.followed  # whose optimizer a script may have replaced without telling its events
+            optimizer = getattr(trainer, "optimizer", None) or kwargs.get("optimizer")
+            self.monitor.use(optimizer, getattr(trainer, "lr_scheduler", None) or kwargs.get("lr_scheduler"))
+            failures = self.monitor.before_update(self._tap.loss, is_deepspeeds(optimizer), self._tap.targets)
         return self._ending(self.monitor.end_for(failures))
 
     @event

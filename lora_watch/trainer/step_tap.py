@@ -73,7 +73,7 @@ class StepTap(Tap):
         self.loss = self._hash = None
         self._micro_batches = 0
         self._labels.reset()
-        trainer = self._followed
+        trainer = self.followed
         if trainer is None:
             return
 

@@ -52,7 +52,7 @@ class LogRows(Tap):
                     self.close()
                 raise
 
-        known = callbacks_of(self._followed)
+        known = callbacks_of(self.followed)
         self._wrap((one, "on_log", on_log) for one in known if isinstance(one, _OF_ROWS))
 
 

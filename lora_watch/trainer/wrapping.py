@@ -47,17 +47,17 @@ class Tap:
         self._wrapped = ExitStack()
 
     def _follow(self, thing: Any) -> None:
-        """``thing``, which is not kept alive for that, is ``_followed`` until ``detach``."""
+        """``thing``, which is not kept alive for that, is ``followed`` until ``detach``."""
         self.detach()
         self._of = weakref.ref(thing) if thing is not None else None
 
     @property
-    def _followed(self) -> Any:
+    def followed(self) -> Any:
         return self._of() if self._of is not None else None
 
     @property
     def follows(self) -> bool:
-        return self._followed is not None
+        return self.followed is not None
 
     def _wrap(self, methods: Iterable[tuple[Any, str, Callable[..., Any]]]) -> None:
         """Each as ``wrap`` takes it, in the place of those that are wrapped now."""

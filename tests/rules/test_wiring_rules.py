@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
+from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
@@ -117,6 +117,111 @@ def test_adapter_not_in_optimizer_is_silent_with_ones_own_complete_optimizer() -
     assert ids(run(steps=6, prepare=complete)) == []
 
 
+class After(TrainerCallback):
+    """Does something at the end of a step. Of the event's arguments ``change`` takes what it needs."""
+
+    def __init__(self, step: int, change: Any):
+        self.step, self.change = step, change
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **event: Any) -> None:
+        if state.global_step == self.step:
+            self.change(**event)
+
+
+def assigned(model: Any, **_: Any) -> None:
+    tensors = {name: p.detach().clone() for name, p in model.named_parameters() if "lora_" in name}
+    model.load_state_dict(tensors, strict=False, assign=True)
+    thawed(model)
+
+
+def loaded_with_low_memory(model: Any, **_: Any) -> None:
+    kept = {name: p.clone() for name, p in get_peft_model_state_dict(model).items()}
+    set_peft_model_state_dict(model, kept, low_cpu_mem_usage=True)
+    thawed(model)
+
+
+def thawed(model: Any) -> None:
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_" in name)
+
+
+def new_in_the_modules(model: Any, **_: Any) -> None:
+    for module in model.modules():
+        for name, parameter in list(module._parameters.items()):
+            if parameter is not None and parameter.requires_grad:
+                module._parameters[name] = nn.Parameter(parameter.detach().clone())
+
+
+def new_in_the_groups(optimizer: Any, **_: Any) -> None:
+    for group in optimizer.param_groups:
+        group["params"] = [nn.Parameter(p.detach().clone()) for p in group["params"]]
+
+
+def without_effect(optimizer: Any, **_: Any) -> None:
+    getattr(optimizer, "optimizer", optimizer).step = lambda *_, **__: None
+
+
+@pytest.mark.parametrize(
+    ("change", "seen"),
+    [
+        (assigned, 4),
+        (loaded_with_low_memory, 4),
+        (new_in_the_modules, 4),
+        (new_in_the_groups, 4),
+        (without_effect, 8),
+    ],
+)
+def test_an_optimizer_that_loses_the_adapters_in_mid_run_is_seen_at_once(change: Any, seen: int) -> None:
+    monitor = run(steps=10, before=(After(3, change),))
+    alert = the("LW302", monitor)
+    assert alert.severity is Severity.ERROR
+    assert 3 <= alert.step <= seen
+    assert ids(monitor) == ["LW302"], "one cause, one alert"
+
+
+def test_where_some_adapters_alone_stand_still_it_is_a_warning() -> None:
+    def half_without_effect(optimizer: Any, **_: Any) -> None:
+        inner = getattr(optimizer, "optimizer", optimizer)
+        step, stuck = inner.step, [p for group in inner.param_groups for p in group["params"]][:28]
+
+        def stepped(*args: Any, **kwargs: Any) -> None:
+            for parameter in stuck:
+                parameter.grad = None
+            step(*args, **kwargs)
+
+        inner.step = stepped
+
+    alert = the("LW302", run(steps=10, before=(After(3, half_without_effect),)))
+    assert (alert.severity, len(alert.adapters)) == (Severity.WARNING, 14)
+
+
+class Stages(Trainer):
+    """Goes on with another optimizer from step 6 on."""
+
+    holds = True
+
+    def training_step(self, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == 5 and getattr(self.optimizer, "defaults", {}).get("lr") != 5e-4:
+            model: Any = self.model
+            parameters = [p for p in model.parameters() if p.requires_grad]
+            held = parameters if self.holds else [nn.Parameter(p.detach().clone()) for p in parameters]
+            self.optimizer = self.accelerator.prepare(torch.optim.AdamW(held, lr=5e-4))
+            self.lr_scheduler = torch.optim.lr_scheduler.ConstantLR(self.optimizer, 1.0)
+        return super().training_step(*args, **kwargs)
+
+
+class StagesLost(Stages):
+    holds = False
+
+
+@pytest.mark.parametrize("trainer_class", [Stages, StagesLost])
+def test_an_optimizer_that_is_replaced_in_mid_run_is_the_one_that_is_looked_at(trainer_class: Any) -> None:
+    monitor = run(steps=8, trainer_class=trainer_class)
+    assert monitor.last is not None
+    assert monitor.last.lr == (5e-4,)
+    assert ids(monitor) == ([] if trainer_class.holds else ["LW302"])
+
+
 # -- LW303 -------------------------------------------------------------------------------------------------------------
 
 
@@ -217,15 +322,6 @@ def test_merging_for_an_evaluation_and_unmerging_is_no_fault() -> None:
             model.unmerge_adapter()
 
     assert ids(run(steps=8, before=(MergedEvaluation(),))) == []
-
-
-def test_freezing_on_purpose_is_left_alone_while_others_train() -> None:
-    def freeze_first_block(model: Any) -> None:
-        for name, parameter in model.named_parameters():
-            if ".layers.0." in name:
-                parameter.requires_grad_(False)
-
-    assert ids(run(steps=16, before=(At(3, freeze_first_block),))) == []
 
 
 # -- LW305 -------------------------------------------------------------------------------------------------------------
@@ -370,3 +466,35 @@ def test_a_key_for_a_layer_without_an_adapter_is_no_missing_name() -> None:
     assert patterns(**{there: 4}) == ([], [f"rank_pattern {there!r}"], [Severity.INFO]), "it ends no run"
     both = [f"rank_pattern {mistyped!r}"], [f"rank_pattern {there!r}"], [Severity.WARNING]
     assert patterns(**{there: 4, mistyped: 4}) == both
+
+
+def only_blocks(*blocks: int) -> Any:
+    def freeze(model: Any, **_: Any) -> None:
+        for name, parameter in model.named_parameters():
+            parameter.requires_grad_("lora_" in name and any(f"layers.{block}." in name for block in blocks))
+
+    return freeze
+
+
+def all_adapters(model: Any) -> torch.optim.Optimizer:
+    return torch.optim.AdamW([p for name, p in model.named_parameters() if "lora_" in name], lr=2e-3)
+
+
+def test_adapters_that_are_frozen_while_others_train_are_named() -> None:
+    monitor = run(steps=8, before=(After(3, only_blocks(0)),))
+    alert = the("LW304", monitor)
+    assert (alert.severity, alert.step, len(alert.adapters)) == (Severity.INFO, 3, 21)
+    assert ids(monitor) == ["LW304"]
+
+
+def test_layers_that_are_trained_in_turn_are_no_fault() -> None:
+    turns = [After(step, only_blocks(step % 4, (step + 1) % 4)) for step in range(2, 20, 3)]
+
+    def prepare(trainer: Any) -> None:
+        trainer.optimizer = all_adapters(trainer.model)
+
+    monitor = run(steps=20, before=tuple(turns), prepare=prepare)
+    assert set(ids(monitor)) == {"LW304"}
+    thaw = After(6, lambda model, **_: thawed(model))
+    monitor = run(steps=16, before=(After(3, only_blocks(0)), thaw), prepare=prepare)
+    assert the("LW304", monitor).closed_step is not None

@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 from peft import AdaLoraConfig, PeftModel, get_peft_model
-from torch import optim
+from torch import nn, optim
 from torch.optim import lr_scheduler as schedules
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.records import Recovered
 from lora_watch.gate import judge
+from lora_watch.snapshots.training import TrainingCopies
 from lora_watch.trainer.checkpoints import MARK, Checkpoints
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -194,3 +195,59 @@ def test_a_recovery_at_the_last_step_is_no_rescue(tmp_path: Path) -> None:
     report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
     assert (report["verdict"], len(report["recoveries"])) == ("failed", 1)
     assert judge([tmp_path]).exit_code == 1
+
+
+class ByName(optim.Optimizer):
+    """Keeps momentum by name as PEFT's LoRA-FA does, a count in its ``state_dict``, and one that is nowhere."""
+
+    def __init__(self, parameters: Any, outside: bool):
+        super().__init__(parameters, {"lr": 0.1})
+        self.count, self.calls, self.outside = 0, 0, outside
+        self.momentum: list[torch.Tensor] = []
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), "count": self.count}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.count = state_dict["count"]
+        super().load_state_dict({key: value for key, value in state_dict.items() if key != "count"})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        self.count += 1
+        if self.outside:
+            self.calls += 1
+            self.momentum = [p.clone() for p in self.param_groups[0]["params"]]
+        for i, parameter in enumerate(self.param_groups[0]["params"]):
+            states: Any = self.state
+            state = states[f"lora.{i}"]
+            state["average"] = state.get("average", torch.zeros_like(parameter)) * 0.9 + parameter
+            parameter.sub_(state["average"], alpha=0.1)
+
+
+@pytest.mark.parametrize("outside", [False, True])
+def test_all_that_an_optimizer_tells_goes_back_and_the_rest_is_named(outside: bool) -> None:
+    torch.manual_seed(0)
+    parameter = nn.Parameter(torch.randn(3, 4))
+    optimizer = ByName([parameter], outside)
+    states: Any = optimizer.state
+    copies = TrainingCopies(optimizer)
+    optimizer.step()
+    kept, then = copies.take(1), (parameter.detach().clone(), states["lora.0"]["average"].clone())
+    optimizer.step()
+    optimizer.step()
+    assert copies.put_back(kept) == "went back"
+    assert torch.equal(parameter, then[0])
+    assert torch.equal(states["lora.0"]["average"], then[1])
+    assert optimizer.count == 1
+    assert copies.left == (["calls", "momentum"] if outside else [])
+
+
+def test_an_optimizer_without_a_state_has_none_to_clear() -> None:
+    parameter = nn.Parameter(torch.ones(3))
+    optimizer = optim.SGD([parameter], lr=0.1)
+    copies = TrainingCopies(optimizer)
+    kept = copies.take(0)
+    parameter.grad = torch.ones(3)
+    optimizer.step()
+    assert (copies.put_back(kept), copies.left) == ("has none", [])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
-from lora_watch.adapters import Adapter
 from lora_watch.adapters.sharding.zero import chain, held
 from lora_watch.base.records import BoolArray
 
@@ -19,36 +20,46 @@ class ParameterGroups:
     """Where the adapters' tensors are in an optimizer, found by identity and never by shape.
 
     ``optimizer`` is anything with ``param_groups``, wrapped or not (accelerate, DeepSpeed); None means that nothing
-    is known of it. Of one that holds flat partitions (ZeRO) the engine says whose they are.
+    is known of it. Of one that holds flat partitions (ZeRO) the engine says whose they are. ``adapters``: what each of
+    them trains.
     """
 
-    def __init__(self, optimizer: Any, adapters: Sequence[Adapter]):
-        self._optimizer = optimizer
+    def __init__(self, optimizer: Any, adapters: Sequence[tuple[Tensor, ...]]):
+        self.optimizer = optimizer
+        self._members = _members(optimizer)
         groups = held(optimizer)
         self.known = bool(groups)
         """What the optimizer holds can be told."""
         place = {id(parameter): index for index, group in enumerate(groups or ()) for parameter in group}
-        pairs = [adapter.parameters for adapter in adapters]
-        self.group = [next((place[id(p)] for p in reversed(pair) if id(p) in place), None) for pair in pairs]
+        self.group = [next((place[id(p)] for p in reversed(pair) if id(p) in place), None) for pair in adapters]
         """For each adapter, the index of the group that holds B (A's where B is not held), or None."""
         self.in_optimizer: BoolArray = np.array(
-            [all(id(p) in place for p in pair if p.requires_grad) for pair in pairs], dtype=bool
+            [all(id(p) in place for p in pair if p.requires_grad) for pair in adapters], dtype=bool
         )
         """Every trainable tensor of the adapter is held by the optimizer."""
 
     @property
+    def is_same(self) -> bool:
+        """The optimizer has the same tensors in the same groups as when it was looked at."""
+        now = _members(self.optimizer)
+        return len(now) == len(self._members) and all(
+            len(group) == len(before) and all(map(operator.is_, group, before))
+            for group, before in zip(now, self._members)
+        )
+
+    @property
     def _groups(self) -> list[dict[str, Any]]:
-        return list(getattr(self._optimizer, "param_groups", ()))
+        return list(getattr(self.optimizer, "param_groups", ()))
 
     @property
     def name(self) -> str | None:
         """Class name of the innermost optimizer, such as ``AdamW``."""
-        return next((type(inner).__name__ for inner in reversed(list(chain(self._optimizer)))), None)
+        return next((type(inner).__name__ for inner in reversed(list(chain(self.optimizer)))), None)
 
     @property
     def lr(self) -> tuple[float, ...]:
         """The learning rate of each group now: see ``rates_of``."""
-        return rates_of(self._optimizer)
+        return rates_of(self.optimizer)
 
     @property
     def peak_lr(self) -> tuple[float, ...]:
@@ -61,6 +72,11 @@ class ParameterGroups:
     def weight_decay(self) -> tuple[float, ...]:
         """The weight decay of each group now; 0 for a group that has none."""
         return tuple(float(group.get("weight_decay", 0.0)) for group in self._groups)
+
+
+def _members(optimizer: Any) -> list[list[Tensor]]:
+    """What is in each parameter group: DeepSpeed's are no parameters of the model."""
+    return [list(group["params"]) for group in getattr(optimizer, "param_groups", ())]
 
 
 def rates_of(optimizer: Any) -> tuple[float, ...]:
