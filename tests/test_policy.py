@@ -205,11 +205,9 @@ def test_an_urgent_rule_is_asked_before_the_update_and_its_step_is_not_saved() -
 @pytest.mark.parametrize(
     ("slip", "says"),
     [
-        ({"rules": ["LW102"]}, r"^rules: 'LW102' .*lora_watch\.rules\.NormExplosion\(…\).*mute=\['LW102'\]"),
-        ({"rules": ["LW1002"]}, "'LW1002'.* LW102 "),
-        ({"rules": [BarelyMoves]}, r"^rules: .*class.* BarelyMoves\(\)$"),
-        ({"rules": BarelyMoves()}, r"^rules: .*list.*rules=\["),
-        ({"mute": 102}, "^mute: .*rule's id .* 102$"),
+        ({"rules": ["LW102"]}, r"^rules: a list of rules .*\[NormExplosion\(.*not \['LW102'\]$"),
+        ({"rules": [BarelyMoves]}, r"^rules: a list of rules .*\[NormExplosion\(.*BarelyMoves"),
+        ({"mute": 102}, "^mute: no rule is called 102; "),
         ({"fail_on": True}, "^fail_on: True .*severity"),
         ({"patience": 1.5}, "^patience: 1.5 .*steps"),
     ],

@@ -16,8 +16,8 @@ from lora_watch.monitor.cadence import Cadence
 from lora_watch.rules import BarelyMoves, Episodes, Rule, choose
 from lora_watch.rules.forecast import end_of
 from lora_watch.rules.harm import AT_THE_END, HARM, compared, projected
+from lora_watch.rules.norms import STEPS
 from lora_watch.rules.size import extent, size_of
-from lora_watch.rules.small import STEPS
 
 FULL_ONLY = (
     "spectral_norm",

@@ -5,19 +5,20 @@ from __future__ import annotations
 import copy
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import Any
 
 from lora_watch.rules.base import Finding, Rule
-from lora_watch.rules.chance import StuckAtChance
-from lora_watch.rules.configuration import DoraOverZeroRows, WarmUpTooLong
 from lora_watch.rules.episodes import Episodes
-from lora_watch.rules.layers import AdapterDecays, LayerOutlier
-from lora_watch.rules.loss import FirstLossTooHigh, LossDivergence, LossExactlyZero, LossNotDecreasing, LossSpike
+from lora_watch.rules.loss import (
+    FirstLossTooHigh,
+    LossDivergence,
+    LossExactlyZero,
+    LossNotDecreasing,
+    LossSpike,
+    StuckAtChance,
+)
 from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss
-from lora_watch.rules.norms import NormExplosion
-from lora_watch.rules.replicas import ReplicasDiffer
-from lora_watch.rules.scaling import AggressiveScale
-from lora_watch.rules.small import BarelyMoves
+from lora_watch.rules.norms import AdapterDecays, BarelyMoves, LayerOutlier, NormExplosion
+from lora_watch.rules.settings import AggressiveScale, DoraOverZeroRows, WarmUpTooLong
 from lora_watch.rules.updates import (
     BaseWeightsMoved,
     LearningRateIsZero,
@@ -31,6 +32,7 @@ from lora_watch.rules.wiring import (
     BStillZero,
     NoGradientInLayers,
     NoTrainableAdapter,
+    ReplicasDiffer,
     TargetMatchedNothing,
 )
 
@@ -111,44 +113,24 @@ def choose(rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> lis
     """The catalogue with ``rules`` put in (in place of the one with the same id, else added) and ``mute`` taken out.
 
     Of ``rules`` it takes copies: a rule has state, and whoever gave it may give it to the next run as well.
-    ``mute`` holds ids or names. Raises ValueError for one that no rule has, and suggests the nearest; and for ``rules``
-    that are none, and says what was meant.
+    ``mute`` holds ids or names. Raises ValueError for one that no rule has, and for ``rules`` that are none.
     """
-    chosen = {rule.id: rule for rule in catalogue()}
-    chosen.update({rule.id: copy.deepcopy(rule) for rule in _instances(rules or (), list(chosen.values()))})
+    given = [] if rules is None else [*rules] if isinstance(rules, Iterable) else [rules]
+    if not all(isinstance(rule, Rule) for rule in given):
+        raise ValueError(f"rules: a list of rules is wanted, such as [NormExplosion(threshold=8.0)], and not {rules!r}")
+    chosen = {rule.id: rule for rule in catalogue()} | {rule.id: copy.deepcopy(rule) for rule in given}
     muted = {rule_called(word, chosen.values()).id for word in mute}
     return [rule for rule in chosen.values() if rule.id not in muted]
 
 
-def _instances(rules: Any, known: Sequence[Rule]) -> list[Rule]:
-    if isinstance(rules, (str, Rule, type)) or not isinstance(rules, Iterable):
-        raise ValueError(f"rules: a list of rules is wanted, such as rules=[NormExplosion()], and not {rules!r}")
-    given = list(rules)
-    for rule in given:
-        if isinstance(rule, Rule):
-            continue
-        if isinstance(rule, type) and issubclass(rule, Rule):
-            raise ValueError(f"rules: {rule.__name__} is a class; write {rule.__name__}()")
-        if isinstance(rule, str):
-            called = type(rule_called(rule, known)).__name__
-            raise ValueError(
-                f"rules: {rule!r} is the name of a rule that is asked anyway. With other thresholds it is "
-                f"lora_watch.rules.{called}(…); without it, mute=[{rule!r}]"
-            )
-        raise ValueError(f"rules: {rule!r} is no Rule")
-    return given
-
-
 def rule_called(word: str, rules: Iterable[Rule]) -> Rule:
     """The one of ``rules`` with this id or name, in any case. Raises ValueError when none has, and suggests one."""
-    if not isinstance(word, str):
-        raise ValueError(f"a rule's id or name is wanted, such as 'LW102', and not {word!r}")
-    rules = list(rules)
+    rules, wanted = list(rules), str(word).lower()
     for rule in rules:
-        if word.lower() in (rule.id.lower(), rule.name):
+        if wanted in (rule.id.lower(), rule.name):
             return rule
     known = {key.lower(): f"{rule.id} ({rule.name})" for rule in rules for key in (rule.id, rule.name)}
     # One wrong character of an id is a slip; with two it is any other id as well.
-    near = difflib.get_close_matches(word.lower(), known, n=1, cutoff=0.8 if word.lower().startswith("lw") else 0.6)
+    near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.8 if wanted.startswith("lw") else 0.6)
     hint = f"did you mean {known[near[0]]}?" if near else f"known: {', '.join(sorted(set(known.values())))}"
     raise ValueError(f"no rule is called {word!r}; {hint}")

@@ -41,10 +41,9 @@ class Finding:
 class Rule(ABC):
     """One thing that can go wrong. Subclass it as a dataclass.
 
-    Thresholds are dataclass fields with defaults, so ``NormExplosion(loss_factor=1.2)`` is a rule with another
-    threshold. State is fields with ``init=False`` that hold plain numbers, lists and dicts: it is saved with the run's
-    checkpoints. What is kept of each adapter is kept by its name (``RunInfo.of_each``), for the set of adapters
-    changes. ``check`` reads the record and its own state and nothing else.
+    Thresholds are fields with defaults. State is fields with ``init=False`` that hold plain numbers, lists and dicts,
+    and is saved with the run's checkpoints; what is kept of each adapter is kept by its name (``RunInfo.of_each``).
+    ``check`` reads the record and its own state and nothing else.
     """
 
     id: ClassVar[str]
@@ -53,9 +52,8 @@ class Rule(ABC):
     lasting: ClassVar[bool] = False
     """The finding is a fact that does not pass: the alert stays open, although ``check`` returns it only once."""
     urgent: ClassVar[bool] = False
-    """A failure that must stop the run before the optimizer step. Patience does not apply, and a checkpoint of such a
-    step is not saved. The rule is checked twice a step: before the update, on loss and gradients alone, and after
-    it. Where nothing may act (``fail_on``, ``recover``), a step with finite numbers is checked after it alone."""
+    """A failure that must stop the run before the optimizer step: the rule is checked before the update, too, on loss
+    and gradients alone. Patience does not apply, and a checkpoint of such a step is not saved."""
     breaks: ClassVar[bool] = False
     """Its fault can make the backward pass raise. The rule is then checked once more, on the wiring alone."""
     static: ClassVar[bool] = False
@@ -70,13 +68,11 @@ class Rule(ABC):
     """Ids of rules whose open alert explains this one: the rule is then silent. One cause, one alert."""
 
     wants: Mapping[str, float] = field(default_factory=dict, init=False)
-    """Losses of the next step's batch that the rule needs: by name, what the adapters' output is multiplied by. See
-    ``StepRecord.comparable``."""
+    """Losses of the next step's batch that the rule needs: by name, what the adapters' output is multiplied by."""
 
     @property
     def evidence(self) -> int:
-        """Steps before an alert that its evidence takes, in which the adapter may be damaged already. By default 5: a
-        mean of five losses, say."""
+        """Steps before an alert that its evidence takes, in which the adapter may be damaged already."""
         return 5
 
     @abstractmethod
@@ -89,14 +85,13 @@ class Rule(ABC):
         return self.needs is None or (values is not None and bool(np.isfinite(values).any()))
 
     def conclude(self, record: StepRecord) -> Finding | None:
-        """A finding that only the whole run shows. Called once, with the last record, when a run has ended normally: it
-        was neither interrupted nor stopped by an alert."""
+        """A finding that only the whole run shows. Called once, with the last record, when a run has ended normally."""
         return None
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
-        """A finding on the weights as they stand when the run has ended: after its last update, and after whatever else
-        has written to them. ``record`` is the last one with their norms, and with ``adapted_loss`` and ``base_loss`` of
-        the last batch that was compared, where that can be computed again. Asked once, before ``conclude``."""
+        """A finding on the weights as they stand when the run has ended. ``record`` is the last one with their norms,
+        and with ``adapted_loss`` and ``base_loss`` of the last batch that was compared, where that can be computed
+        again. Asked once, before ``conclude``."""
         return None
 
     @classmethod
@@ -145,8 +140,7 @@ def worst_first(record: StepRecord, values: FloatArray, where: BoolArray | None 
 
 
 def in_a_row(before: Mapping[str, int], run: RunInfo, here: BoolArray) -> dict[str, int]:
-    """By adapter, how often in a row it has been so: ``before``, and now ``here``, ``[n_adapters]``. One that is not in
-    ``run`` at present keeps its count."""
+    """By adapter, how often in a row it has been so: ``before``, and now ``here``, ``[n_adapters]``."""
     now = {name: before.get(name, 0) + 1 if is_so else 0 for name, is_so in zip(run.names, here.tolist())}
     return {**before, **now}
 

@@ -14,10 +14,8 @@ from lora_watch.rules.remedies import MEASURE
 from lora_watch.rules.size import FirstStep, began_with, size_of
 from lora_watch.rules.zone import zone_of
 
-QUIET_STEPS = 5
-"""An episode is over when its rule has been silent for more than this many steps …"""
-SILENT = 2
-"""… and for so many measurements of what it judges by."""
+QUIET_STEPS, SILENT = 5, 2
+"""An episode is over when its rule has been silent for more steps, and so many measurements of what it judges by."""
 LONGEST = 2000
 """Characters of a message to which nothing is added any more."""
 
@@ -141,9 +139,7 @@ class Episodes:
 
     def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
         """The run goes on at ``step`` from where it was at ``back_to``, and so do the rules: from ``memory`` of then.
-
-        Alerts that have opened since are over, and so are those of ``over``; returns them.
-        """
+        Alerts that have opened since are over, and so are those of ``over``; returns them."""
         self._remember(copy.deepcopy(state))
         known = {rule.id for rule in self.rules}
         since = [a for a in self.open if a in over or (a.step > back_to and a.rule in known)]
@@ -169,8 +165,8 @@ class Episodes:
         return [alert]
 
     def adopt(self, theirs: Alert) -> list[Alert]:
-        """Take over an alert on which ranks have agreed. Where this rank's own is open already it now says the same,
-        but for the step at which it opened, by which files know it. Returns it if that is news."""
+        """Take over an alert on which ranks have agreed; this rank's own keeps the step at which it opened, by which
+        files know it. Returns it if that is news."""
         own = self._open.get(theirs.rule)
         if own is None:
             return self.say(theirs)
@@ -182,9 +178,7 @@ class Episodes:
 
     def add(self, alert: Alert) -> list[Alert]:
         """Open an alert that no rule has found (the monitor's own failures), or put it into the one that is open.
-
-        Returns that one, unless there is nothing new in it.
-        """
+        Returns that one, unless there is nothing new in it."""
         known = self._open.get(alert.rule)
         if known is None:
             return self.say(alert)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -186,34 +186,28 @@ def length_law(new_head: bool) -> tuple[float, int, int]:
     return LENGTH_EXPONENT, SHORT_RUN, LONG_RUN
 
 
-class Factor(NamedTuple):
-    """By how much s·lr should change."""
-
-    by: float
-    within: float | None = None
-    """The best rate lies within this factor of the one that results; None where nothing tells."""
-
-
-def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> Factor:
+def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> tuple[float, float | None]:
     """By how much s·lr should come down, from 2 on: to a useful first step for the run's length. Where single steps are
     of an ordinary size and only their sum is too large, to an end near ``USEFUL_END`` instead, and by 10 at most:
-    ``overall`` is the size now. Where that is unknown too, ``otherwise``."""
+    ``overall`` is the size now. Where that is unknown too, ``otherwise``. Returns it, and the
+    factor within which the best rate lies of the one that results; None where nothing tells."""
     known = expected_step(record)
     within = OF_GROWTH if record.first_step else OF_WEIGHTS
     if (fast := _too_fast(record, known / _useful_for_length(record.run, _scale(record)))) > 2.0:
-        return Factor(_allowed(record, fast), within)
+        return _allowed(record, fast), within
     by = otherwise if overall is None else min(max(end_of(record, overall) / USEFUL_END, 2.0), 10.0)
-    return Factor(_allowed(record, by))
+    return _allowed(record, by), None
 
 
-def stronger_by(record: StepRecord, overall: float) -> Factor:
+def stronger_by(record: StepRecord, overall: float) -> tuple[float, float | None]:
     """By how much s·lr should go up, from 2 on: to a useful first step for the run's length, to an end up to
-    ``HIGHEST_END``, and to a pace up to ``HIGHEST_PACE``. ``overall`` is the size now."""
+    ``HIGHEST_END``, and to a pace up to ``HIGHEST_PACE``. Returns what ``weaker_by`` does. ``overall`` is the size
+    now."""
     step = _useful_for_length(record.run, strongest(record).scale) / max(record.first_step or 0.0, 1e-12)
     by = min(HIGHEST_END / max(end_of(record, overall), 1e-12), step)
     if is_adaptive(record.run) and (now := pace(record)) > 0:
         by = min(by, HIGHEST_PACE / now)
-    return Factor(max(by, 2.0), OF_GROWTH)
+    return max(by, 2.0), OF_GROWTH
 
 
 def is_gentle(record: StepRecord, below: float = 0.5) -> bool:

@@ -1,7 +1,5 @@
 """What to do about each finding: the rules' docstrings and ``guide.yaml``, for the command line and the docs.
-
-The origin of a threshold is in ``evidence.yaml`` and is shown only to those who ask for it.
-"""
+Where thresholds come from is in ``evidence.yaml``."""
 
 from __future__ import annotations
 
@@ -34,9 +32,7 @@ class Page:
     name: str
     severity: str
     summary: str
-    """One line."""
     fires: str = ""
-    """When it fires, and when it does not."""
     rule: Rule | None = None
     """None for the findings of ``lora-watch check``, for LW901 and for LW910."""
     means: str = ""
@@ -44,7 +40,6 @@ class Page:
     fix: str = ""
     mute: str = ""
     evidence: str = ""
-    """Where its thresholds come from."""
 
 
 @functools.cache
@@ -66,10 +61,8 @@ def _read(name: str) -> dict[str, Any]:
 
 
 def texts_of(rules: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """For the tab: the text of each of ``rules``, as a run's files have them, by family and without Markdown.
-
-    Rules of the catalogue are told as this version knows them, others by the first paragraph of what the files say.
-    """
+    """For the tab: the text of each of ``rules``, as a run's files have them, by family and without Markdown. Rules of
+    the catalogue are told as this version knows them, others by the first paragraph of what the files say."""
     out = []
     for rule in rules:
         id, name = str(rule.get("id", "")), str(rule.get("name", ""))

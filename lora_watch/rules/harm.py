@@ -70,11 +70,8 @@ def guessing(record: StepRecord) -> float:
 
 
 class Projected(NamedTuple):
-    """The loss of one batch with the adapters as large as they become by the end of the schedule, and twice as large.
-
-    Their direction is that of now. The true end lies further from the frozen model than any point in this direction.
-    So a run whose loss would fall up to there, and beyond, learns too slowly.
-    """
+    """The loss of one batch with the adapters as large as they become by the end of the schedule, and twice as large,
+    in the direction of now. A run whose loss would fall up to there, and beyond, learns too slowly."""
 
     end: float
     twice: float

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from statistics import fmean
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.measurement.signals.loss import DECISIVE, SPIKE, trend
-from lora_watch.rules.base import Finding, Rule
-from lora_watch.rules.forecast import is_gentle
+from lora_watch.rules.base import NON_FINITE, Finding, Rule
+from lora_watch.rules.forecast import is_gentle, pace
 from lora_watch.rules.harm import CLEAR, HARM, SLIGHT, Compared, compared, guessing
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import (
@@ -17,13 +18,15 @@ from lora_watch.rules.remedies import (
     Change,
     first_suspect_first,
     improved,
+    is_ordinary,
     raised_to,
     stronger,
     typed,
     weaker,
+    why_strong,
     why_worse,
 )
-from lora_watch.rules.size import size_of
+from lora_watch.rules.size import extent, size_of
 
 _FRESH = 3
 """Steps for which a comparison with the frozen model counts."""
@@ -55,10 +58,7 @@ class LossDivergence(_OfTheLoss):
     yields_to = ("LW101", "LW102", "LW201", "LW304")
 
     score: float = DECISIVE
-    """Evidence for a rise, in standard errors."""
     rise: float = 0.05
-    """Least mean rise of log loss over the last three steps."""
-
     large: float = 12.0
     """Depth-scaled output ratio; the same as LW102's ``threshold``."""
     compare: bool = True
@@ -81,11 +81,14 @@ class LossDivergence(_OfTheLoss):
         self.wants = HARM if asks and score > _LIKELY * self.score and rise > 0.0 else {}
         if record.loss is None or not (score > self.score and rise > self.rise) or asks:
             return None
-        small = (record.derived.get("size before") or 0.0) < self.large
-        if pair is not None and small and not pair.harms(SLIGHT) and not self._is_worse_than_guessing(record, pair):
-            return None  # the data are harder than before: another domain, or an order from easy to hard
+        small = (record.size_before or 0.0) < self.large
+        if pair is not None and small and not pair.harms(SLIGHT):
+            # Unless the data are noise, or a head has been spoiled, they are harder: another domain, say.
+            lost = min(record.scalars.get("loss_recent", math.inf), pair.adapted) > CLEAR * guessing(record)
+            if not lost:
+                return None
         gentle = is_gentle(record) and raised_to(record) is None
-        change = Change([], {}) if gentle else weaker(record, otherwise=4.0)
+        change = Change() if gentle else weaker(record, otherwise=4.0)
         return Finding(
             f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
             f"standard errors (threshold {self.score:g}).",
@@ -95,11 +98,6 @@ class LossDivergence(_OfTheLoss):
             remedies=first_suspect_first(record, change.words),
             settings=change.settings,
         )
-
-    @staticmethod
-    def _is_worse_than_guessing(record: StepRecord, pair: Compared) -> bool:
-        """The data are noise, or what else is trained has been spoiled."""
-        return min(record.scalars.get("loss_recent", math.inf), pair.adapted) > CLEAR * guessing(record)
 
 
 @dataclass
@@ -124,10 +122,8 @@ class LossSpike(_OfTheLoss):
         score = record.scalars.get("loss_spike_score", 0.0)
         if record.loss is None or not score > self.score:
             return None
-        tighter, clipping, limit = "max_grad_norm=0.3", record.run.config.get("max_grad_norm"), 0.3
-        if isinstance(clipping, (int, float)) and clipping > 0:
-            limit = typed(0.3 * clipping, (1, 2, 3, 5), 10)
-            tighter = f"max_grad_norm {clipping:g} → {limit:g}"
+        clipping = record.run.config.get("max_grad_norm") or 0.0
+        limit = typed(0.3 * clipping, (1, 2, 3, 5), 10) or 0.3
         return Finding(
             f"The loss jumped {record.scalars['loss_expected']:.4g} → {record.loss:.4g}: {score:.1f} standard "
             f"deviations of its noise (threshold {self.score:g}).",
@@ -139,7 +135,7 @@ class LossSpike(_OfTheLoss):
             ],
             remedies=[
                 "look at the batch of this step",
-                f"{tighter}, so that one batch cannot move the adapter far",
+                f"max_grad_norm {clipping:g} → {limit:g}, so that one batch cannot move the adapter far",
             ],
             settings={"max_grad_norm": limit},
         )
@@ -176,8 +172,7 @@ class LossExactlyZero(_OfTheLoss):
             metric="loss",
             threshold=0.0,
             causes=[
-                "every label is -100: the prompt template or the response marker that masks them does not match the "
-                "text, or truncation cut the answers off",
+                "every label is -100: the prompt template does not match the text, or truncation cut the answers off",
                 "labels do not fit the logits: a single class, or one that the loss ignores",
                 "there are few examples, and the model knows them by heart",
             ],
@@ -250,9 +245,7 @@ class LossNotDecreasing(Rule):
     )
 
     fall: float = 0.05
-    """Share of the start by which a loss that falls at all can be expected to fall."""
     steps: int = 20
-    """Least number of losses to judge by."""
     means: list[float] = field(default_factory=list, init=False)
     """Means of the losses so far, ``width`` steps each; the last may be of fewer."""
     width: int = field(default=1, init=False)
@@ -284,26 +277,95 @@ class LossNotDecreasing(Rule):
         pair = compared(record)
         if improved(record) or (pair is not None and pair.helps(record, 1.0 / (1.0 - self.fall))):
             return None
-        causes = [
-            "the gradients are noise: labels that do not belong to their inputs, or a loss of other outputs",
-            "the model already knows this data: there is nothing left to learn",
-        ]
-        settings: dict[str, float] = {}
-        remedies = [
-            "train on eight examples until the loss is near 0; if it does not get there, the data or the loss is broken"
-        ]
-        if is_gentle(record) and (size := size_of(record, "output_ratio")) is not None:
-            causes.insert(0, TOO_LOW)
-            faster = stronger(record, size.overall)
-            remedies, settings = [*faster.words, *remedies], faster.settings
-        else:
-            causes.append("the learning rate or the scale is too low, or far too high, for any progress")
+        gentle, size = is_gentle(record), size_of(record)
+        change = stronger(record, size.overall) if gentle and size is not None else Change()
         return Finding(
             f"The loss has hardly fallen in {record.step} steps: mean {early:.4g} in the first third and {late:.4g} in "
             f"the last, a difference within its noise. A fall of {100 * self.fall:.0f} % would have been seen.",
             metric="loss",
             threshold=self.fall,
-            causes=causes,
-            remedies=remedies,
-            settings=settings,
+            causes=[
+                *([TOO_LOW] if gentle else []),
+                "the gradients are noise: labels that do not belong to their inputs, or a loss of other outputs",
+                "the model already knows this data: there is nothing left to learn",
+                *([] if gentle else ["the learning rate or the scale is too low, or far too high, for any progress"]),
+            ],
+            remedies=[*change.words, "train on eight examples: if their loss stays, the data or the loss is broken"],
+            settings=change.settings,
         )
+
+
+@dataclass
+class StuckAtChance(Rule):
+    """A classifier whose adapters have grown is no better than guessing.
+
+    Fires when the mean of the last ``steps`` losses, and that of their later half, has come less than 1 - ``share`` of
+    the way from guessing to a perfect model, no longer falls by more than its noise, and the depth-scaled output ratio
+    is above ``size``. It is an ERROR if the run ends like that. Guessing costs the entropy of the labels so far, or ln
+    n where a loop names up to 20 classes, ``Monitor(model, config={"classes": n})``; language models and regression are
+    not judged.
+    """
+
+    id = "LW207"
+    name = "stuck-at-chance"
+    severity = Severity.WARNING
+    yields_to = (
+        *(*NON_FINITE, "LW102", "LW202", "LW204", "LW205"),
+        *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
+    )
+
+    share: float = 0.97
+    steps: int = 50
+    size: float = 1.0
+    recent: list[float] = field(default_factory=list, init=False)
+    """The last 2 * ``steps`` losses, as shares of the way from always right, 0, to guessing, 1."""
+    overall: float = field(default=0.0, init=False)
+    """The size as last measured."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        if (size := extent(record)) is not None:
+            self.overall = size
+        chance, best = _costs(record)
+        if record.loss is not None and math.isfinite(record.loss) and chance > best:
+            self.recent = [*self.recent, (record.loss - best) / (chance - best)][-2 * self.steps :]
+        return self._judged(record, Severity.WARNING)
+
+    def conclude(self, record: StepRecord) -> Finding | None:
+        return self._judged(record, Severity.ERROR)
+
+    def _judged(self, record: StepRecord, severity: Severity) -> Finding | None:
+        if len(self.recent) < self.steps or not self.overall > self.size:
+            return None
+        level, later = (fmean(self.recent[-steps:]) for steps in (self.steps, self.steps // 2))
+        if min(level, later) < self.share or self._falls(record):
+            return None
+        chance, best = _costs(record)
+        mean = best + (chance - best) * level
+        slow = is_gentle(record) and is_ordinary(record)
+        change = (stronger if slow else weaker)(record, self.overall)
+        why = [TOO_LOW] if slow else why_strong(record)
+        data = "the labels do not belong to their inputs, or the inputs do not determine them"
+        trial = "train on eight examples: if their loss stays at chance, too, the data are the cause"
+        fast = pace(record) > 1.0
+        return Finding(
+            f"The loss is stuck at chance: mean {mean:.3g} over {self.steps} steps, where guessing costs {chance:.3g} "
+            f"(threshold {best + self.share * (chance - best):.3g}), although the adapters have grown.",
+            metric="loss",
+            threshold=best + self.share * (chance - best),
+            causes=[*why, data] if fast else [data, *why],
+            remedies=[*change.words, trial] if fast else [trial, *change.words],
+            settings=change.settings,
+            severity=severity,
+        )
+
+    def _falls(self, record: StepRecord) -> bool:
+        """The loss falls by more than its noise. A fall from above its start does not count: it undoes harm."""
+        chance, best = _costs(record)
+        early, late, error = (part * (chance - best) for part in trend(self.recent))
+        start = max(guessing(record), record.scalars.get("loss_start", 0.0))
+        return min(early, start - best) - late > 2.0 * error
+
+
+def _costs(record: StepRecord) -> tuple[float, float]:
+    """What guessing costs and what a model that is always right does; NaN, which is above nothing, where unknown."""
+    return record.scalars.get("chance_loss", math.nan), record.scalars.get("best_loss", 0.0)

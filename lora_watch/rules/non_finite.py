@@ -11,11 +11,9 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.forecast import ORDINARY_PACE, pace
-from lora_watch.rules.remedies import Change, in_fp16, in_wider_numbers, raised_to, weaker, why_strong
+from lora_watch.rules.remedies import Change, in_wider_numbers, raised_to, weaker, why_strong
 
 _WEIGHTS, _GRADIENTS = ("b_norm", "a_norm", "delta_norm"), ("b_grad_norm", "a_grad_norm")
-_REMEMBERED = 20
-"""Steps whose gradients are what is usual."""
 
 
 @dataclass
@@ -40,16 +38,17 @@ class NonFiniteAdapter(Rule):
         bad, what, metric = found
         first = record.run.adapters[int(np.argmax(bad))]
         change, numbers = weaker(record, otherwise=10.0), in_wider_numbers(record)
-        overflow = "an overflow or a division by zero in the backward pass of this layer"
-        update = "a learning rate so high that the update itself overflows"
+        causes = [
+            "an overflow or a division by zero in the backward pass of this layer",
+            "a learning rate so high that the update itself overflows",
+        ]
+        if what == "The weight":
+            causes.reverse()
         # An update spoils many at a time.
-        few = what == "The weight" and 2 * bad.sum() < len(bad)
-        if few:
+        if few := what == "The weight" and 2 * bad.sum() < len(bad):
             causes = ["something other than the optimizer has written to this adapter, or it was loaded like that"]
             change = Change([f"find what writes to {first.name}; go on from a finite adapter (last_good/)"], {})
-            numbers = Change([], {})
-        else:
-            causes = [overflow, update] if what == "The gradient" else [update, overflow]
+            numbers = Change()
         return Finding(
             f"{what} of {int(bad.sum())} of {len(bad)} adapters is NaN or infinite at step {record.step}; the first in "
             f"the model is {first.name}.",
@@ -104,7 +103,7 @@ class NonFiniteLoss(Rule):
     Fires when the loss of the training step itself is not finite; the Trainer's own log may hide it
     (``logging_nan_inf_filter``). Where a batch has no target (all labels are -100), LW204 names the first two steps in
     a row, and this rule fires at the third. It names the first cause that shows: frozen weights, an open LW102 or
-    LW202, gradients ``jump`` times the usual ones, adapters larger than ``size``, too large an update, the batch.
+    LW202, adapters larger than ``size``, too large an update, the batch.
     """
 
     id = "LW201"
@@ -114,14 +113,8 @@ class NonFiniteLoss(Rule):
     zone = "non-finite"
     yields_to = ("LW101",)
 
-    jump: float = 100.0
-    """How many times the gradients of the step before must have been the usual ones to be its cause."""
     size: float = 12.0
     """``output_ratio`` (90th percentile over layers, times depth) from which on the adapters are its cause."""
-    gradients: list[float] = field(default_factory=list, init=False)
-    """Norms of the latest steps whose loss was a number."""
-    seen: int = field(default=0, init=False)
-    """The latest of these steps."""
     masked: list[int] = field(default_factory=list, init=False)
     """The latest steps in a row at which a batch had no target."""
 
@@ -130,7 +123,7 @@ class NonFiniteLoss(Rule):
             return None
         if math.isfinite(record.loss):
             self.masked = []
-            return self._see(record)
+            return None
         if without_target(record):
             self.masked = [*(step for step in self.masked if step != record.step), record.step][-MASKED_STEPS:]
             if len(self.masked) < MASKED_STEPS:
@@ -151,15 +144,6 @@ class NonFiniteLoss(Rule):
     def has_evidence(self, record: StepRecord) -> bool:
         return record.loss is not None
 
-    def _see(self, record: StepRecord) -> None:
-        """Remember the gradients of a step whose loss is a number."""
-        readings = [record.metrics[name] for name in _GRADIENTS if name in record.metrics]
-        if not readings or record.step == self.seen:
-            return
-        known = [reading.values[reading.known & ~np.isnan(reading.values)] for reading in readings]
-        norm = math.sqrt(sum(float(norms @ norms) for norms in known))
-        self.gradients, self.seen = [*self.gradients, norm][-_REMEMBERED:], record.step
-
     def _why(self, record: StepRecord) -> tuple[list[str], list[str], dict[str, float]]:
         """Causes, remedies and settings: of what has shown before, weights come before the batch."""
         if record.broken:
@@ -179,16 +163,12 @@ class NonFiniteLoss(Rule):
             if has_targets
             else "a batch with no target token left (all labels -100), or a division by zero in the loss"
         ]
-        if in_fp16(record):
+        if record.run.config.get("fp16"):
             causes.append("numbers out of range: fp16 ends at 65504")
         return causes, [batch, *numbers.words], numbers.settings
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""
-        *earlier, last = self.gradients or [math.nan]
-        if len(earlier) >= 3 and last > self.jump * float(np.median(earlier)) > 0:
-            times = last / float(np.median(earlier))
-            return f"the gradients of step {self.seen} were {times:.3g} times as large as usual, and its update too"
         if (size := record.size_before) is not None and size > self.size:
             return f"the adapters had grown to an output_ratio of {size:.3g} (90th percentile × depth) before"
         if raised_to(record) is not None or pace(record) > ORDINARY_PACE:

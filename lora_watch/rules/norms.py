@@ -2,43 +2,37 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
-from lora_watch.rules.base import Finding, Rule, known_values
-from lora_watch.rules.harm import HARM, NEAR, PAUSE, SLIGHT, Compared, compared
+from lora_watch.base.text import count
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, in_a_row, known_values, medians, worst_first
+from lora_watch.rules.forecast import ORDINARY_SCALE, end_of, has_new_head, is_gentle
+from lora_watch.rules.harm import HARM, NEAR, PAUSE, SLIGHT, Compared, compared, projected, wanted_at_the_end
 from lora_watch.rules.remedies import (
     first_suspect_first,
     improved,
     is_proven,
     sound_steps,
+    stronger,
     weaker,
     why_strong,
     why_worse,
 )
-from lora_watch.rules.size import SPECTRAL, size_of
+from lora_watch.rules.size import SPECTRAL, began_large, size_of
 
-EARLY = 20
-"""Steps after the end of a warm-up in which a loss above its start is blamed on the adapters; later on other causes are
-likelier (LW202)."""
-LEARNED = 5
-"""Steps below the start after which a loss above it is no longer a bad start: a noisy run that has learned (LW202)."""
-
-
-def _beyond(record: StepRecord) -> str:
-    if record.run.nonzero_start:
-        return ", beyond what they began with,"
-    return f", beyond what {record.run.init_from_base} put in," if record.run.init_from_base else ""
+EARLY, LEARNED = 20, 5
+"""Steps after the end of a warm-up in which a loss above its start is blamed on the adapters, and steps below the start
+after which it no longer is: then other causes are likelier (LW202)."""
 
 
 def _worse(record: StepRecord, factor: float) -> bool:
-    """The mean of the last five losses is above ``factor`` × the start by more than twice its noise.
-
-    Not only by the highest of them: of a classifier on few examples one loss can be ten times the others.
-    """
+    """The mean of the last five losses is above ``factor`` × the start by more than twice its noise, and not only by
+    the highest of them: of a classifier on few examples one loss can be ten times the others."""
     start, recent, noise = (record.scalars.get(k) for k in ("loss_start", "loss_recent", "loss_noise"))
     if start is None or recent is None or noise is None or not start > 0:
         return False
@@ -131,7 +125,7 @@ class NormExplosion(Rule):
             )
         threshold /= unit
         return Finding(
-            f"Adapter {what} is too large: {metric}{_beyond(record)} {size} (threshold {threshold:g}){why}.",
+            f"Adapter {what} is too large: {metric} {size} (threshold {threshold:g}){why}.",
             adapters=size.worst(record),
             metric=metric,
             threshold=threshold / size.depth,
@@ -141,8 +135,8 @@ class NormExplosion(Rule):
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
-        """The last batch that was compared costs more with the adapters than it did before the last update, and more
-        than without them. Where none can be: they are beyond any size that a good run has reached."""
+        """The last batch that was compared costs more than before the last update, and more than without the adapters.
+        Where none can be: they are beyond any size that a good run has reached."""
         size, now = size_of(record, "relative_spectral_norm"), compared(record)
         if size is None or self.holds:
             return None
@@ -186,3 +180,242 @@ class NormExplosion(Rule):
         due = suspected and record.step >= self.compared_at + pause
         self.wants = HARM if self.compare and record.comparable and due else {}
         return now if now is not None and (self.clear >= (1 if at_once else 2) or self.slight > 2) else None
+
+
+STEPS = 12
+"""A run of fewer planned steps is not judged, nor is the size before: it is small at a sound learning rate, too."""
+BATCHES = 3
+"""Batches whose losses decide. One is noise."""
+OF_A_BATCH = 0.001
+"""What the mean loss of a batch may be wrong by in bf16, as a share of it."""
+
+
+@dataclass
+class BarelyMoves(Rule):
+    """At this pace the adapter will not have moved the model enough by the end of the schedule.
+
+    The rule decides once, when ``spent`` of the schedule's Σ lr and 12 steps are done. It fires when the adapters, as
+    large as they become if every further update agrees, stay below a depth-scaled output ratio of ``reach``, or of
+    twice that where a classifier's head learns from nothing. It also fires when each of three batches costs less by
+    ``gain`` with adapters of twice that size, or, where the first full step was below ``slow`` of a useful one, when
+    they cost less together. Preferences (DPO) and adapters that were not zero at the start (PiSSA) are not judged.
+    """
+
+    id = "LW104"
+    name = "barely-moves"
+    severity = Severity.WARNING
+    zone = "barely-moves"
+    lasting = True
+    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW303", "LW306", "LW307")
+
+    reach: float = 0.125
+    spent: float = 0.25
+    gain: float = 0.005
+    slow: float = 1.0 / 16.0
+    judged: bool = field(default=False, init=False)
+    """The size has been judged."""
+    asked: int = field(default=0, init=False)
+    """How often a comparison was asked for."""
+    losses: list[list[float]] = field(default_factory=list, init=False)
+    """Of each comparison so far the two of ``Projected``."""
+    compared: bool = field(default=False, init=False)
+    """The comparisons have been judged."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        if (self.judged and self.compared) or record.run.config.get("preference") or began_large(record):
+            return None
+        if (record.run.max_steps or STEPS) < STEPS or not (record.lr_fraction or 0.0) >= self.spent:
+            return None
+        size, threshold, why = size_of(record), None, self._falls(record)
+        if size is None or record.first_step is None:
+            return None
+        reach = (2.0 if has_new_head(record.run) else 1.0) * self.reach
+        has_loss = "loss_start" in record.scalars  # a reward does not say what size is enough
+        judges = not self.judged and has_loss and record.step >= STEPS
+        too_small = judges and end_of(record, size.overall) < reach
+        self.judged |= judges
+        if too_small:
+            self.compared, threshold, why = True, reach / size.depth, f" (threshold {reach:g})"
+        elif why is None:
+            return None
+        change = stronger(record, size.overall)
+        step = change.by * record.first_step
+        causes = ["the learning rate is too low, such as one for full fine-tuning: LoRA wants about ten times more"]
+        if max(adapter.scale for adapter in record.run.adapters) < ORDINARY_SCALE / 2:
+            causes.append("the scale is small: alpha was kept while r was raised")
+        if not improved(record) and not is_gentle(record, self.slow):
+            causes.append("the gradients are noise: labels that do not belong to their inputs")
+        return Finding(
+            f"Adapter output stays small: output_ratio {size}, and at most {end_of(record, size.overall):.2g} by the "
+            f"end of the schedule{why}.",
+            adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
+            metric="output_ratio",
+            threshold=threshold,
+            causes=causes,
+            remedies=[
+                *change.words,
+                f"check the rate early: {change.by:.4g}× is extrapolated from {count(record.step, 'step')}. One full "
+                f"step should add {step:.2g} to output_ratio p90 × depth {size.depth:.3g}; above {2 * step:.2g}, halve "
+                "the learning rate",
+            ],
+            settings=change.settings,
+            follows=("LW409",),
+        )
+
+    def _falls(self, record: StepRecord) -> str | None:
+        """Batch after batch costs less with larger adapters, in words. The first that does not decides, unless the run
+        is slow."""
+        if self.compared:
+            return None
+        if self.asked and (now := projected(record)) is not None:
+            self.losses.append(list(now))
+            end, twice = np.mean(self.losses, axis=0)
+            falls = all(larger < (1.0 - self.gain) * as_large for as_large, larger in self.losses)
+            slow = is_gentle(record, self.slow)
+            self.compared = len(self.losses) >= BATCHES or not (falls or slow)
+            if self.compared and (falls or (slow and twice < (1.0 - OF_A_BATCH) * end)):
+                return (
+                    f". Larger adapters are better: {len(self.losses)} batches cost {end:.5g} on average at that "
+                    f"size, and {twice:.5g} at twice that"
+                )
+        self.compared |= has_new_head(record.run)
+        if record.comparable and not self.compared and self.asked < 2 * BATCHES:
+            self.asked += 1
+            self.wants = wanted_at_the_end(record)
+        return None
+
+
+@dataclass
+class AdapterDecays(Rule):
+    """Weight decay takes more from the adapters than learning adds: they shrink while they train.
+
+    Fires when ‖B·A‖ of the median layer has fallen by more than ``shrunk`` below its highest so far, and the decay
+    since then accounts for at least half of that. Every step with learning rate lr and decay λ takes lr·λ of A and of
+    B, so 2·lr·λ of their product. Adam's decay inside the gradient is not counted.
+    """
+
+    id = "LW107"
+    name = "adapter-decays"
+    severity = Severity.WARNING
+    yields_to = ("LW101", "LW102", "LW201", "LW301", "LW302")
+
+    shrunk: float = 0.1
+    """Share of the highest ‖B·A‖ that must be gone."""
+    peaks: list[float] = field(default_factory=list, init=False)
+    """The highest ‖B·A‖ of each adapter."""
+    decayed: list[float] = field(default_factory=list, init=False)
+    """Σ 2·lr·λ of each adapter since then."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        total = len(record.run.adapters)
+        if len(self.peaks) != total:
+            self.peaks, self.decayed = [0.0] * total, [0.0] * total
+        peaks, decayed = np.array(self.peaks), np.array(self.decayed)
+        taken = np.zeros(total)
+        if record.updated and any(record.weight_decay):
+            taken = np.nan_to_num(record.run.per_adapter(record.lr) * record.run.per_adapter(record.weight_decay))
+            decayed += 2.0 * taken
+            self.decayed = decayed.tolist()
+        now = known_values(record, "product_norm")
+        if now is None or not total:
+            return None
+        higher = now > peaks
+        peaks, decayed = np.where(higher, now, peaks), np.where(higher, 0.0, decayed)
+        self.peaks, self.decayed = peaks.tolist(), decayed.tolist()
+        if not decayed.any():
+            return None
+        with np.errstate(all="ignore"):
+            left = now / peaks
+            lost = -np.log(left)
+        known = np.isfinite(lost)
+        if not known.any() or np.median(left[known]) >= 1.0 - self.shrunk:
+            return None
+        if np.median(decayed[known]) < 0.5 * np.median(lost[known]):
+            return None
+        decay = max(record.weight_decay)
+        usual = 0.01 if decay > 0.01 else 0.0
+        gone = 1.0 - left
+        return Finding(
+            f"‖B·A‖ of the median layer shrinks while it trains: it is {100 * np.median(gone[known]):.0f} % "
+            f"below its highest (threshold {100 * self.shrunk:.0f} %), and weight decay has taken at least half "
+            "of that.",
+            adapters=worst_first(record, gone, known & (gone > self.shrunk))[:10],
+            metric="product_norm",
+            threshold=self.shrunk,
+            causes=[
+                f"weight_decay {decay:g} takes {100 * taken.max():.2g} % of A and of B at every step",
+                "the gradients have become small, so only the decay is left: nothing more is learned",
+            ],
+            remedies=[f"weight_decay {decay:g} → {usual:g}, as is usual for adapters"],
+            settings={"weight_decay": usual},
+        )
+
+
+@dataclass
+class LayerOutlier(Rule):
+    """One layer's adapter has become far larger, relative to its base weight, than its siblings in other blocks.
+
+    Fires when a layer's robust z is above ``z`` at ``lasting_for`` measured steps in a row. The z is the distance of
+    log(relative_norm) from the median of the modules of the same name in other blocks, over 1.4826·MAD or ``spread``.
+    AdaLoRA is not judged, because it takes directions from some layers on purpose.
+    """
+
+    id = "LW108"
+    name = "layer-outlier"
+    severity = Severity.WARNING
+    needs = "relative_norm"
+    yields_to = ("LW101", "LW102", "LW201")
+
+    z: float = 9.0
+    spread: float = 0.25
+    """Least standard deviation of log(relative_norm) within a family that is believed."""
+    siblings: int = 4
+    lasting_for: int = 5
+    streaks: dict[str, int] = field(default_factory=dict, init=False)
+    """By name, for how many measured steps each adapter has been above ``z``."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        sizes = known_values(record, "relative_norm")
+        if sizes is None or record.step == 0 or record.run.cuts_ranks:
+            return None
+        least, most = sizes.min(initial=math.inf), sizes.max(initial=0.0)
+        if most <= math.exp(self.z * self.spread) * least:  # none can be above z
+            self.streaks = {}
+            return None
+        scores, distances = np.zeros(len(sizes)), np.zeros(len(sizes))
+        with np.errstate(all="ignore"):  # a family with a NaN, or mostly of zeros, has no scores
+            logs = np.log(sizes)
+            for columns in record.run.families:
+                if columns.shape[1] < self.siblings:
+                    continue
+                distance = logs[columns] - medians(logs[columns])
+                spread = 1.4826 * medians(np.abs(distance))
+                score = distance / np.maximum(spread, self.spread)
+                scores[columns] = np.where(np.isfinite(score), score, 0.0)
+                distances[columns] = distance
+        self.streaks = in_a_row(self.streaks, record.run, scores > self.z)
+        lasting = record.run.of_each(self.streaks) >= self.lasting_for
+        if not lasting.any():
+            return None
+        worst = int(np.argmax(np.where(lasting, sizes, -np.inf)))
+        name, rates = record.run.names[worst], record.run.per_adapter(record.run.peak_lr or record.lr)
+        siblings = next(members for columns in record.run.families for members in columns if worst in members)
+        usual, causes = np.median(rates[siblings]), ["its scale is higher than that of its siblings (alpha_pattern)"]
+        if rates[worst] > 1.5 * usual:
+            causes = [f"its parameter group has the learning rate {rates[worst]:g}, its siblings {usual:g}"]
+        return Finding(
+            f"{name} is {math.exp(distances[worst]):.3g} times as large relative to its base weight as the median "
+            f"of its siblings in other blocks (robust z {scores[worst]:.3g}, threshold {self.z:g}), for "
+            f"{self.streaks[name]} measured steps.",
+            adapters=worst_first(record, sizes, lasting),
+            metric="relative_norm",
+            threshold=self.z,
+            causes=[
+                *causes,
+                "its base weight is damaged or far smaller than those of its siblings",
+                "few tokens reach it",
+            ],
+            remedies=[
+                f"give {name} the learning rate, rank and alpha of its siblings, or take it out of target_modules"
+            ],
+        )

@@ -1,13 +1,7 @@
 """What ends a run, or has it recover: how bad an alert must be, how long it must last, which rules are not asked.
 
-Each of these settings comes from the argument if one is given, else from the environment (``fail_on`` is
-``LORA_WATCH_FAIL_ON``), else from its default. ``docs/ci.md`` has the table.
-
-With `recover` the default of `fail_on` is `error`. A `fail_on` that names rules alone leaves all others the default.
-Findings of finished runs (LW801 to LW816) and LW901 may be named as well: `lora-watch check` asks for them.
-
-Where `fail_on` is `never` although the run is to recover, ERRORs are recovered from, and what cannot be recovered from
-does not end the run.
+Each setting comes from the argument if one is given, else from the environment (``fail_on`` is
+``LORA_WATCH_FAIL_ON``), else from its default: ``docs/ci.md`` has the table.
 """
 
 from __future__ import annotations
@@ -22,10 +16,9 @@ from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.rules import Rule, choose, rule_called
 
 NEVER, DEFAULT = "never", "default"
-MONITOR_FAILURE = "LW901"
-"""Id of the finding that says that the monitor itself failed. It never ends a run."""
-RECOVERED = "LW910"
-"""Id of the finding that says that the run has gone back and on. It never ends a run."""
+MONITOR_FAILURE, RECOVERED = "LW901", "LW910"
+"""Ids of the findings that say that the monitor itself failed, and that the run has gone back and on. Neither ends a
+run."""
 OF_FINISHED_RUNS = {
     "LW801": "broke-off",
     "LW802": "stopped-early",
@@ -111,12 +104,8 @@ def policy(
 ) -> Policy:
     """The policy of these arguments, the environment and the defaults, in this order.
 
-    ``default``: what ends a run where ``fail_on`` does not say; None for never, and an ERROR with ``recover``.
-
-    Raises:
-        ValueError: for a severity that does not exist, a rule that does not (and suggests the nearest), a patience that
-            is no number of steps or a ``recover`` that is no number of times. It says which argument or variable it
-            came from.
+    ``default``: what ends a run where ``fail_on`` does not say; None for never, and an ERROR with ``recover``. Raises
+    ValueError for what is no severity, rule or number, and says which argument or variable it came from.
     """
     all_rules = choose(rules)
     with _setting("recover", recover, 0) as given:

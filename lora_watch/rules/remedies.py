@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from lora_watch.base.records import AdapterInfo, StepRecord
 from lora_watch.rules.forecast import (
@@ -57,10 +57,9 @@ def rescaled(adapter: AdapterInfo, factor: float, adaptive: bool = True) -> tupl
     """``(alpha, left)``: a new alpha, and what the learning rate has to be divided by so that s·lr is divided by
     ``factor``: 1 where alpha is enough.
 
-    Under Adam that product sets the speed. Weakening takes from a scale above ``ORDINARY_SCALE`` first and from the
-    learning rate after that; strengthening gives to the learning rate alone. Where steps follow the gradient's size,
-    not ``adaptive``, alpha stays: it acts once or twice, as the gradient is clipped or not, the rate always once.
-    ``adapter.alpha`` must be known.
+    Weakening takes from a scale above ``ORDINARY_SCALE`` first and from the learning rate after that; strengthening
+    gives to the learning rate alone. Where steps follow the gradient's size, not ``adaptive``, alpha stays: it acts
+    once or twice, as the gradient is clipped or not. ``adapter.alpha`` must be known.
     """
     assert adapter.alpha is not None
     if factor <= 1 or adapter.scale <= ORDINARY_SCALE or not adaptive:
@@ -83,8 +82,8 @@ def per_scale(adapter: AdapterInfo) -> float:
 class Change:
     """New settings, in words for people and as values for programs."""
 
-    words: list[str]
-    settings: dict[str, float]
+    words: list[str] = field(default_factory=list)
+    settings: dict[str, float] = field(default_factory=dict)
     """Every new value that ``words`` name, by its name in LoraConfig or TrainingArguments."""
     by: float = 1.0
     """What s·lr is multiplied by in all, after rounding."""
@@ -94,14 +93,11 @@ def with_alpha(record: StepRecord, adapter: AdapterInfo, alpha: float) -> Change
     """Another alpha of an adapter whose own is known, in one piece of words."""
     scale = alpha / per_scale(adapter)
     words = f"lora_alpha {adapter.alpha:g} → {alpha:g} (scale {adapter.scale:.3g} → {scale:.3g})"
-    if not _is_usual(record, adapter, "scale"):
-        return Change([f"{words} of {adapter.name.rpartition('.')[2]} (alpha_pattern)"], {})
-    return Change([words], {"lora_alpha": alpha})
-
-
-def _is_usual(record: StepRecord, adapter: AdapterInfo, name: str) -> bool:
-    """Most adapters have its ``name``: what that becomes is a setting, and that of other adapters a pattern."""
-    return getattr(adapter, name) == Counter(getattr(a, name) for a in record.run.adapters).most_common(1)[0][0]
+    by = alpha / adapter.alpha if adapter.alpha else 1.0
+    ((usual, _),) = Counter(a.scale for a in record.run.adapters).most_common(1)
+    if adapter.scale != usual:
+        return Change([f"{words} of {adapter.name.rpartition('.')[2]} (alpha_pattern)"], by=by)
+    return Change([words], {"lora_alpha": alpha}, by)
 
 
 def weaker(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> Change:
@@ -116,10 +112,8 @@ def stronger(record: StepRecord, overall: float) -> Change:
 
 
 def raised_to(record: StepRecord, factor: float = 2.0) -> tuple[float, float] | None:
-    """``(now, planned)`` of a learning rate that is more than ``factor`` times the highest of its schedule.
-
-    None where the schedule is not known: a plain loop may warm up by hand, and a schedule may follow the loss.
-    """
+    """``(now, planned)`` of a learning rate that is more than ``factor`` times the highest of its schedule. None where
+    that is not known: a plain loop may warm up by hand, and a schedule may follow the loss."""
     if "learning_rate" not in record.run.config or record.run.config.get("lr_follows_a_metric"):
         return None
     rates = zip(record.lr, record.run.peak_lr)
@@ -141,8 +135,7 @@ def why_strong(record: StepRecord) -> list[str]:
 
 
 ORDINARY_SIZE = 2.5
-"""Up to this output_ratio (90th percentile over layers, times depth) adapters are of an ordinary size: damaged and
-diverged runs of the corpus reached 2.7 at least."""
+"""Up to this depth-scaled output ratio adapters are of an ordinary size."""
 SOUND = 50
 """Steps at which the loss lay below its start after which the settings are no longer the first suspect."""
 
@@ -164,8 +157,8 @@ def is_proven(record: StepRecord) -> bool:
 
 
 def is_ordinary(record: StepRecord) -> bool:
-    """Steps and adapters have an ordinary size, as far as has been measured, and nothing has raised the learning rate:
-    the data are the first suspect, however young the run."""
+    """Steps and adapters have an ordinary size, and nothing has raised the learning rate: the data are the first
+    suspect, however young the run."""
     size = record.size_before
     return pace(record) <= ORDINARY_PACE and size is not None and size <= ORDINARY_SIZE and raised_to(record) is None
 
@@ -186,14 +179,10 @@ def first_suspect_first(record: StepRecord, changes: list[str]) -> list[str]:
     return [batches, *changes] if is_proven(record) or is_ordinary(record) else [*changes, batches]
 
 
-def in_fp16(record: StepRecord) -> bool:
-    """Whether the run is known to compute in fp16."""
-    return bool(record.run.config.get("fp16"))
-
-
 def in_wider_numbers(record: StepRecord) -> Change:
     """What helps against numbers that are not finite and is not done yet."""
-    clipped, wider = clip(record), ["train in bf16 or fp32 instead of fp16"] if in_fp16(record) else []
+    clipped = clip(record)
+    wider = ["train in bf16 or fp32 instead of fp16"] if record.run.config.get("fp16") else []
     return replace(clipped, words=[*wider, *clipped.words])
 
 
@@ -201,55 +190,40 @@ def clip(record: StepRecord) -> Change:
     """Clipping where it is not done yet."""
     norm = record.run.config.get("max_grad_norm")
     done = isinstance(norm, (int, float)) and 0 < norm <= 1
-    return Change([], {}) if done else Change(["set max_grad_norm=1.0"], {"max_grad_norm": 1.0})
+    return Change() if done else Change(["set max_grad_norm=1.0"], {"max_grad_norm": 1.0})
 
 
 def _change(record: StepRecord, factor: float, within: float | None) -> Change:
     if not record.run.adapters:
-        return Change([], {})
+        return Change()
     if factor > 1 and (raised := raised_to(record)):
         return Change([f"learning rate {raised[0]:.3g} → {raised[1]:g} again: find what raised it"], {})
     adapter = strongest(record)
-    lr = rate_of(record, adapter)
+    lr, changes = rate_of(record, adapter), list[Change]()
     if lr is None or not adapter.alpha or not adapter.scale > 0:
-        word = "lower" if factor > 1 else "raise"
-        by = f"by about {max(factor, 1 / factor):.0f}×"
-        return Change([f"{word} lora_alpha or the learning rate {by}"], {}, 1.0 / factor)
+        by = f"{'lower' if factor > 1 else 'raise'} lora_alpha or the learning rate by about"
+        return Change([f"{by} {max(factor, 1 / factor):.0f}×"], by=1.0 / factor)
     alpha, left = rescaled(adapter, factor, is_adaptive(record.run))
-    words, settings = [], dict[str, float]()
-    by = alpha / adapter.alpha if adapter.alpha else 1.0
     if alpha != adapter.alpha:
-        scaled = with_alpha(record, adapter, alpha)
-        words, settings = [*scaled.words], {**scaled.settings}
+        changes.append(with_alpha(record, adapter, alpha))
     if left != 1.0:
-        rate = _new_rate(record, lr, left, within)
-        words += rate.words
-        settings.update(rate.settings)
-        by *= rate.by
-    return Change([" and ".join(words)] if words else [], settings, by)
+        changes.append(_new_rate(record, lr, left, within))
+    words = " and ".join(word for change in changes for word in change.words)
+    settings = {name: value for change in changes for name, value in change.settings.items()}
+    return Change([words] if words else [], settings, math.prod(change.by for change in changes))
 
 
 def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None) -> Change:
-    """The rate ``lr`` of a parameter group divided by ``factor`` or a little more, and the others by the same (LoRA+).
-
-    Rounded once, to what people would type for the rate that they set. The best one is expected ``within`` a factor.
-    """
+    """The rate ``lr`` of a parameter group divided by ``factor`` or a little more, and the others by the same (LoRA+),
+    rounded to what people would type. The best one is expected ``within`` a factor."""
     rates = set(record.run.peak_lr or record.lr)
-    base = record.run.config.get("learning_rate")
-    if len(rates) < 2 or base == lr or base not in rates:
-        new = typed_rate(lr / factor)
-        word, known = f"learning rate {lr:g} → {new:g}{_range(new, lr, factor, within)}", len(rates) < 2 or base == lr
-        if len(rates) > 1:
-            word += " in the fastest parameter group, the others by the same factor"
-        return Change([word], {"learning_rate": new} if known else {}, new / lr)
-    new = typed_rate(base / factor)
-    word = f"learning_rate {base:g} → {new:g}{_range(new, base, factor, within)} ({lr:g} → {lr * new / base:g} in the "
-    return Change([f"{word}fastest parameter group)"], {"learning_rate": new}, new / base)
-
-
-def _range(new: float, old: float, factor: float, within: float | None) -> str:
-    """Where the best rate is expected, in brackets: what is to be lowered is not left as it is."""
-    if within is None:
-        return ""
-    around = Rates.around(new, within)
-    return f" ({replace(around, high=min(around.high, old)) if factor > 1 else around})"
+    base, several = record.run.config.get("learning_rate"), len(rates) > 1
+    old = base if several and base in rates else lr  # the one that people set
+    new = typed_rate(old / factor)
+    words = f"learning rate {old:g} → {new:g}"
+    if within is not None:  # what is to be lowered is not left as it is
+        around = Rates.around(new, within)
+        words += f" ({replace(around, high=min(around.high, old)) if factor > 1 else around})"
+    if several:
+        words += f" ({lr:g} → {lr * new / old:g} in the fastest parameter group, the others by the same factor)"
+    return Change([words], {} if several and old != base else {"learning_rate": new}, new / old)

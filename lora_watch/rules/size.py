@@ -36,10 +36,9 @@ class Size:
 def size_of(record: StepRecord, metric: str = "output_ratio") -> Size | None:
     """``metric`` over the layers where it is known, if those are at least half of them.
 
-    Without those of ``small_base``: relative to such a weight a useful adapter is as large as a broken one.
-    Where adapters began with a part of W₀ in them (PiSSA), or had been trained before, what has come since, relative to
-    the whole layer: the two parts are taken to be orthogonal. None where the beginning is not known: ``Episodes`` notes
-    it.
+    Without those of ``small_base``: relative to such a weight a useful adapter is as large as a broken one. Where
+    adapters began with a part of W₀ in them (PiSSA), or had been trained before, what has come since, taken to be
+    orthogonal; None where the beginning is not known.
     """
     if began_large(record):
         return _size_of(record, metric)
@@ -78,10 +77,7 @@ SPECTRAL = 0.3
 
 
 def extent(record: StepRecord) -> float | None:
-    """The size of the adapters in ``output_ratio``, or from their weights alone; None where neither is known.
-
-    Also None before the first pass of adapters that were not zero at the start.
-    """
+    """The size of the adapters in ``output_ratio``, or from their weights alone; None where neither is known."""
     if (size := size_of(record)) is not None:
         return size.overall
     size = size_of(record, "relative_spectral_norm")

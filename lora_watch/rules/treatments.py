@@ -21,8 +21,7 @@ UNSURE = 3.0
 GROWN = 1.5
 """Adapters have grown since the good state, and are not what a risen loss comes from elsewhere, from this factor on."""
 SUSPECT = ("LW203", "LW311")
-"""Rules whose open alert says that what comes now may not be good, although no error is open yet. What they read is the
-same on every rank."""
+"""Rules whose open alert says that what comes now may not be good. What they read is the same on every rank."""
 
 
 class Treatment(enum.Enum):
@@ -45,9 +44,8 @@ def treatment(
 ) -> Treatment | None:
     """What all of ``alerts``, the gravest first, are treated by; None if there is nothing that would help.
 
-    ``record``: the step that they are of; ``sound``: steps at which the loss had improved; ``before_update``: the
-    update has not been applied yet. ``grown``: by what factor the adapters are larger than in the state to go back to,
-    None if unknown.
+    ``sound``: steps at which the loss had improved; ``before_update``: the update has not been applied yet; ``grown``:
+    by what factor the adapters are larger than in the state to go back to, None if unknown.
     """
     alerts = list(alerts)
     if not alerts or any(alert.rule not in TREATED for alert in alerts):

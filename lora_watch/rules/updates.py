@@ -58,13 +58,11 @@ class LearningRateIsZero(Rule):
             metric="lr",
             threshold=0.0,
             causes=[
-                "the schedule was made for fewer steps than are trained (max_steps, epochs, accumulation or ranks "
-                "counted differently)",
+                "the schedule was made for fewer steps than are trained: epochs or ranks counted differently",
                 "learning_rate is 0, or a custom schedule returns 0",
             ],
             remedies=[
-                "let the Trainer make the schedule (lr_scheduler_type), or give num_training_steps the number of "
-                "optimizer steps",
+                "let the Trainer make the schedule, or give num_training_steps the number of optimizer steps",
                 "lr_scheduler_type='constant_with_warmup' if the length is unknown",
             ],
         )
@@ -107,12 +105,9 @@ class LearningRateRaised(Rule):
 class UpdatesLostToRounding(Rule):
     """Updates of half-precision adapters are too small to change them: most elements stay the same, bit for bit.
 
-    Fires when, in at least half of the adapters, fewer than ``changed`` of the elements of A or of B moved in each of
-    ``updates`` updates. Only updates at half the peak learning rate or more count. It compares 64 elements of A and of
-    B before and after each update.
-
-    In bf16 a number has 8 binary digits. A step smaller than a 512th to a 256th of an element leaves it unchanged,
-    at every step. Factors in float32, PEFT's default, lose nothing and are not compared.
+    Fires when, in at least half of the adapters, fewer than ``changed`` of 64 elements of A or of B moved in each of
+    ``updates`` updates at half the peak learning rate or more. In bf16 a step smaller than a 512th to a 256th of an
+    element leaves it unchanged. Factors in float32, PEFT's default, are not compared.
     """
 
     id = "LW307"
@@ -212,27 +207,21 @@ class StepsSkipped(Rule):
         if record.step == 0:
             return None
         steps, before, since = self.counts
-        searching = steps == before and before < self.search
-        if not record.updated and searching:
+        if not record.updated and steps == before < self.search:
             self.counts = [steps + 1, before + 1, since]
             return None
         self.counts = [steps + 1, before, since + (not record.updated)]
         self.recent = [*self.recent, int(not record.updated)][-self.window :]
-        if sum(self.recent) < self.skips:
+        if (skipped := sum(self.recent)) < self.skips:
             return None
         self.fired = True
-        what = f"The optimizer has skipped {sum(self.recent)} of the last {len(self.recent)} steps"
-        return self._finding(record, what)
+        return self._finding(record, f"The optimizer has skipped {skipped} of the last {len(self.recent)} steps")
 
     def conclude(self, record: StepRecord) -> Finding | None:
         steps, before, since = self.counts
         if not self.fired and (since < self.skips or since <= self.share * steps):
             return None
-        return self._finding(
-            record,
-            f"In all the optimizer has skipped {before + since} of {steps} steps: the run had {steps - before - since} "
-            "real updates",
-        )
+        return self._finding(record, f"In all the optimizer has skipped {before + since} of {steps} steps")
 
     @staticmethod
     def _finding(record: StepRecord, what: str) -> Finding:
@@ -278,18 +267,19 @@ class BaseWeightsMoved(Rule):
             "requires_grad_(True) over all parameters, or a name filter that matches too much, unfroze them",
             "bias, embedding or full fine-tuning also covers layers with an adapter",
         ]
-        other = ["a checkpoint was loaded, weights were averaged or an adapter was merged while training went on"]
+        remedies = [
+            "for n, p in model.named_parameters(): p.requires_grad_('lora_' in n), before the optimizer is built",
+            "to train them on purpose: modules_to_save=[…] saves whole layers with the adapter",
+        ]
+        if not trained.any():
+            causes = ["a checkpoint was loaded, weights were averaged or an adapter was merged while training went on"]
+            remedies = ["change the weights only after training has ended, or start again from them"]
         return Finding(
             f"The frozen weights under {int(drifted.sum())} of {len(drifted)} adapters have moved, by up to "
             f"{100 * drift[drifted].max():.2g} %: the adapter alone will not give this model again.",
             adapters=worst_first(record, drift, drifted)[:10],
             metric="base_drift",
             threshold=0.0 if trained.any() else self.drift,
-            causes=causes if trained.any() else other,
-            remedies=[
-                "for n, p in model.named_parameters(): p.requires_grad_('lora_' in n), before the optimizer is built",
-                "to train them on purpose: modules_to_save=[…] saves whole layers with the adapter",
-            ]
-            if trained.any()
-            else ["change the weights only after training has ended, or start again from them"],
+            causes=causes,
+            remedies=remedies,
         )

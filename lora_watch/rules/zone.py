@@ -1,8 +1,4 @@
-"""What a run is called at a step: one word, which follows from the open alerts and from whether the loss has improved.
-
-It decides nothing of its own, so it cannot contradict an alert: a zone with a severity is that of an open alert.
-Readers draw it and need no threshold.
-"""
+"""What a run is called at a step: one word, from the open alerts and from whether the loss has improved."""
 
 from __future__ import annotations
 

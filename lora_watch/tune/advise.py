@@ -18,7 +18,7 @@ from lora_watch.base.alerts import Alert
 from lora_watch.base.records import RunInfo
 from lora_watch.rules.forecast import SHORT_RUN, at_rate, at_steps, by_weights, classifies, first_step_of, length_law
 from lora_watch.rules.remedies import nearest, round_alpha, typed_rate
-from lora_watch.rules.scaling import HIGH_RANK
+from lora_watch.rules.settings import HIGH_RANK
 from lora_watch.tune.preflight import foresee, planned_run, positive, preflight_rules
 from lora_watch.tune.skeleton import Skeleton, skeleton
 from lora_watch.tune.tasks import Task, find_task

@@ -18,7 +18,7 @@ from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.base.untrusted import MISFITS, or_none
 from lora_watch.rules import Episodes, Rule, catalogue, rule_called
-from lora_watch.rules.configuration import WITHOUT_WARM_UP
+from lora_watch.rules.settings import WITHOUT_WARM_UP
 from lora_watch.tune.config_files import demand_known
 from lora_watch.tune.skeleton import Skeleton, skeleton
 from lora_watch.tune.tasks import Task, find_task

@@ -77,11 +77,11 @@ def test_advice_for_a_rate_of_lora_plus_is_for_the_rate_that_people_set() -> Non
 
 def test_an_alpha_of_a_pattern_is_no_new_lora_alpha() -> None:
     model = lora(tiny_model(), alpha_pattern={"down_proj": 256})
-    alert = the("LW401", run(model, steps=1, lr=1e-2))
-    assert numbers(alert.remedies[0]) == {256, 128, 32, 16}
+    change = weaker(_last(run(model, steps=1, lr=1e-2)))
+    assert {256, 128, 32, 16} <= numbers(change.words[0])
     for name in ("lora_alpha", "down_proj", "alpha_pattern"):
-        assert name in alert.remedies[0]
-    assert not alert.settings
+        assert name in change.words[0]
+    assert "lora_alpha" not in change.settings
 
 
 def test_the_advice_is_for_the_fastest_group() -> None:

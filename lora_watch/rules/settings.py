@@ -1,4 +1,4 @@
-"""LW401: whether scale and learning rate look too strong or too weak before the first step."""
+"""LW4xx: what looks wrong in the settings, before the first step."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from lora_watch.rules.forecast import (
     ORDINARY_PACE,
     ORDINARY_SCALE,
     SCALE_EXPONENT,
-    first_step_of,
     first_steps,
     is_adaptive,
     pace,
@@ -23,9 +22,8 @@ from lora_watch.rules.remedies import Change, per_scale, round_alpha, weaker, wi
 
 RSLORA = "Kalajdzievski 2023, arXiv:2312.03732"
 """The paper behind rank stabilisation."""
-LOW_RANK, HIGH_RANK = 8, 64
-"""Below the first rank rsLoRA has nothing to stabilise; from the second on a scale α/r below ``FADED`` fades."""
-FADED = 0.5
+HIGH_RANK, FADED = 64, 0.5
+"""From this rank on a scale α/r below the other number is said to fade."""
 
 
 @dataclass
@@ -36,9 +34,6 @@ class AggressiveScale(RuleOnSettings):
     ``useful_steps`` useful ones; where that is unknown, when s ≥ ``far`` and s·lr > ``scale`` · ``lr``, or when α was
     meant for α/r and rsLoRA is on. It is an INFO when s ≥ ``scale`` and lr > ``lr``, or when α/r is below 0.5 at a rank
     from 64 on. Up to a learning rate that a sweep has found on the run's own data it is silent.
-
-    Under Adam the first update of a default-initialised adapter is s·lr·√(d_out·r/3) in Frobenius norm, for any
-    gradient, here relative to ‖W₀‖_F in the median layer, times the depth.
     """
 
     id = "LW401"
@@ -54,10 +49,8 @@ class AggressiveScale(RuleOnSettings):
         run = record.run
         if not run.adapters or _is_found(record):
             return None
-        adaptive = is_adaptive(run)
-        lr = run.per_adapter(run.peak_lr)
+        adaptive, lr, times = is_adaptive(run), run.per_adapter(run.peak_lr), pace(record)
         scale = np.array([abs(a.scale) for a in run.adapters])
-        times = pace(record) if adaptive else math.nan
         too_large, known = times > self.useful_steps, math.isfinite(times)
         meant = _meant_for_vanilla(record, self.scale)
         high = adaptive & (scale >= self.scale) & (lr > self.lr)
@@ -67,13 +60,8 @@ class AggressiveScale(RuleOnSettings):
         warns = bool(too_large or (not known and (far | meant).any()))
         worst = int(np.nanargmax(scale * lr if (lr > 0).any() else scale))
         adapter, rate = run.adapters[worst], float(lr[worst])
-        if too_large:
-            metric, threshold = "relative_norm", self.useful_steps / times * first_step_of(run) / run.blocks
-        elif run.peak_lr and not meant[worst]:
-            metric, threshold = "effective_lr", self.scale * self.lr
-        else:
-            metric, threshold = "scale", self.scale if meant[worst] else self.far
-        change = self._weaker(record, adapter, rate, bool(meant[worst])) if warns else Change([], {})
+        metric, threshold = ("effective_lr", self.scale * self.lr) if run.peak_lr else ("scale", self.far)
+        change = self._weaker(record, adapter, rate, bool(meant[worst])) if warns else Change()
         return Finding(
             f"{self._message(adapter, rate, times, warns)}.",
             adapters=worst_first(record, first_steps(run), np.isfinite(first_steps(run))) if too_large else [],
@@ -100,10 +88,7 @@ class AggressiveScale(RuleOnSettings):
     def _cause(adapter: AdapterInfo, meant: bool) -> str:
         if meant:
             alpha, scale = adapter.alpha or math.nan, abs(adapter.scale)
-            if adapter.r < LOW_RANK:
-                why = f"use_rslora has nothing to stabilise at rank {adapter.r}"
-            else:
-                why = f"lora_alpha {alpha:g} is {alpha / adapter.r:.3g} × r, which is meant for alpha/r"
+            why = f"lora_alpha {alpha:g} is {alpha / adapter.r:.3g} × the rank {adapter.r}, which is meant for alpha/r"
             return f"{why}: with use_rslora the scale is {scale:.3g} in place of {alpha / adapter.r:.3g} ({RSLORA})"
         if abs(adapter.scale) > ORDINARY_SCALE:
             return "alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"
@@ -120,8 +105,7 @@ class AggressiveScale(RuleOnSettings):
         return weaker(record, otherwise=2.0 if known else thumb)
 
     def _fading(self, record: StepRecord, scale: FloatArray, times: float) -> Finding | None:
-        """α/r at a high rank and a small α. A higher learning rate makes up for it: silent where the first full step at
-        scale 1 would be too large."""
+        """α/r at a high rank and a small α, unless a high learning rate makes up for it."""
         adapters = record.run.adapters
         faded = np.array([a.scale_formula == "alpha/r" and a.r >= HIGH_RANK and 0 < a.scale < FADED for a in adapters])
         if not faded.any():
@@ -142,7 +126,7 @@ class AggressiveScale(RuleOnSettings):
 
 
 def _is_found(record: StepRecord) -> bool:
-    """The learning rate is no higher than what a sweep has found: measured beats predicted."""
+    """The learning rate is no higher than what a sweep has found."""
     found, used = (record.run.config.get("find_lr") or {}).get("rate"), record.run.config.get("learning_rate")
     return bool(found) and isinstance(used, (int, float)) and used <= found * (1 + 1e-9)
 
@@ -152,3 +136,87 @@ def _meant_for_vanilla(record: StepRecord, scale: float) -> BoolArray:
     adapters = record.run.adapters
     large = [a.alpha is not None and a.alpha >= a.r and abs(a.scale) > scale for a in adapters]
     return np.array(large, dtype=bool) & [a.scale_formula == "alpha/sqrt(r)" for a in adapters]
+
+
+@dataclass
+class DoraOverZeroRows(RuleOnSettings):
+    """DoRA is on a frozen weight with an all-zero row: the layer's output is NaN from the first forward pass.
+
+    Fires when such a row is found before the first step. DoRA divides by the norm of each row of W₀ + ΔW (Liu et al.
+    2024, arXiv:2402.09353), so the layer computes 0/0. Such rows come from padding, pruning or zero-initialised layers.
+    """
+
+    id = "LW408"
+    name = "dora-over-zero-rows"
+    severity = Severity.ERROR
+
+    def check(self, record: StepRecord) -> Finding | None:
+        zeros = np.array([a.zero_magnitudes for a in record.run.adapters], dtype=np.float64)
+        if not zeros.any():
+            return None
+        worst = record.run.adapters[int(np.argmax(zeros))]
+        return Finding(
+            f"DoRA over all-zero rows of the frozen weight in {int((zeros > 0).sum())} of {len(zeros)} adapters "
+            f"({int(zeros.max())} in {worst.name}): its output there is 0/0, and the loss will be NaN.",
+            adapters=worst_first(record, zeros, zeros > 0),
+            metric="zero_magnitudes",
+            threshold=0.0,
+            causes=[
+                "rows that are padded, pruned or zero; DoRA divides by their norm (Liu et al. 2024, arXiv:2402.09353)"
+            ],
+            remedies=["take these modules out of target_modules (exclude_modules), or set use_dora=False"],
+        )
+
+
+WITHOUT_WARM_UP = ("constant", "reduce_lr_on_plateau", "greedy")
+"""Schedules of transformers that take no notice of a warm-up."""
+
+
+@dataclass
+class WarmUpTooLong(RuleOnSettings):
+    """The warm-up is longer than the run, or takes most of it: the learning rate is reached late or never.
+
+    Fires as a WARNING when the run ends in its warm-up, and as an INFO when the warm-up takes more than ``share`` of
+    the run's steps. A schedule of your own that reaches its learning rate does not count as ending in it.
+    """
+
+    id = "LW409"
+    name = "warm-up-too-long"
+    severity = Severity.WARNING
+
+    share: float = 0.5
+
+    def check(self, record: StepRecord) -> Finding | None:
+        config, steps = record.run.config, record.run.max_steps
+        if str(config.get("lr_scheduler_type")) in WITHOUT_WARM_UP:
+            return None
+        name = "warmup_steps" if config.get("warmup_steps") else "warmup_ratio"
+        given = float(config.get(name) or 0.0)
+        if is_share := given < 1.0:  # of the steps, as warmup_ratio is, too
+            share = given
+        else:
+            share = given / steps if steps else 0.0
+        if not share > self.share:
+            return None
+        new = 0.1 if is_share else steps // 10 if steps else 0
+        what, rest = f"The warm-up takes {100 * share:.0f} % of the run", f" (threshold {100 * self.share:.0f} %)"
+        if ends_in_it := share > 1.0:
+            if not self._ends_in_it(record, share):
+                return None
+            what = f"The run of {steps} steps ends in its warm-up of {given:g}"
+            rest = f": it uses {100 / share:.0f} % of its learning rate at most"
+        return Finding(
+            f"{what}{rest}.",
+            metric=name,
+            threshold=self.share,
+            causes=["the warm-up was written for a longer run"],
+            remedies=[f"{name} {given:g} → {new:g}"],
+            settings={name: float(new)},
+            severity=Severity.WARNING if ends_in_it else Severity.INFO,
+        )
+
+    @staticmethod
+    def _ends_in_it(record: StepRecord, share: float) -> bool:
+        """What is known of the schedule agrees: a Trainer's own may be another."""
+        rate, peaks = record.run.config.get("learning_rate"), set(record.run.peak_lr)
+        return not rate or len(peaks) != 1 or math.isclose(min(peaks), rate / share, rel_tol=0.2)
