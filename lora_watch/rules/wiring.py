@@ -236,11 +236,9 @@ _TO_REACH_ALL = (
 class BStillZero(Rule):
     """The factor that starts at zero (B; A for embeddings) is still exactly zero after real updates.
 
-    Fires when it is zero after ``updates`` optimizer steps with a learning rate above zero. B = 0 is right at the
-    start, but B receives a gradient from the first step on. So either no gradient reaches the layer, or its update is
-    lost.
-
-    Experts of a layer that have seen no token yet do not count while others in it learn.
+    Fires when it is zero after ``updates`` optimizer steps with a learning rate above zero: B = 0 is right at the
+    start, but B receives a gradient from the first step on. Experts of a layer that have seen no token yet do not
+    count while others in it learn.
     """
 
     id = "LW303"
