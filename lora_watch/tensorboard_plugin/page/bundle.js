@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 31da31b6dccfe2c292e4a12d447429701d8109aba40cfc301722b3567482ad1e */
+/* Made by tests/front_end/check.py --fix of sources 379dee5992e74785984de1e3474ba314a211ff181c0f7bbd68154e95ff9c8d25 */
 var gs=Object.defineProperty;var at=(t,e)=>{for(var s in e)gs(t,s,{get:e[s],enumerable:!0})};var ie={ΔW:"s·B·A: what an adapter adds to the frozen weight W₀ of its layer",blocks:"the transformer blocks that h\
 old adapters: what each one adds is carried on by all that follow",zone:"the rules’ word for the run at a step, from hea\
 lthy to exploding: it follows from the open alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an \
@@ -174,62 +174,61 @@ W=>W.from<=k&&A<=W.to)&&l.push({from:k,to:A})).map(({from:k,to:A,kind:W})=>b("g"
 k+3,y:a,height:i-a}),b("rect",{class:"foot",x:k-1.5,width:A-k+3,y:i-6,height:6}),b("text",{x:k+3,y:i-10},W)))].filter(Boolean)}
 var js=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`--swatch:${e.colour}`}),
 S(e.name)))),q=(t,e,s,n)=>I(S(t,n.term),[e,J(t,()=>gt(s))],(n.legend??s.length>1)&&js(s),_s(s,n));var jt=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),me="waiting for the first\
- step",pe="no step was made",Bt=t=>t===me||t===pe,Bs={unknown:"faint","non-finite":"broken",diverged:"c4",growing:"c5"};
-function ut(t,e,s){let n=t.zones?.[e?.at(s)];if(!n)return null;let r=n.severity?F(n.severity):n.name==="healthy"?"ok":"i\
-nfo";return{name:n.name,head:L(n.name),text:n.text,kind:r,colour:Bs[n.name]??r}}var ft=({loss:t,loss_start:e,loss_recent:s},n)=>Number.
-isFinite(t?.at(n)??0)?1-s?.at(n)/e?.at(n):Number.NaN;async function yt(t,e){let s=["output_ratio","relative_spectral_nor\
-m"].find(M=>t.runs[e].metrics.includes(M)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?me:pe;if(!s){
-let M=t.runs[e].step?"the output ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:M}}let o={
-max_cols:400},[a,{alerts:i},l,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_rec\
-ent",o,e)]),d=jt(a),u=l.first.findIndex((M,N)=>l.flags[N*l.n]&3),f=u<0?void 0:l.first[u],m=h?.columns?[...new Set([...l.
-last,h.last.at(-1)])].filter(M=>M>=h.first[0]):[],[p,g]=await Promise.all([t.spread(s,{at:m},e),t.seriesOf(["loss","loss\
-_start","loss_recent","zone"],{at:m},e)]),y=m.sort((M,N)=>M-N).map(M=>({step:M,gain:ft(g,M),ratio:d*p.at(M,1),zone:ut(a,
-g.zone,M)})).filter(({gain:M,ratio:N})=>Number.isFinite(M)&&N>0),w=z(i),v=([M,N],{step:k})=>M<=k&&k<=N,_=y.filter(M=>!w.
-some(N=>v(N,M))),E=w.map(M=>y.filter(N=>v(M,N)));return{metric:s,points:_,strays:E,depth:d,broken:f,missing:_.length?null:
-zs(t.runs[e],u<0?null:l.steps(u),r)}}var zs=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?s?`NaN since ${s}`:"too \
-few steps":"the loss is unknown";function fe(t){let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.
-min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),a=i=>o.reduce((l,h)=>l+i(h),0)/o.length;return{...s,gain:a(i=>i.gain),ratio:Math.
-exp(a(i=>Math.log(i.ratio)))}})}function Ps(t,e,s,{X:n,Y:r,left:o,right:a}){let i=n(e.gain),l=r(e.ratio),h=Us(t,n,r).filter(
-p=>Math.abs(p.y-l)<x(14)),d=p=>h.filter(g=>(g.x-i)*p>2&&(g.x-i)*p<s).length,u=p=>p>0?i+s<a:i-s>o,f=u(1)?u(-1)&&d(-1)<d(1)?
--1:1:-1;if(!d(f))return[f,0];let m=h.filter(p=>(p.x-i)*f>2).map(p=>p.y-l);return[f,m.reduce((p,g)=>p+g,0)>0?-x(11):x(11)]}
-var Us=(t,e,s)=>t.flatMap((n,r)=>{let o=t[r-1]??n,a={x:e(o.gain),y:s(o.ratio)},i={x:e(n.gain),y:s(n.ratio)},l=Math.ceil(
-Math.hypot(i.x-a.x,i.y-a.y)/6)||1;return Array.from({length:l},(h,d)=>({x:a.x+(i.x-a.x)*(d+1)/l,y:a.y+(i.y-a.y)*(d+1)/l}))});
-function bt(t,e){let{width:s,height:n,metric:r,step:o,onStep:a}=e,i=r==="output_ratio"?"depth-scaled output ratio":"σ₁(Δ\
-W) / σ₁(W₀) × depth",l=t.map(f=>({...f,smoothed:fe(f.points),strayed:(f.strays??[]).map(fe)})),h=l.flatMap(({smoothed:f,
-strayed:m})=>[f,...m].flat()),d=Ds(h,s,n),u=V("picture",s,n,`${i} against improvement of the loss`);u.append(...Vs(d,i,n)),
-t.length===1&&t[0].missing&&u.append(Hs(d,t[0].missing));for(let f of l.filter(({smoothed:m})=>m.length))u.append(...qs(
-f,d),...Gs(f,d,o,t.length===1));return u.append(...Zs(l,d)),Js(u,l,d,i,a),u}function Ds(t,e,s){let n=x(56),r=e-x(20),o=x(
-12),a=s-x(40),i=t.map(g=>g.gain),l=t.map(g=>Math.log10(g.ratio)),h=Math.max(-1,Math.min(-.2,...i.map(g=>g*1.12))),d=Math.
-min(1,Math.max(.4,...i.map(g=>g*1.15))),u=Math.max(-4,Math.min(...l.length?l:[-1])-.3),f=Math.min(5,Math.max(...l.length?
-l:[1])+.3);return{left:n,right:r,top:o,bottom:a,x0:h,x1:d,y0:u,y1:f,X:g=>n+(Math.max(h,Math.min(d,g))-h)/(d-h)*(r-n),Y:g=>a-
-(Math.max(u,Math.min(f,Math.log10(g)))-u)/(f-u)*(a-o)}}function Vs({left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:a,y1:i,X:l,
-Y:h},d,u){let f=e-t,m=`translate(${x(12)},${(s+n)/2})rotate(-90)`;return[b("rect",{x:t,y:s,width:f,height:n-s,class:"fra\
-me"}),...H(Y(a,i),{left:t,right:e},h),...D(r,o,Math.max(4,f/x(70))).map(p=>b("text",{x:l(p),y:n+x(15),"text-anchor":"mid\
-dle"},U(p))),b("line",{x1:l(0),x2:l(0),y1:s,y2:n,class:"axis"}),b("text",{x:e,y:u-6,"text-anchor":"end",class:"axis-name"},
-"gain: loss below its start →"),b("text",{class:"axis-name","text-anchor":"middle",transform:m},`${d}, p90, log`)]}var Hs=({
-left:t,right:e,top:s,bottom:n},r)=>et((t+e)/2,(s+n)/2,Bt(r)?r:`no path: ${r}`);function qs({colour:t,letter:e,points:s,smoothed:n,
-strayed:r},{X:o,Y:a}){let i=f=>`${o(f.gain).toFixed(1)} ${a(f.ratio).toFixed(1)}`,l=f=>f.map((m,p)=>`${p?"L":"M"}${i(m)}`).
-join(""),h=l(n),d=`stroke:${t}`,u=({zone:f},m)=>f&&m&&b("path",{d:`M${i(n[m-1])}L${i(n[m])}`,class:`trace zone ${f.kind}`,
-style:`stroke:var(--${f.colour})`});return[b("path",{class:"trace-raw",style:d,d:s.map(f=>`M${i(f)}h.01`).join("")}),...r.
-map(f=>b("path",{d:l(f),class:"trace stray",style:d},b("title",null,`steps ${f[0]?.step} to ${f.at(-1)?.step}, discarded`))),
-b("path",{d:h,class:"trace-halo"}),b("path",{d:h,class:"trace",style:d}),...e?[]:n.map(u).filter(Boolean)]}function Gs({
-colour:t,letter:e,broken:s,smoothed:n},r,o,a){let i=(u,f,m,p)=>{let{X:g,Y:y}=r,[w,v]=Ps(n,u,x(14)+(p?.length??0)*x(7),r);
-return b("g",{class:m,style:`--c:${t}`,transform:`translate(${g(u.gain).toFixed(1)},${y(u.ratio).toFixed(1)})`},b("circl\
-e",{r:x(f)}),p&&b("text",{x:w*x(f+5),y:x(4)+v,"text-anchor":w<0?"end":"start"},p))},l=n[n.length-1],h=s>=l.step,d=o==null?
-null:n.findLast(u=>u.step<=o);return[...(a?Ks(n,r):[]).map(u=>i(u,2.6,"stop",`step ${u.step}`)),n.length>1&&i(n[0],3.5,"\
-begin",e?null:"start"),!e&&i(l,6,h?"end gone":"end",`step ${l.step}${h?", then NaN":""}`),d&&d!==l&&i(d,5,"now",`step ${o}`)].
-filter(Boolean)}function Ks(t,{X:e,Y:s}){let n=[t[0],t[t.length-1]];if(t.length<12)return[];for(let r of[.1,.25,.5,.75]){
-let o=t[Math.round((t.length-1)*r)];n.some(a=>Math.hypot(e(a.gain)-e(o.gain),s(a.ratio)-s(o.ratio))<x(44))||n.push(o)}return n.
-slice(2)}function Zs(t,{X:e,Y:s}){let n=[],r=x(8);return t.flatMap(({colour:o,letter:a,smoothed:i})=>{let l=a&&i.at(-1);
-if(!l)return[];let h=e(l.gain),d=s(l.ratio);for(;n.some(m=>Math.hypot(m.x-h,m.y-d)<2*r);)d+=2;n.push({x:h,y:d});let u=b(
-"path",{class:"line",style:`stroke:${o}`,d:`M${h} ${s(l.ratio)}V${d}`}),f=b("g",{class:"lettered",style:`--c:${o}`,transform:`\
-translate(${h.toFixed(1)},${d.toFixed(1)})`},b("circle",{r}),b("text",{y:x(4),"text-anchor":"middle"},a));return d===s(l.
-ratio)?[f]:[u,f]})}function Js(t,e,{X:s,Y:n},r,o){let a=i=>{let l=t.getBoundingClientRect(),h=f=>Math.hypot(s(f.gain)-(i.
-clientX-l.left),n(f.ratio)-(i.clientY-l.top)),u=e.flatMap(f=>f.smoothed.map(m=>({...m,name:f.name,far:h(m)}))).reduce((f,m)=>m.
-far<f.far?m:f,{far:30});return"step"in u?u:null};t.addEventListener("pointermove",i=>{let l=a(i);if(!l)return O.hide();O.
-show(i,e.length>1&&c("b",null,l.name),`step ${l.step}: ${l.zone?.head.toLowerCase()??"zone not recorded"}`,`${r} ${$(l.ratio)}`,
-`gain ${U(l.gain)}`)}),t.addEventListener("pointerleave",()=>O.hide()),t.addEventListener("click",i=>{let l=a(i);l&&o&&o(
-l.step)})}function zt(t){return t.closed_step==null?1/0:t.last_step-t.step+1}var xt=t=>`${t.rule}@${t.step}`,Pt=(t,e)=>t.closed_step==
+ step",pe="no step was made",Bt=t=>t===me||t===pe,Bs={unknown:"faint","non-finite":"broken",diverged:"c4"};function ut(t,e,s){
+let n=t.zones?.[e?.at(s)];if(!n)return null;let r=n.severity?F(n.severity):n.name==="healthy"?"ok":"info";return{name:n.
+name,head:L(n.name),text:n.text,kind:r,colour:Bs[n.name]??r}}var ft=({loss:t,loss_start:e,loss_recent:s},n)=>Number.isFinite(
+t?.at(n)??0)?1-s?.at(n)/e?.at(n):Number.NaN;async function yt(t,e){let s=["output_ratio","relative_spectral_norm"].find(
+M=>t.runs[e].metrics.includes(M)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?me:pe;if(!s){let M=t.
+runs[e].step?"the output ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:M}}let o={max_cols:400},
+[a,{alerts:i},l,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),d=jt(
+a),u=l.first.findIndex((M,N)=>l.flags[N*l.n]&3),f=u<0?void 0:l.first[u],m=h?.columns?[...new Set([...l.last,h.last.at(-1)])].
+filter(M=>M>=h.first[0]):[],[p,g]=await Promise.all([t.spread(s,{at:m},e),t.seriesOf(["loss","loss_start","loss_recent",
+"zone"],{at:m},e)]),y=m.sort((M,N)=>M-N).map(M=>({step:M,gain:ft(g,M),ratio:d*p.at(M,1),zone:ut(a,g.zone,M)})).filter(({
+gain:M,ratio:N})=>Number.isFinite(M)&&N>0),w=z(i),v=([M,N],{step:k})=>M<=k&&k<=N,_=y.filter(M=>!w.some(N=>v(N,M))),E=w.map(
+M=>y.filter(N=>v(M,N)));return{metric:s,points:_,strays:E,depth:d,broken:f,missing:_.length?null:zs(t.runs[e],u<0?null:l.
+steps(u),r)}}var zs=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?s?`NaN since ${s}`:"too few steps":"the loss is \
+unknown";function fe(t){let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),
+o=t.slice(n-r,n+r+1),a=i=>o.reduce((l,h)=>l+i(h),0)/o.length;return{...s,gain:a(i=>i.gain),ratio:Math.exp(a(i=>Math.log(
+i.ratio)))}})}function Ps(t,e,s,{X:n,Y:r,left:o,right:a}){let i=n(e.gain),l=r(e.ratio),h=Us(t,n,r).filter(p=>Math.abs(p.
+y-l)<x(14)),d=p=>h.filter(g=>(g.x-i)*p>2&&(g.x-i)*p<s).length,u=p=>p>0?i+s<a:i-s>o,f=u(1)?u(-1)&&d(-1)<d(1)?-1:1:-1;if(!d(
+f))return[f,0];let m=h.filter(p=>(p.x-i)*f>2).map(p=>p.y-l);return[f,m.reduce((p,g)=>p+g,0)>0?-x(11):x(11)]}var Us=(t,e,s)=>t.
+flatMap((n,r)=>{let o=t[r-1]??n,a={x:e(o.gain),y:s(o.ratio)},i={x:e(n.gain),y:s(n.ratio)},l=Math.ceil(Math.hypot(i.x-a.x,
+i.y-a.y)/6)||1;return Array.from({length:l},(h,d)=>({x:a.x+(i.x-a.x)*(d+1)/l,y:a.y+(i.y-a.y)*(d+1)/l}))});function bt(t,e){
+let{width:s,height:n,metric:r,step:o,onStep:a}=e,i=r==="output_ratio"?"depth-scaled output ratio":"σ₁(ΔW) / σ₁(W₀) × dep\
+th",l=t.map(f=>({...f,smoothed:fe(f.points),strayed:(f.strays??[]).map(fe)})),h=l.flatMap(({smoothed:f,strayed:m})=>[f,...m].
+flat()),d=Ds(h,s,n),u=V("picture",s,n,`${i} against improvement of the loss`);u.append(...Vs(d,i,n)),t.length===1&&t[0].
+missing&&u.append(Hs(d,t[0].missing));for(let f of l.filter(({smoothed:m})=>m.length))u.append(...qs(f,d),...Gs(f,d,o,t.
+length===1));return u.append(...Zs(l,d)),Js(u,l,d,i,a),u}function Ds(t,e,s){let n=x(56),r=e-x(20),o=x(12),a=s-x(40),i=t.
+map(g=>g.gain),l=t.map(g=>Math.log10(g.ratio)),h=Math.max(-1,Math.min(-.2,...i.map(g=>g*1.12))),d=Math.min(1,Math.max(.4,
+...i.map(g=>g*1.15))),u=Math.max(-4,Math.min(...l.length?l:[-1])-.3),f=Math.min(5,Math.max(...l.length?l:[1])+.3);return{
+left:n,right:r,top:o,bottom:a,x0:h,x1:d,y0:u,y1:f,X:g=>n+(Math.max(h,Math.min(d,g))-h)/(d-h)*(r-n),Y:g=>a-(Math.max(u,Math.
+min(f,Math.log10(g)))-u)/(f-u)*(a-o)}}function Vs({left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:a,y1:i,X:l,Y:h},d,u){let f=e-
+t,m=`translate(${x(12)},${(s+n)/2})rotate(-90)`;return[b("rect",{x:t,y:s,width:f,height:n-s,class:"frame"}),...H(Y(a,i),
+{left:t,right:e},h),...D(r,o,Math.max(4,f/x(70))).map(p=>b("text",{x:l(p),y:n+x(15),"text-anchor":"middle"},U(p))),b("li\
+ne",{x1:l(0),x2:l(0),y1:s,y2:n,class:"axis"}),b("text",{x:e,y:u-6,"text-anchor":"end",class:"axis-name"},"gain: loss bel\
+ow its start →"),b("text",{class:"axis-name","text-anchor":"middle",transform:m},`${d}, p90, log`)]}var Hs=({left:t,right:e,
+top:s,bottom:n},r)=>et((t+e)/2,(s+n)/2,Bt(r)?r:`no path: ${r}`);function qs({colour:t,letter:e,points:s,smoothed:n,strayed:r},{
+X:o,Y:a}){let i=f=>`${o(f.gain).toFixed(1)} ${a(f.ratio).toFixed(1)}`,l=f=>f.map((m,p)=>`${p?"L":"M"}${i(m)}`).join(""),
+h=l(n),d=`stroke:${t}`,u=({zone:f},m)=>f&&m&&b("path",{d:`M${i(n[m-1])}L${i(n[m])}`,class:`trace zone ${f.kind}`,style:`\
+stroke:var(--${f.colour})`});return[b("path",{class:"trace-raw",style:d,d:s.map(f=>`M${i(f)}h.01`).join("")}),...r.map(f=>b(
+"path",{d:l(f),class:"trace stray",style:d},b("title",null,`steps ${f[0]?.step} to ${f.at(-1)?.step}, discarded`))),b("p\
+ath",{d:h,class:"trace-halo"}),b("path",{d:h,class:"trace",style:d}),...e?[]:n.map(u).filter(Boolean)]}function Gs({colour:t,
+letter:e,broken:s,smoothed:n},r,o,a){let i=(u,f,m,p)=>{let{X:g,Y:y}=r,[w,v]=Ps(n,u,x(14)+(p?.length??0)*x(7),r);return b(
+"g",{class:m,style:`--c:${t}`,transform:`translate(${g(u.gain).toFixed(1)},${y(u.ratio).toFixed(1)})`},b("circle",{r:x(f)}),
+p&&b("text",{x:w*x(f+5),y:x(4)+v,"text-anchor":w<0?"end":"start"},p))},l=n[n.length-1],h=s>=l.step,d=o==null?null:n.findLast(
+u=>u.step<=o);return[...(a?Ks(n,r):[]).map(u=>i(u,2.6,"stop",`step ${u.step}`)),n.length>1&&i(n[0],3.5,"begin",e?null:"s\
+tart"),!e&&i(l,6,h?"end gone":"end",`step ${l.step}${h?", then NaN":""}`),d&&d!==l&&i(d,5,"now",`step ${o}`)].filter(Boolean)}
+function Ks(t,{X:e,Y:s}){let n=[t[0],t[t.length-1]];if(t.length<12)return[];for(let r of[.1,.25,.5,.75]){let o=t[Math.round(
+(t.length-1)*r)];n.some(a=>Math.hypot(e(a.gain)-e(o.gain),s(a.ratio)-s(o.ratio))<x(44))||n.push(o)}return n.slice(2)}function Zs(t,{
+X:e,Y:s}){let n=[],r=x(8);return t.flatMap(({colour:o,letter:a,smoothed:i})=>{let l=a&&i.at(-1);if(!l)return[];let h=e(l.
+gain),d=s(l.ratio);for(;n.some(m=>Math.hypot(m.x-h,m.y-d)<2*r);)d+=2;n.push({x:h,y:d});let u=b("path",{class:"line",style:`\
+stroke:${o}`,d:`M${h} ${s(l.ratio)}V${d}`}),f=b("g",{class:"lettered",style:`--c:${o}`,transform:`translate(${h.toFixed(
+1)},${d.toFixed(1)})`},b("circle",{r}),b("text",{y:x(4),"text-anchor":"middle"},a));return d===s(l.ratio)?[f]:[u,f]})}function Js(t,e,{
+X:s,Y:n},r,o){let a=i=>{let l=t.getBoundingClientRect(),h=f=>Math.hypot(s(f.gain)-(i.clientX-l.left),n(f.ratio)-(i.clientY-
+l.top)),u=e.flatMap(f=>f.smoothed.map(m=>({...m,name:f.name,far:h(m)}))).reduce((f,m)=>m.far<f.far?m:f,{far:30});return"\
+step"in u?u:null};t.addEventListener("pointermove",i=>{let l=a(i);if(!l)return O.hide();O.show(i,e.length>1&&c("b",null,
+l.name),`step ${l.step}: ${l.zone?.head.toLowerCase()??"zone not recorded"}`,`${r} ${$(l.ratio)}`,`gain ${U(l.gain)}`)}),
+t.addEventListener("pointerleave",()=>O.hide()),t.addEventListener("click",i=>{let l=a(i);l&&o&&o(l.step)})}function zt(t){return t.closed_step==null?1/0:t.last_step-t.step+1}var xt=t=>`${t.rule}@${t.step}`,Pt=(t,e)=>t.closed_step==
 null?e?"to the end":"still open":`${zt(t)} step${t.last_step>t.step?"s":""}`;async function ge(t,e,s,n){let r=e.adapters?.[0]&&
 t.adapters.find(({name:o})=>o===e.adapters[0].name);return c("section",{class:`card detail ${F(e.severity)}`,id:"detail"},
 c("header",null,R(e.severity,16),c("h2",null,L(e.name)),c("span",{class:"note"},`${e.rule} · step ${e.step} · ${Pt(e,s)}`)),
