@@ -6,6 +6,7 @@ import copy
 import difflib
 from collections.abc import Iterable, Sequence
 
+from lora_watch.base.alerts import Severity
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.loss import (
@@ -118,6 +119,13 @@ def choose(rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> lis
     given = [] if rules is None else [*rules] if isinstance(rules, Iterable) else [rules]
     if not all(isinstance(rule, Rule) for rule in given):
         raise ValueError(f"rules: a list of rules is wanted, such as [NormExplosion(threshold=8.0)], and not {rules!r}")
+    for rule in given:
+        kinds = {"id": str, "name": str, "severity": Severity}
+        if missing := [name for name, kind in kinds.items() if not isinstance(getattr(rule, name, None), kind)]:
+            raise ValueError(
+                f"rules: {type(rule).__name__} has no {' and no '.join(missing)}: set it in the class, such as "
+                'id = "MY001", name = "my-rule", severity = Severity.WARNING'
+            )
     chosen = {rule.id: rule for rule in catalogue()} | {rule.id: copy.deepcopy(rule) for rule in given}
     muted = {rule_called(word, chosen.values()).id for word in mute}
     return [rule for rule in chosen.values() if rule.id not in muted]

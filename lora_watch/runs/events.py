@@ -233,7 +233,8 @@ def scan(file: Path, verify: bool = False) -> Scan:
                 record = Record(kind, _step(head), struct.unpack_from("<d", head, 13)[0], file, offset + 12, length)
                 back = bool(kind and records and record.step < records[-1].step)  # would replace steps
                 checked = (verify or back) and length <= MOST_RECORD_BYTES
-                if head[12] != 0x09 or (checked and _content(stream, offset + 12, length) is None):  # 09: its time
+                odd = head[12] != 0x09 or bool(kind and record.step < 0)  # 09: its time
+                if odd or (checked and _content(stream, offset + 12, length) is None):
                     return Scan(records, broken=f"{file.name} is damaged from byte {offset:,} on")
                 if kind:
                     records.append(record)
@@ -244,14 +245,15 @@ def scan(file: Path, verify: bool = False) -> Scan:
 
 
 def _step(head: bytes) -> int:
-    """Field 2 of an event, a varint after the time; absent when it is 0."""
+    """Field 2 of an event, a signed varint of 64 bits after the time; absent when it is 0."""
     step = 0
     if head[21] == 0x10:
         for place, byte in enumerate(head[22:32]):
             step |= (byte & 0x7F) << 7 * place
             if byte < 0x80:
                 break
-    return step
+    step &= 2**64 - 1
+    return step - 2**64 * (step >> 63)
 
 
 def _content(stream: BinaryIO, offset: int, length: int, verify: bool = True) -> bytes | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import weakref
@@ -278,6 +279,13 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
     model = kwargs["model"]
     callback._trial_pruned = facts.trial_pruned(trainer)
     callback._output = facts.output_dir(args, trainer)
+    place = callback._report_folder(callback._output).resolve()
+    for other in itertools.takewhile(lambda one: one is not callback, facts.callbacks_of(trainer)):
+        if isinstance(other, TrainerEvents) and other.monitor is not None and other.monitor.place == place:
+            raise ValueError(
+                f"another callback of lora_watch on this Trainer writes into {place}: this one does nothing. Keep "
+                "one of the two, or give this one a report_dir of its own and tensorboard=False"
+            )
     callback._checkpoints = Checkpoints(callback._output)
     schedule = read_schedule(kwargs.get("lr_scheduler"), state.max_steps)
     monitor = Monitor(
@@ -309,7 +317,7 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
         notes=[*facts.notes_on(args, trainer), *callback._checkpoints.notes(state.global_step)],
         meant=callback.meant,
     )
-    monitor.place = callback._report_folder(callback._output).resolve()
+    monitor.place = place
     callback._tap.attach(trainer, monitor, facts.labels_of(trainer, model))
     callback._rows.attach(trainer, monitor)
     callback._last_word.attach(trainer, partial(_before_trackers_end, callback, monitor))

@@ -8,6 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.compat.proto.event_pb2 import Event
+from tensorboard.compat.proto.summary_pb2 import Summary
+from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
 from lora_watch.format import tags
@@ -117,3 +120,15 @@ def test_a_record_that_was_cut_off_at_any_byte_costs_that_record_alone(tmp_path:
         (damage,) = log.damage
         assert re.search(rf"last record .*{file.name} .*incomplete", damage)
         assert set(RunData(log).metric_at("delta_norm")) == {0, 1, 2, 3, 4}, "as often as norms are measured"
+
+
+def test_a_negative_step_is_damage(tmp_path: Path, healthy: Path) -> None:
+    (file,) = healthy.rglob(FILES)
+    content = Path(file).read_bytes()
+    event = Event(step=-3, wall_time=2e9, summary=Summary(value=[Summary.Value(tag=tags.SERIES_PREFIX + "loss")]))
+    (tmp_path / file.name).write_bytes(content)
+    with open(tmp_path / file.name, "ab") as stream:
+        RecordWriter(stream).write(event.SerializeToString())
+    log = log_of(tmp_path)
+    assert log.steps == list(range(STEPS + 1))
+    assert log.damage == [f"{file.name} is damaged from byte {len(content):,} on"]

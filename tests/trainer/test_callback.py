@@ -186,3 +186,19 @@ def test_a_spoiled_adapter_does_not_overwrite_a_good_checkpoint() -> None:
     with pytest.raises(LoraWatchError, match="LW101"):
         trainer.train()
     assert sorted(p.name for p in Path(trainer.args.output_dir).glob("checkpoint-*")) == ["checkpoint-4"]
+
+
+def test_two_callbacks_on_one_trainer_do_not_write_into_one_folder(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def second(**arguments: Any) -> LoraWatchCallback:
+        callbacks = [LoraWatchCallback(console=False), LoraWatchCallback(console=False, **arguments)]
+        trainer = build_trainer(lora(tiny_model()), stdlib_blocks(8, 32), 2, callbacks, output_dir=str(tmp_path))
+        trainer.train()
+        assert callbacks[0].monitor is not None
+        assert callbacks[0].monitor.steps == 2
+        return callbacks[1]
+
+    assert second().monitor is None
+    assert "another callback of lora_watch on this Trainer writes into" in caplog.text
+    assert second(report_dir=tmp_path / "second", tensorboard=False).monitor is not None
