@@ -250,6 +250,8 @@ class BStillZero(Rule):
     """Optimizer steps with lr > 0 to wait for."""
     done: dict[str, float] = field(default_factory=dict, init=False)
     """Real updates of each adapter so far, by its name."""
+    found: bool = field(default=False, init=False)
+    """It held when the norms were measured last: the end of the run says nothing new."""
 
     def check(self, record: StepRecord) -> Finding | None:
         total = len(record.run.adapters)
@@ -262,6 +264,7 @@ class BStillZero(Rule):
         a, b = known_values(record, "a_norm"), known_values(record, "b_norm")
         if a is None or b is None:
             return None
+        self.found = False
         alive = (a != 0) & (b != 0)
         if alive.all():
             return None
@@ -270,6 +273,7 @@ class BStillZero(Rule):
             zero &= record.wiring["active"] & record.wiring["trainable"]
         if not zero.any():
             return None
+        self.found = True
         causes = [
             "gradient checkpointing cuts the graph: the inputs of the checkpointed blocks need no gradient",
             "the loss does not depend on these layers (unused modules, a detached output)",
@@ -291,8 +295,9 @@ class BStillZero(Rule):
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
+        known = self.found
         finding = self.check(replace(record, updated=False))  # no further update
-        if finding is None:
+        if finding is None or known:
             return None
         there = f"{len(finding.adapters)} of {len(record.run.adapters)} adapters"
         cause = "something has written to the weights after the last step, or put the adapters of the start back"
