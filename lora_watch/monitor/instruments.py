@@ -18,7 +18,7 @@ from lora_watch.measurement.norms.drift import Drift, Magnitudes
 from lora_watch.measurement.norms.finite import not_finite, spoiled
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.measurement.norms.sample import Changed, FrozenWeights
-from lora_watch.measurement.signals.gradients import Gradients
+from lora_watch.measurement.signals.gradients import NOTHING, Gradients
 from lora_watch.measurement.signals.scaled_loss import ScaledLoss
 from lora_watch.monitor.guard import Guard
 from lora_watch.monitor.monitored import MonitoredAdapters
@@ -110,9 +110,9 @@ class Instruments:
         ``coming``: the coming pass has not begun, and what was to be seen in it still is."""
         probe, scaled_loss = self._probe, self.scaled_loss
         armed, wanted = probe.armed_for is not None, scaled_loss.wanted
-        self.close()
         self._gathered, self._note = monitored.gathered, monitored.note
-        with self._gathered():
+        with self._gathered():  # first: other ranks come along
+            self.close()
             self._watch(monitored, step)
         self.scaled_loss.take_over(scaled_loss, monitored.run.nonzero_start)
         if coming and armed:
@@ -175,10 +175,10 @@ class Instruments:
 
     def arm(self, step: int) -> None:
         """The coming step, ``step`` + 1, is measured in full: see its forward pass, and copy what it starts from."""
-        self._probe.arm(step)
         if self._drift is not None:
-            with self._gathered():
+            with self._gathered():  # first: other ranks come along
                 self._drift.arm()
+        self._probe.arm(step)
 
     def spoiled(self) -> tuple[str, ...]:
         """See ``StepRecord.spoiled``."""
@@ -188,7 +188,7 @@ class Instruments:
         """Where the loss of ``step``, which is not finite, comes from: ``output_ratio``, where that was seen, and
         ``not_finite``."""
         seen = self._probe.armed_for == step
-        return self._probe.so_far() if seen else ready({}), not_finite(self._model)
+        return self._probe.so_far() if seen else NOTHING, not_finite(self._model)
 
     def begin(self, due: Due) -> Deferred[Readings]:
         if not due.norms:
@@ -208,7 +208,7 @@ class Instruments:
             begun = instrument.begin(due)
         except Exception as error:
             self._guard.caught(doing, error)
-            return ready({})
+            return NOTHING
 
         def finish(arrays: Sequence[FloatArray]) -> Readings:
             try:

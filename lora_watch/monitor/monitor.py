@@ -238,15 +238,15 @@ class Monitor(Run):
         self._see_join()
         return self.end_for(self.before_update(None))
 
+    @guarded("looking for torch's Join", light=True)
     def _see_join(self) -> None:
         """Inside torch's ``Join`` a rank whose data has ended answers DDP's collectives alone: no others are made."""
-        with self.guard.light("looking for torch's Join"):
-            # torch has no public way to ask
-            if self.ranks.together and getattr(getattr(self._model, "_join_config", None), "enable", False):
-                self.ranks.together = False
-                self._recovery.give_up(_UNEVEN)
-                self._recorder.monitored.note(_UNEVEN)
-                log.warning("lora_watch: %s", _UNEVEN)
+        # torch has no public way to ask
+        if self.ranks.together and getattr(getattr(self._model, "_join_config", None), "enable", False):
+            self.ranks.together = False
+            self._recovery.give_up(_UNEVEN)
+            self._recorder.monitored.note(_UNEVEN)
+            log.warning("lora_watch: %s", _UNEVEN)
 
     def __getstate__(self) -> dict[str, Any]:
         gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook", "_labels"))

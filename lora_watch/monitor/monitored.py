@@ -15,7 +15,7 @@ from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters
 from lora_watch.adapters.find import are_meant, describe, find_other_adapters, listed
 from lora_watch.adapters.live import Live
 from lora_watch.adapters.peft_config import init_from_base, prompts, unmatched
-from lora_watch.adapters.sharding import gathered_together, one_by_one, takes_every_rank
+from lora_watch.adapters.sharding import gathered_together, none_alone, one_by_one, takes_every_rank
 from lora_watch.adapters.tensors import partitioned
 from lora_watch.adapters.tree import Tree
 from lora_watch.base.records import BoolArray, RunInfo
@@ -80,57 +80,59 @@ class MonitoredAdapters:
         Where it fails nothing is taken over but that the model has not been ``searched``.
         """
         self.run = replace(self.run, searched=False)
-        others, found = find_other_adapters(self._model), list[Adapter]()
-        meant = self.run.meant or are_meant(self._model)
-        try:
-            found = find_adapters(self._model)
-            if others:
+        with self.none_alone():
+            others, found = find_other_adapters(self._model), list[Adapter]()
+            meant = self.run.meant or are_meant(self._model)
+            try:
+                found = find_adapters(self._model)
+                if others:
+                    self.note(
+                        f"not measured next to {count(len(found), 'LoRA adapter')}: {listed(others)}, which are no "
+                        "product of two matrices A and B"
+                    )
+                # Rows that ``trainable_token_indices`` trains belong to LoRA's own configuration.
+                unmeasurable = [other.name for other in others if other.trains and other.method != "TrainableTokens"]
+            except NoAdaptersError as error:
+                unmeasurable = [*(other.name for other in others), *prompts(self._model)]
                 self.note(
-                    f"not measured next to {count(len(found), 'LoRA adapter')}: {listed(others)}, which are no "
-                    "product of two matrices A and B"
+                    str(error)
+                    if meant or unmeasurable
+                    else "no adapter was found, and nothing says that one was meant: only the loss is judged"
                 )
-            # Rows that ``trainable_token_indices`` trains belong to LoRA's own configuration.
-            unmeasurable = [other.name for other in others if other.trains and other.method != "TrainableTokens"]
-        except NoAdaptersError as error:
-            unmeasurable = [*(other.name for other in others), *prompts(self._model)]
-            self.note(
-                str(error)
-                if meant or unmeasurable
-                else "no adapter was found, and nothing says that one was meant: only the loss is judged"
+            adapters = _in_training(found)
+            live = Live(adapters)
+            active, merged, trainable = live.now.state.T
+            rest = Live([adapter for adapter in found if adapter not in adapters])
+            tree = Tree(self._model, [adapter.module for adapter in found])
+            learning = active & trainable & ~merged
+            trained = self._trained | {adapter.name: adapter for adapter, learns in zip(adapters, learning) if learns}
+            retired = _retired(trained, found)
+            tensors = [tensor for adapter in adapters for tensor in adapter.own]
+            collective = takes_every_rank(tensors)
+            groups = ParameterGroups(self._optimizer, live.now.parameters)
+        with self.none_alone():
+            base = self._read_base_norms(adapters)
+            if collective:
+                self.note("no last good adapter is kept: the adapters are spread over ranks")
+            with gathered_together(tensors) if collective else nullcontext():
+                described = tuple(map(describe, adapters, groups.group, base.norm, base.spectral_norm))
+            own = {id(parameter) for adapter in found for parameter in adapter.own}
+            missing, idle = unmatched(self._model)
+            run = replace(
+                self.run,
+                adapters=described,
+                versions=_versions(),
+                optimizer=groups.name,
+                peak_lr=self._given.peak_lr or groups.peak_lr,
+                searched=True,
+                unmeasurable=tuple(unmeasurable),
+                init_from_base=init_from_base(self._model),
+                trains_more=any(p.requires_grad and id(p) not in own for p in self._model.parameters()),
+                own_classes=own_classes(self._model),
+                meant=meant or bool(found) or bool(unmeasurable),
+                unmatched=tuple(missing),
+                unadapted=tuple(idle),
             )
-        adapters = _in_training(found)
-        live = Live(adapters)
-        active, merged, trainable = live.now.state.T
-        rest = Live([adapter for adapter in found if adapter not in adapters])
-        tree = Tree(self._model, [adapter.module for adapter in found])
-        learning = active & trainable & ~merged
-        trained = self._trained | {adapter.name: adapter for adapter, learns in zip(adapters, learning) if learns}
-        retired = _retired(trained, found)
-        tensors = [tensor for adapter in adapters for tensor in adapter.own]
-        collective = takes_every_rank(tensors)
-        groups = ParameterGroups(self._optimizer, live.now.parameters)
-        base = self._read_base_norms(adapters)
-        if collective:
-            self.note("no last good adapter is kept: the adapters are spread over ranks")
-        own = {id(parameter) for adapter in found for parameter in adapter.own}
-        missing, idle = unmatched(self._model)
-        with gathered_together(tensors) if collective else nullcontext():
-            described = tuple(map(describe, adapters, groups.group, base.norm, base.spectral_norm))
-        run = replace(
-            self.run,
-            adapters=described,
-            versions=_versions(),
-            optimizer=groups.name,
-            peak_lr=self._given.peak_lr or groups.peak_lr,
-            searched=True,
-            unmeasurable=tuple(unmeasurable),
-            init_from_base=init_from_base(self._model),
-            trains_more=any(p.requires_grad and id(p) not in own for p in self._model.parameters()),
-            own_classes=own_classes(self._model),
-            meant=meant or bool(found) or bool(unmeasurable),
-            unmatched=tuple(missing),
-            unadapted=tuple(idle),
-        )
         self.adapters, self.live, self._known, self._tree = adapters, live, live.now, tree
         self._rest, self._state_of_rest = rest, rest.now.state
         self._trained, self.retired = trained, retired
@@ -142,6 +144,10 @@ class MonitoredAdapters:
     def gathered(self) -> AbstractContextManager[None]:
         """Inside, what the adapters hold is read whole where it is sharded: then every rank must come along."""
         return gathered_together(self._own()) if self.collective else nullcontext()
+
+    def none_alone(self) -> AbstractContextManager[None]:
+        """Around what comes before a collective: see ``sharding.none_alone``."""
+        return none_alone(self._model.parameters())
 
     def _own(self) -> list[Tensor]:
         return [tensor for adapter in self.adapters for tensor in adapter.own]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -90,7 +90,8 @@ class Recorder:
         """Look for the adapters, after ``step``. ``coming``: what was to be seen of the coming pass can still be."""
         try:
             self.monitored.find()
-            self._instruments.watch(self.monitored, step, coming)
+            with self.monitored.none_alone():
+                self._instruments.watch(self.monitored, step, coming)
         except BaseException:
             self.monitored.run = replace(self.monitored.run, searched=False)  # it is tried again
             self.close()  # what was begun leaves no hook behind
@@ -148,6 +149,10 @@ class Recorder:
             record = replace(record, spoiled=self._instruments.spoiled())
         return self._with_source(record)
 
+    def spend(self, lr: Sequence[float], updated: bool) -> None:
+        """A step with these learning rates has been done: see ``LearningRates.step``. Before ``take``."""
+        self._instruments.rates.step(lr, updated)
+
     def take(
         self,
         step: int,
@@ -160,8 +165,6 @@ class Recorder:
     ) -> Taken:
         """Read all that is to be known of ``step``, without waiting for an accelerator."""
         due, monitored = self._cadence.due(step), self.monitored
-        if due.trained:
-            self._instruments.rates.step(lr, updated)
         metrics = self._instruments.begin(due)
         record = StepRecord(
             monitored.run,

@@ -72,16 +72,18 @@ class Run(Observed):
         """Find the adapters and judge what can be judged before the first step. ``step``: steps done before.
         ``updated``: the first update has been made already, and hides the beginning."""
         self._started = True
-        self._count()
-        self._cadence.start(step)
-        self._judge.start(step)
+        with self.guard("starting"):
+            self._count()
+            self._cadence.start(step)
+            self._judge.start(step)
         with self.guard("listening to what ends the process", aside=True):
             interrupts.began(self)
         _or_give_up(self, "preparing to recover", self._recovery.prepare)
         with self.guard("looking for adapters"):
             self._recorder.find(step)
-        _announce(self, step)
-        self._judge.sinks.updated(step)
+        with self.guard("starting"):
+            _announce(self, step)
+            self._judge.sinks.updated(step)
         with self.guard("judging what there is before the first step"):
             _judge_the_start(self._judge, self._recorder, step, updated)
         _or_give_up(self, "copying what a run may go back to", partial(self._recovery.begin, step))
@@ -134,6 +136,7 @@ class Run(Observed):
             self._rates = self._recorder.monitored.groups.lr
             if made:  # what is there now is not what the step before has left
                 self._judge.sinks.updated(self.steps + 1)
+        with self.guard("reading gradients"):  # whatever has failed: where they are sharded other ranks come here, too
             if not self._recorder.read_gradients(loss) or self.policy.can_act:
                 self._judge_waiting()
                 self._coming = self._recorder.before_update(self.steps + 1, loss, targets, self.policy.can_act)
@@ -161,31 +164,37 @@ class Run(Observed):
         """
         if not self._started:
             return []
-        self._judge.done(self.steps + 1 if step is None else step)
+        with self.guard("counting the steps"):
+            self._judge.done(self.steps + 1 if step is None else step)
         self._coming, self._looked, looked = None, False, self._looked
         with self.guard("measuring"):
             self._judge_waiting()
-            dropped = bool(self.policy.recover) and _dropped(self, loss)
+        # What other ranks come to, too, stands behind a door of its own: this one comes there, whatever has failed.
+        dropped = bool(self.policy.recover) and _dropped(self, loss)
+        recorder, rates = self._recorder, self._rates
+        with self.guard("measuring"):
             self._judge.sinks.updated(self.steps)
-            recorder = self._recorder
-            due = self._cadence.due(self.steps)
+            due, self._rates = self._cadence.due(self.steps), ()
             # What was trained in this step is measured, although a callback may have switched to others already.
             if not looked or not recorder.monitored.is_whole:
                 self._exchanged |= _look_again(self, everywhere=due.full, coming=False)
             elif due.norms:
                 recorder.monitored.live.refresh()
-            rates, self._rates = self._rates or recorder.monitored.groups.lr, ()
-            seen = {"labels": labels, "targets": targets}
+            rates = rates or recorder.monitored.groups.lr
+            recorder.spend(rates, updated and not dropped)
             self._judge.coverage.exchanged += self._exchanged and due.full
             self._exchanged = False
-            self._waiting = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **seen)
+        with self.guard("measuring"):
+            seen = {"labels": labels, "targets": targets}
+            self._waiting = taken = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **seen)
             _announce(self, self.steps)
-            if due.norms and _look_again(self, everywhere=due.full):
-                self._waiting = recorder.with_retired(self._waiting)
-            if dropped or not self._waiting.pending.late:
+            if taken.due.norms and _look_again(self, everywhere=taken.due.full):
+                self._waiting = recorder.with_retired(taken)
+            if dropped or not taken.pending.late:
                 self._judge_waiting(dropped)
             self._recovery.updated(self.steps)
             self._recovery.judged()
+        with self.guard("planning the next step"):
             recorder.plan(self.steps, self._judge.episodes.wanted, len(self.alerts))
         return self._judge.acute
 
@@ -213,11 +222,10 @@ class Run(Observed):
         self._judge.ended_for = self._judge.ended_for or self._agree(self._own())
         return self._fail() if self._judge.ended_for else self.finish("ok")
 
+    @guarded("looking for what ends the run", list, light=True)
     def _own(self) -> list[Alert]:
         """``failures``; none where they cannot be told, for the other ranks wait for an answer."""
-        with self.guard.light("looking for what ends the run"):
-            return self.failures
-        return []
+        return self.failures
 
     def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Where ranks cannot agree any more none ends the run: those that go on would wait for it."""
@@ -351,9 +359,9 @@ def _recovered(loop: Run, alerts: Sequence[Alert]) -> bool:
         return False
     with loop.guard("recovering"):
         loop._judge_waiting()
-    alerts, record, before_update = in_order(alerts), loop._coming or loop.last, loop._coming is not None
-    way, recovered = None, False
+    record, before_update, way, recovered = None, loop._coming is not None, None, False
     with loop.guard("recovering"):
+        alerts, record = in_order(alerts), loop._coming or loop.last
         way = loop._recovery.way(alerts, record, before_update) if record is not None else None
     way = WAYS[int(loop.ranks.most(WAYS.index(way))[0])]
     if record is not None:
@@ -369,8 +377,9 @@ def _dropped(loop: Run, loss: Loss) -> bool:
     with loop.guard("looking whether an update is odd"):
         odd, over = recovery.is_odd(loss), recovery.over is not None
     odd, over = loop.ranks.most(odd, over)
-    if over and recovery.over is None:
-        recovery.give_up("not every rank does")
+    with loop.guard("recovering no more"):
+        if over and recovery.over is None:
+            recovery.give_up("not every rank does")
     return _or_break_off(loop, "taking back an update", partial(recovery.settle, bool(odd)))
 
 

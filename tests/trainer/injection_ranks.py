@@ -1,7 +1,7 @@
 """The same on one of two ranks (gloo, DDP): none hangs, and none ends alone.
 
 ``python -m tests.trainer.injection_ranks FOLDER I N WAY…`` is what each rank runs: every N-th row from the I-th on, and
-those of ``NAMED``. A rank that waits for the other one fails after ``PATIENCE``.
+those that its way names. A rank that waits for the other one fails after ``PATIENCE``.
 """
 
 from __future__ import annotations
@@ -15,56 +15,95 @@ import sys
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
+from tests.sharding.ways import fsdp2
 from tests.support import build_trainer
 from tests.trainer.injection import IDS, NOTHING, Injected, Target, counting, raising, replaced, targets, tiny
 
-PATIENCE = datetime.timedelta(seconds=30)
+PATIENCE = datetime.timedelta(seconds=20)
 STEPS = 4
-MEETING = (
-    *("monitor.ranks.", "monitor.guard."),
-    *("monitor.run.Run.end_for", "monitor.run.Run.unresolved", "monitor.run.Run._agree", "monitor.run.Run._fail"),
-    *("monitor.run._recovered", "monitor.run._dropped", "monitor.run.Run._own"),
-    *("monitor.run.Run.after_update", "monitor.run.Run.end", "monitor.run.Run.start"),
-    *("monitor.monitor.Monitor.step", "monitor.monitor.Monitor._begin", "monitor.monitor.Monitor._before_step"),
-    *("monitor.monitor.Monitor.__enter__", "monitor.monitor.Monitor.__exit__"),
-    *("trainer.events.TrainerEvents.on_", "trainer.step_tap.StepTap.reduce", "rules.policy.Policy.can_act"),
-)
-"""Beginnings of names: what tells the other rank something, and the way there. All that they call is guarded."""
-
-NAMED = ("StepTap._see_loss", "Recorder.take", "Recorder.before_update", "Recovery.is_odd", "Judge.error")
-"""Callables that are always tried, by the end of their names."""
-WAYS: dict[str, dict[str, Any]] = {
-    "loop": {"fail_on": "error"},
-    "loop that explodes": {"fail_on": "error"},
-    "loop that recovers": {"recover": 3},
-    "trainer": {},
-    "trainer that explodes": {"fail_on": "error"},
+MEETING = {
+    **dict.fromkeys(("monitor.ranks.", "trainer.step_tap.StepTap.reduce"), "it is what the other rank waits for"),
+    **dict.fromkeys(("monitor.guard.", "measurement.hooks.Hook.__call__"), "it is what catches"),
+    **dict.fromkeys(
+        (
+            *("monitor.run.Run.start", "monitor.run.Run.after_update", "monitor.run.Run.end"),
+            *("monitor.run.Run.unresolved", "monitor.run.Run._agree", "monitor.run.Run._fail"),
+            *("monitor.run._recovered", "monitor.run._dropped"),
+            *("monitor.monitor.Monitor.step", "monitor.monitor.Monitor._begin", "monitor.monitor.Monitor._before_step"),
+            *("monitor.monitor.Monitor.__enter__", "monitor.monitor.Monitor.__exit__"),
+            *("trainer.events.TrainerEvents.on_train_", "trainer.events.TrainerEvents.on_step_end"),
+            "trainer.events.TrainerEvents.on_pre_optimizer_step",
+        ),
+        "where it does not begin nobody goes to the other rank; each line of it has a door of its own, and is tried",
+    ),
+    "rules.policy.Policy.can_": "a setting: whether the ranks meet at all",
 }
-"""What is trained, and how the monitor is set."""
+"""Beginnings of the names of what is not tried, and why not."""
+SHARDED = {
+    **dict.fromkeys(
+        (
+            *("monitor.run.Run.before_update", "monitor.run._judge_the_start", "monitor.cadence.Cadence.plan"),
+            *("monitor.recording.Recorder.find", "monitor.recording.Recorder.take", "monitor.recording.Recorder.plan"),
+            *("monitor.recording.Recorder.read_gradients", "monitor.instruments.Instruments.watch"),
+            *("monitor.instruments.Instruments.begin", "monitor.instruments.Instruments.arm"),
+            *("monitor.monitored.MonitoredAdapters.find", "monitor.monitored.MonitoredAdapters.none_alone"),
+            "monitor.monitored.MonitoredAdapters.gathered",
+        ),
+        "as above: it goes to the other rank, or decides whether both go",
+    ),
+    **dict.fromkeys(
+        (
+            *("adapters.adapter.", "adapters.sharding.", "adapters.tensors."),
+            *("measurement.norms.base.", "measurement.signals.gradients."),
+        ),
+        "it reads what is dealt out, from one collective to the next",
+    ),
+}
+"""The same where adapters are dealt out, and reading them takes the other rank."""
+
+
+class Way(NamedTuple):
+    """What is trained."""
+
+    settings: dict[str, Any]
+    """Of the monitor."""
+    named: tuple[str, ...]
+    """Ends of the names of callables that are always tried."""
+    lr: float = 1.0
+
+
+WAYS = {
+    "loop": Way({"fail_on": "error"}, ("Recorder.complete", "Run.failures"), 1e-3),
+    "loop that explodes": Way({"fail_on": "error"}, ("Recorder.take", "Judge.error")),
+    "loop that recovers": Way({"recover": 3}, ("Recorder.complete", "Recovery.is_odd", "Recovery.way")),
+    "trainer": Way({}, ("StepTap._see_loss", "TrainerEvents.on_step_begin"), 1e-3),
+    "trainer that explodes": Way({"fail_on": "error"}, ("StepTap.take", "Recorder.before_update")),
+    "fsdp2": Way({"drift": True}, ("Recorder.complete", "find.find_other_adapters", "run._look_again"), 1e-3),
+}
 
 
 def train(way: str, folder: Path, around: AbstractContextManager[Any] = NOTHING) -> tuple[str, int]:
     """How it ended on this rank, and after how many steps. What fails when it is built fails in the user's own line."""
-    model, lr = tiny(), 1e-3 if way in ("loop", "trainer") else 1.0
+    model, settings, lr = tiny(), WAYS[way].settings, WAYS[way].lr
     mine, done = IDS[dist.get_rank() :: 2], 0
     try:
         if way.startswith("trainer"):
-            callback = LoraWatchCallback(console=False, tensorboard=False, **WAYS[way])
+            callback = LoraWatchCallback(console=False, tensorboard=False, **settings)
             data = [{"input_ids": row, "labels": row} for row in IDS.tolist()]
             files = {"output_dir": str(folder), "ddp_backend": "gloo"}
             trainer = build_trainer(model, data, STEPS, [callback], lr=lr, **files)  # type: ignore[arg-type]
             with around:
                 trainer.train()
             return "ok", trainer.state.global_step
-        wrapped = torch.nn.parallel.DistributedDataParallel(model)
+        wrapped = fsdp2(model)[0] if way == "fsdp2" else torch.nn.parallel.DistributedDataParallel(model)
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
-        monitor = Monitor(wrapped, optimizer, output_dir=folder, console=False, **WAYS[way])
+        monitor = Monitor(wrapped, optimizer, output_dir=folder, console=False, **settings)
         with around, monitor:
             for batch in mine.split(4)[:STEPS]:
                 loss = wrapped(input_ids=batch, labels=batch).loss
@@ -98,7 +137,7 @@ def rows(folder: Path, way: str) -> Iterator[tuple[Target, bool]]:
     dist.all_gather_object(everyone, calls)
     for target in known:
         count = everyone[1].get(target.name, 0)
-        if count and not target.name.startswith(MEETING):
+        if count and not target.name.startswith((*MEETING, *(SHARDED if way == "fsdp2" else ()))):
             yield from ((target, later) for later in (False, True) if count > later)
 
 
@@ -109,10 +148,10 @@ def main(folder: Path, first: int, step: int, ways: list[str]) -> None:
     rank, bad, tried = dist.get_rank(), [], 0
     for way in ways:
         found = list(rows(folder, way))
-        named = [row for row in found if row[0].name.endswith(NAMED) and not row[1]]
+        named = [row for row in found if row[0].name.endswith(WAYS[way].named) and not row[1]]
         for target, later in [*found[first::step], *named]:
             tried += 1
-            (folder / f"at{rank}").write_text(f"{way}: {target.name} {later}")
+            (folder / f"at{rank}").write_text(f"{way}, {tried}: {target.name} {later}")
             harm = replaced(target, raising(int(later), target.name)) if rank else NOTHING
             with contextlib.redirect_stderr(io.StringIO()), contextlib.redirect_stdout(io.StringIO()):
                 own = train(way, folder / f"{tried}", harm)

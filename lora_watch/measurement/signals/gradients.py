@@ -18,6 +18,7 @@ from lora_watch.base.deferred import Deferred, is_far, ready, with_float64
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
 
 NAMES = ("a_grad_norm", "b_grad_norm")
+NOTHING: Deferred[Readings] = ready({})
 
 SMALL, ALL_SMALL = 1 << 13, 1 << 21
 """Numbers in a parameter on a CPU, and in all of them, up to which a call costs more than a copy: those of one shape
@@ -38,7 +39,7 @@ class Gradients:
     @property
     def latest(self) -> Deferred[Readings]:
         """What ``read`` gave."""
-        return self._read or ready({})
+        return self._read or NOTHING
 
     def see_unclipped(self) -> None:
         """They are about to be clipped, which may spread one NaN to all: see where they are finite before that."""
@@ -46,6 +47,7 @@ class Gradients:
 
     def read(self) -> Deferred[Readings]:
         """Read them now, for the coming ``begin`` as well. See ``gradient_norms``."""
+        self._read = NOTHING  # where it fails: other ranks, which have read theirs, do not come a second time
         self._read = gradient_norms(self._now(), self._unclipped)
         return self._read
 
@@ -57,7 +59,7 @@ class Gradients:
         read, self._read = self._read, None
         unclipped, self._unclipped = self._unclipped, None
         if not due.trained:
-            return ready({})
+            return NOTHING
         return read or gradient_norms(self._now(), unclipped)
 
     def _now(self) -> Parameters:
