@@ -192,43 +192,42 @@ class GuardedSinks:
         """Those that have failed with the latest record."""
 
     def start(self, run: RunInfo, step: int) -> None:
-        self._each("starting", lambda sink: sink.start(run, step))
+        self._each("starting", "start", run, step)
 
     def updated(self, step: int) -> None:
-        self._each("showing the weights to", lambda sink: sink.updated(step))
+        self._each("showing the weights to", "updated", step)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        self._behind = self._each("writing with", lambda sink: sink.write(record, list(alerts)))
+        self._behind = [s for s in self._sinks if not self._tell(s, "writing with", "write", record, list(alerts))]
 
     def flush(self) -> None:
-        self._each("flushing", lambda sink: sink.flush())
+        self._each("flushing", "flush")
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
-        self._each("giving an evaluation to", lambda sink: sink.evaluated(step, metrics))
+        self._each("giving an evaluation to", "evaluated", step, metrics)
 
     def recovered(self, recovery: Recovered) -> None:
         self.lost += recovery.lost
-        self._each("giving a recovery to", lambda sink: sink.recovered(recovery))
+        self._each("giving a recovery to", "recovered", recovery)
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         """A sink that has failed to its last record does not know that all is ``ok``."""
-
-        def finish(sink: Sink) -> None:
-            if verdict == "ok" and any(sink is other for other in self._behind):
-                why = f"lora_watch failed while writing with {type(sink).__name__} ({MONITOR_FAILURE})"
-                sink.finish("unknown", why)
-            else:
-                sink.finish(verdict, message)
-
-        self._each("finishing", finish)
-
-    def _each(self, doing: str, act: Callable[[Sink], None]) -> list[Sink]:
-        """Returns those that have failed."""
-        failed = []
         for sink in self._sinks:
-            try:
-                act(sink)
-            except Exception as error:
-                failed.append(sink)
-                self._guard.caught(f"{doing} {type(sink).__name__}", error, aside=True)
-        return failed
+            ending: tuple[Verdict, str | None] = verdict, message
+            if verdict == "ok" and any(sink is other for other in self._behind):
+                ending = "unknown", f"lora_watch failed while writing with {type(sink).__name__} ({MONITOR_FAILURE})"
+            self._tell(sink, "finishing", "finish", *ending)
+
+    def _each(self, doing: str, event: str, *arguments: Any) -> None:
+        for sink in self._sinks:
+            self._tell(sink, doing, event, *arguments)
+
+    def _tell(self, sink: Sink, doing: str, event: str, *arguments: Any) -> bool:
+        """False where the sink has failed. One that does not inherit from ``Sink`` may lack an event."""
+        try:
+            if (told := getattr(sink, event, None)) is not None:
+                told(*arguments)
+        except Exception as error:
+            self._guard.caught(f"{doing} {type(sink).__name__}", error, aside=True)
+            return False
+        return True

@@ -10,7 +10,7 @@ from lora_watch.base.records import Recovered, RunInfo, StepRecord
 
 class Sink:
     """Inherit from it and write the methods that you need. They are called on rank 0 only, in the training thread, so
-    they are to be cheap. They may raise; the monitor logs that once."""
+    they are to be cheap. They may raise; the monitor logs that once. An object that has some of them is taken, too."""
 
     def start(self, run: RunInfo, step: int) -> None:
         """Monitoring begins after ``step`` optimizer steps, or the set of adapters has changed there."""

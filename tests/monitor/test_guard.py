@@ -98,3 +98,22 @@ def test_a_report_that_lacks_the_end_of_a_run_is_not_ok(until: int, verdict: str
         judgement = judge([tmp_path / name])
         assert [judgement.runs[0].run.verdict, judgement.exit_code] == expected
     assert guard.failures == 0, "a sink costs no judgement"
+
+
+def test_an_object_that_lacks_some_of_a_sinks_methods_is_a_sink() -> None:
+    class Steps:
+        def __init__(self) -> None:
+            self.written: list[int] = []
+
+        def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+            self.written.append(record.step)
+
+    failed: list[str] = []
+    own, run = Steps(), run_of()
+    sinks = GuardedSinks([own], Guard(lambda message, remedy: failed.append(message)))  # type: ignore[list-item]
+    sinks.start(run, 0)
+    sinks.updated(1)
+    sinks.write(record_of(run, 1), [])
+    sinks.finish("ok", None)
+    assert own.written == [1]
+    assert failed == []
