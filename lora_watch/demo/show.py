@@ -37,6 +37,7 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
     began = time.monotonic()
     with console.status("loading torch, transformers and the pretrained model …"):
         _prepare_libraries()
+        import peft  # noqa: F401  # where it is missing, that is said before anything is trained
         import torch
 
         from lora_watch.demo.runs import broken_promises, fixed, run

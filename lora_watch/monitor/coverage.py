@@ -81,11 +81,6 @@ class Coverage:
             return "no optimizer step was seen"
         if judged < JUDGED * done:
             return f"{judged} of {count(done, 'step')} were judged: the monitor failed at the others (LW901)"
-        if self.exchanged > max(EXCHANGED * self.done, FEW_EXCHANGED):
-            return (
-                f"{self.exchanged} of {count(self.done, 'step')} could not be judged by the size of the adapters "
-                "(LW102): others came into use while their pass was under way"
-            )
         if self.done:
             return self._gap_of_adapters() or self._gap_at_the_end(failures, lost)
         return None
@@ -103,6 +98,11 @@ class Coverage:
         return None
 
     def _gap_at_the_end(self, failures: int, lost: int) -> str | None:
+        if self.exchanged > max(EXCHANGED * self.done, FEW_EXCHANGED):
+            return (
+                f"{self.exchanged} of {count(self.done, 'step')} could not be judged by the size of the adapters "
+                "(LW102): others came into use while their pass was under way"
+            )
         if not self._sound or failures != self._failures:
             return f"the monitor failed at the end of the run, after {count(self._judged, 'judged step')} (LW901)"
         if not self.concluded:

@@ -77,10 +77,10 @@ def test_after_going_back_training_is_as_if_the_rest_had_not_been(make: Any) -> 
     kept = copies.take(3)
     steps(model, optimizer, range(3, 6))
     end = [p.detach().clone() for p in model.parameters()]
-    assert copies.put_back(kept)
+    assert copies.put_back(kept) == "went back"
     steps(model, optimizer, range(3, 6))
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), end))
-    assert not copies.put_back(start), "there was no state yet, so it is cleared"
+    assert copies.put_back(start) == "was cleared", "there was no state yet"
     steps(model, optimizer, range(6))
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), end))
     now, then = (each.content["parameters"][0] for each in (copies.take(6), kept))

@@ -62,7 +62,7 @@ def test_a_start_in_the_frozen_weights_is_not_called_small(tmp_path: Path) -> No
 
 def test_harm_that_comes_to_it_is_one(tmp_path: Path) -> None:
     alert = the("LW102", trained(0.1, tmp_path))
-    assert "began with" in alert.message
+    assert "as they began" in alert.message
     assert "as they began" in alert.message
 
 

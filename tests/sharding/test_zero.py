@@ -30,13 +30,16 @@ def engine(model: Any, **attributes: Any) -> Any:
                            param_groups=inner.param_groups)  # fmt: skip
 
 
+def pairs_of(model: Any) -> list[tuple[Any, Any]]:
+    return [adapter.parameters for adapter in find_adapters(model)]
+
+
 def halves(model: Any) -> tuple[list[Any], list[Any]]:
-    pairs = [adapter.parameters for adapter in find_adapters(model)]
-    return [a for a, _ in pairs], [b for _, b in pairs]
+    return [a for a, _ in pairs_of(model)], [b for _, b in pairs_of(model)]
 
 
 def test_stages_1_and_2_say_which_tensors_a_group_has(model: Any) -> None:
-    groups = ParameterGroups(engine(model, bit16_groups=list(halves(model))), find_adapters(model))
+    groups = ParameterGroups(engine(model, bit16_groups=list(halves(model))), pairs_of(model))
     assert groups.known
     assert groups.group == [1] * 4, "B's group, as with LoRA+"
     assert groups.in_optimizer.all()
@@ -46,7 +49,7 @@ def test_stages_1_and_2_say_which_tensors_a_group_has(model: Any) -> None:
 def test_stage_3_has_several_parts_of_a_group(model: Any) -> None:
     a, b = halves(model)
     parts = {"fp16_groups": [a[:2], a[2:], b[:3]], "sub_group_to_group_id": {0: 0, 1: 0, 2: 1}}
-    groups = ParameterGroups(engine(model, **parts), find_adapters(model))
+    groups = ParameterGroups(engine(model, **parts), pairs_of(model))
     assert groups.group == [1, 1, 1, 0]
     assert groups.in_optimizer.tolist() == [True, True, True, False]
 
