@@ -247,10 +247,9 @@ class Episodes:
             alert.back_to, alert.severity = back_to, min(alert.severity, Severity.WARNING)
 
     def memory(self) -> dict[str, Any]:
-        """What ``rewind`` goes back to: the rules' state, and what is known of the adapters' beginning."""
-        rules = {rule.id: rule.state_dict() for rule in self.rules}
-        first = vars(self._first)
-        return copy.deepcopy({"rules": rules, "began_with": self._began, "first": first, "size": self._size})
+        """What ``rewind`` goes back to: the rules' state and silence, and what is known of the adapters' beginning."""
+        known = {"began_with": self._began, "first": vars(self._first), "size": self._size, "silent": self._silent}
+        return copy.deepcopy({"rules": {rule.id: rule.state_dict() for rule in self.rules}, **known})
 
     def _remember(self, state: Mapping[str, Any]) -> None:
         for rule in self.rules:

@@ -82,11 +82,13 @@ class Listens(Whole):
         return finding and replace(finding, severity=Severity.WARNING)
 
 
-def feed(episodes: Episodes, losses: list[float], measured: list[int] | None = None) -> list[list[Alert]]:
+def feed(
+    episodes: Episodes, losses: list[float], measured: list[int] | None = None, first: int = 1
+) -> list[list[Alert]]:
     metrics = {"delta_norm": Reading(np.ones(1))}
     return [
         episodes.check(StepRecord(RunInfo(()), n, metrics if measured is None or n in measured else {}, loss=loss))
-        for n, loss in enumerate(losses, start=1)
+        for n, loss in enumerate(losses, start=first)
     ]
 
 
@@ -158,6 +160,17 @@ def test_state_survives_json() -> None:
     for step, loss in enumerate(losses[2:], start=3):
         resumed.check(StepRecord(RunInfo(()), step, {}, loss=loss))
     assert [a.to_dict() for a in resumed.alerts] == [a.to_dict() for a in one.alerts]
+
+
+def test_a_resumed_run_remembers_for_how_long_a_rule_has_been_silent() -> None:
+    losses = [2.0, *[0.0] * 12]
+    one, two, resumed = Episodes([Norms()]), Episodes([Norms()]), Episodes([Norms()])
+    measured = [1, 8, 9]
+    feed(one, losses, measured)
+    feed(two, losses[:8], measured)
+    resumed.load_state_dict(json.loads(json.dumps(two.state_dict())))
+    feed(resumed, losses[8:], measured, first=9)
+    assert [a.closed_step for a in one.alerts] == [a.closed_step for a in resumed.alerts] == [9]
 
 
 def test_the_catalogue_is_consistent() -> None:
