@@ -173,11 +173,13 @@ class MonitoredAdapters:
         """An adapter has been switched, merged, frozen, added or taken out since ``find``: another one may
         be training now. Or tensors have been exchanged, in the model or in the optimizer: it may hold others.
         ``everywhere``: look for new ones in other layers, too."""
-        if not (self._tree.is_whole and (not everywhere or self._tree.is_same)):
+        if not self._tree.is_whole:
+            return True
+        now, known = self.live.refresh(), self._known
+        if everywhere and not self._tree.is_same:
             return True
         if not np.array_equal(self._rest.refresh().state, self._state_of_rest):
             return True
-        now, known = self.live.refresh(), self._known
         if now is not known:
             if not np.array_equal(now.state, known.state):
                 return True

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from lora_watch.base.alerts import Alert, in_order
 from lora_watch.base.deferred import has_float64
-from lora_watch.base.records import FloatArray
 
 log = logging.getLogger("lora_watch")
 
@@ -35,11 +34,7 @@ def is_first() -> bool:
 
 def any_rank(flag: bool, device: torch.device) -> bool:
     """Whether any rank says so. A stop that only some ranks see hangs the job, so all decide alike."""
-    if world_size() == 1:
-        return flag
-    shared = torch.tensor(float(flag), device=device)
-    torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
-    return bool(shared)
+    return Ranks(device, together=True).any(flag)
 
 
 def shared_store() -> Any:
@@ -87,17 +82,13 @@ class Ranks:
         """The greatest of each over all ranks. Waits for an accelerator."""
         if not self.several:
             return list(values)
-        return self.extremes(values).tolist()
+        shared = torch.tensor(values, dtype=self._dtype, device=self.device)
+        torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
+        return shared.tolist()
 
     def any(self, flag: bool) -> bool:
         """Whether any rank of those that decide together says so."""
         return bool(self.most(flag)[0])
-
-    def extremes(self, values: Sequence[float] | FloatArray) -> Tensor:
-        """The greatest of each over all ranks, ``[len(values)]``. As many on every rank."""
-        shared = torch.tensor(values, dtype=self._dtype, device=self.device)
-        torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
-        return shared
 
     @torch.no_grad()
     def mean(self, value: float | Tensor | None, veto: bool | Tensor = False) -> tuple[float | Tensor | None, Any]:

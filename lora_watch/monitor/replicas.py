@@ -12,10 +12,11 @@ import numpy as np
 import torch
 
 from lora_watch.base.records import Replica, StepRecord
+from lora_watch.monitor.cadence import FIRST_STEPS
 from lora_watch.monitor.ranks import shared_store, world_size
 
-FIRST_STEPS, EVERY = 20, 16
-"""Optimizer steps that are compared one by one, and from one comparison to the next after them."""
+EVERY = 16
+"""Optimizer steps from one comparison to the next after ``FIRST_STEPS``, which are compared one by one."""
 
 
 def are_replicas(tensors: Iterable[Any]) -> bool:

@@ -171,15 +171,16 @@ class Run(Observed):
             self._judge_waiting()
         # What other ranks come to, too, stands behind a door of its own: this one comes there, whatever has failed.
         dropped = bool(self.policy.recover) and _dropped(self, loss)
-        recorder, rates = self._recorder, self._rates
+        recorder, rates, switched = self._recorder, self._rates, False
         with self.guard("measuring"):
             self._judge.sinks.updated(self.steps)
             due, self._rates = self._cadence.due(self.steps), ()
-            # What was trained in this step is measured, although a callback may have switched to others already.
+            # What was trained in this step is measured, although a callback may have switched to others already: those
+            # are looked for afterwards.
             if not looked or not recorder.monitored.is_whole:
                 self._exchanged |= _look_again(self, everywhere=due.full, coming=False)
             elif due.norms:
-                recorder.monitored.live.refresh()
+                switched = _have_changed(self, everywhere=due.full)
             rates = rates or recorder.monitored.groups.lr
             recorder.spend(rates, updated and not dropped)
             self._judge.coverage.exchanged += self._exchanged and due.full
@@ -188,7 +189,8 @@ class Run(Observed):
             seen = {"labels": labels, "targets": targets}
             self._waiting = taken = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **seen)
             _announce(self, self.steps)
-            if taken.due.norms and _look_again(self, everywhere=taken.due.full):
+            if switched:
+                recorder.find(self.steps)
                 self._waiting = recorder.with_retired(taken)
             if dropped or not taken.pending.late:
                 self._judge_waiting(dropped)
@@ -395,11 +397,16 @@ def _or_break_off(loop: Run, doing: str, put_back: Callable[[], bool | None] = l
     return bool(done)
 
 
-def _look_again(loop: Run, everywhere: bool = False, coming: bool = True) -> bool:
-    """Adapters may have come, gone or been switched since they were looked for: whether they have. ``coming``: the pass
-    of the coming step has not begun."""
+def _have_changed(loop: Run, everywhere: bool) -> bool:
+    """Adapters have come, gone or been switched since they were looked for, or that has failed."""
     unknown = not loop.run.searched and world_size() == 1  # several ranks stay alike
-    changed = unknown or loop._recorder.monitored.has_changed(everywhere)
+    return unknown or loop._recorder.monitored.has_changed(everywhere)
+
+
+def _look_again(loop: Run, everywhere: bool = False, coming: bool = True) -> bool:
+    """Look for the adapters anew if they ``_have_changed``; whether they have. ``coming``: the pass of the coming step
+    has not begun."""
+    changed = _have_changed(loop, everywhere)
     if changed:
         loop._recorder.find(loop.steps, coming)
     return changed
