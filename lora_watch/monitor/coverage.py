@@ -100,8 +100,8 @@ class Coverage:
     def _gap_at_the_end(self, failures: int, lost: int) -> str | None:
         if self.exchanged > max(EXCHANGED * self.done, FEW_EXCHANGED):
             return (
-                f"{self.exchanged} of {count(self.done, 'step')} could not be judged by the size of the adapters "
-                "(LW102): others came into use while their pass was under way"
+                f"{self.exchanged} of {count(self.done, 'step')} were not judged by the size of the adapters (LW102): "
+                "other adapters came into use during the forward pass"
             )
         if not self._sound or failures != self._failures:
             return f"the monitor failed at the end of the run, after {count(self._judged, 'judged step')} (LW901)"

@@ -5,14 +5,29 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from transformers import Trainer, TrainerCallback
 
-from lora_watch import Alert, LoraWatchCallback
+from lora_watch import Alert, LoraWatchCallback, Rule, Severity
+from lora_watch.base.records import StepRecord
 from lora_watch.monitor.monitor import Monitor
+from lora_watch.rules.harm import HARM
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+
+@dataclass
+class Curious(Rule):
+    """Asks for a comparison of each batch, with the adapters and without."""
+
+    id = "T001"
+    name = "curious"
+    severity = Severity.INFO
+
+    def check(self, record: StepRecord) -> None:
+        self.wants = HARM
 
 
 def run(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import random
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,23 +12,11 @@ import torch
 from peft.tuners.lora import LoraLayer
 from transformers import Trainer
 
-from lora_watch import LoraWatchCallback, Rule, Severity, find_adapters
-from lora_watch.base.records import StepRecord
+from lora_watch import LoraWatchCallback, find_adapters
 from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER, ScaledLoss, _is_own
 from lora_watch.rules.harm import HARM
+from tests.rules.runs import Curious
 from tests.support import lora, stdlib_blocks, tiny_model, train
-
-
-@dataclass
-class Curious(Rule):
-    """Asks for both losses at every step."""
-
-    id = "T001"
-    name = "curious"
-    severity = Severity.INFO
-
-    def check(self, record: StepRecord) -> None:
-        self.wants = HARM
 
 
 def adapted(**config: Any) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -11,9 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from lora_watch import LoraWatchCallback, Rule, Severity
-from lora_watch.base.records import StepRecord
-from lora_watch.rules.harm import HARM
+from lora_watch import LoraWatchCallback
+from tests.rules.runs import Curious
 from tests.support import lora, tiny_model, train
 
 _calls = [0]
@@ -101,18 +99,6 @@ class FrozenParameter(Stateful):
 
 COMMON = [Generator, TensorAttribute, Hooked]
 RARE = [NumpyArray, Global, Closure, FrozenParameter]
-
-
-@dataclass
-class Curious(Rule):
-    """Asks for a comparison of each batch."""
-
-    id = "T001"
-    name = "curious"
-    severity = Severity.INFO
-
-    def check(self, record: StepRecord) -> None:
-        self.wants = HARM
 
 
 @pytest.mark.parametrize("accumulation", [1, 2])
