@@ -40,7 +40,7 @@ class TrainingCopies(Copies):
         model = nn.Module() if model is None else model
         modules = model.modules()
         found = [(module, name, buffer) for module in modules for name, buffer in module.named_buffers(recurse=False)]
-        self._buffers = [(module, name) for module, name, buffer in found if _may_change(buffer)]
+        self._buffers = [(module, name) for module, name, buffer in found if may_change(buffer)]
         self._scores = RankScores(model)
         self.left: list[str] = []
         """Attributes of the optimizer that have changed since what was put back last, and did not go back."""
@@ -218,7 +218,8 @@ class GoodStates:
         self._kept = [kept for kept in self._kept if kept not in spoiled]
 
 
-def _may_change(buffer: Tensor) -> bool:
+def may_change(buffer: Tensor) -> bool:
+    """Training may change ``buffer``: a running statistic or a counter, no mask and no quantised weight."""
     numbers = buffer.is_floating_point() and buffer.element_size() > 1  # one byte: a quantised weight
     return not buffer.is_meta and (numbers or buffer.numel() * buffer.element_size() <= SMALL)
 

@@ -21,10 +21,9 @@ from lora_watch.adapters.peft import RankScores
 from lora_watch.adapters.tensors import local
 from lora_watch.base.generators import kinds_in_use, random_state, set_random_state
 from lora_watch.measurement.signals.optimizer import unwrapped
+from lora_watch.snapshots.training import may_change
 
 Back = Callable[[], Any]
-SMALL = 64 << 10
-"""Bytes up to which a buffer of integers may be changed by training. Larger ones are masks and quantised weights."""
 
 GENERATORS: tuple[tuple[type, str, str], ...] = (
     (torch.Generator, "get_state", "set_state"),
@@ -71,8 +70,7 @@ def _trained(model: nn.Module) -> Iterator[Tensor]:
         if parameter.requires_grad and not parameter.is_meta:
             yield parameter
     for buffer in model.buffers():
-        numbers = buffer.is_floating_point() and buffer.element_size() > 1  # one byte: a quantised weight
-        if not buffer.is_meta and (numbers or buffer.numel() * buffer.element_size() <= SMALL):
+        if may_change(buffer):
             yield buffer
 
 
