@@ -7,6 +7,7 @@
 import gc
 import os
 import re
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -50,6 +51,13 @@ def pytest_collection_finish() -> None:
     """Garbage collection, which each Trainer runs, passes by all that was imported: a tenth of a short training."""
     gc.collect()
     gc.freeze()
+
+
+@pytest.fixture(autouse=True)
+def _begins_from_a_seed() -> None:
+    """Adapters are begun at random: without it what a test trains would hang on the tests before it."""
+    if torch := sys.modules.get("torch"):
+        torch.manual_seed(0)
 
 
 NAMED = re.compile(r"(\w+)(?: [\d.e+-]+ → |=)(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\b")
