@@ -49,7 +49,7 @@ from lora_watch import Monitor, find_adapters
 from lora_watch.base.records import Due
 from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
-from lora_watch.monitor.cadence import FIRST_STEPS
+from lora_watch.run.cadence import FIRST_STEPS
 
 
 class Shape(NamedTuple):

@@ -38,9 +38,9 @@ from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.measurement.norms.sample import FrozenWeights
 from lora_watch.measurement.signals.gradients import Gradients
 from lora_watch.measurement.signals.loss import LossSignals
-from lora_watch.monitor.cadence import FIRST_STEPS
-from lora_watch.monitor.recording import Recorder
 from lora_watch.rules import Episodes
+from lora_watch.run.cadence import FIRST_STEPS
+from lora_watch.run.recording import Recorder
 
 foreach_norm: Any = torch._foreach_norm  # pyright: ignore[reportPrivateImportUsage]
 LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")

@@ -37,11 +37,11 @@ if TYPE_CHECKING:
     from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters
     from lora_watch.base.alerts import Alert, LoraWatchError, Severity
     from lora_watch.base.records import StepRecord
+    from lora_watch.drivers.callback import LoraWatchCallback, watch
+    from lora_watch.drivers.loop import Monitor
     from lora_watch.measurement.norms import Measurement, measure
-    from lora_watch.monitor.monitor import Monitor
     from lora_watch.rules import Finding, Rule
     from lora_watch.sinks import Sink
-    from lora_watch.trainer.callback import LoraWatchCallback, watch
     from lora_watch.tune.advise import advise
     from lora_watch.tune.find_lr import find_learning_rate
     from lora_watch.tune.suggestion import Suggestion
@@ -51,10 +51,10 @@ _HOMES = {
     "adapters": ("Adapter", "NoAdaptersError", "find_adapters"),
     "tune.advise": ("advise",),
     "base.alerts": ("Alert", "LoraWatchError", "Severity"),
-    "trainer.callback": ("LoraWatchCallback", "watch"),
+    "drivers.callback": ("LoraWatchCallback", "watch"),
     "tune.find_lr": ("find_learning_rate",),
     "tune.suggestion": ("Suggestion",),
-    "monitor.monitor": ("Monitor",),
+    "drivers.loop": ("Monitor",),
     "measurement.norms": ("Measurement", "measure"),
     "base.records": ("StepRecord",),
     "rules": ("Finding", "Rule"),

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, field_validator
 
 from lora_watch.base.text import meant
-from lora_watch.trainer.callback import LoraWatchCallback
+from lora_watch.drivers.callback import LoraWatchCallback
 
 if TYPE_CHECKING:
     BasePlugin: Any = object

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor, nn
 
+from lora_watch.drivers.loop import Monitor
 from lora_watch.format.files import WaitingMark
-from lora_watch.monitor.guard import Guard, event, guarded
-from lora_watch.monitor.monitor import Monitor
-from lora_watch.monitor.ranks import Ranks, any_rank
-from lora_watch.monitor.standard import own_run, standard_sinks
+from lora_watch.run.guard import Guard, event, guarded
+from lora_watch.run.ranks import Ranks, any_rank
+from lora_watch.run.standard import own_run, standard_sinks
 from lora_watch.sinks import Sink
 from lora_watch.sinks.tensorboard import TensorBoardSink
 
@@ -183,7 +183,7 @@ class LoraWatch(Callback):
 
     @staticmethod
     def _log(trainer: Any, monitor: Monitor) -> None:
-        from lora_watch.trainer.trackers import summary_of
+        from lora_watch.drivers.trackers import summary_of
 
         summary = summary_of(monitor)
         for logger in trainer.loggers:

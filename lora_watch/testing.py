@@ -16,8 +16,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from lora_watch.base.alerts import LoraWatchError, Severity
+from lora_watch.drivers.attach import attach_to_every_trainer
 from lora_watch.rules.policy import MONITOR_FAILURE
-from lora_watch.trainer.attach import attach_to_every_trainer
 
 
 @contextmanager

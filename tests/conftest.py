@@ -92,7 +92,7 @@ def _settings_of_alerts_are_complete(monkeypatch: pytest.MonkeyPatch) -> Iterato
 
 
 TRAINING = ("transformers.trainer", "transformers.models.llama.modeling_llama", "peft", "torch.utils.tensorboard")
-TRAINING += ("lora_watch.cli.app", "lora_watch.trainer.callback", "lora_watch.tune.inspect")
+TRAINING += ("lora_watch.cli.app", "lora_watch.drivers.callback", "lora_watch.tune.inspect")
 TRAINING += ("lora_watch.tune.preflight", "lora_watch.tune.advise")
 
 

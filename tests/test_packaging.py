@@ -51,14 +51,14 @@ def test_the_core_imports_torch_and_numpy_alone():
         "    new = {module.split('.')[0] for module in sys.modules.keys() - before}\n"
         "    print(name, *sorted(new - sys.stdlib_module_names - {'torch', 'numpy'}))"
     )
-    core = ("adapters", "measurement.norms", "measurement.signals.loss", "rules", "monitor.monitor")
+    core = ("adapters", "measurement.norms", "measurement.signals.loss", "rules", "drivers.loop")
     done = subprocess.run([sys.executable, "-c", code, *core], capture_output=True, text=True, check=True, cwd=ROOT)
     assert done.stdout.splitlines() == [f"{name} lora_watch" for name in core]
 
 
 def test_transformers_is_known_to_few_files():
     knows = {str(file.relative_to(PACKAGE)) for file in PACKAGE.rglob("*.py") if "transformers" in imports(file)}
-    outside = {name for name in knows if not name.startswith(("demo", "trainer"))}
+    outside = {name for name in knows if not name.startswith(("demo", "drivers"))}
     assert outside == {"tune/find_lr.py", "tune/search.py", "tune/skeleton.py"}
 
 

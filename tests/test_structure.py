@@ -57,8 +57,8 @@ def test_rooms_do_not_need_each_other_in_a_circle():
     for name, path in modules().items():
         room = room_of(f"{name}.")
         needs.setdefault(room, set()).update({room_of(module) for module in imported(parsed(path))} - {room})
-    needs["trainer"].remove("tune")  # the callback's find_lr alone, which asks for it when it is wanted
-    assert "monitor" in needs["trainer"]  # imports are seen
+    needs["drivers"].remove("tune")  # the callback's find_lr alone, which asks for it when it is wanted
+    assert "run" in needs["drivers"]  # imports are seen
     list(graphlib.TopologicalSorter(needs).static_order())  # else CycleError, which names the rooms
 
 
@@ -73,12 +73,12 @@ def test_modules_do_not_need_each_other_in_a_circle():
 def test_only_the_command_line_and_the_callbacks_sweep_need_what_comes_before_a_run():
     users = {name for name, path in modules().items() if "tune" in map(room_of, imported(parsed(path)))}
     others = {name for name in users if not name.startswith(("lora_watch.tune", "lora_watch.cli"))}
-    assert others == {"lora_watch.trainer.callback"}  # and lora_watch itself, by name, on first use
+    assert others == {"lora_watch.drivers.callback"}  # and lora_watch itself, by name, on first use
 
 
 def test_importing_the_callback_loads_nothing_of_what_comes_before_a_run():
     code = (
-        "import sys, lora_watch.trainer.callback, lora_watch.lightning\n"
+        "import sys, lora_watch.drivers.callback, lora_watch.lightning\n"
         "print(sorted(name for name in sys.modules if name.startswith('lora_watch.tune')))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT)

@@ -12,12 +12,12 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.measurement.signals.gradients import NAMES
 from lora_watch.measurement.signals.loss import LossSignals
-from lora_watch.monitor.cadence import Cadence
 from lora_watch.rules import BarelyMoves, Episodes, Rule, choose
 from lora_watch.rules.forecast import end_of
 from lora_watch.rules.harm import AT_THE_END, HARM, compared, projected
 from lora_watch.rules.norms import STEPS
 from lora_watch.rules.size import extent, size_of
+from lora_watch.run.cadence import Cadence
 
 FULL_ONLY = (
     "spectral_norm",

@@ -13,7 +13,7 @@ import torch
 from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
-from lora_watch.monitor.rates import multiplied
+from lora_watch.run.rates import multiplied
 from lora_watch.snapshots.copies import Copy
 from lora_watch.snapshots.training import TrainingCopies
 

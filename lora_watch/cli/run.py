@@ -140,7 +140,7 @@ def _set_policy(fail_on: str | None, patience: int | None, mute: str | None, rec
 def start(todo: Handover) -> None:
     """Run the script as ``python SCRIPT`` or ``python -m MODULE`` would, and end as it ends."""
     from lora_watch.base.alerts import LoraWatchError
-    from lora_watch.trainer.attach import attach_to_every_trainer
+    from lora_watch.drivers.attach import attach_to_every_trainer
 
     attached = attach_to_every_trainer(todo.settings)
     sys.argv = [todo.script, *todo.arguments]
@@ -166,7 +166,7 @@ def start(todo: Handover) -> None:
         note("the script has ended without an error, after this has ended its training:")
         sys.excepthook = _the_alert_alone
         raise caught
-    from lora_watch.monitor.monitor import Monitor  # only now: it imports torch, which the script may not need
+    from lora_watch.drivers.loop import Monitor  # only now: it imports torch, which the script may not need
 
     if not Monitor.started:
         note(

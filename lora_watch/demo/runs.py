@@ -14,7 +14,7 @@ from transformers.integrations.integration_utils import TensorBoardCallback
 
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity
 from lora_watch.demo.tasks import Setup, Task, mean_loss
-from lora_watch.trainer.callback import LoraWatchCallback
+from lora_watch.drivers.callback import LoraWatchCallback
 
 
 @dataclass(frozen=True)

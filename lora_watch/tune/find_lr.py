@@ -18,15 +18,15 @@ from transformers import Trainer, TrainerControl, TrainerState
 from lora_watch.base.alerts import Severity, Verdict
 from lora_watch.base.records import RunInfo
 from lora_watch.base.text import say
+from lora_watch.drivers import facts
+from lora_watch.drivers.events import TrainerEvents
+from lora_watch.drivers.loop import Monitor
+from lora_watch.drivers.schedule import read_schedule
 from lora_watch.measurement.signals.optimizer import ParameterGroups, unwrapped
-from lora_watch.monitor.monitor import Monitor
-from lora_watch.monitor.ranks import is_first, world_size
-from lora_watch.monitor.rates import multiplied, peaks
 from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
+from lora_watch.run.ranks import is_first, world_size
+from lora_watch.run.rates import multiplied, peaks
 from lora_watch.sinks import Sink
-from lora_watch.trainer import facts
-from lora_watch.trainer.events import TrainerEvents
-from lora_watch.trainer.schedule import read_schedule
 from lora_watch.tune.estimate import suggestion
 from lora_watch.tune.restoring import restored
 from lora_watch.tune.suggestion import Suggestion

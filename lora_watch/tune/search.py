@@ -24,7 +24,7 @@ from lora_watch.tune.strategy import Configuration, Decision, Outcome, Strategy,
 if TYPE_CHECKING:
     from transformers import Trainer
 
-    from lora_watch.trainer.callback import LoraWatchCallback
+    from lora_watch.drivers.callback import LoraWatchCallback
 
 __all__ = ["Attempt", "Configuration", "Outcome", "SearchResult", "Strategy", "search"]
 
@@ -59,7 +59,7 @@ class Attempt:
         Where the learning rate is not known it sweeps before the first step, and trains at what it finds. ``settings``
         are those of LoraWatchCallback.
         """
-        from lora_watch.trainer.callback import LoraWatchCallback
+        from lora_watch.drivers.callback import LoraWatchCallback
 
         find_lr = self.configuration.learning_rate is None
         self._callback = LoraWatchCallback(**{"fail_on": "error", "find_lr": find_lr, **settings})

@@ -12,7 +12,7 @@ import torch
 
 from lora_watch import Monitor
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.monitor.cadence import FIRST_STEPS, Cadence
+from lora_watch.run.cadence import FIRST_STEPS, Cadence
 from tests.monitor.test_monitor import built, loop
 
 FIRST = list(range(1, FIRST_STEPS + 1))

@@ -14,10 +14,10 @@ import torch
 
 from lora_watch import Finding, Monitor, Rule, Severity, Sink, StepRecord
 from lora_watch.gate import judge
-from lora_watch.monitor.coverage import Coverage
-from lora_watch.monitor.live import LiveSettings
-from lora_watch.monitor.recording import Recorder
-from lora_watch.monitor.recovery import Recovery
+from lora_watch.run.coverage import Coverage
+from lora_watch.run.live import LiveSettings
+from lora_watch.run.recording import Recorder
+from lora_watch.run.recovery import Recovery
 from tests.monitor.test_monitor import built, loop
 from tests.sinks.made_up import record_of, run_of
 from tests.support import needs_peft, tiny_model

@@ -21,7 +21,7 @@ from torch import nn
 from lora_watch import Monitor
 from lora_watch.adapters import find_adapters
 from lora_watch.base import deferred
-from lora_watch.monitor import cadence
+from lora_watch.run import cadence
 from lora_watch.runs.data import RunData
 from lora_watch.runs.events import EventLog
 

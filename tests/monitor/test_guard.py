@@ -13,8 +13,8 @@ import torch
 from lora_watch.base.alerts import Alert
 from lora_watch.base.records import StepRecord
 from lora_watch.gate import judge
-from lora_watch.monitor.guard import Guard
-from lora_watch.monitor.judge import GuardedSinks
+from lora_watch.run.guard import Guard
+from lora_watch.run.judge import GuardedSinks
 from lora_watch.sinks.report import ReportSink
 from tests.sinks.made_up import record_of, run_of
 

@@ -19,13 +19,13 @@ from lora_watch import LoraWatchError, Monitor, Sink, measure
 from lora_watch.adapters import find_adapters
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.monitor.live import LiveSettings
-from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.monitor.ranks import Ranks
-from lora_watch.monitor.rates import RateWatch, multiplied
 from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.policy import policy
 from lora_watch.rules.treatments import Treatment, treatment
+from lora_watch.run.live import LiveSettings
+from lora_watch.run.monitored import MonitoredAdapters
+from lora_watch.run.ranks import Ranks
+from lora_watch.run.rates import RateWatch, multiplied
 from lora_watch.snapshots.training import GoodStates, TrainingCopies, why_not
 from tests.support import lora, stdlib_blocks, tiny_model
 

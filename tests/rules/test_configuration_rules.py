@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from lora_watch import LoraWatchCallback, Severity
-from lora_watch.monitor.monitor import Monitor
+from lora_watch.drivers.loop import Monitor
 from tests.rules.runs import ids, the
 from tests.support import build_trainer, lora, tiny_model
 

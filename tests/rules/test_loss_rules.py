@@ -14,7 +14,7 @@ import torch
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchError, Severity
 from lora_watch.base.records import StepRecord
-from lora_watch.monitor.monitor import Monitor
+from lora_watch.drivers.loop import Monitor
 from lora_watch.rules.loss import LossDivergence, LossNotDecreasing
 from tests.rules.runs import (
     InOrder,

@@ -15,8 +15,8 @@ from transformers import Trainer
 from lora_watch import LoraWatchCallback, Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.demo.models import tiny_llama
+from lora_watch.drivers.loop import Monitor
 from lora_watch.measurement.signals.scaled_loss import OTHER
-from lora_watch.monitor.monitor import Monitor
 from tests.rules.runs import ids, run, the
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
 

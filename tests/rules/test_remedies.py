@@ -8,7 +8,7 @@ from peft.optimizers import create_loraplus_optimizer
 from transformers import Trainer
 
 from lora_watch.base.records import AdapterInfo, StepRecord
-from lora_watch.monitor.monitor import Monitor
+from lora_watch.drivers.loop import Monitor
 from lora_watch.rules.remedies import rescaled, weaker
 from tests.rules.runs import ids, numbers, run, the
 from tests.support import lora, tiny_model

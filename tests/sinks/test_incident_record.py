@@ -15,10 +15,10 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.drivers.step_tap import hash_batch
 from lora_watch.rules.policy import Policy
 from lora_watch.sinks.incident import STEPS, IncidentRecorder
 from lora_watch.sinks.report import ReportSink
-from lora_watch.trainer.step_tap import hash_batch
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 

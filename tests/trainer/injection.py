@@ -37,8 +37,8 @@ from lora_watch.gate import judge
 from tests.support import build_trainer
 
 OUTERMOST = {
-    "monitor.guard.Guard.__call__": "it is what catches",
-    "monitor.monitor.Monitor.__enter__": "it calls what is guarded, and returns itself",
+    "run.guard.Guard.__call__": "it is what catches",
+    "drivers.loop.Monitor.__enter__": "it calls what is guarded, and returns itself",
 }
 """What nothing of ours can stand around."""
 NOTHING: AbstractContextManager[Any] = contextlib.nullcontext()

@@ -28,17 +28,17 @@ from tests.trainer.injection import IDS, NOTHING, Injected, Target, counting, ra
 PATIENCE = datetime.timedelta(seconds=20)
 STEPS = 4
 MEETING = {
-    **dict.fromkeys(("monitor.ranks.", "trainer.step_tap.StepTap.reduce"), "it is what the other rank waits for"),
-    **dict.fromkeys(("monitor.guard.", "measurement.hooks.Hook.__call__"), "it is what catches"),
+    **dict.fromkeys(("run.ranks.", "drivers.step_tap.StepTap.reduce"), "it is what the other rank waits for"),
+    **dict.fromkeys(("run.guard.", "measurement.hooks.Hook.__call__"), "it is what catches"),
     **dict.fromkeys(
         (
-            *("monitor.run.Run.start", "monitor.run.Run.after_update", "monitor.run.Run.end"),
-            *("monitor.run.Run.unresolved", "monitor.run.Run._agree", "monitor.run.Run._fail"),
-            *("monitor.run._recovered", "monitor.run._dropped"),
-            *("monitor.monitor.Monitor.step", "monitor.monitor.Monitor._begin", "monitor.monitor.Monitor._before_step"),
-            *("monitor.monitor.Monitor.__enter__", "monitor.monitor.Monitor.__exit__"),
-            *("trainer.events.TrainerEvents.on_train_", "trainer.events.TrainerEvents.on_step_end"),
-            "trainer.events.TrainerEvents.on_pre_optimizer_step",
+            *("run.engine.Run.start", "run.engine.Run.after_update", "run.engine.Run.end"),
+            *("run.engine.Run.unresolved", "run.engine.Run._agree", "run.engine.Run._fail"),
+            *("run.engine._recovered", "run.engine._dropped"),
+            *("drivers.loop.Monitor.step", "drivers.loop.Monitor._begin", "drivers.loop.Monitor._before_step"),
+            *("drivers.loop.Monitor.__enter__", "drivers.loop.Monitor.__exit__"),
+            *("drivers.events.TrainerEvents.on_train_", "drivers.events.TrainerEvents.on_step_end"),
+            "drivers.events.TrainerEvents.on_pre_optimizer_step",
         ),
         "where it does not begin nobody goes to the other rank; each line of it has a door of its own, and is tried",
     ),
@@ -48,12 +48,12 @@ MEETING = {
 SHARDED = {
     **dict.fromkeys(
         (
-            *("monitor.run.Run.before_update", "monitor.run._judge_the_start", "monitor.cadence.Cadence.plan"),
-            *("monitor.recording.Recorder.find", "monitor.recording.Recorder.take", "monitor.recording.Recorder.plan"),
-            *("monitor.recording.Recorder.read_gradients", "monitor.instruments.Instruments.watch"),
-            *("monitor.instruments.Instruments.begin", "monitor.instruments.Instruments.arm"),
-            *("monitor.monitored.MonitoredAdapters.find", "monitor.monitored.MonitoredAdapters.none_alone"),
-            "monitor.monitored.MonitoredAdapters.gathered",
+            *("run.engine.Run.before_update", "run.engine._judge_the_start", "run.cadence.Cadence.plan"),
+            *("run.recording.Recorder.find", "run.recording.Recorder.take", "run.recording.Recorder.plan"),
+            *("run.recording.Recorder.read_gradients", "run.instruments.Instruments.watch"),
+            *("run.instruments.Instruments.begin", "run.instruments.Instruments.arm"),
+            *("run.monitored.MonitoredAdapters.find", "run.monitored.MonitoredAdapters.none_alone"),
+            "run.monitored.MonitoredAdapters.gathered",
         ),
         "as above: it goes to the other rank, or decides whether both go",
     ),

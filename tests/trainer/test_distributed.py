@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from transformers import Trainer, TrainerCallback
 from lora_watch import Finding, LoraWatchCallback, LoraWatchError, Rule, Severity, find_learning_rate
-from lora_watch.trainer import facts
+from lora_watch.drivers import facts
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 class Late(Rule):  # opens at step 2 on rank 1, and at step 5 on rank 0
@@ -95,7 +95,7 @@ from pathlib import Path
 import torch, torch.distributed as dist
 from torch.distributed.algorithms.join import Join
 from lora_watch import Monitor, Sink
-from lora_watch.monitor import ranks
+from lora_watch.run import ranks
 from tests.support import lora, stdlib_blocks, tiny_model
 
 dist.init_process_group("gloo")

@@ -29,7 +29,7 @@ def test_an_exception_of_ours_neither_reaches_training_nor_hides_an_explosion(se
         setting.policy == "recover"
     )
     rooms = {target.name.split(".")[0] for target in injection.targets}
-    assert {"adapters", "measurement", "monitor", "rules", "sinks"} <= rooms
+    assert {"adapters", "measurement", "run", "rules", "sinks"} <= rooms
     assert len(injection.targets) > 300
     drawn = random.Random(str(setting))
     rows = [(target, *drawn.choice(WAYS)) for target in drawn.sample(injection.targets, SAMPLE)]

@@ -190,7 +190,7 @@ class NothingButNaN(Trainer):
 
 
 def test_what_does_not_end_is_waited_for_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lora_watch.monitor.recovery.MOST_DROPPED", 4)
+    monkeypatch.setattr("lora_watch.run.recovery.MOST_DROPPED", 4)
     trainer, _ = built(trainer_class=NothingButNaN)
     with pytest.raises(LoraWatchError, match=r"4 updates .*LW201"):
         trainer.train()

@@ -16,9 +16,9 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.records import Recovered
+from lora_watch.drivers.checkpoints import MARK, Checkpoints
 from lora_watch.gate import judge
 from lora_watch.snapshots.training import TrainingCopies
-from lora_watch.trainer.checkpoints import MARK, Checkpoints
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 STRONG, STEPS = 1e-2, 12

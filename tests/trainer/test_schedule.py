@@ -13,9 +13,9 @@ from transformers import get_scheduler
 from transformers.trainer_utils import SchedulerType
 
 from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.drivers.schedule import follows_a_metric, read_schedule
 from lora_watch.measurement.signals.optimizer import ParameterGroups
 from lora_watch.rules import LearningRateRaised
-from lora_watch.trainer.schedule import follows_a_metric, read_schedule
 
 STEPS, LR = 60, 1e-3
 TORCHS: dict[str, Callable[[Optimizer], Any]] = {

@@ -15,20 +15,20 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from lora_watch.adapters.sharding.zero import is_deepspeeds
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
+from lora_watch.drivers import facts
+from lora_watch.drivers.checkpoints import Checkpoints
+from lora_watch.drivers.loop import Monitor
+from lora_watch.drivers.schedule import follows_a_metric, read_schedule
+from lora_watch.drivers.step_tap import StepTap
+from lora_watch.drivers.trackers import LastWord, LogRows
 from lora_watch.format.files import WaitingMark
-from lora_watch.monitor.guard import Guard, event, guarded
-from lora_watch.monitor.monitor import Monitor
-from lora_watch.monitor.ranks import Ranks, any_rank
-from lora_watch.monitor.standard import standard_sinks
 from lora_watch.rules import Rule
 from lora_watch.rules.policy import FailOn, policy
+from lora_watch.run.guard import Guard, event, guarded
+from lora_watch.run.ranks import Ranks, any_rank
+from lora_watch.run.standard import standard_sinks
 from lora_watch.sinks import Sink
 from lora_watch.tensorboard_plugin.page.sink import PageSink
-from lora_watch.trainer import facts
-from lora_watch.trainer.checkpoints import Checkpoints
-from lora_watch.trainer.schedule import follows_a_metric, read_schedule
-from lora_watch.trainer.step_tap import StepTap
-from lora_watch.trainer.trackers import LastWord, LogRows
 
 if TYPE_CHECKING:
     from lora_watch.tune.suggestion import Suggestion

@@ -20,8 +20,8 @@ from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.measurement.norms.sample import Changed, FrozenWeights
 from lora_watch.measurement.signals.gradients import NOTHING, Gradients
 from lora_watch.measurement.signals.scaled_loss import ScaledLoss
-from lora_watch.monitor.guard import Guard
-from lora_watch.monitor.monitored import MonitoredAdapters
+from lora_watch.run.guard import Guard
+from lora_watch.run.monitored import MonitoredAdapters
 
 _STEPS_TO_BE_SEEN = 3
 """Steps with ``output_ratio`` after which a layer that was in none of them is noted."""

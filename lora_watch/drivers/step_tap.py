@@ -12,12 +12,12 @@ import torch
 from transformers import Trainer
 
 from lora_watch.base.deferred import has_float64, is_far
+from lora_watch.drivers import facts
+from lora_watch.drivers.loop import Monitor
+from lora_watch.drivers.wrapping import Tap
 from lora_watch.measurement.signals.labels import Labels
-from lora_watch.monitor.guard import Guard, guarded
-from lora_watch.monitor.monitor import Monitor
-from lora_watch.monitor.ranks import Ranks
-from lora_watch.trainer import facts
-from lora_watch.trainer.wrapping import Tap
+from lora_watch.run.guard import Guard, guarded
+from lora_watch.run.ranks import Ranks
 
 log = logging.getLogger("lora_watch")
 

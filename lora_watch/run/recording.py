@@ -16,13 +16,13 @@ from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER
-from lora_watch.monitor.cadence import Cadence
-from lora_watch.monitor.guard import Guard
-from lora_watch.monitor.instruments import Instruments
-from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.monitor.ranks import world_size
 from lora_watch.rules.harm import HARM
 from lora_watch.rules.size import extent
+from lora_watch.run.cadence import Cadence
+from lora_watch.run.guard import Guard
+from lora_watch.run.instruments import Instruments
+from lora_watch.run.monitored import MonitoredAdapters
+from lora_watch.run.ranks import world_size
 
 _NONZERO = 1e-3
 """‖ΔW‖/‖W₀‖ of an adapter before the first update from which on it counts as adding something."""

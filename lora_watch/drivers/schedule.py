@@ -14,7 +14,7 @@ from torch.optim import SGD, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, LRScheduler
 
 from lora_watch.measurement.signals.optimizer import ParameterGroups
-from lora_watch.monitor.rates import peaks
+from lora_watch.run.rates import peaks
 
 LONGEST = 20_000
 """Steps of a schedule that are tried one by one: some 10 µs each."""

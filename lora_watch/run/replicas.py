@@ -12,8 +12,8 @@ import numpy as np
 import torch
 
 from lora_watch.base.records import Replica, StepRecord
-from lora_watch.monitor.cadence import FIRST_STEPS
-from lora_watch.monitor.ranks import shared_store, world_size
+from lora_watch.run.cadence import FIRST_STEPS
+from lora_watch.run.ranks import shared_store, world_size
 
 EVERY = 16
 """Optimizer steps from one comparison to the next after ``FIRST_STEPS``, which are compared one by one."""

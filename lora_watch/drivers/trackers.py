@@ -16,10 +16,10 @@ from typing import Any
 from transformers import Trainer
 from transformers.integrations import integration_utils
 
-from lora_watch.monitor.monitor import Monitor
+from lora_watch.drivers.facts import callbacks_of
+from lora_watch.drivers.loop import Monitor
+from lora_watch.drivers.wrapping import Tap
 from lora_watch.sinks.numbers import plain_counts, plain_scalars
-from lora_watch.trainer.facts import callbacks_of
-from lora_watch.trainer.wrapping import Tap
 
 _TRACKERS = tuple(integration_utils.INTEGRATION_TO_CALLBACK.values())
 _OF_ROWS = tuple(set(_TRACKERS) - {integration_utils.INTEGRATION_TO_CALLBACK["tensorboard"]})

@@ -11,16 +11,16 @@ from torch import Tensor
 
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict, in_order
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.monitor import interrupts
-from lora_watch.monitor.cadence import Cadence
-from lora_watch.monitor.guard import guarded
-from lora_watch.monitor.judge import Judge
-from lora_watch.monitor.observed import Observed
-from lora_watch.monitor.ranks import Ranks, world_size
-from lora_watch.monitor.rates import peaks
-from lora_watch.monitor.recording import Loss, Recorder, Taken
-from lora_watch.monitor.recovery import WAYS, NoRecovery
-from lora_watch.monitor.replicas import Replicas
+from lora_watch.run import interrupts
+from lora_watch.run.cadence import Cadence
+from lora_watch.run.guard import guarded
+from lora_watch.run.judge import Judge
+from lora_watch.run.observed import Observed
+from lora_watch.run.ranks import Ranks, world_size
+from lora_watch.run.rates import peaks
+from lora_watch.run.recording import Loss, Recorder, Taken
+from lora_watch.run.recovery import WAYS, NoRecovery
+from lora_watch.run.replicas import Replicas
 
 
 class Run(Observed):

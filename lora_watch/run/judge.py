@@ -7,10 +7,10 @@ from typing import Any
 
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order
 from lora_watch.base.records import Recovered, RunInfo, StepRecord
-from lora_watch.monitor.coverage import Coverage
-from lora_watch.monitor.guard import Guard
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE, Policy
+from lora_watch.run.coverage import Coverage
+from lora_watch.run.guard import Guard
 from lora_watch.sinks import Sink
 
 

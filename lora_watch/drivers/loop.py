@@ -15,19 +15,19 @@ from torch import Tensor, nn
 from lora_watch.base.alerts import LoraWatchError, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.measurement.signals.labels import SeenLabels
-from lora_watch.monitor.cadence import Cadence
-from lora_watch.monitor.guard import guarded
-from lora_watch.monitor.instruments import Instruments
-from lora_watch.monitor.judge import Judge
-from lora_watch.monitor.live import LiveSettings
-from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.monitor.ranks import Ranks, all_have_met, is_first, world_size
-from lora_watch.monitor.rates import peaks
-from lora_watch.monitor.recording import Recorder
-from lora_watch.monitor.recovery import NoRecovery, Recovery
-from lora_watch.monitor.run import Run
 from lora_watch.rules import Rule
 from lora_watch.rules.policy import FailOn, Policy, policy
+from lora_watch.run.cadence import Cadence
+from lora_watch.run.engine import Run
+from lora_watch.run.guard import guarded
+from lora_watch.run.instruments import Instruments
+from lora_watch.run.judge import Judge
+from lora_watch.run.live import LiveSettings
+from lora_watch.run.monitored import MonitoredAdapters
+from lora_watch.run.ranks import Ranks, all_have_met, is_first, world_size
+from lora_watch.run.rates import peaks
+from lora_watch.run.recording import Recorder
+from lora_watch.run.recovery import NoRecovery, Recovery
 from lora_watch.sinks import Sink
 from lora_watch.sinks.curves import Curves, Picture
 
@@ -260,7 +260,7 @@ def _own_sinks(
     model: nn.Module, policy: Policy, output_dir: str | os.PathLike[str] | None, console: bool
 ) -> Sequence[Sink]:
     # Imported here: the core is torch and numpy alone, and a Trainer brings sinks of its own.
-    from lora_watch.monitor.standard import own_run, standard_sinks
+    from lora_watch.run.standard import own_run, standard_sinks
     from lora_watch.sinks.console import ConsoleSink
     from lora_watch.sinks.tensorboard import TensorBoardSink
 

@@ -23,7 +23,7 @@ from lora_watch.base.text import count
 from lora_watch.measurement.norms import BaseNorms, base_norms
 from lora_watch.measurement.signals.labels import own_classes
 from lora_watch.measurement.signals.optimizer import ParameterGroups
-from lora_watch.monitor.replicas import are_replicas
+from lora_watch.run.replicas import are_replicas
 
 
 class MonitoredAdapters:

@@ -18,8 +18,8 @@ from transformers import Trainer, TrainerCallback, TrainerState, TrainingArgumen
 from lora_watch.adapters import walk
 from lora_watch.base.strict_json import strict
 from lora_watch.measurement.signals import labels
-from lora_watch.monitor import ranks
-from lora_watch.monitor.standard import own_run
+from lora_watch.run import ranks
+from lora_watch.run.standard import own_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
 
 log = logging.getLogger("lora_watch")

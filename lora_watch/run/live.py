@@ -19,10 +19,10 @@ from lora_watch.adapters import Adapter
 from lora_watch.adapters.tensors import local
 from lora_watch.base.alerts import Alert
 from lora_watch.measurement.signals.optimizer import rates_of, unwrapped
-from lora_watch.monitor.monitored import MonitoredAdapters
-from lora_watch.monitor.rates import RateWatch, multiplied, planned
 from lora_watch.rules.forecast import is_adaptive
 from lora_watch.rules.treatments import RATE, START, in_rates_alone, ratios, usual_alpha
+from lora_watch.run.monitored import MonitoredAdapters
+from lora_watch.run.rates import RateWatch, multiplied, planned
 
 RAISED = 1.5
 """A schedule's base rate is put back where something has multiplied it by more than this."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from transformers import Trainer, TrainerState
 
-from lora_watch.trainer.events import TrainerEvents
+from lora_watch.drivers.events import TrainerEvents
 
 
 class LoraWatchCallback(TrainerEvents):

@@ -16,11 +16,11 @@ from torch import Tensor, nn
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import Recovered, StepRecord
 from lora_watch.base.text import count
-from lora_watch.monitor.judge import Judge
-from lora_watch.monitor.live import Change, LiveSettings
-from lora_watch.monitor.recording import Recorder
 from lora_watch.rules.remedies import raised_to
 from lora_watch.rules.treatments import START, SUSPECT, Treatment, alert_of, treatment
+from lora_watch.run.judge import Judge
+from lora_watch.run.live import Change, LiveSettings
+from lora_watch.run.recording import Recorder
 from lora_watch.snapshots.copies import Copy
 from lora_watch.snapshots.training import GoodStates, TrainingCopies, why_not
 

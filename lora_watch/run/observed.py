@@ -8,9 +8,9 @@ from lora_watch.base import markup
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict, in_order
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import count
-from lora_watch.monitor.guard import Guard
-from lora_watch.monitor.judge import Judge
-from lora_watch.monitor.recording import Recorder
+from lora_watch.run.guard import Guard
+from lora_watch.run.judge import Judge
+from lora_watch.run.recording import Recorder
 
 
 class Observed:
