@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 EXAMPLES = {
     "lora-watch inspect out/checkpoint-500": "each layer: rank, scale, norms, spectrum",
     "lora-watch inspect my-adapter --base ./Llama-3-8B": "relative to the base weights",
+    "lora-watch inspect my-adapter --base ./Llama-3-8B --merge bfloat16": "what a merge would keep",
     "lora-watch inspect a --against b": "the difference after more training, or of another seed",
 }
 MORE = "No model is loaded and one layer is in memory at a time."
@@ -32,6 +33,10 @@ def inspect(
     ],
     base: Annotated[Path | None, typer.Option(help="Folder of its base model. Adds the relative norms.")] = None,
     against: Annotated[Path | None, typer.Option(help="Another adapter to compare it with.")] = None,
+    merge: Annotated[
+        str | None,
+        typer.Option(metavar="PRECISION", help="What a merge into --base keeps: float32, bfloat16, float16 or nf4."),
+    ] = None,
     rows: Annotated[int, typer.Option(help="Layers to show, those with the most energy first. 0: all.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
     allow_pickle: Annotated[
@@ -44,21 +49,32 @@ def inspect(
     strongest direction. The [bold]stable rank[/] ‖ΔW‖²/σ₁² and the [bold]effective rank[/] (entropy) show over how
     many directions it is spread. [bold]Energy[/] is the layer's share of Σ‖ΔW‖².
     """
+    from lora_watch.snapshots.weights import stored_weights
+    from lora_watch.tune import merging
     from lora_watch.tune.inspect import compare_adapters, inspect_adapter
 
+    if merge is not None and base is None:
+        raise misuse("--merge needs --base, the folder of the model to merge into")
     try:
         with refusing(ValueError):
             inspection = inspect_adapter(adapter, base, allow_pickle=allow_pickle)
-            difference = None
+            difference = merged = None
+            if merge is not None and base is not None and (weights := stored_weights(base)) is not None:
+                merged = merging.merge(inspection.saved, weights, merge, base)
             if against is not None:
                 difference = compare_adapters(inspection, inspect_adapter(against, allow_pickle=allow_pickle))
     except OSError as error:
         raise misuse(f"{error.filename}: {error.strerror}") from None
     if json:
-        print_json(inspection.to_dict() | {"against": None if difference is None else difference.to_dict()})
+        parts = {"against": difference, "merge": merged}
+        print_json(
+            inspection.to_dict() | {name: None if part is None else part.to_dict() for name, part in parts.items()}
+        )
         return
     console = unwrapped_console()
     _print(console, inspection, rows)
+    for said in () if merged is None else (merged.verdict, *merged.notes):
+        console.print(Text(said))
     if difference is not None:
         _print_difference(console, difference, adapter, against, rows)
 

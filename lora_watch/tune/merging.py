@@ -1,0 +1,163 @@
+"""What a merge keeps of an adapter: W₀ + ΔW is rounded to the precision of the merged model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from lora_watch.base.records import FloatArray
+from lora_watch.base.text import first_of
+from lora_watch.base.untrusted import MISFITS, load_json
+from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter
+from lora_watch.snapshots.weights import StoredError, StoredWeights, weight_of
+
+PRECISIONS = ("float32", "bfloat16", "float16", "nf4")
+"""What a model is merged in: a dtype of torch, or bitsandbytes' 4-bit NormalFloat as QLoRA loads it."""
+ENOUGH = 0.9
+"""Share of an update from which on a merge is said to keep it."""
+_TIED = ("lm_head", "embed_tokens", "wte", "word_embeddings", "embed_out")
+"""What models call the two ends that may share one weight."""
+
+
+@dataclass(frozen=True)
+class Merge:
+    """What is left of each layer's ΔW when the base model is loaded in ``precision`` and the adapter merged into it."""
+
+    precision: str
+    names: tuple[str, ...]
+    kept: FloatArray
+    """``[layers]``: ⟨R(W + ΔW) − W, ΔW⟩/‖ΔW‖², where R rounds and W = R(W₀). 1: all of it. NaN: unknown, or ΔW is 0."""
+    overall: float
+    """The same of all layers together, each by its ‖ΔW‖²; NaN where none is known."""
+    notes: tuple[str, ...]
+
+    @property
+    def worst(self) -> list[tuple[str, float]]:
+        """Layers of which less than ``ENOUGH`` is kept, the least first."""
+        known = [(name, float(share)) for name, share in zip(self.names, self.kept) if share < ENOUGH]
+        return sorted(known, key=lambda layer: layer[1])
+
+    @property
+    def verdict(self) -> str:
+        """In words: what is kept, and what to do."""
+        if np.isnan(self.overall):
+            return f"Merged in {self.precision}: unknown, no layer could be computed."
+        said = f"Merged in {self.precision}, {_percent(self.overall)} of the update is kept."
+        if not self.worst:
+            return said
+        layers = ", ".join(f"{name} {_percent(share)}" for name, share in self.worst[:3])
+        more = f" and {len(self.worst) - 3} more" if len(self.worst) > 3 else ""
+        what = "Keep the adapter apart, or merge in float32 and keep that." if self.overall < ENOUGH else ""
+        return f"{said} Least: {layers}{more}. {what}".rstrip()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, NaN kept."""
+        layers = [{"name": name, "kept": share} for name, share in zip(self.names, self.kept.tolist())]
+        return {
+            "precision": self.precision,
+            "kept": self.overall,
+            "verdict": self.verdict,
+            "notes": list(self.notes),
+            "layers": layers,
+        }
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.3g} %"
+
+
+@torch.no_grad()
+def merge(saved: SavedAdapters, weights: StoredWeights, precision: str, base: Path) -> Merge:
+    """Merge each layer of ``saved`` into its weight, one after the other. ``base``: where ``weights`` come from.
+
+    Raises StoredError when a weight and its adapter do not belong together, and ValueError for a ``precision`` that is
+    not one of ``PRECISIONS``, or takes bitsandbytes, which is not installed.
+    """
+    if precision not in PRECISIONS:
+        raise ValueError(f"merge {precision}: one of {', '.join(PRECISIONS)} is wanted")
+    kept, squares, unknown = [], [], []
+    for adapter in saved.adapters:
+        weight = _weight(adapter, weights, bool(saved.config.get("fan_in_fan_out")))
+        if weight is None:
+            unknown.append(adapter.name)
+            kept.append(np.nan)
+            continue
+        (factors,) = adapter.factors()
+        scaled = factors.b.float() * adapter.scale
+        delta = (scaled if adapter.diagonal is None else scaled * adapter.diagonal.float()) @ factors.a.float()
+        loaded = _rounded(weight.float(), precision)
+        change = _rounded(loaded + delta, precision) - loaded
+        square = float(delta.square().sum(dtype=torch.float64))
+        squares.append(square)
+        kept.append(float((change * delta).sum(dtype=torch.float64)) / square if square else np.nan)
+    shares = np.array(kept)
+    known = ~np.isnan(shares)
+    by_energy = np.array([square for square in squares if square])
+    overall = float(shares[known] @ by_energy / by_energy.sum()) if known.any() else float("nan")
+    notes = _tied(saved, weights, base)
+    if unknown:
+        notes.append(
+            f"Unknown for {first_of(unknown, 3)}: a variant that changes more than ΔW (DoRA, KaSA), experts stored "
+            "together, or a weight that the base model does not hold in full precision."
+        )
+    return Merge(precision, tuple(adapter.name for adapter in saved.adapters), shares, overall, tuple(notes))
+
+
+def _weight(adapter: StoredAdapter, weights: StoredWeights, transposed: bool) -> Tensor | None:
+    """W₀ as ``[d_out, d_in]``; None where it, or what a merge makes of it, is not known."""
+    name = weight_of(weights, adapter.module)
+    if name is None or adapter.variant not in ("lora", "adalora", "monteclora") or adapter.experts > 1:
+        return None
+    weight = weights[name]
+    if not weight.is_floating_point() or weight.ndim < 2:
+        return None
+    weight = weight.flatten(1)
+    if transposed or (tuple(weight.shape) != adapter.shape and tuple(weight.shape[::-1]) == adapter.shape):
+        weight = weight.T.contiguous()  # Conv1D and embeddings keep it so
+    if tuple(weight.shape) != adapter.shape:
+        raise StoredError(
+            f"{name} of the base model is {' × '.join(map(str, weight.shape))}, and the adapter is for "
+            f"{' × '.join(map(str, adapter.shape))}: it was trained on another model"
+        )
+    return weight
+
+
+def _rounded(weight: Tensor, precision: str) -> Tensor:
+    if precision != "nf4":
+        return weight.to(getattr(torch, precision)).float()
+    try:
+        from bitsandbytes import functional
+    except ImportError:
+        raise ValueError("merge nf4: takes bitsandbytes, which is not installed: pip install bitsandbytes") from None
+    quantised, state = functional.quantize_4bit(weight.contiguous(), quant_type="nf4")
+    return functional.dequantize_4bit(quantised, state).float()
+
+
+def _tied(saved: SavedAdapters, weights: StoredWeights, base: Path) -> list[str]:
+    """Of a model whose input embeddings are its output layer, what would be changed at both ends."""
+    whole: Any = saved.config.get("modules_to_save") or ()
+    named = [*(adapter.module for adapter in saved.adapters), *map(str, whole)]
+    ends = sorted({name.rpartition(".")[2] for name in named} & set(_TIED))
+    if not ends or not _is_tied(weights, base):
+        return []
+    return [
+        f"{' and '.join(ends)}: the base model ties its input embeddings to its output layer, so that a merge changes "
+        "both ends, or unties them unnoticed. Set ensure_weight_tying=True in the LoraConfig, or leave them out."
+    ]
+
+
+def _is_tied(weights: StoredWeights, base: Path) -> bool:
+    heads = [name for name in weights if name.rpartition(".")[0].rpartition(".")[2] in ("lm_head", "embed_out")]
+    config: Mapping[str, Any] = {}
+    try:
+        config = load_json((base if base.is_dir() else base.parent) / "config.json")
+        said = bool(config.get("tie_word_embeddings", not heads))
+    except (OSError, AttributeError, *MISFITS):
+        said = not heads
+    return said
