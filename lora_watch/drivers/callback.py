@@ -39,10 +39,8 @@ class LoraWatchCallback(TrainerEvents):
         sinks: a ``lora_watch.Sink`` each, which get the records and alerts too.
         report_dir: folder of report.json and alerts.jsonl; default ``<output_dir>/lora_watch``.
         tensorboard: write TensorBoard events, into the Trainer's own run if it has one, else below
-            ``<output_dir>/runs``. ``"all"`` adds every metric as plain scalars, for viewers without the LoRA tab.
+            ``<output_dir>/runs``.
         console: print alerts to standard error.
-        record_batches: write the SHA-256 of each step's batch to incident.json, to find the batch that broke a run. It
-            waits for batches that are on an accelerator.
         find_lr: first find the learning rate in about 60 steps (``find_learning_rate``), restore everything and train
             at that rate or at the middle of its range. ``"only"``: print it and exit, with 0 if there is one.
             The answer is in ``found``.

@@ -51,9 +51,8 @@ class TrainerEvents(TrainerCallback):
         mute: Sequence[str] | None = None,
         sinks: Iterable[Sink] = (),
         report_dir: str | os.PathLike[str] | None = None,
-        tensorboard: bool | Literal["all"] = True,
+        tensorboard: bool = True,
         console: bool = True,
-        record_batches: bool = False,
         find_lr: bool | Literal["only"] = False,
         recover: int | None = None,
         recover_memory: float = 4.0,
@@ -73,7 +72,6 @@ class TrainerEvents(TrainerCallback):
         self.report_dir, self.tensorboard, self.console, self.sinks = report_dir, tensorboard, console, list(sinks)
         self._swept: dict[str, Any] = {}
         """What the sweep of ``find_lr`` has found, for the configuration of the run."""
-        self.record_batches = record_batches
         self.meant = False
         """Adapters are to be trained, whatever the model shows: ``lora-watch run`` says so."""
         self.monitor: Monitor | None = None
@@ -92,7 +90,7 @@ class TrainerEvents(TrainerCallback):
         """Those of all trainings, where somebody wants to know of them."""
         self.guard = Guard()
         """The monitor's, where there is one. What is done inside a training is done in it: no exception comes out."""
-        self._tap = StepTap(self.record_batches, self._broke_off)
+        self._tap = StepTap(self._broke_off)
         self._rows, self._last_word = LogRows(), LastWord()
 
     def __getstate__(self) -> dict[str, Any]:
@@ -265,11 +263,10 @@ class TrainerEvents(TrainerCallback):
         return Path(self.report_dir) if self.report_dir is not None else output / "lora_watch"
 
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
-        batch = (lambda: self._tap.batch_sha256) if self.record_batches else None
-        events = facts.events_sink(trainer, self._output, self.tensorboard == "all") if self.tensorboard else None
+        events = facts.events_sink(trainer, self._output) if self.tensorboard else None
         wanted = self.html if self.html is not None else os.environ.get("LORA_WATCH_HTML", "0") not in ("", "0")
         page = PageSink if wanted and self.tensorboard else None
-        own = standard_sinks(self._report_folder(self._output), model, self.policy, events, self.console, batch, page)
+        own = standard_sinks(self._report_folder(self._output), model, self.policy, events, self.console, page)
         return [*own, self._checkpoints, *self.sinks]
 
 

@@ -215,11 +215,11 @@ def quality(metrics: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def events_sink(trainer: Trainer | None, output_dir: Path, all_scalars: bool) -> TensorBoardSink:
+def events_sink(trainer: Trainer | None, output_dir: Path) -> TensorBoardSink:
     """Writes into the Trainer's own TensorBoard run, or below ``output_dir`` where it has none."""
     # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
     if trainer is None or not any(hasattr(known, "tb_writer") for known in callbacks_of(trainer)):
-        return TensorBoardSink(own_run(output_dir), all_scalars=all_scalars)
+        return TensorBoardSink(own_run(output_dir))
     reference = weakref.ref(trainer)
 
     def shared_writer() -> Any:
@@ -227,7 +227,7 @@ def events_sink(trainer: Trainer | None, output_dir: Path, all_scalars: bool) ->
         writers = (getattr(known, "tb_writer", None) for known in callbacks_of(reference()))
         return next((writer for writer in writers if writer is not None), None)
 
-    return TensorBoardSink(shared_writer, all_scalars=all_scalars)
+    return TensorBoardSink(shared_writer)
 
 
 def is_compiled(args: TrainingArguments, trainer: Trainer | None) -> bool:

@@ -29,7 +29,6 @@ from lora_watch.run.rates import peaks
 from lora_watch.run.recording import Recorder
 from lora_watch.run.recovery import NoRecovery, Recovery
 from lora_watch.sinks import Sink
-from lora_watch.sinks.curves import Curves, Picture
 
 log = logging.getLogger("lora_watch")
 
@@ -126,8 +125,7 @@ class Monitor(Run):
         meant: bool = False,
     ):
         chosen = policy(fail_on, patience, mute, rules, recover)
-        self._curves = Curves()
-        judge = Judge(chosen, [*sinks, *_own_sinks(model, chosen, output_dir, console), self._curves])
+        judge = Judge(chosen, [*sinks, *_own_sinks(model, chosen, output_dir, console)])
         cadence = Cadence(every, full_every)
         run = RunInfo(
             adapters=(),
@@ -198,10 +196,6 @@ class Monitor(Run):
         found = self.after_update(loss, step, labels=seen.get("labels"), targets=seen.get("targets"))
         ending = self.end_for(found)
         return self.last if ending is None else ending  # type: ignore[return-value]  # the guard's door raises it
-
-    def plot(self) -> Picture:
-        """Loss, size and a heatmap of the adapters so far, for notebooks. Raises ImportError without matplotlib."""
-        return self._curves.draw(self.alerts)
 
     @guarded("ending")
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:

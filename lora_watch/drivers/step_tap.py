@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -38,14 +37,13 @@ class StepTap(Tap):
     ``training_step`` runs, and at no other time.
 
     Args:
-        hash_batches: see ``batch_sha256``.
         broke_off: told of an exception that leaves ``training_step``. It raises none.
     """
 
     guard: Guard
     """The run's: what is done inside it does not harm training."""
 
-    def __init__(self, hash_batches: bool, broke_off: Callable[[BaseException], None]) -> None:
+    def __init__(self, broke_off: Callable[[BaseException], None]) -> None:
         super().__init__()
         self.loss: torch.Tensor | float | None = None
         """Of the step so far. A tensor, ``[]``, on an accelerator: reading it there would wait."""
@@ -54,8 +52,6 @@ class StepTap(Tap):
         self._adds_up: bool | None = None
         """Losses of micro-batches are means, and the Trainer adds them up; None until that is known."""
         self._labels = Labels()
-        self._hash_batches = hash_batches
-        self._hash: Any = None
         self._broke_off = broke_off
         self.ranks = Ranks(together=True)
         """Those of the run, once it has begun."""
@@ -70,7 +66,7 @@ class StepTap(Tap):
 
     def open(self) -> None:
         """An optimizer step begins. When its micro-batches are through, ``close`` is to be called."""
-        self.loss = self._hash = None
+        self.loss = None
         self._micro_batches = 0
         self._labels.reset()
         trainer = self.followed
@@ -116,9 +112,6 @@ class StepTap(Tap):
     @guarded("looking at a batch", light=True)
     def _see_batch(self, inputs: Any) -> None:
         """Before a loss takes the labels out of it."""
-        if self._hash_batches:
-            with self.guard("hashing a batch", aside=True):
-                self._add_batch(inputs)
         if isinstance(inputs, Mapping):
             self._labels.add(inputs.get("labels"))
 
@@ -143,16 +136,6 @@ class StepTap(Tap):
             value = (self.loss * count + value) / (count + 1) if self._adds_up else self.loss + value
         self.loss = value
 
-    def _add_batch(self, inputs: Any) -> None:
-        batch, self._hash, self._hash_batches = self._hash or hashlib.sha256(), None, False
-        hash_batch(batch, inputs)
-        self._hash, self._hash_batches = batch, True  # which a failure has left undone
-
-    @property
-    def batch_sha256(self) -> str | None:
-        """Of the micro-batches since ``open``, in order; None if there were none."""
-        return self._hash.hexdigest() if self._hash is not None else None
-
     def reduce(self) -> None:
         """Average over ranks; every rank must call it. A batch without a target on one of them is one on all."""
         targets = self._labels.targets
@@ -172,21 +155,3 @@ class StepTap(Tap):
         self.loss = None
         self._labels.reset()
         return seen
-
-
-def hash_batch(into: Any, batch: Any) -> None:
-    """Add ``batch`` to a hash of ``hashlib``: tensors by dtype, shape and bytes, mappings by their sorted names. Waits
-    for tensors that are on an accelerator."""
-    if isinstance(batch, torch.Tensor):
-        into.update(f"{batch.dtype}{tuple(batch.shape)}".encode())
-        into.update(batch.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
-    elif isinstance(batch, Mapping):
-        for name in sorted(batch, key=str):
-            into.update(str(name).encode())
-            hash_batch(into, batch[name])
-    elif isinstance(batch, (list, tuple)):
-        into.update(f"{len(batch)} items".encode())
-        for item in batch:
-            hash_batch(into, item)
-    else:
-        into.update(repr(batch).encode())

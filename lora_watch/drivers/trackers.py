@@ -8,7 +8,6 @@ a ``trainer.log`` of our own would swallow the Trainer's next row.
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -19,7 +18,7 @@ from transformers.integrations import integration_utils
 from lora_watch.drivers.facts import callbacks_of
 from lora_watch.drivers.loop import Monitor
 from lora_watch.drivers.wrapping import Tap
-from lora_watch.sinks.numbers import plain_counts, plain_scalars
+from lora_watch.sinks.numbers import plain_scalars
 
 _TRACKERS = tuple(integration_utils.INTEGRATION_TO_CALLBACK.values())
 _OF_ROWS = tuple(set(_TRACKERS) - {integration_utils.INTEGRATION_TO_CALLBACK["tensorboard"]})
@@ -59,10 +58,7 @@ class LogRows(Tap):
 def summary_of(monitor: Monitor) -> dict[str, float]:
     """The plain scalars of the latest step that was judged, by the names that TensorBoard has them under: ``lora/…``.
     Empty before the first one."""
-    if monitor.last is None:
-        return {}
-    counts = plain_counts(Counter(alert.severity for alert in monitor.alerts))
-    return {**plain_scalars(monitor.last), **counts}
+    return {} if monitor.last is None else plain_scalars(monitor.last)
 
 
 class LastWord(Tap):

@@ -160,10 +160,7 @@ class LossExactlyZero(_OfTheLoss):
                 f"A batch of step {record.step} has no target: all of its labels are -100, and its loss is NaN.",
                 metric="loss",
                 causes=["the template masks its answers, or truncation cut them off"],
-                remedies=[
-                    "drop samples without a target, or raise max_length so that answers are not cut off",
-                    "record_batches=True writes the SHA-256 of each step's batch to incident.json",
-                ],
+                remedies=["drop samples without a target, or raise max_length so that answers are not cut off"],
             )
         if record.loss != 0.0 or record.scalars.get("loss_recent") != 0.0:
             return None

@@ -26,14 +26,13 @@ def standard_sinks(
     policy: Policy,
     events: TensorBoardSink | None = None,
     console: bool = True,
-    inputs: Callable[[], str | None] | None = None,
     page: Callable[..., Sink] | None = None,
 ) -> list[Sink]:
     """Report, incident record and last good adapter in ``folder``, ``events``, the trackers' own alerts, the webhook,
-    and the console after them all: what it says at the end is there by then. ``inputs``: as IncidentRecorder takes it;
-    ``page``: what makes a PageSink, which comes after all that it draws."""
+    and the console after them all: what it says at the end is there by then. ``page``: what makes a PageSink, which
+    comes after all that it draws."""
     report = ReportSink(folder)
-    sinks: list[Sink] = [report, IncidentRecorder(report, model, policy, inputs)]
+    sinks: list[Sink] = [report, IncidentRecorder(report, model, policy)]
     if events is not None:
         sinks.append(events)
 

@@ -6,7 +6,6 @@ import errno
 import os
 import shutil
 import time
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_watch.base.alerts import Severity, Verdict
+from lora_watch.base.alerts import Verdict
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format import tags
@@ -24,8 +23,6 @@ HPARAM_METRICS = (
     "lora/loss",
     "lora/delta_norm/max",
     "lora/output_ratio/max",
-    "lora/alerts/error",
-    "lora/alerts/warning",
 )
 """Scalars shown with the hyperparameters, by the tags under which they are written anyway."""
 SPARE_BYTES = 1 << 20
@@ -45,20 +42,16 @@ class HandedOver(NamedTuple):
     """JSON of the step's alerts."""
     news: str
     """What opened or closed, in Markdown."""
-    counts: Counter[Severity]
-    """Episodes so far."""
 
 
 class EventFile:
     """One event file and what it has been told. Used by one thread at a time."""
 
-    def __init__(self, handle: Any, all_scalars: bool):
-        self._all_scalars = all_scalars
+    def __init__(self, handle: Any):
         self.handle = handle
         """Torch's FileWriter."""
         self._tags: set[str] = set()  # tags that it has explained
         self._charted: list[str] = []  # metrics that its Custom Scalars layout shows
-        self._counts: Counter[Severity] | None = None
         self._flushed = time.monotonic()
         self.failed = False
         """It could not be written to, and nothing more is tried."""
@@ -83,13 +76,11 @@ class EventFile:
                 for name, reading in record.metrics.items()
             ),
             *(self._value(tags.SERIES_PREFIX + name, array) for name, array in numbers.series(record).items()),
-            *events.scalars(numbers.plain_scalars(record, self._all_scalars)),
-            *([] if step.counts == self._counts else events.scalars(numbers.plain_counts(step.counts))),
+            *events.scalars(numbers.plain_scalars(record)),
         ]
-        self._counts = step.counts
         if new := [name for name in record.metrics if name not in self._charted]:
             self._charted += new
-            values += events.custom_scalars(numbers.layout(self._charted, self._all_scalars))
+            values += events.custom_scalars(numbers.layout(self._charted))
         if step.spectrum and record.spectrum is not None:
             values.append(self._value(tags.SPECTRUM, record.spectrum))
         if step.alerts is not None:
@@ -99,10 +90,7 @@ class EventFile:
         return values
 
     def end(self, verdict: Verdict, message: str | None, step: int) -> None:
-        values = [*events.hparams_end(verdict == "ok"), self._verdict(verdict, message)]
-        if self._counts is not None:
-            values += events.scalars(numbers.plain_counts(self._counts))  # for charts that end where the run does
-        self._add(values, step)
+        self._add([*events.hparams_end(verdict == "ok"), self._verdict(verdict, message)], step)
         self.flush()
 
     def flush(self) -> None:

@@ -10,11 +10,10 @@ in a time of which writing would take more than 0.1 %. What the session before h
 
 from __future__ import annotations
 
-import base64
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,6 @@ import numpy as np
 from torch import nn
 
 from lora_watch.base.alerts import Alert, Severity, Verdict
-from lora_watch.base.generators import kinds_in_use, random_state
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.format.files import now, replace_file
@@ -46,34 +44,20 @@ class IncidentRecorder(Sink):
         report: whose folder it writes to.
         model: whose trained parameters to keep.
         policy: what ends the run, besides errors.
-        inputs: the SHA-256 of the latest step's batch, None if unknown; without it ``inputs_sha256`` is left out.
 
     Its methods raise OSError when a file cannot be written, and what the model's ``save_pretrained`` raises.
     """
 
-    def __init__(
-        self,
-        report: ReportSink,
-        model: nn.Module,
-        policy: Policy,
-        inputs: Callable[[], str | None] | None = None,
-    ):
-        self._report, self._policy, self._inputs = report, policy, inputs
+    def __init__(self, report: ReportSink, model: nn.Module, policy: Policy):
+        self._report, self._policy = report, policy
         self._last_good = LastGood(model, policy.evidence())
-        self._model, self._kinds = model, set[str]()
         self._run = RunInfo(())
         self._session: str | None = None
-        self._kept: deque[tuple[StepRecord, str | None]] = deque()
-        """Each with the hash of its batch."""
-        # Of three steps: one is judged after the next at the latest.
-        self._random: deque[tuple[int, dict[str, Any]]] = deque(maxlen=3)
-        self._hashes: deque[tuple[int, str | None]] = deque(maxlen=3)
+        self._kept: deque[StepRecord] = deque()
         self._history = AlertHistory()
         self._at = self._healthy_at = -1
         """Steps whose update has been applied; the latest of them that was judged healthy."""
         self._incident: Alert | None = None
-        self._began_with: tuple[int, dict[str, Any]] | None = None
-        """The random state with which the step of the incident began; None where it was not seen."""
         self._known = 0  # alerts of the incident that have been written
         self._next_write = 0.0  # time.monotonic()
 
@@ -83,7 +67,7 @@ class IncidentRecorder(Sink):
             with suppress(FileNotFoundError):
                 os.replace(self._report.directory / FILE, self._report.directory / PREVIOUS)
             put_back(self._report.directory / FOLDER)
-        self._run, self._kinds = run, kinds_in_use(self._model)
+        self._run = run
         if run.adapters:
             self._last_good.begin()
 
@@ -91,9 +75,6 @@ class IncidentRecorder(Sink):
         if step == self._at:  # told twice of one update
             return
         self._at = step
-        self._random.append((step, random_state(self._kinds)))
-        if self._inputs is not None:
-            self._hashes.append((step, self._inputs()))
         self._last_good.updated(step, calm=self._incident is None)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
@@ -106,7 +87,6 @@ class IncidentRecorder(Sink):
             return
         if self._incident is None:
             self._incident, self._known = serious[0], 0
-            self._began_with = self._random_before(self._incident.step)
             if record.step - 1 == self._at == self._healthy_at:
                 # Found before its update was applied: what is there now is what the step before has left.
                 self._last_good.take_good(self._at)
@@ -120,18 +100,12 @@ class IncidentRecorder(Sink):
     def finish(self, verdict: Verdict, message: str | None) -> None:
         if self._incident is not None or verdict == "failed":
             self._save(verdict, message)
-        self._model = nn.Module()  # whoever holds this sink after the run does not hold its weights
-        self._last_good = LastGood(self._model, self._policy.evidence())
-
-    def _random_before(self, step: int) -> tuple[int, dict[str, Any]] | None:
-        return next((seen for seen in self._random if seen[0] == step - 1), None)
+        # Whoever holds this sink after the run does not hold its weights.
+        self._last_good = LastGood(nn.Module(), self._policy.evidence())
 
     def _remember(self, record: StepRecord) -> None:
         if self._incident is None or len(self._kept) <= 2 * STEPS:
-            hashes = dict(self._hashes)
-            if self._inputs is not None and record.step > self._at:  # judged before its update
-                hashes[record.step] = self._inputs()
-            self._kept.append((record, hashes.get(record.step)))
+            self._kept.append(record)
         while self._incident is None and len(self._kept) > STEPS + 1:
             self._kept.popleft()
 
@@ -158,10 +132,9 @@ class IncidentRecorder(Sink):
             self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME
 
     def _serialised(self, folder: Path, verdict: Verdict | None, message: str | None) -> dict[str, Any]:
-        latest = self._kept[-1][0].run if self._kept else self._run
-        kept = [entry for entry in self._kept if entry[0].run.names == latest.names]  # a vector has one order
+        latest = self._kept[-1].run if self._kept else self._run
+        kept = [record for record in self._kept if record.run.names == latest.names]  # a vector has one order
         began = self._incident.step if self._incident is not None else self._at
-        random = self._began_with if self._incident is not None else self._random_before(began)
         return {
             "version": INCIDENT_VERSION,
             "run_id": self._report.run_id,
@@ -173,9 +146,7 @@ class IncidentRecorder(Sink):
             "alerts": [a.to_dict() for a in self._history if a.closed_step is None or a.closed_step >= began],
             **self._good_adapter(folder),
             "adapters": [adapter_fields(adapter) for adapter in latest.adapters],
-            **_series([record for record, _ in kept]),
-            **({"inputs_sha256": [inputs for _, inputs in kept]} if self._inputs is not None else {}),
-            "rng": {} if random is None else {"step": random[0], **_plain(random[1])},
+            **_series(kept),
             "config": self._run.config,
             "versions": self._run.versions,
         }
@@ -200,24 +171,6 @@ def _series(records: Sequence[StepRecord]) -> dict[str, Any]:
             for name in _names(readings)
         },
     }
-
-
-def _plain(state: Mapping[str, Any]) -> dict[str, Any]:
-    kind, words, position, has_gauss, gauss = state["numpy"]
-    version, (*mersenne, place), following = state["python"]
-    return {
-        "torch": _base64(state["torch"].numpy().tobytes()),
-        "devices": {
-            kind: [_base64(device.cpu().numpy().tobytes()) for device in states]
-            for kind, states in state["devices"].items()
-        },
-        "numpy": [kind, _base64(words.astype("<u4").tobytes()), position, has_gauss, gauss],
-        "python": [version, _base64(np.array(mersenne, "<u4").tobytes()), place, following],
-    }
-
-
-def _base64(content: bytes) -> str:
-    return base64.b64encode(content).decode("ascii")
 
 
 def _names(mappings: Iterable[Mapping[str, Any]]) -> list[str]:

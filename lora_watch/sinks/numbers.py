@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
 from collections.abc import Sequence
 from statistics import mode
 from typing import Any
@@ -11,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lora_watch.base.alerts import Severity
 from lora_watch.base.records import FloatArray, Reading, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields
 from lora_watch.format import tags
@@ -21,7 +19,7 @@ from lora_watch.rules.zone import NUMBER, described
 ONE_NUMBER_IS_ENOUGH = ("scale", "effective_lr")
 """Metrics that seldom differ between adapters: their largest value stands for all."""
 USUAL_METRICS = ("output_ratio", "delta_norm", *ONE_NUMBER_IS_ENOUGH)
-"""Metrics among the plain scalars where not all are wanted: more would flood TensorBoard's own dashboards."""
+"""Metrics among the plain scalars: more would flood TensorBoard's own dashboards."""
 USUAL_QUANTILES = ("max", "median")
 OF_RULES = ("loss_before", "loss_rise", "loss_without_highest", "loss_noise", "loss_improved", "loss_sound")
 """Scalars of a record that rules read and no chart shows: they are not written."""
@@ -76,50 +74,36 @@ def group_effective_lr(record: StepRecord) -> FloatArray:
     return np.array([np.fmax.reduce(read[groups == group], initial=np.nan) for group in range(len(record.lr))])
 
 
-def plain_counts(alerts: Counter[Severity]) -> dict[str, float]:
-    """How many episodes have opened so far, by full tag."""
-    return {f"{tags.SCALAR_PREFIX}alerts/{severity.name.lower()}": float(alerts[severity]) for severity in Severity}
-
-
-def plain_scalars(record: StepRecord, everything: bool = False) -> dict[str, float]:
-    """The step for viewers without the plugin, by full tag: what is usual, or ``everything``. Adapters a metric cannot
-    have are left out of it."""
-    singles = _single_numbers(record)
-    out = {name: singles[name] for name in singles if (everything and name != "lr_fraction") or name == "loss"}
+def plain_scalars(record: StepRecord) -> dict[str, float]:
+    """The step for viewers without the plugin, by full tag. Adapters a metric cannot have are left out of it."""
+    out = {} if record.loss is None else {"loss": record.loss}
     readings = {name: reading for name, reading in record.metrics.items() if reading.known.any()}
     if readings:
         bad = [reading.known & ~np.isfinite(reading.values) for reading in readings.values()]
         out["nonfinite_adapters"] = float(np.any(bad, axis=0).sum())
-    shown = {name: reading.measured for name, reading in readings.items() if everything or name in USUAL_METRICS}
+    shown = {name: reading.measured for name, reading in readings.items() if name in USUAL_METRICS}
     for name in ONE_NUMBER_IS_ENOUGH:
         if name in shown:
             out[name] = float(np.fmax.reduce(shown.pop(name)))
     for name, numbers in zip(shown, quantiles(np.stack([*shown.values()])).tolist() if shown else ()):
         by_quantile = dict(zip(QUANTILES, numbers))
-        out |= {f"{name}/{q}": by_quantile[q] for q in (QUANTILES if everything else USUAL_QUANTILES)}
+        out |= {f"{name}/{q}": by_quantile[q] for q in USUAL_QUANTILES}
     return {tags.SCALAR_PREFIX + name: value for name, value in out.items()}
 
 
-def layout(metrics: Sequence[str], everything: bool = False) -> dict[str, dict[str, list[Any]]]:
+def layout(metrics: Sequence[str]) -> dict[str, dict[str, list[Any]]]:
     """Custom Scalars as torch takes it: adapters and run, of what ``plain_scalars`` gives. Lines are regexes."""
-    spread = [name for name in metrics if name not in ONE_NUMBER_IS_ENOUGH and (everything or name in USUAL_METRICS)]
-    charts = {
+    spread = [name for name in metrics if name in USUAL_METRICS and name not in ONE_NUMBER_IS_ENOUGH]
+    return {
         "LoRA: adapters, largest and median": {
             f"{name}, max and median": ["Multiline", [f"lora/{name}/(max|median)$"]] for name in spread
         },
         "LoRA: run": {
             "loss": ["Multiline", ["lora/loss$"]],
             "scale": ["Multiline", ["lora/scale$"]],
-            "alerts so far": ["Multiline", ["lora/alerts/(info|warning|error)$"]],
             "adapters with NaN or Inf": ["Multiline", ["lora/nonfinite_adapters$"]],
         },
     }
-    if everything:
-        charts["LoRA: run"]["loss spike score"] = ["Multiline", ["lora/loss_spike_score$"]]
-        charts["LoRA: adapters, 10th to 90th percentile"] = {
-            name: ["Margin", [f"lora/{name}/{quantile}" for quantile in ("median", "p10", "p90")]] for name in spread
-        }
-    return charts
 
 
 def hyperparameters(run: RunInfo) -> dict[str, float | str]:
