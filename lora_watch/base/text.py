@@ -67,6 +67,11 @@ def first_of(things: Collection[str], most: int) -> str:
     return ", ".join(list(things)[:most]) + more
 
 
+def middle(text: str, most: int) -> str:
+    """``text`` in at most ``most`` characters, cut in the middle: names differ at their ends."""
+    return text if len(text) <= most else f"{text[: (most - 1) // 2]}…{text[-(most // 2) :]}"
+
+
 def count(number: int, thing: str) -> str:
     """``1 run``, ``2 runs``."""
     return f"{number} {thing}" if number == 1 else f"{number} {thing}s"

@@ -20,7 +20,7 @@ _EXAMPLES = {
     "lora-watch show out --follow": "a run in the terminal, while it goes on",
     "lora-watch advise MODEL": "a rank and an alpha to start from",
     "lora-watch preflight sft.yaml": "check settings before the run",
-    "lora-watch compare runs": "runs side by side: which rank is enough",
+    "lora-watch compare runs": "runs side by side: settings, quality, alerts",
     "lora-watch inspect ADAPTER": "a saved adapter, layer by layer",
     "lora-watch rules": "all rules",
     "lora-watch rules LW102": "one rule: when it fires and its thresholds",

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from lora_watch.cli.common import Runs, misuse, print_json, refusing, take_any_character
+from lora_watch.cli.common import Runs, print_json, refusing, take_any_character
 
 EXAMPLES = {
     "lora-watch compare runs": "every run below a folder",
@@ -26,23 +26,20 @@ def compare(
         Literal["higher", "lower"] | None,
         typer.Option(help="Default: lower for a metric whose name ends with loss, else higher."),
     ] = None,
-    worth: Annotated[float, typer.Option(help="The least gain of a larger rank, in percent of the metric.")] = 1.0,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the tables.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
-    """Compare finished runs: quality against rank with the plateau marked, norms, scales, and all other differences.
+    """Compare finished runs: rank, alpha, scale, learning rate, quality and alerts of each, and all other differences.
 
-    Runs that differ only in their seed are one configuration. A gain is tested by seed, with a t-interval. Confounds
-    are named: s that changes with r, s·lr that is not constant, other settings.
+    Runs that differ in their seed alone are one row, with their mean. Every other setting has to agree for that, and
+    the training data have to be known to be the same.
 
     Exit code 0, or 2 when there is no run or one that cannot be read.
     """
     from lora_watch.runs.comparison import compare as compare_runs
-    from lora_watch.runs.comparison.text import text
+    from lora_watch.runs.comparison import text
 
-    if not 0 < worth < 100:
-        raise misuse(f"--worth {worth:g}: a percentage between 0 and 100")
     with refusing(ValueError):
-        compared = compare_runs(runs, metric, None if better is None else better == "higher", worth / 100)
+        compared = compare_runs(runs, metric, None if better is None else better == "higher")
     take_any_character()
     if json:
         print_json(compared.to_dict())

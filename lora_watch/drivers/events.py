@@ -305,6 +305,7 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
         lr_fraction=schedule.fraction if schedule else None,
         peak_lr=schedule.peaks if schedule else None,
         config=facts.config_of(args, model)
+        | {"train_data": facts.data_of(trainer)}
         | facts.classes_of(trainer, model)
         | ({"lr_follows_a_metric": True} if follows_a_metric(kwargs.get("lr_scheduler")) else {})
         | ({"sweepable": True} if trainer is not None and facts.no_sweep(trainer) is None else {})

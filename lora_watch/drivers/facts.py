@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import inspect
 import logging
 import math
@@ -9,6 +10,7 @@ import sys
 import traceback
 import weakref
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,18 @@ def output_dir(args: TrainingArguments, trainer: Trainer | None) -> Path:
     """Where the run's files go. In a hyperparameter search each trial has a folder of its own."""
     own = getattr(trainer, "_get_output_dir", None)
     return Path((own(getattr(trainer, "_trial", None)) if own is not None else args.output_dir) or ".")
+
+
+def data_of(trainer: Trainer | None) -> str | None:
+    """What two runs on the same training data have in common: the number of examples and a fingerprint. None where
+    there is none: examples of a dataset of one's own are not asked for, which might draw random numbers."""
+    data: Any = getattr(trainer, "train_dataset", None)
+    with suppress(Exception):  # somebody's objects
+        if isinstance(data, (list, tuple)):
+            some = [data[i * len(data) // 64] for i in range(64)] if data else []
+            return f"{len(data)} examples, {hashlib.sha256(repr(some).encode()).hexdigest()[:8]}"
+        return f"{len(data)} examples, {data._fingerprint[:8]}"  # as datasets.Dataset has it
+    return None
 
 
 def config_of(args: TrainingArguments, model: Any) -> dict[str, Any]:

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lora_watch.base.names import numbered
+from lora_watch.base.text import clean
 from lora_watch.base.untrusted import load_json
 from lora_watch.format.files import LOCK, REPORT
 from lora_watch.runs.events import FILES, scan
@@ -84,6 +87,15 @@ def find_runs(path: Path, below: bool = False) -> list[RunFiles]:
             "numbers. Did the training start, with LoraWatchCallback among its callbacks, and write to this folder?"
         )
     return found
+
+
+def short_names(places: Sequence[RunFiles]) -> list[str]:
+    """What each run is called among these, without the folders above all of them, which concern nobody else. Unique:
+    two runs that share a folder go by those of their reports, and a run that is named twice is numbered."""
+    paths = [place.path.resolve() for place in places]
+    above = os.path.commonpath(paths) if len(set(paths)) > 1 else None
+    names = [path.name if above is None else os.path.relpath(path, above) for path in paths]
+    return numbered(clean(path.name if name == "." else name) for name, path in zip(names, paths))
 
 
 def _runs_of(folder: Path) -> list[RunFiles]:

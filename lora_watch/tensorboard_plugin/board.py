@@ -73,17 +73,6 @@ class Board:
         """One of them, or one without events."""
         return self.runs.get(name) or BoardRun(self, name, {})
 
-    def evaluation(self) -> dict[str, float]:
-        """By run, the last ``eval_loss``."""
-        from tensorboard.data import provider
-
-        wanted = provider.RunTagFilter(tags=[tags.EVALUATION])
-        found = self.data.read_scalars(
-            self.ctx, experiment_id=self.experiment, plugin_name="scalars", downsample=EVERYTHING, run_tag_filter=wanted
-        )
-        points = {run: by_tag.get(tags.EVALUATION) for run, by_tag in found.items()}
-        return {run: max(some, key=lambda point: point.wall_time).value for run, some in points.items() if some}
-
 
 class BoardRun:
     """The events of one run, a Source.

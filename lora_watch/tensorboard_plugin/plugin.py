@@ -58,7 +58,6 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         /verdict?run[&step]                      {verdict, message, first}: what the run says of itself; the
                                                  place in /alerts of the one to show first by then, or null
         /spectrum?run&adapter[&step]             {step, sigma, first_step, first_sigma}: singular values of ΔW
-        /sweep                                   what ``lora-watch compare --json`` says of all runs, also in words
         /metric?run&metric[&adapter][&window]    one metric: a column for each adapter, or one adapter's alone
         /spread?run&metric[&window]              the same over all adapters: max, p90, median, p10
         /scalars?run&name[&window]               a small vector, such as loss or lr
@@ -92,7 +91,6 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             "/rules": self._route(lambda board, run, args: _data(board, run).rules()),
             "/verdict": self._route(_verdict),
             "/spectrum": self._route(_spectrum),
-            "/sweep": self._route(lambda board, run, args: _sweep(board)),
             "/metric": self._route(_metric),
             "/spread": self._route(_spread),
             "/scalars": self._route(_scalars),
@@ -158,22 +156,6 @@ def _verdict(board: Board, run: str, args: Args) -> dict[str, Any]:
 
 def _spectrum(board: Board, run: str, args: Args) -> dict[str, Any]:
     return _data(board, run).spectrum(_whole_number(args, "adapter") or 0, _whole_number(args, "step"))
-
-
-def _sweep(board: Board) -> dict[str, Any]:
-    from functools import partial
-
-    from lora_watch.base.text import clean
-    from lora_watch.runs.run import from_data
-    from lora_watch.tensorboard_plugin.sweep import sweep
-
-    losses = board.evaluation()
-    evaluations = {run: {tags.EVAL_LOSS: losses[run]} if run in losses else {} for run in _runs(board, "", {})}
-    read = {
-        run: partial(from_data, clean(run), _data(board, run), {}, updated=None, evaluation=evaluation)
-        for run, evaluation in evaluations.items()
-    }
-    return sweep(read)
 
 
 def _decoded(board: Board, run: str, args: Args) -> Decoded:

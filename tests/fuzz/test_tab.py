@@ -24,7 +24,7 @@ from tests.tensorboard_plugin.serving import Table
 
 short = settings(max_examples=settings().max_examples // 5)
 ROUTES = [
-    ("runs", {}), ("schema", {}), ("alerts", {}), ("verdict", {}), ("sweep", {}), ("metric", {"metric": "delta_norm"}),
+    ("runs", {}), ("schema", {}), ("alerts", {}), ("verdict", {}), ("metric", {"metric": "delta_norm"}),
     ("spread", {"metric": "delta_norm"}), ("scalars", {"name": "loss"}), ("spectrum", {"adapter": "0"}),
 ]  # fmt: skip
 TAGS = [tags.SCHEMA, tags.ALERTS, tags.VERDICT, tags.SPECTRUM, "lora_watch/s/loss", "lora_watch/m/delta_norm"]

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 from lora_watch.rules.guide import FAMILIES, pages
 from tests.tensorboard_plugin.conftest import STEPS
-from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, swept, write
+from tests.tensorboard_plugin.made_up import HOSTILE, swept
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY, RECOVERED
-from tests.tensorboard_plugin.serving import fetch, server
+from tests.tensorboard_plugin.serving import fetch
 from tests.tensorboard_plugin.tab import MAGENTA, ONE_LOADER, VIEWS, Tab
 
 
@@ -44,43 +41,6 @@ def test_the_tab_says_what_the_rules_wrote(tab: Tab) -> None:
     frame = tab.open(run=EXPLODED)
     assert frame.query_selector("#verdict.error") is not None
     assert "error" in frame.eval_on_selector_all(".trace.zone", coloured)
-
-
-def test_a_sweep_is_one_curve_and_leads_to_its_runs(tmp_path: Path, browser: Any) -> None:
-    losses = {2: (2.0, 2.1), 4: (1.5, 1.61), 8: (1.5, 1.611)}  # from rank 4 on nothing is gained
-    for r, values in losses.items():
-        for seed, loss in enumerate(values):
-            run = run_of(4)
-            run = replace(
-                run,
-                adapters=tuple(replace(a, r=r, alpha=float(r), scale=1.0) for a in run.adapters),
-                config={"seed": seed, "learning_rate": 1e-3},
-            )
-            write(tmp_path / f"r{r}-{seed}", run, [record_of(run, step, loss=loss) for step in range(1, 11)])
-    with server(tmp_path, "python") as address:
-        page = browser.new_page(viewport={"width": 1280, "height": 900})
-        tab = Tab(page, address)
-        frame = tab.open(view="compare", run="r8-1")
-        # Beside the run that is looked at, the run with its seed of each other rank.
-        assert [e.inner_text() for e in frame.query_selector_all("#chosen [aria-pressed=true]")] == [
-            "A\nr2-1",
-            "B\nr4-1",
-            "C\nr8-1",
-        ]
-        assert frame.eval_on_selector_all(".picture .lettered text", "all => all.map(e => e.textContent)") == list(
-            "ABC"
-        )
-        assert len(frame.query_selector_all("#sweep .dot")) == 6
-        said = frame.inner_text("#sweep .words")
-        assert "2 → 4: +24 ± " in said
-        assert re.search(r"Rank 4 .*best\.$", said)
-        place = "(c) => document.querySelector(`#sweep .${c}`).getAttribute(c === 'chosen' ? 'cx' : 'x')"
-        assert frame.evaluate(place, "plateau") == frame.evaluate(place, "chosen")
-        tab.after(lambda: frame.click("#sweep .dot[aria-label='r2-0']"))
-        tab.shows("overview")
-        assert frame.eval_on_selector("#run", "select => select.value") == "r2-0"
-        page.close()
-        assert tab.errors == []
 
 
 @ONE_LOADER

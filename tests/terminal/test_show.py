@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from lora_watch.base.alerts import Severity
 from lora_watch.cli.app import app
 from lora_watch.cli.terminal import blocks_over_time, screen
+from lora_watch.runs.comparison import compare
 from lora_watch.runs.run import latest_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
-from tests.tensorboard_plugin.serving import routes
 
 
 @pytest.fixture(scope="module")
@@ -77,9 +77,8 @@ def test_a_final_loss_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -
     found, twin = latest_run(tmp_path / "run"), latest_run(tmp_path / "twin")
     assert (found.final_loss, max(loss for _, loss in found.loss_curve)) == (1.0, 1.0)
     assert twin.final_loss == pytest.approx(15.7)
-    with routes(tmp_path) as tab:
-        (compared,) = tab.json("sweep")["configurations"]
-    losses = {one["name"]: one["quality"]["train_loss"] for one in compared["runs"]}
+    compared = compare([tmp_path]).to_dict()["configurations"]
+    losses = {one["name"]: one["quality"]["train_loss"] for each in compared for one in each["runs"]}
     assert losses == {"run": 1.0, "twin/run": twin.final_loss}
 
 

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from lora_watch.base.text import clean
 from lora_watch.runs.data import RunData, Series, singular_values, spread
-from lora_watch.runs.places import RunFiles
+from lora_watch.runs.places import RunFiles, short_names
 from lora_watch.runs.run import FinishedRun
 from lora_watch.tensorboard_plugin.page.packing import COARSE, key
 from lora_watch.tensorboard_plugin.plugin import header_of
 from lora_watch.tensorboard_plugin.pooling import Pooled, pool
-from lora_watch.tensorboard_plugin.sweep import sweep
 
 SPREADS = ("output_ratio", "relative_spectral_norm", "delta_norm", "relative_norm", "scale", "effective_rank")
 """Metrics whose spread over the adapters the views draw."""
@@ -42,7 +37,7 @@ class Table(NamedTuple):
 def drawable(runs: Sequence[tuple[RunFiles, FinishedRun]], unreadable: list[str]) -> dict[str, FinishedRun]:
     """``runs`` by what a page calls them; those that cannot be drawn go to ``unreadable``, in words."""
     found = {}
-    for name, (_, run) in zip(_names([place for place, _ in runs]), runs):
+    for name, (_, run) in zip(short_names([place for place, _ in runs]), runs):
         if run.data.overview() is None:
             unreadable.append(f"{run.name}: there are no TensorBoard events, which hold the numbers of a report")
         else:
@@ -57,7 +52,6 @@ class Answers:
         self.plain: dict[str, Any] = {}
         self.tables: dict[str, Table] = {}
         self.plain[key("runs")] = overviews = {name: run.data.overview() or {} for name, run in runs.items()}
-        self.plain[key("sweep")] = sweep({name: partial(replace, run, name=name) for name, run in runs.items()})
         for route in ("schema", "alerts", "rules"):  # like by like: what runs share is compressed once
             for name, run in runs.items():
                 self.plain[key(route, name)] = getattr(run.data, route)()
@@ -131,11 +125,3 @@ def _spectra(data: RunData, most_values: int) -> list[Any]:
 
 def _short(values: list[float | None]) -> list[float | None]:
     return [None if value is None else float(f"{value:.4g}") for value in values]
-
-
-def _names(places: Sequence[RunFiles]) -> list[str]:
-    """What each run is called: a page is shown to others, whom the folders above do not concern."""
-    paths = [place.path.resolve() for place in places]
-    above = os.path.commonpath(paths) if len(set(paths)) > 1 else None
-    names = [clean(path.name if above is None else path.relative_to(above)) for path in paths]
-    return [name if names.count(name) == 1 else clean(place.path) for place, name in zip(places, names)]

@@ -4,7 +4,6 @@ import {chartCard, discarded} from './chart.js';
 import {card, em, explained, h, middle, num, percent, SEVERITIES, severityIcon, split, term} from './dom.js';
 import {endOf, verdict} from './overview.js';
 import {gainAt, pathOf, picture, zoneAt} from './picture.js';
-import {sweepCard} from './sweep.js';
 
 export const title = 'Compare';
 const LETTERS = 'ABCDEF',
@@ -61,9 +60,8 @@ export function settings(schema) {
 /** @param {import('./app.js').App} app */
 export async function draw(app) {
   const names = Object.keys(app.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
-  const sweep = await app.data.sweep(),
-    labels = shortNames(names),
-    chosen = chosenRuns(app, sweep, names),
+  const labels = shortNames(names),
+    chosen = chosenRuns(app, names),
     marks = marksOf(chosen);
   const found = await Promise.all(
     chosen.map(async (name) => ({...(await readRun(app, name)), label: labels.get(name), ...marks.get(name)})),
@@ -79,7 +77,6 @@ export async function draw(app) {
       h('div', {class: 'stack'}, differences(found), outcomes(app, found)),
       paths(found, page.widths[1] - 26),
     ),
-    sweepCard(app, sweep, app.width),
     h(
       'div',
       {class: 'legend lettered'},
@@ -89,15 +86,17 @@ export async function draw(app) {
   );
 }
 
-/** The runs that the address names, in its order; else those that are suggested. */
-function chosenRuns(app, sweep, names) {
+/** The runs that the address names, in its order; else the one that is looked at and the first of the others. */
+function chosenRuns(app, names) {
   let chosen = [];
   try {
     chosen = JSON.parse(app.state.runs || '[]').filter((name) => name in app.runs);
   } catch {
     /* a mistyped address */
   }
-  return chosen.length ? chosen : suggested(sweep, app.state.run, names);
+  if (chosen.length) return chosen;
+  const others = names.filter((name) => name !== app.state.run).slice(0, MOST - 1);
+  return names.filter((name) => name === app.state.run || others.includes(name));
 }
 
 /** The letter and the colour of each chosen run, by its name. */
@@ -225,18 +224,6 @@ async function readRun(app, name) {
   const end = endOf(ending, app.runs[name]);
   Object.assign(last, {delta_norm: sizes});
   return {name, schema, alerts, ending, path, end, last, settings: settings(schema), ...Object.fromEntries(matrices)};
-}
-
-/** The run that is looked at, and one of each other configuration: seeds of the same say little next to one another. */
-function suggested(sweep, run, names) {
-  const seed = sweep.configurations.flatMap(({runs}) => runs).find(({name}) => name === run)?.seed;
-  const others = sweep.configurations
-    .filter(({runs}) => !runs.some(({name}) => name === run))
-    .map(({runs}) => (runs.find((one) => one.seed === seed) ?? runs[0]).name);
-  const wanted = [run, ...others, ...names].filter((name, i, all) => names.includes(name) && all.indexOf(name) === i);
-  return wanted
-    .slice(0, Math.max(2, Math.min(MOST, 1 + others.length)))
-    .sort((a, b) => names.indexOf(a) - names.indexOf(b));
 }
 
 const head = (found, first) =>

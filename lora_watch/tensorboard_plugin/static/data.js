@@ -61,9 +61,6 @@ export class Data {
   verdict(run, step) {
     return this.#get('verdict', {run, step});
   }
-  sweep() {
-    return this.#get('sweep', {});
-  }
   spectrum(run, adapter, step) {
     return this.#get('spectrum', {run, adapter, step});
   }

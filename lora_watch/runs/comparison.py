@@ -1,0 +1,288 @@
+"""Finished runs side by side, from the files they left: the settings they had and the quality they reached."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lora_watch.base.alerts import Severity
+from lora_watch.base.text import clean, count, first_of, mean_and_spread, middle, short, table
+from lora_watch.base.untrusted import MISFITS
+from lora_watch.format.tags import EVAL_LOSS
+from lora_watch.runs.places import RunFiles, short_names
+from lora_watch.runs.run import FinishedRun, read_runs
+
+COMPARISON_VERSION = 2
+TRAIN_LOSS = "train_loss"
+"""The one quality that every run with event files has: the mean loss of the last tenth of its steps."""
+WIDTH = 100
+"""Columns of the text."""
+LONGEST_NAME = 28
+"""Characters of a run's name in it."""
+
+_NOT_A_SETTING = {
+    "seed", "data_seed", "learning_rate", "r", "init_r", "lora_alpha", "use_rslora",  # columns, or what repeats vary
+    "find_lr", "sweepable",  # where the learning rate comes from
+    "parameters", "trainable_parameters",  # follow from the model and the rank
+    "base_model_name_or_path", "peft_version", "inference_mode",  # said elsewhere, or of no effect on training
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One run, as it is compared. Every text is clean."""
+
+    name: str
+    r: int | None
+    """Of most adapters; None where nothing is known of any."""
+    alpha: float | None
+    scale: float | None
+    """s of most adapters when training began."""
+    lr: float | None
+    """Peak learning rate."""
+    seed: int | None
+    settings: Mapping[str, str]
+    """Everything else that was set, the training data included."""
+    quality: Mapping[str, float]
+    """By name: what the last evaluation found, and ``train_loss``."""
+    trainable_parameters: int | None
+    step: int
+    alerts: Counter[Severity]
+    out: str | None
+    """Why its quality does not count, in words; None if it does."""
+
+    @property
+    def configuration(self) -> tuple[Any, ...]:
+        """Equal for repeats: every setting is the same, and the training data are known to be."""
+        data = self.settings.get("train_data", f"unknown, of {self.name}")
+        settings = tuple(sorted(self.settings.items()))
+        return self.r, self.alpha, None if self.scale is None else f"{self.scale:.6g}", self.lr, data, settings
+
+
+@dataclass
+class Comparison:
+    """Everything that one call of ``lora-watch compare`` has found."""
+
+    metric: str
+    """The quality that is compared."""
+    higher_is_better: bool
+    configurations: list[list[Trial]]
+    """Repeats together, in the order of rank, scale and learning rate."""
+    notes: list[str]
+    """What was left out, in words."""
+    unreadable: list[str]
+    """What could not be read, one sentence each."""
+
+    @property
+    def exit_code(self) -> int:
+        """0, or 2 where something could not be read or there is nothing."""
+        return 2 if self.unreadable or not self.configurations else 0
+
+    @property
+    def best(self) -> int | None:
+        """The place of the configuration with the best mean; None where no run has the metric."""
+        means = {place: statistics.fmean(v) for place, c in enumerate(self.configurations) if (v := self.values(c))}
+        return (max if self.higher_is_better else min)(means, key=means.__getitem__) if means else None
+
+    def values(self, configuration: Sequence[Trial], metric: str | None = None) -> list[float]:
+        """The metric of its runs that count, the finite ones."""
+        found = (trial.quality.get(metric or self.metric, math.nan) for trial in configuration if trial.out is None)
+        return [value for value in found if math.isfinite(value)]
+
+    def differences(self) -> dict[str, dict[str, list[Trial]]]:
+        """Every setting other than r, α, s and lr that is not the same in all: its values, and who has them."""
+        trials = [trial for configuration in self.configurations for trial in configuration]
+        out = {}
+        for name in sorted({name for trial in trials for name in trial.settings}):
+            by_value: dict[str, list[Trial]] = defaultdict(list)
+            for trial in trials:
+                by_value[trial.settings.get(name, "not set")].append(trial)
+            if len(by_value) > 1:
+                out[name] = dict(by_value)
+        return out
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data."""
+        return {
+            "version": COMPARISON_VERSION,
+            "metric": self.metric,
+            "higher_is_better": self.higher_is_better,
+            "best": self.best,
+            "configurations": [self._serialised(configuration) for configuration in self.configurations],
+            "differences": {
+                name: [{"value": value, "runs": [trial.name for trial in having]} for value, having in found.items()]
+                for name, found in self.differences().items()
+            },
+            "notes": self.notes,
+            "unreadable": self.unreadable,
+        }
+
+    def _serialised(self, configuration: Sequence[Trial]) -> dict[str, Any]:
+        first, values = configuration[0], self.values(configuration)
+        return {
+            "r": first.r,
+            "alpha": first.alpha,
+            "scale": first.scale,
+            "learning_rate": first.lr,
+            "mean": statistics.fmean(values) if values else None,
+            "runs": [
+                {
+                    "name": trial.name,
+                    "seed": trial.seed,
+                    "step": trial.step,
+                    "left_out": trial.out,
+                    "quality": dict(trial.quality),
+                    "trainable_parameters": trial.trainable_parameters,
+                    "alerts": {severity.name.lower(): n for severity, n in trial.alerts.items()},
+                }
+                for trial in configuration
+            ],
+        }
+
+
+def compare(paths: Iterable[Path | str], metric: str | None = None, higher_is_better: bool | None = None) -> Comparison:
+    """Compares the runs at ``paths``, each whatever ``lora-watch check`` takes.
+
+    Args:
+        paths: runs, or folders of runs.
+        metric: name of an evaluation's number. Default: ``eval_loss`` where every run that counts has it, else the
+            training loss at the end.
+        higher_is_better: default as in the Trainer, True unless the metric's name ends with ``loss``.
+
+    Raises:
+        ValueError: no run has ``metric``; the text lists those that there are.
+    """
+    unreadable: list[str] = []
+    places: dict[Path, tuple[RunFiles, FinishedRun]] = {}  # a run that is named twice counts once
+    for place, run in read_runs(paths, unreadable, below=True):
+        places.setdefault(place.path.resolve(), (place, run))
+    trials: list[Trial] = []
+    for name, (_, run) in zip(short_names([place for place, _ in places.values()]), places.values()):
+        try:
+            trials.append(_trial(name, run))
+        except MISFITS as error:
+            unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
+    counted = [trial for trial in trials if trial.out is None]
+    chosen = metric or (EVAL_LOSS if counted and all(EVAL_LOSS in trial.quality for trial in counted) else TRAIN_LOSS)
+    there = sorted({name for trial in trials for name in trial.quality})
+    if metric is not None and trials and metric not in there:
+        raise ValueError(f"no run has the metric {metric!r}; there are: {', '.join(there) or 'none'}")
+    higher = not chosen.endswith("loss") if higher_is_better is None else higher_is_better
+    groups: dict[Any, list[Trial]] = defaultdict(list)
+    for trial in trials:
+        groups[trial.configuration].append(trial)
+    order = sorted(groups.values(), key=lambda c: [-1 if v is None else v for v in (c[0].r, c[0].scale, c[0].lr)])
+    return Comparison(chosen, higher, order, list(_notes(trials, chosen, metric)), unreadable)
+
+
+def text(comparison: Comparison) -> str:
+    """For a terminal or a build log: the table, the best of it, and the other settings that differ."""
+    found, blocks = comparison.configurations, list[list[str]]()
+    if found:
+        better = "higher" if comparison.higher_is_better else "lower"
+        runs = count(sum(map(len, found)), "run")
+        head = f"{runs} in {count(len(found), 'configuration')}, by {comparison.metric} ({better} is better)"
+        blocks.append([head, "", *_table(comparison)])
+        if comparison.best is not None and len(found) > 1:
+            best = found[comparison.best]
+            value = mean_and_spread(comparison.values(best))
+            blocks.append([f"Best: {_label(best)}, {comparison.metric} {value}"])
+    if different := comparison.differences():
+        blocks.append(["Other settings that differ:"])
+        for name, by_value in different.items():
+            for value, having in by_value.items():
+                names = first_of([middle(trial.name, LONGEST_NAME) for trial in having], 3)
+                blocks[-1].append(middle(f"  {name}: {middle(value, 40)} ({names})", WIDTH))
+    if comparison.notes:
+        blocks.append([f"note: {note}" for note in comparison.notes])
+    blocks += [[f"UNREADABLE {reason}"] for reason in comparison.unreadable]
+    return "\n\n".join("\n".join(block) for block in blocks)
+
+
+def _table(comparison: Comparison) -> list[str]:
+    rows = []
+    for configuration in comparison.configurations:
+        first = configuration[0]
+        alerts = sum((trial.alerts for trial in configuration), Counter[Severity]())
+        said = [count(n, severity.name.lower()) for severity, n in sorted(alerts.items(), reverse=True)]
+        if out := sum(trial.out is not None for trial in configuration):
+            said.append(f"{out} left out" if len(configuration) > 1 else "left out")
+        numbers = (short(value) for value in (first.r, first.alpha, first.scale, first.lr))
+        value = mean_and_spread(comparison.values(configuration))
+        rows.append([_label(configuration), *numbers, str(first.step), value, ", ".join(said)])
+    headings = ["run", "r", "alpha", "s", "lr", "steps", comparison.metric, "alerts"]
+    return table(headings, rows, left=(0, len(headings) - 1))
+
+
+def _label(configuration: Sequence[Trial]) -> str:
+    more = "" if len(configuration) == 1 else f" … ({len(configuration)})"
+    return middle(configuration[0].name, LONGEST_NAME - len(more)) + more
+
+
+def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[str]:
+    yield from (f"{trial.name} {trial.out}; its quality does not count." for trial in trials if trial.out is not None)
+    yield from (f"{t.name} has no {chosen}." for t in trials if t.out is None and chosen not in t.quality)
+    if asked is None and chosen == TRAIN_LOSS and any(trial.out is None for trial in trials):
+        yield (
+            f"There is no {EVAL_LOSS} for all of these runs, so the training loss is compared, which shows less. "
+            "Evaluate each run at its end: trainer.evaluate()."
+        )
+
+
+def _trial(name: str, run: FinishedRun) -> Trial:
+    rates = [run.config.get("learning_rate"), *sorted(run.peak_lr, reverse=True)]
+    loss = run.final_loss
+    return Trial(
+        name=name,
+        r=_commonest([a.r for a in run.adapters.values()]),
+        alpha=_commonest([a.alpha for a in run.adapters.values()]),
+        scale=_commonest([a.scale for a in run.adapters.values()]),
+        lr=next((float(rate) for rate in rates if rate is not None), None),
+        seed=None if (seed := run.config.get("seed")) is None else int(seed),
+        settings=_settings(run),
+        quality={**run.evaluation, **({} if loss is None else {TRAIN_LOSS: loss})},
+        trainable_parameters=run.trainable_parameters,
+        step=run.step,
+        alerts=Counter(alert.severity for alert in run.alerts),
+        out=_why_not(run),
+    )
+
+
+def _why_not(run: FinishedRun) -> str | None:
+    if run.verdict in ("ok", "unhealthy", "unknown"):
+        return None
+    errors = [alert for alert in run.alerts if alert.severity >= Severity.ERROR]
+    if run.verdict == "failed" and errors:
+        return f"ended at step {run.step} by {errors[0].rule} {errors[0].name}"
+    if run.verdict == "failed":
+        return f"ended at step {run.step}: {run.message or 'by its own fail_on'}"
+    return f"has no verdict: it broke off at step {run.step}, or is still going"
+
+
+def _settings(run: FinishedRun) -> dict[str, str]:
+    """Every setting of ``run`` that is not one of the columns, as text. One adapter's go by their own names."""
+    found: dict[str, Any] = {key: value for key, value in run.config.items() if key not in ("lora", "max_steps")}
+    found["steps planned"] = run.max_steps
+    total, trained = found.get("parameters"), found.get("trainable_parameters")
+    if isinstance(total, int) and isinstance(trained, int):
+        found["frozen parameters"] = total - trained
+    lora = run.config.get("lora") or {}
+    for name, values in lora.items():
+        prefix = "" if len(lora) == 1 else f"{name}."
+        if isinstance(values, Mapping):
+            found |= {prefix + key: value for key, value in values.items() if key not in _NOT_A_SETTING}
+    found["adapters"] = len(run.adapters)
+    ranks = {a.r for a in run.adapters.values()}
+    if len(ranks) > 1:
+        found["ranks within the run"] = sorted(ranks, key=lambda r: r or 0)
+    return {key: str(value) for key, value in found.items() if key not in _NOT_A_SETTING and value is not None}
+
+
+def _commonest(values: list[Any]) -> Any:
+    known = [value for value in values if value is not None]
+    return statistics.mode(known) if known else None
