@@ -4,7 +4,7 @@ Train what is missing; restartable, run by run::
 
     python -m benchmarks.lengths [--only TEXT] [--minutes N]
 
-Write tables and picture into docs/, or try a few short runs that are not kept::
+Write the tables into LENGTHS.md and the picture into docs/, or try a few short runs that are not kept::
 
     python -m benchmarks.lengths --write
     python -m benchmarks.lengths --quick
@@ -45,8 +45,8 @@ from lora_watch.rules.forecast import (
 )
 
 RESULTS = Path(__file__).with_name("lengths.json")
+PAGE = Path(__file__).with_name("LENGTHS.md")
 DOCS = Path(__file__).resolve().parents[1] / "docs"
-BEGIN, END = "<!-- benchmarks/lengths.py writes from here -->", "<!-- to here -->"
 SEEDS = (21, 22)
 """Of no other run of the corpus."""
 RATES = tuple(1e-3 * 2.0**k for k in range(-4, 7))
@@ -363,7 +363,7 @@ def picture(runs: Runs) -> str:
 
 
 def section(runs: Runs) -> str:
-    """The tables of docs/guidance.md."""
+    """The tables of LENGTHS.md."""
     minutes = sum(run["seconds"] for run in runs.values()) / 60
     parts = [
         f"{len(runs)} runs, {minutes:.0f} minutes of a core. The best rate falls as steps^−p:",
@@ -378,9 +378,7 @@ def section(runs: Runs) -> str:
 
 
 def write(runs: Runs) -> None:
-    page = DOCS / "guidance.md"
-    before, _, rest = page.read_text(encoding="utf-8").partition(BEGIN)
-    page.write_text(f"{before}{BEGIN}\n\n{section(runs)}\n\n{END}{rest.partition(END)[2]}", encoding="utf-8")
+    PAGE.write_text(f"# The length of the run\n\n{section(runs)}\n", encoding="utf-8")
     (DOCS / "lengths.svg").write_text(picture(runs), encoding="utf-8")
 
 
@@ -408,7 +406,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="only families whose name holds this text")
     parser.add_argument("--minutes", type=float, default=math.inf, help="begin no run after so many minutes")
-    parser.add_argument("--write", action="store_true", help="write what is there into docs/")
+    parser.add_argument("--write", action="store_true", help="write LENGTHS.md and the picture in docs/")
     parser.add_argument("--quick", action="store_true", help="try it, and keep nothing")
     wanted = parser.parse_args()
     torch.set_num_threads(1)

@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import json
 import re
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,7 +25,13 @@ DEMO_PAGE = ROOT / "build" / "demo" / "tiny.html"
 
 # -- MkDocs' events ----------------------------------------------------------------------------------------------------
 def on_files(files: Files, config: MkDocsConfig) -> Files:
-    pages = {"rules.md": rules, "command-line.md": commands, "api.md": api, "examples.md": examples}
+    pages = {
+        "rules.md": rules,
+        "evidence.md": evidence,
+        "command-line.md": commands,
+        "api.md": api,
+        "examples.md": examples,
+    }
     for name, make in pages.items():
         files.append(File.generated(config, name, content=make()))
     files.append(File.generated(config, "live-report.md", content=live_report()))
@@ -62,14 +67,11 @@ def rules() -> str:
     return RULES.format(rows=rows)
 
 
-RULES = """# Rules
+RULES = """# What does this alert mean?
 
-INFO is worth knowing, WARNING needs a check, ERROR means a failed run.
-
-- A threshold is an argument of its rule: `LoraWatchCallback(rules=[NormExplosion(threshold=8.0)])`.
-- `mute=["LW203"]` leaves a rule out.
-- One cause makes one alert. It opens, lasts and closes, and does not repeat at each step.
-- `lora-watch rules LW102` shows the page of a rule in a terminal.
+An ERROR means a failed run, a WARNING needs a check, an INFO needs nothing. One cause makes one alert: it opens, lasts
+and closes.
+`lora-watch rules LW102` shows a page in a terminal, and [this page](evidence.md) says where the thresholds come from.
 
 | id | name | severity | summary |
 |---|---|---|---|
@@ -78,30 +80,31 @@ INFO is worth knowing, WARNING needs a check, ERROR means a failed run.
 
 
 def rule_pages() -> Iterator[tuple[str, str]]:
-    """``(name, content)`` of every finding's page: when it fires, a sample from a real run, what to do, evidence."""
+    """``(name, content)`` of every finding's page: five sections, an alert of a real run, and a table of thresholds."""
     samples = json.loads((ROOT / "docs" / "rules" / "samples.json").read_text(encoding="utf-8"))
     for page in known().values():
-        sample = samples.get(page.id)
-        parts = [f"# {page.id} {page.name}", f"{page.severity}: {page.summary}"]
+        sample = samples.get(page.id, {})
+        shown = [f"{page.severity}: {page.summary}"]
         if sample:
-            parts += ["## A sample", f"```\n{sample['alert']}\n```", f"*From a real run: `{sample['from']}`.*"]
-            if "curves" in sample:
-                parts.append(
-                    f"![The run that fires and a healthy one: loss, and {sample['curves']['metric']}]({page.id}.svg)"
-                )
-        for title, text in (
-            ("When it fires", page.fires),
-            ("What it means", page.means),
-            ("Check first", page.check),
-            ("How to fix it", page.fix),
-            ("When to mute it", page.mute),
-        ):
-            parts += [f"## {title}", text] if text else []
-        if page.rule is not None:
-            parts += ["## Thresholds", _thresholds(page.rule)]
-        if page.evidence:
-            parts.append(f'??? note "Where the thresholds come from"\n\n{textwrap.indent(page.evidence, "    ")}')
+            shown.append(f"```\n{sample['alert']}\n```")
+        if "curves" in sample:
+            about = f"The run that fires and one without an alert: loss, and {sample['curves']['metric']}"
+            shown.append(f"![{about}]({page.id}.svg)")
+        sections = {
+            "What you see": "\n\n".join(shown),
+            "What it means": page.means,
+            "What to do": " ".join(part for part in (page.fix, page.check) if part),
+            "When it fires": page.fires,
+            "Switching it off": "\n\n".join(part for part in (page.mute, _thresholds(page.rule)) if part),
+        }
+        parts = [f"# {page.id} {page.name}", *(f"## {title}\n\n{text}" for title, text in sections.items() if text)]
         yield f"rules/{page.id}.md", "\n\n".join(parts) + "\n"
+
+
+def evidence() -> str:
+    """Where the thresholds of each rule come from."""
+    parts = [f"## {page.id} {page.name}\n\n{page.evidence}" for page in known().values() if page.evidence]
+    return "\n\n".join(["# Where do the thresholds come from?", *parts]) + "\n"
 
 
 def pictures() -> Iterator[tuple[str, str]]:
@@ -116,7 +119,7 @@ def _picture(curves: dict[str, Any]) -> str:
     figure = Figure(figsize=(9, 3), layout="constrained")
     left, right = figure.subplots(1, 2)
     for axes, values, title in ((left, curves["loss"], "loss"), (right, curves["values"], curves["metric"])):
-        for run, label, colour in (("fires", "fires", "#c62828"), ("twin", "healthy run", "#1565c0")):
+        for run, label, colour in (("fires", "alert", "#c62828"), ("twin", "no alert", "#1565c0")):
             numbers = np.array(values[run], dtype=float)  # None becomes NaN
             steps = np.flatnonzero(np.isfinite(numbers))
             axes.plot(steps + 1, numbers[steps], color=colour, label=label, linewidth=1.5)
@@ -137,11 +140,14 @@ def _picture(curves: dict[str, Any]) -> str:
     return buffer.getvalue()
 
 
-def _thresholds(rule: Rule) -> str:
-    name, given = type(rule).__name__, rule.thresholds
-    rows = "".join(f"| `{key}` | {value} |\n" for key, value in given.items())
-    table = f"| threshold | default |\n|---|---|\n{rows}\n" if rows else ""
-    return f"{table}`from lora_watch.rules import {name}`"
+def _thresholds(rule: Rule | None) -> str:
+    """How to leave the rule out, and its thresholds as a table. Findings of ``check`` and of the monitor have none."""
+    if rule is None:
+        return ""
+    name = type(rule).__name__
+    rows = "".join(f"| `{key}` | {value} |\n" for key, value in rule.thresholds.items())
+    table = f"\n\n| threshold of `{name}` | default |\n|---|---|\n{rows}" if rows else ""
+    return f'`LoraWatchCallback(mute=["{rule.id}"])`{table}'
 
 
 def commands() -> str:
