@@ -33,8 +33,7 @@ def preflight(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the model, or its config.json. By default the model that FILE names, if it is on this "
-            "machine."
+            help="Folder of the model, or its config.json. By default the folder that FILE names, if it is there."
         ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="The task, as for advise: is the rank usual for it?")] = None,
@@ -47,8 +46,8 @@ def preflight(
 ) -> None:
     """Check a LoraConfig and TrainingArguments before anything is loaded.
 
-    It asks the rules on settings (LW401 to LW409), as the callback does before the first step. A high α/r alone is no
-    fault: with the model's weights, the size of the first step decides.
+    It asks the rules on settings (LW401 to LW409), as the callback does before the first step. With the model's weights
+    it also says which learning rate is far too low (LW104) or too high, and names the one that `advise` names.
 
     Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: the settings cannot be read, a key
     in them is unknown, or no rule could check them.
@@ -81,15 +80,16 @@ def preflight(
 
 def _named(name: str) -> tuple[Path | None, str]:
     """The folder of the model that the settings name, where it can be read, and a sentence about it."""
-    from lora_watch.tune.skeleton import local_model, skeleton
+    from lora_watch.tune.base_model import read_model
 
-    if (folder := local_model(name)) is None:
-        return None, f"The settings name the model {name}, which is not on this machine: --model takes its folder."
+    folder = Path(name)
+    if not folder.exists():
+        return None, f"The settings name the model {name}, which is no folder here: --model takes it."
     try:
-        skeleton(folder)
+        read_model(folder)
     except ValueError as error:
         return None, f"The settings name the model {name}, which cannot be read: {error}"
-    return folder, f"The settings name the model {name}; it is read from {folder}."
+    return folder, f"The settings name the model {name}, and it is read."
 
 
 def _print(judged: Preflight, notes: list[str], fail_on: str) -> None:

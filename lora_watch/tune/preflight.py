@@ -12,15 +12,16 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from lora_watch.adapters import Adapter, find_adapters
-from lora_watch.adapters.find import describe
 from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.base.untrusted import MISFITS, or_none
-from lora_watch.rules import Episodes, Rule, catalogue, rule_called
+from lora_watch.rules import Episodes, Finding, Rule, catalogue, rule_called
+from lora_watch.rules.base import RuleOnSettings
+from lora_watch.rules.forecast import SHORT_RUN, Rates, at_rate, at_steps, by_weights, has_new_head, is_adaptive
+from lora_watch.rules.remedies import typed_rate
 from lora_watch.rules.settings import WITHOUT_WARM_UP
+from lora_watch.tune.base_model import BaseModel, is_adalora, planned_adapters, read_model
 from lora_watch.tune.config_files import demand_known
-from lora_watch.tune.skeleton import Skeleton, skeleton
 from lora_watch.tune.tasks import Task, find_task
 
 PREFLIGHT_VERSION = 1
@@ -93,11 +94,11 @@ def preflight(
     meant = None if task is None else find_task(task)
     learning_rate = positive("learning_rate", given.get("learning_rate"))
     steps = max_steps if max_steps is not None else positive("max_steps", given.get("max_steps"), allow=-1)
-    bare = None if model is None else skeleton(model if isinstance(model, nn.Module) else Path(os.fspath(model)))
-    run = _with_arguments(_run(fields, learning_rate, bare, notes), given, learning_rate, steps, notes)
+    base = None if model is None else read_model(model if isinstance(model, nn.Module) else Path(os.fspath(model)))
+    run = _with_arguments(_run(fields, learning_rate, base, notes), given, learning_rate, steps, notes)
     if learning_rate is None:
         notes.append("No learning rate was given: LW401 was not judged.")
-    if run.max_steps is None and _is_adalora(fields):
+    if run.max_steps is None and is_adalora(fields):
         notes.append("The number of steps is not known: AdaLoRA's schedule was judged without it.")
     rules = preflight_rules()
     muted = {rule_called(word, rules).id for word in mute}
@@ -107,31 +108,65 @@ def preflight(
         findings = foresee(run, asked)
     except MISFITS as error:  # a rank that is a list, an infinite number of steps …
         raise ValueError(f"these settings cannot be judged: {type(error).__name__}: {error}") from None
-    remarks = [*([] if meant is None else _on_rank(run, meant)), *_on_adalora(fields, run.max_steps)]
+    about_rank = [] if meant is None else _on_rank(run, meant)
+    about_rate = [] if any(alert.rule in ("LW104", "LW401") for alert in findings) else _on_rate(run)
+    remarks = [*about_rank, *about_rate, *_on_adalora(fields, run.max_steps)]
     return Preflight(tuple(findings), tuple(remarks), tuple(notes), _summary(run, learning_rate))
 
 
 def planned_run(
-    adapters: Sequence[Adapter],
-    base_norms: Sequence[float],
     lora: Mapping[str, Any],
+    model: BaseModel | None = None,
     learning_rate: float | None = None,
-    **config: Any,
+    max_steps: int | None = None,
 ) -> RunInfo:
     """The run that would begin with these settings: AdamW, one parameter group, no step yet. ``lora`` holds
-    LoraConfig's fields; ``config`` what else is known of the run (``model`` …)."""
-    group = None if learning_rate is None else 0
-    return RunInfo(
-        adapters=tuple(describe(adapter, group, norm) for adapter, norm in zip(adapters, base_norms)),
-        config={"lora": {"default": dict(lora)}, **config},
-        optimizer="AdamW",
-        peak_lr=() if learning_rate is None else (learning_rate,),
-    )
+    LoraConfig's fields."""
+    group, known = (None, ()) if learning_rate is None else (0, (learning_rate,))
+    config = {"lora": {"default": dict(lora)}} | ({} if model is None else {"model": model.name})
+    return RunInfo(tuple(planned_adapters(lora, model, group)), max_steps, config, optimizer="AdamW", peak_lr=known)
+
+
+def useful_rates(run: RunInfo) -> Rates | None:
+    """The learning rates that the weights advise for a run of this length, its fastest group's; None where they are
+    unknown. ``best`` is what people would type. ``advise``, the check of a rate and LW401 go by this one forecast."""
+    if (rates := by_weights(at_rate(run, 1.0))) is None:
+        return None
+    lowered = at_steps(1.0, SHORT_RUN, run.max_steps or SHORT_RUN, has_new_head(run))
+    return Rates(rates.low * lowered, typed_rate(rates.best * lowered), rates.high)
+
+
+@dataclass
+class WastedRate(RuleOnSettings):
+    """LW104 as it can be told before a run: by the weights, the learning rate is ``times`` too low or more.
+
+    Of the corpus' 172 labelled runs at such a rate 163 were wasted, and one was good.
+    """
+
+    id = "LW104"
+    name = "barely-moves"
+    severity = Severity.WARNING
+
+    times: float = 20.0
+
+    def check(self, record: StepRecord) -> Finding | None:
+        run, rate = record.run, max(record.run.peak_lr, default=math.nan)
+        ends_in_warm_up = "learning_rate" in run.config  # LW409 says it
+        if not is_adaptive(run) or ends_in_warm_up or (rates := useful_rates(run)) is None:
+            return None
+        if not self.times * rate <= rates.best:
+            return None
+        return Finding(
+            "By the weights, this run will hardly change the model.",
+            causes=[f"learning rate {rate:g} is about {rates.best / rate:.0f} times too low for LoRA"],
+            remedies=[f"learning rate {rate:g} → {rates.best:g} ({rates}, from the weights)"],
+            settings={"learning_rate": rates.best},
+        )
 
 
 def preflight_rules() -> list[Rule]:
-    """Those of the catalogue that judge settings."""
-    return [rule for rule in catalogue() if rule.static]
+    """Those of the catalogue that judge settings, and what the weights say of a rate that is far too low."""
+    return [*(rule for rule in catalogue() if rule.static), WastedRate()]
 
 
 def foresee(run: RunInfo, rules: Sequence[Rule]) -> list[Alert]:
@@ -148,25 +183,22 @@ def _fields(settings: Any) -> dict[str, Any]:
     return {name: getattr(value, "value", value) for name, value in vars(settings).items() if not name.startswith("_")}
 
 
-def _run(lora: dict[str, Any], learning_rate: float | None, bare: Skeleton | None, notes: list[str]) -> RunInfo:
+def _run(lora: dict[str, Any], learning_rate: float | None, base: BaseModel | None, notes: list[str]) -> RunInfo:
     checked = _checked(lora, notes)
-    if bare is None:
-        notes.insert(
-            0, "No model was given: nothing relative to its weights was judged, such as the size of the first step."
-        )
-        run = planned_run((), (), checked, learning_rate)
-        return replace(run, adapters=tuple(_stand_ins(checked, None if learning_rate is None else 0)))
-    if "task_type" not in checked and bare.task_type:
-        checked["task_type"] = bare.task_type
-    adapters = find_adapters(bare.adapted(checked))
-    norms = bare.base_norms(adapters)
-    run = planned_run(adapters, norms, checked, learning_rate, model=bare.name)
-    if all(map(math.isnan, norms)):
-        notes.append("The frozen weights are not there: the size of the first step was not judged.")
-    if checked.get("use_dora"):
-        run = replace(run, adapters=tuple(_with_zero_rows(adapter, bare) for adapter in run.adapters))
-        if bare.weights is None:
-            notes.append("The frozen weights are not there: DoRA's rows were not judged (LW408).")
+    if base is None:
+        said = "No model was given: nothing relative to its weights was judged, such as the size of the first step."
+        notes.insert(0, said)
+        return planned_run(checked, None, learning_rate)
+    if "task_type" not in checked and base.task_type:
+        checked["task_type"] = base.task_type
+    run = planned_run(checked, base, learning_rate)
+    if lost := base.unknown(checked):
+        notes.append(f"target_modules: the model has no layer {lost}.")
+    if all(math.isnan(adapter.base_norm) for adapter in run.adapters):
+        also = ", nor DoRA's rows (LW408)" if checked.get("use_dora") else ""
+        notes.append(f"The frozen weights are not there: the size of the first step was not judged{also}.")
+    elif checked.get("use_dora"):
+        run = replace(run, adapters=tuple(_with_zero_rows(adapter, base) for adapter in run.adapters))
     return run
 
 
@@ -193,7 +225,7 @@ def _with_arguments(
 def _checked(lora: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     """The same with numbers as numbers, and PEFT's default where alpha is missing."""
     out = {name: value for name, value in lora.items() if value is not None}
-    rank = "init_r" if _is_adalora(out) else "r"
+    rank = "init_r" if is_adalora(out) else "r"
     if rank not in out:
         also = " (in TRL's YAML lora_r)" if rank == "r" else ""
         raise ValueError(f"no rank is given: {rank} is needed{also}")
@@ -232,29 +264,9 @@ def _rank(name: str, value: Any) -> int:
     return int(number)
 
 
-def _stand_ins(lora: dict[str, Any], group: int | None) -> list[AdapterInfo]:
-    """One adapter for all layers and one for each name in a pattern: without a model nobody knows their shapes."""
-    ranks, alphas = lora["rank_pattern"], lora["alpha_pattern"]
-    adalora = _is_adalora(lora)
-    rooted = bool(lora.get("use_rslora")) and not adalora
-    formula = "alpha/ranknum" if adalora else "alpha/sqrt(r)" if rooted else "alpha/r"
-    made = []
-    for key in (None, *{**ranks, **alphas}):
-        r = lora["init_r"] if adalora else ranks.get(key, lora["r"])
-        alpha = alphas.get(key, lora["lora_alpha"])
-        scale = alpha / (math.sqrt(r) if rooted else r)
-        name = "every layer" if key is None else f"layers named {key}"
-        made.append(AdapterInfo(name, "Linear", None, 0, 0, r, alpha, scale, formula, group, 0))
-    return made
-
-
-def _is_adalora(lora: Mapping[str, Any]) -> bool:
-    return str(lora.get("peft_type")).upper().endswith("ADALORA")
-
-
-def _with_zero_rows(adapter: AdapterInfo, bare: Skeleton) -> AdapterInfo:
+def _with_zero_rows(adapter: AdapterInfo, base: BaseModel) -> AdapterInfo:
     """All-zero outputs of the frozen weight, which is stored turned in embeddings and transformers' Conv1D."""
-    weight = bare.weight(adapter.name)
+    weight = base.weight(adapter.name)
     if weight is None:
         return adapter
     rows = weight.T if adapter.kind in ("Embedding", "Conv1D") else weight
@@ -271,11 +283,20 @@ def _on_rank(run: RunInfo, task: Task) -> list[str]:
     return [f"Rank {r} is far {side} {low} to {high}, where one starts for {task.name}: {task.why} ({task.source})."]
 
 
+def _on_rate(run: RunInfo) -> list[str]:
+    """Where the learning rate lies outside the range of the weights. It is no fault: many such runs are good."""
+    rate = max(run.peak_lr, default=math.nan)
+    if not is_adaptive(run) or (rates := useful_rates(run)) is None or not rate > 0 or rates.low <= rate <= rates.high:
+        return []
+    side = "below" if rate < rates.low else "above"
+    return [f"Learning rate {rate:g} is {side} {rates}, where the weights expect the best one ({rates.best:g})."]
+
+
 def _on_adalora(config: Mapping[str, Any], steps: int | None) -> list[str]:
     """Where AdaLoRA's ranks are cut too late, too soon, or in too few steps. It cuts every ``deltaT`` steps between
     ``tinit`` and ``total_step − tfinal`` (Zhang et al. 2023, arXiv:2303.10512)."""
     total = config.get("total_step")
-    if not _is_adalora(config) or not isinstance(total, int) or total <= 0:
+    if not is_adalora(config) or not isinstance(total, int) or total <= 0:
         return []
     start, end, every = (int(config.get(name) or 0) for name in ("tinit", "tfinal", "deltaT"))
     cuts, said = max((total - end - start) // max(every, 1), 0), []
