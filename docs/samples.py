@@ -1,6 +1,7 @@
-"""Writes docs/rules/samples.json, one real alert a rule, and the README's, after a message or a rule has changed.
+"""Writes what the pages quote from programs, after a message or a rule has changed: docs/rules/samples.json, one real
+alert a rule, and the blocks of pages that follow a line such as ``<!-- sample: LW102 -->``.
 
-    python docs/samples.py          a minute or two
+    python docs/samples.py          two minutes
 
 The rules of today raise the alerts of training on the stored traces of real runs (``benchmarks/corpus``). The rule that
 should name an injected fault comes first. Runs made here give the alerts that the corpus lacks, and the gate's come
@@ -30,14 +31,14 @@ from benchmarks.corpus.generate import Recorder, files, load_all  # noqa: E402
 from benchmarks.corpus.labels import label  # noqa: E402
 from benchmarks.corpus.replay import judge as replay  # noqa: E402
 from benchmarks.corpus.traces import Trace, load  # noqa: E402
-from lora_watch import Alert, LoraWatchCallback  # noqa: E402
+from lora_watch import Alert, LoraWatchCallback, find_learning_rate  # noqa: E402
 from lora_watch.base.records import StepRecord  # noqa: E402
 from lora_watch.gate import judge  # noqa: E402
 from lora_watch.gate.baseline import load as load_baseline  # noqa: E402
 from lora_watch.rules import NormExplosion  # noqa: E402
 from lora_watch.rules.policy import RECOVERED  # noqa: E402
 from tests.rules.test_chance import classifier, code_or_prose  # noqa: E402
-from tests.support import lora, tiny_model, train  # noqa: E402
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, train  # noqa: E402
 
 TWINS = {"tiny": "tiny_python_r8_s2_lr0.002_b16_linear_seed0", "minilm": "minilm_news_r8_s2_lr0.001_b8_linear_seed0"}
 """Of each model of the corpus a run in which all is well."""
@@ -145,6 +146,21 @@ def of_a_recovery() -> Iterator[Sample]:
                 yield alert, "a short run of the packaged model, alpha 128 and learning rate 0.01 with recover=3", {}
 
 
+def sweep() -> str:
+    """What a sweep prints."""
+    torch.manual_seed(0)
+    trainer = build_trainer(lora(tiny_model()), stdlib_blocks(512), steps=40, per_device_train_batch_size=8)
+    return str(find_learning_rate(trainer))
+
+
+def of_a_notebook(name: str, holds: str) -> str:
+    """The output of the cell of a notebook that printed ``holds``, as it was executed last."""
+    cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
+    outputs = ["".join("".join(output.get("text", "")) for output in cell.get("outputs", ())) for cell in cells]
+    (found,) = [text for text in outputs if holds in text]
+    return "\n".join(line.rstrip() for line in found.rstrip().splitlines())
+
+
 def _json(samples: dict[str, Any]) -> str:
     """Indented, but a curve is one line."""
     text = json.dumps(dict(sorted(samples.items())), indent=1, ensure_ascii=False)
@@ -158,16 +174,17 @@ def main() -> None:
             samples.setdefault(alert.rule, {"alert": str(alert), "from": source} | ({"curves": drawn} if drawn else {}))
     path = ROOT / "docs" / "rules" / "samples.json"
     path.write_text(_json(samples) + "\n", encoding="utf-8")
-    readme = ROOT / "README.md"
-    text = readme.read_text(encoding="utf-8")
-    shown = "\n".join(
-        textwrap.fill(line, 118, subsequent_indent="    ") for line in samples["LW102"]["alert"].splitlines()
-    )
-    readme.write_text(
-        re.sub(r"(<!-- sample: LW102 -->\n```\n).*?(?=\n```)", lambda found: found[1] + shown, text, flags=re.DOTALL),
-        encoding="utf-8",
-    )
     print(f"{len(samples)} samples: {', '.join(sorted(samples))}")
+    lines = samples["LW102"]["alert"].splitlines()
+    alert = "\n".join(textwrap.fill(line, 118, subsequent_indent="    ") for line in lines)
+    quoted = {"LW102": alert, "sweep": sweep(), "search": of_a_notebook("3_rank_alpha_length", "Use r=")}
+    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
+        text = before = page.read_text(encoding="utf-8")
+        for name, shown in quoted.items():
+            block = rf"(<!-- sample: {name} -->\n```\n).*?(?=\n```)"
+            text = re.sub(block, lambda found, shown=shown: found[1] + shown, text, flags=re.DOTALL)
+        if text != before:
+            page.write_text(text, encoding="utf-8")
 
 
 if __name__ == "__main__":
