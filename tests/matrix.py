@@ -25,7 +25,7 @@ ROOT = Path(__file__).resolve().parents[1]
 KEPT, PAGE = ROOT / "docs" / "matrix.json", ROOT / "docs" / "matrix.md"
 
 WAYS: dict[str, tuple[str, int]] = {
-    "one process": ("one process, plain loop", 1),
+    "one process": ("one process", 1),
     "ddp": ("DDP", 2),
     "ddp-3": ("DDP", 3),
     "fsdp2": ("FSDP2", 2),
@@ -48,19 +48,19 @@ LAST_GOOD = ("ddp", "fsdp2", "fsdp2-3", "fsdp2-trainer", "fsdp1-orig", "zero2", 
 """Ways that also run into a NaN, to see what is left in last_good/."""
 
 PACKAGES: dict[str, tuple[str, str]] = {
-    "Trainer, two processes": (
+    "Trainer": (
         "transformers",
         "tests/trainer/test_distributed.py",
     ),
-    "`Monitor` in a plain loop": ("torch", "tests/monitor/test_plain_loop.py"),
-    "compiled models, fused kernels": ("torch", "tests/monitor/test_hooks_unseen.py"),
+    "a plain loop (`Monitor`)": ("torch", "tests/monitor/test_plain_loop.py"),
+    "compiled models, fused kernels: without `output_ratio`": ("torch", "tests/monitor/test_hooks_unseen.py"),
     "accelerate": ("accelerate", "tests/integrations/test_accelerate.py"),
     "Lightning": ("lightning", "tests/integrations/test_lightning.py"),
     "Axolotl, its plugins": ("axolotl", "tests/integrations/test_axolotl.py"),
     "LLaMA-Factory, `run_exp`": ("llamafactory", "tests/integrations/test_llamafactory.py"),
     "sentence-transformers": ("sentence-transformers", "tests/integrations/test_elsewhere.py -k sentence"),
     "diffusers": ("diffusers", "tests/integrations/test_elsewhere.py -k unet"),
-    "Seq2Seq, SFT, KTO, ORPO, CPO, reward": ("trl", "tests/trainer/test_trainers.py"),
+    "TRL: SFT, KTO, ORPO, CPO, reward; Seq2SeqTrainer": ("trl", "tests/trainer/test_trainers.py"),
     "SFT, its loss": ("trl", "tests/trainer/test_loss.py -k sft_trainer"),
     "TRL's own script": ("trl", "tests/trainer/test_run.py -k trls_own_script"),
     "W&B, MLflow, Trackio, webhook": ("wandb", "tests/sinks/test_trackers.py"),
@@ -71,7 +71,8 @@ PACKAGES: dict[str, tuple[str, str]] = {
 HEAD = """# Does it work with my trainer?
 
 `python -m tests.matrix` makes this table from real runs, with gloo on CPUs. "Missing" names the numbers that the report
-does not have; the rules then go by the others. [Integrations](integrations.md) has the lines to write.
+does not have; the rules then go by the others. In brackets: processes. [Integrations](integrations.md) has the lines to
+write.
 
 | what | works | missing |
 |---|---|---|"""
@@ -150,36 +151,37 @@ def today() -> str:
 
 
 def page(kept: Mapping[str, Any]) -> str:
-    rows = [_way(name, kept["ways"].get(name)) for name in WAYS]
-    rows += [_package(name, kept["packages"].get(name)) for name in PACKAGES]
+    """A row a package; ways of which the same is missing share one."""
+    rows = [_package(name, kept["packages"].get(name)) for name in PACKAGES]
+    alike: dict[tuple[str, str], list[str]] = {}
+    for name, (what, ranks) in WAYS.items():
+        alike.setdefault(_way(name, kept["ways"]), []).append(f"{what} ({ranks})" if ranks > 1 else what)
+    rows += [f"| {'; '.join(names)} | {works} | {missing} |" for (works, missing), names in alike.items()]
     return "\n".join([HEAD, *rows, TAIL])
 
 
-def _way(name: str, row: Mapping[str, Any] | None) -> str:
-    what, ranks = WAYS[name]
-    what = f"{what}, {ranks} processes" if ranks > 1 else what
+def _way(name: str, ways: Mapping[str, Any]) -> tuple[str, str]:
+    """Whether it works, and what is missing. What is in last_good/ holds for all ways of one engine."""
+    row = ways.get(name)
     if row is None:
-        return f"| {what} | not run | |"
+        return "not run", ""
     most = max(row["known"].values(), default=0) or 1
     missing = [f"`{metric}`" for metric, n in row["known"].items() if n == 0]
-    missing += [f"`{metric}` of {most - n} of {most}" for metric, n in row["known"].items() if 0 < n < most]
+    missing += [f"`{metric}` of {most - n} of {most} layers" for metric, n in row["known"].items() if 0 < n < most]
     nothing_known = len(missing) == len(row["known"])
-    missing = ["every number"] if nothing_known else missing
-    left = row.get("last_good")
-    if left is not None and all(run["step"] is None for run in left.values()):
+    left = row.get("last_good") or ways.get(name.partition("-")[0], {}).get("last_good") or {}
+    if left and all(run["step"] is None for run in left.values()):
         missing.append("`last_good/`")
-    right = row["same"] and (left is None or all(run.get("same") is not False for run in left.values()))
-    works = "**differs**" if not right else "no" if nothing_known else "yes"
-    return f"| {what} | {works} | {', '.join(missing)} |"
+    if not row["same"] or any(run.get("same") is False for run in left.values()):
+        return "**differs**", ", ".join(missing)
+    return ("no", "every number") if nothing_known else ("yes", ", ".join(missing) or "nothing")
 
 
 def _package(name: str, row: Mapping[str, Any] | None) -> str:
-    package, _ = PACKAGES[name]
     if row is None:
         return f"| {name} | not run | |"
-    says = row["says"]
-    works = "yes" if says.get("passed") and set(says) <= {"passed", "skipped"} else "**no**"
-    return f"| {name} | {works}, {package} {row['version'] or '(not installed)'} | |"
+    works = "yes" if row["says"].get("passed") and set(row["says"]) <= {"passed", "skipped"} else "**no**"
+    return f"| {name} | {works}, {PACKAGES[name][0]} {row['version'] or '(not installed)'} | |"
 
 
 def main() -> None:
