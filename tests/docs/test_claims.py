@@ -110,6 +110,19 @@ def test_the_corpus_is_what_it_is_said_to_be() -> None:
     assert list(faults(["x"]))
 
 
+def test_false_errors_are_those_of_the_scores() -> None:
+    (line,) = re.findall(r"^The false ERRORs: (.*)\.$", read("benchmarks/corpus/SCORES.md"), re.MULTILINE)
+    names = line.split(", ")
+    again = {run["name"]: run for run in json.loads(read("benchmarks/corpus/cures.json"))}
+    better = sum(again[name]["gain"] > again[name]["gain_before"] for name in names)
+    assert states("docs/trust.md", f"{better} of these {len(names)} did even better")
+    rates = [float(re.findall(r"_lr([\d.e-]+)_", name)[0]) for name in names]
+    assert min(rates) == 0.01
+    assert f"lie at {min(rates)} to {max(rates)}" in flat("docs/trust.md")
+    scored = {row[1]: row for row in rows(read("benchmarks/corpus/SCORES.md")) if row[0] == "learning rate"}
+    assert f"{scored['up to 0.005'][3]} in {scored['up to 0.005'][2]} good runs" in flat("docs/trust.md")
+
+
 def scores_table(heading: str) -> str:
     return read("benchmarks/corpus/SCORES.md").partition(heading)[2].partition("\n## ")[0]
 
