@@ -245,7 +245,8 @@ class StepRecord:
     lr_fraction: float | None = None
     """Share of the schedule's total Σ lr that has been spent, this step counted; None if unknown."""
     overhead: float | None = None
-    """Share of the wall time since training began that was spent in the monitor."""
+    """Share of the wall time that was spent in the monitor: since training began up to its 20th step, since then after
+    it."""
     scalars: Mapping[str, float] = field(default_factory=dict)
     """Other numbers of the step, such as ``loss_spike_score``."""
     comparable: bool = False

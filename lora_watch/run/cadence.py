@@ -36,6 +36,10 @@ class Cadence:
         """The run begins after ``step``, or has gone back and begins anew there."""
         self._first = step
 
+    def ends_the_first(self, step: int) -> bool:
+        """``step`` is the last of those that are all measured in full."""
+        return step - self._first == FIRST_STEPS
+
     def see(self, record: StepRecord) -> None:
         """Take the records of a run in order: their losses may call for a full measurement."""
         odd = any(record.scalars.get(name, 0.0) >= least for name, least in _SUSPECT.items())

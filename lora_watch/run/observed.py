@@ -78,7 +78,8 @@ class Observed:
 
     @property
     def overhead(self) -> float:
-        """Share of the wall time since ``start`` returned that was spent in here, the forward hooks counted."""
+        """Share of the wall time that was spent in here, forward hooks counted: since ``start`` returned, and after the
+        first 20 steps, which are all measured in full, since then."""
         return self.guard.overhead
 
     def _count(self) -> None:

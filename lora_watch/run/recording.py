@@ -232,6 +232,8 @@ class Recorder:
         if self._judge_loss and not dropped:
             scalars |= self._loss.update(loss, there["labels"], extent(record), record.lr) | there["wanted"]
         self._cadence.see(record)
+        if self._cadence.ends_the_first(record.step):
+            self._guard.start_clock()  # from here on a step costs what it costs in a long run
         return self._with_source(record)
 
     def _look_for_gradients(self, due: Due, metrics: Readings) -> None:

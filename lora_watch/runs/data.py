@@ -118,8 +118,8 @@ class RunData:
         return self._source.steps
 
     def overview(self) -> dict[str, Any] | None:
-        """``metrics`` and ``series`` that there are, the latest ``step``, and when that was written (``wall_time``);
-        None without a vector of ours."""
+        """``metrics`` and ``series`` that there are, the latest ``step``, when that was written (``wall_time``), and the
+        ``verdict`` with its ``message``; None without a vector of ours."""
         found, steps = self._source.tags, self.steps
         metrics, series = (
             sorted(tag.removeprefix(prefix) for tag in found if tag.startswith(prefix))
@@ -132,6 +132,7 @@ class RunData:
             "series": series,
             "step": int(steps[-1]) if len(steps) else max(at.step for at in found.values()),
             "wall_time": max(at.wall_time for at in found.values()),
+            **self.verdict(),
         }
 
     # -- words -------------------------------------------------------------------------------------------------------

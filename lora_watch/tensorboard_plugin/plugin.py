@@ -51,7 +51,7 @@ class BadRequestError(ValueError):
 class LoraWatchPlugin(base_plugin.TBPlugin):
     """The routes under ``data/plugin/lora_watch/``. All are GET, take names and numbers and never a path::
 
-        /runs                                    {run: {metrics, series, step, wall_time}}
+        /runs                                    {run: {metrics, series, step, wall_time, verdict, message}}
         /schema?run                              the run's latest schema, with notes
         /alerts?run                              {alerts: [episode], notes}
         /rules?run                               {rules}: what each rule of the run watches, and what to do

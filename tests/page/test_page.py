@@ -17,7 +17,7 @@ from typer.testing import CliRunner
 from lora_watch.cli.app import app
 from lora_watch.runs.places import UnreadableError
 from lora_watch.tensorboard_plugin.page.writing import MOST_BYTES, write_page
-from tests.tensorboard_plugin.axe import serious
+from tests.tensorboard_plugin.axe import findings
 from tests.tensorboard_plugin.conftest import logdir as logdir
 from tests.tensorboard_plugin.made_up import HOSTILE, LONG, record_of, run_of, write, write_long_run
 from tests.tensorboard_plugin.real_runs import RECOVERED
@@ -74,7 +74,7 @@ def test_every_view_is_drawn_offline(file: Path, open_page: Open) -> None:
         page.press("#view", str(i + 1))
         page.wait_for_selector(f"body[data-ready={view}]")
         assert page.query_selector("#view [role=alert]") is None, view
-        assert serious(page) == [], view
+        assert findings(page) == [], view
     assert page.query_selector("#refresh") is None
     assert len(page.query_selector_all("#outcomes thead th")) == 3
     narrow = open_page(file, "light", 390, view="heatmap", run="recovered r8 α64")
@@ -126,7 +126,7 @@ def test_what_is_said_of_a_step_is_of_that_step(tmp_path: Path, open_page: Open)
     page.wait_for_selector("#step:text('699')")
     page.press("#view", "ArrowLeft")
     page.wait_for_selector("#step:text('698')")
-    assert single_step(page)[:3] == ("2", "3.02", "Healthy")
+    assert single_step(page)[:3] == ("2", "3.02", "No alerts")
     page.press("#view", "ArrowRight")
     page.wait_for_selector("#step:text('699')")
     page = open_page(tmp_path / "report.html", step="500")

@@ -73,9 +73,9 @@ def swept() -> dict[str, Any]:
 
 LONG = {
     499: ("4", "6.04", "Growing", "8"),
-    500: ("NaN", "3.02", "Healthy", "4"),
+    500: ("NaN", "3.02", "No alerts", "4"),
     501: ("4", "6.04", "Growing", "8"),
-    700: ("2", "3.02", "Healthy", "4"),
+    700: ("2", "3.02", "No alerts", "4"),
 }
 """Of some steps of the long run: loss, output ratio and zone, and the largest adapter."""
 

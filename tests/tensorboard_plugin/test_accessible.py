@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from tests.tensorboard_plugin.axe import serious
+from tests.tensorboard_plugin.axe import findings
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
 from tests.tensorboard_plugin.tab import ONE_LOADER, VIEWS, Tab
 
 
 @ONE_LOADER
 @pytest.mark.parametrize("mode", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
-def test_axe_finds_nothing_serious(tab: Tab, mode: str) -> None:
+def test_axe_finds_nothing(tab: Tab, mode: str) -> None:
     frame = tab.open(run=EXPLODED)
     if mode == "dark":
         tab.page.click("app-header-dark-mode-toggle button")
@@ -19,13 +19,13 @@ def test_axe_finds_nothing_serious(tab: Tab, mode: str) -> None:
     for i, view in enumerate(VIEWS):
         tab.press(str(i + 1))
         tab.shows(view)
-        assert serious(frame) == [], view
+        assert findings(frame) == [], view
     frame.click("#keys")
-    assert serious(frame) == [], "the help"
+    assert findings(frame) == [], "the help"
     frame.click("#close")
     tab.press("4")
     tab.after(lambda: tab.choose_run(HEALTHY))
-    assert serious(frame) == [], "the rules of a run without alerts"
+    assert findings(frame) == [], "the rules of a run without alerts"
 
 
 @ONE_LOADER

@@ -99,7 +99,7 @@ def test_a_run_without_adapters_says_so(tab: Tab) -> None:
 
 def test_nothing_is_judged_in_the_browser(tab: Tab) -> None:
     frame = tab.open(run="rules say healthy")
-    assert frame.inner_text("#verdict h1").startswith("Healthy")
+    assert frame.inner_text("#verdict h1").startswith("No alerts")
     assert frame.query_selector("#verdict.ok") is not None
     frame = tab.open(run="rules say exploding")
     assert frame.inner_text("#verdict h1").startswith("Non-finite loss"), "the earliest of the most severe"

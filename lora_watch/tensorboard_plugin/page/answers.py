@@ -57,7 +57,8 @@ class Answers:
                 self.plain[key(route, name)] = getattr(run.data, route)()
         most = MOST_SINGULAR_VALUES // max(len(runs), 1)
         for name, run in runs.items():
-            self.plain[key("verdict", name)] = _verdict(run)
+            self.plain[key("verdict", name)] = ending = _verdict(run)
+            overviews[name] |= {"verdict": ending["verdict"], "message": ending["message"]}
             self.plain[key("spectrum", name)] = _spectra(run.data, most)
             for metric in overviews[name]["metrics"]:
                 found = run.data.metric(metric)

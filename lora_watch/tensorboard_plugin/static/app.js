@@ -7,7 +7,7 @@ import {help} from './help.js';
 import * as host from './host.js';
 import {press} from './keyboard.js';
 import {named} from './names.js';
-import {endOf} from './overview.js';
+import {endOf, severityOf} from './overview.js';
 import {VIEWS} from './views.js';
 
 const DEFAULTS = {
@@ -60,7 +60,9 @@ export class App {
     this.help = help();
     this.said = h('div', {id: 'said', class: 'unseen', 'aria-live': 'polite'});
     this.heading = h('h1', {class: 'unseen'}); // the overview has one that is seen
-    body.append(this.heading, this.bar, this.main, this.help, this.said);
+    this.bar.tabIndex = -1;
+    body.append(this.bar, this.main, this.help, this.said);
+    this.bar.focus({preventScroll: true}); // keys work before the first click, and the first Tab leads to the views
     document.documentElement.lang = 'en';
     this.drawing = 0;
     /** @type {Record<string, import('./data.js').Run>} */
@@ -112,7 +114,6 @@ export class App {
     });
     if (this.live) setInterval(() => this.#follow(), POLL_MS);
     await this.refresh();
-    this.main.focus({preventScroll: true}); // so that keys work before the first click
   }
 
   /** Ask the server again for everything that may have grown. */
@@ -194,16 +195,18 @@ export class App {
     }
   }
 
-  /** The run that the address wants, once TensorBoard has read it; the latest one until then. */
+  /** The run that the address wants, once TensorBoard has read it; until then the latest, of a page the worst one. */
   #chooseRun() {
     if (this.wanted && this.wanted.run in this.runs) {
       [this.state, this.wanted] = [this.wanted, null]; // TensorBoard has read it since
     }
     if (this.state.run in this.runs) return;
     if (this.state.run) this.wanted ??= this.state;
+    const weight = ({verdict, wall_time: time}) => [this.live ? 0 : severityOf(verdict), time],
+      comesAfter = (a, b) => weight(a)[0] - weight(b)[0] || weight(a)[1] - weight(b)[1];
     this.#take({
       ...(this.wanted ? {view: this.state.view} : this.state), // the rest is about the run that is wanted
-      run: Object.keys(this.runs).reduce((a, b) => (this.runs[b].wall_time > this.runs[a].wall_time ? b : a)),
+      run: Object.keys(this.runs).reduce((a, b) => (comesAfter(this.runs[b], this.runs[a]) > 0 ? b : a)),
     });
   }
 

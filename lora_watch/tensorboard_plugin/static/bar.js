@@ -1,6 +1,7 @@
 // The bar on top: views, run, step.
 
 import {h, SEVERITIES, severityClass} from './dom.js';
+import {endOf} from './overview.js';
 import {VIEWS} from './views.js';
 
 /** @typedef {import('./app.js').App} App */
@@ -10,6 +11,7 @@ export function drawBar(app) {
   const focused = document.activeElement?.id;
   const {from, to} = app.state;
   app.bar.replaceChildren(
+    app.heading,
     h('nav', {'aria-label': 'views'}, tabs(app)),
     runPicker(app),
     stepPicker(app),
@@ -135,7 +137,7 @@ function runPicker(app) {
     h(
       'datalist',
       {id: 'runs'},
-      names.map((name) => h('option', {value: name})),
+      names.map((name) => h('option', {value: name}, endOf(app.runs[name], app.runs[name])?.word)),
     ),
   );
 }

@@ -2,8 +2,8 @@
 
 import {chartCard, discarded} from './chart.js';
 import {card, em, explained, h, middle, num, percent, SEVERITIES, severityIcon, split, term} from './dom.js';
-import {endOf, verdict} from './overview.js';
-import {gainAt, pathOf, picture, zoneAt} from './picture.js';
+import {endOf, recoveryIn, verdict} from './overview.js';
+import {damageFrom, gainAt, pathOf, picture, zoneAt} from './picture.js';
 
 export const title = 'Compare';
 const LETTERS = 'ABCDEF',
@@ -126,6 +126,7 @@ function picker(app, names, labels, marks) {
       },
       h('i', {class: 'letter'}, marks.get(name)?.letter),
       labels.get(name),
+      verdictOf(app.runs[name]),
     );
   return h(
     'div',
@@ -144,6 +145,12 @@ function picker(app, names, labels, marks) {
   );
 }
 
+/** What a run says of its end, as a badge. */
+function verdictOf(run) {
+  const end = endOf(run, run);
+  return end && h('span', {class: `badge ${end.kind}`}, end.word);
+}
+
 /** The paths of all runs in one picture, and why a run has none. */
 function paths(found, width) {
   const lost = found.filter(({path}) => path.missing),
@@ -158,7 +165,8 @@ function paths(found, width) {
         {class: 'note'},
         `Without a path: ${lost.map(({letter, path}) => `${letter} (${path.missing})`).join(', ')}.`,
       ),
-    lost.length < found.length && picture(drawn, {width, height: em(460), metric}),
+    lost.length < found.length &&
+      picture(drawn, {width, height: em(460), metric, damage: damageFrom(found[0].schema, metric)}),
   );
 }
 
@@ -286,7 +294,8 @@ function outcomes(app, found) {
     [
       'verdict',
       ({schema, alerts, ending, last, path}) => {
-        const says = verdict(alerts[ending.first], zoneAt(schema, last.zone, Infinity), path.missing);
+        const recovered = recoveryIn(alerts, Infinity);
+        const says = verdict(alerts[ending.first], zoneAt(schema, last.zone, Infinity), path.missing, recovered);
         return [says.kind === 'ok' ? '✓' : severityIcon(says.kind.toUpperCase(), 11), ' ', says.head];
       },
     ],

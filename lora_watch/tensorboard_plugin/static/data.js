@@ -4,8 +4,8 @@ const BUDGET = 100 * 2 ** 20; // bytes of matrices kept in the page
 
 /**
  * What the routes of plugin.py answer.
- * @typedef {{metrics: string[], series: string[], step: number, wall_time: number, held?: number[]}} Run `held`: the
- *   steps of which a report has the numbers, where not of all
+ * @typedef {{metrics: string[], series: string[], step: number, wall_time: number, verdict?: string | null,
+ *   message?: string | null, held?: number[]}} Run `held`: the steps of which a report has the numbers, where not of all
  * @typedef {{name: string, index: number, type: string, short: string, layer?: number, kind?: string, r?: number,
  *   alpha?: number, scale?: number, scale_formula?: string, group?: number, trainable?: number, d_out?: number,
  *   d_in?: number, base_norm?: number | string, base_spectral_norm?: number | string}} Adapter
@@ -16,7 +16,7 @@ const BUDGET = 100 * 2 ** 20; // bytes of matrices kept in the page
  * @typedef {{name: string, severity: string | null, text: string}} Zone
  * @typedef {{adapters: Adapter[], notes: string[], zones?: Zone[], max_steps?: number, peak_lr?: number[],
  *   optimizer?: string, config?: Record<string, any>, versions?: Record<string, string>,
- *   rules?: {id: string, name: string, severity: string, explains?: string}[]}} Schema
+ *   rules?: {id: string, name: string, severity: string, explains?: string, thresholds?: Record<string, number>}[]}} Schema
  * @typedef {{verdict: string | null, message: string | null, first: number | null}} Ending
  */
 

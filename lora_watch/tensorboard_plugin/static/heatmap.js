@@ -53,7 +53,7 @@ export async function draw(app) {
         'section',
         {class: 'card side'},
         h('header', null, h('h2', null, term(`Stand out at ${matrix.steps(matrix.columnOf(app.step))}`, 'Stand out'))),
-        standOut(app, matrix, middles),
+        standOut(app, matrix),
       ),
     ),
   );

@@ -16,24 +16,36 @@ import {
 } from './dom.js';
 import {exportButtons, tableOf} from './export.js';
 import {foundCard} from './find_lr.js';
-import {gainAt, isWithoutStep, pathOf, picture, zoneAt} from './picture.js';
+import {damageFrom, gainAt, isWithoutStep, pathOf, picture, zoneAt} from './picture.js';
 
 export const title = 'Overview';
+/** Steps that are all measured in full, and cost more: after them the overhead is counted anew. */
+const FIRST_STEPS = 20;
 
 /** What is said first of a run: the alert that the rules put first, else the zone; else that none was recorded. */
-export function verdict(first, zone, missing) {
+export function verdict(first, zone, missing, recovered) {
   if (first) return {kind: severityClass(first.severity), head: words(first.name), text: first.message, alert: first};
+  if (recovered) return {kind: 'warning', head: `Recovered at step ${recovered.step}`, text: recovered.message};
   if (!zone) return {kind: 'info', head: 'Not recorded', text: 'This run was written without its zones.'};
-  if (zone.name !== 'unknown' || !missing) return zone;
-  return isWithoutStep(missing) ? {...zone, head: words(missing)} : {...zone, text: `${zone.text} Here: ${missing}.`};
+  const calm = {...zone, head: 'No alerts'};
+  if (zone.name !== 'unknown' || !missing) return calm;
+  return isWithoutStep(missing) ? {...calm, head: words(missing)} : {...calm, text: `${zone.text} Here: ${missing}.`};
 }
+
+/** The last time up to a step that the run went back for an alert and on; none if it did not. */
+export const recoveryIn = (alerts, step) =>
+  alerts.findLast((alert) => alert.name === 'recovered' && alert.step <= step);
+
+/** How bad a run's own verdict is: 2 for one that failed, 1 where nobody can say that it is well. */
+export const severityOf = (verdict) =>
+  ({failed: 2, unhealthy: 2, interrupted: 1, unknown: 1})[/** @type {string} */ (verdict)] ?? 0;
 
 /** @param {import('./app.js').App} app */
 export async function draw(app) {
   const {alerts, step, state} = app;
   const now = {at: step},
     zoomed = app.window(600);
-  const [path, ending, spread, size, known, rates, charted] = await Promise.all([
+  const [path, ending, spread, size, known, rates, charted, first20] = await Promise.all([
     pathOf(app, state.run),
     app.data.verdict(state.run, step),
     sizeOf(app, now),
@@ -41,18 +53,19 @@ export async function draw(app) {
     app.seriesOf(['loss', 'loss_start', 'loss_recent', 'overhead', 'zone'], now),
     app.series('effective_lr', {max_cols: 600, to: step}),
     app.seriesOf(['loss', 'loss_expected', 'effective_lr'], zoomed),
+    app.series('overhead', {at: FIRST_STEPS}),
   ]);
   const measured = spread && lastMeasured(spread, step); // it need not be measured at every step
   const worstOf = measured == null ? null : await app.metric(path.metric, {from: measured, to: measured});
   const first = ending.first == null ? null : alerts[ending.first];
-  const says = verdict(first, zoneAt(app.schema, known.zone, step), path.missing);
+  const says = verdict(first, zoneAt(app.schema, known.zone, step), path.missing, recoveryIn(alerts, step));
   const page = split(app.width, [43, 57]),
     [left, right] = page.widths;
   return h(
     'div',
     {class: 'overview'},
     banner(app, says, endOf(ending, app.run)),
-    h('div', {class: 'tiles'}, tiles(app, {...known, rates}, spread, path)),
+    h('div', {class: 'tiles'}, tiles(app, {...known, rates, first20}, spread, path)),
     h(
       'div',
       {class: 'columns', style: page.style},
@@ -63,6 +76,7 @@ export async function draw(app) {
           width: left - 26,
           height: em(470),
           metric: path.metric,
+          damage: damageFrom(app.schema, path.metric),
           step,
           onStep: app.setStep,
         }),
@@ -268,7 +282,7 @@ const tile = (name, key, value, note, extra) =>
 
 /** @param {Record<string, any>} known */
 function tiles(app, known, spread, path) {
-  const {loss, rates, overhead} = known;
+  const {loss, rates, overhead, first20} = known;
   const {schema, adapters, step} = app;
   const gain = gainAt(known, step),
     size = spread?.at(step, 1),
@@ -306,7 +320,11 @@ function tiles(app, known, spread, path) {
       'Overhead',
       'overhead',
       spent == null || !app.lastStep ? '–' : percent(spent, 1),
-      app.lastStep ? 'of the wall time' : path.missing,
+      !app.lastStep
+        ? path.missing
+        : step > FIRST_STEPS && first20?.last?.[first20.columnOf(FIRST_STEPS)] === FIRST_STEPS
+          ? `of the time; first ${FIRST_STEPS} steps: ${percent(first20.at(FIRST_STEPS), 1)}`
+          : 'of the wall time so far',
     ),
   ];
 }

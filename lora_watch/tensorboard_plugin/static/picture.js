@@ -8,6 +8,10 @@ import {INF, NAN} from './matrix.js';
 export const depthOf = (schema) =>
   schema.depth ?? Math.max(1, new Set(schema.adapters.map(({layer}) => layer).filter((layer) => layer != null)).size);
 
+/** The depth-scaled output ratio from which the rules take runs for damaged (LW102); null where they do not say. */
+export const damageFrom = (/** @type {import('./data.js').Schema} */ {rules}, metric) =>
+  metric === 'output_ratio' ? (rules?.find(({id}) => id === 'LW102')?.thresholds?.threshold ?? null) : null;
+
 /** Why a run without a step shows nothing: it goes on, or it has ended. */
 const WAITING = 'waiting for the first step';
 const NO_STEP = 'no step was made';
@@ -136,7 +140,7 @@ const pixelsOf = (path, X, Y) =>
  * width, height, metric, step, onStep.
  */
 export function picture(paths, options) {
-  const {width, height, metric, step, onStep} = options;
+  const {width, height, metric, damage, step, onStep} = options;
   const name = metric === 'output_ratio' ? 'depth-scaled output ratio' : 'σ₁(ΔW) / σ₁(W₀) × depth';
   const traces = paths.map((path) => ({
     ...path,
@@ -144,9 +148,9 @@ export function picture(paths, options) {
     strayed: (path.strays ?? []).map(smooth),
   }));
   const shown = traces.flatMap(({smoothed, strayed}) => [smoothed, ...strayed].flat());
-  const plane = planeOf(shown, width, height);
+  const plane = planeOf(shown, width, height, damage);
   const root = drawing('picture', width, height, `${name} against improvement of the loss`);
-  root.append(...frame(plane, name, height));
+  root.append(...frame(plane, name, height), ...region(plane, damage));
   if (paths.length === 1 && paths[0].missing) root.append(empty(plane, paths[0].missing));
   for (const trace of traces.filter(({smoothed}) => smoothed.length))
     root.append(...lines(trace, plane), ...dots(trace, plane, step, paths.length === 1));
@@ -156,7 +160,7 @@ export function picture(paths, options) {
 }
 
 /** Where a gain and a ratio lie in the picture: X(gain) and Y(ratio), within its edges. */
-function planeOf(shown, width, height) {
+function planeOf(shown, width, height, damage) {
   const left = em(56),
     right = width - em(20),
     top = em(12),
@@ -166,7 +170,7 @@ function planeOf(shown, width, height) {
   const x0 = Math.max(-1, Math.min(-0.2, ...gains.map((g) => g * 1.12))),
     x1 = Math.min(1, Math.max(0.4, ...gains.map((g) => g * 1.15)));
   const y0 = Math.max(-4, Math.min(...(sizes.length ? sizes : [-1])) - 0.3),
-    y1 = Math.min(5, Math.max(...(sizes.length ? sizes : [1])) + 0.3);
+    y1 = Math.min(5, Math.max(...(sizes.length ? sizes : [1]), damage ? Math.log10(damage) : -4) + 0.3);
   const X = (gain) => left + ((Math.max(x0, Math.min(x1, gain)) - x0) / (x1 - x0)) * (right - left);
   const Y = (ratio) => bottom - ((Math.max(y0, Math.min(y1, Math.log10(ratio))) - y0) / (y1 - y0)) * (bottom - top);
   return {left, right, top, bottom, x0, x1, y0, y1, X, Y};
@@ -185,6 +189,19 @@ function frame({left, right, top, bottom, x0, x1, y0, y1, X, Y}, name, height) {
     svg('line', {x1: X(0), x2: X(0), y1: top, y2: bottom, class: 'axis'}),
     svg('text', {x: right, y: height - 6, 'text-anchor': 'end', class: 'axis-name'}, 'gain: loss below its start →'),
     svg('text', {class: 'axis-name', 'text-anchor': 'middle', transform: turned}, `${name}, p90, log`),
+  ];
+}
+
+/** Where runs were damaged: above a size, unless the loss has come down all the same. */
+function region({left, right, top, Y}, damage) {
+  if (!damage) return [];
+  return [
+    svg('rect', {x: left, y: top, width: right - left, height: Y(damage) - top, class: 'damaged'}),
+    svg(
+      'text',
+      {x: right - em(6), y: Y(damage) - em(5), 'text-anchor': 'end', class: 'damaged'},
+      'runs up here were damaged',
+    ),
   ];
 }
 

@@ -32,7 +32,7 @@ const MEANINGS = {
   loss: 'mean training loss of the whole optimizer step, NaN kept',
   expected: 'the loss that the run’s own course predicts for the step',
   gain: 'share of its start that the loss has lost: (start − mean of the last five) / start',
-  overhead: 'share of the wall time since training began that the monitor took, as in report.json',
+  overhead: 'share of the wall time that the monitor took after the first 20 steps, which are all measured in full',
   adapters: 'LoRA modules that are monitored',
   step: 'optimizer steps done',
   r: 'rank: the inner size of B·A',
@@ -58,7 +58,7 @@ const MEANINGS = {
   Colour: 'the colours compare values, each adapter with itself, or adapters with each other at a step',
   Rows: 'rows next to each other: modules of a kind, or those of a block',
   'Stand out':
-    'adapters that have left their own median, and the others, by half or more at the step; broken ones first',
+    'the adapters that are farthest from the median of all at the step, and by which factor; broken ones first',
   Kind: 'kind of the adapted layer',
   'W₀': 'the frozen base weight, rows × columns',
   'B · A': 'the factors of the adapter update, rows × columns',
