@@ -31,9 +31,12 @@ def clean(text: object) -> str:
     return text.replace("##[", "## [")
 
 
-def short(value: float | None) -> str:
-    """A number as people read it; ``?`` where it is unknown."""
-    return "?" if value is None else f"{value:.4g}"
+def short(value: float | None, digits: int = 4) -> str:
+    """A number as people read it, a large one without an exponent; ``?`` where it is unknown."""
+    if value is None:
+        return "?"
+    rounded = f"{value:.{digits}g}"
+    return f"{float(rounded):,.0f}" if "e+" in rounded and abs(value) < 1e12 else rounded
 
 
 def mean_and_spread(values: Sequence[float]) -> str:

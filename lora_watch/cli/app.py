@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from types import ModuleType
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from lora_watch import __version__
 from lora_watch.cli import advise, check, compare, demo, inspect, preflight, report, rules, run, show
@@ -26,8 +27,29 @@ _EXAMPLES = {
     "lora-watch rules LW102": "one rule: when it fires and its thresholds",
 }
 
+
+class _NoTypeOfFlags:
+    """Typer puts ``<bool>`` beside each flag of its help."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        params = super().get_params(ctx)  # type: ignore[misc]
+        for param in params:
+            if getattr(param, "is_flag", False):
+                param.metavar = ""
+        return params
+
+
+class _Command(_NoTypeOfFlags, TyperCommand):
+    pass
+
+
+class _Group(_NoTypeOfFlags, TyperGroup):
+    pass
+
+
 app = typer.Typer(
     name="lora-watch",
+    cls=_Group,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -73,7 +95,7 @@ def _add(module: ModuleType) -> None:
     below = ["Examples:", *examples, getattr(module, "MORE", "")] if examples else []
     # The line in front keeps what is indented indented: the first one does not count when indentation is taken off.
     epilog, settings = "\n" + "\n\n".join(below), getattr(module, "SETTINGS", None)
-    app.command(help="\n\n".join(paragraphs), epilog=epilog, context_settings=settings)(command)
+    app.command(cls=_Command, help="\n\n".join(paragraphs), epilog=epilog, context_settings=settings)(command)
 
 
 for _command in (demo, rules, run, check, report, show, advise, preflight, inspect, compare):

@@ -11,7 +11,7 @@ from lora_watch.base.text import clean
 from lora_watch.cli.common import Runs, note, refusing, writing
 
 EXAMPLES = {
-    "lora-watch report out": "report.html of one run",
+    "lora-watch report out": "report.html of one run, in its folder",
     "lora-watch report runs -o sweep.html": "every run below a folder, to compare them",
 }
 
@@ -19,8 +19,15 @@ EXAMPLES = {
 def report(
     runs: Runs,
     output: Annotated[
-        Path, typer.Option("--output", "-o", help="The file to write.", metavar="FILE", dir_okay=False)
-    ] = Path("report.html"),
+        Path | None,
+        typer.Option(
+            "--output",
+            "-o",
+            help="The file to write. Default: report.html in RUN; of several RUNs, in this folder.",
+            metavar="FILE",
+            dir_okay=False,
+        ),
+    ] = None,
 ) -> None:
     """Write the LoRA tab as one HTML file: overview, heatmap, layers, alerts, and runs side by side.
 
@@ -32,7 +39,12 @@ def report(
     from lora_watch.runs.places import UnreadableError
     from lora_watch.tensorboard_plugin.page.writing import write_page
 
-    with refusing(UnreadableError), writing(output):
-        for line in write_page(runs, output, below=True):
+    target = output or (_folder_of(runs[0]) if len(runs) == 1 else Path()) / "report.html"
+    with refusing(UnreadableError), writing(target):
+        for line in write_page(runs, target, below=True):
             note(f"left out: {line}")
-        note(f"{clean(output)} written ({output.stat().st_size / 1e6:.2f} MB)")
+        note(f"{clean(target)} written ({target.stat().st_size / 1e6:.2f} MB): open it in a browser")
+
+
+def _folder_of(run: Path) -> Path:
+    return run if run.is_dir() else run.parent

@@ -329,7 +329,7 @@ def _exp(shift: float) -> float:
 
 
 def _times(shift: float) -> str:
-    return f"{_exp(shift):.3g} ×"
+    return f"{short(_exp(shift), 3)} times"
 
 
 def _rounded(value: float | None) -> float | str | None:

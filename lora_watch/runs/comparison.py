@@ -162,7 +162,7 @@ def compare(paths: Iterable[Path | str], metric: str | None = None, higher_is_be
     for place, run in read_runs(paths, unreadable, below=True):
         places.setdefault(place.path.resolve(), (place, run))
     trials: list[Trial] = []
-    for name, (_, run) in zip(short_names([place for place, _ in places.values()]), places.values()):
+    for name, (_, run) in zip(short_names(list(places)), places.values()):
         try:
             trials.append(_trial(name, run))
         except MISFITS as error:

@@ -118,8 +118,8 @@ class RunData:
         return self._source.steps
 
     def overview(self) -> dict[str, Any] | None:
-        """``metrics`` and ``series`` that there are, the latest ``step``, when that was written (``wall_time``), and the
-        ``verdict`` with its ``message``; None without a vector of ours."""
+        """``metrics`` and ``series`` that there are, the latest ``step``, when that was written (``wall_time``), the
+        ``verdict`` and its ``message``; None without a vector of ours."""
         found, steps = self._source.tags, self.steps
         metrics, series = (
             sorted(tag.removeprefix(prefix) for tag in found if tag.startswith(prefix))

@@ -89,10 +89,10 @@ def find_runs(path: Path, below: bool = False) -> list[RunFiles]:
     return found
 
 
-def short_names(places: Sequence[RunFiles]) -> list[str]:
-    """What each run is called among these, without the folders above all of them, which concern nobody else. Unique:
-    two runs that share a folder go by those of their reports, and a run that is named twice is numbered."""
-    paths = [place.path.resolve() for place in places]
+def short_names(runs: Sequence[Path | str]) -> list[str]:
+    """What each of these runs is called without the folders above all of them, which concern nobody else. Unique: a run
+    that is named twice is numbered."""
+    paths = [Path(run).resolve() for run in runs]
     above = os.path.commonpath(paths) if len(set(paths)) > 1 else None
     names = [path.name if above is None else os.path.relpath(path, above) for path in paths]
     return numbered(clean(path.name if name == "." else name) for name, path in zip(names, paths))

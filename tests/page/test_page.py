@@ -14,9 +14,11 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from lora_watch.base.alerts import Alert, Severity, Verdict
 from lora_watch.cli.app import app
 from lora_watch.runs.places import UnreadableError
 from lora_watch.tensorboard_plugin.page.writing import MOST_BYTES, write_page
+from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.axe import findings
 from tests.tensorboard_plugin.conftest import logdir as logdir
 from tests.tensorboard_plugin.made_up import HOSTILE, LONG, record_of, run_of, write, write_long_run
@@ -79,6 +81,33 @@ def test_every_view_is_drawn_offline(file: Path, open_page: Open) -> None:
     assert len(page.query_selector_all("#outcomes thead th")) == 3
     narrow = open_page(file, "light", 390, view="heatmap", run="recovered r8 α64")
     assert narrow.evaluate("document.querySelector('#view').scrollWidth <= 390")
+
+
+def test_a_page_opens_on_the_worst_run_and_says_how_each_ended(tmp_path: Path, open_page: Open) -> None:
+    run, back = run_of(4), alert_of(8, rule="LW910", name="recovered", severity=Severity.WARNING, back_to=4)
+    back.closed_step = 8
+    runs: list[tuple[str, Verdict, dict[int, list[Alert]]]] = [
+        ("a/fine", "ok", {8: [back]}),
+        ("a/bad", "failed", {9: [alert_of(9)]}),
+        ("b/fine", "ok", {}),
+    ]
+    for name, verdict, alerts in runs:
+        records = [record_of(run, step, zone="healthy") for step in range(1, 31)]
+        write(tmp_path / name, run, records, alerts, verdict)
+    target = tmp_path / "report.html"
+    assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code == 0
+    page = open_page(target)
+    assert page.input_value("#run") == "a/bad"
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.id") == "tab-overview"
+    said = "all => all.map((e) => [e.value, e.textContent])"
+    ended = {"a/bad": "ended by fail_on", "a/fine": "finished", "b/fine": "finished"}
+    assert dict(page.eval_on_selector_all("#runs option", said)) == ended
+    for name, head in (("a/fine", "Recovered at step 8"), ("b/fine", "No alerts")):
+        page = open_page(target, run=name)
+        assert page.inner_text("#verdict h1").startswith(head)
+    page = open_page(target, view="compare")
+    assert [e.inner_text() for e in page.query_selector_all("#chosen .badge")] == list(ended.values())
 
 
 def test_a_nan_is_seen_and_names_are_only_text(file: Path, open_page: Open) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lora_watch.base.alerts import Verdict
 from lora_watch.base.records import AdapterInfo, Reading, RunInfo, StepRecord
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from lora_watch.tune.estimate import suggestion
@@ -54,12 +55,18 @@ def record_of(run: RunInfo, step: int, **fields: Any) -> StepRecord:
     return StepRecord(run, step, metrics, **fields)
 
 
-def write(folder: Path, run: RunInfo, records: list[StepRecord], alerts: dict[int, list[Any]] | None = None) -> None:
+def write(
+    folder: Path,
+    run: RunInfo,
+    records: list[StepRecord],
+    alerts: dict[int, list[Any]] | None = None,
+    verdict: Verdict = "ok",
+) -> None:
     sink = TensorBoardSink(folder)
     sink.start(run, records[0].step - 1)
     for record in records:
         sink.write(record, (alerts or {}).get(record.step, []))
-    sink.finish("ok", None)
+    sink.finish(verdict, None)
 
 
 def swept() -> dict[str, Any]:
@@ -72,9 +79,9 @@ def swept() -> dict[str, Any]:
 
 
 LONG = {
-    499: ("4", "6.04", "Growing", "8"),
+    499: ("4", "6.04", "Barely moves", "8"),
     500: ("NaN", "3.02", "No alerts", "4"),
-    501: ("4", "6.04", "Growing", "8"),
+    501: ("4", "6.04", "Barely moves", "8"),
     700: ("2", "3.02", "No alerts", "4"),
 }
 """Of some steps of the long run: loss, output ratio and zone, and the largest adapter."""

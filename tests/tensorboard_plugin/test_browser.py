@@ -87,7 +87,7 @@ def test_what_a_run_has_thrown_away_is_shaded_in_every_chart(tab: Tab) -> None:
     alerts = fetch(tab.address, "data/plugin/lora_watch/alerts", run=RECOVERED)["alerts"]
     (back,) = [alert for alert in alerts if alert["rule"] == "LW910"]
     frame = tab.open(run=RECOVERED)
-    assert frame.inner_text("#verdict h1").startswith("No alerts")
+    assert frame.inner_text("#verdict h1").startswith(f"Recovered at step {back['step']}")
     peak = float(frame.inner_text(".tile:has-text('s · lr, peak')").splitlines()[1])
     assert 0 < peak < 8 * 2e-2 / 2, "not that of the steps that are gone"
     assert frame.query_selector(".picture .stray") is not None

@@ -22,8 +22,8 @@ def markdown(judgement: Judgement) -> str:
     lines = [f"### lora_watch: {'✅' if judgement.exit_code == 0 else '❌'} {summary(judgement)}", ""]
     if judgement.runs:
         lines += [
-            "| run | ended | steps | mean loss | | largest output ratio | findings |",
-            "|---|---|--:|---|---|---|---|",
+            "| run | ended | steps | mean loss | | findings |",
+            "|---|---|--:|---|---|---|",
         ]
         lines += [_row(judged) for judged in judgement.runs]
     lines += [line for reason in judgement.unreadable for line in ("", f"**Not judged:** {escaped(reason)}")]
@@ -47,7 +47,6 @@ def code(text: str) -> str:
 
 def _row(judged: Judged) -> str:
     run = judged.run
-    found = run.largest()
     first, last = run.loss_means
     by_rule: dict[str, str] = {}
     for alert in judged.findings:
@@ -58,7 +57,6 @@ def _row(judged: Judged) -> str:
         str(run.step) + (f" / {run.max_steps}" if run.max_steps is not None else ""),
         f"{short(first)} → {short(last)}" + ("" if run.loss_curve or last is None else " (single steps)"),
         sparkline([value for _, value in run.loss_curve], width=16),
-        f"{code(found[1])} {short(found[2])}" if found else "",
         "<br>".join(by_rule.values()) or "none",
     ]
     return f"| {' | '.join(cells)} |"

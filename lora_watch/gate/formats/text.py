@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Sequence
 
-from lora_watch.base.text import count, short, sparkline
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.text import count, middle, short, sparkline, table
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
+from lora_watch.runs.places import short_names
 from lora_watch.runs.run import FinishedRun
 
 _ENDINGS = {
@@ -19,10 +22,25 @@ _ENDINGS = {
 
 
 def text(judgement: Judgement) -> str:
-    """A paragraph a run, worst finding first, and a last line with the sum."""
-    blocks = ["\n".join(_run(judged, judgement)) for judged in judgement.runs]
+    """A table where there are several runs; a paragraph a run, worst finding first; a last line with the sum."""
+    blocks = ["\n".join(_overview(judgement))] if len(judgement.runs) > 1 else []
+    blocks += ["\n".join(_run(judged, judgement)) for judged in judgement.runs]
     blocks += [f"UNREADABLE {reason}" for reason in judgement.unreadable]
     return "\n\n".join([*blocks, summary(judgement)])
+
+
+def tally(alerts: Sequence[Alert]) -> str:
+    """``1 error, 2 warnings``, the worst first."""
+    counts = Counter(alert.severity for alert in alerts)
+    return ", ".join(
+        f"{n} {severity.name.lower()}" if severity is Severity.INFO else count(n, severity.name.lower())
+        for severity, n in sorted(counts.items(), reverse=True)
+    )
+
+
+def steps_of(run: FinishedRun) -> str:
+    """``40 of 100``, where it is known how many there were to be."""
+    return str(run.step) if run.max_steps is None else f"{run.step} of {run.max_steps}"
 
 
 def summary(judgement: Judgement) -> str:
@@ -41,10 +59,20 @@ def ending(run: FinishedRun) -> str:
     return "still going" if run.going else _ENDINGS[run.verdict]
 
 
+def _overview(judgement: Judgement) -> list[str]:
+    rows = []
+    for name, judged in zip(short_names([judged.run.name for judged in judgement.runs]), judgement.runs):
+        run, found = judged.run, judged.findings
+        verdict = "FAIL" if judgement.failures(judged) else "ok"
+        worst = f"{found[0].rule} {found[0].name}" if found else ""
+        rows.append([middle(name, 32), verdict, ending(run), steps_of(run), tally(found), worst])
+    return table(["run", "verdict", "", "steps", "alerts", "worst"], rows, left=(0, 1, 2, 4, 5))
+
+
 def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
     run = judged.run
     yield f"{'FAIL' if judgement.failures(judged) else 'ok'}  {run.name}"
-    steps = f"{run.step} of {run.max_steps} steps" if run.max_steps is not None else count(run.step, "step")
+    steps = f"{steps_of(run)} steps" if run.max_steps is not None else count(run.step, "step")
     parts = [ending(run), steps, count(len(run.adapters), "adapter")]
     first, last = run.loss_means
     if (first, last) != (None, None):
@@ -52,8 +80,6 @@ def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
         kind = "mean loss" if run.loss_curve else "loss of the first and the last step"
         parts.append(f"{kind} {short(first)} → {short(last)} {curve}".rstrip())
     yield f"  {' · '.join(parts)}"
-    if (found := run.largest()) is not None:
-        yield f"  largest {found[0]}: {found[1]} ({short(found[2])})"
     for alert in judged.findings:
         yield from (f"  {line}" for line in str(alert).splitlines())
         if alert.closed_step is not None:

@@ -37,7 +37,7 @@ class Table(NamedTuple):
 def drawable(runs: Sequence[tuple[RunFiles, FinishedRun]], unreadable: list[str]) -> dict[str, FinishedRun]:
     """``runs`` by what a page calls them; those that cannot be drawn go to ``unreadable``, in words."""
     found = {}
-    for name, (_, run) in zip(short_names([place for place, _ in runs]), runs):
+    for name, (_, run) in zip(short_names([place.path for place, _ in runs]), runs):
         if run.data.overview() is None:
             unreadable.append(f"{run.name}: there are no TensorBoard events, which hold the numbers of a report")
         else:

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources c595cd4e0e183eb07504a976b56ca29fc24cd24f4aa4e8959bfdb0437e75c26d */
+/* Made by tests/front_end/check.py --fix of sources 95adbd2b82236741ccfc60a12c6e30537026b582594bea68d6ebbc9f33b5ddaf */
 var gs=Object.defineProperty;var ot=(t,e)=>{for(var s in e)gs(t,s,{get:e[s],enumerable:!0})};var de={ΔW:"s·B·A: what an adapter adds to the frozen weight W₀ of its layer",blocks:"the transformer blocks that h\
 old adapters: what each one adds is carried on by all that follow",zone:"the rules’ word for the run at a step, from hea\
 lthy to exploding: it follows from the open alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an \
@@ -67,7 +67,7 @@ ibedby","tip")},r=({currentTarget:a})=>{E.hide(),a.removeAttribute("aria-describ
 onpointerleave:r,onkeydown:a=>{a.key==="Escape"&&(a.stopPropagation(),r(a))}},t)}function jt(t){if(t.length<=16)return t;
 let e=Math.min(10,Math.floor(t.length/2)),s=[c("span",null,t.slice(0,-e)),c("span",null,t.slice(-e))];return st(s,t,{class:"\
 middle","aria-label":t})}var I=(t,e,...s)=>c("section",{class:"card"},t&&c("header",null,c("h2",null,t),e&&c("span",{class:"\
-note"},e)),s),zt=(t,e)=>e.length>0&&c("ul",{class:t},...e.map(s=>c("li",null,s))),vs=700;function z(t,e,s=16,n=vs){if(t<
+note"},e)),s),Bt=(t,e)=>e.length>0&&c("ul",{class:t},...e.map(s=>c("li",null,s))),vs=700;function B(t,e,s=16,n=vs){if(t<
 n)return{widths:e.map(()=>t),style:"grid-template-columns:minmax(0,1fr)"};let r=e.reduce((o,l)=>o+l,0),a=t-s*(e.length-1),
 i=e.map(o=>Math.floor(a*o/r));return{widths:i,style:`grid-template-columns:${i.map(o=>`${o}px`).join(" ")}`}}function pe(t,e){
 let s=document.activeElement,n=s?.matches("input[type=search]")&&t.contains(s)&&e.querySelector(`#${s.id}`);if(!n)return t.
@@ -174,18 +174,18 @@ y":f,style:`stroke:${u}`}),x+y&&b("path",{d:x+y,class:"lone",style:`stroke:${u}`
 W=>W.from<=M&&N<=W.to)&&l.push({from:M,to:N})).map(({from:M,to:N,kind:W})=>b("g",{class:"broken"},b("rect",{x:M-1.5,width:N-
 M+3,y:i,height:o-i}),b("rect",{class:"foot",x:M-1.5,width:N-M+3,y:o-6,height:6}),b("text",{x:M+3,y:o-10},W)))].filter(Boolean)}
 var js=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`--swatch:${e.colour}`}),
-A(e.name)))),D=(t,e,s,n)=>I(A(t,n.term),[e,J(t,()=>gt(s))],(n.legend??s.length>1)&&js(s),_s(s,n));var yt="var(--c1)",Bt="var(--c2)";function we(t,e){let s=t.schema.config?.find_lr;if(!(s?.curve?.rate?.length>1))return null;
-let n=z(e-26,[3,2],24);return I("Learning rate, found by a sweep",[`${s.curve.rate.length} steps before the run`,J("find\
-_lr",()=>ct(zs(s.curve)))],c("div",{class:"sweep",id:"found",style:n.style},Bs(s,n.widths[0]),c("ul",{class:"words"},(s.
-sentences??[]).map((r,a)=>c("li",{class:a?null:"head"},r)))))}var bt=t=>(t??[]).map(Number),zs=({rate:t,loss:e,smoothed:s,
+A(e.name)))),D=(t,e,s,n)=>I(A(t,n.term),[e,J(t,()=>gt(s))],(n.legend??s.length>1)&&js(s),_s(s,n));var yt="var(--c1)",zt="var(--c2)";function we(t,e){let s=t.schema.config?.find_lr;if(!(s?.curve?.rate?.length>1))return null;
+let n=B(e-26,[3,2],24);return I("Learning rate, found by a sweep",[`${s.curve.rate.length} steps before the run`,J("find\
+_lr",()=>ct(Bs(s.curve)))],c("div",{class:"sweep",id:"found",style:n.style},zs(s,n.widths[0]),c("ul",{class:"words"},(s.
+sentences??[]).map((r,a)=>c("li",{class:a?null:"head"},r)))))}var bt=t=>(t??[]).map(Number),Bs=({rate:t,loss:e,smoothed:s,
 output_ratio:n})=>[["learning rate","loss","smoothed loss","depth-scaled output ratio"],...t.map((r,a)=>[r,e[a],s?.[a],n[a]])],
-Pt=(t,e,s,n)=>r=>s+(r-t)/(e-t||1)*(n-s);function Bs(t,e){let s=t.curve,n=bt(s.rate),r=Ps(n,e),a=Z("chart",e,r.height,"lo\
+Pt=(t,e,s,n)=>r=>s+(r-t)/(e-t||1)*(n-s);function zs(t,e){let s=t.curve,n=bt(s.rate),r=Ps(n,e),a=Z("chart",e,r.height,"lo\
 ss and depth-scaled output ratio over the learning rate",{onpointermove:i=>Us(i,s,n,r),onpointerleave:()=>E.hide()});return a.
 append(...Ds(r),...Vs(t,r),...Hs(s,n,r),...Ks(s,n,r),...Gs(t,r)),a}function Ps(t,e){let s=v(330),n=v(58),r=e-v(16),a=v(14),
 i=s-v(38),o=v(20),l=a+(i-a-o)*.6,h=[Math.log10(t[0]),Math.log10(t.at(-1))],d=Pt(h[0],h[1],n,r);return{height:s,left:n,right:r,
 top:a,foot:i,gap:o,middle:l,ends:h,X:f=>d(Math.min(Math.max(Math.log10(f),h[0]),h[1]))}}function Us(t,e,s,{X:n}){let r=i=>Math.
 abs(n(i)-(t.clientX-t.currentTarget.getBoundingClientRect().left)),a=s.reduce((i,o,l)=>r(o)<r(s[i])?l:i,0);E.show(t,c("b",
-null,`learning rate ${$(s[a])}`),it(yt,"loss",$(Number(e.loss[a]))),it(Bt,"depth-scaled output ratio",$(Number(e.output_ratio[a]))))}
+null,`learning rate ${$(s[a])}`),it(yt,"loss",$(Number(e.loss[a]))),it(zt,"depth-scaled output ratio",$(Number(e.output_ratio[a]))))}
 var tt=(t,e,s,n={})=>b("text",{x:t,y:e,...n},s),Ds=({height:t,left:e,right:s,foot:n,ends:r,X:a})=>[...X(r[0],r[1],(s-e)/
 v(70)).map(i=>tt(a(i),n+v(15),$(i),{"text-anchor":"middle"})),tt((e+s)/2,t-6,"learning rate",{"text-anchor":"middle",class:"\
 axis-name"})];function Vs({low:t,high:e},{top:s,foot:n,X:r}){if(t==null||e==null)return[];let a={x:r(t),y:s,width:Math.max(
@@ -199,7 +199,7 @@ fill:${yt}`})),...ye(o,e,s,u,yt),tt(n+6,a-6,"loss, mean of five",{style:`fill:${
 foot:a,gap:i,middle:o}=s,l=bt(t.output_ratio).map(g=>g>0?Math.log10(g):Number.NaN),h=l.filter(Number.isFinite),d=o+i;if(!h.
 length)return[tt(n+6,d+v(14),"depth-scaled output ratio: not measured")];let u=Math.min(...h,-.3),f=Math.max(...h,.3),m=Pt(
 u,f,a,d),p=X(u,f,(a-d)/v(24)).filter(g=>Math.abs(Math.log10(g))>.5);return[...Y([1,...p],s,g=>m(Math.log10(g)),$),b("lin\
-e",{x1:n,x2:r,y1:m(0),y2:m(0),class:"one"}),...ye(l,e,s,m,Bt),tt(n+6,d+v(14),"depth-scaled output ratio",{style:`fill:${Bt}`})]}
+e",{x1:n,x2:r,y1:m(0),y2:m(0),class:"one"}),...ye(l,e,s,m,zt),tt(n+6,d+v(14),"depth-scaled output ratio",{style:`fill:${zt}`})]}
 var Gs=({rate:t,edge:e,edge_rule:s},{top:n,foot:r,X:a})=>[[t,"suggestion","ok"],[e,s?`edge, ${s}`:"edge","error"]].filter(
 ([i])=>i!=null).flatMap(([i,o,l])=>{let h=a(i);return[b("line",{class:"found",x1:h,x2:h,y1:n,y2:r,style:`stroke:var(--${l}\
 )`}),tt(h-4,n+v(10),o,{"text-anchor":"end",class:"found",style:`fill:var(--${l})`})]});var Ut=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),vt=({rules:t},e)=>e==="ou\
@@ -262,33 +262,34 @@ null};t.addEventListener("pointermove",o=>{let l=i(o);if(!l)return E.hide();E.sh
 p ${l.step}: ${l.zone?.head.toLowerCase()??"zone not recorded"}`,`${r} ${$(l.ratio)}`,`gain ${T(l.gain)}`)}),t.addEventListener(
 "pointerleave",()=>E.hide()),t.addEventListener("click",o=>{let l=i(o);l&&a&&a(l.step)})}var ln="Overview",nt=20;function kt(t,e,s,n){if(t)return{kind:R(t.severity),head:L(t.name),text:t.message,alert:t};if(n)
 return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.message};if(!e)return{kind:"info",head:"Not recorded",text:"\
-This run was written without its zones."};let r={...e,head:"No alerts"};return e.name!=="unknown"||!s?r:Dt(s)?{...r,head:L(
-s)}:{...r,text:`${e.text} Here: ${s}.`}}var Mt=(t,e)=>t.findLast(s=>s.name==="recovered"&&s.step<=e),Vt=t=>({failed:2,unhealthy:2,
-interrupted:1,unknown:1})[t]??0;async function cn(t){let{alerts:e,step:s,state:n}=t,r={at:s},a=t.window(600),[i,o,l,h,d,
-u,f,m]=await Promise.all([xt(t,n.run),t.data.verdict(n.run,s),$e(t,r),$e(t,a),t.seriesOf(["loss","loss_start","loss_rece\
-nt","overhead","zone"],r),t.series("effective_lr",{max_cols:600,to:s}),t.seriesOf(["loss","loss_expected","effective_lr"],
-a),t.series("overhead",{at:nt})]),p=l&&mn(l,s),g=p==null?null:await t.metric(i.metric,{from:p,to:p}),w=o.first==null?null:
-e[o.first],y=kt(w,dt(t.schema,d.zone,s),i.missing,Mt(e,s)),x=z(t.width,[43,57]),[_,O]=x.widths;return c("div",{class:"ov\
-erview"},gn(t,y,V(o,t.run)),c("div",{class:"tiles"},yn(t,{...d,rates:u,first20:m},l,i)),c("div",{class:"columns",style:x.
-style},I(A("Where the run is","path"),[un(i.points),J("path",()=>fn(i.points))],$t([{name:n.run,colour:"var(--trace)",...i}],
-{width:_-26,height:v(470),metric:i.metric,damage:vt(t.schema,i.metric),step:s,onStep:t.setStep})),hn(t,{...f,size:h},i,O)),
-c("div",{class:"columns",style:x.style},I("Alerts",e.length?`${e.length} so far`:null,bn(t)),I(`Largest ${i.metric==="ou\
-tput_ratio"?"output ratios":"adapters"}`,g?.columns?`${g.first[0]<g.last[0]?"highest of":"at"} ${g.steps(0)}, log scale`:
-null,vn(t,g))),we(t,t.width))}function hn(t,{loss:e,loss_expected:s,effective_lr:n,size:r},a,i){let o=t.lastStep>0,l=P(t.
-alerts),h=z(i,[1,1],16,520),d={step:t.step,onStep:t.setStep,onZoom:t.zoom,range:t.range(),discarded:l},u={...d,empty:o?"\
-not logged in this run":a.missing,width:h.widths[0]-26,height:v(190)},f=[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"\
-expected",matrix:s,colour:"var(--soft)",dash:"3 3",thin:!0}],m=a.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative\
- to σ₁(W₀)";return c("div",{class:"stack"},D("Loss",null,f,{...d,term:"loss",width:i-26,height:v(212),alerts:t.alerts.
-filter(p=>p.step>0),onAlert:p=>t.openAlert(p,"alerts"),empty:o?"the loss is unknown in this run":a.missing}),c("div",{class:"\
-columns",style:h.style},D(m,"over adapters",r&&o?dn(r):[],{...u,term:a.metric,log:!0}),D("s · lr","per group",o?ke(n):[],
-{...u,term:"effective_lr",zero:!0,log:l.length>0})))}var dn=t=>["max","p90","median"].map((e,s)=>({name:e,column:s,matrix:t,
-colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function un(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not recorded",
-n?.colour])),s=([n,r])=>c("span",null,c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());return c("span",{class:"\
-legend"},[...e].map(s))}var fn=t=>ct([["step","gain","depth-scaled output ratio","zone"],...t.map(({step:e,gain:s,ratio:n,
-zone:r})=>[e,s,n,r?.name])]),$e=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("relative_spectral_norm",e);
-function mn(t,e){return!t.columns||t.first[0]>e?null:t.last[t.columnOf(e)]}var ke=t=>Array.from({length:t?.n??0},(e,s)=>s).
-filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,column:e,colour:`\
-var(--c${1+s%6})`}));function V({verdict:t,message:e},{wall_time:s},n=Date.now()/1e3){let r=(e??"").split(`
+This run was written without its zones."};let r=["ok","info"].includes(e.kind)?{...e,head:"No alerts"}:e;return e.name!==
+"unknown"||!s?r:Dt(s)?{...r,head:L(s)}:{...r,text:`${e.text} Here: ${s}.`}}var Mt=(t,e)=>t.findLast(s=>s.name==="recover\
+ed"&&s.step<=e),Vt=t=>({failed:2,unhealthy:2,interrupted:1,unknown:1})[t]??0;async function cn(t){let{alerts:e,step:s,state:n}=t,
+r={at:s},a=t.window(600),[i,o,l,h,d,u,f,m]=await Promise.all([xt(t,n.run),t.data.verdict(n.run,s),$e(t,r),$e(t,a),t.seriesOf(
+["loss","loss_start","loss_recent","overhead","zone"],r),t.series("effective_lr",{max_cols:600,to:s}),t.seriesOf(["loss",
+"loss_expected","effective_lr"],a),t.series("overhead",{at:nt})]),p=l&&mn(l,s),g=p==null?null:await t.metric(i.metric,{from:p,
+to:p}),w=o.first==null?null:e[o.first],y=kt(w,dt(t.schema,d.zone,s),i.missing,Mt(e,s)),x=B(t.width,[43,57]),[_,O]=x.widths;
+return c("div",{class:"overview"},gn(t,y,V(o,t.run)),c("div",{class:"tiles"},yn(t,{...d,rates:u,first20:m},l,i)),c("div",
+{class:"columns",style:x.style},I(A("Where the run is","path"),[un(i.points),J("path",()=>fn(i.points))],$t([{name:n.run,
+colour:"var(--trace)",...i}],{width:_-26,height:v(470),metric:i.metric,damage:vt(t.schema,i.metric),step:s,onStep:t.setStep})),
+hn(t,{...f,size:h},i,O)),c("div",{class:"columns",style:x.style},I("Alerts",e.length?`${e.length} so far`:null,bn(t)),I(
+`Largest ${i.metric==="output_ratio"?"output ratios":"adapters"}`,g?.columns?`${g.first[0]<g.last[0]?"highest of":"at"} ${g.
+steps(0)}, log scale`:null,vn(t,g))),we(t,t.width))}function hn(t,{loss:e,loss_expected:s,effective_lr:n,size:r},a,i){let o=t.
+lastStep>0,l=P(t.alerts),h=B(i,[1,1],16,520),d={step:t.step,onStep:t.setStep,onZoom:t.zoom,range:t.range(),discarded:l},
+u={...d,empty:o?"not logged in this run":a.missing,width:h.widths[0]-26,height:v(190)},f=[{name:"loss",matrix:e,colour:"\
+var(--c1)"},{name:"expected",matrix:s,colour:"var(--soft)",dash:"3 3",thin:!0}],m=a.metric==="output_ratio"?"Output rati\
+o":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",{class:"stack"},D("Loss",null,f,{...d,term:"loss",width:i-26,height:v(
+212),alerts:t.alerts.filter(p=>p.step>0),onAlert:p=>t.openAlert(p,"alerts"),empty:o?"the loss is unknown in this run":a.
+missing}),c("div",{class:"columns",style:h.style},D(m,"over adapters",r&&o?dn(r):[],{...u,term:a.metric,log:!0}),D("s · \
+lr","per group",o?ke(n):[],{...u,term:"effective_lr",zero:!0,log:l.length>0})))}var dn=t=>["max","p90","median"].map((e,s)=>({
+name:e,column:s,matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function un(t){let e=new Map(t.map(({zone:n})=>[n?.
+head??"zone not recorded",n?.colour])),s=([n,r])=>c("span",null,c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());
+return c("span",{class:"legend"},[...e].map(s))}var fn=t=>ct([["step","gain","depth-scaled output ratio","zone"],...t.map(
+({step:e,gain:s,ratio:n,zone:r})=>[e,s,n,r?.name])]),$e=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("re\
+lative_spectral_norm",e);function mn(t,e){return!t.columns||t.first[0]>e?null:t.last[t.columnOf(e)]}var ke=t=>Array.from(
+{length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({name:`group ${e}`,
+matrix:t,column:e,colour:`var(--c${1+s%6})`}));function V({verdict:t,message:e},{wall_time:s},n=Date.now()/1e3){let r=(e??
+"").split(`
 `)[0];if(t==="ok")return{word:"finished",kind:"ok",text:"Training came to its end."};if(t==="unhealthy")return{word:"fin\
 ished unhealthy",kind:"error",text:r};if(t==="unknown")return{word:"not measured",kind:"warning",text:r};if(t==="failed")
 return{word:"ended by fail_on",kind:"error",text:r};if(t==="interrupted")return{word:"interrupted",kind:"warning",text:r};
@@ -297,37 +298,37 @@ if(t!=="running")return null;let a=(n-s)/60;if(a<15)return{word:"running",kind:"
 run wrote nothing since, not even its end: killed, or very slow."}}var pn=({step:t,last_step:e,closed_step:s})=>s==null?
 `since step ${t}`:e>t?`steps ${t}–${e}`:`at step ${t}`;function gn(t,{kind:e,head:s,text:n,alert:r},a){let i=r?.remedies?.[0],
 o=j.map(l=>{let h=t.alerts.filter(d=>d.severity===l).length;return c("button",{class:`chip ${R(l)}`,disabled:!h,title:"s\
-how alerts of this severity",onclick:()=>t.set({view:"alerts",level:l})},F(l,11),c("b",null,h),l.toLowerCase())});return c(
-"section",{class:`banner ${e}`,id:"verdict"},c("div",{class:"sign","aria-hidden":"true"},e==="ok"?"✓":F(e.toUpperCase(),
-30)),c("div",{class:"words"},c("h1",null,s,a&&st(a.word,a.text,{id:"ended",class:`badge ${a.kind}`}),r&&c("small",null,pn(
-r))),c("p",null,n),i&&c("p",{class:"fix"},c("b",null,"Try"),i)),c("div",{class:"chips"},o))}var _t=t=>t?.replace("alpha",
-"α").replace("sqrt(r)","√r");function wn(t){let e=new Map;for(let n of t)e.set(n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r[1]-
-n[1]).map(([n])=>n);return s.length>1?`${$(s[0])}…`:$(s[0])}function Me(t,e,s=[]){let n=null,r=a=>s.some(([i,o])=>i<=t.
-last[a]&&t.first[a]<=o);for(let a=0;a<(t?.columns??0)&&t.first[a]<=e;a++)for(let i=0;i<t.n&&!r(a);i++){let o=t.high[a*t.
-n+i];Number.isFinite(o)&&(n==null||o>n)&&(n=o)}return n}var K=(t,e,s,n,r)=>c("div",{class:"tile"},c("span",{class:"name"},
-A(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function yn(t,e,s,n){let{loss:r,rates:a,overhead:i,
-first20:o}=e,{schema:l,adapters:h,step:d}=t,u=ut(e,d),f=s?.at(d,1),m=i?.at(d),p=l.max_steps,g=p?Math.min(1,d/p):null,w=h[0]?.
-scale_formula,y=n.metric==="output_ratio"?["Depth-scaled output ratio","depth-scaled output ratio"]:["σ₁ relative to W₀ \
-× depth",n.metric],x=["r","alpha","scale"].map(_=>wn(h.map(O=>O[_]))).join(" / ");return[K("Step","step",[String(d),p&&
-c("small",null,` / ${p}`)],g==null?null:`${T(g)} of the schedule`,g!=null&&c("i",{class:"progress",style:`--share:${g}`})),
-K("Loss","loss",$(r?.at(d)),Number.isFinite(u)?`gain ${T(u)}, mean of five`:null),K(...y,$(f==null?null:n.depth*f),f==null?
-"not measured":`${$(f)} × depth ${$(n.depth)}`),K("s · lr, peak","effective_lr",$(Me(a,d,P(t.alerts))),_e(l)),h.length?
-h.every(_=>!_.r)?K("Method",null,w?.replace("'s own","")??"–","has no A, B and scale"):K("r / α / s","scale",x,w?`s =\
- ${_t(w)}`:null):K("Method",null,"–","no adapters"),K("Adapters","adapters",String(h.length),l.config?.model_type??l.optimizer),
-K("Overhead","overhead",m==null||!t.lastStep?"–":T(m,1),t.lastStep?d>nt&&o?.last?.[o.columnOf(nt)]===nt?`of the time; \
-first ${nt} steps: ${T(o.at(nt),1)}`:"of the wall time so far":n.missing)]}function _e({config:t,peak_lr:e}){let{rate:s,
-low:n,high:r}=t?.find_lr??{},a=n!=null&&r!=null?` (${$(n)} to ${$(r)})`:"";return s!=null&&s===t?.learning_rate?`lr ${$(
-s)}, found by a sweep${a}`:e?.length?`lr peaks at ${$(Math.max(...e))}`:null}var Nt=({rules:t})=>t?.length?`No alert: ${t.
-length} rules watch this run.`:"No alert in this run.";function bn(t){if(!t.alerts.length)return c("p",{class:"none"},`✓\
- ${Nt(t.schema)}`);let e=[...t.alerts].sort((n,r)=>j.indexOf(n.severity)-j.indexOf(r.severity)||n.step-r.step),s=n=>c("b\
-utton",{class:"row",onclick:()=>t.openAlert(n,"alerts")},F(n.severity),c("b",null,L(n.name)),c("span",{class:"note"},`st\
-ep ${n.step}`),c("span",{class:"clip"},n.message));return c("ol",{class:"alert-list"},e.slice(0,6).map(n=>c("li",null,s(
-n))))}function vn(t,e){if(!e?.columns)return c("p",{class:"none"},"Not measured up to this step.");let s=t.adapters.map(
-i=>({adapter:i,value:e.high[i.index]})).filter(({value:i})=>i>0).sort((i,o)=>o.value-i.value);if(!s.length)return c("p",
-{class:"none"},"Nothing is above zero at this step.");let n=Math.log10(s[0].value),r=Math.min(n-1,Math.log10(s[s.length-
-1].value)),a=({adapter:i,value:o})=>c("button",{class:"row",title:i.name,onclick:()=>t.set({view:"layer",adapter:i.name})},
-c("span",{class:"clip"},i.short),c("i",{style:`--share:${(Math.log10(o)-r)/(n-r)}`}),c("b",null,$(o)));return c("ol",{class:"\
-bars"},s.slice(0,9).map(i=>c("li",null,a(i))))}var Zt={};ot(Zt,{draw:()=>Sn,title:()=>An});function Kt(t){return t.closed_step==null?1/0:t.last_step-t.step+1}var At=t=>`${t.rule}@${t.step}`,Gt=(t,e)=>t.closed_step==
+how alerts of this severity",onclick:()=>t.set({view:"alerts",level:l})},F(l,11),c("b",null,h),l.toLowerCase()+(l==="INF\
+O"||h===1?"":"s"))});return c("section",{class:`banner ${e}`,id:"verdict"},c("div",{class:"sign","aria-hidden":"true"},e===
+"ok"?"✓":F(e.toUpperCase(),30)),c("div",{class:"words"},c("h1",null,s,a&&st(a.word,a.text,{id:"ended",class:`badge ${a.
+kind}`}),r&&c("small",null,pn(r))),c("p",null,n),i&&c("p",{class:"fix"},c("b",null,"Try"),i)),c("div",{class:"chips"},o))}
+var _t=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function wn(t){let e=new Map;for(let n of t)e.set(n,(e.get(
+n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.length>1?`${$(s[0])}…`:$(s[0])}function Me(t,e,s=[]){
+let n=null,r=a=>s.some(([i,o])=>i<=t.last[a]&&t.first[a]<=o);for(let a=0;a<(t?.columns??0)&&t.first[a]<=e;a++)for(let i=0;i<
+t.n&&!r(a);i++){let o=t.high[a*t.n+i];Number.isFinite(o)&&(n==null||o>n)&&(n=o)}return n}var K=(t,e,s,n,r)=>c("div",{class:"\
+tile"},c("span",{class:"name"},A(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function yn(t,e,s,n){
+let{loss:r,rates:a,overhead:i,first20:o}=e,{schema:l,adapters:h,step:d}=t,u=ut(e,d),f=s?.at(d,1),m=i?.at(d),p=l.max_steps,
+g=p?Math.min(1,d/p):null,w=h[0]?.scale_formula,y=n.metric==="output_ratio"?["Depth-scaled output ratio","depth-scaled ou\
+tput ratio"]:["σ₁ relative to W₀ × depth",n.metric],x=["r","alpha","scale"].map(_=>wn(h.map(O=>O[_]))).join(" / ");
+return[K("Step","step",[String(d),p&&c("small",null,` / ${p}`)],g==null?null:`${T(g)} of the schedule`,g!=null&&c("i",{class:"\
+progress",style:`--share:${g}`})),K("Loss","loss",$(r?.at(d)),Number.isFinite(u)?`gain ${T(u)}, mean of five`:null),K(...y,
+$(f==null?null:n.depth*f),f==null?"not measured":`${$(f)} × depth ${$(n.depth)}`),K("s · lr, peak","effective_lr",$(Me(
+a,d,P(t.alerts))),_e(l)),h.length?h.every(_=>!_.r)?K("Method",null,w?.replace("'s own","")??"–","has no A, B and scale"):
+K("r / α / s","scale",x,w?`s = ${_t(w)}`:null):K("Method",null,"–","no adapters"),K("Adapters","adapters",String(h.length),
+l.config?.model_type??l.optimizer),K("Overhead","overhead",m==null||!t.lastStep?"–":T(m,1),t.lastStep?d>nt&&o?.last?.[o.
+columnOf(nt)]===nt?`of the time; first ${nt} steps: ${T(o.at(nt),1)}`:"of the wall time so far":n.missing)]}function _e({
+config:t,peak_lr:e}){let{rate:s,low:n,high:r}=t?.find_lr??{},a=n!=null&&r!=null?` (${$(n)} to ${$(r)})`:"";return s!=null&&
+s===t?.learning_rate?`lr ${$(s)}, found by a sweep${a}`:e?.length?`lr peaks at ${$(Math.max(...e))}`:null}var Nt=({rules:t})=>t?.
+length?`No alert: ${t.length} rules watch this run.`:"No alert in this run.";function bn(t){if(!t.alerts.length)return c(
+"p",{class:"none"},`✓ ${Nt(t.schema)}`);let e=[...t.alerts].sort((n,r)=>j.indexOf(n.severity)-j.indexOf(r.severity)||n.
+step-r.step),s=n=>c("button",{class:"row",onclick:()=>t.openAlert(n,"alerts")},F(n.severity),c("b",null,L(n.name)),c("sp\
+an",{class:"note"},`step ${n.step}`),c("span",{class:"clip"},n.message));return c("ol",{class:"alert-list"},e.slice(0,6).
+map(n=>c("li",null,s(n))))}function vn(t,e){if(!e?.columns)return c("p",{class:"none"},"Not measured up to this step.");
+let s=t.adapters.map(i=>({adapter:i,value:e.high[i.index]})).filter(({value:i})=>i>0).sort((i,o)=>o.value-i.value);if(!s.
+length)return c("p",{class:"none"},"Nothing is above zero at this step.");let n=Math.log10(s[0].value),r=Math.min(n-1,Math.
+log10(s[s.length-1].value)),a=({adapter:i,value:o})=>c("button",{class:"row",title:i.name,onclick:()=>t.set({view:"layer",
+adapter:i.name})},c("span",{class:"clip"},i.short),c("i",{style:`--share:${(Math.log10(o)-r)/(n-r)}`}),c("b",null,$(o)));
+return c("ol",{class:"bars"},s.slice(0,9).map(i=>c("li",null,a(i))))}var Zt={};ot(Zt,{draw:()=>Sn,title:()=>An});function Kt(t){return t.closed_step==null?1/0:t.last_step-t.step+1}var At=t=>`${t.rule}@${t.step}`,Gt=(t,e)=>t.closed_step==
 null?e?"to the end":"still open":`${Kt(t)} step${t.last_step>t.step?"s":""}`;async function Ne(t,e,s,n){let r=e.adapters?.[0]&&
 t.adapters.find(({name:a})=>a===e.adapters[0].name);return c("section",{class:`card detail ${R(e.severity)}`,id:"detail"},
 c("header",null,F(e.severity,16),c("h2",null,L(e.name)),c("span",{class:"note"},`${e.rule} · step ${e.step} · ${Gt(e,s)}`)),
@@ -356,7 +357,7 @@ Adapters, worst first (${e.adapters.length})`),c("ol",{class:"named"},e.adapters
 "Step",t=>t.step],lasted:["Held",Kt],adapters:["Adapters",t=>-(t.adapters?.length??0)]};async function Sn(t){let{state:e,
 alerts:s}=t;if(!s.length)return c("div",null,await Fn(t));let n=!["running",null].includes(t.ending.verdict),r=On(e.sort),
 a=s.filter(l=>(!e.level||l.severity===e.level)&&En(l,e.find.toLowerCase())).sort(r.compare),i=a.find(l=>At(l)===e.alert)??
-a[0],o=z(t.width,[52,48]);return c("div",null,Wn(t),c("div",{class:"columns",style:`${o.style};align-items:start`},I(null,
+a[0],o=B(t.width,[52,48]);return c("div",null,Wn(t),c("div",{class:"columns",style:`${o.style};align-items:start`},I(null,
 null,c("table",{class:"grid",id:"alerts"},In(t,r),c("tbody",null,a.map((l,h)=>Ln(t,l,h,l===i,n)))),!a.length&&c("p",{class:"\
 none"},"No alert fits this filter.")),i?await Ne(t,i,n,o.widths[1]):c("div")))}function On(t){let[e,s]=(t||"severity.up").
 split("."),n=(qt[e]??qt.severity)[1],r=s==="down"?-1:1;return{by:e,sign:r,compare:(i,o)=>(n(i)<n(o)?-1:n(i)>n(o)?1:0)*r||
@@ -379,7 +380,7 @@ data.rules(t.state.run),s=[...new Set(e.map(({family:n})=>n))];return I(`✓ ${N
  it means",check:"Check first",fix:"How to fix it",mute:"When to mute it"},Tn=t=>c("details",{class:"rule"},c("summary",
 null,F(t.severity,11),c("span",{class:"mono"},t.id),c("span",null,c("b",null,L(t.name)),c("span",{class:"note"},t.summary))),
 c("dl",null,Object.entries(Cn).map(([e,s])=>t[e]&&[c("dt",null,s),c("dd",null,t[e])]),[c("dt",null,"All of it"),c("dd",{
-class:"mono"},`lora-watch rules ${t.id}`)]));var Jt={};ot(Jt,{draw:()=>Bn,flatten:()=>Ot,settings:()=>Le,shortNames:()=>Ie,title:()=>jn});var jn="Compare",We="ABCDEF",St=We.length,zn=/^(learning_rate|parameters|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
+class:"mono"},`lora-watch rules ${t.id}`)]));var Jt={};ot(Jt,{draw:()=>zn,flatten:()=>Ot,settings:()=>Le,shortNames:()=>Ie,title:()=>jn});var jn="Compare",We="ABCDEF",St=We.length,Bn=/^(learning_rate|parameters|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
 function Ie(t){let e=t.map(s=>s.replace(/\/(runs\/)?[A-Z][a-z]{2}\d\d_\d\d-\d\d-\d\d_[^/]*$/,""));return new Map(t.map((s,n)=>[
 s,e.indexOf(e[n])===e.lastIndexOf(e[n])?e[n]:s]))}function Ot(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[
 n,r]of Object.entries(t))Ot(r,e?`${e}.${n}`:n,s);else s[e]=Array.isArray(t)?t.map(String).join(", "):t==null?"–":Number.
@@ -387,8 +388,8 @@ isInteger(t)?t.toLocaleString("en"):typeof t=="number"?$(t):String(t);return s}f
 ...new Set(t.adapters.map(r=>r[n]))].map(r=>typeof r=="number"?$(r):String(r??"–")).join(", ")||"–";return{r:s("r"),
 α:s("alpha"),s:s("scale"),"formula of s":s("scale_formula"),"peak lr":[...new Set(t.peak_lr??[])].map($).join(", ")||"–",
 adapters:String(t.adapters.length),optimizer:t.optimizer??"–",...Ot(e?{...t.config,find_lr:e.rate}:t.config??{}),...Ot(
-{versions:t.versions??{}})}}async function Bn(t){let e=Object.keys(t.runs).sort((o,l)=>o.localeCompare(l,void 0,{numeric:!0})),
-s=Ie(e),n=Pn(t,e),r=Un(n),a=await Promise.all(n.map(async o=>({...await Gn(t,o),label:s.get(o),...r.get(o)}))),i=z(t.width,
+{versions:t.versions??{}})}}async function zn(t){let e=Object.keys(t.runs).sort((o,l)=>o.localeCompare(l,void 0,{numeric:!0})),
+s=Ie(e),n=Pn(t,e),r=Un(n),a=await Promise.all(n.map(async o=>({...await Gn(t,o),label:s.get(o),...r.get(o)}))),i=B(t.width,
 [2,1]);return c("div",{class:"compare"},Dn(t,e,s,r),c("div",{class:"columns top",style:i.style},c("div",{class:"stack"},
 qn(a),Zn(t,a)),Hn(a,i.widths[1]-26)),c("div",{class:"legend lettered"},a.map(o=>c("span",null,Re(o),o.label))),Kn(t,a))}
 function Pn(t,e){let s=[];try{s=JSON.parse(t.state.runs||"[]").filter(r=>r in t.runs)}catch{}if(s.length)return s;let n=e.
@@ -404,7 +405,7 @@ c("span",{class:`badge ${e.kind}`},e.word)}function Hn(t,e){let s=t.filter(({pat
 missing)?.path.metric,r=t.map(({label:a,letter:i,colour:o,path:l})=>({name:a,letter:i,colour:o,...l}));return I(A("Where\
  the runs went","path"),null,s.length>0&&c("p",{class:"note"},`Without a path: ${s.map(({letter:a,path:i})=>`${a} (${i.missing}\
 )`).join(", ")}.`),s.length<t.length&&$t(r,{width:e,height:v(460),metric:n,damage:vt(t[0].schema,n)}))}function Kn(t,e){
-let s=z(t.width,[1,1,1]),n={log:!0},r={legend:!1,width:s.widths[0]-26,height:v(170),range:t.range(Math.max(...e.map(({name:i})=>t.
+let s=B(t.width,[1,1,1]),n={log:!0},r={legend:!1,width:s.widths[0]-26,height:v(170),range:t.range(Math.max(...e.map(({name:i})=>t.
 runs[i].step))),step:t.state.step===""?null:t.step,onStep:t.setStep,onZoom:t.zoom},a=(i,o,l,h,d,u)=>D(i,o,e.map(f=>({name:f.
 label,letter:f.letter,matrix:f[h],column:d,colour:f.colour})),{term:l,...r,...u});return c("div",{class:"columns",style:s.
 style},a("Loss","mean of five steps","loss","loss_recent",0),a("Output ratio","90th percentile","output_ratio","output_r\
@@ -420,7 +421,7 @@ e),t.spread("delta_norm",n,e),Promise.all(Oe.map(p=>t.series(p,s,e))),Promise.al
 ending:i,path:o,end:m,last:l,settings:Le(r),...Object.fromEntries(f)}}var Fe=(t,e)=>c("thead",null,c("tr",null,c("th",null,
 e),t.map(s=>c("th",{title:s.name},Re(s),s.label)))),Ce=(t,e,s,...n)=>c("div",{class:"scroll",tabindex:0,role:"region","a\
 ria-label":s},c("table",{class:"grid sets",id:t,style:`min-width:${12+8*e.length}rem`},n));function qn(t){let e=[...new Set(
-t.flatMap(o=>Object.keys(o.settings)))].filter(o=>!zn.test(o)),s=o=>t.filter(l=>o in l.settings).map(l=>l.settings[o]),n=e.
+t.flatMap(o=>Object.keys(o.settings)))].filter(o=>!Bn.test(o)),s=o=>t.filter(l=>o in l.settings).map(l=>l.settings[o]),n=e.
 filter(o=>new Set(s(o)).size>1),r=e.filter(o=>!n.includes(o)&&s(o).length<t.length),a=o=>c("tr",null,c("th",{scope:"row",
 class:"mono"},jt(o)),t.map(l=>c("td",null,c("div",{class:"value"},jt(l.settings[o]??"–"))))),i=(o,l)=>Ce(o,t,"settings",
 Fe(t,"Setting"),c("tbody",null,l.map(a)));return I("What was set differently",`${e.length-n.length-r.length} settings ar\
@@ -440,7 +441,7 @@ Xn={light:[[8,64,129],[49,130,189],[158,202,225],[244,244,242],[253,190,133],[23
 [66,146,198],[38,84,124],[40,44,52],[140,71,22],[235,120,30],[255,205,120]]};function Yn(t){let e=new Uint32Array(256);for(let s=0;s<
 256;s++){let n=s/255*(t.length-1),r=Math.min(t.length-2,Math.floor(n)),a=n-r,[i,o,l]=[0,1,2].map(h=>Math.round(t[r][h]+(t[r+
 1][h]-t[r][h])*a));e[s]=(255<<24|l<<16|o<<8|i)>>>0}return e}var Qn=t=>`linear-gradient(90deg,${t.map(e=>`rgb(${e})`).join(
-",")})`,Te=(t,e)=>t==="diverging"?Xn[e?"dark":"light"]:Jn,je=(t,e)=>Yn(Te(t,e)),ze=(t,e)=>Qn(Te(t,e));var Be="#ff00a8";function De(t,e,s,n,r,a,i){let{columns:o,n:l}=s,h=je(n.scale,e.dark),d=t.width,u=new ImageData(d,l),f=new Uint32Array(
+",")})`,Te=(t,e)=>t==="diverging"?Xn[e?"dark":"light"]:Jn,je=(t,e)=>Yn(Te(t,e)),Be=(t,e)=>Qn(Te(t,e));var ze="#ff00a8";function De(t,e,s,n,r,a,i){let{columns:o,n:l}=s,h=je(n.scale,e.dark),d=t.width,u=new ImageData(d,l),f=new Uint32Array(
 u.data.buffer),m=Array.from({length:o+1},(k,S)=>Math.round(s.place(S)*d));r.forEach(({adapter:k},S)=>{for(let M=0;M<o;M++){
 let N=n.cells[M*l+k.index];Number.isNaN(N)||f.fill(h[Math.max(0,Math.min(255,N*255|0))],S*d+m[M],S*d+m[M+1])}});let p=new OffscreenCanvas(
 d,l);Xt(p).putImageData(u,0,0);let g=Xt(t);g.imageSmoothingEnabled=!1,g.scale(i,i);let w=d/i,y=k=>s.place(k)*w,x=0;for(let k=1;k<=
@@ -449,7 +450,7 @@ r.length;k++)k<r.length&&r[k].y===r[k-1].y+a||(g.drawImage(p,0,x,d,k-x,0,r[x].y,
 g.fillStyle=_,g.fillRect(y(M),S,y(N)-y(M),a)})});let O=g.createPattern(Ue(null,"#fff",8),"repeat");r.forEach(({adapter:k,
 y:S})=>{Pe(s,k.index,3,(M,N)=>{let W=y(N)-y(M),U=Math.round(Math.max(7,W)),q=Math.max(7,a),Q=Math.round(Math.max(0,Math.
 min(w-U,(y(M)+y(N))/2-U/2))),rt=Math.round(S+a/2-q/2),he=a<7||W<7;g.fillStyle="#fff",he&&g.fillRect(Q-1.5,rt-1.5,U+3,q+3);
-for(g.fillStyle of he?[Be]:[Be,O])g.fillRect(Q,rt,U,q)})})}var Xt=t=>t.getContext("2d");function Pe(t,e,s,n){let r=-1;for(let a=0;a<=
+for(g.fillStyle of he?[ze]:[ze,O])g.fillRect(Q,rt,U,q)})})}var Xt=t=>t.getContext("2d");function Pe(t,e,s,n){let r=-1;for(let a=0;a<=
 t.columns;a++){let i=a<t.columns&&t.flags[a*t.n+e]&s;i&&r<0&&(r=a),!i&&r>=0&&(n(r,a),r=-1)}}function Ue(t,e,s){let n=new OffscreenCanvas(
 s,s),r=Xt(n);t&&(r.fillStyle=t,r.fillRect(0,0,s,s)),r.strokeStyle=e,r.beginPath();for(let a of[-s,0,s])r.moveTo(a,s),r.lineTo(
 a+s,0);return r.stroke(),n}var Ve=(t,e)=>s=>(s-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+1)*e;function He(t,e,s,n){let a=b("svg",{class:"strip",width:n,
@@ -545,7 +546,7 @@ entries(a).map(([i,o])=>c("button",{id:`${r}-${i}`,"aria-pressed":String(e[r]===
 "div",{class:"toolbar"},c("span",{class:"pick"},A("Metric",e.metric),c("select",{id:"metric","aria-label":"metric",onchange:r=>t.
 set({metric:r.target.value})},s.metrics.map(r=>c("option",{value:r,selected:r===e.metric},r)))),c("span",{class:"pick"},
 A("Colour"),n("colour",Lt)),c("span",{class:"pick"},A("Rows"),n("rows",Rt)),c("span",{class:"note"},"drag to zoom, click\
- for the adapter"))}function dr(t,e,s){return c("div",{class:"scale"},c("span",{class:"bar"},c("i",{style:`background:${ze(
+ for the adapter"))}function dr(t,e,s){return c("div",{class:"scale"},c("span",{class:"bar"},c("i",{style:`background:${Be(
 s.scale,t.dark)}`}),c("span",null,s.ends.map(n=>c("span",null,n)))),c("span",{class:"key"},c("i",{class:"nan"}),"NaN or \
 Inf"),c("span",{class:"key"},c("i",{class:"hatched"}),"not measured"),c("span",{class:"grow"}),J(t.state.metric,()=>gt(t.
 adapters.map(({name:n,index:r})=>({name:n,matrix:e,column:r})))),c("span",{class:"note"},e.pooled?`${e.rows} steps in ${e.
@@ -564,7 +565,7 @@ _norm","product_norm"]],!0],["Update in one step","‖ΔW now − ΔW before‖"
 es that arrived","share of 64 numbers that changed",[["a_changed","A"],["b_changed","B"]],!1],["Base weight","‖W − W₀‖ /\
  ‖W₀‖, 0 where it rests",[["base_drift","base_drift"]],!0],["s · lr","scale × learning rate",[["effective_lr","e\
 ffective_lr"]],!1],["Scale s","the live factor",[["scale","scale"]],!1]];async function mr(t){let{adapter:e,run:s,state:n}=t;
-if(!e)return c("p",{class:"empty-page"},"This run has no adapters.");let r=t.width>v(1260)?4:3,a=z(t.width,Array(r).fill(
+if(!e)return c("p",{class:"empty-page"},"This run has no adapters.");let r=t.width>v(1260)?4:3,a=B(t.width,Array(r).fill(
 1)),i=a.widths[0],o=new Set(ss.flatMap(([,,w])=>w.map(([y])=>y))),l=[...ss,...s.metrics.filter(w=>!o.has(w)).map(w=>[L(w),
 null,[[w,w]],!0])].map(([w,y,x,_])=>({name:w,note:y,log:_,several:x.length>1,metrics:x.filter(([O])=>s.metrics.includes(
 O))})).filter(({metrics:w})=>w.length),h=l.flatMap(({metrics:w})=>w.map(([y])=>y)),d={max_cols:400,adapter:e.index,from:n.
@@ -711,7 +712,7 @@ rs: nothing but its loss and rates is known."}#l(){this.wanted||hs(Object.fromEn
 ([e,s])=>s!==ce[e])),this.navigated),this.navigated=!1}#c(e){let s=e==="compare"?` and ${Object.keys(this.runs??{}).length}\
  runs`:"";this.main.replaceChildren(c("div",{class:"empty-page",role:"status",id:"loading"},`Reading ${G[e].title.toLowerCase()}${s}\
  …`,c("progress")))}#a(e,s){if(e!==this.drawing)return;let n=document.activeElement?.id,r=this.main.scrollTop;E.hide();
-let a=zt("notes",[this.missing??[]].flat());pe(this.main,c("main",null,a,s,zt("notes",this.notes??[]))),n&&document.activeElement?.
+let a=Bt("notes",[this.missing??[]].flat());pe(this.main,c("main",null,a,s,Bt("notes",this.notes??[]))),n&&document.activeElement?.
 id!==n&&document.getElementById(n)?.focus({preventScroll:!0}),document.activeElement===document.body&&this.main.focus({preventScroll:!0}),
 this.main.scrollTop=this.shown===this.state.view?r:0,this.heading.textContent=document.title=`LoRA: ${G[this.state.view].
 title}, ${this.state.run}`,this.shown=this.state.view,this.shownRun=this.state.run,this.loading=!1,document.body.removeAttribute(

@@ -27,7 +27,7 @@ export function verdict(first, zone, missing, recovered) {
   if (first) return {kind: severityClass(first.severity), head: words(first.name), text: first.message, alert: first};
   if (recovered) return {kind: 'warning', head: `Recovered at step ${recovered.step}`, text: recovered.message};
   if (!zone) return {kind: 'info', head: 'Not recorded', text: 'This run was written without its zones.'};
-  const calm = {...zone, head: 'No alerts'};
+  const calm = ['ok', 'info'].includes(zone.kind) ? {...zone, head: 'No alerts'} : zone;
   if (zone.name !== 'unknown' || !missing) return calm;
   return isWithoutStep(missing) ? {...calm, head: words(missing)} : {...calm, text: `${zone.text} Here: ${missing}.`};
 }
@@ -224,7 +224,7 @@ function banner(app, {kind, head, text, alert}, end) {
       },
       severityIcon(severity, 11),
       h('b', null, count),
-      severity.toLowerCase(),
+      severity.toLowerCase() + (severity === 'INFO' || count === 1 ? '' : 's'),
     );
   });
   return h(
