@@ -4,7 +4,7 @@ Run from the repository's root; needs the packages of the ``dev`` extra and Chro
 
     python examples/screenshots.py [--out docs] [--steps 150] [--logdir where the runs are kept]
 
-It trains twenty runs, in eight minutes of one core. With ``--logdir`` they are kept; the next call draws them alone.
+It trains eight runs, in four minutes of one core. With ``--logdir`` they are kept; the next call draws them alone.
 """
 
 from __future__ import annotations
@@ -25,14 +25,8 @@ from PIL import Image
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 VIEWS = ("overview", "heatmap", "layer", "alerts", "compare")
-RANKS, SEEDS = (2, 4, 8, 16, 32, 64), (0, 1, 2)
-
-
-def sweep_run(r: int, seed: int) -> str:
-    return f"r{r}, seed {seed}"
-
-
-SWEEP = {"run": sweep_run(8, 0), "runs": json.dumps([sweep_run(r, 0) for r in RANKS])}
+RANKS = (2, 4, 8, 16, 32, 64)
+SWEEP = {"run": "r8", "runs": json.dumps([f"r{r}" for r in RANKS])}
 
 
 def take(logdir: Path, out: Path) -> None:
@@ -91,9 +85,8 @@ def main() -> None:
             from tests.tensorboard_plugin.real_runs import train_into, train_pair
 
             train_pair(logdir, options.steps, batch=16)
-            for seed in SEEDS:
-                for r in RANKS:
-                    train_into(logdir / sweep_run(r, seed), options.steps, r=r, alpha=2 * r, lr=2e-3, seed=seed)
+            for r in RANKS:
+                train_into(logdir / f"r{r}", options.steps, r=r, alpha=2 * r, lr=2e-3)
         take(logdir, options.out)
 
 

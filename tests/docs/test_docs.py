@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.util
+import inspect
 import json
 import re
 from pathlib import Path
@@ -153,6 +154,38 @@ def test_the_quickstart_runs_as_it_is_pasted(python: Python, tmp_path: Path):
         assert done.returncode == code, done.stderr[-2000:]
         report = json.loads((folder / "out" / "lora_watch" / "report.json").read_text(encoding="utf-8"))
         assert report["verdict"] == verdict
+
+
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")]
+
+
+def test_commands_that_pages_quote_exist_with_their_options():
+    import typer
+
+    from lora_watch.cli.app import app
+
+    commands = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+    quoted = [line for page in PAGES for line in re.findall(r"lora-watch ([a-z].*)", page.read_text(encoding="utf-8"))]
+    assert len(quoted) > 30
+    for line in quoted:
+        called = re.match(r"([a-z-]+)([^`#|]*)", line)
+        assert called
+        if called[1] not in commands:
+            assert not called[2].strip().startswith("--"), line
+            continue
+        known = {option for parameter in commands[called[1]].params for option in parameter.opts}
+        ours = re.split(r"\.py|-m [\w.]+", called[2])[0]  # what follows a script is the script's own
+        assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", ours)) <= known | {"--help"}, line
+
+
+def test_arguments_that_pages_quote_exist():
+    """Of the callback and of ``Monitor``, which take the same and some of their own."""
+    known = {*inspect.signature(LoraWatchCallback).parameters, *inspect.signature(lora_watch.Monitor).parameters}
+    quoted = set()
+    for page in PAGES:
+        for call in re.findall(r"(?:LoraWatchCallback|Monitor)\(([^()\n]*)", page.read_text(encoding="utf-8")):
+            quoted |= set(re.findall(r"(\w+)=", call))
+    assert {"fail_on", "recover", "find_lr"} <= quoted <= known
 
 
 def test_links_between_the_files_of_the_repository_lead_somewhere():
