@@ -1,4 +1,4 @@
-"""DoRA's change has two parts: a direction, which the norms measure, and a magnitude, which has a metric of its own.
+"""DoRA's change has two parts: a direction, which the norms measure, and a magnitude, which its parameter tells.
 
 python examples/dora.py
 """
@@ -48,4 +48,4 @@ trainer.train()
 last = watcher.monitor.last
 change = [float((a.magnitude - start[a.name]).norm() / start[a.name].norm()) for a in find_adapters(model)]
 print(f"direction: median |s*B*A|/|W0| {np.median(last.metrics['relative_norm'].values):.4f}")
-print(f"magnitude: median |m - m0|/|m0| {np.median(change):.4f}  (|m| at every step: the metric magnitude_norm)")
+print(f"magnitude: median |m - m0|/|m0| {np.median(change):.4f}")

@@ -24,8 +24,6 @@ FULL_ONLY = (
     "stable_rank",
     "effective_rank",
     "relative_spectral_norm",
-    "magnitude_norm",
-    "magnitude_drift",
     "base_drift",
     "output_ratio",
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
@@ -161,12 +161,6 @@ class Adapter(ABC):
         """Equal at two moments if only the numbers have changed between them. The parameters are the same, in the same
         memory, and so are trained, active, merged and the scale."""
         return self.scale, self.active, self.merged, *map(mark, self.parameters)
-
-    @classmethod
-    def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
-        """A check whether the fingerprints of these adapters, all of this class, are still the same."""
-        before = [adapter.fingerprint for adapter in adapters]
-        return lambda: [adapter.fingerprint for adapter in adapters] == before
 
     def __repr__(self) -> str:
         return f"Adapter({self.name!r}, {self.kind}, r={self.r}, scale={self.scale:g} ({self.scale_formula}))"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import groupby
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -88,20 +87,19 @@ class Live:
 
     def __init__(self, adapters: Sequence[Any]):
         self.adapters = list(adapters)
-        self._kinds = [(kind, list(members)) for kind, members in groupby(self.adapters, type)]
         self.now = self._resolved()
 
     def refresh(self) -> Resolved:
         """``now``, after comparing the fingerprints."""
-        if not all(unchanged() for unchanged in self._unchanged):
+        if [adapter.fingerprint for adapter in self.adapters] != self._before:
             self.now = self._resolved()
         return self.now
 
     def _resolved(self) -> Resolved:
-        # They hold parameters, or identities of those: then ``now`` keeps those alive that it was asked for.
-        unchanged = [kind.unchanged(members) for kind, members in self._kinds]
-        resolved = Resolved(self.adapters, known=all(same() for same in unchanged))
-        self._unchanged = unchanged  # last: a look that has failed is made again
+        before = [adapter.fingerprint for adapter in self.adapters]
+        # Each holds the parameters' identities: ``now`` keeps those alive that it was asked for.
+        resolved = Resolved(self.adapters, known=[adapter.fingerprint for adapter in self.adapters] == before)
+        self._before = before  # last: a look that has failed is made again
         return resolved
 
 

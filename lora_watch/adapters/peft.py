@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -222,15 +222,6 @@ class PeftAdapter(Adapter):
         active = not layer.disable_adapters and key in layer.active_adapters
         return active, key in layer.merged_adapters, scale, *map(mark, own)
 
-    @classmethod
-    def unchanged(cls, adapters: Sequence[Any]) -> Callable[[], bool]:
-        """The same in other words. Of the usual kind without a call and without an object made: a third of the time,
-        which is mostly spent waiting for memory, and this is what every step asks of every adapter."""
-        known = [_Facts.of(adapter) for adapter in adapters]
-        usual = _unchanged([facts for facts in known if facts is not None])
-        others = super().unchanged([adapter for adapter, facts in zip(adapters, known) if facts is None])
-        return lambda: usual() and others()
-
 
 class AdaLoraAdapter(PeftAdapter):
     """AdaLoRA (Zhang et al. 2023): ΔW = α/ranknum · B·diag(E)·A. Parameters are replaced when ranks are cut."""
@@ -311,68 +302,6 @@ class ParameterAdapter(PeftAdapter):
         # Stored [expert, d_in, d_out] unless PEFT found it the other way round.
         swapped = getattr(self._layer, "_did_swap_in_out_features", False)
         return (weight if swapped else weight.mT).unbind()
-
-
-class _Facts(NamedTuple):
-    """Where the fingerprint of a usual adapter is found, and what it was."""
-
-    key: str
-    layer: dict[str, Any]
-    """The layer's attributes."""
-    a_layers: dict[str, nn.Module]
-    b_layers: dict[str, nn.Module]
-    a: nn.Parameter
-    b: nn.Parameter
-    trained: tuple[bool, bool]
-    addresses: tuple[int, int] | None
-    """Where their numbers lie; None where a subclass of tensors keeps them elsewhere."""
-    scale: float
-    disabled: bool
-    merged: bool
-    active: str | bool
-
-    @classmethod
-    def of(cls, adapter: PeftAdapter) -> _Facts | None:
-        """None for one that is held in another way (bare parameters, something computed in a weight's place, another
-        PEFT), or whose product is made of more."""
-        if adapter.variant not in _PLAIN:
-            return None
-        layer, key, a_layers, b_layers = vars(adapter._layer), adapter._key, adapter._a._modules, adapter._b._modules
-        try:
-            a, b = a_layers[key]._parameters["weight"], b_layers[key]._parameters["weight"]
-            scale, disabled, merged = layer["scaling"][key], layer["_disable_adapters"], key in layer["merged_adapters"]
-            now = layer["_active_adapter"]
-        except KeyError:
-            return None
-        trained, plain = (a.requires_grad, b.requires_grad), type(a) is type(b) is nn.Parameter
-        addresses = (a.data_ptr(), b.data_ptr()) if plain else None
-        active = now if type(now) is str else key in now
-        return cls(key, layer, a_layers, b_layers, a, b, trained, addresses, scale, disabled, merged, active)
-
-
-def _unchanged(known: Sequence[_Facts]) -> Callable[[], bool]:
-    """What says whether all adapters are as they are now; nothing is, where one was deleted. One loop over tuples: with
-    a call and the lookup of each field it would take half as long again."""
-
-    def same() -> bool:
-        try:
-            for key, layer, a_layers, b_layers, a, b, trained, addresses, scale, disabled, merged, active in known:
-                if (
-                    a_layers[key]._parameters["weight"] is not a
-                    or b_layers[key]._parameters["weight"] is not b
-                    or (a.requires_grad, b.requires_grad) != trained
-                    or (addresses is not None and (a.data_ptr(), b.data_ptr()) != addresses)
-                    or layer["scaling"][key] != scale
-                    or layer["_disable_adapters"] is not disabled
-                    or (key in layer["merged_adapters"]) is not merged
-                    or (now if type(now := layer["_active_adapter"]) is str else key in now) != active
-                ):
-                    return False
-        except KeyError:  # deleted
-            return False
-        return True
-
-    return same
 
 
 def _class_for(module: nn.Module) -> type[PeftAdapter]:

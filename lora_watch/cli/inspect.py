@@ -16,13 +16,12 @@ from lora_watch.base.text import width as width_of
 from lora_watch.cli.common import misuse, print_json, refusing, unwrapped_console
 
 if TYPE_CHECKING:
-    from lora_watch.tune.inspect import Difference, Inspection
+    from lora_watch.tune.inspect import Inspection
 
 EXAMPLES = {
     "lora-watch inspect out/checkpoint-500": "each layer: rank, scale, norms, spectrum",
     "lora-watch inspect my-adapter --base ./Llama-3-8B": "relative to the base weights",
     "lora-watch inspect my-adapter --base ./Llama-3-8B --merge bfloat16": "what a merge would keep",
-    "lora-watch inspect a --against b": "the difference after more training, or of another seed",
 }
 MORE = "No model is loaded and one layer is in memory at a time."
 
@@ -32,7 +31,6 @@ def inspect(
         Path, typer.Argument(metavar="ADAPTER", help="Folder that save_pretrained or the Trainer wrote.")
     ],
     base: Annotated[Path | None, typer.Option(help="Folder of its base model. Adds the relative norms.")] = None,
-    against: Annotated[Path | None, typer.Option(help="Another adapter to compare it with.")] = None,
     merge: Annotated[
         str | None,
         typer.Option(metavar="PRECISION", help="What a merge into --base keeps: float32, bfloat16, float16 or nf4."),
@@ -51,32 +49,25 @@ def inspect(
     """
     from lora_watch.snapshots.weights import stored_weights
     from lora_watch.tune import merging
-    from lora_watch.tune.inspect import compare_adapters, inspect_adapter
+    from lora_watch.tune.inspect import inspect_adapter
 
     if merge is not None and base is None:
         raise misuse("--merge needs --base, the folder of the model to merge into")
     try:
         with refusing(ValueError):
             inspection = inspect_adapter(adapter, base, allow_pickle=allow_pickle)
-            difference = merged = None
+            merged = None
             if merge is not None and base is not None and (weights := stored_weights(base)) is not None:
                 merged = merging.merge(inspection.saved, weights, merge, base)
-            if against is not None:
-                difference = compare_adapters(inspection, inspect_adapter(against, allow_pickle=allow_pickle))
     except OSError as error:
         raise misuse(f"{error.filename}: {error.strerror}") from None
     if json:
-        parts = {"against": difference, "merge": merged}
-        print_json(
-            inspection.to_dict() | {name: None if part is None else part.to_dict() for name, part in parts.items()}
-        )
+        print_json(inspection.to_dict() | {"merge": None if merged is None else merged.to_dict()})
         return
     console = unwrapped_console()
     _print(console, inspection, rows)
     for said in () if merged is None else (merged.verdict, *merged.notes):
         console.print(Text(said))
-    if difference is not None:
-        _print_difference(console, difference, adapter, against, rows)
 
 
 def _print(console: Console, inspection: Inspection, rows: int) -> None:
@@ -106,17 +97,6 @@ def _print(console: Console, inspection: Inspection, rows: int) -> None:
         console.print(Text(f"NOT FINITE: {', '.join(inspection.not_finite[:5])}: this adapter is broken", style="red"))
     for note in inspection.notes:
         console.print(Text(f"note: {note}"))
-
-
-def _print_difference(console: Console, difference: Difference, first: Path, second: Path | None, rows: int) -> None:
-    console.print(Text(f"\n{first} and {second}, least alike first", style="bold"))
-    order = sorted(range(len(difference.names)), key=lambda i: _rank(difference.distance[i]))
-    columns = (difference.ratio, difference.cosine, difference.distance)
-    lines = [[difference.names[i], *(f"{column[i]:.4g}" for column in columns)] for i in order]
-    _write(console, ["layer", "‖ΔW₂‖/‖ΔW₁‖", "cosine", "‖ΔW₁ − ΔW₂‖/‖ΔW₁‖"], lines, rows)
-    for where, names in (("first", difference.only_first), ("second", difference.only_second)):
-        if names:
-            console.print(Text(f"only in the {where}: {', '.join(names[:5])}{' …' if len(names) > 5 else ''}"))
 
 
 def _write(console: Console, headings: list[str], lines: list[list[str]], most: int) -> None:

@@ -14,7 +14,7 @@ from lora_watch.base.deferred import Deferred, merged, ready
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings, RunInfo
 from lora_watch.measurement.norms import AdapterBank, BaseNorms
 from lora_watch.measurement.norms.base import relative
-from lora_watch.measurement.norms.drift import Drift, Magnitudes
+from lora_watch.measurement.norms.drift import Drift
 from lora_watch.measurement.norms.finite import not_finite, spoiled
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.measurement.norms.sample import Changed, FrozenWeights
@@ -95,7 +95,7 @@ class Instruments:
         self.rates, self.gradients = LearningRates(), Gradients(Live([]))
         # These remember where each adapter began, by its name.
         self._drift = Drift() if drift else None
-        self._magnitudes, self._frozen = Magnitudes(), FrozenWeights()
+        self._frozen = FrozenWeights()
         self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
         self._probe = OutputRatioProbe(model, (), wanted=False)
         self.scaled_loss = ScaledLoss(model, ())
@@ -126,7 +126,6 @@ class Instruments:
         self.rates.watch(live, monitored.run)
         if self._drift is not None:
             self._drift.watch(adapters)
-        self._magnitudes.watch(adapters)
         self._frozen.watch(adapters)
         if monitored.partitioned:
             monitored.note("base_drift is unknown under ZeRO-3: LW309 compares no base weight")
@@ -150,7 +149,7 @@ class Instruments:
                 )
         changed = Changed(live, step)
         drift = [self._drift] if self._drift is not None else []
-        others = [self._norms, self._magnitudes, changed, self._frozen, self._probe]
+        others = [self._norms, changed, self._frozen, self._probe]
         self._of_any_step = [self.rates, self.gradients] if adapters else [self.gradients]
         self._all = [*drift, *self._of_any_step, *others] if adapters else self._of_any_step
 

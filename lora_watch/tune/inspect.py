@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from torch import Tensor
 
 from lora_watch.base.records import FloatArray
@@ -19,7 +18,6 @@ from lora_watch.base.text import clean, first_of
 from lora_watch.base.untrusted import or_none
 from lora_watch.measurement.norms import AdapterBank, Measurement
 from lora_watch.measurement.norms.base import matrix_norms, relative
-from lora_watch.measurement.norms.drift import Snapshot
 from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter, read_adapters
 from lora_watch.snapshots.weights import StoredError, stored_weights, weight_of
 
@@ -172,67 +170,3 @@ def _base_norms(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> tuple[
             f"{' × '.join(map(str, adapter.shape))}: it was trained on another model"
         )
     return matrix_norms(weight)
-
-
-# -- two adapters ------------------------------------------------------------------------------------------------------
-@dataclass(frozen=True)
-class Difference:
-    """Two saved adapters, layer by layer. Arrays are float64 ``[layers]``, in the order of ``names``; NaN where an
-    adapter is not finite, and where 0 was to be divided by 0: a ΔW of 0 has no direction and no size."""
-
-    names: tuple[str, ...]
-    """Layers that both have."""
-    only_first: tuple[str, ...]
-    only_second: tuple[str, ...]
-    ratio: FloatArray
-    """‖ΔW‖_F of the second relative to that of the first."""
-    cosine: FloatArray
-    """⟨ΔW₁, ΔW₂⟩/(‖ΔW₁‖‖ΔW₂‖): 1 for the same direction, 0 for nothing in common."""
-    distance: FloatArray
-    """‖ΔW₁ − ΔW₂‖_F/‖ΔW₁‖_F; 0 where both are 0."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data, NaN kept."""
-        rows = zip(self.names, self.ratio.tolist(), self.cosine.tolist(), self.distance.tolist())
-        return {
-            "only_first": list(self.only_first),
-            "only_second": list(self.only_second),
-            "layers": [dict(zip(("name", "ratio", "cosine", "distance"), row)) for row in rows],
-        }
-
-
-def compare_adapters(first: Inspection, second: Inspection) -> Difference:
-    """How two adapters of one model differ, from their factors: no ΔW is formed. One layer is in memory at a time.
-    Raises StoredError when a layer has two shapes, and when no layer is in both."""
-    others = {adapter.name: (adapter, i) for i, adapter in enumerate(second.saved.adapters)}
-    names, rows = [], []
-    for i, adapter in enumerate(first.saved.adapters):
-        if adapter.name not in others:
-            continue
-        other, j = others[adapter.name]
-        if adapter.shape != other.shape or adapter.experts != other.experts:
-            raise StoredError(f"{adapter.name} is {adapter.shape} in the one and {other.shape} in the other")
-        one, two = np.float64(first.measurement.delta_norm[i]), np.float64(second.measurement.delta_norm[j])
-        inner, apart = _inner(adapter, other), Snapshot([other]).distance([adapter]).values[0]
-        names.append(adapter.name)
-        with np.errstate(all="ignore"):
-            rows.append((two / one, inner / (one * two), apart / one if apart else 0.0))
-    if not names:
-        raise StoredError(f"{first.saved.path} and {second.saved.path} have no layer in common")
-    ratio, cosine, distance = np.array(rows).T
-    only_first = sorted({adapter.name for adapter in first.saved.adapters}.difference(names))
-    only_second = sorted(others.keys() - set(names))
-    return Difference(tuple(names), tuple(only_first), tuple(only_second), ratio, cosine, distance)
-
-
-@torch.no_grad()
-def _inner(one: StoredAdapter, two: StoredAdapter) -> float:
-    """⟨ΔW₁, ΔW₂⟩ = Σ(B₁ᵀB₂)∘(A₁A₂ᵀ), in float64: neither ΔW is formed."""
-    return sum(float(((b1.T @ b2) * (a1 @ a2.T)).sum()) for (b1, a1), (b2, a2) in zip(_factors(one), _factors(two)))
-
-
-def _factors(adapter: StoredAdapter) -> Iterator[tuple[Tensor, Tensor]]:
-    """s·B·E and A of each block, in float64."""
-    for block in adapter.factors():
-        b = block.b.double() * adapter.scale
-        yield b if adapter.diagonal is None else b * adapter.diagonal, block.a.double()

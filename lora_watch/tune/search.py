@@ -22,8 +22,6 @@ from lora_watch.format.files import replace_file
 from lora_watch.tune.strategy import Configuration, Decision, Outcome, Strategy, decide
 
 if TYPE_CHECKING:
-    from transformers import Trainer
-
     from lora_watch.drivers.callback import LoraWatchCallback
 
 __all__ = ["Attempt", "Configuration", "Outcome", "SearchResult", "Strategy", "search"]
@@ -64,23 +62,6 @@ class Attempt:
         find_lr = self.configuration.learning_rate is None
         self._callback = LoraWatchCallback(**{"fail_on": "error", "find_lr": find_lr, **settings})
         return self._callback
-
-    def find_learning_rate(self, trainer: Trainer) -> float:
-        """Give ``trainer``, before it trains, the rate that a sweep finds for this rank and scale, and return it: what
-        ``callback`` does by itself.
-
-        Raises ValueError where the sweep does not tell.
-        """
-        from lora_watch.tune.find_lr import find_learning_rate
-
-        if self.configuration.learning_rate is None:
-            found = find_learning_rate(trainer)
-            if found.rate_or_middle is None:
-                raise ValueError(f"no learning rate for {self.name}: {found.why}")
-            self.configuration = replace(self.configuration, learning_rate=found.rate_or_middle)
-        assert self.configuration.learning_rate is not None
-        trainer.args.learning_rate = self.configuration.learning_rate
-        return self.configuration.learning_rate
 
     @property
     def learning_rate(self) -> float | None:
@@ -190,7 +171,7 @@ def _outcome(train: Callable[[Attempt], float], attempt: Attempt) -> Outcome:
     if attempt.learning_rate is None:
         raise ValueError(
             f"{attempt.name} was trained without finding its learning rate. What finds it is attempt.callback() in the "
-            "Trainer, or attempt.find_learning_rate(trainer). Or give it: Strategy(learning_rate=…)"
+            "Trainer. Or give it: Strategy(learning_rate=…)"
         )
     return Outcome(value, "", attempt.learning_rate)
 

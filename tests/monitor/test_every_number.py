@@ -124,8 +124,6 @@ class Truth:
             "drift_norm": norm(now["d"] - start["d"]),
             "step_norm": norm(now["d"] - before["d"]),
             "base_drift": norm(w - was) / norm(was),
-            "magnitude_norm": norm(now["m"]),
-            "magnitude_drift": np.max(np.abs((now["m"] - start["m"]) / start["m"])),
             "a_changed": changed["a"],
             "b_changed": changed["b"],
             "output_ratio": math.nan if x is None else norm(x @ before["d"].T) / norm(x @ before["w"].T),

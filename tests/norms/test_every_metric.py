@@ -316,11 +316,6 @@ def check(record: StepRecord, i: int, d: Drawn, seen: list[Seen], x: Tensor, y: 
         assert close(got(name), length(wide(grad))), name
     assert close(got("predicted_norm"), abs(now.scale) * lr_sum * math.sqrt(d.d_out * len(now.a) / 3))
     assert close(got("effective_lr"), now.scale * record.lr[0])
-    if now.magnitude is not None and start.magnitude is not None:
-        assert close(got("magnitude_norm"), length(now.magnitude))
-        begun = start.magnitude != 0
-        drift = np.abs((now.magnitude - start.magnitude)[begun] / start.magnitude[begun]).max(initial=0)
-        assert close(got("magnitude_drift"), drift), "magnitude_drift"
     inside = (before.diagonal[:, None] * before.a) @ wide(x).T
     spoken, own = length(before.b @ inside), length(y)
     if not own:

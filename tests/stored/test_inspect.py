@@ -23,7 +23,7 @@ from lora_watch import find_adapters, measure
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.measurement.norms import Measurement
 from lora_watch.snapshots.weights import StoredError
-from lora_watch.tune.inspect import compare_adapters, inspect_adapter
+from lora_watch.tune.inspect import inspect_adapter
 from tests.adapters.zoo import Experts, Net, adapted
 from tests.stored.saving import command, random_lora
 from tests.support import lora, needs_peft, tiny_model
@@ -174,28 +174,9 @@ def test_a_large_adapter_takes_little_memory(tmp_path: Path) -> None:
     assert float(grown) < 64
 
 
-# -- two adapters ------------------------------------------------------------------------------------------------------
-def test_two_adapters_differ_by_what_their_products_do(saved: Path, tmp_path: Path) -> None:
-    first = random_lora()
-    second = random_lora(seed=1, r=4, alpha=4, targets=["q_proj", "v_proj"])
-    second.save_pretrained(tmp_path)
-    inspection = compare_adapters(inspect_adapter(saved), inspect_adapter(tmp_path))
-    assert len(inspection.names) == 8
-    assert len(inspection.only_first) == 20
-    products = [
-        {a.name: a.scale * (a.factors()[0].b.double() @ a.factors()[0].a.double()) for a in find_adapters(model)}
-        for model in (first, second)
-    ]
-    for i, name in enumerate(inspection.names):
-        one, two = (each[name] for each in products)
-        assert inspection.ratio[i] == pytest.approx(float(two.norm() / one.norm()), rel=1e-6)
-        assert inspection.cosine[i] == pytest.approx(float((one * two).sum() / one.norm() / two.norm()), abs=1e-7)
-        assert inspection.distance[i] == pytest.approx(float((one - two).norm() / one.norm()), rel=1e-6)
-
-
 # -- the command -------------------------------------------------------------------------------------------------------
 def test_the_command_shows_the_layers_and_the_whole(saved: Path) -> None:
-    shown = command(saved, "--base", TINY_LLAMA, "--rows", 3, "--against", saved)
+    shown = command(saved, "--base", TINY_LLAMA, "--rows", 3)
     assert shown.exit_code == 0, shown.output
     assert "/σ₁(W₀)\n" in shown.output
     assert "… and 25 more" in shown.output
@@ -203,7 +184,7 @@ def test_the_command_shows_the_layers_and_the_whole(saved: Path) -> None:
 
 
 def test_the_json(saved: Path) -> None:
-    for more in ((), ("--base", TINY_LLAMA, "--against", saved)):
+    for more in ((), ("--base", TINY_LLAMA)):
         content = json.loads(command(saved, "--json", *more).output)
         assert len(content["adapters"][0]["spectrum"]) == 8
 

@@ -16,11 +16,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from lora_watch.adapters import Adapter, Factors
 from lora_watch.adapters.live import Measurable
-from lora_watch.base.deferred import Deferred, on_host, ready, with_float64
+from lora_watch.base.deferred import Deferred, on_host, ready
 from lora_watch.base.records import Due, FloatArray, Reading, Readings
 from lora_watch.measurement.norms.grams import difference_gram
 from lora_watch.measurement.norms.spectrum import F2, product_square, solve_precisely
@@ -94,55 +93,6 @@ class Drift:
             return ready({})
         pairs = (("drift_norm", self._start), ("step_norm", self._before))
         return ready({name: snapshot.distance(self._adapters) for name, snapshot in pairs})
-
-
-class Magnitudes:
-    """How large DoRA's magnitude vectors are, and how far they have gone from where they were when first seen. Holds
-    one copy of them, by the adapters' names. A resumed run's drift counts from where it went on."""
-
-    def __init__(self) -> None:
-        self._adapters: Sequence[Adapter] = ()
-        self._having: list[tuple[int, Adapter]] = []
-        """Those that have a magnitude vector, and their places."""
-        self._start: dict[str, Tensor] = {}
-
-    @torch.no_grad()
-    def watch(self, adapters: Sequence[Adapter]) -> None:
-        """Measure ``adapters`` from now on, and copy the vectors that are not held yet."""
-        self._adapters = adapters
-        self._having = [(i, a) for i, a in enumerate(adapters) if a.magnitude_parameter is not None]
-        for _, adapter in self._having:
-            if adapter.name not in self._start and (m := adapter.magnitude) is not None:
-                self._start[adapter.name] = m.detach().clone()
-
-    @torch.no_grad()
-    def begin(self, due: Due) -> Deferred[Readings]:
-        """``magnitude_norm`` ‖m‖ and ``magnitude_drift`` max|mᵢ − m₀ᵢ|/|m₀ᵢ|, known where there is a magnitude; nothing
-        where no adapter has one.
-
-        Outputs whose magnitude began at 0 are passed over: DoRA divides by zero there. NaN in m is NaN here.
-        """
-        by_device: dict[torch.device, tuple[list[int], list[Tensor]]] = {}
-        for i, adapter in self._having if due.full else ():
-            if (m := adapter.magnitude) is not None:
-                m = with_float64(m).detach().double().flatten()
-                start = self._start.get(adapter.name)
-                begun = m if start is None or start.numel() != m.numel() else with_float64(start).flatten().to(m)
-                change = torch.where(begun != 0, (m - begun) / begun, 0 * m)
-                indices, rows = by_device.setdefault(m.device, ([], []))
-                indices.append(i)
-                rows += [torch.linalg.vector_norm(m), change.abs().max()]
-        if not by_device:
-            return ready({})
-        total = len(self._adapters)
-
-        def finish(values: Sequence[FloatArray]) -> Readings:
-            out, known = np.full((2, total), np.nan), np.zeros(total, dtype=bool)
-            for (indices, _), numbers in zip(by_device.values(), values):
-                out[:, indices], known[indices] = numbers.reshape(-1, 2).T, True
-            return {"magnitude_norm": Reading(out[0], known), "magnitude_drift": Reading(out[1], known)}
-
-        return Deferred([torch.stack(rows) for _, rows in by_device.values()], finish)
 
 
 def _square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray) -> float:

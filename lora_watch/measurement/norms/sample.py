@@ -1,7 +1,6 @@
 """A few elements of a tensor, always the same ones, to see bit for bit whether it has moved.
 
-Both classes below take one operation a device and dtype to collect the elements of all adapters, and four to compare
-them, however many adapters there are. Nothing waits.
+Both classes below take a few operations a device and dtype, however many adapters there are. Nothing waits.
 """
 
 from __future__ import annotations
@@ -11,12 +10,11 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor
 
 from lora_watch.adapters.adapter import Adapter
 from lora_watch.adapters.live import Live, Resolved
-from lora_watch.adapters.tensors import here, mark, part_of, sharded
+from lora_watch.adapters.tensors import here, part_of, sharded
 from lora_watch.base.deferred import Deferred, ready, with_float64
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
 
@@ -118,18 +116,6 @@ class Changed:
         return Deferred(shares, finish)
 
 
-class _Compared(NamedTuple):
-    """Weights of one kind that stand where they stood."""
-
-    adapters: NDArray[np.intp]
-    rows: NDArray[np.intp] | None
-    """Which of the rows of their kind; None for all."""
-    start: Tensor
-    """``[n, ELEMENTS]``, in float64."""
-    size: Tensor
-    """‖start‖, ``[n]``, above 0."""
-
-
 class FrozenWeights:
     """How far the weights under the adapters have moved from where they were when first seen, unmerged.
 
@@ -144,49 +130,14 @@ class FrozenWeights:
         them."""
         self.trainable: BoolArray | None = None
         """``[n_adapters]``: which of them require a gradient, as of the latest measurement; None if it was not due."""
-        self._marks: Sequence[object] | None = None
-        """What the weights were when ``_views`` was made; None where some elements are not views of them."""
-        self._views: dict[Kind, _Views] = {}
-        self._compared: dict[Kind, _Compared] = {}
-        """Of the same weights, what they are compared with."""
 
     def watch(self, adapters: Sequence[Adapter]) -> None:
         """Measure the weights under ``adapters`` from now on, and remember those that have not been seen yet."""
-        self._adapters, self._marks = adapters, None
-        new = [a for a in adapters if a.name not in self._start]
-        for kind, views in self._now(new, [a.base_weight for a in new]).items():
-            held = zip(views.places, views.sizes, views.values())
-            self._start.update((new[place].name, (kind, size, values)) for (place,), size, values in held)
-
-    @staticmethod
-    def _now(adapters: Sequence[Adapter], weights: Sequence[Tensor | None]) -> dict[Kind, _Views]:
-        there = [(i, w) for i, (a, w) in enumerate(zip(adapters, weights)) if w is not None and not a.merged]
-        parts = [((i,), part_of(weight)) for i, weight in there]
-        return _elements_of([(place, part) for place, part in parts if here(part)])
-
-    def _read(self) -> dict[Kind, _Views]:
-        """Where the elements are, and ``trainable``. They are looked up again where a weight is not what it was."""
-        weights = [adapter.base_weight for adapter in self._adapters]
-        self.trainable = np.array([w is not None and w.requires_grad for w in weights], dtype=bool)
-        marks = [None if w is None else (*mark(w), a.merged) for a, w in zip(self._adapters, weights)]
-        if marks != self._marks:
-            self._views, self._compared = self._now(self._adapters, weights), {}
-            there = [weight for weight in weights if weight is not None]
-            self._marks = marks if all(type(w) is nn.Parameter and _is_seen_through(w) for w in there) else None
-        return self._views
-
-    def _start_of(self, kind: Kind, views: _Views, values: Tensor) -> _Compared:
-        if kind not in self._compared:
-            held = [self._start.get(self._adapters[place].name) for (place,) in views.places]
-            pairs = enumerate(zip(held, views.sizes))
-            # Neither moved to another device, nor cast to another dtype, nor cut in another way since.
-            same = [(n, was[2]) for n, (was, size) in pairs if was is not None and was[:2] == (kind, size)]
-            chosen = np.array([n for n, _ in same], dtype=np.intp)
-            start = torch.stack([v for _, v in same]).double() if same else values[:0].double()
-            size = torch.linalg.vector_norm(start, dim=1).clamp_min(torch.finfo(torch.float64).tiny)
-            adapters = np.array(views.places, dtype=np.intp)[chosen, 0]
-            self._compared[kind] = _Compared(adapters, None if len(same) == len(held) else chosen, start, size)
-        return self._compared[kind]
+        self._adapters = adapters
+        new = [adapter for adapter in adapters if adapter.name not in self._start]
+        for kind, views in _weights_of(new, [adapter.base_weight for adapter in new]).items():
+            for (place,), size, values in zip(views.places, views.sizes, views.values()):
+                self._start[new[place].name] = kind, size, values
 
     @torch.no_grad()
     def begin(self, due: Due) -> Deferred[Readings]:
@@ -194,13 +145,23 @@ class FrozenWeights:
         adapters, self.trainable = self._adapters, None
         if not due.full or not adapters:
             return ready({})
-        drifts: list[tuple[NDArray[np.intp], Tensor]] = []
-        for kind, views in self._read().items():
-            values = views.values()
-            where, chosen, start, size = self._start_of(kind, views, values)
-            if len(where):
-                now = values if chosen is None else values[chosen]
-                drifts.append((where, torch.linalg.vector_norm(now.double() - start, dim=1) / size))
+        weights = [adapter.base_weight for adapter in adapters]
+        self.trainable = np.array([w is not None and w.requires_grad for w in weights], dtype=bool)
+        drifts: list[tuple[list[int], Tensor]] = []
+        for kind, views in _weights_of(adapters, weights).items():
+            begun = [self._start.get(adapters[place].name) for (place,) in views.places]
+            # Neither moved to another device, nor cast to another dtype, nor cut in another way since.
+            same = [
+                (place, row, was[2])
+                for (place,), size, row, was in zip(views.places, views.sizes, views.rows, begun)
+                if was is not None and was[:2] == (kind, size)
+            ]
+            if same:
+                where, now, start = zip(*same)
+                start = torch.stack(start).double()
+                size = torch.linalg.vector_norm(start, dim=1).clamp_min(torch.finfo(torch.float64).tiny)
+                moved = with_float64(torch.stack(now)).double() - start
+                drifts.append((list(where), torch.linalg.vector_norm(moved, dim=1) / size))
 
         def finish(values: Sequence[FloatArray]) -> Readings:
             out = np.full(len(adapters), np.nan)
@@ -209,3 +170,10 @@ class FrozenWeights:
             return {"base_drift": Reading(out, ~np.isnan(out))}
 
         return Deferred([drift for _, drift in drifts], finish)
+
+
+def _weights_of(adapters: Sequence[Adapter], weights: Sequence[Tensor | None]) -> dict[Kind, _Views]:
+    """Elements of the frozen weights that are here, as far as no product has been added to them."""
+    there = [(i, w) for i, (a, w) in enumerate(zip(adapters, weights)) if w is not None and not a.merged]
+    parts = [((i,), part_of(weight)) for i, weight in there]
+    return _elements_of([(place, part) for place, part in parts if here(part)])

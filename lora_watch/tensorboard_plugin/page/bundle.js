@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 95adbd2b82236741ccfc60a12c6e30537026b582594bea68d6ebbc9f33b5ddaf */
+/* Made by tests/front_end/check.py --fix of sources 605f430e49ae7d5554334e4693a45e7383421f4c2da7cdbe39a4ac2a5a196a21 */
 var gs=Object.defineProperty;var ot=(t,e)=>{for(var s in e)gs(t,s,{get:e[s],enumerable:!0})};var de={ΔW:"s·B·A: what an adapter adds to the frozen weight W₀ of its layer",blocks:"the transformer blocks that h\
 old adapters: what each one adds is carried on by all that follow",zone:"the rules’ word for the run at a step, from hea\
 lthy to exploding: it follows from the open alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an \
@@ -12,32 +12,31 @@ pter update",relative_norm:"‖ΔW‖ / ‖W₀‖, Frobenius norms: the adapter
 f the entropy of σ/Σσ: how many of the r directions are in use; 0 while ΔW = 0",stable_rank:"‖ΔW‖² / σ₁²: a lower, s\
 teadier count of the directions in use",a_norm:"‖A‖: Frobenius norm of the factor A",b_norm:"‖B‖: Frobenius norm of \
 the factor B",a_grad_norm:"‖∂A‖ as it reaches the optimizer, after clipping",b_grad_norm:"‖∂B‖ as it reaches the o\
-ptimizer, after clipping",step_norm:"‖ΔW now − ΔW one step before‖: how far one optimizer step goes",magnitude_norm:"\
-‖m‖: norm of DoRA’s magnitudes",magnitude_drift:"how far the DoRA magnitude that moved most has gone since the sta\
-rt",a_changed:"share of 64 numbers of A that the last update changed; below 1 where rounding loses updates",b_changed:"s\
-hare of 64 numbers of B that the last update changed; below 1 where rounding loses updates",base_drift:"‖W − W₀‖ / ‖W₀‖ \
-of the base weight: 0, since it is frozen",scale:"s: the live factor of B·A; α/r, with rsLoRA α/√r",effective_lr:"s\
- · lr: scale × learning rate of the parameter group that holds B",lr:"learning rate of the first parameter group",loss:"\
-mean training loss of the whole optimizer step, NaN kept",expected:"the loss that the run’s own course predicts for the \
-step",gain:"share of its start that the loss has lost: (start − mean of the last five) / start",overhead:"share of the\
- wall time that the monitor took after the first 20 steps, which are all measured in full",adapters:"LoRA modules that a\
-re monitored",step:"optimizer steps done",r:"rank: the inner size of B·A",alpha:"lora_alpha, of which the scale is made",
-base_norm:"‖W₀‖: Frobenius norm of the frozen base weight",base_spectral_norm:"σ₁(W₀): largest singular value of t\
-he frozen base weight",group:"index of the optimizer’s parameter group",spectrum:"all singular values σ of ΔW, largest\
- first",max:"the largest of any adapter",p90:"90th percentile over adapters",median:"median over adapters",verdict:"the \
-alert that the rules put first, else their word for the run",end:"the run’s own word for its end",steps:"optimizer ste\
-ps done, of those planned","loss, mean of five":"mean of the last five losses; gain: the share of its start that it has \
-lost","‖ΔW‖, largest":"Frobenius norm of the adapter update ΔW, the largest of any adapter","‖ΔW‖, median":"F\
-robenius norm of the adapter update ΔW, median over adapters",alerts:"episodes by severity: one cause makes one alert, \
-which opens, lasts and closes",Severity:"ERROR: the run fails or will; WARNING: something to act on; INFO: worth knowing",
-Rule:"its id, as in lora-watch rules and in mute=",Held:"for how many steps its cause lasted",Adapters:"the adapter conc\
-erned, the worst first, and how many more",Colour:"the colours compare values, each adapter with itself, or adapters wit\
-h each other at a step",Rows:"rows next to each other: modules of a kind, or those of a block","Stand out":"the adapters\
- that are farthest from the median of all at the step, and by which factor; broken ones first",Kind:"kind of the adapted\
- layer","W₀":"the frozen base weight, rows × columns","B · A":"the factors of the adapter update, rows × columns",Trainable:"\
-trainable numbers of the adapter",Frobenius:"‖ΔW‖ / ‖W₀‖, Frobenius norms",spectral:"σ₁(ΔW) / σ₁(W₀), largest\
- singular values",A:"of the factor A, r × columns",B:"of the factor B, rows × r",path:"the run step by step: gain of t\
-he loss against depth-scaled output ratio, in the colours of its zones"},mt=t=>Object.hasOwn(de,t)?de[t]:void 0,ws=[[/^output_ratio$/,
+ptimizer, after clipping",step_norm:"‖ΔW now − ΔW one step before‖: how far one optimizer step goes",a_changed:"\
+share of 64 numbers of A that the last update changed; below 1 where rounding loses updates",b_changed:"share of 64 numb\
+ers of B that the last update changed; below 1 where rounding loses updates",base_drift:"‖W − W₀‖ / ‖W₀‖ of the base wei\
+ght: 0, since it is frozen",scale:"s: the live factor of B·A; α/r, with rsLoRA α/√r",effective_lr:"s · lr: scale × \
+learning rate of the parameter group that holds B",lr:"learning rate of the first parameter group",loss:"mean training l\
+oss of the whole optimizer step, NaN kept",expected:"the loss that the run’s own course predicts for the step",gain:"s\
+hare of its start that the loss has lost: (start − mean of the last five) / start",overhead:"share of the wall time th\
+at the monitor took after the first 20 steps, which are all measured in full",adapters:"LoRA modules that are monitored",
+step:"optimizer steps done",r:"rank: the inner size of B·A",alpha:"lora_alpha, of which the scale is made",base_norm:"‖\
+W₀‖: Frobenius norm of the frozen base weight",base_spectral_norm:"σ₁(W₀): largest singular value of the frozen base\
+ weight",group:"index of the optimizer’s parameter group",spectrum:"all singular values σ of ΔW, largest first",max:"\
+the largest of any adapter",p90:"90th percentile over adapters",median:"median over adapters",verdict:"the alert that th\
+e rules put first, else their word for the run",end:"the run’s own word for its end",steps:"optimizer steps done, of t\
+hose planned","loss, mean of five":"mean of the last five losses; gain: the share of its start that it has lost","‖ΔW‖, \
+largest":"Frobenius norm of the adapter update ΔW, the largest of any adapter","‖ΔW‖, median":"Frobenius norm of t\
+he adapter update ΔW, median over adapters",alerts:"episodes by severity: one cause makes one alert, which opens, lasts\
+ and closes",Severity:"ERROR: the run fails or will; WARNING: something to act on; INFO: worth knowing",Rule:"its id, as\
+ in lora-watch rules and in mute=",Held:"for how many steps its cause lasted",Adapters:"the adapter concerned, the worst\
+ first, and how many more",Colour:"the colours compare values, each adapter with itself, or adapters with each other at \
+a step",Rows:"rows next to each other: modules of a kind, or those of a block","Stand out":"the adapters that are farthe\
+st from the median of all at the step, and by which factor; broken ones first",Kind:"kind of the adapted layer","W₀":"\
+the frozen base weight, rows × columns","B · A":"the factors of the adapter update, rows × columns",Trainable:"traina\
+ble numbers of the adapter",Frobenius:"‖ΔW‖ / ‖W₀‖, Frobenius norms",spectral:"σ₁(ΔW) / σ₁(W₀), largest singu\
+lar values",A:"of the factor A, r × columns",B:"of the factor B, rows × r",path:"the run step by step: gain of the los\
+s against depth-scaled output ratio, in the colours of its zones"},mt=t=>Object.hasOwn(de,t)?de[t]:void 0,ws=[[/^output_ratio$/,
 "ratio of norms"],[/^relative_/,"relative to W₀"],[/spectral_norm$/,"σ₁"],[/_norm$/,"Frobenius norm"],[/_rank$/,"di\
 rections"],[/_changed$|^gain$/,"share"],[/_drift$/,"relative change"],[/^(effective_)?lr$/,"per step"],[/^loss/,"loss"],
 [/^scale$/,"s"]],ue=t=>ws.find(([e])=>e.test(t))?.[1];var ys="http://www.w3.org/2000/svg";function me(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
@@ -59,8 +58,8 @@ px`},under(t,...e){let{left:s,bottom:n}=t.getBoundingClientRect();this.show({cli
 bubble().style.display="none"}},pt=t=>({tabindex:0,role:"button",onclick:t,onkeydown:e=>{e.key!=="Enter"&&e.key!==" "||(e.
 preventDefault(),e.stopPropagation(),t(e))}}),it=(t,e,s)=>c("div",{class:"tip-row"},c("i",{style:`background:${t}`}),c("\
 span",null,e),c("b",null,s)),j=["ERROR","WARNING","INFO"],fe={ERROR:"M0-6L6 5H-6Z",WARNING:"M0-6L6 0L0 6L-6 0Z",INFO:"M-\
-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z"},lt=t=>fe[t]??fe.INFO,F=(t,e=14)=>b("svg",{class:`severity ${R(t)}`,viewBox:"\
--7 -7 14 14",width:e,height:e,"aria-hidden":"true"},b("path",{d:lt(t)})),R=t=>j.includes(t)?t.toLowerCase():"info";function A(t,e=t){
+4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z"},lt=t=>fe[t]??fe.INFO,R=(t,e=14)=>b("svg",{class:`severity ${F(t)}`,viewBox:"\
+-7 -7 14 14",width:e,height:e,"aria-hidden":"true"},b("path",{d:lt(t)})),F=t=>j.includes(t)?t.toLowerCase():"info";function S(t,e=t){
 let s=mt(e);return s?st(t,s):t}function st(t,e,s={}){let n=({currentTarget:a})=>{E.under(a,e),a.setAttribute("aria-descr\
 ibedby","tip")},r=({currentTarget:a})=>{E.hide(),a.removeAttribute("aria-describedby")};return c("button",{type:"button",
 ...s,class:`term ${s.class??""}`.trim(),onclick:a=>{a.preventDefault(),a.stopPropagation(),n(a)},onfocus:n,onblur:r,onpointerenter:n,
@@ -103,8 +102,8 @@ new Float32Array(e,a,r):i;return new t(n,i,o,new Uint8Array(e,a+4*r,r))}window({
 let a=Array.from(this.first.keys()).filter(g=>this.last[g]>=e&&this.first[g]<=s),i=n==null?Array.from({length:this.n},(g,w)=>w):
 [n],o=Math.max(1,Math.ceil(a.length/r)),l=Array.from({length:Math.ceil(a.length/o)},(g,w)=>a.slice(w*o,(w+1)*o)),h=l.length*
 i.length,d=this.pooled||o>1,u=new Float32Array(h),f=d?new Float32Array(h):u,m=new Uint8Array(h);l.forEach((g,w)=>{i.forEach(
-(y,x)=>{let _=g.map(N=>N*this.n+y),O=w*i.length+x,k=N=>_.map(W=>N[W]).filter(Number.isFinite),[S,M]=[k(this.low),k(this.
-high)];f[O]=S.length?Math.min(...S):this.low[_[0]],u[O]=M.length?Math.max(...M):this.high[_[0]],m[O]=_.reduce((N,W)=>N|this.
+(y,x)=>{let _=g.map(N=>N*this.n+y),O=w*i.length+x,k=N=>_.map(W=>N[W]).filter(Number.isFinite),[A,M]=[k(this.low),k(this.
+high)];f[O]=A.length?Math.min(...A):this.low[_[0]],u[O]=M.length?Math.max(...M):this.high[_[0]],m[O]=_.reduce((N,W)=>N|this.
 flags[W]&3,0),_.every(N=>this.flags[N]&4)&&(m[O]|=4)})});let p={shape:[l.length,i.length],first:l.map(g=>this.first[g[0]]),
 last:l.map(g=>this.last[g[g.length-1]]),pooled:d,width:this.width*o,rows:a.length===this.columns?this.rows:a.length*this.
 width,range:this.range,notes:this.notes};return new t(p,f,u,m)}columnOf(e){let s=0,n=this.columns-1;for(;s<n;){let r=s+n+
@@ -122,16 +121,16 @@ s)===0):[[1,2,5],[1,3]].map(n).find(a=>a.length>1&&a.length<=s)??(r.length>1?r:H
 flatMap(a=>[b("line",{x1:e,x2:s,y1:n(a),y2:n(a),class:"grid"}),b("text",{x:e-6,y:n(a)+v(4),"text-anchor":"end"},r(a))]),
 P=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function _s(t,e){
 let{width:s,height:n,step:r,alerts:a=[]}=e,i=t.filter(Ns),o=t.map(w=>w.name).join(", "),l=Z("chart",s,n,o,a.length?{role:"\
-group"}:{});if(!i.length)return l.append(et(s/2,n/2,e.empty??"not logged in this run")),l;let h=As(i,e),{X:d,x0:u,x1:f,top:m,
+group"}:{});if(!i.length)return l.append(et(s/2,n/2,e.empty??"not logged in this run")),l;let h=Ss(i,e),{X:d,x0:u,x1:f,top:m,
 foot:p}=h;l.append(...Ws(h,e),...Is(h,e.thresholds??[]));let g=[];for(let w of i)l.append(...Ts(w,h,g));return l.append(
-...Ls(h,e.discarded??[])),r!=null&&r>=u&&r<=f&&l.append(b("line",{x1:d(r),x2:d(r),y1:m,y2:p,class:"cursor"})),l.append(...Rs(
-h,a,e.onAlert)),Fs(l,i,h,e),l}var Ns=({matrix:t,column:e=0,dash:s})=>t&&Array.from(t.first).some((n,r)=>Number.isFinite(
-t.high[r*t.n+e])||!s&&t.flags[r*t.n+e]&3);function As(t,e){let{width:s,height:n,alerts:r=[]}=e,a=v(58),i=s-v(12),o=r.length?
+...Ls(h,e.discarded??[])),r!=null&&r>=u&&r<=f&&l.append(b("line",{x1:d(r),x2:d(r),y1:m,y2:p,class:"cursor"})),l.append(...Fs(
+h,a,e.onAlert)),Rs(l,i,h,e),l}var Ns=({matrix:t,column:e=0,dash:s})=>t&&Array.from(t.first).some((n,r)=>Number.isFinite(
+t.high[r*t.n+e])||!s&&t.flags[r*t.n+e]&3);function Ss(t,e){let{width:s,height:n,alerts:r=[]}=e,a=v(58),i=s-v(12),o=r.length?
 20:10,l=n-v(22),[h,d]=e.range??[Math.min(...t.map(x=>x.matrix.first[0])),Math.max(...t.map(x=>x.matrix.last.at(-1)))],u=({
 matrix:x,column:_=0})=>Array.from({length:x.columns},(O,k)=>x.high[k*x.n+_]).some(O=>O>0&&O<1/0),f=e.log&&t.some(u),m=f?
-x=>x>0?Math.log10(x):NaN:x=>x,[p,g]=Es(Os(Ss(t,m,h,d),e.thresholds,m,f),e.zero,f);return{left:a,right:i,top:o,foot:l,x0:h,
+x=>x>0?Math.log10(x):NaN:x=>x,[p,g]=Es(Os(As(t,m,h,d),e.thresholds,m,f),e.zero,f);return{left:a,right:i,top:o,foot:l,x0:h,
 x1:d,log:f,to:m,low:p,high:g,X:x=>a+(d===h?(i-a)/2:(x-h)/(d-h)*(i-a)),Y:x=>l-(Math.max(p,Math.min(g,x))-p)/(g-p)*(l-o)}}
-function Ss(t,e,s,n){let r=1/0,a=-1/0;for(let{matrix:i,column:o=0}of t)for(let l=0;l<i.columns;l++){if(i.last[l]<s||i.first[l]>
+function As(t,e,s,n){let r=1/0,a=-1/0;for(let{matrix:i,column:o=0}of t)for(let l=0;l<i.columns;l++){if(i.last[l]<s||i.first[l]>
 n)continue;let h=e(i.low[l*i.n+o]),d=e(i.high[l*i.n+o]);h<r&&h>-1/0&&(r=h),d>a&&d<1/0&&(a=d),d<r&&d>-1/0&&(r=d)}return[r,
 a]}function Os([t,e],s=[],n,r){for(let{value:a}of s){let i=n(a);r&&i>e&&i-e<1&&(e=i+.05),r&&i<t&&t-i<1&&(t=i-.05)}return[
 t,e]}function Es([t,e],s,n){if(t<=e||([t,e]=[0,1]),s&&!n&&(t=Math.min(0,t)),n&&e-t>8&&(t=e-8),e-t<1e-9*Math.max(1,Math.abs(
@@ -146,13 +145,13 @@ ld"}),b("text",{x:e-2,y:a(o)-3,"text-anchor":"end",class:"threshold"},l)]),Ls=({
 i,o])=>({first:i,last:o,from:Math.max(s,i-.5),until:Math.min(n,o+.5)})).filter(({from:i,until:o})=>o>i).map(({first:i,last:o,
 from:l,until:h})=>{let d=i<o?`steps ${i} to ${o} were discarded`:`step ${o} was discarded`,u={x:r(l),y:t,width:r(h)-r(l),
 height:e-t},f=`M${r(h)} ${t+6}H${r(l)}m5 -4l-5 4l5 4`;return b("g",{class:"discarded"},b("title",null,d),b("rect",u),b("\
-path",{d:f}))});function Rs({top:t,foot:e,x0:s,x1:n,X:r},a,i){let o=a.filter(l=>l.step>=s&&l.step<=n);return o.flatMap((l,h)=>{
-let d=o.slice(0,h).filter(({step:w})=>w===l.step).length,u=Math.min(n,l.closed_step==null?n:l.last_step),f=R(l.severity),
+path",{d:f}))});function Fs({top:t,foot:e,x0:s,x1:n,X:r},a,i){let o=a.filter(l=>l.step>=s&&l.step<=n);return o.flatMap((l,h)=>{
+let d=o.slice(0,h).filter(({step:w})=>w===l.step).length,u=Math.min(n,l.closed_step==null?n:l.last_step),f=F(l.severity),
 m={x:r(l.step),y:7.5,width:r(u)-r(l.step),height:3,class:`held severity ${f}`},p={class:`mark severity ${f}`,"aria-label":`${l.
 severity} ${l.name} at step ${l.step}`,transform:`translate(${r(l.step)+13*d},9)`,...pt(w=>{w.stopPropagation(),i?.(l)}),
 onpointermove:w=>{w.stopPropagation();let y=c("b",null,`${l.severity} ${l.rule} ${l.name}`);E.show(w,y,`step ${l.step}`,
 l.message)}},g=!d&&b("path",{d:`M0 6V${e-t+11}`,class:"stem"});return[...u>l.step?[b("rect",m)]:[],b("g",p,g,b("path",{d:lt(
-l.severity)}))]})}function Fs(t,e,{left:s,right:n,top:r,foot:a,x0:i,x1:o,X:l},{width:h,onStep:d,onZoom:u}){let f=b("line",
+l.severity)}))]})}function Rs(t,e,{left:s,right:n,top:r,foot:a,x0:i,x1:o,X:l},{width:h,onStep:d,onZoom:u}){let f=b("line",
 {y1:r,y2:a,class:"hover"}),m=b("rect",{y:r,height:a-r,class:"select"});t.append(f,m);let p=y=>{let x=t.getBoundingClientRect(),
 _=(y.clientX-x.left)*(h/x.width);return Math.round(i+Math.max(0,Math.min(1,(_-s)/(n-s)))*(o-i))},g=null,w=y=>g&&Math.abs(
 y.clientX-g.x)>5;t.addEventListener("pointerdown",y=>{u&&(g={x:y.clientX,step:p(y)})}),t.addEventListener("pointermove",
@@ -162,19 +161,19 @@ l(x),l(g.step))),m.setAttribute("width",Math.abs(l(x)-l(g.step))),m.style.displa
 "none",E.hide()}),t.addEventListener("pointercancel",()=>{g=null,m.style.display="none"}),t.addEventListener("click",y=>{
 let x=w(y)?g?.step:null,_=p(y);g=null,x==null?d?.(_):x!==_&&u(Math.min(x,_),Math.max(x,_))})}var Cs=(t,e)=>t.map(({matrix:s,
 column:n=0,colour:r,name:a})=>s.first[0]>e?null:it(r,a,s.say(s.columnOf(e),n,$)));function Ts(t,{X:e,Y:s,to:n,x0:r,x1:a,
-top:i,foot:o},l){let{matrix:h,column:d=0,colour:u,dash:f,thin:m}=t,p=[],g="",w=!1,y="",x="",_=[],O=[],k=[],S=()=>{_.length>
+top:i,foot:o},l){let{matrix:h,column:d=0,colour:u,dash:f,thin:m}=t,p=[],g="",w=!1,y="",x="",_=[],O=[],k=[],A=()=>{_.length>
 1&&k.push(`M${_.join("L")}L${O.reverse().join("L")}Z`),_.length=O.length=0};for(let M=0;M<h.columns;M++){let N=(h.first[M]+
 h.last[M])/2;if(h.last[M]<r||h.first[M]>a)continue;let W=M*h.n+d,U=e(N).toFixed(1);!f&&h.flags[W]&3&&(p.at(-1)?.column===
 M-1?Object.assign(p.at(-1),{column:M,to:e(N)}):p.push({column:M,from:e(N),to:e(N),kind:`${t.letter?`${t.letter}: `:""}${h.
-flags[W]&1?"NaN":"Inf"}`}));let q=n(h.low[W]),Q=n(h.high[W]);if(!Number.isFinite(Q)){w=!1,x+=y,y="",S();continue}let rt=Number.
+flags[W]&1?"NaN":"Inf"}`}));let q=n(h.low[W]),Q=n(h.high[W]);if(!Number.isFinite(Q)){w=!1,x+=y,y="",A();continue}let rt=Number.
 isFinite(q)?s((q+Q)/2):s(Q);g+=`${w?"L":"M"}${U} ${rt.toFixed(1)}`,w?y="":y=`M${U} ${rt.toFixed(1)}h.01`,w=!0,h.pooled&&
-(_.push(`${U} ${s(Q).toFixed(1)}`),O.push(`${U} ${(Number.isFinite(q)?s(q):o).toFixed(1)}`))}return S(),[k.length&&b("pa\
+(_.push(`${U} ${s(Q).toFixed(1)}`),O.push(`${U} ${(Number.isFinite(q)?s(q):o).toFixed(1)}`))}return A(),[k.length&&b("pa\
 th",{d:k.join(""),class:"band",style:`fill:${u};stroke:${u}`}),b("path",{d:g,class:m?"line thin":"line","stroke-dasharra\
 y":f,style:`stroke:${u}`}),x+y&&b("path",{d:x+y,class:"lone",style:`stroke:${u}`}),...p.filter(({from:M,to:N})=>!l.some(
 W=>W.from<=M&&N<=W.to)&&l.push({from:M,to:N})).map(({from:M,to:N,kind:W})=>b("g",{class:"broken"},b("rect",{x:M-1.5,width:N-
 M+3,y:i,height:o-i}),b("rect",{class:"foot",x:M-1.5,width:N-M+3,y:o-6,height:6}),b("text",{x:M+3,y:o-10},W)))].filter(Boolean)}
 var js=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`--swatch:${e.colour}`}),
-A(e.name)))),D=(t,e,s,n)=>I(A(t,n.term),[e,J(t,()=>gt(s))],(n.legend??s.length>1)&&js(s),_s(s,n));var yt="var(--c1)",zt="var(--c2)";function we(t,e){let s=t.schema.config?.find_lr;if(!(s?.curve?.rate?.length>1))return null;
+S(e.name)))),D=(t,e,s,n)=>I(S(t,n.term),[e,J(t,()=>gt(s))],(n.legend??s.length>1)&&js(s),_s(s,n));var yt="var(--c1)",zt="var(--c2)";function we(t,e){let s=t.schema.config?.find_lr;if(!(s?.curve?.rate?.length>1))return null;
 let n=B(e-26,[3,2],24);return I("Learning rate, found by a sweep",[`${s.curve.rate.length} steps before the run`,J("find\
 _lr",()=>ct(Bs(s.curve)))],c("div",{class:"sweep",id:"found",style:n.style},zs(s,n.widths[0]),c("ul",{class:"words"},(s.
 sentences??[]).map((r,a)=>c("li",{class:a?null:"head"},r)))))}var bt=t=>(t??[]).map(Number),Bs=({rate:t,loss:e,smoothed:s,
@@ -205,16 +204,16 @@ var Gs=({rate:t,edge:e,edge_rule:s},{top:n,foot:r,X:a})=>[[t,"suggestion","ok"],
 )`}),tt(h-4,n+v(10),o,{"text-anchor":"end",class:"found",style:`fill:var(--${l})`})]});var Ut=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),vt=({rules:t},e)=>e==="ou\
 tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,ve="waiting for the first step",xe="no step\
  was made",Dt=t=>t===ve||t===xe,qs={unknown:"faint","non-finite":"broken",diverged:"c4"};function dt(t,e,s){let n=t.zones?.[e?.
-at(s)];if(!n)return null;let r=n.severity?R(n.severity):n.name==="healthy"?"ok":"info";return{name:n.name,head:L(n.name),
+at(s)];if(!n)return null;let r=n.severity?F(n.severity):n.name==="healthy"?"ok":"info";return{name:n.name,head:L(n.name),
 text:n.text,kind:r,colour:qs[n.name]??r}}var ut=({loss:t,loss_start:e,loss_recent:s},n)=>Number.isFinite(t?.at(n)??0)?1-
 s?.at(n)/e?.at(n):Number.NaN;async function xt(t,e){let s=["output_ratio","relative_spectral_norm"].find(k=>t.runs[e].metrics.
 includes(k)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?ve:xe;if(!s){let k=t.runs[e].step?"the o\
 utput ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:k}}let a={max_cols:400},[i,{alerts:o},
 l,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,a,e),t.series("loss_recent",a,e)]),d=Ut(i),u=l.first.
-findIndex((k,S)=>l.flags[S*l.n]&3),f=u<0?void 0:l.first[u],m=h?.columns?[...new Set([...l.last,h.last.at(-1)])].filter(k=>k>=
+findIndex((k,A)=>l.flags[A*l.n]&3),f=u<0?void 0:l.first[u],m=h?.columns?[...new Set([...l.last,h.last.at(-1)])].filter(k=>k>=
 h.first[0]):[],[p,g]=await Promise.all([t.spread(s,{at:m},e),t.seriesOf(["loss","loss_start","loss_recent","zone"],{at:m},
-e)]),w=m.sort((k,S)=>k-S).map(k=>({step:k,gain:ut(g,k),ratio:d*p.at(k,1),zone:dt(i,g.zone,k)})).filter(({gain:k,ratio:S})=>Number.
-isFinite(k)&&S>0),y=P(o),x=([k,S],{step:M})=>k<=M&&M<=S,_=w.filter(k=>!y.some(S=>x(S,k))),O=y.map(k=>w.filter(S=>x(k,S)));
+e)]),w=m.sort((k,A)=>k-A).map(k=>({step:k,gain:ut(g,k),ratio:d*p.at(k,1),zone:dt(i,g.zone,k)})).filter(({gain:k,ratio:A})=>Number.
+isFinite(k)&&A>0),y=P(o),x=([k,A],{step:M})=>k<=M&&M<=A,_=w.filter(k=>!y.some(A=>x(A,k))),O=y.map(k=>w.filter(A=>x(k,A)));
 return{metric:s,points:_,strays:O,depth:d,broken:f,missing:_.length?null:Zs(t.runs[e],u<0?null:l.steps(u),r)}}var Zs=({series:t,
 step:e},s,n)=>e===0?n:t.includes("loss")?s?`NaN since ${s}`:"too few steps":"the loss is unknown";function be(t){let e=Math.
 max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),a=t.slice(n-r,n+r+1),i=o=>a.reduce(
@@ -260,7 +259,7 @@ let i=o=>{let l=t.getBoundingClientRect(),h=f=>Math.hypot(s(f.gain)-(o.clientX-l
 flatMap(f=>f.smoothed.map(m=>({...m,name:f.name,far:h(m)}))).reduce((f,m)=>m.far<f.far?m:f,{far:30});return"step"in u?u:
 null};t.addEventListener("pointermove",o=>{let l=i(o);if(!l)return E.hide();E.show(o,e.length>1&&c("b",null,l.name),`ste\
 p ${l.step}: ${l.zone?.head.toLowerCase()??"zone not recorded"}`,`${r} ${$(l.ratio)}`,`gain ${T(l.gain)}`)}),t.addEventListener(
-"pointerleave",()=>E.hide()),t.addEventListener("click",o=>{let l=i(o);l&&a&&a(l.step)})}var ln="Overview",nt=20;function kt(t,e,s,n){if(t)return{kind:R(t.severity),head:L(t.name),text:t.message,alert:t};if(n)
+"pointerleave",()=>E.hide()),t.addEventListener("click",o=>{let l=i(o);l&&a&&a(l.step)})}var ln="Overview",nt=20;function kt(t,e,s,n){if(t)return{kind:F(t.severity),head:L(t.name),text:t.message,alert:t};if(n)
 return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.message};if(!e)return{kind:"info",head:"Not recorded",text:"\
 This run was written without its zones."};let r=["ok","info"].includes(e.kind)?{...e,head:"No alerts"}:e;return e.name!==
 "unknown"||!s?r:Dt(s)?{...r,head:L(s)}:{...r,text:`${e.text} Here: ${s}.`}}var Mt=(t,e)=>t.findLast(s=>s.name==="recover\
@@ -270,7 +269,7 @@ r={at:s},a=t.window(600),[i,o,l,h,d,u,f,m]=await Promise.all([xt(t,n.run),t.data
 "loss_expected","effective_lr"],a),t.series("overhead",{at:nt})]),p=l&&mn(l,s),g=p==null?null:await t.metric(i.metric,{from:p,
 to:p}),w=o.first==null?null:e[o.first],y=kt(w,dt(t.schema,d.zone,s),i.missing,Mt(e,s)),x=B(t.width,[43,57]),[_,O]=x.widths;
 return c("div",{class:"overview"},gn(t,y,V(o,t.run)),c("div",{class:"tiles"},yn(t,{...d,rates:u,first20:m},l,i)),c("div",
-{class:"columns",style:x.style},I(A("Where the run is","path"),[un(i.points),J("path",()=>fn(i.points))],$t([{name:n.run,
+{class:"columns",style:x.style},I(S("Where the run is","path"),[un(i.points),J("path",()=>fn(i.points))],$t([{name:n.run,
 colour:"var(--trace)",...i}],{width:_-26,height:v(470),metric:i.metric,damage:vt(t.schema,i.metric),step:s,onStep:t.setStep})),
 hn(t,{...f,size:h},i,O)),c("div",{class:"columns",style:x.style},I("Alerts",e.length?`${e.length} so far`:null,bn(t)),I(
 `Largest ${i.metric==="output_ratio"?"output ratios":"adapters"}`,g?.columns?`${g.first[0]<g.last[0]?"highest of":"at"} ${g.
@@ -297,16 +296,16 @@ if(t!=="running")return null;let a=(n-s)/60;if(a<15)return{word:"running",kind:"
 120?[a,"min"]:a<2880?[a/60,"h"]:[a/1440,"days"];return{word:`silent for ${Math.round(i)} ${o}`,kind:"warning",text:"The \
 run wrote nothing since, not even its end: killed, or very slow."}}var pn=({step:t,last_step:e,closed_step:s})=>s==null?
 `since step ${t}`:e>t?`steps ${t}–${e}`:`at step ${t}`;function gn(t,{kind:e,head:s,text:n,alert:r},a){let i=r?.remedies?.[0],
-o=j.map(l=>{let h=t.alerts.filter(d=>d.severity===l).length;return c("button",{class:`chip ${R(l)}`,disabled:!h,title:"s\
-how alerts of this severity",onclick:()=>t.set({view:"alerts",level:l})},F(l,11),c("b",null,h),l.toLowerCase()+(l==="INF\
+o=j.map(l=>{let h=t.alerts.filter(d=>d.severity===l).length;return c("button",{class:`chip ${F(l)}`,disabled:!h,title:"s\
+how alerts of this severity",onclick:()=>t.set({view:"alerts",level:l})},R(l,11),c("b",null,h),l.toLowerCase()+(l==="INF\
 O"||h===1?"":"s"))});return c("section",{class:`banner ${e}`,id:"verdict"},c("div",{class:"sign","aria-hidden":"true"},e===
-"ok"?"✓":F(e.toUpperCase(),30)),c("div",{class:"words"},c("h1",null,s,a&&st(a.word,a.text,{id:"ended",class:`badge ${a.
+"ok"?"✓":R(e.toUpperCase(),30)),c("div",{class:"words"},c("h1",null,s,a&&st(a.word,a.text,{id:"ended",class:`badge ${a.
 kind}`}),r&&c("small",null,pn(r))),c("p",null,n),i&&c("p",{class:"fix"},c("b",null,"Try"),i)),c("div",{class:"chips"},o))}
 var _t=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function wn(t){let e=new Map;for(let n of t)e.set(n,(e.get(
 n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.length>1?`${$(s[0])}…`:$(s[0])}function Me(t,e,s=[]){
 let n=null,r=a=>s.some(([i,o])=>i<=t.last[a]&&t.first[a]<=o);for(let a=0;a<(t?.columns??0)&&t.first[a]<=e;a++)for(let i=0;i<
 t.n&&!r(a);i++){let o=t.high[a*t.n+i];Number.isFinite(o)&&(n==null||o>n)&&(n=o)}return n}var K=(t,e,s,n,r)=>c("div",{class:"\
-tile"},c("span",{class:"name"},A(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function yn(t,e,s,n){
+tile"},c("span",{class:"name"},S(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function yn(t,e,s,n){
 let{loss:r,rates:a,overhead:i,first20:o}=e,{schema:l,adapters:h,step:d}=t,u=ut(e,d),f=s?.at(d,1),m=i?.at(d),p=l.max_steps,
 g=p?Math.min(1,d/p):null,w=h[0]?.scale_formula,y=n.metric==="output_ratio"?["Depth-scaled output ratio","depth-scaled ou\
 tput ratio"]:["σ₁ relative to W₀ × depth",n.metric],x=["r","alpha","scale"].map(_=>wn(h.map(O=>O[_]))).join(" / ");
@@ -321,24 +320,24 @@ config:t,peak_lr:e}){let{rate:s,low:n,high:r}=t?.find_lr??{},a=n!=null&&r!=null?
 s===t?.learning_rate?`lr ${$(s)}, found by a sweep${a}`:e?.length?`lr peaks at ${$(Math.max(...e))}`:null}var Nt=({rules:t})=>t?.
 length?`No alert: ${t.length} rules watch this run.`:"No alert in this run.";function bn(t){if(!t.alerts.length)return c(
 "p",{class:"none"},`✓ ${Nt(t.schema)}`);let e=[...t.alerts].sort((n,r)=>j.indexOf(n.severity)-j.indexOf(r.severity)||n.
-step-r.step),s=n=>c("button",{class:"row",onclick:()=>t.openAlert(n,"alerts")},F(n.severity),c("b",null,L(n.name)),c("sp\
+step-r.step),s=n=>c("button",{class:"row",onclick:()=>t.openAlert(n,"alerts")},R(n.severity),c("b",null,L(n.name)),c("sp\
 an",{class:"note"},`step ${n.step}`),c("span",{class:"clip"},n.message));return c("ol",{class:"alert-list"},e.slice(0,6).
 map(n=>c("li",null,s(n))))}function vn(t,e){if(!e?.columns)return c("p",{class:"none"},"Not measured up to this step.");
 let s=t.adapters.map(i=>({adapter:i,value:e.high[i.index]})).filter(({value:i})=>i>0).sort((i,o)=>o.value-i.value);if(!s.
 length)return c("p",{class:"none"},"Nothing is above zero at this step.");let n=Math.log10(s[0].value),r=Math.min(n-1,Math.
 log10(s[s.length-1].value)),a=({adapter:i,value:o})=>c("button",{class:"row",title:i.name,onclick:()=>t.set({view:"layer",
 adapter:i.name})},c("span",{class:"clip"},i.short),c("i",{style:`--share:${(Math.log10(o)-r)/(n-r)}`}),c("b",null,$(o)));
-return c("ol",{class:"bars"},s.slice(0,9).map(i=>c("li",null,a(i))))}var Zt={};ot(Zt,{draw:()=>Sn,title:()=>An});function Kt(t){return t.closed_step==null?1/0:t.last_step-t.step+1}var At=t=>`${t.rule}@${t.step}`,Gt=(t,e)=>t.closed_step==
+return c("ol",{class:"bars"},s.slice(0,9).map(i=>c("li",null,a(i))))}var Zt={};ot(Zt,{draw:()=>An,title:()=>Sn});function Kt(t){return t.closed_step==null?1/0:t.last_step-t.step+1}var St=t=>`${t.rule}@${t.step}`,Gt=(t,e)=>t.closed_step==
 null?e?"to the end":"still open":`${Kt(t)} step${t.last_step>t.step?"s":""}`;async function Ne(t,e,s,n){let r=e.adapters?.[0]&&
-t.adapters.find(({name:a})=>a===e.adapters[0].name);return c("section",{class:`card detail ${R(e.severity)}`,id:"detail"},
-c("header",null,F(e.severity,16),c("h2",null,L(e.name)),c("span",{class:"note"},`${e.rule} · step ${e.step} · ${Gt(e,s)}`)),
-c("p",{class:"message"},e.message),$n(t,e),Se("Likely causes",e.causes,"ol"),await Mn(t,e,r,n),c("div",{class:"actions"},
+t.adapters.find(({name:a})=>a===e.adapters[0].name);return c("section",{class:`card detail ${F(e.severity)}`,id:"detail"},
+c("header",null,R(e.severity,16),c("h2",null,L(e.name)),c("span",{class:"note"},`${e.rule} · step ${e.step} · ${Gt(e,s)}`)),
+c("p",{class:"message"},e.message),$n(t,e),Ae("Likely causes",e.causes,"ol"),await Mn(t,e,r,n),c("div",{class:"actions"},
 c("button",{id:"to-layer",disabled:!r,onclick:()=>t.openAlert(e,"layer")},"See the layer"),c("button",{id:"to-heatmap",disabled:!t.
-run.metrics.length,onclick:()=>t.openAlert(e,"heatmap")},"See it in the heatmap")),Nn(t,e))}var Ae=(t,e)=>t.adapters.find(
-s=>s.name===e)?.short??e,Se=(t,e,s)=>e?.length?[c("h3",null,t),c(s,{class:"advice"},e.map(n=>c("li",null,String(n))))]:null;
+run.metrics.length,onclick:()=>t.openAlert(e,"heatmap")},"See it in the heatmap")),Nn(t,e))}var Se=(t,e)=>t.adapters.find(
+s=>s.name===e)?.short??e,Ae=(t,e,s)=>e?.length?[c("h3",null,t),c(s,{class:"advice"},e.map(n=>c("li",null,String(n))))]:null;
 function xn(t,e){let s=[...t.matchAll(/(?:→ |=)([\d.]+(?:e[+-]?\d+)?)/g)].map(([,n])=>Number(n));return e.every(n=>s.includes(
 n))}function $n(t,e){let s=(e.remedies??[]).map(String),n=Object.values(e.settings??{}).filter(o=>typeof o=="number"),r=n.
-length?s.findIndex(o=>xn(o,n)):-1,a=kn(t,e,s[r]),i=Se("Try",s.filter((o,l)=>l!==r),"ul");return r>0?[i,a]:[a,i]}function kn(t,e,s){
+length?s.findIndex(o=>xn(o,n)):-1,a=kn(t,e,s[r]),i=Ae("Try",s.filter((o,l)=>l!==r),"ul");return r>0?[i,a]:[a,i]}function kn(t,e,s){
 let n=Object.entries(e.settings??{}).filter(([,i])=>typeof i=="number");if(!n.length)return null;let r={lora_alpha:t.adapters[0]?.
 alpha,learning_rate:t.schema.peak_lr?.[0]},a=n.map(([i,o])=>`${i}=${o}`).join(", ");return c("div",{class:"settings",id:"\
 settings"},c("h3",null,"Run again with"),n.map(([i,o])=>c("div",{class:"setting"},c("span",{class:"mono"},i),Number.isFinite(
@@ -352,35 +351,35 @@ series.includes(r)&&(o={name:r,matrix:await t.series(r,i)}),o?D(o.name,null,[{..
 rule)??{},r=n&&["output_ratio","relative_spectral_norm"].includes(e.metric)&&s!==1,a=`threshold ${$(e.threshold)} of a l\
 ayer`;return{value:e.threshold,name:r?`${a}: ${$(e.threshold*s)} / depth ${$(s)}`:a}}function Nn(t,e){if(!e.adapters?.length)
 return null;let s=({name:n,value:r,text:a})=>c("button",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,
-alert:At(e)})},c("span",{class:"mono"},n),c("b",null,r==null?(a??"–").replace("nan","NaN"):$(r)));return[c("h3",null,`\
-Adapters, worst first (${e.adapters.length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}var An="Alerts",qt={severity:["Severity",t=>j.indexOf(t.severity)],rule:["Rule",t=>t.rule],name:["What",t=>t.name],step:[
-"Step",t=>t.step],lasted:["Held",Kt],adapters:["Adapters",t=>-(t.adapters?.length??0)]};async function Sn(t){let{state:e,
-alerts:s}=t;if(!s.length)return c("div",null,await Fn(t));let n=!["running",null].includes(t.ending.verdict),r=On(e.sort),
-a=s.filter(l=>(!e.level||l.severity===e.level)&&En(l,e.find.toLowerCase())).sort(r.compare),i=a.find(l=>At(l)===e.alert)??
+alert:St(e)})},c("span",{class:"mono"},n),c("b",null,r==null?(a??"–").replace("nan","NaN"):$(r)));return[c("h3",null,`\
+Adapters, worst first (${e.adapters.length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}var Sn="Alerts",qt={severity:["Severity",t=>j.indexOf(t.severity)],rule:["Rule",t=>t.rule],name:["What",t=>t.name],step:[
+"Step",t=>t.step],lasted:["Held",Kt],adapters:["Adapters",t=>-(t.adapters?.length??0)]};async function An(t){let{state:e,
+alerts:s}=t;if(!s.length)return c("div",null,await Rn(t));let n=!["running",null].includes(t.ending.verdict),r=On(e.sort),
+a=s.filter(l=>(!e.level||l.severity===e.level)&&En(l,e.find.toLowerCase())).sort(r.compare),i=a.find(l=>St(l)===e.alert)??
 a[0],o=B(t.width,[52,48]);return c("div",null,Wn(t),c("div",{class:"columns",style:`${o.style};align-items:start`},I(null,
 null,c("table",{class:"grid",id:"alerts"},In(t,r),c("tbody",null,a.map((l,h)=>Ln(t,l,h,l===i,n)))),!a.length&&c("p",{class:"\
 none"},"No alert fits this filter.")),i?await Ne(t,i,n,o.widths[1]):c("div")))}function On(t){let[e,s]=(t||"severity.up").
 split("."),n=(qt[e]??qt.severity)[1],r=s==="down"?-1:1;return{by:e,sign:r,compare:(i,o)=>(n(i)<n(o)?-1:n(i)>n(o)?1:0)*r||
 i.step-o.step}}function En(t,e){let s=[t.rule,t.name,t.message,...(t.adapters??[]).map(({name:n})=>n)];return!e||s.some(
 n=>n.toLowerCase().includes(e))}function Wn(t){let{state:e,alerts:s}=t,n=r=>c("button",{id:`level-${r||"all"}`,"aria-pre\
-ssed":String(e.level===r),onclick:()=>t.set({level:r})},r&&F(r,11),r?`${r.toLowerCase()} ${s.filter(a=>a.severity===r).length}`:
+ssed":String(e.level===r),onclick:()=>t.set({level:r})},r&&R(r,11),r?`${r.toLowerCase()} ${s.filter(a=>a.severity===r).length}`:
 `all ${s.length}`);return c("div",{class:"toolbar"},c("div",{class:"segment",role:"group","aria-label":"severity"},["",...j].
 map(n)),c("input",{id:"find",type:"search",placeholder:"rule, text or adapter",value:e.find,"aria-label":"filter",oninput:r=>t.
 set({find:r.target.value})}))}function In(t,{by:e,sign:s}){let n=(r,a)=>c("th",{"aria-sort":r===e?s>0?"ascending":"desce\
-nding":null},A(a),c("button",{id:`sort-${r}`,class:"sort","aria-label":`sort by ${a}`,onclick:()=>t.set({sort:`${r}.${r===
+nding":null},S(a),c("button",{id:`sort-${r}`,class:"sort","aria-label":`sort by ${a}`,onclick:()=>t.set({sort:`${r}.${r===
 e&&s>0?"down":"up"}`})},r===e?s>0?"↑":"↓":"↕"));return c("thead",null,c("tr",null,Object.entries(qt).map(([r,[a]])=>n(
 r,a))))}function Ln(t,e,s,n,r){let{severity:a,rule:i,name:o,step:l,adapters:h}=e;return c("tr",{class:n?"chosen":null,"d\
-ata-alert":At(e),onclick:()=>t.openAlert(e),onkeydown:Rn},c("td",null,c("span",{class:`tag ${R(a)}`},F(a,11),a.toLowerCase())),
+ata-alert":St(e),onclick:()=>t.openAlert(e),onkeydown:Fn},c("td",null,c("span",{class:`tag ${F(a)}`},R(a,11),a.toLowerCase())),
 c("td",{class:"mono"},i),c("td",null,c("button",{id:`alert-${s}`,class:"open","aria-current":String(n)},L(o))),c("td",{class:"\
-number"},l),c("td",null,Gt(e,r)),c("td",null,h?.length?[c("span",{class:"mono clip"},Ae(t,h[0].name)),h.length>1&&c("sma\
-ll",null,` +${h.length-1}`)]:"–"))}function Rn(t){let e={ArrowDown:"nextElementSibling",ArrowUp:"previousElementSiblin\
-g"}[t.key];e&&(t.preventDefault(),t.currentTarget[e]?.querySelector(".open").focus())}async function Fn(t){let{rules:e}=await t.
+number"},l),c("td",null,Gt(e,r)),c("td",null,h?.length?[c("span",{class:"mono clip"},Se(t,h[0].name)),h.length>1&&c("sma\
+ll",null,` +${h.length-1}`)]:"–"))}function Fn(t){let e={ArrowDown:"nextElementSibling",ArrowUp:"previousElementSiblin\
+g"}[t.key];e&&(t.preventDefault(),t.currentTarget[e]?.querySelector(".open").focus())}async function Rn(t){let{rules:e}=await t.
 data.rules(t.state.run),s=[...new Set(e.map(({family:n})=>n))];return I(`✓ ${Nt(t.schema)}`,"each opens to its page",c(
 "div",{class:"rules"},s.map(n=>c("section",null,c("h3",null,n),e.filter(r=>r.family===n).map(Tn)))))}var Cn={means:"What\
  it means",check:"Check first",fix:"How to fix it",mute:"When to mute it"},Tn=t=>c("details",{class:"rule"},c("summary",
-null,F(t.severity,11),c("span",{class:"mono"},t.id),c("span",null,c("b",null,L(t.name)),c("span",{class:"note"},t.summary))),
+null,R(t.severity,11),c("span",{class:"mono"},t.id),c("span",null,c("b",null,L(t.name)),c("span",{class:"note"},t.summary))),
 c("dl",null,Object.entries(Cn).map(([e,s])=>t[e]&&[c("dt",null,s),c("dd",null,t[e])]),[c("dt",null,"All of it"),c("dd",{
-class:"mono"},`lora-watch rules ${t.id}`)]));var Jt={};ot(Jt,{draw:()=>zn,flatten:()=>Ot,settings:()=>Le,shortNames:()=>Ie,title:()=>jn});var jn="Compare",We="ABCDEF",St=We.length,Bn=/^(learning_rate|parameters|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
+class:"mono"},`lora-watch rules ${t.id}`)]));var Jt={};ot(Jt,{draw:()=>zn,flatten:()=>Ot,settings:()=>Le,shortNames:()=>Ie,title:()=>jn});var jn="Compare",We="ABCDEF",At=We.length,Bn=/^(learning_rate|parameters|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
 function Ie(t){let e=t.map(s=>s.replace(/\/(runs\/)?[A-Z][a-z]{2}\d\d_\d\d-\d\d-\d\d_[^/]*$/,""));return new Map(t.map((s,n)=>[
 s,e.indexOf(e[n])===e.lastIndexOf(e[n])?e[n]:s]))}function Ot(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[
 n,r]of Object.entries(t))Ot(r,e?`${e}.${n}`:n,s);else s[e]=Array.isArray(t)?t.map(String).join(", "):t==null?"–":Number.
@@ -391,18 +390,18 @@ adapters:String(t.adapters.length),optimizer:t.optimizer??"–",...Ot(e?{...t.co
 {versions:t.versions??{}})}}async function zn(t){let e=Object.keys(t.runs).sort((o,l)=>o.localeCompare(l,void 0,{numeric:!0})),
 s=Ie(e),n=Pn(t,e),r=Un(n),a=await Promise.all(n.map(async o=>({...await Gn(t,o),label:s.get(o),...r.get(o)}))),i=B(t.width,
 [2,1]);return c("div",{class:"compare"},Dn(t,e,s,r),c("div",{class:"columns top",style:i.style},c("div",{class:"stack"},
-qn(a),Zn(t,a)),Hn(a,i.widths[1]-26)),c("div",{class:"legend lettered"},a.map(o=>c("span",null,Re(o),o.label))),Kn(t,a))}
+qn(a),Zn(t,a)),Hn(a,i.widths[1]-26)),c("div",{class:"legend lettered"},a.map(o=>c("span",null,Fe(o),o.label))),Kn(t,a))}
 function Pn(t,e){let s=[];try{s=JSON.parse(t.state.runs||"[]").filter(r=>r in t.runs)}catch{}if(s.length)return s;let n=e.
-filter(r=>r!==t.state.run).slice(0,St-1);return e.filter(r=>r===t.state.run||n.includes(r))}var Un=t=>new Map(t.map((e,s)=>[
-e,{letter:We[s],colour:`var(--c${1+s%6})`}])),Re=({colour:t,letter:e})=>c("i",{class:"letter",style:`--c:${t}`},e);function Dn(t,e,s,n){
+filter(r=>r!==t.state.run).slice(0,At-1);return e.filter(r=>r===t.state.run||n.includes(r))}var Un=t=>new Map(t.map((e,s)=>[
+e,{letter:We[s],colour:`var(--c${1+s%6})`}])),Fe=({colour:t,letter:e})=>c("i",{class:"letter",style:`--c:${t}`},e);function Dn(t,e,s,n){
 let r=t.state.among.toLowerCase(),a=[...n.keys()],i=l=>t.set({runs:JSON.stringify(n.has(l)?a.filter(h=>h!==l):[...a,l].slice(
--St))}),o=(l,h)=>c("button",{id:`pick-${h}`,class:"chip run","aria-pressed":String(n.has(l)),style:n.has(l)?`--c:${n.get(
+-At))}),o=(l,h)=>c("button",{id:`pick-${h}`,class:"chip run","aria-pressed":String(n.has(l)),style:n.has(l)?`--c:${n.get(
 l).colour}`:null,title:l,onclick:()=>i(l)},c("i",{class:"letter"},n.get(l)?.letter),s.get(l),Vn(t.runs[l]));return c("di\
-v",{class:"toolbar wrap",id:"chosen"},e.length>St&&c("input",{id:"among",type:"search",placeholder:`find one of ${e.length}\
+v",{class:"toolbar wrap",id:"chosen"},e.length>At&&c("input",{id:"among",type:"search",placeholder:`find one of ${e.length}\
  runs`,"aria-label":"find a run",value:t.state.among,oninput:l=>t.set({among:l.target.value})}),e.map((l,h)=>(n.has(l)||
-l.toLowerCase().includes(r))&&o(l,h)),c("span",{class:"note"},`up to ${St} runs`))}function Vn(t){let e=V(t,t);return e&&
+l.toLowerCase().includes(r))&&o(l,h)),c("span",{class:"note"},`up to ${At} runs`))}function Vn(t){let e=V(t,t);return e&&
 c("span",{class:`badge ${e.kind}`},e.word)}function Hn(t,e){let s=t.filter(({path:a})=>a.missing),n=t.find(({path:a})=>!a.
-missing)?.path.metric,r=t.map(({label:a,letter:i,colour:o,path:l})=>({name:a,letter:i,colour:o,...l}));return I(A("Where\
+missing)?.path.metric,r=t.map(({label:a,letter:i,colour:o,path:l})=>({name:a,letter:i,colour:o,...l}));return I(S("Where\
  the runs went","path"),null,s.length>0&&c("p",{class:"note"},`Without a path: ${s.map(({letter:a,path:i})=>`${a} (${i.missing}\
 )`).join(", ")}.`),s.length<t.length&&$t(r,{width:e,height:v(460),metric:n,damage:vt(t[0].schema,n)}))}function Kn(t,e){
 let s=B(t.width,[1,1,1]),n={log:!0},r={legend:!1,width:s.widths[0]-26,height:v(170),range:t.range(Math.max(...e.map(({name:i})=>t.
@@ -418,38 +417,38 @@ le","effective_rank"];async function Gn(t,e){let s=t.window(400),n={at:t.runs[e]
 all([t.data.schema(e),t.data.alerts(e),t.data.verdict(e),xt(t,e),t.seriesOf(["loss","loss_start","loss_recent","zone"],n,
 e),t.spread("delta_norm",n,e),Promise.all(Oe.map(p=>t.series(p,s,e))),Promise.all(Ee.map(p=>t.spread(p,s,e)))]),f=[...Oe,
 ...Ee].map((p,g)=>[p,[...d,...u][g]]),m=V(i,t.runs[e]);return Object.assign(l,{delta_norm:h}),{name:e,schema:r,alerts:a,
-ending:i,path:o,end:m,last:l,settings:Le(r),...Object.fromEntries(f)}}var Fe=(t,e)=>c("thead",null,c("tr",null,c("th",null,
-e),t.map(s=>c("th",{title:s.name},Re(s),s.label)))),Ce=(t,e,s,...n)=>c("div",{class:"scroll",tabindex:0,role:"region","a\
+ending:i,path:o,end:m,last:l,settings:Le(r),...Object.fromEntries(f)}}var Re=(t,e)=>c("thead",null,c("tr",null,c("th",null,
+e),t.map(s=>c("th",{title:s.name},Fe(s),s.label)))),Ce=(t,e,s,...n)=>c("div",{class:"scroll",tabindex:0,role:"region","a\
 ria-label":s},c("table",{class:"grid sets",id:t,style:`min-width:${12+8*e.length}rem`},n));function qn(t){let e=[...new Set(
 t.flatMap(o=>Object.keys(o.settings)))].filter(o=>!Bn.test(o)),s=o=>t.filter(l=>o in l.settings).map(l=>l.settings[o]),n=e.
 filter(o=>new Set(s(o)).size>1),r=e.filter(o=>!n.includes(o)&&s(o).length<t.length),a=o=>c("tr",null,c("th",{scope:"row",
 class:"mono"},jt(o)),t.map(l=>c("td",null,c("div",{class:"value"},jt(l.settings[o]??"–"))))),i=(o,l)=>Ce(o,t,"settings",
-Fe(t,"Setting"),c("tbody",null,l.map(a)));return I("What was set differently",`${e.length-n.length-r.length} settings ar\
+Re(t,"Setting"),c("tbody",null,l.map(a)));return I("What was set differently",`${e.length-n.length-r.length} settings ar\
 e the same`,n.length?i("differences",n):c("p",{class:"none"},t.length>1?"Nothing: these runs have the same settings.":"C\
 hoose another run above."),r.length>0&&c("details",{class:"partly"},c("summary",null,`${r.length} settings that some of \
 these runs alone have`),i("partly",r)))}function Zn(t,e){let s=[["verdict",({schema:n,alerts:r,ending:a,last:i,path:o})=>{
-let l=Mt(r,1/0),h=kt(r[a.first],dt(n,i.zone,1/0),o.missing,l);return[h.kind==="ok"?"✓":F(h.kind.toUpperCase(),11)," ",
+let l=Mt(r,1/0),h=kt(r[a.first],dt(n,i.zone,1/0),o.missing,l);return[h.kind==="ok"?"✓":R(h.kind.toUpperCase(),11)," ",
 h.head]}],["end",({end:n})=>n?st(n.word,n.text,{class:`badge ${n.kind}`}):"–"],["steps",({name:n,schema:r})=>`${t.runs[n].
 step}${r.max_steps?` / ${r.max_steps}`:""}`],["loss, mean of five",({last:n})=>{let r=ut(n,1/0);return Number.isFinite(n.
 loss?.at(1/0)??0)?[$(n.loss_recent?.at(1/0)),Number.isFinite(r)&&c("small",null,` gain ${T(r)}`)]:"NaN"}],["depth-scaled\
  output ratio",({path:n})=>n.broken>=(n.points.at(-1)?.step??0)?"NaN":$(n.points.at(-1)?.ratio)],["‖ΔW‖, largest",({
 last:n})=>$(n.delta_norm?.at(1/0,0))],["‖ΔW‖, median",({last:n})=>$(n.delta_norm?.at(1/0,2))],["alerts",({alerts:n})=>n.
-length?j.map(r=>[r,n.filter(a=>a.severity===r).length]).filter(([,r])=>r).map(([r,a])=>c("span",{class:"tally"},F(r,11),
-a)):"none"]];return I("What came of it",null,Ce("outcomes",e,"outcomes",Fe(e,"Outcome"),c("tbody",null,s.map(([n,r])=>c(
-"tr",null,c("th",{scope:"row"},A(n)),e.map(a=>c("td",{class:"number"},[r(a)].flat())))))))}var ee={};ot(ee,{COLOURS:()=>Lt,ROWS:()=>Rt,draw:()=>cr,title:()=>lr});var Jn=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],
+length?j.map(r=>[r,n.filter(a=>a.severity===r).length]).filter(([,r])=>r).map(([r,a])=>c("span",{class:"tally"},R(r,11),
+a)):"none"]];return I("What came of it",null,Ce("outcomes",e,"outcomes",Re(e,"Outcome"),c("tbody",null,s.map(([n,r])=>c(
+"tr",null,c("th",{scope:"row"},S(n)),e.map(a=>c("td",{class:"number"},[r(a)].flat())))))))}var ee={};ot(ee,{COLOURS:()=>Lt,ROWS:()=>Ft,draw:()=>cr,title:()=>lr});var Jn=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],
 Xn={light:[[8,64,129],[49,130,189],[158,202,225],[244,244,242],[253,190,133],[230,97,1],[140,45,4]],dark:[[120,200,255],
 [66,146,198],[38,84,124],[40,44,52],[140,71,22],[235,120,30],[255,205,120]]};function Yn(t){let e=new Uint32Array(256);for(let s=0;s<
 256;s++){let n=s/255*(t.length-1),r=Math.min(t.length-2,Math.floor(n)),a=n-r,[i,o,l]=[0,1,2].map(h=>Math.round(t[r][h]+(t[r+
 1][h]-t[r][h])*a));e[s]=(255<<24|l<<16|o<<8|i)>>>0}return e}var Qn=t=>`linear-gradient(90deg,${t.map(e=>`rgb(${e})`).join(
 ",")})`,Te=(t,e)=>t==="diverging"?Xn[e?"dark":"light"]:Jn,je=(t,e)=>Yn(Te(t,e)),Be=(t,e)=>Qn(Te(t,e));var ze="#ff00a8";function De(t,e,s,n,r,a,i){let{columns:o,n:l}=s,h=je(n.scale,e.dark),d=t.width,u=new ImageData(d,l),f=new Uint32Array(
-u.data.buffer),m=Array.from({length:o+1},(k,S)=>Math.round(s.place(S)*d));r.forEach(({adapter:k},S)=>{for(let M=0;M<o;M++){
-let N=n.cells[M*l+k.index];Number.isNaN(N)||f.fill(h[Math.max(0,Math.min(255,N*255|0))],S*d+m[M],S*d+m[M+1])}});let p=new OffscreenCanvas(
+u.data.buffer),m=Array.from({length:o+1},(k,A)=>Math.round(s.place(A)*d));r.forEach(({adapter:k},A)=>{for(let M=0;M<o;M++){
+let N=n.cells[M*l+k.index];Number.isNaN(N)||f.fill(h[Math.max(0,Math.min(255,N*255|0))],A*d+m[M],A*d+m[M+1])}});let p=new OffscreenCanvas(
 d,l);Xt(p).putImageData(u,0,0);let g=Xt(t);g.imageSmoothingEnabled=!1,g.scale(i,i);let w=d/i,y=k=>s.place(k)*w,x=0;for(let k=1;k<=
 r.length;k++)k<r.length&&r[k].y===r[k-1].y+a||(g.drawImage(p,0,x,d,k-x,0,r[x].y,w,(k-x)*a),x=k);let _=g.createPattern(Ue(
-...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:k,y:S})=>{Pe(s,k.index,4,(M,N)=>{
-g.fillStyle=_,g.fillRect(y(M),S,y(N)-y(M),a)})});let O=g.createPattern(Ue(null,"#fff",8),"repeat");r.forEach(({adapter:k,
-y:S})=>{Pe(s,k.index,3,(M,N)=>{let W=y(N)-y(M),U=Math.round(Math.max(7,W)),q=Math.max(7,a),Q=Math.round(Math.max(0,Math.
-min(w-U,(y(M)+y(N))/2-U/2))),rt=Math.round(S+a/2-q/2),he=a<7||W<7;g.fillStyle="#fff",he&&g.fillRect(Q-1.5,rt-1.5,U+3,q+3);
+...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:k,y:A})=>{Pe(s,k.index,4,(M,N)=>{
+g.fillStyle=_,g.fillRect(y(M),A,y(N)-y(M),a)})});let O=g.createPattern(Ue(null,"#fff",8),"repeat");r.forEach(({adapter:k,
+y:A})=>{Pe(s,k.index,3,(M,N)=>{let W=y(N)-y(M),U=Math.round(Math.max(7,W)),q=Math.max(7,a),Q=Math.round(Math.max(0,Math.
+min(w-U,(y(M)+y(N))/2-U/2))),rt=Math.round(A+a/2-q/2),he=a<7||W<7;g.fillStyle="#fff",he&&g.fillRect(Q-1.5,rt-1.5,U+3,q+3);
 for(g.fillStyle of he?[ze]:[ze,O])g.fillRect(Q,rt,U,q)})})}var Xt=t=>t.getContext("2d");function Pe(t,e,s,n){let r=-1;for(let a=0;a<=
 t.columns;a++){let i=a<t.columns&&t.flags[a*t.n+e]&s;i&&r<0&&(r=a),!i&&r>=0&&(n(r,a),r=-1)}}function Ue(t,e,s){let n=new OffscreenCanvas(
 s,s),r=Xt(n);t&&(r.fillStyle=t,r.fillRect(0,0,s,s)),r.strokeStyle=e,r.beginPath();for(let a of[-s,0,s])r.moveTo(a,s),r.lineTo(
@@ -459,7 +458,7 @@ filter(([p])=>p>=e.first[0]&&p<=e.stepAt(1)),l=o.flatMap(([,...p])=>p).filter(Nu
 ...l),u=p=>(41-(p-h)/(d-h||1)*25).toFixed(1),f="",m=!1;for(let[p,g,w]of o){if(!Number.isFinite(w)){m=!1;continue}let y=u(
 (g+w)/2);f+=`${m?"L":"M"}${i(p).toFixed(1)} ${y}`,g<w&&(f+=`V${u(w)}V${u(g)}V${y}`),m=!0}a.append(b("path",{d:f,class:"l\
 ine",style:"stroke:var(--soft)"}))}for(let o of t.alerts){if(o.step<e.first[0]||o.step>e.end)continue;let l=e.columnOf(o.
-step),h=(e.place(l)+e.place(l+1))/2*n;a.append(b("g",{class:`mark severity ${R(o.severity)}`,transform:`translate(${Math.
+step),h=(e.place(l)+e.place(l+1))/2*n;a.append(b("g",{class:`mark severity ${F(o.severity)}`,transform:`translate(${Math.
 max(7,h)},8)`,"aria-label":`${o.name} at step ${o.step}`,...pt(()=>t.openAlert(o)),onpointermove:d=>E.show(d,c("b",null,
 L(o.name)),`step ${o.step}`,o.message),onpointerleave:()=>E.hide()},b("path",{d:"M0 6V44",class:"stem"}),b("path",{d:lt(
 o.severity)})))}return a}function Ke(t,e){let s=b("svg",{class:"axis",width:e,height:v(18)}),n=Ve(t,e);for(let r of H(t.
@@ -531,7 +530,7 @@ l!==0))return c("p",{class:"none"},n.length?"Nothing is above zero at this step.
 length>>1]?.value,i=({broken:o,value:l})=>o?1/0:Math.abs(Math.log2(l/a));return c("ol",{class:"standout"},n.sort((o,l)=>i(
 l)-i(o)||l.value-o.value).slice(0,ar).map(({adapter:o,value:l,broken:h})=>c("li",null,c("button",{class:"row",title:o.name,
 onclick:()=>t.set({view:"layer",adapter:o.name})},c("span",{class:"clip"},o.short),c("b",null,h?ht(h):$(l)),c("small",{class:h?
-"broken":null},h?"":ir(l/a))))))}var ir=t=>t<1?`÷ ${$(1/t)}`:`× ${$(t)}`;var lr="Heatmap",Lt={absolute:"value",relative:"relative to its own median",rank:"rank among adapters"},Rt={type:"by mod\
+"broken":null},h?"":ir(l/a))))))}var ir=t=>t<1?`÷ ${$(1/t)}`:`× ${$(t)}`;var lr="Heatmap",Lt={absolute:"value",relative:"relative to its own median",rank:"rank among adapters"},Ft={type:"by mod\
 ule",depth:"by depth"},Qt=()=>v(268);async function cr(t){let{state:e,adapters:s}=t,n=hr(t);if(!s.length||!e.metric)return c(
 "p",{class:"empty-page"},"This run has no adapters.");let r=t.width>3*Qt(),a=t.width-(r?Qt()+16:0)-28,i=a-It(t)-4,o=Math.
 max(50,Math.floor(i/50)*50),l=e.from!==""||e.to!=="",h=await t.metric(e.metric,{max_cols:o}),[d,u]=await Promise.all([l?
@@ -540,12 +539,12 @@ t.metric(e.metric,{max_cols:o,from:e.from,to:e.to}):h,t.series("loss",{max_cols:
 ge."));t.data.prefetched!==e.run&&ur(t,o),h.until=t.lastStep,d.until=Math.min(t.lastStep,e.to===""?1/0:Number(e.to));let f=es(
 h,"middles",()=>Je(h)),m=es(d,`${e.colour}`,()=>Xe(d,e.colour,f)),p=Qe(t,d,u,m,f,i);return c("div",{class:"heat"},n,c("d\
 iv",{class:"columns",style:`grid-template-columns:minmax(0,1fr)${r?` ${Qt()}px`:""}`},c("section",{class:"card"},dr(t,d,
-m),p),c("section",{class:"card side"},c("header",null,c("h2",null,A(`Stand out at ${d.steps(d.columnOf(t.step))}`,"Stand\
+m),p),c("section",{class:"card side"},c("header",null,c("h2",null,S(`Stand out at ${d.steps(d.columnOf(t.step))}`,"Stand\
  out"))),ts(t,d))))}function hr(t){let{state:e,run:s}=t,n=(r,a)=>c("div",{class:"segment",role:"group","aria-label":r},Object.
 entries(a).map(([i,o])=>c("button",{id:`${r}-${i}`,"aria-pressed":String(e[r]===i),onclick:()=>t.set({[r]:i})},o)));return c(
-"div",{class:"toolbar"},c("span",{class:"pick"},A("Metric",e.metric),c("select",{id:"metric","aria-label":"metric",onchange:r=>t.
+"div",{class:"toolbar"},c("span",{class:"pick"},S("Metric",e.metric),c("select",{id:"metric","aria-label":"metric",onchange:r=>t.
 set({metric:r.target.value})},s.metrics.map(r=>c("option",{value:r,selected:r===e.metric},r)))),c("span",{class:"pick"},
-A("Colour"),n("colour",Lt)),c("span",{class:"pick"},A("Rows"),n("rows",Rt)),c("span",{class:"note"},"drag to zoom, click\
+S("Colour"),n("colour",Lt)),c("span",{class:"pick"},S("Rows"),n("rows",Ft)),c("span",{class:"note"},"drag to zoom, click\
  for the adapter"))}function dr(t,e,s){return c("div",{class:"scale"},c("span",{class:"bar"},c("i",{style:`background:${Be(
 s.scale,t.dark)}`}),c("span",null,s.ends.map(n=>c("span",null,n)))),c("span",{class:"key"},c("i",{class:"nan"}),"NaN or \
 Inf"),c("span",{class:"key"},c("i",{class:"hatched"}),"not measured"),c("span",{class:"grow"}),J(t.state.metric,()=>gt(t.
@@ -559,67 +558,65 @@ e,s()),n.get(e)}var se={};ot(se,{draw:()=>mr,figuresOf:()=>ns,title:()=>fr});var
 "relative_spectral_norm","spectral"]],!0],["Largest singular value","σ₁(ΔW)",[["spectral_norm","spectral_norm"]],!0],
 ["Ranks in use","of r",[["effective_rank","effective_rank"],["stable_rank","stable_rank"]],!1],["Factors","Frobenius nor\
 ms",[["a_norm","A"],["b_norm","B"]],!0],["Gradients","as they reach the optimizer",[["a_grad_norm","A"],["b_grad_norm","\
-B"]],!0],["Magnitudes","‖m‖ of DoRA",[["magnitude_norm","magnitude_norm"]],!1],["Magnitudes moved","the farthest of \
-them, since the start",[["magnitude_drift","magnitude_drift"]],!0],["Product","‖B·A‖, without the scale",[["product\
-_norm","product_norm"]],!0],["Update in one step","‖ΔW now − ΔW before‖",[["step_norm","step_norm"]],!0],["Updat\
-es that arrived","share of 64 numbers that changed",[["a_changed","A"],["b_changed","B"]],!1],["Base weight","‖W − W₀‖ /\
- ‖W₀‖, 0 where it rests",[["base_drift","base_drift"]],!0],["s · lr","scale × learning rate",[["effective_lr","e\
-ffective_lr"]],!1],["Scale s","the live factor",[["scale","scale"]],!1]];async function mr(t){let{adapter:e,run:s,state:n}=t;
-if(!e)return c("p",{class:"empty-page"},"This run has no adapters.");let r=t.width>v(1260)?4:3,a=B(t.width,Array(r).fill(
-1)),i=a.widths[0],o=new Set(ss.flatMap(([,,w])=>w.map(([y])=>y))),l=[...ss,...s.metrics.filter(w=>!o.has(w)).map(w=>[L(w),
-null,[[w,w]],!0])].map(([w,y,x,_])=>({name:w,note:y,log:_,several:x.length>1,metrics:x.filter(([O])=>s.metrics.includes(
-O))})).filter(({metrics:w})=>w.length),h=l.flatMap(({metrics:w})=>w.map(([y])=>y)),d={max_cols:400,adapter:e.index,from:n.
-from,to:n.to},u={...d,from:n.from||1},f=Object.fromEntries(await Promise.all(h.map(async w=>[w,await t.metric(w,w==="eff\
-ective_lr"?u:d)]))),m=await t.data.spectrum(n.run,e.index,t.state.step===""?null:t.step).catch(()=>({})),p=t.alerts.filter(
-w=>w.adapters?.some(({name:y})=>y===e.name)),g=ns(m.sigma)??await gr(t);return c("div",{class:"layer"},pr(t,p),c("div",{
-class:"columns",style:a.style},wr(t,g,m,i),l.map(({name:w,note:y,metrics:x,log:_,several:O})=>{let k=x.map(([M,N,W],U)=>({
-name:N,matrix:f[M],colour:W?"var(--soft)":`var(--c${U+1})`,dash:W})),S=k.length>1||O;return D(w,y,k,{legend:S,term:x[0][0],
-width:i-26,height:v(150)+(S?0:v(21)),log:_||x[0][0]==="effective_lr"&&P(t.alerts).length>0,range:t.range(),step:t.step,onStep:t.
-setStep,onZoom:t.zoom,discarded:P(t.alerts),alerts:p.filter(M=>x.some(([N])=>N===M.metric)),onAlert:M=>t.openAlert(M,"al\
-erts")})})))}function pr(t,e){let{adapter:s,adapters:n,schema:r}=t,a=r.peak_lr?.[s.group??-1],i=l=>t.set({adapter:n[(s.index+
-l+n.length)%n.length].name}),o=(l,h,d)=>h!=null&&c("div",null,c("dt",null,l),c("dd",null,h,d&&c("small",null,` ${d}`)));
-return c("section",{class:"card layer-head"},c("div",{class:"title"},c("button",{id:"before",class:"quiet",title:"adapte\
-r before (↑)",onclick:()=>i(-1)},"‹"),c("select",{id:"adapter","aria-label":"adapter",title:s.name,onchange:l=>t.set(
-{adapter:l.target.value})},n.map(l=>c("option",{value:l.name,selected:l===s},l.name))),c("button",{id:"after",class:"qui\
-et",title:"adapter after (↓)",onclick:()=>i(1)},"›"),c("span",{class:"note"},`${s.index+1} of ${n.length}`),c("span",
-{class:"grow"}),e.length?e.map(l=>c("button",{class:"chip",onclick:()=>t.openAlert(l,"alerts"),title:l.message},F(l.severity,
-11),`${L(l.name)}, step ${l.step}`)):c("span",{class:"note"},"✓ no alert names this adapter")),c("dl",{class:"facts"},
-o(A("Kind"),s.kind),s.d_out!=null&&o(A("W₀"),`${s.d_out} × ${s.d_in}`),(s.r??0)>0&&o(A("B · A"),`${s.d_out} × ${s.r}\
- · ${s.r} × ${s.d_in}`),o(A("r","r"),s.r||null),o(A("α","alpha"),s.alpha==null?null:$(s.alpha)),o(A("s","scale"),s.scale==
-null?null:$(s.scale),_t(s.scale_formula)),o(A("Group","group"),s.group==null?"in no optimizer group":String(s.group),a!=
-null?`lr ≤ ${$(a)}`:null),o(A("Trainable"),s.trainable?.toLocaleString("en")),o(A("‖W₀‖","base_norm"),s.base_norm==
-null?"unknown":$(Number(s.base_norm))),o(A("σ₁(W₀)","base_spectral_norm"),s.base_spectral_norm==null?"unknown":$(Number(
-s.base_spectral_norm)))))}function ns(t){if(!t?.length)return null;let e=t.map(a=>a??Number.NaN),s=e.reduce((a,i)=>a+i,0),
-n=e.reduce((a,i)=>a+i*i,0);if(s===0)return{effective:0,stable:0,share:Number.NaN};let r=e.reduce((a,i)=>a-(i&&i/s*Math.log(
-i/s)),0);return{effective:Math.exp(r),stable:n/e[0]**2,share:e[0]**2/n}}async function gr(t){let{adapter:e,run:s}=t,n=async(u,f)=>s.
-metrics.includes(u)?t.metric(u,{at:f,adapter:e.index}):null,r=await n("spectral_norm",t.step),a=r?.columns?r.last[r.columnOf(
-t.step)]:t.step,i=await Promise.all(["delta_norm","stable_rank","effective_rank"].map(u=>n(u,a))),[o,l,h,d]=[r,...i].map(
-u=>u?.at(a)??Number.NaN);return{effective:d,stable:h,share:(o/l)**2}}function wr({adapter:t,step:e},{effective:s,stable:n,
-share:r},a,i){let{step:o,sigma:l,first_step:h,first_sigma:d}=a,u=t.r??1,f=i-26,m=p=>Number.isNaN(p)?"–":$(p);return I(
-A(`Spectrum at step ${o??e}`,"spectrum"),u>0?`σ of ΔW, r = ${u}`:"of ΔW",c("div",{class:"figures"},c("div",null,c("b",
-null,m(s)),A("effective rank","effective_rank")),c("div",null,c("b",null,m(n)),A("stable rank","stable_rank")),c("div",null,
-c("b",null,Number.isFinite(r)?T(r):"–"),"of ‖ΔW‖² in σ₁")),yr(l,h===o?null:d,h,f,t.r?"not written up to this \
-step":"of this method σ₁ alone is measured"))}function yr(t,e,s,n,r){let a=v(112),i=Z("spectrum",n,a,"singular values\
- of ΔW, largest first",{id:"spectrum"}),o=[...t??[],...e??[]].filter(h=>h>0);if(!o.length)return i.append(et(n/2,a/2,t?.
-length?"ΔW is zero":r)),i;let l=br(o,t.length,n,a);return i.append(...Y(X(l.low,l.high,(l.foot-l.top)/v(18)),l,l.Y)),t.
-forEach((h,d)=>{let u=e?.[d]!=null&&`${$(e[d])} at step ${s}`;i.append(...xr(h,d,t.length,u,l))}),i.append(...vr(l)),e?.
-some(h=>h>0)&&i.append(...$r(e,s,l)),i}function br(t,e,s,n){let r=v(58),a=v(12),i=n-v(22),o=Math.log10(Math.max(...t))+.1,
-l=Math.max(o-4,Math.min(Math.log10(Math.min(...t))-.2,o-1)),h=d=>i-(Math.max(l,Math.min(o,Math.log10(d)))-l)/(o-l)*(i-a);
-return{left:r,right:s,top:a,foot:i,height:n,low:l,high:o,slot:(s-r)/e,Y:h}}var vr=({left:t,top:e,foot:s,height:n})=>[b("\
-text",{class:"axis-name","text-anchor":"middle",transform:`translate(${v(10)},${(e+s)/2})rotate(-90)`},"σ, log"),b("tex\
-t",{class:"axis-name",x:t-8,y:n-4,"text-anchor":"end"},"index")];function xr(t,e,s,n,{left:r,right:a,top:i,foot:o,height:l,
-slot:h,Y:d}){let u=r+(e+.5)*h,f=Math.ceil(s/Math.max(1,Math.floor((a-r)/v(26))));return[b("circle",{cx:u,cy:t>0?d(t):o,r:Math.
-max(1,Math.min(4,h/3)),class:"sigma"}),b("rect",{x:r+e*h,width:h,y:i,height:o-i,fill:"transparent",onpointermove:m=>E.show(
-m,`σ${e+1} = ${t==null?"not finite":$(t)}`,n),onpointerleave:()=>E.hide()}),...e%f===0?[b("text",{x:u,y:l-4,"text-ancho\
-r":"middle"},e+1)]:[]]}var $r=(t,e,{left:s,right:n,slot:r,Y:a})=>[b("path",{class:"then",d:t.map((i,o)=>i>0?`M${s+o*r} ${a(
-i)}h${r}`:"").join("")}),b("text",{x:n,y:v(9),"text-anchor":"end"},`– at step ${e}`)];var G={overview:Ht,heatmap:ee,layer:se,alerts:Zt,compare:Jt};function ne(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
+B"]],!0],["Product","‖B·A‖, without the scale",[["product_norm","product_norm"]],!0],["Update in one step","‖ΔW now\
+ − ΔW before‖",[["step_norm","step_norm"]],!0],["Updates that arrived","share of 64 numbers that changed",[["a_chan\
+ged","A"],["b_changed","B"]],!1],["Base weight","‖W − W₀‖ / ‖W₀‖, 0 where it rests",[["base_drift","base_d\
+rift"]],!0],["s · lr","scale × learning rate",[["effective_lr","effective_lr"]],!1],["Scale s","the live factor",[["sc\
+ale","scale"]],!1]];async function mr(t){let{adapter:e,run:s,state:n}=t;if(!e)return c("p",{class:"empty-page"},"This ru\
+n has no adapters.");let r=t.width>v(1260)?4:3,a=B(t.width,Array(r).fill(1)),i=a.widths[0],o=new Set(ss.flatMap(([,,w])=>w.
+map(([y])=>y))),l=[...ss,...s.metrics.filter(w=>!o.has(w)).map(w=>[L(w),null,[[w,w]],!0])].map(([w,y,x,_])=>({name:w,note:y,
+log:_,several:x.length>1,metrics:x.filter(([O])=>s.metrics.includes(O))})).filter(({metrics:w})=>w.length),h=l.flatMap(({
+metrics:w})=>w.map(([y])=>y)),d={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...d,from:n.from||1},f=Object.fromEntries(
+await Promise.all(h.map(async w=>[w,await t.metric(w,w==="effective_lr"?u:d)]))),m=await t.data.spectrum(n.run,e.index,t.
+state.step===""?null:t.step).catch(()=>({})),p=t.alerts.filter(w=>w.adapters?.some(({name:y})=>y===e.name)),g=ns(m.sigma)??
+await gr(t);return c("div",{class:"layer"},pr(t,p),c("div",{class:"columns",style:a.style},wr(t,g,m,i),l.map(({name:w,note:y,
+metrics:x,log:_,several:O})=>{let k=x.map(([M,N,W],U)=>({name:N,matrix:f[M],colour:W?"var(--soft)":`var(--c${U+1})`,dash:W})),
+A=k.length>1||O;return D(w,y,k,{legend:A,term:x[0][0],width:i-26,height:v(150)+(A?0:v(21)),log:_||x[0][0]==="effective_l\
+r"&&P(t.alerts).length>0,range:t.range(),step:t.step,onStep:t.setStep,onZoom:t.zoom,discarded:P(t.alerts),alerts:p.filter(
+M=>x.some(([N])=>N===M.metric)),onAlert:M=>t.openAlert(M,"alerts")})})))}function pr(t,e){let{adapter:s,adapters:n,schema:r}=t,
+a=r.peak_lr?.[s.group??-1],i=l=>t.set({adapter:n[(s.index+l+n.length)%n.length].name}),o=(l,h,d)=>h!=null&&c("div",null,
+c("dt",null,l),c("dd",null,h,d&&c("small",null,` ${d}`)));return c("section",{class:"card layer-head"},c("div",{class:"t\
+itle"},c("button",{id:"before",class:"quiet",title:"adapter before (↑)",onclick:()=>i(-1)},"‹"),c("select",{id:"adap\
+ter","aria-label":"adapter",title:s.name,onchange:l=>t.set({adapter:l.target.value})},n.map(l=>c("option",{value:l.name,
+selected:l===s},l.name))),c("button",{id:"after",class:"quiet",title:"adapter after (↓)",onclick:()=>i(1)},"›"),c("s\
+pan",{class:"note"},`${s.index+1} of ${n.length}`),c("span",{class:"grow"}),e.length?e.map(l=>c("button",{class:"chip",onclick:()=>t.
+openAlert(l,"alerts"),title:l.message},R(l.severity,11),`${L(l.name)}, step ${l.step}`)):c("span",{class:"note"},"✓ no a\
+lert names this adapter")),c("dl",{class:"facts"},o(S("Kind"),s.kind),s.d_out!=null&&o(S("W₀"),`${s.d_out} × ${s.d_in}`),
+(s.r??0)>0&&o(S("B · A"),`${s.d_out} × ${s.r} · ${s.r} × ${s.d_in}`),o(S("r","r"),s.r||null),o(S("α","alpha"),s.alpha==
+null?null:$(s.alpha)),o(S("s","scale"),s.scale==null?null:$(s.scale),_t(s.scale_formula)),o(S("Group","group"),s.group==
+null?"in no optimizer group":String(s.group),a!=null?`lr ≤ ${$(a)}`:null),o(S("Trainable"),s.trainable?.toLocaleString(
+"en")),o(S("‖W₀‖","base_norm"),s.base_norm==null?"unknown":$(Number(s.base_norm))),o(S("σ₁(W₀)","base_spectra\
+l_norm"),s.base_spectral_norm==null?"unknown":$(Number(s.base_spectral_norm)))))}function ns(t){if(!t?.length)return null;
+let e=t.map(a=>a??Number.NaN),s=e.reduce((a,i)=>a+i,0),n=e.reduce((a,i)=>a+i*i,0);if(s===0)return{effective:0,stable:0,share:Number.
+NaN};let r=e.reduce((a,i)=>a-(i&&i/s*Math.log(i/s)),0);return{effective:Math.exp(r),stable:n/e[0]**2,share:e[0]**2/n}}async function gr(t){
+let{adapter:e,run:s}=t,n=async(u,f)=>s.metrics.includes(u)?t.metric(u,{at:f,adapter:e.index}):null,r=await n("spectral_n\
+orm",t.step),a=r?.columns?r.last[r.columnOf(t.step)]:t.step,i=await Promise.all(["delta_norm","stable_rank","effective_r\
+ank"].map(u=>n(u,a))),[o,l,h,d]=[r,...i].map(u=>u?.at(a)??Number.NaN);return{effective:d,stable:h,share:(o/l)**2}}function wr({
+adapter:t,step:e},{effective:s,stable:n,share:r},a,i){let{step:o,sigma:l,first_step:h,first_sigma:d}=a,u=t.r??1,f=i-26,m=p=>Number.
+isNaN(p)?"–":$(p);return I(S(`Spectrum at step ${o??e}`,"spectrum"),u>0?`σ of ΔW, r = ${u}`:"of ΔW",c("div",{class:"\
+figures"},c("div",null,c("b",null,m(s)),S("effective rank","effective_rank")),c("div",null,c("b",null,m(n)),S("stable ra\
+nk","stable_rank")),c("div",null,c("b",null,Number.isFinite(r)?T(r):"–"),"of ‖ΔW‖² in σ₁")),yr(l,h===o?null:d,
+h,f,t.r?"not written up to this step":"of this method σ₁ alone is measured"))}function yr(t,e,s,n,r){let a=v(112),i=Z(
+"spectrum",n,a,"singular values of ΔW, largest first",{id:"spectrum"}),o=[...t??[],...e??[]].filter(h=>h>0);if(!o.length)
+return i.append(et(n/2,a/2,t?.length?"ΔW is zero":r)),i;let l=br(o,t.length,n,a);return i.append(...Y(X(l.low,l.high,(l.
+foot-l.top)/v(18)),l,l.Y)),t.forEach((h,d)=>{let u=e?.[d]!=null&&`${$(e[d])} at step ${s}`;i.append(...xr(h,d,t.length,u,
+l))}),i.append(...vr(l)),e?.some(h=>h>0)&&i.append(...$r(e,s,l)),i}function br(t,e,s,n){let r=v(58),a=v(12),i=n-v(22),o=Math.
+log10(Math.max(...t))+.1,l=Math.max(o-4,Math.min(Math.log10(Math.min(...t))-.2,o-1)),h=d=>i-(Math.max(l,Math.min(o,Math.
+log10(d)))-l)/(o-l)*(i-a);return{left:r,right:s,top:a,foot:i,height:n,low:l,high:o,slot:(s-r)/e,Y:h}}var vr=({left:t,top:e,
+foot:s,height:n})=>[b("text",{class:"axis-name","text-anchor":"middle",transform:`translate(${v(10)},${(e+s)/2})rotate(-\
+90)`},"σ, log"),b("text",{class:"axis-name",x:t-8,y:n-4,"text-anchor":"end"},"index")];function xr(t,e,s,n,{left:r,right:a,
+top:i,foot:o,height:l,slot:h,Y:d}){let u=r+(e+.5)*h,f=Math.ceil(s/Math.max(1,Math.floor((a-r)/v(26))));return[b("circle",
+{cx:u,cy:t>0?d(t):o,r:Math.max(1,Math.min(4,h/3)),class:"sigma"}),b("rect",{x:r+e*h,width:h,y:i,height:o-i,fill:"transpa\
+rent",onpointermove:m=>E.show(m,`σ${e+1} = ${t==null?"not finite":$(t)}`,n),onpointerleave:()=>E.hide()}),...e%f===0?[b(
+"text",{x:u,y:l-4,"text-anchor":"middle"},e+1)]:[]]}var $r=(t,e,{left:s,right:n,slot:r,Y:a})=>[b("path",{class:"then",d:t.
+map((i,o)=>i>0?`M${s+o*r} ${a(i)}h${r}`:"").join("")}),b("text",{x:n,y:v(9),"text-anchor":"end"},`– at step ${e}`)];var G={overview:Ht,heatmap:ee,layer:se,alerts:Zt,compare:Jt};function ne(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
 el":"views"},kr(t)),Nr(t),Mr(t),c("button",{id:"latest",class:"quiet",title:"follow the latest step (End)",disabled:t.state.
 step==="",onclick:()=>t.set({step:""})},"latest"),s===""&&n===""?"":c("button",{id:"unzoom",class:"quiet",title:"all ste\
 ps (Esc)",onclick:()=>t.set({from:"",to:""})},`steps ${s}–${n}  ✕`),c("span",{class:"grow"}),t.live?_r(t):"",c("butt\
 on",{id:"keys",class:"quiet","aria-label":"help",title:"help (?)",onclick:()=>t.help.showModal()},"?")),e&&document.getElementById(
 e)?.focus({preventScroll:!0})}function kr(t){let e=j.find(s=>t.alerts.some(n=>n.severity===s));return Object.entries(G).
 map(([s,n],r)=>c("button",{id:`tab-${s}`,"aria-current":s===t.state.view&&"page",title:`key ${r+1}`,onclick:()=>t.set({view:s})},
-n.title,s==="alerts"&&t.alerts.length?c("span",{class:`count ${R(e)}`},t.alerts.length):null))}var Mr=t=>c("label",{class:"\
+n.title,s==="alerts"&&t.alerts.length?c("span",{class:`count ${F(e)}`},t.alerts.length):null))}var Mr=t=>c("label",{class:"\
 pick scrub"},"Step",c("input",{id:"scrub",type:"range",min:0,max:t.lastStep,value:t.step,"aria-label":"step",onchange:e=>t.
 setStep(Number(e.target.value)),oninput:e=>{e.target.nextElementSibling.textContent=e.target.value}}),c("output",{id:"st\
 ep"},t.step)),_r=t=>c("button",{id:"refresh",class:t.newer?"quiet newer":"quiet",title:"ask TensorBoard again","aria-lab\
@@ -629,7 +626,7 @@ r.value)??s.filter(l=>l.toLowerCase().includes(a)),o=typeof i=="string"?i:i.leng
 o!==e&&t.set({run:o,adapter:"",step:"",from:"",to:"",alert:""})};return c("label",{class:"pick"},"Run",c("input",{id:"ru\
 n",type:"search",list:"runs",value:e,placeholder:e,title:`${e} (type to search ${s.length})`,onfocus:({target:r})=>{r.value=
 ""},onblur:({target:r})=>{r.value||=e},onchange:n}),c("datalist",{id:"runs"},s.map(r=>c("option",{value:r},V(t.runs[r],t.
-runs[r])?.word))))}var Ft=class{prefetched;#n;#t=new Map;#s=new WeakMap;#r=0;constructor(e){this.#n=e}forget(){this.#t.clear(),this.#r++}runs(){
+runs[r])?.word))))}var Rt=class{prefetched;#n;#t=new Map;#s=new WeakMap;#r=0;constructor(e){this.#n=e}forget(){this.#t.clear(),this.#r++}runs(){
 return this.#e("runs",{})}runsNow(){return this.#n("runs",[])}schema(e){return this.#e("schema",{run:e})}alerts(e){return this.#e(
 "alerts",{run:e})}rules(e){return this.#e("rules",{run:e})}verdict(e,s){return this.#e("verdict",{run:e,step:s})}spectrum(e,s,n){
 return this.#e("spectrum",{run:e,adapter:s,step:n})}metric(e,s,n){return this.#e("metric",{run:e,metric:s,...n})}spread(e,s,n){
@@ -638,18 +635,18 @@ let n=Object.entries(s).filter(([,o])=>o!=null&&o!=="").map(([o,l])=>[o,String(l
 has(r)){let o=this.#t.get(r);return this.#t.delete(r),this.#t.set(r,o),o}let a=this.#r,i=this.#n(e,n);this.#t.set(r,i);try{
 let o=await i;return this.#s.set(i,o.bytes??0),a===this.#r&&this.#o(),o}catch(o){throw this.#t.get(r)===i&&this.#t.delete(
 r),o}}#o(){let e=n=>this.#s.get(n)??0,s=0;for(let n of this.#t.values())s+=e(n);for(let[n,r]of this.#t){if(s<=104857600)
-break;s-=e(r),this.#t.delete(n)}}};var Ar=[["1 – 5","switch the view",!0],["← →","one step back or on (with Shift: a twentieth of the run)",!1],["↑ ↓",
+break;s-=e(r),this.#t.delete(n)}}};var Sr=[["1 – 5","switch the view",!0],["← →","one step back or on (with Shift: a twentieth of the run)",!1],["↑ ↓",
 "adapter before or after",!1],["[ ]","metric before or after",!0],["c","colour of the heatmap",!0],["g","grouping of the\
  heatmap",!0],["Enter","from the heatmap to its adapter",!1],["End","follow the latest step",!1],["drag","zoom into the \
-steps of a chart",!1],["Esc","leave the zoom, close this",!1],["?","this help",!0]],Sr=[["ΔW","ΔW"],["output ratio","o\
+steps of a chart",!1],["Esc","leave the zoom, close this",!1],["?","this help",!0]],Ar=[["ΔW","ΔW"],["output ratio","o\
 utput_ratio"],["depth-scaled output ratio","depth-scaled output ratio"],["p90","p90"],["blocks","blocks"],["‖ΔW‖","\
 delta_norm"],["s","scale"],["s · lr","effective_lr"],["gain","gain"],["zone","zone"],["effective rank","effective_rank"],
 ["alert","alerts"]],rs="lora_watch.single_keys";function re(){try{return localStorage.getItem(rs)!=="off"}catch{return!0}}
 function Or(t){try{localStorage.setItem(rs,t?"on":"off")}catch{}}function os(){let t=s=>c("dl",null,s.map(([n,r])=>[c("d\
 t",null,n),c("dd",null,r)])),e=c("dialog",{id:"help","aria-labelledby":"help-title"},c("header",null,c("h2",{id:"help-ti\
-tle"},"What it shows"),c("button",{id:"close",class:"quiet","aria-label":"close",onclick:()=>e.close()},"✕")),t(Sr.map(
+tle"},"What it shows"),c("button",{id:"close",class:"quiet","aria-label":"close",onclick:()=>e.close()},"✕")),t(Ar.map(
 ([s,n])=>[s,mt(n)])),c("h2",null,"Keys"),c("label",{class:"switch"},c("input",{id:"single-keys",type:"checkbox",checked:re(),
-onchange:({target:s})=>Or(s.checked)})," keys of one letter or digit act (those with a dot)"),t(Ar.map(([s,n,r])=>[s,r?`${n}\
+onchange:({target:s})=>Or(s.checked)})," keys of one letter or digit act (those with a dot)"),t(Sr.map(([s,n,r])=>[s,r?`${n}\
  ·`:n])));return e.addEventListener("click",s=>s.target===e&&e.close()),e}var oe="lora_watch",ft=`p.${oe}.`,ae=!1;function as(){ae=!0}function ie(){if(ae)return window;try{return window.parent.location.
 hash,window.parent}catch{return window}}function is(t){let{port1:e,port2:s}=new MessageChannel;e.onmessage=({data:n})=>{
 let r=JSON.parse(n);r.isReply||(r.type==="experimental.DataReloaded"&&t(),e.postMessage(JSON.stringify({type:r.type,id:r.
@@ -668,14 +665,14 @@ indexOf(o)+l+i.length)%i.length],n=e.shiftKey?Math.max(1,Math.round(t.lastStep/2
 setStep(t.step-n),ArrowRight:()=>t.setStep(t.step+n),ArrowUp:()=>t.set({adapter:s(r,t.adapter?.name,-1)}),ArrowDown:()=>t.
 set({adapter:s(r,t.adapter?.name,1)}),"[":()=>t.set({metric:s(t.run.metrics,t.state.metric,-1)}),"]":()=>t.set({metric:s(
 t.run.metrics,t.state.metric,1)}),c:()=>t.set({colour:s(Object.keys(Lt),t.state.colour,1)}),g:()=>t.set({rows:s(Object.keys(
-Rt),t.state.rows,1)}),End:()=>t.set({step:""}),Escape:()=>t.set({from:"",to:""}),"?":()=>t.help.showModal()}[e.key]??(e.
+Ft),t.state.rows,1)}),End:()=>t.set({step:""}),Escape:()=>t.set({from:"",to:""}),"?":()=>t.help.showModal()}[e.key]??(e.
 key in{1:0,2:0,3:0,4:0,5:0}?()=>t.set({view:Object.keys(G)[e.key-1]}):null);!a||["ArrowUp","ArrowDown"].includes(e.key)&&
 ["alerts","overview","compare"].includes(t.state.view)||(e.preventDefault(),a())}var ce={view:"overview",run:"",metric:"",colour:"absolute",rows:"type",adapter:"",step:"",from:"",to:"",level:"",find:"",
 sort:"",alert:"",runs:"",among:""},Er=["output_ratio","relative_spectral_norm","relative_norm","delta_norm"],Wr=5e3;function Ir(t,e,s){
 let n=Object.keys(e).filter(o=>!(o in t)),r=n.length?`${n.length} new run${n.length>1?"s":""}`:null;if(n.includes(s)||r&&
 !Object.keys(t).length)return{words:r,isHere:!0};let[a,i]=[t[s],e[s]];return a&&i&&i.step!==a.step?{words:`now at step ${i.
 step}`,isHere:!0}:a&&i&&i.wall_time!==a.wall_time?{words:"more was written",isHere:!0}:r?{words:r,isHere:!1}:null}var Tt=class{constructor(e,s,n=!0){
-this.data=new Ft(s),this.live=n,this.state={...ce},this.bar=c("header",{id:"bar"}),this.main=c("main",{id:"view",tabindex:-1}),
+this.data=new Rt(s),this.live=n,this.state={...ce},this.bar=c("header",{id:"bar"}),this.main=c("main",{id:"view",tabindex:-1}),
 this.help=os(),this.said=c("div",{id:"said",class:"unseen","aria-live":"polite"}),this.heading=c("h1",{class:"unseen"}),
 this.bar.tabIndex=-1,e.append(this.bar,this.main,this.help,this.said),this.bar.focus({preventScroll:!0}),document.documentElement.
 lang="en",this.drawing=0,this.runs={},this.run={metrics:[],series:[],step:0,wall_time:0},this.schema={adapters:[],notes:[]},
@@ -733,14 +730,14 @@ let s=e>this.step&&this.run.held?.find(n=>n>=e)||e;return this.set({step:s>=this
 state.view)=>this.set({view:s,step:e.step,alert:`${e.rule}@${e.step}`,adapter:e.adapters?.[0]?.name??this.state.adapter,
 metric:this.run.metrics.includes(e.metric)?e.metric:this.state.metric,from:"",to:""})};var ms=128;async function ps(t){let e=Uint8Array.from(atob(t.trim()),h=>h.charCodeAt(0)),s=new Blob([e]).stream().pipeThrough(
 new DecompressionStream("deflate")),n=await new Response(s).arrayBuffer(),r=new DataView(n).getUint32(0,!0),{answers:a,matrices:i}=JSON.
-parse(new TextDecoder().decode(new Uint8Array(n,4,r))),o=new Map,l=h=>(o.has(h)||o.set(h,Fr(new Uint8Array(n,4+r+i[h].at),
+parse(new TextDecoder().decode(new Uint8Array(n,4,r))),o=new Map,l=h=>(o.has(h)||o.set(h,Rr(new Uint8Array(n,4+r+i[h].at),
 i[h])),o.get(h));return async(h,d)=>{let{run:u="",metric:f,name:m,at:p,...g}=Object.fromEntries(d),w=Object.fromEntries(
 Object.entries(g).map(([_,O])=>[_,Number(O)])),y=JSON.stringify([h,u,f??m??""]),x=JSON.stringify([`${h} at`,u,f??m??""]);
 if(p&&x in i)return l(x);if(y in i)return l(y).window(w);if(!(y in a))throw new Error(`The report does not hold ${f??m??
-h}.`);return h==="verdict"?Lr(a[y],w.step??1/0):h==="spectrum"?Rr(a[y],w.adapter,w.step??1/0):a[y]}}var Lr=({first:t,...e},s)=>({
-...e,first:t.findLast(([n])=>n<=s)?.[1]??null});function Rr(t,e,s){let n=t.map(([l,h])=>[l,h[e]]).filter(([l,h])=>l<=s&&
+h}.`);return h==="verdict"?Lr(a[y],w.step??1/0):h==="spectrum"?Fr(a[y],w.adapter,w.step??1/0):a[y]}}var Lr=({first:t,...e},s)=>({
+...e,first:t.findLast(([n])=>n<=s)?.[1]??null});function Fr(t,e,s){let n=t.map(([l,h])=>[l,h[e]]).filter(([l,h])=>l<=s&&
 h?.length),[r,a]=n.at(-1)??[null,null],[i,o]=n.find(([,l])=>l.some(Boolean))??[null,null];return{step:r,sigma:a,first_step:i,
-first_sigma:o}}function Fr(t,e){let[s,n]=e.shape,r=s*n,a=e.pooled?2:1,i=Array.from({length:a},()=>new Float32Array(r)),o=new Uint8Array(
+first_sigma:o}}function Rr(t,e){let[s,n]=e.shape,r=s*n,a=e.pooled?2:1,i=Array.from({length:a},()=>new Float32Array(r)),o=new Uint8Array(
 r),l=new Int32Array(1),h=new Float32Array(l.buffer),d=(u,f)=>t[(4*u+3)*r+f]<<24|t[(4*u+2)*r+f]<<16|t[(4*u+1)*r+f]<<8|t[4*
 u*r+f];for(let u=0;u<n;u++){let f=0;for(let m=0;m<s;m++){let p=u*s+m,g=m*n+u,w=t[4*a*r+p];f=f+d(0,p)|0,o[g]=w&~ms;for(let y=0;y<
 a;y++)l[0]=(y?f+d(1,p):f)<<e.shift,i[y][g]=w&ms?w&2&&!(w&1)?1/0:Number.NaN:h[0]}}return new wt(e,i[0],i[a-1],o)}as();var Cr=document.getElementById("answers");ps(Cr?.textContent??"").then(t=>new Tt(document.body,t,!1).start());

@@ -59,8 +59,6 @@ const CHARTS = [
     ],
     true,
   ],
-  ['Magnitudes', '‖m‖ of DoRA', [['magnitude_norm', 'magnitude_norm']], false],
-  ['Magnitudes moved', 'the farthest of them, since the start', [['magnitude_drift', 'magnitude_drift']], true],
   ['Product', '‖B·A‖, without the scale', [['product_norm', 'product_norm']], true],
   ['Update in one step', '‖ΔW now − ΔW before‖', [['step_norm', 'step_norm']], true],
   [

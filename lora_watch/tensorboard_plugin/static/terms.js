@@ -21,8 +21,6 @@ const MEANINGS = {
   a_grad_norm: '‖∂A‖ as it reaches the optimizer, after clipping',
   b_grad_norm: '‖∂B‖ as it reaches the optimizer, after clipping',
   step_norm: '‖ΔW now − ΔW one step before‖: how far one optimizer step goes',
-  magnitude_norm: '‖m‖: norm of DoRA’s magnitudes',
-  magnitude_drift: 'how far the DoRA magnitude that moved most has gone since the start',
   a_changed: 'share of 64 numbers of A that the last update changed; below 1 where rounding loses updates',
   b_changed: 'share of 64 numbers of B that the last update changed; below 1 where rounding loses updates',
   base_drift: '‖W − W₀‖ / ‖W₀‖ of the base weight: 0, since it is frozen',
