@@ -185,7 +185,10 @@ def read_run(place: RunFiles) -> FinishedRun:
                 run.notes.append(f"{REPORT} is of an earlier run: this is read from the event files of the latest one")
                 return run
             if run.verdict == "interrupted":
-                _bring_up_to_date(run, log)
+                later = log.since(_seconds(run.started)) if run.started else []
+                if later and later[-1] > run.step:  # a killed run's events go on behind its report
+                    run.step, run.updated = later[-1], _iso(log.last_wall_time)
+                    run.loss_ends = _loss_ends(run.data, later)
                 run.going = run.message is None and is_claimed(report.parent)
     except (*MISFITS, OSError) as error:
         reason = f"{type(error).__name__}: {error}"
@@ -287,25 +290,6 @@ def _with_the_last_words(alerts: list[Alert], report: Path, run_id: Any) -> list
 def _seconds(iso: str) -> float:
     """Since 1970."""
     return datetime.fromisoformat(iso.replace("Z", "+00:00")).timestamp()
-
-
-def _bring_up_to_date(run: FinishedRun, log: EventLog) -> None:
-    """The events of a run that was killed go on behind its report, which is written every ten seconds."""
-    later = log.since(_seconds(run.started)) if run.started else []
-    if not later or later[-1] <= run.step:
-        return
-    run.step, run.updated = later[-1], _iso(log.last_wall_time)
-    first, last_loss = _loss_ends(run.data, later)
-    if last_loss is not None:
-        run.loss_ends = (first if run.loss_ends[0] is None else run.loss_ends[0], last_loss)
-    last, _ = _last(log, run.data)
-    for name, adapter in run.adapters.items():
-        new = last.get(name, {})
-        run.adapters[name] = replace(
-            adapter,
-            last={**adapter.last, **new},
-            highest={**new, **{metric: max(old, new.get(metric, old)) for metric, old in adapter.highest.items()}},
-        )
 
 
 def _loss_ends(data: RunData, steps: Sequence[int]) -> tuple[float | None, float | None]:

@@ -16,7 +16,6 @@ import {
   tip,
   tipRow,
 } from './dom.js';
-import {csvOf, exportButtons} from './export.js';
 import {INF, NAN} from './matrix.js';
 import {unitOf} from './terms.js';
 
@@ -378,11 +377,11 @@ export const legend = (lines) =>
     ),
   );
 
-/** A card with a line chart, what its lines are called, and its numbers and picture to save. */
+/** A card with a line chart, and what its lines are called. */
 export const chartCard = (title, note, lines, options) =>
   card(
     term(title, options.term),
-    [note, exportButtons(title, () => csvOf(lines))],
+    note,
     (options.legend ?? lines.length > 1) && legend(lines),
     lineChart(lines, options),
   );

@@ -2,7 +2,6 @@
 
 import {gridLines, logTicks, ticks} from './chart.js';
 import {card, drawing, em, h, num, split, svg, tip, tipRow} from './dom.js';
-import {exportButtons, tableOf} from './export.js';
 
 const LOSS = 'var(--c1)',
   RATIO = 'var(--c2)';
@@ -17,7 +16,7 @@ export function foundCard(app, width) {
   const page = split(width - 26, [3, 2], 24);
   return card(
     'Learning rate, found by a sweep',
-    [`${found.curve.rate.length} steps before the run`, exportButtons('find_lr', () => tableOf(rowsOf(found.curve)))],
+    `${found.curve.rate.length} steps before the run`,
     h(
       'div',
       {class: 'sweep', id: 'found', style: page.style},
@@ -33,11 +32,6 @@ export function foundCard(app, width) {
 
 /** Columns as numbers: what JSON has no number for is written by its name. */
 const numbers = (column) => (column ?? []).map(Number);
-
-const rowsOf = ({rate, loss, smoothed, output_ratio: ratio}) => [
-  ['learning rate', 'loss', 'smoothed loss', 'depth-scaled output ratio'],
-  ...rate.map((at, i) => [at, loss[i], smoothed?.[i], ratio[i]]),
-];
 
 /** From values to pixels; both ends are drawn. */
 const axis = (low, high, start, end) => (value) => start + ((value - low) / (high - low || 1)) * (end - start);

@@ -2,7 +2,6 @@
 
 import {gradient} from './colours.js';
 import {em, h, term} from './dom.js';
-import {csvOf, exportButtons} from './export.js';
 import {gutterWidth, plotOf} from './heat_plot.js';
 import {medians, shade} from './shading.js';
 import {standOut} from './standout.js';
@@ -11,7 +10,6 @@ export const title = 'Heatmap';
 export const COLOURS = {
   absolute: 'value',
   relative: 'relative to its own median',
-  rank: 'rank among adapters',
 };
 export const ROWS = {type: 'by module', depth: 'by depth'};
 const side = () => em(268);
@@ -111,7 +109,6 @@ function legendOf(app, matrix, painted) {
     h('span', {class: 'key'}, h('i', {class: 'nan'}), 'NaN or Inf'),
     h('span', {class: 'key'}, h('i', {class: 'hatched'}), 'not measured'),
     h('span', {class: 'grow'}),
-    exportButtons(app.state.metric, () => csvOf(app.adapters.map(({name, index}) => ({name, matrix, column: index})))),
     h(
       'span',
       {class: 'note'},

@@ -14,7 +14,6 @@ import {
   term,
   words,
 } from './dom.js';
-import {exportButtons, tableOf} from './export.js';
 import {foundCard} from './find_lr.js';
 import {damageFrom, gainAt, isWithoutStep, pathOf, picture, zoneAt} from './picture.js';
 
@@ -71,7 +70,7 @@ export async function draw(app) {
       {class: 'columns', style: page.style},
       card(
         term('Where the run is', 'path'),
-        [zoneLegend(path.points), exportButtons('path', () => pathTable(path.points))],
+        zoneLegend(path.points),
         picture([{name: state.run, colour: 'var(--trace)', ...path}], {
           width: left - 26,
           height: em(470),
@@ -162,12 +161,6 @@ function zoneLegend(points) {
     h('span', null, h('i', {style: `--swatch:var(--${colour ?? 'trace'})`}), head.toLowerCase());
   return h('span', {class: 'legend'}, [...passed].map(entry));
 }
-
-const pathTable = (points) =>
-  tableOf([
-    ['step', 'gain', 'depth-scaled output ratio', 'zone'],
-    ...points.map(({step, gain, ratio, zone}) => [step, gain, ratio, zone?.name]),
-  ]);
 
 /** The spread over adapters of the metric by which their size is shown; null if there is none. */
 const sizeOf = async (app, window) =>

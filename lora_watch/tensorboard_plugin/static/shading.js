@@ -41,20 +41,6 @@ export function medians(matrix) {
 export function shade(matrix, kind, middles) {
   const {columns, n, low, high} = matrix,
     out = new Float32Array(columns * n);
-  if (kind === 'rank') {
-    const order = new Uint32Array(n);
-    for (let c = 0; c < columns; c++) {
-      const base = c * n;
-      let known = 0;
-      for (let i = 0; i < n; i++) {
-        if (Number.isFinite(high[base + i])) order[known++] = i;
-        else out[base + i] = NaN;
-      }
-      order.subarray(0, known).sort((a, b) => high[base + a] - high[base + b]);
-      for (let place = 0; place < known; place++) out[base + order[place]] = known > 1 ? place / (known - 1) : 0.5;
-    }
-    return {cells: out, ends: ['lowest', '', 'highest'], scale: 'sequential'};
-  }
   for (let i = 0; i < n; i++) {
     const middle = (kind === 'relative' && Math.log2(middles[i])) || 0; // has none if it is zero throughout
     for (let k = i; k < out.length; k += n) {
