@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from mkdocs.structure.files import File, Files
 
 from lora_watch import Rule
 from lora_watch.rules.guide import pages as known
+from lora_watch.settings import CallbackSettings, LightningSettings, MonitorSettings, Settings, all_of, described
 
 ROOT = Path(__file__).resolve().parents[1]
 DEMO = "lora-watch demo --quick --output-dir build/demo"
@@ -171,7 +173,24 @@ def api() -> str:
 
     names = [name for name in lora_watch.__all__ if not name.startswith("__")]
     entries = "\n\n".join(f"::: lora_watch.{name}" for name in sorted(names, key=_as_it_is_met))
-    return f"# Python\n\nAll of these are imported from `lora_watch` itself.\n\n{entries}\n"
+    settings = "\n\n".join(f"## Arguments of {of}\n\n{_settings(kind)}" for of, kind in _SETTINGS.items())
+    return f"# Python\n\nAll of these are imported from `lora_watch` itself.\n\n{entries}\n\n{settings}\n"
+
+
+_SETTINGS: dict[str, type[Settings]] = {
+    "LoraWatchCallback": CallbackSettings,
+    "Monitor": MonitorSettings,
+    "lora_watch.lightning.LoraWatch": LightningSettings,
+}
+
+
+def _settings(kind: type[Settings]) -> str:
+    """The table of what one way in takes."""
+    rows = (
+        f"| `{name}` | {'' if each.default is MISSING else f'`{each.default!r}`'} | {described(kind, name)} |"
+        for name, each in all_of(kind).items()
+    )
+    return "\n".join(["| argument | default | meaning |", "|---|---|---|", *rows])
 
 
 def _as_it_is_met(name: str) -> tuple[int, str]:

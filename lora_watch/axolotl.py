@@ -9,12 +9,10 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, field_validator
 
-from lora_watch.base.text import meant
 from lora_watch.drivers.callback import LoraWatchCallback
 
 if TYPE_CHECKING:
@@ -33,11 +31,10 @@ class Arguments(BaseModel):
     @classmethod
     def _are_valid(cls, given: dict[str, Any] | None) -> dict[str, Any] | None:
         """A wrong name or value is an error when Axolotl reads the YAML, before it loads the model."""
-        known = list(inspect.signature(LoraWatchCallback).parameters)
-        for name in given or {}:
-            if name not in known:
-                raise ValueError(f"lora_watch has no setting {name!r}{meant(name, known)}. It has {', '.join(known)}")
-        LoraWatchCallback(**(given or {}))
+        try:
+            LoraWatchCallback(**(given or {}))
+        except TypeError as error:
+            raise ValueError(f"lora_watch: {error}") from None
         return given
 
 

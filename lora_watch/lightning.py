@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
-from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from lora_watch.drivers.loop import Monitor
 from lora_watch.format.files import WaitingMark
 from lora_watch.run.guard import Guard, event, guarded
 from lora_watch.run.ranks import Ranks, any_rank
 from lora_watch.run.standard import own_run, standard_sinks
+from lora_watch.settings import LightningSettings, takes
 from lora_watch.sinks import Sink
 from lora_watch.sinks.tensorboard import TensorBoardSink
 
@@ -44,28 +43,11 @@ class LoraWatch(Callback):
     policy ends does so before a non-finite update, else after the step, and ``fit`` raises LoraWatchError. The rules'
     state travels in the checkpoints. The summary (``lora/…``) goes to the Trainer's loggers; a TensorBoardLogger's own
     run holds what the LoRA tab reads. With several optimizers the first is followed.
-
-    Args:
-        report_dir: folder of report.json; default ``lora_watch`` in the Trainer's ``log_dir``, else in
-            ``default_root_dir``.
-        tensorboard: write TensorBoard events, into the TensorBoardLogger's run where there is one.
-        console: print alerts to standard error.
-        sinks: where records and alerts are written as well.
-        settings: those of ``Monitor``: ``fail_on``, ``recover``, ``patience``, ``every``, ``mute`` …
     """
 
-    def __init__(
-        self,
-        report_dir: str | os.PathLike[str] | None = None,
-        tensorboard: bool = True,
-        console: bool = True,
-        sinks: Iterable[Sink] = (),
-        **settings: Any,
-    ):
-        # A typo is an error here, not in the middle of a run.
-        self.policy = Monitor(nn.Module(), console=False, **settings).policy
-        self.report_dir, self.tensorboard, self.console, self.sinks = report_dir, tensorboard, console, list(sinks)
-        self.settings = {**settings, "rules": self.policy.rules}
+    @takes(LightningSettings)
+    def __init__(self, settings: LightningSettings):
+        self.settings, self.policy = settings, settings.policy()
         self.monitor: Monitor | None = None
         """The monitor of the latest ``fit``."""
         self.guard = Guard()
@@ -155,15 +137,19 @@ class LoraWatch(Callback):
         model = next((m for m in pl_module.modules() if isinstance(getattr(m, "peft_config", None), dict)), pl_module)
         planned = trainer.estimated_stepping_batches  # of the whole run, which may have no end
         folder = _output(trainer)
+        settings = self.settings.of_a_run(
+            sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else (),
+            console=False,  # it is one of the sinks
+            notes=(*self.settings.notes, *(() if model.training else (_EVALUATING,))),
+        )
+        if settings["max_steps"] is None and 0 < planned < math.inf:
+            settings["max_steps"] = int(planned)
         monitor = Monitor(
             model,
             next(iter(trainer.optimizers), None),
             scheduler=next((config.scheduler for config in trainer.lr_scheduler_configs), None),
             scaler=getattr(trainer.precision_plugin, "scaler", None),
-            sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else (),
-            notes=() if model.training else (_EVALUATING,),
-            console=False,  # it is one of the sinks
-            **{"max_steps": int(planned) if 0 < planned < math.inf else None, **self.settings},
+            **settings,
         )
         monitor.place = self._report_folder(folder).resolve()
         restored, self._restored = self._restored, {}  # the next fit may be another run
@@ -172,14 +158,15 @@ class LoraWatch(Callback):
         return monitor
 
     def _report_folder(self, output: Path) -> Path:
-        return Path(self.report_dir) if self.report_dir is not None else output / "lora_watch"
+        return Path(self.settings.report_dir or output / "lora_watch")
 
     def _sinks(self, trainer: Any, model: Any, folder: Path) -> list[Sink]:
         events = None
-        if self.tensorboard:
+        if self.settings.tensorboard:
             shared = next((logger for logger in trainer.loggers if _is_tensorboard(logger)), None)
             events = TensorBoardSink(lambda: shared.experiment) if shared else TensorBoardSink(own_run(folder))
-        return [*standard_sinks(self._report_folder(folder), model, self.policy, events, self.console), *self.sinks]
+        settings, report = self.settings, self._report_folder(folder)
+        return [*standard_sinks(report, model, self.policy, events, settings.console), *settings.sinks]
 
     @staticmethod
     def _log(trainer: Any, monitor: Monitor) -> None:

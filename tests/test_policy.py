@@ -16,7 +16,8 @@ from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.rules import BarelyMoves, Finding, Rule
-from lora_watch.rules.policy import Policy, policy
+from lora_watch.rules.policy import Policy
+from lora_watch.settings import Settings
 from tests.support import build_trainer, lora, tiny_model
 
 WARNING, ERROR = Severity.WARNING, Severity.ERROR
@@ -24,6 +25,10 @@ WARNING, ERROR = Severity.WARNING, Severity.ERROR
 
 def alert(rule: str = "LW202", severity: Severity = ERROR, step: int = 10, lasted: int = 1) -> Alert:
     return Alert(rule, "x", severity, step, "said", last_step=step + lasted - 1)
+
+
+def policy(fail_on: Any = None, default: Severity | None = None, **settings: Any) -> Policy:
+    return Settings(fail_on=fail_on, **settings).policy(default)
 
 
 def ends(judge: Policy, *alerts: Alert) -> list[str]:

@@ -65,10 +65,10 @@ def check(
     """
     from lora_watch.base.alerts import Severity
     from lora_watch.gate import judge
-    from lora_watch.rules.policy import policy as policy_of
+    from lora_watch.settings import Settings
 
     try:
-        policy = policy_of(fail_on, default=Severity.ERROR)
+        policy = Settings(fail_on=fail_on).policy(default=Severity.ERROR)
     except ValueError as error:
         raise misuse(str(error).replace("fail_on", "--fail-on", 1)) from None
     if update_baseline and baseline is None:

@@ -14,6 +14,8 @@ import typer
 
 from lora_watch.base.text import count
 from lora_watch.cli.common import misuse, note
+from lora_watch.rules.policy import words
+from lora_watch.settings import CallbackSettings, described, variable
 
 EXAMPLES = {
     "lora-watch run train.py --lr 1e-4": "the script's own arguments come after it",
@@ -26,6 +28,16 @@ EXAMPLES = {
 
 SETTINGS = {"allow_interspersed_args": False}
 """For the command: every word after the script belongs to the script, even one that looks like our option."""
+
+
+def help_of(name: str) -> str:
+    """The setting's own doc, as plain text."""
+    doc = described(CallbackSettings, name).replace("``", "")
+    return doc[0].upper() + doc[1:]
+
+
+def default_of(name: str) -> Any:
+    return CallbackSettings.__dataclass_fields__[name].default
 
 
 @dataclass(eq=False)
@@ -47,42 +59,17 @@ def run(
     ] = None,
     module: Annotated[bool, typer.Option("-m", "--module", help="SCRIPT is a module, as with python -m.")] = False,
     fail_on: Annotated[
-        str | None,
-        typer.Option(
-            help="never, warning or error: alerts of this severity or worse end the run. Rule by rule: "
-            "error,LW202=never. Default: LORA_WATCH_FAIL_ON, else error.",
-            metavar="POLICY",
-        ),
+        str | None, typer.Option(help=help_of("fail_on").replace("else never", "else error"), metavar="POLICY")
     ] = None,
-    recover: Annotated[
-        int | None,
-        typer.Option(
-            help="How many times the run restores its last good state and continues with the advised settings. "
-            "Default: LORA_WATCH_RECOVER, else 0.",
-            min=0,
-            metavar="TIMES",
-        ),
-    ] = None,
-    patience: Annotated[
-        int | None,
-        typer.Option(
-            help="Steps for which the run tolerates an alert before it ends. Default: LORA_WATCH_PATIENCE, else 0.",
-            min=0,
-        ),
-    ] = None,
-    mute: Annotated[
-        str | None,
-        typer.Option(
-            help="Rules to leave out, by id or name: LW203,LW401. Default: LORA_WATCH_MUTE, else none.", metavar="RULES"
-        ),
-    ] = None,
-    every: Annotated[int, typer.Option(help="Optimizer steps between two measurements of the norms.", min=1)] = 1,
-    drift: Annotated[bool, typer.Option("--drift", help="Also measure drift_norm and step_norm.")] = False,
-    report_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the report. Default: lora_watch in the Trainer's output_dir.")
-    ] = None,
-    tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events.")] = True,
-    console: Annotated[bool, typer.Option(help="Print alerts as they open.")] = True,
+    recover: Annotated[int | None, typer.Option(help=help_of("recover"), metavar="TIMES")] = None,
+    patience: Annotated[int | None, typer.Option(help=help_of("patience"), metavar="STEPS")] = None,
+    mute: Annotated[str | None, typer.Option(help=help_of("mute"), metavar="RULES")] = None,
+    every: Annotated[int, typer.Option(help=help_of("every"))] = default_of("every"),
+    full_every: Annotated[int, typer.Option(help=help_of("full_every"))] = default_of("full_every"),
+    drift: Annotated[bool, typer.Option("--drift", help=help_of("drift"))] = default_of("drift"),
+    report_dir: Annotated[Path | None, typer.Option(help=help_of("report_dir"))] = None,
+    tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events.")] = default_of("tensorboard"),
+    console: Annotated[bool, typer.Option(help=help_of("console"))] = default_of("console"),
     html: Annotated[bool, typer.Option(help="Write report.html, the LoRA tab as one file, at the end.")] = True,
     find_lr: Annotated[
         bool, typer.Option("--find-lr", help="Find the learning rate in about 60 steps, print it and exit.")
@@ -108,33 +95,28 @@ def run(
         raise misuse(f"there is no script {script}")
     if apply and not find_lr:
         raise misuse("--apply belongs to --find-lr")
-    _set_policy(fail_on, patience, mute, recover)
-    os.environ["LORA_WATCH_HTML"] = str(int(html))  # where callbacks of the script's own find it, too
     settings: dict[str, Any] = {
         "every": every,
+        "full_every": full_every,
         "drift": drift,
         "report_dir": report_dir,
         "tensorboard": tensorboard,
         "console": console,
         "find_lr": find_lr and (apply or "only"),
     }
-    raise Handover(script, arguments or [], module, settings, allow_unmonitored)
-
-
-def _set_policy(fail_on: str | None, patience: int | None, mute: str | None, recover: int | None) -> None:
-    """Where callbacks of the script's own and processes it starts find it too: in the environment."""
-    from lora_watch.rules.policy import policy
-
+    shared = {"fail_on": fail_on, "patience": patience, "mute": mute, "recover": recover}
     try:
-        policy(fail_on, patience, mute, None, recover)  # a typo is an error here, not when a model has been loaded
+        CallbackSettings(**settings, **shared)  # a typo is an error here, not when a model has been loaded
     except ValueError as error:
         said = str(error)
         raise misuse(said if said.startswith("LORA_WATCH_") else f"--{said.replace('_', '-', 1)}") from None
-    given = {"FAIL_ON": fail_on, "PATIENCE": patience, "MUTE": mute, "RECOVER": recover}
-    os.environ.update({f"LORA_WATCH_{name}": str(value) for name, value in given.items() if value is not None})
-    words = [word for word in os.environ.get("LORA_WATCH_FAIL_ON", "").split(",") if word.strip()]
-    if all("=" in word for word in words):  # rules alone: the others keep the default of this command
-        os.environ["LORA_WATCH_FAIL_ON"] = ",".join(["error", *words])
+    # Where callbacks of the script's own and processes that it starts find them, too.
+    shared["html"] = int(html)
+    os.environ.update({variable(name): str(value) for name, value in shared.items() if value is not None})
+    least = variable("fail_on")
+    if all("=" in word for word in words(os.environ.get(least, ""))):  # the other rules keep this command's default
+        os.environ[least] = ",".join(["error", *words(os.environ.get(least, ""))])
+    raise Handover(script, arguments or [], module, settings, allow_unmonitored)
 
 
 def start(todo: Handover) -> None:

@@ -59,7 +59,12 @@ class Attached:
 
     def first_failure(self) -> LoraWatchError | None:
         """Why the first training was ended that an alert has ended, by a policy that is not the script's own."""
-        ours = (monitor for callback in self._callbacks if callback.fail_on is None for monitor in callback.monitors)
+        ours = (
+            monitor
+            for callback in self._callbacks
+            if callback.settings.fail_on is None
+            for monitor in callback.monitors
+        )
         return next((monitor.error() for monitor in ours if monitor.failures), None)
 
     def detach(self) -> None:

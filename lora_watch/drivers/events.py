@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import itertools
 import json
-import os
 import weakref
-from collections.abc import Iterable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
@@ -22,11 +20,10 @@ from lora_watch.drivers.schedule import follows_a_metric, read_schedule
 from lora_watch.drivers.step_tap import StepTap
 from lora_watch.drivers.trackers import LastWord, LogRows
 from lora_watch.format.files import WaitingMark
-from lora_watch.rules import Rule
-from lora_watch.rules.policy import FailOn, policy
 from lora_watch.run.guard import Guard, event, guarded
 from lora_watch.run.ranks import Ranks, any_rank
 from lora_watch.run.standard import standard_sinks
+from lora_watch.settings import CallbackSettings, takes
 from lora_watch.sinks import Sink
 from lora_watch.tensorboard_plugin.page.sink import PageSink
 
@@ -40,36 +37,12 @@ _OF_ONE_TRAINER = ("_trainer", "_tap", "_rows", "_last_word", "_mark", "monitors
 class TrainerEvents(TrainerCallback):
     """Translates a Trainer's events into those of a ``Monitor``. Arguments: those of ``LoraWatchCallback``."""
 
-    def __init__(
-        self,
-        fail_on: FailOn | None = None,
-        patience: int | None = None,
-        every: int = 1,
-        full_every: int = 16,
-        drift: bool = False,
-        rules: Iterable[Rule] | None = None,
-        mute: Sequence[str] | None = None,
-        sinks: Iterable[Sink] = (),
-        report_dir: str | os.PathLike[str] | None = None,
-        tensorboard: bool = True,
-        console: bool = True,
-        find_lr: bool | Literal["only"] = False,
-        recover: int | None = None,
-        recover_memory: float = 4.0,
-        html: bool | None = None,
-    ):
-        self.fail_on, self.patience, self.mute = fail_on, patience, mute
-        self.recover, self.recover_memory = recover, recover_memory
-        self.find_lr = find_lr
+    @takes(CallbackSettings)
+    def __init__(self, settings: CallbackSettings):
+        self.settings = settings
+        self.policy = settings.policy()
+        self.find_lr = settings.find_lr
         self.found: Suggestion | None = None
-        self.policy = policy(fail_on, patience, mute, rules, recover)  # a typo is an error here, not in mid-run
-        if every < 1:
-            raise ValueError(f"every={every}: measure every 1, 2, … optimizer steps")
-        self.every, self.full_every, self.drift = every, full_every, drift
-        if html and not tensorboard:
-            raise ValueError("html=True draws TensorBoard events: it needs tensorboard=True")
-        self.html = html
-        self.report_dir, self.tensorboard, self.console, self.sinks = report_dir, tensorboard, console, list(sinks)
         self._swept: dict[str, Any] = {}
         """What the sweep of ``find_lr`` has found, for the configuration of the run."""
         self.meant = False
@@ -80,8 +53,6 @@ class TrainerEvents(TrainerCallback):
         self._checkpoints = Checkpoints(self._output)
         self._trial_pruned: type[Exception] | None = None
         self._belong_to_nobody()
-
-    __init__.__qualname__ = "LoraWatchCallback.__init__"  # Python names it where an argument is wrong
 
     def _belong_to_nobody(self) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
@@ -260,14 +231,14 @@ class TrainerEvents(TrainerCallback):
         return ending
 
     def _report_folder(self, output: Path) -> Path:
-        return Path(self.report_dir) if self.report_dir is not None else output / "lora_watch"
+        return Path(self.settings.report_dir or output / "lora_watch")
 
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
-        events = facts.events_sink(trainer, self._output) if self.tensorboard else None
-        wanted = self.html if self.html is not None else os.environ.get("LORA_WATCH_HTML", "0") not in ("", "0")
-        page = PageSink if wanted and self.tensorboard else None
-        own = standard_sinks(self._report_folder(self._output), model, self.policy, events, self.console, page)
-        return [*own, self._checkpoints, *self.sinks]
+        settings, folder = self.settings, self._report_folder(self._output)
+        events = facts.events_sink(trainer, self._output) if settings.tensorboard else None
+        page = PageSink if settings.value("html") and settings.tensorboard else None
+        own = standard_sinks(folder, model, self.policy, events, settings.console, page)
+        return [*own, self._checkpoints, *settings.sinks]
 
 
 def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Monitor:
@@ -285,22 +256,10 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
             )
     callback._checkpoints = Checkpoints(callback._output)
     schedule = read_schedule(kwargs.get("lr_scheduler"), state.max_steps)
-    monitor = Monitor(
-        model,
-        kwargs.get("optimizer"),
-        scheduler=kwargs.get("lr_scheduler"),
-        fail_on=callback.fail_on,
-        recover=callback.recover,
-        recover_memory=callback.recover_memory,
-        patience=callback.patience,
-        every=callback.every,
-        full_every=callback.full_every,
-        output_ratio=not facts.is_compiled(args, trainer),
-        drift=callback.drift,
-        rules=callback.policy.rules,
-        mute=callback.mute,
+    settings = callback.settings.of_a_run(
         sinks=callback._sinks(trainer, model) if facts.is_first(state) else (),
         console=False,  # it is one of the sinks
+        output_ratio=not facts.is_compiled(args, trainer),
         max_steps=state.max_steps if state.max_steps > 0 else None,
         lr_fraction=schedule.fraction if schedule else None,
         peak_lr=schedule.peaks if schedule else None,
@@ -315,6 +274,7 @@ def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState
         notes=[*facts.notes_on(args, trainer), *callback._checkpoints.notes(state.global_step)],
         meant=callback.meant,
     )
+    monitor = Monitor(model, kwargs.get("optimizer"), scheduler=kwargs.get("lr_scheduler"), **settings)
     monitor.place = place
     callback._tap.attach(trainer, monitor, facts.labels_of(trainer, model))
     callback._rows.attach(trainer, monitor)

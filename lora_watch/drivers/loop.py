@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,7 @@ from torch import Tensor, nn
 from lora_watch.base.alerts import LoraWatchError, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.measurement.signals.labels import SeenLabels
-from lora_watch.rules import Rule
-from lora_watch.rules.policy import FailOn, Policy, policy
+from lora_watch.rules.policy import Policy
 from lora_watch.run.cadence import Cadence
 from lora_watch.run.engine import Run
 from lora_watch.run.guard import guarded
@@ -28,6 +27,7 @@ from lora_watch.run.ranks import Ranks, all_have_met, is_first, world_size
 from lora_watch.run.rates import peaks
 from lora_watch.run.recording import Recorder
 from lora_watch.run.recovery import NoRecovery, Recovery
+from lora_watch.settings import MonitorSettings, takes
 from lora_watch.sinks import Sink
 
 log = logging.getLogger("lora_watch")
@@ -62,97 +62,47 @@ class Monitor(Run):
     one, it logs that after 30 s and stops its own rank alone. In torch's ``Join`` give it DDP's wrapper as
     ``model``: it then waits for no other rank.
 
-    Args:
-        model: the model that is being trained, with its adapters.
-        optimizer: anything with ``param_groups``; without it learning rates are unknown.
-        scheduler: the optimizer's schedule, for ``recover``: without it lowered learning rates last until the loop sets
-            them.
-        scaler: the ``torch.amp.GradScaler`` of a loop under fp16. Steps that it skips are no fault (LW308 counts
-            them). Accelerate's optimizer brings its own.
-        fail_on, recover, recover_memory, patience, every, full_every, rules, mute, console: those
-            of ``LoraWatchCallback``.
-        output_ratio: measure it, by hooks in forward passes. Pass False if they would break a compiled graph. The rules
-            then compare weights.
-        drift: also measure ``drift_norm`` and ``step_norm`` at full measurements. This holds two copies of the adapters
-            and takes about six times as long as the other norms together. A resumed run's drift counts from the step
-            at which it resumed.
-        sinks: a ``lora_watch.Sink`` each, which get the records and alerts too.
-        output_dir: folder for ``lora_watch/`` (report, incident record, last good adapter) and ``runs/`` (TensorBoard).
-            Without it nothing is written. Of several ranks the first one writes.
-        max_steps: optimizer steps the run will take, if known.
-        lr_fraction: share of the schedule's total Σ lr after n steps; without it, n / max_steps.
-        peak_lr: the highest learning rate that the schedule has for each parameter group; without it, the rates that
-            the optimizer was built with.
-        config: settings for the report and the dashboards. ``classes`` is the number of classes of a cross-entropy,
-            such as a language model's vocabulary. LW205 needs it; LW207 uses it up to 20 classes. A classifier of
-            transformers with ``labels=`` needs no ``classes``: its labels are counted.
-        judge_loss: False if the loss does not fall as the model gets better (GRPO, PPO). LW201, NaN and infinity, is
-            then the only rule that reads it.
-        notes: parts that could not be monitored, in words, for the report.
-        meant: adapters are to be trained, so that a model without any is an error (LW301). Without it PEFT's
-            configuration or names with ``lora_`` say so, and a full fine-tune has the verdict ``unknown``.
-
     Raises:
-        ValueError: for an invalid ``every``, ``full_every``, ``fail_on``, ``patience`` or ``mute``.
+        TypeError: for an argument that it does not have.
+        ValueError: for a value that is not allowed.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        optimizer: Any = None,
-        *,
-        scheduler: Any = None,
-        scaler: Any = None,
-        fail_on: FailOn | None = None,
-        recover: int | None = None,
-        recover_memory: float = 4.0,
-        patience: int | None = None,
-        every: int = 1,
-        full_every: int = 16,
-        output_ratio: bool = True,
-        drift: bool = False,
-        rules: Iterable[Rule] | None = None,
-        mute: Sequence[str] | None = None,
-        sinks: Sequence[Sink] = (),
-        output_dir: str | os.PathLike[str] | None = None,
-        console: bool = True,
-        max_steps: int | None = None,
-        lr_fraction: Callable[[int], float | None] | None = None,
-        peak_lr: Sequence[float] | None = None,
-        config: Mapping[str, Any] | None = None,
-        judge_loss: bool = True,
-        notes: Sequence[str] = (),
-        meant: bool = False,
-    ):
-        chosen = policy(fail_on, patience, mute, rules, recover)
-        judge = Judge(chosen, [*sinks, *_own_sinks(model, chosen, output_dir, console)])
-        cadence = Cadence(every, full_every)
+    @takes(MonitorSettings)
+    def __init__(self, settings: MonitorSettings):
+        model, optimizer, scheduler = settings.model, settings.optimizer, settings.scheduler
+        chosen = settings.policy()
+        own = _own_sinks(model, chosen, settings.output_dir, settings.console)
+        judge = Judge(chosen, [*settings.sinks, *own])
+        cadence = Cadence(settings.every, settings.full_every)
         run = RunInfo(
             adapters=(),
-            max_steps=max_steps,
-            config=dict(config or {}),
+            max_steps=settings.max_steps,
+            config=dict(settings.config or {}),
             rules=tuple(rule.describe() for rule in judge.policy.rules),
-            peak_lr=tuple(peak_lr or peaks(scheduler)),
-            notes=tuple(dict.fromkeys(notes)),
-            meant=meant,
+            peak_lr=tuple(settings.peak_lr or peaks(scheduler)),
+            notes=tuple(dict.fromkeys(settings.notes)),
+            meant=settings.meant,
             run_id=uuid.uuid4().hex,
         )
         monitored = MonitoredAdapters(model, optimizer, run)
-        instruments = Instruments(model, judge.guard, output_ratio=output_ratio, drift=drift)
+        instruments = Instruments(model, judge.guard, output_ratio=settings.output_ratio, drift=settings.drift)
         self._optimizer: Any = optimizer
-        self._scaler: Any = scaler
+        self._scaler: Any = settings.scaler
         self._micro_batches: list[Tensor] = []
         self._update_hook: Any = None
         self._labels: SeenLabels | None = None
         self._model, self._over = model, False
-        recorder = Recorder(monitored, instruments, cadence, judge.guard, lr_fraction, judge_loss, self._is_scaled)
+        recorder = Recorder(
+            *(monitored, instruments, cadence, judge.guard),
+            *(settings.lr_fraction, settings.judge_loss, self._is_scaled),
+        )
         recovery = NoRecovery()
         if chosen.recover:
-            settings = LiveSettings(optimizer, scheduler, monitored)
-            recovery = Recovery(model, optimizer, settings, recorder, judge, recover_memory)
+            live = LiveSettings(optimizer, scheduler, monitored)
+            recovery = Recovery(model, optimizer, live, recorder, judge, settings.recover_memory)
         super().__init__(recorder, judge, cadence, recovery)
-        if output_dir is not None:
-            self.place = Path(output_dir).resolve()
+        if settings.output_dir is not None:
+            self.place = Path(settings.output_dir).resolve()
 
     def __enter__(self) -> Monitor:
         self._begin()

@@ -1,19 +1,16 @@
 """What ends a run, or has it recover: how bad an alert must be, how long it must last, which rules are not asked.
 
-Each setting comes from the argument if one is given, else from the environment (``fail_on`` is
-``LORA_WATCH_FAIL_ON``), else from its default: ``docs/ci.md`` has the table.
+``lora_watch.settings`` makes the policy of a run, from arguments and the environment.
 """
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, in_order
-from lora_watch.rules import Rule, choose, rule_called
+from lora_watch.rules import Rule, rule_called
 
 NEVER, DEFAULT = "never", "default"
 MONITOR_FAILURE, RECOVERED = "LW901", "LW910"
@@ -94,46 +91,12 @@ class Policy:
         return self if self.can_end_a_run else replace(self, default=Severity.ERROR)
 
 
-def policy(
-    fail_on: FailOn | None = None,
-    patience: int | None = None,
-    mute: str | Sequence[str] | None = None,
-    rules: Iterable[Rule] | None = None,
-    recover: int | None = None,
-    default: Severity | None = None,
-) -> Policy:
-    """The policy of these arguments, the environment and the defaults, in this order.
-
-    ``default``: what ends a run where ``fail_on`` does not say; None for never, and an ERROR with ``recover``. Raises
-    ValueError for what is no severity, rule or number, and says which argument or variable it came from.
-    """
-    all_rules = choose(rules)
-    with _setting("recover", recover, 0) as given:
-        times = _whole(given, "times")
-    default = default or (Severity.ERROR if times else None)
-    with _setting("fail_on", fail_on, ()) as given:
-        pairs = given.items() if isinstance(given, Mapping) else map(_pair, _words(given))
-        severities = {word: _least(value) for word, value in pairs}
-        default = severities.pop(DEFAULT, default)
-        by_rule = {_id(word, all_rules): least for word, least in severities.items()}
-    with _setting("patience", patience, 0) as given:
-        steps = _whole(given, "steps")
-    with _setting("mute", mute, ()) as given:
-        chosen = choose(all_rules, _words(given))
-    return Policy(chosen, default, by_rule, steps, times)
-
-
-@contextmanager
-def _setting(name: str, argument: Any, default: Any) -> Iterator[Any]:
-    """What ``name`` is set to. A ValueError raised inside says where that came from."""
-    source, value = name, argument
-    if value is None:
-        source = f"LORA_WATCH_{name.upper()}"
-        value = os.environ.get(source) or default
-    try:
-        yield value
-    except ValueError as error:
-        raise ValueError(f"{source}: {error}") from None
+def severities(given: FailOn | Iterable[Any], rules: Sequence[Rule]) -> dict[str, Severity | None]:
+    """The least severity that ends a run, by id of a rule and by ``DEFAULT`` where it is said for the others: of a
+    ``fail_on`` as an argument, a variable or a command has it. Raises ValueError for what is no severity or no rule."""
+    pairs = given.items() if isinstance(given, Mapping) else map(_pair, words(given))
+    least = {word: _least(value) for word, value in pairs}
+    return {word if word == DEFAULT else _id(word, rules): severity for word, severity in least.items()}
 
 
 def _id(word: Any, rules: Iterable[Rule]) -> str:
@@ -142,13 +105,7 @@ def _id(word: Any, rules: Iterable[Rule]) -> str:
     return others.get(str(word).lower()) or rule_called(word, rules).id
 
 
-def _whole(given: Any, of: str) -> int:
-    if not str(given).strip().isdecimal():
-        raise ValueError(f"{given!r} is no number of {of}; use 0, 1, 2, …")
-    return int(given)
-
-
-def _words(given: Any) -> list[Any]:
+def words(given: Any) -> list[Any]:
     """The words of a text with commas; a list, or one severity or rule, is taken as it is."""
     if isinstance(given, str):
         return [word.strip() for word in given.split(",") if word.strip()]

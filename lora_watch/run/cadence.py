@@ -22,9 +22,6 @@ class Cadence:
     """
 
     def __init__(self, every: int = 1, full_every: int = 16):
-        for name, value in {"every": every, "full_every": full_every}.items():
-            if value < 1:
-                raise ValueError(f"{name}={value}: measure every 1, 2, … optimizer steps")
         self._every, self._full_every = every, full_every
         self._norms = self._full = True
         """What the coming step is to have measured."""

@@ -125,7 +125,7 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
         if trainer is None:
             raise ValueError("the Trainer was not found: use lora_watch.watch(trainer, find_lr=True)")
         note(callback, found := sweep_of(trainer))
-        shows = facts.is_first(state) and (only or callback.console)
+        shows = facts.is_first(state) and (only or callback.settings.console)
         if shows:
             say(str(found), sys.stdout if only else sys.stderr)
         keep(found, trainer)

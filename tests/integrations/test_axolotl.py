@@ -67,12 +67,12 @@ def test_the_plugin_gives_the_trainer_the_callback_with_the_settings_of_the_yaml
     for callback in manager.add_callbacks_post_trainer(cfg, trainer):
         trainer.add_callback(callback)
     (ours,) = [c for c in trainer.callback_handler.callbacks if isinstance(c, LoraWatchCallback)]
-    assert ours.fail_on == "error"
+    assert ours.settings.fail_on == "error"
     trainer.train()
     assert ours.monitor is not None
     assert ours.monitor.last is not None
     assert ours.monitor.last.step == 2
-    assert manager.add_callbacks_post_trainer(SimpleNamespace(lora_watch=None), trainer)[0].fail_on is None
+    assert manager.add_callbacks_post_trainer(SimpleNamespace(lora_watch=None), trainer)[0].settings.fail_on is None
 
 
 def test_the_settings_are_known_to_axolotls_configuration(manager: Any) -> None:

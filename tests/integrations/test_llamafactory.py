@@ -49,4 +49,4 @@ def test_a_run_is_monitored(settings: dict[str, Any]) -> None:
 
 def test_what_explodes_is_stopped(settings: dict[str, Any]) -> None:
     with pytest.raises(LoraWatchError, match="LW102"):
-        run(settings | {"learning_rate": 0.1, "lora_alpha": 128, "max_steps": 40}, LoraWatchCallback("error"))
+        run(settings | {"learning_rate": 0.1, "lora_alpha": 128, "max_steps": 40}, LoraWatchCallback(fail_on="error"))

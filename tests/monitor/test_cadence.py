@@ -84,12 +84,6 @@ def test_a_run_that_has_gone_back_begins_anew() -> None:
     assert [step for step in range(71, 100) if cadence.plan(step)] == [*range(71, 91), 96]
 
 
-@pytest.mark.parametrize("settings", [{"every": 0}, {"full_every": 0}])
-def test_nothing_is_measured_less_than_never(settings: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="every"):
-        Cadence(**settings)
-
-
 def test_a_busy_machine_measures_the_same_steps_and_writes_the_same_numbers() -> None:
     """The second run meets other threads that take the processor, and steps that wait."""
     quiet, stop = numbers(0.0), threading.Event()

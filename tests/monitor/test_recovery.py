@@ -20,12 +20,12 @@ from lora_watch.adapters import find_adapters
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.rules.episodes import Episodes
-from lora_watch.rules.policy import policy
 from lora_watch.rules.treatments import Treatment, treatment
 from lora_watch.run.live import LiveSettings
 from lora_watch.run.monitored import MonitoredAdapters
 from lora_watch.run.ranks import Ranks
 from lora_watch.run.rates import RateWatch, multiplied
+from lora_watch.settings import Settings
 from lora_watch.snapshots.training import GoodStates, TrainingCopies, why_not
 from tests.support import lora, stdlib_blocks, tiny_model
 
@@ -54,7 +54,7 @@ def steps(model: nn.Module, optimizer: optim.Optimizer, seeds: range) -> None:
     ],
 )
 def test_a_run_goes_back_to_before_the_evidence(patience: int, suspect: int, back_to: dict[str, int]) -> None:
-    asked = policy("error", patience)
+    asked = Settings(fail_on="error", patience=patience).policy()
     states = GoodStates(TrainingCopies(optim.SGD(nn.Linear(2, 2).parameters(), lr=1.0)), asked)
     states.begin(0, "at 0")
     for step in range(1, 38):
@@ -253,13 +253,13 @@ def test_a_hand_is_found_at_the_second_step_or_where_it_undoes_a_lowering(schedu
 
 
 def test_recover_comes_from_the_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert policy().recover == 0
+    assert Settings().policy().recover == 0
     monkeypatch.setenv("LORA_WATCH_RECOVER", "2")
-    assert (policy().recover, policy().default) == (2, Severity.ERROR)
-    assert policy(recover=0).recover == 0
-    assert policy("never", recover=1).default is None
+    assert (Settings().policy().recover, Settings().policy().default) == (2, Severity.ERROR)
+    assert Settings(recover=0).policy().recover == 0
+    assert Settings(fail_on="never", recover=1).policy().default is None
     with pytest.raises(ValueError, match=r"^recover: 'often' .*times"):
-        policy(recover="often")  # type: ignore[arg-type]
+        Settings(recover="often")  # type: ignore[arg-type]
 
 
 def loop(monitor_of: Callable[..., Monitor], spoil: int | None = None, lr: float = 2e-3, alpha: float = 16) -> Monitor:

@@ -1,0 +1,399 @@
+"""Every argument of the monitor, once: its type, default, meaning and unit, what is allowed, its environment variable.
+
+``LoraWatchCallback``, ``Monitor``, the callback for Lightning, Axolotl's plugin and ``lora-watch run`` take their
+arguments from here. An argument that is given counts most, then the environment, then the default.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import os
+import textwrap
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import Field, dataclass, field, fields
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, TypeVar
+
+from lora_watch.base.alerts import Severity
+from lora_watch.base.text import meant
+from lora_watch.rules import Rule, choose
+from lora_watch.rules.policy import DEFAULT, FailOn, Policy, severities, words
+from lora_watch.sinks import Sink
+
+if TYPE_CHECKING:
+    from torch import nn
+
+P = ParamSpec("P")
+S = TypeVar("S")
+Folder = str | os.PathLike[str] | None
+Check = Callable[[Any], Any]
+"""Takes a value, which may be the text of a variable, and returns it as it is used. Raises ValueError, which names the
+value and what is allowed."""
+
+
+# -- what is allowed ---------------------------------------------------------------------------------------------------
+def _whole(of: str, least: int = 0) -> Check:
+    def check(value: Any) -> int:
+        if not str(value).strip().isdecimal() or int(value) < least:
+            raise ValueError(f"{value!r} is no number of {of}; use {least}, {least + 1}, {least + 2}, …")
+        return int(value)
+
+    return check
+
+
+def _one_of(*allowed: Any) -> Check:
+    texts: dict[str, Any] = {"1": True, "true": True, "0": False, "false": False}
+    texts |= {one: one for one in allowed if isinstance(one, str)}
+
+    def check(value: Any) -> Any:
+        value = texts.get(value.strip().lower(), value) if isinstance(value, str) else value
+        if not any(value is one for one in allowed):
+            raise ValueError(f"{value!r} is not allowed; use one of: {', '.join(map(str, allowed))}")
+        return value
+
+    return check
+
+
+def _that(is_allowed: Callable[[Any], bool], wanted: str) -> Check:
+    def check(value: Any) -> Any:
+        if not is_allowed(value):
+            raise ValueError(f"{value!r} is not allowed; use {wanted}")
+        return value
+
+    return check
+
+
+def _are_sinks(value: Any) -> bool:
+    events = [name for name in vars(Sink) if not name.startswith("_")]
+
+    def is_sink(thing: Any) -> bool:
+        return not isinstance(thing, type) and any(callable(getattr(thing, event, None)) for event in events)
+
+    return isinstance(value, (list, tuple)) and all(map(is_sink, value))
+
+
+_flag = _one_of(True, False)
+_folder = _that(lambda value: isinstance(value, (str, os.PathLike)), "the path of a folder")
+_positive = _that(lambda value: type(value) in (int, float) and value > 0, "a number above 0")
+_rates = _that(lambda value: all(isinstance(rate, (int, float)) for rate in value), "a number a parameter group")
+
+
+_NO_VARIABLE: Any = object()
+
+
+def about(doc: str, check: Check | None = None, otherwise: Any = _NO_VARIABLE) -> Mapping[str, Any]:
+    """Of a field. ``otherwise``: an environment variable may give it, too, and this is then the default."""
+    return {"doc": " ".join(doc.split()), "check": check, "variable": otherwise is not _NO_VARIABLE, "else": otherwise}
+
+
+# -- the settings ------------------------------------------------------------------------------------------------------
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """What every way in takes. A field holds what was given; ``value`` and ``policy`` say what holds."""
+
+    fail_on: FailOn | None = field(
+        default=None,
+        metadata=about(
+            """``never``, ``warning`` or ``error``: alerts of this severity or worse end the run, which then raises
+            LoraWatchError. Rule by rule: ``"error,LW202=never"`` or ``{"default": "error", "LW202": "never"}``.""",
+            otherwise=(),
+        ),
+    )
+    recover: int | None = field(
+        default=None,
+        metadata=about(
+            """how many times the run restores its last good state and continues with the advised settings, instead
+            of ending. The default of ``fail_on`` is then ``error``.""",
+            _whole("times"),
+            otherwise=0,
+        ),
+    )
+    recover_memory: float = field(
+        default=4.0, metadata=about("GiB of host memory that copies for ``recover`` may take.", _positive)
+    )
+    patience: int | None = field(
+        default=None,
+        metadata=about(
+            """optimizer steps for which the run tolerates an alert. A NaN, and a fact that cannot pass, ends it at
+            once.""",
+            _whole("steps"),
+            otherwise=0,
+        ),
+    )
+    every: int = field(
+        default=1,
+        metadata=about(
+            "optimizer steps between two measurements of the norms. The loss is checked at every step.",
+            _whole("optimizer steps", 1),
+        ),
+    )
+    full_every: int = field(
+        default=16,
+        metadata=about(
+            """measurements of the norms from one full measurement to the next, with spectrum and ``output_ratio``.
+            Of the first 20 steps all are full, and so are the last step and the one after an odd loss or a new
+            alert.""",
+            _whole("measurements", 1),
+        ),
+    )
+    drift: bool = field(
+        default=False,
+        metadata=about(
+            """also measure ``drift_norm`` and ``step_norm`` at full measurements. It holds two copies of the
+            adapters and takes about six times as long as the other norms. A resumed run's drift counts from where
+            it resumed.""",
+            _flag,
+        ),
+    )
+    rules: Iterable[Rule] | None = field(
+        default=None,
+        metadata=about(
+            "rules with other thresholds (``NormExplosion(loss_factor=1.2)``) or of your own, besides the catalogue."
+        ),
+    )
+    mute: str | Sequence[str] | None = field(
+        default=None, metadata=about("rules to leave out, by id or name: ``LW203,LW401``.", otherwise=())
+    )
+    sinks: Sequence[Sink] = field(
+        default=(),
+        metadata=about(
+            "a ``lora_watch.Sink`` each, which get the records and alerts too.", _that(_are_sinks, "a list of sinks")
+        ),
+    )
+    console: bool = field(default=True, metadata=about("print alerts to standard error.", _flag))
+
+    def __post_init__(self) -> None:
+        for name, each in all_of(type(self)).items():
+            if each.metadata["check"] is not None:
+                self.value(name)
+        self.policy()
+
+    def value(self, name: str, check: Check | None = None) -> Any:
+        """What holds for the setting: the argument, else the environment, else the default. Raises ValueError, which
+        says where a wrong value came from. ``check``: in place of the field's own."""
+        of, value, source = all_of(type(self))[name].metadata, getattr(self, name), name
+        if value is None and of["variable"]:
+            value, source = os.environ.get(variable(name)) or of["else"], variable(name)
+        if value is None or (check := check or of["check"]) is None:
+            return value
+        try:
+            return check(value)
+        except ValueError as error:
+            raise ValueError(f"{source}: {error}") from None
+
+    def policy(self, default: Severity | None = None) -> Policy:
+        """When an alert ends the run, with copies of the rules. ``default``: what ends it where ``fail_on`` says
+        nothing; None for never, and an ERROR with ``recover``."""
+        rules, recover = choose(self.rules), self.value("recover")
+        least = self.value("fail_on", lambda given: severities(given, rules))
+        default = least.pop(DEFAULT, default or (Severity.ERROR if recover else None))
+        chosen = self.value("mute", lambda given: choose(rules, words(given)))
+        return Policy(chosen, default, least, self.value("patience"), recover)
+
+    def of_a_run(self, **known: Any) -> dict[str, Any]:
+        """The arguments of a ``Monitor`` that are here, with what the driver knows of the run."""
+        names = all_of(RunSettings).keys() & all_of(type(self)).keys()
+        return {name: getattr(self, name) for name in names} | known
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings(Settings):
+    """Next to them what only who drives the training can say: a Trainer's callback finds it out."""
+
+    output_ratio: bool = field(
+        default=True,
+        metadata=about(
+            """measure it, by hooks in forward passes. Pass False if they would break a compiled graph. The rules
+            then compare weights.""",
+            _flag,
+        ),
+    )
+    max_steps: int | None = field(
+        default=None, metadata=about("optimizer steps the run will take, if known.", _whole("steps"))
+    )
+    lr_fraction: Callable[[int], float | None] | None = field(
+        default=None,
+        metadata=about(
+            "share of the schedule's total Σ lr after n steps; without it, n / max_steps.",
+            _that(callable, "a function of the steps done"),
+        ),
+    )
+    peak_lr: Sequence[float] | None = field(
+        default=None,
+        metadata=about(
+            """the highest learning rate that the schedule has for each parameter group; without it, the rates that
+            the optimizer was built with.""",
+            _rates,
+        ),
+    )
+    config: Mapping[str, Any] | None = field(
+        default=None,
+        metadata=about(
+            """settings for the report and the dashboards. ``classes`` is the number of classes of a cross-entropy,
+            such as a language model's vocabulary. LW205 needs it; LW207 uses it up to 20 classes. A classifier of
+            transformers with ``labels=`` needs no ``classes``: its labels are counted.""",
+            _that(lambda value: isinstance(value, Mapping), "a dict"),
+        ),
+    )
+    judge_loss: bool = field(
+        default=True,
+        metadata=about(
+            """False if the loss does not fall as the model gets better (GRPO, PPO). LW201, NaN and infinity, is then
+            the only rule that reads it.""",
+            _flag,
+        ),
+    )
+    notes: Sequence[str] = field(
+        default=(),
+        metadata=about(
+            "parts that could not be monitored, in words, for the report.",
+            _that(lambda value: not isinstance(value, str), "a list of texts"),
+        ),
+    )
+    meant: bool = field(
+        default=False,
+        metadata=about(
+            """adapters are to be trained, so that a model without any is an error (LW301). Without it PEFT's
+            configuration or names with ``lora_`` say so, and a full fine-tune has the verdict ``unknown``.""",
+            _flag,
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Files:
+    report_dir: Folder = field(
+        default=None,
+        metadata=about(
+            "folder of report.json and alerts.jsonl; default ``lora_watch`` in the Trainer's folder.", _folder
+        ),
+    )
+    tensorboard: bool = field(
+        default=True,
+        metadata=about(
+            "write TensorBoard events, into the Trainer's own run if it has one, else below ``runs`` in its folder.",
+            _flag,
+        ),
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CallbackSettings(_Files, Settings):
+    """Arguments of ``LoraWatchCallback``."""
+
+    find_lr: bool | Literal["only"] = field(
+        default=False,
+        metadata=about(
+            """first find the learning rate in about 60 steps (``find_learning_rate``), restore everything and train
+            at that rate or at the middle of its range. ``"only"``: print it and exit, with 0 if there is one. The
+            answer is in ``found``.""",
+            _one_of(True, False, "only"),
+        ),
+    )
+    html: bool | None = field(
+        default=None,
+        metadata=about(
+            """at the end write ``report.html`` next to report.json. It is the LoRA tab as one file, drawn from the
+            TensorBoard events.""",
+            _flag,
+            otherwise=False,
+        ),
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.html and not self.tensorboard:
+            raise ValueError("html: True is not allowed with tensorboard=False: it draws TensorBoard events")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LightningSettings(_Files, RunSettings):
+    """Arguments of ``lora_watch.lightning.LoraWatch``."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MonitorSettings(RunSettings):
+    """Arguments of ``Monitor``."""
+
+    model: nn.Module = field(kw_only=False, metadata=about("the model that is being trained, with its adapters."))
+    optimizer: Any = field(
+        default=None,
+        kw_only=False,
+        metadata=about("anything with ``param_groups``; without it learning rates are unknown."),
+    )
+    scheduler: Any = field(
+        default=None,
+        metadata=about(
+            """the optimizer's schedule, for ``recover``: without it lowered learning rates last until the loop sets
+            them."""
+        ),
+    )
+    scaler: Any = field(
+        default=None,
+        metadata=about(
+            """the ``torch.amp.GradScaler`` of a loop under fp16. Steps that it skips are no fault (LW308 counts
+            them). Accelerate's optimizer brings its own."""
+        ),
+    )
+    output_dir: Folder = field(
+        default=None,
+        metadata=about(
+            """folder for ``lora_watch/`` (report, incident record, last good adapter) and ``runs/`` (TensorBoard).
+            Without it nothing is written. Of several ranks the first one writes.""",
+            _folder,
+        ),
+    )
+
+
+# -- what takes them ---------------------------------------------------------------------------------------------------
+def takes(settings: Callable[P, S]) -> Callable[[Callable[[Any, S], None]], Callable[Concatenate[Any, P], None]]:
+    """For the ``__init__`` of what is built from ``settings``: their fields are its arguments, which ``help`` shows."""
+    kind: Any = settings
+
+    def decorate(init: Callable[[Any, S], None]) -> Callable[Concatenate[Any, P], None]:
+        def __init__(self: Any, *args: Any, **given: Any) -> None:
+            refuse_unknown(type(self).__name__, kind, given)
+            try:
+                signature.bind(self, *args, **given)
+            except TypeError as error:
+                raise TypeError(f"{type(self).__name__}: {error}") from None
+            init(self, kind(*args, **given))
+
+        own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+        signature = inspect.Signature([own, *inspect.signature(kind).parameters.values()])
+        __init__.__signature__ = signature  # type: ignore[attr-defined]
+        lines = [f"{name}: {described(kind, name)}" for name in all_of(kind)]
+        filled = "\n".join(textwrap.fill(line, 110, subsequent_indent="    ") for line in lines)
+        __init__.__doc__ = "Args:\n" + textwrap.indent(filled, "    ")
+        return __init__
+
+    return decorate
+
+
+def refuse_unknown(owner: str, settings: type[Settings], given: Iterable[str]) -> None:
+    """Raise TypeError for a name that ``settings`` does not have, and name the nearest one."""
+    known = list(all_of(settings))
+    for name in given:
+        if name not in known:
+            raise TypeError(f"{owner} has no setting {name!r}{meant(name, known)}. It has {', '.join(known)}")
+
+
+def described(settings: type[Settings], name: str) -> str:
+    """The setting's doc, with its default."""
+    of = all_of(settings)[name].metadata
+    doc = str(of["doc"])
+    if of["variable"]:
+        default = {(): "never" if name == "fail_on" else "none"}.get(of["else"], of["else"])
+        doc += f" Default: the environment variable ``{variable(name)}``, else {default}."
+    return doc
+
+
+def variable(name: str) -> str:
+    """The environment variable that may give the setting."""
+    return f"LORA_WATCH_{name.upper()}"
+
+
+@functools.cache
+def all_of(settings: type[Settings]) -> dict[str, Field[Any]]:
+    """The fields of ``settings``, by name."""
+    return {each.name: each for each in fields(settings)}

@@ -1,0 +1,84 @@
+"""Every argument once: all ways in take it from there, and a wrong value is one clear error before training."""
+
+from __future__ import annotations
+
+import inspect
+import pydoc
+from typing import Any
+
+import pytest
+import torch
+
+from lora_watch import LoraWatchCallback, Monitor, watch
+from lora_watch.settings import CallbackSettings, MonitorSettings, Settings, all_of, described, variable
+
+SLIPS: list[tuple[dict[str, Any], str]] = [
+    ({"every": 0}, r"^every: 0 .*use 1, 2"),
+    ({"every": 2.5}, r"^every: 2.5 .*optimizer steps"),
+    ({"every": True}, r"^every: True .*optimizer steps"),
+    ({"full_every": -1}, r"^full_every: -1 .*use 1"),
+    ({"recover": -1}, r"^recover: -1 .*times"),
+    ({"recover_memory": 0}, r"^recover_memory: 0 .*above 0"),
+    ({"recover_memory": "4 GiB"}, r"^recover_memory: '4 GiB' .*number"),
+    ({"drift": "yes"}, r"^drift: 'yes' .*True, False"),
+    ({"console": None, "drift": 2}, r"^drift: 2 .*True, False"),
+    ({"sinks": [object()]}, r"^sinks: \[<object.* list of sinks"),
+    ({"sinks": LoraWatchCallback}, r"^sinks: .* list of sinks"),
+    ({"mute": "LW999"}, r"^mute: .*'LW999'"),
+    ({"fail_on": "errors"}, r"^fail_on: 'errors' .*never, warning, error"),
+]
+OF_ONE: list[tuple[Any, dict[str, Any], str]] = [
+    (LoraWatchCallback, {"tensorboard": "all"}, r"^tensorboard: 'all' .*True, False"),
+    (LoraWatchCallback, {"find_lr": "Only!"}, r"^find_lr: 'Only!' .*only"),
+    (LoraWatchCallback, {"report_dir": 3}, r"^report_dir: 3 .*folder"),
+    (LoraWatchCallback, {"html": True, "tensorboard": False}, r"^html: True .*tensorboard=False"),
+    (Monitor, {"max_steps": -5}, r"^max_steps: -5 .*steps"),
+    (Monitor, {"peak_lr": "high"}, r"^peak_lr: 'high' .*number"),
+    (Monitor, {"lr_fraction": 0.5}, r"^lr_fraction: 0.5 .*function"),
+    (Monitor, {"config": ["lr"]}, r"^config: .*dict"),
+]
+
+
+def build(of: Any, settings: dict[str, Any]) -> Any:
+    return of(torch.nn.Linear(1, 1), **settings) if of is Monitor else of(**settings)
+
+
+@pytest.mark.parametrize(
+    ("of", "slip", "says"), [*OF_ONE, *((of, *each) for of in (LoraWatchCallback, Monitor) for each in SLIPS)]
+)
+def test_a_wrong_value_is_an_error_that_names_it_and_what_is_allowed(of: Any, slip: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        build(of, slip)
+
+
+def test_a_wrong_name_is_an_error_that_names_the_nearest() -> None:
+    for of in (LoraWatchCallback, Monitor, lambda **settings: watch(None, **settings)):  # type: ignore[arg-type]
+        with pytest.raises(TypeError, match=r"no setting 'fail_onn' \(is 'fail_on' meant\?\)"):
+            build(of, {"fail_onn": "error"})
+    with pytest.raises(TypeError, match="LoraWatchCallback: too many positional"):
+        LoraWatchCallback("error")  # type: ignore[misc]
+
+
+def test_a_wrong_variable_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value, says in (("HTML", "maybe", "'maybe' .*True, False"), ("RECOVER", "twice", "'twice' .*times")):
+        with monkeypatch.context() as patch:
+            patch.setenv(f"LORA_WATCH_{name}", value)
+            with pytest.raises(ValueError, match=f"^LORA_WATCH_{name}: {says}"):
+                LoraWatchCallback()
+
+
+@pytest.mark.parametrize(("of", "kind"), [(LoraWatchCallback, CallbackSettings), (Monitor, MonitorSettings)])
+def test_help_shows_every_argument_with_its_doc(of: Any, kind: type[Settings]) -> None:
+    shown = " ".join(pydoc.render_doc(of, renderer=pydoc.plaintext).replace("|", " ").split())
+    assert list(inspect.signature(of).parameters) == list(inspect.signature(kind).parameters)
+    assert [name for name in all_of(kind) if f"{name}: {described(kind, name)[:60]}" not in shown] == []
+
+
+def test_each_variable_gives_its_setting_and_an_argument_counts_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    values = {"fail_on": "error", "recover": "2", "patience": "5", "mute": "LW203", "html": "1"}
+    assert {name for name, each in all_of(CallbackSettings).items() if each.metadata["variable"]} == values.keys()
+    for name, value in values.items():
+        monkeypatch.setenv(variable(name), value)
+    settings, given = CallbackSettings(), CallbackSettings(recover=0, patience=1, html=False)
+    assert [settings.value(name) for name in ("recover", "patience", "html")] == [2, 5, True]
+    assert [given.value(name) for name in ("recover", "patience", "html")] == [0, 1, False]
