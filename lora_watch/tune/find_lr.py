@@ -72,7 +72,7 @@ def find_learning_rate(
         span: lowest and highest rate of the sweep, of the first parameter group. By default from where one full step of
             Adam adds 0.0003 of the weights' norm (summed over blocks) to where it adds 10.
         others: further objects that the step function changes, to be restored: schedulers, scalers, loaders with a
-            ``state_dict``, random generators.
+            ``state_dict``, torch's generators.
 
     Raises:
         ValueError: a sweep is not possible, with the reason. No adapter is trained, or the optimizer makes its own

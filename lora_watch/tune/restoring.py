@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import copy
 import gc
-import random
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -25,13 +23,6 @@ from lora_watch.snapshots.training import may_change
 
 Back = Callable[[], Any]
 
-GENERATORS: tuple[tuple[type, str, str], ...] = (
-    (torch.Generator, "get_state", "set_state"),
-    (random.Random, "getstate", "setstate"),
-    (np.random.RandomState, "get_state", "set_state"),
-)
-"""How the state of each is had and put back."""
-
 
 @contextmanager
 def restored(
@@ -42,7 +33,7 @@ def restored(
     Args:
         model: with its adapters. Frozen weights are taken to stay.
         optimizer: None where the training makes one, which then goes.
-        others: schedulers, scalers, loaders with a ``state_dict``, and random generators.
+        others: schedulers, scalers, loaders with a ``state_dict``, and torch's generators.
         owners: objects whose attributes go back, containers with what was in them.
 
     Raises:
@@ -144,13 +135,9 @@ def _own_state(thing: Any) -> Back:
     if hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict"):
         state = copy.deepcopy(thing.state_dict())
         return lambda: thing.load_state_dict(state)
-    for kind, get, put in GENERATORS:
-        if isinstance(thing, kind):
-            state = getattr(thing, get)()
-            return lambda: getattr(thing, put)(state)
-    if isinstance(thing, np.random.Generator):
-        state = thing.bit_generator.state
-        return lambda: setattr(thing.bit_generator, "state", state)
+    if isinstance(thing, torch.Generator):
+        numbers = thing.get_state()
+        return lambda: thing.set_state(numbers)
     raise ValueError(
         f"others: a {type(thing).__name__} cannot be put back after a sweep: it has no state_dict and load_state_dict"
     )

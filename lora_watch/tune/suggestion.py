@@ -16,6 +16,7 @@ from lora_watch.base.strict_json import strict_json
 from lora_watch.base.text import sparkline
 from lora_watch.format.files import replace_file
 from lora_watch.rules.forecast import SHORT_RUN, at_scale, at_steps, length_law
+from lora_watch.rules.remedies import typed_rate
 from lora_watch.tune.sweep import BASELINE, Curve, smoothed
 
 VERSION = 1
@@ -83,47 +84,32 @@ class Suggestion:
 
     def sentences(self) -> list[str]:
         """One a fact, the answer first."""
-        said, seen = [self._answer()], []
+        seen = []
         if self.lowest_loss_at is not None:
             seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g}")
         if self.ratio_one_at is not None:
             seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g}")
         harm = self.edge_rule or "a loss that is not finite"
         seen.append("no rate did harm" if self.edge is None else f"{harm} is an ERROR at {self.edge:.2g}")
-        said.append(f"Over {len(self.curve)} steps {', '.join(seen)}.")
+        said = [self._answer(), f"Over {len(self.curve)} steps {', '.join(seen)}."]
         if not self.by_size:
             said.append(
                 "The adapters do not start at zero, so only the loss was read: it is half the rate of the lowest loss."
             )
         if self.why:
             said.append(self.why)
-        if self.rate is None and self.rate_or_middle is not None:
-            said.append(f"Without a second sweep take the middle of the range, {self.rate_or_middle:g}.")
-        if self.rate is not None and len(set(self.rates)) > 1:
-            said.append(f"By parameter group: {', '.join(f'{rate:.3g}' for rate in self.rates)}.")
-        power, _, longest = length_law(self.new_head)
-        if self.steps is not None and self.steps > SHORT_RUN and self.low is not None:
-            lowered = for_length(1.0, None, self.steps, self.new_head)
-            said.append(
-                f"It is for a run of {self.steps:,} steps: {lowered:.2g} times what the sweep says for {SHORT_RUN} "
-                f"steps. It falls as steps^−{power:g}, up to {longest:,}."
-            )
-        elif self.steps is None and self.rate is not None:
-            said.append(
-                f"It is for a run of some {SHORT_RUN} steps. {longest:,} steps or more want less, about "
-                f"{self.at_steps(longest):g}."
-            )
-        if self.rate is not None and self.predicted is not None and not self.new_head:
-            said.append(
-                f"The weights alone would have predicted {self.predicted:.2g} (lora-watch advise). The measured "
-                "rate counts."
-            )
-        if self.rate is not None and self.scale is not None and (half := self.at_scale(self.scale / 2)) is not None:
-            said.append(
-                f"It belongs to the scale {self.scale:.3g}: at half of it about {half:.2g}, at twice "
-                f"{self.at_scale(2 * self.scale):.2g}. Change the rate and keep alpha."
-            )
+        if self.rate is None:
+            return [*said, *self._on_the_middle()]
+        if self.predicted is not None and not self.new_head:
+            by_weights = typed_rate(for_length(self.predicted, None, self.steps, self.new_head))
+            said.append(f"The weights alone predict {by_weights:g} (lora-watch advise). The measured rate counts.")
+        if self.scale is not None:
+            said.append(f"It belongs to the scale {self.scale:.3g}: keep alpha.")
         return said
+
+    def _on_the_middle(self) -> list[str]:
+        middle = self.rate_or_middle
+        return [] if middle is None else [f"Without a second sweep take the middle of the range, {middle:g}."]
 
     @property
     def spread(self) -> str:
@@ -132,7 +118,10 @@ class Suggestion:
 
     def _answer(self) -> str:
         if self.rate is not None:
-            return f"Learning rate {self.rate:g}{self.spread}, as the peak of the schedule."
+            *_, longest = length_law(self.new_head)
+            lower = f"; {self.at_steps(longest):g} for {longest:,} steps or more"
+            of = f" of {self.steps:,} steps" if self.steps else lower
+            return f"Learning rate {self.rate:g}{self.spread}, as the peak of the schedule{of}."
         if self.low is not None and self.high is not None:
             return (
                 f"Learning rate unknown: between {self.low:.2g} and {self.high:.2g} by the size of the adapters alone."
