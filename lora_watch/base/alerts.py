@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from lora_watch.base.text import clean, first_of
+from lora_watch.base.text import clean, count, first_of
 from lora_watch.base.untrusted import MISFITS, or_none, whole
 
 Verdict = Literal["ok", "unhealthy", "unknown", "failed", "interrupted"]
@@ -66,6 +66,8 @@ class Alert:
     """Step at which the episode was over; None while it is open."""
     back_to: int | None = None
     """Step whose adapter the run went back to for this alert (LW910), which makes an ERROR a WARNING; else None."""
+    changed: dict[str, list[float]] = field(default_factory=dict)
+    """Of a recovery (LW910): settings by name, as the user's script has them, and as they are now."""
 
     def __post_init__(self) -> None:
         self.last_step = max(self.last_step, self.step)
@@ -116,6 +118,7 @@ class Alert:
                 last_step=whole(serialised.get("last_step", step)),
                 closed_step=or_none(whole, serialised.get("closed_step")),
                 back_to=or_none(whole, serialised.get("back_to")),
+                changed={clean(n): [float(v) for v in pair] for n, pair in (serialised.get("changed") or {}).items()},
             )
         except MISFITS as error:
             raise ValueError(f"no alert of lora_watch ({type(error).__name__}: {clean(error)})") from error
@@ -153,6 +156,32 @@ def in_order(alerts: Iterable[Alert]) -> list[Alert]:
         return alert.rule in explained or alert.recovered_from, -alert.severity, over, alert.step
 
     return sorted(alerts, key=place)
+
+
+def last_recovery(alerts: Iterable[Alert], step: int) -> str | None:
+    """How a run of ``step`` steps went on after its last recovery, in words, and what to put into the script."""
+    alerts = list(alerts)
+    back = [alert for alert in alerts if alert.name == "recovered"]
+    if not back:
+        return None
+    last = back[-1]
+    changes = in_words(last.changed)
+    since = sum(alert.step > last.step for alert in alerts)
+    said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}, then {count(step - last.step, 'step')} "
+    said += f"with {count(since, 'alert')}." if since else "without an alert."
+    return f"{said} Put {in_script(last.changed)} into your script." if changes else said
+
+
+def in_words(changed: Mapping[str, Sequence[float]]) -> str:
+    """``learning_rate 1.0 → 0.01``."""
+    return ", ".join(f"{name} {yours!r} → {now!r}" for name, (yours, now) in changed.items())
+
+
+def in_script(changed: Mapping[str, Sequence[float]]) -> str:
+    """What settings were ``changed`` to: ``0.01``, or by name where there are several."""
+    if len(changed) == 1:
+        return repr(next(iter(changed.values()))[-1])
+    return ", ".join(f"{name}={pair[-1]!r}" for name, pair in changed.items())
 
 
 def discarded(alerts: Iterable[Alert]) -> list[range]:

@@ -61,9 +61,9 @@ class RunInfo:
     optimizer: str | None = None
     """Class name of the optimizer, None if unknown."""
     peak_lr: tuple[float, ...] = ()
-    """Highest learning rate of each parameter group, before warm-up and decay."""
-    init_factor: float = 1.0
-    """What A and B, as they were begun, have been multiplied by before the first step, where the run has recovered."""
+    """Highest learning rate of each parameter group, before warm-up and decay: as used, with ``lr_factor``."""
+    lr_factor: float = 1.0
+    """What recoveries have multiplied the learning rate of the user's script by, which ``config`` has."""
     first_loss: tuple[int, float] | None = None
     """Of a run that goes on from a checkpoint: the step and the loss with which it began."""
     init_from_base: str = ""
@@ -94,6 +94,12 @@ class RunInfo:
     @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(adapter.name for adapter in self.adapters)
+
+    @property
+    def learning_rate(self) -> float | None:
+        """That of the user's script as the run uses it: with ``lr_factor``. None where the script's is not known."""
+        rate = self.config.get("learning_rate")
+        return rate * self.lr_factor if isinstance(rate, (int, float)) else None
 
     def of_each(self, kept: Mapping[str, float], otherwise: float = 0.0) -> FloatArray:
         """``[n_adapters]`` of what is ``kept`` by the adapters' names; ``otherwise`` for one of which nothing is.
@@ -145,8 +151,8 @@ class RunInfo:
     @cached_property
     def norm_per_lr(self) -> FloatArray:
         """``[n_adapters]``: √(d_out·r/3), which is ‖B·A‖_F for each unit of Σ lr, where all steps of Adam from the
-        default init agree; of adapters that began smaller, smaller."""
-        return self.init_factor * np.sqrt([adapter.d_out * adapter.r / 3.0 for adapter in self.adapters])
+        default init agree."""
+        return np.sqrt([adapter.d_out * adapter.r / 3.0 for adapter in self.adapters])
 
     @cached_property
     def families(self) -> tuple[NDArray[np.intp], ...]:
@@ -302,19 +308,16 @@ class StepRecord:
 
 @dataclass
 class Recovered:
-    """The run has gone back to an earlier state and on from there, or dropped an update (LW910)."""
+    """The run has gone back to an earlier state and on from there, or drops updates (LW910)."""
 
     step: int
     """Optimizer steps done then: those after ``back_to`` are discarded."""
     back_to: int
+    """``step`` itself where updates are dropped, and nothing went back."""
     rule: str
     """Id of the rule that it was for."""
     changed: dict[str, list[float]]
-    """Settings by name, as they were and as they are: ``learning_rate``, and ``init_factor``, what A and B have been
-    multiplied by before the first step."""
-    optimizer: str
-    """What became of the optimizer's state: ``went back``; ``was cleared`` where there had been none, ``has none``
-    where there is none now either; ``untouched`` where an update was dropped."""
+    """Settings by name, as the user's script has them and as they are now: ``learning_rate``."""
     dropped: int = 0
     """Updates that were dropped after ``step``, until the loss was as before."""
 

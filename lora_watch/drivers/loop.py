@@ -21,12 +21,11 @@ from lora_watch.run.engine import Run
 from lora_watch.run.guard import guarded
 from lora_watch.run.instruments import Instruments
 from lora_watch.run.judge import Judge
-from lora_watch.run.live import LiveSettings
 from lora_watch.run.monitored import MonitoredAdapters
 from lora_watch.run.ranks import Ranks, all_have_met, is_first, world_size
 from lora_watch.run.rates import peaks
 from lora_watch.run.recording import Recorder
-from lora_watch.run.recovery import NoRecovery, Recovery
+from lora_watch.run.recovery import Recovery
 from lora_watch.settings import MonitorSettings, takes
 from lora_watch.sinks import Sink
 
@@ -96,10 +95,7 @@ class Monitor(Run):
             *(monitored, instruments, cadence, judge.guard),
             *(settings.lr_fraction, settings.judge_loss, self._is_scaled),
         )
-        recovery = NoRecovery()
-        if chosen.recover:
-            live = LiveSettings(optimizer, scheduler, monitored)
-            recovery = Recovery(model, optimizer, live, recorder, judge, settings.recover_memory)
+        recovery = Recovery(model, optimizer, recorder, judge, settings.recover_memory)
         super().__init__(recorder, judge, cadence, recovery)
         if settings.output_dir is not None:
             self.place = Path(settings.output_dir).resolve()

@@ -217,7 +217,7 @@ def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None
     """The rate ``lr`` of a parameter group divided by ``factor`` or a little more, and the others by the same (LoRA+),
     rounded to what people would type. The best one is expected ``within`` a factor."""
     rates = set(record.run.peak_lr or record.lr)
-    base, several = record.run.config.get("learning_rate"), len(rates) > 1
+    base, several = record.run.learning_rate, len(rates) > 1
     old = base if several and base in rates else lr  # the one that people set
     new = typed_rate(old / factor)
     words = f"learning rate {old:g} → {new:g}"

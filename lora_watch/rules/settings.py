@@ -127,7 +127,7 @@ class AggressiveScale(RuleOnSettings):
 
 def _is_found(record: StepRecord) -> bool:
     """The learning rate is no higher than what a sweep has found."""
-    found, used = (record.run.config.get("find_lr") or {}).get("rate"), record.run.config.get("learning_rate")
+    found, used = (record.run.config.get("find_lr") or {}).get("rate"), record.run.learning_rate
     return bool(found) and isinstance(used, (int, float)) and used <= found * (1 + 1e-9)
 
 
@@ -218,5 +218,5 @@ class WarmUpTooLong(RuleOnSettings):
     @staticmethod
     def _ends_in_it(record: StepRecord, share: float) -> bool:
         """What is known of the schedule agrees: a Trainer's own may be another."""
-        rate, peaks = record.run.config.get("learning_rate"), set(record.run.peak_lr)
+        rate, peaks = record.run.learning_rate, set(record.run.peak_lr)
         return not rate or len(peaks) != 1 or math.isclose(min(peaks), rate / share, rel_tol=0.2)

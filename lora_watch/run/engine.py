@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from torch import Tensor
@@ -19,7 +18,7 @@ from lora_watch.run.observed import Observed
 from lora_watch.run.ranks import Ranks, world_size
 from lora_watch.run.rates import peaks
 from lora_watch.run.recording import Loss, Recorder, Taken
-from lora_watch.run.recovery import WAYS, NoRecovery
+from lora_watch.run.recovery import Recovery
 from lora_watch.run.replicas import Replicas
 
 
@@ -30,7 +29,7 @@ class Run(Observed):
     and the exception that ends the training. Trainers translate their events into it. See ``Monitor`` for the settings.
     """
 
-    def __init__(self, recorder: Recorder, judge: Judge, cadence: Cadence, recovery: NoRecovery):
+    def __init__(self, recorder: Recorder, judge: Judge, cadence: Cadence, recovery: Recovery):
         self._recorder, self._judge, self._cadence = recorder, judge, cadence
         self.policy = judge.policy
         self.guard = judge.guard
@@ -61,7 +60,6 @@ class Run(Observed):
         return {
             **vars(self),
             **gone,
-            "_recovery": NoRecovery(),
             "_replicas": Replicas(),
             "_started": False,
             "ranks": Ranks(),
@@ -78,7 +76,7 @@ class Run(Observed):
             self._judge.start(step)
         with self.guard("listening to what ends the process", aside=True):
             interrupts.began(self)
-        _or_give_up(self, "preparing to recover", self._recovery.prepare)
+        self._recovery.prepare()
         with self.guard("looking for adapters"):
             self._recorder.find(step)
         with self.guard("starting"):
@@ -86,7 +84,7 @@ class Run(Observed):
             self._judge.sinks.updated(step)
         with self.guard("judging what there is before the first step"):
             _judge_the_start(self._judge, self._recorder, step, updated)
-        _or_give_up(self, "copying what a run may go back to", partial(self._recovery.begin, step))
+        self._recovery.begin(step)
         with self.guard("planning the first step"):
             self._recorder.plan(step)
         self._judge.coverage.start(self.guard.failures)
@@ -112,7 +110,7 @@ class Run(Observed):
             return
         self._judge_waiting()
         self._recorder.use(optimizer, peaks(scheduler))
-        self._recovery.use(optimizer, scheduler)
+        self._recovery.use(optimizer)
         self._looked = False
 
     @guarded("reading gradients")
@@ -133,7 +131,7 @@ class Run(Observed):
             if not self._looked:
                 self._exchanged |= _look_again(self, coming=False)
             self._looked = True
-            self._rates = self._recorder.monitored.groups.lr
+            self._rates = self._recorder.monitored.lr
             if made:  # what is there now is not what the step before has left
                 self._judge.sinks.updated(self.steps + 1)
         with self.guard("reading gradients"):  # whatever has failed: where they are sharded other ranks come here, too
@@ -170,7 +168,7 @@ class Run(Observed):
         with self.guard("measuring"):
             self._judge_waiting()
         # What other ranks come to, too, stands behind a door of its own: this one comes there, whatever has failed.
-        dropped = bool(self.policy.recover) and _dropped(self, loss)
+        dropped = self._recovery.after_update(loss, self.ranks)
         recorder, rates, switched = self._recorder, self._rates, False
         with self.guard("measuring"):
             self._judge.sinks.updated(self.steps)
@@ -181,7 +179,7 @@ class Run(Observed):
                 self._exchanged |= _look_again(self, everywhere=due.full, coming=False)
             elif due.norms:
                 switched = _have_changed(self, everywhere=due.full)
-            rates = rates or recorder.monitored.groups.lr
+            rates = rates or recorder.monitored.lr
             recorder.spend(rates, updated and not dropped)
             self._judge.coverage.exchanged += self._exchanged and due.full
             self._exchanged = False
@@ -299,7 +297,8 @@ class Run(Observed):
         self._judge.finish(self.run, verdict, message)
         self._count_as(verdict)
         with self.guard("letting go of the model", aside=True):  # whoever keeps a run keeps no model alive
-            self._recorder, self._recovery = copy.copy(self._recorder), NoRecovery(self._recovery.state_dict())
+            self._recorder = copy.copy(self._recorder)
+            self._recovery = self._recovery.ended(self._recorder)
 
     def finish_for(self, error: BaseException) -> None:
         """Close every sink, since ``error`` has ended the training."""
@@ -346,55 +345,14 @@ def _judge_the_start(judge: Judge, recorder: Recorder, step: int, updated: bool)
         judge.write_waiting(StepRecord(recorder.monitored.run, step, {}))
 
 
-def _or_give_up(loop: Run, doing: str, begin: Callable[[], None]) -> None:
-    """A run does not recover where ``begin`` fails: it would go back to something half."""
-    failures = loop.guard.failures
-    with loop.guard(doing):
-        begin()
-    if loop.guard.failures > failures:
-        loop._recovery.give_up(f"lora_watch failed while {doing}")
-
-
 def _recovered(loop: Run, alerts: Sequence[Alert]) -> bool:
     """Go back and on for ``alerts``, on which all ranks have agreed: all of them or none. True if the run goes on."""
     if not loop.policy.recover:
         return False
     with loop.guard("recovering"):
         loop._judge_waiting()
-    record, before_update, way, recovered = None, loop._coming is not None, None, False
-    with loop.guard("recovering"):
-        alerts, record = in_order(alerts), loop._coming or loop.last
-        way = loop._recovery.way(alerts, record, before_update) if record is not None else None
-    way = WAYS[int(loop.ranks.most(WAYS.index(way))[0])]
-    if record is not None:
-        recovered = _or_break_off(loop, "recovering", partial(loop._recovery.treat, alerts, record, before_update, way))
-    if loop.ranks.any(not recovered) and recovered:
-        recovered = _or_break_off(loop, "recovering on another rank")
+    recovered = loop._recovery.treat(in_order(alerts), loop._coming, loop.ranks)
     return recovered or not loop.policy.can_end_a_run  # alike on every rank, which its own alerts are not
-
-
-def _dropped(loop: Run, loss: Loss) -> bool:
-    """Take the update of this step back where any rank finds it odd. Where one does not recover any more, none does."""
-    recovery, odd, over = loop._recovery, False, True
-    with loop.guard("looking whether an update is odd"):
-        odd, over = recovery.is_odd(loss), recovery.over is not None
-    odd, over = loop.ranks.most(odd, over)
-    with loop.guard("recovering no more"):
-        if over and recovery.over is None:
-            recovery.give_up("not every rank does")
-    return _or_break_off(loop, "taking back an update", partial(recovery.settle, bool(odd)))
-
-
-def _or_break_off(loop: Run, doing: str, put_back: Callable[[], bool | None] = lambda: None) -> bool:
-    """The answer of ``put_back``; False where it fails half-way, and has none: nothing of that is to look healthy."""
-    done: bool | None = None
-    with loop.guard(doing):
-        done = put_back()
-    if done is None:
-        with loop.guard("ending a recovery that has failed"):
-            loop._recovery.break_off()
-            _announce(loop, loop.steps)
-    return bool(done)
 
 
 def _have_changed(loop: Run, everywhere: bool) -> bool:

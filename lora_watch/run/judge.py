@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order
+from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order, last_recovery
 from lora_watch.base.records import Recovered, RunInfo, StepRecord
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE, Policy
@@ -104,7 +104,7 @@ class Judge:
         if not on_trial:
             self.episodes.end(alert, self.steps)
         self.sinks.recovered(recovered)
-        if recovered.optimizer != "untouched":  # else it is written with the step whose update is dropped
+        if recovered.back_to < recovered.step:  # else it is written with the step whose update is dropped
             self.write_waiting(self.last)
 
     def settled(self, alert: Alert, cause: Alert | None, now: bool) -> None:
@@ -132,11 +132,11 @@ class Judge:
         return True
 
     def verdict(self) -> tuple[Verdict, str | None]:
-        """What a run is called that has ended by itself, and why it is not ``ok``."""
+        """What a run is called that has ended by itself, and why it is not ``ok``, or what it has recovered from."""
         if errors := in_order(alert for alert in self.episodes.alerts if alert.severity >= Severity.ERROR):
             return "unhealthy", str(errors[0])
         gap = self.coverage.gap(self.guard.failures, self.sinks.lost)
-        return ("ok", None) if gap is None else ("unknown", gap)
+        return ("ok", last_recovery(self.episodes.alerts, self.steps)) if gap is None else ("unknown", gap)
 
     def finish(self, run: RunInfo, verdict: Verdict, message: str | None) -> None:
         """Write what is still waiting, and close every sink."""

@@ -23,6 +23,7 @@ from lora_watch.base.text import count
 from lora_watch.measurement.norms import BaseNorms, base_norms
 from lora_watch.measurement.signals.labels import own_classes
 from lora_watch.measurement.signals.optimizer import ParameterGroups
+from lora_watch.run.rates import LoweredRate
 from lora_watch.run.replicas import are_replicas
 
 
@@ -34,6 +35,8 @@ class MonitoredAdapters:
         self.run = self._given = replace(run, searched=False)
         self.adapters: Sequence[Adapter] = ()
         self.groups = ParameterGroups(optimizer, [])
+        self.lowered = LoweredRate()
+        """What recoveries have turned the learning rate down by."""
         self.base = BaseNorms(np.zeros(0), np.zeros(0))
         self.retired: dict[str, str] = {}
         """See ``StepRecord.retired``."""
@@ -110,6 +113,7 @@ class MonitoredAdapters:
             tensors = [tensor for adapter in adapters for tensor in adapter.own]
             collective = takes_every_rank(tensors)
             groups = ParameterGroups(self._optimizer, live.now.parameters)
+            self.lowered.others = groups.others
         with self.none_alone():
             base = self._read_base_norms(adapters)
             if collective:
@@ -123,7 +127,7 @@ class MonitoredAdapters:
                 adapters=described,
                 versions=_versions(),
                 optimizer=groups.name,
-                peak_lr=self._given.peak_lr or groups.peak_lr,
+                peak_lr=self.lowered.times(self._given.peak_lr or groups.peak_lr, self.run.lr_factor),
                 searched=True,
                 unmeasurable=tuple(unmeasurable),
                 init_from_base=init_from_base(self._model),
@@ -152,17 +156,16 @@ class MonitoredAdapters:
     def _own(self) -> list[Tensor]:
         return [tensor for adapter in self.adapters for tensor in adapter.own]
 
-    def slow_down(self, factor: float, start: float = 1.0) -> None:
-        """The learning rates of the whole schedule have been multiplied by ``factor``, and A and B, before the first
-        step, by ``start``."""
+    def turn_down(self, factor: float) -> None:
+        """The run trains at ``factor`` times its rates so far. Rules judge by that from the next ``find`` on."""
+        peaks = self._given.peak_lr or self.groups.peak_lr  # read while no step is under way
+        self._given = replace(self._given, peak_lr=peaks)
+        self.run = replace(self.run, lr_factor=self.run.lr_factor * factor)
 
-        def slower(run: RunInfo) -> RunInfo:
-            rate = run.config.get("learning_rate")
-            config = {**run.config, "learning_rate": rate * factor} if rate else run.config
-            peaks = tuple(peak * factor for peak in run.peak_lr)
-            return replace(run, config=config, peak_lr=peaks, init_factor=run.init_factor * start)
-
-        self.run, self._given = slower(self.run), slower(self._given)
+    @property
+    def lr(self) -> tuple[float, ...]:
+        """The learning rate of each group that the next update uses."""
+        return self.lowered.used(self.groups.lr)
 
     @property
     def is_whole(self) -> bool:

@@ -1,19 +1,94 @@
-"""Learning rates that are changed while a schedule runs on, and whether they stay as they were set."""
+"""Learning rates: what schedules say of them, and one factor on them that is there in the optimizer's step alone."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
 
-from lora_watch.measurement.signals.optimizer import RATES, rates_of, unwrapped
+from lora_watch.measurement.signals.optimizer import RATES, unwrapped
+from lora_watch.run.guard import Guard
 
 _LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")
 """Attributes of schedulers that hold a rate of each group; ``eta_min`` is one for all."""
-TWICE = 2
-"""Updates in a row with other rates than expected, from which on somebody is taken to set them."""
+
+
+class LoweredRate:
+    """One ``factor`` on the learning rates of the parameter groups that hold adapters, in the optimizer's step alone.
+
+    Schedulers, logs and checkpoints read and write the rates of the user's script, and find none of ours. A loop may
+    set them by hand.
+    """
+
+    def __init__(self) -> None:
+        self.factor = 1.0
+        self.others: frozenset[int] = frozenset()
+        """The groups that hold something else and no adapter: the factor is not on them."""
+        self.works = False
+        """The optimizer has called the hooks: it is one of torch's, whose step is not compiled away."""
+        self._hooks: list[Any] = []
+        self._deep = 0
+        """A step may be inside another one: of a class that calls ``super().step()``."""
+        self._own: list[tuple[dict[str, Any], Any, Any]] = []
+        """Inside a step: group, the user's rate, and ours."""
+
+    def attach(self, optimizer: Any, guard: Guard) -> None:
+        """Be in the steps of ``optimizer`` from now on, and in those of no other."""
+        self.detach()
+        inner, self._guard = unwrapped(optimizer), guard
+        pairs = (("register_step_pre_hook", self._lower), ("register_step_post_hook", self._restore))
+        self._hooks = [getattr(inner, name)(hook) for name, hook in pairs if hasattr(inner, name)]
+
+    def detach(self) -> None:
+        for hook in self._hooks:
+            hook.remove()
+        self._hooks, self.works, self._deep = [], False, 0
+        self._give_back()
+
+    def times(self, rates: Sequence[float], factor: float) -> tuple[float, ...]:
+        """``rates``, one a parameter group, with ``factor`` on all but the others."""
+        return tuple(rate if i in self.others else rate * factor for i, rate in enumerate(rates))
+
+    def used(self, rates: Sequence[float]) -> tuple[float, ...]:
+        """What the updates use where the groups' ``rates`` are there now."""
+        return tuple(rates) if self._own else self.times(rates, self.factor)
+
+    def _lower(self, optimizer: Any, *_: Any) -> None:
+        self._deep += 1
+        self.works = True
+        if self._deep > 1 or self.factor == 1.0:
+            return
+        with self._guard.light("turning the learning rate down"):
+            for i, group in enumerate(optimizer.param_groups):
+                if i not in self.others:
+                    rate = group["lr"]
+                    if isinstance(rate, Tensor):  # a compiled step reads this very tensor
+                        self._own.append((group, rate.clone(), rate))
+                        rate.mul_(self.factor)
+                    else:
+                        group["lr"] = rate * self.factor
+                        self._own.append((group, rate, group["lr"]))
+
+    def _restore(self, *_: Any) -> None:
+        self._deep -= 1
+        if self._deep <= 0:
+            self._give_back()
+
+    def _give_back(self) -> None:
+        """The user's rates are there again, but where somebody has set another one meanwhile."""
+        for group, rate, ours in self._own:
+            if group["lr"] is ours:
+                if isinstance(ours, Tensor):
+                    ours.copy_(rate)
+                else:
+                    group["lr"] = rate
+        self._own = []
+
+    def after_step(self) -> None:
+        """No step is under way, whatever the last one has raised."""
+        self._deep = 0
+        self._give_back()
 
 
 def multiplied(optimizer: Any, scheduler: Any, factors: Sequence[float]) -> None:
@@ -49,45 +124,6 @@ def peaks(scheduler: Any) -> tuple[float, ...]:
     """The highest rate of each group where a schedule cycles up to it (CyclicLR); empty for others."""
     found = (getattr(each, "max_lrs", None) for each in _schedulers(unwrapped(scheduler)) if hasattr(each, "base_lrs"))
     return tuple(float(rate) for rate in next((rates for rates in found if rates), ()))
-
-
-class RateWatch:
-    """Are the rates that updates use those that the scheduler has set, or else those of the update before? Only then
-    they stay lowered."""
-
-    def __init__(self, optimizer: Any, scheduler: Any):
-        self._optimizer, self._scheduler = optimizer, scheduler
-        self._before: Sequence[float] | None = None
-        """Those of the update before, without a scheduler."""
-        self._odd = 0
-        """Updates in a row with others than expected."""
-        self.found: str | None = None
-        """The rate that was used and that was expected, in words, where somebody sets it at each step."""
-
-    def lowered(self) -> None:
-        """The rates have been set by us: the next update tells."""
-        self._before, self._odd = rates_of(self._optimizer), TWICE - 1
-
-    def see(self) -> None:
-        """The rates that are there now are about to be used."""
-        now = rates_of(self._optimizer)
-        pairs = [(e, u) for e, u in zip(self._expected() or now, now) if not math.isclose(e, u, rel_tol=1e-6)]
-        self._before = now
-        self._odd = self._odd + 1 if pairs else 0
-        self.found = None
-        if self._odd >= TWICE:
-            expected, used = pairs[0]
-            self.found = f"{used:.3g}, where {expected:.3g} was expected"
-
-    def _expected(self) -> Sequence[float] | None:
-        scheduler = unwrapped(self._scheduler)
-        if scheduler is None:
-            return self._before
-        last = getattr(scheduler, "get_last_lr", None)
-        try:
-            return [float(rate) for rate in last()] if last is not None else None
-        except AttributeError:  # one that has not made a step yet
-            return None
 
 
 def _schedulers(scheduler: Any) -> Iterator[Any]:

@@ -69,6 +69,8 @@ class ConsoleSink(Sink):
             parts.append(f"first: {first.rule} {first.name} at step {first.step}")
         parts += [f"{name}: {place}" for name, place in self._left().items()]
         _print(f"lora_watch: {'; '.join(parts)}", colour="" if verdict == "ok" else _COLOURS[Severity.ERROR])
+        if verdict == "ok" and message:  # the run has recovered
+            _print(f"lora_watch: {message}")
 
 
 def _print(*lines: str, colour: str = "") -> None:

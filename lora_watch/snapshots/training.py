@@ -1,10 +1,14 @@
-"""What a training changes, copied while it runs and put back, and which of the copies is the one to go back to."""
+"""What a training changes, copied while it runs and put back, and which of the copies is the one to go back to.
+
+What goes back is what was learned: every trained weight, the optimizer's state as its ``state_dict`` has it, buffers
+and AdaLoRA's scores. The place in the training goes on: steps, schedule, loss scaler, data and random states. Were
+these to go back, the schedule would not come to its end, and the next epoch might have the order of this one.
+"""
 
 from __future__ import annotations
 
-import copy
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import torch
@@ -30,8 +34,6 @@ class TrainingCopies(Copies):
 
     A forward pass changes running statistics long before the update that may have to be taken back. So buffers are
     copied as the last finished step has left them: ``see`` says that one is. AdaLoRA's scores of ranks go back, too.
-
-    Of the optimizer all goes back that its ``state_dict`` has. What it keeps elsewhere does not: ``left`` names it.
     """
 
     def __init__(self, optimizer: Any, model: nn.Module | None = None):
@@ -42,8 +44,6 @@ class TrainingCopies(Copies):
         found = [(module, name, buffer) for module in modules for name, buffer in module.named_buffers(recurse=False)]
         self._buffers = [(module, name) for module, name, buffer in found if may_change(buffer)]
         self._scores = RankScores(model)
-        self.left: list[str] = []
-        """Attributes of the optimizer that have changed since what was put back last, and did not go back."""
         self._seen: dict[str, Any] = {}
         self.see()
 
@@ -60,10 +60,6 @@ class TrainingCopies(Copies):
         return size_of(here) + to_come * size_of(here["parameters"])
 
     @property
-    def device(self) -> torch.device:
-        return local(self.parameters[0]).device
-
-    @property
     def finite(self) -> bool:
         """Whether all that is trained on this rank is. Waits for an accelerator."""
         return all(bool(torch.isfinite(local(parameter)).all()) for parameter in self.parameters)
@@ -73,90 +69,43 @@ class TrainingCopies(Copies):
         buffers = {i: local(getattr(*place)) for i, place in enumerate(self._buffers)}
         self._seen = {"buffers": restored(self._seen.get("buffers"), buffers), "scores": self._scores.now}
 
-    def put_back(self, kept: Copy) -> str:
-        """Undo all that has been trained since. What became of the optimizer's state: see ``Recovered.optimizer``."""
-        content, now = kept.read(), outside(self._optimizer)
-        changed = [name for name, then in content["outside"].items() if name in now and now[name] != then]
-        self.left = [name for name in changed if name not in content["more"]]
-        cleared = any(self._optimizer.state.values())
-        if content["more"]:
-            more = copy.deepcopy(content["more"])
-            self._optimizer.load_state_dict({**self._optimizer.state_dict(), **more})
-        parts = (content[part].values() for part in ("parameters", "states"))
+    def put_back(self, kept: Copy) -> None:
+        """Undo all that has been trained since."""
+        content, parameters = kept.read(), self.parameters
         with torch.no_grad():
-            for parameter, values, saved in zip(self.parameters, *parts):  # groups that came later stay as they are
+            for parameter, values in zip(parameters, content["parameters"].values()):  # later groups stay as they are
                 local(parameter).copy_(values)
-                self._put_back_state(parameter, saved)
-            for key in {*_own_keys(self._optimizer.state), *content["own_states"]}:
-                self._put_back_state(key, content["own_states"].get(key))
+        states, then = self._optimizer.state, content["states"]
+        for key, of in self._keys():
+            if then.get(key):
+                states[of] = restored(states.get(of), then[key], _device(of, parameters))
+            else:
+                states.pop(of, None)
         for group, settings in zip(self._optimizer.param_groups, content["groups"].values()):
             group.update(restored(group, settings))
         for i, (module, name) in enumerate(self._buffers):
             buffer = getattr(module, name)
             setattr(module, name, restored(buffer, content["buffers"][i], buffer.device))
-        self._scores.put_back(restored(self._scores.now, content["scores"], self.device))
+        self._scores.put_back(restored(self._scores.now, content["scores"], _device(None, parameters)))
         self.see()
-        went_back = any(content["states"].values()) or bool(content["own_states"])
-        return "went back" if went_back or content["more"] else "was cleared" if cleared else "has none"
 
     def _here(self) -> dict[str, Any]:
-        groups = self._optimizer.param_groups
+        state, groups = self._optimizer.state, self._optimizer.param_groups
         return {
             "parameters": dict(enumerate(self.parameters)),
-            "states": {i: dict(self._optimizer.state.get(p, {})) for i, p in enumerate(self.parameters)},
-            "own_states": {key: self._optimizer.state[key] for key in _own_keys(self._optimizer.state)},
-            "more": self._more(),
-            "outside": outside(self._optimizer),
+            "states": {key: found for key, of in self._keys() if (found := state.get(of))},
             "groups": {i: {k: group[k] for k in group.keys() - {"params", *RATES}} for i, group in enumerate(groups)},
             **self._seen,
         }
 
-    def _more(self) -> dict[str, Any]:
-        """What the ``state_dict`` of an optimizer that has its own holds next to torch's two entries."""
-        if getattr(type(self._optimizer), "state_dict", None) is torch.optim.Optimizer.state_dict:
-            return {}
-        return {k: v for k, v in self._optimizer.state_dict().items() if k not in ("state", "param_groups")}
-
-    def _put_back_state(self, of: Any, saved: Any) -> None:
-        """``of``: a parameter, or a key of the optimizer's own."""
-        state, device = self._optimizer.state, local(of).device if isinstance(of, Tensor) else self.device
-        if not saved:
-            state.pop(of, None)
-        elif not isinstance(saved, dict):
-            state[of] = restored(state.get(of), saved, device)
-        else:
-            for key, value in saved.items():
-                on_host = isinstance(value, Tensor) and not value.ndim  # a count of steps
-                state[of][key] = restored(state[of].get(key), value, None if on_host else device)
+    def _keys(self) -> Iterator[tuple[Any, Any]]:
+        """Of the optimizer's state: of parameters their place and they themselves, and names (PEFT's LoRA-FA)."""
+        yield from enumerate(self.parameters)
+        yield from ((key, key) for key in list(self._optimizer.state) if not isinstance(key, Tensor))
 
 
-def _own_keys(state: Mapping[Any, Any]) -> list[Any]:
-    """Keys of an optimizer's state that are no parameters: PEFT's LoRA-FA has names."""
-    return [key for key in state if not isinstance(key, Tensor)]
-
-
-def outside(optimizer: Any) -> dict[str, Any]:
-    """What an optimizer keeps outside its ``state_dict``, by attribute, to see whether that changes: numbers, and which
-    tensors there are in lists and dicts, at which version."""
-    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-
-    def mark(thing: Any, depth: int = 3) -> Any:
-        if isinstance(thing, Tensor):
-            return () if id(thing) in trained else (id(thing), thing._version)
-        if isinstance(thing, torch.optim.Optimizer):
-            thing = thing.state
-        if isinstance(thing, (list, tuple, Mapping)) and depth:
-            inside = thing.values() if isinstance(thing, Mapping) else thing
-            return tuple(found for each in inside if (found := mark(each, depth - 1)))
-        return ()
-
-    in_state_dict = {"state", "param_groups", "defaults", "_step_count"}  # the last is a scheduler's
-    out = {}
-    for name, value in vars(optimizer).items():
-        number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if name not in in_state_dict and (number or mark(value)):
-            out[name] = value if number else mark(value)
-    return out
+def _device(of: Any, parameters: list[Tensor]) -> torch.device:
+    return local(of if isinstance(of, Tensor) else parameters[0]).device
 
 
 class GoodStates:
@@ -204,13 +153,6 @@ class GoodStates:
             if kept.monitor is None and kept.step == step:
                 kept.monitor = monitor()
 
-    def renew(self, kept: Copy) -> None:
-        """What is there now takes the place of ``kept``, after as many steps."""
-        place = self._kept.index(kept)
-        self._kept[place] = self._copies.take(kept.step)
-        self._kept[place].monitor = kept.monitor
-        self._copies.drop(kept)
-
     def forget_after(self, step: int) -> None:
         """What has been copied since is not good. The oldest stays."""
         spoiled = [kept for kept in self._kept[1:] if kept.step > step]
@@ -226,18 +168,22 @@ def may_change(buffer: Tensor) -> bool:
 
 def why_not(model: nn.Module, optimizer: Any, most: float) -> str | None:
     """Why nothing can be put back, in words; None where it can. ``most``: bytes of all copies."""
+    inner = unwrapped(optimizer)
     if not getattr(optimizer, "param_groups", None):
         return "the optimizer is not known"
-    names = [f"{c.__module__}.{c.__name__}" for o in (optimizer, unwrapped(optimizer), model) for c in type(o).__mro__]
+    names = [f"{c.__module__}.{c.__name__}" for o in (optimizer, inner, model) for c in type(o).__mro__]
     if any("deepspeed" in name.lower() for name in names) or any(map(partitioned, model.parameters())):
         return "DeepSpeed keeps the weights that are trained in partitions of its own"
     if any("dummy" in name.lower() for name in names):
-        return f"{type(unwrapped(optimizer)).__name__} updates weights during the backward pass"
+        return f"{type(inner).__name__} updates weights during the backward pass"
+    if type(inner).state_dict is not torch.optim.Optimizer.state_dict and (
+        more := inner.state_dict().keys() - {"state", "param_groups"}
+    ):
+        return f"{type(inner).__name__} keeps more than the state of its parameters ({', '.join(sorted(more))})"
     copies = TrainingCopies(optimizer, model)
     if (why := why_not_copied(model, copies.parameters)) is not None:
         return why
-    size = COPIES * copies.size
-    if size > most:
+    if (size := COPIES * copies.size) > most:
         return (
             f"{COPIES} copies of what training changes, with the optimizer's state, take {size / 2**30:.1f} GiB on the "
             f"host, and recover_memory is {most / 2**30:g}"

@@ -15,9 +15,9 @@ import torch
 from lora_watch import Finding, Monitor, Rule, Severity, Sink, StepRecord
 from lora_watch.gate import judge
 from lora_watch.run.coverage import Coverage
-from lora_watch.run.live import LiveSettings
 from lora_watch.run.recording import Recorder
 from lora_watch.run.recovery import Recovery
+from lora_watch.snapshots.training import TrainingCopies
 from tests.monitor.test_monitor import built, loop
 from tests.sinks.made_up import record_of, run_of
 from tests.support import needs_peft, tiny_model
@@ -172,7 +172,7 @@ def test_what_is_missing_for_ok(sizes: list[float], known: int, lost: int, ok: b
     ("kind", "method", "settings"),
     [
         (Recorder, "find", {"fail_on": "error"}),
-        (LiveSettings, "begin", {"recover": 3}),
+        (TrainingCopies, "take", {"recover": 3}),
         (Recovery, "prepare", {"recover": 3}),
     ],
 )

@@ -34,7 +34,8 @@ MEETING = {
         (
             *("run.engine.Run.start", "run.engine.Run.after_update", "run.engine.Run.end"),
             *("run.engine.Run.unresolved", "run.engine.Run._agree", "run.engine.Run._fail"),
-            *("run.engine._recovered", "run.engine._dropped"),
+            *("run.engine._recovered", "run.recovery.Recovery.treat", "run.recovery.Recovery.after_update"),
+            "run.recovery.Recovery._or_break_off",
             *("drivers.loop.Monitor.step", "drivers.loop.Monitor._begin", "drivers.loop.Monitor._before_step"),
             *("drivers.loop.Monitor.__enter__", "drivers.loop.Monitor.__exit__"),
             *("drivers.events.TrainerEvents.on_train_", "drivers.events.TrainerEvents.on_step_end"),
@@ -81,7 +82,7 @@ class Way(NamedTuple):
 WAYS = {
     "loop": Way({"fail_on": "error"}, ("Recorder.complete", "Run.failures"), 1e-3),
     "loop that explodes": Way({"fail_on": "error"}, ("Recorder.take", "Judge.error")),
-    "loop that recovers": Way({"recover": 3}, ("Recorder.complete", "Recovery.is_odd", "Recovery.way")),
+    "loop that recovers": Way({"recover": 3}, ("Recorder.complete", "Recovery._is_odd", "Recovery._decide")),
     "trainer": Way({}, ("StepTap._see_loss", "TrainerEvents.on_step_begin"), 1e-3),
     "trainer that explodes": Way({"fail_on": "error"}, ("StepTap.take", "Recorder.before_update")),
     "fsdp2": Way({"drift": True}, ("Recorder.complete", "find.find_other_adapters", "run._look_again"), 1e-3),

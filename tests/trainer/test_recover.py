@@ -12,8 +12,9 @@ import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS
-from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch import Finding, LoraWatchCallback, LoraWatchError, Rule, Severity, Sink
 from lora_watch.base.alerts import first_to_show
+from lora_watch.base.records import StepRecord
 from lora_watch.gate import judge
 from lora_watch.gate.formats.text import text
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
@@ -24,7 +25,7 @@ STRONG = {"alpha": 128, "lr": 1e-2}
 def built(
     recover: int | None = 3, alpha: float = 16, lr: float = 2e-3, steps: int = 30, **more: Any
 ) -> tuple[Trainer, LoraWatchCallback]:
-    own = {name: more.pop(name) for name in ("fail_on", "every") if name in more}
+    own = {name: more.pop(name) for name in ("fail_on", "every", "rules") if name in more}
     callback = LoraWatchCallback(recover=recover, console=False, tensorboard=False, **own)
     torch.manual_seed(0)
     model = lora(tiny_model(), alpha=alpha)
@@ -60,10 +61,19 @@ def test_without_an_alert_training_is_bit_for_bit_the_same() -> None:
     assert torch.equal(rng, other_rng)
 
 
+class FullMeasurements(Sink):
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def write(self, record: StepRecord, alerts: Any) -> None:
+        self.steps += [record.step] if "output_ratio" in record.metrics else []
+
+
 @pytest.fixture(scope="module")
 def exploded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, LoraWatchCallback]:
     """30 steps whose scale and learning rate are too high, evaluated and saved; they would be stopped early."""
     trainer, callback = evaluated(tmp_path_factory.mktemp("exploded"))
+    callback.sinks.append(FullMeasurements())
     trainer.train()
     return trainer, callback
 
@@ -98,21 +108,27 @@ def test_an_explosion_is_taken_back_and_the_run_goes_on_with_the_advised_setting
     adapter = callback.monitor.run.adapters[0]
     assert (adapter.alpha, adapter.scale, trainer.model.peft_config["default"].lora_alpha) == (128, 16.0, 128)
     (recovered,) = [alert for alert in callback.monitor.alerts if alert.rule == "LW910"]
-    advised = recovered.settings["learning_rate"]
-    assert recovered.settings["lora_alpha"] == 16
-    assert 3e-3 <= advised < 1e-2
-    assert trainer.lr_scheduler.base_lrs == pytest.approx([advised / 8**0.5] * 2), "A and B began at 1/√8"
+    now = recovered.settings["learning_rate"]
+    assert 1e-2 / 20 <= now <= 1e-2 / 4, "alpha 128 instead of 16 is in the rate"
+    last = callback.monitor.last
+    assert (last.run.peak_lr, last.lr) == (pytest.approx([now] * 2), pytest.approx([now / 30] * 2))
+    assert trainer.lr_scheduler.base_lrs == [1e-2] * 2, "the script's schedule is the script's"
+    logged = {entry["step"]: entry["learning_rate"] for entry in trainer.state.log_history if "learning_rate" in entry}
+    assert logged == pytest.approx({step: 1e-2 * (31 - step) / 30 for step in logged})
     report = report_of(trainer)
-    assert report["verdict"] == "ok"
     (recovery,) = report["recoveries"]
-    assert recovery["changed"]["learning_rate"] == pytest.approx([0.01, advised / 8**0.5])
-    assert recovery["changed"]["init_factor"] == pytest.approx([1.0, 1 / 8**0.5])
-    assert (recovery["back_to"], recovery["lost"], recovery["optimizer"]) == (0, step, "was cleared")
+    assert recovery["changed"] == recovered.changed == {"learning_rate": [1e-2, now]}
+    assert (recovery["back_to"], recovery["lost"]) == (0, step)
+    assert (report["verdict"], report["config"]["learning_rate"]) == ("ok", 1e-2)
+    assert report["message"] == (
+        f"recovered at step {step} (learning_rate 0.01 → {now}), then {30 - step} steps without an alert. "
+        f"Put {now} into your script."
+    )
     assert report["loss"]["last"]["value"] < 0.8 * report["loss"]["first"]["value"]
     judged = judge([Path(trainer.args.output_dir)])
     assert judged.exit_code == 0
     assert {a.rule for a in judged.runs[0].findings if a.severity.name == "WARNING"} >= {"LW102", "LW910"}
-    assert f"learning_rate={advised:g}, lora_alpha=16" in text(judged)
+    assert f"learning_rate 0.01 → {now}" in text(judged)
     assert judge([Path(trainer.args.output_dir)], fail_on="warning").exit_code == 1
 
 
@@ -125,34 +141,37 @@ def test_a_recovered_run_resumes_with_the_recovered_settings(exploded: Any, tmp_
     assert [rule for rule, _, _ in said(callback)] == ["LW102", "LW910"]
 
 
-def test_it_resumes_without_the_callback_too(exploded: Any, tmp_path: Path) -> None:
+def test_without_recover_a_resumed_run_says_that_the_scripts_rate_is_used_again(exploded: Any, tmp_path: Path) -> None:
     trainer, _ = exploded
-    resumed, _ = evaluated(tmp_path)
-    resumed.remove_callback(LoraWatchCallback)
+    resumed, watch = evaluated(tmp_path)
+    resumed.remove_callback(watch)
+    resumed.add_callback(LoraWatchCallback(console=False, tensorboard=False))
     resumed.train(resume_from_checkpoint=str(Path(trainer.args.output_dir, "checkpoint-16")))
-    whole, again = weights(trainer), weights(resumed)
-    assert all(torch.equal(whole[name], again[name]) for name in whole)
+    assert [note for note in report_of(resumed)["notes"] if "script's own" in note]
 
 
 @pytest.mark.parametrize(
-    ("fault", "at", "rule", "lost", "optimizer"),
+    ("fault", "at", "rule", "lost", "went_back"),
     [
-        pytest.param("nan-loss", 32, "LW201", 1, "untouched", id="one-update-is-dropped"),
-        pytest.param("nan-in-one-layer", 32, "LW101", 12, "went back", id="weights-go-back"),
-        pytest.param("nan-in-one-layer", 31, "LW101", 12, "went back", id="weights-of-a-step-without-measurement"),
-        pytest.param("lr-x100", 26, "LW102", 14, "went back", id="the-rate-goes-back-to-its-plan"),
+        pytest.param("nan-loss", 32, "LW201", 1, False, id="one-update-is-dropped"),
+        pytest.param("nan-in-one-layer", 32, "LW101", 12, True, id="weights-go-back"),
+        pytest.param("nan-in-one-layer", 31, "LW101", 12, True, id="weights-of-a-step-without-measurement"),
+        pytest.param("lr-x100", 26, "LW102", 14, True, id="a-raised-rate-is-the-planned-one-again"),
     ],
 )
-def test_a_late_fault_costs_a_few_steps(fault: str, at: int, rule: str, lost: int, optimizer: str) -> None:
+def test_a_late_fault_costs_a_few_steps(fault: str, at: int, rule: str, lost: int, went_back: bool) -> None:
     trainer, callback = built(steps=40, every=1 if at % 2 == 0 else 8)
     FAULTS[fault].inject(trainer, at)
     trainer.train()
     assert callback.monitor is not None
     (recovery,) = report_of(trainer)["recoveries"]
-    assert (recovery["rule"], recovery["optimizer"]) == (rule, optimizer)
+    assert (recovery["rule"], recovery["back_to"] < recovery["step"]) == (rule, went_back)
     assert recovery["lost"] <= lost
-    assert trainer.lr_scheduler is not None
-    assert trainer.lr_scheduler.base_lrs == pytest.approx([2e-3] * 2), "nothing was wrong with the settings"
+    run, last = callback.monitor.run, callback.monitor.last
+    assert (run.learning_rate, run.peak_lr) == (2e-3, (2e-3, 2e-3)), "nothing was wrong with the settings"
+    assert last is not None
+    plan = 2e-3 / 40
+    assert plan <= last.lr[0] * (1 + 1e-9) <= 1.8 * plan, "the plan's, or that of the step to which the run went back"
     assert all(torch.isfinite(values).all() for values in weights(trainer).values())
     assert report_of(trainer)["verdict"] == "ok"
 
@@ -199,16 +218,21 @@ def test_what_does_not_end_is_waited_for_so_long_and_no_longer(monkeypatch: pyte
     assert report_of(trainer)["verdict"] == "failed"
 
 
-class RaisedOnceLowered(TrainerCallback):
-    """Sets the rates of the schedule back, once they have been lowered: no step before tells of it."""
+class Undoes(TrainerCallback):
+    """Sets the rates by hand at each step: once they have been turned down, so much higher."""
+
+    def __init__(self, watch: LoraWatchCallback | None):
+        self.watch = watch
 
     def on_step_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **kwargs: Any) -> None:
+        monitor = self.watch.monitor if self.watch is not None else None
         for group in optimizer.param_groups:
-            group["lr"] = max(group["lr"], 1e-2)
+            group["lr"] = 1e-2 / (monitor.state_dict()["recovery"]["factor"] if monitor is not None else 1.0)
 
 
 def test_what_comes_back_at_once_ends_the_run_with_the_whole_story() -> None:
-    trainer, _ = built(**STRONG, callbacks=[RaisedOnceLowered()], lr_scheduler_type="constant")
+    trainer, callback = built(**STRONG, lr_scheduler_type="constant")
+    trainer.add_callback(Undoes(callback))
     with pytest.raises(LoraWatchError) as ended:
         trainer.train()
     message = str(ended.value)
@@ -216,8 +240,47 @@ def test_what_comes_back_at_once_ends_the_run_with_the_whole_story() -> None:
     assert re.search(r"discarded .*\bLW\d+", message)
     assert "not recover" in message
     report = report_of(trainer)
-    assert (report["verdict"], len(report["recoveries"])) == ("failed", 1)
-    assert [note for note in report["notes"] if "each step" in note]
+    assert report["verdict"] == "failed"
+    assert report["recoveries"]
+
+
+def test_a_rate_that_is_set_by_hand_at_each_step_is_turned_down_too() -> None:
+    trainer, callback = built(**STRONG, lr_scheduler_type="constant", callbacks=[Undoes(None)])
+    trainer.train()
+    assert [rule for rule, *_ in said(callback)] == ["LW102", "LW910"]
+    assert report_of(trainer)["verdict"] == "ok"
+
+
+class Fires(Rule):
+    """At two steps, with a tenth of the rate as its advice."""
+
+    id, name, severity = "LW102", "norm-explosion", Severity.ERROR
+
+    def check(self, record: StepRecord) -> Finding | None:
+        settings = {"learning_rate": (record.run.learning_rate or 0.0) / 10}
+        return Finding("on purpose", settings=settings) if record.step in (5, 25) else None
+
+
+def test_a_second_recovery_is_told_relative_to_the_script() -> None:
+    trainer, callback = built(lr=1.0, rules=[Fires()])
+    trainer.train()
+    report = report_of(trainer)
+    assert [recovery["changed"] for recovery in report["recoveries"]] == [
+        {"learning_rate": [1.0, 0.1]},
+        {"learning_rate": [1.0, 0.01]},
+    ]
+    last = [alert for alert in callback.monitor.alerts if alert.rule == "LW910"][-1]  # type: ignore[union-attr]
+    assert (last.changed, last.settings) == ({"learning_rate": [1.0, 0.01]}, {"learning_rate": 0.01})
+    assert "learning_rate 1.0 → 0.01" in last.message
+    assert report["message"].startswith("recovered at step 25 (learning_rate 1.0 → 0.01), then 5 steps without")
+    assert report["message"].endswith("Put 0.01 into your script.")
+
+
+def test_measurements_after_a_recovery_follow_the_cadence_of_a_start(exploded: Any) -> None:
+    _, callback = exploded
+    (back,) = [alert.step for alert in callback.monitor.alerts if alert.rule == "LW910"]
+    (full,) = callback.sinks
+    assert [step for step in full.steps if step > back] == [*range(back + 1, back + 21), 30]
 
 
 def test_a_wiring_error_is_nothing_to_recover_from() -> None:

@@ -33,6 +33,10 @@ class ParameterGroups:
         place = {id(parameter): index for index, group in enumerate(groups or ()) for parameter in group}
         self.group = [next((place[id(p)] for p in reversed(pair) if id(p) in place), None) for pair in adapters]
         """For each adapter, the index of the group that holds B (A's where B is not held), or None."""
+        holding = {place[id(p)] for pair in adapters for p in pair if id(p) in place}
+        others = {i for i, group in enumerate(groups or ()) if group} - holding if holding else set[int]()
+        self.others = frozenset(others)
+        """Indices of the groups that hold something, and no tensor of an adapter; none where no adapter is known."""
         self.in_optimizer: BoolArray = np.array(
             [all(id(p) in place for p in pair if p.requires_grad) for pair in adapters], dtype=bool
         )
