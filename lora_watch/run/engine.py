@@ -76,7 +76,8 @@ class Run(Observed):
             self._judge.start(step)
         with self.guard("listening to what ends the process", aside=True):
             interrupts.began(self)
-        self._recovery.prepare()
+        with self.guard("preparing to recover"):
+            self._recovery.prepare()
         with self.guard("looking for adapters"):
             self._recorder.find(step)
         with self.guard("starting"):
@@ -84,7 +85,8 @@ class Run(Observed):
             self._judge.sinks.updated(step)
         with self.guard("judging what there is before the first step"):
             _judge_the_start(self._judge, self._recorder, step, updated)
-        self._recovery.begin(step)
+        with self.guard("copying what a run may go back to"):
+            self._recovery.begin(step)
         with self.guard("planning the first step"):
             self._recorder.plan(step)
         self._judge.coverage.start(self.guard.failures)

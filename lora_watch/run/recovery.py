@@ -79,7 +79,7 @@ class Recovery:
         monitored, recover = self._recorder.monitored, self._judge.policy.recover
         lowered = monitored.lowered
         if recover:
-            self._or_give_up("preparing to recover", lambda: self._attach(self._optimizer))
+            self._attach(self._optimizer)
         if self._over is not None and recover:
             monitored.note(f"recover is unavailable: {self._over}. Alerts act as fail_on says")
         # Whoever resumes with the lower rate in the script has it once.
@@ -94,17 +94,17 @@ class Recovery:
             lowered.factor, monitored.run = 1.0, replace(monitored.run, lr_factor=1.0)
 
     def _attach(self, optimizer: Any) -> None:
-        self._over = why_not(self._model, optimizer, self._memory * 2**30)
-        if self._over is None:
+        why = why_not(self._model, optimizer, self._memory * 2**30)
+        if why is None:
             self._recorder.monitored.lowered.attach(optimizer, self._guard)
             self._optimizer, self._copies = optimizer, TrainingCopies(optimizer, self._model)
             self._states = GoodStates(self._copies, self._judge.policy)
+        self._over = why
 
     def begin(self, step: int) -> None:
         """Training begins after ``step``, which has been judged."""
         if self._over is None:
-            begin = partial(self._states.begin, step, self._state_of_monitor())
-            self._or_give_up("copying what a run may go back to", begin)
+            self._states.begin(step, self._state_of_monitor())
 
     def use(self, optimizer: Any) -> None:
         """Another optimizer trains from now on. Copies hold the state of the one before: the run goes back to where
@@ -209,7 +209,7 @@ class Recovery:
         nothing. Changes nothing."""
         first, good = alerts[0], self._states.good(alerts[0].rule, self._judge.steps)
         if self._over is not None or good is None or record is None:
-            return Treatment.NONE, 1.0, self._over or ""
+            return Treatment.NONE, 1.0, self._over or "there is no copy to go back to"
         then, factor, run = good.monitor["size"], 1.0, self._recorder.monitored.run
         grown = self._size / then if self._size and then else None
         way = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
@@ -320,14 +320,6 @@ class Recovery:
         alert.last_step = max(self._judge.steps, alert.last_step)
         alert.message += f" {count(recovered.dropped, 'update')} dropped in all."
         self._judge.settled(alert, self._treated[0][0] if self._over is None else None, now)
-
-    def _or_give_up(self, doing: str, begin: Callable[[], None]) -> None:
-        """A run does not recover where ``begin`` fails: it would go back to something half."""
-        failures = self._guard.failures
-        with self._guard(doing):
-            begin()
-        if self._guard.failures > failures:
-            self.give_up(f"lora_watch failed while {doing}")
 
     def _or_break_off(self, doing: str, put_back: Callable[[], bool | None]) -> bool:
         """The answer of ``put_back``; False where it fails half-way, and has none: nothing of that is to look
