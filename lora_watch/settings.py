@@ -323,10 +323,7 @@ class MonitorSettings(RunSettings):
     )
     scheduler: Any = field(
         default=None,
-        metadata=about(
-            """the optimizer's schedule, for ``recover``: without it lowered learning rates last until the loop sets
-            them."""
-        ),
+        metadata=about("the optimizer's schedule, which may say how far its rates rise (``CyclicLR``)."),
     )
     scaler: Any = field(
         default=None,

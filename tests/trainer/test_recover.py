@@ -25,7 +25,7 @@ STRONG = {"alpha": 128, "lr": 1e-2}
 def built(
     recover: int | None = 3, alpha: float = 16, lr: float = 2e-3, steps: int = 30, **more: Any
 ) -> tuple[Trainer, LoraWatchCallback]:
-    own = {name: more.pop(name) for name in ("fail_on", "every", "rules") if name in more}
+    own = {name: more.pop(name) for name in ("fail_on", "every", "rules", "sinks") if name in more}
     callback = LoraWatchCallback(recover=recover, console=False, tensorboard=False, **own)
     torch.manual_seed(0)
     model = lora(tiny_model(), alpha=alpha)
@@ -72,15 +72,15 @@ class FullMeasurements(Sink):
 @pytest.fixture(scope="module")
 def exploded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, LoraWatchCallback]:
     """30 steps whose scale and learning rate are too high, evaluated and saved; they would be stopped early."""
-    trainer, callback = evaluated(tmp_path_factory.mktemp("exploded"))
-    callback.sinks.append(FullMeasurements())
+    trainer, callback = evaluated(tmp_path_factory.mktemp("exploded"), sinks=[FullMeasurements()])
     trainer.train()
     return trainer, callback
 
 
-def evaluated(folder: Path) -> tuple[Trainer, LoraWatchCallback]:
+def evaluated(folder: Path, **own: Any) -> tuple[Trainer, LoraWatchCallback]:
     return built(
         **STRONG,
+        **own,
         output_dir=str(folder),
         callbacks=[EarlyStoppingCallback(early_stopping_patience=1)],
         eval_dataset=stdlib_blocks(72, 32)[64:],
@@ -279,7 +279,7 @@ def test_a_second_recovery_is_told_relative_to_the_script() -> None:
 def test_measurements_after_a_recovery_follow_the_cadence_of_a_start(exploded: Any) -> None:
     _, callback = exploded
     (back,) = [alert.step for alert in callback.monitor.alerts if alert.rule == "LW910"]
-    (full,) = callback.sinks
+    (full,) = callback.settings.sinks
     assert [step for step in full.steps if step > back] == [*range(back + 1, back + 21), 30]
 
 
