@@ -14,13 +14,13 @@ from lora_watch.adapters.adapter import Factors
 from lora_watch.adapters.live import Live, Measurable, Resolved
 from lora_watch.base.deferred import Deferred, is_far, on_host, ready
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
-from lora_watch.measurement.norms.grams import DEVICE_STAGING, HOST_PIECE, Solvable, StagedGrams, host_grams
+from lora_watch.measurement.norms.grams import StackedGrams, host_grams
 from lora_watch.measurement.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 
 _BATCH = 1 << 15
 """Numbers in one stack of r × r matrices on the host (256 KiB): what is solved at a time."""
-SMALL = 16384
-"""Numbers of the mean factor up to which the host measures many at a time: from there on one at a time is as fast."""
+SMALL = 2 * 16384
+"""Numbers of a block up to which the host measures many at a time: from there on one at a time is as fast."""
 
 
 class Entry(NamedTuple):
@@ -43,19 +43,22 @@ class Portion:
 
     def __init__(self, entries: Sequence[Entry]):
         self.blocks = [entry.block for entry in entries]
+        self.r = self.blocks[0].a.shape[0]
         self._diagonals = [entry.diagonal for entry in entries]
         self._limits = np.array([min(block.b.shape[0], block.a.shape[1]) for block in self.blocks])
         self._places = np.array([entry.adapter for entry in entries])
         self._first = np.flatnonzero(np.diff(self._places, prepend=-1))  # of each adapter: its blocks lie side by side
         self._whose = self._places[self._first]
 
-    def diagonals(self) -> FloatArray | None:
-        """``[n, r]``: what lies between B and A now, ones where there is nothing; None where that is so everywhere."""
+    def diagonals(self) -> Tensor | None:
+        """``[n, r]`` in float64, on the device: what lies between B and A now, ones where there is nothing; None where
+        that is so everywhere."""
         if all(diagonal is None for diagonal in self._diagonals):
             return None
-        ones = torch.ones(self.blocks[0].a.shape[0], dtype=torch.float64)
-        there = [ones if diagonal is None else on_host(diagonal) for diagonal in self._diagonals]
-        return torch.stack(there).numpy()
+        device = self.blocks[0].a.device
+        ones = torch.ones(self.r, dtype=torch.float64, device=device if is_far(device) else None)
+        there = (ones if d is None else d.detach().to(ones) if is_far(device) else on_host(d) for d in self._diagonals)
+        return torch.stack(list(there))
 
     def add_to(
         self,
@@ -64,17 +67,17 @@ class Portion:
         gram_b: FloatArray,
         diagonals: FloatArray | None,
         spectrum: bool,
-        blocks: Sequence[Factors] | None = None,
+        block_of: Callable[[int], Factors] | None = None,
     ) -> int:
         """Add what the Grams tell to ``totals``; how many blocks had to be redone from their factors for that.
 
         ``gram_a``, ``gram_b``: A·Aᵀ and Bᵀ·B, ``[n, r, r]``; ``diagonals``: ``[n, r]``, ones for none; or None.
-        ``blocks``: the factors that the Grams are of, where they may have changed since.
+        ``block_of``: the factors that the Grams are of, where they may have changed since.
         """
         rows, sigmas, doubtful = solve(gram_a, gram_b, diagonals, self._limits, spectrum)
         redo = np.flatnonzero(doubtful).tolist()
         for i in redo:
-            block = self.blocks[i] if blocks is None else blocks[i]
+            block = self.blocks[i] if block_of is None else block_of(i)
             rows[i], sigma = solve_precisely(block, None if diagonals is None else diagonals[i], rows[i])
             if spectrum:
                 sigmas[i] = 0.0
@@ -102,20 +105,37 @@ def _portions(entries: Iterable[Entry]) -> Iterator[tuple[list[int], Portion]]:
     yield from ((members, Portion(queue)) for members, queue in waiting.values())
 
 
-class _Staged(NamedTuple):
-    """What is measured on one accelerator."""
+class _Stacked:
+    """Blocks on one device that are measured many at a time."""
 
-    grams: StagedGrams
-    compute: Callable[[], Tensor]
-    portions: list[tuple[list[int], Callable[[FloatArray], Solvable], Portion]]
+    def __init__(self, entries: Sequence[Entry]):
+        self._grams = StackedGrams([entry.block for entry in entries])
+        self._portions = list(_portions(entries))
 
-    def add_to(self, totals: Totals, numbers: FloatArray, factors: list[Factors] | None, spectrum: bool) -> int:
-        """As ``Portion.add_to``, from the numbers that ``compute`` has led to."""
-        redone = 0
-        for members, read, portion in self.portions:
-            blocks = None if factors is None else [factors[i] for i in members]
-            redone += portion.add_to(totals, *read(numbers), spectrum, blocks)
-        return redone
+    def begin(self, spectrum: bool) -> Deferred[Callable[[Totals], int]]:
+        """What adds the blocks as they are now to totals: see ``Portion.add_to``."""
+        grams, block = self._grams.compute()
+        diagonals = [portion.diagonals() for _, portion in self._portions]
+
+        def finish(values: Sequence[FloatArray]) -> Callable[[Totals], int]:
+            rest = iter(values[len(grams) :])
+            between = [None if there is None else next(rest).reshape(there.shape) for there in diagonals]
+
+            def add(totals: Totals) -> int:
+                redone = 0
+                for (members, portion), diagonal in zip(self._portions, between):
+                    of = self._grams.of(members, portion.r, values)
+                    then = None if block is None else _at(block, members)
+                    redone += portion.add_to(totals, *of, diagonal, spectrum, then)
+                return redone
+
+            return add
+
+        return Deferred([*grams, *(there for there in diagonals if there is not None)], finish)
+
+
+def _at(block: Callable[[int], Factors], members: Sequence[int]) -> Callable[[int], Factors]:
+    return lambda i: block(members[i])
 
 
 class AdapterBank:
@@ -125,20 +145,17 @@ class AdapterBank:
     factors of any magnitude and float64 ones between 1e±70; blocks whose Grams cannot tell so are redone from the
     factors (``redone`` counts them). ‖B·A‖ must not be below 1e-8·‖A‖‖B‖: less is rounding in float64 itself.
 
-    Memory on a CPU: less than 6 MiB while measuring, whatever the number of adapters, and 2 MiB are kept where factors
-    are small. On an accelerator: a staging buffer (``grams.DEVICE_STAGING``) and the Grams.
+    Memory on a CPU: less than 6 MiB while measuring, whatever the number of adapters. On an accelerator:
+    ``grams.DEVICE_PIECE`` and the Grams.
     """
 
     def __init__(self, adapters: Sequence[Measurable], live: Live | None = None):
         """``live``: of the same adapters, kept up to date by the caller: what it keeps is not looked up again."""
         self._adapters, self._live = list(adapters), live
-        self._small = False
-        """The factors on the host are so small that calls cost more than the arithmetic: they are batched."""
-        self._staging: dict[torch.device, StagedGrams] = {}
         self._of: Resolved | None = None
-        """What the next two have been made of, if it can be used again."""
-        self._near: list[Portion] = []
-        self._far: list[_Staged] = []
+        """What the next two have been made of, if it can be used again: blocks one at a time, and many at a time."""
+        self._one_by_one: list[Portion] = []
+        self._together: list[_Stacked] = []
         self.known: BoolArray = np.zeros(len(self._adapters), dtype=bool)
         """``[n_adapters]``, of the latest measurement: False where the factors were not readable."""
         self.spectrum: FloatArray | None = None
@@ -161,10 +178,9 @@ class AdapterBank:
         ΔW = s·B·diag(diagonal)·A, with |s| for s. An adapter whose factors hold a NaN or an infinity is NaN in all but
         ``scale``; so is one that is not readable here, and False in ``known``. Zero ΔW has zero ranks.
 
-        On an accelerator this takes 2 + the number of different shapes of factors operations, the copy to the host
-        counted, however many adapters there are, as long as they fit into the staging buffer. Blocks that have to be
-        redone are read from that buffer when the result is. Where it was too small for all they are read from the
-        adapters: a step later they are those of that step.
+        On an accelerator this takes three operations for each shape and dtype of the factors. Blocks that have to be
+        redone are read from what the Grams are of, or, where that was too much to keep, from the adapters: a step later
+        they are those of that step.
         """
         if not due.norms:
             return ready({})
@@ -174,67 +190,53 @@ class AdapterBank:
         self.redone = 0
         with np.errstate(all="ignore"):  # NaN and infinities are results here
             for portion in self._portions(now):
-                self.redone += portion.add_to(totals, *host_grams(portion.blocks), portion.diagonals(), spectrum)
-        known, far, scale = self.known, self._far, now.scale
+                diagonals = portion.diagonals()
+                between = None if diagonals is None else diagonals.numpy()
+                self.redone += portion.add_to(totals, *host_grams(portion.blocks), between, spectrum)
+        known, far, scale = self.known, [stacked.begin(spectrum) for stacked in self._together], now.scale
         if self._of is None:
-            self._far = []  # copies that nothing else holds
+            self._together = []  # copies that nothing else holds
 
         def finish(results: Sequence[FloatArray]) -> Readings:
             with np.errstate(all="ignore"), torch.no_grad():
-                for staged, result, latest in zip(far, results, factors):
-                    self.redone += staged.add_to(totals, result, latest(), spectrum)
+                rest = iter(results)
+                for part in far:
+                    self.redone += part.finish([next(rest) for _ in part.tensors])(totals)
                 totals.sums[~known] = np.nan
                 self.spectrum = np.abs(scale)[:, None] * _spectra(len(scale), totals.sigmas) if spectrum else None
                 metrics = _metrics(scale, totals.sums, spectrum)
                 return {name: Reading(values, known) for name, values in metrics.items()}
 
-        grams = [staged.compute() for staged in far]
-        factors = [staged.grams.latest() for staged in far]
-        return Deferred(grams, finish)
+        return Deferred([tensor for part in far for tensor in part.tensors], finish)
 
     def _portions(self, now: Resolved) -> Iterable[Portion]:
-        """What is on the host. What is on accelerators is then in ``_far``, and ``known`` is of these adapters."""
+        """What is measured one at a time. The rest is then in ``_together``, and ``known`` is of these adapters."""
         if self._of is now:
-            return self._near
+            return self._one_by_one
         self._of = None
         if now.kept is None:
             return self._read(now)
-        small, self._near = self._small, list(self._read(now))
-        if small == self._small:  # else the next time is another way
-            self._of = now
-        return self._near
+        self._one_by_one, self._of = list(self._read(now)), now
+        return self._one_by_one
 
     def _read(self, now: Resolved) -> Iterator[Portion]:
         """A portion at a time, so that copies are not all held at once."""
         self.known = known = np.zeros(len(self._adapters), dtype=bool)
-        on_device: dict[torch.device, list[Entry]] = {}
-        numbers = factors = 0
+        together: dict[torch.device, list[Entry]] = {}
 
-        def near() -> Iterator[Entry]:
-            nonlocal numbers, factors
+        def one_by_one() -> Iterator[Entry]:
             for index, (blocks, diagonal) in enumerate(now.read()):
                 known[index] = bool(blocks)
                 for block in blocks:
-                    numbers, factors = numbers + block.a.numel() + block.b.numel(), factors + 2
-                    device = block.a.device
-                    if is_far(device) or (self._small and device.type == "cpu"):
-                        on_device.setdefault(device, []).append(Entry(index, block, diagonal))
+                    entry, device = Entry(index, block, diagonal), block.a.device
+                    small = device.type == "cpu" and block.a.numel() + block.b.numel() <= SMALL
+                    if small or is_far(device):
+                        together.setdefault(device, []).append(entry)
                     else:
-                        yield Entry(index, block, diagonal)
+                        yield entry
 
-        yield from (portion for _, portion in _portions(near()))
-        self._small = numbers <= SMALL * factors
-        self._far = [self._stage(device, entries) for device, entries in on_device.items()]
-
-    def _stage(self, device: torch.device, entries: Sequence[Entry]) -> _Staged:
-        blocks, diagonals = [entry.block for entry in entries], [entry.diagonal for entry in entries]
-        grams = self._staging.get(device)
-        if grams is None or not grams.is_for(blocks, diagonals):
-            self._staging.pop(device, None)  # before the new one takes its memory
-            limit = DEVICE_STAGING if is_far(device) else HOST_PIECE
-            self._staging[device] = grams = StagedGrams(blocks, diagonals, limit)
-        parts = [(members, grams.reader(members), portion) for members, portion in _portions(entries)]
-        return _Staged(grams, grams.of(blocks, diagonals), parts)
+        yield from (portion for _, portion in _portions(one_by_one()))
+        self._together = [_Stacked(entries) for entries in together.values()]
 
 
 def _spectra(total: int, sigmas: Sequence[tuple[NDArray[np.intp], FloatArray]]) -> FloatArray:
