@@ -47,10 +47,15 @@ settings.register_profile("explore", max_examples=20_000, print_blob=True, deadl
 settings.load_profile("suite")
 
 
-def pytest_collection_finish() -> None:
+FORKS = pytest.StashKey[Python]()
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Garbage collection, which each Trainer runs, passes by all that was imported: a tenth of a short training."""
     gc.collect()
     gc.freeze()
+    if any("python" in getattr(item, "fixturenames", ()) for item in session.items):
+        session.config.stash[FORKS] = Python(*TRAINING)
 
 
 @pytest.fixture(autouse=True)
@@ -97,10 +102,10 @@ TRAINING += ("lora_watch.tune.preflight", "lora_watch.tune.advise")
 
 
 @pytest.fixture(scope="session")
-def python() -> Iterator[Python]:
+def python(pytestconfig: pytest.Config) -> Iterator[Python]:
     """For scripts that train, as importing what they need takes seconds."""
-    with Python(*TRAINING) as python:
-        yield python
+    yield pytestconfig.stash[FORKS]
+    pytestconfig.stash[FORKS].close()
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,8 @@
 """Python as if started afresh, without the seconds of its imports: how long it takes, how much memory, what it says.
 
-``python -m tests.processes MODULE…`` reads requests, a line of JSON for processes at once, and answers with a
-line. It has imported the modules already and forks for each, which costs milliseconds. What a fork is not: a process
-that imports in an order of its own, or that is sent signals. Tests of these start real ones.
+A fork of the tests' process, made when their modules have been imported and none has run, reads requests: a line of
+JSON for processes at once. It forks for each, which costs milliseconds, and answers with a line. What a fork is not: a
+process that imports in an order of its own. Tests of these start real ones.
 """
 
 from __future__ import annotations
@@ -12,17 +12,19 @@ import contextlib
 import gc
 import importlib
 import json
+import logging
 import os
 import runpy
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 import threading
+import warnings
+import weakref
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import IO, Any, NamedTuple, NoReturn
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 500
@@ -41,26 +43,24 @@ class Done(NamedTuple):
 
 
 class Python:
-    """A context in which Python has imported these modules. Called with the arguments of ``python``."""
+    """Python that has imported these modules and all that the tests have. Called with the arguments of ``python``."""
 
     def __init__(self, *modules: str):
-        self._modules = modules
+        (asked, self._ask_by), (self._said, answer_by) = os.pipe(), os.pipe()
+        self._pid = os.fork()
+        if self._pid == 0:
+            os.close(self._ask_by)
+            os.close(self._said)
+            _forget_the_tests()
+            _serve(modules, os.fdopen(asked), os.fdopen(answer_by, "w"))
+        os.close(asked)
+        os.close(answer_by)
+        self._requests, self._answers = os.fdopen(self._ask_by, "w"), os.fdopen(self._said)
 
-    def __enter__(self) -> Python:
-        paths = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.processes", *self._modules],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            cwd=ROOT,
-            env={**os.environ, "PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
-        )
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._process.communicate()
+    def close(self) -> None:
+        self._requests.close()
+        self._answers.close()
+        os.waitpid(self._pid, 0)
 
     def __call__(self, *words: object, folder: Path = ROOT, **variables: str) -> Done:
         """``variables``: of the environment, in which none of ours is set otherwise."""
@@ -78,12 +78,40 @@ class Python:
 
     def _ask(self, words: Sequence[object], folder: Path, variables: list[dict[str, str]]) -> list[Done]:
         """One process for each of ``variables``, all at once."""
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
         request = [{"words": list(map(str, words)), "folder": str(folder), "variables": one} for one in variables]
-        self._process.stdin.write(json.dumps(request) + "\n")
-        self._process.stdin.flush()
-        return [Done(*done) for done in json.loads(self._process.stdout.readline())]
+        self._requests.write(json.dumps(request) + "\n")
+        self._requests.flush()
+        return [Done(*done) for done in json.loads(self._answers.readline())]
+
+
+def _forget_the_tests() -> None:
+    """What pytest and the tests' modules have set up in this process is their own process's."""
+    for number, mode in enumerate("rww"):
+        os.dup2(os.open(os.devnull, os.O_RDWR), number)
+        stream = open(number, mode, buffering=1, closefd=False)  # noqa: SIM115
+        setattr(sys, ("stdin", "stdout", "stderr")[number], stream)
+        setattr(sys, ("__stdin__", "__stdout__", "__stderr__")[number], stream)
+    logging.getLogger().handlers.clear()
+    importlib.reload(warnings)
+    sys.unraisablehook, threading.excepthook = sys.__unraisablehook__, threading.__excepthook__
+    atexit.unregister(weakref.finalize._exitfunc)  # type: ignore[attr-defined]  # would remove the tests' folders
+    weakref.finalize._registry.clear()  # type: ignore[attr-defined]
+    weakref.finalize._registered_with_atexit = False  # type: ignore[attr-defined]
+    for name in [name for name in sys.modules if name.partition(".")[0] in ("tests", "conftest")]:
+        del sys.modules[name]
+    sys.path[:] = ["", str(ROOT), *sys.path]
+    os.environ["PYTHONPATH"] = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH"))))
+
+
+def _serve(modules: Sequence[str], requests: IO[str], answers: IO[str]) -> NoReturn:
+    for module in modules:
+        importlib.import_module(module)
+    gc.collect()
+    gc.freeze()  # a Trainer collects garbage: among what its training has made, and not in all that is imported
+    nothing = int(1024 * _fork([None])[0].memory)
+    for line in requests:
+        print(json.dumps(_fork(json.loads(line), nothing)), file=answers, flush=True)
+    os._exit(0)
 
 
 def _fork(requests: Sequence[dict[str, Any] | None], before: int = 0) -> list[Done]:
@@ -150,13 +178,3 @@ def _be_python(words: list[str], folder: str, variables: dict[str, str]) -> None
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code)
-
-
-if __name__ == "__main__":
-    for module in sys.argv[1:]:
-        importlib.import_module(module)
-    gc.collect()
-    gc.freeze()  # a Trainer collects garbage: among what its training has made, and not in all that is imported
-    nothing = int(1024 * _fork([None])[0].memory)
-    for line in sys.stdin:
-        print(json.dumps(_fork(json.loads(line), nothing)), flush=True)

@@ -47,8 +47,7 @@ fi
 ruff check .
 ruff format --check .
 python tests/front_end/check.py
-# One process more than there are cores, as the dashboard's tests mostly wait for a browser. A module's tests stay in one
-# process, which makes what they share once, and keep their order, so that the long ones are not last. Types are checked
-# by one of the tests.
-processes=$(python -c 'import os; print(min((os.cpu_count() or 1) + 1, 8))')
+# A module's tests stay in one process, which makes what they share once, and keep their order, so that the long ones are
+# not last. Each process imports for a quarter of a minute. Types are checked by one of the tests.
+processes=$(python -c 'import os; print(min(os.cpu_count() or 1, 8))')
 exec python -m pytest -n "$processes" --dist loadscope --no-loadscope-reorder "$@"

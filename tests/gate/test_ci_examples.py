@@ -110,8 +110,8 @@ def good(service: Any, python: Python, tmp_path_factory: pytest.TempPathFactory)
 
 
 @pytest.fixture(scope="module")
-def bad(service: Any, tmp_path_factory: pytest.TempPathFactory) -> Job:
-    return service(tmp_path_factory.mktemp("bad"), EXPLODES)
+def bad(service: Any, python: Python, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    return service(tmp_path_factory.mktemp("bad"), EXPLODES, python)
 
 
 def test_a_good_fine_tune_passes(good: Job) -> None:

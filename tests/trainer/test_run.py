@@ -183,7 +183,7 @@ def test_a_script_that_catches_everything_fails_nevertheless(python: Python, tmp
 BROKEN = """
     import sys, torch
     from transformers import TrainerCallback
-    from tests.support import build_trainer, lora, tiny_model
+    from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
     class Breaks(TrainerCallback):
         error = None
@@ -196,7 +196,8 @@ BROKEN = """
 
     def train(error=None, folder="out", trainer=None, **settings):
         Breaks.error = error
-        trainer = trainer or build_trainer(lora(tiny_model()), None, 3, [Breaks()], output_dir=folder, **settings)
+        model, data = lora(tiny_model(), targets=["q_proj"]), stdlib_blocks(16, 16)
+        trainer = trainer or build_trainer(model, data, 3, [Breaks()], output_dir=folder, **settings)
         try:
             trainer.train()
         except (Exception, KeyboardInterrupt) as caught:
@@ -205,7 +206,7 @@ BROKEN = """
 
     def loop(error=None):
         try:
-            with lora_watch.Monitor(lora(tiny_model())) as monitor:
+            with lora_watch.Monitor(lora(tiny_model(), targets=["q_proj"])) as monitor:
                 monitor.step(loss=1.0)
                 if error is not None:
                     raise error
@@ -257,11 +258,12 @@ def test_options_reach_the_callback_and_the_run_goes_on(python: Python, tmp_path
 EVERY_TRAINER = """
     from transformers import TrainerCallback
     import lora_watch
-    from tests.support import build_trainer, lora, tiny_model
+    from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
     own = lora_watch.LoraWatchCallback(console=False, every=2)
     for name, callbacks in (("a", []), ("b", []), ("own", [own])):
-        trainer = build_trainer(lora(tiny_model()), None, 2, callbacks=callbacks, output_dir=name)
+        model = lora(tiny_model(), targets=["q_proj"])
+        trainer = build_trainer(model, stdlib_blocks(8, 16), 2, callbacks=callbacks, output_dir=name)
         trainer.train()
         watching = [c for c in trainer.callback_handler.callbacks if isinstance(c, lora_watch.LoraWatchCallback)]
         assert len(watching) == 1, watching
@@ -287,21 +289,32 @@ def free_port() -> int:
         return taken.getsockname()[1]
 
 
+def failed_on_two_ranks(folder: Path) -> bool:
+    report = report_of(folder / "out")
+    return (report["verdict"], report["session"], report["config"]["world_size"]) == ("failed", 1, 2)
+
+
+def test_two_ranks(python: Python, tmp_path: Path) -> None:
+    ranks = python.ranks(2, "-m", "lora_watch", "run", GATE, *EXPLODES, folder=tmp_path)
+    assert 1 in {done.returncode for done in ranks} <= {1, -15}, "the one that ends later may be ended by the launcher"
+    assert "ERROR LW102 norm-explosion" in "".join(done.stderr for done in ranks)
+    assert failed_on_two_ranks(tmp_path)
+
+
+@pytest.mark.thorough  # processes of their own import for seconds each
 @pytest.mark.parametrize(
     "launcher",
     [("torch.distributed.run", "--standalone", "--nproc_per_node=2"),
      # Its way for several GPUs; on CPUs alone it would want MPI. The script then asks for a CPU.
-     pytest.param(
-         ("accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--mixed_precision=no", "--num_machines=1",
-          "--dynamo_backend=no", f"--main_process_port={free_port()}"), marks=pytest.mark.thorough)],
+     ("accelerate.commands.launch", "--multi_gpu", "--num_processes=2", "--mixed_precision=no", "--num_machines=1",
+      "--dynamo_backend=no", f"--main_process_port={free_port()}")],
     ids=["torchrun", "accelerate launch"],
 )  # fmt: skip
-def test_two_ranks(tmp_path: Path, launcher: tuple[str, ...]) -> None:
+def test_launchers(tmp_path: Path, launcher: tuple[str, ...]) -> None:
     done = run(tmp_path, GATE, *EXPLODES, launcher=launcher)
     assert done.returncode == 1
     assert "ERROR LW102 norm-explosion" in done.stderr
-    report = report_of(tmp_path / "out")
-    assert (report["verdict"], report["session"], report["config"]["world_size"]) == ("failed", 1, 2)
+    assert failed_on_two_ranks(tmp_path)
 
 
 @pytest.mark.thorough  # test_trainers has TRL's SFT, the examples its command line
