@@ -106,6 +106,7 @@ def build_trainer(
         callbacks=list(callbacks),
     )
     trainer.remove_callback(PrinterCallback)
+    trainer.floating_point_ops = lambda inputs: 0  # type: ignore[method-assign]  # walks all modules at every step
     return trainer
 
 

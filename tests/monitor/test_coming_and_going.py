@@ -19,6 +19,7 @@ from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, train
 
 TARGETS = ["q_proj", "v_proj"]
 PER_TARGET = 4
+SEVERAL = ["q_proj", "v_proj", "down_proj"]
 
 
 def trained(change: Callable[[Any], object], steps: int = 6, at: int = 3) -> Monitor:
@@ -111,9 +112,16 @@ def some_layers(model: Any, step: int) -> None:
             parameter.requires_grad_(int(name.split("layers.")[1].split(".")[0]) in trained)
 
 
-@pytest.mark.parametrize("first", [True, False], ids=["before ours", "after ours"])
+@pytest.mark.parametrize(
+    ("switch", "first"),
+    [
+        (in_turn, True),
+        (some_layers, False),
+        pytest.param(in_turn, False, marks=pytest.mark.thorough),
+        pytest.param(some_layers, True, marks=pytest.mark.thorough),
+    ],
+)
 @pytest.mark.parametrize(("lr", "rules"), [(1.0, {"LW102"}), (2e-3, set())], ids=["explodes", "sound"])
-@pytest.mark.parametrize("switch", [in_turn, some_layers])
 def test_adapters_that_change_at_every_step_are_measured_and_judged(
     switch: Callable[[Any, int], None], lr: float, rules: set[str], first: bool
 ) -> None:
@@ -122,11 +130,11 @@ def test_adapters_that_change_at_every_step_are_measured_and_judged(
             switch(model, state.global_step)
 
     torch.manual_seed(0)
-    model = lora(tiny_model(), r=8, alpha=16)
-    model.add_adapter("second", peft.LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"))
+    model = lora(tiny_model(), r=8, alpha=16, targets=SEVERAL)
+    model.add_adapter("second", peft.LoraConfig(r=8, lora_alpha=16, target_modules=SEVERAL))
     watch = LoraWatchCallback(console=False, tensorboard=False, mute=["LW401"])
     callbacks = [Switches(), watch] if first else [watch, Switches()]
-    trainer = build_trainer(model, stdlib_blocks(), 12, callbacks, lr)
+    trainer = build_trainer(model, stdlib_blocks(64, 32), 12, callbacks, lr)
     trainer.create_optimizer_and_scheduler(12)
     trainer.optimizer = torch.optim.AdamW([p for n, p in model.named_parameters() if "lora_" in n], lr=lr)
     trainer.train()

@@ -91,7 +91,7 @@ def test_an_error_stops_saves_and_raises() -> None:
     assert logged[-1:] == [stopped], "the step that failed is in the Trainer's own log"
 
 
-@pytest.mark.parametrize("fail_on", ["never", None])
+@pytest.mark.parametrize("fail_on", [None, pytest.param("never", marks=pytest.mark.thorough)])
 def test_never_never_raises(fail_on: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("LORA_WATCH_FAIL_ON", raising=False)
     callback = LoraWatchCallback(fail_on=fail_on, console=False)

@@ -204,6 +204,7 @@ def test_a_run_that_breaks_off_leaves_nothing_behind_for_the_next() -> None:
     assert not any(module._forward_hooks for _, module in walk(trainer.model))
 
 
+@pytest.mark.thorough  # test_hooks_unseen has a compiled graph
 @mock.patch.dict(os.environ)  # where older Trainers leave their wish to compile, for every Trainer that follows
 def test_a_compiled_model_is_monitored_by_its_weights() -> None:
     def run(alpha: float, lr: float) -> LoraWatchCallback:

@@ -14,7 +14,7 @@ from tests.trainer.injection import WAYS, Injection, Setting
 
 SAMPLE = 6
 SETTINGS = [
-    Setting("trainer", explodes=True),
+    pytest.param(Setting("trainer", explodes=True), marks=pytest.mark.thorough),
     Setting("trainer", explodes=True, policy="fail_on"),
     Setting("trainer", explodes=False, policy="recover"),
     Setting("loop", explodes=False, policy="fail_on"),

@@ -15,7 +15,8 @@ from transformers import TrainerCallback
 from lora_watch import LoraWatchCallback
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
-STEPS = 12
+STEPS = 6
+TARGETS = ["q_proj", "down_proj"]
 Change = Callable[[Any], object]
 
 
@@ -34,11 +35,11 @@ class Does(TrainerCallback):
 def ended(folder: Path, *others: Any, first: Any = (), model: Any = None, **settings: Any) -> tuple[str, list[str]]:
     """The verdict of a run, and the rules with an alert in its report."""
     torch.manual_seed(0)
-    model = lora(tiny_model()) if model is None else model
+    model = lora(tiny_model(), targets=TARGETS) if model is None else model
     watch = LoraWatchCallback(console=False, tensorboard=False)
     arguments = {"output_dir": str(folder), "logging_steps": 1} | settings
     optimizers = arguments.pop("optimizers", None)
-    trainer = build_trainer(model, steps=STEPS, callbacks=[*first, watch, *others], **arguments)
+    trainer = build_trainer(model, stdlib_blocks(64, 32), STEPS, callbacks=[*first, watch, *others], **arguments)
     if optimizers is not None:
         trainer.optimizer, trainer.lr_scheduler = optimizers(model)
     trainer.train()
@@ -115,11 +116,11 @@ def test_what_is_done_with_a_trained_model_is_no_fault(change: Change, tmp_path:
 def test_the_best_model_that_is_loaded_at_the_end_is_none(tmp_path: Path) -> None:
     found = ended(
         tmp_path,
-        eval_dataset=stdlib_blocks()[:4],
+        eval_dataset=stdlib_blocks(4, 32),
         eval_strategy="steps",
         save_strategy="steps",
-        eval_steps=4,
-        save_steps=4,
+        eval_steps=2,
+        save_steps=2,
         load_best_model_at_end=True,
         metric_for_best_model="loss",
         greater_is_better=True,  # the worst one
