@@ -27,6 +27,7 @@ def test_decay_of_the_usual_size_is_silent() -> None:
     assert ids(run(steps=40, weight_decay=0.1)) == []
 
 
+@pytest.mark.thorough
 def test_shrinking_without_decay_is_not_blamed_on_it() -> None:
     """A decay so small that it explains nothing, and a hand that takes a tenth off every B at each step."""
 

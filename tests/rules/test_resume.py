@@ -35,7 +35,7 @@ def monitored(
 @pytest.mark.parametrize(
     ("fault", "begins", "rule"),
     [
-        pytest.param("decay-eats", 10, "LW107", id="open-in-the-checkpoint"),
+        pytest.param("decay-eats", 10, "LW107", id="open-in-the-checkpoint", marks=pytest.mark.thorough),
         pytest.param("no-targets", 14, "LW204", id="half-way-through-the-evidence", marks=pytest.mark.thorough),
         pytest.param("corrupted-batches", 26, "LW202", id="later-with-the-memory-of-before"),
     ],
