@@ -34,5 +34,5 @@ print("|", " | ".join(row), "|")
 PROGRAM
 [ $# -gt 0 ] || set -- tests --ignore tests/docs --ignore tests/notebooks --ignore tests/test_demo.py \
     --ignore tests/tensorboard_plugin/test_browser.py --ignore tests/tensorboard_plugin/test_browser_states.py \
-    --ignore tests/tensorboard_plugin/test_accessible.py --ignore tests/page/test_page.py --ignore tests/test_structure.py
+    --ignore tests/page/test_page.py --ignore tests/test_structure.py
 exec python -m pytest -n logical --maxprocesses 8 --dist loadscope --no-loadscope-reorder "$@"

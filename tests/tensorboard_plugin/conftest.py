@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from tests.shared import once
-from tests.sinks.backend import LOADERS
 from tests.tensorboard_plugin.made_up import HOSTILE, write_broken_run
 from tests.tensorboard_plugin.real_runs import RECOVERED, train_into, train_pair
 from tests.tensorboard_plugin.serving import server
@@ -30,7 +29,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return once(tmp_path_factory, "logdir", make)
 
 
-@pytest.fixture(scope="module", params=list(LOADERS))
+@pytest.fixture(scope="module", params=["python", pytest.param("rust", marks=pytest.mark.thorough)])
 def address(request: pytest.FixtureRequest, logdir: Path, browser: Any) -> Iterator[str]:
     with server(logdir, request.param) as found:
         yield found

@@ -1,4 +1,7 @@
-"""The tab in a real browser: addresses, servers that come and go, what is missing, widths, modes and growing runs."""
+"""The tab in a real browser: addresses, servers that come and go, what is missing, widths, modes and growing runs.
+
+And for who uses no mouse, no sight or no colours: axe-core over every page, light and dark.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,7 @@ from typing import Any
 import pytest
 
 from lora_watch.sinks.tensorboard import TensorBoardSink
+from tests.tensorboard_plugin.axe import findings
 from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import record_of, run_of, write
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
@@ -135,6 +139,37 @@ def test_every_view_fits_into_420_pixels(tab: Tab) -> None:
         assert frame.eval_on_selector_all("#view .card", "all => all.every((card) => card.clientWidth > 250)"), view
 
 
+@ONE_LOADER
+@pytest.mark.parametrize("mode", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
+def test_axe_finds_nothing(tab: Tab, mode: str) -> None:
+    frame = tab.open(run=EXPLODED)
+    if mode == "dark":
+        tab.page.click("app-header-dark-mode-toggle button")
+        tab.after(lambda: tab.page.locator(".cdk-overlay-container").get_by_text("Dark", exact=True).click())
+    for i, view in enumerate(VIEWS):
+        tab.press(str(i + 1))
+        tab.shows(view)
+        assert findings(frame) == [], view
+    frame.click("#keys")
+    assert findings(frame) == [], "the help"
+    frame.click("#close")
+    tab.press("4")
+    tab.after(lambda: tab.choose_run(HEALTHY))
+    assert findings(frame) == [], "the rules of a run without alerts"
+
+
+@ONE_LOADER
+def test_what_acts_as_a_button_is_pressed_by_space(tab: Tab) -> None:
+    frame = tab.open(run=EXPLODED)
+    tab.after(lambda: frame.press(".chart .mark >> nth=0", "Space"))
+    tab.shows("alerts")
+    chosen = lambda: frame.get_attribute("#alerts tr.chosen", "data-alert")  # noqa: E731
+    before = chosen()
+    frame.press("#alerts tr.chosen .open", "ArrowDown" if before.startswith("LW102") else "ArrowUp")
+    tab.after(lambda: frame.press(":focus", "Space"))
+    assert chosen() != before
+
+
 @pytest.mark.parametrize("loader", ["python", pytest.param("rust", marks=pytest.mark.thorough)])
 def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) -> None:
     run = run_of(6)
@@ -192,6 +227,7 @@ def test_a_tab_that_was_open_before_the_first_run_shows_it(tmp_path: Path, brows
         assert tab.errors == []
 
 
+@pytest.mark.thorough
 def test_behind_a_path_prefix(logdir: Path, browser: Any) -> None:
     with server(logdir, "python", "--path_prefix=/deep/down", prefix="/deep/down") as address:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
