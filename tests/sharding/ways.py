@@ -33,8 +33,8 @@ from tests.support import lora, stdlib_blocks, tiny_model
 
 STEPS = 10
 """All of them are measured in full, also where that is seldom later (ZeRO-3)."""
-MORE_STEPS = 32
-"""The first step of the fixed cadence after those."""
+MORE_STEPS = 22
+"""With a step of the fixed cadence after the first ones, which are all measured in full."""
 Whole = Callable[[], contextlib.AbstractContextManager[Any]]
 """Inside, every parameter of the model is whole."""
 
@@ -162,7 +162,7 @@ def loop(way: str, folder: Path, monitored: bool) -> dict[str, Any]:
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
     settings: dict[str, Any] = {"output_dir": folder / way.replace(" ", "-"), "console": False, "max_steps": steps}
     if dora:
-        settings |= {"drift": True}
+        settings |= {"drift": True, "full_every": MORE_STEPS}
     data = torch.tensor([block["input_ids"] for block in stdlib_blocks(2 * steps, 32)]).split(2)
     losses, full, took, ours, at_first = [], [], [], [], []
     if recovers:

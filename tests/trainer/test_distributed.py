@@ -68,7 +68,8 @@ def train(name):
     hot = "explosion" in fault
     if fault in ("none", "after-a-sweep"):
         torch.manual_seed(0)
-    trainer = build_trainer(lora(tiny_model(), alpha=128 if hot else 16), stdlib_blocks(64, 32), 8,
+    model = lora(tiny_model(), alpha=128 if hot else 16, targets=["q_proj", "v_proj", "down_proj"])
+    trainer = build_trainer(model, stdlib_blocks(64, 32), 8,
         callbacks=[callback, Collect()], trainer_class=Faulty, lr=5e-2 if hot else 2e-3,
         output_dir=str(out / name), ddp_backend="gloo", logging_steps=1, logging_nan_inf_filter=False,
         save_strategy="steps" if hot and more else "no", save_steps=6)
