@@ -101,8 +101,8 @@ def of_own_runs() -> Iterator[Sample]:
     first = [NormExplosion(threshold_if_worse=1e9, threshold=1e9)]
 
     def trained(model: Any, lr: float, **rest: Any) -> tuple[list[Alert], Trace]:
-        kept, callback = Recorder(), LoraWatchCallback(console=False, tensorboard=False, rules=first)
-        callback.sinks.append(kept)
+        kept = Recorder()
+        callback = LoraWatchCallback(console=False, tensorboard=False, rules=first, sinks=[kept])
         train(model, callbacks=[callback], lr=lr, **rest)
         assert callback.monitor is not None
         return callback.monitor.alerts, Trace({}, math.nan, math.nan, np.array([]), kept.records)
