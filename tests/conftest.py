@@ -6,12 +6,10 @@
 
 import gc
 import os
-import re
 import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -63,37 +61,6 @@ def _begins_from_a_seed() -> None:
     """Adapters are begun at random: without it what a test trains would hang on the tests before it."""
     if torch := sys.modules.get("torch"):
         torch.manual_seed(0)
-
-
-NAMED = re.compile(r"(\w+)(?: [\d.e+-]+ → |=)(\d+(?:\.\d+)?(?:e[+-]?\d+)?)\b")
-"""A setting and its new value, in the words of a remedy."""
-OF_SOME = ("_pattern)", "the others by the same factor", " again: find what raised it", " again; mute this rule")
-"""Words of remedies whose number is no new value of a setting: that of some layers or groups, or the planned one."""
-
-
-@pytest.fixture(autouse=True)
-def _settings_of_alerts_are_complete(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """What number a rule's remedies name for a setting stands in ``settings``, too, in every alert of every test."""
-    from lora_watch.rules import episodes
-
-    real, incomplete = episodes._said_by, []
-
-    def said_by(rule: Any, finding: Any, record: Any) -> Any:
-        said = real(rule, finding, record)
-        words = " ".join(remedy for remedy in said["remedies"] if not any(some in remedy for some in OF_SOME))
-        named = {("learning_rate" if name == "rate" else name, value) for name, value in NAMED.findall(words)}
-        given = {(name, f"{value:g}") for name, value in said["settings"].items()}
-        if type(rule).__module__.startswith("lora_watch."):
-            incomplete.extend(
-                (rule.id, name, value)
-                for name, value in named
-                if name != "scale" and (name, f"{float(value):g}") not in given
-            )
-        return said
-
-    monkeypatch.setattr(episodes, "_said_by", said_by)
-    yield
-    assert not incomplete
 
 
 TRAINING = ("transformers.trainer", "transformers.models.llama.modeling_llama", "peft", "torch.utils.tensorboard")

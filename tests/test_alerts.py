@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 from xml.etree import ElementTree
 
@@ -11,12 +12,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_watch.base import markup
-from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, LoraWatchError, Severity
+from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.strict_json import strict_json
 from tests.sinks.made_up import alert_of
 
 names = st.text(st.characters(categories=["L", "N", "P"]), max_size=12).filter(lambda text: "##[" not in text)
 steps = st.integers(0, 2**40)
+values = st.floats(allow_nan=False, allow_infinity=False)
+settings = st.builds(Setting, st.none() | values, values, st.none() | values, st.none() | values)
+prescriptions = st.builds(Prescription, st.dictionaries(names, settings), st.sampled_from(Evidence), steps)
 
 
 @given(
@@ -32,7 +37,10 @@ steps = st.integers(0, 2**40)
         threshold=st.none() | st.floats(allow_nan=False),
         causes=st.lists(names, max_size=3),
         remedies=st.lists(names, max_size=3),
-        settings=st.dictionaries(names, st.floats(allow_nan=False), max_size=3),
+        details=names,
+        numbers=st.dictionaries(names, st.floats(allow_nan=False, allow_infinity=False), max_size=3),
+        next_run=st.none()
+        | st.builds(Prescription, st.dictionaries(names, settings), st.sampled_from(Evidence), steps),
         last_step=steps,
         closed_step=st.none() | steps,
     )
@@ -61,7 +69,9 @@ def test_every_text_is_made_inert() -> None:
         {"severity": 3},
         {"adapters": [{"name": "a"}]},
         {"threshold": 10**400},
-        {"settings": [1]},
+        {"next_run": [1]},
+        {"next_run": {"settings": {"lora_alpha": {}}, "grade": "steps", "step": 1}},
+        {"next_run": {"settings": {}, "grade": "hearsay", "step": 1}},
         {"closed_step": float("inf")},
     ],
 )
@@ -78,3 +88,46 @@ def test_a_notebook_gets_html_in_which_no_name_is_markup() -> None:
     assert text == str(alert)
     assert "<script" in text
     assert "<script" not in shown
+
+
+def explosion() -> Alert:
+    rate = Setting(0.01, 0.007, 0.0035, 0.01)
+    return Alert(
+        "LW102",
+        "norm-explosion",
+        Severity.ERROR,
+        6,
+        "the adapters are damaging the model",
+        "A batch costs 15.9 with the adapters and 6.3 without.",
+        adapters=[("layers.0.self_attn.o_proj", 13.0), ("layers.1.mlp.down_proj", 5.0), *[("layers.2", 1.0)] * 26],
+        metric="output_ratio",
+        causes=["learning rate 0.01 at alpha/r = 16 is about 8 times too strong"],
+        remedies=["look at the batches"],
+        next_run=Prescription({"lora_alpha": Setting(128, 16), "learning_rate": rate}, Evidence.HARM, 6),
+    )
+
+
+def test_a_message_says_what_and_where_first_and_has_six_lines() -> None:
+    title, *rest = explosion().lines()
+    assert title == "ERROR at step 6: the adapters are damaging the model (LW102)"
+    assert [line.split(":")[0] for line in rest][1:] == ["Cause", "Next run", "Fix", "More"]
+    without = replace(explosion(), remedies=[])
+    assert [line.split(":")[0] for line in without.lines()][2:] == ["Cause", "Next run", "Largest", "More"]
+    assert without.lines()[3] == (
+        "Next run: lora_alpha 128 → 16, learning_rate 0.01 → 0.007 (0.004 to 0.01; from 6 steps)"
+    )
+    assert "adds 13 times the layer's own output" in without.lines()[4]
+    assert "26 more" in without.lines()[4]
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_rows_fit_the_screen_and_hang(width: int) -> None:
+    rows = explosion().text(width).split("\n")
+    assert max(map(len, rows)) <= width
+    assert [row[:2] for row in rows[1:]] == ["  "] * (len(rows) - 1)
+    assert " ".join(row.strip() for row in rows) == " ".join(line.strip() for line in str(explosion()).split("\n"))
+
+
+def test_an_exception_fits_the_screen(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    assert max(map(len, str(LoraWatchError(str(explosion()))).split("\n"))) <= 80

@@ -14,6 +14,7 @@ import torch
 from benchmarks import remake_model
 from benchmarks.corpus.models import MissingPackageError, package_folder
 from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.demo import texts
 from lora_watch.demo.runs import Outcome, fixed
 from lora_watch.demo.show import _fresh
@@ -88,9 +89,10 @@ def failing(**changes: Any) -> Outcome:
 
 
 def test_the_fix_is_what_the_gravest_alert_advises():
-    advised = dataclasses.replace(ERROR, settings={"lora_alpha": 16.0})
+    advised = dataclasses.replace(ERROR, next_run=Prescription({"lora_alpha": Setting(64, 16.0)}))
     assert fixed(failing(alerts=[INFO, advised])) == Setup("fixed", 16, 2e-2)
-    assert fixed(failing(alerts=[dataclasses.replace(ERROR, settings={"learning_rate": 1e-4})])).lr == 1e-4  # type: ignore[union-attr]
+    slower = dataclasses.replace(ERROR, next_run=Prescription({"learning_rate": Setting(2e-2, 1e-4)}))
+    assert fixed(failing(alerts=[slower])).lr == 1e-4  # type: ignore[union-attr]
     assert fixed(failing()) is None
 
 
@@ -153,6 +155,6 @@ def test_the_demo(python: Python, tmp_path: Path):
     assert reports["too-strong"]["step"] <= reports["too-strong"]["max_steps"] / 3
     assert "LW102" in {alert["rule"] for alert in reports["too-strong"]["alerts"]}
     assert "✔ all 30 steps done" in done.stdout
-    assert "by LW102 norm-explosion" in done.stdout
-    assert "try: lora_alpha 64 →" in done.stdout
+    assert "for LW102" in done.stdout
+    assert "Next run: lora_alpha 64 →" in done.stdout
     assert "Traceback" not in done.stdout

@@ -13,27 +13,32 @@ from __future__ import annotations
 
 import argparse
 import collections
+import dataclasses
 import json
 import lzma
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from benchmarks.corpus.cures import advised
 from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.labels import label
+from benchmarks.corpus.plan import Spec
 from benchmarks.corpus.replay import judge
 from lora_watch.base.alerts import Alert
+from lora_watch.base.prescription import RATE, SIZE
 
 KEPT = Path(__file__).with_name("golden.json.xz")
 FIRST = Path(__file__).with_name("golden_first.json.xz")
 
 Golden = Mapping[str, list[list[Any]]]
-"""By the run's name: ``[rule, severity, step, closed step, settings]`` of each alert."""
+"""By the run's name: ``[rule, severity, step, closed step, settings for the next run]`` of each alert."""
 
 
 def plain(alerts: Iterable[Alert]) -> list[list[Any]]:
-    """``alerts`` as the file has them: settings rounded to four digits, which is more than a message shows."""
+    """``alerts`` as the file has them. One of a run has the prescription for the next one."""
+
     return [
         [a.rule, a.severity.name, a.step, a.closed_step, {k: _rounded(v) for k, v in sorted(a.settings.items())}]
         for a in alerts
@@ -47,7 +52,9 @@ def _rounded(value: Any) -> Any:
 def read(path: Path = KEPT) -> Golden:
     found = json.loads(lzma.decompress(path.read_bytes()))
     # The first file has the alerts of two cadences: of everything at each step, and of what a live run measured.
-    return {name: kept["live"] if isinstance(kept, dict) else kept for name, kept in found.items()}
+    found = {name: kept["live"] if isinstance(kept, dict) else kept for name, kept in found.items()}
+    # It also has settings for each alert: a run had more than one prescription.
+    return {name: [alert[:4] for alert in kept] for name, kept in found.items()} if path == FIRST else found
 
 
 def write(golden: Golden, path: Path) -> None:
@@ -60,13 +67,39 @@ def changes(before: Iterable[list[Any]], now: Iterable[list[Any]]) -> list[str]:
     return [f"- {alert}" for alert in old if alert not in new] + [f"+ {alert}" for alert in new if alert not in old]
 
 
+def contradictions(judged: Mapping[Spec, Sequence[Alert]]) -> tuple[int, list[str]]:
+    """How many runs have the settings that the prescription of another names, the same in all else; and which of them
+    end with other settings for the next run. Following a prescription is a fixed point."""
+    followed, differing = 0, []
+    families: dict[Spec, list[Spec]] = collections.defaultdict(list)
+    for spec in judged:
+        families[dataclasses.replace(spec, lr=0.0, scale=0.0)].append(spec)
+    for spec, alerts in judged.items():
+        told = next((alert.next_run for alert in alerts if alert.next_run is not None), None)
+        if told is None or not {*told.values} & {*SIZE}:
+            continue
+        new = advised(spec, told.values)
+        for other in families[dataclasses.replace(spec, lr=0.0, scale=0.0)]:
+            same_scale = math.isclose(other.scale, new.scale, rel_tol=0.02)
+            if other is spec or not same_scale or not told.allows(RATE, other.lr):
+                continue
+            followed += 1
+            again = next((alert.next_run for alert in judged[other] if alert.next_run is not None), None)
+            if again is not None and not all(told.allows(name, value) for name, value in again.values.items()):
+                differing.append(f"{spec.name}: {told}; as {other.name}: {again}")
+    return followed, differing
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--first", action="store_true", help="compare with commit 016560c, in a table by rule")
     parser.add_argument("--keep", action="store_true", help="keep the alerts of now")
     wanted = parser.parse_args()
     traces = load_all()
-    now: Golden = json.loads(json.dumps({spec.name: plain(judge(trace)) for spec, trace in traces.items()}))
+    judged = {spec: judge(trace) for spec, trace in traces.items()}
+    now: Golden = json.loads(json.dumps({spec.name: plain(alerts) for spec, alerts in judged.items()}))
+    if wanted.first:
+        now = {name: [alert[:4] for alert in alerts] for name, alerts in now.items()}
     before = read(FIRST if wanted.first or not KEPT.exists() else KEPT)
     labels = {spec.name: outcome.label for spec, outcome in label(traces).items()}
     moved: collections.Counter[tuple[str, str, str, str]] = collections.Counter()
@@ -83,6 +116,8 @@ def main() -> None:
         for (rule, severity, kind, sign), count in sorted(moved.items()):
             print(f"{rule} {severity:8} {kind:9} {sign}{count}")
     print(f"{runs} of {len(now)} runs differ")
+    followed, differing = contradictions(judged)
+    print(f"{len(differing)} of {followed} runs with prescribed settings are prescribed others", *differing, sep="\n  ")
     if wanted.keep:
         write(now, KEPT)
 

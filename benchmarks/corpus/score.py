@@ -240,7 +240,6 @@ def marks(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
                 "run again as advised: at least 80 % with 0.9 of the best gain",
                 share(sum(map(near_best, tried)), len(tried)),
             ],
-            ["runs whose alerts contradict each other: 0", share(sum(not e["agree"] for e in entries), len(entries))],
             ["right layer for a NaN: 100 %", share(sum(map(layers.right, nans)), len(nans))],
         ],
     )

@@ -8,7 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from lora_watch.base.text import clean, count, first_of
+from lora_watch.base.prescription import Prescription
+from lora_watch.base.text import clean, columns, count, full_stop, percent, plain, wrapped
 from lora_watch.base.untrusted import MISFITS, or_none, whole
 
 Verdict = Literal["ok", "unhealthy", "unknown", "failed", "interrupted"]
@@ -45,19 +46,23 @@ class Alert:
     step: int
     """Optimizer step at which the episode opened; 0 is before the first."""
     message: str
-    """The event with its numbers, in one or two sentences."""
+    """What is wrong, in one line that is enough to act."""
+    details: str = ""
+    """How bad it is: the numbers, in one or two sentences for people."""
     adapters: list[tuple[str, float]] = field(default_factory=list)
     """Adapters concerned, worst first, each with its value of ``metric``."""
     metric: str | None = None
     """The name of the number that crossed ``threshold`` (a metric of the documentation, ``loss``, ``scale`` …)."""
     threshold: float | None = None
     """The threshold for a value in ``adapters``; if ``message`` is about all blocks, the share of one block."""
+    numbers: dict[str, float] = field(default_factory=dict)
+    """What the rule has compared, by name, for those who want to check it."""
     causes: list[str] = field(default_factory=list)
     """Likely causes, most likely first."""
     remedies: list[str] = field(default_factory=list)
-    """Changes to try, with numbers."""
-    settings: dict[str, float] = field(default_factory=dict)
-    """Every number that ``remedies`` name for a field of LoraConfig or TrainingArguments."""
+    """What to change that is no setting, the likeliest first. Settings are in ``next_run``."""
+    next_run: Prescription | None = None
+    """The run's prescription, in the one alert that has changed it last; None in all others."""
     explains: list[str] = field(default_factory=list)
     """Ids of rules with the same cause that held while this alert was open. They have no alert of their own."""
     last_step: int = 0
@@ -73,6 +78,11 @@ class Alert:
         self.last_step = max(self.last_step, self.step)
 
     @property
+    def settings(self) -> dict[str, float]:
+        """The new values of ``next_run`` by name; empty where this alert carries none."""
+        return {} if self.next_run is None else self.next_run.values
+
+    @property
     def recovered_from(self) -> bool:
         """The run went back for it, which an alert of its own (LW910) tells."""
         return self.back_to is not None and self.name != "recovered"
@@ -86,6 +96,8 @@ class Alert:
         """Strict JSON: severity by name, a non-finite number as null with its text in ``adapters``."""
         out = asdict(self)
         out["severity"] = self.severity.name
+        out["next_run"] = None if self.next_run is None else self.next_run.to_dict()
+        out["numbers"] = {name: value for name, value in self.numbers.items() if math.isfinite(value)}
         out["adapters"] = [
             {"name": name, "value": value if math.isfinite(value) else None, "text": f"{value:.4g}"}
             for name, value in self.adapters
@@ -105,15 +117,17 @@ class Alert:
                 severity=Severity.parse(serialised["severity"]),
                 step=step,
                 message=clean(serialised["message"]),
+                details=clean(serialised.get("details") or ""),
                 adapters=[
                     (clean(a["name"]), float(a["text"] if a.get("value") is None else a["value"]))
                     for a in serialised.get("adapters") or ()
                 ],
                 metric=or_none(clean, serialised.get("metric")),
                 threshold=or_none(float, serialised.get("threshold")),
+                numbers={clean(name): float(value) for name, value in (serialised.get("numbers") or {}).items()},
                 causes=[clean(cause) for cause in serialised.get("causes") or ()],
                 remedies=[clean(remedy) for remedy in serialised.get("remedies") or ()],
-                settings={clean(name): float(value) for name, value in (serialised.get("settings") or {}).items()},
+                next_run=or_none(Prescription.from_dict, serialised.get("next_run")),
                 explains=[clean(rule) for rule in serialised.get("explains") or ()],
                 last_step=whole(serialised.get("last_step", step)),
                 closed_step=or_none(whole, serialised.get("closed_step")),
@@ -123,18 +137,44 @@ class Alert:
         except MISFITS as error:
             raise ValueError(f"no alert of lora_watch ({type(error).__name__}: {clean(error)})") from error
 
+    @property
+    def title(self) -> str:
+        """``ERROR at step 6: the adapters are damaging the model (LW102)``."""
+        when = f"at step {self.step}" if self.step else "before step 1"
+        return clean(f"{self.severity.name} {when}: {self.message} ({self.rule})")
+
+    def lines(self) -> list[str]:
+        """At most six lines, each ``clean``: names are the model's, and end up in terminals and build logs."""
+        lines = [self.title, *filter(None, [self.details])]
+        lines += [f"Cause: {full_stop(cause)}" for cause in self.causes[:1]]
+        if self.next_run is not None:
+            lines.append(f"Next run: {self.next_run}")
+        lines += [f"Fix: {full_stop(remedy)}" for remedy in self.remedies[:1]]
+        more = [f"More: lora-watch rules {self.rule}"] * self.rule.startswith("LW")  # a rule of your own has no page
+        if self.adapters and len(lines) + len(more) < 6:
+            lines.append(self._where())
+        return [clean(line) for line in (*lines, *more)]
+
+    def _where(self) -> str:
+        """The two worst adapters, with their values where these say something."""
+        worst = self.adapters[:2]
+        more = [f"{len(self.adapters) - 2} more"] if len(self.adapters) > 2 else []
+        if self.metric is None or not any(value and math.isfinite(value) for _, value in self.adapters):
+            return f"Where: {', '.join([*(name for name, _ in worst), *more])}"
+        values = [plain(value) for _, value in worst]
+        if self.metric == "output_ratio":
+            values = [f"{plain(value)} times" if value >= 1 else f"{percent(value)} of" for _, value in worst]
+            values = [f"adds {values[0]} the layer's own output", *(each.removesuffix(" of") for each in values[1:])]
+        return f"Largest: {', '.join([*(f'{name} ({value})' for (name, _), value in zip(worst, values)), *more])}"
+
+    def text(self, width: int) -> str:
+        """``lines`` for a screen of this width, all but the first indented."""
+        title, *rest = self.lines()
+        return "\n".join([*wrapped(title, width), *(row for line in rest for row in wrapped(line, width, "  "))])
+
     def __str__(self) -> str:
-        """Several lines, each ``clean``: names are the model's, and end up in terminals and build logs."""
-        lines = [f"{self.severity.name} {self.rule} {self.name} at step {self.step}: {self.message}"]
-        if self.adapters:
-            ranked = self.metric is not None and any(value for _, value in self.adapters)
-            shown = [f"{name} ({value:.3g})" if ranked else name for name, value in self.adapters]
-            lines.append(f"  {'worst' if ranked else 'where'}: {first_of(shown, 5)}")
-        lines += [f"  likely cause: {cause}" for cause in self.causes]
-        lines += [f"  try: {remedy}" for remedy in self.remedies]
-        if self.rule.startswith("LW"):  # a rule of the user's own has no page
-            lines.append(f"  more: lora-watch rules {self.rule}")
-        return "\n".join(map(clean, lines))
+        title, *rest = self.lines()
+        return "\n".join([title, *(f"  {line}" for line in rest)])
 
 
 def first_to_show(alerts: Iterable[Alert]) -> Alert | None:
@@ -199,4 +239,13 @@ class LoraWatchError(Exception):
 
     def __init__(self, message: str, alerts: list[Alert] | None = None):
         super().__init__(message)
+        self.message = message
         self.alerts = alerts or []
+
+    def __str__(self) -> str:
+        """``message`` in rows that fit the terminal."""
+        rows = []
+        for line in self.message.split("\n"):
+            text = line.lstrip(" ")
+            rows += wrapped(text, columns(), line[: len(line) - len(text)])
+        return "\n".join(rows)

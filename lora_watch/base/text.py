@@ -5,7 +5,9 @@ from __future__ import annotations
 import difflib
 import itertools
 import math
+import shutil
 import statistics
+import textwrap
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
 from typing import TextIO
@@ -37,6 +39,32 @@ def short(value: float | None, digits: int = 4) -> str:
         return "?"
     rounded = f"{value:.{digits}g}"
     return f"{float(rounded):,.0f}" if "e+" in rounded and abs(value) < 1e12 else rounded
+
+
+def plain(value: float) -> str:
+    """A measured number in three digits, without an exponent where people can do without one: 810, 0.0017."""
+    if not math.isfinite(value) or (value and not 1e-4 <= abs(value) < 1e7):
+        return f"{value:.3g}"
+    digits = f"{value:.{max(2 - math.floor(math.log10(abs(value) or 1.0)), 0)}f}"
+    return digits.rstrip("0").rstrip(".") if "." in digits else f"{float(f'{value:.3g}'):.0f}"
+
+
+def one_figure(value: float) -> float:
+    """``value`` rounded to one figure: 0.007, 800."""
+    return float(f"{value:.1g}")
+
+
+def times(factor: float) -> str:
+    """A factor in one figure, in two below 3: ``8 times``, ``250 times``."""
+    if not math.isfinite(factor) or factor >= 1e6:
+        return "more than a million times"
+    digits = 2 if f"{factor:e}"[0] in "12" else 1
+    return f"{float(f'{factor:.{digits}g}'):g} times"
+
+
+def percent(share: float) -> str:
+    """``1.7 %``."""
+    return f"{plain(float(f'{100 * share:.2g}'))} %"
 
 
 def mean_and_spread(values: Sequence[float]) -> str:
@@ -91,6 +119,34 @@ def say(text: str, stream: TextIO | None) -> None:
     if stream is not None:
         encoding = getattr(stream, "encoding", None) or "utf-8"
         print(text.encode(encoding, "replace").decode(encoding), file=stream, flush=True)
+
+
+def sentence(text: str) -> str:
+    """``text`` as a line that stands alone: a capital letter, unless code comes first, and a full stop."""
+    first = text.split(" ")[0]
+    text = text[:1].upper() + text[1:] if first.isalpha() else text
+    return full_stop(text)
+
+
+def full_stop(text: str) -> str:
+    return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def columns() -> int:
+    """Those of the terminal, from 60 to 120; 120 where there is none."""
+    return max(min(shutil.get_terminal_size((120, 24)).columns, 120), 60)
+
+
+def wrapped(line: str, width: int, indent: str = "") -> list[str]:
+    """``line`` in rows of at most ``width`` columns, all but the first indented by four more."""
+    return textwrap.wrap(
+        line,
+        width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}    ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [indent]
 
 
 def width(text: str) -> int:

@@ -95,7 +95,7 @@ def run(task: Task, setup: Setup, folder: Path) -> Outcome:
 
 
 def fixed(failing: Outcome) -> Setup | None:
-    """The setup of the failing run with the new settings that its gravest alert names; None where none does."""
+    """The setup of the failing run with the settings that are prescribed for the next run; None where none are."""
     named = next((alert.settings for alert in failing.failures if alert.settings), None)
     if named is None:
         return None

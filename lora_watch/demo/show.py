@@ -95,7 +95,7 @@ def verdict(outcome: Outcome) -> Panel:
     """One run in words: did it end well, was the task learned, and for each alert what to change."""
     worst = max((alert.severity for alert in outcome.alerts), default=Severity.INFO)
     if outcome.stopped:
-        named = "".join(f" by {alert.rule} {alert.name}" for alert in outcome.failures[:1])
+        named = "".join(f" for {alert.rule}" for alert in outcome.failures[:1])
         ending = f"✘ stopped after step {outcome.steps} of {outcome.planned}{named}"
     elif worst > Severity.INFO:
         ending = f"! all {outcome.steps} steps done, with {len(outcome.alerts)} alerts"
@@ -110,7 +110,7 @@ def verdict(outcome: Outcome) -> Panel:
         title, _, rest = str(alert).partition("\n")
         lines += [Text(), Text(title, style=f"bold {COLOURS[alert.severity]}"), Text(rest)]
     if outcome.stopped:
-        yours = "In your own script trainer.train() raises LoraWatchError here, and a CI job fails."
+        yours = 'With fail_on="error" in your script trainer.train() raises LoraWatchError here, and a CI job fails.'
         lines += [Text(), Text(yours, style="dim")]
     colour = "green" if worst <= Severity.INFO else COLOURS[worst]
     return Panel(Group(*lines), title=f"{outcome.setup.name}: {outcome.setup}", title_align="left", border_style=colour)

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from lora_watch.base.alerts import Severity
+from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import BoolArray, FloatArray, RunInfo, StepRecord
 
 NON_FINITE = ("LW101", "LW201")
@@ -24,17 +25,24 @@ class Finding:
     """A rule holds at this step. The fields are those of ``Alert``, which the first finding of an episode becomes."""
 
     message: str
+    """What is wrong, without a full stop, as after a colon: the first line alone must be enough to act."""
+    details: str = ""
+    """How bad it is: whole sentences, per cent and times before symbols."""
     adapters: list[tuple[str, float]] = field(default_factory=list)
     metric: str | None = None
     threshold: float | None = None
+    numbers: dict[str, float] = field(default_factory=dict)
+    """What was compared, by name, for those who want to check it."""
     causes: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
-    settings: dict[str, float] = field(default_factory=dict)
+    """What to change that is no setting."""
+    next_run: Prescription | None = None
+    """The settings that this rule proposes, relative to those that the run has now. An INFO proposes none."""
     severity: Severity | None = None
     """The alert's severity, where it is not the rule's own."""
     follows: tuple[str, ...] = ()
     """Ids of rules of whose open alert this is a consequence: the alert that opens all the same has that one's causes
-    and remedies, and is explained by it."""
+    and remedies, proposes nothing, and is explained by it."""
 
 
 @dataclass

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
-from lora_watch.rules.remedies import MEASURE
+from lora_watch.rules.prescribing import Prescribing
 from lora_watch.rules.size import FirstStep, began_with, size_of
 from lora_watch.rules.zone import zone_of
 
@@ -40,6 +41,7 @@ class Episodes:
         self.alerts: list[Alert] = []
         """Every alert of the run, in order of opening."""
         self._open: dict[str, Alert] = {}
+        self._prescribing = Prescribing()
         self._began: dict[str, float] = {}
         self._first = FirstStep()
         self._size: float | None = None
@@ -52,6 +54,11 @@ class Episodes:
         return list(self._open.values())
 
     @property
+    def prescription(self) -> Prescription | None:
+        """What to change for the next run, relative to the user's own settings; None where nothing is known."""
+        return self._prescribing.standing
+
+    @property
     def wanted(self) -> dict[str, float]:
         """What rules want to know of the next batch: see ``Rule.wants``."""
         return {name: multiple for rule in self.rules for name, multiple in rule.wants.items()}
@@ -60,6 +67,7 @@ class Episodes:
         """The alerts that opened or closed at this step. ``urgent``: ask the urgent rules alone."""
         changed: list[Alert] = []
         try:
+            self._prescribing.begin(record.run)
             if not urgent:
                 self._began = record.derived["began"] = began_with(record, self._began)
                 self._first.see(record)
@@ -117,7 +125,7 @@ class Episodes:
         self._size = self._size if size is None else size.overall
         grave = {alert.rule for alert in self._open.values() if alert.severity > Severity.INFO}
         zone = zone_of(record, self._size is not None, (rule for rule in self.rules if rule.id in grave))
-        placed = replace(record, size=None if size is None else size.overall, zone=zone)
+        placed = replace(record, size=None if size is None else size.overall, zone=zone, next_run=self.prescription)
         placed.derived.update(record.derived)  # what was made of it for the rules is true of it still
         return placed
 
@@ -162,7 +170,7 @@ class Episodes:
             return []
         self._open[alert.rule] = alert
         self.alerts.append(alert)
-        return [alert]
+        return [*self._prescribed_by(alert), alert]
 
     def adopt(self, theirs: Alert) -> list[Alert]:
         """Take over an alert on which ranks have agreed; this rank's own keeps the step at which it opened, by which
@@ -170,11 +178,23 @@ class Episodes:
         own = self._open.get(theirs.rule)
         if own is None:
             return self.say(theirs)
-        said = {**vars(theirs), "step": own.step, "explains": own.explains}
+        said = {**vars(theirs), "step": own.step, "explains": own.explains, "next_run": own.next_run}
+        if theirs.next_run not in (None, self.prescription):  # another rank's counts, alike on all
+            said["next_run"] = theirs.next_run
         if vars(own) == said:
             return []
         vars(own).update(said)
-        return [own]
+        return [*self._prescribed_by(own), own]
+
+    def _prescribed_by(self, alert: Alert) -> list[Alert]:
+        """``alert`` carries the prescription, and no other one does. Returns those that carried it before."""
+        if alert.next_run is None:
+            return []
+        self._prescribing.take(alert.next_run)
+        outdated = [other for other in self.alerts if other is not alert and other.next_run is not None]
+        for other in outdated:
+            other.next_run = None
+        return outdated
 
     def add(self, alert: Alert) -> list[Alert]:
         """Open an alert that no rule has found (the monitor's own failures), or put it into the one that is open.
@@ -213,18 +233,21 @@ class Episodes:
             self._silent.pop(rule.id, None)
             if not last_word and (finding.severity or rule.severity) <= alert.severity:
                 return []
-        said = _said_by(rule, finding, record)
-        if alert is not None:
-            for name, value in said.items():
-                setattr(alert, name, value)
-            return [alert]
+        said = _said_by(rule, finding)
         open_now = [self._open[other] for other in finding.follows if other in self._open]
-        causes = [alert for alert in open_now if alert.severity > Severity.INFO][:1]
+        causes = [cause for cause in open_now if alert is None and cause.severity > Severity.INFO][:1]
         for cause in causes:
-            since = f"{cause.rule} {cause.name}, open since step {cause.step}"
-            said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies], "settings": {**cause.settings}}
+            since = f"{cause.message} since step {cause.step} ({cause.rule})"
+            said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies]}
             cause.explains += [rule.id] * (rule.id not in cause.explains)
-        return [*causes, *self.say(Alert(rule.id, rule.name, step=record.step, **said))]
+        proposed = None if causes or said["severity"] <= Severity.INFO else finding.next_run
+        changes = proposed is not None and self._prescribing.propose(proposed, record.run)
+        said["next_run"] = self.prescription if changes else None if alert is None else alert.next_run
+        if alert is None:
+            return [*causes, *self.say(Alert(rule.id, rule.name, step=record.step, **said))]
+        for name, value in said.items():
+            setattr(alert, name, value)
+        return [*self._prescribed_by(alert), alert]
 
     def _close(self, rule_id: str, step: int) -> Alert:
         alert = self._open.pop(rule_id)
@@ -259,10 +282,12 @@ class Episodes:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint: ``memory``, and the alerts so far."""
-        return self.memory() | {"alerts": [alert.to_dict() for alert in self.alerts]}
+        alerts = [alert.to_dict() for alert in self.alerts]
+        return self.memory() | {"alerts": alerts, "prescribing": self._prescribing.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self._remember(state)
+        self._prescribing = Prescribing.of_state(state.get("prescribing", {}))
         self.alerts = [Alert.from_dict(alert) for alert in state.get("alerts", [])]
         self._open = {alert.rule: alert for alert in self.alerts if alert.closed_step is None}
 
@@ -277,11 +302,8 @@ def _sees(rule: Rule, alert: Alert, record: StepRecord) -> bool:
     return not named or any(there for name, there in zip(record.run.names, known) if name in named)
 
 
-def _said_by(rule: Rule, finding: Finding, record: StepRecord) -> dict[str, Any]:
+def _said_by(rule: Rule, finding: Finding) -> dict[str, Any]:
     """The fields of an alert that come from a finding."""
     said = {**vars(finding), "severity": finding.severity or rule.severity}
-    config = record.run.config
-    if "learning_rate" in finding.settings and config.get("sweepable") and "find_lr" not in config:
-        said["remedies"] = [*finding.remedies, MEASURE]
     del said["follows"]  # which says of which alert, and is not said itself
     return said

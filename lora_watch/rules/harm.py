@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from lora_watch.base.records import StepRecord
+from lora_watch.base.text import plain
 from lora_watch.rules.forecast import end_of
 
 HARM = {"adapted_loss": 1.0, "base_loss": 0.0}
@@ -29,8 +30,8 @@ class Compared:
     nonzero_start: bool = False
 
     def __str__(self) -> str:
-        other = "as they began" if self.nonzero_start else "without"
-        return f"one batch costs {self.adapted:.4g} with the adapters and {self.base:.4g} {other}"
+        other = "with them as they began" if self.nonzero_start else "without"
+        return f"A batch costs {plain(self.adapted)} with the adapters and {plain(self.base)} {other}"
 
     def harms(self, factor: float = 1.0) -> bool:
         """The adapters make the loss ``factor`` times as high or more; also where it is NaN with them."""

@@ -8,25 +8,23 @@ from statistics import fmean
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
+from lora_watch.base.text import percent, plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, SPIKE, trend
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import is_gentle, pace
 from lora_watch.rules.harm import CLEAR, HARM, SLIGHT, Compared, compared, guessing
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import (
-    TOO_LOW,
-    Change,
-    first_suspect_first,
     improved,
     is_ordinary,
     raised_to,
     stronger,
-    typed,
+    suspect,
     weaker,
+    why_slow,
     why_strong,
-    why_worse,
 )
-from lora_watch.rules.size import extent, size_of
+from lora_watch.rules.size import extent
 
 _FRESH = 3
 """Steps for which a comparison with the frozen model counts."""
@@ -88,15 +86,17 @@ class LossDivergence(_OfTheLoss):
             if not lost:
                 return None
         gentle = is_gentle(record) and raised_to(record) is None
-        change = Change() if gentle else weaker(record, otherwise=4.0)
+        why = suspect(record, None if gentle else weaker(record, otherwise=4.0))
+        before, now = record.scalars["loss_before"], record.loss
         return Finding(
-            f"The loss has risen {record.scalars['loss_before']:.4g} → {record.loss:.4g} and stays up: {score:.1f} "
-            f"standard errors (threshold {self.score:g}).",
+            "the loss has risen and stays up",
+            f"It rose from {plain(before)} to {plain(now)}, by {times(score)} its own noise.",
             metric="loss",
             threshold=self.score,
-            causes=why_worse(record),
-            remedies=first_suspect_first(record, change.words),
-            settings=change.settings,
+            numbers={"standard errors": score, "threshold": self.score},
+            causes=why.causes,
+            remedies=why.remedies,
+            next_run=why.next_run,
         )
 
 
@@ -122,22 +122,18 @@ class LossSpike(_OfTheLoss):
         score = record.scalars.get("loss_spike_score", 0.0)
         if record.loss is None or not score > self.score:
             return None
-        clipping = record.run.config.get("max_grad_norm") or 0.0
-        limit = typed(0.3 * clipping, (1, 2, 3, 5), 10) or 0.3
         return Finding(
-            f"The loss jumped {record.scalars['loss_expected']:.4g} → {record.loss:.4g}: {score:.1f} standard "
-            f"deviations of its noise (threshold {self.score:g}).",
+            "one loss is far above the others",
+            f"It jumped from about {plain(record.scalars['loss_expected'])} to {plain(record.loss)}, "
+            f"{times(score)} its usual noise. A single spike often passes; several announce a divergence.",
             metric="loss",
             threshold=self.score,
+            numbers={"standard deviations": score, "threshold": self.score},
             causes=[
                 "an outlier batch: very long, very short or damaged samples",
                 "a learning rate at the edge of what this scale bears",
             ],
-            remedies=[
-                "look at the batch of this step",
-                f"max_grad_norm {clipping:g} → {limit:g}, so that one batch cannot move the adapter far",
-            ],
-            settings={"max_grad_norm": limit},
+            remedies=["look at the batch of this step"],
         )
 
 
@@ -157,7 +153,8 @@ class LossExactlyZero(_OfTheLoss):
     def check(self, record: StepRecord) -> Finding | None:
         if without_target(record):
             return Finding(
-                f"A batch of step {record.step} has no target: all of its labels are -100, and its loss is NaN.",
+                "a batch has no target",
+                "All of its labels are -100, and its loss is NaN. A single one does no harm.",
                 metric="loss",
                 causes=["the template masks its answers, or truncation cut them off"],
                 remedies=["drop samples without a target, or raise max_length so that answers are not cut off"],
@@ -165,7 +162,8 @@ class LossExactlyZero(_OfTheLoss):
         if record.loss != 0.0 or record.scalars.get("loss_recent") != 0.0:
             return None
         return Finding(
-            f"The loss has been exactly 0.0 for several steps up to step {record.step}: nothing is being learned.",
+            "the loss is exactly 0, so nothing is learned",
+            "It has been 0.0 for several steps.",
             metric="loss",
             threshold=0.0,
             causes=[
@@ -173,10 +171,7 @@ class LossExactlyZero(_OfTheLoss):
                 "labels do not fit the logits: a single class, or one that the loss ignores",
                 "there are few examples, and the model knows them by heart",
             ],
-            remedies=[
-                "print one batch of the data collator: (labels != -100).sum() must not be 0",
-                "raise max_length so that answers are not cut off",
-            ],
+            remedies=["print one batch of the data collator: (labels != -100).sum() must not be 0"],
         )
 
 
@@ -205,8 +200,8 @@ class FirstLossTooHigh(_OfTheLoss):
         if not (start > threshold and record.scalars["loss_recent"] > threshold):
             return None
         return Finding(
-            f"The first loss {start:.4g} is worse than guessing: among {classes} classes that costs "
-            f"{math.log(classes):.3g} (threshold {threshold:.3g}).",
+            "the model starts worse than guessing",
+            f"Its first loss is {plain(start)}. Guessing among {classes} classes costs {plain(math.log(classes))}.",
             metric="loss",
             threshold=threshold,
             causes=[
@@ -215,9 +210,8 @@ class FirstLossTooHigh(_OfTheLoss):
                 "the loss is a sum over micro-batches or tokens instead of their mean",
             ],
             remedies=[
-                "evaluate the base model without adapters on a batch: its loss should be below "
-                f"{math.log(classes):.3g}",
-                "decode one batch of input_ids and labels and read it",
+                f"evaluate the base model without adapters on a batch: its loss should be below "
+                f"{plain(math.log(classes))}. Then decode one batch of input_ids and labels and read it"
             ],
         )
 
@@ -274,21 +268,19 @@ class LossNotDecreasing(Rule):
         pair = compared(record)
         if improved(record) or (pair is not None and pair.helps(record, 1.0 / (1.0 - self.fall))):
             return None
-        gentle, size = is_gentle(record), size_of(record)
-        change = stronger(record, size.overall) if gentle and size is not None else Change()
+        slow = [f"{why_slow(record)}: its first step was less than half of a useful one"] if is_gentle(record) else []
         return Finding(
-            f"The loss has hardly fallen in {record.step} steps: mean {early:.4g} in the first third and {late:.4g} in "
-            f"the last, a difference within its noise. A fall of {100 * self.fall:.0f} % would have been seen.",
+            "the loss has hardly fallen",
+            f"Its mean was {plain(early)} in the first third of {record.step} steps and {plain(late)} in the last. "
+            f"A fall of {percent(self.fall)} would have been seen.",
             metric="loss",
             threshold=self.fall,
             causes=[
-                *([TOO_LOW] if gentle else []),
+                *slow,
                 "the gradients are noise: labels that do not belong to their inputs, or a loss of other outputs",
                 "the model already knows this data: there is nothing left to learn",
-                *([] if gentle else ["the learning rate or the scale is too low, or far too high, for any progress"]),
             ],
-            remedies=[*change.words, "train on eight examples: if their loss stays, the data or the loss is broken"],
-            settings=change.settings,
+            remedies=["train on eight examples: if their loss stays, the data or the loss is broken"],
         )
 
 
@@ -338,20 +330,19 @@ class StuckAtChance(Rule):
             return None
         chance, best = _costs(record)
         mean = best + (chance - best) * level
-        slow = is_gentle(record) and is_ordinary(record)
+        slow, fast = is_gentle(record) and is_ordinary(record), pace(record) > 1.0
         change = (stronger if slow else weaker)(record, self.overall)
-        why = [TOO_LOW] if slow else why_strong(record)
+        why = why_slow(record, change.by) if slow else why_strong(record, change.by)
         data = "the labels do not belong to their inputs, or the inputs do not determine them"
-        trial = "train on eight examples: if their loss stays at chance, too, the data are the cause"
-        fast = pace(record) > 1.0
         return Finding(
-            f"The loss is stuck at chance: mean {mean:.3g} over {self.steps} steps, where guessing costs {chance:.3g} "
-            f"(threshold {best + self.share * (chance - best):.3g}), although the adapters have grown.",
+            "the classifier is no better than guessing",
+            f"Its mean loss over {self.steps} steps is {plain(mean)}, and guessing costs {plain(chance)}, although the "
+            "adapters have grown.",
             metric="loss",
             threshold=best + self.share * (chance - best),
-            causes=[*why, data] if fast else [data, *why],
-            remedies=[*change.words, trial] if fast else [trial, *change.words],
-            settings=change.settings,
+            causes=[why, data] if fast else [data, why],
+            remedies=["train on eight examples: if their loss stays at chance, too, the data are the cause"],
+            next_run=change.prescription(record) if fast else None,
             severity=severity,
         )
 

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lora_watch.base.alerts import Severity
+from lora_watch.base.prescription import Evidence, Prescription
 from lora_watch.base.records import BoolArray, StepRecord
+from lora_watch.base.text import plain
 from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.forecast import ORDINARY_PACE, pace
-from lora_watch.rules.remedies import Change, in_wider_numbers, raised_to, weaker, why_strong
+from lora_watch.rules.remedies import clip, in_wider_numbers, raised_to, weaker, why_strong
 
 _WEIGHTS, _GRADIENTS = ("b_norm", "a_norm", "delta_norm"), ("b_grad_norm", "a_grad_norm")
 
@@ -37,26 +39,24 @@ class NonFiniteAdapter(Rule):
             return None
         bad, what, metric = found
         first = record.run.adapters[int(np.argmax(bad))]
-        change, numbers = weaker(record, otherwise=10.0), in_wider_numbers(record)
         causes = [
             "an overflow or a division by zero in the backward pass of this layer",
             "a learning rate so high that the update itself overflows",
         ]
-        if what == "The weight":
+        if what == "weight":
             causes.reverse()
         # An update spoils many at a time.
-        if few := what == "The weight" and 2 * bad.sum() < len(bad):
+        few = what == "weight" and 2 * bad.sum() < len(bad)
+        if few:
             causes = ["something other than the optimizer has written to this adapter, or it was loaded like that"]
-            change = Change([f"find what writes to {first.name}; go on from a finite adapter (last_good/)"], {})
-            numbers = Change()
         return Finding(
-            f"{what} of {int(bad.sum())} of {len(bad)} adapters is NaN or infinite at step {record.step}; the first in "
-            f"the model is {first.name}.",
+            f"the {what} of {int(bad.sum())} of {len(bad)} adapters is NaN or infinite",
+            f"The first in the model is {first.name}. Every later step spreads it.",
             adapters=[(record.run.names[i], math.nan) for i in np.flatnonzero(bad)],
             metric=metric,
             causes=causes,
-            remedies=[*numbers.words, *change.words],
-            settings={**numbers.settings, **change.settings},
+            remedies=["go on from a finite adapter, such as last_good/"] if few else in_wider_numbers(record),
+            next_run=None if few else _slower(record) if what == "weight" else _clipped(record),
             follows=() if few else GROWN_TOO_LARGE,
         )
 
@@ -72,11 +72,11 @@ class NonFiniteAdapter(Rule):
         """In which adapters, in words what of them, and its metric; None where nothing is known to be so."""
         if record.spoiled:
             bad = np.array([name in record.spoiled for name in record.run.names])
-            return bad, "The weight", "b_norm"
+            return bad, "weight", "b_norm"
         if record.loss is not None and not math.isfinite(record.loss):
             return None
-        for names, what in ((_WEIGHTS, "The weight"), (_GRADIENTS, "The gradient")):
-            if what == "The gradient" and not record.updated:  # the loss scaler has thrown it away
+        for names, what in ((_WEIGHTS, "weight"), (_GRADIENTS, "gradient")):
+            if what == "gradient" and not record.updated:  # the loss scaler has thrown it away
                 continue
             there = {name: record.metrics[name] for name in names if name in record.metrics}
             if all(np.isfinite(reading.values).all() for reading in there.values()):
@@ -85,6 +85,17 @@ class NonFiniteAdapter(Rule):
             if bad.any():
                 return bad, what, next(iter(there))
         return None
+
+
+def _slower(record: StepRecord) -> Prescription | None:
+    """Weaker settings, and clipping where it is not done yet."""
+    settings = {**clip(record), **weaker(record, otherwise=10.0).settings}
+    return Prescription(settings, Evidence.HARM, record.step) if settings else None
+
+
+def _clipped(record: StepRecord) -> Prescription | None:
+    settings = clip(record)
+    return Prescription(settings, step=record.step) if settings else None
 
 
 MASKED_STEPS = 3
@@ -129,35 +140,29 @@ class NonFiniteLoss(Rule):
             if len(self.masked) < MASKED_STEPS:
                 return None  # LW204's
         layers, where = _source(record)
-        causes, remedies, settings = self._why(record)
+        causes, remedies, next_run = self._why(record)
         return Finding(
-            f"The loss is {'NaN' if math.isnan(record.loss) else 'infinite'} at step {record.step}{where}. The "
-            "Trainer's log can show 0.0 or a plausible average here, because logging_nan_inf_filter hides it.",
+            f"the loss is {'NaN' if math.isnan(record.loss) else 'infinite'}",
+            f"{where} The Trainer's log may hide it (logging_nan_inf_filter).".strip(),
             adapters=[(layer, math.nan) for layer in layers],
             metric="loss",
             causes=causes,
             remedies=remedies,
-            settings=settings,
+            next_run=next_run,
             follows=() if record.broken else GROWN_TOO_LARGE,
         )
 
     def has_evidence(self, record: StepRecord) -> bool:
         return record.loss is not None
 
-    def _why(self, record: StepRecord) -> tuple[list[str], list[str], dict[str, float]]:
-        """Causes, remedies and settings: of what has shown before, weights come before the batch."""
+    def _why(self, record: StepRecord) -> tuple[list[str], list[str], Prescription | None]:
+        """Causes, fixes and settings: of what has shown before, weights come before the batch."""
         if record.broken:
-            return (
-                ["a damaged checkpoint, or a conversion that overflowed"],
-                ["load the base model again, in the dtype of its checkpoint (bf16 weights overflow in fp16)"],
-                {},
-            )
+            fix = "load the base model again, in the dtype of its checkpoint (bf16 weights overflow in fp16)"
+            return ["a damaged checkpoint, or a conversion that overflowed"], [fix], None
         has_targets = bool(record.targets)  # None where nobody has counted them
-        batch = "look at the batch of this step" + ("" if has_targets else "; drop samples without targets")
-        numbers = in_wider_numbers(record)
         if grown := self._grown(record):
-            change = weaker(record, otherwise=10.0)
-            return [grown], [*numbers.words, *change.words, batch], {**numbers.settings, **change.settings}
+            return [grown], in_wider_numbers(record), _slower(record)
         causes = [
             "a division by zero, a logarithm of zero or an overflow in the loss: the batch had targets"
             if has_targets
@@ -165,14 +170,18 @@ class NonFiniteLoss(Rule):
         ]
         if record.run.config.get("fp16"):
             causes.append("numbers out of range: fp16 ends at 65504")
-        return causes, [batch, *numbers.words], numbers.settings
+        batch = "look at the batch of this step" + ("" if has_targets else "; drop samples without targets")
+        return causes, [batch, *in_wider_numbers(record)], _clipped(record)
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""
         if (size := record.size_before) is not None and size > self.size:
-            return f"the adapters had grown to an output_ratio of {size:.3g} (90th percentile × depth) before"
+            change = weaker(record, otherwise=10.0)
+            return (
+                f"{why_strong(record, change.by)}: the adapters of all blocks add {plain(size)} times a layer's output"
+            )
         if raised_to(record) is not None or pace(record) > ORDINARY_PACE:
-            return f"{why_strong(record)[0]}: a single update changes the model too much"
+            return f"{why_strong(record)}: a single update changes the model too much"
         return ""
 
 
@@ -180,8 +189,8 @@ def _source(record: StepRecord) -> tuple[list[str], str]:
     """Where a loss that is not finite comes from: layers, the first first, and in words. Empty where nothing shows."""
     if record.broken:
         names = [name.removesuffix(".weight").removesuffix(".bias") for name in record.broken]
-        return list(dict.fromkeys(names)), f", and the base weight {record.broken[0]} is not finite either"
+        return list(dict.fromkeys(names)), f"The frozen weight {record.broken[0]} is not finite either."
     ratios = record.metrics.get("output_ratio")
     bad = np.flatnonzero(ratios.known & ~np.isfinite(ratios.values)) if ratios is not None else np.array([], int)
     layers = [record.run.names[i] for i in bad]
-    return layers, f", and the first layer whose output is not finite is {layers[0]}" if layers else ""
+    return layers, f"The first layer whose output is not finite is {layers[0]}." if layers else ""

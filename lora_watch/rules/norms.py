@@ -8,22 +8,23 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lora_watch.base.alerts import Severity
+from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.records import StepRecord
-from lora_watch.base.text import count
+from lora_watch.base.text import percent, plain, times
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, in_a_row, known_values, medians, worst_first
 from lora_watch.rules.forecast import ORDINARY_SCALE, end_of, has_new_head, is_gentle
 from lora_watch.rules.harm import HARM, NEAR, PAUSE, SLIGHT, Compared, compared, projected, wanted_at_the_end
 from lora_watch.rules.remedies import (
-    first_suspect_first,
     improved,
     is_proven,
     sound_steps,
     stronger,
+    suspect,
     weaker,
+    why_slow,
     why_strong,
-    why_worse,
 )
-from lora_watch.rules.size import SPECTRAL, began_large, size_of
+from lora_watch.rules.size import SPECTRAL, Size, began_large, size_of
 
 EARLY, LEARNED = 20, 5
 """Steps after the end of a warm-up in which a loss above its start is blamed on the adapters, and steps below the start
@@ -101,37 +102,41 @@ class NormExplosion(Rule):
         harm = self._harm(record, suspected, at_once=overall > always, young=young)
         compares = self.compare and record.comparable and not self.void
         if metric == "output_ratio" and overall > self.beyond:
-            why, threshold = ", which no good run has reached", self.beyond
+            why, threshold = "No run that ended well had adapters of this size.", self.beyond
         elif harm is not None and overall > if_worse:
-            why, threshold = f", and {harm}", if_worse
+            why, threshold = f"{harm}.", if_worse
         elif not compares and bad_start and overall > if_worse and _worse(record, self.loss_factor):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
-            why, threshold = f", while the mean loss rose {start:.3g} → {recent:.3g}", if_worse
+            why, threshold = f"Meanwhile the mean loss rose from {plain(start)} to {plain(recent)}.", if_worse
         elif not compares and record.step >= 3 and overall > always and not improved(record):
-            why, threshold = ", and the loss is not below its start", always
+            why, threshold = "The loss is not below its start.", always
         elif self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):
             why = ""
         else:
             self.holds, self.helpful = False, 0
             return None
         self.holds = True
-        what = "output" if metric == "output_ratio" else "weight"
         change = weaker(record, size.overall)
-        proven = is_proven(record)
-        causes = why_worse(record) if proven else why_strong(record)
-        if record.step <= EARLY and self.warm_up <= 1:
-            causes.append(
-                "there is no warm-up: the first updates have the full learning rate, and their direction is noise"
-            )
         threshold /= unit
+        if is_proven(record):
+            why_so = suspect(record, change)
+            causes, remedies, next_run = why_so.causes, why_so.remedies, None
+        else:
+            causes, remedies = [why_strong(record, change.by)], change.fixes
+            next_run = change.prescription(record, Evidence.HARM)
+        if record.step <= EARLY and self.warm_up <= 1:
+            steps = max((record.run.max_steps or 0) // 10, 10)
+            causes.append(f"there is no warm-up: the first {steps} steps should raise the learning rate from 0")
         return Finding(
-            f"Adapter {what} is too large: {metric} {size} (threshold {threshold:g}){why}.",
+            "the adapters are damaging the model" if harm is not None else "the adapters have become too large",
+            why if harm is not None else f"{_in_words(metric, size)} {why}".rstrip(),
             adapters=size.worst(record),
             metric=metric,
             threshold=threshold / size.depth,
+            numbers=_numbers(metric, size) | {"threshold": threshold},
             causes=causes,
-            remedies=first_suspect_first(record, change.words) if proven else change.words,
-            settings=change.settings,
+            remedies=remedies,
+            next_run=next_run,
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
@@ -142,20 +147,22 @@ class NormExplosion(Rule):
             return None
         before, factor = record.scalars.get("adapted_loss_before"), self.loss_factor
         if before is None or now is None:
-            harm = "" if SPECTRAL * size.overall > self.beyond else None
+            harm = _in_words("relative_spectral_norm", size) if SPECTRAL * size.overall > self.beyond else None
         else:
             worse = not now.adapted < factor * before and (now.harms(factor) or now.is_void(record))
-            harm = f", and {now}" if worse else None
+            harm = f"{now}." if worse else None
         if harm is None:
             return None
         change = weaker(record, size.overall)
         return Finding(
-            f"The adapters are too large after the last update: relative_spectral_norm {size}{harm}.",
+            "the last update has damaged the model",
+            harm,
             adapters=size.worst(record),
             metric="relative_spectral_norm",
+            numbers=_numbers("relative_spectral_norm", size),
             causes=["the last update was much too large", "something has written to the weights after the last step"],
-            remedies=["go on from an earlier checkpoint, or from last_good/", *change.words],
-            settings=change.settings,
+            remedies=["go on from an earlier checkpoint, or from last_good/"],
+            next_run=change.prescription(record, Evidence.HARM),
         )
 
     def has_evidence(self, record: StepRecord) -> bool:
@@ -180,6 +187,16 @@ class NormExplosion(Rule):
         due = suspected and record.step >= self.compared_at + pause
         self.wants = HARM if self.compare and record.comparable and due else {}
         return now if now is not None and (self.clear >= (1 if at_once else 2) or self.slight > 2) else None
+
+
+def _in_words(metric: str, size: Size) -> str:
+    what = "add" if metric == "output_ratio" else "are"
+    than = "the layer's own output" if metric == "output_ratio" else "as large as the frozen weights"
+    return f"In a tenth of the layers they {what} {plain(size.p90)} times {than}, or more."
+
+
+def _numbers(metric: str, size: Size) -> dict[str, float]:
+    return {f"{metric} p90": size.p90, "depth": size.depth, "overall": size.overall}
 
 
 STEPS = 12
@@ -234,37 +251,35 @@ class BarelyMoves(Rule):
         judges = not self.judged and has_loss and record.step >= STEPS
         too_small = judges and end_of(record, size.overall) < reach
         self.judged |= judges
+        end = end_of(record, size.overall)
         if too_small:
-            self.compared, threshold, why = True, reach / size.depth, f" (threshold {reach:g})"
+            self.compared, threshold = True, reach / size.depth
+            why = f"Useful runs reach {percent(reach)} and more."
         elif why is None:
             return None
         change = stronger(record, size.overall)
-        step = change.by * record.first_step
-        causes = ["the learning rate is too low, such as one for full fine-tuning: LoRA wants about ten times more"]
+        causes = [why_slow(record, change.by)]
         if max(adapter.scale for adapter in record.run.adapters) < ORDINARY_SCALE / 2:
             causes.append("the scale is small: alpha was kept while r was raised")
         if not improved(record) and not is_gentle(record, self.slow):
             causes.append("the gradients are noise: labels that do not belong to their inputs")
         return Finding(
-            f"Adapter output stays small: output_ratio {size}, and at most {end_of(record, size.overall):.2g} by the "
-            f"end of the schedule{why}.",
+            "this run will hardly change the model",
+            f"At this pace the adapters of all blocks together will add {percent(end)} of a layer's output by the last "
+            f"step. {why}",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             threshold=threshold,
+            numbers=_numbers("output_ratio", size) | {"overall at the end": end, "reach": reach},
             causes=causes,
-            remedies=[
-                *change.words,
-                f"check the rate early: {change.by:.4g}× is extrapolated from {count(record.step, 'step')}. One full "
-                f"step should add {step:.2g} to output_ratio p90 × depth {size.depth:.3g}; above {2 * step:.2g}, halve "
-                "the learning rate",
-            ],
-            settings=change.settings,
+            remedies=change.fixes,
+            next_run=change.prescription(record),
             follows=("LW409",),
         )
 
     def _falls(self, record: StepRecord) -> str | None:
-        """Batch after batch costs less with larger adapters, in words. The first that does not decides, unless the run
-        is slow."""
+        """Batch after batch costs less with larger adapters, in a sentence. The first that does not decides, unless the
+        run is slow."""
         if self.compared:
             return None
         if self.asked and (now := projected(record)) is not None:
@@ -274,10 +289,7 @@ class BarelyMoves(Rule):
             slow = is_gentle(record, self.slow)
             self.compared = len(self.losses) >= BATCHES or not (falls or slow)
             if self.compared and (falls or (slow and twice < (1.0 - OF_A_BATCH) * end)):
-                return (
-                    f". Larger adapters are better: {len(self.losses)} batches cost {end:.5g} on average at that "
-                    f"size, and {twice:.5g} at twice that"
-                )
+                return f"With adapters twice as large a batch would cost {twice:.5g} instead of {end:.5g}."
         self.compared |= has_new_head(record.run)
         if record.comparable and not self.compared and self.asked < 2 * BATCHES:
             self.asked += 1
@@ -336,18 +348,17 @@ class AdapterDecays(Rule):
         usual = 0.01 if decay > 0.01 else 0.0
         gone = 1.0 - left
         return Finding(
-            f"‖B·A‖ of the median layer shrinks while it trains: it is {100 * np.median(gone[known]):.0f} % "
-            f"below its highest (threshold {100 * self.shrunk:.0f} %), and weight decay has taken at least half "
-            "of that.",
+            "weight decay is undoing what was learned",
+            f"The median adapter is {percent(float(np.median(gone[known])))} below its largest size, and at least "
+            "half of that was weight decay.",
             adapters=worst_first(record, gone, known & (gone > self.shrunk))[:10],
             metric="product_norm",
             threshold=self.shrunk,
             causes=[
-                f"weight_decay {decay:g} takes {100 * taken.max():.2g} % of A and of B at every step",
+                f"weight_decay {decay:g} takes {percent(float(taken.max()))} of A and of B at every step",
                 "the gradients have become small, so only the decay is left: nothing more is learned",
             ],
-            remedies=[f"weight_decay {decay:g} → {usual:g}, as is usual for adapters"],
-            settings={"weight_decay": usual},
+            next_run=Prescription({"weight_decay": Setting(decay, usual)}, step=record.step),
         )
 
 
@@ -400,22 +411,17 @@ class LayerOutlier(Rule):
         worst = int(np.argmax(np.where(lasting, sizes, -np.inf)))
         name, rates = record.run.names[worst], record.run.per_adapter(record.run.peak_lr or record.lr)
         siblings = next(members for columns in record.run.families for members in columns if worst in members)
-        usual, causes = np.median(rates[siblings]), ["its scale is higher than that of its siblings (alpha_pattern)"]
+        usual, cause = np.median(rates[siblings]), "its scale is higher than that of its siblings (alpha_pattern)"
         if rates[worst] > 1.5 * usual:
-            causes = [f"its parameter group has the learning rate {rates[worst]:g}, its siblings {usual:g}"]
+            cause = f"its parameter group has the learning rate {rates[worst]:g}, its siblings {usual:g}"
         return Finding(
-            f"{name} is {math.exp(distances[worst]):.3g} times as large relative to its base weight as the median "
-            f"of its siblings in other blocks (robust z {scores[worst]:.3g}, threshold {self.z:g}), for "
-            f"{self.streaks[name]} measured steps.",
+            f"{name} is trained far more strongly than its siblings",
+            f"Relative to its frozen weight it is {times(math.exp(distances[worst]))} as large as the same module in "
+            f"other blocks, for {self.streaks[name]} measured steps.",
             adapters=worst_first(record, sizes, lasting),
             metric="relative_norm",
             threshold=self.z,
-            causes=[
-                *causes,
-                "its base weight is damaged or far smaller than those of its siblings",
-                "few tokens reach it",
-            ],
-            remedies=[
-                f"give {name} the learning rate, rank and alpha of its siblings, or take it out of target_modules"
-            ],
+            numbers={"robust z": float(scores[worst])},
+            causes=[cause, "its frozen weight is damaged or far smaller than theirs", "few tokens reach it"],
+            remedies=["give it the learning rate, rank and alpha of its siblings, or take it out of target_modules"],
         )

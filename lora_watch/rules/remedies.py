@@ -1,16 +1,17 @@
-"""From "too strong by this factor" to new settings: which of alpha and the learning rate to change, and to what."""
+"""From "too strong by this factor" to new settings and to the cause in words."""
 
 from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from lora_watch.base.prescription import ALPHA, RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import AdapterInfo, StepRecord
+from lora_watch.base.text import times
 from lora_watch.rules.forecast import (
     ORDINARY_PACE,
     ORDINARY_SCALE,
-    Rates,
     is_adaptive,
     pace,
     rate_of,
@@ -18,13 +19,12 @@ from lora_watch.rules.forecast import (
     strongest,
     weaker_by,
 )
+from lora_watch.rules.prescribing import rate_set
 
-MEASURE = "measure the rate: lora-watch run --find-lr train.py"
-"""What to try last where a Trainer can sweep, and no sweep has found its rate."""
-TOO_LOW = "the learning rate is too low: the first full step was less than half of a useful one"
-"""The likely cause where ``forecast.is_gentle`` holds."""
-TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
-"""First digits of the learning rates that people type."""
+ROUNDED_UP = 1.2
+"""A learning rate is rounded to one figure, and up by this factor at most."""
+DATA = "the data changed: another domain, corrupted batches, or a new epoch's order"
+BATCHES = "look at the batches of the last steps"
 
 
 def typed(value: float, factors: tuple[float, ...], base: int) -> float:
@@ -48,6 +48,14 @@ def _choices(value: float, factors: tuple[float, ...], base: int) -> list[float]
     return [float(f"{m * float(base) ** e:.12g}") for e in around for m in factors]
 
 
+def typed_rate(lr: float) -> float:
+    """A learning rate in one figure, as people type it: the nearest by ratio."""
+    if not (lr > 0 and math.isfinite(lr)):
+        return lr
+    near = [c for c in _choices(lr, tuple(range(1, 10)), 10) if c <= ROUNDED_UP * lr]
+    return min(near, key=lambda c: abs(math.log(c / lr)))
+
+
 def round_alpha(value: float) -> float:
     """The nearest of the numbers that people type for alpha: 1 or 3 times a power of two."""
     return nearest(value, (1, 3), 2)
@@ -68,11 +76,6 @@ def rescaled(adapter: AdapterInfo, factor: float, adaptive: bool = True) -> tupl
     return alpha, max(factor * alpha / per_scale(adapter) / adapter.scale, 1.0)
 
 
-def typed_rate(lr: float) -> float:
-    """The highest learning rate that people would type and that is not above ``lr``."""
-    return typed(lr, TYPED, 10)
-
-
 def per_scale(adapter: AdapterInfo) -> float:
     """What alpha is divided by: r, or √r with rsLoRA."""
     return math.sqrt(adapter.r) if adapter.scale_formula == "alpha/sqrt(r)" else float(adapter.r)
@@ -80,24 +83,36 @@ def per_scale(adapter: AdapterInfo) -> float:
 
 @dataclass(frozen=True)
 class Change:
-    """New settings, in words for people and as values for programs."""
+    """New settings, and how much weaker or stronger they are."""
 
-    words: list[str] = field(default_factory=list)
-    settings: dict[str, float] = field(default_factory=dict)
-    """Every new value that ``words`` name, by its name in LoraConfig or TrainingArguments."""
+    settings: dict[str, Setting] = field(default_factory=dict)
+    """Relative to those that the run has now."""
     by: float = 1.0
     """What s·lr is multiplied by in all, after rounding."""
+    measured: bool = False
+    """The run's own first step told the factor, not its weights."""
+    advice: str = ""
+    """What to change, where no setting can be named."""
+
+    def prescription(self, record: StepRecord, evidence: Evidence | None = None) -> Prescription | None:
+        """What a finding proposes; None where there is nothing to change. ``evidence``: by default the first steps, or
+        the weights where those do not tell."""
+        if not self.settings:
+            return None
+        own = Evidence.STEPS if self.measured and record.step else Evidence.WEIGHTS
+        return Prescription(self.settings, own if evidence is None else evidence, record.step)
+
+    @property
+    def fixes(self) -> list[str]:
+        return [self.advice] if self.advice else []
 
 
 def with_alpha(record: StepRecord, adapter: AdapterInfo, alpha: float) -> Change:
-    """Another alpha of an adapter whose own is known, in one piece of words."""
-    scale = alpha / per_scale(adapter)
-    words = f"lora_alpha {adapter.alpha:g} → {alpha:g} (scale {adapter.scale:.3g} → {scale:.3g})"
+    """Another alpha of an adapter whose own is known."""
     by = alpha / adapter.alpha if adapter.alpha else 1.0
     ((usual, _),) = Counter(a.scale for a in record.run.adapters).most_common(1)
-    if adapter.scale != usual:
-        return Change([f"{words} of {adapter.name.rpartition('.')[2]} (alpha_pattern)"], by=by)
-    return Change([words], {"lora_alpha": alpha}, by)
+    of = "" if adapter.scale == usual else f" of {adapter.name.rpartition('.')[2]} (alpha_pattern)"
+    return Change({f"{ALPHA}{of}": Setting(adapter.alpha, alpha)}, by)
 
 
 def weaker(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> Change:
@@ -120,18 +135,34 @@ def raised_to(record: StepRecord, factor: float = 2.0) -> tuple[float, float] | 
     return max(((now, planned) for now, planned in rates if now > factor * planned > 0), default=None)
 
 
-def why_strong(record: StepRecord) -> list[str]:
-    """Why the adapters grow too fast, likeliest first."""
+def why_strong(record: StepRecord, by: float = 1.0) -> str:
+    """Why the adapters grow too fast. ``by``: what s·lr is to be multiplied by."""
     if raised := raised_to(record):
-        return [f"the learning rate is {raised[0]:.3g} now, and its schedule's highest is {raised[1]:g}"]
+        return f"the learning rate is {raised[0]:.3g} now, and its schedule's highest is {raised[1]:g}"
+    how = f"about {times(1.0 / by)} too strong" if by < 0.9 else "too strong"
+    return f"{settings_in_words(record)} is {how}"
+
+
+def why_slow(record: StepRecord, by: float = 1.0) -> str:
+    """Why they grow too slowly."""
+    how = f"about {times(by)} too low" if by > 1.1 else "too low"
+    return f"{settings_in_words(record)} is {how} for LoRA"
+
+
+def settings_in_words(record: StepRecord) -> str:
+    """The learning rate, and the scale where it is not an ordinary one."""
     if not record.run.adapters:
-        return ["the learning rate is too high"]
-    scale = strongest(record).scale
-    if scale > ORDINARY_SCALE and not is_adaptive(record.run):
-        return [f"the learning rate is too high for the scale {scale:g}"]
-    if scale > ORDINARY_SCALE:
-        return [f"the scale {scale:g} is too high for this learning rate: s·lr sets how fast ‖ΔW‖ grows"]
-    return [f"the learning rate is too high: the scale {scale:g} is ordinary"]
+        return "the learning rate"
+    adapter = strongest(record)
+    lr = rate_set(record.run) or rate_of(record, adapter)
+    rate = "the learning rate" if lr is None else f"learning rate {lr:g}"
+    ordinary = abs(adapter.scale) <= ORDINARY_SCALE
+    return rate if ordinary else f"{rate} at {formula_of(adapter)} = {adapter.scale:.3g}"
+
+
+def formula_of(adapter: AdapterInfo) -> str:
+    """What the scale is called: ``alpha/r``, ``alpha/√r``, or ``scale`` where it is no such thing."""
+    return {"alpha/r": "alpha/r", "alpha/sqrt(r)": "alpha/√r"}.get(adapter.scale_formula, "scale")
 
 
 ORDINARY_SIZE = 2.5
@@ -163,67 +194,72 @@ def is_ordinary(record: StepRecord) -> bool:
     return pace(record) <= ORDINARY_PACE and size is not None and size <= ORDINARY_SIZE and raised_to(record) is None
 
 
-def why_worse(record: StepRecord) -> list[str]:
-    """Why a loss has risen, likeliest first."""
-    strong, data = why_strong(record), "the data changed: another domain, corrupted batches, a new epoch's order"
+@dataclass(frozen=True)
+class Suspect:
+    """Why a loss has risen, likeliest first, and what to do about it: a finding has these fields."""
+
+    causes: list[str]
+    remedies: list[str]
+    next_run: Prescription | None = None
+
+
+def suspect(record: StepRecord, change: Change | None) -> Suspect:
+    """The data where the settings have proved themselves or are ordinary, else the settings, which ``change`` mends.
+    None: they are known to be weak."""
+    if change is None:
+        return Suspect([DATA], [BATCHES])
+    strong = why_strong(record, change.by)
     if is_proven(record):
-        return [f"{data}; with these settings the run had been sound for {sound_steps(record)} steps", *strong]
+        return Suspect([f"{DATA}. These settings had been right for {sound_steps(record)} steps", strong], [BATCHES])
     if is_ordinary(record):
-        return [f"{data}; the learning rate is ordinary, and so is the size of the adapters ({record.size_before:.2g})"]
-    return [*strong, data]
+        return Suspect([f"{DATA}. The learning rate is ordinary, and so is the size of the adapters"], [BATCHES])
+    return Suspect([strong, DATA], [*change.fixes, BATCHES], change.prescription(record, Evidence.HARM))
 
 
-def first_suspect_first(record: StepRecord, changes: list[str]) -> list[str]:
-    """What to try where a loss has risen: ``changes`` of the settings, and first what is suspected first."""
-    batches = "look at the batches of the last steps"
-    return [batches, *changes] if is_proven(record) or is_ordinary(record) else [*changes, batches]
-
-
-def in_wider_numbers(record: StepRecord) -> Change:
+def in_wider_numbers(record: StepRecord) -> list[str]:
     """What helps against numbers that are not finite and is not done yet."""
-    clipped = clip(record)
-    wider = ["train in bf16 or fp32 instead of fp16"] if record.run.config.get("fp16") else []
-    return replace(clipped, words=[*wider, *clipped.words])
+    return ["train in bf16 or fp32 instead of fp16"] if record.run.config.get("fp16") else []
 
 
-def clip(record: StepRecord) -> Change:
+def clip(record: StepRecord) -> dict[str, Setting]:
     """Clipping where it is not done yet."""
     norm = record.run.config.get("max_grad_norm")
-    done = isinstance(norm, (int, float)) and 0 < norm <= 1
-    return Change() if done else Change(["set max_grad_norm=1.0"], {"max_grad_norm": 1.0})
+    yours = float(norm) if isinstance(norm, (int, float)) else None
+    return {} if yours and 0 < yours <= 1 else {"max_grad_norm": Setting(yours, 1.0)}
 
 
 def _change(record: StepRecord, factor: float, within: float | None) -> Change:
     if not record.run.adapters:
         return Change()
     if factor > 1 and (raised := raised_to(record)):
-        return Change([f"learning rate {raised[0]:.3g} → {raised[1]:g} again: find what raised it"], {})
+        return Change(advice=f"find what raised the learning rate from {raised[1]:g} to {raised[0]:.3g}")
     adapter = strongest(record)
     lr, changes = rate_of(record, adapter), list[Change]()
     if lr is None or not adapter.alpha or not adapter.scale > 0:
-        by = f"{'lower' if factor > 1 else 'raise'} lora_alpha or the learning rate by about"
-        return Change([f"{by} {max(factor, 1 / factor):.0f}×"], by=1.0 / factor)
+        how = "divide" if factor > 1 else "multiply"
+        by = times(max(factor, 1 / factor)).removesuffix(" times")
+        return Change(by=1.0 / factor, advice=f"{how} lora_alpha or the learning rate by {by}")
     alpha, left = rescaled(adapter, factor, is_adaptive(record.run))
     if alpha != adapter.alpha:
         changes.append(with_alpha(record, adapter, alpha))
     if left != 1.0:
         changes.append(_new_rate(record, lr, left, within))
-    words = " and ".join(word for change in changes for word in change.words)
     settings = {name: value for change in changes for name, value in change.settings.items()}
-    return Change([words] if words else [], settings, math.prod(change.by for change in changes))
+    return Change(settings, math.prod(change.by for change in changes), bool(record.first_step))
 
 
 def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None) -> Change:
-    """The rate ``lr`` of a parameter group divided by ``factor`` or a little more, and the others by the same (LoRA+),
-    rounded to what people would type. The best one is expected ``within`` a factor."""
-    rates = set(record.run.peak_lr or record.lr)
-    base, several = record.run.learning_rate, len(rates) > 1
-    old = base if several and base in rates else lr  # the one that people set
+    """The rate that people set divided by ``factor`` or a little more, rounded to what people would type. The best one
+    is expected ``within`` a factor. Where ``lr``, that of the fastest parameter group, comes from no setting, it is
+    named itself, and the others follow by the same factor."""
+    known = rate_set(record.run)
+    old = known or lr
     new = typed_rate(old / factor)
-    words = f"learning rate {old:g} → {new:g}"
+    if (factor > 1) != (new < old):  # a small change that rounding has undone
+        new = typed(old / factor, (1, 1.2, 1.5, *range(2, 10)), 10)
+    low = high = None
     if within is not None:  # what is to be lowered is not left as it is
-        around = Rates.around(new, within)
-        words += f" ({replace(around, high=min(around.high, old)) if factor > 1 else around})"
-    if several:
-        words += f" ({lr:g} → {lr * new / old:g} in the fastest parameter group, the others by the same factor)"
-    return Change([words], {} if several and old != base else {"learning_rate": new}, new / old)
+        low, high = new / within, new * within
+        high = min(high, old) if factor > 1 else high
+    name = RATE if known else f"{RATE} of the fastest parameter group (the others by the same factor)"
+    return Change({name: Setting(old, new, low, high)}, new / old)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from lora_watch.base.alerts import Severity
+from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.records import AdapterInfo, BoolArray, FloatArray, StepRecord
+from lora_watch.base.text import percent, times
 from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
 from lora_watch.rules.forecast import (
     ORDINARY_PACE,
@@ -18,7 +20,7 @@ from lora_watch.rules.forecast import (
     is_adaptive,
     pace,
 )
-from lora_watch.rules.remedies import Change, per_scale, round_alpha, weaker, with_alpha
+from lora_watch.rules.remedies import Change, formula_of, per_scale, round_alpha, weaker, with_alpha
 
 RSLORA = "Kalajdzievski 2023, arXiv:2312.03732"
 """The paper behind rank stabilisation."""
@@ -49,50 +51,40 @@ class AggressiveScale(RuleOnSettings):
         run = record.run
         if not run.adapters or _is_found(record):
             return None
-        adaptive, lr, times = is_adaptive(run), run.per_adapter(run.peak_lr), pace(record)
+        adaptive, lr, useful = is_adaptive(run), run.per_adapter(run.peak_lr), pace(record)
         scale = np.array([abs(a.scale) for a in run.adapters])
-        too_large, known = times > self.useful_steps, math.isfinite(times)
+        too_large, known = useful > self.useful_steps, math.isfinite(useful)
         meant = _meant_for_vanilla(record, self.scale)
         high = adaptive & (scale >= self.scale) & (lr > self.lr)
         far = adaptive & (scale >= self.far) & ~(scale * lr <= self.scale * self.lr)
-        if not (too_large or meant.any() or ((high | far).any() and not times <= ORDINARY_PACE)):
-            return self._fading(record, scale, times)
+        if not (too_large or meant.any() or ((high | far).any() and not useful <= ORDINARY_PACE)):
+            return self._fading(record, scale, useful)
         warns = bool(too_large or (not known and (far | meant).any()))
         worst = int(np.nanargmax(scale * lr if (lr > 0).any() else scale))
         adapter, rate = run.adapters[worst], float(lr[worst])
         metric, threshold = ("effective_lr", self.scale * self.lr) if run.peak_lr else ("scale", self.far)
-        change = self._weaker(record, adapter, rate, bool(meant[worst])) if warns else Change()
-        return Finding(
-            f"{self._message(adapter, rate, times, warns)}.",
-            adapters=worst_first(record, first_steps(run), np.isfinite(first_steps(run))) if too_large else [],
+        numbers = {"first step, in useful ones": useful, "effective lr": abs(adapter.scale) * rate}
+        finding = Finding(
+            _verdict(adapter, rate, "high"),
+            "Whether it is too high shows within about 10 steps.",
             metric=metric,
             threshold=threshold,
-            causes=[self._cause(adapter, bool(meant[worst]))],
-            remedies=change.words,
-            settings=change.settings,
-            severity=Severity.WARNING if warns else Severity.INFO,
+            numbers=numbers,
+            severity=Severity.INFO,
         )
-
-    def _message(self, adapter: AdapterInfo, rate: float, times: float, warns: bool) -> str:
-        scale = f"{abs(adapter.scale):g} ({adapter.scale_formula})"
-        if math.isnan(rate):
-            return f"The scale {scale} is too high for an ordinary learning rate"
-        verdict = "too high" if warns else "above the rule of thumb: whether it is too high shows within about 10 steps"
-        message = f"s·lr = {abs(adapter.scale) * rate:.2g} is {verdict}: scale {scale} × learning rate {rate:g}"
-        if math.isfinite(times):
-            message += f". By the weights the first full step is {times:.2g} times as large as a useful one (threshold "
-            message += f"{self.useful_steps:g})"
-        return message
-
-    @staticmethod
-    def _cause(adapter: AdapterInfo, meant: bool) -> str:
-        if meant:
-            alpha, scale = adapter.alpha or math.nan, abs(adapter.scale)
-            why = f"lora_alpha {alpha:g} is {alpha / adapter.r:.3g} × the rank {adapter.r}, which is meant for alpha/r"
-            return f"{why}: with use_rslora the scale is {scale:.3g} in place of {alpha / adapter.r:.3g} ({RSLORA})"
-        if abs(adapter.scale) > ORDINARY_SCALE:
-            return "alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"
-        return f"the learning rate is too high for these weights: the scale {abs(adapter.scale):g} is ordinary"
+        if not warns:
+            return finding
+        change = self._weaker(record, adapter, rate, bool(meant[worst]))
+        return replace(
+            finding,
+            message=_verdict(adapter, rate, "too high"),
+            details=_said(rate, useful),
+            adapters=worst_first(record, first_steps(run), np.isfinite(first_steps(run))) if too_large else [],
+            causes=_why(adapter, bool(meant[worst])),
+            remedies=change.fixes,
+            next_run=change.prescription(record, None if known else Evidence.SETTINGS),
+            severity=Severity.WARNING,
+        )
 
     def _weaker(self, record: StepRecord, adapter: AdapterInfo, rate: float, meant: bool) -> Change:
         """To an easy first step; where the size of that step is unknown, to the scale that α was meant for, or to the
@@ -104,25 +96,51 @@ class AggressiveScale(RuleOnSettings):
         thumb = max(abs(adapter.scale) / ORDINARY_SCALE, abs(adapter.scale) * rate / (self.scale * self.lr))
         return weaker(record, otherwise=2.0 if known else thumb)
 
-    def _fading(self, record: StepRecord, scale: FloatArray, times: float) -> Finding | None:
+    def _fading(self, record: StepRecord, scale: FloatArray, useful: float) -> Finding | None:
         """α/r at a high rank and a small α, unless a high learning rate makes up for it."""
         adapters = record.run.adapters
         faded = np.array([a.scale_formula == "alpha/r" and a.r >= HIGH_RANK and 0 < a.scale < FADED for a in adapters])
         if not faded.any():
             return None
         worst = adapters[int(np.argmin(np.where(faded, scale, np.inf)))]
-        if times / worst.scale**SCALE_EXPONENT > self.useful_steps:
+        if useful / worst.scale**SCALE_EXPONENT > self.useful_steps:
             return None
         stable = (worst.alpha or worst.scale * worst.r) / math.sqrt(worst.r)
         return Finding(
-            f"Scale alpha/r is {worst.scale:g} at rank {worst.r} (threshold {FADED:g}): it falls as 1/r, and 1/√r "
-            f"would keep the size of the update, as use_rslora=True does (scale {stable:.3g} with the same alpha).",
+            f"alpha/r = {worst.scale:g} is low for rank {worst.r}",
+            f"It falls as 1/r. With use_rslora=True the same alpha has the scale {stable:.3g}, and the update "
+            "keeps its size.",
             adapters=worst_first(record, scale, faded),
             metric="scale",
             threshold=FADED,
             causes=[f"r was raised under a fixed alpha; only a scale that falls as 1/√r is stable: {RSLORA}"],
             severity=Severity.INFO,
         )
+
+
+def _verdict(adapter: AdapterInfo, rate: float, how: str) -> str:
+    """``alpha/r = 32 is high for learning rate 0.002``, as far as they are known."""
+    scale = f"{formula_of(adapter)} = {abs(adapter.scale):.3g}"
+    if math.isnan(rate):
+        return f"{scale} is {how} for an ordinary learning rate"
+    if abs(adapter.scale) <= ORDINARY_SCALE:
+        return f"learning rate {rate:g} is {how} for these weights"
+    return f"{scale} is {how} for learning rate {rate:g}"
+
+
+def _said(rate: float, useful: float) -> str:
+    if math.isfinite(useful):
+        return f"By the weights the first step is {times(useful)} as large as a useful one."
+    return "" if math.isnan(rate) else "The size of the weights is not known: this goes by the settings alone."
+
+
+def _why(adapter: AdapterInfo, is_meant: bool) -> list[str]:
+    if not is_meant:
+        raised = "alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"
+        return [raised] if abs(adapter.scale) > ORDINARY_SCALE else []
+    alpha, scale = adapter.alpha or math.nan, abs(adapter.scale)
+    meant = f"lora_alpha {alpha:g} at rank {adapter.r} is meant for alpha/r = {alpha / adapter.r:.3g}"
+    return [f"{meant}, and with use_rslora the scale is {scale:.3g} ({RSLORA})"]
 
 
 def _is_found(record: StepRecord) -> bool:
@@ -156,8 +174,9 @@ class DoraOverZeroRows(RuleOnSettings):
             return None
         worst = record.run.adapters[int(np.argmax(zeros))]
         return Finding(
-            f"DoRA over all-zero rows of the frozen weight in {int((zeros > 0).sum())} of {len(zeros)} adapters "
-            f"({int(zeros.max())} in {worst.name}): its output there is 0/0, and the loss will be NaN.",
+            "DoRA over rows of zeros will make the loss NaN",
+            f"{int((zeros > 0).sum())} of {len(zeros)} adapters have such rows under them; {worst.name} has "
+            f"{int(zeros.max())}.",
             adapters=worst_first(record, zeros, zeros > 0),
             metric="zero_magnitudes",
             threshold=0.0,
@@ -199,19 +218,22 @@ class WarmUpTooLong(RuleOnSettings):
         if not share > self.share:
             return None
         new = 0.1 if is_share else steps // 10 if steps else 0
-        what, rest = f"The warm-up takes {100 * share:.0f} % of the run", f" (threshold {100 * self.share:.0f} %)"
+        what, details = f"the warm-up takes {percent(share)} of the run", "The learning rate is reached late."
         if ends_in_it := share > 1.0:
             if not self._ends_in_it(record, share):
                 return None
-            what = f"The run of {steps} steps ends in its warm-up of {given:g}"
-            rest = f": it uses {100 / share:.0f} % of its learning rate at most"
+            what = "the run ends in its warm-up"
+            details = (
+                f"It has {steps} steps, and the warm-up {given:g}: at most {percent(1 / share)} of the learning rate "
+            )
+            details += "is reached."
         return Finding(
-            f"{what}{rest}.",
+            what,
+            details,
             metric=name,
             threshold=self.share,
             causes=["the warm-up was written for a longer run"],
-            remedies=[f"{name} {given:g} → {new:g}"],
-            settings={name: float(new)},
+            next_run=Prescription({name: Setting(given, float(new))}, step=record.step),
             severity=Severity.WARNING if ends_in_it else Severity.INFO,
         )
 

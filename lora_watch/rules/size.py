@@ -25,9 +25,6 @@ class Size:
     depth: float
     """``RunInfo.depth``."""
 
-    def __str__(self) -> str:
-        return f"p90 {self.p90:.3g} × depth {self.depth:.3g} = {self.overall:.3g}"
-
     def worst(self, record: StepRecord) -> list[tuple[str, float]]:
         """``(adapter, value)`` of the tenth of the layers that are largest, the largest first."""
         return worst_first(record, self.values, np.isfinite(self.values) & (self.values >= self.p90))

@@ -6,16 +6,19 @@ import enum
 from collections import Counter
 from collections.abc import Sequence
 
-from lora_watch.base.alerts import Alert, Severity, in_script, in_words
+from lora_watch.base.alerts import Alert, Severity, in_words
+from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.records import Recovered, RunInfo, StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE
 from lora_watch.rules.forecast import at_scale, is_adaptive
 from lora_watch.rules.policy import RECOVERED
-from lora_watch.rules.remedies import SOUND, TYPED, nearest, raised_to
+from lora_watch.rules.remedies import SOUND, nearest, raised_to
 
+TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
+"""First digits of the learning rates to which one is turned down."""
 UNSURE = 3.0
-"""What a learning rate is divided by where the alert has no settings for it."""
+"""What a learning rate is divided by where nothing lower is prescribed."""
 GROWN = 1.5
 """Adapters have grown since the good state, and are not what a risen loss comes from elsewhere, from this factor on."""
 SUSPECT = ("LW203", "LW311")
@@ -79,22 +82,25 @@ def rate_of(run: RunInfo) -> float | None:
 
 def alert_of(recovered: Recovered, cause: Alert, number: str) -> Alert:
     """The alert that says how a run has recovered, for the time ``number``: ``1 of 3``."""
-    of = f"for {cause.rule} {cause.name}"
     went_back = recovered.back_to < recovered.step
     if went_back:
-        said = f"{count(recovered.lost, 'step')} discarded {of}: the adapter is again that of step {recovered.back_to}."
+        message = f"the run went back to step {recovered.back_to} because of {cause.rule}"
+        said = f"{count(recovered.lost, 'step')} discarded."
     else:
-        said = f"Updates are dropped {of} until the loss is sound: adapters and optimizer stay as they were."
-    changes, settings = in_words(recovered.changed), {name: now for name, (_, now) in recovered.changed.items()}
+        message = f"updates are dropped because of {cause.rule}, until the loss is sound"
+        said = "Adapters and optimizer stay as they were."
+    changes = f"It goes on with {in_words(recovered.changed)}." if recovered.changed else "No setting was changed."
+    told = {name: Setting(yours, now) for name, (yours, now) in recovered.changed.items()}
     return Alert(
         RECOVERED,
         "recovered",
         Severity.WARNING,
         recovered.step if went_back else recovered.step + 1,
-        f"{said} {f'Changed: {changes}.' if changes else 'No setting was changed.'} Recovery {number}.",
-        causes=list(cause.causes[:1]),
-        remedies=[f"put {in_script(recovered.changed)} into your script"] if settings else list(cause.remedies[:1]),
-        settings=settings,
+        message,
+        f"{said} {changes} Recovery {number}.",
+        causes=[f"{cause.message} ({cause.rule})"],
+        remedies=[] if told else list(cause.remedies[:1]),
+        next_run=Prescription(told, Evidence.HARM, recovered.step) if told else None,
         back_to=recovered.back_to,
         changed=dict(recovered.changed),
     )

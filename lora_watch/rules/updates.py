@@ -8,10 +8,9 @@ import numpy as np
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
+from lora_watch.base.text import percent, times
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
-from lora_watch.rules.forecast import is_gentle
-from lora_watch.rules.remedies import Change, clip, raised_to, stronger
-from lora_watch.rules.size import size_of
+from lora_watch.rules.remedies import raised_to
 
 
 def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
@@ -50,21 +49,21 @@ class LearningRateIsZero(Rule):
         if self.zeros < self.updates or late:
             return None
         peak = _rates(record.run, record.run.peak_lr)
-        high = f" (it was meant to reach {peak.max():.3g})" if len(peak) and peak.max() > 0 else ""
-        ahead = f" with {planned - record.step} of {planned} steps to go" if planned is not None else ""
+        high = f" It was meant to reach {peak.max():.3g}." if len(peak) and peak.max() > 0 else ""
+        ahead = f", with {planned - record.step} of {planned} steps to go" if planned is not None else ""
+        fix = "give the schedule the number of optimizer steps as its length"
+        if "learning_rate" in record.run.config:  # a Trainer
+            fix = "let the Trainer make the schedule, or give num_training_steps the number of optimizer steps"
         return Finding(
-            f"The learning rate of the adapters has been exactly 0 for {self.zeros} updates{ahead}{high}: nothing is "
-            "learned any more.",
+            "the learning rate is 0, so nothing is learned any more",
+            f"It has been exactly 0 for {self.zeros} updates{ahead}.{high}",
             metric="lr",
             threshold=0.0,
             causes=[
                 "the schedule was made for fewer steps than are trained: epochs or ranks counted differently",
                 "learning_rate is 0, or a custom schedule returns 0",
             ],
-            remedies=[
-                "let the Trainer make the schedule, or give num_training_steps the number of optimizer steps",
-                "lr_scheduler_type='constant_with_warmup' if the length is unknown",
-            ],
+            remedies=[fix],
         )
 
 
@@ -89,15 +88,15 @@ class LearningRateRaised(Rule):
             return None
         now, planned = raised
         return Finding(
-            f"The learning rate is {now:.3g}, {now / planned:.3g} times the highest of its schedule, {planned:g} "
-            f"(threshold {self.factor:g} times).",
+            "the learning rate is far above its schedule",
+            f"It is {now:.3g} now, {times(now / planned)} the highest of the schedule, {planned:g}.",
             metric="lr",
             threshold=self.factor * planned,
             causes=[
                 "a callback or code of your own has changed the optimizer's rates or the scheduler's base_lrs",
                 "the schedule itself multiplies by more than 1",
             ],
-            remedies=[f"learning rate {now:.3g} → {planned:g} again; mute this rule if the rise is intended"],
+            remedies=["find what raised it; mute this rule if the rise is intended"],
         )
 
 
@@ -138,15 +137,10 @@ class UpdatesLostToRounding(Rule):
             return None
         factor, shares = ("A", (a, b)) if np.nanmean(a) < np.nanmean(b) else ("B", (b, a))
         stuck, other = (100 * float(np.nanmedian(share)) for share in shares)
-        size, reached = float(np.nanmedian(_element(record, factor))), size_of(record)
-        if reached is not None and is_gentle(record):
-            change = stronger(record, reached.overall)
-        else:
-            rate = max(size / 256, 2 * float(rates.max()))
-            change = Change([f"a learning rate above {rate:.1g}: in bf16 smaller steps do not show"], {})
+        size = float(np.nanmedian(_element(record, factor)))
         return Finding(
-            f"Updates are lost to rounding: {stuck:.0f} % of the elements of {factor} changed in the last step, in the "
-            f"median of {int(known.sum())} adapters in half precision. Of the other factor {other:.0f} % changed. The "
+            "updates are too small for half precision, and get lost",
+            f"In the last step {stuck:.0f} % of the elements of {factor} changed, and {other:.0f} % of the others. The "
             f"learning rate is {rates.max():.3g}, the elements are about {size:.2g}.",
             adapters=[(record.run.adapters[i].name, float(least[i])) for i in np.argsort(least) if known[i]][:10],
             metric=f"{factor.lower()}_changed",
@@ -157,10 +151,8 @@ class UpdatesLostToRounding(Rule):
             ],
             remedies=[
                 "keep the adapters in float32: for p in model.parameters(): if p.requires_grad: p.data = p.data.float()"
-                " (PEFT does it by autocast_adapter_dtype=True); bf16=True may stay",
-                *change.words,
+                " (PEFT does it by autocast_adapter_dtype=True); bf16=True may stay"
             ],
-            settings=change.settings,
         )
 
     @staticmethod
@@ -215,25 +207,24 @@ class StepsSkipped(Rule):
         if (skipped := sum(self.recent)) < self.skips:
             return None
         self.fired = True
-        return self._finding(record, f"The optimizer has skipped {skipped} of the last {len(self.recent)} steps")
+        return self._finding(f"the optimizer has skipped {skipped} of the last {len(self.recent)} steps")
 
     def conclude(self, record: StepRecord) -> Finding | None:
         steps, before, since = self.counts
         if not self.fired and (since < self.skips or since <= self.share * steps):
             return None
-        return self._finding(record, f"In all the optimizer has skipped {before + since} of {steps} steps")
+        return self._finding(f"the optimizer has skipped {before + since} of {steps} steps")
 
     @staticmethod
-    def _finding(record: StepRecord, what: str) -> Finding:
-        change = clip(record)
+    def _finding(what: str) -> Finding:
         return Finding(
-            f"{what}. Their gradients overflowed at the loss scaler's scale, and their batches taught nothing.",
+            what,
+            "Their gradients overflowed at the loss scaler's scale, and their batches taught nothing.",
             causes=[
                 "fp16 cannot hold this model's gradients or activations: models trained in bf16 often overflow in it",
                 "the gradients grow: the learning rate or the scale is too high",
             ],
-            remedies=["bf16=True instead of fp16=True, or neither", *change.words, "a lower learning rate"],
-            settings=change.settings,
+            remedies=["bf16=True instead of fp16=True, or neither"],
         )
 
 
@@ -263,23 +254,18 @@ class BaseWeightsMoved(Rule):
         drifted = trained | (drift > self.drift)
         if not drifted.any():
             return None
-        causes = [
-            "requires_grad_(True) over all parameters, or a name filter that matches too much, unfroze them",
-            "bias, embedding or full fine-tuning also covers layers with an adapter",
-        ]
-        remedies = [
-            "for n, p in model.named_parameters(): p.requires_grad_('lora_' in n), before the optimizer is built",
-            "to train them on purpose: modules_to_save=[…] saves whole layers with the adapter",
-        ]
+        cause = "requires_grad_(True) over all parameters, or a name filter that matches too much, unfroze them"
+        remedy = "for n, p in model.named_parameters(): p.requires_grad_('lora_' in n), before the optimizer is built"
         if not trained.any():
-            causes = ["a checkpoint was loaded, weights were averaged or an adapter was merged while training went on"]
-            remedies = ["change the weights only after training has ended, or start again from them"]
+            cause = "a checkpoint was loaded, weights were averaged or an adapter was merged while training went on"
+            remedy = "change the weights only after training has ended, or start again from them"
         return Finding(
-            f"The frozen weights under {int(drifted.sum())} of {len(drifted)} adapters have moved, by up to "
-            f"{100 * drift[drifted].max():.2g} %: the adapter alone will not give this model again.",
+            "the frozen weights are changing, and they are not saved with the adapter",
+            f"Those under {int(drifted.sum())} of {len(drifted)} adapters have moved, by up to "
+            f"{percent(float(drift[drifted].max()))}.",
             adapters=worst_first(record, drift, drifted)[:10],
             metric="base_drift",
             threshold=0.0 if trained.any() else self.drift,
-            causes=causes,
-            remedies=remedies,
+            causes=[cause],
+            remedies=[remedy],
         )

@@ -12,6 +12,7 @@ import numpy as np
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import BoolArray, StepRecord
+from lora_watch.base.text import count, plain, sentence
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleOnSettings, in_a_row, known_values, worst_first
 
 
@@ -67,9 +68,8 @@ class AdapterSwitched(Rule):
         counts = Counter(lost.values())
         states = [(_IDLE[why], str(counts[why])) for why in _IDLE if why in counts]
         return Finding(
-            "Adapters that had been training no longer are: "
-            + "; ".join(f"{many} {state.what}" for state, many in states)
-            + f" (seen after step {record.step}).",
+            f"{count(len(lost), 'adapter')} that had been training no longer {'is' if len(lost) == 1 else 'are'}",
+            f"Seen after step {record.step}: {'; '.join(f'{many} {state.what}' for state, many in states)}.",
             adapters=[(name, 0.0) for name in lost],
             causes=[_FROZEN_BY if frozen else state.cause for state, _ in states],
             remedies=[] if frozen else [state.remedy for state, _ in states],
@@ -95,10 +95,9 @@ _IDLE = {
         "model.unmerge_adapter() when that is done, or merge a copy; keep merging for the end of the run",
     ),
     "frozen": _Idle(
-        "frozen (requires_grad is False)",
-        "the adapter was loaded for inference, as PeftModel.from_pretrained does unless told otherwise, or "
-        "requires_grad_(False) went over all parameters after it was made",
-        "PeftModel.from_pretrained(..., is_trainable=True), or inference_mode=False in the LoraConfig",
+        "frozen (requires_grad=False)",
+        "PeftModel.from_pretrained loads for inference, or requires_grad_(False) went over all parameters",
+        "from_pretrained(…, is_trainable=True), or inference_mode=False in the LoraConfig",
     ),
     "replaced": _Idle(
         "replaced by another adapter that the optimizer does not hold",
@@ -138,6 +137,7 @@ class NoTrainableAdapter(Rule):
             if run.unmeasurable or not run.meant:
                 return None  # another method or a full fine-tune; the run's notes say that nothing is monitored
             return Finding(
+                "nothing will be trained",
                 "No LoRA adapter was found in the model that is being trained.",
                 causes=["the model was handed to the Trainer before peft.get_peft_model wrapped it"],
                 remedies=["wrap the model first: model = get_peft_model(model, LoraConfig(...))"],
@@ -148,7 +148,8 @@ class NoTrainableAdapter(Rule):
         where = {"off": ~active, "merged": merged, "frozen": ~trainable}
         states = [(_IDLE[why], _share(idle)) for why, idle in where.items() if idle.any()]
         return Finding(
-            f"No adapter can learn: {'; '.join(f'{many} {state.what}' for state, many in states)}.",
+            "nothing will be trained" if record.step == 0 else "nothing is trained",
+            sentence("; ".join(f"{many} are {state.what}" for state, many in states)),
             causes=[state.cause for state, _ in states],
             remedies=[state.remedy for state, _ in states],
         )
@@ -183,7 +184,8 @@ class AdapterNotInOptimizer(Rule):
         if not lost.any():
             return self._without_effect(record, still, active & trainable) if still.any() else None
         return Finding(
-            f"The optimizer does not hold the tensors of {_share(lost)}: they will never change.",
+            f"{_share(lost)} will never change",
+            "The optimizer does not hold their tensors.",
             adapters=worst_first(record, np.zeros(len(lost)), lost),
             causes=[
                 "the optimizer was built before the adapter was added, or for another copy of the model",
@@ -212,8 +214,9 @@ class AdapterNotInOptimizer(Rule):
 
     def _without_effect(self, record: StepRecord, still: BoolArray, learning: BoolArray) -> Finding:
         return Finding(
-            f"The last {self.updates} updates have left {_share(still)} exactly as they were, although the learning "
-            "rate is above 0 and they have gradients: the optimizer's step does nothing there.",
+            f"the optimizer does not change {_share(still)}",
+            f"The last {self.updates} updates have left them as they were, although they have gradients and a learning "
+            "rate.",
             adapters=worst_first(record, np.zeros(len(still)), still),
             metric="b_norm",
             causes=[
@@ -285,8 +288,8 @@ class BStillZero(Rule):
         elif not zero.all():
             causes.reverse()
         return Finding(
-            f"After {int(done[zero].max())} real updates B is still exactly zero in {_share(zero)}: "
-            "nothing has been learned there.",
+            f"{_share(zero)} have learned nothing",
+            f"B is still exactly zero there after {int(done[zero].max())} updates.",
             adapters=worst_first(record, np.zeros(total), zero),
             metric="b_norm",
             threshold=0.0,
@@ -303,7 +306,8 @@ class BStillZero(Rule):
         cause = "something has written to the weights after the last step, or put the adapters of the start back"
         return replace(
             finding,
-            message=f"At the end of the run B is exactly zero in {there}: nothing that was learned there is left.",
+            message=f"what {there} had learned is gone",
+            details="B is exactly zero there at the end of the run.",
             causes=[cause, *finding.causes],
             remedies=["go on from the last checkpoint, or from last_good/", *finding.remedies],
         )
@@ -338,9 +342,9 @@ class ReplicasDiffer(Rule):
             return None
         worst = int(np.nanargmax(np.where(apart, share, -1.0)))
         return Finding(
-            f"After step {replica.step} rank {replica.rank} has other adapters than rank 0: ‖ΔW‖ of {apart.sum()} of "
-            f"{len(apart)} differs. In {record.run.names[worst]} it is {replica.there[worst]:.3g}, and on rank 0 "
-            f"{replica.here[worst]:.3g}.",
+            "the ranks are training different adapters",
+            f"After step {replica.step} {apart.sum()} of {len(apart)} on rank {replica.rank} differ from rank 0's: "
+            f"‖ΔW‖ of {record.run.names[worst]} is {plain(replica.there[worst])} and {plain(replica.here[worst])}.",
             adapters=worst_first(record, share, apart),
             threshold=self.tolerance,
             causes=[
@@ -348,10 +352,7 @@ class ReplicasDiffer(Rule):
                 "had been made, it ignores them, or the loop averages others only",
                 "the ranks began with different adapters: a seed of each rank's own, without DistributedDataParallel",
             ],
-            remedies=[
-                "add the adapters first, then wrap the model in DistributedDataParallel, or prepare() it",
-                "mute LW312 if the ranks train different adapters on purpose",
-            ],
+            remedies=["add the adapters first, then wrap the model in DistributedDataParallel, or prepare() it"],
         )
 
 
@@ -391,8 +392,8 @@ class NoGradientInLayers(Rule):
         longest = int(without.max())
         since = "from the start" if longest >= record.step else f"since step {record.step - longest + 1}"
         return Finding(
-            f"{_share(cut).capitalize()} have received no gradient {since}, while the others have: "
-            "nothing is learned there any more.",
+            f"{_share(cut)} are not trained",
+            f"They have received no gradient {since}, while the others have.",
             adapters=worst_first(record, np.zeros(len(cut)), cut),
             causes=[
                 "something cuts the graph behind these layers: a detach, torch.no_grad, a hook, or gradient "
@@ -422,14 +423,17 @@ class TargetMatchedNothing(RuleOnSettings):
         missing, idle = record.run.unmatched, record.run.unadapted
         if not missing and not idle:
             return None
-        says, causes, remedies = [], [], []
         if missing:
-            says.append(f"The LoRA configuration names what the model does not have: {'; '.join(missing)}.")
-            causes += ["a mistyped name", "a name that another model's layers have"]
-            remedies.append("correct or remove it; [name for name, _ in model.named_modules()] lists what there is")
-        if idle:
-            says.append(f"Layers with a rank or alpha of their own are there, but not adapted: {'; '.join(idle)}.")
-            causes.append("target_modules does not name the layer, or another setting leaves it out")
-            remedies.append("target this layer, or remove its key")
-        severity = self.severity if missing else Severity.INFO
-        return Finding(" ".join(says), causes=causes, remedies=remedies, severity=severity)
+            return Finding(
+                "some of the layers that you named are not adapted",
+                f"The LoRA configuration names what the model does not have: {'; '.join((*missing, *idle))}.",
+                causes=["a mistyped name, or a name that another model's layers have"],
+                remedies=["correct or remove it; [name for name, _ in model.named_modules()] lists what there is"],
+            )
+        return Finding(
+            "a rank or alpha of its own does nothing",
+            f"It is meant for layers that are not adapted: {'; '.join(idle)}.",
+            causes=["target_modules does not name the layer, or another setting leaves it out"],
+            remedies=["target this layer, or remove its key"],
+            severity=Severity.INFO,
+        )

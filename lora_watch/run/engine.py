@@ -231,7 +231,8 @@ class Run(Observed):
 
     def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Where ranks cannot agree any more none ends the run: those that go on would wait for it."""
-        agreed = [] if self.ranks.together and world_size() > 1 else list(alerts)
+        alerts = self._judge.prescribed(alerts)
+        agreed = [] if self.ranks.together and world_size() > 1 else alerts
         if self.policy.can_act:
             with self.guard.light("agreeing with the other ranks"):
                 agreed = self.ranks.agree(alerts)
@@ -246,7 +247,7 @@ class Run(Observed):
         with self.guard("saying what has ended the run"):
             error = self.error()
         self._ended_with = error
-        self.finish("failed", str(error))
+        self.finish("failed", error.message)
         self.ranks.wait()
         return error
 
@@ -306,7 +307,7 @@ class Run(Observed):
         """Close every sink, since ``error`` has ended the training."""
         _explain(self, error)
         failed = isinstance(error, LoraWatchError)
-        self.finish("failed" if failed else "interrupted", str(error) if failed else interrupts.in_words(error))
+        self.finish("failed" if failed else "interrupted", error.message if failed else interrupts.in_words(error))
 
     @guarded("noting an evaluation", aside=True)
     def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order, last_recovery
@@ -99,7 +100,7 @@ class Judge:
         """The run has ``recovered`` from its ``own`` alerts, and ``alert`` reports it. ``over``: alerts that this has
         closed. ``on_trial``: updates are dropped until ``settled``."""
         self.episodes.forgive(own, recovered.back_to)
-        self.story.append(alert.message)
+        self.story.append(f"At step {alert.step} {alert.message}. {alert.details}")
         self._unwritten += [*over, *self.episodes.say(alert)]
         if not on_trial:
             self.episodes.end(alert, self.steps)
@@ -134,7 +135,7 @@ class Judge:
     def verdict(self) -> tuple[Verdict, str | None]:
         """What a run is called that has ended by itself, and why it is not ``ok``, or what it has recovered from."""
         if errors := in_order(alert for alert in self.episodes.alerts if alert.severity >= Severity.ERROR):
-            return "unhealthy", str(errors[0])
+            return "unhealthy", str(self.prescribed(errors[:1])[0])
         gap = self.coverage.gap(self.guard.failures, self.sinks.lost)
         return ("ok", last_recovery(self.episodes.alerts, self.steps)) if gap is None else ("unknown", gap)
 
@@ -146,12 +147,16 @@ class Judge:
     def error(self) -> LoraWatchError:
         """The exception that says why the policy ends the run."""
         bad = self.failures
-        lines = [str(alert) for alert in bad]
+        lines = [str(alert) for alert in self.prescribed(bad[:1])] + [alert.title for alert in bad[1:]]
         if self._first_step and self.last is None:  # not a step has been judged: these came with the checkpoint
             open_then = " and ".join(f"{alert.rule} {alert.name}" for alert in bad)
             first = f"The run does not go on from step {self._first_step}: {open_then} was open when it was saved."
             lines.insert(0, first + " Resume from an earlier checkpoint, or begin anew.")
         return LoraWatchError("\n".join([*lines, *self.story]), bad)
+
+    def prescribed(self, alerts: Iterable[Alert]) -> list[Alert]:
+        """Copies of ``alerts`` that carry the run's prescription, whichever alert has made it."""
+        return [replace(alert, next_run=self.episodes.prescription) for alert in alerts]
 
     def adopt(self, alerts: Iterable[Alert]) -> None:
         """Take over the ``alerts`` on which all ranks have agreed."""

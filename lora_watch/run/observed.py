@@ -6,6 +6,7 @@ from typing import ClassVar
 
 from lora_watch.base import markup
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict, in_order
+from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import count
 from lora_watch.run.guard import Guard
@@ -60,6 +61,11 @@ class Observed:
     def alerts(self) -> list[Alert]:
         """Every alert so far, in order of opening."""
         return self._judge.episodes.alerts
+
+    @property
+    def next_run(self) -> Prescription | None:
+        """What to change for the next run, relative to the settings that this one was started with."""
+        return self._judge.episodes.prescription
 
     @property
     def last(self) -> StepRecord | None:

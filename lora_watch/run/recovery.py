@@ -318,7 +318,7 @@ class Recovery:
             return
         (recovered, alert), self._trial = self._last, None
         alert.last_step = max(self._judge.steps, alert.last_step)
-        alert.message += f" {count(recovered.dropped, 'update')} dropped in all."
+        alert.details += f" {count(recovered.dropped, 'update')} dropped in all."
         self._judge.settled(alert, self._treated[0][0] if self._over is None else None, now)
 
     def _or_break_off(self, doing: str, put_back: Callable[[], bool | None]) -> bool:

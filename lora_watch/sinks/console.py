@@ -1,4 +1,4 @@
-"""Alerts on standard error, as they open and close, and what became of the run in one line at its end."""
+"""Alerts on standard error as they open and close, and at the end what became of the run."""
 
 from __future__ import annotations
 
@@ -9,23 +9,18 @@ from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.base.text import clean, count, say
+from lora_watch.base.text import clean, columns, count, say, sentence, wrapped
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
 
 _COLOURS = {Severity.INFO: "36", Severity.WARNING: "33", Severity.ERROR: "1;31"}
 """What a terminal is told (SGR). Written here: importing a library for it would draw from Python's ``random``."""
-_SAYS = {
-    "ok": "ended well",
-    "unhealthy": "ended with an ERROR",
-    "unknown": "ended, and was not judged",
-    "failed": "was ended by its policy (fail_on)",
-}
+_CALLED = {Severity.INFO: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}
 
 
 class ConsoleSink(Sink):
-    """Prints one line when monitoring starts, every alert when it opens and when it closes, and one line at the end.
+    """Prints one line when monitoring starts, every alert when it opens and when it closes, and the outcome at the end.
 
     Args:
         left: what the run has left, by what it is called; asked for at the end.
@@ -34,6 +29,7 @@ class ConsoleSink(Sink):
     def __init__(self, left: Callable[[], Mapping[str, object]] = dict) -> None:
         self._left = left
         self._adapters = 0
+        self._latest: StepRecord | None = None
         self._noted: set[str] = set()
         self._history = AlertHistory()
 
@@ -47,34 +43,48 @@ class ConsoleSink(Sink):
                 _print(f"lora_watch: {note}")
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        self._latest = record
         for event, alert in self._history.update(alerts):
             if alert.rule == MONITOR_FAILURE:  # the log has said that
                 continue
             if event == "opened":
-                _print(*str(alert).split("\n"), colour=_COLOURS[alert.severity])
+                _print(alert.text(columns()), colour=_COLOURS[alert.severity])
             elif alert.rule != RECOVERED:  # which is over as soon as it is said
                 lasted = count(alert.lasted, "step")
-                _print(f"lora_watch: {alert.rule} {alert.name} is over at step {record.step}, after {lasted}")
+                _print(f"lora_watch: {alert.rule} is over at step {record.step}, after {lasted}")
 
     def finish(self, verdict: str, message: str | None) -> None:
-        numbers = sorted(self._history.counts.items(), reverse=True)
-        alerts = ", ".join(count(number, f"{severity.name} alert") for severity, number in numbers) or "no alerts"
-        said = _SAYS.get(verdict, f"was {verdict}") + (f" ({message})" if verdict == "unknown" else "")
-        parts = [f"the run {said}", alerts]
+        lines = [self._outcome(verdict, message)]
+        told = self._history.next_run(self._latest)
+        if told is not None and not lines[0].startswith("recovered"):
+            lines.append(f"Next run: {told}")
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):
-            parts.append(f"lora_watch failed while monitoring ({MONITOR_FAILURE}): lora-watch check does not pass")
+            lines.append(f"lora_watch failed while monitoring ({MONITOR_FAILURE}): lora-watch check does not pass")
+        lines += [f"{name.capitalize()}: {place}" for name, place in self._left().items()]
+        rows = [*wrapped(f"lora_watch: {lines[0]}", columns()), *(f"  {line}" for line in lines[1:])]
+        _print("\n".join(rows), colour="" if verdict == "ok" else _COLOURS[Severity.ERROR])
+
+    def _outcome(self, verdict: str, message: str | None) -> str:
+        """What became of the run, in a sentence or two."""
+        steps = self._latest.step if self._latest is not None else 0
+        done = f"{count(steps, 'step')}, {count(self._adapters, 'adapter')}"
         # What the run has recovered from comes before the word that it has.
         first = first_to_show(alert for alert in self._history if alert.rule != RECOVERED)
-        if first is not None and len(list(self._history)) > 1:
-            parts.append(f"first: {first.rule} {first.name} at step {first.step}")
-        parts += [f"{name}: {place}" for name, place in self._left().items()]
-        _print(f"lora_watch: {'; '.join(parts)}", colour="" if verdict == "ok" else _COLOURS[Severity.ERROR])
+        if verdict == "failed" and first is not None:
+            return f"stopped at step {steps} by fail_on: {first.message} ({first.rule})."
+        if verdict == "unknown":
+            return f"{done}, but no verdict: {sentence(message or 'the run was not judged to its end')}"
         if verdict == "ok" and message:  # the run has recovered
-            _print(f"lora_watch: {message}")
+            return message
+        numbers = sorted(self._history.counts.items(), reverse=True)
+        alerts = ", ".join(count(number, _CALLED[severity]) for severity, number in numbers) or "no alerts"
+        worst = "" if first is None else f" First: {first.message} ({first.rule}, step {first.step})."
+        ended = f"{verdict}{f' ({message})' if message else ''} after " if verdict not in ("ok", "unhealthy") else ""
+        return f"{ended}{done}, {alerts}.{worst}"
 
 
-def _print(*lines: str, colour: str = "") -> None:
-    stream, text = sys.stderr, "\n".join(map(clean, lines))
+def _print(text: str, colour: str = "") -> None:
+    stream, text = sys.stderr, "\n".join(map(clean, text.split("\n")))
     if colour and stream is not None and stream.isatty() and not os.environ.get("NO_COLOR"):
         text = f"\x1b[{colour}m{text}\x1b[0m"
     say("\n" * _a_progress_bar_is_open() + text, stream)

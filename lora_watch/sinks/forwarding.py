@@ -44,13 +44,12 @@ class Forwarder(Sink):
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         for event, alert in self._history.update(alerts):
             if event == "opened" and alert.severity >= Severity.WARNING:
-                lines = [f"At step {alert.step}: {alert.message}", *(f"Try: {remedy}" for remedy in alert.remedies)]
-                lines.append(f"Report: {self._report.directory / 'report.json'}")
-                title = clean(f"{alert.severity.name} {alert.rule} {alert.name}")
-                self.forward(alert, title, "\n".join(map(clean, lines)))
+                title, *lines = alert.lines()
+                lines.append(clean(f"Report: {self._report.directory / 'report.json'}"))
+                self.forward(alert, title, "\n".join(lines))
 
     def forward(self, alert: Alert, title: str, text: str) -> None:
-        """Tell the other program. ``title``: ``ERROR LW102 norm-explosion``."""
+        """Tell the other program. ``title``: what is wrong, the first line of the alert."""
         raise NotImplementedError
 
     def publish(self, page: Path) -> None:

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.prescription import Prescription
+from lora_watch.base.records import StepRecord
 
 News = tuple[Literal["opened", "closed"], Alert]
 
@@ -38,6 +40,11 @@ class AlertHistory:
         if alerts:
             self.counts = Counter(alert.severity for alert in self)
         return news
+
+    def next_run(self, record: StepRecord | None) -> Prescription | None:
+        """The run's prescription: the alert that has changed it last carries it; ``record`` has that of a sweep."""
+        carried = next((alert.next_run for alert in self if alert.next_run is not None), None)
+        return carried if carried is not None or record is None else record.next_run
 
     def __iter__(self) -> Iterator[Alert]:
         return iter(self._latest.values())

@@ -186,10 +186,11 @@ class _Session:
     evaluation: dict[str, dict[str, Point | None]] = field(default_factory=dict)
     columns: dict[str, _Column] = field(default_factory=dict)
     history: AlertHistory = field(default_factory=AlertHistory)
+    latest: StepRecord | None = None
     recoveries: list[Recovered] = field(default_factory=list)
 
     def take(self, record: StepRecord) -> None:
-        self.step = record.step
+        self.step, self.latest = record.step, record
         if record.overhead is not None:
             self.overhead = record.overhead
         if record.loss is not None:
@@ -217,7 +218,7 @@ class _Session:
         last = {name: column.last.known_values() for name, column in self.columns.items()}
         highest = {name: column.highest.known_values() for name, column in self.columns.items()}
         alerts = list(self.history)
-        first = first_to_show(alerts)
+        first, next_run = first_to_show(alerts), self.history.next_run(self.latest)
         return {
             "version": REPORT_VERSION,
             "verdict": self.verdict,
@@ -231,6 +232,7 @@ class _Session:
             "overhead": self.overhead,
             "loss": self.loss,
             "evaluation": self.evaluation,
+            "next_run": None if next_run is None else next_run.to_dict(),
             "alerts": [alert.to_dict() for alert in alerts],
             "first": next((place for place, alert in enumerate(alerts) if alert is first), None),
             "recoveries": [{**asdict(recovery), "lost": recovery.lost} for recovery in self.recoveries],

@@ -13,7 +13,9 @@ import numpy as np
 from torch import nn
 
 from lora_watch.base.alerts import Alert, Severity, in_order
+from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
+from lora_watch.base.text import times
 from lora_watch.base.untrusted import MISFITS, or_none
 from lora_watch.rules import Episodes, Finding, Rule, catalogue, rule_called
 from lora_watch.rules.base import RuleOnSettings
@@ -157,10 +159,10 @@ class WastedRate(RuleOnSettings):
         if not self.times * rate <= rates.best:
             return None
         return Finding(
-            "By the weights, this run will hardly change the model.",
-            causes=[f"learning rate {rate:g} is about {rates.best / rate:.0f} times too low for LoRA"],
-            remedies=[f"learning rate {rate:g} → {rates.best:g} ({rates}, from the weights)"],
-            settings={"learning_rate": rates.best},
+            "this run will hardly change the model",
+            "The weights say so: its first step is far smaller than a useful one.",
+            causes=[f"learning rate {rate:g} is about {times(rates.best / rate)} too low for LoRA"],
+            next_run=Prescription({RATE: Setting(rate, rates.best, rates.low, rates.high)}, Evidence.WEIGHTS),
         )
 
 

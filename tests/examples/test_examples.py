@@ -57,7 +57,7 @@ def test_trl_trains(ran: Ran):
 
 def test_trl_is_stopped_when_it_goes_wrong(ran: Ran):
     pytest.importorskip("trl")
-    with pytest.raises(Exception, match="LW102 norm-explosion"):
+    with pytest.raises(Exception, match=r"\(LW102\)"):
         ran("trl_sft.py", "--steps", "12", "--lr", "3e-2", "--alpha", "128")
     report = json.loads((ran.folder / "sft" / "lora_watch" / "report.json").read_text())
     assert report["verdict"] == "failed"
@@ -104,7 +104,7 @@ def test_a_plain_loop_is_monitored(ran: Ran):
 
 
 def test_a_plain_loop_ends_with_the_reason(ran: Ran):
-    with pytest.raises(SystemExit, match="LW102 norm-explosion"):
+    with pytest.raises(SystemExit, match=r"\(LW102\)"):
         ran("plain_loop.py", "--steps", "20", "--lr", "3e-2", "--alpha", "128")
 
 

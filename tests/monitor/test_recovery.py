@@ -18,6 +18,7 @@ from transformers import get_scheduler
 from lora_watch import LoraWatchError, Monitor, Sink
 from lora_watch.adapters.peft import RankScores
 from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.treatments import Treatment, treatment, turned_down
@@ -208,7 +209,8 @@ def test_alpha_and_rate_are_turned_down_in_the_rate_alone() -> None:
 
     def now(optimizer: str, **settings: float) -> float:
         run = RunInfo((adapter,), config={"learning_rate": 1e-2}, peak_lr=(1e-2,), optimizer=optimizer)
-        return 1e-2 * turned_down(Alert("LW102", "", Severity.ERROR, 5, "", settings=settings), run)
+        told = Prescription({name: Setting(None, value) for name, value in settings.items()})
+        return 1e-2 * turned_down(Alert("LW102", "", Severity.ERROR, 5, "", next_run=told), run)
 
     assert now("AdamW", lora_alpha=16.0, learning_rate=7e-3) == pytest.approx(1.5e-3), "7e-3 / 8^0.7, as people type it"
     assert now("SGD", lora_alpha=64.0) == pytest.approx(2.5e-3)
@@ -373,7 +375,7 @@ def test_a_recovery_that_fails_half_way_is_never_ok(
 
     monkeypatch.setattr(owner, name, at_its_turn)
     sink = Verdicts()
-    with pytest.raises(LoraWatchError, match=r"half-way.*LW901"):
+    with pytest.raises(LoraWatchError, match=r"(?s)half-way.*LW901"):
         loop(functools.partial(recovering, sinks=[sink]), **fault)
     assert sink.given == ["failed"]
     assert [note for note in sink.notes if "half-way" in note]

@@ -125,7 +125,6 @@ def test_a_learning_rate_that_was_raised_half_way_is_blamed_and_put_back() -> No
     monitor = run(steps=20, prepare=lambda trainer: FAULTS["lr-x100"].inject(trainer, 8), lr_scheduler_type="constant")
     alert = the("LW102", monitor)
     assert {0.2, 0.002} <= numbers(alert.causes[0])
-    assert {0.2, 0.002} <= numbers(alert.remedies[0])
     assert not alert.settings
     assert [(a.rule, a.step) for a in monitor.alerts[:1]] == [("LW311", 8)]
     assert alert.step <= 10
@@ -181,9 +180,8 @@ def test_barely_moves(settings: dict[str, Any]) -> None:
     alert = the("LW104", monitor)
     assert alert.step <= 25
     assert alert.settings["learning_rate"] > 1e-5
-    assert 1e-5 in numbers(alert.remedies[0])
-    by = alert.settings["learning_rate"] / 1e-5 * alert.settings.get("lora_alpha", 16) / 16
-    assert min(abs(number / by - 1) for number in numbers(alert.remedies[-2])) < 0.01, "it says what it advises"
+    by = alert.settings["learning_rate"] / 1e-5
+    assert min(abs(number / by - 1) for number in numbers(alert.causes[0])) < 0.1, "it says what it prescribes"
     assert ids(monitor) == ["LW104"]
 
 
@@ -242,8 +240,9 @@ def test_barely_moves_asks_batch_after_batch(
 
 def test_a_warm_up_beyond_the_end_is_the_cause_of_a_low_rate() -> None:
     monitor = run(steps=30, lr=2e-3, warmup_steps=4000)
-    cause, alert = the("LW409", monitor), the("LW104", monitor)
+    cause = the("LW409", monitor)
+    assert "LW409" in the("LW104", monitor).causes[0]
     assert (cause.step, cause.severity, cause.explains) == (0, Severity.WARNING, ["LW104"])
-    assert numbers(cause.message) == {30, 4000, 1}
-    assert alert.remedies == cause.remedies
-    assert alert.settings == cause.settings == {"warmup_steps": 3}
+    assert {30, 4000} <= numbers(cause.details)
+    assert monitor.next_run is not None
+    assert monitor.next_run.values == cause.settings == {"warmup_steps": 3}

@@ -17,11 +17,11 @@ from tests.support import lora, tiny_model
 @pytest.mark.parametrize(
     ("config", "lr", "severity", "stated", "formula"),
     [
-        ({"alpha": 32}, 5e-3, Severity.INFO, {4, 0.005, 0.02}, "alpha/r"),
-        ({"r": 16, "alpha": 32, "use_rslora": True}, 5e-3, Severity.INFO, {8, 0.005, 0.04}, "alpha/sqrt(r)"),
-        ({"alpha": 16}, 5e-2, Severity.WARNING, {2, 0.05, 0.1, 8.5, 5}, "alpha/r"),
-        ({"alpha": 128}, 1e-2, Severity.WARNING, {16, 0.01, 0.16}, "alpha/r"),
-        ({"alpha": 128, "targets": ["q_proj", "v_proj"]}, 1e-2, Severity.INFO, {16, 0.01, 0.16, 5}, "alpha/r"),
+        ({"alpha": 32}, 5e-3, Severity.INFO, {4, 0.005}, "alpha/r"),
+        ({"r": 16, "alpha": 32, "use_rslora": True}, 5e-3, Severity.INFO, {8, 0.005}, "alpha/√r"),
+        ({"alpha": 16}, 5e-2, Severity.WARNING, {0.05}, "learning rate"),
+        ({"alpha": 128}, 1e-2, Severity.WARNING, {16, 0.01}, "alpha/r"),
+        ({"alpha": 128, "targets": ["q_proj", "v_proj"]}, 1e-2, Severity.INFO, {16, 0.01}, "alpha/r"),
     ],
     ids=["scale", "rslora-is-not-alpha-over-r", "first-step", "both", "few-modules-may-each-be-larger"],
 )
@@ -70,10 +70,10 @@ def test_the_prediction_is_what_adam_does_in_its_first_step() -> None:
     [
         ({"r": 64, "alpha": 16}, {"lr": 2e-3}, Severity.INFO, {64, 0.25, 2}, None),
         ({"r": 2, "alpha": 16, "use_rslora": True}, {"optim": "sgd"}, Severity.WARNING, {2, 11.3, 8}, 3),
-        ({"r": 2, "alpha": 16, "use_rslora": True}, {"lr": 1e-5}, Severity.INFO, {2, 11.3}, None),
+        ({"r": 2, "alpha": 16, "use_rslora": True}, {"lr": 1e-5}, Severity.INFO, {11.3}, None),
         ({"r": 64, "alpha": 128, "use_rslora": True}, {"optim": "sgd"}, Severity.WARNING, {128, 2, 16}, 16),
-        ({"r": 64, "alpha": 128, "use_rslora": True}, {"lr": 1e-5}, Severity.INFO, {128, 2, 16}, None),
-        ({"r": 64, "alpha": 128, "use_rslora": True}, {"lr": 0.0}, Severity.INFO, {128, 2, 16}, None),
+        ({"r": 64, "alpha": 128, "use_rslora": True}, {"lr": 1e-5}, Severity.INFO, {16}, None),
+        ({"r": 64, "alpha": 128, "use_rslora": True}, {"lr": 0.0}, Severity.INFO, {16}, None),
     ],
     ids=["fades", "low-rank", "low-rank-and-easy", "for-alpha-over-r", "for-alpha-over-r-and-easy", "no-rate"],
 )
@@ -84,8 +84,7 @@ def test_scale_that_was_not_meant(
     assert (alert.step, alert.severity) == (0, severity)
     assert stated <= numbers(str(alert))
     assert alert.settings == ({} if alpha is None else {"lora_alpha": alpha})
-    for name in ("use_rslora", "arXiv:2312.03732"):
-        assert name in str(alert)
+    assert "use_rslora" in str(alert) or severity is Severity.INFO
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import AdapterInfo, BoolArray, FloatArray, Reading, RunInfo, StepRecord
 
 
@@ -61,8 +62,10 @@ def alert_of(step: int = 2, rule: str = "LW102", severity: Severity = Severity.E
         "name": "norm-explosion",
         "message": "too large",
         "adapters": [("layers.1.q_proj", 7.5)],
-        "remedies": ["lora_alpha 64 → 16"],
+        "remedies": ["drop that batch"],
     } | fields
+    if settings := fields.pop("settings", None):
+        fields["next_run"] = Prescription({name: Setting(None, value) for name, value in settings.items()})
     return Alert(rule=rule, severity=severity, step=step, **fields)
 
 

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.sinks.console import ConsoleSink
 from tests.sinks.made_up import alert_of, record_of, run_of
 
@@ -22,17 +24,38 @@ def test_an_alert_is_reported_when_it_opens_and_when_it_closes(capsys: Captured)
     assert re.search(r"LW102 .*step 13, .*\b5 steps$", capsys.readouterr().err.strip())
 
 
-def test_the_end_is_one_line_with_all_that_one_needs_next(capsys: Captured) -> None:
-    sink = ConsoleSink(lambda: {"report": Path("out/lora_watch/report.json"), "curves": "out/runs/a"})
-    sink.write(record_of(run_of(), 3), [alert_of(3)])
+def ending(capsys: Captured, verdict: str, *alerts: Alert, steps: int = 60, message: str | None = None) -> list[str]:
+    sink = ConsoleSink(lambda: {"report": Path("out/lora_watch/report.json")})
+    sink.start(run_of(), 0)
+    sink.write(record_of(run_of(), steps), alerts)
     capsys.readouterr()
-    sink.finish("ok", None)
-    (line,) = capsys.readouterr().err.splitlines()
-    for part in ("ended well", "1 ERROR alert", "out/lora_watch/report.json", "curves: out/runs/a"):
-        assert part in line
+    sink.finish(verdict, message)
+    return capsys.readouterr().err.splitlines()
 
 
-@pytest.mark.parametrize("verdict", ["failed", "interrupted", "unhealthy"])
+def test_a_run_without_alerts_is_not_called_good(capsys: Captured) -> None:
+    last, report = ending(capsys, "ok")
+    assert last == "lora_watch: 60 steps, 3 adapters, no alerts."
+    assert "out/lora_watch/report.json" in report
+
+
+def test_the_last_lines_have_what_was_found_and_the_prescription_once(capsys: Captured) -> None:
+    spike = alert_of(2, "LW203", Severity.WARNING)
+    last, told, _ = ending(capsys, "unhealthy", spike, alert_of(3, settings={"learning_rate": 2e-4}))
+    assert "1 error, 1 warning" in last
+    assert "LW102" in last
+    assert "learning_rate none → 0.0002" in told
+
+
+def test_a_recovery_says_what_to_put_into_the_script_once(capsys: Captured) -> None:
+    told = Prescription({"learning_rate": Setting(1.0, 0.01)}, Evidence.HARM, 8)
+    recovered = alert_of(8, "LW910", Severity.WARNING, next_run=told)
+    said = "recovered at step 8 (learning_rate 1.0 → 0.01), then 52 steps without an alert. Put 0.01 into your script."
+    rows = ending(capsys, "ok", alert_of(8, closed_step=8), recovered, message=said)[:-1]
+    assert " ".join(row.strip() for row in rows) == f"lora_watch: {said}"
+
+
+@pytest.mark.parametrize("verdict", ["failed", "interrupted", "unknown"])
 def test_no_other_end_reads_like_a_good_one(verdict: str, capsys: Captured) -> None:
-    ConsoleSink().finish(verdict, "why")
-    assert "ended well" not in capsys.readouterr().err
+    last, *_ = ending(capsys, verdict, message="why")
+    assert not last.startswith("lora_watch: 60 steps, 3 adapters, no alerts")

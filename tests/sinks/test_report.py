@@ -64,11 +64,11 @@ def test_a_finished_run(tmp_path: Path) -> None:
 def test_the_page_names_every_field(tmp_path: Path) -> None:
     write_run(tmp_path, alerts=[alert_of(2)])
     report = parse((tmp_path / "lora_watch" / "report.json").read_bytes())
-    page = (Path(__file__).parents[2] / "docs" / "files.md").read_text(encoding="utf-8")
-    table = page.partition("| field of `report.json` |")[2].partition("\n\n")[0]
+    page = (Path(__file__).parents[2] / "docs" / "programs.md").read_text(encoding="utf-8")
+    table = page.partition("| field | holds |")[2].partition("\n\n")[0]
     named = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
-    assert named == list(report)
-    of_alerts = page.partition("An alert has ")[2].partition("\n\n")[0]
+    assert sorted(named) == sorted(report)
+    of_alerts = page.partition("## An alert\n\n")[2].partition("`alerts.jsonl`")[0]
     assert set(report["alerts"][0]) == set(re.findall(r"`(\w+)`", of_alerts))
 
 

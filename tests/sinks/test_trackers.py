@@ -39,7 +39,7 @@ def opened(callback: LoraWatchCallback) -> list[str]:
     assert callback.monitor is not None
     alerts = [a for a in callback.monitor.alerts if a.severity >= Severity.WARNING]
     assert alerts
-    return [f"{a.severity.name} {a.rule} {a.name}" for a in alerts]
+    return [a.title for a in alerts]
 
 
 def entries(log: bytes) -> Iterator[bytes]:

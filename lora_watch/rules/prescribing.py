@@ -1,0 +1,108 @@
+"""The one prescription of a run: which proposal of the rules stands, relative to the user's own settings."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from lora_watch.base.prescription import ALPHA, RATE, SIZE, Evidence, Prescription, Setting
+from lora_watch.base.records import RunInfo
+
+
+def usual_alpha(run: RunInfo) -> float | None:
+    """The alpha of most adapters; None where none is known."""
+    known = Counter(adapter.alpha for adapter in run.adapters if adapter.alpha)
+    return known.most_common(1)[0][0] if known else None
+
+
+def rate_set(run: RunInfo) -> float | None:
+    """The learning rate that people set for this run, as it is now: not that of a parameter group of its own. None
+    where the optimizer's rates do not come from one setting."""
+    base, rates = run.learning_rate, set(run.peak_lr)
+    if base is not None and base > 0:
+        ends_in_its_warm_up = (run.config.get("warmup_steps") or 0) > (run.max_steps or math.inf)
+        if any(math.isclose(base, rate) for rate in rates) or (ends_in_its_warm_up and len(rates) == 1):
+            return base
+    return max(rates) if len(rates) == 1 else None
+
+
+def settings_of(run: RunInfo) -> dict[str, float]:
+    """What a script would have to say for the run as it trains now."""
+    known = ((RATE, rate_set(run)), (ALPHA, usual_alpha(run)))
+    return {name: value for name, value in known if value is not None}
+
+
+@dataclass
+class Prescribing:
+    """Holds the prescription that stands. Better evidence replaces it, and so does harm at the very settings that it
+    names. Plain numbers, for checkpoints."""
+
+    own: dict[str, float] = field(default_factory=dict)
+    """The settings that the user's script has."""
+    standing: Prescription | None = None
+
+    def begin(self, run: RunInfo) -> None:
+        """The run has its settings: those of the script, or those of a sweep that has found others."""
+        if self.own or not run.adapters:
+            return
+        self.own = settings_of(run)
+        found, script = run.config.get("find_lr"), run.config.get("own_learning_rate")
+        if isinstance(script, (int, float)):
+            self.own[RATE] = float(script)
+        rate = found.get("rate") if isinstance(found, Mapping) else None
+        if isinstance(found, Mapping) and rate and RATE in self.own:
+            swept = Setting(self.own[RATE], rate, found.get("low"), found.get("high"))
+            told = Prescription({RATE: swept}, Evidence.SWEEP)
+            self.standing = None if told.allows(RATE, self.own[RATE]) else told
+
+    def propose(self, found: Prescription, run: RunInfo) -> bool:
+        """``found`` is relative to what ``run`` trains with now. True where the prescription has changed."""
+        now, old, settings = settings_of(run), self.standing, dict(found.settings)
+        kept = {} if old is None else dict(old.settings)
+        sizes = [name for name in settings if _is_size(name)]
+        if old is not None and any(map(_is_size, kept)) and sizes:
+            refuted = found.evidence >= Evidence.HARM and _has(now, old)
+            if found.evidence <= old.evidence and not refuted:
+                settings = {name: each for name, each in settings.items() if name not in sizes}
+                sizes = []
+            else:
+                kept = {name: each for name, each in kept.items() if not _is_size(name)}
+        new = {
+            name: replace(each, yours=self.own.get(name, each.yours))
+            for name, each in settings.items()
+            if name not in kept
+        }
+        if not new:
+            return False
+        if sizes or old is None:
+            self.standing = Prescription({**kept, **new}, found.evidence, found.step)
+        else:
+            self.standing = replace(old, settings={**kept, **new})
+        return True
+
+    def take(self, told: Prescription) -> None:
+        """``told`` stands from now on, whatever stood before: a recovery has tried it, or all ranks have agreed."""
+        self.standing = told
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"own": dict(self.own), "standing": self.standing.to_dict() if self.standing else None}
+
+    @classmethod
+    def of_state(cls, state: Mapping[str, Any]) -> Prescribing:
+        standing = state.get("standing")
+        return cls(dict(state.get("own", {})), Prescription.from_dict(standing) if standing else None)
+
+
+def _is_size(name: str) -> bool:
+    return name.partition(" ")[0] in SIZE
+
+
+def _has(now: Mapping[str, float], told: Prescription) -> bool:
+    """The run trains with what is prescribed."""
+    same = [
+        math.isclose(now[name], told.values[name], rel_tol=0.02) for name in SIZE if name in {*now} & {*told.values}
+    ]
+    return bool(same) and all(same)

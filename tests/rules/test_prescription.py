@@ -1,0 +1,108 @@
+"""One prescription a run: which proposal stands, and that following it asks for no further one."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Iterator
+
+import pytest
+
+from benchmarks.corpus.generate import load_all, plan
+from benchmarks.corpus.golden import contradictions
+from benchmarks.corpus.replay import judge
+from lora_watch.base.alerts import Alert
+from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
+from lora_watch.base.records import AdapterInfo, RunInfo
+from lora_watch.rules.prescribing import Prescribing
+
+EVERY = 40
+"""One in so many runs of the corpus is replayed here: ``python -m benchmarks.corpus.golden`` replays all."""
+
+
+def run_of(lr: float = 0.01, alpha: float = 128.0, **config: object) -> RunInfo:
+    adapter = AdapterInfo("layer", "Linear", 0, 64, 64, 8, alpha, alpha / 8, "alpha/r", 0, 1024)
+    return RunInfo((adapter,), config={"learning_rate": lr, **config}, peak_lr=(lr,))
+
+
+def told(evidence: Evidence, yours: float, ours: float, step: int = 6) -> Prescription:
+    return Prescription({RATE: Setting(yours, ours)}, evidence, step)
+
+
+def begun(run: RunInfo) -> Prescribing:
+    prescribing = Prescribing()
+    prescribing.begin(run)
+    return prescribing
+
+
+def test_better_evidence_replaces_what_stands_and_worse_does_not() -> None:
+    run, grades = run_of(), (Evidence.WEIGHTS, Evidence.STEPS, Evidence.HARM)
+    one = begun(run)
+    for rate, evidence in zip((0.001, 0.002, 0.003), grades):
+        assert one.propose(told(evidence, 0.01, rate), run)
+        assert not any(one.propose(told(worse, 0.01, 0.02), run) for worse in grades if worse <= evidence)
+        assert one.standing is not None
+        assert one.standing.values == {RATE: rate}
+
+
+def test_a_sweep_stands_until_its_own_rate_does_harm() -> None:
+    swept = run_of(0.005, find_lr={"rate": 0.005, "low": 0.003, "high": 0.008}, own_learning_rate=0.0001)
+    one = begun(swept)
+    assert str(one.standing) == "learning_rate 0.0001 → 0.005 (0.003 to 0.008; from a sweep)"
+    assert not one.propose(told(Evidence.STEPS, 0.005, 0.02), swept)
+    assert one.propose(told(Evidence.HARM, 0.005, 0.001), swept)
+    assert str(one.standing) == "learning_rate 0.0001 → 0.001 (from 6 steps)"
+    ignored = run_of(0.1, find_lr={"rate": 0.005, "low": 0.003, "high": 0.008})
+    one = begun(ignored)
+    assert not one.propose(told(Evidence.HARM, 0.1, 0.02), ignored), "the run does not train at what was found"
+
+
+def test_after_a_recovery_it_is_relative_to_the_users_own_settings() -> None:
+    one = begun(run_of(0.01))
+    one.take(told(Evidence.HARM, 0.01, 0.005))
+    now = dataclasses.replace(run_of(0.01), peak_lr=(0.005,), lr_factor=0.5)
+    assert one.propose(told(Evidence.HARM, 0.005, 0.001, 20), now), "what was prescribed has done harm"
+    assert one.standing == told(Evidence.HARM, 0.01, 0.001, 20)
+
+
+def test_settings_of_another_kind_join_and_each_is_named_once() -> None:
+    run = run_of()
+    one = begun(run)
+    assert one.propose(Prescription({"warmup_steps": Setting(4000, 3)}), run)
+    assert one.propose(told(Evidence.STEPS, 0.01, 0.002), run)
+    assert not one.propose(Prescription({"warmup_steps": Setting(4000, 9)}), run)
+    assert one.standing is not None
+    assert one.standing.values == {"warmup_steps": 3, RATE: 0.002}
+    assert Prescribing.of_state(one.state_dict()) == one
+
+
+# -- the corpus --------------------------------------------------------------------------------------------------------
+@pytest.fixture(scope="module")
+def sample() -> list[list[Alert]]:
+    return [judge(trace) for trace in load_all(plan()[::EVERY]).values()]
+
+
+def test_no_run_ends_with_two_prescriptions(sample: list[list[Alert]]) -> None:
+    carried = [sum(alert.next_run is not None for alert in alerts) for alerts in sample]
+    assert max(carried) == 1
+    assert sum(carried) > 5
+
+
+def test_new_values_stand_in_the_prescription_alone(sample: list[list[Alert]]) -> None:
+    def texts() -> Iterator[str]:
+        for alert in (alert for alerts in sample for alert in alerts):
+            yield from (alert.message, alert.details, *alert.causes, *alert.remedies)
+
+    assert [text for text in texts() if "→" in text or re.search(r"(learning_rate|lora_alpha)=[\d.]", text)] == []
+
+
+def test_following_it_asks_for_no_other_settings() -> None:
+    """Of the corpus' families one in ten: a run whose settings are those that another's prescription names."""
+    families: dict[object, dict[object, object]] = {}
+    for spec, trace in load_all(spec for spec in plan() if not spec.fault).items():
+        families.setdefault(dataclasses.replace(spec, lr=0.0, scale=0.0), {})[spec] = trace
+    some = [members for members in families.values() if len(members) > 2][::10]
+    judged = {spec: judge(trace) for members in some for spec, trace in members.items()}  # type: ignore[arg-type]
+    followed, differing = contradictions(judged)  # type: ignore[arg-type]
+    assert followed > 20
+    assert differing == []
