@@ -114,10 +114,9 @@ class Recorder:
         ):
             self._instruments.arm(step)
 
-    def begin_anew(self, step: int, alerts: int) -> None:
-        """The run has gone back, and goes on after ``step`` as from a start, with so many ``alerts``."""
+    def begin_anew(self, step: int) -> None:
+        """The run has gone back, and goes on after ``step`` as from a start."""
         self._cadence.start(step)
-        self.plan(step, alerts=alerts)
 
     def before_clipping(self) -> bool:
         """See which gradients are finite before they are clipped. False if the adapters are to be looked for first."""

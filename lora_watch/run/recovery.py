@@ -70,7 +70,8 @@ class Recovery:
         return _ended, (self._recorder, self._judge, self.state_dict())
 
     def ended(self, recorder: Recorder) -> Recovery:
-        """The same without model and copies. ``recorder``: one without them, too."""
+        """The same without model and copies, and out of the optimizer. ``recorder``: one without them, too."""
+        self._recorder.monitored.lowered.detach()
         return _ended(recorder, self._judge, self.state_dict())
 
     # -- the course of a run -------------------------------------------------------------------------------------------
@@ -182,7 +183,6 @@ class Recovery:
     def conclude(self) -> None:
         """The run is over."""
         self._relax(now=True)
-        self._recorder.monitored.lowered.detach()
 
     # -- an alert ------------------------------------------------------------------------------------------------------
     def treat(self, alerts: Sequence[Alert], coming: StepRecord | None, ranks: Ranks) -> bool:
@@ -246,17 +246,21 @@ class Recovery:
         own = sorted((a for a in self._judge.episodes.open if a.rule in rules), key=lambda a: a.rule != first)
         own = own if own and own[0].rule == first else [alerts[0], *own]
         self._treated = [(alert, alert.severity) for alert in own]
-        if before_update and self._held is None:  # with gradients of what is broken, or is thrown away
-            self._held = self._copies.take(self._judge.steps)
-        self._drop_next = before_update
         self._trial = CALM if way is Treatment.DROP else None
         if way is Treatment.DROP and before_update:
             self._judge.treated = own[0]
             self._report(Recovered(self._judge.steps, self._judge.steps, first, {}), own, [])
-            return True
-        self._go_back(self._states.good(first, self._judge.steps), factor, own, record)
-        if record.step >= (self._recorder.monitored.run.max_steps or math.inf):
-            self._fail(f"step {record.step} was the last, and nothing is trained any more")
+        else:
+            self._copies.drop(self._held)
+            self._held = None
+            self._go_back(self._states.good(first, self._judge.steps), factor, own, record)
+            if record.step >= (self._recorder.monitored.run.max_steps or math.inf):
+                self._fail(f"step {record.step} was the last, and nothing is trained any more")
+        self._drop_next = before_update  # with gradients of what is broken, or has been thrown away
+        if before_update and self._held is None:
+            self._held = self._copies.take(self._judge.steps)
+        if not before_update:
+            self._recorder.plan(self._judge.steps, alerts=len(self._judge.episodes.alerts))
         return True
 
     def _go_back(self, good: Copy | None, factor: float, own: list[Alert], record: StepRecord) -> None:
@@ -273,11 +277,8 @@ class Recovery:
             judge.sinks.start(recorder.monitored.run, step)
             outdated = judge.episodes.outdated(StepRecord(recorder.monitored.run, step, {}))
             own, over = [*own, *outdated], [*over, *outdated]
-        if self._drop_next:
-            self._copies.drop(self._held)
-            self._held = self._copies.take(step)
         self._report(Recovered(step, good.step, own[0].rule, changed), own, over)
-        recorder.begin_anew(step, len(judge.episodes.alerts))
+        recorder.begin_anew(step)
 
     def _turn_down(self, factor: float, record: StepRecord) -> dict[str, list[float]]:
         """Multiply the rate of the adapters' groups. What that changes of the settings of the user's script."""

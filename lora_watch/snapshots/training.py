@@ -25,8 +25,6 @@ SMALL = 64 << 10
 """Bytes up to which a buffer of integers may be changed by training. Larger ones are masks and quantised weights."""
 COPY_EVERY = 10
 """Optimizer steps between two copies, at least."""
-LIGHT = 256 << 20
-"""Bytes of a copy from which on they are made less often."""
 
 
 class TrainingCopies(Copies):
@@ -126,7 +124,7 @@ class GoodStates:
     def begin(self, step: int, monitor: Any) -> None:
         """The state that a run begins with is good, for want of a better one."""
         reach = math.ceil(max(map(self._policy.reach, TREATED)) / (COPIES - 1))
-        self._every = max(COPY_EVERY * max(math.ceil(self._copies.size / LIGHT), 1), reach)
+        self._every = max(COPY_EVERY, reach)
         self._copies.drop(*self._kept)
         self._kept = [self._copies.take(step)]
         self._kept[0].monitor = monitor
