@@ -75,7 +75,7 @@ def save(png: bytes, path: Path) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, default=Path("docs"))
-    parser.add_argument("--steps", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=100)
     parser.add_argument("--logdir", type=Path, help="trained into if it is empty, else shown as it is")
     options = parser.parse_args()
     options.out.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ def main() -> None:
         if not list(logdir.rglob("events.*")):
             from tests.tensorboard_plugin.real_runs import train_into, train_pair
 
-            train_pair(logdir, options.steps, batch=16)
+            train_pair(logdir, options.steps, batch=8)
             for r in RANKS:
                 train_into(logdir / f"r{r}", options.steps, r=r, alpha=2 * r, lr=2e-3)
         take(logdir, options.out)

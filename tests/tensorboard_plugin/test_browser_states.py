@@ -24,7 +24,7 @@ from tests.tensorboard_plugin.tab import ONE_LOADER, SIZE, VIEWS, Tab
 def test_back_leads_to_the_view_before_and_forward_on_again(tab: Tab) -> None:
     frame = tab.open(run=HEALTHY)
     tab.press("2")
-    tab.after(lambda: frame.click("#colour-rank"))  # no place of its own
+    tab.after(lambda: frame.click("#colour-relative"))  # no place of its own
     tab.press("4")
     tab.after(lambda: tab.choose_run("exploded"))
     for act, view, run in (
@@ -36,7 +36,7 @@ def test_back_leads_to_the_view_before_and_forward_on_again(tab: Tab) -> None:
         tab.after(getattr(tab.page, act))
         tab.shows(view)
         assert frame.eval_on_selector("#run", "select => select.value") == run
-    assert frame.get_attribute("#colour-rank", "aria-pressed") == "true"
+    assert frame.get_attribute("#colour-relative", "aria-pressed") == "true"
 
 
 @ONE_LOADER
