@@ -19,7 +19,16 @@ from lora_watch.base.text import times
 from lora_watch.base.untrusted import MISFITS, or_none
 from lora_watch.rules import Episodes, Finding, Rule, catalogue, rule_called
 from lora_watch.rules.base import RuleOnSettings
-from lora_watch.rules.forecast import SHORT_RUN, Rates, at_rate, at_steps, by_weights, has_new_head, is_adaptive
+from lora_watch.rules.forecast import (
+    OF_WEIGHTS,
+    SHORT_RUN,
+    Rates,
+    at_rate,
+    at_steps,
+    by_weights,
+    has_new_head,
+    is_adaptive,
+)
 from lora_watch.rules.remedies import typed_rate
 from lora_watch.rules.settings import WITHOUT_WARM_UP
 from lora_watch.tune.base_model import BaseModel, is_adalora, planned_adapters, read_model
@@ -88,8 +97,8 @@ def preflight(
         mute: rules to leave out.
 
     Raises:
-        ValueError: for settings, names and files that make no sense, or that PEFT does not take. A key that neither
-            PEFT nor the Trainer nor TRL knows is one.
+        ValueError: for settings, names and files that make no sense, another method than LoRA, and target_modules of
+            which the model has none. A key that neither PEFT nor the Trainer nor TRL knows is one.
     """
     fields, given = _fields(lora), _fields(arguments)
     notes: list[str] = []
@@ -134,8 +143,8 @@ def useful_rates(run: RunInfo) -> Rates | None:
     unknown. ``best`` is what people would type. ``advise``, the check of a rate and LW401 go by this one forecast."""
     if (rates := by_weights(at_rate(run, 1.0))) is None:
         return None
-    lowered = at_steps(1.0, SHORT_RUN, run.max_steps or SHORT_RUN, has_new_head(run))
-    return Rates(rates.low * lowered, typed_rate(rates.best * lowered), rates.high)
+    best = at_steps(rates.best, SHORT_RUN, run.max_steps or SHORT_RUN, has_new_head(run))
+    return Rates.around(typed_rate(best), OF_WEIGHTS)
 
 
 @dataclass
@@ -227,6 +236,9 @@ def _with_arguments(
 def _checked(lora: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     """The same with numbers as numbers, and PEFT's default where alpha is missing."""
     out = {name: value for name, value in lora.items() if value is not None}
+    method = str(getattr(kind := out.get("peft_type", "LORA"), "value", kind)).upper()
+    if method not in ("LORA", "ADALORA"):
+        raise ValueError(f"peft_type {method} is not LoRA: known here are LORA and ADALORA")
     rank = "init_r" if is_adalora(out) else "r"
     if rank not in out:
         also = " (in TRL's YAML lora_r)" if rank == "r" else ""

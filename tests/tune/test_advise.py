@@ -69,6 +69,7 @@ def test_preflight_goes_by_the_same_rates(task: str | None, steps: int | None) -
         (alert,) = judged(rate).findings
         assert (alert.rule, alert.severity) == (rule, Severity.WARNING)
         assert alert.settings == {"learning_rate": advised.learning_rate}
+        assert str(advised.rates) in str(alert)
     for rate in (advised.rates.low / 1.5, advised.rates.high * 1.1):
         doubtful = judged(rate)
         assert doubtful.findings == ()

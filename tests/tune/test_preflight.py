@@ -251,6 +251,7 @@ def test_a_key_that_nobody_knows_is_an_error_that_names_the_nearest(key: str, ne
         ("a.json", "{", "not JSON"),
         ("a.json", '{"bf16": true}', "holds neither"),
         ("a.json", '{"r": 0}', "r is 0"),
+        ("a.json", '{"r": 8, "peft_type": "LOHA"}', "LOHA is not LoRA"),
         ("a.json", '{"r": 8, "lora_alpha": "many"}', "lora_alpha is 'many'"),
         ("a.json", '{"r": 8, "learning_rate": NaN}', "learning_rate is nan"),
         ("a.json", '{"lora_alpha": 8}', "no rank"),
