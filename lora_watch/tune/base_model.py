@@ -117,7 +117,8 @@ class BaseModel:
 
     @property
     def _class(self) -> str:
-        return str(next(iter(self.config.get("architectures") or ()), ""))
+        named = self.config.get("architectures")
+        return str(named[0]) if isinstance(named, list) and named else ""
 
     def adapted(self, lora: Mapping[str, Any]) -> list[Layer]:
         """The layers that PEFT would adapt by ``target_modules`` and the other fields of ``lora`` that choose them.
@@ -127,9 +128,13 @@ class BaseModel:
         targets = lora.get("target_modules")
         if targets is None:
             targets = () if lora.get("target_parameters") else self._usual_targets()
-        chosen = [layer for layer in self.layers if _is_target(layer, targets, lora)]
+        try:
+            chosen = [layer for layer in self.layers if _is_target(layer, targets, lora)]
+        except TypeError as error:
+            what = "target_modules, exclude_modules and layers_to_transform"
+            raise ValueError(f"{what} hold no names and numbers of layers: {error}") from None
         if self.layers and not chosen and not lora.get("target_parameters"):
-            raise ValueError(f"target_modules {targets!r}: {self.name} has no such layer{self.unknown(lora)}")
+            raise ValueError(f"target_modules: {self.name} has no layer {self.unknown(lora) or repr(targets)}")
         return chosen
 
     def unknown(self, lora: Mapping[str, Any]) -> str:

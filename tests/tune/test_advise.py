@@ -163,6 +163,28 @@ def test_the_layers_are_those_of_peft(made: Any, settings: dict[str, Any], tmp_p
     assert strip(planned[1]) == strip(planned[0])
 
 
+@pytest.mark.parametrize(
+    ("settings", "says"),
+    [
+        ({"target_modules": ["query"]}, "has no layer 'query'"),
+        ({"target_modules": 5}, "hold no names"),
+        ({"target_modules": ["q_proj"], "layers_to_transform": "all"}, "hold no names"),
+        ({"target_modules": "(", "rank_pattern": {"q_proj": 2}}, "no regular expression"),
+        ({"target_modules": ["q_proj"], "rank_pattern": {"(": 2}}, "no regular expression"),
+    ],
+)
+def test_layers_that_are_not_there_are_named(settings: dict[str, Any], says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        planned_adapters({"r": 4, "lora_alpha": 8, **settings}, read_model(TINY_LLAMA), 0)
+
+
+def test_a_name_that_is_not_there_is_noted_beside_one_that_is() -> None:
+    (note,) = preflight(
+        {"r": 8, "target_modules": ["q_proj", "up_prj"]}, {"learning_rate": 1e-3}, model=TINY_LLAMA
+    ).notes[1:]
+    assert "'up_prj' (is 'up_proj' meant?)" in note
+
+
 def test_a_loaded_model_is_not_changed_and_gives_the_same_advice() -> None:
     model = tiny_model()
     before = {name: p.clone() for name, p in model.named_parameters()}
