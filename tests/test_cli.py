@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from importlib.metadata import files
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -34,8 +35,7 @@ def test_version():
 
 
 def test_the_command_is_installed_under_its_name():
-    shown = subprocess.run([sys.executable, "-m", "pip", "show", "-f", "lora-watch"], capture_output=True, text=True)
-    assert "bin/lora-watch" in shown.stdout or "Scripts\\lora-watch" in shown.stdout
+    assert {"lora-watch", "lora-watch.exe"} & {file.name for file in files("lora-watch") or ()}
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"], ["--version"]])

@@ -14,8 +14,6 @@ import pytest
 from jupyter_client.manager import KernelManager, start_new_kernel
 from nbclient import NotebookClient
 
-from tests.processes import Python
-
 ROOT = Path(__file__).resolve().parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 A_MACHINES_PATH = re.compile(r"(?<![\w./])(?:/(?:home|root|tmp|opt|usr|var|work|mnt|private|Users)/|[A-Z]:\\)")
@@ -40,18 +38,8 @@ def kernel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KernelManager]:
     manager.shutdown_kernel(now=True)
 
 
-QUICK = "1_first_run"
-
-
-def test_the_first_one_runs(python: Python, tmp_path: Path):
-    """In a fork: a kernel would import for seconds what the tests have imported."""
-    done = python("-m", "IPython", ROOT / "notebooks" / f"{QUICK}.ipynb", folder=tmp_path, LORA_WATCH_FAIL_ON="never")
-    assert done.returncode == 0, done.stdout[-2000:]
-    assert "trained tensors are equal bit for bit" in done.stdout
-
-
 @pytest.mark.thorough
-@pytest.mark.parametrize("path", [path for path in NOTEBOOKS if path.stem != QUICK], ids=lambda path: path.stem)
+@each
 def test_it_runs(path: Path, tmp_path: Path, kernel: KernelManager):
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.insert(0, nbformat.v4.new_code_cell(f"%reset -f -s\n%cd -q {tmp_path}"))

@@ -41,6 +41,7 @@ def test_non_finite_loss() -> None:
     assert ids(monitor) == ["LW201"], "the NaN weights that follow have the same cause"
 
 
+@pytest.mark.thorough  # below, the same of batches of one
 def test_loss_divergence_when_the_data_turns_to_noise_for_good() -> None:
     monitor = run(steps=50, trainer_class=trainer_with_labels(lambda step: step > 30))
     alert = the("LW202", monitor)

@@ -27,7 +27,7 @@ def spoil(layer: str, value: float) -> Any:
     return do
 
 
-@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+@pytest.mark.parametrize("value", [float("nan"), pytest.param(float("-inf"), marks=pytest.mark.thorough)])
 def test_non_finite_adapter_names_the_first_layer_and_step(value: float) -> None:
     monitor = run(steps=8, before=(At(5, spoil("layers.2.self_attn.v_proj", value)),))
     alert = the("LW101", monitor)
@@ -63,7 +63,7 @@ EXPLODED = [
     pytest.param({"alpha": 128}, {"lr": 1e-2, "per_device_train_batch_size": 1}, id="batch-size-one"),
     pytest.param({"alpha": 256, "r": 32}, {"lr": 1e-2}, id="rank-32", marks=pytest.mark.thorough),
     pytest.param({"alpha": 32, "r": 4, "use_rslora": True}, {"lr": 2e-2}, id="rslora", marks=pytest.mark.thorough),
-    pytest.param({"alpha": 64, "init_lora_weights": "pissa"}, {"lr": 2e-2}, id="pissa"),
+    pytest.param({"alpha": 64, "init_lora_weights": "pissa"}, {"lr": 2e-2}, id="pissa", marks=pytest.mark.thorough),
 ]
 
 
@@ -91,7 +91,12 @@ TWINS = [
     pytest.param({"alpha": 8, "r": 4, "use_rslora": True}, {"lr": 2e-3}, id="rslora", marks=pytest.mark.thorough),
     pytest.param({"alpha": 64, "r": 32}, {"lr": 1e-2}, id="loud-and-among-the-best", marks=pytest.mark.thorough),
     pytest.param({"targets": ["v_proj"], "layers_to_transform": [3]}, {"lr": 1e-2}, id="one-module-has-to-be-loud"),
-    pytest.param({"alpha": 64, "r": 64, "init_lora_weights": "pissa"}, {"lr": 5e-4, "warmup_steps": 10}, id="pissa"),
+    pytest.param(
+        {"alpha": 64, "r": 64, "init_lora_weights": "pissa"},
+        {"lr": 5e-4, "warmup_steps": 10},
+        id="pissa",  # test_nonzero_start always runs
+        marks=pytest.mark.thorough,
+    ),
 ]
 
 
@@ -131,6 +136,7 @@ def test_a_learning_rate_that_was_raised_half_way_is_blamed_and_put_back() -> No
     assert "LW311" in alert.explains
 
 
+@pytest.mark.thorough
 def test_a_schedule_that_rises_above_its_first_rate_has_raised_nothing() -> None:
     def one_cycle(trainer: Trainer) -> None:
         trainer.optimizer = torch.optim.AdamW([p for p in trainer.model.parameters() if p.requires_grad])  # type: ignore[union-attr]
@@ -185,9 +191,8 @@ def test_barely_moves(settings: dict[str, Any]) -> None:
     assert ids(monitor) == ["LW104"]
 
 
-@pytest.mark.parametrize(
-    "settings", [{"warmup_steps": 10}, pytest.param({"lr_scheduler_type": "constant"}, marks=pytest.mark.thorough)]
-)
+@pytest.mark.thorough  # the healthy run is silent, too
+@pytest.mark.parametrize("settings", [{"warmup_steps": 10}, {"lr_scheduler_type": "constant"}])
 def test_barely_moves_is_silent_on_runs_that_learn(settings: dict[str, Any]) -> None:
     assert ids(run(steps=40, **settings)) == []
 

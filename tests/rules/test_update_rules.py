@@ -30,7 +30,7 @@ def test_a_schedule_that_ends_long_before_the_run_does() -> None:
     [
         {"lr_scheduler_type": "linear", "warmup_steps": 3},
         pytest.param({"lr_scheduler_type": "cosine"}, marks=pytest.mark.thorough),
-        {"prepare": schedule(lambda step: max(0.0, 1 - step / 18.5))},
+        pytest.param({"prepare": schedule(lambda step: max(0.0, 1 - step / 18.5))}, marks=pytest.mark.thorough),
     ],
     ids=["warm-up", "cosine", "ends a little early"],
 )

@@ -215,6 +215,7 @@ def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) ->
         assert tab.errors == []
 
 
+@pytest.mark.thorough
 def test_a_tab_that_was_open_before_the_first_run_shows_it(tmp_path: Path, browser: Any) -> None:
     with server(tmp_path, "python", ready="data/plugins_listing") as address:
         page = browser.new_page(viewport=SIZE)

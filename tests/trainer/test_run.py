@@ -63,7 +63,7 @@ PRINTS = """
 """
 
 
-@pytest.mark.parametrize("as_module", [False, True])
+@pytest.mark.parametrize("as_module", [pytest.param(False, marks=pytest.mark.thorough), True])
 def test_the_script_finds_what_it_would_find_without_us(tmp_path: Path, as_module: bool) -> None:
     path = script(tmp_path, PRINTS, "prints.py")
     call = ("-m", "prints") if as_module else (path,)

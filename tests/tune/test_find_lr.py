@@ -309,7 +309,7 @@ def test_a_loss_that_is_no_measure_of_success_is_not_swept(kind: str) -> None:
         find_learning_rate(trainer)
 
 
-@pytest.mark.parametrize("begun", ["pissa", "continued"])
+@pytest.mark.parametrize("begun", ["pissa", pytest.param("continued", marks=pytest.mark.thorough)])
 def test_adapters_that_do_not_begin_at_nothing(begun: str) -> None:
     """Their size is not what the sweep has brought, and is not read."""
     model = lora(tiny_model(), init_lora_weights="pissa" if begun == "pissa" else True)

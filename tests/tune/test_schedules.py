@@ -113,7 +113,9 @@ def test_a_sweep_longer_than_the_schedule_makes_no_step_of_it(name: str) -> None
     assert all(torch.equal(a, b) for a, b in zip(ours, theirs))
 
 
-@pytest.mark.parametrize("name", ["cyclic", "one-cycle", "cosine"])
+@pytest.mark.parametrize(
+    "name", ["cyclic", *(pytest.param(name, marks=pytest.mark.thorough) for name in ("one-cycle", "cosine"))]
+)
 def test_a_run_that_sweeps_first_trains_at_most_at_the_rate_that_is_said(
     name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import random
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +16,7 @@ from lora_watch.base.alerts import Alert, LoraWatchError, Severity
 from lora_watch.tune.search import Attempt, Configuration, Outcome, SearchResult, Strategy, search
 from lora_watch.tune.strategy import decide
 from lora_watch.tune.suggestion import Curve, Suggestion
+from tests.processes import Python
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 STRATEGY = Strategy(learning_rate=1e-3, ranks=(2, 4, 8, 16), scales=(1, 2), seeds=2, most_seeds=3)
@@ -60,8 +59,8 @@ def test_an_exception_ends_the_search_and_the_same_call_continues(tmp_path: Path
     assert str(searched(lambda attempt: pytest.fail("nothing is left to do"), tmp_path)) == str(result)
 
 
-def test_a_killed_search_loses_only_the_run_that_it_was_in(tmp_path: Path) -> None:
-    script = (
+def test_a_killed_search_loses_only_the_run_that_it_was_in(python: Python, tmp_path: Path) -> None:
+    (script := tmp_path / "script.py").write_text(
         "import os\n"
         "from tests.tune.test_search import metric, searched\n"
         "from pathlib import Path\n"
@@ -70,7 +69,7 @@ def test_a_killed_search_loses_only_the_run_that_it_was_in(tmp_path: Path) -> No
         "    return metric(attempt)\n"
         f"searched(train, Path({str(tmp_path)!r}))\n"
     )
-    assert subprocess.run([sys.executable, "-c", script]).returncode == 9
+    assert python(script).returncode == 9
     begun = json.loads((tmp_path / "a.json").read_text())
     assert {run["configuration"]["r"] for run in begun["runs"]} == {2, 4}
     assert values_of(searched(metric, tmp_path)) == expected()
