@@ -95,7 +95,7 @@ def rule_pages() -> Iterator[tuple[str, str]]:
         sections = {
             "What you see": "\n\n".join(shown),
             "What it means": page.means,
-            "What to do": " ".join(part for part in (page.fix, page.check) if part),
+            "What to do": page.fix,
             "When it fires": page.fires,
             "Switching it off": "\n\n".join(part for part in (page.mute, _thresholds(page.rule)) if part),
         }

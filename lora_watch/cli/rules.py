@@ -59,9 +59,8 @@ def explanation(page: Page) -> str:
     lines = [f"**{page.id} {page.name}** ({page.severity})", "", page.summary, "", page.fires, ""]
     steps = {
         "What it means": page.means,
-        "Check first": page.check,
-        "How to fix it": page.fix,
-        "When to mute": page.mute,
+        "What to do": page.fix,
+        "Switching it off": page.mute,
     }
     lines += [f"- **{title}**: {text}" for title, text in steps.items() if text]
     if page.rule is not None:

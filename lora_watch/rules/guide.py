@@ -36,7 +36,6 @@ class Page:
     rule: Rule | None = None
     """None for the findings of ``lora-watch check``, for LW901 and for LW910."""
     means: str = ""
-    check: str = ""
     fix: str = ""
     mute: str = ""
     evidence: str = ""
@@ -72,7 +71,7 @@ def texts_of(rules: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
         entry = {"id": id, "name": name, "severity": str(rule.get("severity", ""))}
         entry["family"] = FAMILIES.get(id[:3], OF_YOUR_OWN) if known else OF_YOUR_OWN
         entry["summary"] = known.summary if known else explains.partition("\n\n")[0].replace("\n", " ")
-        entry |= {part: getattr(known, part) if known else "" for part in ("means", "check", "fix", "mute")}
+        entry |= {part: getattr(known, part) if known else "" for part in ("means", "fix", "mute")}
         out.append({key: text.replace("`", "") for key, text in entry.items()})
     families = [*FAMILIES.values(), OF_YOUR_OWN]
     return sorted(out, key=lambda entry: (families.index(entry["family"]), entry["id"]))

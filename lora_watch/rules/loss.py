@@ -43,10 +43,9 @@ class _OfTheLoss(Rule):
 class LossDivergence(_OfTheLoss):
     """The loss has risen and stays up: the mean of its last 3 to 48 steps lies far above the steps before.
 
-    Fires when, from the 21st step on, a rise over any of those lengths is more than ``score`` standard errors of the
-    loss' own noise, and the last three losses lie on average more than ``rise`` (in log units) above the level before
-    it. Harder data raise a loss too: the rule is silent where a batch costs no more with the adapters than without,
-    unless it costs more than guessing or the adapters are larger than ``large``.
+    Fires from the 21st step on, when the rise is far above the loss's own noise and the last three losses lie 5 % above
+    the level before it. Harder data raise a loss too: the rule is silent where a batch costs no more with the adapters
+    than without, unless it costs more than guessing or the adapters are very large.
     """
 
     id = "LW202"
@@ -104,9 +103,8 @@ class LossDivergence(_OfTheLoss):
 class LossSpike(_OfTheLoss):
     """One loss lies far above its own noise. A single spike often passes; several announce a divergence.
 
-    Fires when, from the 21st step on, the log of the loss is more than ``score`` standard deviations of its own noise
-    above the mean of the last 16, and twice as far above it as the highest outlier of about the last 200 steps. The
-    noise comes from the differences of neighbouring losses over 128 steps, at least 2 %.
+    Fires from the 21st step on, when the loss lies far outside its own noise, and twice as far above its mean as the
+    highest outlier of about the last 200 steps.
     """
 
     id = "LW203"
@@ -179,10 +177,9 @@ class LossExactlyZero(_OfTheLoss):
 class FirstLossTooHigh(_OfTheLoss):
     """The run starts with a loss far above that of guessing: the model is confident of wrong answers.
 
-    Fires at the third step when the first loss and the median of the first three to five are both above ``factor`` · ln
-    n, and lasts while the last five losses are. Here n is the vocabulary of a language model or the number of labels of
-    a classifier; a plain loop names it, ``Monitor(model, config={"classes": n})``. A Trainer's own loss, which may be
-    no cross-entropy, is not judged.
+    Fires at the third step when the first losses are 1.5 times what guessing costs among the words of the vocabulary,
+    or the labels of a classifier. A Trainer's own loss, which may be no cross-entropy, is not judged. A plain loop
+    names the number, ``Monitor(model, config={"classes": n})``.
     """
 
     id = "LW205"
@@ -220,10 +217,9 @@ class FirstLossTooHigh(_OfTheLoss):
 class LossNotDecreasing(Rule):
     """The run has ended and its loss has not fallen, although a fall would have shown above its noise.
 
-    Fires once, at the end of a run that was not stopped, when the means of the first and the last third differ by less
-    than two standard errors, and a fall by ``fall`` of the start would have been more than that. It is silent if the
-    last five losses lie below the start by more than their noise, or the adapters lower the loss of the last step's
-    batch by ``fall``: then the data have become harder.
+    Fires once, at the end of a run that was not stopped, when the first and the last third differ by no more than their
+    noise, and a fall of 5 % would have been more than that. It is silent if the last five losses lie below the start,
+    or the adapters lower the loss of the last batch: then the data have become harder.
     """
 
     id = "LW206"
@@ -288,11 +284,9 @@ class LossNotDecreasing(Rule):
 class StuckAtChance(Rule):
     """A classifier whose adapters have grown is no better than guessing.
 
-    Fires when the mean of the last ``steps`` losses, and that of their later half, has come less than 1 - ``share`` of
-    the way from guessing to a perfect model, no longer falls by more than its noise, and the depth-scaled output ratio
-    is above ``size``. It is an ERROR if the run ends like that. Guessing costs the entropy of the labels so far, or ln
-    n where a loop names up to 20 classes, ``Monitor(model, config={"classes": n})``; language models and regression are
-    not judged.
+    Fires when the adapters have grown and the mean of the last 50 losses is no better than guessing, and no longer
+    falls. It is an ERROR if the run ends like that. Language models and regression are not judged; a plain loop names
+    the number of classes, ``Monitor(model, config={"classes": n})``.
     """
 
     id = "LW207"

@@ -111,10 +111,9 @@ def without_target(record: StepRecord) -> bool:
 class NonFiniteLoss(Rule):
     """The true loss of an optimizer step is NaN or infinite.
 
-    Fires when the loss of the training step itself is not finite; the Trainer's own log may hide it
-    (``logging_nan_inf_filter``). Where a batch has no target (all labels are -100), LW204 names the first two steps in
-    a row, and this rule fires at the third. It names the first cause that shows: frozen weights, an open LW102 or
-    LW202, adapters larger than ``size``, too large an update, the batch.
+    Fires when the loss of the training step itself is not finite; the Trainer's own log may hide it. Where a batch has
+    no target (all labels are -100), LW204 names the first two steps in a row, and this rule fires at the third. It
+    names the first cause that shows: frozen weights, large adapters, too large an update, the batch.
     """
 
     id = "LW201"

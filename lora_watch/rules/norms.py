@@ -45,11 +45,10 @@ def _worse(record: StepRecord, factor: float) -> bool:
 class NormExplosion(Rule):
     """The adapters have become so large that they make the model worse.
 
-    Fires when two batches in a row cost 10 % more with the adapters than without, or three cost 3 % more, while the
-    depth-scaled output ratio is above ``threshold_if_worse``; above ``threshold`` one batch is enough. Where no batch
-    can be computed twice, it fires when the mean of the last five losses lies 10 % and twice its noise above the start
-    within the first steps, or when the size is above ``threshold`` and the loss is not below its start. Above
-    ``beyond``, a size that no good run has reached, it fires at any loss.
+    Fires when two batches in a row cost 10 % more with the adapters than without, or three cost 3 % more; of large
+    adapters one batch is enough. Where no batch can be computed twice, it fires when the loss rises above its start in
+    the first steps, or when the adapters are large and the loss is not below its start. At a size that no good run has
+    reached, it fires at any loss.
     """
 
     id = "LW102"
@@ -211,11 +210,9 @@ OF_A_BATCH = 0.001
 class BarelyMoves(Rule):
     """At this pace the adapter will not have moved the model enough by the end of the schedule.
 
-    The rule decides once, when ``spent`` of the schedule's Σ lr and 12 steps are done. It fires when the adapters, as
-    large as they become if every further update agrees, stay below a depth-scaled output ratio of ``reach``, or of
-    twice that where a classifier's head learns from nothing. It also fires when each of three batches costs less by
-    ``gain`` with adapters of twice that size, or, where the first full step was below ``slow`` of a useful one, when
-    they cost less together. Preferences (DPO) and adapters that were not zero at the start (PiSSA) are not judged.
+    Fires once, after a quarter of the schedule, when the adapters will stay too small even if every further update
+    agrees. It also fires when each of three batches would cost less with adapters twice as large as they become.
+    Preferences (DPO) and adapters that were not zero at the start (PiSSA) are not judged.
     """
 
     id = "LW104"
@@ -301,9 +298,8 @@ class BarelyMoves(Rule):
 class AdapterDecays(Rule):
     """Weight decay takes more from the adapters than learning adds: they shrink while they train.
 
-    Fires when ‖B·A‖ of the median layer has fallen by more than ``shrunk`` below its highest so far, and the decay
-    since then accounts for at least half of that. Every step with learning rate lr and decay λ takes lr·λ of A and of
-    B, so 2·lr·λ of their product. Adam's decay inside the gradient is not counted.
+    Fires when ‖B·A‖ of the median layer has fallen by a tenth below its highest so far, and the decay since then
+    accounts for at least half of that. Adam's decay inside the gradient is not counted.
     """
 
     id = "LW107"
@@ -366,9 +362,8 @@ class AdapterDecays(Rule):
 class LayerOutlier(Rule):
     """One layer's adapter has become far larger, relative to its base weight, than its siblings in other blocks.
 
-    Fires when a layer's robust z is above ``z`` at ``lasting_for`` measured steps in a row. The z is the distance of
-    log(relative_norm) from the median of the modules of the same name in other blocks, over 1.4826·MAD or ``spread``.
-    AdaLoRA is not judged, because it takes directions from some layers on purpose.
+    Fires when a layer is far outside the spread of the modules of the same name in other blocks, at five measured steps
+    in a row. AdaLoRA is not judged, because it takes directions from some layers on purpose.
     """
 
     id = "LW108"

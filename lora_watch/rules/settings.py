@@ -32,10 +32,9 @@ HIGH_RANK, FADED = 64, 0.5
 class AggressiveScale(RuleOnSettings):
     """The scale does not suit the learning rate or the rank, as far as settings and base weights tell.
 
-    Fires as a WARNING before the first step when the predicted first step at the full learning rate exceeds
-    ``useful_steps`` useful ones; where that is unknown, when s ≥ ``far`` and s·lr > ``scale`` · ``lr``, or when α was
-    meant for α/r and rsLoRA is on. It is an INFO when s ≥ ``scale`` and lr > ``lr``, or when α/r is below 0.5 at a rank
-    from 64 on. Up to a learning rate that a sweep has found on the run's own data it is silent.
+    Fires as a WARNING before the first step when the first step at the full learning rate will be five times a useful
+    one, or, where the weights are unknown, when the settings alone are far out. It is an INFO when the scale is high
+    for the learning rate, or low for the rank. Up to a learning rate that a sweep has found it is silent.
     """
 
     id = "LW401"
@@ -195,8 +194,8 @@ WITHOUT_WARM_UP = ("constant", "reduce_lr_on_plateau", "greedy")
 class WarmUpTooLong(RuleOnSettings):
     """The warm-up is longer than the run, or takes most of it: the learning rate is reached late or never.
 
-    Fires as a WARNING when the run ends in its warm-up, and as an INFO when the warm-up takes more than ``share`` of
-    the run's steps. A schedule of your own that reaches its learning rate does not count as ending in it.
+    Fires as a WARNING when the run ends in its warm-up, and as an INFO when the warm-up takes more than half of the
+    run's steps. A schedule of your own that reaches its learning rate does not count as ending in it.
     """
 
     id = "LW409"

@@ -22,8 +22,8 @@ def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
 class LearningRateIsZero(Rule):
     """The learning rate of every parameter group with an adapter is exactly zero, and stays there.
 
-    Fires when ``updates`` updates in a row are at zero, and the first of them has more than ``left`` of the planned
-    steps ahead. Schedules touch zero for one step only: warm-up at its first, decay at its last.
+    Fires when three updates in a row are at zero, and the first of them has more than a tenth of the planned steps
+    ahead. Schedules touch zero for one step only: warm-up at its first, decay at its last.
     """
 
     id = "LW306"
@@ -71,8 +71,8 @@ class LearningRateIsZero(Rule):
 class LearningRateRaised(Rule):
     """The learning rate is far above the highest of its schedule: it was raised during the run.
 
-    Fires when the rate is more than ``factor`` times the highest that the schedule can reach, before the adapters and
-    the loss show the effect. It needs a Trainer, because a plain loop does not tell its plan.
+    Fires when the rate is more than twice the highest that the schedule can reach, before the adapters and the loss
+    show the effect. It needs a Trainer, because a plain loop does not tell its plan.
     """
 
     id = "LW311"
@@ -104,9 +104,9 @@ class LearningRateRaised(Rule):
 class UpdatesLostToRounding(Rule):
     """Updates of half-precision adapters are too small to change them: most elements stay the same, bit for bit.
 
-    Fires when, in at least half of the adapters, fewer than ``changed`` of 64 elements of A or of B moved in each of
-    ``updates`` updates at half the peak learning rate or more. In bf16 a step smaller than a 512th to a 256th of an
-    element leaves it unchanged. Factors in float32, PEFT's default, are not compared.
+    Fires when, in half of the adapters, most elements of A or of B stay as they are in five updates at half the peak
+    learning rate or more. In bf16 a step smaller than a 256th of an element leaves it unchanged. Factors in float32,
+    PEFT's default, are not compared.
     """
 
     id = "LW307"
@@ -176,9 +176,8 @@ def _element(record: StepRecord, factor: str) -> FloatArray:
 class StepsSkipped(Rule):
     """The optimizer keeps skipping steps: a loss scaler finds overflowing gradients again and again.
 
-    Fires when ``skips`` of the last ``window`` steps were skipped. At the end of the run it reports the total, if it
-    has fired or if more than ``share`` of the steps were skipped. Under fp16 the scale starts at 2¹⁶ and is halved at
-    every overflow: up to ``search`` halvings before the first update do not count.
+    Fires when 5 of the last 20 steps were skipped. At the end of the run it reports the total. Under fp16 the scale is
+    halved at every overflow until it fits: up to 16 halvings before the first update do not count.
     """
 
     id = "LW308"
@@ -232,10 +231,9 @@ class StepsSkipped(Rule):
 class BaseWeightsMoved(Rule):
     """The weights under the adapters change, although they are not saved with the adapter.
 
-    Fires when 64 elements of each weight, compared at every full measurement with those at the start, have moved at all
-    while the weight requires a gradient, or by more than ``drift``, as ‖W − W₀‖/‖W₀‖. A merge and unmerge for an
-    evaluation rounds twice, in bf16 by up to 0.4 %; a merge that stays is left to LW304. Weights under ZeRO-3 and
-    FSDP1, and quantised ones, are not compared.
+    Fires when 64 elements of each weight have moved since the start, at all while the weight requires a gradient, else
+    by more than 1 %. A merge and unmerge for an evaluation rounds by less; a merge that stays is left to LW304. Weights
+    under ZeRO-3 and FSDP1, and quantised ones, are not compared.
     """
 
     id = "LW309"

@@ -159,9 +159,9 @@ class NoTrainableAdapter(Rule):
 class AdapterNotInOptimizer(Rule):
     """The optimizer does not train an active, trainable adapter: it does not hold it, or its steps change nothing.
 
-    Fires when an adapter's tensors are not the optimizer's, compared by identity: those of the right shape may belong
-    to an earlier copy of the model. Also fires when ``updates`` updates in a row write nothing to A and B, and leave
-    their norms as they were, with gradients and a learning rate that are not zero: a WARNING while other adapters move.
+    Fires when an adapter's tensors are not the optimizer's: those of the right shape may belong to an earlier copy of
+    the model. Also fires when five updates in a row leave A and B as they were, with gradients and a learning rate that
+    are not zero: a WARNING while other adapters move.
     """
 
     id = "LW302"
@@ -239,9 +239,8 @@ _TO_REACH_ALL = (
 class BStillZero(Rule):
     """The factor that starts at zero (B; A for embeddings) is still exactly zero after real updates.
 
-    Fires when it is zero after ``updates`` optimizer steps with a learning rate above zero: B = 0 is right at the
-    start, but B receives a gradient from the first step on. Experts of a layer that have seen no token yet do not
-    count while others in it learn.
+    Fires when it is zero after three updates: B = 0 is right at the start, but B receives a gradient from the first
+    step on. Experts of a layer that have seen no token yet do not count while others in it learn.
     """
 
     id = "LW303"
@@ -317,9 +316,9 @@ class BStillZero(Rule):
 class ReplicasDiffer(Rule):
     """The ranks of a data-parallel run have different adapters: gradients or first weights are not shared.
 
-    Fires when ‖ΔW‖ of an adapter on another rank differs from that on the first rank by more than ``tolerance``. Each
-    of the first 20 steps and every 16th one after them is compared, with the other ranks in turn. Nothing is compared
-    where adapters are spread over ranks (FSDP, ZeRO-3, tensor parallelism), or differ in their names or shapes.
+    Fires when ‖ΔW‖ of an adapter on another rank differs from that on the first one. Each of the first 20 steps and
+    every 16th one after them is compared, with the other ranks in turn. Nothing is compared where adapters are spread
+    over ranks (FSDP, ZeRO-3, tensor parallelism), or differ in their names or shapes.
     """
 
     id = "LW312"
@@ -360,9 +359,9 @@ class ReplicasDiffer(Rule):
 class NoGradientInLayers(Rule):
     """Some active, trainable adapters get no gradient while others do.
 
-    Fires when the gradient is None, or exactly 0 for A and for B, at ``updates`` real updates in a row: layers may be
-    left out at random. If no adapter shows a gradient it is silent, because DeepSpeed keeps gradients elsewhere. The
-    experts of one layer count as one.
+    Fires when the gradient is None or exactly 0 at ten updates in a row: layers may be left out at random. If no
+    adapter shows a gradient it is silent, because DeepSpeed keeps gradients elsewhere. The experts of one layer count
+    as one.
     """
 
     id = "LW305"

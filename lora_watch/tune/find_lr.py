@@ -136,6 +136,7 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
             return {}
         if found.rate is None:
             log.warning("lora_watch trains at %g: the sweep leaves a range alone, and no more is known", rate)
+        callback._swept["own_learning_rate"] = trainer.args.learning_rate  # what the next run's script still has
         apply(rate, trainer)
         if shows:
             say(f"lora_watch found learning rate {rate:g}{found.spread} and trains at it now.", sys.stderr)

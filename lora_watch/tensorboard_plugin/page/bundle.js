@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources ddacd3e4b64ab1f20bb47734551f09b61f947081a7858ab00d98bd3015e8272c */
+/* Made by tests/front_end/check.py --fix of sources 409a8368f8b7d87ce7240f510e10ac692b82ec5f4dbdb94e710245b4d337159a */
 var us=Object.defineProperty;var rt=(t,e)=>{for(var s in e)us(t,s,{get:e[s],enumerable:!0})};var le={ΔW:"s·B·A: what an adapter adds to the frozen weight W₀ of its layer",blocks:"the transformer blocks that h\
 old adapters: what each one adds is carried on by all that follow",zone:"the rules’ word for the run at a step, from hea\
 lthy to exploding: it follows from the open alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an \
@@ -94,11 +94,11 @@ last[this.columns-1])}place(e){let s=this.first[0],n=Math.ceil((this.end-s+1)/th
 first[e]-s)/(n*this.width)}stepAt(e){let s=this.first[0],n=Math.ceil((this.end-s+1)/this.width);return Math.floor(s+Math.
 max(0,Math.min(.999999,e))*n*this.width)}say(e,s,n){let r=e*this.n+s,o=this.low[r],i=this.high[r],a=this.flags[r];return[
 Number.isFinite(i)?o===i?n(i):`${n(o)} … ${n(i)}`:"",a&&lt(a)].filter(Boolean).join(", ")}steps(e){let s=this.first[e],
-n=this.last[e];return s===n?`step ${s}`:`steps ${s}–${n}`}};function H(t,e,s){let n=(e-t)/Math.max(1,s);if(!(n>0))return[t];let r=10**Math.floor(Math.log10(n)),o=[1,2,5,10].map(a=>a*
+n=this.last[e];return s===n?`step ${s}`:`steps ${s}–${n}`}};function K(t,e,s){let n=(e-t)/Math.max(1,s);if(!(n>0))return[t];let r=10**Math.floor(Math.log10(n)),o=[1,2,5,10].map(a=>a*
 r).find(a=>a>=n*.999)??10*r,i=[];for(let a=Math.ceil(t/o)*o;a<=e+o*1e-9;a+=o)i.push(Number(a.toPrecision(12)));return i}
 function J(t,e,s=6){let n=o=>{let i=[];for(let a=Math.floor(t);a<=Math.ceil(e);a++)for(let l of o)Math.log10(l)+a>=t-1e-9&&
 Math.log10(l)+a<=e+1e-9&&i.push(+`${l}e${a}`);return i},r=n([1]);return r.length>=3?r.filter((o,i)=>i%Math.ceil(r.length/
-s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:H(10**t,10**e,s/2))}var X=(t,{left:e,right:s},n,r=ot)=>t.
+s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:K(10**t,10**e,s/2))}var X=(t,{left:e,right:s},n,r=ot)=>t.
 flatMap(o=>[b("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),b("text",{x:e-6,y:n(o)+v(4),"text-anchor":"end"},r(o))]),
 P=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function ws(t,e){
 let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(ys),a=t.map(w=>w.name).join(", "),l=Z("chart",s,n,a,o.length?{role:"\
@@ -117,7 +117,7 @@ o]}function xs([t,e],s=[],n,r){for(let{value:o}of s){let i=n(o);r&&i>e&&i-e<1&&(
 t,e]}function $s([t,e],s,n){if(t<=e||([t,e]=[0,1]),s&&!n&&(t=Math.min(0,t)),n&&e-t>8&&(t=e-8),e-t<1e-9*Math.max(1,Math.abs(
 e))){let o=n?.3:Math.abs(e)*.1||1;return[e===0?0:t-o,e+o]}let r=(e-t)*.06;return[s&&t===0?t:t-r,e+r]}function Ms({left:t,
 right:e,top:s,foot:n,x0:r,x1:o,log:i,to:a,low:l,high:h,X:d,Y:u},{height:f,term:m}){let p=n-s,g=i?J(l,h,Math.max(2,p/v(18))):
-H(l,h,Math.max(2,p/v(32))),w=H(r,o,(e-t)/v(62)).filter(Number.isInteger),y=[ce(m??""),i&&"log"].filter(Boolean).join(", "),
+K(l,h,Math.max(2,p/v(32))),w=K(r,o,(e-t)/v(62)).filter(Number.isInteger),y=[ce(m??""),i&&"log"].filter(Boolean).join(", "),
 x=`translate(${v(10)},${s+p/2})rotate(-90)`;return[...X(g,{left:t,right:e},_=>u(a(_))),...w.map(_=>b("text",{x:d(_),y:f-
 5,"text-anchor":"middle"},_)),b("text",{class:"axis-name",x:t-8,y:f-5,"text-anchor":"end"},"step"),b("text",{class:"axis\
 -name","text-anchor":"middle",transform:x},y)]}var ks=({left:t,right:e,to:s,low:n,high:r,Y:o},i)=>i.map(({value:a,name:l})=>({
@@ -172,7 +172,7 @@ fill:var(--ok)"})]}function me(t,e,{X:s},n,r){let i=t.map((a,l)=>[e[l],a]).filte
 a).toFixed(1)} ${n(l).toFixed(1)}`);return i.length?[b("path",{class:"line",style:`stroke:${r}`,d:`M${i.join("L")}`})]:[]}
 function Cs(t,e,s){let{left:n,top:r,middle:o,X:i}=s,a=gt(t.smoothed),l=Math.max(...a.filter(Number.isFinite)),h=gt(t.loss).
 map((f,m)=>({loss:f,rate:e[m]})).filter(({loss:f})=>f<=l),d=Math.min(l,...h.map(({loss:f})=>f));if(!Number.isFinite(d))return[
-Q(n+6,r+v(20),"no finite loss")];let u=jt(d,l,o,r);return[...X(H(d,l,(o-r)/v(34)),s,u),...h.map(({loss:f,rate:m})=>b("ci\
+Q(n+6,r+v(20),"no finite loss")];let u=jt(d,l,o,r);return[...X(K(d,l,(o-r)/v(34)),s,u),...h.map(({loss:f,rate:m})=>b("ci\
 rcle",{class:"one",cx:i(m),cy:u(f),r:2.5,style:`fill:${pt}`})),...me(a,e,s,u,pt),Q(n+6,o-6,"loss, mean of five",{style:`\
 fill:${pt}`})]}function Ts(t,e,s){let{left:n,right:r,foot:o,gap:i,middle:a}=s,l=gt(t.output_ratio).map(g=>g>0?Math.log10(
 g):Number.NaN),h=l.filter(Number.isFinite),d=a+i;if(!h.length)return[Q(n+6,d+v(14),"depth-scaled output ratio: not measu\
@@ -205,19 +205,19 @@ n,i={x:e(o.gain),y:s(o.ratio)},a={x:e(n.gain),y:s(n.ratio)},l=Math.ceil(Math.hyp
 {length:l},(h,d)=>({x:i.x+(a.x-i.x)*(d+1)/l,y:i.y+(a.y-i.y)*(d+1)/l}))});function bt(t,e){let{width:s,height:n,metric:r,
 damage:o,step:i,onStep:a}=e,l=r==="output_ratio"?"depth-scaled output ratio":"σ₁(ΔW) / σ₁(W₀) × depth",h=t.map(
 m=>({...m,smoothed:pe(m.points),strayed:(m.strays??[]).map(pe)})),d=h.flatMap(({smoothed:m,strayed:p})=>[m,...p].flat()),
-u=Ds(d,s,n,o),f=Z("picture",s,n,`${l} against improvement of the loss`);f.append(...Vs(u,l,n),...Hs(u,o)),t.length===1&&
-t[0].missing&&f.append(Ks(u,t[0].missing));for(let m of h.filter(({smoothed:p})=>p.length))f.append(...Gs(m,u),...qs(m,u,
+u=Ds(d,s,n,o),f=Z("picture",s,n,`${l} against improvement of the loss`);f.append(...Vs(u,l,n),...Ks(u,o)),t.length===1&&
+t[0].missing&&f.append(Hs(u,t[0].missing));for(let m of h.filter(({smoothed:p})=>p.length))f.append(...Gs(m,u),...qs(m,u,
 i,t.length===1));return f.append(...Js(h,u)),Xs(f,h,u,l,a),f}function Ds(t,e,s,n){let r=v(56),o=e-v(20),i=v(12),a=s-v(40),
 l=t.map(w=>w.gain),h=t.map(w=>Math.log10(w.ratio)),d=Math.max(-1,Math.min(-.2,...l.map(w=>w*1.12))),u=Math.min(1,Math.max(
 .4,...l.map(w=>w*1.15))),f=Math.max(-4,Math.min(...h.length?h:[-1])-.3),m=Math.min(5,Math.max(...h.length?h:[1],n?Math.log10(
 n):-4)+.3);return{left:r,right:o,top:i,bottom:a,x0:d,x1:u,y0:f,y1:m,X:w=>r+(Math.max(d,Math.min(u,w))-d)/(u-d)*(o-r),Y:w=>a-
 (Math.max(f,Math.min(m,Math.log10(w)))-f)/(m-f)*(a-i)}}function Vs({left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:i,y1:a,X:l,
 Y:h},d,u){let f=e-t,m=`translate(${v(12)},${(s+n)/2})rotate(-90)`;return[b("rect",{x:t,y:s,width:f,height:n-s,class:"fra\
-me"}),...X(J(i,a),{left:t,right:e},h),...H(r,o,Math.max(4,f/v(70))).map(p=>b("text",{x:l(p),y:n+v(15),"text-anchor":"mid\
+me"}),...X(J(i,a),{left:t,right:e},h),...K(r,o,Math.max(4,f/v(70))).map(p=>b("text",{x:l(p),y:n+v(15),"text-anchor":"mid\
 dle"},T(p))),b("line",{x1:l(0),x2:l(0),y1:s,y2:n,class:"axis"}),b("text",{x:e,y:u-6,"text-anchor":"end",class:"axis-name"},
-"gain: loss below its start →"),b("text",{class:"axis-name","text-anchor":"middle",transform:m},`${d}, p90, log`)]}function Hs({
+"gain: loss below its start →"),b("text",{class:"axis-name","text-anchor":"middle",transform:m},`${d}, p90, log`)]}function Ks({
 left:t,right:e,top:s,Y:n},r){return r?[b("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damaged"}),b("text",{x:e-v(6),y:n(
-r)-v(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var Ks=({left:t,right:e,top:s,bottom:n},r)=>tt(
+r)-v(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var Hs=({left:t,right:e,top:s,bottom:n},r)=>tt(
 (t+e)/2,(s+n)/2,Bt(r)?r:`no path: ${r}`);function Gs({colour:t,letter:e,points:s,smoothed:n,strayed:r},{X:o,Y:i}){let a=f=>`${o(
 f.gain).toFixed(1)} ${i(f.ratio).toFixed(1)}`,l=f=>f.map((m,p)=>`${p?"L":"M"}${a(m)}`).join(""),h=l(n),d=`stroke:${t}`,u=({
 zone:f},m)=>f&&m&&b("path",{d:`M${a(n[m-1])}L${a(n[m])}`,class:`trace zone ${f.kind}`,style:`stroke:var(--${f.colour})`});
@@ -282,17 +282,17 @@ kind}`}),r&&c("small",null,rn(r))),c("p",null,n),i&&c("p",{class:"fix"},c("b",nu
 var $t=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function an(t){let e=new Map;for(let n of t)e.set(n,(e.get(
 n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.length>1?`${$(s[0])}…`:$(s[0])}function ve(t,e,s=[]){
 let n=null,r=o=>s.some(([i,a])=>i<=t.last[o]&&t.first[o]<=a);for(let o=0;o<(t?.columns??0)&&t.first[o]<=e;o++)for(let i=0;i<
-t.n&&!r(o);i++){let a=t.high[o*t.n+i];Number.isFinite(a)&&(n==null||a>n)&&(n=a)}return n}var K=(t,e,s,n,r)=>c("div",{class:"\
+t.n&&!r(o);i++){let a=t.high[o*t.n+i];Number.isFinite(a)&&(n==null||a>n)&&(n=a)}return n}var H=(t,e,s,n,r)=>c("div",{class:"\
 tile"},c("span",{class:"name"},A(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function ln(t,e,s,n){
 let{loss:r,rates:o,overhead:i,first20:a}=e,{schema:l,adapters:h,step:d}=t,u=ht(e,d),f=s?.at(d,1),m=i?.at(d),p=l.max_steps,
 g=p?Math.min(1,d/p):null,w=h[0]?.scale_formula,y=n.metric==="output_ratio"?["Depth-scaled output ratio","depth-scaled ou\
 tput ratio"]:["σ₁ relative to W₀ × depth",n.metric],x=["r","alpha","scale"].map(_=>an(h.map(O=>O[_]))).join(" / ");
-return[K("Step","step",[String(d),p&&c("small",null,` / ${p}`)],g==null?null:`${T(g)} of the schedule`,g!=null&&c("i",{class:"\
-progress",style:`--share:${g}`})),K("Loss","loss",$(r?.at(d)),Number.isFinite(u)?`gain ${T(u)}, mean of five`:null),K(...y,
-$(f==null?null:n.depth*f),f==null?"not measured":`${$(f)} × depth ${$(n.depth)}`),K("s · lr, peak","effective_lr",$(ve(
-o,d,P(t.alerts))),xe(l)),h.length?h.every(_=>!_.r)?K("Method",null,w?.replace("'s own","")??"–","has no A, B and scale"):
-K("r / α / s","scale",x,w?`s = ${$t(w)}`:null):K("Method",null,"–","no adapters"),K("Adapters","adapters",String(h.length),
-l.config?.model_type??l.optimizer),K("Overhead","overhead",m==null||!t.lastStep?"–":T(m,1),t.lastStep?d>st&&a?.last?.[a.
+return[H("Step","step",[String(d),p&&c("small",null,` / ${p}`)],g==null?null:`${T(g)} of the schedule`,g!=null&&c("i",{class:"\
+progress",style:`--share:${g}`})),H("Loss","loss",$(r?.at(d)),Number.isFinite(u)?`gain ${T(u)}, mean of five`:null),H(...y,
+$(f==null?null:n.depth*f),f==null?"not measured":`${$(f)} × depth ${$(n.depth)}`),H("s · lr, peak","effective_lr",$(ve(
+o,d,P(t.alerts))),xe(l)),h.length?h.every(_=>!_.r)?H("Method",null,w?.replace("'s own","")??"–","has no A, B and scale"):
+H("r / α / s","scale",x,w?`s = ${$t(w)}`:null):H("Method",null,"–","no adapters"),H("Adapters","adapters",String(h.length),
+l.config?.model_type??l.optimizer),H("Overhead","overhead",m==null||!t.lastStep?"–":T(m,1),t.lastStep?d>st&&a?.last?.[a.
 columnOf(st)]===st?`of the time; first ${st} steps: ${T(a.at(st),1)}`:"of the wall time so far":n.missing)]}function xe({
 config:t,peak_lr:e}){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${$(n)} to ${$(r)})`:"";return s!=null&&
 s===t?.learning_rate?`lr ${$(s)}, found by a sweep${o}`:e?.length?`lr peaks at ${$(Math.max(...e))}`:null}var Mt=({rules:t})=>t?.
@@ -305,7 +305,7 @@ let s=t.adapters.map(i=>({adapter:i,value:e.high[i.index]})).filter(({value:i})=
 length)return c("p",{class:"none"},"Nothing is above zero at this step.");let n=Math.log10(s[0].value),r=Math.min(n-1,Math.
 log10(s[s.length-1].value)),o=({adapter:i,value:a})=>c("button",{class:"row",title:i.name,onclick:()=>t.set({view:"layer",
 adapter:i.name})},c("span",{class:"clip"},i.short),c("i",{style:`--share:${(Math.log10(a)-r)/(n-r)}`}),c("b",null,$(a)));
-return c("ol",{class:"bars"},s.slice(0,9).map(i=>c("li",null,o(i))))}var Kt={};rt(Kt,{draw:()=>yn,title:()=>wn});function Dt(t){return t.closed_step==null?1/0:t.last_step-t.step+1}var kt=t=>`${t.rule}@${t.step}`,Vt=(t,e)=>t.closed_step==
+return c("ol",{class:"bars"},s.slice(0,9).map(i=>c("li",null,o(i))))}var Ht={};rt(Ht,{draw:()=>yn,title:()=>wn});function Dt(t){return t.closed_step==null?1/0:t.last_step-t.step+1}var kt=t=>`${t.rule}@${t.step}`,Vt=(t,e)=>t.closed_step==
 null?e?"to the end":"still open":`${Dt(t)} step${t.last_step>t.step?"s":""}`;async function $e(t,e,s,n){let r=e.adapters?.[0]&&
 t.adapters.find(({name:o})=>o===e.adapters[0].name);return c("section",{class:`card detail ${F(e.severity)}`,id:"detail"},
 c("header",null,R(e.severity,16),c("h2",null,L(e.name)),c("span",{class:"note"},`${e.rule} · step ${e.step} · ${Vt(e,s)}`)),
@@ -330,14 +330,14 @@ rule)??{},r=n&&["output_ratio","relative_spectral_norm"].includes(e.metric)&&s!=
 ayer`;return{value:e.threshold,name:r?`${o}: ${$(e.threshold*s)} / depth ${$(s)}`:o}}function gn(t,e){if(!e.adapters?.length)
 return null;let s=({name:n,value:r,text:o})=>c("button",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,
 alert:kt(e)})},c("span",{class:"mono"},n),c("b",null,r==null?(o??"–").replace("nan","NaN"):$(r)));return[c("h3",null,`\
-Adapters, worst first (${e.adapters.length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}var wn="Alerts",Ht={severity:["Severity",t=>j.indexOf(t.severity)],rule:["Rule",t=>t.rule],name:["What",t=>t.name],step:[
+Adapters, worst first (${e.adapters.length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}var wn="Alerts",Kt={severity:["Severity",t=>j.indexOf(t.severity)],rule:["Rule",t=>t.rule],name:["What",t=>t.name],step:[
 "Step",t=>t.step],lasted:["Held",Dt],adapters:["Adapters",t=>-(t.adapters?.length??0)]};async function yn(t){let{state:e,
 alerts:s}=t;if(!s.length)return c("div",null,await _n(t));let n=!["running",null].includes(t.ending.verdict),r=bn(e.sort),
 o=s.filter(l=>(!e.level||l.severity===e.level)&&vn(l,e.find.toLowerCase())).sort(r.compare),i=o.find(l=>kt(l)===e.alert)??
 o[0],a=z(t.width,[52,48]);return c("div",null,xn(t),c("div",{class:"columns",style:`${a.style};align-items:start`},I(null,
 null,c("table",{class:"grid",id:"alerts"},$n(t,r),c("tbody",null,o.map((l,h)=>Mn(t,l,h,l===i,n)))),!o.length&&c("p",{class:"\
 none"},"No alert fits this filter.")),i?await $e(t,i,n,a.widths[1]):c("div")))}function bn(t){let[e,s]=(t||"severity.up").
-split("."),n=(Ht[e]??Ht.severity)[1],r=s==="down"?-1:1;return{by:e,sign:r,compare:(i,a)=>(n(i)<n(a)?-1:n(i)>n(a)?1:0)*r||
+split("."),n=(Kt[e]??Kt.severity)[1],r=s==="down"?-1:1;return{by:e,sign:r,compare:(i,a)=>(n(i)<n(a)?-1:n(i)>n(a)?1:0)*r||
 i.step-a.step}}function vn(t,e){let s=[t.rule,t.name,t.message,...(t.adapters??[]).map(({name:n})=>n)];return!e||s.some(
 n=>n.toLowerCase().includes(e))}function xn(t){let{state:e,alerts:s}=t,n=r=>c("button",{id:`level-${r||"all"}`,"aria-pre\
 ssed":String(e.level===r),onclick:()=>t.set({level:r})},r&&R(r,11),r?`${r.toLowerCase()} ${s.filter(o=>o.severity===r).length}`:
@@ -345,7 +345,7 @@ ssed":String(e.level===r),onclick:()=>t.set({level:r})},r&&R(r,11),r?`${r.toLowe
 map(n)),c("input",{id:"find",type:"search",placeholder:"rule, text or adapter",value:e.find,"aria-label":"filter",oninput:r=>t.
 set({find:r.target.value})}))}function $n(t,{by:e,sign:s}){let n=(r,o)=>c("th",{"aria-sort":r===e?s>0?"ascending":"desce\
 nding":null},A(o),c("button",{id:`sort-${r}`,class:"sort","aria-label":`sort by ${o}`,onclick:()=>t.set({sort:`${r}.${r===
-e&&s>0?"down":"up"}`})},r===e?s>0?"↑":"↓":"↕"));return c("thead",null,c("tr",null,Object.entries(Ht).map(([r,[o]])=>n(
+e&&s>0?"down":"up"}`})},r===e?s>0?"↑":"↓":"↕"));return c("thead",null,c("tr",null,Object.entries(Kt).map(([r,[o]])=>n(
 r,o))))}function Mn(t,e,s,n,r){let{severity:o,rule:i,name:a,step:l,adapters:h}=e;return c("tr",{class:n?"chosen":null,"d\
 ata-alert":kt(e),onclick:()=>t.openAlert(e),onkeydown:kn},c("td",null,c("span",{class:`tag ${F(o)}`},R(o,11),o.toLowerCase())),
 c("td",{class:"mono"},i),c("td",null,c("button",{id:`alert-${s}`,class:"open","aria-current":String(n)},L(a))),c("td",{class:"\
@@ -354,10 +354,10 @@ ll",null,` +${h.length-1}`)]:"–"))}function kn(t){let e={ArrowDown:"nextElemen
 g"}[t.key];e&&(t.preventDefault(),t.currentTarget[e]?.querySelector(".open").focus())}async function _n(t){let{rules:e}=await t.
 data.rules(t.state.run),s=[...new Set(e.map(({family:n})=>n))];return I(`✓ ${Mt(t.schema)}`,"each opens to its page",c(
 "div",{class:"rules"},s.map(n=>c("section",null,c("h3",null,n),e.filter(r=>r.family===n).map(An)))))}var Nn={means:"What\
- it means",check:"Check first",fix:"How to fix it",mute:"When to mute it"},An=t=>c("details",{class:"rule"},c("summary",
-null,R(t.severity,11),c("span",{class:"mono"},t.id),c("span",null,c("b",null,L(t.name)),c("span",{class:"note"},t.summary))),
-c("dl",null,Object.entries(Nn).map(([e,s])=>t[e]&&[c("dt",null,s),c("dd",null,t[e])]),[c("dt",null,"All of it"),c("dd",{
-class:"mono"},`lora-watch rules ${t.id}`)]));var Gt={};rt(Gt,{draw:()=>Wn,flatten:()=>Nt,settings:()=>Oe,shortNames:()=>Se,title:()=>Sn});var Sn="Compare",Ae="ABCDEF",_t=Ae.length,On=/^(learning_rate|parameters|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
+ it means",fix:"What to do",mute:"Switching it off"},An=t=>c("details",{class:"rule"},c("summary",null,R(t.severity,11),
+c("span",{class:"mono"},t.id),c("span",null,c("b",null,L(t.name)),c("span",{class:"note"},t.summary))),c("dl",null,Object.
+entries(Nn).map(([e,s])=>t[e]&&[c("dt",null,s),c("dd",null,t[e])]),[c("dt",null,"All of it"),c("dd",{class:"mono"},`lora\
+-watch rules ${t.id}`)]));var Gt={};rt(Gt,{draw:()=>Wn,flatten:()=>Nt,settings:()=>Oe,shortNames:()=>Se,title:()=>Sn});var Sn="Compare",Ae="ABCDEF",_t=Ae.length,On=/^(learning_rate|parameters|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
 function Se(t){let e=t.map(s=>s.replace(/\/(runs\/)?[A-Z][a-z]{2}\d\d_\d\d-\d\d-\d\d_[^/]*$/,""));return new Map(t.map((s,n)=>[
 s,e.indexOf(e[n])===e.lastIndexOf(e[n])?e[n]:s]))}function Nt(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[
 n,r]of Object.entries(t))Nt(r,e?`${e}.${n}`:n,s);else s[e]=Array.isArray(t)?t.map(String).join(", "):t==null?"–":Number.
@@ -439,7 +439,7 @@ ine",style:"stroke:var(--soft)"}))}for(let a of t.alerts){if(a.step<e.first[0]||
 step),h=(e.place(l)+e.place(l+1))/2*n;o.append(b("g",{class:`mark severity ${F(a.severity)}`,transform:`translate(${Math.
 max(7,h)},8)`,"aria-label":`${a.name} at step ${a.step}`,...ft(()=>t.openAlert(a)),onpointermove:d=>W.show(d,c("b",null,
 L(a.name)),`step ${a.step}`,a.message),onpointerleave:()=>W.hide()},b("path",{d:"M0 6V44",class:"stem"}),b("path",{d:it(
-a.severity)})))}return o}function Ue(t,e){let s=b("svg",{class:"axis",width:e,height:v(18)}),n=Be(t,e);for(let r of H(t.
+a.severity)})))}return o}function Ue(t,e){let s=b("svg",{class:"axis",width:e,height:v(18)}),n=Be(t,e);for(let r of K(t.
 first[0],t.end,e/v(70)).filter(Number.isInteger)){let o=n(r);s.append(b("text",{x:o,y:v(14),"text-anchor":o<12?"start":o>
 e-14?"end":"middle"},r))}return s}function St(t,e){if(t.length<=e)return t;let s=t.slice(t.lastIndexOf(".")+1),n=e-s.length-1;return t.includes(".")&&n>1?
 `${t.slice(0,n)}…${s}`:`${t.slice(0,e-1)}…`}function Ve(t,e){let s=({name:i})=>e.find(a=>i.endsWith(`.${a}`))??"",n=new Set(
@@ -452,8 +452,8 @@ map(({adapter:i,index:a,type:l,full:h})=>({...i,index:a,type:l,short:i.layer==nu
 var At=t=>t.replace(/(\.\d+)+$/,"");function De(t,e){let s=t.map(e),n=new Map;for(let h of s.flatMap(([d])=>[...new Set(
 d)]))n.set(h,(n.get(h)??0)+1);let r=s.map(([h])=>h.filter(d=>n.get(d)<t.length)),o=(h,d)=>[...r[h].slice(0,d),s[h][1]].join(
 "."),i=h=>new Set(t.map(({adapter:d},u)=>`${d.layer} ${o(u,h)}`)).size,a=i(1/0),l=0;for(;i(l)<a;)l++;return t.map((h,d)=>o(
-d,l))}function He(t,e){let s=new Map;for(let n of t){let r=e==="type"?n.type:n.layer==null?"–":`layer ${n.layer}`;s.has(r)||
-s.set(r,[]),s.get(r).push(n)}return[...s].map(([n,r])=>({name:n,adapters:r}))}function Ke(t){let e=new Float64Array(t.n),
+d,l))}function Ke(t,e){let s=new Map;for(let n of t){let r=e==="type"?n.type:n.layer==null?"–":`layer ${n.layer}`;s.has(r)||
+s.set(r,[]),s.get(r).push(n)}return[...s].map(([n,r])=>({name:n,adapters:r}))}function He(t){let e=new Float64Array(t.n),
 s=[],n=Array.from({length:t.columns},(r,o)=>t.place(o+1)-t.place(o));for(let r=0;r<t.n;r++){s.length=0;let o=0;for(let l=0;l<
 t.columns;l++){let h=l*t.n+r,d=(t.low[h]+t.high[h])/2;d>0&&d<1/0&&(s.push([d,n[l]]),o+=n[l])}s.sort((l,h)=>l[0]-h[0]);let i=o/
 2,a=0;for(;a<s.length-1&&i>s[a][1];)i-=s[a++][1];e[r]=s.length?s[a][0]:NaN}return e}function Ge(t,e,s){let{columns:n,n:r,
@@ -468,19 +468,19 @@ og",$(2**u)],scale:"sequential"}}var qe=t=>Math.max(11,Math.min(22,Math.max(...t
 let i=Vn(t,e),{rows:a,size:l,height:h}=i,d=Math.max(1,Math.min(3,devicePixelRatio||1)),u=c("canvas",{id:"heat",width:Math.
 round(o*d),height:Math.round(h*d),tabindex:0,role:"application","aria-roledescription":"heatmap",style:`width:${o}px;hei\
 ght:${h}px`,"aria-label":`${t.state.metric} of ${e.n} adapters at ${e.columns} columns of steps; arrow keys go from cell\
- to cell, Enter opens the adapter`});ze(u,t,e,n,a,l,d);let f=Hn(t,e,i,o);return Kn(u,t,e,a,f,r,o),qn(u,t,e,a),c("div",{class:"\
+ to cell, Enter opens the adapter`});ze(u,t,e,n,a,l,d);let f=Kn(t,e,i,o);return Hn(u,t,e,a,f,r,o),qn(u,t,e,a),c("div",{class:"\
 plot",style:`grid-template-columns:${Ot(t)-4}px ${o}px`},c("span",{class:"strip-name"},"loss"),Pe(t,e,s,o),Zn(t,e,i),c("\
 div",{class:"stage",style:`width:${o}px;height:${h}px`},u,f.overlay),c("span",{class:"strip-name"},"step"),Ue(e,o))}function Vn(t,{
-n:e}){let s=He(t.adapters,t.state.rows),n=Math.max(300,innerHeight-v(252)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(
+n:e}){let s=Ke(t.adapters,t.state.rows),n=Math.max(300,innerHeight-v(252)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(
 1,Math.min(v(30),Math.floor((n-r*s.length)/e))),i=[],a=[],l=0;for(let h of s){let d=l;for(let u of h.adapters)i.push({adapter:u,
-y:l}),l+=o;a.push({name:h.name,y:(d+l)/2,height:l-d}),l+=r}return{rows:i,labels:a,size:o,height:l-r}}function Hn(t,e,{rows:s,
+y:l}),l+=o;a.push({name:h.name,y:(d+l)/2,height:l-d}),l+=r}return{rows:i,labels:a,size:o,height:l-r}}function Kn(t,e,{rows:s,
 size:n,height:r},o){let i=y=>e.place(y)*o,a=y=>Math.max(1.5,i(y+1)-i(y)),l=b("svg",{class:"overlay",width:o,height:r}),h=e.
 columnOf(t.step);t.step>=e.first[0]&&l.append(b("rect",{class:"at",x:i(h)-.5,y:0,width:a(h)+1,height:r}));let d=t.state.
 adapter&&s.find(y=>y.adapter.name===t.state.adapter);d&&l.append(b("rect",{class:"at",x:.5,y:d.y-.5,width:o-1,height:n+1}));
 let u=b("rect",{class:"cross",height:n+2,width:o}),f=b("rect",{class:"cross",height:r}),m=b("rect",{class:"select",y:0,height:r});
 return l.append(u,f,m),{overlay:l,select:(y,x)=>{m.setAttribute("x",Math.min(y,x)),m.setAttribute("width",Math.abs(y-x)),
 m.style.display="block"},point:(y,x)=>{u.setAttribute("y",y.y-1),f.setAttribute("x",i(x)),f.setAttribute("width",a(x)),u.
-style.display=f.style.display="block"},leave:()=>{u.style.display=f.style.display="none"}}}function Kn(t,e,s,n,r,o,i){let a=h=>{
+style.display=f.style.display="block"},leave:()=>{u.style.display=f.style.display="none"}}}function Hn(t,e,s,n,r,o,i){let a=h=>{
 let d=t.getBoundingClientRect(),u=h.clientX-d.left,f=h.clientY-d.top,m=n.findLast(p=>p.y<=f);return{px:u,row:m,column:s.
 columnOf(s.stepAt(u/i))}},l=null;t.addEventListener("pointermove",h=>{let{row:d,column:u,px:f}=a(h);l!=null&&Math.abs(f-
 l)>4&&r.select(f,l),d&&(r.point(d,u),W.show(h,...Gn(s,u,d.adapter,o[d.adapter.index])))}),t.addEventListener("pointerlea\
@@ -512,7 +512,7 @@ his run has no adapters.");let r=t.width>3*Jt(),o=t.width-(r?Jt()+16:0)-28,i=o-O
 l=e.from!==""||e.to!=="",h=await t.metric(e.metric,{max_cols:a}),[d,u]=await Promise.all([l?t.metric(e.metric,{max_cols:a,
 from:e.from,to:e.to}):h,t.series("loss",{max_cols:2e3})]);if(t.notes=[...new Set([...t.notes,...d.notes])],!d.columns)return c(
 "div",null,n,c("p",{class:"empty-page"},"No step of this metric lies in the chosen range."));t.data.prefetched!==e.run&&
-sr(t,a),h.until=t.lastStep,d.until=Math.min(t.lastStep,e.to===""?1/0:Number(e.to));let f=Xe(h,"middles",()=>Ke(h)),m=Xe(
+sr(t,a),h.until=t.lastStep,d.until=Math.min(t.lastStep,e.to===""?1/0:Number(e.to));let f=Xe(h,"middles",()=>He(h)),m=Xe(
 d,`${e.colour}`,()=>Ge(d,e.colour,f)),p=Ze(t,d,u,m,f,i);return c("div",{class:"heat"},n,c("div",{class:"columns",style:`\
 grid-template-columns:minmax(0,1fr)${r?` ${Jt()}px`:""}`},c("section",{class:"card"},er(t,d,m),p),c("section",{class:"ca\
 rd side"},c("header",null,c("h2",null,A(`Stand out at ${d.steps(d.columnOf(t.step))}`,"Stand out"))),Je(t,d))))}function tr(t){
@@ -584,7 +584,7 @@ top:i,foot:a,height:l,slot:h,Y:d}){let u=r+(e+.5)*h,f=Math.ceil(s/Math.max(1,Mat
 {cx:u,cy:t>0?d(t):a,r:Math.max(1,Math.min(4,h/3)),class:"sigma"}),b("rect",{x:r+e*h,width:h,y:i,height:a-i,fill:"transpa\
 rent",onpointermove:m=>W.show(m,`σ${e+1} = ${t==null?"not finite":$(t)}`,n),onpointerleave:()=>W.hide()}),...e%f===0?[b(
 "text",{x:u,y:l-4,"text-anchor":"middle"},e+1)]:[]]}var ur=(t,e,{left:s,right:n,slot:r,Y:o})=>[b("path",{class:"then",d:t.
-map((i,a)=>i>0?`M${s+a*r} ${o(i)}h${r}`:"").join("")}),b("text",{x:n,y:v(9),"text-anchor":"end"},`– at step ${e}`)];var G={overview:Ut,heatmap:Yt,layer:Qt,alerts:Kt,compare:Gt};function te(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
+map((i,a)=>i>0?`M${s+a*r} ${o(i)}h${r}`:"").join("")}),b("text",{x:n,y:v(9),"text-anchor":"end"},`– at step ${e}`)];var G={overview:Ut,heatmap:Yt,layer:Qt,alerts:Ht,compare:Gt};function te(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
 el":"views"},fr(t)),gr(t),mr(t),c("button",{id:"latest",class:"quiet",title:"follow the latest step (End)",disabled:t.state.
 step==="",onclick:()=>t.set({step:""})},"latest"),s===""&&n===""?"":c("button",{id:"unzoom",class:"quiet",title:"all ste\
 ps (Esc)",onclick:()=>t.set({from:"",to:""})},`steps ${s}–${n}  ✕`),c("span",{class:"grow"}),t.live?pr(t):"",c("butt\

@@ -188,7 +188,7 @@ async function watchers(app) {
   );
 }
 
-const PARTS = {means: 'What it means', check: 'Check first', fix: 'How to fix it', mute: 'When to mute it'};
+const PARTS = {means: 'What it means', fix: 'What to do', mute: 'Switching it off'};
 
 /** A rule in one line, which opens to what to do about it. */
 const page = (rule) =>
