@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from lora_watch.measurement.signals.optimizer import RATES, unwrapped
-from lora_watch.run.guard import Guard
+from lora_watch.run.guard import Guard, guarded
 
 _LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")
 """Attributes of schedulers that hold a rate of each group; ``eta_min`` is one for all."""
@@ -23,6 +23,7 @@ class LoweredRate:
 
     def __init__(self) -> None:
         self.factor = 1.0
+        self.guard = Guard()
         self.others: frozenset[int] = frozenset()
         """The groups that hold something else and no adapter: the factor is not on them."""
         self.works = False
@@ -36,7 +37,7 @@ class LoweredRate:
     def attach(self, optimizer: Any, guard: Guard) -> None:
         """Be in the steps of ``optimizer`` from now on, and in those of no other."""
         self.detach()
-        inner, self._guard = unwrapped(optimizer), guard
+        inner, self.guard = unwrapped(optimizer), guard
         pairs = (("register_step_pre_hook", self._lower), ("register_step_post_hook", self._restore))
         self._hooks = [getattr(inner, name)(hook) for name, hook in pairs if hasattr(inner, name)]
 
@@ -54,22 +55,24 @@ class LoweredRate:
         """What the updates use where the groups' ``rates`` are there now."""
         return tuple(rates) if self._own else self.times(rates, self.factor)
 
+    @guarded("turning the learning rate down", light=True)
     def _lower(self, optimizer: Any, *_: Any) -> None:
         self._deep += 1
         self.works = True
         if self._deep > 1 or self.factor == 1.0:
             return
-        with self._guard.light("turning the learning rate down"):
-            for i, group in enumerate(optimizer.param_groups):
-                if i not in self.others:
-                    rate = group["lr"]
-                    if isinstance(rate, Tensor):  # a compiled step reads this very tensor
-                        self._own.append((group, rate.clone(), rate))
-                        rate.mul_(self.factor)
-                    else:
-                        group["lr"] = rate * self.factor
-                        self._own.append((group, rate, group["lr"]))
+        for i, group in enumerate(optimizer.param_groups):
+            rate = group["lr"]
+            if i in self.others:
+                continue
+            if isinstance(rate, Tensor):  # a compiled step reads this very tensor
+                self._own.append((group, rate.clone(), rate))
+                rate.mul_(self.factor)
+            else:
+                group["lr"] = rate * self.factor
+                self._own.append((group, rate, group["lr"]))
 
+    @guarded("putting the learning rate back", light=True)
     def _restore(self, *_: Any) -> None:
         self._deep -= 1
         if self._deep <= 0:
