@@ -16,9 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from lora_watch.adapters.peft import RankScores
-from lora_watch.adapters.tensors import local
 from lora_watch.base.generators import kinds_in_use, random_state, set_random_state
 from lora_watch.measurement.signals.optimizer import unwrapped
+from lora_watch.snapshots import copies
+from lora_watch.snapshots.copies import Copies
 from lora_watch.snapshots.training import may_change
 
 Back = Callable[[], Any]
@@ -39,12 +40,11 @@ def restored(
     Raises:
         ValueError: one of ``others`` has no state that could be put back. Nothing has been done then.
     """
+    inner = unwrapped(optimizer)
+    owned = (*owners, *model.modules(), *(each for each in (optimizer, inner) if each is not None))
     back = [_own_state(other) for other in others]
-    back += [_attributes(each) for each in (*owners, *model.modules())]
-    back += [_tensor(tensor) for tensor in _trained(model)]
-    back += [_scores(model)]
-    if optimizer is not None:
-        back += [_optimizer(optimizer)]
+    back += [_attributes(each) for each in owned]
+    back += [_numbers(model, inner), _scores(model)]
     numbers = random_state(kinds_in_use(model))
     try:
         yield
@@ -65,17 +65,27 @@ def _trained(model: nn.Module) -> Iterator[Tensor]:
             yield buffer
 
 
-def _tensor(tensor: Tensor) -> Back:
-    """The numbers, in their own memory, and the gradient."""
-    numbers, grad = local(tensor).detach().clone(), tensor.grad if tensor.is_leaf else None
-    of_grad = None if grad is None else local(grad).detach().clone()
+def _numbers(model: nn.Module, optimizer: Any) -> Back:
+    """What is trained and its gradients, and the optimizer's groups and states: tensors in their own memory."""
+    tensors = list(_trained(model))
+    grads = [tensor.grad if tensor.is_leaf else None for tensor in tensors]
+    dicts = [] if optimizer is None else [*optimizer.param_groups, *optimizer.state.values()]
+    there = {
+        "tensors": dict(enumerate(tensors)),
+        "grads": {i: grad for i, grad in enumerate(grads) if grad is not None},
+        "dicts": {i: {k: value for k, value in each.items() if k != "params"} for i, each in enumerate(dicts)},
+    }
+    kept = Copies(lambda: there).take(0)
 
     def back() -> None:
-        local(tensor).detach().copy_(numbers)
-        if tensor.is_leaf:
-            tensor.grad = grad
-        if grad is not None and of_grad is not None:
-            local(grad).copy_(of_grad)
+        before = copies.restored(there, kept.read())
+        for tensor, grad in zip(tensors, grads):
+            if tensor.is_leaf:
+                tensor.grad = grad
+        for each, content in zip(dicts, before["dicts"].values()):
+            for name in [name for name in each if name != "params"]:
+                del each[name]
+            each.update(content)
 
     return back
 
@@ -91,34 +101,6 @@ def _attributes(owner: Any) -> Back:
         for each, content in contents:
             each.clear()
             each.extend(content) if isinstance(each, list) else each.update(content)
-
-    return back
-
-
-def _optimizer(optimizer: Any) -> Back:
-    inner = unwrapped(optimizer)
-    parts = [_attributes(each) for each in {id(each): each for each in (optimizer, inner)}.values()]
-    parts += [_tree(group, skip=("params",)) for group in inner.param_groups]
-    parts += [_tree(state) for state in inner.state.values()]
-
-    def back() -> None:
-        for put_back in parts:
-            put_back()
-
-    return back
-
-
-def _tree(content: dict[str, Any], skip: tuple[str, ...] = ()) -> Back:
-    """A dict of numbers and tensors, and of dicts of them; tensors keep their memory."""
-    before = dict(content)
-    tensors = [_tensor(value) for name, value in content.items() if isinstance(value, Tensor) and name not in skip]
-    inner = [_tree(value) for value in content.values() if isinstance(value, dict)]
-
-    def back() -> None:
-        content.clear()
-        content.update(before)
-        for put_back in (*tensors, *inner):
-            put_back()
 
     return back
 
