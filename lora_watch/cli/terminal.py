@@ -13,7 +13,7 @@ from rich.text import Text
 
 from lora_watch.base.alerts import Severity, discarded, in_order
 from lora_watch.base.names import by_block
-from lora_watch.base.text import clean, count, short, sparkline
+from lora_watch.base.text import count, short, sparkline
 from lora_watch.gate.formats.text import ending
 from lora_watch.runs.data import INF, NAN, UNKNOWN, Series
 from lora_watch.runs.run import FinishedRun, spread
@@ -32,6 +32,8 @@ def screen(run: FinishedRun, console: Console) -> RenderableType:
     width, plain = max(min(console.width, 110) - _ROOM, 20), not _draws_blocks(console)
     steps = spread([step for step in run.data.steps if step > 0], 4 * width)
     parts: list[RenderableType] = [_head(run)]
+    if run.next_run is not None:
+        parts.append(Text(f"Next run: {run.next_run}", style="bold"))
     parts.append(_lines({name: curve(run, name, steps) for name in ("loss", "size")}, width, plain))
     for gone in discarded(run.alerts)[:MOST_ALERTS]:
         said = f"steps {gone[0]} to {gone[-1]} were" if gone[1:] else f"step {gone[0]} was"
@@ -40,7 +42,7 @@ def screen(run: FinishedRun, console: Console) -> RenderableType:
         title = f"{measured[0]}, the largest of each block, each row from its least to its greatest, and the last"
         rows = blocks_over_time(run, measured[1], steps, max(console.height - 20, 6))
         parts += [Text(), Text(title, style="dim"), _lines(rows, width, plain)]
-    return Group(*parts, Text(), *_alerts(run))
+    return Group(*parts, Text(), *_alerts(run, console.width))
 
 
 def _draws_blocks(console: Console) -> bool:
@@ -70,15 +72,15 @@ def _lines(rows: Mapping[str, list[float | None]], width: int, plain: bool) -> T
     return table
 
 
-def _alerts(run: FinishedRun) -> Iterator[RenderableType]:
+def _alerts(run: FinishedRun, width: int) -> Iterator[RenderableType]:
     if not run.alerts:
         yield Text("no alerts", style="green")
         return
     still = in_order(alert for alert in run.alerts if alert.closed_step is None)
     for alert in still[:MOST_ALERTS]:
-        title = f"{alert.severity.name} {alert.rule} {alert.name}, step {alert.step}"
-        yield Text.assemble((clean(title), _COLOURS[alert.severity]), "  ", clean(alert.message))
-        yield from (Text(f"  try: {clean(remedy)}", style="bold") for remedy in alert.remedies)
+        title, *rest = alert.text(width).splitlines()
+        yield Text(title, style=_COLOURS[alert.severity])
+        yield from map(Text, rest)
     over = len(run.alerts) - len(still)
     rest = [f"{len(still) - MOST_ALERTS} more open"] * (len(still) > MOST_ALERTS) + [f"{over} over"] * (over > 0)
     if rest:

@@ -13,6 +13,7 @@ from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArgu
 from transformers.integrations.integration_utils import TensorBoardCallback
 
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity
+from lora_watch.base.prescription import Prescription
 from lora_watch.demo.tasks import Setup, Task, mean_loss
 from lora_watch.drivers.callback import LoraWatchCallback
 
@@ -28,6 +29,7 @@ class Outcome:
     steps: int
     planned: int
     alerts: Sequence[Alert]
+    next_run: Prescription | None
     stopped: bool
     """``trainer.train()`` raised LoraWatchError."""
     overhead: float
@@ -89,6 +91,7 @@ def run(task: Task, setup: Setup, folder: Path) -> Outcome:
         steps=trainer.state.global_step,
         planned=task.steps,
         alerts=list(monitor.alerts),
+        next_run=monitor.next_run,
         stopped=stopped,
         overhead=monitor.overhead,
     )
@@ -96,10 +99,10 @@ def run(task: Task, setup: Setup, folder: Path) -> Outcome:
 
 def fixed(failing: Outcome) -> Setup | None:
     """The setup of the failing run with the settings that are prescribed for the next run; None where none are."""
-    named = next((alert.settings for alert in failing.failures if alert.settings), None)
-    if named is None:
+    if failing.next_run is None:
         return None
-    alpha, lr = named.get("lora_alpha", failing.setup.alpha), named.get("learning_rate", failing.setup.lr)
+    told = failing.next_run.values
+    alpha, lr = told.get("lora_alpha", failing.setup.alpha), told.get("learning_rate", failing.setup.lr)
     return dataclasses.replace(failing.setup, name="fixed", alpha=round(alpha), lr=lr)
 
 

@@ -16,6 +16,7 @@ from rich.panel import Panel
 from rich.text import Text
 
 from lora_watch.base.alerts import Severity, in_order
+from lora_watch.base.text import count
 from lora_watch.tensorboard_plugin.page.writing import write_page
 
 if TYPE_CHECKING:
@@ -98,17 +99,17 @@ def verdict(outcome: Outcome) -> Panel:
         named = "".join(f" for {alert.rule}" for alert in outcome.failures[:1])
         ending = f"✘ stopped after step {outcome.steps} of {outcome.planned}{named}"
     elif worst > Severity.INFO:
-        ending = f"! all {outcome.steps} steps done, with {len(outcome.alerts)} alerts"
+        ending = f"! all {outcome.steps} steps done, with {count(len(outcome.alerts), 'alert')}"
     else:
-        ending = f"✔ all {outcome.steps} steps done, nothing to report"
+        ending = f"✔ all {outcome.steps} steps done, no alerts"
     learned = "learned" if outcome.learned else "not learned"
     lines = [
         Text(f"{ending}; monitoring took {outcome.overhead:.1%} of the time", style="bold"),
         Text(f"held-out loss (nats a token) {outcome.before:.3g} → {outcome.after:.3g}: {learned}"),
     ]
     for alert in in_order(outcome.alerts):
-        title, _, rest = str(alert).partition("\n")
-        lines += [Text(), Text(title, style=f"bold {COLOURS[alert.severity]}"), Text(rest)]
+        title, *rest = alert.lines()
+        lines += [Text(), Text(title, style=f"bold {COLOURS[alert.severity]}"), *map(Text, rest)]
     if outcome.stopped:
         yours = 'With fail_on="error" in your script trainer.train() raises LoraWatchError here, and a CI job fails.'
         lines += [Text(), Text(yours, style="dim")]

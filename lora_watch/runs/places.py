@@ -55,7 +55,7 @@ def find_runs(path: Path, below: bool = False) -> list[RunFiles]:
         if path.is_file():
             return [RunFiles(path, None, (path,))] if path.match(FILES) else [_reported(path)]
         if not path.is_dir():
-            raise UnreadableError(f"{path}: there is no such file or folder")
+            raise UnreadableError(f"{path}: there is no such file or folder. Name the Trainer's output_dir")
     except OSError as error:  # no right to look, or no name that a file could have
         raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
     found: list[RunFiles] = []

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, TypeVar, get_args
 
 from lora_watch.base.alerts import Alert, Verdict, discarded
+from lora_watch.base.prescription import Prescription
 from lora_watch.base.text import clean, count
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, parse_json, read_bytes, whole
 from lora_watch.format import tags
@@ -42,8 +43,6 @@ class AdapterState:
     """When watching began; the live one is in ``last``."""
     last: Mapping[str, float]
     """By metric, as last measured."""
-    highest: Mapping[str, float] = field(default_factory=dict)
-    """By metric, over the whole run; empty where only event files are left."""
 
 
 @dataclass
@@ -59,6 +58,7 @@ class FinishedRun:
     updated: str | None
     """When the files were last written, UTC, ISO 8601."""
     alerts: list[Alert]
+    """None of them carries the prescription, which is the run's."""
     adapters: dict[str, AdapterState]
     trainable_parameters: int | None
     """Of the whole model where that is known, else of the adapters."""
@@ -78,6 +78,8 @@ class FinishedRun:
     """Highest learning rate of each parameter group."""
     evaluation: Mapping[str, float] = field(default_factory=dict)
     """What the last evaluation found, by name; ``eval_loss`` alone where only event files are left."""
+    next_run: Prescription | None = None
+    """The settings to use next."""
     data: RunData = field(default_factory=lambda: RunData(EventLog(())))
     """Its event files, where there are some."""
     going: bool = False
@@ -116,18 +118,6 @@ class FinishedRun:
         """Mean over the last tenth of the steps; None without event files: a report has single steps alone."""
         tail = self.data.series_at("loss", last_tenth(self.trained(self.data.steps)))
         return statistics.fmean(tail.values()) if tail else None
-
-    def largest(self) -> tuple[str, str, float] | None:
-        """The run's highest ``output_ratio`` (else ``relative_norm``): the metric, the adapter, the value."""
-        for metric in ("output_ratio", "relative_norm"):
-            values = [
-                (name, value)
-                for name, adapter in self.adapters.items()
-                if (value := adapter.highest.get(metric, adapter.last.get(metric))) is not None
-            ]
-            if values:
-                return metric, *max(values, key=lambda item: (math.isnan(item[1]), item[1]))
-        return None
 
 
 def spread(items: Sequence[T], most: int) -> Sequence[T]:
@@ -195,6 +185,9 @@ def read_run(place: RunFiles) -> FinishedRun:
         raise UnreadableError(f"{report or place.path} does not hold what it should ({reason})") from error
     if report is None and log.broken:
         raise _unreadable(name, log.broken[0])
+    carried = next((alert.next_run for alert in run.alerts if alert.next_run is not None), None)
+    run.next_run = run.next_run or carried
+    run.alerts = [replace(alert, next_run=None) for alert in run.alerts]
     run.notes += [clean(damage) for damage in log.damage]
     if place.below:
         more = count(len(place.below), "more run")
@@ -216,10 +209,10 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
     if report["verdict"] not in get_args(Verdict):
         raise UnreadableError(f"{path} has the verdict {report['verdict']!r}, which does not exist")
     loss, evaluation = report.get("loss") or {}, report.get("evaluation") or {}
-    return from_header(
+    return _from_header(
         name,
         report,
-        {clean(a["name"]): (_numbers(a["last"]), _numbers(a["max"])) for a in listed(report["adapters"])},
+        {clean(a["name"]): _numbers(a["last"]) for a in listed(report["adapters"])},
         verdict=report["verdict"],
         message=_first_line(report.get("message")),
         step=whole(report["step"]),
@@ -227,28 +220,28 @@ def _from_report(path: Path, name: str, log: EventLog) -> FinishedRun:
         alerts=_with_the_last_words([Alert.from_dict(a) for a in listed(report["alerts"])], path, report.get("run_id")),
         started=or_none(clean, report.get("started")),
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
+        next_run=or_none(Prescription.from_dict, report.get("next_run")),
         evaluation={clean(metric): float(of["last"]["value"]) for metric, of in evaluation.items() if of.get("last")},
         data=RunData(log),
     )
 
 
-def from_header(
-    name: str, header: Mapping[str, Any], values: Mapping[str, tuple[Mapping[str, float], ...]], **fields: Any
+def _from_header(
+    name: str, header: Mapping[str, Any], values: Mapping[str, Mapping[str, float]], **fields: Any
 ) -> FinishedRun:
     """A run as a report or a schema has it, every text ``clean``.
 
-    ``values`` are each adapter's numbers, as last measured and perhaps the highest; ``fields`` what a header alone does
-    not say. What it raises for a header that is none is one of ``MISFITS``.
+    ``values`` are each adapter's numbers as last measured; ``fields`` what a header alone does not say. What it raises
+    for a header that is none is one of ``MISFITS``.
     """
     adapters = {}
     for content in listed(header["adapters"]):
-        own = values.get(clean(content["name"]), ({},))
         adapters[clean(content["name"])] = AdapterState(
             or_none(whole, content.get("r")),
             or_none(whole, content.get("trainable")),
             or_none(float, content.get("alpha")),
             or_none(float, content.get("scale")),
-            *own,
+            values.get(clean(content["name"]), {}),
         )
     config = header.get("config") or {}
     if not isinstance(config, Mapping):
@@ -324,33 +317,20 @@ def _from_events(name: str, log: EventLog) -> FinishedRun:
     last, misfits = _last(log, data)
     if broken := [*notes, *data.alerts()["notes"], *misfits]:
         raise _unreadable(name, broken[0])
-    evaluation = log.evaluation()
-    return from_data(
-        name,
-        data,
-        {adapter: (values,) for adapter, values in last.items()},
-        updated=_iso(log.last_wall_time),
-        loss_ends=_loss_ends(data, log.steps),
-        evaluation={} if evaluation is None else {tags.EVAL_LOSS: evaluation},
-    )
-
-
-def from_data(
-    name: str, data: RunData, values: Mapping[str, tuple[Mapping[str, float], ...]], **fields: Any
-) -> FinishedRun:
-    """A run as its events have it. ``values`` and ``fields`` as for ``from_header``, and the same is raised."""
-    reported, header = data.verdict(), data.schemas[0]
+    evaluation, reported = log.evaluation(), data.verdict()
     known = reported["verdict"] in get_args(Verdict)
-    return from_header(
+    return _from_header(
         name,
-        header[-1][1] if header else {"adapters": []},
-        values,
+        schemas[-1][1],
+        last,
         verdict=reported["verdict"] if known else "interrupted",
         message=_first_line(reported["message"]) if known else None,
         step=int(data.steps[-1]) if len(data.steps) else 0,
+        updated=_iso(log.last_wall_time),
         alerts=data.episodes[0],
+        loss_ends=_loss_ends(data, log.steps),
+        evaluation={} if evaluation is None else {tags.EVAL_LOSS: evaluation},
         data=data,
-        **fields,
     )
 
 
@@ -365,7 +345,8 @@ def read_json(path: Path) -> Any:
     except OSError as error:
         raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:
-        raise UnreadableError(f"{path} is not whole JSON ({error}): was it cut off while it was copied?") from error
+        hint = "was it cut off while it was copied?" if path.suffix == ".json" else "name the Trainer's output_dir"
+        raise UnreadableError(f"{path} is not whole JSON ({error}): {hint}") from error
 
 
 def _first_line(message: Any) -> str | None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lora_watch.base.plateau import WORTH, Gain, gain, per_look, smallest_good, the_best
+from lora_watch.tune.plateau import WORTH, Gain, gain, per_look, smallest_good, the_best
 
 
 @dataclass(frozen=True)

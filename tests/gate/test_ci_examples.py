@@ -125,7 +125,7 @@ def test_a_good_fine_tune_passes(good: Job) -> None:
 
 def test_a_bad_one_fails_and_says_why(bad: Job) -> None:
     assert bad.failed
-    assert "LW102" in bad.log
+    assert "(LW102)" in bad.log
     assert bad.junit is not None
     assert broken_rules(bad.junit) == []
     (failure,) = ElementTree.fromstring(bad.junit).findall("testsuite/testcase/failure")

@@ -67,7 +67,9 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
     folder = tmp_path_factory.mktemp("gate")
     write_run(
-        folder / "bad", alerts=[alert_of(3), alert_of(9), alert_of(5, "LW203", Severity.WARNING)], verdict="failed"
+        folder / "bad",
+        alerts=[alert_of(3, settings={"lora_alpha": 16.0}), alert_of(9), alert_of(5, "LW203", Severity.WARNING)],
+        verdict="failed",
     )
     write_run(folder / "good")
     return judge([folder, folder / "nowhere"])
@@ -77,7 +79,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
 @pytest.mark.parametrize("write", [text, github, markdown, as_json, lambda j: junit(j).decode()])
 def test_every_format_says_all_of_it(plain: Judgement, write: Any) -> None:
     said = write(plain)
-    for part in ("bad", "good", "LW102", "too large", "drop that batch", "LW203", "nowhere"):
+    for part in ("bad", "good", "LW102", "norm-explosion", "too large", "lora_alpha", "LW203", "nowhere"):
         assert part in said or escaped(part) in said, part
 
 

@@ -66,7 +66,8 @@ def test_an_exploded_run_is_at_fault_whatever_part_of_it_is_named(exploded: Path
         assert judgement.exit_code == 1
         worst = judgement.runs[0].findings[0]
         assert (worst.rule, worst.severity) == ("LW102", Severity.ERROR)
-        assert worst.settings
+        assert worst.causes
+        assert judgement.runs[0].run.next_run is not None
     assert judge([exploded]).runs[0].run.verdict == "failed"
 
 

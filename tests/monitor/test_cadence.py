@@ -101,3 +101,12 @@ def numbers() -> list[tuple[int, float | None, dict[str, bytes]]]:
     return [
         (r.step, r.loss, {name: reading.measured.tobytes() for name, reading in r.metrics.items()}) for r in records
     ]
+
+
+def test_the_overhead_is_counted_anew_after_the_first_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[int] = []
+    model, optimizer = built()
+    monitor = Monitor(model, optimizer, console=False)
+    monkeypatch.setattr(monitor.guard, "start_clock", lambda: began.append(monitor.last.step if monitor.last else 0))
+    loop(monitor, model, optimizer, FIRST_STEPS + 3)
+    assert began == [0, FIRST_STEPS - 1], "at the start, and while the last of the first steps is judged"

@@ -215,10 +215,9 @@ def test_files_stay_in_a_relative_folder_when_the_script_changes_its_own(
     assert (judged.run.verdict, judged.run.step, judged.run.data.steps) == ("unhealthy", 12, list(range(13)))
     assert "LW901" not in {alert.rule for alert in judged.findings}
     said = files if moves else files.relative_to(home)
-    assert (
-        f"; report: {said / 'report.json'}; curves: tensorboard --logdir {said.parent / 'runs'}"
-        in capfd.readouterr().err
-    )
+    console = capfd.readouterr().err
+    assert f"  Report: {said / 'report.json'}\n" in console
+    assert f"  Curves: tensorboard --logdir {said.parent / 'runs'}" in console
 
     monkeypatch.chdir(home)
     again = training(Path("out"), 3)

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lora_watch.base.plateau import gain, smallest_good
+from lora_watch.tune.plateau import gain, smallest_good
 from lora_watch.tune.strategy import Configuration, Decision, Outcome, Strategy, decide
 
 

@@ -36,8 +36,8 @@ def _run(judged: Judged, judgement: Judgement) -> dict[str, Any]:
         "loss": {"first": run.loss_ends[0], "last": run.loss_ends[1]},
         "adapters": len(run.adapters),
         "trainable_parameters": run.trainable_parameters,
-        "largest": None if (found := run.largest()) is None else dict(zip(("metric", "name", "value"), found)),
         "compared": judged.compared,
+        "next_run": None if run.next_run is None else run.next_run.to_dict(),
         "findings": [alert.to_dict() for alert in judged.findings],
         "notes": run.notes,
     }

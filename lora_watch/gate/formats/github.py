@@ -6,7 +6,7 @@ The grammar is ``::error title=…::message``. GitHub's runner undoes ``%25``, `
 
 from __future__ import annotations
 
-from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.alerts import Severity
 from lora_watch.gate.formats.text import text
 from lora_watch.gate.judging import Judgement
 
@@ -27,9 +27,9 @@ def commands(judgement: Judgement) -> list[str]:
         for alert in judged.findings:
             title = f"{alert.rule} {alert.name} in {judged.run.name}"
             if judgement.counts(alert):
-                errors.append(command("error", title, _message(alert)))
+                errors.append(command("error", title, str(alert)))
             elif alert.severity >= Severity.WARNING:
-                warnings.append(command("warning", title, _message(alert)))
+                warnings.append(command("warning", title, str(alert)))
     return [*_shown("error", errors), *_shown("warning", warnings)]
 
 
@@ -38,11 +38,6 @@ def command(name: str, title: str, message: str) -> str:
     data = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     value = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
     return f"::{name} title={value}::{data}"
-
-
-def _message(alert: Alert) -> str:
-    """Without the first line's head, which is the title."""
-    return "\n".join([f"step {alert.step}: {alert.message}", *str(alert).splitlines()[1:]])
 
 
 def _shown(name: str, commands: list[str]) -> list[str]:

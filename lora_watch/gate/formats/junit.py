@@ -41,12 +41,14 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
         fired.setdefault(alert.rule, []).append(alert)
     names = {**run.rules, **GATE_RULES, **(RULES if judged.compared else {})}
     names.update({rule: alerts[0].name for rule, alerts in fired.items()})
+    told = [] if run.next_run is None else [f"Next run: {run.next_run}"]
     for rule, name in sorted(names.items()):
         case = ElementTree.SubElement(suite, "testcase", classname=run.name, name=f"{rule} {name}")
         alerts = fired.get(rule, [])
         report = "\n\n".join(map(str, alerts))
         if any(map(judgement.counts, alerts)):
             failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
-            failure.text = report
+            failure.text = "\n\n".join([report, *told])
+            told = []  # once a run
         elif alerts:
             ElementTree.SubElement(case, "system-out").text = report

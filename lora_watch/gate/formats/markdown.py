@@ -8,8 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
-from lora_watch.base.alerts import Alert
-from lora_watch.base.text import first_of, short, sparkline
+from lora_watch.base.text import short, sparkline
 from lora_watch.gate.formats.text import ending, summary
 from lora_watch.gate.judging import Judged, Judgement
 
@@ -63,19 +62,16 @@ def _row(judged: Judged) -> str:
 
 
 def _details(judged: Judged) -> Iterator[str]:
+    if judged.run.next_run is not None:
+        yield from ("", f"**Next run** of {code(judged.run.name)}: {escaped(str(judged.run.next_run))}")
     for alert in judged.findings:
-        head = f"**{alert.severity.name} {escaped(alert.rule)} {escaped(alert.name)}**"
-        yield from ("", f"{head} in {code(judged.run.name)}, step {alert.step}", "", *_items(alert))
+        title, *rest = alert.lines()
+        yield from (
+            "",
+            f"**{escaped(title)}** in {code(judged.run.name)}",
+            "",
+            *(f"- {escaped(line)}" for line in rest),
+        )
     if judged.run.notes:
         yield ""
         yield from (f"- note: {escaped(note)}" for note in judged.run.notes)
-
-
-def _items(alert: Alert) -> Iterator[str]:
-    yield from (f"- {escaped(text)}" for text in (alert.message, alert.details) if text)
-    if alert.adapters:
-        yield f"- worst: {first_of([f'{code(name)} {short(value)}' for name, value in alert.adapters], 5)}"
-    yield from (f"- cause: {escaped(cause)}" for cause in alert.causes)
-    if alert.next_run is not None:
-        yield f"- next run: {escaped(str(alert.next_run))}"
-    yield from (f"- fix: {escaped(remedy)}" for remedy in alert.remedies)

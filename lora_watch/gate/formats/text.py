@@ -80,10 +80,12 @@ def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
         kind = "mean loss" if run.loss_curve else "loss of the first and the last step"
         parts.append(f"{kind} {short(first)} → {short(last)} {curve}".rstrip())
     yield f"  {' · '.join(parts)}"
+    if run.next_run is not None:
+        yield f"  Next run: {run.next_run}"
     for alert in judged.findings:
         yield from (f"  {line}" for line in str(alert).splitlines())
         if alert.closed_step is not None:
-            yield f"    over since step {alert.closed_step}"
+            yield f"    Over since step {alert.closed_step}."
     if judged.compared and not any(alert.rule in BASELINE_RULES for alert in judged.findings):
         yield "  nothing has moved beyond the baseline's tolerances"
     yield from (f"  note: {note}" for note in run.notes)

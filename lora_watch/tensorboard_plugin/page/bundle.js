@@ -1,5 +1,5 @@
-/* Made by tests/front_end/check.py --fix of sources 409a8368f8b7d87ce7240f510e10ac692b82ec5f4dbdb94e710245b4d337159a */
-var us=Object.defineProperty;var rt=(t,e)=>{for(var s in e)us(t,s,{get:e[s],enumerable:!0})};var le={ΔW:"s·B·A: what an adapter adds to the frozen weight W₀ of its layer",blocks:"the transformer blocks that h\
+/* Made by tests/front_end/check.py --fix of sources 94361b5b9b49245d691a1c82529207cc5d6738733789fef0e561f2fda2ce382a */
+var us=Object.defineProperty;var rt=(t,e)=>{for(var s in e)us(t,s,{get:e[s],enumerable:!0})};var ae={ΔW:"s·B·A: what an adapter adds to the frozen weight W₀ of its layer",blocks:"the transformer blocks that h\
 old adapters: what each one adds is carried on by all that follow",zone:"the rules’ word for the run at a step, from hea\
 lthy to exploding: it follows from the open alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an \
 adapter adds to what its layer gives","depth-scaled output ratio":"the 90th percentile of output_ratio over adapters × d\
@@ -36,498 +36,482 @@ st from the median of all at the step, and by which factor; broken ones first",K
 the frozen base weight, rows × columns","B · A":"the factors of the adapter update, rows × columns",Trainable:"traina\
 ble numbers of the adapter",Frobenius:"‖ΔW‖ / ‖W₀‖, Frobenius norms",spectral:"σ₁(ΔW) / σ₁(W₀), largest singu\
 lar values",A:"of the factor A, r × columns",B:"of the factor B, rows × r",path:"the run step by step: gain of the los\
-s against depth-scaled output ratio, in the colours of its zones"},ut=t=>Object.hasOwn(le,t)?le[t]:void 0,fs=[[/^output_ratio$/,
+s against depth-scaled output ratio, in the colours of its zones"},dt=t=>Object.hasOwn(ae,t)?ae[t]:void 0,fs=[[/^output_ratio$/,
 "ratio of norms"],[/^relative_/,"relative to W₀"],[/spectral_norm$/,"σ₁"],[/_norm$/,"Frobenius norm"],[/_rank$/,"di\
 rections"],[/_changed$|^gain$/,"share"],[/_drift$/,"relative change"],[/^(effective_)?lr$/,"per step"],[/^loss/,"loss"],
-[/^scale$/,"s"]],ce=t=>fs.find(([e])=>e.test(t))?.[1];var ms="http://www.w3.org/2000/svg";function de(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
+[/^scale$/,"s"]],ie=t=>fs.find(([e])=>e.test(t))?.[1];var ms="http://www.w3.org/2000/svg";function ce(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
 "on")?t.addEventListener(n.slice(2),r):t.setAttribute(n,r===!0?"":r));return t.append(...s.flat(1/0).filter(n=>n!=null&&
-n!==!1)),t}var v=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>de(document.
-createElement(t),e,s),b=(t,e,...s)=>de(document.createElementNS(ms,t),e,s),Z=(t,e,s,n,r={})=>b("svg",{class:t,width:e,height:s,
-viewBox:`0 0 ${e} ${s}`,role:"img","aria-label":n,...r}),tt=(t,e,s)=>b("text",{x:t,y:e,"text-anchor":"middle",class:"emp\
+n!==!1)),t}var v=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>ce(document.
+createElement(t),e,s),y=(t,e,...s)=>ce(document.createElementNS(ms,t),e,s),q=(t,e,s,n,r={})=>y("svg",{class:t,width:e,height:s,
+viewBox:`0 0 ${e} ${s}`,role:"img","aria-label":n,...r}),tt=(t,e,s)=>y("text",{x:t,y:e,"text-anchor":"middle",class:"emp\
 ty"},s);function $(t,e=.001){if(t==null)return"–";if(Number.isNaN(t))return"NaN";if(!Number.isFinite(t))return t>0?"∞":
 "−∞";if(t===0)return"0";let s=Math.abs(t);if(s>=1e6||s<e){let[r,o]=t.toExponential(s>=999500?2:1).split("e");return`${r.
 replace(/\.?0+$/,"")}e${o.replace("+","")}`.replaceAll("-","−")}return(s>=1e3?String(Math.round(t)):String(Number(t.toPrecision(
-3)))).replace("-","−")}var ot=t=>$(t,1e-4);function T(t,e=0){let s=Math.abs(t*100).toFixed(e);return`${t<0&&Number(s)?
-"−":""}${s} %`}var ps={lr:"learning rate",b:"B",rslora:"rsLoRA",dora:"DoRA",adalora:"AdaLoRA",non:"non-"},L=t=>{let e=t.
+3)))).replace("-","−")}var he=t=>$(t,1e-4);function T(t,e=0){let s=Math.abs(t*100).toFixed(e);return`${t<0&&Number(s)?
+"−":""}${s} %`}var ps={lr:"learning rate",b:"B",rslora:"rsLoRA",dora:"DoRA",adalora:"AdaLoRA",non:"non-"},F=t=>{let e=t.
 split(/[-_]/).map(s=>ps[s]??s).join(" ").replace("- ","-");return/[A-Z]/.test(e.split(" ")[0])?e:e.charAt(0).toUpperCase()+
-e.slice(1)},W={bubble(){let t=document.getElementById("tip")??c("div",{id:"tip",role:"tooltip"});return t.isConnected||document.
+e.slice(1)},E={bubble(){let t=document.getElementById("tip")??c("div",{id:"tip",role:"tooltip"});return t.isConnected||document.
 body.append(t),t},show(t,...e){let s=this.bubble();s.replaceChildren(...e.flat().filter(i=>i!=null&&i!==!1).map(i=>i instanceof
 Node?i:c("div",null,i))),s.style.display="block";let{offsetWidth:n,offsetHeight:r}=s,o=t.clientX+16+n<innerWidth;s.style.
 left=`${Math.max(4,o?t.clientX+14:t.clientX-14-n)}px`,s.style.top=`${Math.max(4,Math.min(t.clientY+14,innerHeight-r-6))}\
 px`},under(t,...e){let{left:s,bottom:n}=t.getBoundingClientRect();this.show({clientX:s-14,clientY:n-8},...e)},hide(){this.
-bubble().style.display="none"}},ft=t=>({tabindex:0,role:"button",onclick:t,onkeydown:e=>{e.key!=="Enter"&&e.key!==" "||(e.
-preventDefault(),e.stopPropagation(),t(e))}}),at=(t,e,s)=>c("div",{class:"tip-row"},c("i",{style:`background:${t}`}),c("\
-span",null,e),c("b",null,s)),j=["ERROR","WARNING","INFO"],he={ERROR:"M0-6L6 5H-6Z",WARNING:"M0-6L6 0L0 6L-6 0Z",INFO:"M-\
-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z"},it=t=>he[t]??he.INFO,R=(t,e=14)=>b("svg",{class:`severity ${F(t)}`,viewBox:"\
--7 -7 14 14",width:e,height:e,"aria-hidden":"true"},b("path",{d:it(t)})),F=t=>j.includes(t)?t.toLowerCase():"info";function A(t,e=t){
-let s=ut(e);return s?et(t,s):t}function et(t,e,s={}){let n=({currentTarget:o})=>{W.under(o,e),o.setAttribute("aria-descr\
-ibedby","tip")},r=({currentTarget:o})=>{W.hide(),o.removeAttribute("aria-describedby")};return c("button",{type:"button",
+bubble().style.display="none"}},ut=t=>({tabindex:0,role:"button",onclick:t,onkeydown:e=>{e.key!=="Enter"&&e.key!==" "||(e.
+preventDefault(),e.stopPropagation(),t(e))}}),ot=(t,e,s)=>c("div",{class:"tip-row"},c("i",{style:`background:${t}`}),c("\
+span",null,e),c("b",null,s)),j=["ERROR","WARNING","INFO"],le={ERROR:"M0-6L6 5H-6Z",WARNING:"M0-6L6 0L0 6L-6 0Z",INFO:"M-\
+4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z"},at=t=>le[t]??le.INFO,R=(t,e=14)=>y("svg",{class:`severity ${L(t)}`,viewBox:"\
+-7 -7 14 14",width:e,height:e,"aria-hidden":"true"},y("path",{d:at(t)})),L=t=>j.includes(t)?t.toLowerCase():"info";function A(t,e=t){
+let s=dt(e);return s?et(t,s):t}function et(t,e,s={}){let n=({currentTarget:o})=>{E.under(o,e),o.setAttribute("aria-descr\
+ibedby","tip")},r=({currentTarget:o})=>{E.hide(),o.removeAttribute("aria-describedby")};return c("button",{type:"button",
 ...s,class:`term ${s.class??""}`.trim(),onclick:o=>{o.preventDefault(),o.stopPropagation(),n(o)},onfocus:n,onblur:r,onpointerenter:n,
-onpointerleave:r,onkeydown:o=>{o.key==="Escape"&&(o.stopPropagation(),r(o))}},t)}function Rt(t){if(t.length<=16)return t;
+onpointerleave:r,onkeydown:o=>{o.key==="Escape"&&(o.stopPropagation(),r(o))}},t)}function Ft(t){if(t.length<=16)return t;
 let e=Math.min(10,Math.floor(t.length/2)),s=[c("span",null,t.slice(0,-e)),c("span",null,t.slice(-e))];return et(s,t,{class:"\
 middle","aria-label":t})}var I=(t,e,...s)=>c("section",{class:"card"},t&&c("header",null,c("h2",null,t),e&&c("span",{class:"\
-note"},e)),s),Ct=(t,e)=>e.length>0&&c("ul",{class:t},...e.map(s=>c("li",null,s))),gs=700;function z(t,e,s=16,n=gs){if(t<
+note"},e)),s),Rt=(t,e)=>e.length>0&&c("ul",{class:t},...e.map(s=>c("li",null,s))),gs=700;function z(t,e,s=16,n=gs){if(t<
 n)return{widths:e.map(()=>t),style:"grid-template-columns:minmax(0,1fr)"};let r=e.reduce((a,l)=>a+l,0),o=t-s*(e.length-1),
-i=e.map(a=>Math.floor(o*a/r));return{widths:i,style:`grid-template-columns:${i.map(a=>`${a}px`).join(" ")}`}}function ue(t,e){
+i=e.map(a=>Math.floor(o*a/r));return{widths:i,style:`grid-template-columns:${i.map(a=>`${a}px`).join(" ")}`}}function de(t,e){
 let s=document.activeElement,n=s?.matches("input[type=search]")&&t.contains(s)&&e.querySelector(`#${s.id}`);if(!n)return t.
-replaceChildren(...e.childNodes);let[r,o]=[t,e];for(;r!==s;){let[i,a]=[r,o].map(d=>[...d.children].find(u=>u.contains(d===
+replaceChildren(...e.childNodes);let[r,o]=[t,e];for(;r!==s;){let[i,a]=[r,o].map(d=>[...d.children].find(f=>f.contains(d===
 r?s:n)));if(!i||!a)return t.replaceChildren(...e.childNodes);for(let d of[...r.childNodes])d!==i&&d.remove();let l=[...o.
 childNodes],h=l.indexOf(a);i.before(...l.slice(0,h)),i.after(...l.slice(h+1)),i!==s&&i.setAttribute("style",a.getAttribute(
-"style")??""),[r,o]=[i,a]}}var Ut={};rt(Ut,{draw:()=>Qs,endOf:()=>V,formulaOf:()=>$t,groupLines:()=>be,noAlert:()=>Mt,peakOf:()=>ve,rateOf:()=>xe,recoveryIn:()=>xt,
-severityOf:()=>Pt,title:()=>Ys,verdict:()=>vt});var lt=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),mt=class t{constructor(e,s,n,r){let[o,
+"style")??""),[r,o]=[i,a]}}var Bt={};rt(Bt,{draw:()=>Ys,endOf:()=>V,formulaOf:()=>xt,groupLines:()=>be,nextRun:()=>ye,noAlert:()=>$t,peakOf:()=>ve,
+rateOf:()=>xe,recoveryIn:()=>vt,severityOf:()=>zt,title:()=>Js,verdict:()=>bt});var it=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),ft=class t{constructor(e,s,n,r){let[o,
 i]=e.shape;this.columns=o,this.n=i,this.first=Float64Array.from(e.first),this.last=Float64Array.from(e.last),this.pooled=
 e.pooled,this.width=e.width,this.rows=e.rows,this.range=e.range,this.notes=e.notes,this.low=s,this.high=n,this.flags=r,this.
 bytes=(s===n?5:9)*r.length,this.until=void 0}static parse(e){let s=new DataView(e).getUint32(0,!0),n=JSON.parse(new TextDecoder().
 decode(new Uint8Array(e,4,s))),r=n.shape[0]*n.shape[1],o=4+s,i=new Float32Array(e,o,r);n.pooled&&(o+=4*r);let a=n.pooled?
 new Float32Array(e,o,r):i;return new t(n,i,a,new Uint8Array(e,o+4*r,r))}window({from:e=-1/0,to:s=1/0,adapter:n,max_cols:r=1/0}){
-let o=Array.from(this.first.keys()).filter(g=>this.last[g]>=e&&this.first[g]<=s),i=n==null?Array.from({length:this.n},(g,w)=>w):
-[n],a=Math.max(1,Math.ceil(o.length/r)),l=Array.from({length:Math.ceil(o.length/a)},(g,w)=>o.slice(w*a,(w+1)*a)),h=l.length*
-i.length,d=this.pooled||a>1,u=new Float32Array(h),f=d?new Float32Array(h):u,m=new Uint8Array(h);l.forEach((g,w)=>{i.forEach(
-(y,x)=>{let _=g.map(N=>N*this.n+y),O=w*i.length+x,M=N=>_.map(E=>N[E]).filter(Number.isFinite),[S,k]=[M(this.low),M(this.
-high)];f[O]=S.length?Math.min(...S):this.low[_[0]],u[O]=k.length?Math.max(...k):this.high[_[0]],m[O]=_.reduce((N,E)=>N|this.
-flags[E]&3,0),_.every(N=>this.flags[N]&4)&&(m[O]|=4)})});let p={shape:[l.length,i.length],first:l.map(g=>this.first[g[0]]),
-last:l.map(g=>this.last[g[g.length-1]]),pooled:d,width:this.width*a,rows:o.length===this.columns?this.rows:o.length*this.
-width,range:this.range,notes:this.notes};return new t(p,f,u,m)}columnOf(e){let s=0,n=this.columns-1;for(;s<n;){let r=s+n+
+let o=Array.from(this.first.keys()).filter(p=>this.last[p]>=e&&this.first[p]<=s),i=n==null?Array.from({length:this.n},(p,g)=>g):
+[n],a=Math.max(1,Math.ceil(o.length/r)),l=Array.from({length:Math.ceil(o.length/a)},(p,g)=>o.slice(g*a,(g+1)*a)),h=l.length*
+i.length,d=this.pooled||a>1,f=new Float32Array(h),u=d?new Float32Array(h):f,m=new Uint8Array(h);l.forEach((p,g)=>{i.forEach(
+(b,x)=>{let _=p.map(N=>N*this.n+b),O=g*i.length+x,k=N=>_.map(W=>N[W]).filter(Number.isFinite),[S,M]=[k(this.low),k(this.
+high)];u[O]=S.length?Math.min(...S):this.low[_[0]],f[O]=M.length?Math.max(...M):this.high[_[0]],m[O]=_.reduce((N,W)=>N|this.
+flags[W]&3,0),_.every(N=>this.flags[N]&4)&&(m[O]|=4)})});let w={shape:[l.length,i.length],first:l.map(p=>this.first[p[0]]),
+last:l.map(p=>this.last[p[p.length-1]]),pooled:d,width:this.width*a,rows:o.length===this.columns?this.rows:o.length*this.
+width,range:this.range,notes:this.notes};return new t(w,u,f,m)}columnOf(e){let s=0,n=this.columns-1;for(;s<n;){let r=s+n+
 1>>1;this.first[r]<=e?s=r:n=r-1}return s}at(e,s=0){if(!this.columns||this.first[0]>e)return;let n=this.columnOf(e),r=n*this.
 n+s;return this.flags[r]&4||this.first[n]<this.last[n]?void 0:this.high[r]}get end(){return Math.max(this.until??0,this.
 last[this.columns-1])}place(e){let s=this.first[0],n=Math.ceil((this.end-s+1)/this.width);return e>=this.columns?1:(this.
 first[e]-s)/(n*this.width)}stepAt(e){let s=this.first[0],n=Math.ceil((this.end-s+1)/this.width);return Math.floor(s+Math.
 max(0,Math.min(.999999,e))*n*this.width)}say(e,s,n){let r=e*this.n+s,o=this.low[r],i=this.high[r],a=this.flags[r];return[
-Number.isFinite(i)?o===i?n(i):`${n(o)} … ${n(i)}`:"",a&&lt(a)].filter(Boolean).join(", ")}steps(e){let s=this.first[e],
+Number.isFinite(i)?o===i?n(i):`${n(o)} … ${n(i)}`:"",a&&it(a)].filter(Boolean).join(", ")}steps(e){let s=this.first[e],
 n=this.last[e];return s===n?`step ${s}`:`steps ${s}–${n}`}};function K(t,e,s){let n=(e-t)/Math.max(1,s);if(!(n>0))return[t];let r=10**Math.floor(Math.log10(n)),o=[1,2,5,10].map(a=>a*
 r).find(a=>a>=n*.999)??10*r,i=[];for(let a=Math.ceil(t/o)*o;a<=e+o*1e-9;a+=o)i.push(Number(a.toPrecision(12)));return i}
-function J(t,e,s=6){let n=o=>{let i=[];for(let a=Math.floor(t);a<=Math.ceil(e);a++)for(let l of o)Math.log10(l)+a>=t-1e-9&&
+function Z(t,e,s=6){let n=o=>{let i=[];for(let a=Math.floor(t);a<=Math.ceil(e);a++)for(let l of o)Math.log10(l)+a>=t-1e-9&&
 Math.log10(l)+a<=e+1e-9&&i.push(+`${l}e${a}`);return i},r=n([1]);return r.length>=3?r.filter((o,i)=>i%Math.ceil(r.length/
-s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:K(10**t,10**e,s/2))}var X=(t,{left:e,right:s},n,r=ot)=>t.
-flatMap(o=>[b("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),b("text",{x:e-6,y:n(o)+v(4),"text-anchor":"end"},r(o))]),
+s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:K(10**t,10**e,s/2))}var J=(t,{left:e,right:s},n,r=he)=>t.
+flatMap(o=>[y("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),y("text",{x:e-6,y:n(o)+v(4),"text-anchor":"end"},r(o))]),
 P=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function ws(t,e){
-let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(ys),a=t.map(w=>w.name).join(", "),l=Z("chart",s,n,a,o.length?{role:"\
-group"}:{});if(!i.length)return l.append(tt(s/2,n/2,e.empty??"not logged in this run")),l;let h=bs(i,e),{X:d,x0:u,x1:f,top:m,
-foot:p}=h;l.append(...Ms(h,e),...ks(h,e.thresholds??[]));let g=[];for(let w of i)l.append(...Os(w,h,g));return l.append(
-..._s(h,e.discarded??[])),r!=null&&r>=u&&r<=f&&l.append(b("line",{x1:d(r),x2:d(r),y1:m,y2:p,class:"cursor"})),l.append(...Ns(
+let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(ys),a=t.map(g=>g.name).join(", "),l=q("chart",s,n,a,o.length?{role:"\
+group"}:{});if(!i.length)return l.append(tt(s/2,n/2,e.empty??"not logged in this run")),l;let h=bs(i,e),{X:d,x0:f,x1:u,top:m,
+foot:w}=h;l.append(...ks(h,e),...Ms(h,e.thresholds??[]));let p=[];for(let g of i)l.append(...Os(g,h,p));return l.append(
+..._s(h,e.discarded??[])),r!=null&&r>=f&&r<=u&&l.append(y("line",{x1:d(r),x2:d(r),y1:m,y2:w,class:"cursor"})),l.append(...Ns(
 h,o,e.onAlert)),As(l,i,h,e),l}var ys=({matrix:t,column:e=0,dash:s})=>t&&Array.from(t.first).some((n,r)=>Number.isFinite(
 t.high[r*t.n+e])||!s&&t.flags[r*t.n+e]&3);function bs(t,e){let{width:s,height:n,alerts:r=[]}=e,o=v(58),i=s-v(12),a=r.length?
-20:10,l=n-v(22),[h,d]=e.range??[Math.min(...t.map(x=>x.matrix.first[0])),Math.max(...t.map(x=>x.matrix.last.at(-1)))],u=({
-matrix:x,column:_=0})=>Array.from({length:x.columns},(O,M)=>x.high[M*x.n+_]).some(O=>O>0&&O<1/0),f=e.log&&t.some(u),m=f?
-x=>x>0?Math.log10(x):NaN:x=>x,[p,g]=$s(xs(vs(t,m,h,d),e.thresholds,m,f),e.zero,f);return{left:o,right:i,top:a,foot:l,x0:h,
-x1:d,log:f,to:m,low:p,high:g,X:x=>o+(d===h?(i-o)/2:(x-h)/(d-h)*(i-o)),Y:x=>l-(Math.max(p,Math.min(g,x))-p)/(g-p)*(l-a)}}
+20:10,l=n-v(22),[h,d]=e.range??[Math.min(...t.map(x=>x.matrix.first[0])),Math.max(...t.map(x=>x.matrix.last.at(-1)))],f=({
+matrix:x,column:_=0})=>Array.from({length:x.columns},(O,k)=>x.high[k*x.n+_]).some(O=>O>0&&O<1/0),u=e.log&&t.some(f),m=u?
+x=>x>0?Math.log10(x):NaN:x=>x,[w,p]=$s(xs(vs(t,m,h,d),e.thresholds,m,u),e.zero,u);return{left:o,right:i,top:a,foot:l,x0:h,
+x1:d,log:u,to:m,low:w,high:p,X:x=>o+(d===h?(i-o)/2:(x-h)/(d-h)*(i-o)),Y:x=>l-(Math.max(w,Math.min(p,x))-w)/(p-w)*(l-a)}}
 function vs(t,e,s,n){let r=1/0,o=-1/0;for(let{matrix:i,column:a=0}of t)for(let l=0;l<i.columns;l++){if(i.last[l]<s||i.first[l]>
 n)continue;let h=e(i.low[l*i.n+a]),d=e(i.high[l*i.n+a]);h<r&&h>-1/0&&(r=h),d>o&&d<1/0&&(o=d),d<r&&d>-1/0&&(r=d)}return[r,
 o]}function xs([t,e],s=[],n,r){for(let{value:o}of s){let i=n(o);r&&i>e&&i-e<1&&(e=i+.05),r&&i<t&&t-i<1&&(t=i-.05)}return[
 t,e]}function $s([t,e],s,n){if(t<=e||([t,e]=[0,1]),s&&!n&&(t=Math.min(0,t)),n&&e-t>8&&(t=e-8),e-t<1e-9*Math.max(1,Math.abs(
-e))){let o=n?.3:Math.abs(e)*.1||1;return[e===0?0:t-o,e+o]}let r=(e-t)*.06;return[s&&t===0?t:t-r,e+r]}function Ms({left:t,
-right:e,top:s,foot:n,x0:r,x1:o,log:i,to:a,low:l,high:h,X:d,Y:u},{height:f,term:m}){let p=n-s,g=i?J(l,h,Math.max(2,p/v(18))):
-K(l,h,Math.max(2,p/v(32))),w=K(r,o,(e-t)/v(62)).filter(Number.isInteger),y=[ce(m??""),i&&"log"].filter(Boolean).join(", "),
-x=`translate(${v(10)},${s+p/2})rotate(-90)`;return[...X(g,{left:t,right:e},_=>u(a(_))),...w.map(_=>b("text",{x:d(_),y:f-
-5,"text-anchor":"middle"},_)),b("text",{class:"axis-name",x:t-8,y:f-5,"text-anchor":"end"},"step"),b("text",{class:"axis\
--name","text-anchor":"middle",transform:x},y)]}var ks=({left:t,right:e,to:s,low:n,high:r,Y:o},i)=>i.map(({value:a,name:l})=>({
-v:s(a),name:l})).filter(({v:a})=>a>=n&&a<=r).flatMap(({v:a,name:l})=>[b("line",{x1:t,x2:e,y1:o(a),y2:o(a),class:"thresho\
-ld"}),b("text",{x:e-2,y:o(a)-3,"text-anchor":"end",class:"threshold"},l)]),_s=({top:t,foot:e,x0:s,x1:n,X:r},o)=>o.map(([
+e))){let o=n?.3:Math.abs(e)*.1||1;return[e===0?0:t-o,e+o]}let r=(e-t)*.06;return[s&&t===0?t:t-r,e+r]}function ks({left:t,
+right:e,top:s,foot:n,x0:r,x1:o,log:i,to:a,low:l,high:h,X:d,Y:f},{height:u,term:m}){let w=n-s,p=i?Z(l,h,Math.max(2,w/v(18))):
+K(l,h,Math.max(2,w/v(32))),g=K(r,o,(e-t)/v(62)).filter(Number.isInteger),b=[ie(m??""),i&&"log"].filter(Boolean).join(", "),
+x=`translate(${v(10)},${s+w/2})rotate(-90)`;return[...J(p,{left:t,right:e},_=>f(a(_))),...g.map(_=>y("text",{x:d(_),y:u-
+5,"text-anchor":"middle"},_)),y("text",{class:"axis-name",x:t-8,y:u-5,"text-anchor":"end"},"step"),y("text",{class:"axis\
+-name","text-anchor":"middle",transform:x},b)]}var Ms=({left:t,right:e,to:s,low:n,high:r,Y:o},i)=>i.map(({value:a,name:l})=>({
+v:s(a),name:l})).filter(({v:a})=>a>=n&&a<=r).flatMap(({v:a,name:l})=>[y("line",{x1:t,x2:e,y1:o(a),y2:o(a),class:"thresho\
+ld"}),y("text",{x:e-2,y:o(a)-3,"text-anchor":"end",class:"threshold"},l)]),_s=({top:t,foot:e,x0:s,x1:n,X:r},o)=>o.map(([
 i,a])=>({first:i,last:a,from:Math.max(s,i-.5),until:Math.min(n,a+.5)})).filter(({from:i,until:a})=>a>i).map(({first:i,last:a,
-from:l,until:h})=>{let d=i<a?`steps ${i} to ${a} were discarded`:`step ${a} was discarded`,u={x:r(l),y:t,width:r(h)-r(l),
-height:e-t},f=`M${r(h)} ${t+6}H${r(l)}m5 -4l-5 4l5 4`;return b("g",{class:"discarded"},b("title",null,d),b("rect",u),b("\
-path",{d:f}))});function Ns({top:t,foot:e,x0:s,x1:n,X:r},o,i){let a=o.filter(l=>l.step>=s&&l.step<=n);return a.flatMap((l,h)=>{
-let d=a.slice(0,h).filter(({step:w})=>w===l.step).length,u=Math.min(n,l.closed_step==null?n:l.last_step),f=F(l.severity),
-m={x:r(l.step),y:7.5,width:r(u)-r(l.step),height:3,class:`held severity ${f}`},p={class:`mark severity ${f}`,"aria-label":`${l.
-severity} ${l.name} at step ${l.step}`,transform:`translate(${r(l.step)+13*d},9)`,...ft(w=>{w.stopPropagation(),i?.(l)}),
-onpointermove:w=>{w.stopPropagation();let y=c("b",null,`${l.severity} ${l.rule} ${l.name}`);W.show(w,y,`step ${l.step}`,
-l.message)}},g=!d&&b("path",{d:`M0 6V${e-t+11}`,class:"stem"});return[...u>l.step?[b("rect",m)]:[],b("g",p,g,b("path",{d:it(
-l.severity)}))]})}function As(t,e,{left:s,right:n,top:r,foot:o,x0:i,x1:a,X:l},{width:h,onStep:d,onZoom:u}){let f=b("line",
-{y1:r,y2:o,class:"hover"}),m=b("rect",{y:r,height:o-r,class:"select"});t.append(f,m);let p=y=>{let x=t.getBoundingClientRect(),
-_=(y.clientX-x.left)*(h/x.width);return Math.round(i+Math.max(0,Math.min(1,(_-s)/(n-s)))*(a-i))},g=null,w=y=>g&&Math.abs(
-y.clientX-g.x)>5;t.addEventListener("pointerdown",y=>{u&&(g={x:y.clientX,step:p(y)})}),t.addEventListener("pointermove",
-y=>{let x=p(y);g&&w(y)&&(t.hasPointerCapture(y.pointerId)||t.setPointerCapture(y.pointerId),m.setAttribute("x",Math.min(
-l(x),l(g.step))),m.setAttribute("width",Math.abs(l(x)-l(g.step))),m.style.display="block"),f.setAttribute("x1",l(x)),f.setAttribute(
-"x2",l(x)),f.style.display="block",W.show(y,`step ${x}`,Ss(e,x))}),t.addEventListener("pointerleave",()=>{f.style.display=
-"none",W.hide()}),t.addEventListener("pointercancel",()=>{g=null,m.style.display="none"}),t.addEventListener("click",y=>{
-let x=w(y)?g?.step:null,_=p(y);g=null,x==null?d?.(_):x!==_&&u(Math.min(x,_),Math.max(x,_))})}var Ss=(t,e)=>t.map(({matrix:s,
-column:n=0,colour:r,name:o})=>s.first[0]>e?null:at(r,o,s.say(s.columnOf(e),n,$)));function Os(t,{X:e,Y:s,to:n,x0:r,x1:o,
-top:i,foot:a},l){let{matrix:h,column:d=0,colour:u,dash:f,thin:m}=t,p=[],g="",w=!1,y="",x="",_=[],O=[],M=[],S=()=>{_.length>
-1&&M.push(`M${_.join("L")}L${O.reverse().join("L")}Z`),_.length=O.length=0};for(let k=0;k<h.columns;k++){let N=(h.first[k]+
-h.last[k])/2;if(h.last[k]<r||h.first[k]>o)continue;let E=k*h.n+d,U=e(N).toFixed(1);!f&&h.flags[E]&3&&(p.at(-1)?.column===
-k-1?Object.assign(p.at(-1),{column:k,to:e(N)}):p.push({column:k,from:e(N),to:e(N),kind:`${t.letter?`${t.letter}: `:""}${h.
-flags[E]&1?"NaN":"Inf"}`}));let q=n(h.low[E]),Y=n(h.high[E]);if(!Number.isFinite(Y)){w=!1,x+=y,y="",S();continue}let nt=Number.
-isFinite(q)?s((q+Y)/2):s(Y);g+=`${w?"L":"M"}${U} ${nt.toFixed(1)}`,w?y="":y=`M${U} ${nt.toFixed(1)}h.01`,w=!0,h.pooled&&
-(_.push(`${U} ${s(Y).toFixed(1)}`),O.push(`${U} ${(Number.isFinite(q)?s(q):a).toFixed(1)}`))}return S(),[M.length&&b("pa\
-th",{d:M.join(""),class:"band",style:`fill:${u};stroke:${u}`}),b("path",{d:g,class:m?"line thin":"line","stroke-dasharra\
-y":f,style:`stroke:${u}`}),x+y&&b("path",{d:x+y,class:"lone",style:`stroke:${u}`}),...p.filter(({from:k,to:N})=>!l.some(
-E=>E.from<=k&&N<=E.to)&&l.push({from:k,to:N})).map(({from:k,to:N,kind:E})=>b("g",{class:"broken"},b("rect",{x:k-1.5,width:N-
-k+3,y:i,height:a-i}),b("rect",{class:"foot",x:k-1.5,width:N-k+3,y:a-6,height:6}),b("text",{x:k+3,y:a-10},E)))].filter(Boolean)}
-var Ws=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`--swatch:${e.colour}`}),
-A(e.name)))),D=(t,e,s,n)=>I(A(t,n.term),e,(n.legend??s.length>1)&&Ws(s),ws(s,n));var pt="var(--c1)",Tt="var(--c2)";function fe(t,e){let s=t.schema.config?.find_lr;if(!(s?.curve?.rate?.length>1))return null;
+from:l,until:h})=>{let d=i<a?`steps ${i} to ${a} were discarded`:`step ${a} was discarded`,f={x:r(l),y:t,width:r(h)-r(l),
+height:e-t},u=`M${r(h)} ${t+6}H${r(l)}m5 -4l-5 4l5 4`;return y("g",{class:"discarded"},y("title",null,d),y("rect",f),y("\
+path",{d:u}))});function Ns({top:t,foot:e,x0:s,x1:n,X:r},o,i){let a=o.filter(l=>l.step>=s&&l.step<=n);return a.flatMap((l,h)=>{
+let d=a.slice(0,h).filter(({step:g})=>g===l.step).length,f=Math.min(n,l.closed_step==null?n:l.last_step),u=L(l.severity),
+m={x:r(l.step),y:7.5,width:r(f)-r(l.step),height:3,class:`held severity ${u}`},w={class:`mark severity ${u}`,"aria-label":`${l.
+severity} ${l.name} at step ${l.step}`,transform:`translate(${r(l.step)+13*d},9)`,...ut(g=>{g.stopPropagation(),i?.(l)}),
+onpointermove:g=>{g.stopPropagation();let b=c("b",null,`${l.severity} ${l.rule} ${l.name}`);E.show(g,b,`step ${l.step}`,
+l.message)}},p=!d&&y("path",{d:`M0 6V${e-t+11}`,class:"stem"});return[...f>l.step?[y("rect",m)]:[],y("g",w,p,y("path",{d:at(
+l.severity)}))]})}function As(t,e,{left:s,right:n,top:r,foot:o,x0:i,x1:a,X:l},{width:h,onStep:d,onZoom:f}){let u=y("line",
+{y1:r,y2:o,class:"hover"}),m=y("rect",{y:r,height:o-r,class:"select"});t.append(u,m);let w=b=>{let x=t.getBoundingClientRect(),
+_=(b.clientX-x.left)*(h/x.width);return Math.round(i+Math.max(0,Math.min(1,(_-s)/(n-s)))*(a-i))},p=null,g=b=>p&&Math.abs(
+b.clientX-p.x)>5;t.addEventListener("pointerdown",b=>{f&&(p={x:b.clientX,step:w(b)})}),t.addEventListener("pointermove",
+b=>{let x=w(b);p&&g(b)&&(t.hasPointerCapture(b.pointerId)||t.setPointerCapture(b.pointerId),m.setAttribute("x",Math.min(
+l(x),l(p.step))),m.setAttribute("width",Math.abs(l(x)-l(p.step))),m.style.display="block"),u.setAttribute("x1",l(x)),u.setAttribute(
+"x2",l(x)),u.style.display="block",E.show(b,`step ${x}`,Ss(e,x))}),t.addEventListener("pointerleave",()=>{u.style.display=
+"none",E.hide()}),t.addEventListener("pointercancel",()=>{p=null,m.style.display="none"}),t.addEventListener("click",b=>{
+let x=g(b)?p?.step:null,_=w(b);p=null,x==null?d?.(_):x!==_&&f(Math.min(x,_),Math.max(x,_))})}var Ss=(t,e)=>t.map(({matrix:s,
+column:n=0,colour:r,name:o})=>s.first[0]>e?null:ot(r,o,s.say(s.columnOf(e),n,$)));function Os(t,{X:e,Y:s,to:n,x0:r,x1:o,
+top:i,foot:a},l){let{matrix:h,column:d=0,colour:f,dash:u,thin:m}=t,w=[],p="",g=!1,b="",x="",_=[],O=[],k=[],S=()=>{_.length>
+1&&k.push(`M${_.join("L")}L${O.reverse().join("L")}Z`),_.length=O.length=0};for(let M=0;M<h.columns;M++){let N=(h.first[M]+
+h.last[M])/2;if(h.last[M]<r||h.first[M]>o)continue;let W=M*h.n+d,U=e(N).toFixed(1);!u&&h.flags[W]&3&&(w.at(-1)?.column===
+M-1?Object.assign(w.at(-1),{column:M,to:e(N)}):w.push({column:M,from:e(N),to:e(N),kind:`${t.letter?`${t.letter}: `:""}${h.
+flags[W]&1?"NaN":"Inf"}`}));let G=n(h.low[W]),Y=n(h.high[W]);if(!Number.isFinite(Y)){g=!1,x+=b,b="",S();continue}let nt=Number.
+isFinite(G)?s((G+Y)/2):s(Y);p+=`${g?"L":"M"}${U} ${nt.toFixed(1)}`,g?b="":b=`M${U} ${nt.toFixed(1)}h.01`,g=!0,h.pooled&&
+(_.push(`${U} ${s(Y).toFixed(1)}`),O.push(`${U} ${(Number.isFinite(G)?s(G):a).toFixed(1)}`))}return S(),[k.length&&y("pa\
+th",{d:k.join(""),class:"band",style:`fill:${f};stroke:${f}`}),y("path",{d:p,class:m?"line thin":"line","stroke-dasharra\
+y":u,style:`stroke:${f}`}),x+b&&y("path",{d:x+b,class:"lone",style:`stroke:${f}`}),...w.filter(({from:M,to:N})=>!l.some(
+W=>W.from<=M&&N<=W.to)&&l.push({from:M,to:N})).map(({from:M,to:N,kind:W})=>y("g",{class:"broken"},y("rect",{x:M-1.5,width:N-
+M+3,y:i,height:a-i}),y("rect",{class:"foot",x:M-1.5,width:N-M+3,y:a-6,height:6}),y("text",{x:M+3,y:a-10},W)))].filter(Boolean)}
+var Es=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`--swatch:${e.colour}`}),
+A(e.name)))),D=(t,e,s,n)=>I(A(t,n.term),e,(n.legend??s.length>1)&&Es(s),ws(s,n));var mt="var(--c1)",Ct="var(--c2)";function ue(t,e){let s=t.schema.config?.find_lr;if(!(s?.curve?.rate?.length>1))return null;
 let n=z(e-26,[3,2],24);return I("Learning rate, found by a sweep",`${s.curve.rate.length} steps before the run`,c("div",
-{class:"sweep",id:"found",style:n.style},Es(s,n.widths[0]),c("ul",{class:"words"},(s.sentences??[]).map((r,o)=>c("li",{class:o?
-null:"head"},r)))))}var gt=t=>(t??[]).map(Number),jt=(t,e,s,n)=>r=>s+(r-t)/(e-t||1)*(n-s);function Es(t,e){let s=t.curve,
-n=gt(s.rate),r=Is(n,e),o=Z("chart",e,r.height,"loss and depth-scaled output ratio over the learning rate",{onpointermove:i=>Ls(
-i,s,n,r),onpointerleave:()=>W.hide()});return o.append(...Fs(r),...Rs(t,r),...Cs(s,n,r),...Ts(s,n,r),...js(t,r)),o}function Is(t,e){
-let s=v(330),n=v(58),r=e-v(16),o=v(14),i=s-v(38),a=v(20),l=o+(i-o-a)*.6,h=[Math.log10(t[0]),Math.log10(t.at(-1))],d=jt(h[0],
-h[1],n,r);return{height:s,left:n,right:r,top:o,foot:i,gap:a,middle:l,ends:h,X:f=>d(Math.min(Math.max(Math.log10(f),h[0]),
+{class:"sweep",id:"found",style:n.style},Ws(s,n.widths[0]),c("ul",{class:"words"},(s.sentences??[]).map((r,o)=>c("li",{class:o?
+null:"head"},r)))))}var pt=t=>(t??[]).map(Number),Tt=(t,e,s,n)=>r=>s+(r-t)/(e-t||1)*(n-s);function Ws(t,e){let s=t.curve,
+n=pt(s.rate),r=Is(n,e),o=q("chart",e,r.height,"loss and depth-scaled output ratio over the learning rate",{onpointermove:i=>Ls(
+i,s,n,r),onpointerleave:()=>E.hide()});return o.append(...Fs(r),...Rs(t,r),...Cs(s,n,r),...Ts(s,n,r),...js(t,r)),o}function Is(t,e){
+let s=v(330),n=v(58),r=e-v(16),o=v(14),i=s-v(38),a=v(20),l=o+(i-o-a)*.6,h=[Math.log10(t[0]),Math.log10(t.at(-1))],d=Tt(h[0],
+h[1],n,r);return{height:s,left:n,right:r,top:o,foot:i,gap:a,middle:l,ends:h,X:u=>d(Math.min(Math.max(Math.log10(u),h[0]),
 h[1]))}}function Ls(t,e,s,{X:n}){let r=i=>Math.abs(n(i)-(t.clientX-t.currentTarget.getBoundingClientRect().left)),o=s.reduce(
-(i,a,l)=>r(a)<r(s[i])?l:i,0);W.show(t,c("b",null,`learning rate ${$(s[o])}`),at(pt,"loss",$(Number(e.loss[o]))),at(Tt,"d\
-epth-scaled output ratio",$(Number(e.output_ratio[o]))))}var Q=(t,e,s,n={})=>b("text",{x:t,y:e,...n},s),Fs=({height:t,left:e,
-right:s,foot:n,ends:r,X:o})=>[...J(r[0],r[1],(s-e)/v(70)).map(i=>Q(o(i),n+v(15),$(i),{"text-anchor":"middle"})),Q((e+s)/
+(i,a,l)=>r(a)<r(s[i])?l:i,0);E.show(t,c("b",null,`learning rate ${$(s[o])}`),ot(mt,"loss",$(Number(e.loss[o]))),ot(Ct,"d\
+epth-scaled output ratio",$(Number(e.output_ratio[o]))))}var X=(t,e,s,n={})=>y("text",{x:t,y:e,...n},s),Fs=({height:t,left:e,
+right:s,foot:n,ends:r,X:o})=>[...Z(r[0],r[1],(s-e)/v(70)).map(i=>X(o(i),n+v(15),$(i),{"text-anchor":"middle"})),X((e+s)/
 2,t-6,"learning rate",{"text-anchor":"middle",class:"axis-name"})];function Rs({low:t,high:e},{top:s,foot:n,X:r}){if(t==
-null||e==null)return[];let o={x:r(t),y:s,width:Math.max(r(e)-r(t),1),height:n-s};return[b("rect",{class:"plateau",...o,style:"\
-fill:var(--ok)"})]}function me(t,e,{X:s},n,r){let i=t.map((a,l)=>[e[l],a]).filter(([,a])=>Number.isFinite(a)).map(([a,l])=>`${s(
-a).toFixed(1)} ${n(l).toFixed(1)}`);return i.length?[b("path",{class:"line",style:`stroke:${r}`,d:`M${i.join("L")}`})]:[]}
-function Cs(t,e,s){let{left:n,top:r,middle:o,X:i}=s,a=gt(t.smoothed),l=Math.max(...a.filter(Number.isFinite)),h=gt(t.loss).
-map((f,m)=>({loss:f,rate:e[m]})).filter(({loss:f})=>f<=l),d=Math.min(l,...h.map(({loss:f})=>f));if(!Number.isFinite(d))return[
-Q(n+6,r+v(20),"no finite loss")];let u=jt(d,l,o,r);return[...X(K(d,l,(o-r)/v(34)),s,u),...h.map(({loss:f,rate:m})=>b("ci\
-rcle",{class:"one",cx:i(m),cy:u(f),r:2.5,style:`fill:${pt}`})),...me(a,e,s,u,pt),Q(n+6,o-6,"loss, mean of five",{style:`\
-fill:${pt}`})]}function Ts(t,e,s){let{left:n,right:r,foot:o,gap:i,middle:a}=s,l=gt(t.output_ratio).map(g=>g>0?Math.log10(
-g):Number.NaN),h=l.filter(Number.isFinite),d=a+i;if(!h.length)return[Q(n+6,d+v(14),"depth-scaled output ratio: not measu\
-red")];let u=Math.min(...h,-.3),f=Math.max(...h,.3),m=jt(u,f,o,d),p=J(u,f,(o-d)/v(24)).filter(g=>Math.abs(Math.log10(g))>
-.5);return[...X([1,...p],s,g=>m(Math.log10(g)),$),b("line",{x1:n,x2:r,y1:m(0),y2:m(0),class:"one"}),...me(l,e,s,m,Tt),Q(
-n+6,d+v(14),"depth-scaled output ratio",{style:`fill:${Tt}`})]}var js=({rate:t,edge:e,edge_rule:s},{top:n,foot:r,X:o})=>[
-[t,"suggestion","ok"],[e,s?`edge, ${s}`:"edge","error"]].filter(([i])=>i!=null).flatMap(([i,a,l])=>{let h=o(i);return[b(
-"line",{class:"found",x1:h,x2:h,y1:n,y2:r,style:`stroke:var(--${l})`}),Q(h-4,n+v(10),a,{"text-anchor":"end",class:"found",
-style:`fill:var(--${l})`})]});var zt=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),wt=({rules:t},e)=>e==="ou\
-tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,ge="waiting for the first step",we="no step\
- was made",Bt=t=>t===ge||t===we,zs={unknown:"faint","non-finite":"broken",diverged:"c4"};function ct(t,e,s){let n=t.zones?.[e?.
-at(s)];if(!n)return null;let r=n.severity?F(n.severity):n.name==="healthy"?"ok":"info";return{name:n.name,head:L(n.name),
-text:n.text,kind:r,colour:zs[n.name]??r}}var ht=({loss:t,loss_start:e,loss_recent:s},n)=>Number.isFinite(t?.at(n)??0)?1-
-s?.at(n)/e?.at(n):Number.NaN;async function yt(t,e){let s=["output_ratio","relative_spectral_norm"].find(M=>t.runs[e].metrics.
-includes(M)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?ge:we;if(!s){let M=t.runs[e].step?"the o\
-utput ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:M}}let o={max_cols:400},[i,{alerts:a},
-l,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),d=zt(i),u=l.first.
-findIndex((M,S)=>l.flags[S*l.n]&3),f=u<0?void 0:l.first[u],m=h?.columns?[...new Set([...l.last,h.last.at(-1)])].filter(M=>M>=
-h.first[0]):[],[p,g]=await Promise.all([t.spread(s,{at:m},e),t.seriesOf(["loss","loss_start","loss_recent","zone"],{at:m},
-e)]),w=m.sort((M,S)=>M-S).map(M=>({step:M,gain:ht(g,M),ratio:d*p.at(M,1),zone:ct(i,g.zone,M)})).filter(({gain:M,ratio:S})=>Number.
-isFinite(M)&&S>0),y=P(a),x=([M,S],{step:k})=>M<=k&&k<=S,_=w.filter(M=>!y.some(S=>x(S,M))),O=y.map(M=>w.filter(S=>x(M,S)));
-return{metric:s,points:_,strays:O,depth:d,broken:f,missing:_.length?null:Bs(t.runs[e],u<0?null:l.steps(u),r)}}var Bs=({series:t,
-step:e},s,n)=>e===0?n:t.includes("loss")?s?`NaN since ${s}`:"too few steps":"the loss is unknown";function pe(t){let e=Math.
+null||e==null)return[];let o={x:r(t),y:s,width:Math.max(r(e)-r(t),1),height:n-s};return[y("rect",{class:"plateau",...o,style:"\
+fill:var(--ok)"})]}function fe(t,e,{X:s},n,r){let i=t.map((a,l)=>[e[l],a]).filter(([,a])=>Number.isFinite(a)).map(([a,l])=>`${s(
+a).toFixed(1)} ${n(l).toFixed(1)}`);return i.length?[y("path",{class:"line",style:`stroke:${r}`,d:`M${i.join("L")}`})]:[]}
+function Cs(t,e,s){let{left:n,top:r,middle:o,X:i}=s,a=pt(t.smoothed),l=Math.max(...a.filter(Number.isFinite)),h=pt(t.loss).
+map((u,m)=>({loss:u,rate:e[m]})).filter(({loss:u})=>u<=l),d=Math.min(l,...h.map(({loss:u})=>u));if(!Number.isFinite(d))return[
+X(n+6,r+v(20),"no finite loss")];let f=Tt(d,l,o,r);return[...J(K(d,l,(o-r)/v(34)),s,f),...h.map(({loss:u,rate:m})=>y("ci\
+rcle",{class:"one",cx:i(m),cy:f(u),r:2.5,style:`fill:${mt}`})),...fe(a,e,s,f,mt),X(n+6,o-6,"loss, mean of five",{style:`\
+fill:${mt}`})]}function Ts(t,e,s){let{left:n,right:r,foot:o,gap:i,middle:a}=s,l=pt(t.output_ratio).map(p=>p>0?Math.log10(
+p):Number.NaN),h=l.filter(Number.isFinite),d=a+i;if(!h.length)return[X(n+6,d+v(14),"depth-scaled output ratio: not measu\
+red")];let f=Math.min(...h,-.3),u=Math.max(...h,.3),m=Tt(f,u,o,d),w=Z(f,u,(o-d)/v(24)).filter(p=>Math.abs(Math.log10(p))>
+.5);return[...J([1,...w],s,p=>m(Math.log10(p)),$),y("line",{x1:n,x2:r,y1:m(0),y2:m(0),class:"one"}),...fe(l,e,s,m,Ct),X(
+n+6,d+v(14),"depth-scaled output ratio",{style:`fill:${Ct}`})]}var js=({rate:t,edge:e,edge_rule:s},{top:n,foot:r,X:o})=>[
+[t,"suggestion","ok"],[e,s?`edge, ${s}`:"edge","error"]].filter(([i])=>i!=null).flatMap(([i,a,l])=>{let h=o(i);return[y(
+"line",{class:"found",x1:h,x2:h,y1:n,y2:r,style:`stroke:var(--${l})`}),X(h-4,n+v(10),a,{"text-anchor":"end",class:"found",
+style:`fill:var(--${l})`})]});var zs=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),gt=({rules:t},e)=>e==="ou\
+tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,pe="waiting for the first step",ge="no step\
+ was made",jt=t=>t===pe||t===ge,Bs={unknown:"faint","non-finite":"broken",diverged:"c4"};function lt(t,e,s){let n=t.zones?.[e?.
+at(s)];if(!n)return null;let r=n.severity?L(n.severity):n.name==="healthy"?"ok":"info";return{name:n.name,head:F(n.name),
+text:n.text,kind:r,colour:Bs[n.name]??r}}var ct=({loss:t,loss_start:e,loss_recent:s},n)=>Number.isFinite(t?.at(n)??0)?1-
+s?.at(n)/e?.at(n):Number.NaN;async function wt(t,e){let s=["output_ratio","relative_spectral_norm"].find(k=>t.runs[e].metrics.
+includes(k)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?pe:ge;if(!s){let k=t.runs[e].step?"the o\
+utput ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:k}}let o={max_cols:400},[i,{alerts:a},
+l,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),d=zs(i),f=l.first.
+findIndex((k,S)=>l.flags[S*l.n]&3),u=f<0?void 0:l.first[f],m=h?.columns?[...new Set([...l.last,h.last.at(-1)])].filter(k=>k>=
+h.first[0]):[],[w,p]=await Promise.all([t.spread(s,{at:m},e),t.seriesOf(["loss","loss_start","loss_recent","zone"],{at:m},
+e)]),g=m.sort((k,S)=>k-S).map(k=>({step:k,gain:ct(p,k),ratio:d*w.at(k,1),zone:lt(i,p.zone,k)})).filter(({gain:k,ratio:S})=>Number.
+isFinite(k)&&S>0),b=P(a),x=([k,S],{step:M})=>k<=M&&M<=S,_=g.filter(k=>!b.some(S=>x(S,k))),O=b.map(k=>g.filter(S=>x(k,S)));
+return{metric:s,points:_,strays:O,depth:d,broken:u,missing:_.length?null:Ps(t.runs[e],f<0?null:l.steps(f),r)}}var Ps=({series:t,
+step:e},s,n)=>e===0?n:t.includes("loss")?s?`NaN since ${s}`:"too few steps":"the loss is unknown";function me(t){let e=Math.
 max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),i=a=>o.reduce(
-(l,h)=>l+a(h),0)/o.length;return{...s,gain:i(a=>a.gain),ratio:Math.exp(i(a=>Math.log(a.ratio)))}})}function Ps(t,e,s,{X:n,
-Y:r,left:o,right:i}){let a=n(e.gain),l=r(e.ratio),h=Us(t,n,r).filter(p=>Math.abs(p.y-l)<v(14)),d=p=>h.filter(g=>(g.x-a)*
-p>2&&(g.x-a)*p<s).length,u=p=>p>0?a+s<i:a-s>o,f=u(1)?u(-1)&&d(-1)<d(1)?-1:1:-1;if(!d(f))return[f,0];let m=h.filter(p=>(p.
-x-a)*f>2).map(p=>p.y-l);return[f,m.reduce((p,g)=>p+g,0)>0?-v(11):v(11)]}var Us=(t,e,s)=>t.flatMap((n,r)=>{let o=t[r-1]??
-n,i={x:e(o.gain),y:s(o.ratio)},a={x:e(n.gain),y:s(n.ratio)},l=Math.ceil(Math.hypot(a.x-i.x,a.y-i.y)/6)||1;return Array.from(
-{length:l},(h,d)=>({x:i.x+(a.x-i.x)*(d+1)/l,y:i.y+(a.y-i.y)*(d+1)/l}))});function bt(t,e){let{width:s,height:n,metric:r,
-damage:o,step:i,onStep:a}=e,l=r==="output_ratio"?"depth-scaled output ratio":"σ₁(ΔW) / σ₁(W₀) × depth",h=t.map(
-m=>({...m,smoothed:pe(m.points),strayed:(m.strays??[]).map(pe)})),d=h.flatMap(({smoothed:m,strayed:p})=>[m,...p].flat()),
-u=Ds(d,s,n,o),f=Z("picture",s,n,`${l} against improvement of the loss`);f.append(...Vs(u,l,n),...Ks(u,o)),t.length===1&&
-t[0].missing&&f.append(Hs(u,t[0].missing));for(let m of h.filter(({smoothed:p})=>p.length))f.append(...Gs(m,u),...qs(m,u,
-i,t.length===1));return f.append(...Js(h,u)),Xs(f,h,u,l,a),f}function Ds(t,e,s,n){let r=v(56),o=e-v(20),i=v(12),a=s-v(40),
-l=t.map(w=>w.gain),h=t.map(w=>Math.log10(w.ratio)),d=Math.max(-1,Math.min(-.2,...l.map(w=>w*1.12))),u=Math.min(1,Math.max(
-.4,...l.map(w=>w*1.15))),f=Math.max(-4,Math.min(...h.length?h:[-1])-.3),m=Math.min(5,Math.max(...h.length?h:[1],n?Math.log10(
-n):-4)+.3);return{left:r,right:o,top:i,bottom:a,x0:d,x1:u,y0:f,y1:m,X:w=>r+(Math.max(d,Math.min(u,w))-d)/(u-d)*(o-r),Y:w=>a-
-(Math.max(f,Math.min(m,Math.log10(w)))-f)/(m-f)*(a-i)}}function Vs({left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:i,y1:a,X:l,
-Y:h},d,u){let f=e-t,m=`translate(${v(12)},${(s+n)/2})rotate(-90)`;return[b("rect",{x:t,y:s,width:f,height:n-s,class:"fra\
-me"}),...X(J(i,a),{left:t,right:e},h),...K(r,o,Math.max(4,f/v(70))).map(p=>b("text",{x:l(p),y:n+v(15),"text-anchor":"mid\
-dle"},T(p))),b("line",{x1:l(0),x2:l(0),y1:s,y2:n,class:"axis"}),b("text",{x:e,y:u-6,"text-anchor":"end",class:"axis-name"},
-"gain: loss below its start →"),b("text",{class:"axis-name","text-anchor":"middle",transform:m},`${d}, p90, log`)]}function Ks({
-left:t,right:e,top:s,Y:n},r){return r?[b("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damaged"}),b("text",{x:e-v(6),y:n(
-r)-v(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var Hs=({left:t,right:e,top:s,bottom:n},r)=>tt(
-(t+e)/2,(s+n)/2,Bt(r)?r:`no path: ${r}`);function Gs({colour:t,letter:e,points:s,smoothed:n,strayed:r},{X:o,Y:i}){let a=f=>`${o(
-f.gain).toFixed(1)} ${i(f.ratio).toFixed(1)}`,l=f=>f.map((m,p)=>`${p?"L":"M"}${a(m)}`).join(""),h=l(n),d=`stroke:${t}`,u=({
-zone:f},m)=>f&&m&&b("path",{d:`M${a(n[m-1])}L${a(n[m])}`,class:`trace zone ${f.kind}`,style:`stroke:var(--${f.colour})`});
-return[b("path",{class:"trace-raw",style:d,d:s.map(f=>`M${a(f)}h.01`).join("")}),...r.map(f=>b("path",{d:l(f),class:"tra\
-ce stray",style:d},b("title",null,`steps ${f[0]?.step} to ${f.at(-1)?.step}, discarded`))),b("path",{d:h,class:"trace-ha\
-lo"}),b("path",{d:h,class:"trace",style:d}),...e?[]:n.map(u).filter(Boolean)]}function qs({colour:t,letter:e,broken:s,smoothed:n},r,o,i){
-let a=(u,f,m,p)=>{let{X:g,Y:w}=r,[y,x]=Ps(n,u,v(14)+(p?.length??0)*v(7),r);return b("g",{class:m,style:`--c:${t}`,transform:`\
-translate(${g(u.gain).toFixed(1)},${w(u.ratio).toFixed(1)})`},b("circle",{r:v(f)}),p&&b("text",{x:y*v(f+5),y:v(4)+x,"tex\
-t-anchor":y<0?"end":"start"},p))},l=n[n.length-1],h=s>=l.step,d=o==null?null:n.findLast(u=>u.step<=o);return[...(i?Zs(n,
-r):[]).map(u=>a(u,2.6,"stop",`step ${u.step}`)),n.length>1&&a(n[0],3.5,"begin",e?null:"start"),!e&&a(l,6,h?"end gone":"e\
-nd",`step ${l.step}${h?", then NaN":""}`),d&&d!==l&&a(d,5,"now",`step ${o}`)].filter(Boolean)}function Zs(t,{X:e,Y:s}){let n=[
-t[0],t[t.length-1]];if(t.length<12)return[];for(let r of[.1,.25,.5,.75]){let o=t[Math.round((t.length-1)*r)];n.some(i=>Math.
-hypot(e(i.gain)-e(o.gain),s(i.ratio)-s(o.ratio))<v(44))||n.push(o)}return n.slice(2)}function Js(t,{X:e,Y:s}){let n=[],r=v(
-8);return t.flatMap(({colour:o,letter:i,smoothed:a})=>{let l=i&&a.at(-1);if(!l)return[];let h=e(l.gain),d=s(l.ratio);for(;n.
-some(m=>Math.hypot(m.x-h,m.y-d)<2*r);)d+=2;n.push({x:h,y:d});let u=b("path",{class:"line",style:`stroke:${o}`,d:`M${h} ${s(
-l.ratio)}V${d}`}),f=b("g",{class:"lettered",style:`--c:${o}`,transform:`translate(${h.toFixed(1)},${d.toFixed(1)})`},b("\
-circle",{r}),b("text",{y:v(4),"text-anchor":"middle"},i));return d===s(l.ratio)?[f]:[u,f]})}function Xs(t,e,{X:s,Y:n},r,o){
-let i=a=>{let l=t.getBoundingClientRect(),h=f=>Math.hypot(s(f.gain)-(a.clientX-l.left),n(f.ratio)-(a.clientY-l.top)),u=e.
-flatMap(f=>f.smoothed.map(m=>({...m,name:f.name,far:h(m)}))).reduce((f,m)=>m.far<f.far?m:f,{far:30});return"step"in u?u:
-null};t.addEventListener("pointermove",a=>{let l=i(a);if(!l)return W.hide();W.show(a,e.length>1&&c("b",null,l.name),`ste\
-p ${l.step}: ${l.zone?.head.toLowerCase()??"zone not recorded"}`,`${r} ${$(l.ratio)}`,`gain ${T(l.gain)}`)}),t.addEventListener(
-"pointerleave",()=>W.hide()),t.addEventListener("click",a=>{let l=i(a);l&&o&&o(l.step)})}var Ys="Overview",st=20;function vt(t,e,s,n){if(t)return{kind:F(t.severity),head:L(t.name),text:t.message,alert:t};if(n)
-return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.message};if(!e)return{kind:"info",head:"Not recorded",text:"\
-This run was written without its zones."};let r=["ok","info"].includes(e.kind)?{...e,head:"No alerts"}:e;return e.name!==
-"unknown"||!s?r:Bt(s)?{...r,head:L(s)}:{...r,text:`${e.text} Here: ${s}.`}}var xt=(t,e)=>t.findLast(s=>s.name==="recover\
-ed"&&s.step<=e),Pt=t=>({failed:2,unhealthy:2,interrupted:1,unknown:1})[t]??0;async function Qs(t){let{alerts:e,step:s,state:n}=t,
-r={at:s},o=t.window(600),[i,a,l,h,d,u,f,m]=await Promise.all([yt(t,n.run),t.data.verdict(n.run,s),ye(t,r),ye(t,o),t.seriesOf(
-["loss","loss_start","loss_recent","overhead","zone"],r),t.series("effective_lr",{max_cols:600,to:s}),t.seriesOf(["loss",
-"loss_expected","effective_lr"],o),t.series("overhead",{at:st})]),p=l&&nn(l,s),g=p==null?null:await t.metric(i.metric,{from:p,
-to:p}),w=a.first==null?null:e[a.first],y=vt(w,ct(t.schema,d.zone,s),i.missing,xt(e,s)),x=z(t.width,[43,57]),[_,O]=x.widths;
-return c("div",{class:"overview"},on(t,y,V(a,t.run)),c("div",{class:"tiles"},ln(t,{...d,rates:u,first20:m},l,i)),c("div",
-{class:"columns",style:x.style},I(A("Where the run is","path"),sn(i.points),bt([{name:n.run,colour:"var(--trace)",...i}],
-{width:_-26,height:v(470),metric:i.metric,damage:wt(t.schema,i.metric),step:s,onStep:t.setStep})),tn(t,{...f,size:h},i,O)),
-c("div",{class:"columns",style:x.style},I("Alerts",e.length?`${e.length} so far`:null,cn(t)),I(`Largest ${i.metric==="ou\
-tput_ratio"?"output ratios":"adapters"}`,g?.columns?`${g.first[0]<g.last[0]?"highest of":"at"} ${g.steps(0)}, log scale`:
-null,hn(t,g))),fe(t,t.width))}function tn(t,{loss:e,loss_expected:s,effective_lr:n,size:r},o,i){let a=t.lastStep>0,l=P(t.
-alerts),h=z(i,[1,1],16,520),d={step:t.step,onStep:t.setStep,onZoom:t.zoom,range:t.range(),discarded:l},u={...d,empty:a?"\
-not logged in this run":o.missing,width:h.widths[0]-26,height:v(190)},f=[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"\
-expected",matrix:s,colour:"var(--soft)",dash:"3 3",thin:!0}],m=o.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative\
- to σ₁(W₀)";return c("div",{class:"stack"},D("Loss",null,f,{...d,term:"loss",width:i-26,height:v(212),alerts:t.alerts.
-filter(p=>p.step>0),onAlert:p=>t.openAlert(p,"alerts"),empty:a?"the loss is unknown in this run":o.missing}),c("div",{class:"\
-columns",style:h.style},D(m,"over adapters",r&&a?en(r):[],{...u,term:o.metric,log:!0}),D("s · lr","per group",a?be(n):[],
-{...u,term:"effective_lr",zero:!0,log:l.length>0})))}var en=t=>["max","p90","median"].map((e,s)=>({name:e,column:s,matrix:t,
-colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function sn(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not recorded",
-n?.colour])),s=([n,r])=>c("span",null,c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());return c("span",{class:"\
-legend"},[...e].map(s))}var ye=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("relative_spectral_norm",e);
-function nn(t,e){return!t.columns||t.first[0]>e?null:t.last[t.columnOf(e)]}var be=t=>Array.from({length:t?.n??0},(e,s)=>s).
-filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,column:e,colour:`\
-var(--c${1+s%6})`}));function V({verdict:t,message:e},{wall_time:s},n=Date.now()/1e3){let r=(e??"").split(`
+(l,h)=>l+a(h),0)/o.length;return{...s,gain:i(a=>a.gain),ratio:Math.exp(i(a=>Math.log(a.ratio)))}})}function yt(t,e){let{
+width:s,height:n,metric:r,damage:o,step:i,onStep:a}=e,l=r==="output_ratio"?"depth-scaled output ratio":"σ₁(ΔW) / σ₁(W₀) \
+× depth",h=t.map(m=>({...m,smoothed:me(m.points),strayed:(m.strays??[]).map(me)})),d=h.flatMap(({smoothed:m,strayed:w})=>[
+m,...w].flat()),f=Us(d,s,n,o),u=q("picture",s,n,`${l} against improvement of the loss`);u.append(...Ds(f,l,n),...Vs(f,o)),
+t.length===1&&t[0].missing&&u.append(Ks(f,t[0].missing));for(let m of h.filter(({smoothed:w})=>w.length))u.append(...Hs(
+m,f),...Gs(m,f,i));return u.append(...qs(h,f)),Zs(u,h,f,l,a),u}function Us(t,e,s,n){let r=v(56),o=e-v(20),i=v(12),a=s-v(
+40),l=t.map(g=>g.gain),h=t.map(g=>Math.log10(g.ratio)),d=Math.max(-1,Math.min(-.2,...l.map(g=>g*1.12))),f=Math.min(1,Math.
+max(.4,...l.map(g=>g*1.15))),u=Math.max(-4,Math.min(...h.length?h:[-1])-.3),m=Math.min(5,Math.max(...h.length?h:[1],n?Math.
+log10(n):-4)+.3);return{left:r,right:o,top:i,bottom:a,x0:d,x1:f,y0:u,y1:m,X:g=>r+(Math.max(d,Math.min(f,g))-d)/(f-d)*(o-
+r),Y:g=>a-(Math.max(u,Math.min(m,Math.log10(g)))-u)/(m-u)*(a-i)}}function Ds({left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:i,
+y1:a,X:l,Y:h},d,f){let u=e-t,m=`translate(${v(12)},${(s+n)/2})rotate(-90)`;return[y("rect",{x:t,y:s,width:u,height:n-s,class:"\
+frame"}),...J(Z(i,a),{left:t,right:e},h),...K(r,o,Math.max(4,u/v(70))).map(w=>y("text",{x:l(w),y:n+v(15),"text-anchor":"\
+middle"},T(w))),y("line",{x1:l(0),x2:l(0),y1:s,y2:n,class:"axis"}),y("text",{x:e,y:f-6,"text-anchor":"end",class:"axis-n\
+ame"},"gain: loss below its start →"),y("text",{class:"axis-name","text-anchor":"middle",transform:m},`${d}, p90, log`)]}
+function Vs({left:t,right:e,top:s,Y:n},r){return r?[y("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damaged"}),y("text",
+{x:e-v(6),y:n(r)-v(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var Ks=({left:t,right:e,top:s,
+bottom:n},r)=>tt((t+e)/2,(s+n)/2,jt(r)?r:`no path: ${r}`);function Hs({colour:t,letter:e,points:s,smoothed:n,strayed:r},{
+X:o,Y:i}){let a=u=>`${o(u.gain).toFixed(1)} ${i(u.ratio).toFixed(1)}`,l=u=>u.map((m,w)=>`${w?"L":"M"}${a(m)}`).join(""),
+h=l(n),d=`stroke:${t}`,f=({zone:u},m)=>u&&m&&y("path",{d:`M${a(n[m-1])}L${a(n[m])}`,class:`trace zone ${u.kind}`,style:`\
+stroke:var(--${u.colour})`});return[y("path",{class:"trace-raw",style:d,d:s.map(u=>`M${a(u)}h.01`).join("")}),...r.map(u=>y(
+"path",{d:l(u),class:"trace stray",style:d},y("title",null,`steps ${u[0]?.step} to ${u.at(-1)?.step}, discarded`))),y("p\
+ath",{d:h,class:"trace-halo"}),y("path",{d:h,class:"trace",style:d}),...e?[]:n.map(f).filter(Boolean)]}function Gs({colour:t,
+letter:e,broken:s,smoothed:n},{X:r,Y:o,right:i},a){let l=(u,m,w,p)=>{let g=r(u.gain)+v(14)+(p?.length??0)*v(7)<i?1:-1;return y(
+"g",{class:w,style:`--c:${t}`,transform:`translate(${r(u.gain).toFixed(1)},${o(u.ratio).toFixed(1)})`},y("circle",{r:v(m)}),
+p&&y("text",{x:g*v(m+5),y:v(4),"text-anchor":g<0?"end":"start"},p))},h=n[n.length-1],d=s>=h.step,f=a==null?null:n.findLast(
+u=>u.step<=a);return[n.length>1&&l(n[0],3.5,"begin",e?null:"start"),!e&&l(h,6,d?"end gone":"end",`step ${h.step}${d?", t\
+hen NaN":""}`),f&&f!==h&&l(f,5,"now",`step ${a}`)].filter(Boolean)}function qs(t,{X:e,Y:s}){let n=[],r=v(8);return t.flatMap(
+({colour:o,letter:i,smoothed:a})=>{let l=i&&a.at(-1);if(!l)return[];let h=e(l.gain),d=s(l.ratio);for(;n.some(m=>Math.hypot(
+m.x-h,m.y-d)<2*r);)d+=2;n.push({x:h,y:d});let f=y("path",{class:"line",style:`stroke:${o}`,d:`M${h} ${s(l.ratio)}V${d}`}),
+u=y("g",{class:"lettered",style:`--c:${o}`,transform:`translate(${h.toFixed(1)},${d.toFixed(1)})`},y("circle",{r}),y("te\
+xt",{y:v(4),"text-anchor":"middle"},i));return d===s(l.ratio)?[u]:[f,u]})}function Zs(t,e,{X:s,Y:n},r,o){let i=a=>{let l=t.
+getBoundingClientRect(),h=u=>Math.hypot(s(u.gain)-(a.clientX-l.left),n(u.ratio)-(a.clientY-l.top)),f=e.flatMap(u=>u.smoothed.
+map(m=>({...m,name:u.name,far:h(m)}))).reduce((u,m)=>m.far<u.far?m:u,{far:30});return"step"in f?f:null};t.addEventListener(
+"pointermove",a=>{let l=i(a);if(!l)return E.hide();E.show(a,e.length>1&&c("b",null,l.name),`step ${l.step}: ${l.zone?.head.
+toLowerCase()??"zone not recorded"}`,`${r} ${$(l.ratio)}`,`gain ${T(l.gain)}`)}),t.addEventListener("pointerleave",()=>E.
+hide()),t.addEventListener("click",a=>{let l=i(a);l&&o&&o(l.step)})}var Js="Overview",st=20;function bt(t,e,s,n){if(t)return{kind:L(t.severity),head:`${t.severity}: ${t.message}`,text:t.details||
+t.causes?.[0],alert:t};if(n)return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.details||n.message};if(!e)return{
+kind:"info",head:"Not recorded",text:"This run was written without its zones."};let r=["ok","info"].includes(e.kind)?{...e,
+head:"No alerts"}:e;return e.name!=="unknown"||!s?r:jt(s)?{...r,head:F(s)}:{...r,text:`${e.text} Here: ${s}.`}}var vt=(t,e)=>t.
+findLast(s=>s.name==="recovered"&&s.step<=e),ye=t=>t.find(e=>e.next_run)?.next_run.text,zt=t=>({failed:2,unhealthy:2,interrupted:1,
+unknown:1})[t]??0;async function Ys(t){let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[i,a,l,h,d,f,u,m]=await Promise.
+all([wt(t,n.run),t.data.verdict(n.run,s),we(t,r),we(t,o),t.seriesOf(["loss","loss_start","loss_recent","overhead","zone"],
+r),t.series("effective_lr",{max_cols:600,to:s}),t.seriesOf(["loss","loss_expected","effective_lr"],o),t.series("overhead",
+{at:st})]),w=l&&en(l,s),p=w==null?null:await t.metric(i.metric,{from:w,to:w}),g=a.first==null?null:e[a.first],b=bt(g,lt(
+t.schema,d.zone,s),i.missing,vt(e,s)),x=z(t.width,[43,57]),[_,O]=x.widths;return c("div",{class:"overview"},nn(t,b,V(a,t.
+run)),c("div",{class:"tiles"},on(t,{...d,rates:f,first20:m},l,i)),c("div",{class:"columns",style:x.style},I(A("Where the\
+ run is","path"),tn(i.points),yt([{name:n.run,colour:"var(--trace)",...i}],{width:_-26,height:v(470),metric:i.metric,damage:gt(
+t.schema,i.metric),step:s,onStep:t.setStep})),Xs(t,{...u,size:h},i,O)),c("div",{class:"columns",style:x.style},I("Alerts",
+e.length?`${e.length} so far`:null,an(t)),I(`Largest ${i.metric==="output_ratio"?"output ratios":"adapters"}`,p?.columns?
+`${p.first[0]<p.last[0]?"highest of":"at"} ${p.steps(0)}, log scale`:null,ln(t,p))),ue(t,t.width))}function Xs(t,{loss:e,
+loss_expected:s,effective_lr:n,size:r},o,i){let a=t.lastStep>0,l=P(t.alerts),h=z(i,[1,1],16,520),d={step:t.step,onStep:t.
+setStep,onZoom:t.zoom,range:t.range(),discarded:l},f={...d,empty:a?"not logged in this run":o.missing,width:h.widths[0]-
+26,height:v(190)},u=[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"expected",matrix:s,colour:"var(--soft)",dash:"3 3",
+thin:!0}],m=o.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",{class:"stack"},
+D("Loss",null,u,{...d,term:"loss",width:i-26,height:v(212),alerts:t.alerts.filter(w=>w.step>0),onAlert:w=>t.openAlert(w,
+"alerts"),empty:a?"the loss is unknown in this run":o.missing}),c("div",{class:"columns",style:h.style},D(m,"over adapte\
+rs",r&&a?Qs(r):[],{...f,term:o.metric,log:!0}),D("s · lr","per group",a?be(n):[],{...f,term:"effective_lr",zero:!0,log:l.
+length>0})))}var Qs=t=>["max","p90","median"].map((e,s)=>({name:e,column:s,matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==
+1}));function tn(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not recorded",n?.colour])),s=([n,r])=>c("span",null,
+c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());return c("span",{class:"legend"},[...e].map(s))}var we=async(t,e)=>await t.
+spread("output_ratio",e)??await t.spread("relative_spectral_norm",e);function en(t,e){return!t.columns||t.first[0]>e?null:
+t.last[t.columnOf(e)]}var be=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-
+1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function V({verdict:t,message:e},{
+wall_time:s},n=Date.now()/1e3){let r=(e??"").split(`
 `)[0];if(t==="ok")return{word:"finished",kind:"ok",text:"Training came to its end."};if(t==="unhealthy")return{word:"fin\
 ished unhealthy",kind:"error",text:r};if(t==="unknown")return{word:"not measured",kind:"warning",text:r};if(t==="failed")
 return{word:"ended by fail_on",kind:"error",text:r};if(t==="interrupted")return{word:"interrupted",kind:"warning",text:r};
 if(t!=="running")return null;let o=(n-s)/60;if(o<15)return{word:"running",kind:"info",text:"Training goes on."};let[i,a]=o<
 120?[o,"min"]:o<2880?[o/60,"h"]:[o/1440,"days"];return{word:`silent for ${Math.round(i)} ${a}`,kind:"warning",text:"The \
-run wrote nothing since, not even its end: killed, or very slow."}}var rn=({step:t,last_step:e,closed_step:s})=>s==null?
-`since step ${t}`:e>t?`steps ${t}–${e}`:`at step ${t}`;function on(t,{kind:e,head:s,text:n,alert:r},o){let i=r?.remedies?.[0],
-a=j.map(l=>{let h=t.alerts.filter(d=>d.severity===l).length;return c("button",{class:`chip ${F(l)}`,disabled:!h,title:"s\
+run wrote nothing since, not even its end: killed, or very slow."}}var sn=({step:t,last_step:e,closed_step:s})=>s==null?
+`since step ${t}`:e>t?`steps ${t}–${e}`:`at step ${t}`;function nn(t,{kind:e,head:s,text:n,alert:r},o){let i=ye(t.alerts),
+a=j.map(l=>{let h=t.alerts.filter(d=>d.severity===l).length;return c("button",{class:`chip ${L(l)}`,disabled:!h,title:"s\
 how alerts of this severity",onclick:()=>t.set({view:"alerts",level:l})},R(l,11),c("b",null,h),l.toLowerCase()+(l==="INF\
 O"||h===1?"":"s"))});return c("section",{class:`banner ${e}`,id:"verdict"},c("div",{class:"sign","aria-hidden":"true"},e===
 "ok"?"✓":R(e.toUpperCase(),30)),c("div",{class:"words"},c("h1",null,s,o&&et(o.word,o.text,{id:"ended",class:`badge ${o.
-kind}`}),r&&c("small",null,rn(r))),c("p",null,n),i&&c("p",{class:"fix"},c("b",null,"Try"),i)),c("div",{class:"chips"},a))}
-var $t=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function an(t){let e=new Map;for(let n of t)e.set(n,(e.get(
-n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.length>1?`${$(s[0])}…`:$(s[0])}function ve(t,e,s=[]){
+kind}`}),r&&c("small",null,sn(r))),c("p",null,n),i&&c("p",{class:"fix",id:"next-run"},c("b",null,"Next run"),i)),c("div",
+{class:"chips"},a))}var xt=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function rn(t){let e=new Map;for(let n of t)
+e.set(n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.length>1?`${$(s[0])}…`:$(s[0])}function ve(t,e,s=[]){
 let n=null,r=o=>s.some(([i,a])=>i<=t.last[o]&&t.first[o]<=a);for(let o=0;o<(t?.columns??0)&&t.first[o]<=e;o++)for(let i=0;i<
-t.n&&!r(o);i++){let a=t.high[o*t.n+i];Number.isFinite(a)&&(n==null||a>n)&&(n=a)}return n}var H=(t,e,s,n,r)=>c("div",{class:"\
-tile"},c("span",{class:"name"},A(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function ln(t,e,s,n){
-let{loss:r,rates:o,overhead:i,first20:a}=e,{schema:l,adapters:h,step:d}=t,u=ht(e,d),f=s?.at(d,1),m=i?.at(d),p=l.max_steps,
-g=p?Math.min(1,d/p):null,w=h[0]?.scale_formula,y=n.metric==="output_ratio"?["Depth-scaled output ratio","depth-scaled ou\
-tput ratio"]:["σ₁ relative to W₀ × depth",n.metric],x=["r","alpha","scale"].map(_=>an(h.map(O=>O[_]))).join(" / ");
-return[H("Step","step",[String(d),p&&c("small",null,` / ${p}`)],g==null?null:`${T(g)} of the schedule`,g!=null&&c("i",{class:"\
-progress",style:`--share:${g}`})),H("Loss","loss",$(r?.at(d)),Number.isFinite(u)?`gain ${T(u)}, mean of five`:null),H(...y,
-$(f==null?null:n.depth*f),f==null?"not measured":`${$(f)} × depth ${$(n.depth)}`),H("s · lr, peak","effective_lr",$(ve(
-o,d,P(t.alerts))),xe(l)),h.length?h.every(_=>!_.r)?H("Method",null,w?.replace("'s own","")??"–","has no A, B and scale"):
-H("r / α / s","scale",x,w?`s = ${$t(w)}`:null):H("Method",null,"–","no adapters"),H("Adapters","adapters",String(h.length),
-l.config?.model_type??l.optimizer),H("Overhead","overhead",m==null||!t.lastStep?"–":T(m,1),t.lastStep?d>st&&a?.last?.[a.
-columnOf(st)]===st?`of the time; first ${st} steps: ${T(a.at(st),1)}`:"of the wall time so far":n.missing)]}function xe({
-config:t,peak_lr:e}){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${$(n)} to ${$(r)})`:"";return s!=null&&
-s===t?.learning_rate?`lr ${$(s)}, found by a sweep${o}`:e?.length?`lr peaks at ${$(Math.max(...e))}`:null}var Mt=({rules:t})=>t?.
-length?`No alert: ${t.length} rules watch this run.`:"No alert in this run.";function cn(t){if(!t.alerts.length)return c(
-"p",{class:"none"},`✓ ${Mt(t.schema)}`);let e=[...t.alerts].sort((n,r)=>j.indexOf(n.severity)-j.indexOf(r.severity)||n.
-step-r.step),s=n=>c("button",{class:"row",onclick:()=>t.openAlert(n,"alerts")},R(n.severity),c("b",null,L(n.name)),c("sp\
-an",{class:"note"},`step ${n.step}`),c("span",{class:"clip"},n.message));return c("ol",{class:"alert-list"},e.slice(0,6).
-map(n=>c("li",null,s(n))))}function hn(t,e){if(!e?.columns)return c("p",{class:"none"},"Not measured up to this step.");
-let s=t.adapters.map(i=>({adapter:i,value:e.high[i.index]})).filter(({value:i})=>i>0).sort((i,a)=>a.value-i.value);if(!s.
-length)return c("p",{class:"none"},"Nothing is above zero at this step.");let n=Math.log10(s[0].value),r=Math.min(n-1,Math.
-log10(s[s.length-1].value)),o=({adapter:i,value:a})=>c("button",{class:"row",title:i.name,onclick:()=>t.set({view:"layer",
-adapter:i.name})},c("span",{class:"clip"},i.short),c("i",{style:`--share:${(Math.log10(a)-r)/(n-r)}`}),c("b",null,$(a)));
-return c("ol",{class:"bars"},s.slice(0,9).map(i=>c("li",null,o(i))))}var Ht={};rt(Ht,{draw:()=>yn,title:()=>wn});function Dt(t){return t.closed_step==null?1/0:t.last_step-t.step+1}var kt=t=>`${t.rule}@${t.step}`,Vt=(t,e)=>t.closed_step==
-null?e?"to the end":"still open":`${Dt(t)} step${t.last_step>t.step?"s":""}`;async function $e(t,e,s,n){let r=e.adapters?.[0]&&
-t.adapters.find(({name:o})=>o===e.adapters[0].name);return c("section",{class:`card detail ${F(e.severity)}`,id:"detail"},
-c("header",null,R(e.severity,16),c("h2",null,L(e.name)),c("span",{class:"note"},`${e.rule} · step ${e.step} · ${Vt(e,s)}`)),
-c("p",{class:"message"},e.message),un(t,e),ke("Likely causes",e.causes,"ol"),await mn(t,e,r,n),c("div",{class:"actions"},
-c("button",{id:"to-layer",disabled:!r,onclick:()=>t.openAlert(e,"layer")},"See the layer"),c("button",{id:"to-heatmap",disabled:!t.
-run.metrics.length,onclick:()=>t.openAlert(e,"heatmap")},"See it in the heatmap")),gn(t,e))}var Me=(t,e)=>t.adapters.find(
-s=>s.name===e)?.short??e,ke=(t,e,s)=>e?.length?[c("h3",null,t),c(s,{class:"advice"},e.map(n=>c("li",null,String(n))))]:null;
-function dn(t,e){let s=[...t.matchAll(/(?:→ |=)([\d.]+(?:e[+-]?\d+)?)/g)].map(([,n])=>Number(n));return e.every(n=>s.includes(
-n))}function un(t,e){let s=(e.remedies??[]).map(String),n=Object.values(e.settings??{}).filter(a=>typeof a=="number"),r=n.
-length?s.findIndex(a=>dn(a,n)):-1,o=fn(t,e,s[r]),i=ke("Try",s.filter((a,l)=>l!==r),"ul");return r>0?[i,o]:[o,i]}function fn(t,e,s){
-let n=Object.entries(e.settings??{}).filter(([,i])=>typeof i=="number");if(!n.length)return null;let r={lora_alpha:t.adapters[0]?.
-alpha,learning_rate:t.schema.peak_lr?.[0]},o=n.map(([i,a])=>`${i}=${a}`).join(", ");return c("div",{class:"settings",id:"\
-settings"},c("h3",null,"Run again with"),n.map(([i,a])=>c("div",{class:"setting"},c("span",{class:"mono"},i),Number.isFinite(
-r[i])&&r[i]!==a&&[c("s",null,ot(r[i])),c("span",{"aria-hidden":"true"},"→")],c("b",null,ot(a)))),c("button",{class:"qu\
-iet",id:"copy",onclick:async i=>{let a=i.currentTarget;try{await navigator.clipboard.writeText(o),a.textContent="copied"}catch{
-a.textContent=o}}},"copy"),s&&c("p",{class:"note"},s))}async function mn(t,e,s,n){let{metric:r}=e,o=t.run.metrics.includes(
-r),i=t.window(400),a=null;return o&&s?a={name:`${r}, ${s.short}`,matrix:await t.metric(r,{adapter:s.index,...i})}:t.run.
-series.includes(r)&&(a={name:r,matrix:await t.series(r,i)}),a?D(a.name,null,[{...a,colour:"var(--c1)"}],{term:r,width:n-
-52,height:v(150),log:o,step:t.step,onStep:t.setStep,onZoom:t.zoom,range:t.range(),discarded:P(t.alerts),alerts:[e],thresholds:o&&
-(e.threshold??0)>0?[pn(t,e)]:[]}):null}function pn(t,e){let s=zt(t.schema),{zone:n}=t.schema.rules?.find(({id:i})=>i===e.
-rule)??{},r=n&&["output_ratio","relative_spectral_norm"].includes(e.metric)&&s!==1,o=`threshold ${$(e.threshold)} of a l\
-ayer`;return{value:e.threshold,name:r?`${o}: ${$(e.threshold*s)} / depth ${$(s)}`:o}}function gn(t,e){if(!e.adapters?.length)
-return null;let s=({name:n,value:r,text:o})=>c("button",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,
-alert:kt(e)})},c("span",{class:"mono"},n),c("b",null,r==null?(o??"–").replace("nan","NaN"):$(r)));return[c("h3",null,`\
-Adapters, worst first (${e.adapters.length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}var wn="Alerts",Kt={severity:["Severity",t=>j.indexOf(t.severity)],rule:["Rule",t=>t.rule],name:["What",t=>t.name],step:[
-"Step",t=>t.step],lasted:["Held",Dt],adapters:["Adapters",t=>-(t.adapters?.length??0)]};async function yn(t){let{state:e,
-alerts:s}=t;if(!s.length)return c("div",null,await _n(t));let n=!["running",null].includes(t.ending.verdict),r=bn(e.sort),
-o=s.filter(l=>(!e.level||l.severity===e.level)&&vn(l,e.find.toLowerCase())).sort(r.compare),i=o.find(l=>kt(l)===e.alert)??
-o[0],a=z(t.width,[52,48]);return c("div",null,xn(t),c("div",{class:"columns",style:`${a.style};align-items:start`},I(null,
-null,c("table",{class:"grid",id:"alerts"},$n(t,r),c("tbody",null,o.map((l,h)=>Mn(t,l,h,l===i,n)))),!o.length&&c("p",{class:"\
-none"},"No alert fits this filter.")),i?await $e(t,i,n,a.widths[1]):c("div")))}function bn(t){let[e,s]=(t||"severity.up").
-split("."),n=(Kt[e]??Kt.severity)[1],r=s==="down"?-1:1;return{by:e,sign:r,compare:(i,a)=>(n(i)<n(a)?-1:n(i)>n(a)?1:0)*r||
-i.step-a.step}}function vn(t,e){let s=[t.rule,t.name,t.message,...(t.adapters??[]).map(({name:n})=>n)];return!e||s.some(
-n=>n.toLowerCase().includes(e))}function xn(t){let{state:e,alerts:s}=t,n=r=>c("button",{id:`level-${r||"all"}`,"aria-pre\
+t.n&&!r(o);i++){let a=t.high[o*t.n+i];Number.isFinite(a)&&(n==null||a>n)&&(n=a)}return n}var Q=(t,e,s,n,r)=>c("div",{class:"\
+tile"},c("span",{class:"name"},A(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function on(t,e,s,n){
+let{loss:r,rates:o,overhead:i,first20:a}=e,{schema:l,adapters:h,step:d}=t,f=ct(e,d),u=s?.at(d,1),m=i?.at(d),w=l.max_steps,
+p=w?Math.min(1,d/w):null,g=h[0]?.scale_formula,b=n.metric==="output_ratio"?["Depth-scaled output ratio","depth-scaled ou\
+tput ratio"]:["σ₁ relative to W₀ × depth",n.metric],x=["r","alpha","scale"].map(_=>rn(h.map(O=>O[_]))).join(" / ");
+return[Q("Step","step",[String(d),w&&c("small",null,` / ${w}`)],p==null?null:`${T(p)} of the schedule`,p!=null&&c("i",{class:"\
+progress",style:`--share:${p}`})),Q("Loss","loss",$(r?.at(d)),Number.isFinite(f)?`gain ${T(f)}, mean of five`:null),Q(...b,
+$(u==null?null:n.depth*u),u==null?"not measured":`${$(u)} × depth ${$(n.depth)}`),Q("s · lr, peak","effective_lr",$(ve(
+o,d,P(t.alerts))),xe(l)),Q("r / α / s","scale",h.length?x:"–",g?`s = ${xt(g)}`:"no adapters"),Q("Adapters","adapters",
+String(h.length),l.config?.model_type??l.optimizer),Q("Overhead","overhead",m==null||!t.lastStep?"–":T(m,1),t.lastStep?
+d>st&&a?.last?.[a.columnOf(st)]===st?`of the time; first ${st} steps: ${T(a.at(st),1)}`:"of the wall time so far":n.missing)]}
+function xe({config:t,peak_lr:e}){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${$(n)} to ${$(r)})`:"";
+return s!=null&&s===t?.learning_rate?`lr ${$(s)}, found by a sweep${o}`:e?.length?`lr peaks at ${$(Math.max(...e))}`:null}
+var $t=({rules:t})=>t?.length?`No alert: ${t.length} rules watch this run.`:"No alert in this run.";function an(t){if(!t.
+alerts.length)return c("p",{class:"none"},`✓ ${$t(t.schema)}`);let e=[...t.alerts].sort((n,r)=>j.indexOf(n.severity)-j.
+indexOf(r.severity)||n.step-r.step),s=n=>c("button",{class:"row",onclick:()=>t.openAlert(n,"alerts")},R(n.severity),c("b",
+null,F(n.name)),c("span",{class:"note"},`step ${n.step}`),c("span",{class:"clip"},n.message));return c("ol",{class:"aler\
+t-list"},e.slice(0,6).map(n=>c("li",null,s(n))))}function ln(t,e){if(!e?.columns)return c("p",{class:"none"},"Not measur\
+ed up to this step.");let s=t.adapters.map(i=>({adapter:i,value:e.high[i.index]})).filter(({value:i})=>i>0).sort((i,a)=>a.
+value-i.value);if(!s.length)return c("p",{class:"none"},"Nothing is above zero at this step.");let n=Math.log10(s[0].value),
+r=Math.min(n-1,Math.log10(s[s.length-1].value)),o=({adapter:i,value:a})=>c("button",{class:"row",title:i.name,onclick:()=>t.
+set({view:"layer",adapter:i.name})},c("span",{class:"clip"},i.short),c("i",{style:`--share:${(Math.log10(a)-r)/(n-r)}`}),
+c("b",null,$(a)));return c("ol",{class:"bars"},s.slice(0,9).map(i=>c("li",null,o(i))))}var Vt={};rt(Vt,{draw:()=>un,title:()=>dn});function Pt(t){return t.closed_step==null?1/0:t.last_step-t.step+1}var kt=t=>`${t.rule}@${t.step}`,Ut=(t,e)=>t.closed_step==
+null?e?"to the end":"still open":`${Pt(t)} step${t.last_step>t.step?"s":""}`;async function ke(t,e,s,n){let r=e.adapters?.[0]&&
+t.adapters.find(({name:o})=>o===e.adapters[0].name);return c("section",{class:`card detail ${L(e.severity)}`,id:"detail"},
+c("header",null,R(e.severity,16),c("h2",null,F(e.name)),c("span",{class:"note"},`${e.rule} · step ${e.step} · ${Ut(e,s)}`)),
+c("p",{class:"message"},c("b",null,e.message),e.details&&`. ${e.details}`),$e("Cause",e.causes),e.next_run&&[c("h3",null,
+"Next run"),c("p",{class:"advice",id:"settings"},e.next_run.text)],$e("Fix",e.remedies),await cn(t,e,r,n),c("div",{class:"\
+actions"},c("button",{id:"to-layer",disabled:!r,onclick:()=>t.openAlert(e,"layer")},"See the layer"),c("button",{id:"to-\
+heatmap",disabled:!t.run.metrics.length,onclick:()=>t.openAlert(e,"heatmap")},"See it in the heatmap")),hn(t,e))}var Me=(t,e)=>t.
+adapters.find(s=>s.name===e)?.short??e,$e=(t,e)=>e?.length?[c("h3",null,t),c("ul",{class:"advice"},e.map(s=>c("li",null,
+String(s))))]:null;async function cn(t,e,s,n){let{metric:r}=e,o=t.run.metrics.includes(r),i=t.window(400),a=null;return o&&
+s?a={name:`${r}, ${s.short}`,matrix:await t.metric(r,{adapter:s.index,...i})}:t.run.series.includes(r)&&(a={name:r,matrix:await t.
+series(r,i)}),a?D(a.name,null,[{...a,colour:"var(--c1)"}],{term:r,width:n-52,height:v(150),log:o,step:t.step,onStep:t.setStep,
+onZoom:t.zoom,range:t.range(),discarded:P(t.alerts),alerts:[e],thresholds:o&&(e.threshold??0)>0?[{value:e.threshold,name:`\
+threshold ${$(e.threshold)} of a layer`}]:[]}):null}function hn(t,e){if(!e.adapters?.length)return null;let s=({name:n,value:r,
+text:o})=>c("button",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,alert:kt(e)})},c("span",{class:"\
+mono"},n),c("b",null,r==null?(o??"–").replace("nan","NaN"):$(r)));return[c("h3",null,`Adapters, worst first (${e.adapters.
+length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}var dn="Alerts",Dt={severity:["Severity",t=>j.indexOf(t.severity)],rule:["Rule",t=>t.rule],name:["What",t=>t.name],step:[
+"Step",t=>t.step],lasted:["Held",Pt],adapters:["Adapters",t=>-(t.adapters?.length??0)]};async function un(t){let{state:e,
+alerts:s}=t;if(!s.length)return c("div",null,await bn(t));let n=!["running",null].includes(t.ending.verdict),r=fn(e.sort),
+o=s.filter(l=>(!e.level||l.severity===e.level)&&mn(l,e.find.toLowerCase())).sort(r.compare),i=o.find(l=>kt(l)===e.alert)??
+o[0],a=z(t.width,[52,48]);return c("div",null,pn(t),c("div",{class:"columns",style:`${a.style};align-items:start`},I(null,
+null,c("table",{class:"grid",id:"alerts"},gn(t,r),c("tbody",null,o.map((l,h)=>wn(t,l,h,l===i,n)))),!o.length&&c("p",{class:"\
+none"},"No alert fits this filter.")),i?await ke(t,i,n,a.widths[1]):c("div")))}function fn(t){let[e,s]=(t||"severity.up").
+split("."),n=(Dt[e]??Dt.severity)[1],r=s==="down"?-1:1;return{by:e,sign:r,compare:(i,a)=>(n(i)<n(a)?-1:n(i)>n(a)?1:0)*r||
+i.step-a.step}}function mn(t,e){let s=[t.rule,t.name,t.message,...(t.adapters??[]).map(({name:n})=>n)];return!e||s.some(
+n=>n.toLowerCase().includes(e))}function pn(t){let{state:e,alerts:s}=t,n=r=>c("button",{id:`level-${r||"all"}`,"aria-pre\
 ssed":String(e.level===r),onclick:()=>t.set({level:r})},r&&R(r,11),r?`${r.toLowerCase()} ${s.filter(o=>o.severity===r).length}`:
 `all ${s.length}`);return c("div",{class:"toolbar"},c("div",{class:"segment",role:"group","aria-label":"severity"},["",...j].
 map(n)),c("input",{id:"find",type:"search",placeholder:"rule, text or adapter",value:e.find,"aria-label":"filter",oninput:r=>t.
-set({find:r.target.value})}))}function $n(t,{by:e,sign:s}){let n=(r,o)=>c("th",{"aria-sort":r===e?s>0?"ascending":"desce\
+set({find:r.target.value})}))}function gn(t,{by:e,sign:s}){let n=(r,o)=>c("th",{"aria-sort":r===e?s>0?"ascending":"desce\
 nding":null},A(o),c("button",{id:`sort-${r}`,class:"sort","aria-label":`sort by ${o}`,onclick:()=>t.set({sort:`${r}.${r===
-e&&s>0?"down":"up"}`})},r===e?s>0?"↑":"↓":"↕"));return c("thead",null,c("tr",null,Object.entries(Kt).map(([r,[o]])=>n(
-r,o))))}function Mn(t,e,s,n,r){let{severity:o,rule:i,name:a,step:l,adapters:h}=e;return c("tr",{class:n?"chosen":null,"d\
-ata-alert":kt(e),onclick:()=>t.openAlert(e),onkeydown:kn},c("td",null,c("span",{class:`tag ${F(o)}`},R(o,11),o.toLowerCase())),
-c("td",{class:"mono"},i),c("td",null,c("button",{id:`alert-${s}`,class:"open","aria-current":String(n)},L(a))),c("td",{class:"\
-number"},l),c("td",null,Vt(e,r)),c("td",null,h?.length?[c("span",{class:"mono clip"},Me(t,h[0].name)),h.length>1&&c("sma\
-ll",null,` +${h.length-1}`)]:"–"))}function kn(t){let e={ArrowDown:"nextElementSibling",ArrowUp:"previousElementSiblin\
-g"}[t.key];e&&(t.preventDefault(),t.currentTarget[e]?.querySelector(".open").focus())}async function _n(t){let{rules:e}=await t.
-data.rules(t.state.run),s=[...new Set(e.map(({family:n})=>n))];return I(`✓ ${Mt(t.schema)}`,"each opens to its page",c(
-"div",{class:"rules"},s.map(n=>c("section",null,c("h3",null,n),e.filter(r=>r.family===n).map(An)))))}var Nn={means:"What\
- it means",fix:"What to do",mute:"Switching it off"},An=t=>c("details",{class:"rule"},c("summary",null,R(t.severity,11),
-c("span",{class:"mono"},t.id),c("span",null,c("b",null,L(t.name)),c("span",{class:"note"},t.summary))),c("dl",null,Object.
-entries(Nn).map(([e,s])=>t[e]&&[c("dt",null,s),c("dd",null,t[e])]),[c("dt",null,"All of it"),c("dd",{class:"mono"},`lora\
--watch rules ${t.id}`)]));var Gt={};rt(Gt,{draw:()=>Wn,flatten:()=>Nt,settings:()=>Oe,shortNames:()=>Se,title:()=>Sn});var Sn="Compare",Ae="ABCDEF",_t=Ae.length,On=/^(learning_rate|parameters|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
+e&&s>0?"down":"up"}`})},r===e?s>0?"↑":"↓":"↕"));return c("thead",null,c("tr",null,Object.entries(Dt).map(([r,[o]])=>n(
+r,o))))}function wn(t,e,s,n,r){let{severity:o,rule:i,name:a,step:l,adapters:h}=e;return c("tr",{class:n?"chosen":null,"d\
+ata-alert":kt(e),onclick:()=>t.openAlert(e),onkeydown:yn},c("td",null,c("span",{class:`tag ${L(o)}`},R(o,11),o.toLowerCase())),
+c("td",{class:"mono"},i),c("td",null,c("button",{id:`alert-${s}`,class:"open","aria-current":String(n)},F(a))),c("td",{class:"\
+number"},l),c("td",null,Ut(e,r)),c("td",null,h?.length?[c("span",{class:"mono clip"},Me(t,h[0].name)),h.length>1&&c("sma\
+ll",null,` +${h.length-1}`)]:"–"))}function yn(t){let e={ArrowDown:"nextElementSibling",ArrowUp:"previousElementSiblin\
+g"}[t.key];e&&(t.preventDefault(),t.currentTarget[e]?.querySelector(".open").focus())}async function bn(t){let{rules:e}=await t.
+data.rules(t.state.run),s=[...new Set(e.map(({family:n})=>n))];return I(`✓ ${$t(t.schema)}`,"each opens to its page",c(
+"div",{class:"rules"},s.map(n=>c("section",null,c("h3",null,n),e.filter(r=>r.family===n).map(xn)))))}var vn={means:"What\
+ it means",fix:"What to do",mute:"Switching it off"},xn=t=>c("details",{class:"rule"},c("summary",null,R(t.severity,11),
+c("span",{class:"mono"},t.id),c("span",null,c("b",null,F(t.name)),c("span",{class:"note"},t.summary))),c("dl",null,Object.
+entries(vn).map(([e,s])=>t[e]&&[c("dt",null,s),c("dd",null,t[e])]),[c("dt",null,"All of it"),c("dd",{class:"mono"},`lora\
+-watch rules ${t.id}`)]));var Kt={};rt(Kt,{draw:()=>Mn,flatten:()=>_t,settings:()=>Oe,shortNames:()=>Se,title:()=>$n});var $n="Compare",Ae="ABCDEF",Mt=Ae.length,kn=/^(learning_rate|parameters|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
 function Se(t){let e=t.map(s=>s.replace(/\/(runs\/)?[A-Z][a-z]{2}\d\d_\d\d-\d\d-\d\d_[^/]*$/,""));return new Map(t.map((s,n)=>[
-s,e.indexOf(e[n])===e.lastIndexOf(e[n])?e[n]:s]))}function Nt(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[
-n,r]of Object.entries(t))Nt(r,e?`${e}.${n}`:n,s);else s[e]=Array.isArray(t)?t.map(String).join(", "):t==null?"–":Number.
+s,e.indexOf(e[n])===e.lastIndexOf(e[n])?e[n]:s]))}function _t(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[
+n,r]of Object.entries(t))_t(r,e?`${e}.${n}`:n,s);else s[e]=Array.isArray(t)?t.map(String).join(", "):t==null?"–":Number.
 isInteger(t)?t.toLocaleString("en"):typeof t=="number"?$(t):String(t);return s}function Oe(t){let e=t.config?.find_lr,s=n=>[
 ...new Set(t.adapters.map(r=>r[n]))].map(r=>typeof r=="number"?$(r):String(r??"–")).join(", ")||"–";return{r:s("r"),
 α:s("alpha"),s:s("scale"),"formula of s":s("scale_formula"),"peak lr":[...new Set(t.peak_lr??[])].map($).join(", ")||"–",
-adapters:String(t.adapters.length),optimizer:t.optimizer??"–",...Nt(e?{...t.config,find_lr:e.rate}:t.config??{}),...Nt(
-{versions:t.versions??{}})}}async function Wn(t){let e=Object.keys(t.runs).sort((a,l)=>a.localeCompare(l,void 0,{numeric:!0})),
-s=Se(e),n=En(t,e),r=In(n),o=await Promise.all(n.map(async a=>({...await Tn(t,a),label:s.get(a),...r.get(a)}))),i=z(t.width,
-[2,1]);return c("div",{class:"compare"},Ln(t,e,s,r),c("div",{class:"columns top",style:i.style},c("div",{class:"stack"},
-jn(o),zn(t,o)),Rn(o,i.widths[1]-26)),c("div",{class:"legend lettered"},o.map(a=>c("span",null,We(a),a.label))),Cn(t,o))}
-function En(t,e){let s=[];try{s=JSON.parse(t.state.runs||"[]").filter(r=>r in t.runs)}catch{}if(s.length)return s;let n=e.
-filter(r=>r!==t.state.run).slice(0,_t-1);return e.filter(r=>r===t.state.run||n.includes(r))}var In=t=>new Map(t.map((e,s)=>[
-e,{letter:Ae[s],colour:`var(--c${1+s%6})`}])),We=({colour:t,letter:e})=>c("i",{class:"letter",style:`--c:${t}`},e);function Ln(t,e,s,n){
+adapters:String(t.adapters.length),optimizer:t.optimizer??"–",..._t(e?{...t.config,find_lr:e.rate}:t.config??{}),..._t(
+{versions:t.versions??{}})}}async function Mn(t){let e=Object.keys(t.runs).sort((a,l)=>a.localeCompare(l,void 0,{numeric:!0})),
+s=Se(e),n=_n(t,e),r=Nn(n),o=await Promise.all(n.map(async a=>({...await Wn(t,a),label:s.get(a),...r.get(a)}))),i=z(t.width,
+[2,1]);return c("div",{class:"compare"},An(t,e,s,r),c("div",{class:"columns top",style:i.style},c("div",{class:"stack"},
+In(o),Ln(t,o)),On(o,i.widths[1]-26)),c("div",{class:"legend lettered"},o.map(a=>c("span",null,Ee(a),a.label))),En(t,o))}
+function _n(t,e){let s=[];try{s=JSON.parse(t.state.runs||"[]").filter(r=>r in t.runs)}catch{}if(s.length)return s;let n=e.
+filter(r=>r!==t.state.run).slice(0,Mt-1);return e.filter(r=>r===t.state.run||n.includes(r))}var Nn=t=>new Map(t.map((e,s)=>[
+e,{letter:Ae[s],colour:`var(--c${1+s%6})`}])),Ee=({colour:t,letter:e})=>c("i",{class:"letter",style:`--c:${t}`},e);function An(t,e,s,n){
 let r=t.state.among.toLowerCase(),o=[...n.keys()],i=l=>t.set({runs:JSON.stringify(n.has(l)?o.filter(h=>h!==l):[...o,l].slice(
--_t))}),a=(l,h)=>c("button",{id:`pick-${h}`,class:"chip run","aria-pressed":String(n.has(l)),style:n.has(l)?`--c:${n.get(
-l).colour}`:null,title:l,onclick:()=>i(l)},c("i",{class:"letter"},n.get(l)?.letter),s.get(l),Fn(t.runs[l]));return c("di\
-v",{class:"toolbar wrap",id:"chosen"},e.length>_t&&c("input",{id:"among",type:"search",placeholder:`find one of ${e.length}\
+-Mt))}),a=(l,h)=>c("button",{id:`pick-${h}`,class:"chip run","aria-pressed":String(n.has(l)),style:n.has(l)?`--c:${n.get(
+l).colour}`:null,title:l,onclick:()=>i(l)},c("i",{class:"letter"},n.get(l)?.letter),s.get(l),Sn(t.runs[l]));return c("di\
+v",{class:"toolbar wrap",id:"chosen"},e.length>Mt&&c("input",{id:"among",type:"search",placeholder:`find one of ${e.length}\
  runs`,"aria-label":"find a run",value:t.state.among,oninput:l=>t.set({among:l.target.value})}),e.map((l,h)=>(n.has(l)||
-l.toLowerCase().includes(r))&&a(l,h)),c("span",{class:"note"},`up to ${_t} runs`))}function Fn(t){let e=V(t,t);return e&&
-c("span",{class:`badge ${e.kind}`},e.word)}function Rn(t,e){let s=t.filter(({path:o})=>o.missing),n=t.find(({path:o})=>!o.
+l.toLowerCase().includes(r))&&a(l,h)),c("span",{class:"note"},`up to ${Mt} runs`))}function Sn(t){let e=V(t,t);return e&&
+c("span",{class:`badge ${e.kind}`},e.word)}function On(t,e){let s=t.filter(({path:o})=>o.missing),n=t.find(({path:o})=>!o.
 missing)?.path.metric,r=t.map(({label:o,letter:i,colour:a,path:l})=>({name:o,letter:i,colour:a,...l}));return I(A("Where\
  the runs went","path"),null,s.length>0&&c("p",{class:"note"},`Without a path: ${s.map(({letter:o,path:i})=>`${o} (${i.missing}\
-)`).join(", ")}.`),s.length<t.length&&bt(r,{width:e,height:v(460),metric:n,damage:wt(t[0].schema,n)}))}function Cn(t,e){
+)`).join(", ")}.`),s.length<t.length&&yt(r,{width:e,height:v(460),metric:n,damage:gt(t[0].schema,n)}))}function En(t,e){
 let s=z(t.width,[1,1,1]),n={log:!0},r={legend:!1,width:s.widths[0]-26,height:v(170),range:t.range(Math.max(...e.map(({name:i})=>t.
-runs[i].step))),step:t.state.step===""?null:t.step,onStep:t.setStep,onZoom:t.zoom},o=(i,a,l,h,d,u)=>D(i,a,e.map(f=>({name:f.
-label,letter:f.letter,matrix:f[h],column:d,colour:f.colour})),{term:l,...r,...u});return c("div",{class:"columns",style:s.
+runs[i].step))),step:t.state.step===""?null:t.step,onStep:t.setStep,onZoom:t.zoom},o=(i,a,l,h,d,f)=>D(i,a,e.map(u=>({name:u.
+label,letter:u.letter,matrix:u[h],column:d,colour:u.colour})),{term:l,...r,...f});return c("div",{class:"columns",style:s.
 style},o("Loss","mean of five steps","loss","loss_recent",0),o("Output ratio","90th percentile","output_ratio","output_r\
 atio",1,n),o("‖ΔW‖, median","over adapters","delta_norm","delta_norm",2,n),o("‖ΔW‖, largest","over adapters","\
 delta_norm","delta_norm",0,n),o("‖ΔW‖ / ‖W₀‖, median","over adapters","relative_norm","relative_norm",2,n),o(
 "Effective rank, median","over adapters","effective_rank","effective_rank",2),o("s · lr","first group","effective_lr","\
 effective_lr",0,{log:e.some(({alerts:i})=>P(i).length>0)}),o("Learning rate","first group","lr","lr",0),o("Scale s","med\
 ian","scale","scale",2))}var _e=["loss_recent","effective_lr","lr"],Ne=["output_ratio","delta_norm","relative_norm","sca\
-le","effective_rank"];async function Tn(t,e){let s=t.window(400),n={at:t.runs[e].step},[r,{alerts:o},i,a,l,h,d,u]=await Promise.
-all([t.data.schema(e),t.data.alerts(e),t.data.verdict(e),yt(t,e),t.seriesOf(["loss","loss_start","loss_recent","zone"],n,
-e),t.spread("delta_norm",n,e),Promise.all(_e.map(p=>t.series(p,s,e))),Promise.all(Ne.map(p=>t.spread(p,s,e)))]),f=[..._e,
-...Ne].map((p,g)=>[p,[...d,...u][g]]),m=V(i,t.runs[e]);return Object.assign(l,{delta_norm:h}),{name:e,schema:r,alerts:o,
-ending:i,path:a,end:m,last:l,settings:Oe(r),...Object.fromEntries(f)}}var Ee=(t,e)=>c("thead",null,c("tr",null,c("th",null,
-e),t.map(s=>c("th",{title:s.name},We(s),s.label)))),Ie=(t,e,s,...n)=>c("div",{class:"scroll",tabindex:0,role:"region","a\
-ria-label":s},c("table",{class:"grid sets",id:t,style:`min-width:${12+8*e.length}rem`},n));function jn(t){let e=[...new Set(
-t.flatMap(a=>Object.keys(a.settings)))].filter(a=>!On.test(a)),s=a=>t.filter(l=>a in l.settings).map(l=>l.settings[a]),n=e.
+le","effective_rank"];async function Wn(t,e){let s=t.window(400),n={at:t.runs[e].step},[r,{alerts:o},i,a,l,h,d,f]=await Promise.
+all([t.data.schema(e),t.data.alerts(e),t.data.verdict(e),wt(t,e),t.seriesOf(["loss","loss_start","loss_recent","zone"],n,
+e),t.spread("delta_norm",n,e),Promise.all(_e.map(w=>t.series(w,s,e))),Promise.all(Ne.map(w=>t.spread(w,s,e)))]),u=[..._e,
+...Ne].map((w,p)=>[w,[...d,...f][p]]),m=V(i,t.runs[e]);return Object.assign(l,{delta_norm:h}),{name:e,schema:r,alerts:o,
+ending:i,path:a,end:m,last:l,settings:Oe(r),...Object.fromEntries(u)}}var We=(t,e)=>c("thead",null,c("tr",null,c("th",null,
+e),t.map(s=>c("th",{title:s.name},Ee(s),s.label)))),Ie=(t,e,s,...n)=>c("div",{class:"scroll",tabindex:0,role:"region","a\
+ria-label":s},c("table",{class:"grid sets",id:t,style:`min-width:${12+8*e.length}rem`},n));function In(t){let e=[...new Set(
+t.flatMap(a=>Object.keys(a.settings)))].filter(a=>!kn.test(a)),s=a=>t.filter(l=>a in l.settings).map(l=>l.settings[a]),n=e.
 filter(a=>new Set(s(a)).size>1),r=e.filter(a=>!n.includes(a)&&s(a).length<t.length),o=a=>c("tr",null,c("th",{scope:"row",
-class:"mono"},Rt(a)),t.map(l=>c("td",null,c("div",{class:"value"},Rt(l.settings[a]??"–"))))),i=(a,l)=>Ie(a,t,"settings",
-Ee(t,"Setting"),c("tbody",null,l.map(o)));return I("What was set differently",`${e.length-n.length-r.length} settings ar\
+class:"mono"},Ft(a)),t.map(l=>c("td",null,c("div",{class:"value"},Ft(l.settings[a]??"–"))))),i=(a,l)=>Ie(a,t,"settings",
+We(t,"Setting"),c("tbody",null,l.map(o)));return I("What was set differently",`${e.length-n.length-r.length} settings ar\
 e the same`,n.length?i("differences",n):c("p",{class:"none"},t.length>1?"Nothing: these runs have the same settings.":"C\
 hoose another run above."),r.length>0&&c("details",{class:"partly"},c("summary",null,`${r.length} settings that some of \
-these runs alone have`),i("partly",r)))}function zn(t,e){let s=[["verdict",({schema:n,alerts:r,ending:o,last:i,path:a})=>{
-let l=xt(r,1/0),h=vt(r[o.first],ct(n,i.zone,1/0),a.missing,l);return[h.kind==="ok"?"✓":R(h.kind.toUpperCase(),11)," ",
+these runs alone have`),i("partly",r)))}function Ln(t,e){let s=[["verdict",({schema:n,alerts:r,ending:o,last:i,path:a})=>{
+let l=vt(r,1/0),h=bt(r[o.first],lt(n,i.zone,1/0),a.missing,l);return[h.kind==="ok"?"✓":R(h.kind.toUpperCase(),11)," ",
 h.head]}],["end",({end:n})=>n?et(n.word,n.text,{class:`badge ${n.kind}`}):"–"],["steps",({name:n,schema:r})=>`${t.runs[n].
-step}${r.max_steps?` / ${r.max_steps}`:""}`],["loss, mean of five",({last:n})=>{let r=ht(n,1/0);return Number.isFinite(n.
+step}${r.max_steps?` / ${r.max_steps}`:""}`],["loss, mean of five",({last:n})=>{let r=ct(n,1/0);return Number.isFinite(n.
 loss?.at(1/0)??0)?[$(n.loss_recent?.at(1/0)),Number.isFinite(r)&&c("small",null,` gain ${T(r)}`)]:"NaN"}],["depth-scaled\
  output ratio",({path:n})=>n.broken>=(n.points.at(-1)?.step??0)?"NaN":$(n.points.at(-1)?.ratio)],["‖ΔW‖, largest",({
 last:n})=>$(n.delta_norm?.at(1/0,0))],["‖ΔW‖, median",({last:n})=>$(n.delta_norm?.at(1/0,2))],["alerts",({alerts:n})=>n.
 length?j.map(r=>[r,n.filter(o=>o.severity===r).length]).filter(([,r])=>r).map(([r,o])=>c("span",{class:"tally"},R(r,11),
-o)):"none"]];return I("What came of it",null,Ie("outcomes",e,"outcomes",Ee(e,"Outcome"),c("tbody",null,s.map(([n,r])=>c(
-"tr",null,c("th",{scope:"row"},A(n)),e.map(o=>c("td",{class:"number"},[r(o)].flat())))))))}var Yt={};rt(Yt,{COLOURS:()=>Wt,ROWS:()=>Et,draw:()=>Qn,title:()=>Yn});var Bn=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],
-Pn={light:[[8,64,129],[49,130,189],[158,202,225],[244,244,242],[253,190,133],[230,97,1],[140,45,4]],dark:[[120,200,255],
-[66,146,198],[38,84,124],[40,44,52],[140,71,22],[235,120,30],[255,205,120]]};function Un(t){let e=new Uint32Array(256);for(let s=0;s<
+o)):"none"]];return I("What came of it",null,Ie("outcomes",e,"outcomes",We(e,"Outcome"),c("tbody",null,s.map(([n,r])=>c(
+"tr",null,c("th",{scope:"row"},A(n)),e.map(o=>c("td",{class:"number"},[r(o)].flat())))))))}var Jt={};rt(Jt,{COLOURS:()=>Ot,ROWS:()=>Et,draw:()=>Gn,title:()=>Hn});var Fn=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],
+Rn={light:[[8,64,129],[49,130,189],[158,202,225],[244,244,242],[253,190,133],[230,97,1],[140,45,4]],dark:[[120,200,255],
+[66,146,198],[38,84,124],[40,44,52],[140,71,22],[235,120,30],[255,205,120]]};function Cn(t){let e=new Uint32Array(256);for(let s=0;s<
 256;s++){let n=s/255*(t.length-1),r=Math.min(t.length-2,Math.floor(n)),o=n-r,[i,a,l]=[0,1,2].map(h=>Math.round(t[r][h]+(t[r+
-1][h]-t[r][h])*o));e[s]=(255<<24|l<<16|a<<8|i)>>>0}return e}var Dn=t=>`linear-gradient(90deg,${t.map(e=>`rgb(${e})`).join(
-",")})`,Le=(t,e)=>t==="diverging"?Pn[e?"dark":"light"]:Bn,Fe=(t,e)=>Un(Le(t,e)),Re=(t,e)=>Dn(Le(t,e));var Ce="#ff00a8";function ze(t,e,s,n,r,o,i){let{columns:a,n:l}=s,h=Fe(n.scale,e.dark),d=t.width,u=new ImageData(d,l),f=new Uint32Array(
-u.data.buffer),m=Array.from({length:a+1},(M,S)=>Math.round(s.place(S)*d));r.forEach(({adapter:M},S)=>{for(let k=0;k<a;k++){
-let N=n.cells[k*l+M.index];Number.isNaN(N)||f.fill(h[Math.max(0,Math.min(255,N*255|0))],S*d+m[k],S*d+m[k+1])}});let p=new OffscreenCanvas(
-d,l);qt(p).putImageData(u,0,0);let g=qt(t);g.imageSmoothingEnabled=!1,g.scale(i,i);let w=d/i,y=M=>s.place(M)*w,x=0;for(let M=1;M<=
-r.length;M++)M<r.length&&r[M].y===r[M-1].y+o||(g.drawImage(p,0,x,d,M-x,0,r[x].y,w,(M-x)*o),x=M);let _=g.createPattern(je(
-...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:M,y:S})=>{Te(s,M.index,4,(k,N)=>{
-g.fillStyle=_,g.fillRect(y(k),S,y(N)-y(k),o)})});let O=g.createPattern(je(null,"#fff",8),"repeat");r.forEach(({adapter:M,
-y:S})=>{Te(s,M.index,3,(k,N)=>{let E=y(N)-y(k),U=Math.round(Math.max(7,E)),q=Math.max(7,o),Y=Math.round(Math.max(0,Math.
-min(w-U,(y(k)+y(N))/2-U/2))),nt=Math.round(S+o/2-q/2),ie=o<7||E<7;g.fillStyle="#fff",ie&&g.fillRect(Y-1.5,nt-1.5,U+3,q+3);
-for(g.fillStyle of ie?[Ce]:[Ce,O])g.fillRect(Y,nt,U,q)})})}var qt=t=>t.getContext("2d");function Te(t,e,s,n){let r=-1;for(let o=0;o<=
+1][h]-t[r][h])*o));e[s]=(255<<24|l<<16|a<<8|i)>>>0}return e}var Tn=t=>`linear-gradient(90deg,${t.map(e=>`rgb(${e})`).join(
+",")})`,Le=(t,e)=>t==="diverging"?Rn[e?"dark":"light"]:Fn,Fe=(t,e)=>Cn(Le(t,e)),Re=(t,e)=>Tn(Le(t,e));var Ce="#ff00a8";function ze(t,e,s,n,r,o,i){let{columns:a,n:l}=s,h=Fe(n.scale,e.dark),d=t.width,f=new ImageData(d,l),u=new Uint32Array(
+f.data.buffer),m=Array.from({length:a+1},(k,S)=>Math.round(s.place(S)*d));r.forEach(({adapter:k},S)=>{for(let M=0;M<a;M++){
+let N=n.cells[M*l+k.index];Number.isNaN(N)||u.fill(h[Math.max(0,Math.min(255,N*255|0))],S*d+m[M],S*d+m[M+1])}});let w=new OffscreenCanvas(
+d,l);Ht(w).putImageData(f,0,0);let p=Ht(t);p.imageSmoothingEnabled=!1,p.scale(i,i);let g=d/i,b=k=>s.place(k)*g,x=0;for(let k=1;k<=
+r.length;k++)k<r.length&&r[k].y===r[k-1].y+o||(p.drawImage(w,0,x,d,k-x,0,r[x].y,g,(k-x)*o),x=k);let _=p.createPattern(je(
+...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:k,y:S})=>{Te(s,k.index,4,(M,N)=>{
+p.fillStyle=_,p.fillRect(b(M),S,b(N)-b(M),o)})});let O=p.createPattern(je(null,"#fff",8),"repeat");r.forEach(({adapter:k,
+y:S})=>{Te(s,k.index,3,(M,N)=>{let W=b(N)-b(M),U=Math.round(Math.max(7,W)),G=Math.max(7,o),Y=Math.round(Math.max(0,Math.
+min(g-U,(b(M)+b(N))/2-U/2))),nt=Math.round(S+o/2-G/2),oe=o<7||W<7;p.fillStyle="#fff",oe&&p.fillRect(Y-1.5,nt-1.5,U+3,G+3);
+for(p.fillStyle of oe?[Ce]:[Ce,O])p.fillRect(Y,nt,U,G)})})}var Ht=t=>t.getContext("2d");function Te(t,e,s,n){let r=-1;for(let o=0;o<=
 t.columns;o++){let i=o<t.columns&&t.flags[o*t.n+e]&s;i&&r<0&&(r=o),!i&&r>=0&&(n(r,o),r=-1)}}function je(t,e,s){let n=new OffscreenCanvas(
-s,s),r=qt(n);t&&(r.fillStyle=t,r.fillRect(0,0,s,s)),r.strokeStyle=e,r.beginPath();for(let o of[-s,0,s])r.moveTo(o,s),r.lineTo(
-o+s,0);return r.stroke(),n}var Be=(t,e)=>s=>(s-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+1)*e;function Pe(t,e,s,n){let o=b("svg",{class:"strip",width:n,
-height:44}),i=Be(e,n);if(s?.columns){let a=Array.from({length:s.columns},(p,g)=>[(s.first[g]+s.last[g])/2,s.low[g],s.high[g]]).
-filter(([p])=>p>=e.first[0]&&p<=e.stepAt(1)),l=a.flatMap(([,...p])=>p).filter(Number.isFinite),h=Math.min(...l),d=Math.max(
-...l),u=p=>(41-(p-h)/(d-h||1)*25).toFixed(1),f="",m=!1;for(let[p,g,w]of a){if(!Number.isFinite(w)){m=!1;continue}let y=u(
-(g+w)/2);f+=`${m?"L":"M"}${i(p).toFixed(1)} ${y}`,g<w&&(f+=`V${u(w)}V${u(g)}V${y}`),m=!0}o.append(b("path",{d:f,class:"l\
+s,s),r=Ht(n);t&&(r.fillStyle=t,r.fillRect(0,0,s,s)),r.strokeStyle=e,r.beginPath();for(let o of[-s,0,s])r.moveTo(o,s),r.lineTo(
+o+s,0);return r.stroke(),n}var Be=(t,e)=>s=>(s-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+1)*e;function Pe(t,e,s,n){let o=y("svg",{class:"strip",width:n,
+height:44}),i=Be(e,n);if(s?.columns){let a=Array.from({length:s.columns},(w,p)=>[(s.first[p]+s.last[p])/2,s.low[p],s.high[p]]).
+filter(([w])=>w>=e.first[0]&&w<=e.stepAt(1)),l=a.flatMap(([,...w])=>w).filter(Number.isFinite),h=Math.min(...l),d=Math.max(
+...l),f=w=>(41-(w-h)/(d-h||1)*25).toFixed(1),u="",m=!1;for(let[w,p,g]of a){if(!Number.isFinite(g)){m=!1;continue}let b=f(
+(p+g)/2);u+=`${m?"L":"M"}${i(w).toFixed(1)} ${b}`,p<g&&(u+=`V${f(g)}V${f(p)}V${b}`),m=!0}o.append(y("path",{d:u,class:"l\
 ine",style:"stroke:var(--soft)"}))}for(let a of t.alerts){if(a.step<e.first[0]||a.step>e.end)continue;let l=e.columnOf(a.
-step),h=(e.place(l)+e.place(l+1))/2*n;o.append(b("g",{class:`mark severity ${F(a.severity)}`,transform:`translate(${Math.
-max(7,h)},8)`,"aria-label":`${a.name} at step ${a.step}`,...ft(()=>t.openAlert(a)),onpointermove:d=>W.show(d,c("b",null,
-L(a.name)),`step ${a.step}`,a.message),onpointerleave:()=>W.hide()},b("path",{d:"M0 6V44",class:"stem"}),b("path",{d:it(
-a.severity)})))}return o}function Ue(t,e){let s=b("svg",{class:"axis",width:e,height:v(18)}),n=Be(t,e);for(let r of K(t.
-first[0],t.end,e/v(70)).filter(Number.isInteger)){let o=n(r);s.append(b("text",{x:o,y:v(14),"text-anchor":o<12?"start":o>
-e-14?"end":"middle"},r))}return s}function St(t,e){if(t.length<=e)return t;let s=t.slice(t.lastIndexOf(".")+1),n=e-s.length-1;return t.includes(".")&&n>1?
+step),h=(e.place(l)+e.place(l+1))/2*n;o.append(y("g",{class:`mark severity ${L(a.severity)}`,transform:`translate(${Math.
+max(7,h)},8)`,"aria-label":`${a.name} at step ${a.step}`,...ut(()=>t.openAlert(a)),onpointermove:d=>E.show(d,c("b",null,
+F(a.name)),`step ${a.step}`,a.message),onpointerleave:()=>E.hide()},y("path",{d:"M0 6V44",class:"stem"}),y("path",{d:at(
+a.severity)})))}return o}function Ue(t,e){let s=y("svg",{class:"axis",width:e,height:v(18)}),n=Be(t,e);for(let r of K(t.
+first[0],t.end,e/v(70)).filter(Number.isInteger)){let o=n(r);s.append(y("text",{x:o,y:v(14),"text-anchor":o<12?"start":o>
+e-14?"end":"middle"},r))}return s}function At(t,e){if(t.length<=e)return t;let s=t.slice(t.lastIndexOf(".")+1),n=e-s.length-1;return t.includes(".")&&n>1?
 `${t.slice(0,n)}…${s}`:`${t.slice(0,e-1)}…`}function Ve(t,e){let s=({name:i})=>e.find(a=>i.endsWith(`.${a}`))??"",n=new Set(
-t.map(s)).size>1,r=t.map((i,a)=>{let l=s(i),d=(l?i.name.slice(0,-l.length-1):i.name).split(/\.(?!\d+(?:\.|$))/),u=d.findIndex(
-m=>m.endsWith(`.${i.layer}`));u>=0&&(d[u]=At(d[u]));let f=d.pop();return{adapter:i,index:a,front:d,last:f,tail:n&&l?` ${l}`:
-""}}),o=new Map;for(let i of r){let a=At(i.last)+i.tail;o.has(a)||o.set(a,[]),o.get(a).push(i)}for(let i of o.values()){
-let a=De(i,({front:d,last:u})=>[d.map(At),At(u)]),h=new Set(i.map(({adapter:d},u)=>`${d.layer} ${a[u]}`)).size===i.length?
-a:De(i,({front:d,last:u})=>[d,u]);for(let[d,u]of i.entries())Object.assign(u,{type:a[d]+u.tail,full:h[d]+u.tail})}return r.
-map(({adapter:i,index:a,type:l,full:h})=>({...i,index:a,type:l,short:i.layer==null?i.name:`${i.layer} · ${St(h,18)}`}))}
-var At=t=>t.replace(/(\.\d+)+$/,"");function De(t,e){let s=t.map(e),n=new Map;for(let h of s.flatMap(([d])=>[...new Set(
+t.map(s)).size>1,r=t.map((i,a)=>{let l=s(i),d=(l?i.name.slice(0,-l.length-1):i.name).split(/\.(?!\d+(?:\.|$))/),f=d.findIndex(
+m=>m.endsWith(`.${i.layer}`));f>=0&&(d[f]=Nt(d[f]));let u=d.pop();return{adapter:i,index:a,front:d,last:u,tail:n&&l?` ${l}`:
+""}}),o=new Map;for(let i of r){let a=Nt(i.last)+i.tail;o.has(a)||o.set(a,[]),o.get(a).push(i)}for(let i of o.values()){
+let a=De(i,({front:d,last:f})=>[d.map(Nt),Nt(f)]),h=new Set(i.map(({adapter:d},f)=>`${d.layer} ${a[f]}`)).size===i.length?
+a:De(i,({front:d,last:f})=>[d,f]);for(let[d,f]of i.entries())Object.assign(f,{type:a[d]+f.tail,full:h[d]+f.tail})}return r.
+map(({adapter:i,index:a,type:l,full:h})=>({...i,index:a,type:l,short:i.layer==null?i.name:`${i.layer} · ${At(h,18)}`}))}
+var Nt=t=>t.replace(/(\.\d+)+$/,"");function De(t,e){let s=t.map(e),n=new Map;for(let h of s.flatMap(([d])=>[...new Set(
 d)]))n.set(h,(n.get(h)??0)+1);let r=s.map(([h])=>h.filter(d=>n.get(d)<t.length)),o=(h,d)=>[...r[h].slice(0,d),s[h][1]].join(
-"."),i=h=>new Set(t.map(({adapter:d},u)=>`${d.layer} ${o(u,h)}`)).size,a=i(1/0),l=0;for(;i(l)<a;)l++;return t.map((h,d)=>o(
+"."),i=h=>new Set(t.map(({adapter:d},f)=>`${d.layer} ${o(f,h)}`)).size,a=i(1/0),l=0;for(;i(l)<a;)l++;return t.map((h,d)=>o(
 d,l))}function Ke(t,e){let s=new Map;for(let n of t){let r=e==="type"?n.type:n.layer==null?"–":`layer ${n.layer}`;s.has(r)||
 s.set(r,[]),s.get(r).push(n)}return[...s].map(([n,r])=>({name:n,adapters:r}))}function He(t){let e=new Float64Array(t.n),
 s=[],n=Array.from({length:t.columns},(r,o)=>t.place(o+1)-t.place(o));for(let r=0;r<t.n;r++){s.length=0;let o=0;for(let l=0;l<
 t.columns;l++){let h=l*t.n+r,d=(t.low[h]+t.high[h])/2;d>0&&d<1/0&&(s.push([d,n[l]]),o+=n[l])}s.sort((l,h)=>l[0]-h[0]);let i=o/
 2,a=0;for(;a<s.length-1&&i>s[a][1];)i-=s[a++][1];e[r]=s.length?s[a][0]:NaN}return e}function Ge(t,e,s){let{columns:n,n:r,
-low:o,high:i}=t,a=new Float32Array(n*r);for(let m=0;m<r;m++){let p=e==="relative"&&Math.log2(s[m])||0;for(let g=m;g<a.length;g+=
-r){let w=Math.log2(i[g])-p;if(e==="absolute"||o[g]===i[g]){a[g]=w;continue}let y=Math.log2(o[g])-p;a[g]=Math.abs(y)>Math.
-abs(w)?y:w}}let l=[],h=Math.max(1,Math.floor(a.length/2e4))|1;for(let m=0;m<a.length;m+=h)Number.isFinite(a[m])&&l.push(
-e==="relative"?Math.abs(a[m]):a[m]);l.sort((m,p)=>m-p);let d=m=>l[Math.min(l.length-1,Math.floor(m*l.length))]??0;if(e===
-"relative"){let m=d(.88),p=m<.5?.5:Math.min(3,Math.ceil(m));for(let w=0;w<a.length;w++)a[w]=a[w]/(2*p)+.5;let g=$(2**p);
-return{cells:a,ends:[`÷ ${g}`,"its median",`× ${g}`],scale:"diverging"}}let u=l.at(-1)??0;for(let m of a)m>u&&m<1/0&&(u=
-m);let f=Math.min(d(.01),u-1e-6);for(let m=0;m<a.length;m++)a[m]=(a[m]-f)/(u-f);return{cells:a,ends:[`≤ ${$(2**f)}`,"l\
-og",$(2**u)],scale:"sequential"}}var qe=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),Ot=t=>v(108+6*(qe(t)-11));function Ze(t,e,s,n,r,o){
-let i=Vn(t,e),{rows:a,size:l,height:h}=i,d=Math.max(1,Math.min(3,devicePixelRatio||1)),u=c("canvas",{id:"heat",width:Math.
+low:o,high:i}=t,a=new Float32Array(n*r);for(let m=0;m<r;m++){let w=e==="relative"&&Math.log2(s[m])||0;for(let p=m;p<a.length;p+=
+r){let g=Math.log2(i[p])-w;if(e==="absolute"||o[p]===i[p]){a[p]=g;continue}let b=Math.log2(o[p])-w;a[p]=Math.abs(b)>Math.
+abs(g)?b:g}}let l=[],h=Math.max(1,Math.floor(a.length/2e4))|1;for(let m=0;m<a.length;m+=h)Number.isFinite(a[m])&&l.push(
+e==="relative"?Math.abs(a[m]):a[m]);l.sort((m,w)=>m-w);let d=m=>l[Math.min(l.length-1,Math.floor(m*l.length))]??0;if(e===
+"relative"){let m=d(.88),w=m<.5?.5:Math.min(3,Math.ceil(m));for(let g=0;g<a.length;g++)a[g]=a[g]/(2*w)+.5;let p=$(2**w);
+return{cells:a,ends:[`÷ ${p}`,"its median",`× ${p}`],scale:"diverging"}}let f=l.at(-1)??0;for(let m of a)m>f&&m<1/0&&(f=
+m);let u=Math.min(d(.01),f-1e-6);for(let m=0;m<a.length;m++)a[m]=(a[m]-u)/(f-u);return{cells:a,ends:[`≤ ${$(2**u)}`,"l\
+og",$(2**f)],scale:"sequential"}}var qe=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),St=t=>v(108+6*(qe(t)-11));function Ze(t,e,s,n,r,o){
+let i=jn(t,e),{rows:a,size:l,height:h}=i,d=Math.max(1,Math.min(3,devicePixelRatio||1)),f=c("canvas",{id:"heat",width:Math.
 round(o*d),height:Math.round(h*d),tabindex:0,role:"application","aria-roledescription":"heatmap",style:`width:${o}px;hei\
 ght:${h}px`,"aria-label":`${t.state.metric} of ${e.n} adapters at ${e.columns} columns of steps; arrow keys go from cell\
- to cell, Enter opens the adapter`});ze(u,t,e,n,a,l,d);let f=Kn(t,e,i,o);return Hn(u,t,e,a,f,r,o),qn(u,t,e,a),c("div",{class:"\
-plot",style:`grid-template-columns:${Ot(t)-4}px ${o}px`},c("span",{class:"strip-name"},"loss"),Pe(t,e,s,o),Zn(t,e,i),c("\
-div",{class:"stage",style:`width:${o}px;height:${h}px`},u,f.overlay),c("span",{class:"strip-name"},"step"),Ue(e,o))}function Vn(t,{
+ to cell, Enter opens the adapter`});ze(f,t,e,n,a,l,d);let u=zn(t,e,i,o);return Bn(f,t,e,a,u,r,o),Un(f,t,e,a),c("div",{class:"\
+plot",style:`grid-template-columns:${St(t)-4}px ${o}px`},c("span",{class:"strip-name"},"loss"),Pe(t,e,s,o),Dn(t,e,i),c("\
+div",{class:"stage",style:`width:${o}px;height:${h}px`},f,u.overlay),c("span",{class:"strip-name"},"step"),Ue(e,o))}function jn(t,{
 n:e}){let s=Ke(t.adapters,t.state.rows),n=Math.max(300,innerHeight-v(252)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(
-1,Math.min(v(30),Math.floor((n-r*s.length)/e))),i=[],a=[],l=0;for(let h of s){let d=l;for(let u of h.adapters)i.push({adapter:u,
-y:l}),l+=o;a.push({name:h.name,y:(d+l)/2,height:l-d}),l+=r}return{rows:i,labels:a,size:o,height:l-r}}function Kn(t,e,{rows:s,
-size:n,height:r},o){let i=y=>e.place(y)*o,a=y=>Math.max(1.5,i(y+1)-i(y)),l=b("svg",{class:"overlay",width:o,height:r}),h=e.
-columnOf(t.step);t.step>=e.first[0]&&l.append(b("rect",{class:"at",x:i(h)-.5,y:0,width:a(h)+1,height:r}));let d=t.state.
-adapter&&s.find(y=>y.adapter.name===t.state.adapter);d&&l.append(b("rect",{class:"at",x:.5,y:d.y-.5,width:o-1,height:n+1}));
-let u=b("rect",{class:"cross",height:n+2,width:o}),f=b("rect",{class:"cross",height:r}),m=b("rect",{class:"select",y:0,height:r});
-return l.append(u,f,m),{overlay:l,select:(y,x)=>{m.setAttribute("x",Math.min(y,x)),m.setAttribute("width",Math.abs(y-x)),
-m.style.display="block"},point:(y,x)=>{u.setAttribute("y",y.y-1),f.setAttribute("x",i(x)),f.setAttribute("width",a(x)),u.
-style.display=f.style.display="block"},leave:()=>{u.style.display=f.style.display="none"}}}function Hn(t,e,s,n,r,o,i){let a=h=>{
-let d=t.getBoundingClientRect(),u=h.clientX-d.left,f=h.clientY-d.top,m=n.findLast(p=>p.y<=f);return{px:u,row:m,column:s.
-columnOf(s.stepAt(u/i))}},l=null;t.addEventListener("pointermove",h=>{let{row:d,column:u,px:f}=a(h);l!=null&&Math.abs(f-
-l)>4&&r.select(f,l),d&&(r.point(d,u),W.show(h,...Gn(s,u,d.adapter,o[d.adapter.index])))}),t.addEventListener("pointerlea\
-ve",()=>{r.leave(),W.hide()}),t.addEventListener("pointerdown",h=>{l=a(h).px,t.setPointerCapture(h.pointerId)}),t.addEventListener(
-"pointercancel",()=>{l=null}),t.addEventListener("pointerup",h=>{let{px:d,row:u,column:f}=a(h),m=l;if(l=null,m!=null&&Math.
-abs(d-m)>4){let p=g=>s.columnOf(s.stepAt(g/i));e.set({from:s.first[p(Math.min(d,m))],to:s.last[p(Math.max(d,m))]})}else if(u){
-let p=s.last[f];e.set({view:"layer",adapter:u.adapter.name,step:p>=e.lastStep?"":p})}})}function Gn(t,e,{name:s,index:n},r){
+1,Math.min(v(30),Math.floor((n-r*s.length)/e))),i=[],a=[],l=0;for(let h of s){let d=l;for(let f of h.adapters)i.push({adapter:f,
+y:l}),l+=o;a.push({name:h.name,y:(d+l)/2,height:l-d}),l+=r}return{rows:i,labels:a,size:o,height:l-r}}function zn(t,e,{rows:s,
+size:n,height:r},o){let i=b=>e.place(b)*o,a=b=>Math.max(1.5,i(b+1)-i(b)),l=y("svg",{class:"overlay",width:o,height:r}),h=e.
+columnOf(t.step);t.step>=e.first[0]&&l.append(y("rect",{class:"at",x:i(h)-.5,y:0,width:a(h)+1,height:r}));let d=t.state.
+adapter&&s.find(b=>b.adapter.name===t.state.adapter);d&&l.append(y("rect",{class:"at",x:.5,y:d.y-.5,width:o-1,height:n+1}));
+let f=y("rect",{class:"cross",height:n+2,width:o}),u=y("rect",{class:"cross",height:r}),m=y("rect",{class:"select",y:0,height:r});
+return l.append(f,u,m),{overlay:l,select:(b,x)=>{m.setAttribute("x",Math.min(b,x)),m.setAttribute("width",Math.abs(b-x)),
+m.style.display="block"},point:(b,x)=>{f.setAttribute("y",b.y-1),u.setAttribute("x",i(x)),u.setAttribute("width",a(x)),f.
+style.display=u.style.display="block"},leave:()=>{f.style.display=u.style.display="none"}}}function Bn(t,e,s,n,r,o,i){let a=h=>{
+let d=t.getBoundingClientRect(),f=h.clientX-d.left,u=h.clientY-d.top,m=n.findLast(w=>w.y<=u);return{px:f,row:m,column:s.
+columnOf(s.stepAt(f/i))}},l=null;t.addEventListener("pointermove",h=>{let{row:d,column:f,px:u}=a(h);l!=null&&Math.abs(u-
+l)>4&&r.select(u,l),d&&(r.point(d,f),E.show(h,...Pn(s,f,d.adapter,o[d.adapter.index])))}),t.addEventListener("pointerlea\
+ve",()=>{r.leave(),E.hide()}),t.addEventListener("pointerdown",h=>{l=a(h).px,t.setPointerCapture(h.pointerId)}),t.addEventListener(
+"pointercancel",()=>{l=null}),t.addEventListener("pointerup",h=>{let{px:d,row:f,column:u}=a(h),m=l;if(l=null,m!=null&&Math.
+abs(d-m)>4){let w=p=>s.columnOf(s.stepAt(p/i));e.set({from:s.first[w(Math.min(d,m))],to:s.last[w(Math.max(d,m))]})}else if(f){
+let w=s.last[u];e.set({view:"layer",adapter:f.adapter.name,step:w>=e.lastStep?"":w})}})}function Pn(t,e,{name:s,index:n},r){
 let o=e*t.n+n,i=t.flags[o],a=t.high[o];return[c("b",null,s),`${t.steps(e)}: ${t.say(e,n,$)||"–"}`,Number.isFinite(a)&&
-r>0&&`${$(a/r)} × its median`,i&3?c("strong",null,lt(i)):null]}function qn(t,e,s,n){let r=s.columnOf(e.step),o=n.find(a=>a.
+r>0&&`${$(a/r)} × its median`,i&3?c("strong",null,it(i)):null]}function Un(t,e,s,n){let r=s.columnOf(e.step),o=n.find(a=>a.
 adapter===e.adapter)??n[0],i=()=>{let{name:a,index:l}=o.adapter;e.say(`${a}, ${s.steps(r)}: ${s.say(r,l,$)||"not measure\
 d"}`)};t.addEventListener("focus",i),document.activeElement?.id==="heat"&&i(),t.addEventListener("keydown",a=>{let l=a.shiftKey?
 Math.max(1,Math.round(s.columns/20)):1,h={ArrowUp:[-1,0],ArrowDown:[1,0],ArrowLeft:[0,-l],ArrowRight:[0,l]}[a.key];if(a.
 key==="Enter"&&e.set({view:"layer",adapter:o.adapter.name}),!h)return;a.preventDefault(),a.stopPropagation();let d=n[(n.
-indexOf(o)+h[0]+n.length)%n.length],u=s.last[Math.max(0,Math.min(s.columns-1,r+h[1]))],f=h[1]?u>=e.lastStep?"":u:e.state.
-step;e.set({adapter:d.adapter.name,step:f})})}function Zn(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=Ot(t),a=b("sv\
-g",{class:"gutter",width:i-6,height:o}),l=r>=v(11)&&n.length<e,h=-99;for(let d of n)d.y-h<v(12)||(h=d.y,a.append(b("text",
-{x:l?i-v(36):i-12,y:d.y+v(4),"text-anchor":"end",class:"group"},St(d.name,qe(t)+(l?0:4)),b("title",null,d.name))));for(let d of l?
-s:[])a.append(b("text",{x:i-12,y:d.y+r/2+v(4),"text-anchor":"end",class:"item"},t.state.rows==="type"?d.adapter.layer??"":
-St(d.adapter.type.replace(/_proj$/,""),5)));return a}var Jn=12;function Je(t,e){if(t.step<e.first[0])return c("p",{class:"none"},"Nothing was measured up to this step.");let s=e.
+indexOf(o)+h[0]+n.length)%n.length],f=s.last[Math.max(0,Math.min(s.columns-1,r+h[1]))],u=h[1]?f>=e.lastStep?"":f:e.state.
+step;e.set({adapter:d.adapter.name,step:u})})}function Dn(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=St(t),a=y("sv\
+g",{class:"gutter",width:i-6,height:o}),l=r>=v(11)&&n.length<e,h=-99;for(let d of n)d.y-h<v(12)||(h=d.y,a.append(y("text",
+{x:l?i-v(36):i-12,y:d.y+v(4),"text-anchor":"end",class:"group"},At(d.name,qe(t)+(l?0:4)),y("title",null,d.name))));for(let d of l?
+s:[])a.append(y("text",{x:i-12,y:d.y+r/2+v(4),"text-anchor":"end",class:"item"},t.state.rows==="type"?d.adapter.layer??"":
+At(d.adapter.type.replace(/_proj$/,""),5)));return a}var Vn=12;function Je(t,e){if(t.step<e.first[0])return c("p",{class:"none"},"Nothing was measured up to this step.");let s=e.
 columnOf(t.step)*e.n,n=t.adapters.map(a=>({adapter:a,value:e.high[s+a.index],flags:e.flags[s+a.index]})).filter(({flags:a})=>!(a&
 4)).map(a=>({...a,broken:a.flags&3})),r=n.filter(({broken:a})=>!a).sort((a,l)=>a.value-l.value);if(!n.some(({broken:a,value:l})=>a||
 l!==0))return c("p",{class:"none"},n.length?"Nothing is above zero at this step.":"Not measured at this step.");let o=r[r.
 length>>1]?.value,i=({broken:a,value:l})=>a?1/0:Math.abs(Math.log2(l/o));return c("ol",{class:"standout"},n.sort((a,l)=>i(
-l)-i(a)||l.value-a.value).slice(0,Jn).map(({adapter:a,value:l,broken:h})=>c("li",null,c("button",{class:"row",title:a.name,
-onclick:()=>t.set({view:"layer",adapter:a.name})},c("span",{class:"clip"},a.short),c("b",null,h?lt(h):$(l)),c("small",{class:h?
-"broken":null},h?"":Xn(l/o))))))}var Xn=t=>t<1?`÷ ${$(1/t)}`:`× ${$(t)}`;var Yn="Heatmap",Wt={absolute:"value",relative:"relative to its own median"},Et={type:"by module",depth:"by depth"},Jt=()=>v(
-268);async function Qn(t){let{state:e,adapters:s}=t,n=tr(t);if(!s.length||!e.metric)return c("p",{class:"empty-page"},"T\
-his run has no adapters.");let r=t.width>3*Jt(),o=t.width-(r?Jt()+16:0)-28,i=o-Ot(t)-4,a=Math.max(50,Math.floor(i/50)*50),
-l=e.from!==""||e.to!=="",h=await t.metric(e.metric,{max_cols:a}),[d,u]=await Promise.all([l?t.metric(e.metric,{max_cols:a,
+l)-i(a)||l.value-a.value).slice(0,Vn).map(({adapter:a,value:l,broken:h})=>c("li",null,c("button",{class:"row",title:a.name,
+onclick:()=>t.set({view:"layer",adapter:a.name})},c("span",{class:"clip"},a.short),c("b",null,h?it(h):$(l)),c("small",{class:h?
+"broken":null},h?"":Kn(l/o))))))}var Kn=t=>t<1?`÷ ${$(1/t)}`:`× ${$(t)}`;var Hn="Heatmap",Ot={absolute:"value",relative:"relative to its own median"},Et={type:"by module",depth:"by depth"},qt=()=>v(
+268);async function Gn(t){let{state:e,adapters:s}=t,n=qn(t);if(!s.length||!e.metric)return c("p",{class:"empty-page"},"T\
+his run has no adapters.");let r=t.width>3*qt(),o=t.width-(r?qt()+16:0)-28,i=o-St(t)-4,a=Math.max(50,Math.floor(i/50)*50),
+l=e.from!==""||e.to!=="",h=await t.metric(e.metric,{max_cols:a}),[d,f]=await Promise.all([l?t.metric(e.metric,{max_cols:a,
 from:e.from,to:e.to}):h,t.series("loss",{max_cols:2e3})]);if(t.notes=[...new Set([...t.notes,...d.notes])],!d.columns)return c(
 "div",null,n,c("p",{class:"empty-page"},"No step of this metric lies in the chosen range."));t.data.prefetched!==e.run&&
-sr(t,a),h.until=t.lastStep,d.until=Math.min(t.lastStep,e.to===""?1/0:Number(e.to));let f=Xe(h,"middles",()=>He(h)),m=Xe(
-d,`${e.colour}`,()=>Ge(d,e.colour,f)),p=Ze(t,d,u,m,f,i);return c("div",{class:"heat"},n,c("div",{class:"columns",style:`\
-grid-template-columns:minmax(0,1fr)${r?` ${Jt()}px`:""}`},c("section",{class:"card"},er(t,d,m),p),c("section",{class:"ca\
-rd side"},c("header",null,c("h2",null,A(`Stand out at ${d.steps(d.columnOf(t.step))}`,"Stand out"))),Je(t,d))))}function tr(t){
+Jn(t,a),h.until=t.lastStep,d.until=Math.min(t.lastStep,e.to===""?1/0:Number(e.to));let u=Ye(h,"middles",()=>He(h)),m=Ye(
+d,`${e.colour}`,()=>Ge(d,e.colour,u)),w=Ze(t,d,f,m,u,i);return c("div",{class:"heat"},n,c("div",{class:"columns",style:`\
+grid-template-columns:minmax(0,1fr)${r?` ${qt()}px`:""}`},c("section",{class:"card"},Zn(t,d,m),w),c("section",{class:"ca\
+rd side"},c("header",null,c("h2",null,A(`Stand out at ${d.steps(d.columnOf(t.step))}`,"Stand out"))),Je(t,d))))}function qn(t){
 let{state:e,run:s}=t,n=(r,o)=>c("div",{class:"segment",role:"group","aria-label":r},Object.entries(o).map(([i,a])=>c("bu\
 tton",{id:`${r}-${i}`,"aria-pressed":String(e[r]===i),onclick:()=>t.set({[r]:i})},a)));return c("div",{class:"toolbar"},
 c("span",{class:"pick"},A("Metric",e.metric),c("select",{id:"metric","aria-label":"metric",onchange:r=>t.set({metric:r.target.
 value})},s.metrics.map(r=>c("option",{value:r,selected:r===e.metric},r)))),c("span",{class:"pick"},A("Colour"),n("colour",
-Wt)),c("span",{class:"pick"},A("Rows"),n("rows",Et)),c("span",{class:"note"},"drag to zoom, click for the adapter"))}function er(t,e,s){
+Ot)),c("span",{class:"pick"},A("Rows"),n("rows",Et)),c("span",{class:"note"},"drag to zoom, click for the adapter"))}function Zn(t,e,s){
 return c("div",{class:"scale"},c("span",{class:"bar"},c("i",{style:`background:${Re(s.scale,t.dark)}`}),c("span",null,s.
 ends.map(n=>c("span",null,n)))),c("span",{class:"key"},c("i",{class:"nan"}),"NaN or Inf"),c("span",{class:"key"},c("i",{
 class:"hatched"}),"not measured"),c("span",{class:"grow"}),c("span",{class:"note"},e.pooled?`${e.rows} steps in ${e.columns}\
- columns; extremes and NaN kept`:`${e.rows} ${e.rows===1?"step was":"steps were"} read`))}async function sr(t,e){let{run:s}=t.
+ columns; extremes and NaN kept`:`${e.rows} ${e.rows===1?"step was":"steps were"} read`))}async function Jn(t,e){let{run:s}=t.
 state;t.data.prefetched=s;for(let n of t.run.metrics){if(t.state.run!==s)return;await t.data.metric(s,n,{max_cols:e}).catch(
-()=>{})}}var Xt=new WeakMap;function Xe(t,e,s){Xt.has(t)||Xt.set(t,new Map);let n=Xt.get(t);return n.has(e)||n.set(e,s()),
-n.get(e)}var Qt={};rt(Qt,{draw:()=>rr,figuresOf:()=>Qe,title:()=>nr});var nr="Layer",Ye=[["‖ΔW‖ and what Adam can reach","Frobenius norm",[["delta_norm","delta_norm"],["predicted_norm",
+()=>{})}}var Zt=new WeakMap;function Ye(t,e,s){Zt.has(t)||Zt.set(t,new Map);let n=Zt.get(t);return n.has(e)||n.set(e,s()),
+n.get(e)}var Yt={};rt(Yt,{draw:()=>Xn,figuresOf:()=>Qe,title:()=>Yn});var Yn="Layer",Xe=[["‖ΔW‖ and what Adam can reach","Frobenius norm",[["delta_norm","delta_norm"],["predicted_norm",
 "predicted_norm","5 4"],["drift_norm","drift_norm","2 3"]],!0],["Output ratio","‖ΔW·x‖ / ‖W₀·x‖ on the step’s tokens",
 [["output_ratio","output_ratio"]],!0],["Relative to the base weight","ΔW against W₀",[["relative_norm","Frobenius"],[
 "relative_spectral_norm","spectral"]],!0],["Largest singular value","σ₁(ΔW)",[["spectral_norm","spectral_norm"]],!0],
@@ -537,71 +521,68 @@ B"]],!0],["Product","‖B·A‖, without the scale",[["product_norm","product_no
  − ΔW before‖",[["step_norm","step_norm"]],!0],["Updates that arrived","share of 64 numbers that changed",[["a_chan\
 ged","A"],["b_changed","B"]],!1],["Base weight","‖W − W₀‖ / ‖W₀‖, 0 where it rests",[["base_drift","base_d\
 rift"]],!0],["s · lr","scale × learning rate",[["effective_lr","effective_lr"]],!1],["Scale s","the live factor",[["sc\
-ale","scale"]],!1]];async function rr(t){let{adapter:e,run:s,state:n}=t;if(!e)return c("p",{class:"empty-page"},"This ru\
-n has no adapters.");let r=t.width>v(1260)?4:3,o=z(t.width,Array(r).fill(1)),i=o.widths[0],a=new Set(Ye.flatMap(([,,w])=>w.
-map(([y])=>y))),l=[...Ye,...s.metrics.filter(w=>!a.has(w)).map(w=>[L(w),null,[[w,w]],!0])].map(([w,y,x,_])=>({name:w,note:y,
-log:_,several:x.length>1,metrics:x.filter(([O])=>s.metrics.includes(O))})).filter(({metrics:w})=>w.length),h=l.flatMap(({
-metrics:w})=>w.map(([y])=>y)),d={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...d,from:n.from||1},f=Object.fromEntries(
-await Promise.all(h.map(async w=>[w,await t.metric(w,w==="effective_lr"?u:d)]))),m=await t.data.spectrum(n.run,e.index,t.
-state.step===""?null:t.step).catch(()=>({})),p=t.alerts.filter(w=>w.adapters?.some(({name:y})=>y===e.name)),g=Qe(m.sigma)??
-await ar(t);return c("div",{class:"layer"},or(t,p),c("div",{class:"columns",style:o.style},ir(t,g,m,i),l.map(({name:w,note:y,
-metrics:x,log:_,several:O})=>{let M=x.map(([k,N,E],U)=>({name:N,matrix:f[k],colour:E?"var(--soft)":`var(--c${U+1})`,dash:E})),
-S=M.length>1||O;return D(w,y,M,{legend:S,term:x[0][0],width:i-26,height:v(150)+(S?0:v(21)),log:_||x[0][0]==="effective_l\
-r"&&P(t.alerts).length>0,range:t.range(),step:t.step,onStep:t.setStep,onZoom:t.zoom,discarded:P(t.alerts),alerts:p.filter(
-k=>x.some(([N])=>N===k.metric)),onAlert:k=>t.openAlert(k,"alerts")})})))}function or(t,e){let{adapter:s,adapters:n,schema:r}=t,
-o=r.peak_lr?.[s.group??-1],i=l=>t.set({adapter:n[(s.index+l+n.length)%n.length].name}),a=(l,h,d)=>h!=null&&c("div",null,
-c("dt",null,l),c("dd",null,h,d&&c("small",null,` ${d}`)));return c("section",{class:"card layer-head"},c("div",{class:"t\
-itle"},c("button",{id:"before",class:"quiet",title:"adapter before (↑)",onclick:()=>i(-1)},"‹"),c("select",{id:"adap\
-ter","aria-label":"adapter",title:s.name,onchange:l=>t.set({adapter:l.target.value})},n.map(l=>c("option",{value:l.name,
-selected:l===s},l.name))),c("button",{id:"after",class:"quiet",title:"adapter after (↓)",onclick:()=>i(1)},"›"),c("s\
-pan",{class:"note"},`${s.index+1} of ${n.length}`),c("span",{class:"grow"}),e.length?e.map(l=>c("button",{class:"chip",onclick:()=>t.
-openAlert(l,"alerts"),title:l.message},R(l.severity,11),`${L(l.name)}, step ${l.step}`)):c("span",{class:"note"},"✓ no a\
-lert names this adapter")),c("dl",{class:"facts"},a(A("Kind"),s.kind),s.d_out!=null&&a(A("W₀"),`${s.d_out} × ${s.d_in}`),
-(s.r??0)>0&&a(A("B · A"),`${s.d_out} × ${s.r} · ${s.r} × ${s.d_in}`),a(A("r","r"),s.r||null),a(A("α","alpha"),s.alpha==
-null?null:$(s.alpha)),a(A("s","scale"),s.scale==null?null:$(s.scale),$t(s.scale_formula)),a(A("Group","group"),s.group==
-null?"in no optimizer group":String(s.group),o!=null?`lr ≤ ${$(o)}`:null),a(A("Trainable"),s.trainable?.toLocaleString(
-"en")),a(A("‖W₀‖","base_norm"),s.base_norm==null?"unknown":$(Number(s.base_norm))),a(A("σ₁(W₀)","base_spectra\
-l_norm"),s.base_spectral_norm==null?"unknown":$(Number(s.base_spectral_norm)))))}function Qe(t){if(!t?.length)return null;
-let e=t.map(o=>o??Number.NaN),s=e.reduce((o,i)=>o+i,0),n=e.reduce((o,i)=>o+i*i,0);if(s===0)return{effective:0,stable:0,share:Number.
-NaN};let r=e.reduce((o,i)=>o-(i&&i/s*Math.log(i/s)),0);return{effective:Math.exp(r),stable:n/e[0]**2,share:e[0]**2/n}}async function ar(t){
-let{adapter:e,run:s}=t,n=async(u,f)=>s.metrics.includes(u)?t.metric(u,{at:f,adapter:e.index}):null,r=await n("spectral_n\
-orm",t.step),o=r?.columns?r.last[r.columnOf(t.step)]:t.step,i=await Promise.all(["delta_norm","stable_rank","effective_r\
-ank"].map(u=>n(u,o))),[a,l,h,d]=[r,...i].map(u=>u?.at(o)??Number.NaN);return{effective:d,stable:h,share:(a/l)**2}}function ir({
-adapter:t,step:e},{effective:s,stable:n,share:r},o,i){let{step:a,sigma:l,first_step:h,first_sigma:d}=o,u=t.r??1,f=i-26,m=p=>Number.
-isNaN(p)?"–":$(p);return I(A(`Spectrum at step ${a??e}`,"spectrum"),u>0?`σ of ΔW, r = ${u}`:"of ΔW",c("div",{class:"\
-figures"},c("div",null,c("b",null,m(s)),A("effective rank","effective_rank")),c("div",null,c("b",null,m(n)),A("stable ra\
-nk","stable_rank")),c("div",null,c("b",null,Number.isFinite(r)?T(r):"–"),"of ‖ΔW‖² in σ₁")),lr(l,h===a?null:d,
-h,f,t.r?"not written up to this step":"of this method σ₁ alone is measured"))}function lr(t,e,s,n,r){let o=v(112),i=Z(
-"spectrum",n,o,"singular values of ΔW, largest first",{id:"spectrum"}),a=[...t??[],...e??[]].filter(h=>h>0);if(!a.length)
-return i.append(tt(n/2,o/2,t?.length?"ΔW is zero":r)),i;let l=cr(a,t.length,n,o);return i.append(...X(J(l.low,l.high,(l.
-foot-l.top)/v(18)),l,l.Y)),t.forEach((h,d)=>{let u=e?.[d]!=null&&`${$(e[d])} at step ${s}`;i.append(...dr(h,d,t.length,u,
-l))}),i.append(...hr(l)),e?.some(h=>h>0)&&i.append(...ur(e,s,l)),i}function cr(t,e,s,n){let r=v(58),o=v(12),i=n-v(22),a=Math.
-log10(Math.max(...t))+.1,l=Math.max(a-4,Math.min(Math.log10(Math.min(...t))-.2,a-1)),h=d=>i-(Math.max(l,Math.min(a,Math.
-log10(d)))-l)/(a-l)*(i-o);return{left:r,right:s,top:o,foot:i,height:n,low:l,high:a,slot:(s-r)/e,Y:h}}var hr=({left:t,top:e,
-foot:s,height:n})=>[b("text",{class:"axis-name","text-anchor":"middle",transform:`translate(${v(10)},${(e+s)/2})rotate(-\
-90)`},"σ, log"),b("text",{class:"axis-name",x:t-8,y:n-4,"text-anchor":"end"},"index")];function dr(t,e,s,n,{left:r,right:o,
-top:i,foot:a,height:l,slot:h,Y:d}){let u=r+(e+.5)*h,f=Math.ceil(s/Math.max(1,Math.floor((o-r)/v(26))));return[b("circle",
-{cx:u,cy:t>0?d(t):a,r:Math.max(1,Math.min(4,h/3)),class:"sigma"}),b("rect",{x:r+e*h,width:h,y:i,height:a-i,fill:"transpa\
-rent",onpointermove:m=>W.show(m,`σ${e+1} = ${t==null?"not finite":$(t)}`,n),onpointerleave:()=>W.hide()}),...e%f===0?[b(
-"text",{x:u,y:l-4,"text-anchor":"middle"},e+1)]:[]]}var ur=(t,e,{left:s,right:n,slot:r,Y:o})=>[b("path",{class:"then",d:t.
-map((i,a)=>i>0?`M${s+a*r} ${o(i)}h${r}`:"").join("")}),b("text",{x:n,y:v(9),"text-anchor":"end"},`– at step ${e}`)];var G={overview:Ut,heatmap:Yt,layer:Qt,alerts:Ht,compare:Gt};function te(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
-el":"views"},fr(t)),gr(t),mr(t),c("button",{id:"latest",class:"quiet",title:"follow the latest step (End)",disabled:t.state.
+ale","scale"]],!1]];async function Xn(t){let{adapter:e,run:s,state:n}=t;if(!e)return c("p",{class:"empty-page"},"This ru\
+n has no adapters.");let r=t.width>v(1260)?4:3,o=z(t.width,Array(r).fill(1)),i=o.widths[0],a=new Set(Xe.flatMap(([,,g])=>g.
+map(([b])=>b))),l=[...Xe,...s.metrics.filter(g=>!a.has(g)).map(g=>[F(g),null,[[g,g]],!0])].map(([g,b,x,_])=>({name:g,note:b,
+log:_,several:x.length>1,metrics:x.filter(([O])=>s.metrics.includes(O))})).filter(({metrics:g})=>g.length),h=l.flatMap(({
+metrics:g})=>g.map(([b])=>b)),d={max_cols:400,adapter:e.index,from:n.from,to:n.to},f={...d,from:n.from||1},u=Object.fromEntries(
+await Promise.all(h.map(async g=>[g,await t.metric(g,g==="effective_lr"?f:d)]))),m=await t.data.spectrum(n.run,e.index,t.
+state.step===""?null:t.step).catch(()=>({})),w=t.alerts.filter(g=>g.adapters?.some(({name:b})=>b===e.name)),p=Qe(m.sigma)??
+{effective:Number.NaN,stable:Number.NaN,share:Number.NaN};return c("div",{class:"layer"},Qn(t,w),c("div",{class:"columns",
+style:o.style},tr(t,p,m,i),l.map(({name:g,note:b,metrics:x,log:_,several:O})=>{let k=x.map(([M,N,W],U)=>({name:N,matrix:u[M],
+colour:W?"var(--soft)":`var(--c${U+1})`,dash:W})),S=k.length>1||O;return D(g,b,k,{legend:S,term:x[0][0],width:i-26,height:v(
+150)+(S?0:v(21)),log:_||x[0][0]==="effective_lr"&&P(t.alerts).length>0,range:t.range(),step:t.step,onStep:t.setStep,onZoom:t.
+zoom,discarded:P(t.alerts),alerts:w.filter(M=>x.some(([N])=>N===M.metric)),onAlert:M=>t.openAlert(M,"alerts")})})))}function Qn(t,e){
+let{adapter:s,adapters:n,schema:r}=t,o=r.peak_lr?.[s.group??-1],i=l=>t.set({adapter:n[(s.index+l+n.length)%n.length].name}),
+a=(l,h,d)=>h!=null&&c("div",null,c("dt",null,l),c("dd",null,h,d&&c("small",null,` ${d}`)));return c("section",{class:"ca\
+rd layer-head"},c("div",{class:"title"},c("button",{id:"before",class:"quiet",title:"adapter before (↑)",onclick:()=>i(
+-1)},"‹"),c("select",{id:"adapter","aria-label":"adapter",title:s.name,onchange:l=>t.set({adapter:l.target.value})},n.
+map(l=>c("option",{value:l.name,selected:l===s},l.name))),c("button",{id:"after",class:"quiet",title:"adapter after (↓)",
+onclick:()=>i(1)},"›"),c("span",{class:"note"},`${s.index+1} of ${n.length}`),c("span",{class:"grow"}),e.length?e.map(
+l=>c("button",{class:"chip",onclick:()=>t.openAlert(l,"alerts"),title:l.message},R(l.severity,11),`${F(l.name)}, step ${l.
+step}`)):c("span",{class:"note"},"✓ no alert names this adapter")),c("dl",{class:"facts"},a(A("Kind"),s.kind),s.d_out!=
+null&&a(A("W₀"),`${s.d_out} × ${s.d_in}`),(s.r??0)>0&&a(A("B · A"),`${s.d_out} × ${s.r} · ${s.r} × ${s.d_in}`),a(
+A("r","r"),s.r||null),a(A("α","alpha"),s.alpha==null?null:$(s.alpha)),a(A("s","scale"),s.scale==null?null:$(s.scale),xt(
+s.scale_formula)),a(A("Group","group"),s.group==null?"in no optimizer group":String(s.group),o!=null?`lr ≤ ${$(o)}`:null),
+a(A("Trainable"),s.trainable?.toLocaleString("en")),a(A("‖W₀‖","base_norm"),s.base_norm==null?"unknown":$(Number(s.
+base_norm))),a(A("σ₁(W₀)","base_spectral_norm"),s.base_spectral_norm==null?"unknown":$(Number(s.base_spectral_norm)))))}
+function Qe(t){if(!t?.length)return null;let e=t.map(o=>o??Number.NaN),s=e.reduce((o,i)=>o+i,0),n=e.reduce((o,i)=>o+i*i,
+0);if(s===0)return{effective:0,stable:0,share:Number.NaN};let r=e.reduce((o,i)=>o-(i&&i/s*Math.log(i/s)),0);return{effective:Math.
+exp(r),stable:n/e[0]**2,share:e[0]**2/n}}function tr({adapter:t,step:e},{effective:s,stable:n,share:r},o,i){let{step:a,sigma:l,
+first_step:h,first_sigma:d}=o,f=i-26,u=m=>Number.isNaN(m)?"–":$(m);return I(A(`Spectrum at step ${a??e}`,"spectrum"),`\
+σ of ΔW, r = ${t.r??"?"}`,c("div",{class:"figures"},c("div",null,c("b",null,u(s)),A("effective rank","effective_rank")),
+c("div",null,c("b",null,u(n)),A("stable rank","stable_rank")),c("div",null,c("b",null,Number.isFinite(r)?T(r):"–"),"of\
+ ‖ΔW‖² in σ₁")),er(l,h===a?null:d,h,f))}function er(t,e,s,n){let r=v(112),o=q("spectrum",n,r,"singular values o\
+f ΔW, largest first",{id:"spectrum"}),i=[...t??[],...e??[]].filter(l=>l>0);if(!i.length)return o.append(tt(n/2,r/2,t?.length?
+"ΔW is zero":"not written up to this step")),o;let a=sr(i,t.length,n,r);return o.append(...J(Z(a.low,a.high,(a.foot-a.top)/
+v(18)),a,a.Y)),t.forEach((l,h)=>{let d=e?.[h]!=null&&`${$(e[h])} at step ${s}`;o.append(...rr(l,h,t.length,d,a))}),o.append(
+...nr(a)),e?.some(l=>l>0)&&o.append(...or(e,s,a)),o}function sr(t,e,s,n){let r=v(58),o=v(12),i=n-v(22),a=Math.log10(Math.
+max(...t))+.1,l=Math.max(a-4,Math.min(Math.log10(Math.min(...t))-.2,a-1)),h=d=>i-(Math.max(l,Math.min(a,Math.log10(d)))-
+l)/(a-l)*(i-o);return{left:r,right:s,top:o,foot:i,height:n,low:l,high:a,slot:(s-r)/e,Y:h}}var nr=({left:t,top:e,foot:s,height:n})=>[
+y("text",{class:"axis-name","text-anchor":"middle",transform:`translate(${v(10)},${(e+s)/2})rotate(-90)`},"σ, log"),y("\
+text",{class:"axis-name",x:t-8,y:n-4,"text-anchor":"end"},"index")];function rr(t,e,s,n,{left:r,right:o,top:i,foot:a,height:l,
+slot:h,Y:d}){let f=r+(e+.5)*h,u=Math.ceil(s/Math.max(1,Math.floor((o-r)/v(26))));return[y("circle",{cx:f,cy:t>0?d(t):a,r:Math.
+max(1,Math.min(4,h/3)),class:"sigma"}),y("rect",{x:r+e*h,width:h,y:i,height:a-i,fill:"transparent",onpointermove:m=>E.show(
+m,`σ${e+1} = ${t==null?"not finite":$(t)}`,n),onpointerleave:()=>E.hide()}),...e%u===0?[y("text",{x:f,y:l-4,"text-ancho\
+r":"middle"},e+1)]:[]]}var or=(t,e,{left:s,right:n,slot:r,Y:o})=>[y("path",{class:"then",d:t.map((i,a)=>i>0?`M${s+a*r} ${o(
+i)}h${r}`:"").join("")}),y("text",{x:n,y:v(9),"text-anchor":"end"},`– at step ${e}`)];var H={overview:Bt,heatmap:Jt,layer:Yt,alerts:Vt,compare:Kt};function Xt(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
+el":"views"},ar(t)),cr(t),ir(t),c("button",{id:"latest",class:"quiet",title:"follow the latest step (End)",disabled:t.state.
 step==="",onclick:()=>t.set({step:""})},"latest"),s===""&&n===""?"":c("button",{id:"unzoom",class:"quiet",title:"all ste\
-ps (Esc)",onclick:()=>t.set({from:"",to:""})},`steps ${s}–${n}  ✕`),c("span",{class:"grow"}),t.live?pr(t):"",c("butt\
+ps (Esc)",onclick:()=>t.set({from:"",to:""})},`steps ${s}–${n}  ✕`),c("span",{class:"grow"}),t.live?lr(t):"",c("butt\
 on",{id:"keys",class:"quiet","aria-label":"help",title:"help (?)",onclick:()=>t.help.showModal()},"?")),e&&document.getElementById(
-e)?.focus({preventScroll:!0})}function fr(t){let e=j.find(s=>t.alerts.some(n=>n.severity===s));return Object.entries(G).
+e)?.focus({preventScroll:!0})}function ar(t){let e=j.find(s=>t.alerts.some(n=>n.severity===s));return Object.entries(H).
 map(([s,n],r)=>c("button",{id:`tab-${s}`,"aria-current":s===t.state.view&&"page",title:`key ${r+1}`,onclick:()=>t.set({view:s})},
-n.title,s==="alerts"&&t.alerts.length?c("span",{class:`count ${F(e)}`},t.alerts.length):null))}var mr=t=>c("label",{class:"\
+n.title,s==="alerts"&&t.alerts.length?c("span",{class:`count ${L(e)}`},t.alerts.length):null))}var ir=t=>c("label",{class:"\
 pick scrub"},"Step",c("input",{id:"scrub",type:"range",min:0,max:t.lastStep,value:t.step,"aria-label":"step",onchange:e=>t.
 setStep(Number(e.target.value)),oninput:e=>{e.target.nextElementSibling.textContent=e.target.value}}),c("output",{id:"st\
-ep"},t.step)),pr=t=>c("button",{id:"refresh",class:t.newer?"quiet newer":"quiet",title:"ask TensorBoard again","aria-lab\
-el":t.newer?null:"refresh",onclick:()=>t.refresh()},t.newer?`↻ ${t.newer}`:"↻");function gr(t){let{run:e}=t.state,s=Object.
+ep"},t.step)),lr=t=>c("button",{id:"refresh",class:t.newer?"quiet newer":"quiet",title:"ask TensorBoard again","aria-lab\
+el":t.newer?null:"refresh",onclick:()=>t.refresh()},t.newer?`↻ ${t.newer}`:"↻");function cr(t){let{run:e}=t.state,s=Object.
 keys(t.runs).sort((r,o)=>r.localeCompare(o,void 0,{numeric:!0})),n=({target:r})=>{let o=r.value.toLowerCase(),i=s.find(l=>l===
 r.value)??s.filter(l=>l.toLowerCase().includes(o)),a=typeof i=="string"?i:i.length===1?i[0]:e;r.value=a,t.main.focus({preventScroll:!0}),
 a!==e&&t.set({run:a,adapter:"",step:"",from:"",to:"",alert:""})};return c("label",{class:"pick"},"Run",c("input",{id:"ru\
 n",type:"search",list:"runs",value:e,placeholder:e,title:`${e} (type to search ${s.length})`,onfocus:({target:r})=>{r.value=
 ""},onblur:({target:r})=>{r.value||=e},onchange:n}),c("datalist",{id:"runs"},s.map(r=>c("option",{value:r},V(t.runs[r],t.
-runs[r])?.word))))}var It=class{prefetched;#n;#t=new Map;#s=new WeakMap;#r=0;constructor(e){this.#n=e}forget(){this.#t.clear(),this.#r++}runs(){
+runs[r])?.word))))}var Wt=class{prefetched;#n;#t=new Map;#s=new WeakMap;#r=0;constructor(e){this.#n=e}forget(){this.#t.clear(),this.#r++}runs(){
 return this.#e("runs",{})}runsNow(){return this.#n("runs",[])}schema(e){return this.#e("schema",{run:e})}alerts(e){return this.#e(
 "alerts",{run:e})}rules(e){return this.#e("rules",{run:e})}verdict(e,s){return this.#e("verdict",{run:e,step:s})}spectrum(e,s,n){
 return this.#e("spectrum",{run:e,adapter:s,step:n})}metric(e,s,n){return this.#e("metric",{run:e,metric:s,...n})}spread(e,s,n){
@@ -610,83 +591,83 @@ let n=Object.entries(s).filter(([,a])=>a!=null&&a!=="").map(([a,l])=>[a,String(l
 has(r)){let a=this.#t.get(r);return this.#t.delete(r),this.#t.set(r,a),a}let o=this.#r,i=this.#n(e,n);this.#t.set(r,i);try{
 let a=await i;return this.#s.set(i,a.bytes??0),o===this.#r&&this.#o(),a}catch(a){throw this.#t.get(r)===i&&this.#t.delete(
 r),a}}#o(){let e=n=>this.#s.get(n)??0,s=0;for(let n of this.#t.values())s+=e(n);for(let[n,r]of this.#t){if(s<=104857600)
-break;s-=e(r),this.#t.delete(n)}}};var wr=[["1 – 5","switch the view",!0],["← →","one step back or on (with Shift: a twentieth of the run)",!1],["↑ ↓",
+break;s-=e(r),this.#t.delete(n)}}};var hr=[["1 – 5","switch the view",!0],["← →","one step back or on (with Shift: a twentieth of the run)",!1],["↑ ↓",
 "adapter before or after",!1],["[ ]","metric before or after",!0],["c","colour of the heatmap",!0],["g","grouping of the\
  heatmap",!0],["Enter","from the heatmap to its adapter",!1],["End","follow the latest step",!1],["drag","zoom into the \
-steps of a chart",!1],["Esc","leave the zoom, close this",!1],["?","this help",!0]],yr=[["ΔW","ΔW"],["output ratio","o\
+steps of a chart",!1],["Esc","leave the zoom, close this",!1],["?","this help",!0]],dr=[["ΔW","ΔW"],["output ratio","o\
 utput_ratio"],["depth-scaled output ratio","depth-scaled output ratio"],["p90","p90"],["blocks","blocks"],["‖ΔW‖","\
 delta_norm"],["s","scale"],["s · lr","effective_lr"],["gain","gain"],["zone","zone"],["effective rank","effective_rank"],
-["alert","alerts"]],ts="lora_watch.single_keys";function ee(){try{return localStorage.getItem(ts)!=="off"}catch{return!0}}
-function br(t){try{localStorage.setItem(ts,t?"on":"off")}catch{}}function es(){let t=s=>c("dl",null,s.map(([n,r])=>[c("d\
+["alert","alerts"]],ts="lora_watch.single_keys";function Qt(){try{return localStorage.getItem(ts)!=="off"}catch{return!0}}
+function ur(t){try{localStorage.setItem(ts,t?"on":"off")}catch{}}function es(){let t=s=>c("dl",null,s.map(([n,r])=>[c("d\
 t",null,n),c("dd",null,r)])),e=c("dialog",{id:"help","aria-labelledby":"help-title"},c("header",null,c("h2",{id:"help-ti\
-tle"},"What it shows"),c("button",{id:"close",class:"quiet","aria-label":"close",onclick:()=>e.close()},"✕")),t(yr.map(
-([s,n])=>[s,ut(n)])),c("h2",null,"Keys"),c("label",{class:"switch"},c("input",{id:"single-keys",type:"checkbox",checked:ee(),
-onchange:({target:s})=>br(s.checked)})," keys of one letter or digit act (those with a dot)"),t(wr.map(([s,n,r])=>[s,r?`${n}\
- ·`:n])));return e.addEventListener("click",s=>s.target===e&&e.close()),e}var se="lora_watch",dt=`p.${se}.`,ne=!1;function ss(){ne=!0}function re(){if(ne)return window;try{return window.parent.location.
+tle"},"What it shows"),c("button",{id:"close",class:"quiet","aria-label":"close",onclick:()=>e.close()},"✕")),t(dr.map(
+([s,n])=>[s,dt(n)])),c("h2",null,"Keys"),c("label",{class:"switch"},c("input",{id:"single-keys",type:"checkbox",checked:Qt(),
+onchange:({target:s})=>ur(s.checked)})," keys of one letter or digit act (those with a dot)"),t(hr.map(([s,n,r])=>[s,r?`${n}\
+ ·`:n])));return e.addEventListener("click",s=>s.target===e&&e.close()),e}var te="lora_watch",ht=`p.${te}.`,ee=!1;function ss(){ee=!0}function se(){if(ee)return window;try{return window.parent.location.
 hash,window.parent}catch{return window}}function ns(t){let{port1:e,port2:s}=new MessageChannel;e.onmessage=({data:n})=>{
 let r=JSON.parse(n);r.isReply||(r.type==="experimental.DataReloaded"&&t(),e.postMessage(JSON.stringify({type:r.type,id:r.
 id,payload:null,error:null,isReply:!0})))},window.parent.postMessage("experimental.bootstrap","*",[s])}function rs(t){let e=()=>{
-let s=matchMedia("(prefers-color-scheme: dark)");s.addEventListener("change",()=>t(s.matches)),t(s.matches)};if(ne)return e();
+let s=matchMedia("(prefers-color-scheme: dark)");s.addEventListener("change",()=>t(s.matches)),t(s.matches)};if(ee)return e();
 try{let s=window.parent.document.body,n=()=>t(s.classList.contains("dark-mode"));new MutationObserver(n).observe(s,{attributes:!0,
-attributeFilter:["class"]}),n()}catch{e()}}var Lt=()=>re().location.hash.replace(/^#/,"").split("&"),os=()=>["",se].includes(
-Lt()[0]);function oe(){let t={};for(let e of Lt()){if(!e.startsWith(dt))continue;let[s,n=""]=e.slice(dt.length).split("=");
-try{t[s]=decodeURIComponent(n.replaceAll("+"," "))}catch{}}return t}function as(t,e){if(!os())return;let s=Lt().filter((o,i)=>i>
-0&&o&&!o.startsWith(dt)),n=Object.entries(t).filter(([,o])=>o!==""&&o!=null).map(([o,i])=>`${dt}${o}=${encodeURIComponent(
-i)}`),{history:r}=re();try{r[e?"pushState":"replaceState"](r.state,"",`#${[se,...n,...s].join("&")}`)}catch{}}function is(t){
-let e=re(),s=()=>{os()&&Lt().some(n=>n.startsWith(dt))&&t(oe())};e.addEventListener("hashchange",s),window.addEventListener(
+attributeFilter:["class"]}),n()}catch{e()}}var It=()=>se().location.hash.replace(/^#/,"").split("&"),os=()=>["",te].includes(
+It()[0]);function ne(){let t={};for(let e of It()){if(!e.startsWith(ht))continue;let[s,n=""]=e.slice(ht.length).split("=");
+try{t[s]=decodeURIComponent(n.replaceAll("+"," "))}catch{}}return t}function as(t,e){if(!os())return;let s=It().filter((o,i)=>i>
+0&&o&&!o.startsWith(ht)),n=Object.entries(t).filter(([,o])=>o!==""&&o!=null).map(([o,i])=>`${ht}${o}=${encodeURIComponent(
+i)}`),{history:r}=se();try{r[e?"pushState":"replaceState"](r.state,"",`#${[te,...n,...s].join("&")}`)}catch{}}function is(t){
+let e=se(),s=()=>{os()&&It().some(n=>n.startsWith(ht))&&t(ne())};e.addEventListener("hashchange",s),window.addEventListener(
 "pagehide",()=>e.removeEventListener("hashchange",s))}function cs(t,e){if(e.ctrlKey||e.metaKey||e.altKey||!t.shown||t.help.open||e.target.matches?.("input[type=search], selec\
-t, input[type=text]")||e.key.length===1&&!ee()||e.target.id==="scrub"&&e.key.startsWith("Arrow"))return;let s=(i,a,l)=>i[(i.
+t, input[type=text]")||e.key.length===1&&!Qt()||e.target.id==="scrub"&&e.key.startsWith("Arrow"))return;let s=(i,a,l)=>i[(i.
 indexOf(a)+l+i.length)%i.length],n=e.shiftKey?Math.max(1,Math.round(t.lastStep/20)):1,r=t.adapters.map(i=>i.name),o={ArrowLeft:()=>t.
 setStep(t.step-n),ArrowRight:()=>t.setStep(t.step+n),ArrowUp:()=>t.set({adapter:s(r,t.adapter?.name,-1)}),ArrowDown:()=>t.
 set({adapter:s(r,t.adapter?.name,1)}),"[":()=>t.set({metric:s(t.run.metrics,t.state.metric,-1)}),"]":()=>t.set({metric:s(
-t.run.metrics,t.state.metric,1)}),c:()=>t.set({colour:s(Object.keys(Wt),t.state.colour,1)}),g:()=>t.set({rows:s(Object.keys(
+t.run.metrics,t.state.metric,1)}),c:()=>t.set({colour:s(Object.keys(Ot),t.state.colour,1)}),g:()=>t.set({rows:s(Object.keys(
 Et),t.state.rows,1)}),End:()=>t.set({step:""}),Escape:()=>t.set({from:"",to:""}),"?":()=>t.help.showModal()}[e.key]??(e.
-key in{1:0,2:0,3:0,4:0,5:0}?()=>t.set({view:Object.keys(G)[e.key-1]}):null);!o||["ArrowUp","ArrowDown"].includes(e.key)&&
-["alerts","overview","compare"].includes(t.state.view)||(e.preventDefault(),o())}var ae={view:"overview",run:"",metric:"",colour:"absolute",rows:"type",adapter:"",step:"",from:"",to:"",level:"",find:"",
-sort:"",alert:"",runs:"",among:""},vr=["output_ratio","relative_spectral_norm","relative_norm","delta_norm"],xr=5e3;function $r(t,e,s){
+key in{1:0,2:0,3:0,4:0,5:0}?()=>t.set({view:Object.keys(H)[e.key-1]}):null);!o||["ArrowUp","ArrowDown"].includes(e.key)&&
+["alerts","overview","compare"].includes(t.state.view)||(e.preventDefault(),o())}var re={view:"overview",run:"",metric:"",colour:"absolute",rows:"type",adapter:"",step:"",from:"",to:"",level:"",find:"",
+sort:"",alert:"",runs:"",among:""},fr=["output_ratio","relative_spectral_norm","relative_norm","delta_norm"],mr=5e3;function pr(t,e,s){
 let n=Object.keys(e).filter(a=>!(a in t)),r=n.length?`${n.length} new run${n.length>1?"s":""}`:null;if(n.includes(s)||r&&
 !Object.keys(t).length)return{words:r,isHere:!0};let[o,i]=[t[s],e[s]];return o&&i&&i.step!==o.step?{words:`now at step ${i.
-step}`,isHere:!0}:o&&i&&i.wall_time!==o.wall_time?{words:"more was written",isHere:!0}:r?{words:r,isHere:!1}:null}var Ft=class{constructor(e,s,n=!0){
-this.data=new It(s),this.live=n,this.state={...ae},this.bar=c("header",{id:"bar"}),this.main=c("main",{id:"view",tabindex:-1}),
+step}`,isHere:!0}:o&&i&&i.wall_time!==o.wall_time?{words:"more was written",isHere:!0}:r?{words:r,isHere:!1}:null}var Lt=class{constructor(e,s,n=!0){
+this.data=new Wt(s),this.live=n,this.state={...re},this.bar=c("header",{id:"bar"}),this.main=c("main",{id:"view",tabindex:-1}),
 this.help=es(),this.said=c("div",{id:"said",class:"unseen","aria-live":"polite"}),this.heading=c("h1",{class:"unseen"}),
 this.bar.tabIndex=-1,e.append(this.bar,this.main,this.help,this.said),this.bar.focus({preventScroll:!0}),document.documentElement.
 lang="en",this.drawing=0,this.runs={},this.run={metrics:[],series:[],step:0,wall_time:0},this.schema={adapters:[],notes:[]},
 this.ending={verdict:null,message:null,first:null},this.alerts=[],this.adapters=[],this.notes=[]}async start(){rs(n=>{this.
-dark=n,document.documentElement.classList.toggle("dark",n),this.shown&&this.draw()}),this.#s(oe()),is(n=>{this.wanted=null,
+dark=n,document.documentElement.classList.toggle("dark",n),this.shown&&this.draw()}),this.#s(ne()),is(n=>{this.wanted=null,
 this.#s(n),this.draw()}),this.live&&ns(()=>this.refresh()),addEventListener("keydown",n=>cs(this,n));let e=innerWidth,s;
 addEventListener("resize",()=>{clearTimeout(s),s=setTimeout(()=>{!innerWidth||innerWidth===e||(e=innerWidth,this.draw())},
 80)}),addEventListener("pointerdown",()=>{this.pressed=!0}),addEventListener("pointerup",()=>{this.pressed=!1}),this.live&&
-setInterval(()=>this.#n(),xr),await this.refresh()}async refresh(){this.data.forget(),await this.draw()}async#n(){if(document.
+setInterval(()=>this.#n(),mr),await this.refresh()}async refresh(){this.data.forget(),await this.draw()}async#n(){if(document.
 hidden||!innerWidth||!this.shown||this.loading)return;let{run:e}=this.state,s=await this.data.runsNow().catch(()=>this.runs);
-if(e!==this.state.run)return;let n=$r(this.runs,s,this.wanted?.run??e),r=this.pressed||this.help.open||document.activeElement?.
+if(e!==this.state.run)return;let n=pr(this.runs,s,this.wanted?.run??e),r=this.pressed||this.help.open||document.activeElement?.
 matches("input[type=search]");if(n?.isHere&&this.#t&&!r)return this.refresh();!r&&V(this.ending,this.run)?.word!==this.endWord&&
-await this.draw(),n?.words!==this.newer&&(this.newer=n?.words,te(this))}get#t(){let{step:e,to:s}=this.state;return s===""&&
+await this.draw(),n?.words!==this.newer&&(this.newer=n?.words,Xt(this))}get#t(){let{step:e,to:s}=this.state;return s===""&&
 (e===""||Number(e)>this.lastStep)}set(e){let{view:s,run:n}=this.state;return this.wanted=null,this.#s({...this.state,...e}),
 this.navigated||=this.state.view!==s||this.state.run!==n,this.draw()}#s(e){this.state=Object.fromEntries(Object.entries(
-ae).map(([s,n])=>[s,String(e[s]??n)])),this.state.view in G||(this.state.view="overview")}async draw(){let e=++this.drawing,
+re).map(([s,n])=>[s,String(e[s]??n)])),this.state.view in H||(this.state.view="overview")}async draw(){let e=++this.drawing,
 {view:s,run:n}=this.state;this.loading=!0,document.body.setAttribute("aria-busy","true");let r=setTimeout(()=>{e===this.
 drawing&&this.shown&&(this.shown!==s||this.shownRun!==n)&&this.#c(s)},150);try{if(this.runs=await this.data.runs(),!Object.
 keys(this.runs).length)return this.#a(e,c("p",{class:"empty-page"},"No run here holds LoRA data yet. Add LoraWatchCallba\
-ck() to the Trainer."));this.#r();let o=await this.#e();if(e!==this.drawing)return;await this.#o(o),te(this),this.#l();let i=await G[this.
+ck() to the Trainer."));this.#r();let o=await this.#e();if(e!==this.drawing)return;await this.#o(o),Xt(this),this.#l();let i=await H[this.
 state.view].draw(this);this.#a(e,i)}catch(o){this.#a(e,c("div",{class:"empty-page",role:"alert"},c("p",null,`This view c\
 ould not be drawn: ${o.message}`),c("button",{id:"again",class:"quiet",onclick:()=>this.refresh()},"Try again")))}finally{
 clearTimeout(r)}}#r(){if(this.wanted&&this.wanted.run in this.runs&&([this.state,this.wanted]=[this.wanted,null]),this.state.
-run in this.runs)return;this.state.run&&(this.wanted??=this.state);let e=({verdict:n,wall_time:r})=>[this.live?0:Pt(n),r],
+run in this.runs)return;this.state.run&&(this.wanted??=this.state);let e=({verdict:n,wall_time:r})=>[this.live?0:zt(n),r],
 s=(n,r)=>e(n)[0]-e(r)[0]||e(n)[1]-e(r)[1];this.#s({...this.wanted?{view:this.state.view}:this.state,run:Object.keys(this.
 runs).reduce((n,r)=>s(this.runs[r],this.runs[n])>0?r:n)})}async#e(){let e=this.state.run,[s,n,r]=await Promise.all([this.
 data.schema(e),this.data.alerts(e),this.data.verdict(e)]);return{schema:s,found:n,ending:r}}async#o({schema:e,found:s,ending:n}){
 this.schema=e,this.ending=n,this.alerts=s.alerts,this.notes=[...e.notes,...s.notes],this.run=this.runs[this.state.run],this.
 adapters=await this.#h(e),this.missing=this.#i();let r=this.run.metrics;r.includes(this.state.metric)||(this.state.metric=
-vr.find(o=>r.includes(o))??r[0]??""),this.endWord=V(n,this.run)?.word,this.newer=void 0}#i(){let{adapter:e}=this.state;return this.
+fr.find(o=>r.includes(o))??r[0]??""),this.endWord=V(n,this.run)?.word,this.newer=void 0}#i(){let{adapter:e}=this.state;return this.
 wanted?`There is no run “${this.wanted.run}” here, or TensorBoard has not read it yet. This is the latest one.`:e&&!this.
 adapters.some(({name:s})=>s===e)?`This run has no adapter “${e}”.`:this.adapters.length?null:"This run has no adapte\
 rs: nothing but its loss and rates is known."}#l(){this.wanted||as(Object.fromEntries(Object.entries(this.state).filter(
-([e,s])=>s!==ae[e])),this.navigated),this.navigated=!1}#c(e){let s=e==="compare"?` and ${Object.keys(this.runs??{}).length}\
- runs`:"";this.main.replaceChildren(c("div",{class:"empty-page",role:"status",id:"loading"},`Reading ${G[e].title.toLowerCase()}${s}\
- …`,c("progress")))}#a(e,s){if(e!==this.drawing)return;let n=document.activeElement?.id,r=this.main.scrollTop;W.hide();
-let o=Ct("notes",[this.missing??[]].flat());ue(this.main,c("main",null,o,s,Ct("notes",this.notes??[]))),n&&document.activeElement?.
+([e,s])=>s!==re[e])),this.navigated),this.navigated=!1}#c(e){let s=e==="compare"?` and ${Object.keys(this.runs??{}).length}\
+ runs`:"";this.main.replaceChildren(c("div",{class:"empty-page",role:"status",id:"loading"},`Reading ${H[e].title.toLowerCase()}${s}\
+ …`,c("progress")))}#a(e,s){if(e!==this.drawing)return;let n=document.activeElement?.id,r=this.main.scrollTop;E.hide();
+let o=Rt("notes",[this.missing??[]].flat());de(this.main,c("main",null,o,s,Rt("notes",this.notes??[]))),n&&document.activeElement?.
 id!==n&&document.getElementById(n)?.focus({preventScroll:!0}),document.activeElement===document.body&&this.main.focus({preventScroll:!0}),
-this.main.scrollTop=this.shown===this.state.view?r:0,this.heading.textContent=document.title=`LoRA: ${G[this.state.view].
+this.main.scrollTop=this.shown===this.state.view?r:0,this.heading.textContent=document.title=`LoRA: ${H[this.state.view].
 title}, ${this.state.run}`,this.shown=this.state.view,this.shownRun=this.state.run,this.loading=!1,document.body.removeAttribute(
 "aria-busy"),document.body.dataset.ready=this.state.view,document.dispatchEvent(new CustomEvent("lora-watch-drawn"))}async#h(e){
 let s=e.adapters;if(!s.length&&this.run.metrics.length){let{n:r}=await this.data.metric(this.state.run,this.run.metrics[0],
@@ -705,14 +686,14 @@ let s=e>this.step&&this.run.held?.find(n=>n>=e)||e;return this.set({step:s>=this
 state.view)=>this.set({view:s,step:e.step,alert:`${e.rule}@${e.step}`,adapter:e.adapters?.[0]?.name??this.state.adapter,
 metric:this.run.metrics.includes(e.metric)?e.metric:this.state.metric,from:"",to:""})};var hs=128;async function ds(t){let e=Uint8Array.from(atob(t.trim()),h=>h.charCodeAt(0)),s=new Blob([e]).stream().pipeThrough(
 new DecompressionStream("deflate")),n=await new Response(s).arrayBuffer(),r=new DataView(n).getUint32(0,!0),{answers:o,matrices:i}=JSON.
-parse(new TextDecoder().decode(new Uint8Array(n,4,r))),a=new Map,l=h=>(a.has(h)||a.set(h,_r(new Uint8Array(n,4+r+i[h].at),
-i[h])),a.get(h));return async(h,d)=>{let{run:u="",metric:f,name:m,at:p,...g}=Object.fromEntries(d),w=Object.fromEntries(
-Object.entries(g).map(([_,O])=>[_,Number(O)])),y=JSON.stringify([h,u,f??m??""]),x=JSON.stringify([`${h} at`,u,f??m??""]);
-if(p&&x in i)return l(x);if(y in i)return l(y).window(w);if(!(y in o))throw new Error(`The report does not hold ${f??m??
-h}.`);return h==="verdict"?Mr(o[y],w.step??1/0):h==="spectrum"?kr(o[y],w.adapter,w.step??1/0):o[y]}}var Mr=({first:t,...e},s)=>({
-...e,first:t.findLast(([n])=>n<=s)?.[1]??null});function kr(t,e,s){let n=t.map(([l,h])=>[l,h[e]]).filter(([l,h])=>l<=s&&
+parse(new TextDecoder().decode(new Uint8Array(n,4,r))),a=new Map,l=h=>(a.has(h)||a.set(h,yr(new Uint8Array(n,4+r+i[h].at),
+i[h])),a.get(h));return async(h,d)=>{let{run:f="",metric:u,name:m,at:w,...p}=Object.fromEntries(d),g=Object.fromEntries(
+Object.entries(p).map(([_,O])=>[_,Number(O)])),b=JSON.stringify([h,f,u??m??""]),x=JSON.stringify([`${h} at`,f,u??m??""]);
+if(w&&x in i)return l(x);if(b in i)return l(b).window(g);if(!(b in o))throw new Error(`The report does not hold ${u??m??
+h}.`);return h==="verdict"?gr(o[b],g.step??1/0):h==="spectrum"?wr(o[b],g.adapter,g.step??1/0):o[b]}}var gr=({first:t,...e},s)=>({
+...e,first:t.findLast(([n])=>n<=s)?.[1]??null});function wr(t,e,s){let n=t.map(([l,h])=>[l,h[e]]).filter(([l,h])=>l<=s&&
 h?.length),[r,o]=n.at(-1)??[null,null],[i,a]=n.find(([,l])=>l.some(Boolean))??[null,null];return{step:r,sigma:o,first_step:i,
-first_sigma:a}}function _r(t,e){let[s,n]=e.shape,r=s*n,o=e.pooled?2:1,i=Array.from({length:o},()=>new Float32Array(r)),a=new Uint8Array(
-r),l=new Int32Array(1),h=new Float32Array(l.buffer),d=(u,f)=>t[(4*u+3)*r+f]<<24|t[(4*u+2)*r+f]<<16|t[(4*u+1)*r+f]<<8|t[4*
-u*r+f];for(let u=0;u<n;u++){let f=0;for(let m=0;m<s;m++){let p=u*s+m,g=m*n+u,w=t[4*o*r+p];f=f+d(0,p)|0,a[g]=w&~hs;for(let y=0;y<
-o;y++)l[0]=(y?f+d(1,p):f)<<e.shift,i[y][g]=w&hs?w&2&&!(w&1)?1/0:Number.NaN:h[0]}}return new mt(e,i[0],i[o-1],a)}ss();var Nr=document.getElementById("answers");ds(Nr?.textContent??"").then(t=>new Ft(document.body,t,!1).start());
+first_sigma:a}}function yr(t,e){let[s,n]=e.shape,r=s*n,o=e.pooled?2:1,i=Array.from({length:o},()=>new Float32Array(r)),a=new Uint8Array(
+r),l=new Int32Array(1),h=new Float32Array(l.buffer),d=(f,u)=>t[(4*f+3)*r+u]<<24|t[(4*f+2)*r+u]<<16|t[(4*f+1)*r+u]<<8|t[4*
+f*r+u];for(let f=0;f<n;f++){let u=0;for(let m=0;m<s;m++){let w=f*s+m,p=m*n+f,g=t[4*o*r+w];u=u+d(0,w)|0,a[p]=g&~hs;for(let b=0;b<
+o;b++)l[0]=(b?u+d(1,w):u)<<e.shift,i[b][p]=g&hs?g&2&&!(g&1)?1/0:Number.NaN:h[0]}}return new ft(e,i[0],i[o-1],a)}ss();var br=document.getElementById("answers");ds(br?.textContent??"").then(t=>new Lt(document.body,t,!1).start());

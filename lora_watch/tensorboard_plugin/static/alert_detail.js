@@ -1,8 +1,7 @@
-// One alert: its words, new settings, remedies, causes, curve and adapters.
+// One alert: its words, cause, new settings, curve and adapters.
 
 import {chartCard, discarded} from './chart.js';
-import {em, h, num, plain, severityClass, severityIcon, words} from './dom.js';
-import {depthOf} from './picture.js';
+import {em, h, num, severityClass, severityIcon, words} from './dom.js';
 
 /** For how many steps the cause of an alert lasted; no number ends one that is open still. */
 export function heldFor(alert) {
@@ -30,9 +29,10 @@ export async function detail(app, alert, ended, width) {
       h('h2', null, words(alert.name)),
       h('span', {class: 'note'}, `${alert.rule} · step ${alert.step} · ${held(alert, ended)}`),
     ),
-    h('p', {class: 'message'}, alert.message),
-    remediesOf(app, alert),
-    listed('Likely causes', alert.causes, 'ol'),
+    h('p', {class: 'message'}, h('b', null, alert.message), alert.details && `. ${alert.details}`),
+    listed('Cause', alert.causes),
+    alert.next_run && [h('h3', null, 'Next run'), h('p', {class: 'advice', id: 'settings'}, alert.next_run.text)],
+    listed('Fix', alert.remedies),
     await curve(app, alert, worst, width),
     h(
       'div',
@@ -50,85 +50,17 @@ export async function detail(app, alert, ended, width) {
 
 export const shortName = (app, name) => app.adapters.find((adapter) => adapter.name === name)?.short ?? name;
 
-const listed = (name, items, tag) =>
+const listed = (name, items) =>
   items?.length
     ? [
         h('h3', null, name),
         h(
-          tag,
+          'ul',
           {class: 'advice'},
           items.map((item) => h('li', null, String(item))),
         ),
       ]
     : null;
-
-/**
- * Whether a remedy names all of these numbers as new values, however it writes them: Python's 1e-05 is 0.00001 here.
- * @param {string} remedy
- * @param {number[]} values
- */
-export function sets(remedy, values) {
-  const named = [...remedy.matchAll(/(?:→ |=)([\d.]+(?:e[+-]?\d+)?)/g)].map(([, number]) => Number(number));
-  return values.every((value) => named.includes(value));
-}
-
-/** The settings to run again with, and the other remedies, in the order of the rule. */
-function remediesOf(app, alert) {
-  const remedies = (alert.remedies ?? []).map(String),
-    values = Object.values(alert.settings ?? {}).filter((value) => typeof value === 'number');
-  const inWords = values.length ? remedies.findIndex((text) => sets(text, values)) : -1; // what the settings say again
-  const again = settingsOf(app, alert, remedies[inWords]),
-    others = listed(
-      'Try',
-      remedies.filter((_, i) => i !== inWords),
-      'ul',
-    );
-  return inWords > 0 ? [others, again] : [again, others];
-}
-
-/**
- * The new settings as one would type them, next to the run's own; null where the alert has none.
- * @param {import('./app.js').App} app
- */
-function settingsOf(app, alert, inWords) {
-  const given = Object.entries(alert.settings ?? {}).filter(([, value]) => typeof value === 'number');
-  if (!given.length) return null;
-  const own = {lora_alpha: app.adapters[0]?.alpha, learning_rate: app.schema.peak_lr?.[0]};
-  const text = given.map(([name, value]) => `${name}=${value}`).join(', ');
-  return h(
-    'div',
-    {class: 'settings', id: 'settings'},
-    h('h3', null, 'Run again with'),
-    given.map(([name, value]) =>
-      h(
-        'div',
-        {class: 'setting'},
-        h('span', {class: 'mono'}, name),
-        Number.isFinite(own[name]) &&
-          own[name] !== value && [h('s', null, plain(own[name])), h('span', {'aria-hidden': 'true'}, '→')],
-        h('b', null, plain(value)),
-      ),
-    ),
-    h(
-      'button',
-      {
-        class: 'quiet',
-        id: 'copy',
-        onclick: async (event) => {
-          const button = event.currentTarget;
-          try {
-            await navigator.clipboard.writeText(text);
-            button.textContent = 'copied';
-          } catch {
-            button.textContent = text;
-          } // no clipboard over plain http
-        },
-      },
-      'copy',
-    ),
-    inWords && h('p', {class: 'note'}, inWords),
-  );
-}
 
 /**
  * The chart of what the alert is about, of its worst adapter or of the run; null where that was not written.
@@ -155,20 +87,11 @@ async function curve(app, alert, worst, width) {
     range: app.range(),
     discarded: discarded(app.alerts),
     alerts: [alert],
-    thresholds: isMeasured && (alert.threshold ?? 0) > 0 ? [thresholdOf(app, alert)] : [],
+    thresholds:
+      isMeasured && (alert.threshold ?? 0) > 0
+        ? [{value: alert.threshold, name: `threshold ${num(alert.threshold)} of a layer`}]
+        : [],
   });
-}
-
-/** What the line of a threshold is called: rules that judge all blocks together draw their share of one layer. */
-function thresholdOf(app, alert) {
-  const depth = depthOf(app.schema),
-    {zone} = app.schema.rules?.find(({id}) => id === alert.rule) ?? {},
-    depthScaled = zone && ['output_ratio', 'relative_spectral_norm'].includes(alert.metric) && depth !== 1;
-  const name = `threshold ${num(alert.threshold)} of a layer`;
-  return {
-    value: alert.threshold,
-    name: depthScaled ? `${name}: ${num(alert.threshold * depth)} / depth ${num(depth)}` : name,
-  };
 }
 
 /** The adapters that the alert names, each opens to its layer. */

@@ -107,7 +107,7 @@ export async function draw(app) {
     .spectrum(state.run, adapter.index, app.state.step === '' ? null : app.step)
     .catch(() => ({}));
   const own = app.alerts.filter((alert) => alert.adapters?.some(({name}) => name === adapter.name));
-  const figures = figuresOf(sigma.sigma) ?? (await measured(app));
+  const figures = figuresOf(sigma.sigma) ?? {effective: Number.NaN, stable: Number.NaN, share: Number.NaN};
 
   return h(
     'div',
@@ -217,27 +217,14 @@ export function figuresOf(sigma) {
   return {effective: Math.exp(entropy), stable: squares / of[0] ** 2, share: of[0] ** 2 / squares};
 }
 
-/** The same where no singular values were written: as they were measured last, all of one step. */
-async function measured(app) {
-  const {adapter, run} = app;
-  const read = async (name, step) =>
-    run.metrics.includes(name) ? app.metric(name, {at: step, adapter: adapter.index}) : null;
-  const tops = await read('spectral_norm', app.step),
-    step = tops?.columns ? tops.last[tops.columnOf(app.step)] : app.step;
-  const others = await Promise.all(['delta_norm', 'stable_rank', 'effective_rank'].map((name) => read(name, step)));
-  const [top, norm, stable, effective] = [tops, ...others].map((matrix) => matrix?.at(step) ?? Number.NaN);
-  return {effective, stable, share: (top / norm) ** 2};
-}
-
 /** The spectrum at the step: every singular value where it was written, and how many of the r directions are in use. */
 function usage({adapter, step}, {effective, stable, share}, spectrum, width) {
   const {step: at, sigma, first_step: firstStep, first_sigma: firstSigma} = spectrum,
-    r = adapter.r ?? 1,
     W = width - 26;
   const known = (x) => (Number.isNaN(x) ? '–' : num(x));
   return card(
     term(`Spectrum at step ${at ?? step}`, 'spectrum'),
-    r > 0 ? `σ of ΔW, r = ${r}` : 'of ΔW',
+    `σ of ΔW, r = ${adapter.r ?? '?'}`,
     h(
       'div',
       {class: 'figures'},
@@ -245,23 +232,17 @@ function usage({adapter, step}, {effective, stable, share}, spectrum, width) {
       h('div', null, h('b', null, known(stable)), term('stable rank', 'stable_rank')),
       h('div', null, h('b', null, Number.isFinite(share) ? percent(share) : '–'), 'of ‖ΔW‖² in σ₁'),
     ),
-    points(
-      sigma,
-      firstStep === at ? null : firstSigma,
-      firstStep,
-      W,
-      adapter.r ? 'not written up to this step' : 'of this method σ₁ alone is measured',
-    ),
+    points(sigma, firstStep === at ? null : firstSigma, firstStep, W),
   );
 }
 
 /** σ₁ to σ_r as points on a logarithmic scale, with a line where they were first. */
-function points(sigma, before, firstStep, W, empty) {
+function points(sigma, before, firstStep, W) {
   const height = em(112);
   const root = drawing('spectrum', W, height, 'singular values of ΔW, largest first', {id: 'spectrum'});
   const known = [...(sigma ?? []), ...(before ?? [])].filter((s) => s > 0);
   if (!known.length) {
-    root.append(nothing(W / 2, height / 2, sigma?.length ? 'ΔW is zero' : empty));
+    root.append(nothing(W / 2, height / 2, sigma?.length ? 'ΔW is zero' : 'not written up to this step'));
     return root;
   }
   const plane = spectrumPlane(known, sigma.length, W, height);

@@ -23,8 +23,15 @@ const FIRST_STEPS = 20;
 
 /** What is said first of a run: the alert that the rules put first, else the zone; else that none was recorded. */
 export function verdict(first, zone, missing, recovered) {
-  if (first) return {kind: severityClass(first.severity), head: words(first.name), text: first.message, alert: first};
-  if (recovered) return {kind: 'warning', head: `Recovered at step ${recovered.step}`, text: recovered.message};
+  if (first)
+    return {
+      kind: severityClass(first.severity),
+      head: `${first.severity}: ${first.message}`,
+      text: first.details || first.causes?.[0],
+      alert: first,
+    };
+  if (recovered)
+    return {kind: 'warning', head: `Recovered at step ${recovered.step}`, text: recovered.details || recovered.message};
   if (!zone) return {kind: 'info', head: 'Not recorded', text: 'This run was written without its zones.'};
   const calm = ['ok', 'info'].includes(zone.kind) ? {...zone, head: 'No alerts'} : zone;
   if (zone.name !== 'unknown' || !missing) return calm;
@@ -34,6 +41,9 @@ export function verdict(first, zone, missing, recovered) {
 /** The last time up to a step that the run went back for an alert and on; none if it did not. */
 export const recoveryIn = (alerts, step) =>
   alerts.findLast((alert) => alert.name === 'recovered' && alert.step <= step);
+
+/** The settings to use next, in words: the run has one prescription, which one of its alerts carries. */
+export const nextRun = (alerts) => alerts.find((alert) => alert.next_run)?.next_run.text;
 
 /** How bad a run's own verdict is: 2 for one that failed, 1 where nobody can say that it is well. */
 export const severityOf = (verdict) =>
@@ -204,7 +214,7 @@ const when = ({step, last_step, closed_step}) =>
 
 /** @param {import('./app.js').App} app */
 function banner(app, {kind, head, text, alert}, end) {
-  const fix = alert?.remedies?.[0];
+  const told = nextRun(app.alerts);
   const chips = SEVERITIES.map((severity) => {
     const count = app.alerts.filter((one) => one.severity === severity).length;
     return h(
@@ -235,7 +245,7 @@ function banner(app, {kind, head, text, alert}, end) {
         alert && h('small', null, when(alert)),
       ),
       h('p', null, text),
-      fix && h('p', {class: 'fix'}, h('b', null, 'Try'), fix),
+      told && h('p', {class: 'fix', id: 'next-run'}, h('b', null, 'Next run'), told),
     ),
     h('div', {class: 'chips'}, chips),
   );
@@ -303,11 +313,7 @@ function tiles(app, known, spread, path) {
       size == null ? 'not measured' : `${num(size)} × depth ${num(path.depth)}`,
     ),
     tile('s · lr, peak', 'effective_lr', num(peakOf(rates, step, discarded(app.alerts))), rateOf(schema)),
-    !adapters.length
-      ? tile('Method', null, '–', 'no adapters')
-      : adapters.every((adapter) => !adapter.r)
-        ? tile('Method', null, formula?.replace("'s own", '') ?? '–', 'has no A, B and scale')
-        : tile('r / α / s', 'scale', settings, formula ? `s = ${formulaOf(formula)}` : null),
+    tile('r / α / s', 'scale', adapters.length ? settings : '–', formula ? `s = ${formulaOf(formula)}` : 'no adapters'),
     tile('Adapters', 'adapters', String(adapters.length), schema.config?.model_type ?? schema.optimizer),
     tile(
       'Overhead',

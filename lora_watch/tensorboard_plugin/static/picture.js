@@ -109,32 +109,6 @@ export function smooth(points) {
   });
 }
 
-/** On which side of a point of the path there is `room` for words, -1 or 1, and how far down: away from the path. */
-function clearOf(path, p, room, {X, Y, left, right}) {
-  const x = X(p.gain),
-    y = Y(p.ratio);
-  const near = pixelsOf(path, X, Y).filter((q) => Math.abs(q.y - y) < em(14));
-  const crowded = (side) => near.filter((q) => (q.x - x) * side > 2 && (q.x - x) * side < room).length;
-  const fits = (side) => (side > 0 ? x + room < right : x - room > left);
-  const side = !fits(1) ? -1 : !fits(-1) ? 1 : crowded(-1) < crowded(1) ? -1 : 1;
-  if (!crowded(side)) return [side, 0];
-  const drops = near.filter((q) => (q.x - x) * side > 2).map((q) => q.y - y);
-  return [side, drops.reduce((a, b) => a + b, 0) > 0 ? -em(11) : em(11)];
-}
-
-/** A path as it is drawn, every six pixels, also between two points that are far apart. */
-const pixelsOf = (path, X, Y) =>
-  path.flatMap((q, i) => {
-    const before = path[i - 1] ?? q,
-      from = {x: X(before.gain), y: Y(before.ratio)},
-      to = {x: X(q.gain), y: Y(q.ratio)};
-    const steps = Math.ceil(Math.hypot(to.x - from.x, to.y - from.y) / 6) || 1;
-    return Array.from({length: steps}, (_, k) => ({
-      x: from.x + ((to.x - from.x) * (k + 1)) / steps,
-      y: from.y + ((to.y - from.y) * (k + 1)) / steps,
-    }));
-  });
-
 /**
  * paths: [{name, letter, colour, points, broken, missing}], with letters at the ends where there are several; options:
  * width, height, metric, step, onStep.
@@ -153,7 +127,7 @@ export function picture(paths, options) {
   root.append(...frame(plane, name, height), ...region(plane, damage));
   if (paths.length === 1 && paths[0].missing) root.append(empty(plane, paths[0].missing));
   for (const trace of traces.filter(({smoothed}) => smoothed.length))
-    root.append(...lines(trace, plane), ...dots(trace, plane, step, paths.length === 1));
+    root.append(...lines(trace, plane), ...dots(trace, plane, step));
   root.append(...letters(traces, plane));
   listen(root, traces, plane, name, onStep);
   return root;
@@ -237,39 +211,25 @@ function lines({colour, letter, points, smoothed, strayed}, {X, Y}) {
   ];
 }
 
-/** Steps along a path: some between its ends where it is alone, the start, the end, and the one that is looked at. */
-function dots({colour, letter, broken, smoothed: path}, plane, step, isAlone) {
+/** Steps along a path: the start, the end, and the one that is looked at. */
+function dots({colour, letter, broken, smoothed: path}, {X, Y, right}, step) {
   const dot = (p, r, cls, text) => {
-    const {X, Y} = plane;
-    const [side, drop] = clearOf(path, p, em(14) + (text?.length ?? 0) * em(7), plane);
+    const side = X(p.gain) + em(14) + (text?.length ?? 0) * em(7) < right ? 1 : -1;
     return svg(
       'g',
       {class: cls, style: `--c:${colour}`, transform: `translate(${X(p.gain).toFixed(1)},${Y(p.ratio).toFixed(1)})`},
       svg('circle', {r: em(r)}),
-      text && svg('text', {x: side * em(r + 5), y: em(4) + drop, 'text-anchor': side < 0 ? 'end' : 'start'}, text),
+      text && svg('text', {x: side * em(r + 5), y: em(4), 'text-anchor': side < 0 ? 'end' : 'start'}, text),
     );
   };
   const end = path[path.length - 1],
     gone = broken >= end.step,
     now = step == null ? null : path.findLast((p) => p.step <= step);
   return [
-    ...(isAlone ? stops(path, plane) : []).map((p) => dot(p, 2.6, 'stop', `step ${p.step}`)),
     path.length > 1 && dot(path[0], 3.5, 'begin', letter ? null : 'start'),
     !letter && dot(end, 6, gone ? 'end gone' : 'end', `step ${end.step}${gone ? ', then NaN' : ''}`),
     now && now !== end && dot(now, 5, 'now', `step ${step}`),
   ].filter(Boolean);
-}
-
-/** Some points of a long path that are not too near to one another and to its ends. */
-function stops(path, {X, Y}) {
-  const taken = [path[0], path[path.length - 1]];
-  if (path.length < 12) return [];
-  for (const share of [0.1, 0.25, 0.5, 0.75]) {
-    const p = path[Math.round((path.length - 1) * share)];
-    if (taken.some((q) => Math.hypot(X(q.gain) - X(p.gain), Y(q.ratio) - Y(p.ratio)) < em(44))) continue;
-    taken.push(p);
-  }
-  return taken.slice(2);
 }
 
 /** The letters at the ends of paths, moved apart where they would meet. */

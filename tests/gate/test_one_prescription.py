@@ -1,0 +1,80 @@
+"""One run, one prescription: console, exception, report, ``check``, ``show`` and the page give one number a setting."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.cli.app import app
+from lora_watch.runs.places import find_runs
+from lora_watch.runs.run import read_run
+from lora_watch.tensorboard_plugin.page.answers import Answers
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+SCRIPT = {
+    "explodes": {"alpha": 128, "lr": 5e-2, "fail_on": "error"},
+    "recovers": {"alpha": 64, "lr": 1.0, "recover": 3},
+    "hardly moves": {"alpha": 16, "lr": 2e-5},
+}
+"""What each run was started with."""
+
+
+def told_in(text: str) -> list[str]:
+    """Every ``Next run: …`` of a text, on one line each."""
+    joined = re.sub(r"\n {6,}", " ", text)
+    return re.findall(r"Next run: (.*)", joined)
+
+
+@pytest.mark.parametrize("name", SCRIPT)
+def test_every_place_gives_the_same_numbers(name: str, tmp_path: Path, capsys: Any) -> None:
+    alpha, lr, *_ = SCRIPT[name].values()
+    policy = {key: value for key, value in SCRIPT[name].items() if key not in ("alpha", "lr")}
+    trainer = build_trainer(
+        lora(tiny_model(), r=8, alpha=alpha),
+        stdlib_blocks(64, 64),
+        24,
+        lr=lr,
+        callbacks=[LoraWatchCallback(**policy)],
+        output_dir=str(tmp_path),
+        report_to="tensorboard",
+    )
+    raised = ""
+    try:
+        trainer.train()
+    except LoraWatchError as error:
+        raised = str(error)
+    console = capsys.readouterr().err
+    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    told = report["next_run"]
+    settings = {name: setting["to"] for name, setting in told["settings"].items()}
+    assert {each["from"] for key, each in told["settings"].items() if key == "learning_rate"} <= {lr}
+    assert {each["from"] for key, each in told["settings"].items() if key == "lora_alpha"} <= {alpha}
+    assert settings
+
+    if name == "explodes":
+        assert told_in(raised) == [told["text"]]
+    if name == "recovers":
+        assert all(
+            f"{value:g}" in console.rpartition("lora_watch: recovered at step")[2] for value in settings.values()
+        )
+    else:
+        assert told_in(console)[-1] == told["text"]
+
+    checked = CliRunner().invoke(app, ["check", str(tmp_path)]).stdout
+    assert told_in(checked) == [told["text"]], "once, above the alerts"
+    (run,) = json.loads(CliRunner().invoke(app, ["check", str(tmp_path), "--format", "json"]).stdout)["runs"]
+    assert run["next_run"]["text"] == told["text"]
+    assert all(finding["next_run"] is None for finding in run["findings"])
+    shown = CliRunner().invoke(app, ["show", str(tmp_path)], env={"COLUMNS": "300"}).stdout
+    assert told_in(shown) == [told["text"]]
+
+    (place,) = find_runs(tmp_path)
+    answers = Answers({"run": read_run(place)})
+    carried = [alert["next_run"] for alert in answers.plain['["alerts","run",""]']["alerts"] if alert["next_run"]]
+    assert [one["text"] for one in carried] == [told["text"]], "the tab's banner"
