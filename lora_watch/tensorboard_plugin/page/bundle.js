@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 94361b5b9b49245d691a1c82529207cc5d6738733789fef0e561f2fda2ce382a */
+/* Made by tests/front_end/check.py --fix of sources d47af91f8bb1d0cc900e85a1de7d41dddcbdf6d1eb0d5a4a2cb4172c26508224 */
 var us=Object.defineProperty;var rt=(t,e)=>{for(var s in e)us(t,s,{get:e[s],enumerable:!0})};var ae={ΔW:"s·B·A: what an adapter adds to the frozen weight W₀ of its layer",blocks:"the transformer blocks that h\
 old adapters: what each one adds is carried on by all that follow",zone:"the rules’ word for the run at a step, from hea\
 lthy to exploding: it follows from the open alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an \
@@ -42,8 +42,8 @@ rections"],[/_changed$|^gain$/,"share"],[/_drift$/,"relative change"],[/^(effect
 [/^scale$/,"s"]],ie=t=>fs.find(([e])=>e.test(t))?.[1];var ms="http://www.w3.org/2000/svg";function ce(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
 "on")?t.addEventListener(n.slice(2),r):t.setAttribute(n,r===!0?"":r));return t.append(...s.flat(1/0).filter(n=>n!=null&&
 n!==!1)),t}var v=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>ce(document.
-createElement(t),e,s),y=(t,e,...s)=>ce(document.createElementNS(ms,t),e,s),q=(t,e,s,n,r={})=>y("svg",{class:t,width:e,height:s,
-viewBox:`0 0 ${e} ${s}`,role:"img","aria-label":n,...r}),tt=(t,e,s)=>y("text",{x:t,y:e,"text-anchor":"middle",class:"emp\
+createElement(t),e,s),b=(t,e,...s)=>ce(document.createElementNS(ms,t),e,s),q=(t,e,s,n,r={})=>b("svg",{class:t,width:e,height:s,
+viewBox:`0 0 ${e} ${s}`,role:"img","aria-label":n,...r}),tt=(t,e,s)=>b("text",{x:t,y:e,"text-anchor":"middle",class:"emp\
 ty"},s);function $(t,e=.001){if(t==null)return"–";if(Number.isNaN(t))return"NaN";if(!Number.isFinite(t))return t>0?"∞":
 "−∞";if(t===0)return"0";let s=Math.abs(t);if(s>=1e6||s<e){let[r,o]=t.toExponential(s>=999500?2:1).split("e");return`${r.
 replace(/\.?0+$/,"")}e${o.replace("+","")}`.replaceAll("-","−")}return(s>=1e3?String(Math.round(t)):String(Number(t.toPrecision(
@@ -58,8 +58,8 @@ px`},under(t,...e){let{left:s,bottom:n}=t.getBoundingClientRect();this.show({cli
 bubble().style.display="none"}},ut=t=>({tabindex:0,role:"button",onclick:t,onkeydown:e=>{e.key!=="Enter"&&e.key!==" "||(e.
 preventDefault(),e.stopPropagation(),t(e))}}),ot=(t,e,s)=>c("div",{class:"tip-row"},c("i",{style:`background:${t}`}),c("\
 span",null,e),c("b",null,s)),j=["ERROR","WARNING","INFO"],le={ERROR:"M0-6L6 5H-6Z",WARNING:"M0-6L6 0L0 6L-6 0Z",INFO:"M-\
-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z"},at=t=>le[t]??le.INFO,R=(t,e=14)=>y("svg",{class:`severity ${L(t)}`,viewBox:"\
--7 -7 14 14",width:e,height:e,"aria-hidden":"true"},y("path",{d:at(t)})),L=t=>j.includes(t)?t.toLowerCase():"info";function A(t,e=t){
+4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z"},at=t=>le[t]??le.INFO,R=(t,e=14)=>b("svg",{class:`severity ${L(t)}`,viewBox:"\
+-7 -7 14 14",width:e,height:e,"aria-hidden":"true"},b("path",{d:at(t)})),L=t=>j.includes(t)?t.toLowerCase():"info";function A(t,e=t){
 let s=dt(e);return s?et(t,s):t}function et(t,e,s={}){let n=({currentTarget:o})=>{E.under(o,e),o.setAttribute("aria-descr\
 ibedby","tip")},r=({currentTarget:o})=>{E.hide(),o.removeAttribute("aria-describedby")};return c("button",{type:"button",
 ...s,class:`term ${s.class??""}`.trim(),onclick:o=>{o.preventDefault(),o.stopPropagation(),n(o)},onfocus:n,onblur:r,onpointerenter:n,
@@ -83,7 +83,7 @@ new Float32Array(e,o,r):i;return new t(n,i,a,new Uint8Array(e,o+4*r,r))}window({
 let o=Array.from(this.first.keys()).filter(p=>this.last[p]>=e&&this.first[p]<=s),i=n==null?Array.from({length:this.n},(p,g)=>g):
 [n],a=Math.max(1,Math.ceil(o.length/r)),l=Array.from({length:Math.ceil(o.length/a)},(p,g)=>o.slice(g*a,(g+1)*a)),h=l.length*
 i.length,d=this.pooled||a>1,f=new Float32Array(h),u=d?new Float32Array(h):f,m=new Uint8Array(h);l.forEach((p,g)=>{i.forEach(
-(b,x)=>{let _=p.map(N=>N*this.n+b),O=g*i.length+x,k=N=>_.map(W=>N[W]).filter(Number.isFinite),[S,M]=[k(this.low),k(this.
+(y,x)=>{let _=p.map(N=>N*this.n+y),O=g*i.length+x,k=N=>_.map(W=>N[W]).filter(Number.isFinite),[S,M]=[k(this.low),k(this.
 high)];u[O]=S.length?Math.min(...S):this.low[_[0]],f[O]=M.length?Math.max(...M):this.high[_[0]],m[O]=_.reduce((N,W)=>N|this.
 flags[W]&3,0),_.every(N=>this.flags[N]&4)&&(m[O]|=4)})});let w={shape:[l.length,i.length],first:l.map(p=>this.first[p[0]]),
 last:l.map(p=>this.last[p[p.length-1]]),pooled:d,width:this.width*a,rows:o.length===this.columns?this.rows:o.length*this.
@@ -99,12 +99,12 @@ r).find(a=>a>=n*.999)??10*r,i=[];for(let a=Math.ceil(t/o)*o;a<=e+o*1e-9;a+=o)i.p
 function Z(t,e,s=6){let n=o=>{let i=[];for(let a=Math.floor(t);a<=Math.ceil(e);a++)for(let l of o)Math.log10(l)+a>=t-1e-9&&
 Math.log10(l)+a<=e+1e-9&&i.push(+`${l}e${a}`);return i},r=n([1]);return r.length>=3?r.filter((o,i)=>i%Math.ceil(r.length/
 s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:K(10**t,10**e,s/2))}var J=(t,{left:e,right:s},n,r=he)=>t.
-flatMap(o=>[y("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),y("text",{x:e-6,y:n(o)+v(4),"text-anchor":"end"},r(o))]),
+flatMap(o=>[b("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),b("text",{x:e-6,y:n(o)+v(4),"text-anchor":"end"},r(o))]),
 P=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function ws(t,e){
 let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(ys),a=t.map(g=>g.name).join(", "),l=q("chart",s,n,a,o.length?{role:"\
 group"}:{});if(!i.length)return l.append(tt(s/2,n/2,e.empty??"not logged in this run")),l;let h=bs(i,e),{X:d,x0:f,x1:u,top:m,
 foot:w}=h;l.append(...ks(h,e),...Ms(h,e.thresholds??[]));let p=[];for(let g of i)l.append(...Os(g,h,p));return l.append(
-..._s(h,e.discarded??[])),r!=null&&r>=f&&r<=u&&l.append(y("line",{x1:d(r),x2:d(r),y1:m,y2:w,class:"cursor"})),l.append(...Ns(
+..._s(h,e.discarded??[])),r!=null&&r>=f&&r<=u&&l.append(b("line",{x1:d(r),x2:d(r),y1:m,y2:w,class:"cursor"})),l.append(...Ns(
 h,o,e.onAlert)),As(l,i,h,e),l}var ys=({matrix:t,column:e=0,dash:s})=>t&&Array.from(t.first).some((n,r)=>Number.isFinite(
 t.high[r*t.n+e])||!s&&t.flags[r*t.n+e]&3);function bs(t,e){let{width:s,height:n,alerts:r=[]}=e,o=v(58),i=s-v(12),a=r.length?
 20:10,l=n-v(22),[h,d]=e.range??[Math.min(...t.map(x=>x.matrix.first[0])),Math.max(...t.map(x=>x.matrix.last.at(-1)))],f=({
@@ -117,42 +117,42 @@ o]}function xs([t,e],s=[],n,r){for(let{value:o}of s){let i=n(o);r&&i>e&&i-e<1&&(
 t,e]}function $s([t,e],s,n){if(t<=e||([t,e]=[0,1]),s&&!n&&(t=Math.min(0,t)),n&&e-t>8&&(t=e-8),e-t<1e-9*Math.max(1,Math.abs(
 e))){let o=n?.3:Math.abs(e)*.1||1;return[e===0?0:t-o,e+o]}let r=(e-t)*.06;return[s&&t===0?t:t-r,e+r]}function ks({left:t,
 right:e,top:s,foot:n,x0:r,x1:o,log:i,to:a,low:l,high:h,X:d,Y:f},{height:u,term:m}){let w=n-s,p=i?Z(l,h,Math.max(2,w/v(18))):
-K(l,h,Math.max(2,w/v(32))),g=K(r,o,(e-t)/v(62)).filter(Number.isInteger),b=[ie(m??""),i&&"log"].filter(Boolean).join(", "),
-x=`translate(${v(10)},${s+w/2})rotate(-90)`;return[...J(p,{left:t,right:e},_=>f(a(_))),...g.map(_=>y("text",{x:d(_),y:u-
-5,"text-anchor":"middle"},_)),y("text",{class:"axis-name",x:t-8,y:u-5,"text-anchor":"end"},"step"),y("text",{class:"axis\
--name","text-anchor":"middle",transform:x},b)]}var Ms=({left:t,right:e,to:s,low:n,high:r,Y:o},i)=>i.map(({value:a,name:l})=>({
-v:s(a),name:l})).filter(({v:a})=>a>=n&&a<=r).flatMap(({v:a,name:l})=>[y("line",{x1:t,x2:e,y1:o(a),y2:o(a),class:"thresho\
-ld"}),y("text",{x:e-2,y:o(a)-3,"text-anchor":"end",class:"threshold"},l)]),_s=({top:t,foot:e,x0:s,x1:n,X:r},o)=>o.map(([
+K(l,h,Math.max(2,w/v(32))),g=K(r,o,(e-t)/v(62)).filter(Number.isInteger),y=[ie(m??""),i&&"log"].filter(Boolean).join(", "),
+x=`translate(${v(10)},${s+w/2})rotate(-90)`;return[...J(p,{left:t,right:e},_=>f(a(_))),...g.map(_=>b("text",{x:d(_),y:u-
+5,"text-anchor":"middle"},_)),b("text",{class:"axis-name",x:t-8,y:u-5,"text-anchor":"end"},"step"),b("text",{class:"axis\
+-name","text-anchor":"middle",transform:x},y)]}var Ms=({left:t,right:e,to:s,low:n,high:r,Y:o},i)=>i.map(({value:a,name:l})=>({
+v:s(a),name:l})).filter(({v:a})=>a>=n&&a<=r).flatMap(({v:a,name:l})=>[b("line",{x1:t,x2:e,y1:o(a),y2:o(a),class:"thresho\
+ld"}),b("text",{x:e-2,y:o(a)-3,"text-anchor":"end",class:"threshold"},l)]),_s=({top:t,foot:e,x0:s,x1:n,X:r},o)=>o.map(([
 i,a])=>({first:i,last:a,from:Math.max(s,i-.5),until:Math.min(n,a+.5)})).filter(({from:i,until:a})=>a>i).map(({first:i,last:a,
 from:l,until:h})=>{let d=i<a?`steps ${i} to ${a} were discarded`:`step ${a} was discarded`,f={x:r(l),y:t,width:r(h)-r(l),
-height:e-t},u=`M${r(h)} ${t+6}H${r(l)}m5 -4l-5 4l5 4`;return y("g",{class:"discarded"},y("title",null,d),y("rect",f),y("\
+height:e-t},u=`M${r(h)} ${t+6}H${r(l)}m5 -4l-5 4l5 4`;return b("g",{class:"discarded"},b("title",null,d),b("rect",f),b("\
 path",{d:u}))});function Ns({top:t,foot:e,x0:s,x1:n,X:r},o,i){let a=o.filter(l=>l.step>=s&&l.step<=n);return a.flatMap((l,h)=>{
 let d=a.slice(0,h).filter(({step:g})=>g===l.step).length,f=Math.min(n,l.closed_step==null?n:l.last_step),u=L(l.severity),
 m={x:r(l.step),y:7.5,width:r(f)-r(l.step),height:3,class:`held severity ${u}`},w={class:`mark severity ${u}`,"aria-label":`${l.
 severity} ${l.name} at step ${l.step}`,transform:`translate(${r(l.step)+13*d},9)`,...ut(g=>{g.stopPropagation(),i?.(l)}),
-onpointermove:g=>{g.stopPropagation();let b=c("b",null,`${l.severity} ${l.rule} ${l.name}`);E.show(g,b,`step ${l.step}`,
-l.message)}},p=!d&&y("path",{d:`M0 6V${e-t+11}`,class:"stem"});return[...f>l.step?[y("rect",m)]:[],y("g",w,p,y("path",{d:at(
-l.severity)}))]})}function As(t,e,{left:s,right:n,top:r,foot:o,x0:i,x1:a,X:l},{width:h,onStep:d,onZoom:f}){let u=y("line",
-{y1:r,y2:o,class:"hover"}),m=y("rect",{y:r,height:o-r,class:"select"});t.append(u,m);let w=b=>{let x=t.getBoundingClientRect(),
-_=(b.clientX-x.left)*(h/x.width);return Math.round(i+Math.max(0,Math.min(1,(_-s)/(n-s)))*(a-i))},p=null,g=b=>p&&Math.abs(
-b.clientX-p.x)>5;t.addEventListener("pointerdown",b=>{f&&(p={x:b.clientX,step:w(b)})}),t.addEventListener("pointermove",
-b=>{let x=w(b);p&&g(b)&&(t.hasPointerCapture(b.pointerId)||t.setPointerCapture(b.pointerId),m.setAttribute("x",Math.min(
+onpointermove:g=>{g.stopPropagation();let y=c("b",null,`${l.severity} ${l.rule} ${l.name}`);E.show(g,y,`step ${l.step}`,
+l.message)}},p=!d&&b("path",{d:`M0 6V${e-t+11}`,class:"stem"});return[...f>l.step?[b("rect",m)]:[],b("g",w,p,b("path",{d:at(
+l.severity)}))]})}function As(t,e,{left:s,right:n,top:r,foot:o,x0:i,x1:a,X:l},{width:h,onStep:d,onZoom:f}){let u=b("line",
+{y1:r,y2:o,class:"hover"}),m=b("rect",{y:r,height:o-r,class:"select"});t.append(u,m);let w=y=>{let x=t.getBoundingClientRect(),
+_=(y.clientX-x.left)*(h/x.width);return Math.round(i+Math.max(0,Math.min(1,(_-s)/(n-s)))*(a-i))},p=null,g=y=>p&&Math.abs(
+y.clientX-p.x)>5;t.addEventListener("pointerdown",y=>{f&&(p={x:y.clientX,step:w(y)})}),t.addEventListener("pointermove",
+y=>{let x=w(y);p&&g(y)&&(t.hasPointerCapture(y.pointerId)||t.setPointerCapture(y.pointerId),m.setAttribute("x",Math.min(
 l(x),l(p.step))),m.setAttribute("width",Math.abs(l(x)-l(p.step))),m.style.display="block"),u.setAttribute("x1",l(x)),u.setAttribute(
-"x2",l(x)),u.style.display="block",E.show(b,`step ${x}`,Ss(e,x))}),t.addEventListener("pointerleave",()=>{u.style.display=
-"none",E.hide()}),t.addEventListener("pointercancel",()=>{p=null,m.style.display="none"}),t.addEventListener("click",b=>{
-let x=g(b)?p?.step:null,_=w(b);p=null,x==null?d?.(_):x!==_&&f(Math.min(x,_),Math.max(x,_))})}var Ss=(t,e)=>t.map(({matrix:s,
+"x2",l(x)),u.style.display="block",E.show(y,`step ${x}`,Ss(e,x))}),t.addEventListener("pointerleave",()=>{u.style.display=
+"none",E.hide()}),t.addEventListener("pointercancel",()=>{p=null,m.style.display="none"}),t.addEventListener("click",y=>{
+let x=g(y)?p?.step:null,_=w(y);p=null,x==null?d?.(_):x!==_&&f(Math.min(x,_),Math.max(x,_))})}var Ss=(t,e)=>t.map(({matrix:s,
 column:n=0,colour:r,name:o})=>s.first[0]>e?null:ot(r,o,s.say(s.columnOf(e),n,$)));function Os(t,{X:e,Y:s,to:n,x0:r,x1:o,
-top:i,foot:a},l){let{matrix:h,column:d=0,colour:f,dash:u,thin:m}=t,w=[],p="",g=!1,b="",x="",_=[],O=[],k=[],S=()=>{_.length>
+top:i,foot:a},l){let{matrix:h,column:d=0,colour:f,dash:u,thin:m}=t,w=[],p="",g=!1,y="",x="",_=[],O=[],k=[],S=()=>{_.length>
 1&&k.push(`M${_.join("L")}L${O.reverse().join("L")}Z`),_.length=O.length=0};for(let M=0;M<h.columns;M++){let N=(h.first[M]+
 h.last[M])/2;if(h.last[M]<r||h.first[M]>o)continue;let W=M*h.n+d,U=e(N).toFixed(1);!u&&h.flags[W]&3&&(w.at(-1)?.column===
 M-1?Object.assign(w.at(-1),{column:M,to:e(N)}):w.push({column:M,from:e(N),to:e(N),kind:`${t.letter?`${t.letter}: `:""}${h.
-flags[W]&1?"NaN":"Inf"}`}));let G=n(h.low[W]),Y=n(h.high[W]);if(!Number.isFinite(Y)){g=!1,x+=b,b="",S();continue}let nt=Number.
-isFinite(G)?s((G+Y)/2):s(Y);p+=`${g?"L":"M"}${U} ${nt.toFixed(1)}`,g?b="":b=`M${U} ${nt.toFixed(1)}h.01`,g=!0,h.pooled&&
-(_.push(`${U} ${s(Y).toFixed(1)}`),O.push(`${U} ${(Number.isFinite(G)?s(G):a).toFixed(1)}`))}return S(),[k.length&&y("pa\
-th",{d:k.join(""),class:"band",style:`fill:${f};stroke:${f}`}),y("path",{d:p,class:m?"line thin":"line","stroke-dasharra\
-y":u,style:`stroke:${f}`}),x+b&&y("path",{d:x+b,class:"lone",style:`stroke:${f}`}),...w.filter(({from:M,to:N})=>!l.some(
-W=>W.from<=M&&N<=W.to)&&l.push({from:M,to:N})).map(({from:M,to:N,kind:W})=>y("g",{class:"broken"},y("rect",{x:M-1.5,width:N-
-M+3,y:i,height:a-i}),y("rect",{class:"foot",x:M-1.5,width:N-M+3,y:a-6,height:6}),y("text",{x:M+3,y:a-10},W)))].filter(Boolean)}
+flags[W]&1?"NaN":"Inf"}`}));let G=n(h.low[W]),Y=n(h.high[W]);if(!Number.isFinite(Y)){g=!1,x+=y,y="",S();continue}let nt=Number.
+isFinite(G)?s((G+Y)/2):s(Y);p+=`${g?"L":"M"}${U} ${nt.toFixed(1)}`,g?y="":y=`M${U} ${nt.toFixed(1)}h.01`,g=!0,h.pooled&&
+(_.push(`${U} ${s(Y).toFixed(1)}`),O.push(`${U} ${(Number.isFinite(G)?s(G):a).toFixed(1)}`))}return S(),[k.length&&b("pa\
+th",{d:k.join(""),class:"band",style:`fill:${f};stroke:${f}`}),b("path",{d:p,class:m?"line thin":"line","stroke-dasharra\
+y":u,style:`stroke:${f}`}),x+y&&b("path",{d:x+y,class:"lone",style:`stroke:${f}`}),...w.filter(({from:M,to:N})=>!l.some(
+W=>W.from<=M&&N<=W.to)&&l.push({from:M,to:N})).map(({from:M,to:N,kind:W})=>b("g",{class:"broken"},b("rect",{x:M-1.5,width:N-
+M+3,y:i,height:a-i}),b("rect",{class:"foot",x:M-1.5,width:N-M+3,y:a-6,height:6}),b("text",{x:M+3,y:a-10},W)))].filter(Boolean)}
 var Es=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`--swatch:${e.colour}`}),
 A(e.name)))),D=(t,e,s,n)=>I(A(t,n.term),e,(n.legend??s.length>1)&&Es(s),ws(s,n));var mt="var(--c1)",Ct="var(--c2)";function ue(t,e){let s=t.schema.config?.find_lr;if(!(s?.curve?.rate?.length>1))return null;
 let n=z(e-26,[3,2],24);return I("Learning rate, found by a sweep",`${s.curve.rate.length} steps before the run`,c("div",
@@ -164,22 +164,22 @@ let s=v(330),n=v(58),r=e-v(16),o=v(14),i=s-v(38),a=v(20),l=o+(i-o-a)*.6,h=[Math.
 h[1],n,r);return{height:s,left:n,right:r,top:o,foot:i,gap:a,middle:l,ends:h,X:u=>d(Math.min(Math.max(Math.log10(u),h[0]),
 h[1]))}}function Ls(t,e,s,{X:n}){let r=i=>Math.abs(n(i)-(t.clientX-t.currentTarget.getBoundingClientRect().left)),o=s.reduce(
 (i,a,l)=>r(a)<r(s[i])?l:i,0);E.show(t,c("b",null,`learning rate ${$(s[o])}`),ot(mt,"loss",$(Number(e.loss[o]))),ot(Ct,"d\
-epth-scaled output ratio",$(Number(e.output_ratio[o]))))}var X=(t,e,s,n={})=>y("text",{x:t,y:e,...n},s),Fs=({height:t,left:e,
+epth-scaled output ratio",$(Number(e.output_ratio[o]))))}var X=(t,e,s,n={})=>b("text",{x:t,y:e,...n},s),Fs=({height:t,left:e,
 right:s,foot:n,ends:r,X:o})=>[...Z(r[0],r[1],(s-e)/v(70)).map(i=>X(o(i),n+v(15),$(i),{"text-anchor":"middle"})),X((e+s)/
 2,t-6,"learning rate",{"text-anchor":"middle",class:"axis-name"})];function Rs({low:t,high:e},{top:s,foot:n,X:r}){if(t==
-null||e==null)return[];let o={x:r(t),y:s,width:Math.max(r(e)-r(t),1),height:n-s};return[y("rect",{class:"plateau",...o,style:"\
+null||e==null)return[];let o={x:r(t),y:s,width:Math.max(r(e)-r(t),1),height:n-s};return[b("rect",{class:"plateau",...o,style:"\
 fill:var(--ok)"})]}function fe(t,e,{X:s},n,r){let i=t.map((a,l)=>[e[l],a]).filter(([,a])=>Number.isFinite(a)).map(([a,l])=>`${s(
-a).toFixed(1)} ${n(l).toFixed(1)}`);return i.length?[y("path",{class:"line",style:`stroke:${r}`,d:`M${i.join("L")}`})]:[]}
+a).toFixed(1)} ${n(l).toFixed(1)}`);return i.length?[b("path",{class:"line",style:`stroke:${r}`,d:`M${i.join("L")}`})]:[]}
 function Cs(t,e,s){let{left:n,top:r,middle:o,X:i}=s,a=pt(t.smoothed),l=Math.max(...a.filter(Number.isFinite)),h=pt(t.loss).
 map((u,m)=>({loss:u,rate:e[m]})).filter(({loss:u})=>u<=l),d=Math.min(l,...h.map(({loss:u})=>u));if(!Number.isFinite(d))return[
-X(n+6,r+v(20),"no finite loss")];let f=Tt(d,l,o,r);return[...J(K(d,l,(o-r)/v(34)),s,f),...h.map(({loss:u,rate:m})=>y("ci\
+X(n+6,r+v(20),"no finite loss")];let f=Tt(d,l,o,r);return[...J(K(d,l,(o-r)/v(34)),s,f),...h.map(({loss:u,rate:m})=>b("ci\
 rcle",{class:"one",cx:i(m),cy:f(u),r:2.5,style:`fill:${mt}`})),...fe(a,e,s,f,mt),X(n+6,o-6,"loss, mean of five",{style:`\
 fill:${mt}`})]}function Ts(t,e,s){let{left:n,right:r,foot:o,gap:i,middle:a}=s,l=pt(t.output_ratio).map(p=>p>0?Math.log10(
 p):Number.NaN),h=l.filter(Number.isFinite),d=a+i;if(!h.length)return[X(n+6,d+v(14),"depth-scaled output ratio: not measu\
 red")];let f=Math.min(...h,-.3),u=Math.max(...h,.3),m=Tt(f,u,o,d),w=Z(f,u,(o-d)/v(24)).filter(p=>Math.abs(Math.log10(p))>
-.5);return[...J([1,...w],s,p=>m(Math.log10(p)),$),y("line",{x1:n,x2:r,y1:m(0),y2:m(0),class:"one"}),...fe(l,e,s,m,Ct),X(
+.5);return[...J([1,...w],s,p=>m(Math.log10(p)),$),b("line",{x1:n,x2:r,y1:m(0),y2:m(0),class:"one"}),...fe(l,e,s,m,Ct),X(
 n+6,d+v(14),"depth-scaled output ratio",{style:`fill:${Ct}`})]}var js=({rate:t,edge:e,edge_rule:s},{top:n,foot:r,X:o})=>[
-[t,"suggestion","ok"],[e,s?`edge, ${s}`:"edge","error"]].filter(([i])=>i!=null).flatMap(([i,a,l])=>{let h=o(i);return[y(
+[t,"suggestion","ok"],[e,s?`edge, ${s}`:"edge","error"]].filter(([i])=>i!=null).flatMap(([i,a,l])=>{let h=o(i);return[b(
 "line",{class:"found",x1:h,x2:h,y1:n,y2:r,style:`stroke:var(--${l})`}),X(h-4,n+v(10),a,{"text-anchor":"end",class:"found",
 style:`fill:var(--${l})`})]});var zs=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),gt=({rules:t},e)=>e==="ou\
 tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,pe="waiting for the first step",ge="no step\
@@ -193,7 +193,7 @@ l,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.seri
 findIndex((k,S)=>l.flags[S*l.n]&3),u=f<0?void 0:l.first[f],m=h?.columns?[...new Set([...l.last,h.last.at(-1)])].filter(k=>k>=
 h.first[0]):[],[w,p]=await Promise.all([t.spread(s,{at:m},e),t.seriesOf(["loss","loss_start","loss_recent","zone"],{at:m},
 e)]),g=m.sort((k,S)=>k-S).map(k=>({step:k,gain:ct(p,k),ratio:d*w.at(k,1),zone:lt(i,p.zone,k)})).filter(({gain:k,ratio:S})=>Number.
-isFinite(k)&&S>0),b=P(a),x=([k,S],{step:M})=>k<=M&&M<=S,_=g.filter(k=>!b.some(S=>x(S,k))),O=b.map(k=>g.filter(S=>x(k,S)));
+isFinite(k)&&S>0),y=P(a),x=([k,S],{step:M})=>k<=M&&M<=S,_=g.filter(k=>!y.some(S=>x(S,k))),O=y.map(k=>g.filter(S=>x(k,S)));
 return{metric:s,points:_,strays:O,depth:d,broken:u,missing:_.length?null:Ps(t.runs[e],f<0?null:l.steps(f),r)}}var Ps=({series:t,
 step:e},s,n)=>e===0?n:t.includes("loss")?s?`NaN since ${s}`:"too few steps":"the loss is unknown";function me(t){let e=Math.
 max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),i=a=>o.reduce(
@@ -207,32 +207,32 @@ m,f),...Gs(m,f,i));return u.append(...qs(h,f)),Zs(u,h,f,l,a),u}function Us(t,e,s
 max(.4,...l.map(g=>g*1.15))),u=Math.max(-4,Math.min(...h.length?h:[-1])-.3),m=Math.min(5,Math.max(...h.length?h:[1],n?Math.
 log10(n):-4)+.3);return{left:r,right:o,top:i,bottom:a,x0:d,x1:f,y0:u,y1:m,X:g=>r+(Math.max(d,Math.min(f,g))-d)/(f-d)*(o-
 r),Y:g=>a-(Math.max(u,Math.min(m,Math.log10(g)))-u)/(m-u)*(a-i)}}function Ds({left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:i,
-y1:a,X:l,Y:h},d,f){let u=e-t,m=`translate(${v(12)},${(s+n)/2})rotate(-90)`;return[y("rect",{x:t,y:s,width:u,height:n-s,class:"\
-frame"}),...J(Z(i,a),{left:t,right:e},h),...K(r,o,Math.max(4,u/v(70))).map(w=>y("text",{x:l(w),y:n+v(15),"text-anchor":"\
-middle"},T(w))),y("line",{x1:l(0),x2:l(0),y1:s,y2:n,class:"axis"}),y("text",{x:e,y:f-6,"text-anchor":"end",class:"axis-n\
-ame"},"gain: loss below its start →"),y("text",{class:"axis-name","text-anchor":"middle",transform:m},`${d}, p90, log`)]}
-function Vs({left:t,right:e,top:s,Y:n},r){return r?[y("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damaged"}),y("text",
+y1:a,X:l,Y:h},d,f){let u=e-t,m=`translate(${v(12)},${(s+n)/2})rotate(-90)`;return[b("rect",{x:t,y:s,width:u,height:n-s,class:"\
+frame"}),...J(Z(i,a),{left:t,right:e},h),...K(r,o,Math.max(4,u/v(70))).map(w=>b("text",{x:l(w),y:n+v(15),"text-anchor":"\
+middle"},T(w))),b("line",{x1:l(0),x2:l(0),y1:s,y2:n,class:"axis"}),b("text",{x:e,y:f-6,"text-anchor":"end",class:"axis-n\
+ame"},"gain: loss below its start →"),b("text",{class:"axis-name","text-anchor":"middle",transform:m},`${d}, p90, log`)]}
+function Vs({left:t,right:e,top:s,Y:n},r){return r?[b("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damaged"}),b("text",
 {x:e-v(6),y:n(r)-v(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var Ks=({left:t,right:e,top:s,
 bottom:n},r)=>tt((t+e)/2,(s+n)/2,jt(r)?r:`no path: ${r}`);function Hs({colour:t,letter:e,points:s,smoothed:n,strayed:r},{
 X:o,Y:i}){let a=u=>`${o(u.gain).toFixed(1)} ${i(u.ratio).toFixed(1)}`,l=u=>u.map((m,w)=>`${w?"L":"M"}${a(m)}`).join(""),
-h=l(n),d=`stroke:${t}`,f=({zone:u},m)=>u&&m&&y("path",{d:`M${a(n[m-1])}L${a(n[m])}`,class:`trace zone ${u.kind}`,style:`\
-stroke:var(--${u.colour})`});return[y("path",{class:"trace-raw",style:d,d:s.map(u=>`M${a(u)}h.01`).join("")}),...r.map(u=>y(
-"path",{d:l(u),class:"trace stray",style:d},y("title",null,`steps ${u[0]?.step} to ${u.at(-1)?.step}, discarded`))),y("p\
-ath",{d:h,class:"trace-halo"}),y("path",{d:h,class:"trace",style:d}),...e?[]:n.map(f).filter(Boolean)]}function Gs({colour:t,
-letter:e,broken:s,smoothed:n},{X:r,Y:o,right:i},a){let l=(u,m,w,p)=>{let g=r(u.gain)+v(14)+(p?.length??0)*v(7)<i?1:-1;return y(
-"g",{class:w,style:`--c:${t}`,transform:`translate(${r(u.gain).toFixed(1)},${o(u.ratio).toFixed(1)})`},y("circle",{r:v(m)}),
-p&&y("text",{x:g*v(m+5),y:v(4),"text-anchor":g<0?"end":"start"},p))},h=n[n.length-1],d=s>=h.step,f=a==null?null:n.findLast(
-u=>u.step<=a);return[n.length>1&&l(n[0],3.5,"begin",e?null:"start"),!e&&l(h,6,d?"end gone":"end",`step ${h.step}${d?", t\
-hen NaN":""}`),f&&f!==h&&l(f,5,"now",`step ${a}`)].filter(Boolean)}function qs(t,{X:e,Y:s}){let n=[],r=v(8);return t.flatMap(
-({colour:o,letter:i,smoothed:a})=>{let l=i&&a.at(-1);if(!l)return[];let h=e(l.gain),d=s(l.ratio);for(;n.some(m=>Math.hypot(
-m.x-h,m.y-d)<2*r);)d+=2;n.push({x:h,y:d});let f=y("path",{class:"line",style:`stroke:${o}`,d:`M${h} ${s(l.ratio)}V${d}`}),
-u=y("g",{class:"lettered",style:`--c:${o}`,transform:`translate(${h.toFixed(1)},${d.toFixed(1)})`},y("circle",{r}),y("te\
-xt",{y:v(4),"text-anchor":"middle"},i));return d===s(l.ratio)?[u]:[f,u]})}function Zs(t,e,{X:s,Y:n},r,o){let i=a=>{let l=t.
-getBoundingClientRect(),h=u=>Math.hypot(s(u.gain)-(a.clientX-l.left),n(u.ratio)-(a.clientY-l.top)),f=e.flatMap(u=>u.smoothed.
-map(m=>({...m,name:u.name,far:h(m)}))).reduce((u,m)=>m.far<u.far?m:u,{far:30});return"step"in f?f:null};t.addEventListener(
-"pointermove",a=>{let l=i(a);if(!l)return E.hide();E.show(a,e.length>1&&c("b",null,l.name),`step ${l.step}: ${l.zone?.head.
-toLowerCase()??"zone not recorded"}`,`${r} ${$(l.ratio)}`,`gain ${T(l.gain)}`)}),t.addEventListener("pointerleave",()=>E.
-hide()),t.addEventListener("click",a=>{let l=i(a);l&&o&&o(l.step)})}var Js="Overview",st=20;function bt(t,e,s,n){if(t)return{kind:L(t.severity),head:`${t.severity}: ${t.message}`,text:t.details||
+h=l(n),d=`stroke:${t}`,f=({zone:u},m)=>u&&m&&b("path",{d:`M${a(n[m-1])}L${a(n[m])}`,class:`trace zone ${u.kind}`,style:`\
+stroke:var(--${u.colour})`});return[b("path",{class:"trace-raw",style:d,d:s.map(u=>`M${a(u)}h.01`).join("")}),...r.map(u=>b(
+"path",{d:l(u),class:"trace stray",style:d},b("title",null,`steps ${u[0]?.step} to ${u.at(-1)?.step}, discarded`))),b("p\
+ath",{d:h,class:"trace-halo"}),b("path",{d:h,class:"trace",style:d}),...e?[]:n.map(f).filter(Boolean)]}function Gs({colour:t,
+letter:e,broken:s,smoothed:n},{X:r,Y:o,left:i,right:a},l){let h=(m,w,p,g)=>{let y=r(m.gain)>a-v(50)?"end":r(m.gain)<i+v(
+50)?"start":"middle";return b("g",{class:p,style:`--c:${t}`,transform:`translate(${r(m.gain).toFixed(1)},${o(m.ratio).toFixed(
+1)})`},b("circle",{r:v(w)}),g&&b("text",{y:p==="begin"?v(17):-v(w+5),"text-anchor":y},g))},d=n[n.length-1],f=s>=d.step,u=l==
+null?null:n.findLast(m=>m.step<=l);return[n.length>1&&h(n[0],3.5,"begin",e?null:"start"),!e&&h(d,6,f?"end gone":"end",`s\
+tep ${d.step}${f?", then NaN":""}`),u&&u!==d&&h(u,5,"now",`step ${l}`)].filter(Boolean)}function qs(t,{X:e,Y:s}){let n=[],
+r=v(8);return t.flatMap(({colour:o,letter:i,smoothed:a})=>{let l=i&&a.at(-1);if(!l)return[];let h=e(l.gain),d=s(l.ratio);
+for(;n.some(m=>Math.hypot(m.x-h,m.y-d)<2*r);)d+=2;n.push({x:h,y:d});let f=b("path",{class:"line",style:`stroke:${o}`,d:`\
+M${h} ${s(l.ratio)}V${d}`}),u=b("g",{class:"lettered",style:`--c:${o}`,transform:`translate(${h.toFixed(1)},${d.toFixed(
+1)})`},b("circle",{r}),b("text",{y:v(4),"text-anchor":"middle"},i));return d===s(l.ratio)?[u]:[f,u]})}function Zs(t,e,{X:s,
+Y:n},r,o){let i=a=>{let l=t.getBoundingClientRect(),h=u=>Math.hypot(s(u.gain)-(a.clientX-l.left),n(u.ratio)-(a.clientY-l.
+top)),f=e.flatMap(u=>u.smoothed.map(m=>({...m,name:u.name,far:h(m)}))).reduce((u,m)=>m.far<u.far?m:u,{far:30});return"st\
+ep"in f?f:null};t.addEventListener("pointermove",a=>{let l=i(a);if(!l)return E.hide();E.show(a,e.length>1&&c("b",null,l.
+name),`step ${l.step}: ${l.zone?.head.toLowerCase()??"zone not recorded"}`,`${r} ${$(l.ratio)}`,`gain ${T(l.gain)}`)}),t.
+addEventListener("pointerleave",()=>E.hide()),t.addEventListener("click",a=>{let l=i(a);l&&o&&o(l.step)})}var Js="Overview",st=20;function bt(t,e,s,n){if(t)return{kind:L(t.severity),head:`${t.severity}: ${t.message}`,text:t.details||
 t.causes?.[0],alert:t};if(n)return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.details||n.message};if(!e)return{
 kind:"info",head:"Not recorded",text:"This run was written without its zones."};let r=["ok","info"].includes(e.kind)?{...e,
 head:"No alerts"}:e;return e.name!=="unknown"||!s?r:jt(s)?{...r,head:F(s)}:{...r,text:`${e.text} Here: ${s}.`}}var vt=(t,e)=>t.
@@ -240,8 +240,8 @@ findLast(s=>s.name==="recovered"&&s.step<=e),ye=t=>t.find(e=>e.next_run)?.next_r
 unknown:1})[t]??0;async function Ys(t){let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[i,a,l,h,d,f,u,m]=await Promise.
 all([wt(t,n.run),t.data.verdict(n.run,s),we(t,r),we(t,o),t.seriesOf(["loss","loss_start","loss_recent","overhead","zone"],
 r),t.series("effective_lr",{max_cols:600,to:s}),t.seriesOf(["loss","loss_expected","effective_lr"],o),t.series("overhead",
-{at:st})]),w=l&&en(l,s),p=w==null?null:await t.metric(i.metric,{from:w,to:w}),g=a.first==null?null:e[a.first],b=bt(g,lt(
-t.schema,d.zone,s),i.missing,vt(e,s)),x=z(t.width,[43,57]),[_,O]=x.widths;return c("div",{class:"overview"},nn(t,b,V(a,t.
+{at:st})]),w=l&&en(l,s),p=w==null?null:await t.metric(i.metric,{from:w,to:w}),g=a.first==null?null:e[a.first],y=bt(g,lt(
+t.schema,d.zone,s),i.missing,vt(e,s)),x=z(t.width,[43,57]),[_,O]=x.widths;return c("div",{class:"overview"},nn(t,y,V(a,t.
 run)),c("div",{class:"tiles"},on(t,{...d,rates:f,first20:m},l,i)),c("div",{class:"columns",style:x.style},I(A("Where the\
  run is","path"),tn(i.points),yt([{name:n.run,colour:"var(--trace)",...i}],{width:_-26,height:v(470),metric:i.metric,damage:gt(
 t.schema,i.metric),step:s,onStep:t.setStep})),Xs(t,{...u,size:h},i,O)),c("div",{class:"columns",style:x.style},I("Alerts",
@@ -279,10 +279,10 @@ let n=null,r=o=>s.some(([i,a])=>i<=t.last[o]&&t.first[o]<=a);for(let o=0;o<(t?.c
 t.n&&!r(o);i++){let a=t.high[o*t.n+i];Number.isFinite(a)&&(n==null||a>n)&&(n=a)}return n}var Q=(t,e,s,n,r)=>c("div",{class:"\
 tile"},c("span",{class:"name"},A(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function on(t,e,s,n){
 let{loss:r,rates:o,overhead:i,first20:a}=e,{schema:l,adapters:h,step:d}=t,f=ct(e,d),u=s?.at(d,1),m=i?.at(d),w=l.max_steps,
-p=w?Math.min(1,d/w):null,g=h[0]?.scale_formula,b=n.metric==="output_ratio"?["Depth-scaled output ratio","depth-scaled ou\
+p=w?Math.min(1,d/w):null,g=h[0]?.scale_formula,y=n.metric==="output_ratio"?["Depth-scaled output ratio","depth-scaled ou\
 tput ratio"]:["σ₁ relative to W₀ × depth",n.metric],x=["r","alpha","scale"].map(_=>rn(h.map(O=>O[_]))).join(" / ");
 return[Q("Step","step",[String(d),w&&c("small",null,` / ${w}`)],p==null?null:`${T(p)} of the schedule`,p!=null&&c("i",{class:"\
-progress",style:`--share:${p}`})),Q("Loss","loss",$(r?.at(d)),Number.isFinite(f)?`gain ${T(f)}, mean of five`:null),Q(...b,
+progress",style:`--share:${p}`})),Q("Loss","loss",$(r?.at(d)),Number.isFinite(f)?`gain ${T(f)}, mean of five`:null),Q(...y,
 $(u==null?null:n.depth*u),u==null?"not measured":`${$(u)} × depth ${$(n.depth)}`),Q("s · lr, peak","effective_lr",$(ve(
 o,d,P(t.alerts))),xe(l)),Q("r / α / s","scale",h.length?x:"–",g?`s = ${xt(g)}`:"no adapters"),Q("Adapters","adapters",
 String(h.length),l.config?.model_type??l.optimizer),Q("Overhead","overhead",m==null||!t.lastStep?"–":T(m,1),t.lastStep?
@@ -311,10 +311,10 @@ String(s))))]:null;async function cn(t,e,s,n){let{metric:r}=e,o=t.run.metrics.in
 s?a={name:`${r}, ${s.short}`,matrix:await t.metric(r,{adapter:s.index,...i})}:t.run.series.includes(r)&&(a={name:r,matrix:await t.
 series(r,i)}),a?D(a.name,null,[{...a,colour:"var(--c1)"}],{term:r,width:n-52,height:v(150),log:o,step:t.step,onStep:t.setStep,
 onZoom:t.zoom,range:t.range(),discarded:P(t.alerts),alerts:[e],thresholds:o&&(e.threshold??0)>0?[{value:e.threshold,name:`\
-threshold ${$(e.threshold)} of a layer`}]:[]}):null}function hn(t,e){if(!e.adapters?.length)return null;let s=({name:n,value:r,
-text:o})=>c("button",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,alert:kt(e)})},c("span",{class:"\
-mono"},n),c("b",null,r==null?(o??"–").replace("nan","NaN"):$(r)));return[c("h3",null,`Adapters, worst first (${e.adapters.
-length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}var dn="Alerts",Dt={severity:["Severity",t=>j.indexOf(t.severity)],rule:["Rule",t=>t.rule],name:["What",t=>t.name],step:[
+threshold ${$(e.threshold)}${r==="output_ratio"?" of a layer":""}`}]:[]}):null}function hn(t,e){if(!e.adapters?.length)return null;
+let s=({name:n,value:r,text:o})=>c("button",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,alert:kt(
+e)})},c("span",{class:"mono"},n),c("b",null,r==null?(o??"–").replace("nan","NaN"):$(r)));return[c("h3",null,`Adapters,\
+ worst first (${e.adapters.length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}var dn="Alerts",Dt={severity:["Severity",t=>j.indexOf(t.severity)],rule:["Rule",t=>t.rule],name:["What",t=>t.name],step:[
 "Step",t=>t.step],lasted:["Held",Pt],adapters:["Adapters",t=>-(t.adapters?.length??0)]};async function un(t){let{state:e,
 alerts:s}=t;if(!s.length)return c("div",null,await bn(t));let n=!["running",null].includes(t.ending.verdict),r=fn(e.sort),
 o=s.filter(l=>(!e.level||l.severity===e.level)&&mn(l,e.find.toLowerCase())).sort(r.compare),i=o.find(l=>kt(l)===e.alert)??
@@ -405,26 +405,26 @@ Rn={light:[[8,64,129],[49,130,189],[158,202,225],[244,244,242],[253,190,133],[23
 ",")})`,Le=(t,e)=>t==="diverging"?Rn[e?"dark":"light"]:Fn,Fe=(t,e)=>Cn(Le(t,e)),Re=(t,e)=>Tn(Le(t,e));var Ce="#ff00a8";function ze(t,e,s,n,r,o,i){let{columns:a,n:l}=s,h=Fe(n.scale,e.dark),d=t.width,f=new ImageData(d,l),u=new Uint32Array(
 f.data.buffer),m=Array.from({length:a+1},(k,S)=>Math.round(s.place(S)*d));r.forEach(({adapter:k},S)=>{for(let M=0;M<a;M++){
 let N=n.cells[M*l+k.index];Number.isNaN(N)||u.fill(h[Math.max(0,Math.min(255,N*255|0))],S*d+m[M],S*d+m[M+1])}});let w=new OffscreenCanvas(
-d,l);Ht(w).putImageData(f,0,0);let p=Ht(t);p.imageSmoothingEnabled=!1,p.scale(i,i);let g=d/i,b=k=>s.place(k)*g,x=0;for(let k=1;k<=
+d,l);Ht(w).putImageData(f,0,0);let p=Ht(t);p.imageSmoothingEnabled=!1,p.scale(i,i);let g=d/i,y=k=>s.place(k)*g,x=0;for(let k=1;k<=
 r.length;k++)k<r.length&&r[k].y===r[k-1].y+o||(p.drawImage(w,0,x,d,k-x,0,r[x].y,g,(k-x)*o),x=k);let _=p.createPattern(je(
 ...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:k,y:S})=>{Te(s,k.index,4,(M,N)=>{
-p.fillStyle=_,p.fillRect(b(M),S,b(N)-b(M),o)})});let O=p.createPattern(je(null,"#fff",8),"repeat");r.forEach(({adapter:k,
-y:S})=>{Te(s,k.index,3,(M,N)=>{let W=b(N)-b(M),U=Math.round(Math.max(7,W)),G=Math.max(7,o),Y=Math.round(Math.max(0,Math.
-min(g-U,(b(M)+b(N))/2-U/2))),nt=Math.round(S+o/2-G/2),oe=o<7||W<7;p.fillStyle="#fff",oe&&p.fillRect(Y-1.5,nt-1.5,U+3,G+3);
+p.fillStyle=_,p.fillRect(y(M),S,y(N)-y(M),o)})});let O=p.createPattern(je(null,"#fff",8),"repeat");r.forEach(({adapter:k,
+y:S})=>{Te(s,k.index,3,(M,N)=>{let W=y(N)-y(M),U=Math.round(Math.max(7,W)),G=Math.max(7,o),Y=Math.round(Math.max(0,Math.
+min(g-U,(y(M)+y(N))/2-U/2))),nt=Math.round(S+o/2-G/2),oe=o<7||W<7;p.fillStyle="#fff",oe&&p.fillRect(Y-1.5,nt-1.5,U+3,G+3);
 for(p.fillStyle of oe?[Ce]:[Ce,O])p.fillRect(Y,nt,U,G)})})}var Ht=t=>t.getContext("2d");function Te(t,e,s,n){let r=-1;for(let o=0;o<=
 t.columns;o++){let i=o<t.columns&&t.flags[o*t.n+e]&s;i&&r<0&&(r=o),!i&&r>=0&&(n(r,o),r=-1)}}function je(t,e,s){let n=new OffscreenCanvas(
 s,s),r=Ht(n);t&&(r.fillStyle=t,r.fillRect(0,0,s,s)),r.strokeStyle=e,r.beginPath();for(let o of[-s,0,s])r.moveTo(o,s),r.lineTo(
-o+s,0);return r.stroke(),n}var Be=(t,e)=>s=>(s-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+1)*e;function Pe(t,e,s,n){let o=y("svg",{class:"strip",width:n,
+o+s,0);return r.stroke(),n}var Be=(t,e)=>s=>(s-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+1)*e;function Pe(t,e,s,n){let o=b("svg",{class:"strip",width:n,
 height:44}),i=Be(e,n);if(s?.columns){let a=Array.from({length:s.columns},(w,p)=>[(s.first[p]+s.last[p])/2,s.low[p],s.high[p]]).
 filter(([w])=>w>=e.first[0]&&w<=e.stepAt(1)),l=a.flatMap(([,...w])=>w).filter(Number.isFinite),h=Math.min(...l),d=Math.max(
-...l),f=w=>(41-(w-h)/(d-h||1)*25).toFixed(1),u="",m=!1;for(let[w,p,g]of a){if(!Number.isFinite(g)){m=!1;continue}let b=f(
-(p+g)/2);u+=`${m?"L":"M"}${i(w).toFixed(1)} ${b}`,p<g&&(u+=`V${f(g)}V${f(p)}V${b}`),m=!0}o.append(y("path",{d:u,class:"l\
+...l),f=w=>(41-(w-h)/(d-h||1)*25).toFixed(1),u="",m=!1;for(let[w,p,g]of a){if(!Number.isFinite(g)){m=!1;continue}let y=f(
+(p+g)/2);u+=`${m?"L":"M"}${i(w).toFixed(1)} ${y}`,p<g&&(u+=`V${f(g)}V${f(p)}V${y}`),m=!0}o.append(b("path",{d:u,class:"l\
 ine",style:"stroke:var(--soft)"}))}for(let a of t.alerts){if(a.step<e.first[0]||a.step>e.end)continue;let l=e.columnOf(a.
-step),h=(e.place(l)+e.place(l+1))/2*n;o.append(y("g",{class:`mark severity ${L(a.severity)}`,transform:`translate(${Math.
+step),h=(e.place(l)+e.place(l+1))/2*n;o.append(b("g",{class:`mark severity ${L(a.severity)}`,transform:`translate(${Math.
 max(7,h)},8)`,"aria-label":`${a.name} at step ${a.step}`,...ut(()=>t.openAlert(a)),onpointermove:d=>E.show(d,c("b",null,
-F(a.name)),`step ${a.step}`,a.message),onpointerleave:()=>E.hide()},y("path",{d:"M0 6V44",class:"stem"}),y("path",{d:at(
-a.severity)})))}return o}function Ue(t,e){let s=y("svg",{class:"axis",width:e,height:v(18)}),n=Be(t,e);for(let r of K(t.
-first[0],t.end,e/v(70)).filter(Number.isInteger)){let o=n(r);s.append(y("text",{x:o,y:v(14),"text-anchor":o<12?"start":o>
+F(a.name)),`step ${a.step}`,a.message),onpointerleave:()=>E.hide()},b("path",{d:"M0 6V44",class:"stem"}),b("path",{d:at(
+a.severity)})))}return o}function Ue(t,e){let s=b("svg",{class:"axis",width:e,height:v(18)}),n=Be(t,e);for(let r of K(t.
+first[0],t.end,e/v(70)).filter(Number.isInteger)){let o=n(r);s.append(b("text",{x:o,y:v(14),"text-anchor":o<12?"start":o>
 e-14?"end":"middle"},r))}return s}function At(t,e){if(t.length<=e)return t;let s=t.slice(t.lastIndexOf(".")+1),n=e-s.length-1;return t.includes(".")&&n>1?
 `${t.slice(0,n)}…${s}`:`${t.slice(0,e-1)}…`}function Ve(t,e){let s=({name:i})=>e.find(a=>i.endsWith(`.${a}`))??"",n=new Set(
 t.map(s)).size>1,r=t.map((i,a)=>{let l=s(i),d=(l?i.name.slice(0,-l.length-1):i.name).split(/\.(?!\d+(?:\.|$))/),f=d.findIndex(
@@ -442,8 +442,8 @@ s=[],n=Array.from({length:t.columns},(r,o)=>t.place(o+1)-t.place(o));for(let r=0
 t.columns;l++){let h=l*t.n+r,d=(t.low[h]+t.high[h])/2;d>0&&d<1/0&&(s.push([d,n[l]]),o+=n[l])}s.sort((l,h)=>l[0]-h[0]);let i=o/
 2,a=0;for(;a<s.length-1&&i>s[a][1];)i-=s[a++][1];e[r]=s.length?s[a][0]:NaN}return e}function Ge(t,e,s){let{columns:n,n:r,
 low:o,high:i}=t,a=new Float32Array(n*r);for(let m=0;m<r;m++){let w=e==="relative"&&Math.log2(s[m])||0;for(let p=m;p<a.length;p+=
-r){let g=Math.log2(i[p])-w;if(e==="absolute"||o[p]===i[p]){a[p]=g;continue}let b=Math.log2(o[p])-w;a[p]=Math.abs(b)>Math.
-abs(g)?b:g}}let l=[],h=Math.max(1,Math.floor(a.length/2e4))|1;for(let m=0;m<a.length;m+=h)Number.isFinite(a[m])&&l.push(
+r){let g=Math.log2(i[p])-w;if(e==="absolute"||o[p]===i[p]){a[p]=g;continue}let y=Math.log2(o[p])-w;a[p]=Math.abs(y)>Math.
+abs(g)?y:g}}let l=[],h=Math.max(1,Math.floor(a.length/2e4))|1;for(let m=0;m<a.length;m+=h)Number.isFinite(a[m])&&l.push(
 e==="relative"?Math.abs(a[m]):a[m]);l.sort((m,w)=>m-w);let d=m=>l[Math.min(l.length-1,Math.floor(m*l.length))]??0;if(e===
 "relative"){let m=d(.88),w=m<.5?.5:Math.min(3,Math.ceil(m));for(let g=0;g<a.length;g++)a[g]=a[g]/(2*w)+.5;let p=$(2**w);
 return{cells:a,ends:[`÷ ${p}`,"its median",`× ${p}`],scale:"diverging"}}let f=l.at(-1)??0;for(let m of a)m>f&&m<1/0&&(f=
@@ -458,12 +458,12 @@ div",{class:"stage",style:`width:${o}px;height:${h}px`},f,u.overlay),c("span",{c
 n:e}){let s=Ke(t.adapters,t.state.rows),n=Math.max(300,innerHeight-v(252)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(
 1,Math.min(v(30),Math.floor((n-r*s.length)/e))),i=[],a=[],l=0;for(let h of s){let d=l;for(let f of h.adapters)i.push({adapter:f,
 y:l}),l+=o;a.push({name:h.name,y:(d+l)/2,height:l-d}),l+=r}return{rows:i,labels:a,size:o,height:l-r}}function zn(t,e,{rows:s,
-size:n,height:r},o){let i=b=>e.place(b)*o,a=b=>Math.max(1.5,i(b+1)-i(b)),l=y("svg",{class:"overlay",width:o,height:r}),h=e.
-columnOf(t.step);t.step>=e.first[0]&&l.append(y("rect",{class:"at",x:i(h)-.5,y:0,width:a(h)+1,height:r}));let d=t.state.
-adapter&&s.find(b=>b.adapter.name===t.state.adapter);d&&l.append(y("rect",{class:"at",x:.5,y:d.y-.5,width:o-1,height:n+1}));
-let f=y("rect",{class:"cross",height:n+2,width:o}),u=y("rect",{class:"cross",height:r}),m=y("rect",{class:"select",y:0,height:r});
-return l.append(f,u,m),{overlay:l,select:(b,x)=>{m.setAttribute("x",Math.min(b,x)),m.setAttribute("width",Math.abs(b-x)),
-m.style.display="block"},point:(b,x)=>{f.setAttribute("y",b.y-1),u.setAttribute("x",i(x)),u.setAttribute("width",a(x)),f.
+size:n,height:r},o){let i=y=>e.place(y)*o,a=y=>Math.max(1.5,i(y+1)-i(y)),l=b("svg",{class:"overlay",width:o,height:r}),h=e.
+columnOf(t.step);t.step>=e.first[0]&&l.append(b("rect",{class:"at",x:i(h)-.5,y:0,width:a(h)+1,height:r}));let d=t.state.
+adapter&&s.find(y=>y.adapter.name===t.state.adapter);d&&l.append(b("rect",{class:"at",x:.5,y:d.y-.5,width:o-1,height:n+1}));
+let f=b("rect",{class:"cross",height:n+2,width:o}),u=b("rect",{class:"cross",height:r}),m=b("rect",{class:"select",y:0,height:r});
+return l.append(f,u,m),{overlay:l,select:(y,x)=>{m.setAttribute("x",Math.min(y,x)),m.setAttribute("width",Math.abs(y-x)),
+m.style.display="block"},point:(y,x)=>{f.setAttribute("y",y.y-1),u.setAttribute("x",i(x)),u.setAttribute("width",a(x)),f.
 style.display=u.style.display="block"},leave:()=>{f.style.display=u.style.display="none"}}}function Bn(t,e,s,n,r,o,i){let a=h=>{
 let d=t.getBoundingClientRect(),f=h.clientX-d.left,u=h.clientY-d.top,m=n.findLast(w=>w.y<=u);return{px:f,row:m,column:s.
 columnOf(s.stepAt(f/i))}},l=null;t.addEventListener("pointermove",h=>{let{row:d,column:f,px:u}=a(h);l!=null&&Math.abs(u-
@@ -479,10 +479,10 @@ d"}`)};t.addEventListener("focus",i),document.activeElement?.id==="heat"&&i(),t.
 Math.max(1,Math.round(s.columns/20)):1,h={ArrowUp:[-1,0],ArrowDown:[1,0],ArrowLeft:[0,-l],ArrowRight:[0,l]}[a.key];if(a.
 key==="Enter"&&e.set({view:"layer",adapter:o.adapter.name}),!h)return;a.preventDefault(),a.stopPropagation();let d=n[(n.
 indexOf(o)+h[0]+n.length)%n.length],f=s.last[Math.max(0,Math.min(s.columns-1,r+h[1]))],u=h[1]?f>=e.lastStep?"":f:e.state.
-step;e.set({adapter:d.adapter.name,step:u})})}function Dn(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=St(t),a=y("sv\
-g",{class:"gutter",width:i-6,height:o}),l=r>=v(11)&&n.length<e,h=-99;for(let d of n)d.y-h<v(12)||(h=d.y,a.append(y("text",
-{x:l?i-v(36):i-12,y:d.y+v(4),"text-anchor":"end",class:"group"},At(d.name,qe(t)+(l?0:4)),y("title",null,d.name))));for(let d of l?
-s:[])a.append(y("text",{x:i-12,y:d.y+r/2+v(4),"text-anchor":"end",class:"item"},t.state.rows==="type"?d.adapter.layer??"":
+step;e.set({adapter:d.adapter.name,step:u})})}function Dn(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=St(t),a=b("sv\
+g",{class:"gutter",width:i-6,height:o}),l=r>=v(11)&&n.length<e,h=-99;for(let d of n)d.y-h<v(12)||(h=d.y,a.append(b("text",
+{x:l?i-v(36):i-12,y:d.y+v(4),"text-anchor":"end",class:"group"},At(d.name,qe(t)+(l?0:4)),b("title",null,d.name))));for(let d of l?
+s:[])a.append(b("text",{x:i-12,y:d.y+r/2+v(4),"text-anchor":"end",class:"item"},t.state.rows==="type"?d.adapter.layer??"":
 At(d.adapter.type.replace(/_proj$/,""),5)));return a}var Vn=12;function Je(t,e){if(t.step<e.first[0])return c("p",{class:"none"},"Nothing was measured up to this step.");let s=e.
 columnOf(t.step)*e.n,n=t.adapters.map(a=>({adapter:a,value:e.high[s+a.index],flags:e.flags[s+a.index]})).filter(({flags:a})=>!(a&
 4)).map(a=>({...a,broken:a.flags&3})),r=n.filter(({broken:a})=>!a).sort((a,l)=>a.value-l.value);if(!n.some(({broken:a,value:l})=>a||
@@ -523,14 +523,14 @@ ged","A"],["b_changed","B"]],!1],["Base weight","‖W − W₀‖ / ‖W₀‖, 
 rift"]],!0],["s · lr","scale × learning rate",[["effective_lr","effective_lr"]],!1],["Scale s","the live factor",[["sc\
 ale","scale"]],!1]];async function Xn(t){let{adapter:e,run:s,state:n}=t;if(!e)return c("p",{class:"empty-page"},"This ru\
 n has no adapters.");let r=t.width>v(1260)?4:3,o=z(t.width,Array(r).fill(1)),i=o.widths[0],a=new Set(Xe.flatMap(([,,g])=>g.
-map(([b])=>b))),l=[...Xe,...s.metrics.filter(g=>!a.has(g)).map(g=>[F(g),null,[[g,g]],!0])].map(([g,b,x,_])=>({name:g,note:b,
+map(([y])=>y))),l=[...Xe,...s.metrics.filter(g=>!a.has(g)).map(g=>[F(g),null,[[g,g]],!0])].map(([g,y,x,_])=>({name:g,note:y,
 log:_,several:x.length>1,metrics:x.filter(([O])=>s.metrics.includes(O))})).filter(({metrics:g})=>g.length),h=l.flatMap(({
-metrics:g})=>g.map(([b])=>b)),d={max_cols:400,adapter:e.index,from:n.from,to:n.to},f={...d,from:n.from||1},u=Object.fromEntries(
+metrics:g})=>g.map(([y])=>y)),d={max_cols:400,adapter:e.index,from:n.from,to:n.to},f={...d,from:n.from||1},u=Object.fromEntries(
 await Promise.all(h.map(async g=>[g,await t.metric(g,g==="effective_lr"?f:d)]))),m=await t.data.spectrum(n.run,e.index,t.
-state.step===""?null:t.step).catch(()=>({})),w=t.alerts.filter(g=>g.adapters?.some(({name:b})=>b===e.name)),p=Qe(m.sigma)??
+state.step===""?null:t.step).catch(()=>({})),w=t.alerts.filter(g=>g.adapters?.some(({name:y})=>y===e.name)),p=Qe(m.sigma)??
 {effective:Number.NaN,stable:Number.NaN,share:Number.NaN};return c("div",{class:"layer"},Qn(t,w),c("div",{class:"columns",
-style:o.style},tr(t,p,m,i),l.map(({name:g,note:b,metrics:x,log:_,several:O})=>{let k=x.map(([M,N,W],U)=>({name:N,matrix:u[M],
-colour:W?"var(--soft)":`var(--c${U+1})`,dash:W})),S=k.length>1||O;return D(g,b,k,{legend:S,term:x[0][0],width:i-26,height:v(
+style:o.style},tr(t,p,m,i),l.map(({name:g,note:y,metrics:x,log:_,several:O})=>{let k=x.map(([M,N,W],U)=>({name:N,matrix:u[M],
+colour:W?"var(--soft)":`var(--c${U+1})`,dash:W})),S=k.length>1||O;return D(g,y,k,{legend:S,term:x[0][0],width:i-26,height:v(
 150)+(S?0:v(21)),log:_||x[0][0]==="effective_lr"&&P(t.alerts).length>0,range:t.range(),step:t.step,onStep:t.setStep,onZoom:t.
 zoom,discarded:P(t.alerts),alerts:w.filter(M=>x.some(([N])=>N===M.metric)),onAlert:M=>t.openAlert(M,"alerts")})})))}function Qn(t,e){
 let{adapter:s,adapters:n,schema:r}=t,o=r.peak_lr?.[s.group??-1],i=l=>t.set({adapter:n[(s.index+l+n.length)%n.length].name}),
@@ -559,13 +559,13 @@ v(18)),a,a.Y)),t.forEach((l,h)=>{let d=e?.[h]!=null&&`${$(e[h])} at step ${s}`;o
 ...nr(a)),e?.some(l=>l>0)&&o.append(...or(e,s,a)),o}function sr(t,e,s,n){let r=v(58),o=v(12),i=n-v(22),a=Math.log10(Math.
 max(...t))+.1,l=Math.max(a-4,Math.min(Math.log10(Math.min(...t))-.2,a-1)),h=d=>i-(Math.max(l,Math.min(a,Math.log10(d)))-
 l)/(a-l)*(i-o);return{left:r,right:s,top:o,foot:i,height:n,low:l,high:a,slot:(s-r)/e,Y:h}}var nr=({left:t,top:e,foot:s,height:n})=>[
-y("text",{class:"axis-name","text-anchor":"middle",transform:`translate(${v(10)},${(e+s)/2})rotate(-90)`},"σ, log"),y("\
+b("text",{class:"axis-name","text-anchor":"middle",transform:`translate(${v(10)},${(e+s)/2})rotate(-90)`},"σ, log"),b("\
 text",{class:"axis-name",x:t-8,y:n-4,"text-anchor":"end"},"index")];function rr(t,e,s,n,{left:r,right:o,top:i,foot:a,height:l,
-slot:h,Y:d}){let f=r+(e+.5)*h,u=Math.ceil(s/Math.max(1,Math.floor((o-r)/v(26))));return[y("circle",{cx:f,cy:t>0?d(t):a,r:Math.
-max(1,Math.min(4,h/3)),class:"sigma"}),y("rect",{x:r+e*h,width:h,y:i,height:a-i,fill:"transparent",onpointermove:m=>E.show(
-m,`σ${e+1} = ${t==null?"not finite":$(t)}`,n),onpointerleave:()=>E.hide()}),...e%u===0?[y("text",{x:f,y:l-4,"text-ancho\
-r":"middle"},e+1)]:[]]}var or=(t,e,{left:s,right:n,slot:r,Y:o})=>[y("path",{class:"then",d:t.map((i,a)=>i>0?`M${s+a*r} ${o(
-i)}h${r}`:"").join("")}),y("text",{x:n,y:v(9),"text-anchor":"end"},`– at step ${e}`)];var H={overview:Bt,heatmap:Jt,layer:Yt,alerts:Vt,compare:Kt};function Xt(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
+slot:h,Y:d}){let f=r+(e+.5)*h,u=Math.ceil(s/Math.max(1,Math.floor((o-r)/v(26))));return[b("circle",{cx:f,cy:t>0?d(t):a,r:Math.
+max(1,Math.min(4,h/3)),class:"sigma"}),b("rect",{x:r+e*h,width:h,y:i,height:a-i,fill:"transparent",onpointermove:m=>E.show(
+m,`σ${e+1} = ${t==null?"not finite":$(t)}`,n),onpointerleave:()=>E.hide()}),...e%u===0?[b("text",{x:f,y:l-4,"text-ancho\
+r":"middle"},e+1)]:[]]}var or=(t,e,{left:s,right:n,slot:r,Y:o})=>[b("path",{class:"then",d:t.map((i,a)=>i>0?`M${s+a*r} ${o(
+i)}h${r}`:"").join("")}),b("text",{x:n,y:v(9),"text-anchor":"end"},`– at step ${e}`)];var H={overview:Bt,heatmap:Jt,layer:Yt,alerts:Vt,compare:Kt};function Xt(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
 el":"views"},ar(t)),cr(t),ir(t),c("button",{id:"latest",class:"quiet",title:"follow the latest step (End)",disabled:t.state.
 step==="",onclick:()=>t.set({step:""})},"latest"),s===""&&n===""?"":c("button",{id:"unzoom",class:"quiet",title:"all ste\
 ps (Esc)",onclick:()=>t.set({from:"",to:""})},`steps ${s}–${n}  ✕`),c("span",{class:"grow"}),t.live?lr(t):"",c("butt\
@@ -688,12 +688,12 @@ metric:this.run.metrics.includes(e.metric)?e.metric:this.state.metric,from:"",to
 new DecompressionStream("deflate")),n=await new Response(s).arrayBuffer(),r=new DataView(n).getUint32(0,!0),{answers:o,matrices:i}=JSON.
 parse(new TextDecoder().decode(new Uint8Array(n,4,r))),a=new Map,l=h=>(a.has(h)||a.set(h,yr(new Uint8Array(n,4+r+i[h].at),
 i[h])),a.get(h));return async(h,d)=>{let{run:f="",metric:u,name:m,at:w,...p}=Object.fromEntries(d),g=Object.fromEntries(
-Object.entries(p).map(([_,O])=>[_,Number(O)])),b=JSON.stringify([h,f,u??m??""]),x=JSON.stringify([`${h} at`,f,u??m??""]);
-if(w&&x in i)return l(x);if(b in i)return l(b).window(g);if(!(b in o))throw new Error(`The report does not hold ${u??m??
-h}.`);return h==="verdict"?gr(o[b],g.step??1/0):h==="spectrum"?wr(o[b],g.adapter,g.step??1/0):o[b]}}var gr=({first:t,...e},s)=>({
+Object.entries(p).map(([_,O])=>[_,Number(O)])),y=JSON.stringify([h,f,u??m??""]),x=JSON.stringify([`${h} at`,f,u??m??""]);
+if(w&&x in i)return l(x);if(y in i)return l(y).window(g);if(!(y in o))throw new Error(`The report does not hold ${u??m??
+h}.`);return h==="verdict"?gr(o[y],g.step??1/0):h==="spectrum"?wr(o[y],g.adapter,g.step??1/0):o[y]}}var gr=({first:t,...e},s)=>({
 ...e,first:t.findLast(([n])=>n<=s)?.[1]??null});function wr(t,e,s){let n=t.map(([l,h])=>[l,h[e]]).filter(([l,h])=>l<=s&&
 h?.length),[r,o]=n.at(-1)??[null,null],[i,a]=n.find(([,l])=>l.some(Boolean))??[null,null];return{step:r,sigma:o,first_step:i,
 first_sigma:a}}function yr(t,e){let[s,n]=e.shape,r=s*n,o=e.pooled?2:1,i=Array.from({length:o},()=>new Float32Array(r)),a=new Uint8Array(
 r),l=new Int32Array(1),h=new Float32Array(l.buffer),d=(f,u)=>t[(4*f+3)*r+u]<<24|t[(4*f+2)*r+u]<<16|t[(4*f+1)*r+u]<<8|t[4*
-f*r+u];for(let f=0;f<n;f++){let u=0;for(let m=0;m<s;m++){let w=f*s+m,p=m*n+f,g=t[4*o*r+w];u=u+d(0,w)|0,a[p]=g&~hs;for(let b=0;b<
-o;b++)l[0]=(b?u+d(1,w):u)<<e.shift,i[b][p]=g&hs?g&2&&!(g&1)?1/0:Number.NaN:h[0]}}return new ft(e,i[0],i[o-1],a)}ss();var br=document.getElementById("answers");ds(br?.textContent??"").then(t=>new Lt(document.body,t,!1).start());
+f*r+u];for(let f=0;f<n;f++){let u=0;for(let m=0;m<s;m++){let w=f*s+m,p=m*n+f,g=t[4*o*r+w];u=u+d(0,w)|0,a[p]=g&~hs;for(let y=0;y<
+o;y++)l[0]=(y?u+d(1,w):u)<<e.shift,i[y][p]=g&hs?g&2&&!(g&1)?1/0:Number.NaN:h[0]}}return new ft(e,i[0],i[o-1],a)}ss();var br=document.getElementById("answers");ds(br?.textContent??"").then(t=>new Lt(document.body,t,!1).start());

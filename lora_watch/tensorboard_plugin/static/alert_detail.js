@@ -89,7 +89,12 @@ async function curve(app, alert, worst, width) {
     alerts: [alert],
     thresholds:
       isMeasured && (alert.threshold ?? 0) > 0
-        ? [{value: alert.threshold, name: `threshold ${num(alert.threshold)} of a layer`}]
+        ? [
+            {
+              value: alert.threshold,
+              name: `threshold ${num(alert.threshold)}${metric === 'output_ratio' ? ' of a layer' : ''}`,
+            },
+          ]
         : [],
   });
 }

@@ -212,14 +212,14 @@ function lines({colour, letter, points, smoothed, strayed}, {X, Y}) {
 }
 
 /** Steps along a path: the start, the end, and the one that is looked at. */
-function dots({colour, letter, broken, smoothed: path}, {X, Y, right}, step) {
+function dots({colour, letter, broken, smoothed: path}, {X, Y, left, right}, step) {
   const dot = (p, r, cls, text) => {
-    const side = X(p.gain) + em(14) + (text?.length ?? 0) * em(7) < right ? 1 : -1;
+    const anchor = X(p.gain) > right - em(50) ? 'end' : X(p.gain) < left + em(50) ? 'start' : 'middle';
     return svg(
       'g',
       {class: cls, style: `--c:${colour}`, transform: `translate(${X(p.gain).toFixed(1)},${Y(p.ratio).toFixed(1)})`},
       svg('circle', {r: em(r)}),
-      text && svg('text', {x: side * em(r + 5), y: em(4), 'text-anchor': side < 0 ? 'end' : 'start'}, text),
+      text && svg('text', {y: cls === 'begin' ? em(17) : -em(r + 5), 'text-anchor': anchor}, text),
     );
   };
   const end = path[path.length - 1],
