@@ -20,7 +20,7 @@ from lora_watch.cli.app import app
 from tests.sinks.made_up import parse
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
-RANKS, SEEDS, STEPS = (2, 8, 32), (0, 1), 20
+RANKS, SEEDS, STEPS = (2, 8, 32), (0, 1), 12
 LR = 2e-2
 """So high that rank 32 comes out worse than 8."""
 
@@ -107,7 +107,7 @@ def test_the_table_has_the_folder_and_the_rate_and_fits_a_screen(sweep: Sweep, t
     done = compare(sweep[0])
     assert done.exit_code == 0
     assert re.search(r"^6 runs .*3 configurations, .*eval_loss \(lower ", done.stdout)
-    assert re.search(r"^r8-seed0 … \(2\) +8 +8 +1 +0\.02 +20 +\d", done.stdout, re.MULTILINE)
+    assert re.search(r"^r8-seed0 … \(2\) +8 +8 +1 +0\.02 +12 +\d", done.stdout, re.MULTILINE)
     assert re.search(r"^Best: r8-seed0 … \(2\), eval_loss ", done.stdout, re.MULTILINE)
     assert "differ:" not in done.stdout
     long = tmp_path / ("a-name-that-is-long-" * 5) / "r2-seed0"
