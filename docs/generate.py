@@ -90,7 +90,7 @@ def rule_pages() -> Iterator[tuple[str, str]]:
         if sample:
             shown.append(f"```\n{sample['alert']}\n```")
         if "curves" in sample:
-            about = f"The run that fires and one without an alert: loss, and {sample['curves']['metric']}"
+            about = f"Loss and {sample['curves']['metric']}, with the alert and without"
             shown.append(f"![{about}]({page.id}.svg)")
         sections = {
             "What you see": "\n\n".join(shown),

@@ -161,6 +161,10 @@ def of_a_notebook(name: str, holds: str) -> str:
     return "\n".join(line.rstrip() for line in found.rstrip().splitlines())
 
 
+def _folded(text: str) -> str:
+    return "\n".join(textwrap.fill(line, 118, subsequent_indent="    ") for line in text.splitlines())
+
+
 def _json(samples: dict[str, Any]) -> str:
     """Indented, but a curve is one line."""
     text = json.dumps(dict(sorted(samples.items())), indent=1, ensure_ascii=False)
@@ -175,9 +179,8 @@ def main() -> None:
     path = ROOT / "docs" / "rules" / "samples.json"
     path.write_text(_json(samples) + "\n", encoding="utf-8")
     print(f"{len(samples)} samples: {', '.join(sorted(samples))}")
-    lines = samples["LW102"]["alert"].splitlines()
-    alert = "\n".join(textwrap.fill(line, 118, subsequent_indent="    ") for line in lines)
-    quoted = {"LW102": alert, "sweep": sweep(), "search": of_a_notebook("3_rank_alpha_length", "Use r=")}
+    quoted = {id: _folded(samples[id]["alert"]) for id in ("LW102", "LW910")}
+    quoted |= {"sweep": sweep(), "search": of_a_notebook("3_rank_alpha_length", "Use r=")}
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         text = before = page.read_text(encoding="utf-8")
         for name, shown in quoted.items():
