@@ -44,11 +44,11 @@ class Snapshot:
 
     def add(self, adapters: Sequence[Measurable]) -> None:
         """Copy those that are not held yet. One that is not readable now is unknown until an ``update``."""
-        self._held |= {adapter.name: _hold(adapter, None) for adapter in adapters if adapter.name not in self._held}
+        self._held |= {adapter.name: _hold(adapter) for adapter in adapters if adapter.name not in self._held}
 
     def update(self, adapters: Sequence[Measurable]) -> None:
         """Hold ``adapters`` as they are now, and no others."""
-        self._held = {adapter.name: _hold(adapter, self._held.get(adapter.name)) for adapter in adapters}
+        self._held = {adapter.name: _hold(adapter) for adapter in adapters}
 
     @torch.no_grad()
     def distance(self, adapters: Sequence[Measurable]) -> Reading:
@@ -57,7 +57,7 @@ class Snapshot:
         Good to 1e-6, relative, also where they differ in their last digits, in ``scale`` or in ``diagonal`` alone; two
         ways to write one ΔW are 0 but for rounding (1e-15·‖A‖‖B‖). NaN and known where a factor holds a NaN or an
         infinity; NaN and unknown for an adapter that is not held or not readable, or has another shape now. A changed
-        rank is no other shape. Waits twice a block for an accelerator, on which it has not been run.
+        rank is no other shape. The factors are read on the host: an accelerator is waited for.
         """
         out, known = np.full(len(adapters), np.nan), np.zeros(len(adapters), dtype=bool)
         with np.errstate(all="ignore"):  # NaN and infinities are results here
@@ -116,17 +116,10 @@ def _precise_square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray) 
     return float(solve_precisely(sum_of_products, None, np.zeros(6))[0][F2])
 
 
-@torch.no_grad()
-def _hold(adapter: Measurable, old: _Held | None) -> _Held:
-    """A copy of what ``adapter`` is now, in the place of ``old`` where that fits: new memory is slow to write to."""
+def _hold(adapter: Measurable) -> _Held:
+    """A copy of what ``adapter`` is now."""
     blocks = adapter.factors()
-    core = _core(adapter, blocks)
-    if old is None or _storage(blocks) != _storage(old.blocks):
-        return _Held([Factors(a.detach().clone(), b.detach().clone()) for a, b in blocks], core)
-    for target, source in zip(old.blocks, blocks):
-        target.a.copy_(source.a)
-        target.b.copy_(source.b)
-    return _Held(old.blocks, core)
+    return _Held([Factors(a.detach().clone(), b.detach().clone()) for a, b in blocks], _core(adapter, blocks))
 
 
 def _core(adapter: Measurable, blocks: Sequence[Factors]) -> FloatArray:
@@ -138,7 +131,3 @@ def _core(adapter: Measurable, blocks: Sequence[Factors]) -> FloatArray:
 
 def _sides(blocks: Sequence[Factors]) -> list[tuple[int, int]]:
     return [(b.shape[0], a.shape[1]) for a, b in blocks]
-
-
-def _storage(blocks: Sequence[Factors]) -> list[tuple[object, ...]]:
-    return [(factor.shape, factor.dtype, factor.device) for block in blocks for factor in block]

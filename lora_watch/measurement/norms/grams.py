@@ -56,9 +56,7 @@ def _gram(x: Tensor, out: FloatArray) -> None:
 
 def difference_gram(now: Tensor, then: Tensor) -> FloatArray:
     """x·xᵀ, float64 ``[2r, 2r]``, of x = [now − then; then] for two ``[r, d]`` of any dtype and layout. The difference
-    is taken in float64, element by element. On an accelerator x is formed there whole."""
-    if is_far(now.device):
-        return _difference_gram_there(now, then)
+    is taken in float64 on the host, element by element."""
     r, d = now.shape
     out = np.zeros((2 * r, 2 * r))
     step = max(HOST_PIECE // (_SIZE * max(2 * r, 1)), 1)
@@ -70,12 +68,6 @@ def difference_gram(now: Tensor, then: Tensor) -> FloatArray:
         out[:r, r:] += np.dot(new, old.T)
     out[r:, :r] = out[:r, r:].T
     return out
-
-
-def _difference_gram_there(now: Tensor, then: Tensor) -> FloatArray:
-    y = then.detach().double()
-    x = torch.cat((now.detach().double() - y, y))
-    return (x @ x.T).cpu().numpy()
 
 
 class StackedGrams:

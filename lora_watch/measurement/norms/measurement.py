@@ -63,23 +63,16 @@ class Measurement:
 
     def __repr__(self) -> str:
         """A table, largest ``relative_norm`` first (``delta_norm`` where that is unknown), NaN before everything."""
-        title, rows, more = self._shown()
-        return "\n".join([title, *table(_HEADINGS, rows), *more])
-
-    def _repr_html_(self) -> str:
-        """The same for notebooks."""
-        title, rows, more = self._shown()
-        return f"<p>{title}</p>{markup.table(_HEADINGS, rows)}<p>{''.join(more)}</p>"
-
-    def _shown(self) -> tuple[str, list[list[str]], list[str]]:
-        """Title, rows and what is left out."""
         by = self.delta_norm if np.isnan(self.relative_norm).all() else self.relative_norm
         order = sorted(range(len(self.names)), key=lambda i: (not self.known[i], -np.nan_to_num(by[i], nan=np.inf)))
-        shown = order[:_ROWS]
         labels = [name if method == "lora" else f"{name} ({method})" for name, method in zip(self.names, self.methods)]
-        rows = [[labels[i], str(self.r[i]), *(self._cell(name, i) for name in _SHOWN)] for i in shown]
-        title = f"Measurement of {count(len(self.names), 'adapter')}"
-        return title, rows, [f"… and {len(order) - len(shown)} more"] if len(order) > len(shown) else []
+        rows = [[labels[i], str(self.r[i]), *(self._cell(name, i) for name in _SHOWN)] for i in order[:_ROWS]]
+        more = [f"… and {len(order) - _ROWS} more"] if len(order) > _ROWS else []
+        return "\n".join([f"Measurement of {count(len(self.names), 'adapter')}", *table(_HEADINGS, rows), *more])
+
+    def _repr_html_(self) -> str:
+        """For notebooks."""
+        return markup.lines(repr(self))
 
     def _cell(self, name: str, i: int) -> str:
         value = self._value(name, i)
