@@ -141,7 +141,8 @@ class Alert:
     def title(self) -> str:
         """``ERROR at step 6: the adapters are damaging the model (LW102)``."""
         when = f"at step {self.step}" if self.step else "before step 1"
-        return clean(f"{self.severity.name} {when}: {self.message} ({self.rule})")
+        what = self.message.rstrip(".")
+        return clean(f"{self.severity.name} {when}: {what} ({self.rule})")
 
     def lines(self) -> list[str]:
         """At most six lines, each ``clean``: names are the model's, and end up in terminals and build logs."""
