@@ -63,12 +63,14 @@ class BaseModel:
 
     @cached_property
     def layers(self) -> tuple[Layer, ...]:
-        """Empty where the weights are not there. Experts of an MoE layer are no layers: in transformers they are parts
-        of one parameter."""
+        """Empty where the weights are not there, or not as numbers. Experts of an MoE layer are no layers: in
+        transformers they are parts of one parameter."""
+        if self.config.get("quantization_config"):
+            return ()
         modules = {
             name.removesuffix(".weight"): shape
-            for name, shape in self.shapes.items()  # a column is a matrix that bitsandbytes has packed
-            if name.endswith(".weight") and len(shape) == 2 and min(shape) > 1 and ".experts." not in name
+            for name, shape in self.shapes.items()
+            if name.endswith(".weight") and len(shape) == 2 and ".experts." not in name
         }
         # Conv1D stores its weight turned, which the length of a bias shows. A model has it in all blocks or in none.
         turned = any(a != b and self.shapes.get(f"{name}.bias") == (b,) for name, (a, b) in modules.items())

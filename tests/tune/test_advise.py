@@ -204,6 +204,17 @@ def test_without_weights_no_learning_rate_is_advised(tmp_path: Path) -> None:
     assert bare.lora == advise(TINY_LLAMA, "instruction-tuning").lora
 
 
+def test_quantised_weights_are_no_numbers(tmp_path: Path) -> None:
+    """In eight bits a number is nothing without its scale, and in four there is no matrix."""
+    model = tiny_model()
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps({**config, "quantization_config": {"quant_method": "fp8"}}))
+    assert advise(tmp_path).rates is None
+    judged = preflight({"r": 8, "target_modules": ["q_proj"]}, {"learning_rate": 1e-5}, model=tmp_path)
+    assert any("frozen weights are not there" in note for note in judged.notes)
+
+
 @pytest.mark.parametrize(
     ("config", "architecture", "task", "task_type"),
     [
