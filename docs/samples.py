@@ -68,7 +68,7 @@ def of_training() -> Iterator[Sample]:
 
 def curves(alert: Alert, trace: Trace, twin: Trace) -> dict[str, Any]:
     """The curves of an alert's picture: the loss, and its metric in the adapter that it names first, both runs."""
-    metric = alert.metric if alert.metric in trace.records[-1].metrics else "delta_norm"
+    metric = alert.metric if alert.metric and alert.metric in trace.records[-1].metrics else "delta_norm"
     adapter = alert.adapters[0][0] if alert.adapters else trace.records[0].run.adapters[0].name
     runs = {"fires": trace, "twin": twin}
     return {

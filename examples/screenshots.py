@@ -52,7 +52,7 @@ def take(logdir: Path, out: Path) -> None:
                 page.goto(
                     "&".join([f"{address}/#lora_watch", *(f"p.lora_watch.{k}={quote(v)}" for k, v in state.items())])
                 )
-                frame = page.wait_for_selector("iframe").content_frame()
+                frame = page.locator("iframe").element_handle().content_frame()
                 assert frame is not None
                 frame.wait_for_selector(f"body[data-ready={view}]")
                 if mode == "dark":

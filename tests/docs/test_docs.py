@@ -226,7 +226,7 @@ def test_the_rule_of_ones_own_fires_when_it_should():
         assert bool(found_alerts) is fires
         if fires:
             assert found_alerts[0].adapters[0][0] == "model.layers.1.self_attn.q_proj"
-            assert np.isfinite(found_alerts[0].threshold)
+            assert np.isfinite(found_alerts[0].threshold or np.nan)
 
 
 @pytest.mark.parametrize(("lr", "verdict"), [(1e-3, "ok"), (3.0, "failed")])
