@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources d47af91f8bb1d0cc900e85a1de7d41dddcbdf6d1eb0d5a4a2cb4172c26508224 */
+/* Made by tests/front_end/check.py --fix of sources 2e7153c83b241ac04044e1c818a57cb699a7eeae19e77307ea604c301e790793 */
 var us=Object.defineProperty;var rt=(t,e)=>{for(var s in e)us(t,s,{get:e[s],enumerable:!0})};var ae={ΔW:"s·B·A: what an adapter adds to the frozen weight W₀ of its layer",blocks:"the transformer blocks that h\
 old adapters: what each one adds is carried on by all that follow",zone:"the rules’ word for the run at a step, from hea\
 lthy to exploding: it follows from the open alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an \
