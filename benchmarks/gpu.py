@@ -190,7 +190,7 @@ def train(shape: Shape, device: torch.device, steps: int, kind: str | None) -> O
                 times.append(time.perf_counter() - began)
                 hosts.append((monitor.guard.seconds if monitor else 0.0) - spent)
         if monitor is not None:
-            monitor.flush()
+            monitor.engine.flush()
             check(monitor, model)
             assert monitor.last is not None
             if ("output_ratio" in monitor.last.metrics) != (kind == "full"):

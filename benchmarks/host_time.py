@@ -58,7 +58,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "numbers taken to the host": [(Deferred, "now")],
     "signals of the loss": [(LossSignals, "update")],
     "rules": [(Episodes, "check"), (Episodes, "place")],
-    "record": [(Recorder, "take"), (Recorder, "complete")],
+    "record": [(Recorder, "measure"), (Recorder, "complete")],
 }
 
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
-from lora_watch.drivers.loop import Monitor
 from lora_watch.format.files import WaitingMark
+from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, event, guarded
 from lora_watch.run.ranks import Ranks, any_rank
-from lora_watch.run.standard import own_run, standard_sinks
 from lora_watch.settings import LightningSettings, takes
 from lora_watch.sinks import Sink
+from lora_watch.sinks.standard import own_run, standard_sinks
 from lora_watch.sinks.tensorboard import TensorBoardSink
 
 if TYPE_CHECKING:
@@ -48,8 +48,8 @@ class LoraWatch(Callback):
     @takes(LightningSettings)
     def __init__(self, settings: LightningSettings):
         self.settings, self.policy = settings, settings.policy()
-        self.monitor: Monitor | None = None
-        """The monitor of the latest ``fit``."""
+        self.monitor: Engine | None = None
+        """That of the latest ``fit``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
         self.guard = Guard()
         """The monitor's, where there is one. What is done inside a training is done in it: no exception comes out."""
         self._restored: dict[str, Any] = {}
@@ -57,7 +57,7 @@ class LoraWatch(Callback):
         self._step = 0
         self._mark = WaitingMark()
 
-    # -- Lightning's events, in their order: each returns the exception that is to end the training --------------------
+    # -- Lightning's events, in their order: out of them comes what ends the training, and nothing else ----------------
     @guarded("marking the report of an earlier run", aside=True)
     def setup(self, trainer: Any, pl_module: Any, stage: str) -> None:
         """A training may die before it begins, in its sanity check or while it loads its data."""
@@ -67,59 +67,60 @@ class LoraWatch(Callback):
                 self._mark.leave(folder)
 
     @event
-    def on_train_start(self, trainer: Any, pl_module: Any):
-        self.monitor = monitor = None
+    def on_train_start(self, trainer: Any, pl_module: Any) -> None:
+        self.monitor = engine = None
         self.guard = Guard()
         self._loss, self._step = None, trainer.global_step
         with self.guard("starting"):
-            monitor = self._build(trainer, pl_module)
+            engine = self._build(trainer, pl_module)
         # Ranks that wait for one that does not monitor hang.
-        if any_rank(monitor is None, pl_module.device) or monitor is None:
-            return None
-        monitor.ranks = Ranks(pl_module.device, together=True)
-        self.monitor, self.guard = monitor, monitor.guard
-        monitor.start(self._step)
+        if any_rank(engine is None, pl_module.device) or engine is None:
+            return
+        engine.ranks = Ranks(pl_module.device, together=True)
+        self.monitor, self.guard = engine, engine.guard
+        engine.start(self._step)
         with self.guard("taking a mark off a report", aside=True):
             self._mark.take_off()
-        return monitor.end_for()
+        engine.raise_for()
 
     @event
-    def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor):
+    def on_before_backward(self, trainer: Any, pl_module: Any, loss: Tensor) -> None:
         loss = loss.detach().clone()  # already divided by the number of micro-batches
         self._loss = loss if self._loss is None else self._loss + loss
 
     @event
-    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any):
+    def on_before_optimizer_step(self, trainer: Any, pl_module: Any, optimizer: Any) -> None:
         if self.monitor is None:
-            return None
+            return
         with self.guard("averaging the loss over ranks"):  # all come here, also one that has none
             self._loss, _ = self.monitor.ranks.mean(self._loss)
-        return self.monitor.end_for(self.monitor.before_update(self._loss))
+        self.monitor.raise_for(self.monitor.before_update(self._loss))
 
     @event
-    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int):
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         if self.monitor is None or trainer.global_step == self._step:  # a micro-batch
-            return None
+            return
         self._step = trainer.global_step
         failures = self.monitor.after_update(self._loss, self._step)
         self._loss = None
         with self.guard("giving the loggers a summary", aside=True):
             if self._step % max(trainer.log_every_n_steps, 1) == 0:
                 self._log(trainer, self.monitor)
-        return self.monitor.end_for(failures)
+        self.monitor.raise_for(failures)
 
     @event
-    def on_validation_end(self, trainer: Any, pl_module: Any):
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
         if self.monitor is not None and not trainer.sanity_checking:
             metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
             self.monitor.evaluated(metrics, trainer.global_step)
 
     @event
-    def on_train_end(self, trainer: Any, pl_module: Any):
-        return self.monitor.end(trainer.global_step) if self.monitor is not None else None
+    def on_train_end(self, trainer: Any, pl_module: Any) -> None:
+        if self.monitor is not None:
+            self.monitor.end(trainer.global_step)
 
     @event
-    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException):
+    def on_exception(self, trainer: Any, pl_module: Any, exception: BaseException) -> None:
         if self.monitor is not None:
             self.monitor.finish_for(exception)
 
@@ -133,29 +134,27 @@ class LoraWatch(Callback):
         self._restored = state_dict
 
     # -- helpers -------------------------------------------------------------------------------------------------------
-    def _build(self, trainer: Any, pl_module: Any) -> Monitor:
+    def _build(self, trainer: Any, pl_module: Any) -> Engine:
         model = next((m for m in pl_module.modules() if isinstance(getattr(m, "peft_config", None), dict)), pl_module)
         planned = trainer.estimated_stepping_batches  # of the whole run, which may have no end
-        folder = _output(trainer)
-        settings = self.settings.of_a_run(
-            sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else (),
-            console=False,  # it is one of the sinks
-            notes=(*self.settings.notes, *(() if model.training else (_EVALUATING,))),
-        )
-        if settings["max_steps"] is None and 0 < planned < math.inf:
-            settings["max_steps"] = int(planned)
-        monitor = Monitor(
+        folder, own = _output(trainer), self.settings
+        scaler = getattr(trainer.precision_plugin, "scaler", None)
+        engine = Engine(
             model,
             next(iter(trainer.optimizers), None),
+            own.of_a_run(
+                sinks=self._sinks(trainer, model, folder) if trainer.is_global_zero else (),
+                notes=(*own.notes, *(() if model.training else (_EVALUATING,))),
+                max_steps=own.max_steps or (int(planned) if 0 < planned < math.inf else None),
+            ),
             scheduler=next((config.scheduler for config in trainer.lr_scheduler_configs), None),
-            scaler=getattr(trainer.precision_plugin, "scaler", None),
-            **settings,
+            place=self._report_folder(folder),
+            is_scaled=lambda: scaler is not None,
         )
-        monitor.place = self._report_folder(folder).resolve()
         restored, self._restored = self._restored, {}  # the next fit may be another run
         if restored:
-            monitor.load_state_dict(restored)
-        return monitor
+            engine.load_state_dict(restored)
+        return engine
 
     def _report_folder(self, output: Path) -> Path:
         return Path(self.settings.report_dir or output / "lora_watch")
@@ -169,10 +168,10 @@ class LoraWatch(Callback):
         return [*standard_sinks(report, model, self.policy, events, settings.console), *settings.sinks]
 
     @staticmethod
-    def _log(trainer: Any, monitor: Monitor) -> None:
+    def _log(trainer: Any, engine: Engine) -> None:
         from lora_watch.drivers.trackers import summary_of
 
-        summary = summary_of(monitor)
+        summary = summary_of(engine)
         for logger in trainer.loggers:
             if summary and not _is_tensorboard(logger):  # that one's run has them from the sink
                 logger.log_metrics(summary, step=trainer.global_step)

@@ -190,10 +190,10 @@ class Settings:
         chosen = self.value("mute", lambda given: choose(rules, words(given)))
         return Policy(chosen, default, least, self.value("patience"), recover)
 
-    def of_a_run(self, **known: Any) -> dict[str, Any]:
-        """The arguments of a ``Monitor`` that are here, with what the driver knows of the run."""
+    def of_a_run(self, **known: Any) -> RunSettings:
+        """Those of its engine, with what the driver knows of the run."""
         names = all_of(RunSettings).keys() & all_of(type(self)).keys()
-        return {name: getattr(self, name) for name in names} | known
+        return RunSettings(**{name: getattr(self, name) for name in names} | known)
 
 
 @dataclass(frozen=True, kw_only=True)

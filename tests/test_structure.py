@@ -85,6 +85,14 @@ def test_importing_the_callback_loads_nothing_of_what_comes_before_a_run():
     assert "tune" not in found
 
 
+def test_the_page_on_the_architecture_has_a_line_for_each_room():
+    rows = re.findall(r"^\| (`[^|]+) \|", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"), re.MULTILINE)
+    named = {word.rstrip("/").removesuffix(".py") for row in rows for word in re.findall(r"`([^`]+)`", row)}
+    rooms = {name.split(".")[1] for name in modules() if name.count(".") and not name.startswith("lora_watch.__")}
+    assert rooms - named == set()
+    assert named - rooms == set()
+
+
 # -- types -------------------------------------------------------------------------------------------------------------
 def test_types_hold():
     pytest.importorskip("pyright")

@@ -123,6 +123,7 @@ def start(todo: Handover) -> None:
     """Run the script as ``python SCRIPT`` or ``python -m MODULE`` would, and end as it ends."""
     from lora_watch.base.alerts import LoraWatchError
     from lora_watch.drivers.attach import attach_to_every_trainer
+    from lora_watch.run.process import counts
 
     attached = attach_to_every_trainer(todo.settings)
     sys.argv = [todo.script, *todo.arguments]
@@ -148,9 +149,8 @@ def start(todo: Handover) -> None:
         note("the script has ended without an error, after this has ended its training:")
         sys.excepthook = _the_alert_alone
         raise caught
-    from lora_watch.drivers.loop import Monitor  # only now: it imports torch, which the script may not need
 
-    if not Monitor.started:
+    if not counts.started:
         note(
             "nothing was monitored: in this process the script has trained nothing, neither with a Trainer nor with a "
             "Monitor of its own"
@@ -158,8 +158,8 @@ def start(todo: Handover) -> None:
         if not todo.allow_unmonitored:
             typer.echo("            --allow-unmonitored makes that a success", err=True)
             sys.exit(2)
-    elif Monitor.unjudged and not todo.allow_unmonitored:
-        note(f"{count(Monitor.unjudged, 'run')} could not be judged, or did not come to an end: see the report")
+    elif counts.unjudged and not todo.allow_unmonitored:
+        note(f"{count(counts.unjudged, 'run')} could not be judged, or did not come to an end: see the report")
         sys.exit(2)
 
 

@@ -19,7 +19,7 @@ from types import ModuleType
 from typing import Any
 
 from lora_watch.base.alerts import LoraWatchError
-from lora_watch.run.interrupts import in_words
+from lora_watch.run.process import in_words
 
 _TRAINER = "transformers.trainer"
 
@@ -34,7 +34,7 @@ class Attached:
     def watch(self, trainer: Any) -> Any:
         """The LoraWatchCallback of ``trainer``, a new one where it has none. Its monitors count from now on."""
         from lora_watch.drivers.callback import LoraWatchCallback, watch
-        from lora_watch.drivers.facts import callbacks_of
+        from lora_watch.drivers.trainer_info import callbacks_of
 
         own = (known for known in callbacks_of(trainer) if isinstance(known, LoraWatchCallback))
         callback = next(own, None) or watch(trainer, **self.settings)
@@ -123,7 +123,7 @@ def _give(module: ModuleType, to: Attached) -> None:
         attached = to
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            from lora_watch.drivers.facts import trainer_that_holds
+            from lora_watch.drivers.trainer_info import trainer_that_holds
 
             if (trainer := trainer_that_holds(self)) is not None:
                 ours = to.watch(trainer)  # the Trainer's loop over its callbacks comes to a new one next

@@ -5,6 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import weakref
+from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,18 +15,18 @@ from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState,
 
 from lora_watch.adapters.sharding.zero import is_deepspeeds
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
-from lora_watch.drivers import facts
+from lora_watch.drivers import trainer_info
 from lora_watch.drivers.checkpoints import Checkpoints
-from lora_watch.drivers.loop import Monitor
 from lora_watch.drivers.schedule import follows_a_metric, read_schedule
 from lora_watch.drivers.step_tap import StepTap
 from lora_watch.drivers.trackers import LastWord, LogRows
 from lora_watch.format.files import WaitingMark
+from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, event, guarded
 from lora_watch.run.ranks import Ranks, any_rank
-from lora_watch.run.standard import standard_sinks
 from lora_watch.settings import CallbackSettings, takes
 from lora_watch.sinks import Sink
+from lora_watch.sinks.standard import standard_sinks
 from lora_watch.tensorboard_plugin.page.sink import PageSink
 
 if TYPE_CHECKING:
@@ -35,7 +37,7 @@ _OF_ONE_TRAINER = ("_trainer", "_tap", "_rows", "_last_word", "_mark", "monitors
 
 
 class TrainerEvents(TrainerCallback):
-    """Translates a Trainer's events into those of a ``Monitor``. Arguments: those of ``LoraWatchCallback``."""
+    """Translates a Trainer's events into those of an ``Engine``. Arguments: those of ``LoraWatchCallback``."""
 
     @takes(CallbackSettings)
     def __init__(self, settings: CallbackSettings):
@@ -47,8 +49,8 @@ class TrainerEvents(TrainerCallback):
         """What the sweep of ``find_lr`` has found, for the configuration of the run."""
         self.meant = False
         """Adapters are to be trained, whatever the model shows: ``lora-watch run`` says so."""
-        self.monitor: Monitor | None = None
-        """The monitor of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
+        self.monitor: Engine | None = None
+        """That of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
         self._output = Path(".")
         self._checkpoints = Checkpoints(self._output)
         self._trial_pruned: type[Exception] | None = None
@@ -57,7 +59,7 @@ class TrainerEvents(TrainerCallback):
     def _belong_to_nobody(self) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
         self._mark = WaitingMark()
-        self.monitors: list[Monitor] | None = None
+        self.monitors: list[Engine] | None = None
         """Those of all trainings, where somebody wants to know of them."""
         self.guard = Guard()
         """The monitor's, where there is one. What is done inside a training is done in it: no exception comes out."""
@@ -76,7 +78,7 @@ class TrainerEvents(TrainerCallback):
     @guarded("marking the report of an earlier run", aside=True)
     def on_init_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         """A Trainer may die before its training begins, while it loads or maps its data."""
-        if facts.is_first(state):
+        if trainer_info.is_first(state):
             self._mark.leave(self._report_folder(Path(args.output_dir or ".")))
 
     def on_prediction_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -86,72 +88,73 @@ class TrainerEvents(TrainerCallback):
     def waits_no_longer(self) -> None:
         self._mark.take_off()
 
-    # -- the Trainer's events, in their order: each returns the exception that is to end the training ------------------
+    # -- the Trainer's events, in their order: out of them comes what ends the training, and nothing else --------------
     @event
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.close("interrupted", "training ended by an exception of its own")  # if the run before broke off
-        self.monitor = monitor = None
+        self.monitor = engine = None
         self.guard = Guard()
         self.on_init_end(args, state, control)  # the next training of a Trainer may fail to begin, too
         if self.find_lr:
             kwargs |= self.sweep(state)
         with self.guard("starting"):
-            monitor = _build(self, args, state, kwargs)
+            engine = self._build(args, state, kwargs)
         # Ranks that wait for one that does not monitor hang.
-        if any_rank(monitor is None, args.device) or monitor is None:
+        if any_rank(engine is None, args.device) or engine is None:
             self._detach()
-            return None
-        monitor.ranks = self._tap.ranks = Ranks(args.device, together=True)
-        self.monitor, self.guard = monitor, monitor.guard
+            return
+        engine.ranks = self._tap.ranks = Ranks(args.device, together=True)
+        self.monitor, self.guard = engine, engine.guard
         if self.monitors is not None:
-            self.monitors.append(monitor)
-        monitor.start(state.global_step)
-        monitor.take_hooks_off()
+            self.monitors.append(engine)
+        engine.start(state.global_step)
+        engine.take_hooks_off()
         self.waits_no_longer()
-        return self._ending(monitor.end_for())  # nothing has been trained yet: nothing to save
+        self._raise_for(engine.raise_for)  # nothing has been trained yet: nothing to save
 
     @event
-    def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+    def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.monitor is not None:
             self._tap.open()
             if not self._tap.follows:  # nobody says when a pass begins
                 self.monitor.place_hooks()
 
     @event
-    def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
-        if self.monitor is None:
-            return None
+    def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if (engine := self.monitor) is None:
+            return
         failures: list[Alert] = []
         with self.guard("leaving the Trainer's step"):
             self._tap.close()
-            self.monitor.take_hooks_off()
+            if not self._tap.follows:
+                engine.take_hooks_off()
         with self.guard("averaging the loss over ranks"):  # all come here, also one that has none
             self._tap.reduce()
         with self.guard("looking at the loss and the gradients"):
             trainer = self._tap.followed  # whose optimizer a script may have replaced without telling its events
             optimizer = getattr(trainer, "optimizer", None) or kwargs.get("optimizer")
-            self.monitor.use(optimizer, getattr(trainer, "lr_scheduler", None) or kwargs.get("lr_scheduler"))
-            failures = self.monitor.before_update(self._tap.loss, is_deepspeeds(optimizer), self._tap.targets)
-        return self._ending(self.monitor.end_for(failures))
+            engine.use(optimizer, getattr(trainer, "lr_scheduler", None) or kwargs.get("lr_scheduler"))
+            failures = engine.before_update(self._tap.loss, is_deepspeeds(optimizer), self._tap.targets)
+        self._raise_for(engine.raise_for, failures)
 
     @event
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
-        if self.monitor is None:
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if (engine := self.monitor) is None:
             return
         failures: list[Alert] = []
         made, seen = not getattr(kwargs.get("optimizer"), "step_was_skipped", False), {"loss": None}
         with self.guard("taking the loss of a step"):
             seen = self._tap.take()
         with self.guard("judging a step"):
-            failures = self.monitor.after_update(**seen, step=state.global_step, updated=made)
-            self.monitor.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
+            failures = engine.after_update(**seen, step=state.global_step, updated=made)
+            engine.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
             last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
             if control.should_save or last:  # nothing that has not been judged is saved
-                failures = self.monitor.flush() or failures
-        failures = self.monitor.unresolved(failures)
+                failures = engine.flush() or failures
+        failures = engine.decide(failures)
         if control.should_save or failures:
             with self.guard("keeping the rules' state for a checkpoint", aside=True):
-                _remember(self.monitor, state)
+                _remember(engine, state)
         if failures:
             control.should_training_stop = True
             control.should_log = True
@@ -162,27 +165,28 @@ class TrainerEvents(TrainerCallback):
             self._rows.open()
 
     @event
-    def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+    def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if control.should_log:
             self._rows.open()
 
     @event
-    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+    def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._rows.close()
 
     @event
-    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+    def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         with self.guard("leaving the Trainer", aside=True):
             self._detach()
-        return self._ending(self.monitor.end(state.global_step)) if self.monitor is not None else None
-
-    @event
-    def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
         if self.monitor is not None:
-            self.monitor.evaluated(facts.quality(kwargs.get("metrics") or {}), state.global_step)
+            self._raise_for(self.monitor.end, state.global_step)
 
     @event
-    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any):
+    def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        if self.monitor is not None:
+            self.monitor.evaluated(trainer_info.quality(kwargs.get("metrics") or {}), state.global_step)
+
+    @event
+    def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.monitor is not None and args.should_save:
             self._checkpoints.saved(state.global_step)
 
@@ -219,81 +223,82 @@ class TrainerEvents(TrainerCallback):
             with self.guard("leaving the Trainer", aside=True):
                 tap.detach()
 
-    def _ending(self, error: LoraWatchError | None) -> Exception | None:
-        """What comes out of the Trainer for ``error``, of which the monitor has ended the run."""
-        if error is None:
-            return None
-        ending: Exception = error
-        with self.guard("ending"):  # the other ranks end: so does this one
-            self._detach()
-            ending = self.exception(error)
-            ending.__cause__ = None if ending is error else error
-        return ending
+    def _raise_for(self, ends: Callable[..., None], *arguments: Any) -> None:
+        """Call what may end the run, and have what comes out of the Trainer then be ``exception``."""
+        try:
+            ends(*arguments)
+        except LoraWatchError as error:
+            ending: Exception = error
+            with self.guard("ending"):  # the other ranks end: so does this one
+                self._detach()
+                ending = self.exception(error)
+            if ending is error:
+                raise
+            if not isinstance(ending, Guard.lets_out):
+                Guard.lets_out = (*Guard.lets_out, type(ending))
+            raise ending from error
 
     def _report_folder(self, output: Path) -> Path:
         return Path(self.settings.report_dir or output / "lora_watch")
 
     def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
         settings, folder = self.settings, self._report_folder(self._output)
-        events = facts.events_sink(trainer, self._output) if settings.tensorboard else None
+        events = trainer_info.events_sink(trainer, self._output) if settings.tensorboard else None
         page = PageSink if settings.value("html") and settings.tensorboard else None
         own = standard_sinks(folder, model, self.policy, events, settings.console, page)
         return [*own, self._checkpoints, *settings.sinks]
 
+    def _build(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Engine:
+        """The engine of the training that begins, with everything of this callback in its place."""
+        trainer = (self._trainer and self._trainer()) or trainer_info.trainer_that_holds(self)
+        model, scheduler = kwargs["model"], kwargs.get("lr_scheduler")
+        self._trial_pruned = trainer_info.trial_pruned(trainer)
+        self._output = trainer_info.output_dir(args, trainer)
+        place = self._report_folder(self._output).resolve()
+        for other in itertools.takewhile(lambda one: one is not self, trainer_info.callbacks_of(trainer)):
+            if isinstance(other, TrainerEvents) and other.monitor is not None and other.monitor.place == place:
+                raise ValueError(
+                    f"another callback of lora_watch on this Trainer writes into {place}: this one does nothing. Keep "
+                    "one of the two, or give this one a report_dir of its own and tensorboard=False"
+                )
+        self._checkpoints = Checkpoints(self._output)
+        schedule = read_schedule(scheduler, state.max_steps)
+        settings = self.settings.of_a_run(
+            sinks=self._sinks(trainer, model) if trainer_info.is_first(state) else (),
+            output_ratio=not trainer_info.is_compiled(args, trainer),
+            max_steps=state.max_steps if state.max_steps > 0 else None,
+            lr_fraction=schedule.fraction if schedule else None,
+            peak_lr=schedule.peaks if schedule else None,
+            config=trainer_info.config_of(args, model)
+            | {"train_data": trainer_info.data_of(trainer)}
+            | trainer_info.classes_of(trainer, model)
+            | ({"lr_follows_a_metric": True} if follows_a_metric(scheduler) else {})
+            | ({"sweepable": True} if trainer is not None and trainer_info.no_sweep(trainer) is None else {})
+            | ({"preference": True} if trainer_info.is_preference(trainer) else {})
+            | self._swept,
+            judge_loss=not trainer_info.is_policy_gradient(trainer),
+            notes=[*trainer_info.notes_on(args, trainer), *self._checkpoints.notes(state.global_step)],
+            meant=self.meant,
+        )
+        engine = Engine(model, kwargs.get("optimizer"), settings, scheduler=scheduler, place=place)
+        self._tap.attach(trainer, engine, trainer_info.labels_of(trainer, model))
+        self._rows.attach(trainer, engine)
+        self._last_word.attach(trainer, partial(self._before_trackers_end, engine))
+        saved: Any = state.stateful_callbacks
+        if earlier := saved.get(_KEY):
+            engine.load_state_dict(earlier)
+        return engine
 
-def _build(callback: TrainerEvents, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Monitor:
-    """The monitor of the training that begins, with everything of ``callback`` in its place."""
-    trainer = (callback._trainer and callback._trainer()) or facts.trainer_that_holds(callback)
-    model = kwargs["model"]
-    callback._trial_pruned = facts.trial_pruned(trainer)
-    callback._output = facts.output_dir(args, trainer)
-    place = callback._report_folder(callback._output).resolve()
-    for other in itertools.takewhile(lambda one: one is not callback, facts.callbacks_of(trainer)):
-        if isinstance(other, TrainerEvents) and other.monitor is not None and other.monitor.place == place:
-            raise ValueError(
-                f"another callback of lora_watch on this Trainer writes into {place}: this one does nothing. Keep "
-                "one of the two, or give this one a report_dir of its own and tensorboard=False"
-            )
-    callback._checkpoints = Checkpoints(callback._output)
-    schedule = read_schedule(kwargs.get("lr_scheduler"), state.max_steps)
-    settings = callback.settings.of_a_run(
-        sinks=callback._sinks(trainer, model) if facts.is_first(state) else (),
-        console=False,  # it is one of the sinks
-        output_ratio=not facts.is_compiled(args, trainer),
-        max_steps=state.max_steps if state.max_steps > 0 else None,
-        lr_fraction=schedule.fraction if schedule else None,
-        peak_lr=schedule.peaks if schedule else None,
-        config=facts.config_of(args, model)
-        | {"train_data": facts.data_of(trainer)}
-        | facts.classes_of(trainer, model)
-        | ({"lr_follows_a_metric": True} if follows_a_metric(kwargs.get("lr_scheduler")) else {})
-        | ({"sweepable": True} if trainer is not None and facts.no_sweep(trainer) is None else {})
-        | ({"preference": True} if facts.is_preference(trainer) else {})
-        | callback._swept,
-        judge_loss=not facts.is_policy_gradient(trainer),
-        notes=[*facts.notes_on(args, trainer), *callback._checkpoints.notes(state.global_step)],
-        meant=callback.meant,
-    )
-    monitor = Monitor(model, kwargs.get("optimizer"), scheduler=kwargs.get("lr_scheduler"), **settings)
-    monitor.place = place
-    callback._tap.attach(trainer, monitor, facts.labels_of(trainer, model))
-    callback._rows.attach(trainer, monitor)
-    callback._last_word.attach(trainer, partial(_before_trackers_end, callback, monitor))
-    saved: Any = state.stateful_callbacks
-    if earlier := saved.get(_KEY):
-        monitor.load_state_dict(earlier)
-    return monitor
-
-
-def _before_trackers_end(callback: TrainerEvents, monitor: Monitor, state: TrainerState) -> None:
-    """Training has ended, and what a tracker is about to close (the TensorBoard writer) is still open."""
-    with monitor.guard("ending"):
-        callback._detach()
-        monitor.end(state.global_step)
+    def _before_trackers_end(self, engine: Engine, state: TrainerState) -> None:
+        """Training has ended, and what a tracker is about to close (the TensorBoard writer) is still open. What ends
+        the run comes out of ``on_train_end``."""
+        with suppress(LoraWatchError), engine.guard("ending"):
+            self._detach()
+            engine.end(state.global_step)
 
 
-def _remember(monitor: Monitor, state: TrainerState) -> None:
-    """Leave the monitor's state where the Trainer's next checkpoint picks it up."""
+def _remember(engine: Engine, state: TrainerState) -> None:
+    """Leave the engine's state where the Trainer's next checkpoint picks it up."""
     saved: Any = state.stateful_callbacks
     saved.pop(_KEY, None)  # rather none than that of an earlier step
-    saved[_KEY] = json.loads(json.dumps(monitor.state_dict()))
+    saved[_KEY] = json.loads(json.dumps(engine.state_dict()))

@@ -1,31 +1,24 @@
-"""``Monitor``, for plain loops, and what a Trainer's callback drives."""
+"""``Monitor``, for plain loops."""
 
 from __future__ import annotations
 
 import logging
-import os
-import uuid
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from lora_watch.base.alerts import LoraWatchError, Verdict
+from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
+from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.measurement.signals.labels import SeenLabels
 from lora_watch.rules.policy import Policy
-from lora_watch.run.cadence import Cadence
-from lora_watch.run.engine import Run
+from lora_watch.run.engine import Engine
 from lora_watch.run.guard import guarded
-from lora_watch.run.instruments import Instruments
-from lora_watch.run.judge import Judge
-from lora_watch.run.monitored import MonitoredAdapters
 from lora_watch.run.ranks import Ranks, all_have_met, is_first, world_size
-from lora_watch.run.rates import peaks
-from lora_watch.run.recording import Recorder
-from lora_watch.run.recovery import Recovery
 from lora_watch.settings import MonitorSettings, takes
 from lora_watch.sinks import Sink
 
@@ -34,7 +27,7 @@ log = logging.getLogger("lora_watch")
 _UNEVEN = "inside torch's Join each rank goes on or stops by itself, as one whose data has ended answers DDP alone"
 
 
-class Monitor(Run):
+class Monitor:
     """Monitors the LoRA adapters of one model through one training run.
 
     For a plain torch loop::
@@ -52,7 +45,7 @@ class Monitor(Run):
     once with its traceback, becomes a finding (LW901), and training goes on.
 
     Numbers on an accelerator are copied to the host without waiting and read one step later. So a step is checked
-    after the next one, and the last step by ``flush``, ``conclude`` or at the end of the ``with``. On a CPU each step
+    after the next one, and the last step by ``finish`` or at the end of the ``with``. On a CPU each step
     is checked at once. With ``fail_on`` the gradients are read before each ``optimizer.step()`` of a loop. That call
     then raises LoraWatchError instead of applying a NaN.
 
@@ -68,50 +61,39 @@ class Monitor(Run):
 
     @takes(MonitorSettings)
     def __init__(self, settings: MonitorSettings):
-        model, optimizer, scheduler = settings.model, settings.optimizer, settings.scheduler
-        chosen = settings.policy()
-        own = _own_sinks(model, chosen, settings.output_dir, settings.console)
-        judge = Judge(chosen, [*settings.sinks, *own])
-        cadence = Cadence(settings.every, settings.full_every)
-        run = RunInfo(
-            adapters=(),
-            max_steps=settings.max_steps,
-            config=dict(settings.config or {}),
-            rules=tuple(rule.describe() for rule in judge.policy.rules),
-            peak_lr=tuple(settings.peak_lr or peaks(scheduler)),
-            notes=tuple(dict.fromkeys(settings.notes)),
-            meant=settings.meant,
-            run_id=uuid.uuid4().hex,
-        )
-        monitored = MonitoredAdapters(model, optimizer, run)
-        instruments = Instruments(model, judge.guard, output_ratio=settings.output_ratio, drift=settings.drift)
-        self._optimizer: Any = optimizer
+        self._model: nn.Module = settings.model
+        self._optimizer: Any = settings.optimizer
         self._scaler: Any = settings.scaler
+        folder = None if settings.output_dir is None else Path(settings.output_dir)
+        sinks = [*settings.sinks, *_own_sinks(settings.model, settings.policy(), folder, settings.console)]
+        self.engine = Engine(
+            *(settings.model, settings.optimizer, replace(settings, sinks=sinks)),
+            scheduler=settings.scheduler,
+            place=folder,
+            is_scaled=self._is_scaled,
+        )
+        """What does the work. A trainer of one's own gives it the events."""
+        self.guard = self.engine.guard
         self._micro_batches: list[Tensor] = []
         self._update_hook: Any = None
         self._labels: SeenLabels | None = None
-        self._model, self._over = model, False
-        recorder = Recorder(
-            *(monitored, instruments, cadence, judge.guard),
-            *(settings.lr_fraction, settings.judge_loss, self._is_scaled),
-        )
-        recovery = Recovery(model, optimizer, recorder, judge, settings.recover_memory)
-        super().__init__(recorder, judge, cadence, recovery)
-        if settings.output_dir is not None:
-            self.place = Path(settings.output_dir).resolve()
+        self._started = self._over = False
 
+    # -- a loop --------------------------------------------------------------------------------------------------------
     def __enter__(self) -> Monitor:
-        self._begin()
+        self._start()
         return self
 
     @guarded("ending")
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: Any
-    ) -> LoraWatchError | None:
-        if error is None:
-            return None if self._over else self.end()  # its exception has been raised before
-        self.finish_for(error)
-        return None
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> None:
+        if error is not None:
+            self.engine.finish_for(error)
+            self._let_go()
+        elif not self._over:  # else its exception has been raised before
+            try:
+                self.engine.end()
+            finally:
+                self._let_go()
 
     @guarded("judging a step")
     def step(self, loss: float | Tensor | None = None, step: int | None = None) -> StepRecord | None:
@@ -123,91 +105,161 @@ class Monitor(Run):
         Returns ``last``. Raises LoraWatchError when the policy ends the run.
         """
         if not self._started:
-            self._begin(updated=True)
+            self._start(updated=True)
         if self._over:
             return self.last
         accumulation = getattr(self._optimizer, "gradient_state", None)  # accelerate's
-        if accumulation is not None:
-            with self.guard("reading the loss"):
-                self._micro_batches += [] if loss is None else [torch.as_tensor(loss).detach().clone()]
-            if not accumulation.sync_gradients:
-                return self.last
         seen: dict[str, Any] = {}
         with self.guard("reading the loss"):
             if accumulation is not None:
+                self._micro_batches += [] if loss is None else [torch.as_tensor(loss).detach().clone()]
+                if not accumulation.sync_gradients:
+                    return self.last
                 there, self._micro_batches, loss = self._micro_batches, [], None
                 loss = torch.stack(there).mean() if there else None
             seen = self._labels.take(loss) if self._labels is not None else {}
         self._see_join()
-        found = self.after_update(loss, step, labels=seen.get("labels"), targets=seen.get("targets"))
-        ending = self.end_for(found)
-        return self.last if ending is None else ending  # type: ignore[return-value]  # the guard's door raises it
+        found = self.engine.after_update(loss, step, labels=seen.get("labels"), targets=seen.get("targets"))
+        self._raise_for(found)
+        return self.last
 
-    @guarded("ending")
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
-        for hook in (self._update_hook, self._labels):
-            with self.guard("taking the hooks off the model", aside=True):
-                if hook is not None:
-                    hook.remove()
-        self._update_hook = self._labels = None
-        began = self._started
-        super().finish(verdict, message)
-        if began:  # whoever keeps it, for its alerts, does not keep the model
-            self._model, self._optimizer, self._scaler, self._over = nn.Module(), None, None, True
+        """Close every sink with ``ok``, ``failed`` or ``interrupted``. A second call does nothing. Without ``with`` a
+        loop calls it at its end."""
+        self.engine.finish(verdict, message)
+        self._let_go()
 
+    def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:
+        """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``."""
+        self.engine.evaluated(metrics, step)
+
+    def note(self, text: str) -> None:
+        """Add to the report's notes, once."""
+        self.engine.note(text)
+
+    def state_dict(self) -> dict[str, Any]:
+        """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step, and until it is on disk."""
+        return self.engine.state_dict()
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on where ``state_dict`` was taken. Call it before the first step."""
+        self.engine.load_state_dict(state)
+
+    # -- what may be asked, also after the end -------------------------------------------------------------------------
+    @property
+    def alerts(self) -> list[Alert]:
+        """Every alert so far, in order of opening."""
+        return self.engine.alerts
+
+    @property
+    def last(self) -> StepRecord | None:
+        """The record of the latest step that has been judged."""
+        return self.engine.last
+
+    @property
+    def run(self) -> RunInfo:
+        """What is known of the run and its adapters."""
+        return self.engine.run
+
+    @property
+    def steps(self) -> int:
+        """Optimizer steps done."""
+        return self.engine.steps
+
+    @property
+    def next_run(self) -> Prescription | None:
+        """What to change for the next run, relative to the settings that this one was started with."""
+        return self.engine.next_run
+
+    @property
+    def failures(self) -> list[Alert]:
+        """The open alerts for which the policy ends the run, worst first."""
+        return self.engine.failures
+
+    @property
+    def overhead(self) -> float:
+        """Share of the wall time that was spent in here, forward hooks counted: since the start, and after the first 20
+        steps, which are all measured in full, since then."""
+        return self.engine.overhead
+
+    @property
+    def policy(self) -> Policy:
+        """When an alert ends the run."""
+        return self.engine.policy
+
+    def _repr_html_(self) -> str:
+        return self.engine._repr_html_()
+
+    # -- helpers -------------------------------------------------------------------------------------------------------
     @guarded("starting")
-    def _begin(self, updated: bool = False) -> None:
+    def _start(self, updated: bool = False) -> None:
         """What a loop of the user's own leaves to us: to start, to agree, and to look before each update."""
         if self._over:
             log.warning("lora_watch: this Monitor has ended with its run: make a new one for the next")
             return
-        if self.policy.can_act:
+        engine, self._started = self.engine, True
+        if engine.policy.can_act:
             with self.guard("meeting the monitors of the other ranks"):  # before the clock of the overhead starts
                 device = next((parameter.device for parameter in self._model.parameters()), None)
-                self.ranks = Ranks(device, together=all_have_met())
-        self.start(updated=updated)
-        if self.policy.can_act and world_size() > 1 and not self.ranks.together:
-            self._recovery.give_up("not every rank has a Monitor")
+                engine.ranks = Ranks(device, together=all_have_met())
+        engine.start(updated=updated)
+        if engine.policy.can_act and world_size() > 1 and not engine.ranks.together:
+            engine.recover_no_more("not every rank has a Monitor")
         optimizer = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate's holds torch's
-        if self.policy.can_act and hasattr(optimizer, "register_step_pre_hook"):
+        if engine.policy.can_act and hasattr(optimizer, "register_step_pre_hook"):
             self._update_hook = optimizer.register_step_pre_hook(self._before_step)
         self._labels = SeenLabels(self._model, self.guard)
 
     @guarded("reading gradients")
-    def _before_step(self, *_: Any) -> LoraWatchError | None:
+    def _before_step(self, *_: Any) -> None:
         self._see_join()
-        return self.end_for(self.before_update(None))
+        self._raise_for(self.engine.before_update(None))
 
-    @guarded("looking for torch's Join", light=True)
+    def _raise_for(self, alerts: Sequence[Alert]) -> None:
+        try:
+            self.engine.raise_for(alerts)
+        except LoraWatchError:
+            self._let_go()
+            raise
+
+    @guarded("looking for torch's Join")
     def _see_join(self) -> None:
         """Inside torch's ``Join`` a rank whose data has ended answers DDP's collectives alone: no others are made."""
         # torch has no public way to ask
-        if self.ranks.together and getattr(getattr(self._model, "_join_config", None), "enable", False):
-            self.ranks.together = False
-            self._recovery.give_up(_UNEVEN)
-            self._recorder.monitored.note(_UNEVEN)
+        if self.engine.ranks.together and getattr(getattr(self._model, "_join_config", None), "enable", False):
+            self.engine.ranks.together = False
+            self.engine.recover_no_more(_UNEVEN)
+            self.engine.note(_UNEVEN)
             log.warning("lora_watch: %s", _UNEVEN)
 
+    @guarded("taking the hooks off the model", aside=True)
+    def _let_go(self) -> None:
+        """The run is over: whoever keeps this, for its alerts, does not keep the model."""
+        hooks, self._update_hook, self._labels = (self._update_hook, self._labels), None, None
+        for hook in hooks:
+            with self.guard("taking the hooks off the model", aside=True):
+                if hook is not None:
+                    hook.remove()
+        if self._started:
+            self._model, self._optimizer, self._scaler, self._over = nn.Module(), None, None, True
+
     def __getstate__(self) -> dict[str, Any]:
+        """A copy, pickled or not, tells what was found, and takes no part in the run."""
         gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook", "_labels"))
-        return {**super().__getstate__(), **gone, "_model": nn.Module()}
+        return {**vars(self), **gone, "_model": nn.Module(), "_started": False}
 
     def _is_scaled(self) -> bool:  # looked up each time: it may come late
         return self._scaler is not None or getattr(self._optimizer, "scaler", None) is not None
 
 
-def _own_sinks(
-    model: nn.Module, policy: Policy, output_dir: str | os.PathLike[str] | None, console: bool
-) -> Sequence[Sink]:
+def _own_sinks(model: nn.Module, policy: Policy, folder: Path | None, console: bool) -> Sequence[Sink]:
     # Imported here: the core is torch and numpy alone, and a Trainer brings sinks of its own.
-    from lora_watch.run.standard import own_run, standard_sinks
     from lora_watch.sinks.console import ConsoleSink
+    from lora_watch.sinks.standard import own_run, standard_sinks
     from lora_watch.sinks.tensorboard import TensorBoardSink
 
     if not is_first():
         return ()
-    if output_dir is None:
+    if folder is None:
         return (ConsoleSink(),) if console else ()
-    folder = Path(output_dir)
-    events = TensorBoardSink(own_run(folder))
-    return standard_sinks(folder / "lora_watch", model, policy, events, console)
+    return standard_sinks(folder / "lora_watch", model, policy, TensorBoardSink(own_run(folder)), console)

@@ -11,10 +11,10 @@ import torch
 from transformers import Trainer
 
 from lora_watch.base.deferred import has_float64, is_far
-from lora_watch.drivers import facts
-from lora_watch.drivers.loop import Monitor
+from lora_watch.drivers import trainer_info
 from lora_watch.drivers.wrapping import Tap
 from lora_watch.measurement.signals.labels import Labels
+from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, guarded
 from lora_watch.run.ranks import Ranks
 
@@ -29,7 +29,7 @@ class StepTap(Tap):
 
     ``training_step`` returns each micro-batch's share of the loss before the Trainer's NaN filter and logging see it;
     it is the same for label smoothing, ``compute_loss_func``, an overridden ``compute_loss`` and TRL's trainers. Where
-    it returns whole means (``facts.may_add_up``), their mean is the loss of the step, and a note says so.
+    it returns whole means (``trainer_info.may_add_up``), their mean is the loss of the step, and a note says so.
 
     It is wrapped from the beginning of each step until its gradients are there: whatever raises elsewhere in the
     Trainer finds it as it was. Clipping multiplies every gradient by what one NaN has made of their norm, so the
@@ -56,12 +56,12 @@ class StepTap(Tap):
         self.ranks = Ranks(together=True)
         """Those of the run, once it has begun."""
 
-    def attach(self, trainer: Trainer | None, monitor: Monitor, classes: int) -> None:
+    def attach(self, trainer: Trainer | None, engine: Engine, classes: int) -> None:
         """``classes``: of a classifier whose labels are to be counted; 0 for none."""
         self._follow(trainer)
-        self.guard, self._before_clipping = monitor.guard, monitor.before_clipping
-        self._note, self._adds_up = monitor.note, None
-        self._place_hooks, self._take_hooks_off = monitor.place_hooks, monitor.take_hooks_off
+        self.guard, self._before_clipping = engine.guard, engine.before_clipping
+        self._note, self._adds_up = engine.note, None
+        self._place_hooks, self._take_hooks_off = engine.place_hooks, engine.take_hooks_off
         self._labels = Labels(classes)
 
     def open(self) -> None:
@@ -79,14 +79,15 @@ class StepTap(Tap):
         def training_step(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
             self._see_batch(inputs)
-            self._place_hooks()
+            placed = self._place_hooks()
             try:
                 loss = inner(*args, **kwargs)
             except BaseException as error:
                 self._broke_off(error)
                 raise
             finally:
-                self._take_hooks_off()
+                if placed is not False:
+                    self._take_hooks_off()
             self._see_loss(loss)
             return loss
 
@@ -105,11 +106,15 @@ class StepTap(Tap):
         methods: list[tuple[Any, str, Callable[..., Any]]] = [(trainer, "training_step", training_step)]
         if whole:
             methods.append((accelerator, "clip_grad_norm_", clip_grad_norm_))
-            if self._adds_up is None and trainer.args.gradient_accumulation_steps > 1 and facts.may_add_up(trainer):
+            if (
+                self._adds_up is None
+                and trainer.args.gradient_accumulation_steps > 1
+                and trainer_info.may_add_up(trainer)
+            ):
                 methods.append((trainer, "compute_loss", compute_loss))
         self._wrap(methods)
 
-    @guarded("looking at a batch", light=True)
+    @guarded("looking at a batch")
     def _see_batch(self, inputs: Any) -> None:
         """Before a loss takes the labels out of it."""
         if isinstance(inputs, Mapping):
@@ -120,12 +125,12 @@ class StepTap(Tap):
         """Once a training."""
         if self._adds_up is not None:
             return
-        self._adds_up = facts.is_mean(loss, trainer.label_smoother)
+        self._adds_up = trainer_info.is_mean(loss, trainer.label_smoother)
         if self._adds_up:
-            self._note(facts.ADDS_UP)
-            log.warning("lora_watch: %s", facts.ADDS_UP)
+            self._note(trainer_info.ADDS_UP)
+            log.warning("lora_watch: %s", trainer_info.ADDS_UP)
 
-    @guarded("reading the loss", light=True)
+    @guarded("reading the loss")
     def _see_loss(self, loss: Any) -> None:
         if isinstance(loss, torch.Tensor) and is_far(loss.device):
             value = loss.detach().to(torch.float64 if has_float64(loss.device) else torch.float32, copy=True)

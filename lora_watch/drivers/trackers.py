@@ -15,9 +15,9 @@ from typing import Any
 from transformers import Trainer
 from transformers.integrations import integration_utils
 
-from lora_watch.drivers.facts import callbacks_of
-from lora_watch.drivers.loop import Monitor
+from lora_watch.drivers.trainer_info import callbacks_of
 from lora_watch.drivers.wrapping import Tap
+from lora_watch.run.engine import Engine
 from lora_watch.sinks.numbers import plain_scalars
 
 _TRACKERS = tuple(integration_utils.INTEGRATION_TO_CALLBACK.values())
@@ -28,11 +28,11 @@ class LogRows(Tap):
     """Adds a monitor's summary to its Trainer's trackers' rows of the training loss. Their ``on_log`` is wrapped while
     the Trainer is about to log."""
 
-    _monitor: Monitor | None = None
+    _engine: Engine | None = None
 
-    def attach(self, trainer: Trainer | None, monitor: Monitor) -> None:
+    def attach(self, trainer: Trainer | None, engine: Engine) -> None:
         self._follow(trainer)
-        self._monitor = monitor
+        self._engine = engine
 
     def open(self) -> None:
         """The Trainer is about to log. When it has, ``close`` is to be called."""
@@ -40,10 +40,10 @@ class LogRows(Tap):
         def on_log(
             inner: Callable[..., Any], args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
         ) -> Any:
-            monitor = self._monitor
-            if monitor is not None and logs is not None and "loss" in logs:
-                with suppress(Exception), monitor.guard.light("giving the trackers a summary", aside=True):
-                    logs = {**summary_of(monitor), **logs}
+            engine = self._engine
+            if engine is not None and logs is not None and "loss" in logs:
+                with suppress(Exception), engine.guard("giving the trackers a summary", aside=True):
+                    logs = {**summary_of(engine), **logs}
             try:
                 return inner(args, state, control, logs=logs, **kwargs)
             except BaseException:
@@ -55,10 +55,10 @@ class LogRows(Tap):
         self._wrap((one, "on_log", on_log) for one in known if isinstance(one, _OF_ROWS))
 
 
-def summary_of(monitor: Monitor) -> dict[str, float]:
+def summary_of(engine: Engine) -> dict[str, float]:
     """The plain scalars of the latest step that was judged, by the names that TensorBoard has them under: ``lora/…``.
     Empty before the first one."""
-    return {} if monitor.last is None else plain_scalars(monitor.last)
+    return {} if engine.last is None else plain_scalars(engine.last)
 
 
 class LastWord(Tap):

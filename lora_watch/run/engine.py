@@ -1,45 +1,103 @@
-"""The loop: find, measure, judge, write."""
+"""What happens in a training, in its order: measure, record, ask the rules, let ranks agree, act, write."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
-from typing import Any
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NoReturn
 
-from torch import Tensor
+from torch import Tensor, nn
 
-from lora_watch.base.alerts import Alert, LoraWatchError, Verdict, in_order
-from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.run import interrupts
+from lora_watch.base import markup
+from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order, last_recovery
+from lora_watch.base.prescription import Prescription
+from lora_watch.base.records import Recovered, RunInfo, StepRecord
+from lora_watch.base.text import count
+from lora_watch.rules import Episodes
+from lora_watch.rules.policy import MONITOR_FAILURE
+from lora_watch.run import process
 from lora_watch.run.cadence import Cadence
-from lora_watch.run.guard import guarded
-from lora_watch.run.judge import Judge
-from lora_watch.run.observed import Observed
+from lora_watch.run.coverage import Coverage
+from lora_watch.run.guard import Guard, guarded
+from lora_watch.run.instruments import Instruments
+from lora_watch.run.monitored import MonitoredAdapters
 from lora_watch.run.ranks import Ranks, world_size
 from lora_watch.run.rates import peaks
-from lora_watch.run.recording import Loss, Recorder, Taken
+from lora_watch.run.recording import Loss, PendingRecord, Recorder
 from lora_watch.run.recovery import Recovery
 from lora_watch.run.replicas import Replicas
+from lora_watch.run.sinks import Sinks
+from lora_watch.settings import RunSettings
 
 
-class Run(Observed):
+class Engine:
     """One training from its first event to its last: ``start``, ``before_update``, ``after_update``, ``end``.
 
-    It owns all that must happen in one order: measuring, rules, agreement of ranks, recovery, files, the verdict,
-    and the exception that ends the training. Trainers translate their events into it. See ``Monitor`` for the settings.
+    It owns all that must happen in one order. Every driver has one and translates its trainer's events. Events return
+    the alerts on which something is to be done. ``raise_for`` and ``end`` raise LoraWatchError; nothing else is raised.
+
+    Args:
+        place: where the run's report goes. Runs that repeat this one have the same.
+        is_scaled: whether a loss scaler stands between the gradients and the optimizer.
     """
 
-    def __init__(self, recorder: Recorder, judge: Judge, cadence: Cadence, recovery: Recovery):
-        self._recorder, self._judge, self._cadence = recorder, judge, cadence
-        self.policy = judge.policy
-        self.guard = judge.guard
-        """What is done inside a training is done in it: no exception comes out, and the time counts as overhead."""
-        self._recovery = recovery
-        self._waiting: Taken | None = None
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        settings: RunSettings,
+        *,
+        scheduler: Any = None,
+        place: Path | None = None,
+        is_scaled: Callable[[], bool] = bool,
+    ):
+        self.policy = settings.policy()
+        self.guard = Guard(self._report_failure)
+        """The one door: no exception comes out of what is done inside, and the time counts as overhead."""
+        self.sinks = Sinks(settings.sinks, self.guard)
+        self.episodes = Episodes(self.policy.rules, self.guard.caught)
+        self.coverage = Coverage()
+        run = RunInfo(
+            adapters=(),
+            max_steps=settings.max_steps,
+            config=dict(settings.config or {}),
+            rules=tuple(rule.describe() for rule in self.policy.rules),
+            peak_lr=tuple(settings.peak_lr or peaks(scheduler)),
+            notes=tuple(dict.fromkeys(settings.notes)),
+            meant=settings.meant,
+            run_id=uuid.uuid4().hex,
+        )
+        self.recorder = Recorder(
+            MonitoredAdapters(model, optimizer, run),
+            Instruments(model, self.guard, output_ratio=settings.output_ratio, drift=settings.drift),
+            Cadence(settings.every, settings.full_every),
+            self.guard,
+            settings.lr_fraction,
+            settings.judge_loss,
+            is_scaled,
+        )
+        self.ranks = Ranks()
+        """Alone, until the driver knows of others."""
+        self.steps = 0
+        """Optimizer steps done."""
+        self.last: StepRecord | None = None
+        """The record of the latest step that has been judged."""
+        self.story: list[str] = []
+        """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
+        self.treated: Alert | None = None
+        """An open alert for which updates are being dropped, until ``settled``: it does not end the run."""
+        self.place: object = object() if place is None else place.resolve()
+        self.may_break_off = False
+        """That is planned, as for a sweep or a trial that is pruned."""
+        self._started = False
+        self._first_step = 0
+        self._pending: PendingRecord | None = None
         """The latest step, while its numbers are still on their way."""
         self._coming: StepRecord | None = None
         """What is known of a step whose update has not been applied yet."""
-        self._started = False
         self._looked = False
         """The adapters have been found unchanged in this step: a plain one asks them once."""
         self._exchanged = False
@@ -48,77 +106,75 @@ class Run(Observed):
         """Of the parameter groups, for the coming update: a trainer's schedule may move on before the step is over."""
         self._announced: RunInfo | None = None
         """What the sinks know of the run and its adapters."""
+        self._unwritten: list[Alert] = []
+        self._ended_for: list[Alert] = []
+        """What all ranks have agreed to end the run for, worst first. It is not decided again from this rank's own."""
         self._ended_with: LoraWatchError | None = None
+        self._of_recovery: dict[str, Any] = {}
+        """What checkpoints say of it once there is none."""
         self._replicas = Replicas()
-        self._mark = self.place = object()
-        self.ranks = Ranks()
-        """Alone, until whoever drives this knows of others."""
+        self.recovery: Recovery | None = Recovery(model, optimizer, self, settings.recover_memory)
+        """None once the run is over."""
 
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy, pickled or not, tells what was found; without model and sinks it takes no part in the run."""
-        gone = dict.fromkeys(("_waiting", "_coming", "_ended_with"))
-        return {
-            **vars(self),
-            **gone,
-            "_replicas": Replicas(),
-            "_started": False,
-            "ranks": Ranks(),
-        }
-
+    # -- the course of a run -------------------------------------------------------------------------------------------
     @guarded("starting")
     def start(self, step: int = 0, updated: bool = False) -> None:
         """Find the adapters and judge what can be judged before the first step. ``step``: steps done before.
         ``updated``: the first update has been made already, and hides the beginning."""
         self._started = True
         with self.guard("starting"):
-            self._count()
-            self._cadence.start(step)
-            self._judge.start(step)
+            process.count_start(self)
+            self.steps = self._first_step = step
+            self.recorder.cadence.start(step)
         with self.guard("listening to what ends the process", aside=True):
-            interrupts.began(self)
+            process.listen(self)
         with self.guard("preparing to recover"):
             self._recovery.prepare()
         with self.guard("looking for adapters"):
-            self._recorder.find(step)
+            self.recorder.find(step)
         with self.guard("starting"):
-            _announce(self, step)
-            self._judge.sinks.updated(step)
+            self._announce()
+            self.sinks.updated(step)
         with self.guard("judging what there is before the first step"):
-            _judge_the_start(self._judge, self._recorder, step, updated)
+            self._judge_the_start(updated)
         with self.guard("copying what a run may go back to"):
             self._recovery.begin(step)
         with self.guard("planning the first step"):
-            self._recorder.plan(step)
-        self._judge.coverage.start(self.guard.failures)
+            self.recorder.plan(step)
+        self.coverage.start(self.guard.failures)
         self.guard.start_clock()
 
     @guarded("placing hooks")
-    def place_hooks(self) -> None:
-        """See the passes of the coming step, where that is measured in full. After ``start`` and ``after_update`` the
-        hooks are in place: who knows when passes begin and end takes them off in between."""
-        if self._recorder.is_armed:
-            _look_again(self)  # these are the adapters that the pass goes through
-            self._recorder.place_hooks()
+    def place_hooks(self) -> bool | None:
+        """See the passes of the coming step, where that is measured in full; False for another. After ``start`` and
+        ``after_update`` the hooks are in place: who knows when passes begin and end takes them off in between."""
+        if not self.recorder.instruments.is_armed:
+            return False
+        self._look_again()  # these are the adapters that the pass goes through
+        self.recorder.instruments.place_hooks()
+        return True
 
-    @guarded("taking hooks off the model", light=True)
+    @guarded("taking hooks off the model")
     def take_hooks_off(self) -> None:
         """Nothing of ours is in the model, until ``place_hooks``."""
-        self._recorder.take_hooks_off()
+        self.recorder.instruments.take_hooks_off()
 
     @guarded("taking over another optimizer")
     def use(self, optimizer: Any, scheduler: Any = None) -> None:
         """What the coming update is made by, and its schedule: those of the update before, or others from now on."""
-        if not self._started or optimizer is None or self._recorder.monitored.is_trained_by(optimizer):
+        if not self._started or optimizer is None or self.recorder.monitored.is_trained_by(optimizer):
             return
-        self._judge_waiting()
-        self._recorder.use(optimizer, peaks(scheduler))
+        self._judge_pending()
+        self.recorder.use(optimizer, peaks(scheduler))
         self._recovery.use(optimizer)
         self._looked = False
 
     @guarded("reading gradients")
     def before_clipping(self) -> None:
         """See which gradients are finite before they are clipped, which may spread one NaN to all. Optional."""
-        self._looked = self._recorder.before_clipping() and self.run.searched
+        if not self.recorder.monitored.has_changed():
+            self.recorder.instruments.gradients.see_unclipped()
+            self._looked = self.run.searched
 
     @guarded("reading gradients", list)
     def before_update(self, loss: Loss, made: bool = False, targets: Tensor | int | None = None) -> list[Alert]:
@@ -129,21 +185,23 @@ class Run(Observed):
         """
         if not self._started:
             return []
-        with self.guard("reading gradients"):
+        with self.guard("looking for adapters"):
             if not self._looked:
-                self._exchanged |= _look_again(self, coming=False)
+                self._exchanged |= self._look_again(coming=False)
             self._looked = True
-            self._rates = self._recorder.monitored.lr
+            self._rates = self.recorder.monitored.lr
             if made:  # what is there now is not what the step before has left
-                self._judge.sinks.updated(self.steps + 1)
+                self.sinks.updated(self.steps + 1)
         with self.guard("reading gradients"):  # whatever has failed: where they are sharded other ranks come here, too
-            if not self._recorder.read_gradients(loss) or self.policy.can_act:
-                self._judge_waiting()
-                self._coming = self._recorder.before_update(self.steps + 1, loss, targets, self.policy.can_act)
-                if self._coming is not None:
-                    self._judge.before_update(self._coming)
+            if not self.recorder.read_gradients(loss) or self.policy.can_act:
+                self._judge_pending()
+                self._coming = self.recorder.before_update(self.steps + 1, loss, targets, self.policy.can_act)
+            if self._coming is not None:
+                self._unwritten += self.episodes.check(self._coming, urgent=True)
+                if self._urgent:  # else it is written when the step is done
+                    self._write(self._coming)
             self._recovery.before_update()
-        return self._judge.urgent
+        return self._urgent
 
     @guarded("measuring", list)
     def after_update(
@@ -155,7 +213,7 @@ class Run(Observed):
         labels: Tensor | None = None,
         targets: Tensor | int | None = None,
     ) -> list[Alert]:
-        """Measure, judge and write one finished optimizer step. Never raises; returns what the policy is to act on.
+        """Measure, judge and write one finished optimizer step. Returns what the policy is to act on.
 
         With adapters on an accelerator it measures this step, and judges and writes the one before.
 
@@ -164,117 +222,106 @@ class Run(Observed):
         """
         if not self._started:
             return []
-        with self.guard("counting the steps"):
-            self._judge.done(self.steps + 1 if step is None else step)
+        self.steps = self.steps + 1 if step is None else step
+        self.coverage.done += 1
         self._coming, self._looked, looked = None, False, self._looked
-        with self.guard("measuring"):
-            self._judge_waiting()
+        if self._pending is not None:
+            with self.guard("measuring"):
+                self._judge_pending()
         # What other ranks come to, too, stands behind a door of its own: this one comes there, whatever has failed.
         dropped = self._recovery.after_update(loss, self.ranks)
-        recorder, rates, switched = self._recorder, self._rates, False
-        with self.guard("measuring"):
-            self._judge.sinks.updated(self.steps)
-            due, self._rates = self._cadence.due(self.steps), ()
+        recorder, rates, switched = self.recorder, self._rates, False
+        with self.guard("looking for adapters"):
+            self.sinks.updated(self.steps)
+            due, self._rates = recorder.cadence.due(self.steps), ()
             # What was trained in this step is measured, although a callback may have switched to others already: those
-            # are looked for afterwards.
+            # are looked for afterwards, at a plain step by the next one.
             if not looked or not recorder.monitored.is_whole:
-                self._exchanged |= _look_again(self, everywhere=due.full, coming=False)
-            elif due.norms:
-                switched = _have_changed(self, everywhere=due.full)
+                self._exchanged |= self._look_again(everywhere=due.full, coming=False)
+            elif due.full:
+                switched = self._have_changed(everywhere=True)
             rates = rates or recorder.monitored.lr
-            recorder.spend(rates, updated and not dropped)
-            self._judge.coverage.exchanged += self._exchanged and due.full
+            self.coverage.exchanged += self._exchanged and due.full
             self._exchanged = False
         with self.guard("measuring"):
-            seen = {"labels": labels, "targets": targets}
-            self._waiting = taken = recorder.take(self.steps, loss, lr=rates, updated=updated and not dropped, **seen)
-            _announce(self, self.steps)
+            made = updated and not dropped
+            pending = recorder.measure(self.steps, loss, lr=rates, updated=made, labels=labels, targets=targets)
+            self._pending = pending
+            self._announce()
             if switched:
                 recorder.find(self.steps)
-                self._waiting = recorder.with_retired(taken)
-            if dropped or not taken.pending.late:
-                self._judge_waiting(dropped)
+                self._pending = pending.with_retired(recorder.monitored.retired)
+            if dropped or not pending.numbers.late:
+                self._judge_pending(dropped)
             self._recovery.updated(self.steps)
-            self._recovery.judged()
+            self._recovery.judged()  # of this step, where its numbers are there
         with self.guard("planning the next step"):
-            recorder.plan(self.steps, self._judge.episodes.wanted, len(self.alerts))
-        return self._judge.acute
+            recorder.plan(self.steps, self.episodes.wanted, len(self.alerts))
+        return self._acute
 
-    def unresolved(self, alerts: Sequence[Alert]) -> list[Alert]:
-        """Those that end the run: on any rank the policy acts on ``alerts``, and the run does not recover from them.
-        Every rank calls it at the same step, and gets the same answer."""
-        agreed = self._agree(alerts)
-        self._judge.ended_for = [] if not agreed or _recovered(self, agreed) else agreed
-        return self._judge.ended_for
+    def decide(self, alerts: Sequence[Alert] | None = None) -> list[Alert]:
+        """Those for which the run ends: on any rank the policy acts on ``alerts`` (``failures`` if None), and the run
+        does not recover from them. Every rank calls it at the same step, and gets the same answer."""
+        agreed = self._agree(self._own_failures() if alerts is None else alerts)
+        self._ended_for = [] if not agreed or self._recovers_from(agreed) else agreed
+        return self._ended_for
 
-    def end_for(self, alerts: Sequence[Alert] | None = None) -> LoraWatchError | None:
-        """What ends the training now, on every rank, where ``alerts`` (``failures`` if None) are ``unresolved``."""
-        return self._fail() if self.unresolved(self._own() if alerts is None else alerts) else None
+    def raise_for(self, alerts: Sequence[Alert] | None = None) -> None:
+        """``decide``, and end the training now, on every rank, where the answer is to end it."""
+        if self.decide(alerts):
+            self._fail()
 
-    def end(self, step: int | None = None) -> LoraWatchError | None:
+    def end(self, step: int | None = None) -> None:
         """The training has come to its end, the planned one or not: judge it as a whole, and complete its files.
 
-        Returns the exception of a run that has failed on any rank, again when asked again. ``step``: see ``conclude``.
+        Raises the exception of a run that has failed on any rank, again when asked again. ``step``: see ``conclude``.
         """
         if not self._started:
             self.finish()
-            return self._ended_with
+            if self._ended_with is not None:
+                raise self._ended_with
+            return
         self.conclude(step)
         # Nothing is trained any more that could recover. What was agreed on at the last step stays so.
-        self._judge.ended_for = self._judge.ended_for or self._agree(self._own())
-        return self._fail() if self._judge.ended_for else self.finish("ok")
-
-    @guarded("looking for what ends the run", list, light=True)
-    def _own(self) -> list[Alert]:
-        """``failures``; none where they cannot be told, for the other ranks wait for an answer."""
-        return self.failures
-
-    def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
-        """Where ranks cannot agree any more none ends the run: those that go on would wait for it."""
-        alerts = self._judge.prescribed(alerts)
-        agreed = [] if self.ranks.together and world_size() > 1 else alerts
-        if self.policy.can_act:
-            with self.guard.light("agreeing with the other ranks"):
-                agreed = self.ranks.agree(alerts)
-        if agreed:
-            with self.guard("taking over alerts of another rank"):
-                self._judge.adopt(agreed)
-        return agreed
-
-    def _fail(self) -> LoraWatchError:
-        """The exception of a run that its ranks have agreed to end: this one ends it, whatever fails in here."""
-        error = LoraWatchError("", self._judge.ended_for)
-        with self.guard("saying what has ended the run"):
-            error = self.error()
-        self._ended_with = error
-        self.finish("failed", error.message)
-        self.ranks.wait()
-        return error
+        self._ended_for = self._ended_for or self._agree(self._own_failures())
+        if self._ended_for:
+            self._fail()
+        self.finish("ok")
 
     @guarded("measuring", list)
     def flush(self) -> list[Alert]:
         """Judge the latest step now, where its numbers are still on their way from an accelerator: waits for them.
         Returns what the policy is to act on if there was such a step, nothing otherwise."""
-        if self._waiting is None:
+        if self._pending is None:
             return []
         with self.guard("measuring"):
-            self._judge_waiting()
-        return self._judge.acute
+            self._judge_pending()
+        return self._acute
 
     @guarded("judging the whole run", list)
     def conclude(self, step: int | None = None) -> list[Alert]:
         """Ask the rules for their last word on a run that has ended by itself; a second call does nothing.
 
         Returns ``failures`` if it, or a step that had still been under way, brought news. A run that the policy has
-        ended is not asked about. ``step``: steps done, as the driver of the loop has counted them.
+        ended is not asked about. ``step``: steps done, as the driver has counted them, whatever of it has been seen.
         """
         if step is not None:
-            self._judge.done_in_all(step)
+            self.coverage.done = max(self.coverage.done, step - self._first_step)
         failures = self.flush()
         with self.guard("judging the whole run"):
-            self._recovery.conclude()
-            if self._judge.conclude(self._recorder.at_the_end):
-                return self.failures
+            if self.recovery is not None:
+                self.recovery.conclude()
+            over = self.coverage.concluded or self.failures
+            if over or self.last is None or self.last.step == self._first_step:
+                return failures
+            alerts: list[Alert] = []
+            if (now := self.recorder.at_the_end(self.last)) is not None:  # the weights as they stand
+                alerts = self.episodes.conclude(now, at_the_end=True)
+            alerts += [alert for alert in self.episodes.conclude(self.last) if alert not in alerts]
+            self.coverage.concluded = True
+            if alerts:
+                self._write(self.last, alerts)
+            return self.failures
         return failures
 
     @guarded("ending")
@@ -285,107 +332,291 @@ class Run(Observed):
         measured, or not judged to its end, is ``unknown``: ``ok`` is decided from steps judged of steps done.
         """
         if not self._started:
-            self._recorder.close()
+            self.recorder.instruments.close()
             return
         (self.conclude if verdict == "ok" else self.flush)()
         self._started = False
         with self.guard("taking the hooks off the model", aside=True):
-            self._recorder.close()
+            self.recorder.instruments.close()
         with self.guard("listening to what ends the process", aside=True):
-            interrupts.ended(self)
+            process.stop_listening(self)
         if verdict == "ok":
             verdict, message = "unknown", "lora_watch failed while it judged the whole run"
             with self.guard("judging the whole run"):
-                verdict, message = self._judge.verdict()
-        self._judge.finish(self.run, verdict, message)
-        self._count_as(verdict)
+                verdict, message = self._verdict()
+        self._write_waiting(self.last or StepRecord(self.run, self.steps, {}))
+        self.sinks.finish(verdict, message)
+        process.count_end(self, verdict)
         with self.guard("letting go of the model", aside=True):  # whoever keeps a run keeps no model alive
-            self._recorder = copy.copy(self._recorder)
-            self._recovery = self._recovery.ended(self._recorder)
+            self._recovery.leave()
+            self._of_recovery, self.recovery = self._recovery.state_dict(), None
+            self.recorder = copy.copy(self.recorder)
 
     def finish_for(self, error: BaseException) -> None:
         """Close every sink, since ``error`` has ended the training."""
-        _explain(self, error)
+        self._explain(error)
         failed = isinstance(error, LoraWatchError)
-        self.finish("failed" if failed else "interrupted", error.message if failed else interrupts.in_words(error))
+        self.finish("failed" if failed else "interrupted", error.message if failed else process.in_words(error))
+
+    def recover_no_more(self, why: str) -> None:
+        """The ranks cannot decide together (any more)."""
+        if self.recovery is not None:
+            self.recovery.give_up(why)
+
+    # -- questions, also after the end ---------------------------------------------------------------------------------
+    @property
+    def run(self) -> RunInfo:
+        """What is known of the run and its adapters."""
+        return self.recorder.monitored.run
+
+    @property
+    def alerts(self) -> list[Alert]:
+        """Every alert so far, in order of opening."""
+        return self.episodes.alerts
+
+    @property
+    def next_run(self) -> Prescription | None:
+        """What to change for the next run, relative to the settings that this one was started with."""
+        return self.episodes.prescription
+
+    @property
+    def failures(self) -> list[Alert]:
+        """The alerts for which the policy ends the run, worst first: those of all ranks, once they have agreed."""
+        return self._ended_for or self.policy.failures(self.episodes.open)
+
+    @property
+    def is_blind(self) -> bool:
+        """Steps have been done, and no adapter's size was known at any."""
+        return self.coverage.is_blind
+
+    @property
+    def overhead(self) -> float:
+        """Share of the wall time that was spent in here, forward hooks counted: since ``start`` returned, and after the
+        first 20 steps, which are all measured in full, since then."""
+        return self.guard.overhead
+
+    def note(self, text: str) -> None:
+        """Add to the report's notes, once."""
+        self.recorder.monitored.note(text)
+
+    def error(self) -> LoraWatchError:
+        """The exception that says why the policy ends the run."""
+        bad = self.failures
+        lines = [str(alert) for alert in self._prescribed(bad[:1])] + [alert.title for alert in bad[1:]]
+        if self._first_step and self.last is None:  # not a step has been judged: these came with the checkpoint
+            open_then = " and ".join(f"{alert.rule} {alert.name}" for alert in bad)
+            first = f"The run does not go on from step {self._first_step}: {open_then} was open when it was saved."
+            lines.insert(0, first + " Resume from an earlier checkpoint, or begin anew.")
+        return LoraWatchError("\n".join([*lines, *self.story]), bad)
 
     @guarded("noting an evaluation", aside=True)
     def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``."""
-        self._judge.sinks.evaluated(self.steps if step is None else step, metrics)
+        self.sinks.evaluated(self.steps if step is None else step, metrics)
 
     @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict, aside=True)
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step, and until it is on disk."""
         self.flush()
-        self._judge.sinks.flush()
-        return self._judge.state_dict() | self._recorder.state_dict() | {"recovery": self._recovery.state_dict()}
+        self.sinks.flush()
+        recovery = self._of_recovery if self.recovery is None else self.recovery.state_dict()
+        parts = {"episodes": self.episodes, "coverage": self.coverage}
+        states = {name: part.state_dict() for name, part in parts.items()}
+        return states | self.recorder.state_dict() | {"recovery": recovery}
 
     @guarded("taking over a checkpoint's state, so that what it does not tell starts anew")
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Call it before ``start``."""
-        self._judge.load_state_dict(state)
-        self._recorder.load_state_dict(state)
-        self._recovery.load_state_dict(state.get("recovery", {}))
+        self.episodes.load_state_dict(state.get("episodes", {}))
+        self.coverage.load_state_dict(state.get("coverage", {}))
+        self._unwritten = list(self.episodes.alerts)  # else the files of this session would not know of them
+        self.recorder.load_state_dict(state)
+        if self.recovery is not None:
+            self.recovery.load_state_dict(state.get("recovery", {}))
 
-    def _judge_waiting(self, dropped: bool = False) -> None:
-        taken, self._waiting = self._waiting, None
-        if taken is not None:
-            record = self._recorder.complete(taken, dropped)
-            with self.guard.light("comparing the adapters of ranks", aside=True):
-                record = self._replicas.compared(record) if self._recorder.monitored.replicated else record
-            self._judge.judge(record, dropped)
-            self._recovery.judged()
+    def __getstate__(self) -> dict[str, Any]:
+        """A copy, pickled or not, tells what was found; without model and sinks it takes no part in the run."""
+        own = dict.fromkeys(("_pending", "_coming", "_ended_with", "recovery"))
+        fresh = {"_started": False, "_replicas": Replicas(), "ranks": Ranks()}
+        recovery = self._of_recovery if self.recovery is None else self.recovery.state_dict()
+        return {**vars(self), **own, **fresh, "_of_recovery": recovery}
 
+    def _repr_html_(self) -> str:
+        """For notebooks: where the run stands, and its alerts, the one to read first first."""
+        last, steps = self.last, count(self.steps, "step")
+        planned = f"{self.steps} of {self.run.max_steps} steps" if self.run.max_steps else steps
+        parts = [planned, count(len(self.run.adapters), "adapter"), *([f"zone {last.zone}"] if last else [])]
+        if last is not None and last.loss is not None:
+            parts.append(f"loss {last.loss:.4g}")
+        parts.append(count(len(self.alerts), "alert") if self.alerts else "no alerts")
+        head = f"<p><b>lora_watch</b> {markup.text(' · '.join(parts))}</p>"
+        return head + "".join(markup.lines(str(alert)) for alert in in_order(self.alerts))
 
-def _judge_the_start(judge: Judge, recorder: Recorder, step: int, updated: bool) -> None:
-    if step == 0:
-        judge.judge(record := recorder.complete(recorder.take(0, None)))
-        if not updated:
-            recorder.look_at_the_beginning(record)
-    else:  # a resumed run was judged before its first step already, and has what was found since then
-        # Alerts of the session before are this one's story, too.
-        judge.write_waiting(StepRecord(recorder.monitored.run, step, {}))
+    # -- a recovery tells ----------------------------------------------------------------------------------------------
+    def recovered(
+        self, recovered: Recovered, alert: Alert, own: Sequence[Alert], over: Sequence[Alert], on_trial: bool
+    ) -> None:
+        """The run has ``recovered`` from its ``own`` alerts, and ``alert`` reports it. ``over``: alerts that this has
+        closed. ``on_trial``: updates are dropped until ``settled``."""
+        self.episodes.forgive(own, recovered.back_to)
+        self.story.append(f"At step {alert.step} {alert.message}. {alert.details}")
+        self._unwritten += [*over, *self.episodes.say(alert)]
+        if not on_trial:
+            self.episodes.end(alert, self.steps)
+        self.sinks.recovered(recovered)
+        if recovered.back_to < recovered.step:  # else it is written with the step whose update is dropped
+            self._write_waiting(self.last)
 
+    def settled(self, alert: Alert, cause: Alert | None, now: bool) -> None:
+        """Updates are applied again as they come: ``alert`` and its ``cause`` are over. ``now``: no step follows, with
+        which that would be written."""
+        self.treated = None
+        for each in (alert, cause):
+            self._unwritten += [] if each is None else self.episodes.end(each, self.steps)
+        if now:
+            self._write_waiting(self.last)
 
-def _recovered(loop: Run, alerts: Sequence[Alert]) -> bool:
-    """Go back and on for ``alerts``, on which all ranks have agreed: all of them or none. True if the run goes on."""
-    if not loop.policy.recover:
-        return False
-    with loop.guard("recovering"):
-        loop._judge_waiting()
-    recovered = loop._recovery.treat(in_order(alerts), loop._coming, loop.ranks)
-    return recovered or not loop.policy.can_end_a_run  # alike on every rank, which its own alerts are not
+    # -- parts of a step -----------------------------------------------------------------------------------------------
+    @property
+    def _recovery(self) -> Recovery:
+        """Of a run that goes on."""
+        assert self.recovery is not None
+        return self.recovery
 
+    def _judge_the_start(self, updated: bool) -> None:
+        if self.steps == 0:
+            record = self.recorder.complete(self.recorder.measure(0, None))
+            self._judge(record)
+            if not updated:
+                self.recorder.note_the_start(record)
+        else:  # a resumed run was judged before its first step already, and has what was found since then
+            # Alerts of the session before are this one's story, too.
+            self._write_waiting(StepRecord(self.run, self.steps, {}))
 
-def _have_changed(loop: Run, everywhere: bool) -> bool:
-    """Adapters have come, gone or been switched since they were looked for, or that has failed."""
-    unknown = not loop.run.searched and world_size() == 1  # several ranks stay alike
-    return unknown or loop._recorder.monitored.has_changed(everywhere)
-
-
-def _look_again(loop: Run, everywhere: bool = False, coming: bool = True) -> bool:
-    """Look for the adapters anew if they ``_have_changed``; whether they have. ``coming``: the pass of the coming step
-    has not begun."""
-    changed = _have_changed(loop, everywhere)
-    if changed:
-        loop._recorder.find(loop.steps, coming)
-    return changed
-
-
-def _explain(loop: Run, error: BaseException) -> None:
-    """Open the alert that explains ``error``: adapters no longer train since the last step, and backward has raised."""
-    with loop.guard("looking for what has ended the run", aside=True):
-        if not loop._started or world_size() > 1 or not interrupts.raised_by_backward(error):
+    def _judge_pending(self, dropped: bool = False) -> None:
+        pending, self._pending = self._pending, None
+        if pending is None:
             return
-        loop._judge_waiting()
-        monitored = loop._recorder.monitored
-        if _look_again(loop, everywhere=True) or loop.run is not loop._announced:  # found before the pass
+        record = self.recorder.complete(pending, dropped)
+        if self.recorder.monitored.replicated:
+            with self.guard("comparing the adapters of ranks", aside=True):
+                record = self._replicas.compared(record)
+        self._judge(record, dropped)
+        self._recovery.judged()
+
+    def _judge(self, record: StepRecord, dropped: bool = False) -> None:
+        """Ask all rules, but none of a step whose update was taken back, and write what has come of it."""
+        alerts: list[Alert] = []
+        self.last = record
+        with self.guard("asking the rules"):
+            alerts = [] if dropped else self.episodes.check(record)
+            self.last = self.episodes.place(record)
+        if record.step > self._first_step:
+            self.coverage.judged(self.last, self.guard.failures)
+        self._write(self.last, alerts)
+
+    def _write(self, record: StepRecord, alerts: Sequence[Alert] = ()) -> None:
+        alerts, self._unwritten = [*self._unwritten, *alerts], []
+        self.sinks.write(record, alerts)
+
+    def _write_waiting(self, record: StepRecord | None) -> None:
+        """Give the sinks what they have not been given, with ``record``: nothing where there is none."""
+        if self._unwritten and record is not None:
+            self._write(record)
+
+    def _announce(self) -> None:
+        if self.run is not self._announced:  # other adapters, or a note
+            self._announced = self.run
+            self.sinks.start(self.run, self.steps)
+
+    def _have_changed(self, everywhere: bool = False) -> bool:
+        """Adapters have come, gone or been switched since they were looked for, or that has failed."""
+        unknown = not self.run.searched and world_size() == 1  # several ranks stay alike
+        return unknown or self.recorder.monitored.has_changed(everywhere)
+
+    def _look_again(self, everywhere: bool = False, coming: bool = True) -> bool:
+        """Look for the adapters anew if they ``_have_changed``; whether they have. ``coming``: the pass of the coming
+        step has not begun."""
+        changed = self._have_changed(everywhere)
+        if changed:
+            self.recorder.find(self.steps, coming)
+        return changed
+
+    # -- what ends a run -----------------------------------------------------------------------------------------------
+    @property
+    def _acute(self) -> list[Alert]:
+        """``failures``, and where the run is to recover although nothing may end it what it is to recover from."""
+        policy = self.policy.recovering if self.policy.recover else self.policy
+        return [alert for alert in policy.failures(self.episodes.open) if alert is not self.treated]
+
+    @property
+    def _urgent(self) -> list[Alert]:
+        """Those of ``_acute`` for which an update must not be."""
+        return [alert for alert in self._acute if alert.rule in self.policy.urgent]
+
+    @guarded("looking for what ends the run", list)
+    def _own_failures(self) -> list[Alert]:
+        """``failures``; none where they cannot be told, for the other ranks wait for an answer."""
+        return self.failures
+
+    def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
+        """Where ranks cannot agree any more none ends the run: those that go on would wait for it."""
+        alerts = self._prescribed(alerts)
+        agreed = [] if self.ranks.together and world_size() > 1 else alerts
+        if self.policy.can_act:
+            with self.guard("agreeing with the other ranks"):
+                agreed = self.ranks.agree(alerts)
+        if agreed:
+            with self.guard("taking over alerts of another rank"):
+                new = [alert for theirs in agreed for alert in self.episodes.adopt(theirs)]
+                if new and self.last is not None:
+                    self._write(self.last, new)
+        return agreed
+
+    def _recovers_from(self, alerts: Sequence[Alert]) -> bool:
+        """Go back and on for ``alerts`` on which all ranks have agreed: all or none. True if the run goes on."""
+        if not self.policy.recover:
+            return False
+        with self.guard("recovering"):
+            self._judge_pending()
+        recovered = self._recovery.treat(in_order(alerts), self._coming, self.ranks)
+        return recovered or not self.policy.can_end_a_run  # alike on every rank, which its own alerts are not
+
+    def _fail(self) -> NoReturn:
+        """Raise the exception of a run that its ranks have agreed to end: this one ends it, whatever fails in here."""
+        error = LoraWatchError("", self._ended_for)
+        with self.guard("saying what has ended the run"):
+            error = self.error()
+        self._ended_with = error
+        self.finish("failed", error.message)
+        self.ranks.wait()
+        raise error
+
+    def _prescribed(self, alerts: Sequence[Alert]) -> list[Alert]:
+        """Copies of ``alerts`` that carry the run's prescription, whichever alert has made it."""
+        return [replace(alert, next_run=self.next_run) for alert in alerts]
+
+    def _verdict(self) -> tuple[Verdict, str | None]:
+        """What a run is called that has ended by itself, and why it is not ``ok``, or what it has recovered from."""
+        if errors := in_order(alert for alert in self.alerts if alert.severity >= Severity.ERROR):
+            return "unhealthy", str(self._prescribed(errors[:1])[0])
+        gap = self.coverage.gap(self.guard.failures, self.sinks.lost)
+        return ("ok", last_recovery(self.alerts, self.steps)) if gap is None else ("unknown", gap)
+
+    @guarded("looking for what has ended the run", aside=True)
+    def _explain(self, error: BaseException) -> None:
+        """Open the alert that explains ``error``: adapters no longer train since the last step, and backward has
+        raised. ``finish`` writes it."""
+        if not self._started or world_size() > 1 or not process.raised_by_backward(error):
+            return
+        self._judge_pending()
+        monitored = self.recorder.monitored
+        if self._look_again(everywhere=True) or self.run is not self._announced:  # found before the pass
             wiring = monitored.wiring(readable=False, base_trainable=None)
-            loop._judge.explain(StepRecord(loop.run, loop.steps, {}, wiring=wiring, retired=monitored.retired))
+            record = StepRecord(self.run, self.steps, {}, wiring=wiring, retired=monitored.retired)
+            self._unwritten += self.episodes.explain(record)
 
-
-def _announce(loop: Run, step: int) -> None:
-    if loop.run is not loop._announced:  # other adapters, or a note
-        loop._announced = loop.run
-        loop._judge.sinks.start(loop.run, step)
+    def _report_failure(self, message: str, remedy: str) -> None:
+        """A failure of the monitor itself becomes a finding."""
+        alert = Alert(MONITOR_FAILURE, "monitor-failure", Severity.WARNING, self.steps, message, remedies=[remedy])
+        self._unwritten += self.episodes.add(alert)

@@ -9,10 +9,12 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
+
+from lora_watch.base.alerts import LoraWatchError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -35,11 +37,14 @@ def _to_nobody(message: str, remedy: str) -> None:
 
 
 class Guard:
-    """``with guard("measuring"):`` lets no exception out, and counts the time spent inside.
+    """``with guard("measuring"):`` lets no exception out but what ends the run, and counts the time spent inside.
 
     A failure is logged with its traceback and given to ``report``, in words and with what to try, once for each
     ``doing``; one of the disk's is one line, once for each error number, whichever files it meets.
     """
+
+    lets_out: ClassVar[tuple[type[Exception], ...]] = (LoraWatchError,)
+    """What ends a run."""
 
     def __init__(self, report: Callable[[str, str], None] = _to_nobody):
         self.failures = 0
@@ -75,10 +80,6 @@ class Guard:
 
     def __call__(self, doing: str, aside: bool = False) -> AbstractContextManager[None]:
         """``aside``: a failure in there costs no measurement and no judgement, so that it is told and not counted."""
-        return _QuietDoor(self, doing, aside)
-
-    def light(self, doing: str, aside: bool = False) -> AbstractContextManager[None]:
-        """The same where no numbers are made: gradients stay on, and it takes a fraction of the time."""
         return _Door(self, doing, aside)
 
     def caught(self, doing: str, error: Exception, aside: bool = False) -> None:
@@ -109,12 +110,14 @@ class Guard:
 
 
 class _Door:
-    """Into a guard and out of it. A class, for a generator would take as long as what is done inside."""
+    """Into a guard and out of it. Gradients are off inside, and numpy says nothing of NaN and infinities, which are
+    results here. A class, for a generator would take as long as what is done inside."""
 
-    __slots__ = ("_aside", "_doing", "_guard")
+    __slots__ = ("_aside", "_doing", "_grad", "_guard", "_quiet")
 
     def __init__(self, guard: Guard, doing: str, aside: bool):
         self._guard, self._doing, self._aside = guard, doing, aside
+        self._quiet: np.errstate | None = None
 
     def __enter__(self) -> None:
         """Start the clock, unless a door around this one has started it."""
@@ -122,12 +125,25 @@ class _Door:
         if guard._depth == 0:
             guard._began = time.perf_counter()
         guard._depth += 1
+        self._grad = torch.is_grad_enabled()
+        if self._grad:
+            torch.set_grad_enabled(False)
+        if not guard.quiet:
+            self._quiet = np.errstate(all="ignore")
+            self._quiet.__enter__()
+            guard.quiet = True
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
         """True if ``error`` ends here."""
         guard = self._guard
-        held = isinstance(error, Exception)
-        if held:
+        if self._quiet is not None:
+            guard.quiet = False
+            self._quiet.__exit__(kind, error, trace)
+        if self._grad:
+            torch.set_grad_enabled(True)
+        held = False
+        if isinstance(error, Exception) and not isinstance(error, guard.lets_out):
+            held = True
             guard.caught(self._doing, error, self._aside)
         guard._depth -= 1
         if guard._depth == 0:
@@ -135,57 +151,27 @@ class _Door:
         return held
 
 
-class _QuietDoor(_Door):
-    """Gradients are off inside, and numpy says nothing of NaN and infinities, which are results here."""
-
-    __slots__ = ("_grad", "_quiet")
-
-    def __enter__(self) -> None:
-        super().__enter__()
-        self._quiet: np.errstate | None = None
-        self._grad = torch.is_grad_enabled()
-        if self._grad:
-            torch.set_grad_enabled(False)
-        if not self._guard.quiet:
-            self._quiet = np.errstate(all="ignore")
-            self._quiet.__enter__()
-            self._guard.quiet = True
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
-        if self._quiet is not None:
-            self._guard.quiet = False
-            self._quiet.__exit__(kind, error, trace)
-        if self._grad:
-            torch.set_grad_enabled(True)
-        return super().__exit__(kind, error, trace)
-
-
 def guarded(
-    doing: str, otherwise: Callable[[], Any] = lambda: None, aside: bool = False, light: bool = False
-) -> Callable[[Callable[Concatenate[Any, P], T | Exception]], Callable[Concatenate[Any, P], T]]:
-    """For a method that a training calls, of something with a ``guard``: no exception comes out but one it returns.
+    doing: str, otherwise: Callable[[], Any] = lambda: None, aside: bool = False
+) -> Callable[[Callable[Concatenate[Any, P], T]], Callable[Concatenate[Any, P], T]]:
+    """For a method that a training calls, of something with a ``guard``: no exception comes out but what ends the run.
 
-    ``doing``: what it does, in words. ``otherwise``: what makes its answer where it fails. ``aside``, ``light``: see
-    ``Guard``.
+    ``doing``: what it does, in words. ``otherwise``: what makes its answer where it fails. ``aside``: see ``Guard``.
     """
 
-    def decorate(method: Callable[Concatenate[Any, P], T | Exception]) -> Callable[Concatenate[Any, P], T]:
+    def decorate(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
         @functools.wraps(method)
         def inside(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
-            ending: Exception | None = None
             gradients = torch.is_grad_enabled()
             try:
-                with (self.guard.light if light else self.guard)(doing, aside):
-                    answer = method(self, *args, **kwargs)
-                    if not isinstance(answer, Exception):
-                        return answer
-                    ending = answer
-            except Exception:  # the door's own
+                with self.guard(doing, aside):
+                    return method(self, *args, **kwargs)
+            except Exception as error:
                 torch.set_grad_enabled(gradients)
-                with suppress(Exception):
+                if isinstance(error, self.guard.lets_out):
+                    raise
+                with suppress(Exception):  # the door's own
                     self.guard.failures += 1
-            if ending is not None:
-                raise ending
             return otherwise()
 
         return inside
@@ -193,6 +179,6 @@ def guarded(
     return decorate
 
 
-def event(method: Callable[..., Exception | None]) -> Callable[..., None]:
-    """A handler of one of a trainer's events: the exception that ``method`` returns comes out of it, and no other."""
+def event(method: Callable[..., None]) -> Callable[..., None]:
+    """A handler of one of a trainer's events: what ends the run comes out of it, and no other exception."""
     return guarded(f"handling {method.__name__}")(method)

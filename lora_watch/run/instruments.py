@@ -137,7 +137,7 @@ class Instruments:
         run = monitored.run
         preference = bool(run.config.get("preference"))
         self.scaled_loss = ScaledLoss(self._model, adapters, run.init_from_base, preference, self._guard)
-        wanted, guard = bool(adapters) and self._output_ratio, self._guard.light
+        wanted, guard = bool(adapters) and self._output_ratio, self._guard
         self._probe = OutputRatioProbe(self._model, adapters, guard=guard, live=live, wanted=wanted)
         if wanted:
             if self._probe.why_unavailable:
@@ -189,7 +189,8 @@ class Instruments:
         seen = self._probe.armed_for == step
         return self._probe.so_far() if seen else NOTHING, not_finite(self._model)
 
-    def begin(self, due: Due) -> Deferred[Readings]:
+    def measure(self, due: Due) -> Deferred[Readings]:
+        """All that ``due`` asks for, without waiting for an accelerator."""
         if not due.norms:
             return merged([self._alone(instrument, due) for instrument in self._of_any_step])
         with self._gathered():

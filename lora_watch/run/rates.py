@@ -55,7 +55,7 @@ class LoweredRate:
         """What the updates use where the groups' ``rates`` are there now."""
         return tuple(rates) if self._own else self.times(rates, self.factor)
 
-    @guarded("turning the learning rate down", light=True)
+    @guarded("turning the learning rate down")
     def _lower(self, optimizer: Any, *_: Any) -> None:
         self._deep += 1
         self.works = True
@@ -72,7 +72,7 @@ class LoweredRate:
                 group["lr"] = rate * self.factor
                 self._own.append((group, rate, group["lr"]))
 
-    @guarded("putting the learning rate back", light=True)
+    @guarded("putting the learning rate back")
     def _restore(self, *_: Any) -> None:
         self._deep -= 1
         if self._deep <= 0:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple, TypeVar
 
@@ -34,16 +34,20 @@ Number = TypeVar("Number", float, int)
 
 
 @dataclass(frozen=True)
-class Taken:
-    """What was read of one step."""
+class PendingRecord:
+    """What was read of one step, before its numbers have reached the host."""
 
     due: Due
     record: StepRecord
     """All that was known at once."""
-    pending: PendingCopy
+    numbers: PendingCopy
     """``metrics``, ``loss`` and ``labels``, which may still be on their way from an accelerator."""
     bank: AdapterBank
     """Of the adapters of that step: it has their spectrum when their norms are there."""
+
+    def with_retired(self, retired: Mapping[str, str]) -> PendingRecord:
+        """With those of its adapters that train no longer, as has been found since."""
+        return replace(self, record=replace(self.record, retired=retired))
 
 
 class _Source(NamedTuple):
@@ -73,8 +77,8 @@ class Recorder:
         judge_loss: bool,
         is_scaled: Callable[[], bool],
     ):
-        self.monitored, self._instruments = monitored, instruments
-        self._cadence, self._guard, self._host_copy = cadence, guard, HostCopy()
+        self.monitored, self.instruments, self.cadence = monitored, instruments, cadence
+        self._guard, self._host_copy = guard, HostCopy()
         self._lr_fraction, self._is_scaled = lr_fraction, is_scaled
         self._loss, self._judge_loss = LossSignals(chance=Chance.of(monitored.run.config)), judge_loss
         self._skipped = 0
@@ -91,10 +95,10 @@ class Recorder:
         try:
             self.monitored.find()
             with self.monitored.none_alone():
-                self._instruments.watch(self.monitored, step, coming)
+                self.instruments.watch(self.monitored, step, coming)
         except BaseException:
             self.monitored.run = replace(self.monitored.run, searched=False)  # it is tried again
-            self.close()  # what was begun leaves no hook behind
+            self.instruments.close()  # what was begun leaves no hook behind
             raise
 
     def use(self, optimizer: Any, peak_lr: tuple[float, ...]) -> None:
@@ -108,33 +112,26 @@ class Recorder:
         monitored, last = self.monitored, step + 1 == self.monitored.run.max_steps
         at_last = HARM if last and self._judge_loss else {}  # what the weights at the end are compared with
         if losses := {**(wanted or {}), **at_last}:
-            self._instruments.scaled_loss.arm(losses)
-        if self._cadence.plan(
+            self.instruments.scaled_loss.arm(losses)
+        if self.cadence.plan(
             step + 1, wanted=bool(wanted) or last, alerts=alerts, gathered=monitored.one_by_one, ranks=world_size() > 1
         ):
-            self._instruments.arm(step)
+            self.instruments.arm(step)
 
     def begin_anew(self, step: int) -> None:
         """The run has gone back, and goes on after ``step`` as from a start."""
-        self._cadence.start(step)
-
-    def before_clipping(self) -> bool:
-        """See which gradients are finite before they are clipped. False if the adapters are to be looked for first."""
-        if self.monitored.has_changed():
-            return False
-        self._instruments.gradients.see_unclipped()
-        return True
+        self.cadence.start(step)
 
     def read_gradients(self, loss: Loss) -> bool:
         """Read what the optimizer is about to use. True if an accelerator has to be waited for to know it."""
-        return any(map(_is_far, (*self._instruments.gradients.read().tensors, loss)))
+        return any(map(_is_far, (*self.instruments.gradients.read().tensors, loss)))
 
     def before_update(
         self, step: int, loss: Loss, targets: Tensor | int | None = None, always: bool = True
     ) -> StepRecord | None:
         """What is known of ``step`` after ``read_gradients``: the loss and the gradients. Waits for accelerators. None
         where all of it is finite, unless it is wanted ``always``."""
-        gradients = self._instruments.gradients
+        gradients = self.instruments.gradients
         numbers = {"gradients": gradients.latest, "loss": _number(loss, float), "targets": _number(targets, int)}
         there = self._host_copy.send(numbers).read()
         gradients.keep(there["gradients"])
@@ -146,14 +143,10 @@ class Recorder:
         seen = {"loss": there["loss"], "targets": there["targets"]}
         record = StepRecord(self.monitored.run, step, there["gradients"], updated=not skipped, **seen)
         if not sound and not (skipped and _is_finite(record.loss)):
-            record = replace(record, spoiled=self._instruments.spoiled())
+            record = replace(record, spoiled=self.instruments.spoiled())
         return self._with_source(record)
 
-    def spend(self, lr: Sequence[float], updated: bool) -> None:
-        """A step with these learning rates has been done: see ``LearningRates.step``. Before ``take``."""
-        self._instruments.rates.step(lr, updated)
-
-    def take(
+    def measure(
         self,
         step: int,
         loss: Loss,
@@ -162,28 +155,30 @@ class Recorder:
         updated: bool = True,
         labels: Tensor | None = None,
         targets: Tensor | int | None = None,
-    ) -> Taken:
+    ) -> PendingRecord:
         """Read all that is to be known of ``step``, without waiting for an accelerator."""
-        due, monitored = self._cadence.due(step), self.monitored
-        metrics = self._instruments.begin(due)
+        due, monitored, instruments = self.cadence.due(step), self.monitored, self.instruments
+        if step:
+            instruments.rates.step(lr, updated)
+        metrics = instruments.measure(due)
         record = StepRecord(
             monitored.run,
             step,
             {},
             lr=lr,
             weight_decay=monitored.groups.weight_decay,
-            wiring=monitored.wiring(self._instruments.readable, self._instruments.base_trainable if due.full else None),
+            wiring=monitored.wiring(instruments.readable, instruments.base_trainable if due.full else None),
             retired=monitored.retired,
             updated=updated,
         )
         numbers = {
             "metrics": metrics,
             "loss": _number(loss, float),
-            "wanted": self._instruments.scaled_loss.begin(loss),
+            "wanted": instruments.scaled_loss.begin(loss),
             "labels": _counts(labels),
             "targets": _number(targets, int),
         }
-        return Taken(due, record, self._host_copy.send(numbers), self._instruments.bank)
+        return PendingRecord(due, record, self._host_copy.send(numbers), instruments.bank)
 
     def at_the_end(self, last: StepRecord) -> StepRecord | None:
         """``last`` with the norms of the weights as they stand, and with the losses of the last batch that was compared
@@ -195,44 +190,40 @@ class Recorder:
         monitored.live.refresh()
         if monitored.live.now.state[:, 1].any():  # merged
             return None
-        metrics = self._host_copy.send({"metrics": self._instruments.norms(Due(last.step))}).read()["metrics"]
-        losses = self._instruments.scaled_loss.again(HARM) if last.comparable else {}
+        metrics = self._host_copy.send({"metrics": self.instruments.norms(Due(last.step))}).read()["metrics"]
+        losses = self.instruments.scaled_loss.again(HARM) if last.comparable else {}
         return replace(last, metrics={**last.metrics, **metrics}, scalars={**last.scalars, **losses})
 
-    def with_retired(self, taken: Taken) -> Taken:
-        """``taken``, with those of its adapters that train no longer, as has been found since."""
-        return replace(taken, record=replace(taken.record, retired=self.monitored.retired))
-
-    def complete(self, taken: Taken, dropped: bool = False) -> StepRecord:
+    def complete(self, pending: PendingRecord, dropped: bool = False) -> StepRecord:
         """The whole record of a step: waits for what is still on its way. ``dropped``: its update was taken back, so
         that its loss says nothing of the run."""
-        there = taken.pending.read()
+        there = pending.numbers.read()
         metrics, loss = there["metrics"], there["loss"]
-        if (why_not := self._instruments.scaled_loss.why_not).startswith((OTHER, NOT_KNOWN)):
+        if (why_not := self.instruments.scaled_loss.why_not).startswith((OTHER, NOT_KNOWN)):
             self.monitored.note(f"no batch is compared with the frozen model: {why_not}")
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
-        updated = taken.record.updated and not (self._is_scaled() and overflow(metrics))
+        updated = pending.record.updated and not (self._is_scaled() and overflow(metrics))
         self._skipped += not updated and not dropped
         scalars: dict[str, float] = {}
         record = replace(
-            taken.record,
+            pending.record,
             metrics=metrics,
-            spectrum=taken.bank.spectrum if taken.due.norms else None,
+            spectrum=pending.bank.spectrum if pending.due.norms else None,
             loss=loss,
             targets=there["targets"],
             overhead=self._guard.overhead,
-            lr_fraction=self._fraction(taken.due.step - self._skipped),  # a skipped step does not move the schedule
+            lr_fraction=self._fraction(pending.due.step - self._skipped),  # a skipped step does not move the schedule
             updated=updated,
             scalars=scalars,
             comparable=self._judge_loss and not dropped and not why_not,
         )
-        self._look_for_gradients(taken.due, metrics)
+        self._look_for_gradients(pending.due, metrics)
         if self._first_loss is None and loss is not None and not dropped:
             self._first_loss = record.step, loss
         if self._judge_loss and not dropped:
             scalars |= self._loss.update(loss, there["labels"], extent(record), record.lr) | there["wanted"]
-        self._cadence.see(record)
-        if self._cadence.ends_the_first(record.step):
+        self.cadence.see(record)
+        if self.cadence.ends_the_first(record.step):
             self._guard.start_clock()  # from here on a step costs what it costs in a long run
         return self._with_source(record)
 
@@ -247,7 +238,7 @@ class Recorder:
                 "own, call monitor.step() before zero_grad()"
             )
 
-    def look_at_the_beginning(self, record: StepRecord) -> None:
+    def note_the_start(self, record: StepRecord) -> None:
         """Adapters that add something before the first update, as ``record`` says, are judged by what comes to it."""
         began, monitored = record.metrics.get("relative_norm"), self.monitored
         if why := monitored.run.init_from_base:
@@ -255,7 +246,7 @@ class Recorder:
         if began is None or why or not (began.measured > _NONZERO).any():
             return
         monitored.run = replace(monitored.run, nonzero_start=True)
-        self._instruments.scaled_loss.keep_beginning()
+        self.instruments.scaled_loss.keep_beginning()
         monitored.note(
             "the adapters were not zero at the start: their size counts from there, and batches are compared with the "
             "adapters as they began. LW104 does not judge"
@@ -267,7 +258,7 @@ class Recorder:
             self._source = None
             return record
         if self._source is None:
-            ratios, broken = self._instruments.search(record.step)
+            ratios, broken = self.instruments.search(record.step)
             seen = self._host_copy.send({"ratios": ratios}).read()["ratios"]
             self._source = _Source(record.step, seen, broken)
         source = self._source
@@ -283,32 +274,15 @@ class Recorder:
         """Steps at which the loss had improved on its start."""
         return self._loss.progress.sound
 
-    @property
-    def is_armed(self) -> bool:
-        """See ``Instruments``."""
-        return self._instruments.is_armed
-
-    def place_hooks(self) -> None:
-        """See ``Instruments``."""
-        self._instruments.place_hooks()
-
-    def take_hooks_off(self) -> None:
-        """See ``Instruments``."""
-        self._instruments.take_hooks_off()
-
-    def close(self) -> None:
-        """Take every hook off the model."""
-        self._instruments.close()
-
     def __reduce__(self) -> tuple[Any, ...]:
-        return _detached, (self.monitored.run, self._cadence, self._guard, self.state_dict())
+        return _detached, (self.monitored.run, self.cadence, self._guard, self.state_dict())
 
     def state_dict(self) -> dict[str, Any]:
         norms = self.monitored.base_norms.items()
         return {
             "loss": self._loss.state_dict(),
             "first_loss": self._first_loss,
-            "spent": dict(self._instruments.rates.spent),
+            "spent": dict(self.instruments.rates.spent),
             "skipped": self._skipped,
             "nonzero_start": self.monitored.run.nonzero_start,
             "frozen": {name: list(pair) for name, pair in norms if np.isfinite(pair).all()},
@@ -316,7 +290,7 @@ class Recorder:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._loss.load_state_dict(state.get("loss", {}))
-        self._instruments.rates.spent = dict(state.get("spent", {}))
+        self.instruments.rates.spent = dict(state.get("spent", {}))
         self._skipped = state.get("skipped", 0)
         self.monitored.run = replace(self.monitored.run, nonzero_start=state.get("nonzero_start", False))
         if first := state.get("first_loss"):

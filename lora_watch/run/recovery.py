@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -19,11 +19,12 @@ from lora_watch.measurement.signals.optimizer import rates_of
 from lora_watch.rules.base import NON_FINITE
 from lora_watch.rules.remedies import raised_to
 from lora_watch.rules.treatments import SUSPECT, Treatment, alert_of, rate_of, treatment, turned_down
-from lora_watch.run.judge import Judge
 from lora_watch.run.ranks import Ranks
-from lora_watch.run.recording import Recorder
 from lora_watch.snapshots.copies import Copy
 from lora_watch.snapshots.training import GoodStates, TrainingCopies, why_not
+
+if TYPE_CHECKING:
+    from lora_watch.run.engine import Engine
 
 CALM = 10
 """Sound steps in a row after which updates are no longer held back."""
@@ -38,15 +39,15 @@ class Recovery:
     """Copies what is trained while a run is healthy, goes back to it, and has the run go on.
 
     All ranks decide alike: copies are made at fixed steps, each rank says what it would do, and the gravest is obeyed.
-    The state of ``recorder`` and ``judge`` goes back with the weights, so that the rules judge afresh. ``memory``: GiB
+    The state of rules and recorder goes back with the weights, so that the rules judge afresh. ``memory``: GiB
     on the host that copies may take. Where the policy does not say ``recover`` nothing happens in here.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Any, recorder: Recorder, judge: Judge, memory: float):
+    def __init__(self, model: nn.Module, optimizer: Any, engine: Engine, memory: float):
         self._model, self._optimizer, self._memory = model, optimizer, memory
-        self._recorder, self._judge, self._guard = recorder, judge, judge.guard
+        self._engine, self._guard = engine, engine.guard
         self._copies = TrainingCopies(None)
-        self._states = GoodStates(self._copies, judge.policy)
+        self._states = GoodStates(self._copies, engine.policy)
         self._over: str | None = "it has not begun"
         """Why the run does not recover (any more), in words; None while it does."""
         self._held: Copy | None = None
@@ -65,19 +66,10 @@ class Recovery:
         self._treated: list[tuple[Alert, Severity]] = []
         """What it was for, the cause first, each as grave as it was."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """A copy, pickled or not, tells what was changed, and takes no part."""
-        return _ended, (self._recorder, self._judge, self.state_dict())
-
-    def ended(self, recorder: Recorder) -> Recovery:
-        """The same without model and copies, and out of the optimizer. ``recorder``: one without them, too."""
-        self._recorder.monitored.lowered.detach()
-        return _ended(recorder, self._judge, self.state_dict())
-
     # -- the course of a run -------------------------------------------------------------------------------------------
     def prepare(self) -> None:
         """Before the adapters are looked for."""
-        monitored, recover = self._recorder.monitored, self._judge.policy.recover
+        monitored, recover = self._engine.recorder.monitored, self._engine.policy.recover
         lowered = monitored.lowered
         if recover:
             self._attach(self._optimizer)
@@ -97,9 +89,9 @@ class Recovery:
     def _attach(self, optimizer: Any) -> None:
         why = why_not(self._model, optimizer, self._memory * 2**30)
         if why is None:
-            self._recorder.monitored.lowered.attach(optimizer, self._guard)
+            self._engine.recorder.monitored.lowered.attach(optimizer, self._guard)
             self._optimizer, self._copies = optimizer, TrainingCopies(optimizer, self._model)
-            self._states = GoodStates(self._copies, self._judge.policy)
+            self._states = GoodStates(self._copies, self._engine.policy)
         self._over = why
 
     def begin(self, step: int) -> None:
@@ -116,20 +108,20 @@ class Recovery:
             self._attach(optimizer)
             if self._over is not None:
                 self.give_up(f"the optimizer was replaced, and {self._over}")
-            self.begin(self._judge.steps)
+            self.begin(self._engine.steps)
 
     def before_update(self) -> None:
         """The optimizer is about to use the gradients."""
         if self._trial is not None and self._held is None:
-            self._held = self._copies.take(self._judge.steps)
+            self._held = self._copies.take(self._engine.steps)
 
     def after_update(self, loss: float | Tensor | None, ranks: Ranks) -> bool:
         """An update with this ``loss`` has been applied. True where it is taken back, on all ranks."""
-        if not self._judge.policy.recover:
+        if not self._engine.policy.recover:
             return False
         odd, over = False, True
         with self._guard("looking whether an update is odd"):
-            self._recorder.monitored.lowered.after_step()
+            self._engine.recorder.monitored.lowered.after_step()
             odd, over = self._is_odd(loss), self._over is not None
         odd, over = ranks.most(odd, over)
         with self._guard("recovering no more"):
@@ -141,10 +133,10 @@ class Recovery:
         if self._held is None or self._drop_next:
             return self._held is not None
         cause = self._treated[0][0] if self._treated else None
-        if cause is not None and cause.closed_step is None and cause.last_step >= self._judge.steps:
+        if cause is not None and cause.closed_step is None and cause.last_step >= self._engine.steps:
             return True  # seen before the update
         loss = None if loss is None else float(loss)
-        return loss is not None and (not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD)
+        return loss is not None and (not math.isfinite(loss) or self._engine.recorder.spike_score(loss) > ODD)
 
     def _settle(self, odd: bool) -> bool:
         held, self._held, self._drop_next = self._held, None, False
@@ -170,12 +162,12 @@ class Recovery:
         if self._over is None:
             self._copies.see()
             if self._trial is None:
-                suspects = [alert.rule for alert in self._judge.episodes.open if alert.rule in SUSPECT]
+                suspects = [alert.rule for alert in self._engine.episodes.open if alert.rule in SUSPECT]
                 self._states.updated(step, suspects)
 
     def judged(self) -> None:
         """A step has been judged."""
-        last = self._judge.last
+        last = self._engine.last
         if last is not None and self._over is None:
             self._size = total_norm(last) or self._size
             self._states.judged(last.step, self._state_of_monitor)
@@ -184,11 +176,15 @@ class Recovery:
         """The run is over."""
         self._relax(now=True)
 
+    def leave(self) -> None:
+        """Nothing of it stays in the optimizer."""
+        self._engine.recorder.monitored.lowered.detach()
+
     # -- an alert ------------------------------------------------------------------------------------------------------
     def treat(self, alerts: Sequence[Alert], coming: StepRecord | None, ranks: Ranks) -> bool:
         """Recover from ``alerts`` on which all ranks have agreed, the gravest first: all ranks, or none. True if the
         run goes on. ``coming``: what is known of a step whose update has not been applied yet."""
-        record, way, factor, why = coming or self._judge.last, Treatment.NONE, 1.0, "not every rank can"
+        record, way, factor, why = coming or self._engine.last, Treatment.NONE, 1.0, "not every rank can"
         with self._guard("recovering"):
             way, factor, why = self._decide(alerts, record, coming is not None)
         agreed, divisor = ranks.most(way, 1.0 / factor)
@@ -207,12 +203,12 @@ class Recovery:
     ) -> tuple[Treatment, float, str]:
         """What this rank would do about ``alerts``: how, what it would multiply the learning rate by, and why it does
         nothing. Changes nothing."""
-        first, good = alerts[0], self._states.good(alerts[0].rule, self._judge.steps)
+        first, good = alerts[0], self._states.good(alerts[0].rule, self._engine.steps)
         if self._over is not None or good is None or record is None:
             return Treatment.NONE, 1.0, self._over or "there is no copy to go back to"
-        then, factor, run = good.monitor["size"], 1.0, self._recorder.monitored.run
+        then, factor, run = good.monitor["size"], 1.0, self._engine.recorder.monitored.run
         grown = self._size / then if self._size and then else None
-        way = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
+        way = treatment(alerts, record, self._engine.recorder.sound_steps, before_update, grown)
         if way is Treatment.DROP and not self._copies.finite:
             way = Treatment.GO_BACK  # an earlier update has spoiled the weights, at a step without a measurement
         last = self._last[0] if self._last is not None else None
@@ -227,13 +223,13 @@ class Recovery:
         """Why this is not done; empty where it is."""
         if way is Treatment.NONE:
             return f"nothing is gained by going back for {alert.rule}"
-        if self._used >= self._judge.policy.recover:
-            return f"recover={self._judge.policy.recover} is used up"
+        if self._used >= self._engine.policy.recover:
+            return f"recover={self._engine.policy.recover} is used up"
         if again is not None and again.changed:
             return f"{alert.rule} came again before the {count(again.lost, 'step')} that it had cost were made up"
         if factor < 1.0 and any(map(math.isnan, rates_of(self._optimizer))):
             return "the optimizer makes its own learning rate"
-        if factor < 1.0 and not self._recorder.monitored.lowered.works:
+        if factor < 1.0 and not self._engine.recorder.monitored.lowered.works:
             return "the optimizer's step has not called torch's hooks, in which the learning rate is turned down"
         return ""
 
@@ -243,46 +239,46 @@ class Recovery:
         self._relax()
         self._used += 1
         rules, first = [alert.rule for alert in alerts], alerts[0].rule
-        own = sorted((a for a in self._judge.episodes.open if a.rule in rules), key=lambda a: a.rule != first)
+        own = sorted((a for a in self._engine.episodes.open if a.rule in rules), key=lambda a: a.rule != first)
         own = own if own and own[0].rule == first else [alerts[0], *own]
         self._treated = [(alert, alert.severity) for alert in own]
         self._trial = CALM if way is Treatment.DROP else None
         if way is Treatment.DROP and before_update:
-            self._judge.treated = own[0]
-            self._report(Recovered(self._judge.steps, self._judge.steps, first, {}), own, [])
+            self._engine.treated = own[0]
+            self._report(Recovered(self._engine.steps, self._engine.steps, first, {}), own, [])
         else:
             self._copies.drop(self._held)
             self._held = None
-            self._go_back(self._states.good(first, self._judge.steps), factor, own, record)
-            if record.step >= (self._recorder.monitored.run.max_steps or math.inf):
+            self._go_back(self._states.good(first, self._engine.steps), factor, own, record)
+            if record.step >= (self._engine.recorder.monitored.run.max_steps or math.inf):
                 self._fail(f"step {record.step} was the last, and nothing is trained any more")
         self._drop_next = before_update  # with gradients of what is broken, or has been thrown away
         if before_update and self._held is None:
-            self._held = self._copies.take(self._judge.steps)
+            self._held = self._copies.take(self._engine.steps)
         if not before_update:
-            self._recorder.plan(self._judge.steps, alerts=len(self._judge.episodes.alerts))
+            self._engine.recorder.plan(self._engine.steps, alerts=len(self._engine.episodes.alerts))
         return True
 
     def _go_back(self, good: Copy | None, factor: float, own: list[Alert], record: StepRecord) -> None:
         assert good is not None
-        step, recorder, judge = self._judge.steps, self._recorder, self._judge
+        step, recorder, engine = self._engine.steps, self._engine.recorder, self._engine
         self._states.forget_after(good.step)
         self._copies.put_back(good)
         changed = self._turn_down(factor, record)
-        over = judge.episodes.rewind(good.monitor["rules"], good.step, step, own)
+        over = engine.episodes.rewind(good.monitor["rules"], good.step, step, own)
         recorder.load_state_dict(copy.deepcopy(good.monitor["recorder"]))
         self._size = good.monitor["size"]
         if changed:
             recorder.find(step)
-            judge.sinks.start(recorder.monitored.run, step)
-            outdated = judge.episodes.outdated(StepRecord(recorder.monitored.run, step, {}))
+            engine.sinks.start(recorder.monitored.run, step)
+            outdated = engine.episodes.outdated(StepRecord(recorder.monitored.run, step, {}))
             own, over = [*own, *outdated], [*over, *outdated]
         self._report(Recovered(step, good.step, own[0].rule, changed), own, over)
         recorder.begin_anew(step)
 
     def _turn_down(self, factor: float, record: StepRecord) -> dict[str, list[float]]:
         """Multiply the rate of the adapters' groups. What that changes of the settings of the user's script."""
-        monitored = self._recorder.monitored
+        monitored = self._engine.recorder.monitored
         rate, already = rate_of(monitored.run), monitored.run.lr_factor
         if factor == 1.0:
             return {}
@@ -296,31 +292,31 @@ class Recovery:
 
     def _report(self, recovered: Recovered, own: Sequence[Alert], over: Sequence[Alert]) -> None:
         """``own``: alerts that the run has recovered from; ``over``: those that this has closed."""
-        alert = alert_of(recovered, own[0], f"{self._used} of {self._judge.policy.recover}")
+        alert = alert_of(recovered, own[0], f"{self._used} of {self._engine.policy.recover}")
         self._last = recovered, alert
-        self._judge.recovered(recovered, alert, own, over, on_trial=self._trial is not None)
+        self._engine.recovered(recovered, alert, own, over, on_trial=self._trial is not None)
 
     # -- the end of recovering -----------------------------------------------------------------------------------------
     def give_up(self, why: str) -> None:
         """The run does not recover any more."""
-        if self._judge.policy.recover:
+        if self._engine.policy.recover:
             self._over = why
-            self._judge.story.append(f"The run does not recover again: {why}.")
+            self._engine.story.append(f"The run does not recover again: {why}.")
 
     def _fail(self, why: str) -> None:
         """What has been recovered from stands as it was."""
         self.give_up(why)
         for alert, severity in self._treated:
-            self._judge.episodes.reopen(alert, severity)
+            self._engine.episodes.reopen(alert, severity)
 
     def _relax(self, now: bool = False) -> None:
         """Updates are applied again as they come. ``now``: there is no step to come that would say it."""
         if self._trial is None or self._last is None:
             return
         (recovered, alert), self._trial = self._last, None
-        alert.last_step = max(self._judge.steps, alert.last_step)
+        alert.last_step = max(self._engine.steps, alert.last_step)
         alert.details += f" {count(recovered.dropped, 'update')} dropped in all."
-        self._judge.settled(alert, self._treated[0][0] if self._over is None else None, now)
+        self._engine.settled(alert, self._treated[0][0] if self._over is None else None, now)
 
     def _or_break_off(self, doing: str, put_back: Callable[[], bool | None]) -> bool:
         """The answer of ``put_back``; False where it fails half-way, and has none: nothing of that is to look
@@ -330,42 +326,36 @@ class Recovery:
             done = put_back()
         if done is None:
             with self._guard("ending a recovery that has failed"):
-                self._recorder.monitored.note(f"At step {self._judge.steps} {HALF_WAY}")
+                self._engine.recorder.monitored.note(f"At step {self._engine.steps} {HALF_WAY}")
                 self._trial, self._held, self._drop_next = None, None, False
                 self._fail(f"{HALF_WAY} (LW901)")
-                self._judge.sinks.start(self._recorder.monitored.run, self._judge.steps)
+                self._engine.sinks.start(self._engine.recorder.monitored.run, self._engine.steps)
                 if self._last is not None:
-                    self._judge.settled(self._last[1], None, now=True)
+                    self._engine.settled(self._last[1], None, now=True)
         return bool(done)
 
     # -- questions -----------------------------------------------------------------------------------------------------
     def _state_of_monitor(self) -> dict[str, Any]:
         """As of the step that was judged last."""
-        recorder, last = copy.deepcopy(self._recorder.state_dict()), self._judge.last
-        rules, rates = self._judge.episodes.memory(), last.lr if last is not None else ()
+        recorder, last = copy.deepcopy(self._engine.recorder.state_dict()), self._engine.last
+        rules, rates = self._engine.episodes.memory(), last.lr if last is not None else ()
         return {"rules": rules, "recorder": recorder, "size": self._size, "lr": rates}
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint, plain: what was changed, and how often. What is copied is not in it."""
-        monitored = self._recorder.monitored
+        monitored = self._engine.recorder.monitored
         factors = {"factor": monitored.lowered.factor, "lr_factor": monitored.run.lr_factor}
         factors["script"] = highest(self._optimizer) or self._script
-        return {"used": self._used, "story": list(self._judge.story), **factors}
+        return {"used": self._used, "story": list(self._engine.story), **factors}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Before ``prepare``."""
-        monitored = self._recorder.monitored
-        self._used, self._judge.story = int(state.get("used", 0)), list(state.get("story", []))
+        monitored = self._engine.recorder.monitored
+        self._used, self._engine.story = int(state.get("used", 0)), list(state.get("story", []))
         self._script = float(state.get("script", 0.0))
         if (factor := float(state.get("lr_factor", 1.0))) != 1.0:
             monitored.turn_down(factor)
         monitored.lowered.factor = float(state.get("factor", 1.0))
-
-
-def _ended(recorder: Recorder, judge: Judge, state: Mapping[str, Any]) -> Recovery:
-    recovery = Recovery(nn.Module(), None, recorder, judge, 0.0)
-    recovery.load_state_dict(state)
-    return recovery
 
 
 def back_to_plan(record: StepRecord, then: Sequence[float]) -> float:

@@ -18,14 +18,15 @@ from transformers import Trainer, TrainerControl, TrainerState
 from lora_watch.base.alerts import Severity, Verdict
 from lora_watch.base.records import RunInfo
 from lora_watch.base.text import say
-from lora_watch.drivers import facts
+from lora_watch.drivers import trainer_info
 from lora_watch.drivers.events import TrainerEvents
-from lora_watch.drivers.loop import Monitor
 from lora_watch.drivers.schedule import read_schedule
 from lora_watch.measurement.signals.optimizer import ParameterGroups, unwrapped
 from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
+from lora_watch.run.engine import Engine
 from lora_watch.run.ranks import is_first, world_size
 from lora_watch.run.rates import multiplied, peaks
+from lora_watch.settings import RunSettings
 from lora_watch.sinks import Sink
 from lora_watch.tune.estimate import suggestion
 from lora_watch.tune.restoring import restored
@@ -87,7 +88,7 @@ def find_learning_rate(
         return _sweep_of_loop(trainer, model, optimizer, steps, span, others)
     found = sweep_of(trainer, steps, span)
     keep(found, trainer)
-    for callback in facts.callbacks_of(trainer):
+    for callback in trainer_info.callbacks_of(trainer):
         if isinstance(callback, TrainerEvents):
             note(callback, found)
     return found
@@ -97,7 +98,7 @@ def keep(found: Suggestion, trainer: Trainer) -> None:
     """Write ``find_lr.json`` where the run's report will be, on the first process."""
     if not (trainer.args.should_save and is_first()):
         return
-    folder = facts.output_dir(trainer.args, trainer) / "lora_watch"
+    folder = trainer_info.output_dir(trainer.args, trainer) / "lora_watch"
     try:
         found.save(folder)
     except OSError as error:
@@ -121,11 +122,11 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
     callback.found = None
     callback._swept.pop("find_lr", None)
     try:
-        trainer = (callback._trainer and callback._trainer()) or facts.trainer_that_holds(callback)
+        trainer = (callback._trainer and callback._trainer()) or trainer_info.trainer_that_holds(callback)
         if trainer is None:
             raise ValueError("the Trainer was not found: use lora_watch.watch(trainer, find_lr=True)")
         note(callback, found := sweep_of(trainer))
-        shows = facts.is_first(state) and (only or callback.settings.console)
+        shows = trainer_info.is_first(state) and (only or callback.settings.console)
         if shows:
             say(str(found), sys.stdout if only else sys.stderr)
         keep(found, trainer)
@@ -152,9 +153,9 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
 
 def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | None = None) -> Suggestion:
     """The sweep of ``trainer``, also from inside its own ``on_train_begin``. Raises ValueError: see above."""
-    if (why := facts.no_sweep(trainer)) is not None:
+    if (why := trainer_info.no_sweep(trainer)) is not None:
         raise ValueError(why)
-    sweeping, planned = _Sweeping(steps, span), facts.planned_steps(trainer)
+    sweeping, planned = _Sweeping(steps, span), trainer_info.planned_steps(trainer)
     model: Any = trainer.model
     accelerator: Any = trainer.accelerator
     scaler = getattr(accelerator, "scaler", None)
@@ -180,20 +181,20 @@ def _sweep_of_loop(
     others: Sequence[Any],
 ) -> Suggestion:
     ratios_of(optimizer)  # refuses what has no rate before anything is done
-    monitor = Monitor(model, optimizer, **monitor_settings())
-    monitor.may_break_off = True
+    engine = Engine(model, optimizer, RunSettings(**monitor_settings()))
+    engine.may_break_off = True
     with restored(model, optimizer, others), torch.enable_grad():
         try:
-            monitor.start()
-            seen = SweepMonitor(monitor, optimizer, steps, span)
+            engine.start()
+            seen = SweepMonitor(engine, optimizer, steps, span)
             while not seen.sweep.over:
                 seen.set_rates()
                 loss = step_function()
-                monitor.after_update(loss)
+                engine.after_update(loss)
                 seen.add()
                 show_progress(seen.sweep)
         finally:
-            monitor.finish("interrupted", "the sweep is over")  # it is no run, and has no verdict
+            engine.finish("interrupted", "the sweep is over")  # it is no run, and has no verdict
     return seen.suggestion()
 
 
@@ -206,7 +207,7 @@ def apply(rate: float, trainer: Trainer) -> None:
     if optimizer is None:
         return
     if schedule is not None:
-        peak = _peaks(schedule, optimizer, facts.planned_steps(trainer))[0]
+        peak = _peaks(schedule, optimizer, trainer_info.planned_steps(trainer))[0]
         multiplied(optimizer, schedule, [rate / peak] * len(optimizer.param_groups))
         return
     ratios = ratios_of(optimizer)
@@ -304,19 +305,19 @@ def _constant(trainer: Any, *_: Any, **__: Any) -> LambdaLR:
 
 # -- of a Trainer and of a loop ----------------------------------------------------------------------------------------
 class SweepMonitor:
-    """A sweep at its work: gives the optimizer its rates, and the sweep what its ``monitor``, once started, sees of the
+    """A sweep at its work: gives the optimizer its rates, and the sweep what its ``engine``, once started, sees of the
     steps. ``steps`` and ``span`` are those of ``lora_watch.find_learning_rate``.
 
     Raises ValueError, which says why, where there is no learning rate to find.
     """
 
-    def __init__(self, monitor: Monitor, optimizer: Any, steps: int, span: tuple[float, float] | None):
-        self._monitor, self._optimizer, self._ratios = monitor, optimizer, ratios_of(optimizer)
-        if not any(adapter.trainable and adapter.group is not None for adapter in monitor.run.adapters):
-            notes = "; ".join(monitor.run.notes) or "no adapter that trains is in the optimizer"
+    def __init__(self, engine: Engine, optimizer: Any, steps: int, span: tuple[float, float] | None):
+        self._engine, self._optimizer, self._ratios = engine, optimizer, ratios_of(optimizer)
+        if not any(adapter.trainable and adapter.group is not None for adapter in engine.run.adapters):
+            notes = "; ".join(engine.run.notes) or "no adapter that trains is in the optimizer"
             raise ValueError(f"there is no learning rate to find: {notes}")
-        self.sweep = Sweep(*(span or span_of(monitor.run, self._ratios)), steps)
-        self.by_size = begins_at_nothing(monitor.last)
+        self.sweep = Sweep(*(span or span_of(engine.run, self._ratios)), steps)
+        self.by_size = begins_at_nothing(engine.last)
         """The depth-scaled output ratio is read: it tells what the sweep has brought."""
 
     def set_rates(self) -> None:
@@ -325,11 +326,11 @@ class SweepMonitor:
 
     def add(self) -> None:
         """The step at ``sweep.next_rate`` has been made."""
-        self._monitor.flush()
+        self._engine.flush()
         loss = size = None
-        if (record := self._monitor.last) is not None:
+        if (record := self._engine.last) is not None:
             loss, size = record.loss, record.size if self.by_size and "output_ratio" in record.metrics else None
-        errors = (alert.rule for alert in self._monitor.alerts if alert.severity >= Severity.ERROR)
+        errors = (alert.rule for alert in self._engine.alerts if alert.severity >= Severity.ERROR)
         seen: list[Any] = [loss, size, next((rule for rule in errors if rule in EDGE_RULES), None)]
         if world_size() > 1:  # what the first of several processes has seen: all go on, stop and conclude alike
             torch.distributed.broadcast_object_list(seen, src=0)
@@ -337,7 +338,7 @@ class SweepMonitor:
 
     def suggestion(self, steps: int | None = None) -> Suggestion:
         """Once it is over. ``steps``: of the run that it is for, where they are known."""
-        run, ratios = self._monitor.run, self._ratios
+        run, ratios = self._engine.run, self._ratios
         scales = {adapter.scale for adapter in run.adapters}
         return suggestion(
             self.sweep,

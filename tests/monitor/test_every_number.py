@@ -160,7 +160,7 @@ def written(
             optimizer.gradients()
             shown = math.nan if step in NOT_FINITE else float(loss)
             if request.param.get("looks"):
-                monitor.before_update(shown)
+                monitor.engine.before_update(shown)
             optimizer.step()
             monitor.step(loss=shown)
             truth.end(step, shown)

@@ -14,7 +14,7 @@ from lora_watch.base.alerts import Alert
 from lora_watch.base.records import StepRecord
 from lora_watch.gate import judge
 from lora_watch.run.guard import Guard
-from lora_watch.run.judge import GuardedSinks
+from lora_watch.run.sinks import Sinks
 from lora_watch.sinks.report import ReportSink
 from tests.sinks.made_up import record_of, run_of
 
@@ -89,7 +89,7 @@ def test_a_report_that_lacks_the_end_of_a_run_is_not_ok(until: int, verdict: str
             super().write(record, alerts)
 
     guard, run = Guard(), run_of(max_steps=5)
-    sinks = GuardedSinks([Fails(tmp_path / "a"), ReportSink(tmp_path / "b")], guard)
+    sinks = Sinks([Fails(tmp_path / "a"), ReportSink(tmp_path / "b")], guard)
     sinks.start(run, 0)
     for step in range(6):
         sinks.write(record_of(run, step), [])
@@ -110,7 +110,7 @@ def test_an_object_that_lacks_some_of_a_sinks_methods_is_a_sink() -> None:
 
     failed: list[str] = []
     own, run = Steps(), run_of()
-    sinks = GuardedSinks([own], Guard(lambda message, remedy: failed.append(message)))  # type: ignore[list-item]
+    sinks = Sinks([own], Guard(lambda message, remedy: failed.append(message)))  # type: ignore[list-item]
     sinks.start(run, 0)
     sinks.updated(1)
     sinks.write(record_of(run, 1), [])

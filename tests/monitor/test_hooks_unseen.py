@@ -12,7 +12,7 @@ from accelerate.utils import DynamoBackend
 from torch._dynamo.testing import CompileCounterWithBackend
 
 from lora_watch import Monitor
-from lora_watch.drivers.facts import is_compiled
+from lora_watch.drivers.trainer_info import is_compiled
 from tests.support import lora, stdlib_blocks, tiny_model
 
 TOKENS = torch.tensor([block["input_ids"] for block in stdlib_blocks(10, 32)]).split(2)

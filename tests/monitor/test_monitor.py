@@ -112,7 +112,7 @@ def test_a_rule_may_judge_the_whole_run_once_it_is_over(tmp_path: Path) -> None:
         loop(monitor, model, optimizer, 2)
     report = json.loads((tmp_path / "report.json").read_text())
     assert (report["verdict"], [alert["rule"] for alert in report["alerts"]]) == ("failed", ["X4"])
-    assert monitor.conclude() == [], "once"
+    assert monitor.engine.conclude() == [], "once"
 
     with Monitor(model, optimizer, rules=[Whole()]) as untrained:
         pass
@@ -185,10 +185,10 @@ class Written(Sink):
 def test_a_resumed_run_tells_the_alerts_of_the_session_before_once() -> None:
     model, optimizer = built(alpha=2048)
     watch = Monitor(model, optimizer)
-    watch.start()
+    watch.engine.start()
     assert watch.alerts
     sink = Written()
     resumed = Monitor(model, optimizer, sinks=[sink])
     resumed.load_state_dict(json.loads(json.dumps(watch.state_dict())))
-    resumed.start(step=1)
+    resumed.engine.start(step=1)
     assert sink.alerts == [alert.rule for alert in watch.alerts]

@@ -71,8 +71,8 @@ def test_a_step_reads_nothing(full: bool, read: list[str]) -> None:
         read.clear()
         loss = model(input_ids=ids, labels=ids).loss
         loss.backward()
-        monitor.before_update(loss)
-        monitor.after_update(loss)
+        monitor.engine.before_update(loss)
+        monitor.engine.after_update(loss)
         assert read == []
     assert monitor.last is not None
     assert ("output_ratio" in monitor.last.metrics) == full

@@ -285,7 +285,7 @@ def test_who_resumes_with_the_lower_rate_in_the_script_has_it_once(script: float
     state["recovery"] |= {"factor": 0.01, "lr_factor": 0.01}
     resumed = monitor(script)
     resumed.load_state_dict(state)
-    resumed.start(8)
+    resumed.engine.start(8)
     assert resumed.run.lr_factor == pytest.approx(factor)
     assert resumed.run.peak_lr[0] == pytest.approx(script * factor)
     assert resumed.state_dict()["recovery"]["factor"] == pytest.approx(factor)

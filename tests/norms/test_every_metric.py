@@ -249,14 +249,14 @@ def steps(model: Any, drawn: Sequence[Drawn], inputs: Sequence[Tensor], lr: floa
     optimizer = torch.optim.SGD([p for p in model.parameters() if p.requires_grad], lr=lr)
     watch = Monitor(model, optimizer, drift=True)
     adapters = find_adapters(model)
-    watch.start()
+    watch.engine.start()
     seen = [[look(a) for a in adapters]]
     for step in range(2):
         outputs = outputs_of(model, adapters, inputs)
         for adapter, d in zip(adapters, drawn):
             move(adapter, d, d.moves[step], step)
         seen.append([look(a) for a in adapters])
-        watch.after_update(1.0)
+        watch.engine.after_update(1.0)
         assert [alert.message for alert in watch.alerts if alert.rule == "LW901"] == []
         assert watch.last is not None
         yield watch.last, seen, outputs

@@ -23,8 +23,8 @@ from lora_watch.base.alerts import Alert
 from lora_watch.base.records import Reading, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.demo.texts import python_manual, stdlib_text
-from lora_watch.drivers.facts import labels_of
 from lora_watch.drivers.loop import Monitor
+from lora_watch.drivers.trainer_info import labels_of
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
 from tests.rules.runs import healthy, ids, run, the

@@ -178,7 +178,6 @@ def test_dft_under_sft_raises_nothing(tmp_path: Path) -> None:
 
 def test_a_plain_loop_says_so_itself() -> None:
     monitor = Monitor(lora(tiny_model()), judge_loss=False)
-    monitor.start()
     for loss in (0.0, 0.0, 0.0, 0.0):
         monitor.step(loss=loss)
     assert "LW204" not in ids(monitor)

@@ -258,7 +258,7 @@ def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(
         raise RuntimeError("on purpose")
 
     with monkeypatch.context() as patch:
-        patch.setattr("lora_watch.drivers.events.Monitor", fails)
+        patch.setattr("lora_watch.drivers.events.Engine", fails)
         later.train()
     assert judge([tmp_path]).exit_code == 2, "its second training was not monitored"
     later.train()

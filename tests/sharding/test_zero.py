@@ -73,8 +73,8 @@ def test_where_nobody_can_tell_it_is_unknown_and_no_fault(model: Any, kind: str)
     if kind == "unknown engine":
         optimizer = Unheard(engine(model).optimizer.optimizer)
     monitor = Monitor(model, optimizer, console=False)
-    monitor.start()
-    monitor.after_update(1.0)
+    monitor.engine.start()
+    monitor.engine.after_update(1.0)
     assert monitor.last is not None
     assert "in_optimizer" not in monitor.last.wiring
     assert not monitor.last.metrics["effective_lr"].known.any()

@@ -282,7 +282,7 @@ METRICS = (
 
 
 def monitor_folder(monitor: Any) -> Path:
-    return next(sink.directory for sink in monitor._judge.sinks._sinks if hasattr(sink, "run_id"))
+    return next(sink.directory for sink in getattr(monitor, "engine", monitor).sinks._sinks if hasattr(sink, "run_id"))
 
 
 def rank() -> int:

@@ -34,6 +34,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
 from lora_watch.gate import judge
+from lora_watch.run.process import counts
 from tests.support import build_trainer
 
 OUTERMOST = {
@@ -311,7 +312,7 @@ class Injection:
     def _train(self, monitored: bool, around: AbstractContextManager[Any] = NOTHING) -> Left:
         self._runs += 1
         folder, raised, model = self._folder / str(self._runs), None, tiny()
-        started, unjudged = Monitor.started, Monitor.unjudged
+        started, unjudged = counts.started, counts.unjudged
         with (
             contextlib.redirect_stderr(io.StringIO()),
             contextlib.redirect_stdout(io.StringIO()),
@@ -325,7 +326,7 @@ class Injection:
         largest = max(float(p.detach().norm()) for name, p in model.named_parameters() if "lora_B" in name)
         judged = judge([folder])
         failed = raised is not None or any(one.run.verdict == "failed" for one in judged.runs)
-        run = 1 if failed else 2 if Monitor.started == started or Monitor.unjudged > unjudged else 0
+        run = 1 if failed else 2 if counts.started == started or counts.unjudged > unjudged else 0
         return Left(left_by(model), not largest < RUINED and raised is None, raised, run, judged.exit_code)
 
     def harm(self, target: Target, later: bool, once: bool = False) -> str | None:

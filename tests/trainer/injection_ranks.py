@@ -32,11 +32,12 @@ MEETING = {
     **dict.fromkeys(("run.guard.", "measurement.hooks.Hook.__call__"), "it is what catches"),
     **dict.fromkeys(
         (
-            *("run.engine.Run.start", "run.engine.Run.after_update", "run.engine.Run.end"),
-            *("run.engine.Run.unresolved", "run.engine.Run._agree", "run.engine.Run._fail"),
-            *("run.engine._recovered", "run.recovery.Recovery.treat", "run.recovery.Recovery.after_update"),
-            "run.recovery.Recovery._or_break_off",
-            *("drivers.loop.Monitor.step", "drivers.loop.Monitor._begin", "drivers.loop.Monitor._before_step"),
+            *("run.engine.Engine.start", "run.engine.Engine.after_update", "run.engine.Engine.end"),
+            *("run.engine.Engine.decide", "run.engine.Engine.raise_for"),
+            *("run.engine.Engine._agree", "run.engine.Engine._fail", "run.engine.Engine._recover"),
+            *("run.recovery.Recovery.after_update", "run.recovery.Recovery.treat"),
+            *("drivers.loop.Monitor.step", "drivers.loop.Monitor._start", "drivers.loop.Monitor._before_step"),
+            *("drivers.loop.Monitor._raise_for", "drivers.events.TrainerEvents._raise_for"),
             *("drivers.loop.Monitor.__enter__", "drivers.loop.Monitor.__exit__"),
             *("drivers.events.TrainerEvents.on_train_", "drivers.events.TrainerEvents.on_step_end"),
             "drivers.events.TrainerEvents.on_pre_optimizer_step",
@@ -49,10 +50,10 @@ MEETING = {
 SHARDED = {
     **dict.fromkeys(
         (
-            *("run.engine.Run.before_update", "run.engine._judge_the_start", "run.cadence.Cadence.plan"),
-            *("run.recording.Recorder.find", "run.recording.Recorder.take", "run.recording.Recorder.plan"),
+            *("run.engine.Engine.before_update", "run.engine.Engine._judge_the_start", "run.cadence.Cadence.plan"),
+            *("run.recording.Recorder.find", "run.recording.Recorder.measure", "run.recording.Recorder.plan"),
             *("run.recording.Recorder.read_gradients", "run.instruments.Instruments.watch"),
-            *("run.instruments.Instruments.begin", "run.instruments.Instruments.arm"),
+            *("run.instruments.Instruments.measure", "run.instruments.Instruments.arm"),
             *("run.monitored.MonitoredAdapters.find", "run.monitored.MonitoredAdapters.none_alone"),
             "run.monitored.MonitoredAdapters.gathered",
         ),

@@ -25,7 +25,7 @@ from pathlib import Path
 import torch
 from transformers import Trainer, TrainerCallback
 from lora_watch import Finding, LoraWatchCallback, LoraWatchError, Rule, Severity, find_learning_rate
-from lora_watch.drivers import facts
+from lora_watch.drivers import trainer_info
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 class Late(Rule):  # opens at step 2 on rank 1, and at step 5 on rank 0
@@ -62,9 +62,9 @@ def train(name):
         recover=3 if more else None, rules=own, patience=3 if fault == "opens-later-on-one-rank" else None)
     if fault == "loss-that-one-rank-cannot-read" and rank == 1:
         callback._tap._see_loss = lambda loss: None
-    config_of = facts.config_of
+    config_of = trainer_info.config_of
     if fault == "one-rank-cannot-start" and rank == 0:
-        facts.config_of = lambda *_: 1 / 0
+        trainer_info.config_of = lambda *_: 1 / 0
     hot = "explosion" in fault
     if fault in ("none", "after-a-sweep"):
         torch.manual_seed(0)
@@ -81,7 +81,7 @@ def train(name):
     except LoraWatchError as error:
         ended = error.alerts[0].rule if error.alerts else "elsewhere"
         assert ended in str(error)
-    facts.config_of = config_of
+    trainer_info.config_of = config_of
     logged = [e["loss"] for e in trainer.state.log_history if "loss" in e]
     return {"ended": ended, "step": trainer.state.global_step, "losses": losses, "logged": logged,
             "swept": found and [found.rate, found.low, *found.curve.losses],

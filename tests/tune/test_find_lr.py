@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, find_learning_rate
-from lora_watch.drivers.facts import planned_steps
+from lora_watch.drivers.trainer_info import planned_steps
 from lora_watch.tune.suggestion import Curve, Suggestion
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
 

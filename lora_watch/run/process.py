@@ -1,4 +1,7 @@
-"""What ends a process in the middle of a run: an exception that nobody catches, SIGTERM, the process's own exit."""
+"""The runs of this process: which have a verdict, and what ends the process in the middle of one.
+
+That is an exception that nobody catches, SIGTERM, or the process's own exit.
+"""
 
 from __future__ import annotations
 
@@ -10,21 +13,55 @@ import threading
 import traceback
 import weakref
 from contextlib import suppress
+from dataclasses import dataclass
 from types import FrameType
 from typing import Literal, Protocol
 
+from lora_watch.base.alerts import Verdict
+
 
 class Run(Protocol):
+    place: object
+    """Shared with the runs that repeat this one: the folder, where it has one."""
+    may_break_off: bool
+    """That is planned, as for a sweep or a trial that is pruned."""
+
     def finish(self, verdict: Literal["interrupted"], message: str) -> None: ...
 
 
+@dataclass
+class Counts:
+    """Of a process."""
+
+    started: int = 0
+    """Runs that have begun to be monitored."""
+    unjudged: int = 0
+    """Those that have no verdict so far, or ``unknown``, or broke off with no later run in their place."""
+
+
+counts = Counts()
+_latest: dict[object, object] = {}
+"""By place the latest run there, where that goes on or broke off: as a reference that does not keep it alive."""
 _running: dict[weakref.ref[Run], int] = {}
 """Runs that have begun and not ended, and the process of each: one that is forked from it has nothing to finish."""
 
 
-def began(run: Run) -> None:
-    """``run.finish`` is called when the process ends before ``ended(run)``; ``run`` is not kept alive for that. SIGTERM
-    is listened to only where nobody else does, and ends the process as it would have done."""
+def count_start(run: Run) -> None:
+    """It replaces the one before in its place if that has no verdict yet or broke off."""
+    counts.started += 1
+    counts.unjudged += run.place not in _latest
+    _latest[run.place] = weakref.ref(run)
+
+
+def count_end(run: Run, verdict: Verdict) -> None:
+    if _latest.get(run.place) == weakref.ref(run) and (verdict != "interrupted" or run.may_break_off):
+        del _latest[run.place]
+        counts.unjudged -= verdict != "unknown"
+
+
+def listen(run: Run) -> None:
+    """Have ``run.finish`` called when the process ends before ``stop_listening(run)``. That keeps no ``run`` alive.
+    SIGTERM is listened to only where nobody else does, and ends the process as it would have done."""
     _running[weakref.ref(run)] = os.getpid()
     atexit.unregister(_at_exit)
     atexit.register(_at_exit)  # before whatever else waits for the exit: what a run says last needs sinks that work
@@ -32,7 +69,7 @@ def began(run: Run) -> None:
         signal.signal(signal.SIGTERM, _on_signal)
 
 
-def ended(run: Run) -> None:
+def stop_listening(run: Run) -> None:
     """Nothing is to be finished any more."""
     for known in list(_running):  # other threads begin and end theirs
         if known() is None or known() is run:

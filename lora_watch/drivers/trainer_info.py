@@ -21,7 +21,7 @@ from lora_watch.adapters import walk
 from lora_watch.base.strict_json import strict
 from lora_watch.measurement.signals import labels
 from lora_watch.run import ranks
-from lora_watch.run.standard import own_run
+from lora_watch.sinks.standard import own_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
 
 log = logging.getLogger("lora_watch")
