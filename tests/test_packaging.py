@@ -59,7 +59,7 @@ def test_the_core_imports_torch_and_numpy_alone():
 def test_transformers_is_known_to_few_files():
     knows = {str(file.relative_to(PACKAGE)) for file in PACKAGE.rglob("*.py") if "transformers" in imports(file)}
     outside = {name for name in knows if not name.startswith(("demo", "drivers"))}
-    assert outside == {"tune/find_lr.py", "tune/search.py"}
+    assert outside == {"tune/find_lr.py"}
 
 
 @pytest.fixture(scope="module")

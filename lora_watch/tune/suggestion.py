@@ -15,7 +15,7 @@ from lora_watch.base.records import FloatArray
 from lora_watch.base.strict_json import strict_json
 from lora_watch.base.text import sparkline
 from lora_watch.format.files import replace_file
-from lora_watch.rules.forecast import SHORT_RUN, at_scale, at_steps, length_law
+from lora_watch.rules.forecast import SHORT_RUN, Rates, at_scale, at_steps, length_law
 from lora_watch.rules.remedies import typed_rate
 from lora_watch.tune.sweep import BASELINE, Curve, smoothed
 
@@ -114,7 +114,7 @@ class Suggestion:
     @property
     def spread(self) -> str:
         """The range that the rate lies in, in brackets; empty where none is known."""
-        return f" ({self.low:.2g} to {self.high:.2g})" if self.low is not None and self.high is not None else ""
+        return "" if self.low is None or self.high is None else f" ({Rates(self.low, self.low, self.high)})"
 
     def _answer(self) -> str:
         if self.rate is not None:
