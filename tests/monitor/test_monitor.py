@@ -121,18 +121,18 @@ def test_a_rule_may_judge_the_whole_run_once_it_is_over(tmp_path: Path) -> None:
 
 def test_norms_are_measured_at_every_step_and_everything_at_fixed_ones(tmp_path: Path) -> None:
     model, optimizer = built()
-    with Monitor(model, optimizer, max_steps=60, sinks=[ReportSink(tmp_path)]) as monitor:
-        records = loop(monitor, model, optimizer, 60)
+    with Monitor(model, optimizer, max_steps=34, sinks=[ReportSink(tmp_path)]) as monitor:
+        records = loop(monitor, model, optimizer, 34)
     assert 0 < json.loads((tmp_path / "report.json").read_text())["overhead"] < 1
     of_each_step = {"product_norm", "delta_norm", "a_norm", "b_norm", "relative_norm", "a_grad_norm", "b_grad_norm"}
     for record in records:
         assert {*of_each_step, "scale", "effective_lr"} <= record.metrics.keys()
         assert record.loss is not None
-    assert [r.step for r in records if "output_ratio" in r.metrics] == [*range(1, 21), 32, 48, 60]
+    assert [r.step for r in records if "output_ratio" in r.metrics] == [*range(1, 21), 32, 34]
 
     model, optimizer = built()
     with Monitor(model, optimizer, full_every=1) as monitor:
-        assert all("output_ratio" in record.metrics for record in loop(monitor, model, optimizer, 30))
+        assert all("output_ratio" in record.metrics for record in loop(monitor, model, optimizer, 22))
 
 
 def test_an_optimizer_that_makes_its_own_rate_has_none_that_is_known() -> None:

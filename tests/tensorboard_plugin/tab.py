@@ -94,10 +94,10 @@ class Tab:
         self.until(lambda: self.frame.evaluate("window.draws") > before)
 
     def until(self, condition: Callable[[], bool]) -> None:
-        for _ in range(WAIT // 25):
+        for _ in range(WAIT // 50):
             if condition():
                 return
-            self.page.wait_for_timeout(25)
+            self.page.wait_for_timeout(50)
         raise TimeoutError(
             f"nothing came of it; the tab shows: {self.frame.inner_text('#view')[:300]!r}, {self.errors}"
         )
