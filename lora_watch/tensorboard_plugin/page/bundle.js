@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 2e7153c83b241ac04044e1c818a57cb699a7eeae19e77307ea604c301e790793 */
+/* Made by tests/front_end/check.py --fix of sources 2f6b146dd7a576ac9154d27404561578b826aa5a02f9aab74185975cdbda16b1 */
 var us=Object.defineProperty;var rt=(t,e)=>{for(var s in e)us(t,s,{get:e[s],enumerable:!0})};var ae={ΔW:"s·B·A: what an adapter adds to the frozen weight W₀ of its layer",blocks:"the transformer blocks that h\
 old adapters: what each one adds is carried on by all that follow",zone:"the rules’ word for the run at a step, from hea\
 lthy to exploding: it follows from the open alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an \
@@ -302,19 +302,20 @@ c("b",null,$(a)));return c("ol",{class:"bars"},s.slice(0,9).map(i=>c("li",null,o
 null?e?"to the end":"still open":`${Pt(t)} step${t.last_step>t.step?"s":""}`;async function ke(t,e,s,n){let r=e.adapters?.[0]&&
 t.adapters.find(({name:o})=>o===e.adapters[0].name);return c("section",{class:`card detail ${L(e.severity)}`,id:"detail"},
 c("header",null,R(e.severity,16),c("h2",null,F(e.name)),c("span",{class:"note"},`${e.rule} · step ${e.step} · ${Ut(e,s)}`)),
-c("p",{class:"message"},c("b",null,e.message),e.details&&`. ${e.details}`),$e("Cause",e.causes),e.next_run&&[c("h3",null,
-"Next run"),c("p",{class:"advice",id:"settings"},e.next_run.text)],$e("Fix",e.remedies),await cn(t,e,r,n),c("div",{class:"\
-actions"},c("button",{id:"to-layer",disabled:!r,onclick:()=>t.openAlert(e,"layer")},"See the layer"),c("button",{id:"to-\
-heatmap",disabled:!t.run.metrics.length,onclick:()=>t.openAlert(e,"heatmap")},"See it in the heatmap")),hn(t,e))}var Me=(t,e)=>t.
-adapters.find(s=>s.name===e)?.short??e,$e=(t,e)=>e?.length?[c("h3",null,t),c("ul",{class:"advice"},e.map(s=>c("li",null,
-String(s))))]:null;async function cn(t,e,s,n){let{metric:r}=e,o=t.run.metrics.includes(r),i=t.window(400),a=null;return o&&
-s?a={name:`${r}, ${s.short}`,matrix:await t.metric(r,{adapter:s.index,...i})}:t.run.series.includes(r)&&(a={name:r,matrix:await t.
-series(r,i)}),a?D(a.name,null,[{...a,colour:"var(--c1)"}],{term:r,width:n-52,height:v(150),log:o,step:t.step,onStep:t.setStep,
-onZoom:t.zoom,range:t.range(),discarded:P(t.alerts),alerts:[e],thresholds:o&&(e.threshold??0)>0?[{value:e.threshold,name:`\
-threshold ${$(e.threshold)}${r==="output_ratio"?" of a layer":""}`}]:[]}):null}function hn(t,e){if(!e.adapters?.length)return null;
-let s=({name:n,value:r,text:o})=>c("button",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,alert:kt(
-e)})},c("span",{class:"mono"},n),c("b",null,r==null?(o??"–").replace("nan","NaN"):$(r)));return[c("h3",null,`Adapters,\
- worst first (${e.adapters.length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}var dn="Alerts",Dt={severity:["Severity",t=>j.indexOf(t.severity)],rule:["Rule",t=>t.rule],name:["What",t=>t.name],step:[
+c("p",{class:"message"},c("b",null,e.message.charAt(0).toUpperCase()+e.message.slice(1)),e.details&&`. ${e.details}`),$e(
+"Cause",e.causes),e.next_run&&[c("h3",null,"Next run"),c("p",{class:"advice",id:"settings"},e.next_run.text)],$e("Fix",e.
+remedies),await cn(t,e,r,n),c("div",{class:"actions"},c("button",{id:"to-layer",disabled:!r,onclick:()=>t.openAlert(e,"l\
+ayer")},"See the layer"),c("button",{id:"to-heatmap",disabled:!t.run.metrics.length,onclick:()=>t.openAlert(e,"heatmap")},
+"See it in the heatmap")),hn(t,e))}var Me=(t,e)=>t.adapters.find(s=>s.name===e)?.short??e,$e=(t,e)=>e?.length?[c("h3",null,
+t),c("ul",{class:"advice"},e.map(s=>c("li",null,String(s))))]:null;async function cn(t,e,s,n){let{metric:r}=e,o=t.run.metrics.
+includes(r),i=t.window(400),a=null;return o&&s?a={name:`${r}, ${s.short}`,matrix:await t.metric(r,{adapter:s.index,...i})}:
+t.run.series.includes(r)&&(a={name:r,matrix:await t.series(r,i)}),a?D(a.name,null,[{...a,colour:"var(--c1)"}],{term:r,width:n-
+52,height:v(150),log:o,step:t.step,onStep:t.setStep,onZoom:t.zoom,range:t.range(),discarded:P(t.alerts),alerts:[e],thresholds:o&&
+(e.threshold??0)>0?[{value:e.threshold,name:`threshold ${$(e.threshold)}${r==="output_ratio"?" of a layer":""}`}]:[]}):null}
+function hn(t,e){if(!e.adapters?.length)return null;let s=({name:n,value:r,text:o})=>c("button",{class:"row",onclick:()=>t.
+set({view:"layer",adapter:n,step:e.step,alert:kt(e)})},c("span",{class:"mono"},n),c("b",null,r==null?(o??"–").replace(
+"nan","NaN"):$(r)));return[c("h3",null,`Adapters, worst first (${e.adapters.length})`),c("ol",{class:"named"},e.adapters.
+slice(0,40).map(n=>c("li",null,s(n))))]}var dn="Alerts",Dt={severity:["Severity",t=>j.indexOf(t.severity)],rule:["Rule",t=>t.rule],name:["What",t=>t.name],step:[
 "Step",t=>t.step],lasted:["Held",Pt],adapters:["Adapters",t=>-(t.adapters?.length??0)]};async function un(t){let{state:e,
 alerts:s}=t;if(!s.length)return c("div",null,await bn(t));let n=!["running",null].includes(t.ending.verdict),r=fn(e.sort),
 o=s.filter(l=>(!e.level||l.severity===e.level)&&mn(l,e.find.toLowerCase())).sort(r.compare),i=o.find(l=>kt(l)===e.alert)??

@@ -29,7 +29,12 @@ export async function detail(app, alert, ended, width) {
       h('h2', null, words(alert.name)),
       h('span', {class: 'note'}, `${alert.rule} · step ${alert.step} · ${held(alert, ended)}`),
     ),
-    h('p', {class: 'message'}, h('b', null, alert.message), alert.details && `. ${alert.details}`),
+    h(
+      'p',
+      {class: 'message'},
+      h('b', null, alert.message.charAt(0).toUpperCase() + alert.message.slice(1)),
+      alert.details && `. ${alert.details}`,
+    ),
     listed('Cause', alert.causes),
     alert.next_run && [h('h3', null, 'Next run'), h('p', {class: 'advice', id: 'settings'}, alert.next_run.text)],
     listed('Fix', alert.remedies),
