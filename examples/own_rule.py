@@ -37,8 +37,9 @@ class TooFarFromBase(Rule):
         change = record.metrics["relative_norm"].values
         if not (change > self.limit).any():
             return None
-        message = f"{(change > self.limit).sum()} layers have changed by more than {self.limit:g} of their weight."
-        return Finding(message, worst_first(record, change, change > self.limit), "relative_norm", self.limit)
+        message = f"{(change > self.limit).sum()} layers have changed by more than {self.limit:g} of their weight"
+        worst = worst_first(record, change, change > self.limit)
+        return Finding(message, adapters=worst, metric="relative_norm", threshold=self.limit)
 
 
 set_seed(0)

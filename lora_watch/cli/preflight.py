@@ -101,7 +101,7 @@ def _print(judged: Preflight, notes: list[str], fail_on: str) -> None:
     for remark in judged.remarks:
         typer.echo(clean(remark))
     for alert in judged.findings:
-        for line in str(alert).replace(" at step 0", "", 1).splitlines():
+        for line in str(alert).splitlines():
             typer.secho(clean(line), fg=colours.get(line.split(" ")[0]))
     values = judged.settings
     parts = [
