@@ -82,6 +82,11 @@ def numbers(text: str) -> set[float]:
     return {float(found) for found in re.findall(r"(?<![\w.])-?\d+(?:\.\d+)?(?:e-?\d+)?", text)}
 
 
+def said(alert: Alert) -> str:
+    """What is wrong and how bad, in words."""
+    return f"{alert.message} {alert.details}"
+
+
 def the(rule: str, monitor: Monitor) -> Alert:
     """The one alert of ``rule``."""
     found = [alert for alert in monitor.alerts if alert.rule == rule]

@@ -14,7 +14,7 @@ from benchmarks.corpus.faults import FAULTS
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Reading
 from lora_watch.rules import BarelyMoves, Episodes
-from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, the
+from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, said, the
 from tests.support import lora, stdlib_blocks, tiny_model
 
 # -- LW101 -------------------------------------------------------------------------------------------------------------
@@ -34,7 +34,7 @@ def test_non_finite_adapter_names_the_first_layer_and_step(value: float) -> None
     assert alert.step == 5
     assert alert.adapters[0][0] == "model.layers.2.self_attn.v_proj"
     assert len(alert.adapters) == 1
-    assert 28 in numbers(alert.message)
+    assert 28 in numbers(said(alert))
     assert ids(monitor) == ["LW101"], "the NaN loss that follows has the same cause"
 
 
@@ -137,8 +137,7 @@ def test_a_schedule_that_rises_above_its_first_rate_has_raised_nothing() -> None
     monitor = run(lora(tiny_model(), alpha=64), steps=20, prepare=one_cycle)
     assert set(monitor.run.peak_lr) == {0.1}
     assert "LW311" not in ids(monitor)
-    assert 8 in numbers(the("LW102", monitor).causes[0]), "the scale"
-    assert 0.1 in numbers(the("LW102", monitor).remedies[0])
+    assert {8, 0.1} <= numbers(the("LW102", monitor).causes[0]), "the scale and the rate"
 
 
 @pytest.mark.parametrize(("alpha", "lr", "found"), [(16, 1e-2, []), (128, 5e-2, ["LW102"])])

@@ -10,7 +10,7 @@ import torch
 from transformers import Trainer
 
 from lora_watch import Monitor
-from tests.rules.runs import At, ids, numbers, run, schedule, the
+from tests.rules.runs import At, ids, numbers, run, said, schedule, the
 from tests.support import lora, stdlib_blocks, tiny_model
 
 # -- LW306 -------------------------------------------------------------------------------------------------------------
@@ -20,7 +20,7 @@ def test_a_schedule_that_ends_long_before_the_run_does() -> None:
     monitor = run(steps=20, prepare=schedule(lambda step: max(0.0, 1 - step / 8)))
     alert = the("LW306", monitor)
     assert alert.step == 11, "the third update at zero"
-    assert {9, 20} <= numbers(alert.message)
+    assert {9, 20} <= numbers(said(alert))
     assert alert.closed_step is None
     assert ids(monitor) in (["LW306"], ["LW104", "LW306"]), "so few steps leave the adapters small as well"
 
@@ -131,7 +131,7 @@ def test_steps_that_go_on_being_skipped_are_counted_to_the_end() -> None:
     monitor = scaled_loop(lambda step: step % 3 == 0, steps=24)
     alert = the("LW308", monitor)
     assert alert.step == 15, "the fifth"
-    assert {8, 24} <= numbers(alert.message), "the last word"
+    assert {8, 24} <= numbers(said(alert)), "the last word"
     assert ids(monitor) == ["LW308"]
 
 

@@ -11,7 +11,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor, Severity
-from tests.rules.runs import At, ids, numbers, run, the
+from tests.rules.runs import At, ids, numbers, run, said, the
 from tests.support import build_trainer, lora, needs_peft, stdlib_blocks, tiny_model
 
 # -- LW301 -------------------------------------------------------------------------------------------------------------
@@ -47,7 +47,7 @@ def test_no_trainable_adapter(fault: Any) -> None:
     monitor = run(with_trainable_norms(fault(lora(tiny_model()))), steps=4)
     alert = the("LW301", monitor)
     assert alert.step == 0
-    assert 28 in numbers(alert.message)
+    assert 28 in numbers(said(alert))
     assert ids(monitor) == ["LW301"], "one cause, one alert"
 
 
@@ -98,7 +98,7 @@ def test_adapter_not_in_optimizer() -> None:
     )
     alert = the("LW302", monitor)
     assert alert.step == 0
-    assert 28 in numbers(alert.message)
+    assert 28 in numbers(said(alert))
     assert ids(monitor) == ["LW302"]
 
 
@@ -242,7 +242,7 @@ def test_b_still_zero_in_some_layers() -> None:
     alert = the("LW303", monitor)
     assert alert.step == 3
     assert {name.split(".")[2] for name, _ in alert.adapters} == {"0", "1"}
-    assert {14, 28} <= numbers(alert.message)
+    assert {14, 28} <= numbers(said(alert))
     assert not any("init_lora_weights" in remedy for remedy in alert.remedies), "A has its random start"
 
 
@@ -290,7 +290,7 @@ def test_what_trained_and_is_switched_off_is_found_at_that_step(fault: Any) -> N
     monitor = run(with_trainable_norms(lora(tiny_model())), steps=6, before=(At(3, fault),))
     alert = the("LW304", monitor)
     assert alert.step == 3
-    assert 28 in numbers(alert.message)
+    assert 28 in numbers(said(alert))
     assert ids(monitor) == ["LW304"], "one cause, one alert"
     assert alert.closed_step is None
 
@@ -331,7 +331,7 @@ def test_layers_that_no_gradient_reaches_any_more_are_named() -> None:
     monitor = run(steps=24, before=(At(5, cut_after_block_1),))
     alert = the("LW305", monitor)
     assert alert.step == 15, "ten updates without"
-    assert 6 in numbers(alert.message)
+    assert 6 in numbers(said(alert))
     assert {name.split(".")[2] for name, _ in alert.adapters} == {"0", "1"}
     assert ids(monitor) == ["LW305"]
 
@@ -415,8 +415,8 @@ def test_names_that_match_nothing_are_listed_before_the_first_step() -> None:
         "rank_pattern 'layers.9.self_attn.q_proj'",
         "alpha_pattern 'k_proj'",
     )
-    assert all(name in alert.message for name in named)
-    assert "layers.0" not in alert.message
+    assert all(name in said(alert) for name in named)
+    assert "layers.0" not in said(alert)
     assert ids(monitor) == ["LW310"]
 
 
