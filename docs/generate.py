@@ -172,9 +172,14 @@ def api() -> str:
     import lora_watch
 
     names = [name for name in lora_watch.__all__ if not name.startswith("__")]
-    entries = "\n\n".join(f"::: lora_watch.{name}" for name in sorted(names, key=_as_it_is_met))
+    entries = "\n\n".join(map(_entry, sorted(names, key=_as_it_is_met)))
     settings = "\n\n".join(f"## Arguments of {of}\n\n{_settings(kind)}" for of, kind in _SETTINGS.items())
     return f"# Python\n\nAll of these are imported from `lora_watch` itself.\n\n{entries}\n\n{settings}\n"
+
+
+def _entry(name: str) -> str:
+    """Without the signature where a table has the arguments."""
+    return f"::: lora_watch.{name}" + ("\n    options:\n      show_signature: false" if name in _SETTINGS else "")
 
 
 _SETTINGS: dict[str, type[Settings]] = {
