@@ -33,10 +33,10 @@ def test_it_speaks_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFi
     train(monitor, model, optimizer, 12)
     printed = capsys.readouterr().err
     assert "lora_watch: 28 adapters, r " in printed
-    assert "ERROR LW102 " in printed
-    assert str(tmp_path / "lora_watch" / "report.json") in printed.splitlines()[-1]
+    assert "(LW102)" in printed
+    assert f"  Report: {tmp_path / 'lora_watch' / 'report.json'}\n" in printed
     events = list((tmp_path / "runs").rglob("events.out.tfevents.*"))
-    assert f"tensorboard --logdir {events[0].parent}" in printed.splitlines()[-1]
+    assert f"  Curves: tensorboard --logdir {events[0].parent}" in printed
     report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
     assert report["step"] == 12
     shown = monitor._repr_html_()  # what a notebook gets
