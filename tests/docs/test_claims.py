@@ -204,6 +204,17 @@ def test_larger_models() -> None:
         assert claimed[name][2:] == [named, f"{false} of {good}"], name
 
 
+def test_recovering_does_what_was_measured() -> None:
+    page, text = read("benchmarks/corpus/RECOVERY.md"), flat("docs/recovering.md")
+    marks = {mark.partition(":")[0]: measured for mark, measured in rows(page.partition("## Settings that fail")[0])}
+    fixed, good = (marks[f"failing settings {what}"].partition(" ")[0].split("/") for what in ("no longer bad", "good"))
+    lost = marks["steps lost"].partition(",")[0]
+    assert states("docs/recovering.md", f"{fixed[0]} of {fixed[1]} failing runs", f"{good[0]} of them fully")
+    assert f"median of {lost} steps" in text
+    (healthy,) = re.findall(r"healthy runs: 0 recoveries \| 0 in (\d+) runs", page)
+    assert states("docs/recovering.md", f"none of {healthy} healthy runs")
+
+
 def test_the_readmes_three_numbers() -> None:
     scored = {row[0]: row for row in rows(read("benchmarks/corpus/SCORES.md"))}["lora_watch, ERROR"]
     diverged, damaged, good = (cell.partition(" ")[0].split("/") for cell in (scored[1], scored[3], scored[6]))
