@@ -229,6 +229,39 @@ class Replica(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Receipt:
+    """What a folder holds of the adapters that were trained. All is well where it names nothing."""
+
+    step: int
+    """Optimizer steps behind the adapters when they were saved."""
+    folder: str
+    unreadable: str = ""
+    """Why the files cannot be read, in words; empty where they can."""
+    missing: tuple[str, ...] = ()
+    """Adapters that no file holds."""
+    misnamed: tuple[str, ...] = ()
+    """Adapters under keys that PEFT does not load."""
+    differing: tuple[tuple[str, float, float], ...] = ()
+    """Of adapters with another ‖ΔW‖: the name, ‖ΔW‖ in the file, and ‖ΔW‖ as it was measured."""
+
+    @property
+    def is_good(self) -> bool:
+        return not (self.unreadable or self.missing or self.misnamed or self.differing)
+
+
+class Evaluation(NamedTuple):
+    """The loss on texts that are not trained on."""
+
+    step: int
+    """Optimizer steps done then."""
+    loss: float
+    samples: int | None = None
+    """How many examples it is the mean of, about; None if unknown."""
+    kept: tuple[int, ...] | None = None
+    """Steps whose checkpoints are there; None if unknown."""
+
+
+@dataclass(frozen=True)
 class StepRecord:
     """One optimizer step. Arrays are float64 ``[n_adapters]`` in the order of ``run.adapters``; NaN is kept."""
 
@@ -285,6 +318,12 @@ class StepRecord:
 
     replica: Replica | None = None
     """On the first of several ranks: what has been compared since the record before."""
+    evaluation: Evaluation | None = None
+    """The latest since the record before."""
+    receipt: Receipt | None = None
+    """On the first of several ranks: of the latest save since the record before."""
+    checkpoint: Mapping[str, float] = field(default_factory=dict)
+    """Where a session begins from a checkpoint: ‖B·A‖ of each adapter when that was saved."""
 
     @cached_property
     def derived(self) -> dict[str, Any]:

@@ -33,10 +33,16 @@ class Checkpoints(Sink):
         log.warning("lora_watch: %s", said)
         return [said]
 
-    def saved(self, step: int) -> None:
-        """One has been written, perhaps in the place of one that a run before has discarded."""
+    def saved(self, step: int) -> Path:
+        """One has been written, perhaps in the place of one that a run before has discarded. Returns its folder."""
         self._saved[step] = mark = self._mark(step).absolute()
         mark.unlink(missing_ok=True)
+        return mark.parent
+
+    def kept(self) -> tuple[int, ...]:
+        """The steps of those that are there."""
+        ends = (folder.name.rpartition("-")[2] for folder in self._output.glob(f"{PREFIX_CHECKPOINT_DIR}-*"))
+        return tuple(sorted(int(end) for end in ends if end.isdecimal()))
 
     def recovered(self, recovery: Recovered) -> None:
         """Mark what was saved since the state that the run goes on from."""

@@ -21,6 +21,7 @@ from lora_watch.drivers.schedule import follows_a_metric, read_schedule
 from lora_watch.drivers.step_tap import StepTap
 from lora_watch.drivers.trackers import LastWord, LogRows
 from lora_watch.format.files import WaitingMark
+from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, event, guarded
 from lora_watch.run.ranks import Ranks, any_rank
@@ -159,8 +160,10 @@ class TrainerEvents(TrainerCallback):
             control.should_training_stop = True
             control.should_log = True
             control.should_evaluate = False
-            # What cannot wait has spoiled the weights: they must not take the place of a good checkpoint.
-            control.should_save = not any(alert.rule in self.policy.urgent for alert in failures)
+            # What cannot wait has spoiled the weights, and a save that loses adapters loses them again: no good
+            # checkpoint makes room for either.
+            no_save = {*self.policy.urgent, SavedAdapterDiffers.id}
+            control.should_save = not any(alert.rule in no_save for alert in failures)
         if control.should_log:
             self._rows.open()
 
@@ -183,12 +186,14 @@ class TrainerEvents(TrainerCallback):
     @event
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.monitor is not None:
-            self.monitor.evaluated(trainer_info.quality(kwargs.get("metrics") or {}), state.global_step)
+            metrics = kwargs.get("metrics") or {}
+            samples, kept = trainer_info.evaluated_samples(metrics), self._checkpoints.kept()
+            self.monitor.evaluated(trainer_info.quality(metrics), state.global_step, samples, kept)
 
     @event
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.monitor is not None and args.should_save:
-            self._checkpoints.saved(state.global_step)
+            self.monitor.saved(self._checkpoints.saved(state.global_step))
 
     def attach(self, trainer: Trainer) -> None:
         """Say which Trainer this is for, instead of letting the callback look for it."""

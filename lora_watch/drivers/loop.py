@@ -133,6 +133,11 @@ class Monitor:
         """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``."""
         self.engine.evaluated(metrics, step)
 
+    def saved(self, folder: str | Path) -> None:
+        """PEFT has saved the adapters into ``folder``, as they are after the latest step: read them back and compare
+        them with what was measured (LW313). Call it on the process that has saved them."""
+        self.engine.saved(Path(folder))
+
     def note(self, text: str) -> None:
         """Add to the report's notes, once."""
         self.engine.note(text)

@@ -218,6 +218,12 @@ def no_sweep(trainer: Trainer) -> str | None:
     return None
 
 
+def evaluated_samples(metrics: Mapping[str, Any]) -> int | None:
+    """On about how many examples ``Trainer.evaluate()`` was; None where it does not say."""
+    seconds, rate = metrics.get("eval_runtime"), metrics.get("eval_samples_per_second")
+    return round(seconds * rate) if isinstance(seconds, float) and isinstance(rate, float) else None
+
+
 def quality(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of ``Trainer.evaluate()`` that say how good the model is, without those on how long it took."""
     return {

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from lora_watch.base.alerts import Severity
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.episodes import Episodes
+from lora_watch.rules.evaluations import Overfitting
 from lora_watch.rules.loss import (
     FirstLossTooHigh,
     LossDivergence,
@@ -19,6 +20,7 @@ from lora_watch.rules.loss import (
 )
 from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss
 from lora_watch.rules.norms import AdapterDecays, BarelyMoves, LayerOutlier, NormExplosion
+from lora_watch.rules.saving import ResumedAnew, SavedAdapterDiffers
 from lora_watch.rules.settings import AggressiveScale, DoraOverZeroRows, WarmUpTooLong
 from lora_watch.rules.updates import (
     BaseWeightsMoved,
@@ -61,8 +63,11 @@ __all__ = [
     "NonFiniteAdapter",
     "NonFiniteLoss",
     "NormExplosion",
+    "Overfitting",
     "ReplicasDiffer",
+    "ResumedAnew",
     "Rule",
+    "SavedAdapterDiffers",
     "StepsSkipped",
     "StuckAtChance",
     "TargetMatchedNothing",
@@ -84,6 +89,8 @@ def catalogue() -> list[Rule]:
         NoTrainableAdapter(),
         AdapterNotInOptimizer(),
         ReplicasDiffer(),
+        SavedAdapterDiffers(),
+        ResumedAnew(),
         NonFiniteAdapter(),
         NonFiniteLoss(),
         NormExplosion(),
@@ -98,6 +105,7 @@ def catalogue() -> list[Rule]:
         LossDivergence(),
         LossSpike(),
         LossExactlyZero(),
+        Overfitting(),
         FirstLossTooHigh(),
         AdapterDecays(),
         LayerOutlier(),

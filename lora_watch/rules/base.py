@@ -102,6 +102,11 @@ class Rule(ABC):
         again. Asked once, before ``conclude``."""
         return None
 
+    def resumed(self, record: StepRecord) -> Finding | None:
+        """A finding on the weights with which a session goes on from a checkpoint: ``record`` has their norms, and
+        those of the ``checkpoint``. Asked once, before the first step of such a session."""
+        return None
+
     @classmethod
     def summary(cls) -> str:
         """The first paragraph of the docstring, as one line."""

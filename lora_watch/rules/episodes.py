@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription
@@ -129,13 +129,15 @@ class Episodes:
         placed.derived.update(record.derived)  # what was made of it for the rules is true of it still
         return placed
 
-    def conclude(self, record: StepRecord, at_the_end: bool = False) -> list[Alert]:
-        """The rules' last word on a run that has ended by itself: alerts that open, or are open and now say more.
-        ``at_the_end``: on the weights as they stand, which ``record`` holds; else on the whole run."""
+    def conclude(
+        self, record: StepRecord, about: Literal["conclude", "at_the_end", "resumed"] = "conclude"
+    ) -> list[Alert]:
+        """What rules are asked once: their last word on a run that has ended by itself, or on the weights as they stand
+        in ``record`` ``at_the_end``, or when it has ``resumed``. Alerts that open, or are open and now say more."""
         changed: list[Alert] = []
         for rule in self.rules:
             try:
-                finding = rule.at_the_end(record) if at_the_end else rule.conclude(record)
+                finding = getattr(rule, about)(record)
                 # A verdict hangs on the last word: it gives way to no lesser alert.
                 if finding is None or self._explained(rule, True, changed, finding.severity or rule.severity):
                     continue

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -14,7 +15,7 @@ from torch import Tensor, nn
 from lora_watch.base import markup
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order, last_recovery
 from lora_watch.base.prescription import Prescription
-from lora_watch.base.records import Recovered, RunInfo, StepRecord
+from lora_watch.base.records import Evaluation, Recovered, RunInfo, StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE
@@ -31,6 +32,7 @@ from lora_watch.run.recovery import Recovery
 from lora_watch.run.replicas import Replicas
 from lora_watch.run.sinks import Sinks
 from lora_watch.settings import RunSettings
+from lora_watch.snapshots.receipt import read_back
 
 
 class Engine:
@@ -107,6 +109,10 @@ class Engine:
         self._announced: RunInfo | None = None
         """What the sinks know of the run and its adapters."""
         self._unwritten: list[Alert] = []
+        self._since: dict[str, Any] = {}
+        """What has happened since the latest record, as fields of the next one: an evaluation, a save."""
+        self._checkpoint: dict[str, float] = {}
+        """‖B·A‖ of each adapter in the checkpoint from which this session goes on."""
         self._ended_for: list[Alert] = []
         """What all ranks have agreed to end the run for, worst first. It is not decided again from this rank's own."""
         self._ended_with: LoraWatchError | None = None
@@ -316,8 +322,9 @@ class Engine:
                 return failures
             alerts: list[Alert] = []
             if (now := self.recorder.at_the_end(self.last)) is not None:  # the weights as they stand
-                alerts = self.episodes.conclude(now, at_the_end=True)
-            alerts += [alert for alert in self.episodes.conclude(self.last) if alert not in alerts]
+                alerts = self.episodes.conclude(now, "at_the_end")
+            last = replace(self.last, **{"evaluation": None, "receipt": None, **self._since})
+            alerts += [alert for alert in self.episodes.conclude(last) if alert not in alerts]
             self.coverage.concluded = True
             if alerts:
                 self._write(self.last, alerts)
@@ -410,9 +417,29 @@ class Engine:
         return LoraWatchError("\n".join([*lines, *self.story]), bad)
 
     @guarded("noting an evaluation", aside=True)
-    def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``."""
-        self.sinks.evaluated(self.steps if step is None else step, metrics)
+    def evaluated(
+        self,
+        metrics: Mapping[str, float],
+        step: int | None = None,
+        samples: int | None = None,
+        checkpoints: tuple[int, ...] | None = None,
+    ) -> None:
+        """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``. ``samples``: on how
+        many examples. ``checkpoints``: the steps of those that are there."""
+        step = self.steps if step is None else step
+        self.sinks.evaluated(step, metrics)
+        if (loss := metrics.get("eval_loss")) is not None:
+            self._since["evaluation"] = Evaluation(step, loss, samples, checkpoints)
+
+    @guarded("reading back what was saved", aside=True)
+    def saved(self, folder: Path) -> None:
+        """PEFT has saved the adapters into ``folder``, as they are after the latest step: read them back."""
+        self.flush()
+        if self.last is None or self.last.step != self.steps:
+            return
+        now = self.recorder.norms_now(self.last) or self.last.metrics
+        if (norms := now.get("delta_norm")) is not None:
+            self._since["receipt"] = read_back(folder, self.steps, self.run.by_name(norms.measured))
 
     @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict, aside=True)
     def state_dict(self) -> dict[str, Any]:
@@ -422,7 +449,9 @@ class Engine:
         recovery = self._of_recovery if self.recovery is None else self.recovery.state_dict()
         parts = {"episodes": self.episodes, "coverage": self.coverage}
         states = {name: part.state_dict() for name, part in parts.items()}
-        return states | self.recorder.state_dict() | {"recovery": recovery}
+        return (
+            states | self.recorder.state_dict() | {"recovery": recovery, "norms": self._norms_by_name("product_norm")}
+        )
 
     @guarded("taking over a checkpoint's state, so that what it does not tell starts anew")
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -431,6 +460,7 @@ class Engine:
         self.coverage.load_state_dict(state.get("coverage", {}))
         self._unwritten = list(self.episodes.alerts)  # else the files of this session would not know of them
         self.recorder.load_state_dict(state)
+        self._checkpoint = dict(state.get("norms", {}))
         if self.recovery is not None:
             self.recovery.load_state_dict(state.get("recovery", {}))
 
@@ -491,13 +521,17 @@ class Engine:
                 self.recorder.note_the_start(record)
         else:  # a resumed run was judged before its first step already, and has what was found since then
             # Alerts of the session before are this one's story, too.
-            self._write_waiting(StepRecord(self.run, self.steps, {}))
+            record = StepRecord(self.run, self.steps, {}, checkpoint=self._checkpoint)
+            if self._checkpoint and (now := self.recorder.norms_now(record)):
+                self._unwritten += self.episodes.conclude(replace(record, metrics=now), "resumed")
+            self._write_waiting(record)
 
     def _judge_pending(self, dropped: bool = False) -> None:
         pending, self._pending = self._pending, None
         if pending is None:
             return
-        record = self.recorder.complete(pending, dropped)
+        record = replace(self.recorder.complete(pending, dropped), **self._since)
+        self._since = {}
         if self.recorder.monitored.replicated:
             with self.guard("comparing the adapters of ranks", aside=True):
                 record = self._replicas.compared(record)
@@ -541,6 +575,12 @@ class Engine:
         if changed:
             self.recorder.find(self.steps, coming)
         return changed
+
+    def _norms_by_name(self, metric: str) -> dict[str, float]:
+        """Of the latest step, those that are known."""
+        there = None if self.last is None else self.last.metrics.get(metric)
+        norms = {} if there is None or self.last is None else self.last.run.by_name(there.measured)
+        return {name: norm for name, norm in norms.items() if math.isfinite(norm)}
 
     # -- what ends a run -----------------------------------------------------------------------------------------------
     @property

@@ -184,15 +184,21 @@ class Recorder:
         """``last`` with the norms of the weights as they stand, and with the losses of the last batch that was compared
         (``ScaledLoss.again``). None where the adapters are no longer those of ``last`` (merged, taken out), or it takes
         other ranks to read them."""
+        metrics = self.norms_now(last)
+        if metrics is None:
+            return None
+        losses = self.instruments.scaled_loss.again(HARM) if last.comparable else {}
+        return replace(last, metrics={**last.metrics, **metrics}, scalars={**last.scalars, **losses})
+
+    def norms_now(self, last: StepRecord) -> Readings | None:
+        """The norms of the weights as they stand. None: see ``at_the_end``."""
         monitored = self.monitored
         if monitored.run.names != last.run.names or monitored.collective or not monitored.is_whole:
             return None
         monitored.live.refresh()
         if monitored.live.now.state[:, 1].any():  # merged
             return None
-        metrics = self._host_copy.send({"metrics": self.instruments.norms(Due(last.step))}).read()["metrics"]
-        losses = self.instruments.scaled_loss.again(HARM) if last.comparable else {}
-        return replace(last, metrics={**last.metrics, **metrics}, scalars={**last.scalars, **losses})
+        return self._host_copy.send({"metrics": self.instruments.norms(Due(last.step))}).read()["metrics"]
 
     def complete(self, pending: PendingRecord, dropped: bool = False) -> StepRecord:
         """The whole record of a step: waits for what is still on its way. ``dropped``: its update was taken back, so

@@ -1,0 +1,120 @@
+"""Whether what is on the disk is what was trained: after a save, and after a resume."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import StepRecord
+from lora_watch.base.text import count, plain
+from lora_watch.rules.base import Finding, Rule
+
+
+@dataclass
+class SavedAdapterDiffers(Rule):
+    """The adapter in a checkpoint is not the one that was trained.
+
+    After each save the files are read back. Fires when an adapter is not in them, or under a name that PEFT does not
+    load, or when its ‖ΔW‖ is not the one that was measured. It is a WARNING where all adapters are there and none
+    differs by a factor of ``far``: weights may have been averaged on purpose.
+    """
+
+    id = "LW313"
+    name = "saved-adapter-differs"
+    severity = Severity.ERROR
+
+    far: float = 2.0
+
+    def check(self, record: StepRecord) -> Finding | None:
+        receipt = record.receipt
+        if receipt is None or receipt.is_good:
+            return None
+        gone, total = [*receipt.missing, *receipt.misnamed], len(record.run.adapters)
+        grave = bool(receipt.unreadable or gone)
+        if receipt.unreadable:
+            said, cause = receipt.unreadable, "the save was cut off, or only one rank's part was saved"
+        elif receipt.missing:
+            said = f"{receipt.folder} lacks {len(receipt.missing)} of {count(total, 'adapter')}"
+            cause = "the save took only what one rank holds, or some of the adapters"
+        elif receipt.misnamed:
+            said = f"{receipt.folder} has {len(receipt.misnamed)} of {count(total, 'adapter')} under names that PEFT "
+            said += "does not load"
+            cause = "the names of a wrapped model were saved (FSDP, torch.compile): unwrap it before saving"
+        else:
+            name, saved, trained = receipt.differing[0]
+            said = f"In {receipt.folder} {len(receipt.differing)} of {count(total, 'adapter')} have another ‖ΔW‖: "
+            said += f"{name} {plain(saved)} instead of {plain(trained)}"
+            cause = "the file holds weights of another step, averaged weights, or another scale"
+            grave = any(
+                not trained / self.far <= saved <= trained * self.far for _, saved, trained in receipt.differing
+            )
+        return Finding(
+            "the saved adapter is not the trained one",
+            f"{said}.",
+            adapters=[*((name, math.nan) for name in gone), *((name, saved) for name, saved, _ in receipt.differing)],
+            metric="delta_norm" if receipt.differing and not gone else None,
+            causes=[cause],
+            remedies=[
+                "keep the checkpoint before this one, and save the whole adapter: trainer.save_model() on all ranks"
+            ],
+            severity=None if grave else Severity.WARNING,
+        )
+
+    def conclude(self, record: StepRecord) -> Finding | None:
+        return self.check(record)
+
+    def has_evidence(self, record: StepRecord) -> bool:
+        return record.receipt is not None
+
+
+@dataclass
+class ResumedAnew(Rule):
+    """A run that was resumed from a checkpoint does not have the checkpoint's adapters.
+
+    Fires before the first step of the session when an adapter of the checkpoint is not in the model, or when its ‖B·A‖
+    differs by more than ``tolerance``. Nothing is compared where adapters are spread over ranks.
+    """
+
+    id = "LW314"
+    name = "resumed-anew"
+    severity = Severity.ERROR
+    lasting = True
+
+    tolerance: float = 0.01
+
+    def check(self, record: StepRecord) -> Finding | None:
+        return None
+
+    def resumed(self, record: StepRecord) -> Finding | None:
+        norms, before = record.metrics.get("product_norm"), record.checkpoint
+        if norms is None or not before:
+            return None
+        now = record.run.by_name(norms.measured)
+        gone = [name for name in before if name not in now]
+        other = [
+            (name, now[name])
+            for name, norm in before.items()
+            if name in now and not math.isnan(now[name]) and not math.isclose(now[name], norm, rel_tol=self.tolerance)
+        ]
+        if not gone and not other:
+            return None
+        empty = sum(value == 0 for _, value in other)
+        if gone:
+            said = f"The model lacks {len(gone)} of {count(len(before), 'adapter')} that the checkpoint has"
+        elif empty:
+            said = f"B is zero in {empty} of {count(len(before), 'adapter')}, as before a first step"
+        else:
+            said = f"{len(other)} of {count(len(before), 'adapter')} have another ‖B·A‖ than the checkpoint: "
+            said += f"{other[0][0]} {plain(other[0][1])} instead of {plain(before[other[0][0]])}"
+        return Finding(
+            "training does not go on from the checkpoint's adapter",
+            f"{said}.",
+            adapters=[*((name, math.nan) for name in gone), *other],
+            metric="product_norm" if other and not gone else None,
+            causes=["the adapter was created anew (get_peft_model), and its saved weights were not loaded into it"],
+            remedies=[
+                "use the same LoraConfig with trainer.train(resume_from_checkpoint=…), or load the adapter with "
+                "PeftModel.from_pretrained(model, checkpoint, is_trainable=True)"
+            ],
+        )

@@ -1,0 +1,60 @@
+"""The receipt of a save: the adapter in the files is read back, and compared with the one that was trained."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from lora_watch.base.records import Receipt
+from lora_watch.measurement.norms import AdapterBank
+from lora_watch.snapshots.adapter import CONFIG, PICKLE, SAFE, StoredAdapter, read_adapters
+from lora_watch.snapshots.weights import StoredError
+
+_PREFIX = "base_model.model."
+"""With which PEFT begins the name of each tensor that it saves: it loads no other."""
+_ROUNDING = 1e-2
+"""Share of ‖ΔW‖ by which a file may differ: bfloat16 keeps 8 bits of each number, and a norm averages over them."""
+
+
+def read_back(folder: Path, step: int, trained: Mapping[str, float]) -> Receipt | None:
+    """Compare what was saved in ``folder`` after ``step`` with ``trained``: ‖ΔW‖ by the name of the adapter; one that
+    is NaN is only looked for. One layer is in memory at a time.
+
+    None where there is nothing to compare: PEFT has saved nothing there, as where each rank saves its own part of a
+    model (FSDP, ZeRO-3), or has saved a pickle. Sets of adapters that were not saved are passed over.
+    """
+    found: dict[str, StoredAdapter] = {}
+    ends: list[str] = []
+    for end, place in _sets(folder):
+        if not (place / SAFE).is_file() and (place / PICKLE).is_file():
+            return None
+        ends.append(end)
+        try:
+            found |= {f"{adapter.name}{end}": adapter for adapter in read_adapters(place).adapters}
+        except StoredError as error:
+            return Receipt(step, str(folder), unreadable=str(error))
+    if not ends:
+        return None
+    missing, misnamed, differing = [], [], []
+    for name, norm in trained.items():
+        if (adapter := found.get(name)) is None:
+            end = next((end for end in ends if end and name.endswith(end)), "")
+            of_another_set = not end and name.rpartition(".")[0] in trained
+            if end in ends and not of_another_set:
+                missing.append(name)
+        elif any(key.partition(".lora_")[0] != f"{_PREFIX}{adapter.module}" for key in adapter.keys.values()):
+            misnamed.append(name)
+        elif not math.isnan(norm):
+            saved = float(AdapterBank([adapter]).measure(spectrum=False)["delta_norm"][0])
+            if not math.isclose(saved, norm, rel_tol=_ROUNDING):
+                differing.append((name, saved, norm))
+    return Receipt(step, str(folder), "", tuple(missing), tuple(misnamed), tuple(differing))
+
+
+def _sets(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Each set of adapters that PEFT has saved in ``folder``, and with what the names of its adapters end."""
+    if (folder / CONFIG).is_file():
+        yield "", folder
+    for config in sorted(folder.glob(f"*/{CONFIG}")):
+        yield f".{config.parent.name}", config.parent

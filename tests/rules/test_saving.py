@@ -1,0 +1,122 @@
+"""What is on the disk is what was trained: a save that lost a layer and a resume that began anew are ERRORs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from transformers import TrainerCallback
+
+from lora_watch import Alert, LoraWatchCallback, LoraWatchError, Monitor
+from tests.stored.saving import rewrite
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+
+UP = "base_model.model.model.layers.1.mlp.up_proj.lora_"
+
+
+class Damages(TrainerCallback):
+    """What is wrong with a save has happened before anybody can look at it."""
+
+    def __init__(self, change: Callable[[dict[str, Any]], Any], step: int = 4):
+        self.change, self.step = change, step
+
+    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            rewrite(Path(args.output_dir) / f"checkpoint-{self.step}", self.change)
+
+
+def trainer(folder: Path, *callbacks: TrainerCallback, steps: int = 6, **options: Any) -> Any:
+    watch = LoraWatchCallback(tensorboard=False, console=False, **options)
+    settings = {"output_dir": str(folder), "save_strategy": "steps", "save_steps": 2, "save_total_limit": 2}
+    made = build_trainer(lora(tiny_model()), stdlib_blocks(), steps, [*callbacks, watch], **settings)
+    return made, watch
+
+
+def of(rule: str, watch: LoraWatchCallback) -> list[Alert]:
+    assert watch.monitor is not None
+    return [alert for alert in watch.monitor.alerts if alert.rule == rule]
+
+
+# -- a save ------------------------------------------------------------------------------------------------------------
+def lose_a_layer(content: dict[str, Any]) -> None:
+    for part in "AB":
+        del content[f"{UP}{part}.weight"]
+
+
+def test_a_save_without_a_layer_ends_the_run_before_the_next_one_replaces_a_good_one(tmp_path: Path) -> None:
+    made, watch = trainer(tmp_path, Damages(lose_a_layer), fail_on="error")
+    with pytest.raises(LoraWatchError, match="the saved adapter is not the trained one"):
+        made.train()
+    (alert,) = of("LW313", watch)
+    assert (alert.step, [name for name, _ in alert.adapters]) == (5, ["model.layers.1.mlp.up_proj"])
+    assert "checkpoint-4 lacks 1 of 28 adapters" in str(alert)
+    assert (tmp_path / "checkpoint-2").is_dir()
+
+
+@pytest.mark.parametrize(
+    ("change", "severity", "words"),
+    [
+        (lambda content: content.clear(), "ERROR", "no lora_A and lora_B in it"),
+        (lambda content: content[f"{UP}B.weight"].zero_(), "ERROR", "model.layers.1.mlp.up_proj 0 instead of"),
+        (lambda content: content[f"{UP}B.weight"].mul_(1.2), "WARNING", "have another ‖ΔW‖"),
+    ],
+    ids=["empty", "a layer of zeros", "averaged weights"],
+)
+def test_what_else_a_save_can_lose(change: Callable[..., Any], severity: str, words: str, tmp_path: Path) -> None:
+    made, watch = trainer(tmp_path, Damages(change, step=6))  # of the last step: the end of the run says it
+    made.train()
+    (alert,) = of("LW313", watch)
+    assert (alert.severity.name, words in str(alert)) == (severity, True), str(alert)
+
+
+def test_a_save_as_the_trainer_makes_it_says_nothing(tmp_path: Path) -> None:
+    made, watch = trainer(tmp_path)
+    made.train()
+    assert watch.monitor is not None
+    assert watch.monitor.alerts == []
+
+
+def test_a_plain_loop_asks_for_the_receipt(tmp_path: Path) -> None:
+    model = lora(tiny_model())
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    batch = torch.tensor([block["input_ids"] for block in stdlib_blocks(4)])
+    with Monitor(model, optimizer, console=False) as monitor:
+        for step in range(1, 4):
+            loss = model(input_ids=batch, labels=batch).loss
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss)
+            optimizer.zero_grad()
+            model.save_pretrained(tmp_path)
+            if step == 2:
+                rewrite(tmp_path, lose_a_layer)
+            monitor.saved(tmp_path)
+    assert [(alert.rule, alert.step) for alert in monitor.alerts] == [("LW313", 3)]
+
+
+# -- a resume ----------------------------------------------------------------------------------------------------------
+class StartsAnew(TrainerCallback):
+    """Puts the adapter of a first start in place of the one that was loaded."""
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        with torch.no_grad():
+            for name, parameter in model.named_parameters():
+                if "lora_B" in name:
+                    parameter.zero_()
+
+
+def test_a_resume_that_drops_the_adapter_is_an_error_and_one_that_loads_it_is_none(tmp_path: Path) -> None:
+    trainer(tmp_path, steps=4)[0].train()
+    made, watch = trainer(tmp_path, StartsAnew(), steps=6, fail_on="error")
+    with pytest.raises(LoraWatchError, match="training does not go on from the checkpoint's adapter"):
+        made.train(resume_from_checkpoint=True)
+    (alert,) = of("LW314", watch)
+    assert (alert.step, "B is zero in 28 of 28 adapters" in str(alert)) == (4, True)
+
+    made, watch = trainer(tmp_path, steps=6)
+    made.train(resume_from_checkpoint=True)
+    assert watch.monitor is not None
+    assert watch.monitor.alerts == []

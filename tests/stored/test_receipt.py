@@ -1,0 +1,105 @@
+"""A saved adapter is the one that was trained, or the receipt says what is not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lora_watch import measure
+from lora_watch.base.records import Receipt
+from lora_watch.snapshots.receipt import read_back
+from tests.stored.saving import random_lora, rewrite
+from tests.support import tiny_model
+
+LAYER = "base_model.model.model.layers.1.mlp.up_proj.lora_"
+NAME = "model.layers.1.mlp.up_proj"
+
+
+def norms(model: Any) -> dict[str, float]:
+    measured = measure(model)
+    return dict(zip(measured.names, measured.delta_norm.tolist()))
+
+
+def receipt(folder: Path, change: Callable[[dict[str, Any]], Any] = lambda content: None) -> Receipt:
+    model = random_lora()
+    model.save_pretrained(folder)
+    rewrite(folder, change)
+    found = read_back(folder, 7, norms(model))
+    assert found is not None
+    return found
+
+
+def test_what_was_saved_as_it_was_trained_names_nothing(tmp_path: Path) -> None:
+    assert receipt(tmp_path).is_good
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_file_of_fewer_bits_is_the_same_adapter(tmp_path: Path, dtype: torch.dtype) -> None:
+    def rounded(content: dict[str, Any]) -> None:
+        content.update({name: tensor.to(dtype) for name, tensor in content.items()})
+
+    assert receipt(tmp_path, rounded).is_good
+
+
+def test_a_layer_that_is_not_there_is_named(tmp_path: Path) -> None:
+    found = receipt(tmp_path, lambda content: [content.pop(f"{LAYER}{part}.weight") for part in "AB"])
+    assert (found.missing, found.differing, found.is_good) == ((NAME,), (), False)
+
+
+def test_zeros_and_weights_of_another_step_are_named_with_both_numbers(tmp_path: Path) -> None:
+    ((name, saved, trained),) = receipt(tmp_path, lambda content: content[f"{LAYER}B.weight"].zero_()).differing
+    assert (name, saved, trained > 0) == (NAME, 0.0, True)
+    ((name, saved, trained),) = receipt(tmp_path, lambda content: content[f"{LAYER}B.weight"].mul_(1.1)).differing
+    assert (name, saved) == (NAME, pytest.approx(1.1 * trained))
+
+
+def test_keys_that_peft_does_not_load_are_named(tmp_path: Path) -> None:
+    def wrapped(content: dict[str, Any]) -> None:
+        for part in "AB":
+            tensor = content.pop(f"{LAYER}{part}.weight")
+            content[f"{LAYER}{part}.weight".replace(".layers.1.", ".layers.1._fsdp_wrapped_module.")] = tensor
+
+    assert receipt(tmp_path, wrapped).misnamed == (NAME,)
+
+
+def test_an_empty_file_and_a_shard_are_told_in_words(tmp_path: Path) -> None:
+    assert "no lora_A and lora_B in it" in receipt(tmp_path / "empty", lambda content: content.clear()).unreadable
+    sharded = receipt(tmp_path / "shard", lambda c: c.update({f"{LAYER}A.weight": torch.zeros(0)}))
+    assert "saved from one shard of FSDP or ZeRO-3" in sharded.unreadable
+
+
+def test_several_sets_are_each_looked_for_where_peft_saves_them(tmp_path: Path) -> None:
+    model = random_lora(targets=["q_proj"])
+    model.add_adapter("other", model.peft_config["default"])
+    trained = norms(model)
+    assert len(trained) == 8
+    model.save_pretrained(tmp_path / "both")
+    assert read_back(tmp_path / "both", 7, trained) == Receipt(7, str(tmp_path / "both"))
+    model.save_pretrained(tmp_path / "one", selected_adapters=["default"])
+    assert read_back(tmp_path / "one", 7, trained) == Receipt(7, str(tmp_path / "one"))
+    rewrite(tmp_path / "both" / "other", lambda content: [content.pop(name) for name in list(content)[:2]])
+    found = read_back(tmp_path / "both", 7, trained)
+    assert found is not None
+    assert found.missing == ("model.layers.0.self_attn.q_proj.other",)
+
+
+def test_where_peft_has_saved_nothing_nothing_is_said(tmp_path: Path) -> None:
+    assert read_back(tmp_path, 7, norms(random_lora())) is None
+    (tmp_path / "pytorch_model_fsdp_0").mkdir()
+    assert read_back(tmp_path, 7, norms(random_lora())) is None
+
+
+def test_the_kinds_of_lora_that_are_read_have_the_norms_that_were_measured(tmp_path: Path) -> None:
+    kinds: tuple[dict[str, Any], ...] = (
+        {"use_rslora": True},
+        {"use_dora": True},
+        {"targets": ["embed_tokens", "q_proj"]},
+    )
+    for i, options in enumerate(kinds):
+        model = random_lora(tiny_model(), **options)
+        model.save_pretrained(tmp_path / str(i))
+        assert read_back(tmp_path / str(i), 7, norms(model)) == Receipt(7, str(tmp_path / str(i)))
