@@ -102,7 +102,7 @@ class Settings:
     recover: int | None = field(
         default=None,
         metadata=about(
-            """how many times the run restores its last good state and continues with the advised settings, instead
+            """how many times the run restores its last good state and continues with a lower learning rate, instead
             of ending. The default of ``fail_on`` is then ``error``.""",
             _whole("times"),
             otherwise=0,

@@ -27,9 +27,9 @@ def test_a_healthy_training_passes_and_leaves_nothing_behind() -> None:
 
 
 def test_a_failing_one_fails_with_the_alert() -> None:
-    with pytest.raises(AssertionError, match=r"ERROR LW102 .*step \d") as caught, stays_healthy():
+    with pytest.raises(AssertionError, match=r"ERROR at step \d: .*\(LW102\)") as caught, stays_healthy():
         train(lora(tiny_model(), alpha=128), **EXPLODED)
-    assert "try: lora_alpha 128 →" in str(caught.value)
+    assert "Next run: lora_alpha 128 →" in str(caught.value)
 
 
 def test_a_trainer_built_before() -> None:
@@ -44,7 +44,7 @@ def test_the_severity_is_a_choice() -> None:
     def run() -> None:
         train(lora(tiny_model(), alpha=512), steps=1, lr=5e-3)
 
-    with pytest.raises(AssertionError, match="WARNING LW401"), stays_healthy(fail_on="warning"):
+    with pytest.raises(AssertionError, match=r"WARNING before step 1: .*\(LW401\)"), stays_healthy(fail_on="warning"):
         run()
     with stays_healthy(mute=["LW102", "LW104"]):
         run()

@@ -17,7 +17,7 @@ class SavedAdapterDiffers(Rule):
 
     After each save the files are read back. Fires when an adapter is not in them, or under a name that PEFT does not
     load, or when its ‖ΔW‖ is not the one that was measured. It is a WARNING where all adapters are there and none
-    differs by a factor of ``far``: weights may have been averaged on purpose.
+    differs by a factor of two: weights may have been averaged on purpose.
     """
 
     id = "LW313"
@@ -73,7 +73,7 @@ class ResumedAnew(Rule):
     """A run that was resumed from a checkpoint does not have the checkpoint's adapters.
 
     Fires before the first step of the session when an adapter of the checkpoint is not in the model, or when its ‖B·A‖
-    differs by more than ``tolerance``. Nothing is compared where adapters are spread over ranks.
+    differs by more than one per cent. Nothing is compared where adapters are spread over ranks.
     """
 
     id = "LW314"

@@ -32,7 +32,6 @@ from lora_watch.run.recovery import Recovery
 from lora_watch.run.replicas import Replicas
 from lora_watch.run.sinks import Sinks
 from lora_watch.settings import RunSettings
-from lora_watch.snapshots.receipt import read_back
 
 
 class Engine:
@@ -241,11 +240,11 @@ class Engine:
             self.sinks.updated(self.steps)
             due, self._rates = recorder.cadence.due(self.steps), ()
             # What was trained in this step is measured, although a callback may have switched to others already: those
-            # are looked for afterwards, at a plain step by the next one.
+            # are looked for afterwards.
             if not looked or not recorder.monitored.is_whole:
                 self._exchanged |= self._look_again(everywhere=due.full, coming=False)
-            elif due.full:
-                switched = self._have_changed(everywhere=True)
+            elif due.norms:
+                switched = self._have_changed(everywhere=due.full)
             rates = rates or recorder.monitored.lr
             self.coverage.exchanged += self._exchanged and due.full
             self._exchanged = False
@@ -324,6 +323,7 @@ class Engine:
             if (now := self.recorder.at_the_end(self.last)) is not None:  # the weights as they stand
                 alerts = self.episodes.conclude(now, "at_the_end")
             last = replace(self.last, **{"evaluation": None, "receipt": None, **self._since})
+            last.derived.update(self.last.derived)
             alerts += [alert for alert in self.episodes.conclude(last) if alert not in alerts]
             self.coverage.concluded = True
             if alerts:
@@ -437,9 +437,13 @@ class Engine:
         self.flush()
         if self.last is None or self.last.step != self.steps:
             return
-        now = self.recorder.norms_now(self.last) or self.last.metrics
-        if (norms := now.get("delta_norm")) is not None:
-            self._since["receipt"] = read_back(folder, self.steps, self.run.by_name(norms.measured))
+        from lora_watch.snapshots.receipt import read_back  # the core needs no safetensors
+
+        receipt = read_back(folder, self.steps, self._norms_by_name("delta_norm"))
+        # A callback may have put other weights in place since the step: what the model has now is as good.
+        if receipt is not None and receipt.differing and (now := self.recorder.norms_now(self.last)) is not None:
+            receipt = read_back(folder, self.steps, self.run.by_name(now["delta_norm"].measured))
+        self._since["receipt"] = receipt
 
     @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict, aside=True)
     def state_dict(self) -> dict[str, Any]:

@@ -165,7 +165,7 @@ def test_the_quickstart_runs_as_it_is_pasted(
             assert {name for name in fields if f"`{name}`" not in text and f'"{name}"' not in text} == set()
             monkeypatch.chdir(folder)
             exec(re.findall(r"```python\n(.*?)```", text, re.DOTALL)[-1], {})
-            assert report["next_run"]["text"] in capsys.readouterr().out
+            assert str(report["next_run"]["settings"]["learning_rate"]["to"]) in capsys.readouterr().out
 
 
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *DOCS.glob("*.md")]

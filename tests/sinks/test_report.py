@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -59,17 +58,6 @@ def test_a_finished_run(tmp_path: Path) -> None:
     assert report["started"] <= report["updated"]
     assert not (tmp_path / "new" / "folder" / "alerts.jsonl").exists()
     assert {file.name for file in (tmp_path / "new" / "folder").iterdir()} == {"report.json", LOCK}
-
-
-def test_the_page_names_every_field(tmp_path: Path) -> None:
-    write_run(tmp_path, alerts=[alert_of(2)])
-    report = parse((tmp_path / "lora_watch" / "report.json").read_bytes())
-    page = (Path(__file__).parents[2] / "docs" / "programs.md").read_text(encoding="utf-8")
-    table = page.partition("| field | holds |")[2].partition("\n\n")[0]
-    named = [name for row in table.splitlines()[2:] for name in re.findall(r"`(\w+)`", row.split("|")[1])]
-    assert sorted(named) == sorted(report)
-    of_alerts = page.partition("## An alert\n\n")[2].partition("`alerts.jsonl`")[0]
-    assert set(report["alerts"][0]) == set(re.findall(r"`(\w+)`", of_alerts))
 
 
 def test_a_run_in_progress_says_interrupted(tmp_path: Path) -> None:

@@ -60,12 +60,12 @@ def test_a_resume_from_the_ruins_says_that_it_is_one() -> None:
         "callbacks": [LoraWatchCallback(fail_on="error")],
     }
     trainer = build_trainer(lora(tiny_model(), alpha=128), None, 20, lr=5e-2, **settings)
-    with pytest.raises(LoraWatchError, match=r"^ERROR LW102"):
+    with pytest.raises(LoraWatchError, match=r"^ERROR at step \d+: .*\(LW102\)"):
         trainer.train()
     (checkpoint,) = Path(trainer.args.output_dir).glob("checkpoint-*")
     again = build_trainer(lora(tiny_model(), alpha=128), None, 20, lr=1e-4, **settings)
     step = checkpoint.name.removeprefix("checkpoint-")
-    with pytest.raises(LoraWatchError, match=rf"from step {step}: LW102 .* was open .*(.|\n)*ERROR LW102"):
+    with pytest.raises(LoraWatchError, match=rf"from step {step}: LW102 .* was open .*(.|\n)*\(LW102\)"):
         again.train(resume_from_checkpoint=str(checkpoint))
 
 

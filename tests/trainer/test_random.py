@@ -87,7 +87,7 @@ def test_a_pipeline_that_draws_from_every_generator_trains_the_same_weights(tmp_
     assert {"on_train_begin", "on_pre_optimizer_step", "on_step_end", "on_log", "on_train_end"} <= set(
         monitored["entered"]
     )
-    assert "ERROR LW102" in monitored["stderr"]
+    assert "(LW102)" in monitored["stderr"]
     left = {path.name for path in (tmp_path / "monitored" / "lora_watch").iterdir()}
     assert {"report.json", "incident.json", "last_good"} <= left
     assert list((tmp_path / "monitored" / "runs").rglob("events.out.tfevents.*"))

@@ -176,7 +176,7 @@ def test_a_script_that_catches_everything_fails_nevertheless(python: Python, tmp
     assert "swallowed: LoraWatchError" in done.stdout
     why, alert, *_, last = done.stderr.rpartition("lora-watch: ")[2].splitlines()
     assert "script" in why
-    assert alert.startswith("ERROR LW102")
+    assert re.fullmatch(r"ERROR at step \d: .* \(LW102\)", alert)
     assert last.startswith("  More: ")
 
 
