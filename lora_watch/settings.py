@@ -75,7 +75,10 @@ def _are_sinks(value: Any) -> bool:
 _flag = _one_of(True, False)
 _folder = _that(lambda value: isinstance(value, (str, os.PathLike)), "the path of a folder")
 _positive = _that(lambda value: type(value) in (int, float) and value > 0, "a number above 0")
-_rates = _that(lambda value: all(isinstance(rate, (int, float)) for rate in value), "a number a parameter group")
+_rates = _that(
+    lambda value: isinstance(value, (list, tuple)) and all(isinstance(rate, (int, float)) for rate in value),
+    "a list with a number for each parameter group",
+)
 
 
 _NO_VARIABLE: Any = object()
@@ -165,7 +168,9 @@ class Settings:
     def __post_init__(self) -> None:
         for name, each in all_of(type(self)).items():
             if each.metadata["check"] is not None:
-                self.value(name)
+                value = self.value(name)
+                if not each.metadata["variable"]:  # as it is used: "4" is 4
+                    object.__setattr__(self, name, value)
         self.policy()
 
     def value(self, name: str, check: Check | None = None) -> Any:

@@ -82,3 +82,13 @@ def test_each_variable_gives_its_setting_and_an_argument_counts_more(monkeypatch
     settings, given = CallbackSettings(), CallbackSettings(recover=0, patience=1, html=False)
     assert [settings.value(name) for name in ("recover", "patience", "html")] == [2, 5, True]
     assert [given.value(name) for name in ("recover", "patience", "html")] == [0, 1, False]
+
+
+def test_a_text_that_means_a_value_is_that_value() -> None:
+    settings = LoraWatchCallback(every="4", drift="0").settings  # type: ignore[arg-type]
+    assert (settings.every, settings.drift) == (4, False)
+
+
+def test_one_number_for_rates_is_an_error_that_names_the_setting() -> None:
+    with pytest.raises(ValueError, match=r"peak_lr: 0\.001 is not allowed; use a list"):
+        Monitor(torch.nn.Linear(2, 2), peak_lr=1e-3)  # type: ignore[arg-type]

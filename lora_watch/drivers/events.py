@@ -56,6 +56,8 @@ class TrainerEvents(TrainerCallback):
         self._checkpoints = Checkpoints(self._output)
         self._trial_pruned: type[Exception] | None = None
         self._belong_to_nobody()
+        self._saves = True
+        """No failure is open that a checkpoint must not hold."""
 
     def _belong_to_nobody(self) -> None:
         self._trainer: weakref.ref[Trainer] | None = None
@@ -94,6 +96,7 @@ class TrainerEvents(TrainerCallback):
     def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self.close("interrupted", "training ended by an exception of its own")  # if the run before broke off
         self.monitor = engine = None
+        self._saves = True
         self.guard = Guard()
         self.on_init_end(args, state, control)  # the next training of a Trainer may fail to begin, too
         if self.find_lr:
@@ -163,12 +166,16 @@ class TrainerEvents(TrainerCallback):
             # What cannot wait has spoiled the weights, and a save that loses adapters loses them again: no good
             # checkpoint makes room for either.
             no_save = {*self.policy.urgent, SavedAdapterDiffers.id}
-            control.should_save = not any(alert.rule in no_save for alert in failures)
+            self._saves = control.should_save = not any(alert.rule in no_save for alert in failures)
         if control.should_log:
             self._rows.open()
 
     @event
     def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        control.should_save = control.should_save and self._saves
+        if control.should_save and self.monitor is not None:  # with save_strategy="epoch" it is known only now
+            with self.guard("keeping the rules' state for a checkpoint", aside=True):
+                _remember(self.monitor, state)
         if control.should_log:
             self._rows.open()
 

@@ -110,8 +110,10 @@ class Engine:
         self._unwritten: list[Alert] = []
         self._since: dict[str, Any] = {}
         """What has happened since the latest record, as fields of the next one: an evaluation, a save."""
-        self._checkpoint: dict[str, float] = {}
-        """‖B·A‖ of each adapter in the checkpoint from which this session goes on."""
+        self._checkpoint: tuple[int, dict[str, float]] = (0, {})
+        """The step of the checkpoint from which this session goes on, and ‖B·A‖ of each adapter then."""
+        self._went_back = -1
+        """The step after which a recovery last changed the weights: what was measured there is no longer so."""
         self._ended_for: list[Alert] = []
         """What all ranks have agreed to end the run for, worst first. It is not decided again from this rank's own."""
         self._ended_with: LoraWatchError | None = None
@@ -453,9 +455,8 @@ class Engine:
         recovery = self._of_recovery if self.recovery is None else self.recovery.state_dict()
         parts = {"episodes": self.episodes, "coverage": self.coverage}
         states = {name: part.state_dict() for name, part in parts.items()}
-        return (
-            states | self.recorder.state_dict() | {"recovery": recovery, "norms": self._norms_by_name("product_norm")}
-        )
+        norms = {} if self._went_back == self.steps else self._norms_by_name("product_norm")
+        return states | self.recorder.state_dict() | {"recovery": recovery, "step": self.steps, "norms": norms}
 
     @guarded("taking over a checkpoint's state, so that what it does not tell starts anew")
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -464,7 +465,7 @@ class Engine:
         self.coverage.load_state_dict(state.get("coverage", {}))
         self._unwritten = list(self.episodes.alerts)  # else the files of this session would not know of them
         self.recorder.load_state_dict(state)
-        self._checkpoint = dict(state.get("norms", {}))
+        self._checkpoint = state.get("step", 0), dict(state.get("norms", {}))
         if self.recovery is not None:
             self.recovery.load_state_dict(state.get("recovery", {}))
 
@@ -499,6 +500,7 @@ class Engine:
             self.episodes.end(alert, self.steps)
         self.sinks.recovered(recovered)
         if recovered.back_to < recovered.step:  # else it is written with the step whose update is dropped
+            self._went_back = self.steps
             self._write_waiting(self.last)
 
     def settled(self, alert: Alert, cause: Alert | None, now: bool) -> None:
@@ -525,8 +527,9 @@ class Engine:
                 self.recorder.note_the_start(record)
         else:  # a resumed run was judged before its first step already, and has what was found since then
             # Alerts of the session before are this one's story, too.
-            record = StepRecord(self.run, self.steps, {}, checkpoint=self._checkpoint)
-            if self._checkpoint and (now := self.recorder.norms_now(record)):
+            step, norms = self._checkpoint
+            record = StepRecord(self.run, self.steps, {}, checkpoint=norms if step == self.steps else {})
+            if record.checkpoint and (now := self.recorder.norms_now(record)):
                 self._unwritten += self.episodes.conclude(replace(record, metrics=now), "resumed")
             self._write_waiting(record)
 
@@ -534,8 +537,9 @@ class Engine:
         pending, self._pending = self._pending, None
         if pending is None:
             return
-        record = replace(self.recorder.complete(pending, dropped), **self._since)
-        self._since = {}
+        record = self.recorder.complete(pending, dropped)
+        if not dropped:  # else no rule is asked, and the next record has it
+            record, self._since = replace(record, **self._since), {}
         if self.recorder.monitored.replicated:
             with self.guard("comparing the adapters of ranks", aside=True):
                 record = self._replicas.compared(record)
@@ -582,7 +586,7 @@ class Engine:
 
     def _norms_by_name(self, metric: str) -> dict[str, float]:
         """Of the latest step, those that are known."""
-        there = None if self.last is None else self.last.metrics.get(metric)
+        there = None if self.last is None or self.last.step != self.steps else self.last.metrics.get(metric)
         norms = {} if there is None or self.last is None else self.last.run.by_name(there.measured)
         return {name: norm for name, norm in norms.items() if math.isfinite(norm)}
 

@@ -173,7 +173,9 @@ class Recovery:
             self._states.judged(last.step, self._state_of_monitor)
 
     def conclude(self) -> None:
-        """The run is over."""
+        """The run is over. One whose last updates were all dropped has not recovered; a single one may have been."""
+        if self._trial == CALM and self._last is not None and self._last[0].dropped > 1:
+            self._fail(f"the run has ended while updates were dropped, and what {self._last[0].rule} has found goes on")
         self._relax(now=True)
 
     def leave(self) -> None:

@@ -40,7 +40,7 @@ _VARIANTS = {
     "monteclora_config": "monteclora",
 }
 """Options of a LoraConfig, and what the layers are called with them. One at most is set."""
-_WITHOUT_CHANGE = {
+WITHOUT_CHANGE = {
     "arrow_config": "Arrow adds other adapters, chosen for each token: inspect those",
     "use_qalora": (
         "QA-LoRA's A reads inputs that are pooled in groups if GPTQ has quantised the base model. The file does not "
@@ -193,7 +193,7 @@ def _config(file: Path, folder: Path) -> dict[str, Any]:
             f"{file}: peft_type is {clean(kind)}, and only LORA and ADALORA are read from files; "
             "lora_watch.measure(model) measures others in a loaded model"
         )
-    for option, why in _WITHOUT_CHANGE.items():
+    for option, why in WITHOUT_CHANGE.items():
         if config.get(option):
             raise StoredError(f"{file}: with {option} there is no ΔW to measure. {why}")
     return config

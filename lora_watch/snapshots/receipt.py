@@ -7,12 +7,15 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lora_watch.base.records import Receipt
+from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.measurement.norms import AdapterBank
-from lora_watch.snapshots.adapter import CONFIG, PICKLE, SAFE, StoredAdapter, read_adapters
+from lora_watch.snapshots.adapter import CONFIG, PICKLE, SAFE, WITHOUT_CHANGE, StoredAdapter, read_adapters
 from lora_watch.snapshots.weights import StoredError
 
 _PREFIX = "base_model.model."
 """With which PEFT begins the name of each tensor that it saves: it loads no other."""
+_MORE = ("target_parameters", "use_bdlora", "kasa_config", "monteclora_config")
+_WRAPPERS = {"_fsdp_wrapped_module", "_orig_mod", "_checkpoint_wrapped_module"}
 _ROUNDING = 1e-2
 """Share of ‖ΔW‖ by which a file may differ: bfloat16 keeps 8 bits of each number, and a norm averages over them."""
 
@@ -21,13 +24,15 @@ def read_back(folder: Path, step: int, trained: Mapping[str, float]) -> Receipt 
     """Compare what was saved in ``folder`` after ``step`` with ``trained``: ‖ΔW‖ by the name of the adapter; one that
     is NaN is only looked for. One layer is in memory at a time.
 
-    None where there is nothing to compare: PEFT has saved nothing there, as where each rank saves its own part of a
-    model (FSDP, ZeRO-3), or has saved a pickle. Sets of adapters that were not saved are passed over.
+    None where there is nothing to compare: no adapter was measured, PEFT has saved nothing there, as where each rank
+    saves its own part of a model (FSDP, ZeRO-3), or it has saved a pickle, or adapters whose files do not say all of
+    their ΔW (AdaLoRA's, experts', those of other methods). Sets of adapters that were not saved are passed over.
     """
     found: dict[str, StoredAdapter] = {}
     ends: list[str] = []
     for end, place in _sets(folder):
-        if not (place / SAFE).is_file() and (place / PICKLE).is_file():
+        pickled = not (place / SAFE).is_file() and (place / PICKLE).is_file()
+        if not trained or pickled or not _says_all(place / CONFIG):
             return None
         ends.append(end)
         try:
@@ -43,13 +48,22 @@ def read_back(folder: Path, step: int, trained: Mapping[str, float]) -> Receipt 
             of_another_set = not end and name.rpartition(".")[0] in trained
             if end in ends and not of_another_set:
                 missing.append(name)
-        elif any(key.partition(".lora_")[0] != f"{_PREFIX}{adapter.module}" for key in adapter.keys.values()):
+        elif any(not key.startswith(_PREFIX) or _WRAPPERS & set(key.split(".")) for key in adapter.keys.values()):
             misnamed.append(name)
         elif not math.isnan(norm):
             saved = float(AdapterBank([adapter]).measure(spectrum=False)["delta_norm"][0])
             if not math.isclose(saved, norm, rel_tol=_ROUNDING):
                 differing.append((name, saved, norm))
     return Receipt(step, str(folder), "", tuple(missing), tuple(misnamed), tuple(differing))
+
+
+def _says_all(config: Path) -> bool:
+    """The adapters are plain LoRA's: A, B and alpha are all that their ΔW is made of."""
+    try:
+        said = load_json(config)
+        return said["peft_type"] == "LORA" and not any(said.get(option) for option in (*WITHOUT_CHANGE, *_MORE))
+    except (OSError, *MISFITS):
+        return True  # reading it says what is wrong
 
 
 def _sets(folder: Path) -> Iterator[tuple[str, Path]]:

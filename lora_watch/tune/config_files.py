@@ -35,7 +35,7 @@ OF_TRL = {
 }
 """What TRL's ModelConfig calls them."""
 DEFAULTS_OF_TRL = {"r": 16, "lora_alpha": 32}
-MODEL = "model_name_or_path"
+MODEL, OF_ADAPTER = "model_name_or_path", "base_model_name_or_path"
 """What TRL calls the pretrained model."""
 CLASSES = {"peft": "(Ada)?LoraConfig", "transformers": "TrainingArguments", "trl": ".*(Config|Arguments)"}
 """By library, the names of the classes whose fields are known: a regular expression."""
@@ -130,7 +130,7 @@ def _merge(out: Settings, file: Path, settings: Mapping[str, Any]) -> None:
     settings = {OF_TRL.get(name, name): value for name, value in settings.items()}
     if settings.get("use_peft"):
         settings |= {name: value for name, value in DEFAULTS_OF_TRL.items() if settings.get(name) is None}
-    if isinstance(model := settings.get(MODEL), str) and model:
+    if isinstance(model := settings.get(MODEL) or settings.get(OF_ADAPTER), str) and model:
         beside = file.parent / model
         out.model = str(beside) if not Path(model).exists() and beside.exists() else model
     if not settings.keys() & (LORA_FIELDS | ARGUMENT_FIELDS):

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
 from transformers import TrainerCallback
@@ -120,3 +121,41 @@ def test_a_resume_that_drops_the_adapter_is_an_error_and_one_that_loads_it_is_no
     made.train(resume_from_checkpoint=True)
     assert watch.monitor is not None
     assert watch.monitor.alerts == []
+
+
+def test_a_session_from_a_checkpoint_of_an_epoch_knows_what_was_saved(tmp_path: Path) -> None:
+    def by_epoch(epochs: int, *callbacks: TrainerCallback) -> tuple[Any, LoraWatchCallback]:
+        watch = LoraWatchCallback(tensorboard=False, console=False)
+        settings = {"output_dir": str(tmp_path), "save_strategy": "epoch", "num_train_epochs": epochs}
+        return build_trainer(lora(tiny_model()), stdlib_blocks(12), -1, [*callbacks, watch], **settings), watch
+
+    by_epoch(1)[0].train()
+    made, watch = by_epoch(2)
+    made.train(resume_from_checkpoint=True)
+    assert of("LW314", watch) == []
+    made, watch = by_epoch(3, StartsAnew())
+    made.train(resume_from_checkpoint=True)
+    assert [alert.step for alert in of("LW314", watch)] == [6]
+
+
+def test_a_failure_that_is_not_to_be_saved_is_not_saved_at_the_end_of_the_epoch_either(tmp_path: Path) -> None:
+    watch = LoraWatchCallback(tensorboard=False, console=False, fail_on="error")
+    settings = {"output_dir": str(tmp_path), "save_strategy": "epoch", "save_total_limit": 1, "num_train_epochs": 3}
+    made = build_trainer(lora(tiny_model()), stdlib_blocks(12), -1, [Damages(lose_a_layer, 3), watch], **settings)
+    with pytest.raises(LoraWatchError):
+        made.train()
+    assert [folder.name for folder in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]
+
+
+@pytest.mark.parametrize("kind", ["IA3", "AdaLoRA"])
+def test_what_the_files_do_not_tell_is_no_finding(kind: str, tmp_path: Path) -> None:
+    if kind == "IA3":
+        config: Any = peft.IA3Config(target_modules=["q_proj"], feedforward_modules=[], task_type="CAUSAL_LM")
+    else:
+        config = peft.AdaLoraConfig(
+            init_r=6, target_r=2, total_step=6, tinit=1, tfinal=2, target_modules=["q_proj"], task_type="CAUSAL_LM"
+        )
+    watch = LoraWatchCallback(tensorboard=False, console=False)
+    settings = {"output_dir": str(tmp_path), "save_strategy": "steps", "save_steps": 2}
+    build_trainer(peft.get_peft_model(tiny_model(), config), stdlib_blocks(), 6, [watch], **settings).train()
+    assert of("LW313", watch) == []

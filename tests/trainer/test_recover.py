@@ -219,6 +219,13 @@ def test_what_does_not_end_is_waited_for_so_long_and_no_longer(monkeypatch: pyte
     assert report_of(trainer)["verdict"] == "failed"
 
 
+def test_a_run_that_ends_while_updates_are_dropped_has_failed() -> None:
+    trainer, _ = built(trainer_class=NothingButNaN)  # of 30 steps: 50 updates would be waited for
+    with pytest.raises(LoraWatchError, match=r"has ended while updates were dropped"):
+        trainer.train()
+    assert report_of(trainer)["verdict"] == "failed"
+
+
 class Undoes(TrainerCallback):
     """Sets the rates by hand at each step: once they have been turned down, so much higher."""
 
