@@ -284,6 +284,8 @@ class BStillZero(Rule):
         if not (a[zero].any() or b[zero].any()):
             causes.insert(0, "A is exactly zero, too, so neither can get a gradient: a wrong start, or an empty file")
             remedies.insert(0, "start A at random: init_lora_weights=True, or load the right adapter file")
+        elif _is_frozen(record, "b", zero):
+            causes, remedies = ["B is frozen: A alone has a gradient"], ["set requires_grad=True on lora_B, too"]
         elif not zero.all():
             causes.reverse()
         return Finding(
@@ -310,6 +312,14 @@ class BStillZero(Rule):
             causes=[cause, *finding.causes],
             remedies=["go on from the last checkpoint, or from last_good/", *finding.remedies],
         )
+
+
+def _is_frozen(record: StepRecord, factor: str, where: BoolArray) -> bool:
+    """This factor of the adapters has no gradient, and the other one has, be it 0."""
+    own, other = (known_values(record, f"{name}_grad_norm") for name in (factor, "ab".replace(factor, "")))
+    if own is None or other is None:
+        return False
+    return bool(np.isnan(own[where]).all() and not np.isnan(other[where]).any())
 
 
 @dataclass

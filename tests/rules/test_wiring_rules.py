@@ -259,6 +259,15 @@ def test_a_that_is_zero_too_is_the_cause() -> None:
     assert "init_lora_weights" in alert.remedies[0]
 
 
+def test_b_that_is_frozen_is_the_cause() -> None:
+    model = lora(tiny_model())
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_("lora_A" in name)
+    alert = the("LW303", run(model, steps=6))
+    assert (len(alert.causes), alert.causes[0][:11]) == (1, "B is frozen")
+    assert "lora_B" in alert.remedies[0]
+
+
 def test_b_still_zero_waits_for_real_updates() -> None:
     monitor = run(cut_after_block_1(lora(tiny_model())), steps=6, lr=0.0)
     assert ids(monitor) == ["LW306"]
