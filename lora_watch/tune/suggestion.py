@@ -102,7 +102,7 @@ class Suggestion:
             return [*said, *self._on_the_middle()]
         if self.predicted is not None and not self.new_head:
             by_weights = typed_rate(for_length(self.predicted, None, self.steps, self.new_head))
-            said.append(f"The weights alone predict {by_weights:g} (lora-watch advise). The measured rate counts.")
+            said.append(f"At this alpha the weights alone predict {by_weights:g}. The measured rate counts.")
         if self.scale is not None:
             said.append(f"It belongs to the scale {self.scale:.3g}: keep alpha.")
         return said
