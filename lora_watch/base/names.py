@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterable
 
 # Parts that FSDP, activation checkpointing, torch.compile and nested adapter layers put anywhere into a path.
-_WRAPPERS = frozenset({"_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod", "base_layer"})
+WRAPPERS = frozenset({"_fsdp_wrapped_module", "_checkpoint_wrapped_module", "_orig_mod"})
 # Containers of transformer blocks. The number after one of them is the block, whatever other numbers there are.
 _STACKS = frozenset({"layers", "layer", "blocks", "block", "h"})
 
@@ -17,7 +17,7 @@ def clean_name(path: str) -> str:
     Dropped are ``module`` at the front, as often as it is there, and ``base_model.model``, ``_fsdp_wrapped_module``,
     ``_checkpoint_wrapped_module``, ``_orig_mod`` and ``base_layer`` anywhere.
     """
-    parts = [part for part in path.split(".") if part not in _WRAPPERS]
+    parts = [part for part in path.split(".") if part not in WRAPPERS and part != "base_layer"]
     kept: list[str] = []
     for part in parts:
         kept.append(part)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -329,6 +329,12 @@ class StepRecord:
     def derived(self) -> dict[str, Any]:
         """What several rules make of it, by name, made once."""
         return {}
+
+    def amended(self, **changes: Any) -> StepRecord:
+        """The same step with other fields. What rules have ``derived`` is true of it still."""
+        record = replace(self, **changes)
+        record.derived.update(self.derived)
+        return record
 
     @property
     def first_step(self) -> float | None:

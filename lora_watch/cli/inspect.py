@@ -47,7 +47,6 @@ def inspect(
     strongest direction. The [bold]stable rank[/] ‖ΔW‖²/σ₁² and the [bold]effective rank[/] (entropy) show over how
     many directions it is spread. [bold]Energy[/] is the layer's share of Σ‖ΔW‖².
     """
-    from lora_watch.snapshots.weights import stored_weights
     from lora_watch.tune import merging
     from lora_watch.tune.inspect import inspect_adapter
 
@@ -56,9 +55,7 @@ def inspect(
     try:
         with refusing(ValueError):
             inspection = inspect_adapter(adapter, base, allow_pickle=allow_pickle)
-            merged = None
-            if merge is not None and base is not None and (weights := stored_weights(base)) is not None:
-                merged = merging.merge(inspection.saved, weights, merge, base)
+            merged = None if merge is None or base is None else merging.merge(inspection.saved, base, merge)
     except OSError as error:
         raise misuse(f"{error.filename}: {error.strerror}") from None
     if json:

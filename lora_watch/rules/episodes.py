@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any, Literal
 
 from lora_watch.base.alerts import Alert, Severity
@@ -125,9 +124,7 @@ class Episodes:
         self._size = self._size if size is None else size.overall
         grave = {alert.rule for alert in self._open.values() if alert.severity > Severity.INFO}
         zone = zone_of(record, self._size is not None, (rule for rule in self.rules if rule.id in grave))
-        placed = replace(record, size=None if size is None else size.overall, zone=zone, next_run=self.prescription)
-        placed.derived.update(record.derived)  # what was made of it for the rules is true of it still
-        return placed
+        return record.amended(size=None if size is None else size.overall, zone=zone, next_run=self.prescription)
 
     def conclude(
         self, record: StepRecord, about: Literal["conclude", "at_the_end", "resumed"] = "conclude"

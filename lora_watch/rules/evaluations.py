@@ -60,7 +60,8 @@ class Overfitting(Rule):
         when, losses, training = np.array(self.evaluations).T
         best = int(losses.argmin())
         risen = float(losses[-2:].min() - losses[best])
-        if len(losses) - best < 3 or not risen > self._margin(losses, last.samples):
+        margin = self._margin(losses, last.samples)
+        if len(losses) - best < 3 or not risen > margin:
             return None
         if not training[best] - training[-1] > risen:
             return None
@@ -78,7 +79,7 @@ class Overfitting(Rule):
             f"the training loss fell from {training[best]:.4g} to {training[-1]:.4g}.",
             metric="eval_loss",
             threshold=float(losses[best]),
-            numbers={"margin": self._margin(losses, last.samples)},
+            numbers={"margin": margin},
             causes=["too many passes over too few examples"],
             remedies=remedies,
         )

@@ -324,8 +324,7 @@ class Engine:
             alerts: list[Alert] = []
             if (now := self.recorder.at_the_end(self.last)) is not None:  # the weights as they stand
                 alerts = self.episodes.conclude(now, "at_the_end")
-            last = replace(self.last, **{"evaluation": None, "receipt": None, **self._since})
-            last.derived.update(self.last.derived)
+            last = self.last.amended(**{"evaluation": None, "receipt": None, **self._since})
             alerts += [alert for alert in self.episodes.conclude(last) if alert not in alerts]
             self.coverage.concluded = True
             if alerts:

@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+from lora_watch.base.names import WRAPPERS
 from lora_watch.base.records import Receipt
 from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.measurement.norms import AdapterBank
@@ -15,7 +16,7 @@ from lora_watch.snapshots.weights import StoredError
 _PREFIX = "base_model.model."
 """With which PEFT begins the name of each tensor that it saves: it loads no other."""
 _MORE = ("target_parameters", "use_bdlora", "kasa_config", "monteclora_config")
-_WRAPPERS = {"_fsdp_wrapped_module", "_orig_mod", "_checkpoint_wrapped_module"}
+"""Next to ``WITHOUT_CHANGE`` options of a LoraConfig whose files hold more, or name it otherwise."""
 _ROUNDING = 1e-2
 """Share of ‖ΔW‖ by which a file may differ: bfloat16 keeps 8 bits of each number, and a norm averages over them."""
 
@@ -48,7 +49,7 @@ def read_back(folder: Path, step: int, trained: Mapping[str, float]) -> Receipt 
             of_another_set = not end and name.rpartition(".")[0] in trained
             if end in ends and not of_another_set:
                 missing.append(name)
-        elif any(not key.startswith(_PREFIX) or _WRAPPERS & set(key.split(".")) for key in adapter.keys.values()):
+        elif any(not key.startswith(_PREFIX) or WRAPPERS & set(key.split(".")) for key in adapter.keys.values()):
             misnamed.append(name)
         elif not math.isnan(norm):
             saved = float(AdapterBank([adapter]).measure(spectrum=False)["delta_norm"][0])

@@ -19,7 +19,7 @@ from lora_watch.base.untrusted import or_none
 from lora_watch.measurement.norms import AdapterBank, Measurement
 from lora_watch.measurement.norms.base import matrix_norms, relative
 from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter, read_adapters
-from lora_watch.snapshots.weights import StoredError, stored_weights, weight_of
+from lora_watch.snapshots.weights import StoredError, StoredWeights, stored_weights, weight_of
 
 log = logging.getLogger("lora_watch")
 
@@ -92,9 +92,7 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_p
     """
     saved = read_adapters(Path(path), allow_pickle)
     notes = []
-    weights = None if base is None else stored_weights(Path(base))
-    if base is not None and weights is None:
-        raise StoredError(f"{base}: no model.safetensors is there, nor an index of several")
+    weights = None if base is None else base_weights(Path(base))
     rows: list[dict[str, float]] = []
     spectra: list[FloatArray] = []
     norms: list[tuple[float, float]] = []
@@ -160,13 +158,27 @@ def _on_rank(adapters: Sequence[StoredAdapter], used: FloatArray) -> list[str]:
 
 
 def _base_norms(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> tuple[float, float]:
+    weight = base_weight(adapter, weights)
+    return (np.nan, np.nan) if weight is None else matrix_norms(weight)
+
+
+def base_weights(base: Path) -> StoredWeights:
+    """The weights of the model at ``base``. Raises StoredError where it has none in safetensors."""
+    if (weights := stored_weights(base)) is None:
+        raise StoredError(f"{base}: no model.safetensors is there, nor an index of several")
+    return weights
+
+
+def base_weight(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> Tensor | None:
+    """The frozen weight of ``adapter`` as it is stored, kernels flattened; None where there is none of plain numbers.
+    Raises StoredError for one of another size."""
     name = weight_of(weights, adapter.module)
     if name is None or not (weight := weights[name]).is_floating_point() or weight.ndim < 2:
-        return np.nan, np.nan
+        return None
     weight = weight.flatten(1)
     if weight.numel() != np.prod(adapter.shape):
         raise StoredError(
             f"{name} of the base model is {' × '.join(map(str, weight.shape))}, and the adapter is for "
             f"{' × '.join(map(str, adapter.shape))}: it was trained on another model"
         )
-    return matrix_norms(weight)
+    return weight

@@ -12,10 +12,11 @@ import torch
 from torch import Tensor
 
 from lora_watch.base.records import FloatArray
-from lora_watch.base.text import first_of
+from lora_watch.base.text import first_of, percent
 from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter
-from lora_watch.snapshots.weights import StoredError, StoredWeights, weight_of
+from lora_watch.snapshots.weights import StoredError, StoredWeights
+from lora_watch.tune.inspect import base_weight, base_weights
 
 PRECISIONS = ("float32", "bfloat16", "float16", "nf4")
 """What a model is merged in: a dtype of torch, or bitsandbytes' 4-bit NormalFloat as QLoRA loads it."""
@@ -48,10 +49,10 @@ class Merge:
         """In words: what is kept, and what to do."""
         if np.isnan(self.overall):
             return f"Merged in {self.precision}: unknown, no layer could be computed."
-        said = f"Merged in {self.precision}, {_percent(self.overall)} of the update is kept."
+        said = f"Merged in {self.precision}, {percent(self.overall)} of the update is kept."
         if not self.worst:
             return said
-        layers = ", ".join(f"{name} {_percent(share)}" for name, share in self.worst[:3])
+        layers = ", ".join(f"{name} {percent(share)}" for name, share in self.worst[:3])
         more = f" and {len(self.worst) - 3} more" if len(self.worst) > 3 else ""
         what = "Keep the adapter apart, or merge in float32 and keep that." if self.overall < ENOUGH else ""
         return f"{said} Least: {layers}{more}. {what}".rstrip()
@@ -68,17 +69,14 @@ class Merge:
         }
 
 
-def _percent(share: float) -> str:
-    return f"{100 * share:.3g} %"
-
-
 @torch.no_grad()
-def merge(saved: SavedAdapters, weights: StoredWeights, precision: str, base: Path) -> Merge:
-    """Merge each layer of ``saved`` into its weight, one after the other. ``base``: where ``weights`` come from.
+def merge(saved: SavedAdapters, base: Path, precision: str) -> Merge:
+    """Merge each layer of ``saved`` into its weight in the model at ``base``, one after the other.
 
-    Raises StoredError when a weight and its adapter do not belong together, and ValueError for a ``precision`` that is
-    not one of ``PRECISIONS``, or takes bitsandbytes, which is not installed.
+    Raises StoredError where ``base`` holds no safetensors, or a weight and its adapter do not belong together, and
+    ValueError for a ``precision`` that is not one of ``PRECISIONS``, or takes bitsandbytes, which is not installed.
     """
+    weights = base_weights(base)
     if precision not in PRECISIONS:
         raise ValueError(f"merge {precision}: one of {', '.join(PRECISIONS)} is wanted")
     kept, squares, unknown = [], [], []
@@ -111,20 +109,14 @@ def merge(saved: SavedAdapters, weights: StoredWeights, precision: str, base: Pa
 
 def _weight(adapter: StoredAdapter, weights: StoredWeights, transposed: bool) -> Tensor | None:
     """W₀ as ``[d_out, d_in]``; None where it, or what a merge makes of it, is not known."""
-    name = weight_of(weights, adapter.module)
-    if name is None or adapter.variant not in ("lora", "adalora", "monteclora") or adapter.experts > 1:
+    if adapter.variant not in ("lora", "adalora", "monteclora") or adapter.experts > 1:
         return None
-    weight = weights[name]
-    if not weight.is_floating_point() or weight.ndim < 2:
+    if (weight := base_weight(adapter, weights)) is None:
         return None
-    weight = weight.flatten(1)
     if transposed or (tuple(weight.shape) != adapter.shape and tuple(weight.shape[::-1]) == adapter.shape):
         weight = weight.T.contiguous()  # Conv1D and embeddings keep it so
     if tuple(weight.shape) != adapter.shape:
-        raise StoredError(
-            f"{name} of the base model is {' × '.join(map(str, weight.shape))}, and the adapter is for "
-            f"{' × '.join(map(str, adapter.shape))}: it was trained on another model"
-        )
+        raise StoredError(f"{adapter.name}: the base model's weight has another shape: it was trained on another model")
     return weight
 
 
