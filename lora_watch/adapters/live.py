@@ -10,6 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Factors
+from lora_watch.adapters.peft import fingerprints
 from lora_watch.adapters.sharding import takes_every_rank
 from lora_watch.base.records import BoolArray, FloatArray
 
@@ -81,8 +82,8 @@ class Resolved:
 class Live:
     """The present ``Resolved`` of a list of adapters.
 
-    It stands as long as the adapters' fingerprints: one short Python call for each adapter, which is all that a step
-    takes. What holds something that it has made of ``now`` compares the object by ``is``.
+    It stands as long as the adapters' fingerprints, which is all that a step looks at. What holds something that it has
+    made of ``now`` compares the object by ``is``.
     """
 
     def __init__(self, adapters: Sequence[Any]):
@@ -91,14 +92,14 @@ class Live:
 
     def refresh(self) -> Resolved:
         """``now``, after comparing the fingerprints."""
-        if [adapter.fingerprint for adapter in self.adapters] != self._before:
+        if fingerprints(self.adapters) != self._before:
             self.now = self._resolved()
         return self.now
 
     def _resolved(self) -> Resolved:
-        before = [adapter.fingerprint for adapter in self.adapters]
+        before = fingerprints(self.adapters)
         # Each holds the parameters' identities: ``now`` keeps those alive that it was asked for.
-        resolved = Resolved(self.adapters, known=[adapter.fingerprint for adapter in self.adapters] == before)
+        resolved = Resolved(self.adapters, known=fingerprints(self.adapters) == before)
         self._before = before  # last: a look that has failed is made again
         return resolved
 

@@ -213,14 +213,9 @@ class PeftAdapter(Adapter):
 
     @property
     def fingerprint(self) -> tuple[Any, ...]:
-        layer, key = self._layer, self._key
-        plain = self.variant in _PLAIN  # of others the product is made of more, and AdaLoRA's scale is computed
-        try:
-            scale, own = (layer.scaling[key], self.parameters) if plain else (self.scale, self.own)
-        except KeyError:  # deleted
+        if self._key not in self._layer.scaling:  # deleted
             return ()
-        active = not layer.disable_adapters and key in layer.active_adapters
-        return active, key in layer.merged_adapters, scale, *map(mark, own)
+        return self.active, self.merged, self.scale, *map(mark, self.own)
 
 
 class AdaLoraAdapter(PeftAdapter):
@@ -251,6 +246,32 @@ class AdaLoraAdapter(PeftAdapter):
 
     def _find_variant(self) -> str:
         return "adalora"
+
+
+def fingerprints(adapters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """``Adapter.fingerprint`` of each. What plain LoRA in a layer of PEFT's is made of is looked up right here: every
+    step asks twice, and a call for each adapter takes longer than the look-ups do."""
+    out = []
+    for adapter in adapters:
+        # Of other variants the product is made of more, and AdaLoRA's scale is computed.
+        if not isinstance(adapter, PeftAdapter) or adapter.variant not in _PLAIN:
+            out.append(adapter.fingerprint)
+            continue
+        layer, key = adapter._layer, adapter._key
+        if key not in layer.scaling:  # deleted
+            out.append(())
+            continue
+        active = not layer.disable_adapters and key in layer.active_adapters
+        told = [active, key in layer.merged_adapters, layer.scaling[key]]
+        for holder in (adapter._a, adapter._b):
+            factor = holder._modules.get(key)
+            parameter = None if factor is None else factor._parameters.get("weight")
+            if parameter is None:
+                parameter = _weight(holder, key)
+            address = parameter.data_ptr() if type(parameter) is nn.Parameter else 0
+            told += (id(parameter), address, parameter.requires_grad)
+        out.append(tuple(told))
+    return out
 
 
 class RankScores:

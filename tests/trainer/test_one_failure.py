@@ -11,9 +11,10 @@ from lora_watch.adapters.peft import PeftAdapter
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 
-@pytest.mark.parametrize("call", [140, 196, 280])
+@pytest.mark.parametrize("call", [28, 84, 112])
 def test_reading_the_parameters_of_28_adapters_fails_once(call: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    read, calls = PeftAdapter.parameters.fget, iter(range(10**6))
+    read: Any = PeftAdapter.parameters.fget
+    calls = iter(range(10**6))
 
     def failing(self: Any) -> Any:
         if next(calls) == call:
