@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lora_watch.cli.common import Runs, misuse, note, refusing, take_any_character, writing
+from lora_watch.cli.common import Runs, misuse, note, print_json, refusing, take_any_character, writing
+from lora_watch.format.files import replace_file
 
 if TYPE_CHECKING:
     from lora_watch.gate import Judgement
@@ -20,7 +20,6 @@ EXAMPLES = {
     "lora-watch check out": "the run in the Trainer's output_dir",
     "lora-watch check sweep --fail-on warning": "every run below a folder, stricter",
     "lora-watch check out --junit report.xml": "for GitLab, Jenkins …",
-    "lora-watch check out --html report.html": "and the LoRA tab as one file, to keep with the job",
     "lora-watch check out --baseline good.json --update-baseline": "keep this run to compare with",
     "lora-watch check out --baseline good.json": "compare with it: what moved, in which layer",
 }
@@ -42,15 +41,12 @@ def check(
     ] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option(help="Compare with this file of --update-baseline, or with another RUN.", metavar="REPORT"),
+        typer.Option(help="Compare with this file, which --update-baseline has written.", metavar="FILE"),
     ] = None,
     update_baseline: Annotated[
         bool, typer.Option("--update-baseline", help="Write the run to --baseline if it has no finding that fails.")
     ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.", metavar="FILE")] = None,
-    html: Annotated[
-        Path | None, typer.Option(help="Also write the LoRA tab of the runs to this file.", metavar="FILE")
-    ] = None,
     format: Annotated[
         Format | None,
         typer.Option(help="Default: [bold]github[/] (text and annotations) inside GitHub Actions, else [bold]text[/]."),
@@ -61,10 +57,12 @@ def check(
     Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: there is no run, or it cannot be
     read. A run that was killed is a finding.
 
-    Inside GitHub Actions the job's summary page also gets a table.
+    Inside GitHub Actions the job's summary page gets it, too.
     """
     from lora_watch.base.alerts import Severity
     from lora_watch.gate import judge
+    from lora_watch.gate.baseline import load
+    from lora_watch.runs.places import UnreadableError
     from lora_watch.settings import Settings
 
     try:
@@ -73,7 +71,10 @@ def check(
         raise misuse(str(error).replace("fail_on", "--fail-on", 1)) from None
     if update_baseline and baseline is None:
         raise misuse("--update-baseline writes to the file of --baseline: give both")
-    kept = None if baseline is None else _kept(baseline, update_baseline)
+    kept = None
+    if baseline is not None and not (update_baseline and not baseline.exists()):
+        with refusing(UnreadableError):
+            kept = load(baseline)
     judgement = judge(runs, policy.default, None if update_baseline else kept, policy.by_rule)
     if kept is not None and len(judgement.runs) > 1:
         raise misuse(f"a baseline is compared with one run, and there are {len(judgement.runs)}: name one of them")
@@ -81,64 +82,36 @@ def check(
     if junit is not None:
         from lora_watch.gate.formats.junit import junit as junit_xml
 
-        _write(junit, junit_xml(judgement))
-    if html is not None:
-        _draw(runs, html)
+        with writing(junit):
+            replace_file(junit, junit_xml(judgement))
     _summarise(judgement)
     if update_baseline and baseline is not None:
         _update(judgement, baseline, kept)
     raise typer.Exit(judgement.exit_code)
 
 
-def _kept(path: Path, updating: bool) -> Baseline | None:
-    """The baseline at ``path``; None where there is none, or none that can be read, and it is to be written."""
-    from lora_watch.gate.baseline import load, may_be_replaced
-    from lora_watch.runs.places import UnreadableError
-
-    if updating and not may_be_replaced(path):
-        raise misuse(f"{path} is there already and no baseline: it is not overwritten")
-    with suppress(UnreadableError) if updating else refusing(UnreadableError):
-        return load(path)
-    return None
-
-
 def _print(judgement: Judgement, format: Format) -> None:
-    from lora_watch.gate.formats.as_json import as_json
     from lora_watch.gate.formats.github import github
     from lora_watch.gate.formats.markdown import markdown
     from lora_watch.gate.formats.text import text
 
     take_any_character()
-    writers = {"text": text, "json": as_json, "github": github, "markdown": markdown}
-    for line in writers[format](judgement).splitlines():
+    if format == "json":
+        print_json(judgement.to_dict())
+        return
+    for line in {"text": text, "github": github, "markdown": markdown}[format](judgement).splitlines():
         colour = next((c for head, c in _COLOURS.items() if line.startswith(head + " ")), None)
         typer.secho(line, fg=colour if format == "text" else None)
 
 
-def _draw(runs: list[Path], target: Path) -> None:
-    """A run that left nothing to draw says so and changes no exit code: it has been judged."""
-    from lora_watch.runs.places import UnreadableError
-    from lora_watch.tensorboard_plugin.page.writing import write_page
-
-    try:
-        with writing(target):
-            write_page(runs, target)
-    except UnreadableError as error:
-        note(f"{target} is not written: {error}")
-
-
 def _summarise(judgement: Judgement) -> None:
     """GitHub names a file to append to; other places do not."""
-    target = os.environ.get("GITHUB_STEP_SUMMARY")
-    if target:
-        from lora_watch.gate.formats.markdown import SUMMARY_BYTES, markdown
+    if target := os.environ.get("GITHUB_STEP_SUMMARY"):
+        from lora_watch.gate.formats.markdown import markdown
 
-        content = markdown(judgement).encode()
-        if len(content) > SUMMARY_BYTES:
-            content = content[:SUMMARY_BYTES].rpartition(b"\n")[0] + b"\n\n(cut: see the log)\n"
         try:
-            with open(target, "ab") as file:
-                file.write(content)
+            with open(target, "a", encoding="utf-8") as file:
+                file.write(markdown(judgement))
         except OSError as error:
             note(f"the job's summary could not be written: {error}")
 
@@ -155,11 +128,6 @@ def _update(judgement: Judgement, path: Path, old: Baseline | None) -> None:
     new = keep(judgement.runs[0].run)
     if old is not None:
         new = replace(new, tolerances=old.tolerances)
-    _write(path, new.to_json())
-    note(f"{path} written from {new.name}")
-
-
-def _write(path: Path, content: bytes) -> None:
     with writing(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(content)
+        replace_file(path, new.to_json())
+    note(f"{path} written from {new.name}")

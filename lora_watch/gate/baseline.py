@@ -1,8 +1,7 @@
 """A run kept to compare later ones with: made from a run, stored as JSON, and compared.
 
-``rules/guide.yaml`` explains the findings, LW811 to LW816, and ``rules/evidence.yaml`` the tolerances. The stored file
-has them, too, where another project may write its own. Norms are compared at every step that was kept. A run that has
-not come to its end is not asked for its loss or its length.
+``rules/guide.yaml`` explains the findings, LW811 to LW816, and ``rules/evidence.yaml`` the tolerances, which stand in
+the stored file. A run that has not come to its end is not asked for its loss or its length.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from typing import Any
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.strict_json import strict
 from lora_watch.base.text import clean, count, short
-from lora_watch.base.untrusted import MISFITS, or_none, read_bytes, whole
+from lora_watch.base.untrusted import MISFITS, or_none, whole
 from lora_watch.rules.policy import OF_FINISHED_RUNS
-from lora_watch.runs.events import FILES
-from lora_watch.runs.places import UnreadableError, find_runs
-from lora_watch.runs.run import FinishedRun, read_json, read_run
+from lora_watch.runs.places import UnreadableError
+from lora_watch.runs.run import FinishedRun, read_json
 
 KIND, BASELINE_VERSION = "lora_watch baseline", 1
 TOLERANCES = {"loss": 0.10, "typical_norm": 0.15, "layer_norm": 2.0, "scale": 1e-6}
@@ -34,11 +32,9 @@ LAYERS_TO_COMPARE = 4
 RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule > "LW81"}
 
 
-def finding(
-    rule: str, step: int, message: str, severity: Severity = Severity.ERROR, name: str | None = None, **fields: Any
-) -> Alert:
-    """An alert of a run that is over. ``name``: where it is not the usual one of ``rule``; ``fields`` of Alert."""
-    return Alert(rule, name or OF_FINISHED_RUNS[rule], severity, step, message, **fields)
+def finding(rule: str, step: int, message: str, severity: Severity = Severity.ERROR, **fields: Any) -> Alert:
+    """An alert of a run that is over. ``fields`` are those of Alert."""
+    return Alert(rule, fields.pop("name", OF_FINISHED_RUNS[rule]), severity, step, message, **fields)
 
 
 @dataclass(frozen=True)
@@ -63,9 +59,13 @@ class Baseline:
     adapters: Mapping[str, BaselineAdapter]
     tolerances: Mapping[str, float] = field(default_factory=lambda: dict(TOLERANCES))
 
+    @property
+    def steps(self) -> list[int]:
+        """At which a norm is kept."""
+        return sorted({step for kept in self.adapters.values() for step in kept.delta_norm})
+
     def to_json(self) -> bytes:
         """One line an adapter, so that a change of the file can be read."""
-        steps = sorted({step for kept in self.adapters.values() for step in kept.delta_norm})
         head = {
             "kind": KIND,
             "version": BASELINE_VERSION,
@@ -74,13 +74,13 @@ class Baseline:
             "step": self.step,
             "loss": _rounded(self.loss),
             "trainable_parameters": self.trainable_parameters,
-            "steps": steps,
+            "steps": self.steps,
         }
         adapters = {
             name: {
                 "r": kept.r,
                 "scale": _rounded(kept.scale),
-                "delta_norm": [_rounded(kept.delta_norm.get(step)) for step in steps],
+                "delta_norm": [_rounded(kept.delta_norm.get(step)) for step in self.steps],
             }
             for name, kept in self.adapters.items()
         }
@@ -91,20 +91,18 @@ class Baseline:
 
 
 def keep(run: FinishedRun, steps: Sequence[int] | None = None) -> Baseline:
-    """What a baseline keeps of ``run``: its ``delta_norm`` at ``steps``.
-
-    By default those are ``curve_steps`` of the steps at which it was measured. The first ones and the last are among
-    them, which any run of this length has measured, however fast it was.
-    """
+    """What a baseline keeps of ``run``: its ``delta_norm`` at ``steps``, by default at ``curve_steps``."""
     if steps is None:
         steps = curve_steps([step for step in run.data.measured("delta_norm") if step > 0])
     curves = run.data.metric_at("delta_norm", steps)
-    adapters = {}
-    for name, adapter in run.adapters.items():
-        curve = {step: values[name] for step, values in curves.items() if name in values}
-        if not run.data.steps and "delta_norm" in adapter.last:
-            curve = {run.step: adapter.last["delta_norm"]}
-        adapters[name] = BaselineAdapter(adapter.r, adapter.last.get("scale"), curve)
+    adapters = {
+        name: BaselineAdapter(
+            adapter.r,
+            adapter.last.get("scale"),
+            {step: values[name] for step, values in curves.items() if name in values},
+        )
+        for name, adapter in run.adapters.items()
+    }
     return Baseline(run.name, run.step, run.final_loss, run.trainable_parameters, adapters)
 
 
@@ -118,43 +116,30 @@ def curve_steps(steps: Sequence[int]) -> list[int]:
 
 
 def load(path: Path) -> Baseline:
-    """The baseline at ``path``: one that was written, or a run, its report or its folder, to be made into one. Raises
-    UnreadableError."""
-    content = None
+    """The baseline in the file ``path``. Raises UnreadableError, which names the file, where there is none."""
     if not path.exists():
         raise UnreadableError(f"there is no baseline {path}; --update-baseline writes one, from a run without findings")
-    if path.is_file() and not path.match(FILES):
-        content = read_json(path)
+    content = read_json(path)
     if not isinstance(content, dict) or content.get("kind") != KIND:
-        content = None  # which may be large, and is read again
-        places = find_runs(path)
-        if len(places) > 1:
-            raise UnreadableError(f"{path} holds {len(places)} runs; a baseline is one: name its folder")
-        return keep(read_run(places[0]))
+        raise UnreadableError(f"{path} is no baseline; --update-baseline writes one where no file is")
     if content.get("version") != BASELINE_VERSION:
         raise UnreadableError(
             f"the baseline {path} has the format {content.get('version')!r}, known here: {BASELINE_VERSION}; "
-            "write it anew with --update-baseline"
+            "delete it, and write it anew with --update-baseline"
         )
     try:
         steps = [whole(step) for step in content["steps"]]
+        adapters = {}
+        for name, kept in content["adapters"].items():
+            norms = dict(zip(steps, kept["delta_norm"], strict=True))
+            known = {step: _not_negative(norm) for step, norm in norms.items() if norm is not None}
+            adapters[clean(name)] = BaselineAdapter(or_none(whole, kept["r"]), or_none(float, kept["scale"]), known)
         return Baseline(
             name=clean(content["name"]),
             step=whole(content["step"]),
             loss=or_none(float, content["loss"]),
             trainable_parameters=or_none(whole, content["trainable_parameters"]),
-            adapters={
-                clean(name): BaselineAdapter(
-                    or_none(whole, a["r"]),
-                    or_none(float, a["scale"]),
-                    {
-                        step: _not_negative(norm)
-                        for step, norm in zip(steps, a["delta_norm"], strict=True)
-                        if norm is not None
-                    },
-                )
-                for name, a in content["adapters"].items()
-            },
+            adapters=adapters,
             tolerances=TOLERANCES | {name: _not_negative(value) for name, value in content["tolerances"].items()},
         )
     except MISFITS as error:
@@ -163,26 +148,15 @@ def load(path: Path) -> Baseline:
         ) from error
 
 
-def may_be_replaced(path: Path) -> bool:
-    """Nothing is lost by writing a baseline to ``path``: nothing is there, or one, damaged or not."""
-    if not path.exists():
-        return True
-    try:
-        content = read_bytes(path)
-    except OSError:
-        return False
-    return not content or KIND.encode() in content
-
-
 def compare(run: FinishedRun, baseline: Baseline) -> list[Alert]:
     """What moved in ``run`` since ``baseline``, as findings."""
-    steps = sorted({step for kept in baseline.adapters.values() for step in kept.delta_norm})
-    now = keep(run, steps)
+    now = keep(run, baseline.steps)
+    ended = run.verdict in ("ok", "unhealthy", "unknown")
     return [
         *_adapters(now, baseline),
         *_scales(now, baseline),
-        *(_ending(run, now, baseline) if run.verdict in ("ok", "unhealthy", "unknown") else ()),
-        *_norms(now, baseline, steps, ended=bool(run.data.steps) and run.verdict != "interrupted"),
+        *(_ending(now, baseline) if ended else ()),
+        *_norms(now, baseline, ended),
     ]
 
 
@@ -225,39 +199,27 @@ def _scales(now: Baseline, before: Baseline) -> Iterator[Alert]:
         )
 
 
-def _ending(run: FinishedRun, now: Baseline, before: Baseline) -> Iterator[Alert]:
+def _ending(now: Baseline, before: Baseline) -> Iterator[Alert]:
     if now.step != before.step:
         message = f"The run has taken {count(now.step, 'step')}, the baseline {before.step}: their ends are no match."
         yield finding("LW816", now.step, message)
-        return
-    if now.loss is None or before.loss is None:
-        if run.loss_ends[1] is not None or before.loss is not None:
-            whose = "this run" if now.loss is None else "the baseline"
-            message = f"The final loss cannot be compared with the baseline's: {whose} has no mean loss."
-            causes = ["its event files were not written (tensorboard=False), or are not next to its report"]
-            yield finding("LW811", now.step, message, Severity.WARNING, "loss-unknown", metric="loss", causes=causes)
-        return
-    change = (now.loss - before.loss) / abs(before.loss) if before.loss else math.copysign(math.inf, now.loss)
-    numbers = f"{short(now.loss)} instead of {short(before.loss)}, {100 * change:+.1f} %"
-    if not change <= before.tolerances["loss"]:  # a NaN is not
-        yield finding("LW811", now.step, f"The final loss is higher than the baseline's: {numbers}.", metric="loss")
-    elif change < -before.tolerances["loss"]:
-        message = f"The final loss is lower than the baseline's: {numbers}. Time for --update-baseline."
-        yield finding("LW811", now.step, message, severity=Severity.INFO, metric="loss", name="loss-improved")
+    elif before.loss is not None:
+        change = math.nan if now.loss is None else (now.loss - before.loss) / abs(before.loss or math.inf)
+        if not change <= before.tolerances["loss"]:  # a NaN is not
+            numbers = f"{short(now.loss)} instead of {short(before.loss)}, {100 * change:+.1f} %"
+            yield finding("LW811", now.step, f"The final loss is not as low as the baseline's: {numbers}.")
 
 
-def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -> Iterator[Alert]:
-    """Two questions: did all layers together do something else, and did one of them do other than the rest? ``ended``:
-    the run has come to its end, and all of its norms are left."""
+def _norms(now: Baseline, before: Baseline, ended: bool) -> Iterator[Alert]:
+    """Two questions: did all layers together do something else, and did one of them do other than the rest? Where a
+    run that has ``ended`` leaves them open, that is a finding."""
     pairs = _both(now, before)
-    typical_limit = math.log1p(before.tolerances["typical_norm"])
     layer_limit = math.log(max(1.0, before.tolerances["layer_norm"]))
     typical: dict[int, float] = {}
     beyond: dict[str, list[tuple[int, float]]] = {}
-    for step in steps:
+    for step in before.steps:
         both = [(name, a.delta_norm.get(step), b.delta_norm.get(step)) for name, a, b in pairs]
-        ratios = {name: _log_ratio(a, b) for name, a, b in both if a is not None and b is not None}
-        shifts = {name: ratio for name, ratio in ratios.items() if ratio is not None}
+        shifts = {name: _shift(a, b) for name, a, b in both if a is not None and b is not None and (a or b)}
         if not shifts:
             continue
         typical[step] = statistics.median(shifts.values())
@@ -266,18 +228,17 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -
             for name, shift in shifts.items():
                 if not abs(shift - typical[step]) <= layer_limit:
                     beyond.setdefault(name, []).append((step, shift - typical[step]))
-    off = [step for step, shift in typical.items() if not abs(shift) <= typical_limit]
-    if off:
+    tolerance = before.tolerances["typical_norm"]
+    if off := [step for step, shift in typical.items() if not abs(shift) <= math.log1p(tolerance)]:
         last = max(typical)
         later = f" and {_times(typical[last])} at step {last}" if last > off[0] else ""
         yield finding(
             "LW812",
             off[0],
             f"The adapters' norms ‖ΔW‖ have shifted as a whole: the median layer has {_times(typical[off[0]])} the "
-            f"baseline's at step {off[0]}{later} "
-            f"(tolerance: {before.tolerances['typical_norm']:.0%} either way).",
+            f"baseline's at step {off[0]}{later} (tolerance: {tolerance:.0%} either way).",
             metric="delta_norm",
-            threshold=before.tolerances["typical_norm"],
+            threshold=tolerance,
             causes=["the learning rate, its schedule, the scale or the number of steps has changed", "other data"],
         )
     differing = [(found[0][0], name, max((shift for _, shift in found), key=abs)) for name, found in beyond.items()]
@@ -291,23 +252,19 @@ def _norms(now: Baseline, before: Baseline, steps: Sequence[int], ended: bool) -
             f"at step {step}. "
             f"Its ‖ΔW‖ is up to {_times(shift)} what the other layers' change would make it "
             f"(tolerance: a factor of {before.tolerances['layer_norm']:g}).",
-            adapters=[(name, _exp(shift)) for _, name, shift in differing],
+            adapters=[(name, math.exp(shift)) for _, name, shift in differing],
             metric="delta_norm",
             threshold=before.tolerances["layer_norm"],
             causes=["these layers have another learning rate, rank, initialisation or data than before"],
         )
-    reached = max((step for step in steps if step <= now.step), default=0) if ended else 0
-    if (not typical or 2 * max(typical) < reached) and before.adapters and now.adapters:
+    reached = max((step for step in before.steps if step <= now.step), default=0)
+    if ended and pairs and 2 * max(typical, default=-1) < reached:
         until = f"beyond step {max(typical)} of {reached}" if typical else "at any step"
         yield finding(
             "LW812",
             now.step,
-            f"The adapters' norms cannot be compared with the baseline's {until}: they were measured at other steps.",
-            causes=[
-                "one of them has no event files next to its report",
-                "one of them ended before its first measurement",
-                "they measure at other steps (every)",
-            ],
+            f"The adapters' norms cannot be compared with the baseline's {until}.",
+            causes=["its event files are not next to its report", "it measures at other steps (every)"],
         )
 
 
@@ -315,21 +272,15 @@ def _both(now: Baseline, before: Baseline) -> list[tuple[str, BaselineAdapter, B
     return [(name, now.adapters[name], kept) for name, kept in before.adapters.items() if name in now.adapters]
 
 
-def _log_ratio(now: float, before: float) -> float | None:
-    """log(now/before); None where both are zero or both are not finite: nothing has moved."""
-    if now == before or not (math.isfinite(now) or math.isfinite(before)):
-        return 0.0 if now == before and now != 0 else None
-    if not math.isfinite(now) or before == 0:
-        return math.inf
-    return -math.inf if now == 0 or not math.isfinite(before) else math.log(now / before)
-
-
-def _exp(shift: float) -> float:
-    return math.inf if shift > 700 else math.exp(shift)
+def _shift(now: float, before: float) -> float:
+    """log(now/before); infinite where one of them is zero, or not finite."""
+    if now == 0:
+        return -math.inf
+    return math.log(now / before) if before > 0 and math.isfinite(now) else math.inf
 
 
 def _times(shift: float) -> str:
-    return f"{short(_exp(shift), 3)} times"
+    return f"{short(math.exp(shift), 3)} times"
 
 
 def _rounded(value: float | None) -> float | str | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.text import clean
@@ -22,6 +23,7 @@ _WAITING = (
     "its monitor failed to start. If that is right, delete {mark}"
 )
 GATE_RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule < "LW81"}
+CHECK_VERSION = 1
 
 
 @dataclass
@@ -65,6 +67,34 @@ class Judgement:
         if self.unreadable or not self.runs:
             return 2
         return int(any(map(self.failures, self.runs)))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, NaN kept: ``check --format json``."""
+        return {
+            "version": CHECK_VERSION,
+            "exit_code": self.exit_code,
+            "fail_on": self.threshold,
+            "runs": [
+                {
+                    "name": judged.run.name,
+                    "failed": bool(self.failures(judged)),
+                    "verdict": judged.run.verdict,
+                    "message": judged.run.message,
+                    "step": judged.run.step,
+                    "max_steps": judged.run.max_steps,
+                    "updated": judged.run.updated,
+                    "loss": {"first": judged.run.loss_ends[0], "last": judged.run.loss_ends[1]},
+                    "adapters": len(judged.run.adapters),
+                    "trainable_parameters": judged.run.trainable_parameters,
+                    "compared": judged.compared,
+                    "next_run": None if judged.run.next_run is None else judged.run.next_run.to_dict(),
+                    "findings": [alert.to_dict() for alert in judged.findings],
+                    "notes": judged.run.notes,
+                }
+                for judged in self.runs
+            ],
+            "unreadable": self.unreadable,
+        }
 
 
 def judge(

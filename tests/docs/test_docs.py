@@ -17,7 +17,6 @@ import torch
 import lora_watch
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.gate.baseline import RULES as MOVED
-from lora_watch.gate.formats.as_json import as_json
 from lora_watch.gate.judging import GATE_RULES, judge
 from lora_watch.rules import catalogue
 from lora_watch.rules.guide import pages
@@ -158,7 +157,7 @@ def test_the_quickstart_runs_as_it_is_pasted(
         report = json.loads((folder / "out" / "lora_watch" / "report.json").read_text(encoding="utf-8"))
         assert report["verdict"] == verdict
         if verdict == "failed":  # the page for programs names every field
-            checked = json.loads(as_json(judge([folder / "out"])))
+            checked = judge([folder / "out"]).to_dict()
             text = (DOCS / "programs.md").read_text(encoding="utf-8")
             (run,) = checked["runs"]
             fields = {*report, *report["next_run"], *report["alerts"][0], *checked, *run}

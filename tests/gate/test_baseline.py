@@ -7,17 +7,14 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import Baseline, keep, load
 from lora_watch.runs.places import UnreadableError
-from lora_watch.sinks.report import ReportSink
-from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.runs.written import LR, train_into, write_run
-from tests.sinks.made_up import record_of, run_of
+from tests.sinks.made_up import run_of
 
 
 def baseline_of(folder: Path) -> Baseline:
@@ -81,7 +78,7 @@ def test_a_layer_is_compared_with_what_all_layers_did(tmp_path: Path) -> None:
         (1.2, 1.0, ["LW812"]),
         (0.8, 1.0, ["LW812"]),
         (1.0, 1.2, ["LW811"]),
-        (1.0, 0.8, ["LW811"]),
+        (1.0, 0.8, []),
         (math.nan, 1.0, ["LW812"]),
         (0.0, 1.0, ["LW812"]),
         (1.0, math.nan, ["LW811"]),
@@ -92,8 +89,7 @@ def test_tolerances(tmp_path: Path, factor: float, loss: float, rules: list[str]
     found = differing(write_run(tmp_path / "now", loss=loss, factors=dict.fromkeys(range(3), factor)), before)
     assert [alert.rule for alert in found] == rules
     if rules:
-        better = loss < 1
-        assert found[0].severity == (Severity.INFO if better else Severity.ERROR)
+        assert found[0].severity == Severity.ERROR
         assert str(found[0])  # whatever the numbers, it can be said
 
 
@@ -111,53 +107,15 @@ def test_a_run_of_another_length(tmp_path: Path) -> None:
     assert re.search(r"\b15 steps, .*\b20\b", finding.message)
 
 
-def test_without_event_files_the_ends_are_compared(tmp_path: Path) -> None:
-    before = baseline_of(write_run(tmp_path / "before"))
-    now = write_run(tmp_path / "now", factors=dict.fromkeys(range(3), 2.0))
-    for file in (now / "runs").rglob("events*"):
-        file.unlink()
-    finding, unknown = differing(now, before)
-    assert (finding.rule, finding.step) == ("LW812", 20)
-    assert (unknown.rule, unknown.name) == ("LW811", "loss-unknown")
-    alone = keep(judge([now]).runs[0].run)
-    assert all(list(kept.delta_norm) == [20] for kept in alone.adapters.values())
-
-
 def test_nothing_in_common_is_no_pass(tmp_path: Path) -> None:
     before = baseline_of(write_run(tmp_path / "before", steps=20))
     now = write_run(tmp_path / "now", metrics={}, steps=20)
-    (finding,) = [alert for alert in differing(now, before) if alert.rule == "LW812"]
-    assert (finding.threshold, finding.adapters) == (None, [])
+    (finding,) = differing(now, before)
+    assert (finding.rule, finding.threshold, finding.adapters) == ("LW812", None, [])
     assert any("(every)" in cause for cause in finding.causes)
-
-
-def write_thinned(folder: Path, measured: set[int], steps: int = 150, factor: float = 1.0, since: int = 41) -> Path:
-    """A run whose norms were measured at some steps alone, each ‖ΔW‖ times ``factor`` from ``since`` on."""
-    run = run_of(max_steps=steps)
-    sinks = [TensorBoardSink(folder / "runs"), ReportSink(folder / "lora_watch")]
-    for sink in sinks:
-        sink.start(run, 0)
-    for step in range(steps + 1):
-        norms = np.arange(1.0, 4.0) * (factor if step >= since else 1.0)
-        metrics = {"b_grad_norm": norms} | ({"delta_norm": norms} if step in measured else {})
-        for sink in sinks:
-            sink.write(record_of(run, step, metrics=metrics), [])
-    for sink in sinks:
-        sink.finish("ok", None)
-    return folder
-
-
-FIXED = {*range(21), 150}
-"""Steps at which any run of 150 has measured its norms: at others its clock allows it."""
-
-
-def test_what_begins_late_is_found_although_fast_runs_measure_now_and_then(tmp_path: Path) -> None:
-    before = baseline_of(write_thinned(tmp_path / "before", FIXED | {29, 55, 90, 130}))
-    steps = {step for kept in before.adapters.values() for step in kept.delta_norm}
-    assert {1, 20, 55, 150} <= steps <= FIXED | {29, 55, 90, 130}
-    assert differing(write_thinned(tmp_path / "same", FIXED | {27, 61}), before) == []
-    (finding,) = differing(write_thinned(tmp_path / "now", FIXED | {43, 77}, factor=5.0), before)
-    assert (finding.rule, finding.step) == ("LW812", 150)
+    for file in (now / "runs").rglob("events*"):
+        file.unlink()
+    assert [alert.rule for alert in differing(now, before)] == ["LW811", "LW812"]
 
 
 def test_written_and_read_back_it_is_the_same(healthy: Path, tmp_path: Path) -> None:
@@ -179,18 +137,13 @@ def test_written_and_read_back_it_is_the_same(healthy: Path, tmp_path: Path) -> 
     assert str(healthy.parent) not in path.read_text()  # no path of somebody's machine in a file that is committed
 
 
-@pytest.mark.parametrize("part", ["", "lora_watch/report.json", "runs"])
-def test_a_run_is_a_baseline_too(healthy: Path, part: str) -> None:
-    assert load(healthy / part).adapters == baseline_of(healthy).adapters
-
-
 @pytest.mark.parametrize(
     ("content", "says"),
     [
         ("{", "not whole JSON"),
         ('{"kind": "lora_watch baseline", "version": 7}', "format 7"),
         ('{"kind": "lora_watch baseline", "version": 1}', "not hold"),
-        ('{"kind": "something"}', "something else"),
+        ('{"kind": "something"}', "no baseline"),
     ],
 )
 def test_a_baseline_that_is_none(tmp_path: Path, content: str, says: str) -> None:

