@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lora_watch.adapters.tensors import gathered, here, mark, whole
+from lora_watch.adapters.tensors import gathered, here, marks, whole
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _KINDS = (*CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
@@ -160,7 +160,7 @@ class Adapter(ABC):
     def fingerprint(self) -> tuple[Any, ...]:
         """Equal at two moments if only the numbers have changed between them. The parameters are the same, in the same
         memory, and so are trained, active, merged and the scale."""
-        return self.scale, self.active, self.merged, *map(mark, self.parameters)
+        return self.scale, self.active, self.merged, *marks(self.parameters)
 
     def __repr__(self) -> str:
         return f"Adapter({self.name!r}, {self.kind}, r={self.r}, scale={self.scale:g} ({self.scale_formula}))"

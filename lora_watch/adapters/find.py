@@ -42,10 +42,8 @@ def find_other_adapters(model: nn.Module) -> list[OtherAdapter]:
 
 def are_meant(model: nn.Module) -> bool:
     """``model`` has a configuration of PEFT's or a parameter that is called after LoRA: adapters were to be trained."""
-    return any(
-        getattr(module, "peft_config", None) or any("lora_" in name for name in module._parameters)
-        for _, module in walk(model)
-    )
+    names = [name.rpartition(".")[2] for name, _ in model.named_parameters()]
+    return any(getattr(module, "peft_config", None) for _, module in walk(model)) or any("lora_" in n for n in names)
 
 
 def describe(adapter: Adapter, group: int | None, norm: float = math.nan, top: float = math.nan) -> AdapterInfo:

@@ -21,12 +21,12 @@ from torch import Tensor, nn
 from torch.nn.modules.linear import NonDynamicallyQuantizableLinear
 
 from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, Factors, kind_of, plain_weight
-from lora_watch.adapters.tensors import mark
+from lora_watch.adapters.tensors import marks
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
 
 _DICTS = (nn.ModuleDict, nn.ParameterDict)
-PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
+_PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
 # Variants whose change of the layer is not s·B·diag(diagonal)·A: a router over other adapters, and pooled inputs.
 _WITHOUT_PRODUCT = frozenset({"arrow", "qalora"})
 _PLAIN = frozenset({"lora", "dora"})
@@ -37,11 +37,8 @@ _SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 def read_layer(path: str, module: nn.Module) -> list[Adapter]:
     """The adapters ``module`` holds itself, in their own order; empty when it is not a LoRA layer. ``path`` is the
     module's path from the root of the model, wrapper parts included."""
-    return [
-        _class_for(module)(path, module, key, module._modules[a], module._modules[b])  # type: ignore[arg-type]
-        for a, b in PAIRS
-        for key in keys_of(module, (a, b))
-    ]
+    kind = _class_for(module)
+    return [kind(path, module, key, a, b) for a, b in _pairs_of(module) for key in a if key in b]
 
 
 class OtherAdapter(NamedTuple):
@@ -57,30 +54,24 @@ class OtherAdapter(NamedTuple):
 def read_other(path: str, module: nn.Module) -> list[OtherAdapter]:
     """The adapters that ``module`` holds itself; empty when it is no PEFT layer, or one of LoRA's."""
     cls = type(module)
-    # A module that is trained along (``modules_to_save``) is in a wrapper of PEFT's, which has no such names.
     names: Sequence[str] = getattr(cls, "adapter_layer_names", ())
     # The class's own name is Linear or Conv2d, and FSDP2 changes it.
-    layer = next((c.__name__ for c in cls.__mro__ if c.__name__.endswith("Layer")), None)
-    if not names or layer in (None, "LoraLayer", "AdaLoraLayer"):
+    layer = next((c.__name__ for c in cls.__mro__ if c.__name__.endswith("Layer")), "")
+    if not names or layer in ("", "LoraLayer", "AdaLoraLayer"):
         return []
-    # Some tuners have several (LoKr: one or both of w1 and its factors): who is in none has nothing in this layer.
-    children = dict(module.named_children())
-    holders: list[Any] = [children[name] for name in names if isinstance(children.get(name), _DICTS)]
+    trains: dict[str, bool] = {}
+    for holder in (child for name, child in module.named_children() if name in names and isinstance(child, _DICTS)):
+        for key, part in holder.items():
+            own = [part] if isinstance(part, nn.Parameter) else part.parameters()
+            trains[key] = trains.get(key, False) or any(p.requires_grad for p in own)
     return [
         OtherAdapter(
             _name(path, key),
             layer.removesuffix("Layer"),
-            _is_active(module, key) and not _is_merged(module, key) and _requires_grad(holders, key),
+            learns and _is_active(module, key) and key not in module.merged_adapters,  # pyright: ignore
         )
-        for key in dict.fromkeys(key for holder in holders for key in holder)
+        for key, learns in trains.items()
     ]
-
-
-def _requires_grad(holders: Sequence[Any], key: str) -> bool:
-    """What the tuner holds under ``key`` alone, not what layers share, such as VeRA's projections."""
-    own = [holder[key] for holder in holders if key in holder]
-    parts = [(part,) if isinstance(part, nn.Parameter) else part.parameters() for part in own]
-    return any(p.requires_grad for part in parts for p in part)
 
 
 def _name(path: str, key: str) -> str:
@@ -92,17 +83,17 @@ def _is_active(layer: Any, key: str) -> bool:
     return not layer.disable_adapters and key in layer.active_adapters
 
 
-def _is_merged(layer: Any, key: str) -> bool:
-    return key in layer.merged_adapters
+def keys_of(module: nn.Module) -> set[str]:
+    """Names of the LoRA adapters that ``module`` itself holds."""
+    return {key for a, b in _pairs_of(module) for key in a if key in b}
 
 
-def keys_of(module: nn.Module, pair: tuple[str, str]) -> list[str]:
-    """Names of the adapters that ``module`` itself holds in the factors called ``pair``."""
+def _pairs_of(module: nn.Module) -> list[tuple[Any, Any]]:
+    """What holds the A and B of ``module``'s own adapters, by their names."""
     # Its own children only: FSDP, torch.compile and checkpoint wrappers pass attribute look-ups on to what they wrap.
-    a, b = (module._modules.get(name) for name in pair)
-    if not (isinstance(a, _DICTS) and isinstance(b, _DICTS)):
-        return []
-    return [key for key in a if key in b]
+    children = dict(module.named_children())
+    pairs = [(children.get(a), children.get(b)) for a, b in _PAIRS]
+    return [(a, b) for a, b in pairs if isinstance(a, _DICTS) and isinstance(b, _DICTS)]
 
 
 class PeftAdapter(Adapter):
@@ -113,12 +104,10 @@ class PeftAdapter(Adapter):
     ``nn.MultiheadAttention`` twice. The scale given here is the configured one.
     """
 
-    def __init__(self, path: str, module: nn.Module, key: str, a: nn.Module, b: nn.Module):
+    def __init__(self, path: str, module: nn.Module, key: str, a: Any, b: Any):
         self.module = module
         self._layer: Any = module
-        self._key = key
-        self._a: Any = a
-        self._b: Any = b
+        self._key, self._a, self._b = key, a, b
         self.kind = kind_of(self._frozen)
         self.name = _name(path, key)
         self.variant = self._find_variant()
@@ -130,7 +119,7 @@ class PeftAdapter(Adapter):
 
     @property
     def merged(self) -> bool:
-        return _is_merged(self._layer, self._key)
+        return self._key in self._layer.merged_adapters
 
     @property
     def _frozen(self) -> Any:
@@ -153,7 +142,8 @@ class PeftAdapter(Adapter):
 
     @property
     def parameters(self) -> tuple[nn.Parameter, nn.Parameter]:
-        return _weight(self._a, self._key), _weight(self._b, self._key)
+        a, b = self._a[self._key], self._b[self._key]
+        return getattr(a, "weight", a), getattr(b, "weight", b)  # AdaLoRA and embeddings keep bare parameters
 
     def factors(self) -> Sequence[Factors]:
         return () if self.variant in _WITHOUT_PRODUCT else super().factors()
@@ -166,8 +156,8 @@ class PeftAdapter(Adapter):
 
     @property
     def diagonal_parameter(self) -> Tensor | None:
-        diagonals = self._layer._modules.get("lora_diag")
-        return None if diagonals is None or self._key not in diagonals else diagonals[self._key]
+        diagonals = getattr(self._layer, "lora_diag", {})
+        return diagonals.get(self._key)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -208,14 +198,14 @@ class PeftAdapter(Adapter):
 
     @property
     def magnitude_parameter(self) -> Tensor | None:
-        vectors = self._layer._modules.get("lora_magnitude_vector")
-        return None if vectors is None or self._key not in vectors else _weight(vectors, self._key)
+        vectors = getattr(self._layer, "lora_magnitude_vector", {})
+        return vectors[self._key].weight if self._key in vectors else None
 
     @property
     def fingerprint(self) -> tuple[Any, ...]:
         if self._key not in self._layer.scaling:  # deleted
             return ()
-        return self.active, self.merged, self.scale, *map(mark, self.own)
+        return self.active, self.merged, self.scale, *marks(self.own)
 
 
 class AdaLoraAdapter(PeftAdapter):
@@ -262,15 +252,10 @@ def fingerprints(adapters: Sequence[Any]) -> list[tuple[Any, ...]]:
             out.append(())
             continue
         active = not layer.disable_adapters and key in layer.active_adapters
-        told = [active, key in layer.merged_adapters, layer.scaling[key]]
-        for holder in (adapter._a, adapter._b):
-            factor = holder._modules.get(key)
-            parameter = None if factor is None else factor._parameters.get("weight")
-            if parameter is None:
-                parameter = _weight(holder, key)
-            address = parameter.data_ptr() if type(parameter) is nn.Parameter else 0
-            told += (id(parameter), address, parameter.requires_grad)
-        out.append(tuple(told))
+        own = [getattr(part, "weight", part) for part in (adapter._a[key], adapter._b[key])]
+        addresses = [parameter.data_ptr() if type(parameter) is nn.Parameter else 0 for parameter in own]
+        trained = [parameter.requires_grad for parameter in own]
+        out.append((active, key in layer.merged_adapters, layer.scaling[key], *map(id, own), *addresses, *trained))
     return out
 
 
@@ -297,7 +282,7 @@ class ParameterAdapter(PeftAdapter):
     """An adapter of one parameter of a module (``target_parameters``): a matrix, or the experts of an MoE layer. The
     module's output is not W₀·x, so there is no base layer to compare with."""
 
-    def __init__(self, path: str, module: nn.Module, key: str, a: nn.Module, b: nn.Module):
+    def __init__(self, path: str, module: nn.Module, key: str, a: Any, b: Any):
         super().__init__(f"{path}.{module.parameter_name}".removeprefix("."), module, key, a, b)
         self.kind = "Experts" if self._layer.num_experts > 1 else "Parameter"
 
@@ -328,22 +313,13 @@ class ParameterAdapter(PeftAdapter):
 def _class_for(module: nn.Module) -> type[PeftAdapter]:
     if hasattr(module, "parameter_name"):
         return ParameterAdapter
-    return AdaLoraAdapter if "lora_E" in module._modules else PeftAdapter
+    return AdaLoraAdapter if hasattr(module, "lora_E") else PeftAdapter
 
 
 def by_expert(a: Tensor, b: Tensor, experts: int) -> Sequence[Factors]:
     """The blocks of experts that are stored together: A's rows go expert by expert, B's columns rank by rank."""
     columns = b.reshape(b.shape[0], -1, experts).permute(2, 0, 1).unbind()
     return tuple(map(Factors, a.reshape(experts, -1, a.shape[1]).unbind(), columns))
-
-
-def _weight(holder: Any, key: str) -> Any:
-    """LoRA keeps small layers, AdaLoRA and embeddings keep bare parameters."""
-    factor = holder._modules.get(key)  # a third of the time that asking for the item, and the attribute, takes
-    if factor is None:
-        return holder[key]
-    own = factor._parameters.get("weight")
-    return factor.weight if own is None else own
 
 
 def _parts(factor: Any) -> int:

@@ -12,7 +12,7 @@ from typing import Any
 
 from torch import nn
 
-from lora_watch.adapters.peft import PAIRS, keys_of
+from lora_watch.adapters.peft import keys_of
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
 from lora_watch.base.text import meant
@@ -40,7 +40,7 @@ def unmatched(model: nn.Module) -> tuple[list[str], list[str]]:
     there = sorted({name.rpartition(".")[2] for name in modules})
     missing, idle = [], []
     for key, config in _configs(model).items():
-        own = [(name, module) for name, module in named for pair in PAIRS if key in keys_of(module, pair)]
+        own = [(name, module) for name, module in named if key in keys_of(module)]
         if not own:
             continue  # not of LoRA's family
         adapted = {name for name, _ in own}

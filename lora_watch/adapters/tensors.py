@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
 from types import MappingProxyType
@@ -81,8 +81,7 @@ def elements(weight: Tensor) -> int:
     return int(getattr(parameter, "ds_numel", parameter.numel()))
 
 
-def mark(parameter: Tensor) -> tuple[int, int, bool]:
-    """Of a parameter what a fingerprint holds: which object, where its numbers lie, whether it is trained. Whoever
+def marks(parameters: Iterable[Tensor]) -> list[tuple[int, int, bool]]:
+    """Of each parameter what a fingerprint holds: which object, where its numbers lie, whether it is trained. Whoever
     keeps a view of the numbers keeps their memory, so that no others can come to lie there unseen."""
-    plain = type(parameter) is nn.Parameter
-    return id(parameter), parameter.data_ptr() if plain else 0, parameter.requires_grad
+    return [(id(p), p.data_ptr() if type(p) is nn.Parameter else 0, p.requires_grad) for p in parameters]
