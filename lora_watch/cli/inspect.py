@@ -37,9 +37,6 @@ def inspect(
     ] = None,
     rows: Annotated[int, typer.Option(help="Layers to show, those with the most energy first. 0: all.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
-    allow_pickle: Annotated[
-        bool, typer.Option("--allow-pickle", help="Also read adapter_model.bin, weights only.")
-    ] = False,
 ) -> None:
     """Measure a saved adapter: rank, scale, every norm, the spectrum and the share of the energy of each layer.
 
@@ -54,7 +51,7 @@ def inspect(
         raise misuse("--merge needs --base, the folder of the model to merge into")
     try:
         with refusing(ValueError):
-            inspection = inspect_adapter(adapter, base, allow_pickle=allow_pickle)
+            inspection = inspect_adapter(adapter, base)
             merged = None if merge is None or base is None else merging.merge(inspection.saved, base, merge)
     except OSError as error:
         raise misuse(f"{error.filename}: {error.strerror}") from None

@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from lora_watch.adapters import Factors
@@ -21,33 +20,10 @@ from lora_watch.snapshots.weights import StoredError, StoredWeights
 
 CONFIG = "adapter_config.json"
 SAFE = "adapter_model.safetensors"
-PICKLE = "adapter_model.bin"
 
-_KEY = re.compile(r"(.+)\.(lora_embedding_[AB]|lora_[ABE]|lora_diag|lora_magnitude_vector)(?:\.default)?(?:\.weight)?")
-_PARTS = {
-    "lora_embedding_A": "a",
-    "lora_embedding_B": "b",
-    "lora_A": "a",
-    "lora_B": "b",
-    "lora_E": "diagonal",
-    "lora_diag": "diagonal",
-}
-_VARIANTS = {
-    "use_dora": "dora",
-    "kasa_config": "kasa",
-    "use_bdlora": "bdlora",
-    # What it samples is for training: evaluation and merging take s·B·A.
-    "monteclora_config": "monteclora",
-}
-"""Options of a LoraConfig, and what the layers are called with them. One at most is set."""
-WITHOUT_CHANGE = {
-    "arrow_config": "Arrow adds other adapters, chosen for each token: inspect those",
-    "use_qalora": (
-        "QA-LoRA's A reads inputs that are pooled in groups if GPTQ has quantised the base model. The file does not "
-        "hold that. Compare the loaded model's outputs with and without the adapter: model.disable_adapter()"
-    ),
-}
-"""Options with which there is no s·B·A to measure, why, and what to do."""
+_KEY = re.compile(r"(.+)\.(lora_embedding_[AB]|lora_[AB]|lora_magnitude_vector)(?:\.default)?(?:\.weight)?")
+NOT_PLAIN = ("arrow_config", "use_qalora", "use_bdlora", "kasa_config", "monteclora_config")
+"""Options of a LoraConfig with which the file does not say all of ΔW, or says it otherwise."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +35,7 @@ class StoredAdapter:
     module: str
     """The same as it is stored."""
     variant: str
-    """``lora``, ``dora``, ``adalora``, ``kasa``, ``bdlora`` or ``monteclora``."""
+    """``lora`` or ``dora``."""
     r: int
     alpha: float
     scale: float
@@ -70,18 +46,13 @@ class StoredAdapter:
     experts: int
     tensors: Mapping[str, Tensor]
     keys: Mapping[str, str]
-    """Where ``a``, ``b`` and perhaps ``diagonal`` are in ``tensors``."""
-    diagonal_blocks: Mapping[str, int]
-    """Of ``a`` and ``b``: the number of blocks on the diagonal that the stored rows are cut into; 1 but in BD-LoRA."""
-
-    @property
-    def diagonal(self) -> Tensor | None:
-        """AdaLoRA's E or KaSA's Σ, ``[r]``."""
-        return self.tensors[self.keys["diagonal"]].flatten() if "diagonal" in self.keys else None
+    """Where ``A`` and ``B`` are in ``tensors``."""
+    diagonal: None = None
+    """Nothing lies between B and A."""
 
     def factors(self) -> Sequence[Factors]:
         """One block; one an expert where there are several."""
-        return by_expert(self._matrix("a"), self._matrix("b"), self.experts)
+        return by_expert(self._matrix("A"), self._matrix("B"), self.experts)
 
     def _matrix(self, part: str) -> Tensor:
         stored = self.tensors[self.keys[part]]
@@ -89,7 +60,7 @@ class StoredAdapter:
             raise StoredError(f"{self.name}: two numbers in one byte ({stored.dtype}) are not read")
         if stored.is_complex():
             raise StoredError(f"{self.name}: complex numbers ({stored.dtype}) are not read")
-        return matrix_of(stored, self.diagonal_blocks[part])
+        return matrix_of(stored, 1)
 
 
 @dataclass(frozen=True)
@@ -105,24 +76,26 @@ class SavedAdapters:
     """Names of tensors other than the adapters': heads that were trained whole, embeddings, biases."""
 
 
-def read_adapters(path: Path, allow_pickle: bool = False) -> SavedAdapters:
+def read_adapters(path: Path) -> SavedAdapters:
     """The adapters saved at ``path``: a folder, or its ``adapter_model.safetensors``. Only names and shapes are read.
 
-    ``adapter_model.bin`` is a pickle; with ``allow_pickle`` it is read as weights only, which runs no code of its own.
-
     Raises StoredError, which names the file and what to do, for anything that is not such a folder: files that are
-    missing, damaged or do not fit each other, methods that are not LoRA or AdaLoRA, and variants of LoRA that add no
-    s·B·A to the layer.
+    missing, damaged or do not fit each other, pickles, and methods other than plain LoRA, rsLoRA and DoRA.
     """
     if not path.exists():
         raise StoredError(f"{path}: no such file or folder")
     if path.name == CONFIG:
         path = path.parent
-    if path.is_file() and path.suffix not in (".safetensors", ".bin"):
+    if path.is_file() and path.suffix != ".safetensors":
         raise StoredError(f"{path}: not a file of weights; give the folder that save_pretrained wrote")
     folder = path if path.is_dir() else path.parent
     config = _config(folder / CONFIG, folder)
-    tensors, shapes, file = _tensors(path, folder, allow_pickle)
+    file = path if path.is_file() else folder / SAFE
+    if not file.is_file():
+        pickle = "; adapter_model.bin is a pickle, which can run code: save as safetensors"
+        instead = pickle if (folder / "adapter_model.bin").is_file() else _instead(folder)
+        raise StoredError(f"{folder}: {SAFE} is not there{instead}")
+    tensors = StoredWeights([file])
     found: dict[str, dict[str, str]] = {}
     others, parameters = [], 0
     for key in tensors:
@@ -130,13 +103,13 @@ def read_adapters(path: Path, allow_pickle: bool = False) -> SavedAdapters:
         if match is None:
             others.append(clean(key))
             continue
-        parameters += math.prod(shapes[key])
-        if (part := _PARTS.get(match[2])) is not None:
+        parameters += math.prod(tensors.shapes[key])
+        if (part := match[2][-1]) in "AB":
             found.setdefault(match[1], {})[part] = key
     if not found:
         first = f"; the first name in it is {others[0]}" if others else ""
         raise StoredError(f"{file}: no lora_A and lora_B in it, so not an adapter that PEFT has saved{first}")
-    adapters = [_adapter(*item, tensors, shapes, config, file) for item in sorted(found.items(), key=_order)]
+    adapters = [_adapter(*item, tensors, config, file) for item in sorted(found.items(), key=_order)]
     # Two parameters of one module have one name in the file.
     named = zip(adapters, numbered(adapter.name for adapter in adapters))
     unique = tuple(replace(adapter, name=name) for adapter, name in named)
@@ -146,29 +119,6 @@ def read_adapters(path: Path, allow_pickle: bool = False) -> SavedAdapters:
 def _order(item: tuple[str, Any]) -> list[Any]:
     """As layers are numbered: 2 before 10."""
     return [(int(part[:18]), "") if part.isdecimal() else (-1, part) for part in item[0].split(".")]
-
-
-def _tensors(
-    path: Path, folder: Path, allow_pickle: bool
-) -> tuple[Mapping[str, Tensor], Mapping[str, tuple[int, ...]], Path]:
-    file = path if path.is_file() else folder / SAFE
-    if file.suffix != ".bin" and file.is_file():
-        stored = StoredWeights([file])
-        return stored, stored.shapes, file
-    pickle = path if path.is_file() else folder / PICKLE
-    if not pickle.is_file():
-        raise StoredError(f"{folder}: {SAFE} is not there{_instead(folder)}")
-    if not allow_pickle:
-        raise StoredError(
-            f"{pickle}: a pickle, which can run code when it is read; save the adapter as safetensors, or allow it "
-            "with --allow-pickle (weights only: no code is run)"
-        )
-    try:
-        loaded = torch.load(pickle, map_location="cpu", weights_only=True, mmap=True)
-        tensors = {str(name): tensor for name, tensor in loaded.items() if isinstance(tensor, Tensor)}
-    except Exception as error:  # whatever is in there
-        raise StoredError(f"{pickle}: not a file of weights alone: {clean(error)}") from None
-    return tensors, {name: tuple(tensor.shape) for name, tensor in tensors.items()}, pickle
 
 
 def _instead(folder: Path) -> str:
@@ -188,46 +138,40 @@ def _config(file: Path, folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise StoredError(f"{file}: not an adapter's configuration")
     kind = str(config.get("peft_type", "LORA")).upper()
-    if kind not in ("LORA", "ADALORA"):
+    method = f"peft_type is {clean(kind)}" if kind != "LORA" else next(filter(config.get, NOT_PLAIN), None)
+    if method is not None:
         raise StoredError(
-            f"{file}: peft_type is {clean(kind)}, and only LORA and ADALORA are read from files; "
-            "lora_watch.measure(model) measures others in a loaded model"
+            f"{file}: {method}, and only LoRA, rsLoRA and DoRA are read from files; lora_watch.measure(model) measures "
+            "others in a loaded model"
         )
-    for option, why in WITHOUT_CHANGE.items():
-        if config.get(option):
-            raise StoredError(f"{file}: with {option} there is no ΔW to measure. {why}")
     return config
 
 
 def _adapter(
     module: str,
     keys: dict[str, str],
-    tensors: Mapping[str, Tensor],
-    shapes: Mapping[str, tuple[int, ...]],
+    tensors: StoredWeights,
     config: Mapping[str, Any],
     file: Path,
 ) -> StoredAdapter:
     name = clean_name(module)
     shown = clean(name)
-    if missing := {"a", "b"} - keys.keys():
-        raise StoredError(f"{file}: {shown} has no lora_{missing.pop().upper()}; the file is damaged or incomplete")
-    a, b = shapes[keys["a"]], shapes[keys["b"]]
+    if missing := {"A", "B"} - keys.keys():
+        raise StoredError(f"{file}: {shown} has no lora_{missing.pop()}; the file is damaged or incomplete")
+    a, b = tensors.shapes[keys["A"]], tensors.shapes[keys["B"]]
     rows = a[0] if a else 0
     if len(a) < 2 or len(b) < 2 or 0 in (*a, *b):
         raise StoredError(
             f"{file}: {shown} holds A {_size(a)} and B {_size(b)}, no matrices: saved from one shard of FSDP or "
             "ZeRO-3; gather before saving"
         )
-    diagonal = _diagonal(config, name)
-    if b[1] * diagonal["b"] != rows or rows % diagonal["a"] or b[0] % diagonal["b"]:
+    if b[1] != rows:
         raise StoredError(
             f"{file}: {shown}: A is {_size(a)} and B {_size(b)}, which do not multiply; for a grouped convolution load "
             "the model and use lora_watch.measure(model)"
         )
-    adalora = str(config.get("peft_type")).upper() == "ADALORA"
     alpha = _number("lora_alpha", _by_pattern(config, "alpha_pattern", name, config.get("lora_alpha")), shown)
-    # AdaLoRA's rank is what is left in the file.
-    expected = rows if adalora else _number("r", _by_pattern(config, "rank_pattern", name, config.get("r")), shown)
+    expected = _number("r", _by_pattern(config, "rank_pattern", name, config.get("r")), shown)
     # Experts share one A and one B: r rows each.
     experts = (
         rows // int(expected)
@@ -237,40 +181,20 @@ def _adapter(
     r = rows // experts
     if r != expected:
         raise StoredError(f"{file}: {shown} has rank {r}, and {CONFIG} says {expected:g}; they do not belong together")
-    variant = "adalora" if adalora else next((v for option, v in _VARIANTS.items() if config.get(option)), "lora")
-    needed = {"adalora": "lora_E", "kasa": "lora_diag"}.get(variant)
-    if needed and math.prod(shapes.get(keys.get("diagonal", ""), (0,))) != rows:
-        raise StoredError(f"{file}: {shown} has no {needed} of {rows} numbers, which {variant} needs")
-    rooted = bool(config.get("use_rslora")) and not adalora
-    # PEFT adds the small number to AdaLoRA's rank.
-    scale = alpha / (r + 1e-5) if adalora else alpha / (math.sqrt(r) if rooted else r)
+    rooted = bool(config.get("use_rslora"))
     return StoredAdapter(
         name=shown,
         module=name,
-        variant=variant,
+        variant="dora" if config.get("use_dora") else "lora",
         r=r,
         alpha=alpha,
-        scale=scale,
-        scale_formula="alpha/ranknum" if adalora else "alpha/sqrt(r)" if rooted else "alpha/r",
-        shape=(b[0] * experts, math.prod(a[1:]) * diagonal["a"]),
+        scale=alpha / (math.sqrt(r) if rooted else r),
+        scale_formula="alpha/sqrt(r)" if rooted else "alpha/r",
+        shape=(b[0] * experts, math.prod(a[1:])),
         experts=experts,
         tensors=tensors,
         keys=keys,
-        diagonal_blocks=diagonal,
     )
-
-
-def _diagonal(config: Mapping[str, Any], name: str) -> dict[str, int]:
-    """PEFT's reading of ``use_bdlora``: how many blocks each factor of the layer ``name`` has on its diagonal."""
-    option = config.get("use_bdlora")
-    blocks = {"a": 1, "b": 1}
-    if not isinstance(option, dict):
-        return blocks
-    for part in blocks:
-        patterns = option.get(f"target_modules_bd_{part}")
-        if isinstance(patterns, list) and any(str(pattern) in name for pattern in patterns):
-            blocks[part] = max(1, int(_number("use_bdlora.nblocks", option.get("nblocks"), clean(name))))
-    return blocks
 
 
 def _by_pattern(config: Mapping[str, Any], option: str, name: str, default: Any) -> Any:

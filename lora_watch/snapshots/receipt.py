@@ -10,13 +10,11 @@ from lora_watch.base.names import WRAPPERS
 from lora_watch.base.records import Receipt
 from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.measurement.norms import AdapterBank
-from lora_watch.snapshots.adapter import CONFIG, PICKLE, SAFE, WITHOUT_CHANGE, StoredAdapter, read_adapters
+from lora_watch.snapshots.adapter import CONFIG, NOT_PLAIN, StoredAdapter, read_adapters
 from lora_watch.snapshots.weights import StoredError
 
 _PREFIX = "base_model.model."
 """With which PEFT begins the name of each tensor that it saves: it loads no other."""
-_MORE = ("target_parameters", "use_bdlora", "kasa_config", "monteclora_config")
-"""Next to ``WITHOUT_CHANGE`` options of a LoraConfig whose files hold more, or name it otherwise."""
 _ROUNDING = 1e-2
 """Share of ‖ΔW‖ by which a file may differ: bfloat16 keeps 8 bits of each number, and a norm averages over them."""
 
@@ -32,8 +30,7 @@ def read_back(folder: Path, step: int, trained: Mapping[str, float]) -> Receipt 
     found: dict[str, StoredAdapter] = {}
     ends: list[str] = []
     for end, place in _sets(folder):
-        pickled = not (place / SAFE).is_file() and (place / PICKLE).is_file()
-        if not trained or pickled or not _says_all(place / CONFIG):
+        if not trained or (place / "adapter_model.bin").is_file() or not _says_all(place / CONFIG):
             return None
         ends.append(end)
         try:
@@ -62,7 +59,7 @@ def _says_all(config: Path) -> bool:
     """The adapters are plain LoRA's: A, B and alpha are all that their ΔW is made of."""
     try:
         said = load_json(config)
-        return said["peft_type"] == "LORA" and not any(said.get(option) for option in (*WITHOUT_CHANGE, *_MORE))
+        return said["peft_type"] == "LORA" and not any(said.get(option) for option in (*NOT_PLAIN, "target_parameters"))
     except (OSError, *MISFITS):
         return True  # reading it says what is wrong
 

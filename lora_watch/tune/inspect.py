@@ -82,7 +82,7 @@ class Inspection:
         }
 
 
-def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_pickle: bool = False) -> Inspection:
+def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspection:
     """Measure the adapter saved at ``path``, without loading a model.
 
     One layer is in memory at a time. With ``base``, the folder of the model it was trained on (or a safetensors file),
@@ -90,7 +90,7 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_p
 
     Raises StoredError: see ``read_adapters``; also when ``base`` holds no safetensors.
     """
-    saved = read_adapters(Path(path), allow_pickle)
+    saved = read_adapters(Path(path))
     notes = []
     weights = None if base is None else base_weights(Path(base))
     rows: list[dict[str, float]] = []
@@ -108,12 +108,8 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_p
             log.warning("%d of %d layers measured", i + 1, len(saved.adapters))
     if weights is not None and (missing := sum(np.isnan(norm) for norm, _ in norms)):
         notes.append(f"{base} holds no readable weight for {missing} of {len(norms)} layers: unknown there.")
-    variants = {adapter.variant for adapter in saved.adapters}
-    if "dora" in variants:
+    if any(adapter.variant == "dora" for adapter in saved.adapters):
         notes.append("DoRA also rescales each row of the sum: ‖s·B·A‖ is not the whole change of a layer.")
-    if "kasa" in variants:
-        also = "KaSA also takes the r smallest singular values out of the frozen weight"
-        notes.append(f"{also}: ‖s·B·Σ·A‖ is not the whole change of a layer.")
     if saved.others:
         notes.append(f"Other than the adapters: {first_of(saved.others, 3)}.")
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
@@ -136,9 +132,8 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None, *, allow_p
 
 def _on_rank(adapters: Sequence[StoredAdapter], used: FloatArray) -> list[str]:
     """What of the rank is used, ``used`` being each layer's effective rank; nothing where it is ordinary or where the
-    rank is too small to tell. AdaLoRA sees to its ranks itself."""
-    room = [0 if a.scale_formula == "alpha/ranknum" else min(a.r, *a.shape) for a in adapters]
-    most = np.array(room, dtype=np.float64)
+    rank is too small to tell."""
+    most = np.array([min(a.r, *a.shape) for a in adapters], dtype=np.float64)
     known = np.isfinite(used) & (used > 0)
     wide, judged = known & (most >= 8), known & (most >= 4)
     if wide.any() and np.median(used[wide] / most[wide]) < LITTLE_USED:

@@ -88,7 +88,7 @@ def merge(saved: SavedAdapters, base: Path, precision: str) -> Merge:
             continue
         (factors,) = adapter.factors()
         scaled = factors.b.float() * adapter.scale
-        delta = (scaled if adapter.diagonal is None else scaled * adapter.diagonal.float()) @ factors.a.float()
+        delta = scaled @ factors.a.float()
         loaded = _rounded(weight.float(), precision)
         change = _rounded(loaded + delta, precision) - loaded
         square = float(delta.square().sum(dtype=torch.float64))
@@ -101,7 +101,7 @@ def merge(saved: SavedAdapters, base: Path, precision: str) -> Merge:
     notes = _tied(saved, weights, base)
     if unknown:
         notes.append(
-            f"Unknown for {first_of(unknown, 3)}: a variant that changes more than ΔW (DoRA, KaSA), experts stored "
+            f"Unknown for {first_of(unknown, 3)}: a variant that changes more than ΔW (DoRA), experts stored "
             "together, or a weight that the base model does not hold in full precision."
         )
     return Merge(precision, tuple(adapter.name for adapter in saved.adapters), shares, overall, tuple(notes))
@@ -109,7 +109,7 @@ def merge(saved: SavedAdapters, base: Path, precision: str) -> Merge:
 
 def _weight(adapter: StoredAdapter, weights: StoredWeights, transposed: bool) -> Tensor | None:
     """W₀ as ``[d_out, d_in]``; None where it, or what a merge makes of it, is not known."""
-    if adapter.variant not in ("lora", "adalora", "monteclora") or adapter.experts > 1:
+    if adapter.variant != "lora" or adapter.experts > 1:
         return None
     if (weight := base_weight(adapter, weights)) is None:
         return None

@@ -9,14 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 from peft import LoHaConfig, get_peft_model
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
-from lora_watch import measure
-from lora_watch.tune.inspect import inspect_adapter
 from tests.stored.saving import Q, command, random_lora, rewrite
 from tests.support import tiny_model
 
@@ -39,9 +36,9 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "rank": (lambda f: configure(f, r=9), "belong together"),
     "pattern": (lambda f: configure(f, alpha_pattern={"(": 3}), "regular expression"),
     "method": (lambda f: configure(f, peft_type="LOHA"), "peft_type is LOHA"),
-    "pooled": (lambda f: configure(f, use_qalora=True), "disable_adapter()"),
-    "no diagonal": (lambda f: configure(f, kasa_config={"beta": 1e-4}), "no lora_diag of 8 numbers"),
-    "blocks": (lambda f: configure(f, use_bdlora={"target_modules_bd_b": ["q"], "nblocks": "2"}), "use_bdlora.nblocks"),
+    "AdaLoRA": (lambda f: configure(f, peft_type="ADALORA"), "peft_type is ADALORA"),
+    "a variant": (lambda f: configure(f, use_qalora=True), "use_qalora, and only LoRA"),
+    "a pickle": (lambda f: (f / "adapter_model.safetensors").rename(f / "adapter_model.bin"), "is a pickle"),
 }
 
 
@@ -86,27 +83,3 @@ def test_a_path_that_is_no_adapter(saved: Path, tmp_path: Path) -> None:
     assert f"{tmp_path / 'none'}: no such" in command(tmp_path / "none").stderr
     assert re.search(r"train\.py: .*save_pretrained", command(tmp_path / "train.py").stderr)
     assert command(saved / "adapter_config.json").output == command(saved).output
-
-
-class Evil:
-    def __reduce__(self) -> Any:
-        return os.system, ("touch /tmp/lora-watch-was-here",)
-
-
-def test_pickles_are_refused_and_then_run_nothing(tmp_path: Path) -> None:
-    model = random_lora(targets=["q_proj"])
-    model.save_pretrained(tmp_path, safe_serialization=False)
-    if not (tmp_path / "adapter_model.bin").is_file():  # newer versions of PEFT write no pickles
-        model.save_pretrained(tmp_path)
-        torch.save(load_file(tmp_path / "adapter_model.safetensors"), tmp_path / "adapter_model.bin")
-        (tmp_path / "adapter_model.safetensors").unlink()
-    refused = command(tmp_path)
-    assert refused.exit_code == 2
-    assert "--allow-pickle" in refused.stderr
-    inspection = inspect_adapter(tmp_path, allow_pickle=True)
-    assert inspection.delta_norm == pytest.approx(float(np.linalg.norm(measure(model).delta_norm)), rel=1e-6)
-    torch.save({"x": Evil()}, tmp_path / "adapter_model.bin")
-    evil = command(tmp_path, "--allow-pickle")
-    assert evil.exit_code == 2
-    assert "weights alone" in evil.stderr
-    assert not Path("/tmp/lora-watch-was-here").exists()
