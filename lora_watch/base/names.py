@@ -46,15 +46,6 @@ def layer_index(name: str) -> int | None:
     return None if place is None else int(parts[place][:18])  # a name can be a number of 5,000 digits
 
 
-def by_block(names: Iterable[str]) -> dict[int, list[int]]:
-    """The places of ``names`` by their block, in its order; -1 for names that hold no number."""
-    places: dict[int, list[int]] = {}
-    for place, name in enumerate(names):
-        block = layer_index(name)
-        places.setdefault(-1 if block is None else block, []).append(place)
-    return dict(sorted(places.items()))
-
-
 def module_family(name: str) -> str:
     """The clean name with ``*`` for the block's index: the same for one module in every block."""
     parts = name.split(".")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import takewhile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -12,7 +10,6 @@ from rich.console import Console
 from rich.text import Text
 
 from lora_watch.base.text import table
-from lora_watch.base.text import width as width_of
 from lora_watch.cli.common import misuse, print_json, refusing, unwrapped_console
 
 if TYPE_CHECKING:
@@ -65,26 +62,27 @@ def inspect(
 
 
 def _print(console: Console, inspection: Inspection, rows: int) -> None:
-    measured = inspection.measurement
-    relative = bool((measured.relative_norm == measured.relative_norm).any())
+    measured, adapters = inspection.measurement, inspection.saved.adapters
     columns = ["product_norm", "delta_norm", "spectral_norm", "stable_rank", "effective_rank"]
-    headings = ["layer", "r", "s", "‖B·A‖", "‖ΔW‖", "σ₁", "stable\nrank", "effect.\nrank", "energy"]
-    if relative:
+    headings = ["r", "s", "‖B·A‖", "‖ΔW‖", "σ₁", "stable\nrank", "effect.\nrank", "energy"]
+    if (measured.relative_norm == measured.relative_norm).any():
         columns += ["relative_norm", "relative_spectral_norm"]
         headings += ["‖ΔW‖\n/‖W₀‖", "σ₁\n/σ₁(W₀)"]
-    order = sorted(range(len(measured.names)), key=lambda i: _rank(inspection.energy[i]))
+    order = sorted(range(len(adapters)), key=lambda i: _nan_first(inspection.energy[i]))
     lines = []
-    for i in order:
-        adapter = inspection.saved.adapters[i]
+    for i in order[: rows or None]:
         values = [f"{getattr(measured, column)[i]:.3g}" for column in columns]
-        head = [adapter.name, str(adapter.r), f"{adapter.scale:.4g}"]
-        lines.append([*head, *values[:5], f"{100 * inspection.energy[i]:.3g} %", *values[5:]])
-    _write(console, headings, lines, rows)
-    ranks = sorted({adapter.r for adapter in inspection.saved.adapters})
+        energy, adapter = f"{100 * inspection.energy[i]:.3g} %", adapters[i]
+        lines.append([str(adapter.r), f"{adapter.scale:.4g}", *values[:5], energy, *values[5:], adapter.name])
+    for line in table([*headings, "layer"], lines, left=(len(headings),)):
+        console.print(Text(line), soft_wrap=True)
+    if len(lines) < len(order):
+        console.print(Text(f"… and {len(order) - len(lines)} more (--rows 0 shows all)"))
+    ranks = sorted({adapter.r for adapter in adapters})
     span = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
-    kinds = ", ".join(sorted({adapter.variant for adapter in inspection.saved.adapters}))
-    formulas = ", ".join(sorted({adapter.scale_formula.replace("alpha", "α") for adapter in inspection.saved.adapters}))
-    whole = f"‖ΔW‖ of all {inspection.delta_norm:.4g}, largest σ₁ {min(measured.spectral_norm, key=_rank):.3g}"
+    kinds = ", ".join(sorted({adapter.variant for adapter in adapters}))
+    formulas = ", ".join(sorted({adapter.scale_formula.replace("alpha", "α") for adapter in adapters}))
+    whole = f"‖ΔW‖ of all {inspection.delta_norm:.4g}, largest σ₁ {min(measured.spectral_norm, key=_nan_first):.3g}"
     head = f"{len(order)} layers ({kinds}), {inspection.saved.parameters:,} parameters, rank {span}, s = {formulas}"
     console.print(Text(f"{head}, {whole}"))
     if inspection.not_finite:
@@ -93,49 +91,7 @@ def _print(console: Console, inspection: Inspection, rows: int) -> None:
         console.print(Text(f"note: {note}"))
 
 
-def _write(console: Console, headings: list[str], lines: list[list[str]], most: int) -> None:
-    """The first ``most`` of ``lines`` as a table, 0 for all; nothing where there is none."""
-    shown = lines[: most or None]
-    for line in _layer_table(headings, shown, console.width) if shown else ():
-        console.print(Text(line), soft_wrap=True)
-    if len(shown) < len(lines):
-        console.print(Text(f"… and {len(lines) - len(shown)} more (--rows 0 shows all)"))
-
-
-def _rank(value: Any) -> tuple[bool, float]:
+def _nan_first(value: Any) -> tuple[bool, float]:
     """Sorts NaN first, then the largest."""
     unknown = value != value
     return not unknown, 0.0 if unknown else -float(value)
-
-
-def _layer_table(headings: Sequence[str], lines: Sequence[Sequence[str]], width: int) -> list[str]:
-    """Lines of text no wider than ``width`` where that can be: names to the left, everything else to the right.
-
-    Each of ``lines`` is a layer, its name first. If the whole is too wide, the heading takes the beginning that all
-    names share. If that is still too wide, each name gets its own line above its numbers. A heading may hold line
-    breaks.
-    """
-    whole = table(headings, lines)
-    if _fits(whole, width):
-        return whole
-    start = _shared([line[0] for line in lines])
-    below = [[line[0].removeprefix(start), *line[1:]] for line in lines]
-    shorter = table([f"{start}…", *headings[1:]], below)
-    if start and _fits(shorter, width):
-        return shorter
-    numbers = table(headings[1:], [line[1:] for line in lines], left=())
-    head = len(numbers) - len(lines)
-    out = [headings[0], *(f"  {line}" for line in numbers[:head])]
-    for line, row in zip(lines, numbers[head:]):
-        out += [line[0], f"  {row}"]
-    return out
-
-
-def _fits(lines: Sequence[str], width: int) -> bool:
-    return max(map(width_of, lines)) <= width
-
-
-def _shared(names: Sequence[str]) -> str:
-    """``model.layers.``, where all begin so; empty where nothing is shared. Every name keeps its last part."""
-    places = zip(*(name.split(".")[:-1] for name in names))
-    return "".join(f"{parts[0]}." for parts in takewhile(lambda parts: len(set(parts)) == 1, places))

@@ -36,10 +36,6 @@ def help_of(name: str) -> str:
     return doc[0].upper() + doc[1:]
 
 
-def default_of(name: str) -> Any:
-    return CallbackSettings.__dataclass_fields__[name].default
-
-
 @dataclass(eq=False)
 class Handover(BaseException):
     """Raised when the command line has been read. The script starts outside of it, so the command line's own treatment
@@ -64,13 +60,7 @@ def run(
     recover: Annotated[int | None, typer.Option(help=help_of("recover"), metavar="TIMES")] = None,
     patience: Annotated[int | None, typer.Option(help=help_of("patience"), metavar="STEPS")] = None,
     mute: Annotated[str | None, typer.Option(help=help_of("mute"), metavar="RULES")] = None,
-    every: Annotated[int, typer.Option(help=help_of("every"))] = default_of("every"),
-    full_every: Annotated[int, typer.Option(help=help_of("full_every"))] = default_of("full_every"),
-    drift: Annotated[bool, typer.Option("--drift", help=help_of("drift"))] = default_of("drift"),
     report_dir: Annotated[Path | None, typer.Option(help=help_of("report_dir"))] = None,
-    tensorboard: Annotated[bool, typer.Option(help="Write TensorBoard events.")] = default_of("tensorboard"),
-    console: Annotated[bool, typer.Option(help=help_of("console"))] = default_of("console"),
-    html: Annotated[bool, typer.Option(help="Write report.html, the LoRA tab as one file, at the end.")] = True,
     find_lr: Annotated[
         bool, typer.Option("--find-lr", help="Find the learning rate in about 60 steps, print it and exit.")
     ] = False,
@@ -86,7 +76,7 @@ def run(
     not judged to its end. A run that broke off is one, unless a later run trains in the same folder.
 
     A LoraWatchCallback of the script keeps its arguments. --fail-on, --recover, --patience and --mute fill in those
-    that it leaves open.
+    that it leaves open. At the end report.html, the LoRA tab as one file, lies next to the report.
 
     --find-lr prints a learning rate for the first Trainer's model and data, with its curve. The file find_lr.json next
     to the report holds it too. The exit code is 1 if the sweep makes no suggestion.
@@ -95,15 +85,7 @@ def run(
         raise misuse(f"there is no script {script}")
     if apply and not find_lr:
         raise misuse("--apply belongs to --find-lr")
-    settings: dict[str, Any] = {
-        "every": every,
-        "full_every": full_every,
-        "drift": drift,
-        "report_dir": report_dir,
-        "tensorboard": tensorboard,
-        "console": console,
-        "find_lr": find_lr and (apply or "only"),
-    }
+    settings: dict[str, Any] = {"report_dir": report_dir, "find_lr": find_lr and (apply or "only")}
     shared = {"fail_on": fail_on, "patience": patience, "mute": mute, "recover": recover}
     try:
         CallbackSettings(**settings, **shared)  # a typo is an error here, not when a model has been loaded
@@ -111,8 +93,8 @@ def run(
         said = str(error)
         raise misuse(said if said.startswith("LORA_WATCH_") else f"--{said.replace('_', '-', 1)}") from None
     # Where callbacks of the script's own and processes that it starts find them, too.
-    shared["html"] = int(html)
     os.environ.update({variable(name): str(value) for name, value in shared.items() if value is not None})
+    os.environ.setdefault(variable("html"), "1")
     least = variable("fail_on")
     if all("=" in word for word in words(os.environ.get(least, ""))):  # the other rules keep this command's default
         os.environ[least] = ",".join(["error", *words(os.environ.get(least, ""))])

@@ -143,7 +143,7 @@ def test_a_large_adapter_takes_little_memory(tmp_path: Path) -> None:
 def test_the_command_shows_the_layers_and_the_whole(saved: Path) -> None:
     shown = command(saved, "--base", TINY_LLAMA, "--rows", 3)
     assert shown.exit_code == 0, shown.output
-    assert "/σ₁(W₀)\n" in shown.output
+    assert "/σ₁(W₀)  layer\n" in shown.output
     assert "… and 25 more" in shown.output
     assert "28 layers (lora), 78,848 parameters, rank 8, s = α/r" in shown.output
 

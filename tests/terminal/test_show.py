@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import math
 import threading
 import time
 from pathlib import Path
@@ -15,7 +14,7 @@ from typer.testing import CliRunner
 
 from lora_watch.base.alerts import Severity
 from lora_watch.cli.app import app
-from lora_watch.cli.terminal import blocks_over_time, screen
+from lora_watch.cli.show import curve, screen
 from lora_watch.runs.comparison import compare
 from lora_watch.runs.run import latest_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
@@ -25,16 +24,11 @@ from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 steps of four blocks, measured at every second one: block 1 is NaN at the end, and an ERROR is open."""
+    """60 steps: the loss is NaN at the end, and an ERROR is open."""
     run, out = run_of(16), tmp_path_factory.mktemp("show") / "run"
-    records = []
-    for step in range(1, 61):
-        record = record_of(run, step, scalars={"loss_start": 4.0, "loss_recent": 3.0})
-        values = record.metrics["output_ratio"].values
-        values[5] = np.nan if step == 60 else values[5]
-        if step % 2:
-            record = record_of(run, step, metrics={})
-        records.append(record)
+    records = [
+        record_of(run, step, size=step / 100, loss=np.nan if step == 60 else 2.0) for step in range(1, 61)
+    ]
     write(out, run, records, {50: [alert_of(50, severity=Severity.ERROR, remedies=[f"lower it {HOSTILE}\x1b[2J"])]})
     return out
 
@@ -45,27 +39,15 @@ def drawn(folder: Path, **console: object) -> str:
     return out.file.getvalue()  # type: ignore[attr-defined]
 
 
-def test_one_screen_in_colours_and_in_letters(folder: Path) -> None:
+def test_one_screen(folder: Path) -> None:
     plain, coloured = drawn(folder), drawn(folder, color_system="truecolor")
     assert "step 60 of 200" in plain
     assert "LW102" in plain
     assert "lower it" in plain
     assert "\x1b" not in plain, "what a run says cannot move the cursor"
     assert "\x1b[2J" not in coloured
-    rows = [line for line in plain.splitlines() if line[:2] in ("0 ", "1 ", "2 ", "3 ")]
-    assert ["!" in row for row in rows] == [False, True, False, False]
-
-
-def test_the_blocks_keep_what_was_measured(folder: Path) -> None:
-    run, steps = latest_run(folder), [1, *range(2, 61, 2)]
-    found, _ = run.data.metric("output_ratio")
-    rows = blocks_over_time(run, found, steps, 40)
-    assert list(rows) == ["0", "1", "2", "3"]
-    assert rows["3"][:2] == [None, pytest.approx((1 + 15 / 16) * 2 / 100)]
-    last = rows["1"][-1]
-    assert last is not None
-    assert math.isnan(last)
-    assert list(blocks_over_time(run, found, steps, 2)) == ["0-1", "2-3"]
+    rows = {line.split()[0]: line for line in plain.splitlines() if line.startswith(("loss", "size"))}
+    assert ["!" in rows[name] for name in ("loss", "size")] == [True, False]
 
 
 def test_a_final_loss_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -> None:
@@ -76,6 +58,7 @@ def test_a_final_loss_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -
     write(tmp_path / "twin" / "run", run, records)
     found, twin = latest_run(tmp_path / "run"), latest_run(tmp_path / "twin")
     assert (found.final_loss, max(loss for _, loss in found.loss_curve)) == (1.0, 1.0)
+    assert set(curve(found, "loss")) == {*range(1, 96), 99, 100}
     assert twin.final_loss == pytest.approx(15.7)
     compared = compare([tmp_path]).to_dict()["configurations"]
     losses = {one["name"]: one["quality"]["train_loss"] for each in compared for one in each["runs"]}

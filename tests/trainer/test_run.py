@@ -101,7 +101,7 @@ def test_an_interrupt_is_an_interrupt(tmp_path: Path) -> None:
     [
         (("nowhere.py",), "script nowhere.py"),
         (("-m", "no_such_module"), "no_such_module"),
-        (("--every", "0", GATE), "--every"),
+        (("--patience", "-1", GATE), "--patience"),
         (("--apply", GATE), "--apply .*--find-lr"),
         (("--fail-on", "eror", GATE), "--fail-on: 'eror' "),
         (("--mute", "LW1002", GATE), "--mute: .*'LW1002'.* LW102 "),
@@ -244,15 +244,13 @@ def test_a_training_that_broke_off_is_no_success_unless_it_was_repeated(
 
 
 def test_options_reach_the_callback_and_the_run_goes_on(python: Python, tmp_path: Path) -> None:
-    options = ("--fail-on", "never", "--mute", "LW104", "--report-dir", tmp_path / "r", "--no-tensorboard", "--drift")
-    done = forked(python, tmp_path, *options, "--no-console", GATE, *EXPLODES)
+    options = ("--fail-on", "never", "--mute", "LW104", "--report-dir", tmp_path / "r")
+    done = forked(python, tmp_path, *options, GATE, *EXPLODES)
     assert done.returncode == 0, done.stderr
-    assert "LW102" not in done.stderr
     report = json.loads((tmp_path / "r" / "report.json").read_text())
     assert "LW102" in {alert["rule"] for alert in report["alerts"]}
     assert "LW104" not in {rule["id"] for rule in report["rules"]}
-    assert "drift_norm" in report["measured_at"]
-    assert not list(tmp_path.rglob("*lora_watch/events.*"))
+    assert (tmp_path / "r" / "report.html").is_file()
 
 
 EVERY_TRAINER = """
