@@ -1,62 +1,43 @@
-"""Pages that are made from what they describe, so that they cannot fall behind it: rules, commands, the Python
-interface, examples and notebooks. A hook of MkDocs. The other pages are files of this folder."""
+"""Writes the pages that follow from the program: rules with their pictures, commands, the Python interface.
+
+    python docs/generate.py         after a rule, a flag, an argument or a public docstring has changed
+
+A test compares them with what this makes. The other pages of the folder are written by hand.
+"""
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import re
+import textwrap
 from collections.abc import Iterator
 from dataclasses import MISSING
 from pathlib import Path
 from typing import Any
 
+import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure
-from mkdocs.config.defaults import MkDocsConfig
-from mkdocs.structure.files import File, Files
 
+import lora_watch
 from lora_watch import Rule
 from lora_watch.rules.guide import pages as known
 from lora_watch.settings import CallbackSettings, LightningSettings, MonitorSettings, Settings, all_of, described
 
-ROOT = Path(__file__).resolve().parents[1]
-DEMO = "lora-watch demo --quick --output-dir build/demo"
-DEMO_PAGE = ROOT / "build" / "demo" / "tiny.html"
+DOCS = Path(__file__).resolve().parent
+DRAWN = "LW3"
+"""Rules before this one, those on size and loss, have a picture. Wiring and settings are told by their sentences."""
 
 
-# -- MkDocs' events ----------------------------------------------------------------------------------------------------
-def on_files(files: Files, config: MkDocsConfig) -> Files:
-    pages = {
-        "rules.md": rules,
-        "evidence.md": evidence,
-        "command-line.md": commands,
-        "api.md": api,
-        "examples.md": examples,
-    }
-    for name, make in pages.items():
-        files.append(File.generated(config, name, content=make()))
-    files.append(File.generated(config, "live-report.md", content=live_report()))
-    if DEMO_PAGE.exists():
-        files.append(File.generated(config, "demo.html", content=DEMO_PAGE.read_text(encoding="utf-8")))
-    for name, content in (*rule_pages(), *pictures(), *notebooks()):
-        files.append(File.generated(config, name, content=content))
-    return files
-
-
-def on_page_content(html: str, **_: Any) -> str:
-    return html.replace("::</p>", ":</p>")  # how a docstring announces a piece of code
-
-
-def live_report() -> str:
-    """The demo's three runs as a page to try, where the demo was run before the site was built."""
-    if not DEMO_PAGE.exists():
-        return f"# A report to try\n\nRun `{DEMO}` before `mkdocs build`: the report of its runs is then shown here.\n"
-    return (
-        "# A report to try\n\nThe three runs of the demo, as `lora-watch report` writes them "
-        '(<a href="../demo.html">the page alone</a>):\n\n'
-        '<iframe src="../demo.html" title="report of the demo" style="width:100%;height:50rem;border:0"></iframe>\n'
-    )
+def made() -> Iterator[tuple[str, str]]:
+    """``(name, content)`` of each page that is made."""
+    yield "rules.md", rules()
+    yield from rule_pages()
+    yield "evidence.md", evidence()
+    yield "command-line.md", commands()
+    yield "python.md", python()
 
 
 # -- rules and commands ------------------------------------------------------------------------------------------------
@@ -83,13 +64,13 @@ and closes.
 
 def rule_pages() -> Iterator[tuple[str, str]]:
     """``(name, content)`` of every finding's page: five sections, an alert of a real run, and a table of thresholds."""
-    samples = json.loads((ROOT / "docs" / "rules" / "samples.json").read_text(encoding="utf-8"))
+    samples = json.loads((DOCS / "rules" / "samples.json").read_text(encoding="utf-8"))
     for page in known().values():
         sample = samples.get(page.id, {})
         shown = [f"{page.severity}: {page.summary}"]
         if sample:
             shown.append(f"```\n{sample['alert']}\n```")
-        if "curves" in sample:
+        if "curves" in sample and page.id < DRAWN:
             about = f"Loss and {sample['curves']['metric']}, with the alert and without"
             shown.append(f"![{about}]({page.id}.svg)")
         sections = {
@@ -110,9 +91,9 @@ def evidence() -> str:
 
 
 def pictures() -> Iterator[tuple[str, str]]:
-    """``(name, SVG)`` for each rule with a sample from training: the run that fires, and a healthy one."""
-    for id, sample in json.loads((ROOT / "docs" / "rules" / "samples.json").read_text(encoding="utf-8")).items():
-        if "curves" in sample:
+    """``(name, SVG)`` for the rules on size and loss: the run that fires, and a healthy one."""
+    for id, sample in json.loads((DOCS / "rules" / "samples.json").read_text(encoding="utf-8")).items():
+        if "curves" in sample and id < DRAWN:
             yield f"rules/{id}.svg", _picture(sample["curves"])
 
 
@@ -138,8 +119,9 @@ def _picture(curves: dict[str, Any]) -> str:
     left.legend(fontsize="small")
     right.legend(fontsize="small")
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg")
-    return buffer.getvalue()
+    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "the same each time"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return re.sub(r" +$", "", buffer.getvalue(), flags=re.M)
 
 
 def _thresholds(rule: Rule | None) -> str:
@@ -153,35 +135,36 @@ def _thresholds(rule: Rule | None) -> str:
 
 
 def commands() -> str:
-    """The help of ``lora-watch`` and of each subcommand."""
+    """The help of each subcommand: what it does, its arguments and options, examples."""
     import typer
-    from typer.cli import get_docs_for_click
 
     from lora_watch.cli.app import app
 
-    command = typer.main.get_command(app)
-    text = get_docs_for_click(obj=command, ctx=typer.Context(command), name="lora-watch", title="Command line")
-    # Written for a terminal: colours become code, and a list of examples the list that it is.
-    text = re.sub(r"\[cyan\](.*?)\[/\]", lambda found: f"`{found[1]}`", text)
-    return re.sub(r"\[bold\](.*?)\[/\]", r"**\1**", text)
+    group = typer.main.get_command(app)
+    parts = ["# Command line", *(_command(name, command) for name, command in group.commands.items())]  # type: ignore[attr-defined]
+    return "\n\n".join(parts) + "\n"
+
+
+def _command(name: str, command: Any) -> str:
+    rows = [_parameter(each) for each in command.params if not each.hidden]
+    table = ["| argument or option | default | meaning |", "|---|---|---|", *rows] if rows else []
+    help, below = (_without_colours(text or "") for text in (command.help, command.epilog))
+    below = re.sub(r"^ *(`.*`)\n *(.+)$", r"- \1: \2", below, flags=re.M).strip()
+    return "\n\n".join(part for part in (f"## `lora-watch {name}`", help, "\n".join(table), below) if part)
+
+
+def _without_colours(help: str) -> str:
+    """Help is written for a terminal: what is coloured there is code here."""
+    return re.sub(r"\[bold\](.*?)\[/\]", r"**\1**", re.sub(r"\[cyan\](.*?)\[/\]", r"`\1`", help))
+
+
+def _parameter(of: Any) -> str:
+    options = (*of.opts, *of.secondary_opts) if of.param_type_name == "option" else (of.name.upper(),)
+    default = "" if of.default in (None, False, (), []) or callable(of.default) else f"`{of.default}`"
+    return f"| {', '.join(f'`{each}`' for each in options)} | {default} | {' '.join((of.help or '').split())} |"
 
 
 # -- Python ------------------------------------------------------------------------------------------------------------
-def api() -> str:
-    """Every public name, with what its docstring says."""
-    import lora_watch
-
-    names = [name for name in lora_watch.__all__ if not name.startswith("__")]
-    entries = "\n\n".join(map(_entry, sorted(names, key=_as_it_is_met)))
-    settings = "\n\n".join(f"## Arguments of {of}\n\n{_settings(kind)}" for of, kind in _SETTINGS.items())
-    return f"# Python\n\nAll of these are imported from `lora_watch` itself.\n\n{entries}\n\n{settings}\n"
-
-
-def _entry(name: str) -> str:
-    """Without the signature where a table has the arguments."""
-    return f"::: lora_watch.{name}" + ("\n    options:\n      show_signature: false" if name in _SETTINGS else "")
-
-
 _SETTINGS: dict[str, type[Settings]] = {
     "LoraWatchCallback": CallbackSettings,
     "Monitor": MonitorSettings,
@@ -189,8 +172,47 @@ _SETTINGS: dict[str, type[Settings]] = {
 }
 
 
+def python() -> str:
+    """Every public name with its docstring, and the tables of what the ways in take."""
+    first = ("LoraWatchCallback", "watch", "Monitor", "measure", "find_adapters")
+    others = sorted({name for name in lora_watch.__all__ if not name.startswith("__")} - {*first})
+    entries = "\n\n".join(_entry(name) for name in (*first, *others))
+    tables = "\n\n".join(f"## Arguments of `{of}`\n\n{_settings(kind)}" for of, kind in _SETTINGS.items())
+    return f"# Python\n\nAll of these are imported from `lora_watch` itself.\n\n{entries}\n\n{tables}\n"
+
+
+def _entry(name: str) -> str:
+    """A function's signature and docstring; a class's docstring, and its public methods."""
+    thing = getattr(lora_watch, name)
+    parts = [f"## `{name}`", _prose(thing)]
+    if inspect.isclass(thing):
+        for method, body in vars(thing).items():
+            if not method.startswith("_") and inspect.isfunction(body) and body.__doc__:
+                parts.append(f"**`{_signature(method, body)}`**: {_prose(body)}")
+    else:
+        parts.insert(1, f"```python\n{_signature(name, thing)}\n```")
+    return "\n\n".join(parts)
+
+
+def _signature(name: str, function: Any) -> str:
+    parameters = inspect.signature(function).parameters.values()
+    return f"{name}({', '.join(str(p.replace(annotation=p.empty)) for p in parameters if p.name != 'self')})"
+
+
+def _prose(thing: Any) -> str:
+    """A docstring as Markdown: code in single backticks, and what ``::`` announces in a block."""
+    text = inspect.getdoc(thing) or ""
+    text = re.sub(r"::\n\n((?:    .*\n?|\n)+)", lambda found: f":\n\n{_block(found[1])}", text)
+    text = re.sub(r"^(Args|Raises|Returns):\n", r"\1:\n\n", text, flags=re.M)
+    text = re.sub(r"^    (?=[\w`*]+.*: )", "- ", text, flags=re.M)
+    return re.sub(r"(?<!`)``(?!`)", "`", text)
+
+
+def _block(indented: str) -> str:
+    return f"```python\n{textwrap.dedent(indented).rstrip()}\n```\n\n"
+
+
 def _settings(kind: type[Settings]) -> str:
-    """The table of what one way in takes."""
     rows = (
         f"| `{name}` | {'' if each.default is MISSING else f'`{each.default!r}`'} | {described(kind, name)} |"
         for name, each in all_of(kind).items()
@@ -198,43 +220,9 @@ def _settings(kind: type[Settings]) -> str:
     return "\n".join(["| argument | default | meaning |", "|---|---|---|", *rows])
 
 
-def _as_it_is_met(name: str) -> tuple[int, str]:
-    """The names to start with come first, then the rest by the alphabet."""
-    first = ("LoraWatchCallback", "watch", "Monitor", "measure", "find_adapters")
-    return (first.index(name) if name in first else len(first), name)
-
-
-# -- examples and notebooks --------------------------------------------------------------------------------------------
-def examples() -> str:
-    """The table of ``examples/README.md``, and the scripts it links to."""
-    text = (ROOT / "examples" / "README.md").read_text(encoding="utf-8")
-    scripts = re.findall(r"\[([\w.]+\.py)\]\(\1\)", text)
-    listing = re.sub(r"\[([\w.]+)\.py\]\(\1\.py\)", r"[\1.py](#\1py)", text)
-    listing = re.sub(r"\[(ci)\]\(ci\)", "`examples/ci`", listing)
-    return "\n".join([listing, *(f"## {name}\n\n```python\n{_source(name)}```\n" for name in scripts)])
-
-
-def _source(name: str) -> str:
-    return (ROOT / "examples" / name).read_text(encoding="utf-8")
-
-
-def notebooks() -> Iterator[tuple[str, str | bytes]]:
-    """``(name, content)`` of a page for every notebook as it was executed, of its figures, and of their list."""
-    from nbconvert import MarkdownExporter
-
-    listed = []
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        text, resources = MarkdownExporter().from_filename(str(path))
-        figures = {name: f"{path.stem}-{name}" for name in resources["outputs"]}
-        for name, called in figures.items():
-            text = text.replace(f"({name})", f"({called})")
-            yield f"notebooks/{called}", resources["outputs"][name]
-        yield f"notebooks/{path.stem}.md", text
-        listed.append(f"- [{_title(path)}](notebooks/{path.stem}.md)")
-    intro = "With the output of their last execution; the tests run them all. The files are in `notebooks/`."
-    yield "notebooks.md", "\n".join(["# Notebooks", "", intro, "", *listed, ""])
-
-
-def _title(path: Path) -> str:
-    first = json.loads(path.read_text(encoding="utf-8"))["cells"][0]["source"]
-    return "".join(first).partition("\n")[0].lstrip("# ")
+if __name__ == "__main__":
+    for old in ("LW*.md", "LW*.svg"):
+        for file in (DOCS / "rules").glob(old):
+            file.unlink()
+    for name, content in (*made(), *pictures()):
+        (DOCS / name).write_text(content, encoding="utf-8")

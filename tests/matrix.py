@@ -14,6 +14,7 @@ import datetime
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import tempfile
@@ -61,7 +62,8 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "sentence-transformers": ("sentence-transformers", "tests/integrations/test_elsewhere.py -k sentence"),
     "diffusers": ("diffusers", "tests/integrations/test_elsewhere.py -k unet"),
     "TRL: SFT, KTO, ORPO, CPO, reward; Seq2SeqTrainer": ("trl", "tests/trainer/test_trainers.py"),
-    "SFT, its loss": ("trl", "tests/trainer/test_loss.py -k sft_trainer"),
+    "TRL: SFT, DPO, their loss": ("trl", "tests/trainer/test_loss.py -k 'sft_trainer or dpo_trainer'"),
+    "TRL: GRPO, five steps; its loss is not judged": ("trl", "tests/rules/test_other_losses.py -k grpo"),
     "TRL's own script": ("trl", "tests/trainer/test_run.py -k trls_own_script"),
     "W&B, MLflow, Trackio, webhook": ("wandb", "tests/sinks/test_trackers.py"),
     "TensorBoard": ("tensorboard", "tests/sinks/test_trainer.py"),
@@ -139,7 +141,7 @@ def packages(names: Sequence[str], python: str, kept: Mapping[str, Any]) -> dict
         version = subprocess.run([python, "-c", ask], capture_output=True, text=True).stdout.strip() or None
         if version is None and name in kept:
             continue
-        command = [python, "-m", "pytest", "-o", "addopts=", "-q", *tests.split()]
+        command = [python, "-m", "pytest", "-o", "addopts=", "-q", *shlex.split(tests)]
         done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
         says = re.findall(r"(\d+) (passed|failed|skipped|errors?)", done.stdout.strip().rpartition("\n")[2])
         rows[name] = {"says": {what: int(n) for n, what in says}, "version": version, "date": today()}

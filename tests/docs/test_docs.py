@@ -1,4 +1,4 @@
-"""The documentation: it builds without a warning, says what the program has, and fetches nothing."""
+"""The documentation: it says what the program has, and its links lead somewhere."""
 
 from __future__ import annotations
 
@@ -30,15 +30,6 @@ DOCS = ROOT / "docs"
 
 
 @pytest.fixture(scope="module")
-def site(python: Python, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("site")
-    build = ("-m", "mkdocs", "build", "--strict", "--quiet", "--site-dir", folder)
-    done = python(*build, folder=ROOT, NO_MKDOCS_2_WARNING="1")
-    assert done.returncode == 0, done.stdout + done.stderr
-    return folder
-
-
-@pytest.fixture(scope="module")
 def generate() -> ModuleType:
     spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
     assert spec is not None
@@ -48,65 +39,41 @@ def generate() -> ModuleType:
     return module
 
 
-def page(site: Path, name: str) -> str:
-    return (site / name / "index.html").read_text(encoding="utf-8")
+def test_pages_that_are_made_are_those_of_today(generate: ModuleType):
+    """If this fails: ``python docs/generate.py``."""
+    made = dict(generate.made())
+    assert {"rules.md", "rules/LW102.md", "command-line.md", "python.md"} < made.keys()
+    old = [name for name, text in made.items() if (DOCS / name).read_text(encoding="utf-8") != text]
+    assert old == []
+    assert {file.name for file in (DOCS / "rules").glob("*.md")} == {f"{id}.md" for id in pages()}
 
 
-def test_every_finding_has_a_page_that_says_what_to_do(site: Path):
-    listed = page(site, "rules")
+def test_every_finding_has_a_page_that_says_what_to_do():
+    listed = (DOCS / "rules.md").read_text(encoding="utf-8")
     assert {rule.id for rule in catalogue()} | {*GATE_RULES, *MOVED, MONITOR_FAILURE, RECOVERED} == set(pages())
     for id, entry in pages().items():
-        text = page(site, f"rules/{id}")
-        assert f'href="{id}/"' in listed
+        text = (DOCS / "rules" / f"{id}.md").read_text(encoding="utf-8")
+        assert f"(rules/{id}.md)" in listed
         for heading in ("What you see", "What it means", "What to do", "Switching it off"):
-            assert heading in text, id
+            assert f"## {heading}" in text, id
         assert all((entry.means, entry.fix, entry.mute)), id
-
-
-def test_the_page_of_a_rule_of_training_shows_a_run_that_fires_and_a_healthy_one(site: Path):
-    samples = json.loads((DOCS / "rules" / "samples.json").read_text(encoding="utf-8"))
-    drawn = {id for id, sample in samples.items() if "curves" in sample}
-    assert drawn > {"LW101", "LW102", "LW202", "LW303"}
-    for id in drawn:
-        assert f'src="../{id}.svg"' in page(site, f"rules/{id}")
-        assert (site / "rules" / f"{id}.svg").read_text(encoding="utf-8").count("<path") > 4
-        assert all(any(samples[id]["curves"]["loss"][run]) for run in ("fires", "twin")), id
 
 
 def test_findings_of_the_gate_have_the_names_that_their_pages_say():
     assert {id: pages()[id].name for id in (*GATE_RULES, *MOVED)} == {**GATE_RULES, **MOVED}
 
 
-def test_every_public_name_is_in_the_reference(site: Path):
-    text = page(site, "api")
-    for name in set(lora_watch.__all__) - {"__version__"}:
-        assert f"lora_watch.{name}" in text or f'id="lora_watch.{name}"' in text, name
-    assert described(CallbackSettings, "full_every")[:30] in text  # an argument with its description
-
-
-def test_every_command_is_there(site: Path):
+def test_every_public_name_and_command_is_in_its_page():
     from lora_watch.cli.app import app
 
-    text = page(site, "command-line")
+    text = (DOCS / "python.md").read_text(encoding="utf-8")
+    assert [name for name in lora_watch.__all__ if not name.startswith("__") and f"## `{name}`\n" not in text] == []
+    assert described(CallbackSettings, "full_every")[:30] in text  # an argument with its description
+    text = (DOCS / "command-line.md").read_text(encoding="utf-8")
     names = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback is not None]
     assert "check" in names
-    for name in names:
-        assert f"<code>lora-watch {name}</code>" in text, name
+    assert [name for name in names if f"## `lora-watch {name}`\n" not in text] == []
     assert "[cyan]" not in text
-
-
-def test_every_example_and_notebook_is_a_page(site: Path):
-    text = page(site, "examples")
-    assert [path.name for path in (ROOT / "examples").glob("*.py") if path.name not in text] == []
-    for path in (ROOT / "notebooks").glob("*.ipynb"):
-        assert (site / "notebooks" / path.stem / "index.html").exists()
-
-
-def test_nothing_is_fetched_from_elsewhere(site: Path):
-    fetched = re.compile(r"<(?:script|img|iframe|source)\b[^>]*\bsrc=\"?(https?:)?//|<link\b[^>]*href=\"?(https?:)?//")
-    pages = list(site.rglob("*.html"))
-    assert len(pages) > 10
-    assert [path for path in pages if fetched.search(path.read_text(encoding="utf-8"))] == []
 
 
 BUDGETS = {"README.md": 800, "docs/guidance.md": 1000, "docs/learning-rate.md": 1000, "docs/trust.md": 1000}
@@ -120,7 +87,8 @@ def words(text: str) -> int:
 
 
 def test_pages_keep_to_their_budgets_of_words(generate: ModuleType):
-    pages = [ROOT / "README.md", *DOCS.glob("*.md")]
+    made = dict(generate.made())
+    pages = [ROOT / "README.md", *(file for file in DOCS.glob("*.md") if file.name not in made)]
     counted = {str(file.relative_to(ROOT)): words(file.read_text(encoding="utf-8")) for file in pages}
     assert {name: n for name, n in counted.items() if n > BUDGETS.get(name, OF_A_PAGE)} == {}
     assert sum(n for name, n in counted.items() if name != "README.md") <= OF_ALL
@@ -133,13 +101,10 @@ def test_pages_keep_to_their_budgets_of_words(generate: ModuleType):
     assert {name: n for name, n in of_rules.items() if n > OF_A_RULE} == {}
 
 
-def test_the_index_leads_to_every_page(site: Path):
-    index = (DOCS / "index.md").read_text(encoding="utf-8")
-    listed = set(re.findall(r"\]\(([\w-]+)\.md", index))
-    made = {file.parent.name for file in site.glob("*/index.html")} - {"rules", "notebooks"}
-    assert {"my-run-failed", "larger-models", "programs", "trust"} <= made
-    assert made - {"evidence"} <= listed | {"api"}  # evidence: from the page of rules
-    assert listed - {"rules", "notebooks"} <= made
+def test_the_index_leads_to_every_page():
+    listed = set(re.findall(r"\]\(([\w-]+\.md)", (DOCS / "index.md").read_text(encoding="utf-8")))
+    # The thresholds' evidence is reached from the page of rules.
+    assert listed == {file.name for file in DOCS.glob("*.md")} - {"index.md", "evidence.md"}
 
 
 def test_the_quickstart_runs_as_it_is_pasted(
@@ -200,11 +165,19 @@ def test_arguments_that_pages_quote_exist():
 
 
 def test_links_between_the_files_of_the_repository_lead_somewhere():
-    files = [*ROOT.glob("*.md"), ROOT / "examples" / "README.md"]
-    link_to_a_file = re.compile(r"\]\(([^)#:]+)(?:#[^)]*)?\)")
-    links = [(file, link) for file in files for link in link_to_a_file.findall(file.read_text(encoding="utf-8"))]
-    assert len(links) > 15
-    assert [link for link in links if not (link[0].parent / link[1]).exists()] == []
+    files = [*ROOT.glob("*.md"), ROOT / "examples" / "README.md", *DOCS.rglob("*.md")]
+    link = re.compile(r"\]\(([^)#:]*)#?([^)#:]*)\)")
+    links = [(file, *parts) for file in files for parts in link.findall(file.read_text(encoding="utf-8"))]
+    assert len(links) > 100
+    assert [each for each in links if not (each[0].parent / each[1]).exists()] == []
+    lost = [(file, to, at) for file, to, at in links if at and at not in anchors(file.parent / to if to else file)]
+    assert lost == []
+
+
+def anchors(page: Path) -> set[str]:
+    """What a link to a heading of ``page`` is called."""
+    headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.M)
+    return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
 
 
 def test_the_rule_of_ones_own_fires_when_it_should():
