@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from transformers import Trainer, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lora_watch.adapters.sharding.zero import is_deepspeeds
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.drivers import trainer_info
-from lora_watch.drivers.checkpoints import Checkpoints
 from lora_watch.drivers.schedule import follows_a_metric, read_schedule
 from lora_watch.drivers.step_tap import StepTap
 from lora_watch.drivers.trackers import LastWord, LogRows
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from lora_watch.tune.suggestion import Suggestion
 
 _KEY = "lora_watch"
-_OF_ONE_TRAINER = ("_trainer", "_tap", "_rows", "_last_word", "_mark", "monitors", "guard")
+_OF_ONE_TRAINER = ("_trainer", "_tap", "_rows", "_last_word", "_mark", "monitor", "monitors", "guard")
 
 
 class TrainerEvents(TrainerCallback):
@@ -50,16 +50,14 @@ class TrainerEvents(TrainerCallback):
         """What the sweep of ``find_lr`` has found, for the configuration of the run."""
         self.meant = False
         """Adapters are to be trained, whatever the model shows: ``lora-watch run`` says so."""
-        self.monitor: Engine | None = None
-        """That of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
         self._output = Path(".")
-        self._checkpoints = Checkpoints(self._output)
-        self._trial_pruned: type[Exception] | None = None
         self._belong_to_nobody()
         self._saves = True
         """No failure is open that a checkpoint must not hold."""
 
     def _belong_to_nobody(self) -> None:
+        self.monitor: Engine | None = None
+        """That of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
         self._trainer: weakref.ref[Trainer] | None = None
         self._mark = WaitingMark()
         self.monitors: list[Engine] | None = None
@@ -70,7 +68,7 @@ class TrainerEvents(TrainerCallback):
         self._rows, self._last_word = LogRows(), LastWord()
 
     def __getstate__(self) -> dict[str, Any]:
-        """A copy, pickled or not, has the arguments and what was found, and belongs to no Trainer yet."""
+        """A copy, pickled or not, has the arguments and the learning rate that was found, and belongs to no Trainer."""
         return vars(self) | dict.fromkeys(_OF_ONE_TRAINER)
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -194,24 +192,19 @@ class TrainerEvents(TrainerCallback):
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.monitor is not None:
             metrics = kwargs.get("metrics") or {}
-            samples, kept = trainer_info.evaluated_samples(metrics), self._checkpoints.kept()
+            samples, kept = trainer_info.evaluated_samples(metrics), trainer_info.checkpoints_in(self._output)
             self.monitor.evaluated(trainer_info.quality(metrics), state.global_step, samples, kept)
 
     @event
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.monitor is not None and args.should_save:
-            self.monitor.saved(self._checkpoints.saved(state.global_step))
+            self.monitor.saved(self._output / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
 
     def attach(self, trainer: Trainer) -> None:
         """Say which Trainer this is for, instead of letting the callback look for it."""
         self._trainer = weakref.ref(trainer)
 
     # -- for subclasses -----------------------------------------------------------------------------------------------
-    def exception(self, error: LoraWatchError) -> Exception:
-        """The exception that ``train()`` raises if the policy ends the run with ``error``. In a hyperparameter search
-        on Optuna it ends the trial, not the search."""
-        return self._trial_pruned(str(error)) if self._trial_pruned is not None else error
-
     def sweep(self, state: TrainerState) -> dict[str, Any]:
         """With ``find_lr``: set the Trainer to the rate that is found. Returns what of the event's arguments is new."""
         return {}
@@ -236,19 +229,12 @@ class TrainerEvents(TrainerCallback):
                 tap.detach()
 
     def _raise_for(self, ends: Callable[..., None], *arguments: Any) -> None:
-        """Call what may end the run, and have what comes out of the Trainer then be ``exception``."""
+        """Call what may end the run: then nothing of ours stays in the Trainer."""
         try:
             ends(*arguments)
-        except LoraWatchError as error:
-            ending: Exception = error
-            with self.guard("ending"):  # the other ranks end: so does this one
-                self._detach()
-                ending = self.exception(error)
-            if ending is error:
-                raise
-            if not isinstance(ending, Guard.lets_out):
-                Guard.lets_out = (*Guard.lets_out, type(ending))
-            raise ending from error
+        except LoraWatchError:
+            self._detach()
+            raise
 
     def _report_folder(self, output: Path) -> Path:
         return Path(self.settings.report_dir or output / "lora_watch")
@@ -258,14 +244,13 @@ class TrainerEvents(TrainerCallback):
         events = trainer_info.events_sink(trainer, self._output) if settings.tensorboard else None
         page = PageSink if settings.value("html") and settings.tensorboard else None
         own = standard_sinks(folder, model, self.policy, events, settings.console, page)
-        return [*own, self._checkpoints, *settings.sinks]
+        return [*own, *settings.sinks]
 
     def _build(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Engine:
         """The engine of the training that begins, with everything of this callback in its place."""
         trainer = (self._trainer and self._trainer()) or trainer_info.trainer_that_holds(self)
         model, scheduler = kwargs["model"], kwargs.get("lr_scheduler")
-        self._trial_pruned = trainer_info.trial_pruned(trainer)
-        self._output = trainer_info.output_dir(args, trainer)
+        self._output = Path(args.output_dir or ".")
         place = self._report_folder(self._output).resolve()
         for other in itertools.takewhile(lambda one: one is not self, trainer_info.callbacks_of(trainer)):
             if isinstance(other, TrainerEvents) and other.monitor is not None and other.monitor.place == place:
@@ -273,7 +258,6 @@ class TrainerEvents(TrainerCallback):
                     f"another callback of lora_watch on this Trainer writes into {place}: this one does nothing. Keep "
                     "one of the two, or give this one a report_dir of its own and tensorboard=False"
                 )
-        self._checkpoints = Checkpoints(self._output)
         schedule = read_schedule(scheduler, state.max_steps)
         settings = self.settings.of_a_run(
             sinks=self._sinks(trainer, model) if trainer_info.is_first(state) else (),
@@ -289,7 +273,7 @@ class TrainerEvents(TrainerCallback):
             | ({"preference": True} if trainer_info.is_preference(trainer) else {})
             | self._swept,
             judge_loss=not trainer_info.is_policy_gradient(trainer),
-            notes=[*trainer_info.notes_on(args, trainer), *self._checkpoints.notes(state.global_step)],
+            notes=trainer_info.notes_on(args, trainer),
             meant=self.meant,
         )
         engine = Engine(model, kwargs.get("optimizer"), settings, scheduler=scheduler, place=place)

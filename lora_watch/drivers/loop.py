@@ -24,8 +24,6 @@ from lora_watch.sinks import Sink
 
 log = logging.getLogger("lora_watch")
 
-_UNEVEN = "inside torch's Join each rank goes on or stops by itself, as one whose data has ended answers DDP alone"
-
 
 class Monitor:
     """Monitors the LoRA adapters of one model through one training run.
@@ -51,8 +49,8 @@ class Monitor:
 
     On several ranks make one on each, and call ``step`` on all of them. With ``fail_on`` they agree at each step
     whether the run continues, and raise together once the files of the first are complete. If only some ranks have
-    one, it logs that after 30 s and stops its own rank alone. In torch's ``Join`` give it DDP's wrapper as
-    ``model``: it then waits for no other rank.
+    one, it logs that after 30 s and stops its own rank alone. In torch's ``Join`` leave ``fail_on`` and ``recover``
+    alone: ranks whose data has ended no longer agree.
 
     Raises:
         TypeError: for an argument that it does not have.
@@ -118,7 +116,6 @@ class Monitor:
                 there, self._micro_batches, loss = self._micro_batches, [], None
                 loss = torch.stack(there).mean() if there else None
             seen = self._labels.take(loss) if self._labels is not None else {}
-        self._see_join()
         found = self.engine.after_update(loss, step, labels=seen.get("labels"), targets=seen.get("targets"))
         self._raise_for(found)
         return self.last
@@ -192,9 +189,6 @@ class Monitor:
         """When an alert ends the run."""
         return self.engine.policy
 
-    def _repr_html_(self) -> str:
-        return self.engine._repr_html_()
-
     # -- helpers -------------------------------------------------------------------------------------------------------
     @guarded("starting")
     def _start(self, updated: bool = False) -> None:
@@ -217,7 +211,6 @@ class Monitor:
 
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> None:
-        self._see_join()
         self._raise_for(self.engine.before_update(None))
 
     def _raise_for(self, alerts: Sequence[Alert]) -> None:
@@ -226,16 +219,6 @@ class Monitor:
         except LoraWatchError:
             self._let_go()
             raise
-
-    @guarded("looking for torch's Join")
-    def _see_join(self) -> None:
-        """Inside torch's ``Join`` a rank whose data has ended answers DDP's collectives alone: no others are made."""
-        # torch has no public way to ask
-        if self.engine.ranks.together and getattr(getattr(self._model, "_join_config", None), "enable", False):
-            self.engine.ranks.together = False
-            self.engine.recover_no_more(_UNEVEN)
-            self.engine.note(_UNEVEN)
-            log.warning("lora_watch: %s", _UNEVEN)
 
     @guarded("taking the hooks off the model", aside=True)
     def _let_go(self) -> None:
@@ -247,11 +230,6 @@ class Monitor:
                     hook.remove()
         if self._started:
             self._model, self._optimizer, self._scaler, self._over = nn.Module(), None, None, True
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy, pickled or not, tells what was found, and takes no part in the run."""
-        gone = dict.fromkeys(("_optimizer", "_scaler", "_update_hook", "_labels"))
-        return {**vars(self), **gone, "_model": nn.Module(), "_started": False}
 
     def _is_scaled(self) -> bool:  # looked up each time: it may come late
         return self._scaler is not None or getattr(self._optimizer, "scaler", None) is not None

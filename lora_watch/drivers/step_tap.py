@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any
@@ -11,14 +10,11 @@ import torch
 from transformers import Trainer
 
 from lora_watch.base.deferred import has_float64, is_far
-from lora_watch.drivers import trainer_info
 from lora_watch.drivers.wrapping import Tap
 from lora_watch.measurement.signals.labels import Labels
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, guarded
 from lora_watch.run.ranks import Ranks
-
-log = logging.getLogger("lora_watch")
 
 WHOLE = ("NO", "MULTI_GPU", "MULTI_CPU")
 """Accelerate's kinds of distribution in which a process holds whole gradients, reduced over ranks, when it clips."""
@@ -28,8 +24,7 @@ class StepTap(Tap):
     """The true loss of every optimizer step, taken where the Trainer computes it, and word of gradients to be clipped.
 
     ``training_step`` returns each micro-batch's share of the loss before the Trainer's NaN filter and logging see it;
-    it is the same for label smoothing, ``compute_loss_func``, an overridden ``compute_loss`` and TRL's trainers. Where
-    it returns whole means (``trainer_info.may_add_up``), their mean is the loss of the step, and a note says so.
+    it is the same for label smoothing, ``compute_loss_func``, an overridden ``compute_loss`` and TRL's trainers.
 
     It is wrapped from the beginning of each step until its gradients are there: whatever raises elsewhere in the
     Trainer finds it as it was. Clipping multiplies every gradient by what one NaN has made of their norm, so the
@@ -47,10 +42,6 @@ class StepTap(Tap):
         super().__init__()
         self.loss: torch.Tensor | float | None = None
         """Of the step so far. A tensor, ``[]``, on an accelerator: reading it there would wait."""
-        self._micro_batches = 0
-        """Of the step so far."""
-        self._adds_up: bool | None = None
-        """Losses of micro-batches are means, and the Trainer adds them up; None until that is known."""
         self._labels = Labels()
         self._broke_off = broke_off
         self.ranks = Ranks(together=True)
@@ -60,14 +51,12 @@ class StepTap(Tap):
         """``classes``: of a classifier whose labels are to be counted; 0 for none."""
         self._follow(trainer)
         self.guard, self._before_clipping = engine.guard, engine.before_clipping
-        self._note, self._adds_up = engine.note, None
         self._place_hooks, self._take_hooks_off = engine.place_hooks, engine.take_hooks_off
         self._labels = Labels(classes)
 
     def open(self) -> None:
         """An optimizer step begins. When its micro-batches are through, ``close`` is to be called."""
         self.loss = None
-        self._micro_batches = 0
         self._labels.reset()
         trainer = self.followed
         if trainer is None:
@@ -91,12 +80,6 @@ class StepTap(Tap):
             self._see_loss(loss)
             return loss
 
-        def compute_loss(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            loss = inner(*args, **kwargs)
-            if kwargs.get("num_items_in_batch") is not None:
-                self._ask(trainer, loss)
-            return loss
-
         def clip_grad_norm_(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             with suppress(Exception):
                 self.close()
@@ -106,12 +89,6 @@ class StepTap(Tap):
         methods: list[tuple[Any, str, Callable[..., Any]]] = [(trainer, "training_step", training_step)]
         if whole:
             methods.append((accelerator, "clip_grad_norm_", clip_grad_norm_))
-            if (
-                self._adds_up is None
-                and trainer.args.gradient_accumulation_steps > 1
-                and trainer_info.may_add_up(trainer)
-            ):
-                methods.append((trainer, "compute_loss", compute_loss))
         self._wrap(methods)
 
     @guarded("looking at a batch")
@@ -120,26 +97,13 @@ class StepTap(Tap):
         if isinstance(inputs, Mapping):
             self._labels.add(inputs.get("labels"))
 
-    @guarded("asking whether losses are added up")
-    def _ask(self, trainer: Trainer, loss: Any) -> None:
-        """Once a training."""
-        if self._adds_up is not None:
-            return
-        self._adds_up = trainer_info.is_mean(loss, trainer.label_smoother)
-        if self._adds_up:
-            self._note(trainer_info.ADDS_UP)
-            log.warning("lora_watch: %s", trainer_info.ADDS_UP)
-
     @guarded("reading the loss")
     def _see_loss(self, loss: Any) -> None:
         if isinstance(loss, torch.Tensor) and is_far(loss.device):
             value = loss.detach().to(torch.float64 if has_float64(loss.device) else torch.float32, copy=True)
         else:
             value = float(loss)
-        self._micro_batches, count = self._micro_batches + 1, self._micro_batches
-        if self.loss is not None:
-            value = (self.loss * count + value) / (count + 1) if self._adds_up else self.loss + value
-        self.loss = value
+        self.loss = value if self.loss is None else self.loss + value
 
     def reduce(self) -> None:
         """Average over ranks; every rank must call it. A batch without a target on one of them is one on all."""

@@ -6,7 +6,6 @@ import hashlib
 import inspect
 import logging
 import math
-import sys
 import traceback
 import weakref
 from collections.abc import Mapping, Sequence
@@ -14,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
+from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lora_watch.adapters import walk
 from lora_watch.base.strict_json import strict
@@ -45,29 +44,11 @@ _PREFERENCE = frozenset({"BCOTrainer", "CPOTrainer", "DPOTrainer", "KTOTrainer",
 """TRL's trainers whose loss compares answers: it can be brought to 0 by a model that is worth nothing."""
 
 
-ADDS_UP = (
-    "the Trainer does not divide by gradient_accumulation_steps, and the model ignores num_items_in_batch. Gradients "
-    "and logged losses are sums over micro-batches; lora_watch judges the mean. To train on the mean, set "
-    "trainer.model_accepts_loss_kwargs = False"
-)
-"""What the user is told where losses of micro-batches are means, and are added up."""
-_MEAN = 1
-"""torch's number for a mean among the ways in which a loss is reduced."""
-_NEAR = 64
-"""Operations behind a loss among which it is reduced."""
-
-
 def trainer_that_holds(callback: TrainerCallback) -> Trainer | None:
     """The Trainer whose event is being handled: the caller up the stack that has this callback in its handler. No
     version of transformers from 4.46 to 5 passes the Trainer, or what knows it, to a callback."""
     owners = (frame.f_locals.get("self") for frame, _ in traceback.walk_stack(inspect.currentframe()))
     return next((o for o in owners if any(known is callback for known in callbacks_of(o))), None)
-
-
-def trial_pruned(trainer: Trainer | None) -> type[Exception] | None:
-    """``optuna.TrialPruned`` while the Trainer runs a trial of its hyperparameter_search on Optuna; else None."""
-    of_optuna = type(getattr(trainer, "_trial", None)).__module__.partition(".")[0] == "optuna"
-    return sys.modules["optuna"].TrialPruned if of_optuna else None
 
 
 def callbacks_of(trainer: Trainer | None) -> Sequence[Any]:
@@ -92,10 +73,10 @@ def planned_steps(trainer: Trainer) -> int | None:
     return math.ceil(trainer.args.num_train_epochs * max(math.ceil(examples / at_once), 1))
 
 
-def output_dir(args: TrainingArguments, trainer: Trainer | None) -> Path:
-    """Where the run's files go. In a hyperparameter search each trial has a folder of its own."""
-    own = getattr(trainer, "_get_output_dir", None)
-    return Path((own(getattr(trainer, "_trial", None)) if own is not None else args.output_dir) or ".")
+def checkpoints_in(output: Path) -> tuple[int, ...]:
+    """The steps of the checkpoints that are there."""
+    ends = (folder.name.rpartition("-")[2] for folder in output.glob(f"{PREFIX_CHECKPOINT_DIR}-*"))
+    return tuple(sorted(int(end) for end in ends if end.isdecimal()))
 
 
 def data_of(trainer: Trainer | None) -> str | None:
@@ -170,32 +151,6 @@ def is_policy_gradient(trainer: Trainer | None) -> bool:
 def is_preference(trainer: Trainer | None) -> bool:
     """Whether the trainer's loss compares answers, which the loss of the model alone does not."""
     return any(base.__name__ in _PREFERENCE for base in type(trainer).__mro__)
-
-
-def may_add_up(trainer: Trainer) -> bool:
-    """Whether the Trainer leaves it to the model to divide by the number of targets in the whole step: it divides
-    nothing then, and some models take that number and ignore it."""
-    own = getattr(trainer.compute_loss, "__func__", None) is not Trainer.compute_loss
-    if own or trainer.compute_loss_func is not None or is_compiled(trainer.args, trainer) or trainer.args.n_gpu > 1:
-        return False
-    return trainer.model_accepts_loss_kwargs and getattr(trainer, "loss_is_scaled_for_ga", None) is not False
-
-
-def is_mean(loss: Any, smoother: Any = None) -> bool:
-    """Whether the ``loss`` of a micro-batch is its own mean: what autograd keeps of it says how it was made. A sum that
-    was divided is none. ``smoother``: the Trainer's for labels, which ignores the number of targets before 5.0."""
-    if smoother is not None:
-        return "num_items_in_batch" not in inspect.signature(smoother.__call__).parameters
-    nodes = [loss.grad_fn] if isinstance(loss, torch.Tensor) else []
-    for node in nodes:  # the nearest first
-        if node is None or len(nodes) > _NEAR:
-            continue
-        if node.name().startswith("DivBackward"):
-            return False
-        if (reduction := getattr(node, "_saved_reduction", None)) is not None:
-            return reduction == _MEAN
-        nodes += [other for other, _ in node.next_functions]
-    return False
 
 
 def no_sweep(trainer: Trainer) -> str | None:

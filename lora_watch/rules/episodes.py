@@ -85,14 +85,6 @@ class Episodes:
                 self._failed(f"asking {rule.id} {rule.name}", error)
         return changed
 
-    def explain(self, record: StepRecord) -> list[Alert]:
-        """The alerts that explain a backward pass that has raised. ``record`` has the wiring after it, and no more."""
-        changed: list[Alert] = []
-        for rule in self.rules:
-            if rule.breaks:
-                self._ask(rule, record, changed)
-        return changed
-
     def _ask(self, rule: Rule, record: StepRecord, changed: list[Alert]) -> None:
         finding = rule.check(record)
         if finding is None and rule.id not in self._open:

@@ -51,7 +51,6 @@ class AdapterSwitched(Rule):
     id = "LW304"
     name = "adapter-switched"
     severity = Severity.ERROR
-    breaks = True
 
     def check(self, record: StepRecord) -> Finding | None:
         active, merged, trainable, held = (
@@ -126,7 +125,6 @@ class NoTrainableAdapter(Rule):
     id = "LW301"
     name = "no-trainable-adapter"
     severity = Severity.ERROR
-    breaks = True
     yields_to = ("LW304",)
 
     def check(self, record: StepRecord) -> Finding | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence
@@ -12,11 +11,9 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
-from lora_watch.base import markup
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order, last_recovery
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import Evaluation, Recovered, RunInfo, StepRecord
-from lora_watch.base.text import count
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE
 from lora_watch.run import process
@@ -358,11 +355,10 @@ class Engine:
         with self.guard("letting go of the model", aside=True):  # whoever keeps a run keeps no model alive
             self._recovery.leave()
             self._of_recovery, self.recovery = self._recovery.state_dict(), None
-            self.recorder = copy.copy(self.recorder)
+            self.recorder.let_go()
 
     def finish_for(self, error: BaseException) -> None:
         """Close every sink, since ``error`` has ended the training."""
-        self._explain(error)
         failed = isinstance(error, LoraWatchError)
         self.finish("failed" if failed else "interrupted", error.message if failed else process.in_words(error))
 
@@ -467,24 +463,6 @@ class Engine:
         self._checkpoint = state.get("step", 0), dict(state.get("norms", {}))
         if self.recovery is not None:
             self.recovery.load_state_dict(state.get("recovery", {}))
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy, pickled or not, tells what was found; without model and sinks it takes no part in the run."""
-        own = dict.fromkeys(("_pending", "_coming", "_ended_with", "recovery"))
-        fresh = {"_started": False, "_replicas": Replicas(), "ranks": Ranks()}
-        recovery = self._of_recovery if self.recovery is None else self.recovery.state_dict()
-        return {**vars(self), **own, **fresh, "_of_recovery": recovery}
-
-    def _repr_html_(self) -> str:
-        """For notebooks: where the run stands, and its alerts, the one to read first first."""
-        last, steps = self.last, count(self.steps, "step")
-        planned = f"{self.steps} of {self.run.max_steps} steps" if self.run.max_steps else steps
-        parts = [planned, count(len(self.run.adapters), "adapter"), *([f"zone {last.zone}"] if last else [])]
-        if last is not None and last.loss is not None:
-            parts.append(f"loss {last.loss:.4g}")
-        parts.append(count(len(self.alerts), "alert") if self.alerts else "no alerts")
-        head = f"<p><b>lora_watch</b> {markup.text(' · '.join(parts))}</p>"
-        return head + "".join(markup.lines(str(alert)) for alert in in_order(self.alerts))
 
     # -- a recovery tells ----------------------------------------------------------------------------------------------
     def recovered(
@@ -649,19 +627,6 @@ class Engine:
             return "unhealthy", str(self._prescribed(errors[:1])[0])
         gap = self.coverage.gap(self.guard.failures, self.sinks.lost)
         return ("ok", last_recovery(self.alerts, self.steps)) if gap is None else ("unknown", gap)
-
-    @guarded("looking for what has ended the run", aside=True)
-    def _explain(self, error: BaseException) -> None:
-        """Open the alert that explains ``error``: adapters no longer train since the last step, and backward has
-        raised. ``finish`` writes it."""
-        if not self._started or world_size() > 1 or not process.raised_by_backward(error):
-            return
-        self._judge_pending()
-        monitored = self.recorder.monitored
-        if self._look_again(everywhere=True) or self.run is not self._announced:  # found before the pass
-            wiring = monitored.wiring(readable=False, base_trainable=None)
-            record = StepRecord(self.run, self.steps, {}, wiring=wiring, retired=monitored.retired)
-            self._unwritten += self.episodes.explain(record)
 
     def _report_failure(self, message: str, remedy: str) -> None:
         """A failure of the monitor itself becomes a finding."""

@@ -9,7 +9,7 @@ import time
 import traceback
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from typing import Any, ClassVar, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -43,9 +43,6 @@ class Guard:
     ``doing``; one of the disk's is one line, once for each error number, whichever files it meets.
     """
 
-    lets_out: ClassVar[tuple[type[Exception], ...]] = (LoraWatchError,)
-    """What ends a run."""
-
     def __init__(self, report: Callable[[str, str], None] = _to_nobody):
         self.failures = 0
         """How many exceptions have cost a measurement or a judgement so far."""
@@ -58,10 +55,6 @@ class Guard:
         self._seconds = 0.0
         self._clock = time.perf_counter(), 0.0
         """When ``start_clock`` was called, and ``seconds`` then."""
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy, pickled or not, is outside."""
-        return {**vars(self), "quiet": False}
 
     @property
     def seconds(self) -> float:
@@ -142,7 +135,7 @@ class _Door:
         if self._grad:
             torch.set_grad_enabled(True)
         held = False
-        if isinstance(error, Exception) and not isinstance(error, guard.lets_out):
+        if isinstance(error, Exception) and not isinstance(error, LoraWatchError):
             held = True
             guard.caught(self._doing, error, self._aside)
         guard._depth -= 1
@@ -168,7 +161,7 @@ def guarded(
                     return method(self, *args, **kwargs)
             except Exception as error:
                 torch.set_grad_enabled(gradients)
-                if isinstance(error, self.guard.lets_out):
+                if isinstance(error, LoraWatchError):
                     raise
                 with suppress(Exception):  # the door's own
                     self.guard.failures += 1

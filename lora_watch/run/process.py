@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import threading
-import traceback
 import weakref
 from contextlib import suppress
 from dataclasses import dataclass
@@ -83,12 +82,6 @@ def in_words(error: BaseException) -> str:
     with suppress(Exception):
         return f"{type(error).__name__}: {error}".removesuffix(": ")
     return type(error).__name__
-
-
-def raised_by_backward(error: BaseException) -> bool:
-    """The backward pass itself has raised ``error``, for whatever reason."""
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
-    return bool(frames) and str(frames[-1].f_globals.get("__name__")).startswith("torch.autograd")
 
 
 def _in_main_thread() -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lora_watch.base.deferred import Deferred, HostCopy, PendingCopy, is_far, ready
-from lora_watch.base.records import Due, Readings, RunInfo, StepRecord
+from lora_watch.base.records import Due, Readings, StepRecord
 from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.loss import Chance, LossSignals
@@ -280,8 +280,13 @@ class Recorder:
         """Steps at which the loss had improved on its start."""
         return self._loss.progress.sound
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return _detached, (self.monitored.run, self.cadence, self._guard, self.state_dict())
+    def let_go(self) -> None:
+        """The run is over: what was found stays, and no model is kept alive."""
+        state, nothing = self.state_dict(), nn.Module()
+        self.monitored = MonitoredAdapters(nothing, None, self.monitored.run)
+        self.instruments = Instruments(nothing, self._guard, output_ratio=False, drift=False)
+        self._is_scaled, self._lr_fraction = bool, None
+        self.load_state_dict(state)
 
     def state_dict(self) -> dict[str, Any]:
         norms = self.monitored.base_norms.items()
@@ -309,15 +314,6 @@ class Recorder:
             return self._lr_fraction(step)
         max_steps = self.monitored.run.max_steps
         return min(step / max_steps, 1.0) if max_steps else None
-
-
-def _detached(run: RunInfo, cadence: Cadence, guard: Guard, state: Mapping[str, Any]) -> Recorder:
-    """What a copy has: all that was found, and no model."""
-    nothing = nn.Module()
-    instruments = Instruments(nothing, guard, output_ratio=False, drift=False)
-    recorder = Recorder(MonitoredAdapters(nothing, None, run), instruments, cadence, guard, None, True, bool)
-    recorder.load_state_dict(state)
-    return recorder
 
 
 def _is_finite(loss: float | None) -> bool:

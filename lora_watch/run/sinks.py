@@ -51,9 +51,6 @@ class Sinks:
                 ending = "unknown", f"lora_watch failed while writing with {type(sink).__name__} ({MONITOR_FAILURE})"
             self._tell([sink] if _has(sink, "finish") else (), "finishing", "finish", *ending)
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        return Sinks, ((), self._guard)  # a copy writes nothing
-
     def _each(self, doing: str, event: str, *arguments: Any) -> None:
         self._tell([sink for sink in self._sinks if _has(sink, event)], doing, event, *arguments)
 

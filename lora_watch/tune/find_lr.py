@@ -8,6 +8,7 @@ import math
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -98,7 +99,7 @@ def keep(found: Suggestion, trainer: Trainer) -> None:
     """Write ``find_lr.json`` where the run's report will be, on the first process."""
     if not (trainer.args.should_save and is_first()):
         return
-    folder = trainer_info.output_dir(trainer.args, trainer) / "lora_watch"
+    folder = Path(trainer.args.output_dir or ".") / "lora_watch"
     try:
         found.save(folder)
     except OSError as error:

@@ -50,7 +50,7 @@ def test_a_used_callback_can_be_copied_and_used_again() -> None:
     callback = LoraWatchCallback(console=False, tensorboard=False)
     build_trainer(lora(tiny_model()), None, 2, callbacks=[callback]).train()
     for other in (copy.deepcopy(callback), pickled(callback)):
-        assert other.monitor.last.step == 2
+        assert other.monitor is None
         build_trainer(lora(tiny_model()), None, 3, callbacks=[other]).train()
         assert other.monitor.last.step == 3
     assert callback.monitor is not None

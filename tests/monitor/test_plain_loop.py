@@ -39,9 +39,6 @@ def test_it_speaks_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"  Curves: tensorboard --logdir {events[0].parent}" in printed
     report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
     assert report["step"] == 12
-    shown = monitor._repr_html_()  # what a notebook gets
-    assert "12 steps" in shown
-    assert all(f"({alert.rule})" in shown for alert in monitor.alerts)
     assert PeftModel.from_pretrained(tiny_model(), str(tmp_path / "lora_watch" / "last_good"))
 
 

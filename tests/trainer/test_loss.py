@@ -105,36 +105,6 @@ def test_gradient_accumulation_weighs_tokens_not_micro_batches() -> None:
     assert weighed != pytest.approx(naive, rel=1e-3), "the parts must differ, or the test says nothing"
 
 
-class TakesEverything(torch.nn.Module):
-    """A causal model as many are: it takes ``num_items_in_batch`` and returns the mean of its micro-batch."""
-
-    def __init__(self, model: Any):
-        super().__init__()
-        self.model, self.config, self.accepts_loss_kwargs = model, model.config, True
-
-    def forward(self, input_ids: Any, labels: Any = None, num_items_in_batch: Any = None) -> Any:
-        return self.model(input_ids=input_ids, labels=labels)
-
-
-@pytest.mark.parametrize("heeded", [True, False])
-def test_micro_batches_that_the_trainer_adds_up_count_by_their_mean(heeded: bool) -> None:
-    data = [{"input_ids": ids, "labels": ids} for ids in (example["input_ids"] for example in stdlib_blocks(8, 32))]
-    model = lora(tiny_model(), lora_dropout=0.1)
-    by_hand = monitored(
-        mean_over_tokens(data) if heeded else lambda model: token_losses(model, data).mean(),
-        data,
-        model=model if heeded else TakesEverything(model),
-        logging_steps=1,
-        per_device_train_batch_size=2,
-        gradient_accumulation_steps=4,
-    )
-    assert by_hand.measured == pytest.approx(by_hand.expected, rel=0.1), "which has no dropout"
-    assert by_hand.watcher.monitor is not None
-    given = "num_items_in_batch" in inspect.getsource(Trainer)
-    notes = by_hand.watcher.monitor.run.notes
-    assert any("model_accepts_loss_kwargs = False" in note for note in notes) == (given and not heeded)
-
-
 def test_label_smoothing() -> None:
     data = ragged()
 

@@ -15,8 +15,6 @@ from torch.optim import lr_scheduler as schedules
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
-from lora_watch.base.records import Recovered
-from lora_watch.drivers.checkpoints import MARK, Checkpoints
 from lora_watch.gate import judge
 from lora_watch.snapshots.training import TrainingCopies, why_not
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
@@ -133,52 +131,9 @@ def test_what_is_saved_loads_as_what_the_model_computes(name: str, tmp_path: Pat
     assert torch.allclose(logits(again), logits(model), atol=1e-5)
     saved = sorted(tmp_path.glob("checkpoint-*"), key=lambda folder: int(folder.name.partition("-")[2]))
     assert {json.loads((folder / "adapter_config.json").read_text())["lora_alpha"] for folder in saved} <= {128}
-    discarded = {int(folder.name.partition("-")[2]) for folder in saved if (folder / MARK).exists()}
-    lost = {s for r in recovered for s in range(r["back_to"] + 1, r["step"])}
-    assert discarded == lost & {int(folder.name.partition("-")[2]) for folder in saved}
     if name == "best at end":
         best = Path(str(trainer.state.best_model_checkpoint))
-        assert int(best.name.partition("-")[2]) in discarded
         assert torch.allclose(logits(PeftModel.from_pretrained(tiny_model(), best)), logits(model), atol=1e-5)
-
-
-def test_a_checkpoint_is_marked_where_it_was_saved(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    saved, marks = [tmp_path / place / "out" / "checkpoint-2" for place in ("first", "then")], Checkpoints(Path("out"))
-    for step, folder in enumerate(saved, 2):
-        folder.with_name(f"checkpoint-{step}").mkdir(parents=True)
-        monkeypatch.chdir(folder.parents[1])
-        marks.saved(step)
-    marks.recovered(Recovered(4, 1, "LW102", {}))
-    assert sorted(path.parent for path in tmp_path.rglob(MARK)) == [saved[0], saved[1].with_name("checkpoint-3")]
-
-
-def test_going_on_from_a_discarded_checkpoint_is_noted_and_writing_it_anew_takes_the_mark_off(tmp_path: Path) -> None:
-    case = {"save_strategy": "steps", "save_steps": 2}
-    trained(case, tmp_path)
-    bad, good = tmp_path / "checkpoint-2", tmp_path / f"checkpoint-{STEPS}"
-    assert (bad / MARK).exists()
-    assert not (good / MARK).exists()
-    torch.manual_seed(0)
-    trainer = build_trainer(
-        lora(tiny_model()),
-        stdlib_blocks(64, 16),
-        4,
-        callbacks=[LoraWatchCallback(console=False, tensorboard=False)],
-        output_dir=str(tmp_path),
-        **case,
-    )
-    trainer.train(resume_from_checkpoint=str(bad))
-    assert [note for note in report_of(trainer)["notes"] if MARK in note]
-    again = build_trainer(
-        lora(tiny_model()),
-        stdlib_blocks(64, 16),
-        2,
-        callbacks=[LoraWatchCallback(console=False, tensorboard=False)],
-        output_dir=str(tmp_path),
-        **case,
-    )
-    again.train()
-    assert not (bad / MARK).exists()
 
 
 def test_a_recovery_at_the_last_step_is_no_rescue(tmp_path: Path) -> None:
