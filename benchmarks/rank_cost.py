@@ -4,9 +4,9 @@
 
 The script first measures with two gloo processes on this machine: the time of one collective and of one byte. It reads
 the 56 factors of the packaged model one by one, and all together. Then it computes the collectives of a step, and the
-bytes that each rank receives. The adapters are of rank 16 in bf16, on every projection of Llama-3.1's shapes. The sums
-are those by which ``lora_watch.adapters.sharding.dtensor`` chooses. "training" is the bytes that FSDP2 moves in any
-case: every weight for the forward and for the backward pass. Nobody ran more than two ranks, or NCCL.
+bytes that each rank receives. The adapters are of rank 16 in bf16, on every projection of Llama-3.1's shapes.
+"training" is the bytes that FSDP2 moves in any case: every weight for the forward and for the backward pass. Nobody ran
+more than two ranks, or NCCL.
 """
 
 from __future__ import annotations
@@ -21,8 +21,6 @@ from typing import NamedTuple
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-
-from lora_watch.adapters.sharding.dtensor import adds_up, pieces
 
 R, BYTES = 16, 2
 SMALL = 2 * 8 + 2 * 2 * 4
@@ -52,24 +50,22 @@ SHAPES = (
 )
 
 
-def received(shapes: list[torch.Size], ranks: int) -> tuple[str, float]:
-    """How FSDP2's factors are brought together, and the bytes that a rank receives in a ring for it."""
-    if adds_up(shapes, ranks):
-        return "all-reduce", 2 * BYTES * sum(s.numel() for s in shapes) * (ranks - 1) / ranks
-    return "all-gather", BYTES * sum(pieces(shapes, ranks)) * (ranks - 1)
+def received(shapes: list[torch.Size], ranks: int) -> float:
+    """The bytes that a rank receives in a ring when FSDP2's factors are brought together by one all-reduce."""
+    return 2 * BYTES * sum(s.numel() for s in shapes) * (ranks - 1) / ranks
 
 
 def table(latency: float, per_byte: float) -> None:
     print("\nFSDP2 with fail_on, a step, each rank: factors, gradients' squares, the loss, twice whether to stop")
-    print("shape  ranks  collectives (one by one)  how         MB received  of training's  seconds of gloo's as here")
+    print("shape  ranks  collectives (one by one)  MB received  of training's  seconds of gloo's as here")
     for shape in SHAPES:
         shapes = list(shape.factors())
         for ranks in (2, 8, 64, 512):
-            how, factors = received(shapes, ranks)
+            factors = received(shapes, ranks)
             small = 2 * 8 * len(shapes) + SMALL
             training = 2 * shape.parameters * BYTES * (ranks - 1) / ranks
             print(
-                f"{shape.name:5}{ranks:7}{5:13} ({2 * len(shapes) + 3:5})      {how}{(factors + small) / 1e6:13,.0f}"
+                f"{shape.name:5}{ranks:7}{5:13} ({2 * len(shapes) + 3:5}){(factors + small) / 1e6:13,.0f}"
                 f"{100 * (factors + small) / training:13.2f} %{5 * latency + (factors + small) * per_byte:15.2f}"
             )
     print("\nother ways, collectives a step and bytes received by each rank; the model's size has no part in it")

@@ -12,7 +12,6 @@ import pytest
 import torch
 import torch.distributed.fsdp
 
-from lora_watch.adapters.sharding import dtensor
 from lora_watch.gate.judging import judge
 from tests.processes import Python
 
@@ -53,11 +52,8 @@ def test_what_is_cut_into_dtensors_is_measured_as_in_one_process(torchs: Any, wa
 
 
 def test_pieces_are_put_together_to_the_same_bits(torchs: Any) -> None:
-    """By gathering them, or, where most would be padding, by adding them up."""
     pieces = torchs[0]["pieces"]
-    assert len(pieces) == 8
-    assert dtensor.adds_up([torch.Size((16, 4096)), torch.Size((4096, 16))], 64)
-    assert not dtensor.adds_up([torch.Size((16, 4096)), torch.Size((4096, 16))], 8)
+    assert len(pieces) == 4
     assert all(case["same"] and case["norms"] < 1e-12 for case in pieces.values())
 
 

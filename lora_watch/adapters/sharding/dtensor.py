@@ -7,7 +7,6 @@ gradients, of which only the norms are wanted, no more than these go over the wi
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
 from typing import Any
 
 import torch
@@ -23,9 +22,8 @@ def wholes(parameters: Iterable[Tensor]) -> dict[int, Tensor]:
     alike: dict[tuple[Any, ...], list[Any]] = {}
     for parameter in parameters:
         if sharded(parameter) and (split := row_split(parameter)) is not None:
-            local = parameter.to_local()  # pyright: ignore[reportAttributeAccessIssue]
-            key = parameter.device_mesh, split, local.dtype, local.device  # pyright: ignore[reportAttributeAccessIssue]
-            alike.setdefault(key, []).append(parameter)
+            tensor: Any = parameter
+            alike.setdefault((tensor.device_mesh, split, tensor.dtype, tensor.to_local().device), []).append(tensor)
     return {id(p): t for (mesh, split, *_), same in alike.items() for p, t in zip(same, _gather(same, mesh, split))}
 
 
@@ -38,38 +36,18 @@ def row_split(parameter: Any) -> int | None:
     return cut[0] if type(placement).__name__ == "Shard" and placement.dim == 0 else None
 
 
-def pieces(shapes: Iterable[torch.Size], ranks: int) -> list[int]:
-    """Numbers of each matrix that a rank has at most. Rows are dealt out in runs of one length, to the last less."""
-    return [-(-shape[0] // ranks) * shape[1:].numel() for shape in shapes]
-
-
-def adds_up(shapes: Sequence[torch.Size], ranks: int) -> bool:
-    """Whether adding up moves less than gathering, whose pieces are padded: r rows of A over more than 2r ranks are
-    twice the matrix and more. All that is added to a number is zeros."""
-    return ranks * sum(pieces(shapes, ranks)) > 2 * sum(shape.numel() for shape in shapes)
-
-
 def _gather(parameters: Sequence[Any], mesh: Any, split: int) -> list[Tensor]:
-    """``full_tensor()`` of each by one collective."""
-    ranks, shapes = mesh.size(split), [p.shape for p in parameters]
-    local, group = [p.to_local() for p in parameters], mesh.get_group(split)
-    sizes, summed = pieces(shapes, ranks), adds_up(shapes, ranks)
-    lengths = [shape.numel() for shape in shapes] if summed else sizes
-    starts = [0, *accumulate(lengths)]
-    mine = local[0].new_zeros(starts[-1])
-    for start, size, piece in zip(starts, sizes, local):
-        first = start + mesh.get_local_rank(split) * size if summed else start
-        mine[first : first + piece.numel()] = piece.flatten()
-    if summed:
-        torch.distributed.all_reduce(mine, group=group)
-        return [part.view(shape) for part, shape in zip(mine.split(lengths), shapes)]
-    flat = mine.new_empty(ranks * mine.numel())
-    torch.distributed.all_gather_into_tensor(flat, mine, group=group)
-    by_rank = flat.view(ranks, -1)
-    return [
-        by_rank[:, start : start + size].reshape(-1, *shape[1:])[: shape[0]]
-        for shape, start, size in zip(shapes, starts, sizes)
-    ]
+    """``full_tensor()`` of each by one collective. Each rank adds its own rows to zeros: the bytes hardly grow with the
+    ranks, where gathering would pad r rows of A to as many as there are ranks."""
+    flat = parameters[0].to_local().new_zeros(sum(parameter.numel() for parameter in parameters))
+    parts = flat.split([parameter.numel() for parameter in parameters])
+    wholes = [part.view(parameter.shape) for part, parameter in zip(parts, parameters)]
+    for whole, parameter in zip(wholes, parameters):
+        mine = parameter.to_local()
+        start = mesh.get_local_rank(split) * -(-len(whole) // mesh.size(split))  # the last rank may have fewer rows
+        whole[start : start + len(mine)] = mine
+    torch.distributed.all_reduce(flat, group=mesh.get_group(split))
+    return wholes
 
 
 @torch.no_grad()
@@ -86,8 +64,7 @@ def norms(gradients: Sequence[Any]) -> Tensor:
         for dim, placement in enumerate(gradient.placements):
             if not placement.is_replicate():
                 parts.setdefault((gradient.device_mesh, dim), []).append(i)
-    found = torch._foreach_norm(local, dtype=torch.float64)  # pyright: ignore[reportPrivateImportUsage]
-    squares = torch.stack(found) ** 2
+    squares = torch.stack([torch.linalg.vector_norm(gradient, dtype=torch.float64) for gradient in local]) ** 2
     for (mesh, dim), members in parts.items():
         part = squares[members]
         torch.distributed.all_reduce(part, group=mesh.get_group(dim))
