@@ -165,7 +165,7 @@ def train(shape: Shape, device: torch.device, steps: int, kind: str | None) -> O
     warm_up = FIRST_STEPS + 2
     times, hosts, operations = [], [], 0
     with contextlib.ExitStack() as stack:
-        for name in ("begin_pass", "see_layer", "end_pass"):
+        for name in ("begin_pass", "see_layer"):
             stack.enter_context(mock.patch.object(OutputRatioProbe, name, never_waiting(name, device)))
         if monitor is not None:
             stack.enter_context(monitor)

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from lora_watch import Monitor
 from lora_watch.adapters.live import Live
 from lora_watch.base.deferred import Deferred
-from lora_watch.measurement.norms import AdapterBank, bank, output_ratio
+from lora_watch.measurement.norms import AdapterBank, bank
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.measurement.norms.sample import FrozenWeights
 from lora_watch.measurement.signals.gradients import Gradients
@@ -53,8 +53,7 @@ PARTS: dict[str, list[tuple[Any, str]]] = {
     "norms and spectra from Grams": [(bank, "solve"), (bank, "_metrics")],
     "base weights": [(FrozenWeights, "begin")],
     "hooks put on": [(OutputRatioProbe, "arm")],
-    "rows copied in hooks": [(OutputRatioProbe, "see_layer")],
-    "output ratios": [(output_ratio, "squares_and_norms"), (OutputRatioProbe, "begin")],
+    "output ratios": [(OutputRatioProbe, "see_layer"), (OutputRatioProbe, "begin")],
     "numbers taken to the host": [(Deferred, "now")],
     "signals of the loss": [(LossSignals, "update")],
     "rules": [(Episodes, "check"), (Episodes, "place")],

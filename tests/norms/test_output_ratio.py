@@ -13,8 +13,7 @@ from transformers import Trainer
 from lora_watch import LoraWatchCallback
 from lora_watch.adapters import find_adapters
 from lora_watch.base.records import BoolArray, Due, FloatArray
-from lora_watch.measurement.norms.layer_outputs import Sampled
-from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
+from lora_watch.measurement.norms.output_ratio import OutputRatioProbe, sampled
 from tests.support import DEVICE, lora, stdlib_blocks, tiny_model, train
 
 
@@ -185,8 +184,7 @@ def test_gradient_accumulation_looks_at_the_first_micro_batch() -> None:
 def test_every_position_of_a_batch_is_sampled_alike(count: int) -> None:
     seen, steps = np.zeros(count), 1000
     for step in range(steps):
-        rows, _ = Sampled(64, step).of(count)
-        chosen = np.arange(count)[slice(None) if rows is None else rows]
+        chosen = np.arange(count)[sampled(count, 64, step)]
         assert min(count, 32) <= len(chosen) <= 64
         seen[chosen] += 1
     assert seen == pytest.approx(np.full(count, seen.mean()), rel=0.05), "the last as often as the first"
@@ -231,6 +229,6 @@ def test_hooks_are_there_from_arming_to_reading_and_at_no_other_time() -> None:
     for end in (lambda: probe.begin(Due(1)), probe.close):
         probe.arm(0)
         probe.arm(1)
-        assert hooks(model) == before + 28 + 2, "one a layer; the model's own for the mask, and for its end"
+        assert hooks(model) == before + 28 + 1, "one a layer; the model's own for the mask"
         end()
         assert hooks(model) == before
