@@ -39,8 +39,7 @@ from lora_watch.base.strict_json import strict_json
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
 from lora_watch.rules import AggressiveScale
-from lora_watch.tune.estimate import estimate
-from lora_watch.tune.suggestion import Curve, Suggestion
+from lora_watch.tune.suggestion import Curve, Suggestion, estimate
 from lora_watch.tune.sweep import BASELINE, Edge
 
 RESULTS, SCORES = (Path(__file__).parent / name for name in ("find_lr.json", "FIND_LR.md"))

@@ -1,4 +1,4 @@
-"""The sweep of a Trainer or of a plain loop: a short training on its own data, after which it is what it was."""
+"""The sweep of a Trainer: a short training on its own data, after which it is what it was."""
 
 from __future__ import annotations
 
@@ -6,32 +6,26 @@ import copy
 import logging
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainerControl, TrainerState
 
 from lora_watch.base.alerts import Severity, Verdict
-from lora_watch.base.records import RunInfo
 from lora_watch.base.text import say
 from lora_watch.drivers import trainer_info
 from lora_watch.drivers.events import TrainerEvents
-from lora_watch.drivers.schedule import read_schedule
 from lora_watch.measurement.signals.optimizer import ParameterGroups, unwrapped
 from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
-from lora_watch.run.engine import Engine
 from lora_watch.run.ranks import is_first, world_size
-from lora_watch.run.rates import multiplied, peaks
-from lora_watch.settings import RunSettings
 from lora_watch.sinks import Sink
-from lora_watch.tune.estimate import suggestion
 from lora_watch.tune.restoring import restored
-from lora_watch.tune.suggestion import Suggestion
+from lora_watch.tune.suggestion import Suggestion, suggestion
 from lora_watch.tune.sweep import EDGE_RULES, STEPS, Sweep, begins_at_nothing, monitor_settings, span_of
 
 log = logging.getLogger("lora_watch")
@@ -40,54 +34,28 @@ ARGUMENTS = {"eval_on_start": False, "load_best_model_at_end": False, "push_to_h
 """TrainingArguments in a sweep, besides ``max_steps``: nothing is written or evaluated."""
 
 
-def find_learning_rate(
-    trainer: Trainer | Callable[[], float | Tensor],
-    model: nn.Module | None = None,
-    optimizer: Any = None,
-    *,
-    steps: int = STEPS,
-    span: tuple[float, float] | None = None,
-    others: Sequence[Any] = (),
-) -> Suggestion:
+def find_learning_rate(trainer: Trainer, *, steps: int = STEPS) -> Suggestion:
     """Find a learning rate for this model, this data and this optimizer by a range test of about 60 steps.
 
     The rate rises from step to step until the adapters explode or the loss diverges. The suggestion lies between two
     rates, well below the edge: that of the lowest smoothed loss, and that at which the depth-scaled output ratio passes
-    1. Afterwards the training is what it was, bit for bit. With a Trainer::
+    1. Afterwards the training is what it was, bit for bit::
 
         found = find_learning_rate(trainer)
         print(found)
         trainer.args.learning_rate = found.rate or trainer.args.learning_rate
         trainer.train()
 
-    With a loop of your own, give a function that makes one whole optimizer step on the next batch and returns its loss.
-    It calls forward, backward, ``optimizer.step()`` and ``optimizer.zero_grad()``, and not the scheduler. It reads the
-    batches from an iterator of its own, because yours cannot be wound back::
-
-        found = find_learning_rate(one_step, model, optimizer)
-
     Args:
-        trainer: a Trainer that is not training, or a step function.
-        model: with a step function: the model with its adapters.
-        optimizer: with a step function: its optimizer. The groups keep the ratio of their learning rates.
+        trainer: a Trainer that is not training.
         steps: optimizer steps of the sweep; it ends earlier at an ERROR.
-        span: lowest and highest rate of the sweep, of the first parameter group. By default from where one full step of
-            Adam adds 0.0003 of the weights' norm (summed over blocks) to where it adds 10.
-        others: further objects that the step function changes, to be restored: schedulers, scalers, loaders with a
-            ``state_dict``, torch's generators.
 
     Raises:
         ValueError: a sweep is not possible, with the reason. No adapter is trained, or the optimizer makes its own
             rates. The loss is no measure of success (GRPO, DPO), FSDP or DeepSpeed hold the weights, or the training
             data are an iterator.
     """
-    if not isinstance(trainer, Trainer):
-        if model is None:
-            raise ValueError(
-                "a step function needs the model and its optimizer: find_learning_rate(step, model, optimizer)"
-            )
-        return _sweep_of_loop(trainer, model, optimizer, steps, span, others)
-    found = sweep_of(trainer, steps, span)
+    found = sweep_of(trainer, steps)
     keep(found, trainer)
     for callback in trainer_info.callbacks_of(trainer):
         if isinstance(callback, TrainerEvents):
@@ -126,6 +94,10 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
         trainer = (callback._trainer and callback._trainer()) or trainer_info.trainer_that_holds(callback)
         if trainer is None:
             raise ValueError("the Trainer was not found: use lora_watch.watch(trainer, find_lr=True)")
+        if not only and has_own_schedule(trainer):
+            raise ValueError(
+                "a schedule of your own keeps its rates: build it with what `lora-watch run --find-lr` says"
+            )
         note(callback, found := sweep_of(trainer))
         shows = trainer_info.is_first(state) and (only or callback.settings.console)
         if shows:
@@ -152,18 +124,18 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
     return {}
 
 
-def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | None = None) -> Suggestion:
+def sweep_of(trainer: Trainer, steps: int = STEPS) -> Suggestion:
     """The sweep of ``trainer``, also from inside its own ``on_train_begin``. Raises ValueError: see above."""
     if (why := trainer_info.no_sweep(trainer)) is not None:
         raise ValueError(why)
-    sweeping, planned = _Sweeping(steps, span), trainer_info.planned_steps(trainer)
+    sweeping, planned = _Sweeping(steps), trainer_info.planned_steps(trainer)
     model: Any = trainer.model
     accelerator: Any = trainer.accelerator
     scaler = getattr(accelerator, "scaler", None)
     owners = (trainer, trainer.state, accelerator, accelerator.gradient_state)
     try:
         with restored(model, trainer.optimizer, [] if scaler is None else [scaler], owners):
-            _prepare(trainer, steps, planned)
+            _prepare(trainer, steps)
             trainer.callback_handler.callbacks = [sweeping]
             sweeping.attach(trainer)
             with torch.enable_grad():
@@ -173,116 +145,34 @@ def sweep_of(trainer: Trainer, steps: int = STEPS, span: tuple[float, float] | N
     return sweeping.suggestion(planned)
 
 
-def _sweep_of_loop(
-    step_function: Callable[[], float | Tensor],
-    model: nn.Module,
-    optimizer: Any,
-    steps: int,
-    span: tuple[float, float] | None,
-    others: Sequence[Any],
-) -> Suggestion:
-    ratios_of(optimizer)  # refuses what has no rate before anything is done
-    engine = Engine(model, optimizer, RunSettings(**monitor_settings()))
-    engine.may_break_off = True
-    with restored(model, optimizer, others), torch.enable_grad():
-        try:
-            engine.start()
-            seen = SweepMonitor(engine, optimizer, steps, span)
-            while not seen.sweep.over:
-                seen.set_rates()
-                loss = step_function()
-                engine.after_update(loss)
-                seen.add()
-                show_progress(seen.sweep)
-        finally:
-            engine.finish("interrupted", "the sweep is over")  # it is no run, and has no verdict
-    return seen.suggestion()
-
-
 def apply(rate: float, trainer: Trainer) -> None:
-    """Let ``trainer``, whose training is about to begin, train at ``rate``: arguments, optimizer and schedule. The
-    parameter groups keep their ratios to the first, whose highest rate it is."""
+    """Let ``trainer``, whose training is about to begin, train at ``rate``: arguments, optimizer, and its schedule made
+    anew. The parameter groups keep their ratios to the first, whose highest rate it is."""
     optimizer: Any = trainer.optimizer
-    schedule = _own_schedule(trainer)
     trainer.args.learning_rate = rate
     if optimizer is None:
-        return
-    if schedule is not None:
-        peak = _peaks(schedule, optimizer, trainer_info.planned_steps(trainer))[0]
-        multiplied(optimizer, schedule, [rate / peak] * len(optimizer.param_groups))
         return
     ratios = ratios_of(optimizer)
     for group in optimizer.param_groups:
         group.pop("initial_lr", None)
     set_rates(optimizer, rate, ratios)
-    if trainer.lr_scheduler is not None:  # made anew, it is what it would have been from the start
+    if trainer.lr_scheduler is not None:
         trainer.lr_scheduler = None
         trainer.create_scheduler(num_training_steps=trainer.state.max_steps)
     handler: Any = trainer.callback_handler
     handler.lr_scheduler = trainer.lr_scheduler
 
 
-def _own_schedule(trainer: Trainer) -> Any:
-    """The user's; None where the Trainer makes one."""
-    return None if getattr(trainer, "_created_lr_scheduler", False) else trainer.lr_scheduler
+def has_own_schedule(trainer: Trainer) -> bool:
+    """The user has brought it, and the Trainer has not made it."""
+    return trainer.lr_scheduler is not None and not getattr(trainer, "_created_lr_scheduler", False)
 
 
-def _peaks(schedule: Any, optimizer: Any, steps: int | None) -> Sequence[float]:
-    """The highest rate of each parameter group in a training of ``steps`` under ``schedule``."""
-    read = read_schedule(schedule, steps or 0)
-    return read.peaks if read is not None else peaks(schedule) or ParameterGroups(optimizer, ()).peak_lr
-
-
-class _Sweeping(TrainerEvents):
-    """The only callback of a sweep: paces it, and writes nothing."""
-
-    def __init__(self, steps: int, span: tuple[float, float] | None):
-        super().__init__(tensorboard=False, **monitor_settings())
-        self._steps, self._span = steps, span
-        self._seen: SweepMonitor | None = None
-
-    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        super().on_train_begin(args, state, control, **kwargs)
-        if self.monitor is None:
-            raise ValueError("the adapters of this Trainer's model cannot be monitored: the log has the reason")
-        self.monitor.may_break_off = True
-        self._seen = SweepMonitor(self.monitor, kwargs.get("optimizer"), self._steps, self._span)
-
-    def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self._seen is not None:
-            self._seen.set_rates()
-        super().on_pre_optimizer_step(args, state, control, **kwargs)
-
-    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        super().on_step_end(args, state, control, **kwargs)
-        if self._seen is not None:
-            self._seen.add()
-            if not args.disable_tqdm:
-                show_progress(self._seen.sweep)
-            control.should_training_stop = self._seen.sweep.over
-
-    def close(self, verdict: Verdict, message: str | None = None) -> None:
-        super().close("interrupted", message)  # a sweep is no run, and has no verdict
-
-    def suggestion(self, planned: int | None) -> Suggestion:
-        """Once it is over. ``planned``: steps of the run that it is for."""
-        if self._seen is None:
-            raise ValueError("the sweep has not made a step")
-        return self._seen.suggestion(planned)
-
-    def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
-        return []
-
-
-def _prepare(trainer: Trainer, steps: int, planned: int | None) -> None:
-    """Settings of ``trainer`` for a sweep, in copies: what it holds itself is put back afterwards.
-
-    Under a schedule of the user's the parameter groups have the ratios of their highest rates. A sweep makes no step of
-    it: it may be shorter.
-    """
+def _prepare(trainer: Trainer, steps: int) -> None:
+    """Settings of ``trainer`` for a sweep, in copies: what it holds itself is put back afterwards."""
     optimizer: Any = trainer.optimizer
-    if optimizer is not None and (schedule := _own_schedule(trainer)) is not None:
-        rates = _peaks(schedule, optimizer, planned)
+    if optimizer is not None and has_own_schedule(trainer):  # a sweep makes no step of it: it may be shorter
+        rates = ParameterGroups(optimizer, ()).peak_lr
         for group in optimizer.param_groups:
             for name in ("initial_lr", "max_lr"):
                 group.pop(name, None)
@@ -304,52 +194,70 @@ def _constant(trainer: Any, *_: Any, **__: Any) -> LambdaLR:
     return trainer.lr_scheduler
 
 
-# -- of a Trainer and of a loop ----------------------------------------------------------------------------------------
-class SweepMonitor:
-    """A sweep at its work: gives the optimizer its rates, and the sweep what its ``engine``, once started, sees of the
-    steps. ``steps`` and ``span`` are those of ``lora_watch.find_learning_rate``.
+class _Sweeping(TrainerEvents):
+    """The only callback of a sweep: gives the optimizer its rates, notes what comes of them, and writes nothing."""
 
-    Raises ValueError, which says why, where there is no learning rate to find.
-    """
+    _sweep: Sweep
+    _ratios: tuple[float, ...]
+    _by_size: bool
 
-    def __init__(self, engine: Engine, optimizer: Any, steps: int, span: tuple[float, float] | None):
-        self._engine, self._optimizer, self._ratios = engine, optimizer, ratios_of(optimizer)
+    def __init__(self, steps: int):
+        super().__init__(tensorboard=False, **monitor_settings())
+        self._steps = steps
+
+    def on_train_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        super().on_train_begin(args, state, control, **kwargs)
+        if (engine := self.monitor) is None:
+            raise ValueError("the adapters of this Trainer's model cannot be monitored: the log has the reason")
+        engine.may_break_off = True
         if not any(adapter.trainable and adapter.group is not None for adapter in engine.run.adapters):
             notes = "; ".join(engine.run.notes) or "no adapter that trains is in the optimizer"
             raise ValueError(f"there is no learning rate to find: {notes}")
-        self.sweep = Sweep(*(span or span_of(engine.run, self._ratios)), steps)
-        self.by_size = begins_at_nothing(engine.last)
-        """The depth-scaled output ratio is read: it tells what the sweep has brought."""
+        self._ratios = ratios_of(kwargs["optimizer"])
+        self._sweep = Sweep(*span_of(engine.run, self._ratios), self._steps)
+        self._by_size = begins_at_nothing(engine.last)
 
-    def set_rates(self) -> None:
-        """The coming step is made at ``sweep.next_rate``."""
-        set_rates(self._optimizer, self.sweep.next_rate, self._ratios)
+    def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        set_rates(kwargs["optimizer"], self._sweep.next_rate, self._ratios)
+        super().on_pre_optimizer_step(args, state, control, **kwargs)
 
-    def add(self) -> None:
-        """The step at ``sweep.next_rate`` has been made."""
-        self._engine.flush()
+    def on_step_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        super().on_step_end(args, state, control, **kwargs)
+        if (engine := self.monitor) is None:
+            return
+        engine.flush()
         loss = size = None
-        if (record := self._engine.last) is not None:
-            loss, size = record.loss, record.size if self.by_size and "output_ratio" in record.metrics else None
-        errors = (alert.rule for alert in self._engine.alerts if alert.severity >= Severity.ERROR)
+        if (record := engine.last) is not None:
+            loss, size = record.loss, record.size if self._by_size and "output_ratio" in record.metrics else None
+        errors = (alert.rule for alert in engine.alerts if alert.severity >= Severity.ERROR)
         seen: list[Any] = [loss, size, next((rule for rule in errors if rule in EDGE_RULES), None)]
         if world_size() > 1:  # what the first of several processes has seen: all go on, stop and conclude alike
             torch.distributed.broadcast_object_list(seen, src=0)
-        self.sweep.add(*seen)
+        self._sweep.add(*seen)
+        if not args.disable_tqdm:
+            show_progress(self._sweep)
+        control.should_training_stop = self._sweep.over
 
-    def suggestion(self, steps: int | None = None) -> Suggestion:
-        """Once it is over. ``steps``: of the run that it is for, where they are known."""
-        run, ratios = self._engine.run, self._ratios
+    def close(self, verdict: Verdict, message: str | None = None) -> None:
+        super().close("interrupted", message)  # a sweep is no run, and has no verdict
+
+    def suggestion(self, planned: int | None) -> Suggestion:
+        """Once it is over. ``planned``: steps of the run that it is for."""
+        assert self.monitor is not None
+        run = self.monitor.run
         scales = {adapter.scale for adapter in run.adapters}
+        forecast = by_weights(at_rate(run, self._ratios)) if self._by_size else None
         return suggestion(
-            self.sweep,
-            ratios,
-            steps,
+            self._sweep,
+            planned,
             new_head=has_new_head(run),
-            predicted=predicted_rate(run, ratios) if self.by_size else None,
-            by_size=self.by_size,
+            predicted=None if forecast is None else forecast.best / max(self._ratios),
+            by_size=self._by_size,
             scale=scales.pop() if len(scales) == 1 else None,
         )
+
+    def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
+        return []
 
 
 def ratios_of(optimizer: Any) -> tuple[float, ...]:
@@ -371,12 +279,6 @@ def set_rates(optimizer: Any, rate: float, ratios: Sequence[float]) -> None:
             group["lr"].fill_(rate * ratio)
         else:
             group["lr"] = rate * ratio
-
-
-def predicted_rate(run: RunInfo, ratios: tuple[float, ...]) -> float | None:
-    """The forecast of the weights for the first group's rate; None where it is unknown."""
-    fastest = by_weights(at_rate(run, ratios))
-    return None if fastest is None else fastest.best / max(ratios)
 
 
 def show_progress(sweep: Sweep) -> None:

@@ -27,22 +27,19 @@ Back = Callable[[], Any]
 
 @contextmanager
 def restored(
-    model: nn.Module, optimizer: Any = None, others: Iterable[Any] = (), owners: Iterable[Any] = ()
+    model: nn.Module, optimizer: Any = None, scalers: Iterable[Any] = (), owners: Iterable[Any] = ()
 ) -> Iterator[None]:
     """What is trained inside the ``with`` is afterwards as it was, also after an exception.
 
     Args:
         model: with its adapters. Frozen weights are taken to stay.
         optimizer: None where the training makes one, which then goes.
-        others: schedulers, scalers, loaders with a ``state_dict``, and torch's generators.
+        scalers: of the loss, and whatever else has a ``state_dict``.
         owners: objects whose attributes go back, containers with what was in them.
-
-    Raises:
-        ValueError: one of ``others`` has no state that could be put back. Nothing has been done then.
     """
     inner = unwrapped(optimizer)
     owned = (*owners, *model.modules(), *(each for each in (optimizer, inner) if each is not None))
-    back = [_own_state(other) for other in others]
+    back = [_own_state(scaler) for scaler in scalers]
     back += [_attributes(each) for each in owned]
     back += [_numbers(model, inner), _scores(model)]
     numbers = random_state(kinds_in_use(model))
@@ -112,14 +109,6 @@ def _scores(model: nn.Module) -> Back:
     return lambda: scores.put_back(before)
 
 
-def _own_state(thing: Any) -> Back:
-    """What ``thing`` says of its state."""
-    if hasattr(thing, "state_dict") and hasattr(thing, "load_state_dict"):
-        state = copy.deepcopy(thing.state_dict())
-        return lambda: thing.load_state_dict(state)
-    if isinstance(thing, torch.Generator):
-        numbers = thing.get_state()
-        return lambda: thing.set_state(numbers)
-    raise ValueError(
-        f"others: a {type(thing).__name__} cannot be put back after a sweep: it has no state_dict and load_state_dict"
-    )
+def _own_state(scaler: Any) -> Back:
+    state = copy.deepcopy(scaler.state_dict())
+    return lambda: scaler.load_state_dict(state)

@@ -11,7 +11,7 @@ import numpy as np
 from lora_watch.base.alerts import Verdict
 from lora_watch.base.records import AdapterInfo, Reading, RunInfo, StepRecord
 from lora_watch.sinks.tensorboard import TensorBoardSink
-from lora_watch.tune.estimate import suggestion
+from lora_watch.tune.suggestion import suggestion
 from lora_watch.tune.sweep import Sweep
 from tests.sinks.made_up import alert_of, readings
 
@@ -75,7 +75,7 @@ def swept() -> dict[str, Any]:
     for step in range(49):
         sweep.add(4.0 - np.exp(-(((step - 38) / 12) ** 2)) + 0.01 * (-1) ** step, step * sweep.next_rate * 10, None)
     sweep.add(float("nan"), None, "LW201")
-    return suggestion(sweep, (1.0,), scale=2.0).to_dict()
+    return suggestion(sweep, scale=2.0).to_dict()
 
 
 LONG = {

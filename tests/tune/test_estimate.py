@@ -12,8 +12,16 @@ import numpy as np
 import pytest
 
 from lora_watch.rules.forecast import OF_WEIGHTS, Rates, at_steps
-from lora_watch.tune.estimate import SAFE_FOR_A_FORECAST, SAFE_FROM_EDGE, crossing, estimate, suggestion
-from lora_watch.tune.suggestion import Curve, Suggestion, lines
+from lora_watch.tune.suggestion import (
+    SAFE_FOR_A_FORECAST,
+    SAFE_FROM_EDGE,
+    Curve,
+    Suggestion,
+    crossing,
+    estimate,
+    lines,
+    suggestion,
+)
 from lora_watch.tune.sweep import Edge, Sweep, smoothed
 
 LOWEST_AT, ONE_AT = 1e-2, 2e-3
@@ -39,7 +47,6 @@ def test_the_rate_is_between_the_lowest_loss_and_an_output_ratio_of_one() -> Non
     assert found.rate == pytest.approx(math.sqrt(found.lowest_loss_at * found.ratio_one_at))
     assert found.rate is not None
     assert found.low <= found.rate <= found.high
-    assert found.fall == pytest.approx(1.0, abs=0.1)
 
 
 def test_it_keeps_away_from_the_edge() -> None:
@@ -73,7 +80,6 @@ def test_without_an_output_ratio_the_loss_is_all_there_is() -> None:
 def test_noise_larger_than_the_fall_makes_no_suggestion_but_a_range(fall: float, batch: bool) -> None:
     found = estimate(made(fall=fall, noise=0.4), Edge(9e-2, "LW102"))
     assert found.rate is None
-    assert found.noise > 0.1
     assert found.low is not None
     assert found.high is not None
     assert found.low < ONE_AT < found.high < 9e-2
@@ -114,19 +120,13 @@ def test_what_is_not_measured_is_not_crossed() -> None:
     assert crossing(np.array([1.0, 2.0]), np.array([3.0, 2.0])) == 1.0
 
 
-def swept(curve: Curve, ratios: tuple[float, ...] = (1.0,), **facts: Any) -> Suggestion:
+def swept(curve: Curve, **facts: Any) -> Suggestion:
     sweep = Sweep(1e-5, 1e-1, 60)
     for loss, size in zip(curve.losses, curve.sizes):
         sweep.add(float(loss), float(size), None)
     assert sweep.over
     assert sweep.curve.rates == pytest.approx(RATES)
-    return suggestion(sweep, ratios, **facts)
-
-
-def test_parameter_groups_keep_their_ratio() -> None:
-    found = swept(made(), (1.0, 16.0))
-    assert found.rate is not None
-    assert found.rates == (found.rate, 16.0 * found.rate)
+    return suggestion(sweep, **facts)
 
 
 def test_a_sweep_ends_with_the_first_error() -> None:
@@ -184,7 +184,6 @@ def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
     found = swept(curve, scale=2.0, predicted=1e-3)
     answer = found.sentences()[0]
     assert answer in str(found)
-    assert answer in found._repr_html_()
     assert all(len(line) < 80 for line in lines(found))
     path = found.save(tmp_path)
     content = json.loads(path.read_text())
