@@ -13,7 +13,6 @@ import torch
 from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
-from lora_watch.run.rates import multiplied
 from lora_watch.snapshots.copies import Copy
 from lora_watch.snapshots.training import TrainingCopies
 
@@ -41,8 +40,10 @@ class Halve(TrainerCallback):
         # The Trainer's filter hides a NaN of the loss, but not that of the gradient's norm.
         if not math.isfinite(loss + float(logs.get("grad_norm", 0.0))) or loss > 1.5 * mean:
             self.copies.put_back(self.kept)
-            groups = kwargs["optimizer"].param_groups
-            multiplied(kwargs["optimizer"], kwargs["lr_scheduler"], [0.5] * len(groups))
+            for group in kwargs["optimizer"].param_groups:
+                group["lr"] *= 0.5
+                group["initial_lr"] *= 0.5
+            kwargs["lr_scheduler"].base_lrs = [0.5 * rate for rate in kwargs["lr_scheduler"].base_lrs]
             self.recoveries.append(["moving average", state.global_step, state.global_step - self.kept.step, {}])
             return
         self.losses.append(loss)

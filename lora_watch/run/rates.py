@@ -7,11 +7,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lora_watch.measurement.signals.optimizer import RATES, unwrapped
+from lora_watch.measurement.signals.optimizer import unwrapped
 from lora_watch.run.guard import Guard, guarded
-
-_LISTS = ("base_lrs", "max_lrs", "min_lrs", "_last_lr")
-"""Attributes of schedulers that hold a rate of each group; ``eta_min`` is one for all."""
 
 
 class LoweredRate:
@@ -92,35 +89,6 @@ class LoweredRate:
         """No step is under way, whatever the last one has raised."""
         self._deep = 0
         self._give_back()
-
-
-def multiplied(optimizer: Any, scheduler: Any, factors: Sequence[float]) -> None:
-    """Multiply the learning rate of each parameter group, now and for the rest of the schedule.
-
-    Reached are the groups themselves (``RATES``, where a scheduler keeps them there) and the rates that torch's and
-    transformers' schedulers keep, those inside a ChainedScheduler or SequentialLR as well.
-    """
-    for group, factor in zip(unwrapped(optimizer).param_groups, factors):
-        for key in RATES:
-            if isinstance(group.get(key), (int, float, Tensor)):  # a tensor is multiplied in its place
-                group[key] *= factor
-    for each in _schedulers(unwrapped(scheduler)):
-        for name in _LISTS:
-            rates = getattr(each, name, None)
-            if isinstance(rates, (list, tuple)) and len(rates) == len(factors):
-                setattr(each, name, [float(rate) * factor for rate, factor in zip(rates, factors)])
-        if isinstance(floor := getattr(each, "eta_min", None), (int, float)):
-            each.eta_min = floor * max(factors, default=1.0)
-    for group, rate in zip(unwrapped(optimizer).param_groups, planned(scheduler)):
-        # Whoever raises rates leaves this one as it is. With ``max_lr`` it is OneCycleLR's own, and multiplied above.
-        if isinstance(group.get("initial_lr"), (int, float)) and "max_lr" not in group:
-            group["initial_lr"] = rate
-
-
-def planned(scheduler: Any) -> list[float]:
-    """What a schedule multiplies, one rate a parameter group; empty without one, or where it keeps no such rates."""
-    found = (getattr(each, "base_lrs", None) for each in _schedulers(unwrapped(scheduler)))
-    return [float(rate) for rate in next((rates for rates in found if rates), ())]
 
 
 def peaks(scheduler: Any) -> tuple[float, ...]:

@@ -13,7 +13,6 @@ import torch
 from peft import AdaLoraConfig, get_peft_model
 from torch import nn, optim
 from torch.optim import lr_scheduler as schedules
-from transformers import get_scheduler
 
 from lora_watch import LoraWatchError, Monitor, Sink
 from lora_watch.adapters.peft import RankScores
@@ -24,7 +23,7 @@ from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.treatments import Treatment, treatment, turned_down
 from lora_watch.run.guard import Guard
 from lora_watch.run.ranks import Ranks
-from lora_watch.run.rates import LoweredRate, multiplied
+from lora_watch.run.rates import LoweredRate
 from lora_watch.run.recovery import Recovery
 from lora_watch.settings import Settings
 from lora_watch.snapshots.training import GoodStates, TrainingCopies, why_not
@@ -128,66 +127,6 @@ def test_what_cannot_be_put_back_is_said() -> None:
     assert "recover_memory is" in str(why_not(model, optimizer, 10))
     of_deepspeed = type("DeepSpeedOptimizerWrapper", (), {"param_groups": optimizer.param_groups})()
     assert "DeepSpeed" in str(why_not(model, of_deepspeed, 1e9))
-
-
-OF_TRANSFORMERS: dict[str, dict[str, Any]] = {
-    "linear": {},
-    "cosine_with_restarts": {"num_cycles": 2},
-    "polynomial": {"lr_end": 1e-4},
-    "constant_with_warmup": {},
-    "inverse_sqrt": {},
-    "cosine_with_min_lr": {"min_lr": 0.02},
-    "warmup_stable_decay": {"num_decay_steps": 4},
-}
-
-
-def of_transformers(name: str, optimizer: Any) -> Any:
-    return get_scheduler(name, optimizer, 2, 12, OF_TRANSFORMERS[name])
-
-
-SCHEDULES: dict[str, Callable[[Any], Any]] = {
-    "lambda": lambda o: schedules.LambdaLR(o, lambda t: min(1.0, (t + 1) / 4) * 0.9**t),
-    "step": lambda o: schedules.StepLR(o, 3, 0.5),
-    "exponential": lambda o: schedules.ExponentialLR(o, 0.9),
-    "cosine": lambda o: schedules.CosineAnnealingLR(o, 12),
-    "cosine-with-a-floor": lambda o: schedules.CosineAnnealingLR(o, 12, eta_min=0.05),
-    "restarts": lambda o: schedules.CosineAnnealingWarmRestarts(o, 5, eta_min=0.01),
-    "polynomial": lambda o: schedules.PolynomialLR(o, 12),
-    "multiplicative": lambda o: schedules.MultiplicativeLR(o, lambda t: 1.1),
-    "chained": lambda o: schedules.ChainedScheduler([schedules.ConstantLR(o, 0.1, 5), schedules.ExponentialLR(o, 0.9)]),
-    "one-cycle": lambda o: schedules.OneCycleLR(o, [0.2, 0.1], total_steps=14),
-    "one-cycle-after-a-warm-up": lambda o: schedules.SequentialLR(
-        o, [schedules.LinearLR(o, 0.25, total_iters=4), schedules.OneCycleLR(o, [0.2, 0.1], total_steps=14)], [4]
-    ),
-    "cyclic": lambda o: schedules.CyclicLR(o, [0.01, 0.02], [0.1, 0.2], step_size_up=4, cycle_momentum=False),
-    **{f"transformers-{name}": functools.partial(of_transformers, name) for name in OF_TRANSFORMERS},
-    "sequential": lambda o: schedules.SequentialLR(
-        o, [schedules.LinearLR(o, 0.25, total_iters=4), schedules.CosineAnnealingLR(o, 8)], [4]
-    ),
-}
-
-
-@pytest.mark.filterwarnings("ignore:Detected call of")
-@pytest.mark.filterwarnings("ignore:The epoch parameter")
-@pytest.mark.parametrize("name", SCHEDULES)
-def test_a_schedule_goes_on_from_another_learning_rate(name: str) -> None:
-    def rates(factors: list[float] | None) -> list[list[float]]:
-        pair = [nn.Parameter(torch.zeros(1)) for _ in range(2)]
-        optimizer = optim.SGD([{"params": [pair[0]], "lr": 0.2}, {"params": [pair[1]], "lr": 0.1}])
-        scheduler, out = SCHEDULES[name](optimizer), []
-        for step in range(12):
-            if step == 5 and factors:
-                multiplied(optimizer, scheduler, factors)
-                assert scheduler.get_last_lr() == pytest.approx([g["lr"] for g in optimizer.param_groups])
-            out.append([group["lr"] for group in optimizer.param_groups])
-            optimizer.step()
-            scheduler.step()
-        return out
-
-    floored = name in ("cosine-with-a-floor", "restarts")  # they have one floor for all groups
-    factors = [0.1, 0.1] if floored else [0.1, 0.5]
-    for now, before in itertools.islice(zip(rates(factors), rates(None)), 5, None):
-        assert now == pytest.approx([factor * rate for factor, rate in zip(factors, before)], rel=1e-6)
 
 
 def test_each_alert_is_treated_for_what_it_is() -> None:
