@@ -30,7 +30,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 
 from benchmarks.corpus.faults import FAULTS
-from benchmarks.corpus.models import minilm, smollm2
+from benchmarks.corpus.models import LARGER, larger, minilm, smollm2
 from benchmarks.corpus.plan import LONG, TARGETS, Spec, everyday, extremes, faults, fresh, grid
 from benchmarks.corpus.tasks import CLASSES, TEXTS, bbc_news, classified, labelled
 from benchmarks.corpus.traces import Trace, load, names, save
@@ -41,6 +41,7 @@ from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
 from lora_watch.rules import BarelyMoves, Rule
 from lora_watch.rules.harm import HARM, wanted_at_the_end
+from lora_watch.rules.norms import BATCHES
 from lora_watch.sinks import Sink
 
 TRACES = Path(__file__).parent / "traces"
@@ -92,7 +93,7 @@ class Asks(Rule):
 
     def check(self, record: StepRecord) -> None:
         due = (record.lr_fraction or 0.0) >= BarelyMoves.spent and record.first_step is not None
-        self.wants = wanted_at_the_end(record) if due and self.asked < 2 * BarelyMoves.batches else {}
+        self.wants = wanted_at_the_end(record) if due and self.asked < 2 * BATCHES else {}
         self.asked += due
 
 
@@ -128,7 +129,14 @@ def pretrained(base: str, task: str = "topics") -> Any:
     """A fresh pretrained model."""
     if base == "minilm":
         return minilm(CLASSES.get(task, CLASSES["topics"]))[0]
-    return models.tiny_llama()[0] if base == "tiny" else smollm2()[0]
+    return causal(base)[0]
+
+
+def causal(base: str) -> tuple[Any, Any]:
+    """``(model, tokenizer)`` of a causal language model."""
+    if base in LARGER:
+        return larger(base)
+    return models.tiny_llama() if base == "tiny" else smollm2()
 
 
 class InOrder(Trainer):
@@ -158,14 +166,17 @@ def documents_of(task: str) -> tuple[list[Any], list[Any]]:
 
 
 def _blocks(documents: Sequence[str], tokenizer: Any, most: int, length: int) -> list[dict[str, list[int]]]:
-    """Blocks of ``length`` tokens, ``most`` of them where the text holds so many."""
+    """Blocks of ``length`` tokens, ``most`` of them where the text holds so many. Gemma's begin with ``<bos>``: without
+    it the model starts at twice the loss, and a run learns that alone."""
     there = sum(len(text) // (8 * length) for text in documents)
-    return texts.blocks(documents, tokenizer, min(most, there), length)
+    first = tokenizer("")["input_ids"]
+    found = texts.blocks(documents, tokenizer, min(most, there), length - len(first))
+    return [{name: [*first, *ids] for name, ids in block.items()} for block in found]
 
 
 def everyday_data(spec: Spec) -> tuple[list[Mapping[str, Any]], list[Mapping[str, Any]]]:
     """``(train, held_out)`` examples of the second grid; ``train`` is one epoch in the order of ``spec``."""
-    tokenizer = (models.tiny_llama if spec.base == "tiny" else smollm2)()[1] if spec.base != "minilm" else None
+    tokenizer = causal(spec.base)[1] if spec.base != "minilm" else None
     total = spec.steps * spec.batch
     if tokenizer is None:
         train, held_out = documents_of(spec.task)
@@ -181,7 +192,7 @@ def everyday_data(spec: Spec) -> tuple[list[Mapping[str, Any]], list[Mapping[str
     others = [task for task in TEXTS if task != spec.task]
     tasks = (spec.task, others[spec.seed % len(others)]) if spec.order == "domains" else (spec.task,)
     examples, held_out = [], []
-    count = 48 if spec.base == "tiny" else 24
+    count = {"tiny": 48, "smollm2": 24}.get(spec.base, 12)
     for task in tasks:
         train, kept = documents_of(task)
         some = _blocks(train, tokenizer, total // len(tasks), spec.length)
@@ -303,7 +314,8 @@ def _loraplus(model: Any, spec: Spec) -> torch.optim.Optimizer | None:
 
 def trace(spec: Spec, full_every: int = 1) -> Trace:
     """Train ``spec`` under the recording callback."""
-    callback = RecordingCallback(full_every, [Curious(), Asks()] if spec.everyday else [])
+    asking = [Asks()] if spec.base in LARGER else [Curious(), Asks()]  # a pass of a larger model takes seconds
+    callback = RecordingCallback(full_every, asking if spec.everyday else [])
     with tempfile.TemporaryDirectory() as folder:
         trainer, before, after = train(spec, folder, callback)
     logged = {entry["step"]: entry["grad_norm"] for entry in trainer.state.log_history if "grad_norm" in entry}
@@ -335,10 +347,10 @@ def main() -> None:
 def pack() -> None:
     """Merge the new traces into the files of their models."""
     new = {file: load(file) for file in NEW.glob("*.zip")}
-    for path in TRACES.glob("*.zip"):
-        own = {name: t for traces in new.values() for name, t in traces.items() if t.spec["base"] == path.stem}
-        if own:
-            save(path, load(path) | own)
+    for base in {trace.spec["base"] for traces in new.values() for trace in traces.values()}:
+        own = {name: t for traces in new.values() for name, t in traces.items() if t.spec["base"] == base}
+        path = TRACES / f"{base}.zip"
+        save(path, (load(path) if path.exists() else {}) | own)
     for file in new:
         file.unlink()
 

@@ -31,6 +31,23 @@ def package_folder(package: str, install: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
+LARGER = {"gemma3": "gemma3-270m", "qwen": "qwen2.5-coder-0.5b"}
+"""Gemma 3 270M and Qwen2.5-Coder 0.5B, by the folders that ``larger_models.sh`` makes of them."""
+
+
+def larger(base: str) -> tuple[Any, Any]:
+    """``(model, tokenizer)`` of one of ``LARGER``, fp32, from ``$LORA_WATCH_MODELS``. Raises MissingPackageError."""
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder = Path(os.environ.get("LORA_WATCH_MODELS", "")) / LARGER[base]
+    if not (folder / "config.json").exists():
+        raise MissingPackageError(
+            f"$LORA_WATCH_MODELS holds no {LARGER[base]}; first run: sh benchmarks/corpus/larger_models.sh FOLDER"
+        )
+    model = AutoModelForCausalLM.from_pretrained(folder)
+    return model.float(), AutoTokenizer.from_pretrained(folder)
+
+
 def minilm(labels: int) -> tuple[Any, Any]:
     """``(model, tokenizer)``: all-MiniLM-L6-v2, 22.7 M parameters, with a new head for ``labels`` classes.
 

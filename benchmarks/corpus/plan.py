@@ -6,6 +6,7 @@ import itertools
 import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from typing import Any
 
 SEEDS = (0, 1, 2)
 HELD_OUT_SEED = 2
@@ -37,6 +38,11 @@ RATES = (
     (3e-4, 1e-3, 2e-3, 5e-3, 3e-2),
 )
 """Learning rates of the second grid on the tiny model, turn by turn."""
+LARGER_CELLS = (
+    *((2.0, 1e-3), (2.0, 1e-2), (2.0, 2e-4), (2.0, 1e-5), (8.0, 3e-3), (2.0, 3e-3), (8.0, 5e-5), (2.0, 5e-4)),
+    *((8.0, 2e-4), (8.0, 1e-2), (2.0, 5e-5), (2.0, 3e-2), (8.0, 5e-4), (8.0, 1e-3), (8.0, 1e-5), (8.0, 3e-2)),
+)
+"""Scale and learning rate of the larger models' runs."""
 ORDERS = ("shuffled", "longest", "easiest", "domains")
 """Longest examples first; those of the lowest loss of the pretrained model first; one text after another."""
 LONG = 500
@@ -48,7 +54,7 @@ class Spec:
     """One run. The defaults are a sound configuration of the tiny model."""
 
     base: str = "tiny"
-    """``tiny``, ``minilm`` or ``smollm2``: the demo's pretrained models."""
+    """``tiny``, ``minilm`` or ``smollm2``, the demo's pretrained models; ``gemma3`` or ``qwen`` (``models.LARGER``)."""
     task: str = "python"
     """``python``: the standard library's sources. ``news``: BBC articles, as prose or, for the encoder, as classes."""
     r: int = 8
@@ -214,6 +220,25 @@ def _everyday_smollm2(turn: int, seeds: tuple[int, ...], held_out: bool) -> Iter
                 warm_up=(0, 2)[i % 2],
                 seed=seeds[(i + turn) % len(seeds)],
             )
+
+
+def larger() -> Iterator[Spec]:
+    """Gemma 3 270M, and at every third place Qwen2.5-Coder 0.5B. Any beginning of it has weak and strong settings of
+    both texts. They are scored on their own: see ``larger.py``."""
+    gemma, qwen = _larger("gemma3"), _larger("qwen")
+    while some := [*itertools.islice(gemma, 2), *itertools.islice(qwen, 1)]:
+        yield from some
+
+
+def _larger(base: str) -> Iterator[Spec]:
+    cells: list[dict[str, Any]] = [{"scale": scale, "lr": lr} for scale, lr in LARGER_CELLS]
+    cells += [{"targets": "qv", **cell} for cell in cells]
+    cells += [{"rslora": True, "scale": 16 / math.sqrt(8), "lr": lr} for lr in (2e-4, 1e-3, 1e-2)]
+    cells += [{"dora": True, "lr": lr} for lr in (2e-4, 1e-3, 1e-2)]
+    cells += [{"r": r, "scale": 16 / r, "lr": lr} for r in (1, 64) for lr in (2e-4, 1e-3, 1e-2)]
+    for cell in cells:
+        for task in ("python", "news"):
+            yield Spec(base, task, steps=24, batch=2, length=64, **cell)
 
 
 def extremes() -> Iterator[Spec]:

@@ -6,11 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from benchmarks.corpus.generate import load_all
+from benchmarks.corpus.generate import load_all, trace
 from benchmarks.corpus.plan import Spec, everyday
 from benchmarks.corpus.replay import judge
 from lora_watch.base.alerts import Alert
 from lora_watch.rules import BarelyMoves
+from lora_watch.rules.harm import compared, projected
+from lora_watch.rules.norms import BATCHES
 
 
 def explosion(name: str) -> Alert:
@@ -58,3 +60,9 @@ def test_adapters_that_learn_preferences_may_stay_small() -> None:
     dpo = replace(trace.records[0].run, config={**trace.records[0].run.config, "preference": True})
     under_dpo = replace(trace, records=[replace(record, run=dpo) for record in trace.records])
     assert "LW104" not in {alert.rule for alert in judge(under_dpo)}
+
+
+def test_a_new_trace_holds_the_losses_that_rules_ask_for() -> None:
+    records = trace(Spec(steps=12, batch=1, length=64)).records
+    assert sum(projected(record) is not None for record in records) == 2 * BATCHES
+    assert sum(compared(record) is not None for record in records) > 2 * BATCHES
