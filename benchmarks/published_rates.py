@@ -1,6 +1,9 @@
-"""The learning rate that ``advise``'s formula gives for large models, against the best ones that others have published.
+"""The learning rate that ``advise``'s formula gives, against the best of each model's grid, ours and published ones.
 
-    python benchmarks/published_rates.py          prints the table of docs/larger-models.md; no model is loaded
+    python -m benchmarks.published_rates          prints the table of docs/larger-models.md; no model is loaded
+
+Measured here: the best run of one family of the corpus, with the norms of the model's own weights. Rates at other
+scales are converted to alpha = 2r.
 
 Published: tinker-cookbook, ``recipes/chat_sl/results/sft_sweep.md``. Supervised fine-tuning with LoRA on tulu3, batches
 of 128, 780 steps, a grid whose rates lie about a factor of 3 apart. Widths and depths are those of the models' public
@@ -11,10 +14,15 @@ spread of 0.02, and r 32 with alpha 32.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
+from benchmarks.corpus import markdown
+from benchmarks.corpus.generate import load_all
+from benchmarks.corpus.labels import best
+from benchmarks.corpus.plan import Spec, grid, larger
 from lora_watch.base.records import AdapterInfo, RunInfo
-from lora_watch.rules.forecast import SHORT_RUN, at_steps, by_weights
+from lora_watch.rules.forecast import ORDINARY_SCALE, SHORT_RUN, at_scale, at_steps, by_weights, has_new_head
 
 SPREAD, RANK, ALPHA, STEPS = 0.02, 32, 32.0, 780
 
@@ -44,6 +52,44 @@ MODELS = (
 )
 
 
+MEASURED = {
+    ("packaged Llama", "1 M"): Spec(seed=2),
+    ("MiniLM", "22 M"): Spec("minilm", "news", steps=40, batch=8, seed=2),
+    ("SmolLM2", "135 M"): Spec("smollm2", steps=25, batch=4, seed=2),
+    ("Gemma 3 270M", "268 M"): Spec("gemma3", steps=24, batch=2, length=64),
+    ("Qwen2.5-Coder 0.5B", "494 M"): Spec("qwen", steps=24, batch=2, length=64),
+}
+"""By model and parameters, a run of the family whose best rate counts."""
+
+
+class Rate(NamedTuple):
+    """One row of the table."""
+
+    model: str
+    parameters: str
+    best: float
+    """The best rate of the grid."""
+    source: str
+    ours: float
+    """What the formula says."""
+
+
+def measured() -> Iterator[Rate]:
+    """The models of the corpus."""
+    for (model, parameters), one in MEASURED.items():
+        alike = (one.family, one.r, one.rslora, one.dora, one.optimizer, one.seed)
+        specs = (*grid(), *larger())
+        runs = load_all(s for s in specs if (s.family, s.r, s.rslora, s.dora, s.optimizer, s.seed) == alike)
+        if runs:
+            top = best(runs, list(runs))
+            run = runs[top].records[0].run
+            rates = by_weights(run)
+            assert rates is not None
+            ours = at_steps(rates.best, SHORT_RUN, one.steps, has_new_head(run))
+            both = (at_scale(rate, top.scale, ORDINARY_SCALE) for rate in (top.lr, ours))
+            yield Rate(model, parameters, next(both), f"here, {len(runs)} runs", next(both))
+
+
 def predicted(model: Published) -> float:
     """The rate of a run of ``STEPS`` steps with adapters on all linear layers of every block."""
 
@@ -61,14 +107,20 @@ def predicted(model: Published) -> float:
     return at_steps(rates.best, SHORT_RUN, STEPS)
 
 
-def table() -> str:
-    """Markdown: published and predicted rate of each model, and their ratio."""
-    rows = ["| model | published best rate | our formula | ratio |", "|---|---|---|---|"]
+def published() -> Iterator[Rate]:
+    """``MODELS``."""
     for model in MODELS:
-        rate = predicted(model)
-        rows.append(f"| {model.model} | {model.best:g} | {rate:.2g} | {rate / model.best:.2g} |")
-    return "\n".join(rows)
+        yield Rate(model.model, f"{model.parameters:g} B", model.best, "published", predicted(model))
+
+
+def table(rows: Iterable[Rate]) -> str:
+    """Markdown: best and predicted rate of each model, and their ratio."""
+    cells = (
+        (row.model, row.parameters, f"{row.best:.2g}", row.source, f"{row.ours:.2g}", f"{row.ours / row.best:.2g}")
+        for row in rows
+    )
+    return markdown.table(["model", "parameters", "best rate", "found", "our formula", "ratio"], cells)
 
 
 if __name__ == "__main__":
-    print(table())
+    print(table([*measured(), *published()]))
