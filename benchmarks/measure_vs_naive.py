@@ -41,7 +41,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from lora_watch.adapters import Adapter, Factors
 from lora_watch.measurement.norms import AdapterBank
-from lora_watch.measurement.norms.grams import HOST_PIECE
+from lora_watch.measurement.norms.bank import HOST_PIECE
 
 LLAMA_7B = 32 * ([(4096, 4096)] * 4 + [(11008, 4096)] * 2 + [(4096, 11008)])
 LLAMA_70B = 80 * ([(8192, 8192)] * 2 + [(1024, 8192)] * 2 + [(28672, 8192)] * 2 + [(8192, 28672)])
@@ -215,9 +215,7 @@ def main() -> None:
     print(
         f"{platform.processor() or platform.machine()}, torch {torch.__version__}, numpy {np.__version__}, one thread"
     )
-    print(
-        f"The bank converts {HOST_PIECE / 2**20:.0f} MiB at a time; naive is {'whole' if options.full else 'sampled'}."
-    )
+    print(f"The bank converts {HOST_PIECE:,} numbers at a time; naive is {'whole' if options.full else 'sampled'}.")
     heads = [
         "",
         "adapters",

@@ -143,7 +143,7 @@ class Settings:
         default=False,
         metadata=about(
             """also measure ``drift_norm`` and ``step_norm`` at full measurements. It holds two copies of the
-            adapters and takes about six times as long as the other norms. A resumed run's drift counts from where
+            adapters and takes about ten times as long as the other norms. A resumed run's drift counts from where
             it resumed.""",
             _flag,
         ),

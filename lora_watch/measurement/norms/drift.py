@@ -16,13 +16,13 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from lora_watch.adapters import Adapter, Factors
 from lora_watch.adapters.live import Measurable
 from lora_watch.base.deferred import Deferred, on_host, ready
 from lora_watch.base.records import Due, FloatArray, Reading, Readings
-from lora_watch.measurement.norms.grams import difference_gram
-from lora_watch.measurement.norms.spectrum import F2, product_square, solve_precisely
+from lora_watch.measurement.norms.spectrum import F2, NOISE, TOLERANCE, solve_precisely
 
 
 class _Held(NamedTuple):
@@ -35,7 +35,7 @@ class Snapshot:
     """The adapters as they were at one moment, to measure how far they have gone since.
 
     Memory: one copy of all factors, in their own dtypes and on their own devices (gathered whole if sharded), and some
-    3 MiB on the host while measuring. Adapters are told apart by ``name``.
+    of one adapter in float64 on the host while measuring. Adapters are told apart by ``name``.
     """
 
     def __init__(self, adapters: Sequence[Measurable]):
@@ -96,24 +96,25 @@ class Drift:
 
 
 def _square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray) -> float:
-    """‖B·c·A − B₀·c₀·A₀‖_F²."""
-    if len(c) != len(c0):
-        return _precise_square(now, c, then, c0)
-    gram_a, gram_b = difference_gram(now.a, then.a), difference_gram(now.b.T, then.b.T)
-    core = np.block([[np.diag(c), np.diag(c)], [np.diag(c), np.diag(c - c0)]])
-    square, doubtful = product_square(gram_a, gram_b, core)
-    return _precise_square(now, c, then, c0) if doubtful else square
-
-
-def _precise_square(now: Factors, c: FloatArray, then: Factors, c0: FloatArray) -> float:
-    """The same by QR of the factors side by side in float64: a few copies of one adapter."""
+    """‖B·c·A − B₀·c₀·A₀‖_F², in float64: a few copies of one adapter."""
     a, b, a0, b0 = map(on_host, (*now, *then))
     k, k0 = torch.from_numpy(c), torch.from_numpy(c0)
-    if len(c) == len(c0):
-        sum_of_products = Factors(torch.cat((a, a - a0, a0)), torch.cat(((b - b0) * k, b0 * k, b0 * (k - k0)), 1))
-    else:
-        sum_of_products = Factors(torch.cat((a, a0)), torch.cat((b * k, -b0 * k0), 1))
-    return float(solve_precisely(sum_of_products, None, np.zeros(6))[0][F2])
+    if len(c) != len(c0):  # AdaLoRA has cut ranks
+        return _precise_square(torch.cat((a, a0)), torch.cat((b * k, -b0 * k0), 1))
+    left, right = torch.cat((b - b0, b0), 1), torch.cat((a - a0, a0))
+    core = torch.cat((torch.cat((k.diag(), k.diag()), 1), torch.cat((k.diag(), (k - k0).diag()), 1)))
+    gram_a, gram_b = right @ right.T, left.T @ left
+    square = float(((core.T @ gram_b @ core) * gram_a).sum())
+    # Σ‖terms‖, of which the norm is what did not cancel.
+    size = float(gram_b.diagonal().sqrt() @ core.abs() @ gram_a.diagonal().sqrt())
+    if square * TOLERANCE < NOISE / 2 * size**2:
+        return _precise_square(torch.cat((a, a - a0, a0)), torch.cat(((b - b0) * k, b0 * k, b0 * (k - k0)), 1))
+    return square
+
+
+def _precise_square(a: Tensor, b: Tensor) -> float:
+    """‖B·A‖_F² by QR."""
+    return float(solve_precisely(Factors(a, b), None, np.zeros(6))[0][F2])
 
 
 def _hold(adapter: Measurable) -> _Held:

@@ -22,13 +22,13 @@ For a change made of several blocks all of them add but ``TOP``, which is a maxi
 ln Σσ − Σσ·ln σ / Σσ.
 """
 
-_NOISE = 4 * np.finfo(np.float64).eps
+NOISE = 4 * np.finfo(np.float64).eps
 """Error of a squared singular value in units of ‖A‖_F²‖B‖_F²: rounding of Grams, Cholesky and eigenvalues together."""
 
 _TINY, _HUGE = 1e-250, 1e250
 """‖A‖²‖B‖² of which sums of products are neither lost nor infinite."""
 
-_TOLERANCE = 1e-7
+TOLERANCE = 1e-7
 """Relative error of any metric above which a block is redone: a tenth of what is promised."""
 
 
@@ -74,11 +74,11 @@ def solve(
         rank = np.minimum(live.sum(1), rank_limit)
         sigma = _singular_values(unit_a, unit_b, live, rank)
         rows[:, TOP:] = _summary(sigma * size[:, None])
-        doubtful = _spectral_error(sigma, rank) > _TOLERANCE
+        doubtful = _spectral_error(sigma, rank) > TOLERANCE
         sigma = sigma[:, ::-1] * size[:, None]
     else:
         sigma = np.zeros((len(rows), 0))
-        doubtful = cosine2 * _TOLERANCE < _NOISE / 2
+        doubtful = cosine2 * TOLERANCE < NOISE / 2
     rows[~finite] = sigma[~finite] = np.nan
     return rows, sigma, doubtful & (size > 0)
 
@@ -92,7 +92,7 @@ def _norms(gram_a: FloatArray, gram_b: FloatArray) -> tuple[FloatArray, FloatArr
     if not (square_a.all() and square_b.all() and size2.min(initial=1.0) > _TINY and size2.max(initial=1.0) < _HUGE):
         return None  # a direction that adds nothing, NaN, infinity, or what products of two squares cannot hold
     np.maximum(np.einsum("nij,nij->n", gram_a, gram_b), 0.0, out=rows[:, F2])
-    return rows, np.zeros((len(rows), 0)), rows[:, F2] * _TOLERANCE < _NOISE / 2 * size2
+    return rows, np.zeros((len(rows), 0)), rows[:, F2] * TOLERANCE < NOISE / 2 * size2
 
 
 def solve_precisely(block: Factors, diagonal: FloatArray | None, row: FloatArray) -> tuple[FloatArray, FloatArray]:
@@ -110,15 +110,6 @@ def solve_precisely(block: Factors, diagonal: FloatArray | None, row: FloatArray
     upper_a, upper_b = (torch.linalg.qr(torch.from_numpy(x), mode="r").R for x in (a.T, b))
     sigma = np.asarray(np.linalg.svd((upper_b @ upper_a.T).numpy(), compute_uv=False), dtype=np.float64)
     return np.concatenate(([row[A2], row[B2], (sigma**2).sum()], _summary(sigma))), sigma
-
-
-def product_square(gram_a: FloatArray, gram_b: FloatArray, core: FloatArray) -> tuple[float, bool]:
-    """‖B·core·A‖_F² from A·Aᵀ and Bᵀ·B, all ``[k, k]``, and whether too little of it is left after cancellation."""
-    square = float(((core.T @ gram_b @ core) * gram_a).sum())
-    length_a, length_b = np.sqrt(np.diagonal(gram_a)), np.sqrt(np.diagonal(gram_b))
-    size = float(length_b @ np.abs(core) @ length_a)  # Σ‖terms‖, of which the norm is what did not cancel
-    # max keeps a NaN that comes first.
-    return max(square, 0.0), square * _TOLERANCE < _NOISE / 2 * size**2
 
 
 def _singular_values(unit_a: FloatArray, unit_b: FloatArray, live: BoolArray, rank: NDArray[np.int64]) -> FloatArray:
@@ -141,16 +132,16 @@ def _summary(sigma: FloatArray) -> FloatArray:
 def _spectral_error(sigma: FloatArray, rank: NDArray[np.int64]) -> FloatArray:
     """Estimated relative error of the worst metric, ``[n]``, from singular values in units of ‖A‖‖B‖.
 
-    σ² is known to ``_NOISE``, therefore σ to about noise/(σ + √noise). The stable rank (Σσ²/σ₁²) is then off by
+    σ² is known to ``NOISE``, therefore σ to about noise/(σ + √noise). The stable rank (Σσ²/σ₁²) is then off by
     2·noise/σ₁², more than any norm; the effective rank by Σ|∂H/∂σᵢ|·δσᵢ, where ∂H/∂σᵢ = −(ln pᵢ + H)/Σσ.
     """
-    floor = np.sqrt(_NOISE)
+    floor = np.sqrt(NOISE)
     total = np.maximum(sigma.sum(1), floor)
     share = np.maximum(sigma, floor) / total[:, None]
     log_share = np.log(share)
     entropy = -(share * log_share).sum(1)
     slope = np.abs(log_share + entropy[:, None]) / total[:, None]
     counted = np.arange(sigma.shape[1]) >= sigma.shape[1] - rank[:, None]
-    effective_rank = (slope * _NOISE / (sigma + floor) * counted).sum(1)
-    stable_rank = 2 * _NOISE / np.maximum(sigma[:, -1], floor) ** 2
+    effective_rank = (slope * NOISE / (sigma + floor) * counted).sum(1)
+    stable_rank = 2 * NOISE / np.maximum(sigma[:, -1], floor) ** 2
     return np.maximum(effective_rank, stable_rank)
