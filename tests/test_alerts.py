@@ -101,7 +101,7 @@ def explosion() -> Alert:
         "A batch costs 15.9 with the adapters and 6.3 without.",
         adapters=[("layers.0.self_attn.o_proj", 13.0), ("layers.1.mlp.down_proj", 5.0), *[("layers.2", 1.0)] * 26],
         metric="output_ratio",
-        causes=["learning rate 0.01 at alpha/r = 16 is about 8 times too strong"],
+        causes=["learning rate 0.01 at alpha/r = 16 is too strong"],
         remedies=["look at the batches"],
         next_run=Prescription({"lora_alpha": Setting(128, 16), "learning_rate": rate}, Evidence.HARM, 6),
     )

@@ -144,12 +144,13 @@ class Alert:
         what = self.message.rstrip(".")
         return clean(f"{self.severity.name} {when}: {what} ({self.rule})")
 
-    def lines(self) -> list[str]:
-        """At most six lines, each ``clean``: names are the model's, and end up in terminals and build logs."""
+    def lines(self, instead_of: str = "") -> list[str]:
+        """At most six lines, each ``clean``: names are the model's, and end up in terminals and build logs.
+        ``instead_of``: the rule whose prescription the reader has seen before."""
         lines = [self.title, *filter(None, [self.details])]
         lines += [f"Cause: {full_stop(cause)}" for cause in self.causes[:1]]
         if self.next_run is not None:
-            lines.append(f"Next run: {self.next_run}")
+            lines.append(f"Next run{f' (replaces that of {instead_of})' if instead_of else ''}: {self.next_run}")
         lines += [f"Fix: {full_stop(remedy)}" for remedy in self.remedies[:1]]
         more = [f"More: lora-watch rules {self.rule}"] * self.rule.startswith("LW")  # a rule of your own has no page
         if self.adapters and len(lines) + len(more) < 6:
@@ -168,9 +169,9 @@ class Alert:
             values = [f"adds {values[0]} the layer's own output", *(each.removesuffix(" of") for each in values[1:])]
         return f"Largest: {', '.join([*(f'{name} ({value})' for (name, _), value in zip(worst, values)), *more])}"
 
-    def text(self, width: int) -> str:
+    def text(self, width: int, instead_of: str = "") -> str:
         """``lines`` for a screen of this width, all but the first indented."""
-        title, *rest = self.lines()
+        title, *rest = self.lines(instead_of)
         return "\n".join([*wrapped(title, width), *(row for line in rest for row in wrapped(line, width, "  "))])
 
     def __str__(self) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import enum
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from lora_watch.base.text import clean, one_figure
+from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS, or_none, whole
 
 RATE, ALPHA = "learning_rate", "lora_alpha"
@@ -36,7 +35,16 @@ class Setting:
     """What the next run should have."""
     low: float | None = None
     high: float | None = None
-    """The range in which the best value is expected; None where nothing tells."""
+    """The range in which the best value is expected, as people read it: in one figure, in two where it is narrower than
+    a factor of 2. None where nothing tells."""
+
+    def __post_init__(self) -> None:
+        low, high = self.low, self.high
+        if low is None or high is None:
+            return
+        figures = 2 if high < 2 * low else 1
+        object.__setattr__(self, "low", float(f"{low:.{figures}g}"))
+        object.__setattr__(self, "high", float(f"{high:.{figures}g}"))
 
     def __str__(self) -> str:
         return f"{'none' if self.yours is None else f'{self.yours:g}'} → {self.ours:g}"
@@ -69,7 +77,7 @@ class Prescription:
     def __str__(self) -> str:
         """``lora_alpha 128 → 16, learning_rate 0.01 → 0.007 (0.004 to 0.01; from 6 steps)``."""
         known = [s for s in self.settings.values() if s.low is not None and s.high is not None]
-        ranges = [f"{in_figures(s.low, s)} to {in_figures(s.high, s)}" for s in known]
+        ranges = [f"{s.low:g} to {s.high:g}" for s in known]
         changes = ", ".join(f"{name} {setting}" for name, setting in self.settings.items())
         return f"{changes} ({'; '.join([*ranges, self.source])})"
 
@@ -106,11 +114,3 @@ class Prescription:
             return cls(settings, Evidence[serialised["grade"].upper()], whole(serialised["step"]))
         except MISFITS as error:
             raise ValueError(f"no prescription of lora_watch ({type(error).__name__}: {clean(error)})") from error
-
-
-def in_figures(value: float | None, setting: Setting) -> str:
-    """An end of a range as people read it: one figure, two where the range is narrower than a factor of 2."""
-    if value is None or not (value > 0 and math.isfinite(value)):
-        return "?"
-    narrow = setting.low and setting.high and setting.high < 2 * setting.low
-    return f"{value:.2g}" if narrow else f"{one_figure(value):g}"

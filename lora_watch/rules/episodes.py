@@ -11,6 +11,7 @@ from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
 from lora_watch.rules.prescribing import Prescribing
+from lora_watch.rules.remedies import improved
 from lora_watch.rules.size import FirstStep, began_with, size_of
 from lora_watch.rules.zone import zone_of
 
@@ -130,11 +131,26 @@ class Episodes:
                 # A verdict hangs on the last word: it gives way to no lesser alert.
                 if finding is None or self._explained(rule, True, changed, finding.severity or rule.severity):
                     continue
-                held = self._hold(rule, finding, record, last_word=True)
+                held = self._hold(rule, finding, record)
                 changed += [alert for alert in held if alert not in changed]
             except Exception as error:
                 self._failed(f"asking {rule.id} {rule.name} about the whole run", error)
+        if about == "conclude":
+            changed += [alert for alert in self._withdrawn(record) if alert not in changed]
         return changed
+
+    def _withdrawn(self, record: StepRecord) -> list[Alert]:
+        """The alert that carries what was prescribed before the first step, where the run has learned without harm."""
+        asked = {rule.id for rule in self.rules if not rule.static}
+        harmed = any(alert.rule in asked and alert.severity > Severity.INFO for alert in self.alerts)
+        if harmed or not improved(record) or not self._prescribing.withdraw():
+            return []
+        carriers = [alert for alert in self.alerts if alert.next_run is not None]
+        for alert in carriers:
+            alert.next_run, alert.last_step = self.prescription, record.step
+            if self.prescription is None:
+                self._close(alert.rule, record.step)
+        return carriers
 
     def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
         """The run goes on at ``step`` from where it was at ``back_to``, and so do the rules: from ``memory`` of then.
@@ -217,12 +233,13 @@ class Episodes:
             changed += [alert] * (alert not in changed)
         return alert is not None
 
-    def _hold(self, rule: Rule, finding: Finding, record: StepRecord, last_word: bool = False) -> list[Alert]:
-        """Returns the alert that opens or is stated anew, if one is, and the one that explains it."""
+    def _hold(self, rule: Rule, finding: Finding, record: StepRecord) -> list[Alert]:
+        """Returns the alert that opens, or has become graver and is stated anew, if one is, and the one that explains
+        it. An open alert keeps its words else: those that the console has shown."""
         if (alert := self._open.get(rule.id)) is not None:
             alert.last_step = max(alert.last_step, record.step)
             self._silent.pop(rule.id, None)
-            if not last_word and (finding.severity or rule.severity) <= alert.severity:
+            if (finding.severity or rule.severity) <= alert.severity:
                 return []
         said = _said_by(rule, finding)
         open_now = [self._open[other] for other in finding.follows if other in self._open]
@@ -255,7 +272,7 @@ class Episodes:
         alert.closed_step, alert.back_to, alert.severity = None, None, severity
         self._open[alert.rule] = alert
 
-    def forgive(self, alerts: Iterable[Alert], back_to: int) -> None:
+    def forgive(self, alerts: Iterable[Alert], back_to: int | None) -> None:
         """The run has recovered from ``alerts`` by going back to step ``back_to``: they are WARNINGs at most."""
         for alert in alerts:
             alert.back_to, alert.severity = back_to, min(alert.severity, Severity.WARNING)

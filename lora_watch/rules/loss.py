@@ -17,8 +17,8 @@ from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import (
     improved,
     is_ordinary,
+    is_proven,
     raised_to,
-    stronger,
     suspect,
     weaker,
     why_slow,
@@ -85,17 +85,16 @@ class LossDivergence(_OfTheLoss):
             if not lost:
                 return None
         gentle = is_gentle(record) and raised_to(record) is None
-        why = suspect(record, None if gentle else weaker(record, otherwise=4.0))
+        of_the_data = gentle or is_proven(record) or is_ordinary(record)
+        why = suspect(record, weaker(record, otherwise=4.0), of_the_data)
         before, now = record.scalars["loss_before"], record.loss
         return Finding(
             "the loss has risen and stays up",
-            f"It rose from {plain(before)} to {plain(now)}, by {times(score)} its own noise.",
+            f"The loss rose from {plain(before)} to {plain(now)}, by {times(score)} its usual noise.",
             metric="loss",
             threshold=self.score,
             numbers={"standard errors": score, "threshold": self.score},
-            causes=why.causes,
-            remedies=why.remedies,
-            next_run=why.next_run,
+            **vars(why),
         )
 
 
@@ -122,15 +121,12 @@ class LossSpike(_OfTheLoss):
             return None
         return Finding(
             "one loss is far above the others",
-            f"It jumped from about {plain(record.scalars['loss_expected'])} to {plain(record.loss)}, "
+            f"The loss jumped from about {plain(record.scalars['loss_expected'])} to {plain(record.loss)}, by "
             f"{times(score)} its usual noise. A single spike often passes; several announce a divergence.",
             metric="loss",
             threshold=self.score,
             numbers={"standard deviations": score, "threshold": self.score},
-            causes=[
-                "an outlier batch: very long, very short or damaged samples",
-                "a learning rate at the edge of what this scale bears",
-            ],
+            causes=["an unusual batch: very long, very short or damaged samples"],
             remedies=["look at the batch of this step"],
         )
 
@@ -152,7 +148,7 @@ class LossExactlyZero(_OfTheLoss):
         if without_target(record):
             return Finding(
                 "a batch has no target",
-                "All of its labels are -100, and its loss is NaN. A single one does no harm.",
+                "All of its labels are -100, so its loss is NaN. A single such batch does no harm.",
                 metric="loss",
                 causes=["the template masks its answers, or truncation cut them off"],
                 remedies=["drop samples without a target, or raise max_length so that answers are not cut off"],
@@ -161,13 +157,11 @@ class LossExactlyZero(_OfTheLoss):
             return None
         return Finding(
             "the loss is exactly 0, so nothing is learned",
-            "It has been 0.0 for several steps.",
+            "The loss has been 0.0 for several steps.",
             metric="loss",
             threshold=0.0,
             causes=[
-                "every label is -100: the prompt template does not match the text, or truncation cut the answers off",
-                "labels do not fit the logits: a single class, or one that the loss ignores",
-                "there are few examples, and the model knows them by heart",
+                "every label is -100: the prompt template does not match the text, or truncation cut the answers off"
             ],
             remedies=["print one batch of the data collator: (labels != -100).sum() must not be 0"],
         )
@@ -198,17 +192,13 @@ class FirstLossTooHigh(_OfTheLoss):
             return None
         return Finding(
             "the model starts worse than guessing",
-            f"Its first loss is {plain(start)}. Guessing among {classes} classes costs {plain(math.log(classes))}.",
+            f"The first loss is {plain(start)}. Guessing among {classes} classes costs {plain(math.log(classes))}.",
             metric="loss",
             threshold=threshold,
-            causes=[
-                "tokenizer and model do not belong together, or labels are shifted, so that targets are other tokens",
-                "the checkpoint was loaded wrongly: look for 'newly initialized' and for a wrong dtype or quantisation",
-                "the loss is a sum over micro-batches or tokens instead of their mean",
-            ],
+            causes=["tokenizer, labels or base weights do not belong to this model"],
             remedies=[
                 f"evaluate the base model without adapters on a batch: its loss should be below "
-                f"{plain(math.log(classes))}. Then decode one batch of input_ids and labels and read it"
+                f"{plain(math.log(classes))}. Then decode input_ids and labels of a batch and read them"
             ],
         )
 
@@ -264,18 +254,16 @@ class LossNotDecreasing(Rule):
         pair = compared(record)
         if improved(record) or (pair is not None and pair.helps(record, 1.0 / (1.0 - self.fall))):
             return None
-        slow = [f"{why_slow(record)}: its first step was less than half of a useful one"] if is_gentle(record) else []
+        cause = "the labels do not belong to their inputs, or the model already knows this data"
+        if is_gentle(record):
+            cause = f"{why_slow(record)}: the first step was less than half of a useful one"
         return Finding(
             "the loss has hardly fallen",
-            f"Its mean was {plain(early)} in the first third of {record.step} steps and {plain(late)} in the last. "
-            f"A fall of {percent(self.fall)} would have been seen.",
+            f"The mean loss was {plain(early)} in the first third of {record.step} steps and {plain(late)} in the last "
+            f"third. A fall of {percent(self.fall)} would have shown above the noise.",
             metric="loss",
             threshold=self.fall,
-            causes=[
-                *slow,
-                "the gradients are noise: labels that do not belong to their inputs, or a loss of other outputs",
-                "the model already knows this data: there is nothing left to learn",
-            ],
+            causes=[cause],
             remedies=["train on eight examples: if their loss stays, the data or the loss is broken"],
         )
 
@@ -324,9 +312,7 @@ class StuckAtChance(Rule):
             return None
         chance, best = _costs(record)
         mean = best + (chance - best) * level
-        slow, fast = is_gentle(record) and is_ordinary(record), pace(record) > 1.0
-        change = (stronger if slow else weaker)(record, self.overall)
-        why = why_slow(record, change.by) if slow else why_strong(record, change.by)
+        fast = pace(record) > 1.0
         data = "the labels do not belong to their inputs, or the inputs do not determine them"
         return Finding(
             "the classifier is no better than guessing",
@@ -334,9 +320,9 @@ class StuckAtChance(Rule):
             "adapters have grown.",
             metric="loss",
             threshold=best + self.share * (chance - best),
-            causes=[why, data] if fast else [data, why],
+            causes=[why_strong(record) if fast else data],
             remedies=["train on eight examples: if their loss stays at chance, too, the data are the cause"],
-            next_run=change.prescription(record) if fast else None,
+            next_run=weaker(record, self.overall).prescription(record) if fast else None,
             severity=severity,
         )
 

@@ -39,23 +39,19 @@ class NonFiniteAdapter(Rule):
             return None
         bad, what, metric = found
         first = record.run.adapters[int(np.argmax(bad))]
-        causes = [
-            "an overflow or a division by zero in the backward pass of this layer",
-            "a learning rate so high that the update itself overflows",
-        ]
-        if what == "weight":
-            causes.reverse()
-        # An update spoils many at a time.
-        few = what == "weight" and 2 * bad.sum() < len(bad)
+        cause = "the backward pass of this layer overflows or divides by zero"
+        few = what == "weight" and 2 * bad.sum() < len(bad)  # an update spoils many at a time
         if few:
-            causes = ["something other than the optimizer has written to this adapter, or it was loaded like that"]
+            cause = "code other than the optimizer has written to this adapter, or its file holds a NaN"
+        elif what == "weight":
+            cause = "the learning rate is so high that the update itself overflows"
         return Finding(
             f"the {what} of {int(bad.sum())} of {len(bad)} adapters is NaN or infinite",
-            f"The first in the model is {first.name}. Every later step spreads it.",
+            f"The first of them in the model is {first.name}. Each further step spreads the NaN to other layers.",
             adapters=[(record.run.names[i], math.nan) for i in np.flatnonzero(bad)],
             metric=metric,
-            causes=causes,
-            remedies=["go on from a finite adapter, such as last_good/"] if few else in_wider_numbers(record),
+            causes=[cause],
+            remedies=["continue from a sound adapter, such as last_good/"] if few else in_wider_numbers(record),
             next_run=None if few else _slower(record) if what == "weight" else _clipped(record),
             follows=() if few else GROWN_TOO_LARGE,
         )
@@ -134,18 +130,19 @@ class NonFiniteLoss(Rule):
         if math.isfinite(record.loss):
             self.masked = []
             return None
-        if without_target(record):
+        masked = without_target(record)
+        if masked:
             self.masked = [*(step for step in self.masked if step != record.step), record.step][-MASKED_STEPS:]
             if len(self.masked) < MASKED_STEPS:
                 return None  # LW204's
         layers, where = _source(record)
-        causes, remedies, next_run = self._why(record)
+        cause, remedies, next_run = self._why(record)
         return Finding(
             f"the loss is {'NaN' if math.isnan(record.loss) else 'infinite'}",
-            f"{where} The Trainer's log may hide it (logging_nan_inf_filter).".strip(),
+            f"{where} The Trainer's log may show another number (logging_nan_inf_filter).".strip(),
             adapters=[(layer, math.nan) for layer in layers],
-            metric="loss",
-            causes=causes,
+            metric="targets" if masked else "loss",
+            causes=[cause],
             remedies=remedies,
             next_run=next_run,
             follows=() if record.broken else GROWN_TOO_LARGE,
@@ -154,31 +151,24 @@ class NonFiniteLoss(Rule):
     def has_evidence(self, record: StepRecord) -> bool:
         return record.loss is not None
 
-    def _why(self, record: StepRecord) -> tuple[list[str], list[str], Prescription | None]:
-        """Causes, fixes and settings: of what has shown before, weights come before the batch."""
+    def _why(self, record: StepRecord) -> tuple[str, list[str], Prescription | None]:
+        """Cause, fixes and settings: of what has shown before, weights come before the batch."""
         if record.broken:
             fix = "load the base model again, in the dtype of its checkpoint (bf16 weights overflow in fp16)"
-            return ["a damaged checkpoint, or a conversion that overflowed"], [fix], None
-        has_targets = bool(record.targets)  # None where nobody has counted them
+            return "the checkpoint of the base model is damaged, or its conversion overflowed", [fix], None
         if grown := self._grown(record):
-            return [grown], in_wider_numbers(record), _slower(record)
-        causes = [
-            "a division by zero, a logarithm of zero or an overflow in the loss: the batch had targets"
-            if has_targets
-            else "a batch with no target token left (all labels -100), or a division by zero in the loss"
-        ]
-        if record.run.config.get("fp16"):
-            causes.append("numbers out of range: fp16 ends at 65504")
-        batch = "look at the batch of this step" + ("" if has_targets else "; drop samples without targets")
-        return causes, [batch, *in_wider_numbers(record)], _clipped(record)
+            return grown, in_wider_numbers(record), _slower(record)
+        cause = "the loss of this batch overflows, divides by zero or takes the logarithm of zero"
+        batch = "look at the batch of this step"
+        if not record.targets:  # None where nobody has counted them
+            cause = "a batch has no target (all of its labels are -100), or its loss divides by zero"
+            batch += "; drop samples without targets"
+        return cause, [batch, *in_wider_numbers(record)], _clipped(record)
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""
         if (size := record.size_before) is not None and size > self.size:
-            change = weaker(record, otherwise=10.0)
-            return (
-                f"{why_strong(record, change.by)}: the adapters of all blocks add {plain(size)} times a layer's output"
-            )
+            return f"{why_strong(record)}: the adapters of all blocks add {plain(size)} times a layer's output"
         if raised_to(record) is not None or pace(record) > ORDINARY_PACE:
             return f"{why_strong(record)}: a single update changes the model too much"
         return ""
@@ -188,7 +178,7 @@ def _source(record: StepRecord) -> tuple[list[str], str]:
     """Where a loss that is not finite comes from: layers, the first first, and in words. Empty where nothing shows."""
     if record.broken:
         names = [name.removesuffix(".weight").removesuffix(".bias") for name in record.broken]
-        return list(dict.fromkeys(names)), f"The frozen weight {record.broken[0]} is not finite either."
+        return list(dict.fromkeys(names)), f"The frozen weight {record.broken[0]} holds NaN or infinity, too."
     ratios = record.metrics.get("output_ratio")
     bad = np.flatnonzero(ratios.known & ~np.isfinite(ratios.values)) if ratios is not None else np.array([], int)
     layers = [record.run.names[i] for i in bad]

@@ -12,7 +12,7 @@ from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, plain, times
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, in_a_row, known_values, medians, worst_first
-from lora_watch.rules.forecast import ORDINARY_SCALE, end_of, has_new_head, is_gentle
+from lora_watch.rules.forecast import end_of, has_new_head, is_gentle
 from lora_watch.rules.harm import HARM, NEAR, PAUSE, SLIGHT, Compared, compared, projected, wanted_at_the_end
 from lora_watch.rules.remedies import (
     improved,
@@ -22,7 +22,6 @@ from lora_watch.rules.remedies import (
     suspect,
     weaker,
     why_slow,
-    why_strong,
 )
 from lora_watch.rules.size import SPECTRAL, Size, began_large, size_of
 
@@ -115,17 +114,8 @@ class NormExplosion(Rule):
             self.holds, self.helpful = False, 0
             return None
         self.holds = True
-        change = weaker(record, size.overall)
         threshold /= unit
-        if is_proven(record):
-            why_so = suspect(record, change)
-            causes, remedies, next_run = why_so.causes, why_so.remedies, None
-        else:
-            causes, remedies = [why_strong(record, change.by)], change.fixes
-            next_run = change.prescription(record, Evidence.HARM)
-        if record.step <= EARLY and self.warm_up <= 1:
-            steps = max((record.run.max_steps or 0) // 10, 10)
-            causes.append(f"there is no warm-up: the first {steps} steps should raise the learning rate from 0")
+        why_so = suspect(record, weaker(record, size.overall), of_the_data=is_proven(record))
         return Finding(
             "the adapters are damaging the model" if harm is not None else "the adapters have become too large",
             why if harm is not None else f"{_in_words(metric, size)} {why}".rstrip(),
@@ -133,9 +123,7 @@ class NormExplosion(Rule):
             metric=metric,
             threshold=threshold / size.depth,
             numbers=_numbers(metric, size) | {"threshold": threshold},
-            causes=causes,
-            remedies=remedies,
-            next_run=next_run,
+            **vars(why_so),
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
@@ -159,8 +147,8 @@ class NormExplosion(Rule):
             adapters=size.worst(record),
             metric="relative_spectral_norm",
             numbers=_numbers("relative_spectral_norm", size),
-            causes=["the last update was much too large", "something has written to the weights after the last step"],
-            remedies=["go on from an earlier checkpoint, or from last_good/"],
+            causes=["the last update was much too large, or code has written to the weights after it"],
+            remedies=["continue from an earlier checkpoint, or from last_good/"],
             next_run=change.prescription(record, Evidence.HARM),
         )
 
@@ -191,7 +179,7 @@ class NormExplosion(Rule):
 def _in_words(metric: str, size: Size) -> str:
     what = "add" if metric == "output_ratio" else "are"
     than = "the layer's own output" if metric == "output_ratio" else "as large as the frozen weights"
-    return f"In a tenth of the layers they {what} {plain(size.p90)} times {than}, or more."
+    return f"In a tenth of the layers the adapters {what} {plain(size.p90)} times {than}, or more."
 
 
 def _numbers(metric: str, size: Size) -> dict[str, float]:
@@ -255,11 +243,6 @@ class BarelyMoves(Rule):
         elif why is None:
             return None
         change = stronger(record, size.overall)
-        causes = [why_slow(record, change.by)]
-        if max(adapter.scale for adapter in record.run.adapters) < ORDINARY_SCALE / 2:
-            causes.append("the scale is small: alpha was kept while r was raised")
-        if not improved(record) and not is_gentle(record, self.slow):
-            causes.append("the gradients are noise: labels that do not belong to their inputs")
         return Finding(
             "this run will hardly change the model",
             f"At this pace the adapters of all blocks together will add {percent(end)} of a layer's output by the last "
@@ -268,7 +251,7 @@ class BarelyMoves(Rule):
             metric="output_ratio",
             threshold=threshold,
             numbers=_numbers("output_ratio", size) | {"overall at the end": end, "reach": reach},
-            causes=causes,
+            causes=[why_slow(record)],
             remedies=change.fixes,
             next_run=change.prescription(record),
             follows=("LW409",),
@@ -345,15 +328,12 @@ class AdapterDecays(Rule):
         gone = 1.0 - left
         return Finding(
             "weight decay is undoing what was learned",
-            f"The median adapter is {percent(float(np.median(gone[known])))} below its largest size, and at least "
-            "half of that was weight decay.",
+            f"The median adapter is {percent(float(np.median(gone[known])))} below its largest size, and weight decay "
+            "accounts for at least half of that.",
             adapters=worst_first(record, gone, known & (gone > self.shrunk))[:10],
             metric="product_norm",
             threshold=self.shrunk,
-            causes=[
-                f"weight_decay {decay:g} takes {percent(float(taken.max()))} of A and of B at every step",
-                "the gradients have become small, so only the decay is left: nothing more is learned",
-            ],
+            causes=[f"weight_decay {decay:g} takes {percent(float(taken.max()))} of A and of B at every step"],
             next_run=Prescription({"weight_decay": Setting(decay, usual)}, step=record.step),
         )
 
@@ -406,17 +386,20 @@ class LayerOutlier(Rule):
         worst = int(np.argmax(np.where(lasting, sizes, -np.inf)))
         name, rates = record.run.names[worst], record.run.per_adapter(record.run.peak_lr or record.lr)
         siblings = next(members for columns in record.run.families for members in columns if worst in members)
-        usual, cause = np.median(rates[siblings]), "its scale is higher than that of its siblings (alpha_pattern)"
+        usual, adapters = np.median(rates[siblings]), record.run.adapters
+        cause = "its frozen weight is damaged or far smaller than theirs, or few tokens reach it"
         if rates[worst] > 1.5 * usual:
-            cause = f"its parameter group has the learning rate {rates[worst]:g}, its siblings {usual:g}"
+            cause = f"its parameter group has the learning rate {rates[worst]:g}, and theirs {usual:g}"
+        elif adapters[worst].scale > 1.5 * (scale := np.median([adapters[place].scale for place in siblings])):
+            cause = f"its scale is {adapters[worst].scale:g} (alpha_pattern), and theirs {scale:g}"
         return Finding(
-            f"{name} is trained far more strongly than its siblings",
-            f"Relative to its frozen weight it is {times(math.exp(distances[worst]))} as large as the same module in "
-            f"other blocks, for {self.streaks[name]} measured steps.",
+            f"{name} grows far faster than the same module in other blocks",
+            f"Relative to its frozen weight, it is {times(math.exp(distances[worst]))} as large as the others, "
+            f"at {self.streaks[name]} measurements in a row.",
             adapters=worst_first(record, sizes, lasting),
             metric="relative_norm",
             threshold=self.z,
             numbers={"robust z": float(scores[worst])},
-            causes=[cause, "its frozen weight is damaged or far smaller than theirs", "few tokens reach it"],
-            remedies=["give it the learning rate, rank and alpha of its siblings, or take it out of target_modules"],
+            causes=[cause],
+            remedies=["give it the learning rate, rank and alpha of the others, or take it out of target_modules"],
         )

@@ -87,6 +87,16 @@ class Prescribing:
         """``told`` stands from now on, whatever stood before: a recovery has tried it, or all ranks have agreed."""
         self.standing = told
 
+    def withdraw(self) -> bool:
+        """The run has shown no harm: what settings or weights alone say of the adapters' size stands no more. True
+        where the prescription has changed."""
+        old = self.standing
+        if old is None or old.evidence > Evidence.WEIGHTS or not any(map(_is_size, old.settings)):
+            return False
+        kept = {name: each for name, each in old.settings.items() if not _is_size(name)}
+        self.standing = replace(old, settings=kept) if kept else None
+        return True
+
     def state_dict(self) -> dict[str, Any]:
         return {"own": dict(self.own), "standing": self.standing.to_dict() if self.standing else None}
 

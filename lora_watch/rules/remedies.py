@@ -23,7 +23,7 @@ from lora_watch.rules.prescribing import rate_set
 
 ROUNDED_UP = 1.2
 """A learning rate is rounded to one figure, and up by this factor at most."""
-DATA = "the data changed: another domain, corrupted batches, or a new epoch's order"
+DATA = "the data changed, to another domain, corrupted batches or a new epoch's order"
 BATCHES = "look at the batches of the last steps"
 
 
@@ -83,12 +83,10 @@ def per_scale(adapter: AdapterInfo) -> float:
 
 @dataclass(frozen=True)
 class Change:
-    """New settings, and how much weaker or stronger they are."""
+    """New settings for a weaker or a stronger run."""
 
     settings: dict[str, Setting] = field(default_factory=dict)
     """Relative to those that the run has now."""
-    by: float = 1.0
-    """What s·lr is multiplied by in all, after rounding."""
     measured: bool = False
     """The run's own first step told the factor, not its weights."""
     advice: str = ""
@@ -109,10 +107,9 @@ class Change:
 
 def with_alpha(record: StepRecord, adapter: AdapterInfo, alpha: float) -> Change:
     """Another alpha of an adapter whose own is known."""
-    by = alpha / adapter.alpha if adapter.alpha else 1.0
     ((usual, _),) = Counter(a.scale for a in record.run.adapters).most_common(1)
     of = "" if adapter.scale == usual else f" of {adapter.name.rpartition('.')[2]} (alpha_pattern)"
-    return Change({f"{ALPHA}{of}": Setting(adapter.alpha, alpha)}, by)
+    return Change({f"{ALPHA}{of}": Setting(adapter.alpha, alpha)})
 
 
 def weaker(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> Change:
@@ -135,18 +132,16 @@ def raised_to(record: StepRecord, factor: float = 2.0) -> tuple[float, float] | 
     return max(((now, planned) for now, planned in rates if now > factor * planned > 0), default=None)
 
 
-def why_strong(record: StepRecord, by: float = 1.0) -> str:
-    """Why the adapters grow too fast. ``by``: what s·lr is to be multiplied by."""
+def why_strong(record: StepRecord) -> str:
+    """Why the adapters grow too fast. How much too fast is for the prescription to say: a run has one number."""
     if raised := raised_to(record):
         return f"the learning rate is {raised[0]:.3g} now, and its schedule's highest is {raised[1]:g}"
-    how = f"about {times(1.0 / by)} too strong" if by < 0.9 else "too strong"
-    return f"{settings_in_words(record)} is {how}"
+    return f"{settings_in_words(record)} is too strong"
 
 
-def why_slow(record: StepRecord, by: float = 1.0) -> str:
+def why_slow(record: StepRecord) -> str:
     """Why they grow too slowly."""
-    how = f"about {times(by)} too low" if by > 1.1 else "too low"
-    return f"{settings_in_words(record)} is {how} for LoRA"
+    return f"{settings_in_words(record)} is too low for LoRA"
 
 
 def settings_in_words(record: StepRecord) -> str:
@@ -196,24 +191,19 @@ def is_ordinary(record: StepRecord) -> bool:
 
 @dataclass(frozen=True)
 class Suspect:
-    """Why a loss has risen, likeliest first, and what to do about it: a finding has these fields."""
+    """Why a loss has risen, and what to do about it: a finding has these fields."""
 
     causes: list[str]
     remedies: list[str]
     next_run: Prescription | None = None
 
 
-def suspect(record: StepRecord, change: Change | None) -> Suspect:
-    """The data where the settings have proved themselves or are ordinary, else the settings, which ``change`` mends.
-    None: they are known to be weak."""
-    if change is None:
-        return Suspect([DATA], [BATCHES])
-    strong = why_strong(record, change.by)
-    if is_proven(record):
-        return Suspect([f"{DATA}. These settings had been right for {sound_steps(record)} steps", strong], [BATCHES])
-    if is_ordinary(record):
-        return Suspect([f"{DATA}. The learning rate is ordinary, and so is the size of the adapters"], [BATCHES])
-    return Suspect([strong, DATA], [*change.fixes, BATCHES], change.prescription(record, Evidence.HARM))
+def suspect(record: StepRecord, change: Change, of_the_data: bool) -> Suspect:
+    """The data, or else the settings, which ``change`` mends."""
+    if of_the_data:
+        proven = f": these settings had been right for {sound_steps(record)} steps" if is_proven(record) else ""
+        return Suspect([f"{DATA}{proven}"], [BATCHES])
+    return Suspect([why_strong(record)], change.fixes, change.prescription(record, Evidence.HARM))
 
 
 def in_wider_numbers(record: StepRecord) -> list[str]:
@@ -238,14 +228,14 @@ def _change(record: StepRecord, factor: float, within: float | None) -> Change:
     if lr is None or not adapter.alpha or not adapter.scale > 0:
         how = "divide" if factor > 1 else "multiply"
         by = times(max(factor, 1 / factor)).removesuffix(" times")
-        return Change(by=1.0 / factor, advice=f"{how} lora_alpha or the learning rate by {by}")
+        return Change(advice=f"{how} lora_alpha or the learning rate by {by}")
     alpha, left = rescaled(adapter, factor, is_adaptive(record.run))
     if alpha != adapter.alpha:
         changes.append(with_alpha(record, adapter, alpha))
     if left != 1.0:
         changes.append(_new_rate(record, lr, left, within))
     settings = {name: value for change in changes for name, value in change.settings.items()}
-    return Change(settings, math.prod(change.by for change in changes), bool(record.first_step))
+    return Change(settings, bool(record.first_step))
 
 
 def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None) -> Change:
@@ -262,4 +252,4 @@ def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None
         low, high = new / within, new * within
         high = min(high, old) if factor > 1 else high
     name = RATE if known else f"{RATE} of the fastest parameter group (the others by the same factor)"
-    return Change({name: Setting(old, new, low, high)}, new / old)
+    return Change({name: Setting(old, new, low, high)})

@@ -43,8 +43,8 @@ class SavedAdapterDiffers(Rule):
             cause = "the names of a wrapped model were saved (FSDP, torch.compile): unwrap it before saving"
         else:
             name, saved, trained = receipt.differing[0]
-            said = f"In {receipt.folder} {len(receipt.differing)} of {count(total, 'adapter')} have another ‖ΔW‖: "
-            said += f"{name} {plain(saved)} instead of {plain(trained)}"
+            said = f"In {receipt.folder} {len(receipt.differing)} of {count(total, 'adapter')} have another ‖ΔW‖ than "
+            said += f"was measured: {name} has {plain(saved)} instead of {plain(trained)}"
             cause = "the file holds weights of another step, averaged weights, or another scale"
             grave = any(
                 not trained / self.far <= saved <= trained * self.far for _, saved, trained in receipt.differing
@@ -103,7 +103,7 @@ class ResumedAnew(Rule):
             said = f"B is zero in {empty} of {count(len(before), 'adapter')}, as before a first step"
         else:
             said = f"{len(other)} of {count(len(before), 'adapter')} have another ‖B·A‖ than the checkpoint: "
-            said += f"{other[0][0]} {plain(other[0][1])} instead of {plain(before[other[0][0]])}"
+            said += f"{other[0][0]} has {plain(other[0][1])} instead of {plain(before[other[0][0]])}"
         return Finding(
             "training does not go on from the checkpoint's adapter",
             f"{said}.",

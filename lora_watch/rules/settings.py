@@ -10,7 +10,7 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.records import AdapterInfo, BoolArray, FloatArray, StepRecord
-from lora_watch.base.text import percent, times
+from lora_watch.base.text import percent
 from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
 from lora_watch.rules.forecast import (
     ORDINARY_PACE,
@@ -107,8 +107,8 @@ class AggressiveScale(RuleOnSettings):
         stable = (worst.alpha or worst.scale * worst.r) / math.sqrt(worst.r)
         return Finding(
             f"alpha/r = {worst.scale:g} is low for rank {worst.r}",
-            f"It falls as 1/r. With use_rslora=True the same alpha has the scale {stable:.3g}, and the update "
-            "keeps its size.",
+            f"alpha/r falls as 1/r. With use_rslora=True the same alpha gives a scale of {stable:.3g}, and the update "
+            "keeps its size at any rank.",
             adapters=worst_first(record, scale, faded),
             metric="scale",
             threshold=FADED,
@@ -129,8 +129,8 @@ def _verdict(adapter: AdapterInfo, rate: float, how: str) -> str:
 
 def _said(rate: float, useful: float) -> str:
     if math.isfinite(useful):
-        return f"By the weights the first step is {times(useful)} as large as a useful one."
-    return "" if math.isnan(rate) else "The size of the weights is not known: this goes by the settings alone."
+        return "Judging by the model's weights, the first steps will be far larger than those of useful runs."
+    return "" if math.isnan(rate) else "The weights could not be measured, so the settings alone are judged."
 
 
 def _why(adapter: AdapterInfo, is_meant: bool) -> list[str]:
@@ -174,14 +174,12 @@ class DoraOverZeroRows(RuleOnSettings):
         worst = record.run.adapters[int(np.argmax(zeros))]
         return Finding(
             "DoRA over rows of zeros will make the loss NaN",
-            f"{int((zeros > 0).sum())} of {len(zeros)} adapters have such rows under them; {worst.name} has "
-            f"{int(zeros.max())}.",
+            f"The frozen weights under {int((zeros > 0).sum())} of {len(zeros)} adapters have rows of zeros; that of "
+            f"{worst.name} has {int(zeros.max())}.",
             adapters=worst_first(record, zeros, zeros > 0),
             metric="zero_magnitudes",
             threshold=0.0,
-            causes=[
-                "rows that are padded, pruned or zero; DoRA divides by their norm (Liu et al. 2024, arXiv:2402.09353)"
-            ],
+            causes=["DoRA divides by the norm of each row (Liu et al. 2024, arXiv:2402.09353)"],
             remedies=["take these modules out of target_modules (exclude_modules), or set use_dora=False"],
         )
 
@@ -222,10 +220,8 @@ class WarmUpTooLong(RuleOnSettings):
             if not self._ends_in_it(record, share):
                 return None
             what = "the run ends in its warm-up"
-            details = (
-                f"It has {steps} steps, and the warm-up {given:g}: at most {percent(1 / share)} of the learning rate "
-            )
-            details += "is reached."
+            details = f"The run has {steps} steps and the warm-up {given:g}, so at most {percent(1 / share)} of the "
+            details += "learning rate is reached."
         return Finding(
             what,
             details,

@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 from lora_watch.base.alerts import Alert, Severity, in_words
-from lora_watch.base.prescription import Evidence, Prescription, Setting
+from lora_watch.base.prescription import ALPHA, RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import Recovered, RunInfo, StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE
@@ -15,10 +16,14 @@ from lora_watch.rules.forecast import at_scale, is_adaptive
 from lora_watch.rules.policy import RECOVERED
 from lora_watch.rules.remedies import SOUND, nearest, raised_to
 
-TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8)
-"""First digits of the learning rates to which one is turned down."""
+TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
+"""First digits of the learning rates to which one is turned down. Every prescribed rate is among them."""
 UNSURE = 3.0
 """What a learning rate is divided by where nothing lower is prescribed."""
+LARGE = 12.0
+"""Depth-scaled output ratio from which on a NaN comes from the adapters, not from its batch: LW102's ``threshold``."""
+FEW = 5
+"""Updates dropped in a row after which their batches are no longer taken to be the cause."""
 GROWN = 1.5
 """Adapters have grown since the good state, and are not what a risen loss comes from elsewhere, from this factor on."""
 SUSPECT = ("LW203", "LW311")
@@ -54,20 +59,26 @@ def treatment(
         return Treatment.NONE
     worst = alerts[0]
     if worst.rule in NON_FINITE:
-        in_weights = worst.metric in ("a_norm", "b_norm", "delta_norm")
+        in_weights = worst.metric in ("a_norm", "b_norm", "delta_norm") or (record.size_before or 0.0) > LARGE
         return Treatment.DROP if before_update and not in_weights else Treatment.GO_BACK
     proven = sound >= SOUND and (grown or 1.0) < GROWN and raised_to(record) is None
     return Treatment.DROP if worst.rule in _OF_LOSS and proven else Treatment.GO_BACK
+
+
+def is_in_vain(cause: Alert, dropped: int) -> bool:
+    """So many updates in a row were ``dropped`` for ``cause`` that it is not in the batches. Those without a target
+    are masked for as long as the data have them."""
+    return cause.rule in NON_FINITE and cause.metric != "targets" and dropped >= FEW
 
 
 def turned_down(alert: Alert, run: RunInfo) -> float:
     """What the learning rate is multiplied by for ``alert``: its settings, with those of alpha in the rate, for the
     scale stays. Under SGD s²·lr sets the speed. The rate becomes one that people would type."""
     own, settings = rate_of(run), alert.settings
-    by = settings["learning_rate"] / own if own and "learning_rate" in settings else 1.0
+    by = settings[RATE] / own if own and RATE in settings else 1.0
     known = Counter(adapter.alpha for adapter in run.adapters if adapter.alpha).most_common(1)
-    if known and "lora_alpha" in settings:
-        less = settings["lora_alpha"] / known[0][0]
+    if known and ALPHA in settings:
+        less = settings[ALPHA] / known[0][0]
         by *= at_scale(1.0, less, 1.0) if is_adaptive(run) else less**2
     by = by if by < 1.0 else 1.0 / UNSURE
     return nearest(own * by, TYPED, 10) / own if own else by
@@ -80,8 +91,22 @@ def rate_of(run: RunInfo) -> float | None:
     return run.learning_rate if run.learning_rate in peaks else max(peaks, default=run.learning_rate)
 
 
+def tried(recovered: Recovered, before: Prescription | None) -> Prescription | None:
+    """What a recovery prescribes: the rate that it goes on with, in the range that was prescribed ``before``. Where
+    that was for another alpha, the range is as much lower or higher as the rate."""
+    if not recovered.changed:
+        return None
+    settings = {name: Setting(yours, now) for name, (yours, now) in recovered.changed.items()}
+    told, new = before.settings.get(RATE) if before else None, settings.get(RATE)
+    if told is not None and new is not None and told.low is not None and told.high is not None:
+        by = new.ours / told.ours
+        settings[RATE] = replace(new, low=told.low * by, high=told.high * by)
+    return Prescription(settings, Evidence.HARM, recovered.step)
+
+
 def alert_of(recovered: Recovered, cause: Alert, number: str) -> Alert:
-    """The alert that says how a run has recovered, for the time ``number``: ``1 of 3``."""
+    """The alert that says how a run has recovered, for the time ``number``: ``1 of 3``. ``cause`` carries what was
+    prescribed before."""
     went_back = recovered.back_to < recovered.step
     if went_back:
         message = f"the run went back to step {recovered.back_to} because of {cause.rule}"
@@ -90,7 +115,7 @@ def alert_of(recovered: Recovered, cause: Alert, number: str) -> Alert:
         message = f"updates are dropped because of {cause.rule}, until the loss is sound"
         said = "Adapters and optimizer stay as they were."
     changes = f"It goes on with {in_words(recovered.changed)}." if recovered.changed else "No setting was changed."
-    told = {name: Setting(yours, now) for name, (yours, now) in recovered.changed.items()}
+    next_run = tried(recovered, cause.next_run)
     return Alert(
         RECOVERED,
         "recovered",
@@ -99,8 +124,8 @@ def alert_of(recovered: Recovered, cause: Alert, number: str) -> Alert:
         message,
         f"{said} {changes} Recovery {number}.",
         causes=[f"{cause.message} ({cause.rule})"],
-        remedies=[] if told else list(cause.remedies[:1]),
-        next_run=Prescription(told, Evidence.HARM, recovered.step) if told else None,
+        remedies=[] if next_run else list(cause.remedies[:1]),
+        next_run=next_run,
         back_to=recovered.back_to,
         changed=dict(recovered.changed),
     )

@@ -49,19 +49,20 @@ class LearningRateIsZero(Rule):
         if self.zeros < self.updates or late:
             return None
         peak = _rates(record.run, record.run.peak_lr)
-        high = f" It was meant to reach {peak.max():.3g}." if len(peak) and peak.max() > 0 else ""
+        high = f" The schedule was meant to reach {peak.max():.3g}." if len(peak) and peak.max() > 0 else ""
         ahead = f", with {planned - record.step} of {planned} steps to go" if planned is not None else ""
         fix = "give the schedule the number of optimizer steps as its length"
         if "learning_rate" in record.run.config:  # a Trainer
             fix = "let the Trainer make the schedule, or give num_training_steps the number of optimizer steps"
         return Finding(
             "the learning rate is 0, so nothing is learned any more",
-            f"It has been exactly 0 for {self.zeros} updates{ahead}.{high}",
+            f"The rate has been exactly 0 for {self.zeros} updates{ahead}.{high}",
             metric="lr",
             threshold=0.0,
             causes=[
-                "the schedule was made for fewer steps than are trained: epochs or ranks counted differently",
-                "learning_rate is 0, or a custom schedule returns 0",
+                "the schedule was made for fewer steps than are trained: epochs or ranks counted differently"
+                if high
+                else "learning_rate is 0, or a schedule of your own returns 0"
             ],
             remedies=[fix],
         )
@@ -89,14 +90,11 @@ class LearningRateRaised(Rule):
         now, planned = raised
         return Finding(
             "the learning rate is far above its schedule",
-            f"It is {now:.3g} now, {times(now / planned)} the highest of the schedule, {planned:g}.",
+            f"The rate is {now:.3g} now, {times(now / planned)} the schedule's highest, {planned:g}.",
             metric="lr",
             threshold=self.factor * planned,
-            causes=[
-                "a callback or code of your own has changed the optimizer's rates or the scheduler's base_lrs",
-                "the schedule itself multiplies by more than 1",
-            ],
-            remedies=["find what raised it; mute this rule if the rise is intended"],
+            causes=["a callback or code of your own has changed the optimizer's rates or the scheduler's base_lrs"],
+            remedies=["find what raised the rate; mute this rule if the rise is intended"],
         )
 
 
@@ -140,15 +138,12 @@ class UpdatesLostToRounding(Rule):
         size = float(np.nanmedian(_element(record, factor)))
         return Finding(
             "updates are too small for half precision, and get lost",
-            f"In the last step {stuck:.0f} % of the elements of {factor} changed, and {other:.0f} % of the others. The "
-            f"learning rate is {rates.max():.3g}, the elements are about {size:.2g}.",
+            f"In the last step {stuck:.0f} % of the elements of {factor} changed, and {other:.0f} % of the other "
+            f"factor's. The learning rate is {rates.max():.3g}, and the elements are about {size:.2g}.",
             adapters=[(record.run.adapters[i].name, float(least[i])) for i in np.argsort(least) if known[i]][:10],
             metric=f"{factor.lower()}_changed",
             threshold=self.changed,
-            causes=[
-                "the adapter was cast to bf16 with the rest of the model, and no float32 copy of it is kept",
-                "the learning rate is too small for numbers with so few digits",
-            ],
+            causes=["the adapter was cast to bf16 with the rest of the model, and no float32 copy of it is kept"],
             remedies=[
                 "keep the adapters in float32: for p in model.parameters(): if p.requires_grad: p.data = p.data.float()"
                 " (PEFT does it by autocast_adapter_dtype=True); bf16=True may stay"
@@ -176,8 +171,9 @@ def _element(record: StepRecord, factor: str) -> FloatArray:
 class StepsSkipped(Rule):
     """The optimizer keeps skipping steps: a loss scaler finds overflowing gradients again and again.
 
-    Fires when 5 of the last 20 steps were skipped. At the end of the run it reports the total. Under fp16 the scale is
-    halved at every overflow until it fits: up to 16 halvings before the first update do not count.
+    Fires when 5 of the last 20 steps were skipped, or at the end of a run when 5 in all and one in a hundred were.
+    Under fp16 the scale is halved at every overflow until it fits: up to 16 halvings before the first update do not
+    count.
     """
 
     id = "LW308"
@@ -210,7 +206,7 @@ class StepsSkipped(Rule):
 
     def conclude(self, record: StepRecord) -> Finding | None:
         steps, before, since = self.counts
-        if not self.fired and (since < self.skips or since <= self.share * steps):
+        if self.fired or since < self.skips or since <= self.share * steps:
             return None
         return self._finding(f"the optimizer has skipped {before + since} of {steps} steps")
 
@@ -218,11 +214,8 @@ class StepsSkipped(Rule):
     def _finding(what: str) -> Finding:
         return Finding(
             what,
-            "Their gradients overflowed at the loss scaler's scale, and their batches taught nothing.",
-            causes=[
-                "fp16 cannot hold this model's gradients or activations: models trained in bf16 often overflow in it",
-                "the gradients grow: the learning rate or the scale is too high",
-            ],
+            "The gradients of these steps overflowed, so their batches taught nothing.",
+            causes=["fp16 cannot hold this model's gradients or activations, as of models that were trained in bf16"],
             remedies=["bf16=True instead of fp16=True, or neither"],
         )
 
@@ -259,7 +252,7 @@ class BaseWeightsMoved(Rule):
             remedy = "change the weights only after training has ended, or start again from them"
         return Finding(
             "the frozen weights are changing, and they are not saved with the adapter",
-            f"Those under {int(drifted.sum())} of {len(drifted)} adapters have moved, by up to "
+            f"The weights under {int(drifted.sum())} of {len(drifted)} adapters have moved, by up to "
             f"{percent(float(drift[drifted].max()))}.",
             adapters=worst_first(record, drift, drifted)[:10],
             metric="base_drift",

@@ -65,13 +65,15 @@ class AdapterSwitched(Rule):
         if not lost:
             return None
         counts = Counter(lost.values())
-        states = [(_IDLE[why], str(counts[why])) for why in _IDLE if why in counts]
+        states = [(_IDLE[why], counts[why]) for why in _IDLE if why in counts]
+        now = [f"{many} {'is' if many == 1 else 'are'} {state.what}" for state, many in states]
+        first, _ = states[0]
         return Finding(
             f"{count(len(lost), 'adapter')} that had been training no longer {'is' if len(lost) == 1 else 'are'}",
-            f"Seen after step {record.step}: {'; '.join(f'{many} {state.what}' for state, many in states)}.",
+            f"After step {record.step}, {' and '.join(now)}.",
             adapters=[(name, 0.0) for name in lost],
-            causes=[_FROZEN_BY if frozen else state.cause for state, _ in states],
-            remedies=[] if frozen else [state.remedy for state, _ in states],
+            causes=[_FROZEN_BY if frozen else first.cause],
+            remedies=[] if frozen else [first.remedy],
             severity=Severity.INFO if frozen else None,
         )
 
@@ -86,31 +88,31 @@ _IDLE = {
     "off": _Idle(
         "inactive or disabled",
         "disable_adapter_layers(), or set_adapter() of another adapter, was called and not undone",
-        "call model.enable_adapter_layers() and model.set_adapter(name); with model.disable_adapter(): … undoes itself",
+        "call model.enable_adapter_layers() and model.set_adapter(name)",
     ),
     "merged": _Idle(
         "merged into the base weights",
-        "merge_adapter() was called, for an evaluation, a sampling or a saving step perhaps, and not undone",
-        "model.unmerge_adapter() when that is done, or merge a copy; keep merging for the end of the run",
+        "merge_adapter() was called, and not undone before the next step",
+        "call model.unmerge_adapter() after the evaluation or the save, or merge a copy",
     ),
     "frozen": _Idle(
         "frozen (requires_grad=False)",
         "PeftModel.from_pretrained loads for inference, or requires_grad_(False) went over all parameters",
-        "from_pretrained(…, is_trainable=True), or inference_mode=False in the LoraConfig",
+        "load with from_pretrained(…, is_trainable=True), or set inference_mode=False in the LoraConfig",
     ),
     "replaced": _Idle(
         "replaced by another adapter that the optimizer does not hold",
         "add_adapter, load_adapter or set_adapter has made another adapter the active one",
-        "model.set_adapter(name) of the one that is trained, or give the new one's tensors to the optimizer",
+        "call model.set_adapter(name) of the trained adapter, or give the new adapter's tensors to the optimizer",
     ),
     "gone": _Idle(
         "gone from the model",
         "delete_adapter, unload or merge_and_unload was called while training goes on",
-        "do that when training has ended, or on a copy of the model",
+        "delete or merge adapters when training has ended, or on a copy of the model",
     ),
 }
 """Why an adapter is not trained, among it all that ``StepRecord.retired`` says, and in words."""
-_FROZEN_BY = "code has set requires_grad to False during training: right if layers are trained in turn (LISA)"
+_FROZEN_BY = "code has set requires_grad to False during training, which is right if layers are trained in turn (LISA)"
 
 
 @dataclass
@@ -137,7 +139,7 @@ class NoTrainableAdapter(Rule):
             return Finding(
                 "nothing will be trained",
                 "No LoRA adapter was found in the model that is being trained.",
-                causes=["the model was handed to the Trainer before peft.get_peft_model wrapped it"],
+                causes=["the model was given to the trainer before peft.get_peft_model wrapped it"],
                 remedies=["wrap the model first: model = get_peft_model(model, LoraConfig(...))"],
             )
         active, merged, trainable = (record.wiring.get(k) for k in ("active", "merged", "trainable"))
@@ -147,9 +149,9 @@ class NoTrainableAdapter(Rule):
         states = [(_IDLE[why], _share(idle)) for why, idle in where.items() if idle.any()]
         return Finding(
             "nothing will be trained" if record.step == 0 else "nothing is trained",
-            sentence("; ".join(f"{many} are {state.what}" for state, many in states)),
-            causes=[state.cause for state, _ in states],
-            remedies=[state.remedy for state, _ in states],
+            sentence(" and ".join(f"{many} are {state.what}" for state, many in states)),
+            causes=[states[0][0].cause],
+            remedies=[states[0][0].remedy],
         )
 
 
@@ -185,13 +187,9 @@ class AdapterNotInOptimizer(Rule):
             f"{_share(lost)} will never change",
             "The optimizer does not hold their tensors.",
             adapters=worst_first(record, np.zeros(len(lost)), lost),
-            causes=[
-                "the optimizer was built before the adapter was added, or for another copy of the model",
-                "a hand-written parameter group list leaves these tensors out",
-            ],
+            causes=["the optimizer was built before the adapter was added, or from other parameters"],
             remedies=[
-                "build the optimizer after get_peft_model / add_adapter, from "
-                "[p for p in model.parameters() if p.requires_grad]",
+                "build the optimizer after get_peft_model, from [p for p in model.parameters() if p.requires_grad]"
             ],
         )
 
@@ -212,23 +210,20 @@ class AdapterNotInOptimizer(Rule):
 
     def _without_effect(self, record: StepRecord, still: BoolArray, learning: BoolArray) -> Finding:
         return Finding(
-            f"the optimizer does not change {_share(still)}",
-            f"The last {self.updates} updates have left them as they were, although they have gradients and a learning "
-            "rate.",
+            f"the optimizer's steps leave {_share(still)} unchanged",
+            f"Their A and B are the same after {self.updates} updates, although they have gradients and a rate.",
             adapters=worst_first(record, np.zeros(len(still)), still),
             metric="b_norm",
-            causes=[
-                "optimizer.step has been replaced, or is skipped by what wraps it",
-                "the optimizer updates copies of these tensors, which nothing writes back",
-            ],
-            remedies=["call step() of an optimizer that is built from the parameters that the model has now"],
+            causes=["optimizer.step is replaced or skipped, or it updates copies of these tensors"],
+            remedies=["call step() of an optimizer that is built from the model's present parameters"],
             severity=Severity.ERROR if still[learning].all() else Severity.WARNING,
         )
 
 
+_CUT = "gradient checkpointing or a detach cuts the graph, or the loss does not depend on these layers"
 _TO_REACH_ALL = (
-    "model.enable_input_require_grads(), or gradient_checkpointing_kwargs={'use_reentrant': False}",
-    "take modules that the forward pass never reaches out of target_modules",
+    "call model.enable_input_require_grads(), or set gradient_checkpointing_kwargs={'use_reentrant': False}; take "
+    "modules that the forward pass never reaches out of target_modules"
 )
 """What lets gradients into layers without one."""
 
@@ -274,26 +269,20 @@ class BStillZero(Rule):
         if not zero.any():
             return None
         self.found = True
-        causes = [
-            "gradient checkpointing cuts the graph: the inputs of the checkpointed blocks need no gradient",
-            "the loss does not depend on these layers (unused modules, a detached output)",
-        ]
-        remedies: list[str] = [*_TO_REACH_ALL]
+        cause, remedy = _CUT, _TO_REACH_ALL
         if not (a[zero].any() or b[zero].any()):
-            causes.insert(0, "A is exactly zero, too, so neither can get a gradient: a wrong start, or an empty file")
-            remedies.insert(0, "start A at random: init_lora_weights=True, or load the right adapter file")
+            cause = "A is exactly zero, too, so neither can get a gradient: a wrong start, or an empty file"
+            remedy = "start A at random (init_lora_weights=True), or load the right adapter file"
         elif _is_frozen(record, "b", zero):
-            causes, remedies = ["B is frozen: A alone has a gradient"], ["set requires_grad=True on lora_B, too"]
-        elif not zero.all():
-            causes.reverse()
+            cause, remedy = "B is frozen: A alone has a gradient", "set requires_grad=True on lora_B, too"
         return Finding(
             f"{_share(zero)} have learned nothing",
-            f"B is still exactly zero there after {int(done[zero].max())} updates.",
+            f"B is still exactly zero in these adapters after {int(done[zero].max())} updates.",
             adapters=worst_first(record, np.zeros(total), zero),
             metric="b_norm",
             threshold=0.0,
-            causes=causes,
-            remedies=remedies,
+            causes=[cause],
+            remedies=[remedy],
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
@@ -302,13 +291,12 @@ class BStillZero(Rule):
         if finding is None or known:
             return None
         there = f"{len(finding.adapters)} of {len(record.run.adapters)} adapters"
-        cause = "something has written to the weights after the last step, or put the adapters of the start back"
         return replace(
             finding,
             message=f"what {there} had learned is gone",
-            details="B is exactly zero there at the end of the run.",
-            causes=[cause, *finding.causes],
-            remedies=["go on from the last checkpoint, or from last_good/", *finding.remedies],
+            details="B is exactly zero in these adapters at the end of the run.",
+            causes=["code has written to the weights after the last step, or put the adapters of the start back"],
+            remedies=["continue from the last checkpoint, or from last_good/"],
         )
 
 
@@ -350,14 +338,14 @@ class ReplicasDiffer(Rule):
         worst = int(np.nanargmax(np.where(apart, share, -1.0)))
         return Finding(
             "the ranks are training different adapters",
-            f"After step {replica.step} {apart.sum()} of {len(apart)} on rank {replica.rank} differ from rank 0's: "
-            f"‖ΔW‖ of {record.run.names[worst]} is {plain(replica.there[worst])} and {plain(replica.here[worst])}.",
+            f"After step {replica.step}, {apart.sum()} of {len(apart)} adapters on rank {replica.rank} differ from "
+            f"those of rank 0: ‖ΔW‖ of {record.run.names[worst]} is {plain(replica.there[worst])} instead of "
+            f"{plain(replica.here[worst])}.",
             adapters=worst_first(record, share, apart),
             threshold=self.tolerance,
             causes=[
-                "the gradients of these adapters are not averaged over ranks: they came after DistributedDataParallel "
-                "had been made, it ignores them, or the loop averages others only",
-                "the ranks began with different adapters: a seed of each rank's own, without DistributedDataParallel",
+                "the gradients of these adapters are not averaged over ranks, for they came after "
+                "DistributedDataParallel was made, or the ranks began with different adapters"
             ],
             remedies=["add the adapters first, then wrap the model in DistributedDataParallel, or prepare() it"],
         )
@@ -400,15 +388,10 @@ class NoGradientInLayers(Rule):
         since = "from the start" if longest >= record.step else f"since step {record.step - longest + 1}"
         return Finding(
             f"{_share(cut)} are not trained",
-            f"They have received no gradient {since}, while the others have.",
+            f"These adapters have received no gradient {since}, while the others have.",
             adapters=worst_first(record, np.zeros(len(cut)), cut),
-            causes=[
-                "something cuts the graph behind these layers: a detach, torch.no_grad, a hook, or gradient "
-                "checkpointing whose inputs need no gradient",
-                "the loss does not depend on them: modules that this data does not reach, such as a vision tower "
-                "without images",
-            ],
-            remedies=list(_TO_REACH_ALL),
+            causes=[_CUT],
+            remedies=[_TO_REACH_ALL],
         )
 
 
@@ -434,12 +417,12 @@ class TargetMatchedNothing(RuleOnSettings):
             return Finding(
                 "some of the layers that you named are not adapted",
                 f"The LoRA configuration names what the model does not have: {'; '.join((*missing, *idle))}.",
-                causes=["a mistyped name, or a name that another model's layers have"],
-                remedies=["correct or remove it; [name for name, _ in model.named_modules()] lists what there is"],
+                causes=["the name is mistyped, or belongs to the layers of another model"],
+                remedies=["correct or remove it; [name for name, _ in model.named_modules()] lists the model's names"],
             )
         return Finding(
-            "a rank or alpha of its own does nothing",
-            f"It is meant for layers that are not adapted: {'; '.join(idle)}.",
+            "a key of rank_pattern or alpha_pattern has no effect",
+            f"The key is meant for layers that are not adapted: {'; '.join(idle)}.",
             causes=["target_modules does not name the layer, or another setting leaves it out"],
             remedies=["target this layer, or remove its key"],
             severity=Severity.INFO,

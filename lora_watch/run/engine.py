@@ -325,6 +325,7 @@ class Engine:
             alerts += [alert for alert in self.episodes.conclude(last) if alert not in alerts]
             self.coverage.concluded = True
             if alerts:
+                self.last = self.last.amended(next_run=self.next_run)
                 self._write(self.last, alerts)
             return self.failures
         return failures
@@ -484,6 +485,8 @@ class Engine:
         """Updates are applied again as they come: ``alert`` and its ``cause`` are over. ``now``: no step follows, with
         which that would be written."""
         self.treated = None
+        if cause is not None:  # while updates were dropped it was as grave again as at first
+            self.episodes.forgive([cause], cause.back_to)
         for each in (alert, cause):
             self._unwritten += [] if each is None else self.episodes.end(each, self.steps)
         if now:

@@ -18,7 +18,7 @@ from lora_watch.base.text import count
 from lora_watch.measurement.signals.optimizer import rates_of
 from lora_watch.rules.base import NON_FINITE
 from lora_watch.rules.remedies import raised_to
-from lora_watch.rules.treatments import SUSPECT, Treatment, alert_of, rate_of, treatment, turned_down
+from lora_watch.rules.treatments import SUSPECT, Treatment, alert_of, is_in_vain, rate_of, treatment, turned_down
 from lora_watch.run.ranks import Ranks
 from lora_watch.snapshots.copies import Copy
 from lora_watch.snapshots.training import GoodStates, TrainingCopies, why_not
@@ -56,6 +56,8 @@ class Recovery:
         """Sound updates that are still to come until no more are taken back for an odd loss; None where none is."""
         self._drop_next = False
         """The update that is under way is taken back, whatever its loss."""
+        self._in_a_row = 0
+        """Updates dropped since the last one that was not."""
         self._size: float | None = None
         """‖ΔW‖ of all adapters together, as measured last: alike on every rank, which output_ratio is not."""
         self._used = 0
@@ -148,9 +150,12 @@ class Recovery:
         if self._trial is None:
             return odd
         self._trial = CALM if odd else self._trial - 1
+        self._in_a_row = self._in_a_row + 1 if odd else 0
         if odd and self._last is not None:
             recovered = self._last[0]
             recovered.dropped += 1
+            if is_in_vain(self._treated[0][0], self._in_a_row):
+                self._engine.treated = None  # if it comes once more, the run goes back
             if recovered.dropped > MOST_DROPPED:
                 self._fail(f"{MOST_DROPPED} updates were dropped, and what {recovered.rule} has found goes on")
         if self._trial == 0 or self._over is not None:
@@ -214,7 +219,8 @@ class Recovery:
         if way is Treatment.DROP and not self._copies.finite:
             way = Treatment.GO_BACK  # an earlier update has spoiled the weights, at a step without a measurement
         last = self._last[0] if self._last is not None else None
-        again = last if last and last.rule == first.rule and record.step <= last.step + last.lost else None
+        goes_on = last is not None and (self._trial is not None or record.step <= last.step + last.lost)
+        again = last if last and last.rule == first.rule and goes_on else None
         if again is not None and not again.changed and way is not Treatment.NONE:
             way = Treatment.GO_BACK  # the mild way did not help: the update itself may be what overflows
         if way is Treatment.GO_BACK and (again is not None or first.rule not in NON_FINITE):
@@ -238,13 +244,13 @@ class Recovery:
     def _carry_out(
         self, way: Treatment, factor: float, alerts: Sequence[Alert], record: StepRecord, before_update: bool
     ) -> bool:
-        self._relax()
-        self._used += 1
         rules, first = [alert.rule for alert in alerts], alerts[0].rule
         own = sorted((a for a in self._engine.episodes.open if a.rule in rules), key=lambda a: a.rule != first)
         own = own if own and own[0].rule == first else [alerts[0], *own]
+        self._relax()
+        self._used += 1
         self._treated = [(alert, alert.severity) for alert in own]
-        self._trial = CALM if way is Treatment.DROP else None
+        self._trial, self._in_a_row = (CALM if way is Treatment.DROP else None), 0
         if way is Treatment.DROP and before_update:
             self._engine.treated = own[0]
             self._report(Recovered(self._engine.steps, self._engine.steps, first, {}), own, [])
@@ -294,7 +300,8 @@ class Recovery:
 
     def _report(self, recovered: Recovered, own: Sequence[Alert], over: Sequence[Alert]) -> None:
         """``own``: alerts that the run has recovered from; ``over``: those that this has closed."""
-        alert = alert_of(recovered, own[0], f"{self._used} of {self._engine.policy.recover}")
+        cause = replace(own[0], next_run=self._engine.next_run)
+        alert = alert_of(recovered, cause, f"{self._used} of {self._engine.policy.recover}")
         self._last = recovered, alert
         self._engine.recovered(recovered, alert, own, over, on_trial=self._trial is not None)
 

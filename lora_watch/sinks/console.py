@@ -32,6 +32,8 @@ class ConsoleSink(Sink):
         self._latest: StepRecord | None = None
         self._noted: set[str] = set()
         self._history = AlertHistory()
+        self._prescribed_by = ""
+        """The rule under whose alert the latest prescription stands; empty without any."""
 
     def start(self, run: RunInfo, step: int) -> None:
         if run.adapters and len(run.adapters) != self._adapters:
@@ -48,7 +50,8 @@ class ConsoleSink(Sink):
             if alert.rule == MONITOR_FAILURE:  # the log has said that
                 continue
             if event == "opened":
-                _print(alert.text(columns()), colour=_COLOURS[alert.severity])
+                _print(alert.text(columns(), instead_of=self._prescribed_by), colour=_COLOURS[alert.severity])
+                self._prescribed_by = alert.rule if alert.next_run is not None else self._prescribed_by
             elif alert.rule != RECOVERED:  # which is over as soon as it is said
                 lasted = count(alert.lasted, "step")
                 _print(f"lora_watch: {alert.rule} is over at step {record.step}, after {lasted}")
@@ -58,6 +61,8 @@ class ConsoleSink(Sink):
         told = self._history.next_run(self._latest)
         if told is not None and not lines[0].startswith("recovered"):
             lines.append(f"Next run: {told}")
+        elif told is None and self._prescribed_by:
+            lines.append(f"Next run: no change. No harm was seen, so the advice of {self._prescribed_by} is withdrawn.")
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):
             lines.append(f"lora_watch failed while monitoring ({MONITOR_FAILURE}): lora-watch check does not pass")
         lines += [f"{name.capitalize()}: {place}" for name, place in self._left().items()]

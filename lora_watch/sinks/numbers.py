@@ -37,6 +37,7 @@ def schema(run: RunInfo) -> dict[str, Any]:
         "max_steps": run.max_steps,
         "optimizer": run.optimizer,
         "peak_lr": run.peak_lr,
+        "lr_factor": run.lr_factor,
         "config": run.config,
         "versions": run.versions,
         "notes": run.notes,

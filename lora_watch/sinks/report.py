@@ -247,6 +247,7 @@ class _Session:
             "measured_at": {name: column.step for name, column in self.columns.items()},
             "optimizer": self.run.optimizer,
             "peak_lr": self.run.peak_lr,
+            "lr_factor": self.run.lr_factor,
             "rules": self.run.rules,
             "config": self.run.config,
             "versions": self.run.versions,

@@ -18,9 +18,9 @@ from lora_watch import LoraWatchError, Monitor, Sink
 from lora_watch.adapters.peft import RankScores
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription, Setting
-from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
+from lora_watch.base.records import AdapterInfo, Recovered, RunInfo, StepRecord
 from lora_watch.rules.episodes import Episodes
-from lora_watch.rules.treatments import Treatment, treatment, turned_down
+from lora_watch.rules.treatments import Treatment, alert_of, treatment, turned_down
 from lora_watch.run.guard import Guard
 from lora_watch.run.ranks import Ranks
 from lora_watch.run.rates import LoweredRate
@@ -132,11 +132,14 @@ def test_what_cannot_be_put_back_is_said() -> None:
 def test_each_alert_is_treated_for_what_it_is() -> None:
     def way(*rules: str, before: bool = False, grown: float = 1.0, sound: int = 60, **more: Any) -> Treatment:
         alerts = [Alert(rule, "", Severity.ERROR, 9, "", metric=more.pop("metric", None)) for rule in rules]
+        size = more.pop("size", None)
         record = replace(StepRecord(RunInfo((), config={"learning_rate": 1e-3}, peak_lr=(1e-3,)), 9, {}), **more)
+        record.derived["size before"] = size
         return treatment(alerts, record, sound, before, grown)
 
     assert way("LW201", before=True) is way("LW202") is Treatment.DROP
     assert way("LW101", before=True, metric="a_norm") is way("LW101", metric="a_norm") is Treatment.GO_BACK
+    assert way("LW201", before=True, size=13.0) is Treatment.GO_BACK, "large adapters, and not their batch"
     assert way("LW102") is way("LW202", sound=3) is way("LW202", grown=2.0) is Treatment.GO_BACK
     assert way("LW202", lr=(1e-1,)) is Treatment.GO_BACK
     assert way("LW201", before=True, broken=("lm_head.weight",)) is Treatment.NONE
@@ -154,6 +157,16 @@ def test_alpha_and_rate_are_turned_down_in_the_rate_alone() -> None:
     assert now("AdamW", lora_alpha=16.0, learning_rate=7e-3) == pytest.approx(1.5e-3), "7e-3 / 8^0.7, as people type it"
     assert now("SGD", lora_alpha=64.0) == pytest.approx(2.5e-3)
     assert now("AdamW") == pytest.approx(3.5e-3), "a third"
+    assert now("AdamW", learning_rate=9e-3) == pytest.approx(9e-3), "what is prescribed is what is tried"
+
+
+@pytest.mark.parametrize(("rate", "low", "high"), [(9e-3, 4e-3, 1e-2), (1.8e-3, 8e-4, 2e-3)])
+def test_the_rate_that_a_recovery_tries_keeps_its_range(rate: float, low: float, high: float) -> None:
+    before = Prescription({"learning_rate": Setting(1e-2, 9e-3, 4e-3, 1e-2)})
+    cause = Alert("LW102", "", Severity.ERROR, 5, "", next_run=before)
+    told = alert_of(Recovered(5, 0, "LW102", {"learning_rate": [1e-2, rate]}), cause, "1 of 3").next_run
+    assert told is not None
+    assert told.settings == {"learning_rate": Setting(1e-2, rate, low, high)}
 
 
 class Twice(optim.AdamW):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lora_watch import Alert, LoraWatchCallback
+from lora_watch import Alert, LoraWatchCallback, Sink
+from lora_watch.base.records import StepRecord
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 
@@ -15,10 +17,27 @@ def overfitted(alerts: list[Alert]) -> list[Alert]:
     return [alert for alert in alerts if alert.rule == "LW209"]
 
 
-def run(texts: int, lr: float, folder: Path, steps: int = 60, held_out: int = 16, **arguments: Any) -> list[Alert]:
+class Opened(Sink):
+    """LW209 as it opened, in words."""
+
+    text = ""
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        self.text = next((str(alert) for alert in alerts if alert.rule == "LW209" and not self.text), self.text)
+
+
+def run(
+    texts: int,
+    lr: float,
+    folder: Path,
+    steps: int = 60,
+    held_out: int = 16,
+    sinks: Sequence[Sink] = (),
+    **arguments: Any,
+) -> list[Alert]:
     """The alerts of a run on ``texts`` blocks of 64 tokens, evaluated every 10 steps on others."""
     blocks = stdlib_blocks(256)
-    callback = LoraWatchCallback(tensorboard=False, console=False)
+    callback = LoraWatchCallback(tensorboard=False, console=False, sinks=sinks)
     evaluated = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": blocks[240 - held_out : 240]}
     settings = {"output_dir": str(folder), "lr_scheduler_type": "constant", **evaluated, **arguments}
     build_trainer(lora(tiny_model()), blocks[:texts], steps, [callback], lr, **settings).train()
@@ -27,7 +46,8 @@ def run(texts: int, lr: float, folder: Path, steps: int = 60, held_out: int = 16
 
 
 def test_few_texts_for_many_epochs_are_learned_by_heart(tmp_path: Path) -> None:
-    (alert,) = overfitted(run(8, 5e-3, tmp_path))
+    (alert,) = overfitted(run(8, 5e-3, tmp_path, sinks=[opened := Opened()]))
+    assert str(alert) == opened.text, "what the console has shown is what the files have"
     assert (alert.severity.name, alert.step <= 50) == ("WARNING", True)
     assert "was best at step 10" in str(alert)
     assert "no checkpoint of step 10 is left" in str(alert)

@@ -16,6 +16,11 @@ from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import AdapterInfo, RunInfo
 from lora_watch.rules.prescribing import Prescribing
 
+FORETOLD = {
+    "tiny_headers_r16_s16_lr0.01_b4_linear3_t64_mlp_seed15": False,
+    "tiny_headers_r8_s16_lr0.01_b8_cosine2_t64_attention_easiest_seed15": True,
+}
+"""Runs whose first step looks too large by the weights, and whether they came to harm."""
 EVERY = 40
 """One in so many runs of the corpus is replayed here: ``python -m benchmarks.corpus.golden`` replays all."""
 
@@ -65,6 +70,27 @@ def test_after_a_recovery_it_is_relative_to_the_users_own_settings() -> None:
     assert one.standing == told(Evidence.HARM, 0.01, 0.001, 20)
 
 
+def test_a_range_is_kept_in_the_figures_in_which_it_is_read() -> None:
+    wide, narrow = Setting(0.01, 0.009, 0.0045, 0.0183), Setting(0.01, 0.009, 0.00711, 0.01234)
+    assert [(each.low, each.high) for each in (wide, narrow)] == [(0.004, 0.02), (0.0071, 0.012)]
+    prescribed = Prescription({RATE: wide}).to_dict()
+    assert f"{prescribed['settings'][RATE]['low']} to {prescribed['settings'][RATE]['high']}" in prescribed["text"]
+    assert Prescription.from_dict(prescribed).settings == {RATE: wide}
+
+
+def test_without_harm_only_what_the_weights_had_said_of_the_size_is_withdrawn() -> None:
+    run = run_of()
+    one = begun(run)
+    assert not one.withdraw()
+    one.propose(Prescription({"warmup_steps": Setting(4000, 3)}), run)
+    one.propose(told(Evidence.WEIGHTS, 0.01, 0.002), run)
+    assert one.withdraw()
+    assert one.standing is not None
+    assert one.standing.values == {"warmup_steps": 3}
+    one.propose(told(Evidence.STEPS, 0.01, 0.002), run)
+    assert not one.withdraw()
+
+
 def test_settings_of_another_kind_join_and_each_is_named_once() -> None:
     run = run_of()
     one = begun(run)
@@ -88,12 +114,22 @@ def test_no_run_ends_with_two_prescriptions(sample: list[list[Alert]]) -> None:
     assert sum(carried) > 5
 
 
+@pytest.mark.parametrize(("name", "stays"), list(FORETOLD.items()), ids=["no harm", "harm"])
+def test_what_the_weights_have_said_is_withdrawn_at_the_end_of_a_run_without_harm(name: str, stays: bool) -> None:
+    ((_, trace),) = load_all(spec for spec in plan() if spec.name == name).items()
+    alerts = judge(trace)
+    assert alerts[0].rule == "LW401"
+    assert any(alert.next_run is not None for alert in alerts) == stays
+    assert (alerts[0].closed_step is None) == stays
+
+
 def test_new_values_stand_in_the_prescription_alone(sample: list[list[Alert]]) -> None:
     def texts() -> Iterator[str]:
         for alert in (alert for alerts in sample for alert in alerts):
             yield from (alert.message, alert.details, *alert.causes, *alert.remedies)
 
-    assert [text for text in texts() if "→" in text or re.search(r"(learning_rate|lora_alpha)=[\d.]", text)] == []
+    numbers = r"→|(learning_rate|lora_alpha)=[\d.]|times (too (strong|low)|as large as a useful)"
+    assert [text for text in texts() if re.search(numbers, text)] == []
 
 
 def test_following_it_asks_for_no_other_settings() -> None:

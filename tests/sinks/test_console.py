@@ -24,6 +24,23 @@ def test_an_alert_is_reported_when_it_opens_and_when_it_closes(capsys: Captured)
     assert re.search(r"LW102 .*step 13, .*\b5 steps$", capsys.readouterr().err.strip())
 
 
+def test_a_prescription_that_replaces_another_says_so(capsys: Captured) -> None:
+    sink, told = ConsoleSink(), [Prescription({"learning_rate": Setting(0.01, rate)}) for rate in (0.006, 0.009)]
+    for step, rule, next_run in ((0, "LW401", told[0]), (3, "LW203", None), (4, "LW102", told[1])):
+        sink.write(record_of(run_of(), step), [alert_of(step, rule, Severity.WARNING, next_run=next_run)])
+    first, second = [line for line in capsys.readouterr().err.splitlines() if "Next run" in line]
+    assert ("replaces" in first, "replaces that of LW401" in second) == (False, True)
+
+
+def test_a_prescription_that_is_withdrawn_is_said_to_be(capsys: Captured) -> None:
+    sink = ConsoleSink()
+    forecast = alert_of(0, "LW401", Severity.WARNING, next_run=Prescription({"learning_rate": Setting(0.01, 0.006)}))
+    sink.write(record_of(run_of(), 1), [forecast])
+    forecast.next_run = None
+    sink.finish("ok", None)
+    assert "advice of LW401 is withdrawn" in capsys.readouterr().err.splitlines()[-1]
+
+
 def ending(capsys: Captured, verdict: str, *alerts: Alert, steps: int = 60, message: str | None = None) -> list[str]:
     sink = ConsoleSink(lambda: {"report": Path("out/lora_watch/report.json")})
     sink.start(run_of(), 0)

@@ -18,6 +18,7 @@ from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.records import StepRecord
 from lora_watch.gate import judge
 from lora_watch.gate.formats.text import text
+from tests.rules.runs import InOrder
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 STRONG = {"alpha": 128, "lr": 1e-2}
@@ -201,29 +202,66 @@ def test_noise_in_the_data_is_waited_out() -> None:
     assert f"{recovery['dropped']} updates dropped" in alert.details
 
 
-class NothingButNaN(Trainer):
-    """From step 12 on."""
+class Masked(InOrder):
+    """No batch has a target from step 12 on."""
 
-    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-        loss: Any = super().compute_loss(*args, **kwargs)
-        return loss * float("nan") if self.state.global_step >= 11 else loss
+    def __init__(self, *args: Any, train_dataset: Any, **kwargs: Any):
+        sound, masked = list(train_dataset)[:44], {**train_dataset[0], "labels": [-100] * 32}
+        super().__init__(*args, train_dataset=[*sound, *[masked] * 76], **kwargs)
 
 
 def test_what_does_not_end_is_waited_for_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lora_watch.run.recovery.MOST_DROPPED", 4)
-    trainer, _ = built(trainer_class=NothingButNaN)
+    trainer, _ = built(trainer_class=Masked)
     with pytest.raises(LoraWatchError, match=r"4 updates .*LW201"):
         trainer.train()
-    assert trainer.state.global_step == 16
+    assert trainer.state.global_step == 18
     assert all(torch.isfinite(values).all() for values in weights(trainer).values()), "and yet nothing is spoiled"
     assert report_of(trainer)["verdict"] == "failed"
 
 
 def test_a_run_that_ends_while_updates_are_dropped_has_failed() -> None:
-    trainer, _ = built(trainer_class=NothingButNaN)  # of 30 steps: 50 updates would be waited for
+    trainer, _ = built(trainer_class=Masked)  # of 30 steps: 50 updates would be waited for
     with pytest.raises(LoraWatchError, match=r"has ended while updates were dropped"):
         trainer.train()
     assert report_of(trainer)["verdict"] == "failed"
+
+
+class Overflows(Trainer):
+    """The gradient of one layer is NaN at three steps, or for as long as a rate of 2e-3 is used."""
+
+    always = True
+
+    def training_step(self, model: Any, *args: Any, **kwargs: Any) -> Any:
+        loss, step = super().training_step(model, *args, **kwargs), self.state.global_step + 1
+        turned_down = any("learning_rate" in a.changed for a in self.callback_handler.callbacks[-1].monitor.alerts)
+        if step >= 12 and not turned_down if self.always else 12 <= step < 15:
+            next(p for p in model.parameters() if p.grad is not None).grad.fill_(float("nan"))
+        return loss
+
+
+class OverflowsThreeTimes(Overflows):
+    always = False
+
+
+def test_gradients_that_stay_nan_are_no_bad_batch() -> None:
+    trainer, callback = built(trainer_class=Overflows)
+    trainer.train()
+    dropped, back = report_of(trainer)["recoveries"]
+    assert (dropped["rule"], dropped["changed"], dropped["dropped"]) == ("LW101", {}, 5)
+    assert (back["rule"], back["step"], back["back_to"] < 11) == ("LW101", 16, True)
+    assert back["changed"]["learning_rate"][1] < 2e-3
+    assert report_of(trainer)["verdict"] == "ok"
+    assert callback.monitor is not None
+    assert {alert.severity for alert in callback.monitor.alerts} == {Severity.WARNING}
+
+
+def test_a_run_that_has_dropped_several_bad_batches_ends_well() -> None:
+    trainer, _ = built(trainer_class=OverflowsThreeTimes)
+    trainer.train()
+    (recovery,) = report_of(trainer)["recoveries"]
+    assert (recovery["changed"], recovery["dropped"]) == ({}, 3)
+    assert report_of(trainer)["verdict"] == "ok"
 
 
 class Undoes(TrainerCallback):
