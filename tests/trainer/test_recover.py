@@ -207,7 +207,7 @@ class Masked(InOrder):
 
     def __init__(self, *args: Any, train_dataset: Any, **kwargs: Any):
         sound, masked = list(train_dataset)[:44], {**train_dataset[0], "labels": [-100] * 32}
-        super().__init__(*args, train_dataset=[*sound, *[masked] * 76], **kwargs)
+        super().__init__(*args, train_dataset=[*sound, *[masked] * 76], **kwargs)  # type: ignore[arg-type]
 
 
 def test_what_does_not_end_is_waited_for_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
