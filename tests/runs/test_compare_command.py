@@ -202,7 +202,7 @@ def test_without_torch(sweep: Sweep) -> None:
         "import sys\nfrom lora_watch.cli.app import main\n"
         f"sys.argv = ['lora-watch', 'compare', {str(sweep[0])!r}]\n"
         "try:\n    main()\n"
-        "finally:\n    print('heavy:', sorted({'torch', 'transformers', 'peft', 'optuna'} & set(sys.modules)))\n"
+        "finally:\n    print('heavy:', sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
