@@ -1,15 +1,21 @@
-"""Runs a search, one training after the other, and keeps what is known in a file: the same call continues it."""
+"""Finds the rank and alpha: the rank is doubled while alpha stays until that no longer pays, then alpha is turned.
+
+Two runs with the same seed see the same batches in the same order, so most of the noise cancels in their difference.
+The interval of the differences is Student's, which is exact where they are normal. Stopping needs proof, going on needs
+none: a curve too noisy to judge costs runs, not quality. What is known is kept in a file: the same call continues.
+"""
 
 from __future__ import annotations
 
 import math
 import os
 import random
+import statistics
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
@@ -19,14 +25,82 @@ from lora_watch.base.strict_json import strict_json
 from lora_watch.base.text import mean_and_spread, say, short, table
 from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.format.files import replace_file
-from lora_watch.tune.strategy import Configuration, Decision, Outcome, Strategy, decide
 
 if TYPE_CHECKING:
     from lora_watch.drivers.callback import LoraWatchCallback
 
-__all__ = ["Attempt", "Configuration", "Outcome", "SearchResult", "Strategy", "search"]
+T_95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833)
+"""Student's t that 95 in 100 are below, for 1 degree of freedom to 9; for more the last is wide enough."""
 
-Known = dict[Configuration, Outcome]
+
+@dataclass(frozen=True)
+class Configuration:
+    """One run."""
+
+    r: int
+    lora_alpha: float
+    learning_rate: float | None
+    """None: a sweep finds it."""
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        """Good for the name of a folder: ``r16-alpha16-seed0``."""
+        return f"r{self.r}-alpha{self.lora_alpha:g}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """First the ranks, each twice the one before, while alpha stays; then, at the rank where the curve flattens, other
+    alphas. The learning rate is found by a sweep, once for each alpha: at one alpha one rate serves all ranks.
+
+    Raises:
+        ValueError: for values that make no sense; the text names the argument.
+    """
+
+    learning_rate: float | None = None
+    """None: found by a sweep (``lora_watch.find_learning_rate``), in some 60 steps for each alpha. Else it is held."""
+    ranks: tuple[int, ...] = (8, 16, 32, 64, 128)
+    """In ascending order."""
+    alpha: float = 16
+    """While the rank is searched."""
+    alphas: tuple[float, ...] = (8, 16, 32, 64)
+    """Tried at the rank that was found; empty to leave alpha alone."""
+    seeds: int = 3
+    """Runs of each configuration, with the seeds 0, 1, … More of them tell smaller gains from noise."""
+    worth: float = 0.01
+    """The least gain that twice the rank is worth, as a share of the metric."""
+    higher_is_better: bool = False
+    """The metric is an accuracy rather than a loss."""
+
+    def __post_init__(self) -> None:
+        whole = bool(self.ranks) and all(isinstance(r, int) and r >= 1 for r in self.ranks)
+        for name, holds, wanted in (
+            ("learning_rate", self.learning_rate is None or self.learning_rate > 0, "a positive number"),
+            ("ranks", whole and list(self.ranks) == sorted(set(self.ranks)), "whole numbers from 1, ascending"),
+            ("alpha", self.alpha > 0, "a positive number"),
+            ("alphas", all(alpha > 0 for alpha in self.alphas), "positive numbers"),
+            ("seeds", self.seeds >= 2, "2 or more: one run says nothing about the noise"),
+            ("worth", 0 < self.worth < 1, "a share between 0 and 1"),
+        ):
+            if not holds:
+                raise ValueError(f"{name}={getattr(self, name)!r}: {wanted}")
+
+    def at(self, r: int, alpha: float | None = None, seed: int = 0) -> Configuration:
+        """The run at rank ``r``, and at the alpha that stays unless another is given."""
+        return Configuration(r, self.alpha if alpha is None else alpha, self.learning_rate, seed)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How one run ended."""
+
+    value: float | None
+    """The metric; None where the run failed."""
+    why: str = ""
+    """Why it failed, in words."""
+    learning_rate: float | None = None
+    """The one that it was trained at."""
 
 
 class Attempt:
@@ -39,7 +113,7 @@ class Attempt:
 
     @property
     def name(self) -> str:
-        """Good for the name of a folder: ``r16-s1-seed0``."""
+        """Good for the name of a folder: ``r16-alpha16-seed0``."""
         return self.configuration.name
 
     def lora(self) -> dict[str, Any]:
@@ -71,10 +145,15 @@ class Attempt:
 
 
 @dataclass
-class SearchResult(Decision):
-    """The result of a search. ``print(result)`` shows the runs, and what follows from them. ``best`` is the
-    configuration to use, with the learning rate that it was trained at."""
+class SearchResult:
+    """The result of a search. ``print(result)`` shows the runs, and what follows from them."""
 
+    story: list[str] = field(default_factory=list)
+    """The conclusions, one sentence a step."""
+    best: Configuration | None = None
+    """What to use, with seed 0 and the learning rate that it was trained at; None where no rank is sound."""
+    plateau: bool = False
+    """The ranks ended because the curve is flat, not because they ran out or a larger one failed."""
     outcomes: Mapping[Configuration, Outcome] = field(default_factory=dict, repr=False)
     """Every run that came to its end, or failed."""
 
@@ -86,18 +165,18 @@ class SearchResult(Decision):
         return "\n".join([*self._table(), "", *self.story, found])
 
     def _table(self) -> list[str]:
+        best = self.best
         groups: dict[Configuration, list[Outcome]] = {}
-        for each, outcome in sorted(self.outcomes.items(), key=lambda item: (item[0].r, item[0].scale)):
-            groups.setdefault(each.with_seed(0), []).append(outcome)
+        for each, outcome in sorted(self.outcomes.items(), key=lambda item: (item[0].r, item[0].lora_alpha)):
+            groups.setdefault(replace(each, seed=0), []).append(outcome)
         rows = []
         for each, runs in groups.items():
             values = [run.value for run in runs if run.value is not None]
-            failed = any(run.value is None for run in runs)
-            mark = "← use" if self.best and (each.r, each.scale) == (self.best.r, self.best.scale) else ""
-            numbers = map(short, (each.lora_alpha, each.scale, _rate(each, self.outcomes)))
-            metric = "failed" if failed else mean_and_spread(values)
+            mark = "← use" if best and (each.r, each.lora_alpha) == (best.r, best.lora_alpha) else ""
+            numbers = map(short, (each.lora_alpha, runs[0].learning_rate))
+            metric = mean_and_spread(values) if len(values) == len(runs) else "failed"
             rows.append([str(each.r), *numbers, str(len(runs)), metric, mark])
-        return table(["r", "alpha", "s", "learning rate", "runs", "metric", ""], rows, left=(6,))
+        return table(["r", "alpha", "learning rate", "runs", "metric", ""], rows, left=(5,))
 
 
 def search(
@@ -107,7 +186,7 @@ def search(
     path: str | os.PathLike[str] = "lora_search.json",
     show: bool = True,
 ) -> SearchResult:
-    """Find the rank and the scale: double the rank until it no longer pays, then turn the scale.
+    """Find the rank and alpha: double the rank while alpha stays, until it no longer pays, then turn alpha.
 
     ::
 
@@ -120,25 +199,26 @@ def search(
 
         print(search(train))
 
-    Every run that ends is noted in the file ``path``. After an interruption, even a kill, the same call continues.
+    Every run that ends is noted in the file ``path``. After an interruption, even a kill, the same call continues, and
+    a call with more seeds or ranks makes those that are missing.
 
     Python's, numpy's and torch's random states are set to the configuration's seed before each run, so that two ranks
     with one seed differ in the rank alone.
 
     A run has failed by LoraWatchError or a metric that is not finite; its configuration gets no further seeds, and the
-    larger ranks or scales none at all. Any other exception ends the search and is raised; the run counts as not done.
+    larger ranks or alphas none at all. Any other exception ends the search and is raised; the run counts as not done.
 
     Args:
         train: trains the run that it is given, and returns the metric on held-out data.
         strategy: what to try, and when the curve counts as flat.
-        path: the file that keeps what is known. One process at a time.
+        path: the file that keeps what is known. One process at a time, one model, task and metric.
         show: write a line about each run to standard error.
 
     Raises:
-        ValueError: the file was begun with another strategy or is none of a search; or no learning rate was found.
+        ValueError: the file is none of a search; or no learning rate was found.
     """
     strategy, path = strategy or Strategy(), Path(path)
-    known = _read(path, strategy)
+    known = _read(path)
     tell = (lambda text: say(text, sys.stderr)) if show else (lambda text: None)
 
     def run(configuration: Configuration) -> Outcome:
@@ -150,10 +230,11 @@ def search(
         outcome = known[configuration] = _outcome(train, attempt)
         tell(f"run {number}: {f'failed: {outcome.why}' if outcome.value is None else f'{outcome.value:.5g}'}")
         runs = [{"configuration": asdict(each), "outcome": asdict(outcome)} for each, outcome in known.items()]
-        replace_file(path, strict_json({"strategy": asdict(strategy), "runs": runs}))
+        replace_file(path, strict_json({"runs": runs}))
         return outcome
 
-    result = SearchResult(**vars(decide(strategy, run, tell)), outcomes=known)
+    result = decide(strategy, run, tell)
+    result.outcomes = known
     if result.best is not None:
         result.best = replace(result.best, learning_rate=_rate(result.best, known))
     return result
@@ -177,27 +258,152 @@ def _outcome(train: Callable[[Attempt], float], attempt: Attempt) -> Outcome:
 
 
 def _rate(configuration: Configuration, known: Mapping[Configuration, Outcome]) -> float | None:
-    """The learning rate that was given, or that an earlier run of the same rank and scale has found."""
-    found = (
-        outcome.learning_rate for each, outcome in known.items() if each.with_seed(0) == configuration.with_seed(0)
-    )
-    return configuration.learning_rate or next((rate for rate in found if rate is not None), None)
+    """The learning rate that was given, or that an earlier run of the same alpha has found."""
+    if configuration.learning_rate is not None:
+        return configuration.learning_rate
+    same = (each for each in known if each.lora_alpha == configuration.lora_alpha and each.learning_rate is None)
+    return next((rate for each in same if (rate := known[each].learning_rate) is not None), None)
 
 
-def _read(path: Path, strategy: Strategy) -> Known:
-    """The runs that are done. Raises ValueError where they are of another strategy."""
+def _read(path: Path) -> dict[Configuration, Outcome]:
+    """The runs that are done."""
     if not path.exists():
         return {}
     try:
-        content = load_json(path)
-        begun = Strategy(**content["strategy"])
-        known = {Configuration(**run["configuration"]): Outcome(**run["outcome"]) for run in content["runs"]}
+        runs = load_json(path)["runs"]
+        return {Configuration(**run["configuration"]): Outcome(**run["outcome"]) for run in runs}
     except (OSError, *MISFITS) as error:
         raise ValueError(f"{path} is not the file of a search: {error!r}") from None
-    if begun != strategy:
-        then, now = asdict(begun), asdict(strategy)
-        differ = ", ".join(f"{name} {then[name]} → {now[name]}" for name in now if then[name] != now[name])
-        raise ValueError(
-            f"{path} was begun with another strategy ({differ}): go on with that one, or with another path"
-        )
-    return known
+
+
+# -- what follows from the runs ----------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Gain:
+    """What one configuration gains over another, positive where it is better, as a share of the metric."""
+
+    mean: float
+    error: float
+    """Standard error of ``mean``."""
+    low: float
+    high: float
+    """The interval in which the gain lies, each end by itself with a confidence of 95 %."""
+
+    def verdict(self, worth: float) -> Literal["flat", "climbs", "open"]:
+        """``flat``: the whole interval is below ``worth`` (one of the two one-sided tests of Schuirmann 1987).
+        ``climbs``: it is above 0, and the mean is worth it."""
+        if self.high < worth:
+            return "flat"
+        return "climbs" if self.low > 0 and self.mean >= worth else "open"
+
+    def because(self, worth: float) -> str:
+        """The verdict in words."""
+        if self.high < 0:
+            return "worse"
+        return {
+            "flat": f"flat, less than the {100 * worth:g} % that the larger rank must gain",
+            "climbs": "it pays",
+            "open": "open: there is too much noise to call it flat",
+        }[self.verdict(worth)]
+
+    def __str__(self) -> str:
+        return f"{100 * self.mean:+.2g} ± {50 * (self.high - self.low):.2g} %"
+
+
+def gain(before: Sequence[float], after: Sequence[float], higher_is_better: bool = False) -> Gain:
+    """The gain from ``before`` to ``after``: metrics of two runs or more, seed by seed."""
+    sign = 1 if higher_is_better else -1
+    size = abs(statistics.fmean(before)) or 1.0  # a metric of 0 has no shares
+    differences = [sign * (b - a) / size for a, b in zip(before, after, strict=True)]
+    mean, n = statistics.fmean(differences), len(differences)
+    error = statistics.stdev(differences) / math.sqrt(n)
+    reach = T_95[min(n - 1, len(T_95)) - 1] * error
+    return Gain(mean, error, mean - reach, mean + reach)
+
+
+def smallest_good(by_rank: Mapping[int, Sequence[float]], worth: float, higher_is_better: bool = False) -> int:
+    """The smallest rank that is good enough: Breiman's rule (Breiman et al. 1984, 3.4.3; Hastie et al. 2009, 7.10).
+    Good enough: the best one's gain over it is within that gain's standard error, or ``worth``."""
+    sign = 1 if higher_is_better else -1
+    best = max(sorted(by_rank), key=lambda r: sign * statistics.fmean(by_rank[r]))
+    for r in sorted(r for r in by_rank if r < best):
+        left = gain(by_rank[r], by_rank[best], higher_is_better)
+        if left.mean <= max(worth, left.error):
+            return r
+    return best
+
+
+def decide(
+    strategy: Strategy, run: Callable[[Configuration], Outcome], tell: Callable[[str], object] = lambda sentence: None
+) -> SearchResult:
+    """The search. ``run`` makes a run, or knows how it ended; ``tell`` is given each conclusion as it is drawn."""
+    return _Search(strategy, run, tell).decide()
+
+
+class _Search:
+    def __init__(self, strategy: Strategy, run: Callable[[Configuration], Outcome], tell: Callable[[str], object]):
+        self.strategy, self.run, self.tell = strategy, run, tell
+        self.result = SearchResult()
+
+    def decide(self) -> SearchResult:
+        if by_rank := self._climb():
+            rank = smallest_good(by_rank, self.strategy.worth, self.strategy.higher_is_better)
+            so_far = "" if self.result.plateau else "so far "
+            self._say(f"Rank {rank} is {so_far}the smallest that is good enough.")
+            self._turn(rank, by_rank[rank])
+        return self.result
+
+    def _climb(self) -> dict[int, list[float]]:
+        """One rank after the other, until the next one no longer pays; the metrics of the sound ones."""
+        reached: dict[int, list[float]] = {}
+        for r in self.strategy.ranks:
+            values = self._values(self.strategy.at(r))
+            if isinstance(values, str):
+                then = "Larger ones would not be either." if reached else "Lower the learning rate or alpha."
+                self._say(f"Rank {r} is not sound: {values} {then}")
+                return reached
+            before = list(reached)[-1:]
+            reached[r] = values
+            if before:
+                found = gain(reached[before[0]], values, self.strategy.higher_is_better)
+                because = found.because(self.strategy.worth)
+                self._say(f"{before[0]} → {r}: {found} over {len(values)} seeds, {because}.")
+                if found.verdict(self.strategy.worth) == "flat":
+                    self.result.plateau = True
+                    return reached
+        self._say(f"No plateau is proven up to rank {list(reached)[-1]}.")
+        return reached
+
+    def _turn(self, rank: int, values: list[float]) -> None:
+        """Other alphas at the rank that was found; that of the ranks stays unless another is better."""
+        strategy = self.strategy
+        self.result.best = base = strategy.at(rank)
+        gains: dict[Configuration, Gain] = {}
+        for here in (strategy.at(rank, alpha) for alpha in sorted(strategy.alphas) if alpha != strategy.alpha):
+            others = self._values(here)
+            if isinstance(others, str):
+                self._say(f"alpha {here.lora_alpha:g} is not sound: {others} Larger ones would not be either.")
+                break
+            gains[here] = gain(values, others, strategy.higher_is_better)
+        if not gains:
+            return
+        rival = max(gains, key=lambda each: gains[each].mean)
+        found = gains[rival]
+        if better := found.mean > max(strategy.worth, found.error):
+            self.result.best = rival
+        then = ("better" if found.low > 0 else "so far the best") if better else f"alpha {base.lora_alpha:g} stays"
+        said = f"alpha {rival.lora_alpha:g} instead of {base.lora_alpha:g}"
+        self._say(f"{said}: {found} over {strategy.seeds} seeds, {then}.")
+
+    def _values(self, configuration: Configuration) -> list[float] | str:
+        """The metric of its runs, seed by seed; why, where one of them has failed."""
+        values = []
+        for seed in range(self.strategy.seeds):
+            outcome = self.run(replace(configuration, seed=seed))
+            if outcome.value is None:
+                return outcome.why or "failed."
+            values.append(outcome.value)
+        return values
+
+    def _say(self, sentence: str) -> None:
+        self.result.story.append(sentence)
+        self.tell(sentence)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +13,23 @@ import numpy as np
 import pytest
 import torch
 
-from lora_watch import find_adapters
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity
-from lora_watch.tune.search import Attempt, Configuration, Outcome, SearchResult, Strategy, search
-from lora_watch.tune.strategy import decide
+from lora_watch.tune.search import (
+    Attempt,
+    Configuration,
+    Outcome,
+    SearchResult,
+    Strategy,
+    decide,
+    gain,
+    search,
+    smallest_good,
+)
 from lora_watch.tune.suggestion import Curve, Suggestion
 from tests.processes import Python
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
-STRATEGY = Strategy(learning_rate=1e-3, ranks=(2, 4, 8, 16), scales=(1, 2), seeds=2, most_seeds=3)
+STRATEGY = Strategy(learning_rate=1e-3, ranks=(2, 4, 8, 16), alphas=(16, 32), seeds=2)
 CURVE = {2: 3.0, 4: 2.0, 8: 1.999, 16: 1.999}
 ALERT = Alert("LW102", "norm-explosion", Severity.ERROR, 3, "The adapters have exploded.")
 
@@ -75,10 +85,12 @@ def test_a_killed_search_loses_only_the_run_that_it_was_in(python: Python, tmp_p
     assert values_of(searched(metric, tmp_path)) == expected()
 
 
-def test_another_strategy_and_another_file_are_one_clear_error(tmp_path: Path) -> None:
-    searched(metric, tmp_path)
-    with pytest.raises(ValueError, match=r"another strategy \(learning_rate 0.001 → 0.002\)"):
-        searched(metric, tmp_path, Strategy(2e-3, STRATEGY.ranks, 1.0, STRATEGY.scales, 2, 3))
+def test_more_seeds_make_those_that_are_missing_and_another_file_is_one_clear_error(tmp_path: Path) -> None:
+    known = set(searched(metric, tmp_path).outcomes)
+    asked: list[Configuration] = []
+    searched(lambda each: (asked.append(each.configuration), metric(each))[1], tmp_path, replace(STRATEGY, seeds=3))
+    assert asked
+    assert not known & set(asked)
     (tmp_path / "a.json").write_text("{}")
     with pytest.raises(ValueError, match=r"a\.json is not the file of a search"):
         searched(metric, tmp_path)
@@ -100,7 +112,8 @@ def test_what_failed_gets_no_more_runs(tmp_path: Path, end: Any, why: str) -> No
     result = searched(train, tmp_path)
     assert [each.seed for each in asked if each.r == 8] == [0]
     assert not any(each.r == 16 for each in asked)
-    assert (result.rank, result.plateau) == (4, False)
+    assert result.best is not None
+    assert (result.best.r, result.plateau) == (4, False)
     assert any(why in sentence for sentence in result.story)
     assert any(line.split()[-1] == "failed" for line in str(result).splitlines())
 
@@ -119,16 +132,10 @@ def test_seeds_are_set(tmp_path: Path) -> None:
 
 
 def test_higher_may_be_better(tmp_path: Path) -> None:
-    strategy = Strategy(1e-3, ranks=(2, 4, 8), scales=(), seeds=2, most_seeds=2, higher_is_better=True)
-    assert searched(lambda attempt: 5 - metric(attempt), tmp_path, strategy).rank == 4
-
-
-def test_peft_applies_the_scale_that_is_wanted() -> None:
-    for r in (2, 8):
-        attempt = Attempt(Configuration(r, 2.0, None))
-        model = lora(tiny_model(), attempt.lora()["r"], attempt.lora()["lora_alpha"])
-        assert {round(a.scale, 12) for a in find_adapters(model)} == {2.0}
-        assert attempt.arguments() == {"seed": 0}
+    strategy = Strategy(1e-3, ranks=(2, 4, 8), alphas=(), seeds=2, higher_is_better=True)
+    best = searched(lambda attempt: 5 - metric(attempt), tmp_path, strategy).best
+    assert best is not None
+    assert best.r == 4
 
 
 # -- real runs ---------------------------------------------------------------------------------------------------------
@@ -150,27 +157,27 @@ def answer(rate: float | None, low: float | None = None, high: float | None = No
     return Suggestion(rate, None, Curve(np.ones(1), np.ones(1), np.ones(1)), low, high, why="Nothing falls.")
 
 
-def test_the_learning_rate_is_found_once_for_each_rank(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """By a sweep that tells for the first rank, and leaves a range for the second."""
+def test_the_learning_rate_is_found_once_for_each_alpha(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By a sweep that tells for the first alpha, and leaves a range for the second."""
     swept: list[Any] = []
     answers = [answer(0.01), answer(None, 0.002, 0.008)]
     sweep_of = lambda trainer, *_: swept.append(trainer) or answers[len(swept) - 1]  # noqa: E731
     monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", sweep_of)
-    used: list[tuple[int, float]] = []
+    used: list[tuple[int, float, float]] = []
 
     def train(attempt: Attempt) -> float:
         trainer = trainer_of(attempt, tmp_path)
         trainer.train()
         report = json.loads((tmp_path / attempt.name / "lora_watch" / "report.json").read_text())
-        used.append((attempt.configuration.r, report["config"]["learning_rate"]))
-        return trainer.evaluate()["eval_loss"]
+        run = attempt.configuration
+        used.append((run.r, run.lora_alpha, report["config"]["learning_rate"]))
+        return 1.0 - 0.1 * (run.r == 4) - 0.01 * run.seed
 
-    result = searched(train, tmp_path, Strategy(ranks=(2, 4), scales=(), seeds=2, most_seeds=2))
-    assert sorted(used) == [(2, 0.01), (2, 0.01), (4, 0.004), (4, 0.004)]
+    result = searched(train, tmp_path, Strategy(ranks=(2, 4), alpha=4, alphas=(8,), seeds=2))
+    assert used == [(2, 4, 0.01)] * 2 + [(4, 4, 0.01)] * 2 + [(4, 8, 0.004)] * 2
     assert len(swept) == 2
-    assert result.best is not None
-    assert result.best.learning_rate == dict(used)[result.best.r]
-    assert f"learning_rate={result.best.learning_rate:g}" in str(result)
+    assert result.best == Configuration(4, 4, 0.01)
+    assert "Use r=4, lora_alpha=4, learning_rate=0.01." in str(result)
 
 
 def test_a_run_that_found_no_rate_ends_the_search(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -192,9 +199,93 @@ def test_what_explodes_is_given_up_within_a_few_steps(tmp_path: Path) -> None:
             steps.append(trainer.state.global_step)
         return trainer.evaluate()["eval_loss"]
 
-    result = searched(train, tmp_path, Strategy(learning_rate=0.5, ranks=(4, 8), scales=(), seeds=2, scale=8))
+    result = searched(train, tmp_path, Strategy(learning_rate=0.5, ranks=(4, 8), alphas=(), seeds=2, alpha=32))
     assert result.best is None
     assert len(steps) == 1
     assert steps[0] <= 10
     assert "LW10" in result.story[0]
     assert json.loads(next(tmp_path.glob("*/lora_watch/report.json")).read_text())["verdict"] == "failed"
+
+
+# -- when a curve counts as flat ---------------------------------------------------------------------------------------
+def test_a_gain_is_paired_by_seed() -> None:
+    # The seeds differ by far more than the ranks; the differences do not.
+    small, large = [1.0, 2.0, 3.0], [0.9, 1.9, 2.9]
+    found = gain(small, large)
+    assert found.mean == pytest.approx(0.05)  # 0.1 of a mean of 2
+    assert found.low == pytest.approx(found.high)
+    assert gain(small, large, higher_is_better=True).mean == pytest.approx(-0.05)
+    # By hand: differences .1, .2, .3 of a mean of 2: mean .1, error .05/√3, t(2) 2.92.
+    by_hand = gain([2.0, 2.0, 2.0], [1.9, 1.8, 1.7])
+    reach = 2.92 * 0.05 / 3**0.5
+    assert (by_hand.low, by_hand.high) == pytest.approx((0.1 - reach, 0.1 + reach), abs=1e-4)
+
+
+def test_the_smallest_rank_that_is_good_enough() -> None:
+    curve = {8: [2.0, 2.1], 16: [1.8, 1.9], 32: [1.79, 1.89]}
+    assert smallest_good(curve, worth=0.01) == 16
+    assert smallest_good(curve, worth=0.001) == 32
+    # One standard error: a difference that only one of two seeds shows.
+    assert smallest_good({8: [2.0, 2.0], 16: [1.8, 2.0]}, worth=0.001) == 8
+    assert smallest_good({8: [0.7, 0.7], 16: [0.9, 0.9]}, worth=0.01, higher_is_better=True) == 16
+
+
+def decided(curve: Callable[[Configuration], float], noise: float, chance: random.Random, **more: Any) -> SearchResult:
+    """A whole search on ``curve``, with noise that a seed's runs share (2.5 %) and noise of each run (``noise``)."""
+    strategy = Strategy(1e-3, **{"alphas": (), **more})
+    shared = [chance.gauss(0, 0.05) for _ in range(strategy.seeds)]
+    known: dict[Configuration, Outcome] = {}
+
+    def run(each: Configuration) -> Outcome:
+        return known.setdefault(each, Outcome(curve(each) + shared[each.seed] + chance.gauss(0, 2 * noise / 2**0.5)))
+
+    return decide(strategy, run)
+
+
+@pytest.mark.parametrize(("noise", "right"), [(0.001, 0.99), (0.005, 0.95), (0.01, 0.8)])
+def test_a_plateau_is_found_where_it_is(noise: float, right: float) -> None:
+    chance, step = random.Random(0), {8: 0, 16: 1, 32: 2, 64: 3, 128: 4}
+    chosen = []
+    for _ in range(300):
+        best = decided(lambda each: 2 - 0.1 * min(step[each.r], 2), noise, chance).best
+        assert best is not None
+        chosen.append(best.r)
+    assert chosen.count(32) >= right * len(chosen)
+    assert set(chosen) <= {32, 64, 128}  # never a rank that is too small
+
+
+def test_noise_is_no_plateau() -> None:
+    result = decided(lambda each: 2.0, 0.05, random.Random(1))
+    assert any("noise" in sentence for sentence in result.story)
+    assert not result.plateau
+
+
+def test_a_failed_rank_ends_the_climb() -> None:
+    strategy = Strategy(1e-3, ranks=(8, 16, 32), alphas=(), seeds=2)
+    known = {strategy.at(8, seed=seed): Outcome(2.0 + seed) for seed in range(2)}
+    known[strategy.at(16)] = Outcome(None, "LW102 norm-explosion.")
+    result = decide(strategy, known.__getitem__)  # and its second seed is not wanted
+    assert (result.best, result.plateau) == (strategy.at(8), False)
+    assert "LW102" in result.story[0]
+    first = decide(strategy, {strategy.at(8): Outcome(None, "NaN.")}.__getitem__)
+    assert first.best is None
+    assert "learning rate" in first.story[0]
+
+
+def test_the_alpha_of_the_ranks_stays_unless_another_is_better() -> None:
+    def ending(better: float) -> Configuration | None:
+        curve = lambda each: 2.0 - (better if each.lora_alpha == 32 else 0) + (each.lora_alpha == 64)  # noqa: E731
+        return decided(curve, 0.0005, random.Random(0), ranks=(8, 16), alphas=(8, 16, 32, 64)).best
+
+    assert ending(0.2) == Strategy(1e-3).at(8, 32)
+    assert ending(0.01) == Strategy(1e-3).at(8, 16)
+
+
+def test_a_failed_alpha_ends_the_larger_ones() -> None:
+    strategy = Strategy(1e-3, ranks=(8,), seeds=2)
+
+    def run(each: Configuration) -> Outcome:
+        assert each.lora_alpha < 64
+        return Outcome(None, "too much.") if each.lora_alpha == 32 else Outcome(2.0 + each.seed)
+
+    assert decide(strategy, run).best == strategy.at(8)
