@@ -34,7 +34,7 @@ FORECAST = "The rate is the forecast of the weights (lora-watch advise), at most
 
 @dataclass(frozen=True)
 class Suggestion:
-    """The result of a sweep of the learning rate. ``print`` it, or leave it as the last line of a notebook's cell.
+    """The result of a sweep of the learning rate. ``print`` it.
 
     Rates are peaks: a warm-up leads to them and a decay comes down from them. They are those of the first parameter
     group; the others keep their ratio to it (LoRA+).
