@@ -45,32 +45,20 @@ MATRICES = {
 }
 
 
-@pytest.fixture
-def iterated(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Small weights are treated as large ones are."""
-    monkeypatch.setattr(base, "_SMALL", 0)
-
-
-@pytest.mark.parametrize("small", [0, base._SMALL], ids=["iterated", "whole"])
 @pytest.mark.parametrize("name", MATRICES)
-def test_both_norms_are_true(name: str, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_SMALL", small)
+def test_both_norms_are_true(name: str) -> None:
     weight = MATRICES[name]
     norm, top = matrix_norms(weight)
     assert norm == pytest.approx(torch.linalg.matrix_norm(weight.double()).item(), rel=1e-9)
     assert top == pytest.approx(torch.linalg.matrix_norm(weight.double(), ord=2).item(), rel=1e-7)
 
 
-@pytest.mark.parametrize("small", [0, base._SMALL], ids=["iterated", "whole"])
-def test_zero_weight_has_zero_norms(small: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_SMALL", small)
+def test_zero_weight_has_zero_norms() -> None:
     assert matrix_norms(torch.zeros(20, 30)) == (0.0, 0.0)
 
 
-@pytest.mark.parametrize("small", [0, base._SMALL], ids=["iterated", "whole"])
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
-def test_broken_weight_is_nan(bad: float, small: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(base, "_SMALL", small)
+def test_broken_weight_is_nan(bad: float) -> None:
     weight = _draw(20, 30)
     weight[3, 4] = bad
     assert all(map(math.isnan, matrix_norms(weight)))
@@ -95,7 +83,6 @@ def test_unknown_blocks_shared_weights_and_progress(
     assert [record.args for record in caplog.records] == [(1, 3), (2, 3), (3, 3)]
 
 
-@pytest.mark.usefixtures("iterated")
 def test_reproducible_and_draws_no_random_number() -> None:
     weight = _draw(80, 60)
     states = torch.get_rng_state(), str(np.random.get_state())

@@ -23,9 +23,6 @@ log = logging.getLogger("lora_watch")
 _PIECE = 8 << 20
 """Bytes of float64 to which the rows of a weight are converted at a time."""
 
-_SMALL = 1 << 16
-"""Elements up to which a weight is decomposed whole: an iteration takes several times as long."""
-
 _TOLERANCE = 1e-7
 """Estimated relative error of σ₁ at which the iteration stops."""
 
@@ -88,35 +85,21 @@ def _block_norms(adapter: Adapter, seen: dict[object, tuple[float, float]]) -> l
     return norms
 
 
+@torch.no_grad()
 def matrix_norms(weight: Tensor) -> tuple[float, float]:
     """‖W‖_F and σ₁(W) of a matrix of any floating-point dtype, layout and device; (NaN, NaN) if it is not finite.
 
-    σ₁ of a large one comes from ``_top_right_vector``, and both numbers from one last pass in float64: ‖W·v‖ is off by
-    the square of v's error only.
+    σ₁ is ‖W·v‖ in float64 for the v of ``_top_right_vector``: it is off by the square of v's error only.
     """
     weight = with_float64(weight)
-    if weight.numel() <= _SMALL:
-        return _norms_of_small(weight)
     if weight.stride(0) < weight.stride(1):
         weight = weight.T  # rows are what is read together
-    v = _top_right_vector(weight)
-    square, image = 0.0, 0.0
-    for piece in _pieces(weight, torch.float64):
-        square += float(torch.linalg.vector_norm(piece)) ** 2
-        image += float(torch.linalg.vector_norm(piece @ v)) ** 2
-    norm, top = np.sqrt(square), np.sqrt(image)
-    return (float(norm), float(top)) if np.isfinite(norm + top) else (np.nan, np.nan)
-
-
-def _norms_of_small(weight: Tensor) -> tuple[float, float]:
-    """Both from the smaller of W·Wᵀ and Wᵀ·W, for a W whose largest element is one."""
-    whole = weight.to("cpu", torch.float64)
-    size = float(whole.abs().max())
-    if size == 0 or not np.isfinite(size):
-        return (0.0, 0.0) if size == 0 else (np.nan, np.nan)
-    whole = whole / size
-    gram = whole @ whole.T if whole.shape[0] < whole.shape[1] else whole.T @ whole
-    return size * float(gram.trace()) ** 0.5, size * float(torch.linalg.eigvalsh(gram)[-1]) ** 0.5
+    norm = frobenius_norm(weight)
+    if norm == 0 or not math.isfinite(norm):
+        return (0.0, 0.0) if norm == 0 else (math.nan, math.nan)
+    v = _top_right_vector(weight, norm)
+    image = torch.cat([piece @ v for piece in _pieces(weight, torch.float64)])
+    return norm, float(torch.linalg.vector_norm(image))
 
 
 @torch.no_grad()
@@ -126,64 +109,50 @@ def frobenius_norm(weight: Tensor) -> float:
     return sum(float(torch.linalg.vector_norm(piece)) ** 2 for piece in pieces) ** 0.5
 
 
-def _top_right_vector(weight: Tensor) -> Tensor:
-    """The right singular vector of σ₁, ``[d_in]`` float64: Golub–Kahan–Lanczos with full reorthogonalisation.
+def _top_right_vector(weight: Tensor, norm: float) -> Tensor:
+    """The right singular vector of σ₁, ``[d_in]`` float64: the Lanczos iteration for WᵀW, fully reorthogonalised.
 
-    W·P = Q·J with orthonormal columns and J upper bidiagonal (Golub & Kahan 1965): σ₁ is approached by that of the
-    small J, much faster than by powers of WᵀW. Stops when min(ρ, ρ²/gap) ≤ ``_TOLERANCE``·σ₁, where ρ is the residual
-    and gap the distance to J's second singular value. Products with W are in float32 (float64 for a float64 W).
+    WᵀW·P = P·T with orthonormal columns and T tridiagonal (Lanczos 1950): σ₁² is approached by the largest eigenvalue
+    of the small T, much faster than by powers of WᵀW. Stops when min(ρ, ρ²/gap) ≤ 2·``_TOLERANCE``·σ₁², where ρ is the
+    residual and gap the distance to T's second eigenvalue. Products with W are in float32 (float64 for a float64 W).
+    ``norm``, ‖W‖_F, is divided by, so that squares neither vanish nor overflow.
     """
     columns = weight.shape[1]
     kind = torch.float64 if weight.dtype == torch.float64 else torch.float32
     start = np.random.default_rng(0).standard_normal(columns)  # a generator of its own
     v = torch.from_numpy(start).to(weight.device)
-    right = [v / v.norm()]
-    left: list[Tensor] = []
+    basis = [v / v.norm()]
     diagonal: list[float] = []
-    above: list[float] = []
-    for count in range(1, columns + 1):
-        v = right[-1].to(kind)
-        u = torch.cat([piece @ v for piece in _pieces(weight, kind)]).double()
-        diagonal.append(_orthonormalise(u, left))
-        left.append(u)
-        v = _times_transposed(weight, u, kind)
-        above.append(_orthonormalise(v, right))
-        last = above[-1] == 0 or count == columns
-        if not np.isfinite(diagonal[-1] + above[-1]):
-            break
+    beside: list[float] = []
+    while True:
+        v, count = basis[-1].to(kind), len(basis)
+        image = torch.zeros_like(basis[0])
+        for piece in _pieces(weight, kind):
+            image += (piece.T @ ((piece @ v) / norm)).double() / norm
+        diagonal.append(float(basis[-1] @ image))
+        beside.append(_orthonormalise(image, torch.stack(basis)))
+        last = beside[-1] == 0 or count == columns
         if last or count % 4 == 0:
-            p, sigma, qt = np.linalg.svd(np.diag(diagonal) + np.diag(above[:-1], 1))
-            residual = above[-1] * abs(p[-1, 0])
-            gap = sigma[0] - sigma[1] if count > 1 else 0.0
+            values, vectors = np.linalg.eigh(np.diag(diagonal) + np.diag(beside[:-1], -1))  # of the lower half
+            residual = beside[-1] * abs(vectors[-1, -1])
+            gap = values[-1] - values[-2] if count > 1 else 0.0
             error = residual**2 / gap if gap > residual else residual
-            if last or error <= _TOLERANCE * sigma[0]:
-                return torch.stack(right, 1) @ torch.from_numpy(qt[0]).to(weight.device)
-        right.append(v)
-    return right[0]  # not finite: whatever vector, the norms will say so
+            if last or error <= 2 * _TOLERANCE * values[-1]:
+                return torch.stack(basis, 1) @ torch.from_numpy(vectors[:, -1]).to(weight.device)
+        basis.append(image)
 
 
-def _orthonormalise(x: Tensor, basis: list[Tensor]) -> float:
-    """Makes x, in place, orthogonal to ``basis`` and of length one; its length before, 0 if nothing was left."""
+def _orthonormalise(x: Tensor, basis: Tensor) -> float:
+    """Makes x, in place, orthogonal to the rows of ``basis`` and of length one; its length before, 0 if nothing was
+    left."""
     scale = float(x.norm())
-    if basis:
-        stack = torch.stack(basis)
-        for _ in range(2):  # twice is enough (Kahan; Parlett 1980)
-            x -= stack.T @ (stack @ x)
+    for _ in range(2):  # twice is enough (Kahan; Parlett 1980)
+        x -= basis.T @ (basis @ x)
     length = float(x.norm())
     if length <= 1e-14 * scale:
-        x.zero_()
         return 0.0
     x /= length
     return length
-
-
-def _times_transposed(weight: Tensor, x: Tensor, kind: torch.dtype) -> Tensor:
-    out = torch.zeros(weight.shape[1], dtype=torch.float64, device=weight.device)
-    start = 0
-    for piece in _pieces(weight, kind):
-        out += (x[start : start + len(piece)].to(kind) @ piece).double()
-        start += len(piece)
-    return out
 
 
 def _pieces(weight: Tensor, kind: torch.dtype) -> Iterator[Tensor]:
