@@ -13,8 +13,8 @@ import torch
 from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
-from lora_watch.snapshots.copies import Copy
-from lora_watch.snapshots.training import TrainingCopies
+from lora_watch.snapshots.copies import Copy, take
+from lora_watch.snapshots.training import Learned
 
 
 class Halve(TrainerCallback):
@@ -30,8 +30,8 @@ class Halve(TrainerCallback):
         self.recoveries: list[list[Any]] = []
 
     def on_train_begin(self, args: Any, state: Any, control: Any, optimizer: Any = None, **_: Any) -> None:
-        self.copies = TrainingCopies(optimizer)
-        self.kept = self.copies.take(0)
+        self.learned = Learned(optimizer)
+        self.kept = take(self.learned.content(), 0)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any) -> None:
         if "loss" not in (logs or {}) or self.kept is None:
@@ -39,7 +39,7 @@ class Halve(TrainerCallback):
         loss, mean = float(logs["loss"]), statistics.fmean(self.losses[-20:]) if len(self.losses) > 4 else math.inf
         # The Trainer's filter hides a NaN of the loss, but not that of the gradient's norm.
         if not math.isfinite(loss + float(logs.get("grad_norm", 0.0))) or loss > 1.5 * mean:
-            self.copies.put_back(self.kept)
+            self.learned.put_back(self.kept)
             for group in kwargs["optimizer"].param_groups:
                 group["lr"] *= 0.5
                 group["initial_lr"] *= 0.5
@@ -48,8 +48,7 @@ class Halve(TrainerCallback):
             return
         self.losses.append(loss)
         if state.global_step % 10 == 0:
-            self.copies.drop(self.kept)
-            self.kept = self.copies.take(state.global_step)
+            self.kept = take(self.learned.content(), state.global_step)
 
 
 class ZClip(TrainerCallback):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order, last_recovery
 from lora_watch.base.prescription import Prescription
-from lora_watch.base.records import Evaluation, Recovered, RunInfo, StepRecord
+from lora_watch.base.records import Evaluation, RunInfo, StepRecord
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE
 from lora_watch.run import process
@@ -83,10 +83,6 @@ class Engine:
         """Optimizer steps done."""
         self.last: StepRecord | None = None
         """The record of the latest step that has been judged."""
-        self.story: list[str] = []
-        """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
-        self.treated: Alert | None = None
-        """An open alert for which updates are being dropped, until ``settled``: it does not end the run."""
         self.place: object = object() if place is None else place.resolve()
         self.may_break_off = False
         """That is planned, as for a sweep or a trial that is pruned."""
@@ -109,16 +105,12 @@ class Engine:
         """What has happened since the latest record, as fields of the next one: an evaluation, a save."""
         self._checkpoint: tuple[int, dict[str, float]] = (0, {})
         """The step of the checkpoint from which this session goes on, and ‖B·A‖ of each adapter then."""
-        self._went_back = -1
-        """The step after which a recovery last changed the weights: what was measured there is no longer so."""
         self._ended_for: list[Alert] = []
         """What all ranks have agreed to end the run for, worst first. It is not decided again from this rank's own."""
         self._ended_with: LoraWatchError | None = None
-        self._of_recovery: dict[str, Any] = {}
-        """What checkpoints say of it once there is none."""
         self._replicas = Replicas()
-        self.recovery: Recovery | None = Recovery(model, optimizer, self, settings.recover_memory)
-        """None once the run is over."""
+        parts = self.policy, self.recorder, self.episodes, self.sinks, self.guard, self._unwritten.extend
+        self.recovery = Recovery(model, optimizer, *parts, settings.recover_memory)
 
     # -- the course of a run -------------------------------------------------------------------------------------------
     @guarded("starting")
@@ -133,7 +125,7 @@ class Engine:
         with self.guard("listening to what ends the process", aside=True):
             process.listen(self)
         with self.guard("preparing to recover"):
-            self._recovery.prepare()
+            self.recovery.prepare()
         with self.guard("looking for adapters"):
             self.recorder.find(step)
         with self.guard("starting"):
@@ -142,7 +134,7 @@ class Engine:
         with self.guard("judging what there is before the first step"):
             self._judge_the_start(updated)
         with self.guard("copying what a run may go back to"):
-            self._recovery.begin(step)
+            self.recovery.start(step)
         with self.guard("planning the first step"):
             self.recorder.plan(step)
         self.coverage.start(self.guard.failures)
@@ -170,7 +162,7 @@ class Engine:
             return
         self._judge_pending()
         self.recorder.use(optimizer, peaks(scheduler))
-        self._recovery.use(optimizer)
+        self.recovery.use(optimizer)
         self._looked = False
 
     @guarded("reading gradients")
@@ -204,7 +196,7 @@ class Engine:
                 self._unwritten += self.episodes.check(self._coming, urgent=True)
                 if self._urgent:  # else it is written when the step is done
                     self._write(self._coming)
-            self._recovery.before_update()
+            self.recovery.before_update()
         return self._urgent
 
     @guarded("measuring", list)
@@ -233,7 +225,7 @@ class Engine:
             with self.guard("measuring"):
                 self._judge_pending()
         # What other ranks come to, too, stands behind a door of its own: this one comes there, whatever has failed.
-        dropped = self._recovery.after_update(loss, self.ranks)
+        dropped = self.recovery.after_update(self.steps, loss, self.ranks)
         recorder, rates, switched = self.recorder, self._rates, False
         with self.guard("looking for adapters"):
             self.sinks.updated(self.steps)
@@ -257,8 +249,7 @@ class Engine:
                 self._pending = pending.with_retired(recorder.monitored.retired)
             if dropped or not pending.numbers.late:
                 self._judge_pending(dropped)
-            self._recovery.updated(self.steps)
-            self._recovery.judged()  # of this step, where its numbers are there
+            self.recovery.updated()
         with self.guard("planning the next step"):
             recorder.plan(self.steps, self.episodes.wanted, len(self.alerts))
         return self._acute
@@ -313,8 +304,7 @@ class Engine:
             self.coverage.done = max(self.coverage.done, step - self._first_step)
         failures = self.flush()
         with self.guard("judging the whole run"):
-            if self.recovery is not None:
-                self.recovery.conclude()
+            self.recovery.conclude()
             over = self.coverage.concluded or self.failures
             if over or self.last is None or self.last.step == self._first_step:
                 return failures
@@ -354,8 +344,7 @@ class Engine:
         self.sinks.finish(verdict, message)
         process.count_end(self, verdict)
         with self.guard("letting go of the model", aside=True):  # whoever keeps a run keeps no model alive
-            self._recovery.leave()
-            self._of_recovery, self.recovery = self._recovery.state_dict(), None
+            self.recovery.let_go()
             self.recorder.let_go()
 
     def finish_for(self, error: BaseException) -> None:
@@ -365,8 +354,7 @@ class Engine:
 
     def recover_no_more(self, why: str) -> None:
         """The ranks cannot decide together (any more)."""
-        if self.recovery is not None:
-            self.recovery.give_up(why)
+        self.recovery.give_up(why)
 
     # -- questions, also after the end ---------------------------------------------------------------------------------
     @property
@@ -412,7 +400,7 @@ class Engine:
             open_then = " and ".join(f"{alert.rule} {alert.name}" for alert in bad)
             first = f"The run does not go on from step {self._first_step}: {open_then} was open when it was saved."
             lines.insert(0, first + " Resume from an earlier checkpoint, or begin anew.")
-        return LoraWatchError("\n".join([*lines, *self.story]), bad)
+        return LoraWatchError("\n".join([*lines, *self.recovery.story]), bad)
 
     @guarded("noting an evaluation", aside=True)
     def evaluated(
@@ -448,57 +436,22 @@ class Engine:
         """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step, and until it is on disk."""
         self.flush()
         self.sinks.flush()
-        recovery = self._of_recovery if self.recovery is None else self.recovery.state_dict()
-        parts = {"episodes": self.episodes, "coverage": self.coverage}
+        parts = {"episodes": self.episodes, "coverage": self.coverage, "recovery": self.recovery}
         states = {name: part.state_dict() for name, part in parts.items()}
-        norms = {} if self._went_back == self.steps else self._norms_by_name("product_norm")
-        return states | self.recorder.state_dict() | {"recovery": recovery, "step": self.steps, "norms": norms}
+        norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("product_norm")
+        return states | self.recorder.state_dict() | {"step": self.steps, "norms": norms}
 
     @guarded("taking over a checkpoint's state, so that what it does not tell starts anew")
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Call it before ``start``."""
         self.episodes.load_state_dict(state.get("episodes", {}))
         self.coverage.load_state_dict(state.get("coverage", {}))
-        self._unwritten = list(self.episodes.alerts)  # else the files of this session would not know of them
+        self._unwritten[:] = self.episodes.alerts  # else the files of this session would not know of them
         self.recorder.load_state_dict(state)
         self._checkpoint = state.get("step", 0), dict(state.get("norms", {}))
-        if self.recovery is not None:
-            self.recovery.load_state_dict(state.get("recovery", {}))
-
-    # -- a recovery tells ----------------------------------------------------------------------------------------------
-    def recovered(
-        self, recovered: Recovered, alert: Alert, own: Sequence[Alert], over: Sequence[Alert], on_trial: bool
-    ) -> None:
-        """The run has ``recovered`` from its ``own`` alerts, and ``alert`` reports it. ``over``: alerts that this has
-        closed. ``on_trial``: updates are dropped until ``settled``."""
-        self.episodes.forgive(own, recovered.back_to)
-        self.story.append(f"At step {alert.step} {alert.message}. {alert.details}")
-        self._unwritten += [*over, *self.episodes.say(alert)]
-        if not on_trial:
-            self.episodes.end(alert, self.steps)
-        self.sinks.recovered(recovered)
-        if recovered.back_to < recovered.step:  # else it is written with the step whose update is dropped
-            self._went_back = self.steps
-            self._write_waiting(self.last)
-
-    def settled(self, alert: Alert, cause: Alert | None, now: bool) -> None:
-        """Updates are applied again as they come: ``alert`` and its ``cause`` are over. ``now``: no step follows, with
-        which that would be written."""
-        self.treated = None
-        if cause is not None:  # while updates were dropped it was as grave again as at first
-            self.episodes.forgive([cause], cause.back_to)
-        for each in (alert, cause):
-            self._unwritten += [] if each is None else self.episodes.end(each, self.steps)
-        if now:
-            self._write_waiting(self.last)
+        self.recovery.load_state_dict(state.get("recovery", {}))
 
     # -- parts of a step -----------------------------------------------------------------------------------------------
-    @property
-    def _recovery(self) -> Recovery:
-        """Of a run that goes on."""
-        assert self.recovery is not None
-        return self.recovery
-
     def _judge_the_start(self, updated: bool) -> None:
         if self.steps == 0:
             record = self.recorder.complete(self.recorder.measure(0, None))
@@ -524,7 +477,6 @@ class Engine:
             with self.guard("comparing the adapters of ranks", aside=True):
                 record = self._replicas.compared(record)
         self._judge(record, dropped)
-        self._recovery.judged()
 
     def _judge(self, record: StepRecord, dropped: bool = False) -> None:
         """Ask all rules, but none of a step whose update was taken back, and write what has come of it."""
@@ -535,10 +487,12 @@ class Engine:
             self.last = self.episodes.place(record)
         if record.step > self._first_step:
             self.coverage.judged(self.last, self.guard.failures)
+            self.recovery.judged(self.last)
         self._write(self.last, alerts)
 
     def _write(self, record: StepRecord, alerts: Sequence[Alert] = ()) -> None:
-        alerts, self._unwritten = [*self._unwritten, *alerts], []
+        alerts = [*self._unwritten, *alerts]
+        self._unwritten.clear()
         self.sinks.write(record, alerts)
 
     def _write_waiting(self, record: StepRecord | None) -> None:
@@ -575,7 +529,7 @@ class Engine:
     def _acute(self) -> list[Alert]:
         """``failures``, and where the run is to recover although nothing may end it what it is to recover from."""
         policy = self.policy.recovering if self.policy.recover else self.policy
-        return [alert for alert in policy.failures(self.episodes.open) if alert is not self.treated]
+        return [alert for alert in policy.failures(self.episodes.open) if alert is not self.recovery.dropping_for]
 
     @property
     def _urgent(self) -> list[Alert]:
@@ -607,7 +561,7 @@ class Engine:
             return False
         with self.guard("recovering"):
             self._judge_pending()
-        recovered = self._recovery.treat(in_order(alerts), self._coming, self.ranks)
+        recovered = self.recovery.recover(in_order(alerts), self._coming, self.ranks)
         return recovered or not self.policy.can_end_a_run  # alike on every rank, which its own alerts are not
 
     def _fail(self) -> NoReturn:

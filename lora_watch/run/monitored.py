@@ -156,7 +156,7 @@ class MonitoredAdapters:
     def _own(self) -> list[Tensor]:
         return [tensor for adapter in self.adapters for tensor in adapter.own]
 
-    def turn_down(self, factor: float) -> None:
+    def lower(self, factor: float) -> None:
         """The run trains at ``factor`` times its rates so far. Rules judge by that from the next ``find`` on."""
         peaks = self._given.peak_lr or self.groups.peak_lr  # read while no step is under way
         self._given = replace(self._given, peak_lr=peaks)

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
@@ -16,15 +16,26 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import Recovered, StepRecord
 from lora_watch.base.text import count
 from lora_watch.measurement.signals.optimizer import rates_of
+from lora_watch.rules import Episodes
 from lora_watch.rules.base import NON_FINITE
+from lora_watch.rules.policy import Policy
 from lora_watch.rules.remedies import raised_to
-from lora_watch.rules.treatments import SUSPECT, Treatment, alert_of, is_in_vain, rate_of, treatment, turned_down
+from lora_watch.rules.treatments import (
+    SUSPECT,
+    TREATED,
+    Treatment,
+    alert_of,
+    is_in_vain,
+    rate_of,
+    treatment,
+    turned_down,
+)
+from lora_watch.run.guard import Guard
 from lora_watch.run.ranks import Ranks
-from lora_watch.snapshots.copies import Copy
-from lora_watch.snapshots.training import GoodStates, TrainingCopies, why_not
-
-if TYPE_CHECKING:
-    from lora_watch.run.engine import Engine
+from lora_watch.run.recording import Recorder
+from lora_watch.run.sinks import Sinks
+from lora_watch.snapshots.copies import Copy, GoodCopies, take
+from lora_watch.snapshots.training import Learned, why_not
 
 CALM = 10
 """Sound steps in a row after which updates are no longer held back."""
@@ -39,17 +50,39 @@ class Recovery:
     """Copies what is trained while a run is healthy, goes back to it, and has the run go on.
 
     All ranks decide alike: copies are made at fixed steps, each rank says what it would do, and the gravest is obeyed.
-    The state of rules and recorder goes back with the weights, so that the rules judge afresh. ``memory``: GiB
-    on the host that copies may take. Where the policy does not say ``recover`` nothing happens in here.
+    The state of rules and recorder goes back with the weights, so that the rules judge afresh. Where the policy does
+    not say ``recover`` nothing happens in here.
+
+    Args:
+        say: takes alerts that have changed, which are written with the next record.
+        memory: GiB on the host that copies may take.
     """
 
-    def __init__(self, model: nn.Module, optimizer: Any, engine: Engine, memory: float):
+    def __init__(
+        self,
+        model: nn.Module,
+        optimizer: Any,
+        policy: Policy,
+        recorder: Recorder,
+        episodes: Episodes,
+        sinks: Sinks,
+        guard: Guard,
+        say: Callable[[Sequence[Alert]], object],
+        memory: float,
+    ):
         self._model, self._optimizer, self._memory = model, optimizer, memory
-        self._engine, self._guard = engine, engine.guard
-        self._copies = TrainingCopies(None)
-        self._states = GoodStates(self._copies, engine.policy)
+        self._policy, self._recorder, self._episodes, self._sinks = policy, recorder, episodes, sinks
+        self._guard, self._say = guard, say
+        self.story: list[str] = []
+        """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
+        self.dropping_for: Alert | None = None
+        """An open alert for which updates are being dropped: it does not end the run."""
+        self.went_back = -1
+        """The step after which the weights last went back: what was measured there is no longer so."""
         self._over: str | None = "it has not begun"
         """Why the run does not recover (any more), in words; None while it does."""
+        self._learned = Learned(None)
+        self._good = GoodCopies(dict, 0)
         self._held: Copy | None = None
         """From before the update that is under way, which may have to be taken back."""
         self._trial: int | None = None
@@ -58,6 +91,9 @@ class Recovery:
         """The update that is under way is taken back, whatever its loss."""
         self._in_a_row = 0
         """Updates dropped since the last one that was not."""
+        self._step = 0
+        self._judged: StepRecord | None = None
+        """The latest record that has been judged."""
         self._size: float | None = None
         """‖ΔW‖ of all adapters together, as measured last: alike on every rank, which output_ratio is not."""
         self._used = 0
@@ -65,41 +101,42 @@ class Recovery:
         """Of a checkpoint: the ``highest`` rate of the script that it was saved by."""
         self._last: tuple[Recovered, Alert] | None = None
         """The latest recovery, and the alert that reports it."""
-        self._treated: list[tuple[Alert, Severity]] = []
-        """What it was for, the cause first, each as grave as it was."""
+        self._causes: list[tuple[Alert, Severity]] = []
+        """What it was for, the first cause first, each as grave as it was."""
 
     # -- the course of a run -------------------------------------------------------------------------------------------
     def prepare(self) -> None:
         """Before the adapters are looked for."""
-        monitored, recover = self._engine.recorder.monitored, self._engine.policy.recover
+        monitored = self._recorder.monitored
         lowered = monitored.lowered
-        if recover:
+        if self._policy.recover:
             self._attach(self._optimizer)
-        if self._over is not None and recover:
-            monitored.note(f"recover is unavailable: {self._over}. Alerts act as fail_on says")
+            if self._over is not None:
+                monitored.note(f"recover is unavailable: {self._over}. Alerts act as fail_on says")
         # Whoever resumes with the lower rate in the script has it once.
         if (now := highest(self._optimizer)) and self._script > now:
             lowered.factor = min(lowered.factor * self._script / now, 1.0)
-            monitored.run = replace(monitored.run, lr_factor=min(monitored.run.lr_factor * self._script / now, 1.0))
+            monitored.lower(min(self._script / now, 1.0 / monitored.run.lr_factor))
         if self._over is not None and lowered.factor != 1.0:
             monitored.note(
                 f"a recovery had turned the learning rate down by {1 / lowered.factor:.3g}, and does not any more: the "
                 "script's own is used"
             )
-            lowered.factor, monitored.run = 1.0, replace(monitored.run, lr_factor=1.0)
+            lowered.factor = 1.0
+            monitored.lower(1.0 / monitored.run.lr_factor)
 
     def _attach(self, optimizer: Any) -> None:
-        why = why_not(self._model, optimizer, self._memory * 2**30)
-        if why is None:
-            self._engine.recorder.monitored.lowered.attach(optimizer, self._guard)
-            self._optimizer, self._copies = optimizer, TrainingCopies(optimizer, self._model)
-            self._states = GoodStates(self._copies, self._engine.policy)
-        self._over = why
-
-    def begin(self, step: int) -> None:
-        """Training begins after ``step``, which has been judged."""
+        self._over = why_not(self._model, optimizer, self._memory * 2**30)
         if self._over is None:
-            self._states.begin(step, self._state_of_monitor())
+            self._recorder.monitored.lowered.attach(optimizer, self._guard)
+            self._optimizer, self._learned = optimizer, Learned(optimizer, self._model)
+            self._good = GoodCopies(self._learned.content, max(map(self._policy.reach, TREATED)))
+
+    def start(self, step: int) -> None:
+        """Training begins after ``step``, which has been judged."""
+        self._step = step
+        if self._over is None:
+            self._good.start(step).monitor = self._state_of_monitor()
 
     def use(self, optimizer: Any) -> None:
         """Another optimizer trains from now on. Copies hold the state of the one before: the run goes back to where
@@ -110,43 +147,46 @@ class Recovery:
             self._attach(optimizer)
             if self._over is not None:
                 self.give_up(f"the optimizer was replaced, and {self._over}")
-            self.begin(self._engine.steps)
+            self.start(self._step)
 
     def before_update(self) -> None:
         """The optimizer is about to use the gradients."""
         if self._trial is not None and self._held is None:
-            self._held = self._copies.take(self._engine.steps)
+            self._hold()
 
-    def after_update(self, loss: float | Tensor | None, ranks: Ranks) -> bool:
-        """An update with this ``loss`` has been applied. True where it is taken back, on all ranks."""
-        if not self._engine.policy.recover:
+    def _hold(self) -> None:
+        self._held = take(self._learned.content(), self._step)
+
+    def after_update(self, step: int, loss: float | Tensor | None, ranks: Ranks) -> bool:
+        """Update number ``step``, with this ``loss``, has been applied. True where it is taken back, on all ranks."""
+        self._step = step
+        if not self._policy.recover:
             return False
         odd, over = False, True
         with self._guard("looking whether an update is odd"):
-            self._engine.recorder.monitored.lowered.after_step()
+            self._recorder.monitored.lowered.after_step()
             odd, over = self._is_odd(loss), self._over is not None
         odd, over = ranks.most(odd, over)
         with self._guard("recovering no more"):
             if over and self._over is None:
                 self.give_up("not every rank does")
-        return self._or_break_off("taking back an update", partial(self._settle, bool(odd)))
+        return self._whole("taking back an update", partial(self._end_update, bool(odd)))
 
     def _is_odd(self, loss: float | Tensor | None) -> bool:
         if self._held is None or self._drop_next:
             return self._held is not None
-        cause = self._treated[0][0] if self._treated else None
-        if cause is not None and cause.closed_step is None and cause.last_step >= self._engine.steps:
+        cause = self._causes[0][0] if self._causes else None
+        if cause is not None and cause.closed_step is None and cause.last_step >= self._step:
             return True  # seen before the update
         loss = None if loss is None else float(loss)
-        return loss is not None and (not math.isfinite(loss) or self._engine.recorder.spike_score(loss) > ODD)
+        return loss is not None and (not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD)
 
-    def _settle(self, odd: bool) -> bool:
+    def _end_update(self, odd: bool) -> bool:
         held, self._held, self._drop_next = self._held, None, False
         if held is None:
             return False
         if odd:
-            self._copies.put_back(held)
-        self._copies.drop(held)
+            self._learned.put_back(held)
         if self._trial is None:
             return odd
         self._trial = CALM if odd else self._trial - 1
@@ -154,216 +194,235 @@ class Recovery:
         if odd and self._last is not None:
             recovered = self._last[0]
             recovered.dropped += 1
-            if is_in_vain(self._treated[0][0], self._in_a_row):
-                self._engine.treated = None  # if it comes once more, the run goes back
+            if is_in_vain(self._causes[0][0], self._in_a_row):
+                self.dropping_for = None  # if it comes once more, the run goes back
             if recovered.dropped > MOST_DROPPED:
                 self._fail(f"{MOST_DROPPED} updates were dropped, and what {recovered.rule} has found goes on")
         if self._trial == 0 or self._over is not None:
             self._relax()
         return odd
 
-    def updated(self, step: int) -> None:
-        """The weights have ``step`` steps behind them."""
-        if self._over is None:
-            self._copies.see()
-            if self._trial is None:
-                suspects = [alert.rule for alert in self._engine.episodes.open if alert.rule in SUSPECT]
-                self._states.updated(step, suspects)
+    def updated(self) -> None:
+        """The step is over, and its update stands."""
+        if self._over is not None:
+            return
+        self._learned.see()
+        suspects = [self._policy.reach(alert.rule) for alert in self._episodes.open if alert.rule in SUSPECT]
+        if self._trial is None and suspects:
+            self._good.forget_after(self._step - max(suspects))
+        elif self._trial is None:
+            self._good.updated(self._step)
+        if self._judged is not None:
+            self._good.judged(self._judged.step, self._state_of_monitor)
 
-    def judged(self) -> None:
-        """A step has been judged."""
-        last = self._engine.last
-        if last is not None and self._over is None:
-            self._size = total_norm(last) or self._size
-            self._states.judged(last.step, self._state_of_monitor)
+    def judged(self, record: StepRecord) -> None:
+        """The rules have been asked about ``record``."""
+        self._judged = record
+        if self._over is None:
+            self._size = total_norm(record) or self._size
+            self._good.judged(record.step, self._state_of_monitor)
 
     def conclude(self) -> None:
         """The run is over. One whose last updates were all dropped has not recovered; a single one may have been."""
         if self._trial == CALM and self._last is not None and self._last[0].dropped > 1:
             self._fail(f"the run has ended while updates were dropped, and what {self._last[0].rule} has found goes on")
-        self._relax(now=True)
+        self._relax()
 
-    def leave(self) -> None:
-        """Nothing of it stays in the optimizer."""
-        self._engine.recorder.monitored.lowered.detach()
+    def let_go(self) -> None:
+        """Nothing of it stays in the optimizer, and no copy and no model is kept alive."""
+        self._script = highest(self._optimizer) or self._script
+        self._recorder.monitored.lowered.detach()
+        self._model, self._optimizer, self._over = nn.Module(), None, "the run is over"
+        self._learned, self._good, self._held = Learned(None), GoodCopies(dict, 0), None
 
     # -- an alert ------------------------------------------------------------------------------------------------------
-    def treat(self, alerts: Sequence[Alert], coming: StepRecord | None, ranks: Ranks) -> bool:
+    def recover(self, alerts: Sequence[Alert], coming: StepRecord | None, ranks: Ranks) -> bool:
         """Recover from ``alerts`` on which all ranks have agreed, the gravest first: all ranks, or none. True if the
         run goes on. ``coming``: what is known of a step whose update has not been applied yet."""
-        record, way, factor, why = coming or self._engine.last, Treatment.NONE, 1.0, "not every rank can"
+        record, chosen, factor, why = coming or self._judged, Treatment.NONE, 1.0, "not every rank can"
         with self._guard("recovering"):
-            way, factor, why = self._decide(alerts, record, coming is not None)
-        agreed, divisor = ranks.most(way, 1.0 / factor)
+            chosen, factor, why = self._choose(alerts, record, coming is not None)
+        agreed, divisor = ranks.most(chosen, 1.0 / factor)
         done = False
         if record is not None and agreed < Treatment.NONE:
-            act = partial(self._carry_out, Treatment(int(agreed)), 1.0 / divisor, alerts, record, coming is not None)
-            done = self._or_break_off("recovering", act)
+            act = partial(self._act, Treatment(int(agreed)), 1.0 / divisor, alerts, record, coming is not None)
+            done = self._whole("recovering", act)
         elif self._over is None:
             self.give_up(why)
         if ranks.any(not done) and done:
-            done = self._or_break_off("recovering on another rank", lambda: None)
+            done = self._whole("recovering on another rank", lambda: None)
         return done and self._over is None
 
-    def _decide(
+    def _choose(
         self, alerts: Sequence[Alert], record: StepRecord | None, before_update: bool
     ) -> tuple[Treatment, float, str]:
         """What this rank would do about ``alerts``: how, what it would multiply the learning rate by, and why it does
         nothing. Changes nothing."""
-        first, good = alerts[0], self._states.good(alerts[0].rule, self._engine.steps)
+        first, good = alerts[0], self._copy_for(alerts[0].rule)
         if self._over is not None or good is None or record is None:
             return Treatment.NONE, 1.0, self._over or "there is no copy to go back to"
-        then, factor, run = good.monitor["size"], 1.0, self._engine.recorder.monitored.run
+        then, factor, run = good.monitor["size"], 1.0, self._recorder.monitored.run
         grown = self._size / then if self._size and then else None
-        way = treatment(alerts, record, self._engine.recorder.sound_steps, before_update, grown)
-        if way is Treatment.DROP and not self._copies.finite:
-            way = Treatment.GO_BACK  # an earlier update has spoiled the weights, at a step without a measurement
+        chosen = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
         last = self._last[0] if self._last is not None else None
         goes_on = last is not None and (self._trial is not None or record.step <= last.step + last.lost)
         again = last if last and last.rule == first.rule and goes_on else None
-        if again is not None and not again.changed and way is not Treatment.NONE:
-            way = Treatment.GO_BACK  # the mild way did not help: the update itself may be what overflows
-        if way is Treatment.GO_BACK and (again is not None or first.rule not in NON_FINITE):
+        # An earlier update may have spoiled the weights unmeasured, or the mild treatment has not helped.
+        too_mild = chosen is Treatment.DROP and not self._learned.finite
+        if too_mild or (again is not None and not again.changed and chosen is not Treatment.NONE):
+            chosen = Treatment.GO_BACK
+        if chosen is Treatment.GO_BACK and (again is not None or first.rule not in NON_FINITE):
             factor = turned_down(first, run) if raised_to(record) is None else back_to_plan(record, good.monitor["lr"])
-        return (Treatment.NONE, 1.0, why) if (why := self._why_not(way, factor, first, again)) else (way, factor, "")
+        why = ""
+        if chosen is Treatment.NONE:
+            why = f"nothing is gained by going back for {first.rule}"
+        elif self._used >= self._policy.recover:
+            why = f"recover={self._policy.recover} is used up"
+        elif again is not None and again.changed:
+            why = f"{first.rule} came again before the {count(again.lost, 'step')} that it had cost were made up"
+        elif factor < 1.0 and any(map(math.isnan, rates_of(self._optimizer))):
+            why = "the optimizer makes its own learning rate"
+        elif factor < 1.0 and not self._recorder.monitored.lowered.works:
+            why = "the optimizer's step has not called torch's hooks, in which the learning rate is turned down"
+        return (Treatment.NONE, 1.0, why) if why else (chosen, factor, "")
 
-    def _why_not(self, way: Treatment, factor: float, alert: Alert, again: Recovered | None) -> str:
-        """Why this is not done; empty where it is."""
-        if way is Treatment.NONE:
-            return f"nothing is gained by going back for {alert.rule}"
-        if self._used >= self._engine.policy.recover:
-            return f"recover={self._engine.policy.recover} is used up"
-        if again is not None and again.changed:
-            return f"{alert.rule} came again before the {count(again.lost, 'step')} that it had cost were made up"
-        if factor < 1.0 and any(map(math.isnan, rates_of(self._optimizer))):
-            return "the optimizer makes its own learning rate"
-        if factor < 1.0 and not self._engine.recorder.monitored.lowered.works:
-            return "the optimizer's step has not called torch's hooks, in which the learning rate is turned down"
-        return ""
+    def _copy_for(self, rule: str) -> Copy | None:
+        return self._good.before(self._step - self._policy.reach(rule))
 
-    def _carry_out(
-        self, way: Treatment, factor: float, alerts: Sequence[Alert], record: StepRecord, before_update: bool
+    def _act(
+        self, chosen: Treatment, factor: float, alerts: Sequence[Alert], record: StepRecord, before_update: bool
     ) -> bool:
         rules, first = [alert.rule for alert in alerts], alerts[0].rule
-        own = sorted((a for a in self._engine.episodes.open if a.rule in rules), key=lambda a: a.rule != first)
+        own = sorted((a for a in self._episodes.open if a.rule in rules), key=lambda a: a.rule != first)
         own = own if own and own[0].rule == first else [alerts[0], *own]
         self._relax()
         self._used += 1
-        self._treated = [(alert, alert.severity) for alert in own]
-        self._trial, self._in_a_row = (CALM if way is Treatment.DROP else None), 0
-        if way is Treatment.DROP and before_update:
-            self._engine.treated = own[0]
-            self._report(Recovered(self._engine.steps, self._engine.steps, first, {}), own, [])
+        self._causes = [(alert, alert.severity) for alert in own]
+        self._trial, self._in_a_row = (CALM if chosen is Treatment.DROP else None), 0
+        if chosen is Treatment.DROP and before_update:
+            self.dropping_for = own[0]
+            self._report(Recovered(self._step, self._step, first, {}), own)
         else:
-            self._copies.drop(self._held)
             self._held = None
-            self._go_back(self._states.good(first, self._engine.steps), factor, own, record)
-            if record.step >= (self._engine.recorder.monitored.run.max_steps or math.inf):
+            self._go_back(factor, own, record)
+            if record.step >= (self._recorder.monitored.run.max_steps or math.inf):
                 self._fail(f"step {record.step} was the last, and nothing is trained any more")
         self._drop_next = before_update  # with gradients of what is broken, or has been thrown away
         if before_update and self._held is None:
-            self._held = self._copies.take(self._engine.steps)
+            self._hold()
         if not before_update:
-            self._engine.recorder.plan(self._engine.steps, alerts=len(self._engine.episodes.alerts))
+            self._recorder.plan(self._step, alerts=len(self._episodes.alerts))
         return True
 
-    def _go_back(self, good: Copy | None, factor: float, own: list[Alert], record: StepRecord) -> None:
+    def _go_back(self, factor: float, own: list[Alert], record: StepRecord) -> None:
+        step, recorder, good = self._step, self._recorder, self._copy_for(own[0].rule)
         assert good is not None
-        step, recorder, engine = self._engine.steps, self._engine.recorder, self._engine
-        self._states.forget_after(good.step)
-        self._copies.put_back(good)
-        changed = self._turn_down(factor, record)
-        over = engine.episodes.rewind(good.monitor["rules"], good.step, step, own)
+        self._good.forget_after(good.step)
+        self._learned.put_back(good)
+        self.went_back = step
+        changed = self._turn_down(factor, record) if factor != 1.0 else {}
+        self._say(self._episodes.rewind(good.monitor["rules"], good.step, step, own))
         recorder.load_state_dict(copy.deepcopy(good.monitor["recorder"]))
         self._size = good.monitor["size"]
         if changed:
             recorder.find(step)
-            engine.sinks.start(recorder.monitored.run, step)
-            outdated = engine.episodes.outdated(StepRecord(recorder.monitored.run, step, {}))
-            own, over = [*own, *outdated], [*over, *outdated]
-        self._report(Recovered(step, good.step, own[0].rule, changed), own, over)
+            self._sinks.start(recorder.monitored.run, step)
+            outdated = self._episodes.outdated(StepRecord(recorder.monitored.run, step, {}))
+            own = [*own, *outdated]
+            self._say(outdated)
+        self._report(Recovered(step, good.step, own[0].rule, changed), own)
         recorder.begin_anew(step)
 
     def _turn_down(self, factor: float, record: StepRecord) -> dict[str, list[float]]:
         """Multiply the rate of the adapters' groups. What that changes of the settings of the user's script."""
-        monitored = self._engine.recorder.monitored
+        monitored = self._recorder.monitored
         rate, already = rate_of(monitored.run), monitored.run.lr_factor
-        if factor == 1.0:
-            return {}
         pair = None if rate is None else (rate / already, rate * factor)
         if raised := raised_to(record):  # by the script, whose settings are right
             pair = raised[1] / factor, raised[1]
         else:
-            monitored.turn_down(factor)
+            monitored.lower(factor)
         monitored.lowered.factor *= factor
         return {} if pair is None else {"learning_rate": [float(f"{rate:.6g}") for rate in pair]}
 
-    def _report(self, recovered: Recovered, own: Sequence[Alert], over: Sequence[Alert]) -> None:
-        """``own``: alerts that the run has recovered from; ``over``: those that this has closed."""
-        cause = replace(own[0], next_run=self._engine.next_run)
-        alert = alert_of(recovered, cause, f"{self._used} of {self._engine.policy.recover}")
+    def _report(self, recovered: Recovered, own: Sequence[Alert]) -> None:
+        """``own``: alerts that the run has recovered from."""
+        cause = replace(own[0], next_run=self._episodes.prescription)
+        alert = alert_of(recovered, cause, f"{self._used} of {self._policy.recover}")
         self._last = recovered, alert
-        self._engine.recovered(recovered, alert, own, over, on_trial=self._trial is not None)
+        self._episodes.forgive(own, recovered.back_to)
+        self.story.append(f"At step {alert.step} {alert.message}. {alert.details}")
+        self._say(self._episodes.say(alert))
+        if self._trial is None:
+            self._episodes.end(alert, self._step)
+        self._sinks.recovered(recovered)
 
     # -- the end of recovering -----------------------------------------------------------------------------------------
     def give_up(self, why: str) -> None:
         """The run does not recover any more."""
-        if self._engine.policy.recover:
+        if self._policy.recover:
             self._over = why
-            self._engine.story.append(f"The run does not recover again: {why}.")
+            self.story.append(f"The run does not recover again: {why}.")
 
     def _fail(self, why: str) -> None:
         """What has been recovered from stands as it was."""
         self.give_up(why)
-        for alert, severity in self._treated:
-            self._engine.episodes.reopen(alert, severity)
+        for alert, severity in self._causes:
+            self._episodes.reopen(alert, severity)
 
-    def _relax(self, now: bool = False) -> None:
-        """Updates are applied again as they come. ``now``: there is no step to come that would say it."""
+    def _relax(self) -> None:
+        """Updates are applied again as they come."""
         if self._trial is None or self._last is None:
             return
         (recovered, alert), self._trial = self._last, None
-        alert.last_step = max(self._engine.steps, alert.last_step)
+        alert.last_step = max(self._step, alert.last_step)
         alert.details += f" {count(recovered.dropped, 'update')} dropped in all."
-        self._engine.settled(alert, self._treated[0][0] if self._over is None else None, now)
+        causes = [cause for cause, _ in self._causes[:1] if self._over is None]
+        for cause in causes:  # while updates were dropped it was as grave again as at first
+            self._episodes.forgive([cause], cause.back_to)
+        self._end_alerts(alert, *causes)
 
-    def _or_break_off(self, doing: str, put_back: Callable[[], bool | None]) -> bool:
-        """The answer of ``put_back``; False where it fails half-way, and has none: nothing of that is to look
-        healthy."""
+    def _end_alerts(self, *alerts: Alert) -> None:
+        self.dropping_for = None
+        for alert in alerts:
+            self._say(self._episodes.end(alert, self._step))
+
+    def _whole(self, doing: str, act: Callable[[], bool | None]) -> bool:
+        """The answer of ``act``; False where it fails half-way, and has none: nothing of that is to look healthy."""
         done: bool | None = None
         with self._guard(doing):
-            done = put_back()
+            done = act()
         if done is None:
             with self._guard("ending a recovery that has failed"):
-                self._engine.recorder.monitored.note(f"At step {self._engine.steps} {HALF_WAY}")
+                monitored = self._recorder.monitored
+                monitored.note(f"At step {self._step} {HALF_WAY}")
                 self._trial, self._held, self._drop_next = None, None, False
                 self._fail(f"{HALF_WAY} (LW901)")
-                self._engine.sinks.start(self._engine.recorder.monitored.run, self._engine.steps)
+                self._sinks.start(monitored.run, self._step)
                 if self._last is not None:
-                    self._engine.settled(self._last[1], None, now=True)
+                    self._end_alerts(self._last[1])
         return bool(done)
 
-    # -- questions -----------------------------------------------------------------------------------------------------
+    # -- state ---------------------------------------------------------------------------------------------------------
     def _state_of_monitor(self) -> dict[str, Any]:
         """As of the step that was judged last."""
-        recorder, last = copy.deepcopy(self._engine.recorder.state_dict()), self._engine.last
-        rules, rates = self._engine.episodes.memory(), last.lr if last is not None else ()
-        return {"rules": rules, "recorder": recorder, "size": self._size, "lr": rates}
+        recorder, rates = copy.deepcopy(self._recorder.state_dict()), self._judged.lr if self._judged else ()
+        return {"rules": self._episodes.memory(), "recorder": recorder, "size": self._size, "lr": rates}
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint, plain: what was changed, and how often. What is copied is not in it."""
-        monitored = self._engine.recorder.monitored
+        monitored = self._recorder.monitored
         factors = {"factor": monitored.lowered.factor, "lr_factor": monitored.run.lr_factor}
         factors["script"] = highest(self._optimizer) or self._script
-        return {"used": self._used, "story": list(self._engine.story), **factors}
+        return {"used": self._used, "story": list(self.story), **factors}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Before ``prepare``."""
-        monitored = self._engine.recorder.monitored
-        self._used, self._engine.story = int(state.get("used", 0)), list(state.get("story", []))
+        monitored = self._recorder.monitored
+        self._used, self.story = int(state.get("used", 0)), list(state.get("story", []))
         self._script = float(state.get("script", 0.0))
         if (factor := float(state.get("lr_factor", 1.0))) != 1.0:
-            monitored.turn_down(factor)
+            monitored.lower(factor)
         monitored.lowered.factor = float(state.get("factor", 1.0))
 
 

@@ -69,13 +69,14 @@ class IncidentRecorder(Sink):
             put_back(self._report.directory / FOLDER)
         self._run = run
         if run.adapters:
-            self._last_good.begin()
+            self._last_good.begin(step)
 
     def updated(self, step: int) -> None:
         if step == self._at:  # told twice of one update
             return
         self._at = step
-        self._last_good.updated(step, calm=self._incident is None)
+        if self._incident is None:
+            self._last_good.updated(step)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         self._history.update(alerts)
@@ -89,15 +90,17 @@ class IncidentRecorder(Sink):
             self._incident, self._known = serious[0], 0
             if record.step - 1 == self._at == self._healthy_at:
                 # Found before its update was applied: what is there now is what the step before has left.
-                self._last_good.take_good(self._at)
+                self._last_good.take_now(self._at)
             else:
                 evidence = max(self._policy.evidence(alert.rule) for alert in serious)
-                self._last_good.judged(record.step, False, evidence)
+                self._last_good.choose(record.step - evidence)
         if len(serious) > self._known and time.monotonic() >= self._next_write:
             self._known = len(serious)
             self._save(None, None)
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
+        if self._incident is None:
+            self._last_good.choose(self._at - self._policy.evidence())
         if self._incident is not None or verdict == "failed":
             self._save(verdict, message)
         # Whoever holds this sink after the run does not hold its weights.
@@ -118,9 +121,8 @@ class IncidentRecorder(Sink):
         finite = norms is None or bool(np.isfinite(norms.values[norms.known]).all())  # also where LW101 is muted
         if norms is not None and finite:
             self._healthy_at = record.step
-        self._last_good.judged(record.step, finite)
-        if record.step == self._at == self._healthy_at == 0:  # no training has been here that could have spoiled it
-            self._last_good.take_good(0)
+        if finite:
+            self._last_good.judged(record.step)
 
     def _save(self, verdict: Verdict | None, message: str | None) -> None:
         began = time.monotonic()

@@ -1,6 +1,5 @@
-"""Copies of adapters, optimizer state, buffers and random states, in memory and on disk.
+"""Adapters and what else is trained, in memory and on disk.
 
-``copies`` takes and restores. ``training`` names what recovery copies, and the copy to go back to.
-``last_good`` keeps the adapter for a failed run's folder. ``weights``, ``parts`` and ``adapter``
-are files.
+``copies`` takes, keeps and restores. ``training`` names what a recovery copies. ``last_good`` writes the adapter of a
+failed run, ``adapter`` and ``weights`` read what was saved, and ``receipt`` compares it.
 """

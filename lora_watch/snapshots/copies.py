@@ -1,8 +1,9 @@
-"""Copies in host memory, in room that is used again, and the way back: of tensors, numbers, and dicts of them."""
+"""Copies in host memory, which of them to go back to, and the way back: of tensors, numbers, and dicts of them."""
 
 from __future__ import annotations
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -15,11 +16,13 @@ from lora_watch.base.deferred import copies_done_on, is_far
 
 COPIES = 3
 """In memory at once."""
+COPY_EVERY = 10
+"""Optimizer steps between two of them, at least."""
 
 
 @dataclass(eq=False)
 class Copy:
-    """What is trained, after ``step`` steps."""
+    """What was there after ``step`` steps."""
 
     step: int
     content: dict[str, Any]
@@ -27,7 +30,7 @@ class Copy:
     waits: list[Callable[[], None]] = field(default_factory=list)
     """What to call before reading: copies from accelerators are asynchronous."""
     monitor: Any = None
-    """The monitor's own state after the same step; None until that step has been judged."""
+    """What the monitor knew after the same step; None until that step has been judged."""
 
     def read(self) -> dict[str, Any]:
         for wait in self.waits:
@@ -35,48 +38,73 @@ class Copy:
         return self.content
 
 
-class Copies:
-    """Makes copies of what ``content`` gives. Each rank copies what it holds: of a DTensor its own shard, so that
-    nothing is gathered. Nothing waits for an accelerator but ``Copy.read``."""
+def take(content: dict[str, Any], step: int) -> Copy:
+    """A copy of ``content``, which has ``step`` steps behind it. Each rank copies what it holds: of a DTensor its own
+    shard. Nothing waits for an accelerator but ``Copy.read``."""
+    devices = {tensor.device for tensor in tensors_in(content)}
+    return Copy(step, copied(content), [copies_done_on(device) for device in devices])
 
-    def __init__(self, content: Callable[[], dict[str, Any]]):
+
+class GoodCopies:
+    """The latest copies of what ``content`` gives, made at fixed steps, alike on every rank.
+
+    Rules gather evidence for some steps, in which an adapter is damaged already: a copy is good for an alert when it
+    is older than that. ``reach``: the steps of evidence of any alert, at most.
+    """
+
+    def __init__(self, content: Callable[[], dict[str, Any]], reach: int):
         self._content = content
-        self._spare: list[dict[str, Any]] = []
+        self._every = max(COPY_EVERY, math.ceil(reach / (COPIES - 1)))
+        self._kept: list[Copy] = []
+        """The oldest first."""
+        self._beginning: Copy | None = None
+        """What a run began with: good for want of a better one."""
 
-    def reserve(self) -> None:
-        """Make all the room that copies of what is there now will take."""
-        self._spare = [copied(self._content()) for _ in range(COPIES)]
+    def start(self, step: int) -> Copy:
+        """A run begins with what is there now."""
+        self._beginning = take(self._content(), step)
+        self._kept = [self._beginning]
+        return self._beginning
 
-    def take(self, step: int) -> Copy:
-        """What is there now, which has ``step`` steps behind it."""
-        here = self._content()
-        made = Copy(step, copied(here, self._spare.pop() if self._spare else {}))
-        made.waits = [copies_done_on(device) for device in {tensor.device for tensor in tensors_in(here)}]
-        return made
+    def updated(self, step: int) -> None:
+        """``step`` updates have been applied."""
+        if step % self._every == 0:
+            self._kept = [*self._kept[1 - COPIES :], take(self._content(), step)]
 
-    def drop(self, *unwanted: Copy | None) -> None:
-        """Their room may be used again."""
-        self._spare += [each.content for each in unwanted if each is not None]
+    def judged(self, step: int, monitor: Callable[[], Any]) -> None:
+        """``step`` has been judged: ``monitor`` makes what goes with the copy of that step."""
+        for kept in self._kept:
+            if kept.monitor is None and kept.step == step:
+                kept.monitor = monitor()
+
+    def before(self, step: int) -> Copy | None:
+        """The latest that was good at ``step``."""
+        good = [kept for kept in self._kept if kept.step <= step or kept is self._beginning]
+        return next((kept for kept in reversed(good) if kept.monitor is not None), None)
+
+    def forget_after(self, step: int) -> None:
+        """What has been copied since is not good. The oldest stays."""
+        self._kept = [kept for i, kept in enumerate(self._kept) if i == 0 or kept.step <= step]
+
+    def clear(self) -> None:
+        self._kept = []
 
 
-def copied(thing: Any, room: Any = None) -> Any:
-    """``thing`` with its tensors on the host, in those of ``room`` that fit. From an accelerator they arrive later."""
+def copied(thing: Any) -> Any:
+    """``thing`` with its tensors on the host. From an accelerator they arrive later."""
     if isinstance(thing, Tensor):
         tensor = local(thing)
-        if not (isinstance(room, Tensor) and _alike(room, tensor)):
-            pinned = is_far(tensor.device) and tensor.device.type != "cpu"
-            room = torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned)
-        return room.copy_(tensor, non_blocking=True)
+        pinned = is_far(tensor.device) and tensor.device.type != "cpu"
+        return torch.empty(tensor.shape, dtype=tensor.dtype, pin_memory=pinned).copy_(tensor, non_blocking=True)
     if type(thing) is dict:
-        rooms = room if type(room) is dict else {}
-        return {key: copied(value, rooms.get(key)) for key, value in thing.items()}
+        return {key: copied(value) for key, value in thing.items()}
     return copy.deepcopy(thing)
 
 
 def restored(now: Any, kept: Any, device: torch.device | None = None) -> Any:
     """What ``kept`` was a copy of: the tensors of ``now`` where they fit, else others on ``device`` or its own."""
     if isinstance(kept, Tensor):
-        if not (isinstance(now, Tensor) and _alike(local(now), kept)):
+        if not isinstance(now, Tensor) or (local(now).shape, now.dtype) != (kept.shape, kept.dtype):
             return kept.detach().to(device or kept.device, copy=True)
         with torch.no_grad():
             local(now).copy_(kept)
@@ -108,7 +136,3 @@ def why_not_copied(model: nn.Module, trained: Iterable[Tensor]) -> str | None:
     if any(parameter.is_meta for parameter in trained):
         return "the trained parameters are not on this process"
     return None
-
-
-def _alike(one: Tensor, other: Tensor) -> bool:
-    return (one.shape, one.dtype) == (other.shape, other.dtype)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import inspect
-import json
 import os
 import shutil
-import sys
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,94 +14,82 @@ from torch import Tensor, nn
 
 from lora_watch.adapters.sharding import takes_every_rank
 from lora_watch.adapters.tensors import elements, sharded
-from lora_watch.snapshots.copies import Copies, Copy, why_not_copied
+from lora_watch.snapshots.copies import Copy, GoodCopies, take, why_not_copied
 
-LARGEST_SHARE_OF_TIME = 0.002
-"""Copies are so far apart that making them takes no more of the training time than this."""
-CONFIRMED_AFTER = 5
-"""Steps that must follow a copy without an error before it counts as good."""
 LARGEST_COPY = 1 << 30
 """Bytes of trained parameters up to which copies are kept."""
 
 
 class LastGood:
-    """Copies of a model's trained parameters, the latest of which was made at a healthy step.
+    """Copies of a model's trained parameters, one of which is chosen when the run goes wrong.
 
-    A copy counts once the run has been healthy for ``CONFIRMED_AFTER`` more steps. An alert whose rule gathers evidence
-    for longer takes back to the copy before: so far apart are they that it is older than ``evidence``. Only what is
-    trained is copied; with LoRA these are the adapters and what is trained along with them (DoRA's magnitudes,
-    ``modules_to_save``). ``why_unavailable`` says in words why nothing is kept; else it is None. ``evidence``: the
-    longest of any rule, in steps.
+    Only what is trained is copied; with LoRA these are the adapters and what is trained along with them (DoRA's
+    magnitudes, ``modules_to_save``). ``why_unavailable`` says in words why nothing is kept; else it is None.
+    ``evidence``: the longest of any rule, in steps.
     """
 
-    def __init__(self, model: nn.Module, evidence: int = CONFIRMED_AFTER):
+    def __init__(self, model: nn.Module, evidence: int):
         self._model: Any = what_can_save(model)
-        self._apart = evidence - CONFIRMED_AFTER
-        """Steps between two copies, at least."""
+        self._evidence = evidence
         self._trained: dict[str, Tensor] = {}
-        self._copies = Copies(lambda: self._trained)
-        self._good: list[Copy] = []
-        """The good one, and before it the one that was good until then."""
-        self._new: Copy | None = None
-        self._due = 0.0  # time.perf_counter()
+        self._copies = GoodCopies(lambda: self._trained, evidence)
+        self._good: Copy | None = None
         self._saved: tuple[Path, int] | None = None
         self.why_unavailable: str | None = None
 
-    def begin(self) -> None:
-        """Look what is trained, and make room for the copies: when watching begins or the adapters have changed. A copy
-        of what was trained before is kept only while the names and shapes are the same."""
+    def begin(self, step: int) -> None:
+        """Look what is trained, after ``step``: when watching begins or the adapters have changed. Copies of what was
+        trained before are kept while the names and shapes are the same. Those of step 0 count as good."""
         before = {n: p.shape for n, p in self._trained.items()}
         trained = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
         self.why_unavailable = self._why_not(trained)
         self._trained = trained if self.why_unavailable is None else {}
         if {n: p.shape for n, p in self._trained.items()} != before:
-            self._good, self._new = [], None
-            self._copies.reserve()
+            self._copies.clear()
+            if step == 0 and self._trained:
+                self._copies.start(0)
 
     @property
     def step(self) -> int | None:
-        """The optimizer steps that the good copy has behind it; None while there is no good copy."""
-        return self._good[-1].step if self._good else None
+        """The optimizer steps that the good copy has behind it; None while there is none."""
+        return None if self._good is None else self._good.step
 
-    def updated(self, step: int, calm: bool) -> None:
-        """The parameters now have ``step`` steps behind them: copy them, unless it is too early for another copy.
-        ``calm``: nothing is known to be wrong."""
-        if calm and self._trained and self._is_time(step):
-            self._new = self._copy(step)
-
-    def take_good(self, step: int) -> None:
-        """Copy the parameters, which are known to be good."""
+    def updated(self, step: int) -> None:
+        """The parameters now have ``step`` steps behind them, and nothing is known to be wrong."""
         if self._trained:
-            self._drop_new()
-            if self._good:
-                self._copies.drop(self._good.pop())
-            self._good.append(self._copy(step))
+            self._copies.updated(step)
 
-    def judged(self, step: int, healthy: bool, evidence: int = 0) -> None:
-        """All steps up to ``step`` have been judged, and the run is ``healthy`` or not. ``evidence``: steps before
-        ``step`` for which it may not have been healthy any more."""
-        if not healthy:
-            self._drop_new()
-            if len(self._good) > 1 and self._good[-1].step > step - evidence:
-                self._copies.drop(self._good.pop())
-        elif self._new is not None and step >= self._new.step + CONFIRMED_AFTER:
-            self._promote()
+    def judged(self, step: int) -> None:
+        """``step`` was healthy, as far as is known."""
+        self._copies.judged(step, lambda: True)
+
+    def take_now(self, step: int) -> None:
+        """The parameters of now, after ``step``, are the good ones."""
+        if self._trained:
+            self._good = take(self._trained, step)
+
+    def choose(self, step: int) -> None:
+        """The run has gone wrong, after ``step`` as far as is known: take what was good then."""
+        self._good = self._copies.before(step)
 
     def save(self, folder: Path) -> None:
         """Write the good copy to ``folder``, as ``PeftModel.from_pretrained`` reads it. Nothing if there is none.
 
         Raises what the model's ``save_pretrained`` raises, OSError above all; the folder is then as it was.
         """
-        if self._good and self._saved != (folder, self.step):
-            self._write(folder, self._good[-1].step, self._good[-1].read())
+        if self._good is not None and self._saved != (folder, self.step):
+            self._write(folder, self._good.step, self._good.read())
 
     def is_saved(self, folder: Path) -> bool:
         """Whether ``folder`` holds what was last good."""
-        return bool(self._good) and self._saved == (folder, self.step) and folder.is_dir()
+        return self._good is not None and self._saved == (folder, self.step) and folder.is_dir()
 
     def _why_not(self, trained: dict[str, Tensor]) -> str | None:
         if not hasattr(self._model, "save_pretrained"):
             return f"{type(self._model).__name__} has no save_pretrained"
+        how = inspect.signature(self._model.save_pretrained).parameters
+        if getattr(self._model, "peft_config", None) and "save_embedding_layers" not in how:
+            return "transformers asks the Hub when it saves adapters of model.add_adapter: use peft.get_peft_model"
         if takes_every_rank(trained.values()):
             return "the trained parameters are spread over ranks (FSDP2, tensor parallelism, ZeRO-3)"
         if (why := why_not_copied(self._model, trained.values())) is not None:
@@ -114,30 +99,6 @@ class LastGood:
             return f"{size / 2**30:.1f} GiB are trained, and no more than {LARGEST_COPY / 2**30:g} GiB are kept"
         return None
 
-    def _copy(self, step: int) -> Copy:
-        began = time.perf_counter()
-        made = self._copies.take(step)
-        self._due = began + (time.perf_counter() - began) / LARGEST_SHARE_OF_TIME
-        return made
-
-    def _is_time(self, step: int) -> bool:
-        """No copy waits to be good, the latest is so old, and the time since it was made so long, that another may be
-        made."""
-        early = self.step is not None and step < self.step + self._apart
-        return self._new is None and not early and time.perf_counter() >= self._due
-
-    def _promote(self) -> None:
-        """The new copy is good."""
-        if len(self._good) > 1:
-            self._copies.drop(self._good.pop(0))
-        if self._new is not None:
-            self._good.append(self._new)
-        self._new = None
-
-    def _drop_new(self) -> None:
-        self._copies.drop(self._new)
-        self._new = None
-
     def _write(self, folder: Path, step: int, trained: Mapping[str, Tensor]) -> None:
         """``trained`` in the place of what the model holds now."""
         put_back(folder)
@@ -146,7 +107,10 @@ class LastGood:
         others = {name: t for name, t in self._model.state_dict().items() if not sharded(t)}
         try:
             remove(part)
-            with _settings_unchanged(self._model), _embeddings_decided(self._model) as how:
+            how: dict[str, Any] = {}
+            if getattr(self._model, "peft_config", None):  # left to itself PEFT asks the Hub for the vocabulary's size
+                how["save_embedding_layers"] = embeddings_have_changed(self._model)
+            with _settings_unchanged(self._model):
                 self._model.save_pretrained(part, state_dict={**others, **trained}, **how)
             if os.path.lexists(folder):  # a kill at any moment leaves one of the two
                 os.replace(folder, old)
@@ -200,50 +164,12 @@ def _settings_unchanged(model: Any) -> Iterator[None]:
             vars(config).update(fields)
 
 
-@contextmanager
-def _embeddings_decided(model: Any) -> Iterator[dict[str, Any]]:
-    """Arguments by which ``save_pretrained`` writes the embeddings, or does not. Left to itself PEFT asks the Hub how
-    large the base model's vocabulary is."""
-    if not (getattr(model, "peft_config", None) and hasattr(model, "get_input_embeddings")):
-        yield {}
-    elif "save_embedding_layers" in inspect.signature(model.save_pretrained).parameters:
-        yield {"save_embedding_layers": embeddings_have_changed(model)}
-    else:  # transformers' own integration of PEFT has no such argument, but one method that asks PEFT
-        peft = sys.modules["peft"]
-
-        def state_of_adapter(adapter_name: str | None = None, state_dict: dict[str, Tensor] | None = None) -> Any:
-            name = adapter_name or model.active_adapters()[0]
-            changed = embeddings_have_changed(model)
-            return peft.get_peft_model_state_dict(model, state_dict, name, save_embedding_layers=changed)
-
-        model.get_adapter_state_dict = state_of_adapter
-        try:
-            yield {}
-        finally:
-            del model.get_adapter_state_dict
-
-
 def embeddings_have_changed(model: Any) -> bool:
-    """They carry an adapter, are trained without a copy of PEFT's own, or are more than the base model on disk has."""
+    """They carry an adapter, or are trained without a copy of PEFT's own."""
     for get in ("get_input_embeddings", "get_output_embeddings"):
         layer = getattr(model, get, lambda: None)()
         weight = getattr(layer, "weight", None)
         trained = weight is not None and weight.requires_grad and not hasattr(layer, "original_module")
         if hasattr(layer, "base_layer") or trained:
             return True
-    return _was_resized(model)
-
-
-def _was_resized(model: Any) -> bool:
-    """As far as the files on this machine show."""
-    base = next((str(c.base_model_name_or_path or "") for c in model.peft_config.values()), "")
-    hub = sys.modules.get("huggingface_hub")
-    file: Any = os.path.join(base, "config.json")
-    if base and not os.path.isfile(file) and hub is not None:
-        with suppress(ValueError):  # no name of the Hub's
-            file = hub.try_to_load_from_cache(base, "config.json")  # reads the cache alone
-    try:
-        vocabulary = json.loads(Path(file).read_bytes()).get("vocab_size") if base else None
-    except (OSError, TypeError, ValueError):
-        return False
-    return vocabulary is not None and vocabulary != getattr(getattr(model, "config", None), "vocab_size", None)
+    return False

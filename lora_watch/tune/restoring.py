@@ -19,7 +19,6 @@ from lora_watch.adapters.peft import RankScores
 from lora_watch.base.generators import kinds_in_use, random_state, set_random_state
 from lora_watch.measurement.signals.optimizer import unwrapped
 from lora_watch.snapshots import copies
-from lora_watch.snapshots.copies import Copies
 from lora_watch.snapshots.training import may_change
 
 Back = Callable[[], Any]
@@ -72,7 +71,7 @@ def _numbers(model: nn.Module, optimizer: Any) -> Back:
         "grads": {i: grad for i, grad in enumerate(grads) if grad is not None},
         "dicts": {i: {k: value for k, value in each.items() if k != "params"} for i, each in enumerate(dicts)},
     }
-    kept = Copies(lambda: there).take(0)
+    kept = copies.take(there, 0)
 
     def back() -> None:
         before = copies.restored(there, kept.read())

@@ -17,7 +17,7 @@ from lora_watch.gate import judge
 from lora_watch.run.coverage import Coverage
 from lora_watch.run.recording import Recorder
 from lora_watch.run.recovery import Recovery
-from lora_watch.snapshots.training import TrainingCopies
+from lora_watch.snapshots.training import Learned
 from tests.monitor.test_monitor import built, loop
 from tests.sinks.made_up import record_of, run_of
 from tests.support import needs_peft, tiny_model
@@ -172,7 +172,7 @@ def test_what_is_missing_for_ok(sizes: list[float], known: int, lost: int, ok: b
     ("kind", "method", "settings"),
     [
         (Recorder, "find", {"fail_on": "error"}),
-        (TrainingCopies, "take", {"recover": 3}),
+        (Learned, "content", {"recover": 3}),
         (Recovery, "prepare", {"recover": 3}),
     ],
 )

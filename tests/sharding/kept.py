@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import unittest.mock
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +13,6 @@ from peft import PeftModel
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
-from lora_watch.snapshots import last_good
 from tests.sharding.trainers import a_trainer, fresh, whole
 from tests.sharding.ways import WAYS, rank, through_trainer
 from tests.support import lora, stdlib_blocks, tiny_model
@@ -25,11 +23,10 @@ Truth = dict[int, dict[str, torch.Tensor]]
 
 def kept(way: str, folder: Path) -> dict[str, Any]:
     """By name of the run: which rule ended it, the step of the adapter that is left, and whether it is the true one."""
-    with unittest.mock.patch.object(last_good, "LARGEST_SHARE_OF_TIME", float("inf")):  # no clock decides here
-        if through_trainer(way):
-            return {"loss": by_a_trainer(way, folder / f"{way}-loss")}
-        runs = ("loss",) if way.startswith("fsdp1") else ("loss", "gradient")  # FSDP1's gradients are unknown
-        return {name: by_a_loop(way, folder / f"{way}-{name}", name) for name in runs}
+    if through_trainer(way):
+        return {"loss": by_a_trainer(way, folder / f"{way}-loss")}
+    runs = ("loss",) if way.startswith("fsdp1") else ("loss", "gradient")  # FSDP1's gradients are unknown
+    return {name: by_a_loop(way, folder / f"{way}-{name}", name) for name in runs}
 
 
 def by_a_loop(way: str, folder: Path, nan: str) -> dict[str, Any]:

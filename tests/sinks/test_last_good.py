@@ -124,50 +124,40 @@ def test_training_goes_on_as_if_nothing_had_been_kept_or_written(tmp_path: Path)
 
 
 def kept_of(model: Any) -> LastGood:
-    kept = LastGood(model)
-    kept.begin()
+    kept = LastGood(model, evidence=20)
+    kept.begin(0)
     return kept
 
 
-def small() -> Any:
+def test_an_alert_takes_back_to_before_its_evidence() -> None:
     model: Any = nn.Linear(2, 2)
     model.save_pretrained = lambda *_, **__: None
-    return model
-
-
-def test_an_alert_takes_back_to_before_its_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lora_watch.snapshots.last_good.LARGEST_SHARE_OF_TIME", math.inf)
-    goods = {}
+    kept = kept_of(model)
+    kept.judged(0)
     for at in range(1, 90):
         for evidence in (5, 20):
-            kept = LastGood(small(), evidence=20)
-            kept.begin()
-            kept.take_good(0)
-            for step in range(1, at):
-                kept.updated(step, calm=True)
-                kept.judged(step, True)
-            kept.judged(at, False, evidence)
-            goods[at, evidence] = kept.step
-    assert all(5 <= at - step <= 21 for (at, evidence), step in goods.items() if evidence == 5 and at >= 20)
-    assert all(20 <= at - step <= 36 for (at, evidence), step in goods.items() if evidence == 20 and at >= 36)
-    assert all(step == 0 for (at, _), step in goods.items() if at < 15)
+            kept.choose(at - evidence)
+            assert kept.step is not None
+            assert kept.step == max((at - evidence) // 10 * 10, 0)
+        kept.updated(at)
+        kept.judged(at)
 
 
 def test_what_is_too_large_to_be_held_twice_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(last_good, "LARGEST_COPY", 1000)
     kept = kept_of(lora(tiny_model(), r=2))
-    kept.take_good(1)
+    kept.take_now(1)
     assert kept.step is None
     assert f"{1000 / 2**30:g} GiB" in str(kept.why_unavailable)
 
 
 def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = kept_of(lora(tiny_model(), r=2))
-    kept.take_good(1)
+    kept.take_now(1)
     kept.save(tmp_path / "last_good")
     before = sorted(path.name for path in (tmp_path / "last_good").iterdir())
 
-    kept.take_good(2)
+    kept.take_now(2)
     monkeypatch.setattr("peft.peft_model.safe_save_file", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
         kept.save(tmp_path / "last_good")
@@ -190,7 +180,7 @@ def saved_without_a_network(model: Any, folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("socket.getaddrinfo", forbidden)
     monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", forbidden)
     kept = kept_of(model)
-    kept.take_good(1)
+    kept.take_now(1)
     kept.save(folder)
     assert not asked
 
@@ -214,9 +204,9 @@ def test_a_kill_between_the_old_one_and_the_new_one_loses_neither(
 ) -> None:
     """As far as a test in one process can be killed: no clean-up runs behind the blow."""
     kept, folder = kept_of(lora(tiny_model(), r=2)), tmp_path / "last_good"
-    kept.take_good(1)
+    kept.take_now(1)
     kept.save(folder)
-    kept.take_good(2)
+    kept.take_now(2)
     real, calls = last_good.os.replace, []
 
     def killed(*arguments: Any) -> None:
@@ -233,5 +223,5 @@ def test_a_kill_between_the_old_one_and_the_new_one_loses_neither(
     last_good.put_back(folder)
     assert PeftModel.from_pretrained(tiny_model(), str(folder))
     kept.save(folder)
-    kept.take_good(3)
+    kept.take_now(3)
     assert not [path for path in tmp_path.iterdir() if path.name.endswith(".old")]

@@ -16,7 +16,8 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.gate import judge
-from lora_watch.snapshots.training import TrainingCopies, why_not
+from lora_watch.snapshots.copies import take
+from lora_watch.snapshots.training import Learned, why_not
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 STRONG, STEPS = 1e-2, 12
@@ -176,12 +177,12 @@ def test_a_state_by_name_goes_back_and_one_beside_it_is_refused() -> None:
     parameter = nn.Parameter(torch.randn(3, 4))
     optimizer = ByName([parameter], more=False)
     states: Any = optimizer.state
-    copies = TrainingCopies(optimizer)
+    learned = Learned(optimizer)
     optimizer.step()
-    kept, then = copies.take(1), (parameter.detach().clone(), states["lora.0"]["average"].clone())
+    kept, then = take(learned.content(), 1), (parameter.detach().clone(), states["lora.0"]["average"].clone())
     optimizer.step()
     optimizer.step()
-    copies.put_back(kept)
+    learned.put_back(kept)
     assert torch.equal(parameter, then[0])
     assert torch.equal(states["lora.0"]["average"], then[1])
     model = nn.Linear(2, 2)
