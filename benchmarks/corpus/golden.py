@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.corpus.cures import advised
-from benchmarks.corpus.generate import load_all
+from benchmarks.corpus.generate import load_all, plan
 from benchmarks.corpus.labels import label
-from benchmarks.corpus.plan import Spec
+from benchmarks.corpus.plan import Spec, larger
 from benchmarks.corpus.replay import judge
 from lora_watch.base.alerts import Alert
 from lora_watch.base.prescription import RATE, SIZE
@@ -95,7 +95,7 @@ def main() -> None:
     parser.add_argument("--first", action="store_true", help="compare with commit 016560c, in a table by rule")
     parser.add_argument("--keep", action="store_true", help="keep the alerts of now")
     wanted = parser.parse_args()
-    traces = load_all()
+    traces = load_all([*plan(), *larger()])
     judged = {spec: judge(trace) for spec, trace in traces.items()}
     now: Golden = json.loads(json.dumps({spec.name: plain(alerts) for spec, alerts in judged.items()}))
     if wanted.first:

@@ -13,7 +13,7 @@ import collections
 import json
 import math
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from benchmarks.corpus.markdown import share, table
 from benchmarks.corpus.plan import Spec, larger
 from benchmarks.corpus.replay import judge
 from benchmarks.corpus.traces import Trace, names, save
-from lora_watch.base.alerts import Severity
+from lora_watch.base.alerts import Alert, Severity
 from lora_watch.rules.forecast import ORDINARY_SCALE, at_scale, by_weights
 
 SCORES = Path(__file__).with_name("SCORES.md")
@@ -36,19 +36,17 @@ FIRST = Path(__file__).with_name("larger.json")
 """The rows of ``scores`` before any threshold had seen a run of these models."""
 TUNING = "python"
 """Thresholds may be chosen on this text alone."""
-MODELS = {"gemma3": ("Gemma 3 270M", "268 M"), "qwen": ("Qwen2.5-Coder 0.5B", "494 M")}
+MODELS = {
+    "tiny": ("packaged Llama", "1 M"),
+    "minilm": ("MiniLM", "22 M"),
+    "smollm2": ("SmolLM2", "135 M"),
+    "gemma3": ("Gemma 3 270M", "268 M"),
+    "qwen": ("Qwen2.5-Coder 0.5B", "494 M"),
+}
+"""Name and parameters of each base."""
 HEADS = (
-    *(
-        "model",
-        "parameters",
-        "text",
-        "runs",
-        "damaged, diverged: named",
-        "good",
-        "false ERRORs",
-        "false WARNINGs",
-    ),
-    *("wasted: named", "advised rates that are good", "alerts by rule and label"),
+    *("model", "parameters", "runs", "damaged, diverged: named", "good: false ERRORs", "good: false WARNINGs"),
+    *("wasted: named", "advised rates that are good"),
 )
 ABOUT = (
     "Of the {planned} planned runs of Gemma 3 270M and Qwen2.5-Coder 0.5B {made} are made: 24 steps, batches of 2 × 64 "
@@ -72,30 +70,37 @@ def train() -> None:
             print(f"{i}/{len(planned)} {spec.name}: {done.before:.3f} → {done.after:.3f}, {took:.0f} s", flush=True)
 
 
-def scores(runs: Mapping[Spec, Trace]) -> list[list[object]]:
-    """One row of ``HEADS`` for each model and text."""
+def row(some: Sequence[Spec], outcomes: Mapping[Spec, Outcome], said: Mapping[Spec, Sequence[Alert]]) -> list[str]:
+    """The cells of ``HEADS`` up to the advice, of runs of one model."""
+    worst = {spec: max((a.severity for a in said[spec]), default=Severity.INFO) for spec in some}
+    bad, good, wasted = (
+        [worst[spec] for spec in some if outcomes[spec].label in kinds]
+        for kinds in (("damaged", "diverged"), ("good",), ("wasted",))
+    )
+    return [
+        *(*MODELS[some[0].base], str(len(some))),
+        share(bad.count(Severity.ERROR), len(bad)),
+        f"{good.count(Severity.ERROR)} of {len(good)}",
+        f"{good.count(Severity.WARNING)} of {len(good)}",
+        share(len(wasted) - wasted.count(Severity.INFO), len(wasted)),
+    ]
+
+
+def scores(runs: Mapping[Spec, Trace]) -> list[list[str]]:
+    """One row of ``HEADS`` and the alerts for each model, and for each of its texts."""
     outcomes, said = label(runs), {spec: judge(trace) for spec, trace in runs.items()}
     rows = []
-    for base, task in sorted({(spec.base, spec.task) for spec in runs}):
-        some = [spec for spec in runs if (spec.base, spec.task) == (base, task)]
-        bad, good, wasted = (
-            [spec for spec in some if outcomes[spec].label in kinds]
-            for kinds in (("damaged", "diverged"), ("good",), ("wasted",))
-        )
-        worst = {spec: max((a.severity for a in said[spec]), default=Severity.INFO) for spec in some}
+    for base, task in sorted({(spec.base, task) for spec in runs for task in ("", spec.task)}):
+        some = [spec for spec in runs if spec.base == base and task in ("", spec.task)]
         spoke = collections.Counter(
             (a.rule, a.severity.name, outcomes[s].label) for s in some for a in said[s] if a.severity > Severity.INFO
         )
-        told = [(advised(spec, a.settings)) for spec in some if (a := advice(said[spec])) is not None]
+        told = [advised(spec, a.settings) for spec in some if (a := advice(said[spec])) is not None]
         rows.append(
             [
-                *(*MODELS[base], task, len(some)),
-                share(sum(worst[s] is Severity.ERROR for s in bad), len(bad)),
-                len(good),
-                sum(worst[s] is Severity.ERROR for s in good),
-                sum(worst[s] is Severity.WARNING for s in good),
-                share(sum(worst[s] >= Severity.WARNING for s in wasted), len(wasted)),
+                *row(some, outcomes, said),
                 share(sum(gain_at(spec, outcomes) >= GOOD for spec in told), len(told)),
+                task or "both",
                 ", ".join(f"{' '.join(what)}: {n}" for what, n in sorted(spoke.items())) or "–",
             ]
         )
@@ -137,16 +142,17 @@ def report() -> str:
     runs = load_all(planned)
     if not runs:
         return "Not trained yet: `python -m benchmarks.corpus.larger --train`."
-    heads = ["model", "text", "modules", "runs", "by the weights", "best of the grid", "gain at the first"]
+    heads = [*HEADS, "text", "alerts by rule and label"]
+    of_weights = ["model", "text", "modules", "runs", "by the weights", "best of the grid", "gain at the first"]
     return "\n\n".join(
         [
             ABOUT.format(planned=len(planned), made=len(runs)),
             "### Before any threshold had seen one of them",
-            table(HEADS, json.loads(FIRST.read_text())) if FIRST.exists() else "Not kept.",
+            table(heads, json.loads(FIRST.read_text())) if FIRST.exists() else "Not kept.",
             f"### With the rules of today; LW104's thresholds may have been chosen on the text {TUNING}",
-            table(HEADS, scores(runs)),
+            table(heads, scores(runs)),
             "### The rate by the weights alone, at alpha = 2r",
-            table(heads, by_the_weights(runs)),
+            table(of_weights, by_the_weights(runs)),
             "### Every run",
             table(["run", "held-out loss", "label", "gain", "alerts"], _every(runs)),
         ]

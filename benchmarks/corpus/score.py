@@ -19,7 +19,7 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks.corpus import larger, layers, long, peers
-from benchmarks.corpus.cures import UNTRIED, advised_runs, near_best, report
+from benchmarks.corpus.cures import UNTRIED, advised_runs, near_best, of_bad, report
 from benchmarks.corpus.everyday import cells
 from benchmarks.corpus.faults import FAULTS
 from benchmarks.corpus.generate import load_all
@@ -245,6 +245,17 @@ def marks(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
     )
 
 
+def by_model(runs: Runs, outcomes: Mapping[Spec, Outcome]) -> str:
+    """False and missed alerts by model."""
+    said, entries = {spec: judge(runs[spec]) for spec in outcomes}, of_bad(advised_runs())
+    rows = []
+    for base in dict.fromkeys(spec.base for spec in outcomes):
+        again = [e["verdict"] for e in entries if e["rule"] and e["name"].startswith(base) and e["verdict"] != UNTRIED]
+        some = [spec for spec in outcomes if spec.base == base]
+        rows.append([*larger.row(some, outcomes, said), share(again.count("good"), len(again))])
+    return table(larger.HEADS, rows)
+
+
 # -- thresholds that were set last -------------------------------------------------------------------------------------
 def replayed(everything: Runs) -> str:
     """The rules whose thresholds were set last, each asked alone: the runs of which it gives a WARNING, by seeds."""
@@ -326,6 +337,7 @@ def main() -> None:
         + ". "
         "A run is labelled by its final held-out loss alone: see `labels.py`." + (_fresh(runs) if held_out else ""),
         *(["## Marks", marks(runs, outcomes), f"{SEEN} {_projected(runs, outcomes)}"] if held_out else []),
+        *(["## By model", by_model(runs, outcomes)] if held_out else []),
         "## Which runs each monitor names",
         "A monitor names a run when it says anything of it, at any step. The table has the share of the named runs of "
         "each kind. A fair run ends between half and three quarters of the best gain: naming it is neither right nor "
