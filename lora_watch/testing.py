@@ -30,7 +30,7 @@ def stays_healthy(*trainers: Any, fail_on: str = "error", **settings: Any) -> It
     Args:
         trainers: Trainers that were built before the ``with``; those that are built inside are found.
         fail_on: ``error`` or ``warning``: the least severity of an alert that fails the test.
-        settings: further arguments of ``LoraWatchCallback`` (``mute=["LW104"]``, ``task=…``). Unlike there, neither
+        settings: further arguments of ``LoraWatchCallback`` (``mute=["LW104"]``). Unlike there, neither
             TensorBoard nor the console is written to unless asked for. A Trainer that brings a callback of its own
             keeps that one's settings.
 

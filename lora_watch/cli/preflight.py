@@ -16,7 +16,6 @@ EXAMPLES = {
     "lora-watch preflight sft.yaml": "TRL's YAML",
     "lora-watch preflight adapter_config.json training_args.json": "the files of PEFT and the Trainer",
     "lora-watch preflight sft.yaml --model ./Llama-3-8B": "with the layers, and the size of the first step",
-    "lora-watch preflight sft.yaml --task classification": "does the rank suit the task?",
 }
 MORE = "[cyan]args.to_json_string()[/] writes a training_args.json. [cyan]lora-watch rules LW401[/] explains a rule."
 
@@ -36,9 +35,7 @@ def preflight(
             help="Folder of the model, or its config.json. By default the folder that FILE names, if it is there."
         ),
     ] = None,
-    task: Annotated[str | None, typer.Option(help="The task, as for advise: is the rank usual for it?")] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps of the run, if the file gives epochs.")] = None,
-    mute: Annotated[list[str] | None, typer.Option(help="A rule to leave out.", metavar="RULE")] = None,
     fail_on: Annotated[
         Literal["warning", "error"], typer.Option(help="The least severity that makes the exit code 1.")
     ] = "warning",
@@ -49,8 +46,8 @@ def preflight(
     It asks the rules on settings (LW401 to LW409), as the callback does before the first step. With the model's weights
     it also says which learning rate is far too low (LW104) or too high, and names the one that `advise` names.
 
-    Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: the settings cannot be read, a key
-    in them is unknown, or no rule could check them.
+    Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: the settings cannot be read, or a
+    key in them is unknown.
     """
     from lora_watch.base.alerts import Severity
     from lora_watch.tune.config_files import read_settings
@@ -60,16 +57,12 @@ def preflight(
     with refusing(ValueError):
         given = read_settings(settings)
         if model is None and given.model is not None:
-            model, note = _named(given.model)
-            notes.append(note)
-        judged = judge(
-            given.lora,
-            given.arguments,
-            model=model,
-            task=task,
-            max_steps=steps,
-            mute=mute or (),
-        )
+            model = Path(given.model)
+            there = (model / "config.json").is_file()
+            what = "and it is read" if there else "which is no folder with a config.json: --model takes one"
+            notes.append(f"The settings name the model {given.model}, {what}.")
+            model = model if there else None
+        judged = judge(given.lora, given.arguments, model=model, max_steps=steps)
     limit = Severity.parse(fail_on)
     if format == "json":
         print_json(judged.to_dict(limit) | {"notes": [*notes, *judged.notes]})
@@ -78,28 +71,12 @@ def preflight(
     raise typer.Exit(judged.exit_code(limit))
 
 
-def _named(name: str) -> tuple[Path | None, str]:
-    """The folder of the model that the settings name, where it can be read, and a sentence about it."""
-    from lora_watch.tune.base_model import read_model
-
-    folder = Path(name)
-    if not folder.exists():
-        return None, f"The settings name the model {name}, which is no folder here: --model takes it."
-    try:
-        read_model(folder)
-    except ValueError as error:
-        return None, f"The settings name the model {name}, which cannot be read: {error}"
-    return folder, f"The settings name the model {name}, and it is read."
-
-
 def _print(judged: Preflight, notes: list[str], fail_on: str) -> None:
     from lora_watch.base.text import clean, count
 
     colours = {"ERROR": "red", "WARNING": "yellow"}
     for note in (*notes, *judged.notes):
         typer.echo(f"note: {clean(note)}")
-    for remark in judged.remarks:
-        typer.echo(clean(remark))
     for alert in judged.findings:
         for line in str(alert).splitlines():
             typer.secho(clean(line), fg=colours.get(line.split(" ")[0]))

@@ -13,18 +13,60 @@ from typing import Any
 from torch import nn
 
 from lora_watch.base.records import RunInfo
+from lora_watch.base.text import meant
 from lora_watch.rules.forecast import Rates, at_rate, first_step_of, has_new_head, length_law
 from lora_watch.rules.remedies import nearest, round_alpha
 from lora_watch.rules.settings import HIGH_RANK
 from lora_watch.tune.base_model import BaseModel, planned_adapters, read_model
 from lora_watch.tune.preflight import planned_run, positive, useful_rates
-from lora_watch.tune.tasks import Task, find_task
 
 ADVICE_VERSION = 3
 CAPACITY = "Allen-Zhu & Li 2024, arXiv:2404.05405"
 """Measured that a language model holds about two bits of knowledge a parameter."""
-_UNKNOWN_TASK = Task("no task named", (8, 128), "double it until that no longer pays", "rule of thumb")
+BIDERMAN = "Biderman et al. 2024, arXiv:2405.09673"
 MEASURE = "lora-watch run --find-lr measures it"
+
+
+@dataclass(frozen=True)
+class Task:
+    """A kind of fine-tuning, and the ranks that are worth trying first for it."""
+
+    name: str
+    ranks: tuple[int, int]
+    """Lowest and highest of the usual range. A place to start a search from, not a bound."""
+    why: str
+    source: str
+
+
+TASKS = (
+    Task(
+        "classification",
+        (4, 8),
+        "its intrinsic dimension is very low: the pretrained model already knows the structure",
+        "Aghajanyan et al. 2021, arXiv:2012.13255",
+    ),
+    Task(
+        "domain-adaptation",
+        (8, 16),
+        "vocabulary and style change moderately",
+        "rule of thumb; Hu et al. 2021, arXiv:2106.09685, found lower ranks enough on most of its tasks",
+    ),
+    Task(
+        "instruction-tuning",
+        (16, 64),
+        "it changes many behaviours at once",
+        f"rule of thumb; {BIDERMAN} compares such ranks",
+    ),
+    Task(
+        "continued-pretraining",
+        (64, 256),
+        "new knowledge needs room: full fine-tuning changes weights at 10 to 100 times the rank of a usual adapter, "
+        "and LoRA reaches less here; consider full fine-tuning",
+        BIDERMAN,
+    ),
+)
+"""From the lowest ranks to the highest."""
+_UNKNOWN_TASK = Task("no task named", (8, 128), "double it until that no longer pays", "rule of thumb")
 
 
 @dataclass(frozen=True)
@@ -77,13 +119,13 @@ def advise(
     """
     for name, value in (("tokens", tokens), ("steps", steps)):
         positive(name, value)
-    meant = find_task(task) if task is not None else _UNKNOWN_TASK
+    kind_of = find_task(task) if task is not None else _UNKNOWN_TASK
     base = read_model(model)
-    kind = "SEQ_CLS" if meant.name == "classification" and base.takes_a_head else base.task_type
+    kind = "SEQ_CLS" if kind_of.name == "classification" and base.takes_a_head else base.task_type
     where = {"target_modules": "all-linear"} | ({"task_type": kind} if kind else {})
 
     cost = None  # of one rank: r·(d_out + d_in) for every layer
-    low, high = meant.ranks
+    low, high = kind_of.ranks
     if layers := base.adapted(where):
         cost = sum(layer.d_out + layer.d_in for layer in layers)
         # Of most layers: a router or a head may be far narrower than all that matters.
@@ -96,7 +138,7 @@ def advise(
     rates, scale = useful_rates(run), run.adapters[0].scale
     formula = "α/√r" if "use_rslora" in lora else "α/r"
     reasons = [
-        f"Rank {r} of {low} to {high}: {meant.why} ({meant.source}).",
+        f"Rank {r} of {low} to {high}: {kind_of.why} ({kind_of.source}).",
         f"lora_alpha {lora['lora_alpha']:g}: the scale {formula} is {scale:.3g}.",
         _on_the_rate(run, rates),
     ]
@@ -106,9 +148,9 @@ def advise(
             too_many = "too many" if r * cost > tokens else "no more than can be filled"
             few = f"; for {tokens:,.0f} tokens {too_many} ({CAPACITY}: two bits a parameter)"
         reasons.append(f"{r * cost:,} trainable parameters, {share:.2g} % of the model{few}.")
-    reasons += _besides(base, meant)
+    reasons += _besides(base, kind_of)
     return Advice(
-        title=f"{base.name}: {meant.name}",
+        title=f"{base.name}: {kind_of.name}",
         lora=lora,
         scale=scale,
         learning_rate=None if rates is None else rates.best,
@@ -201,3 +243,15 @@ def transfer(
             said,
         ),
     )
+
+
+def find_task(name: str) -> Task:
+    """The task of that name, in any case, with blanks or underscores for hyphens.
+
+    Raises ValueError, which lists the names and says which one is nearest, for any other.
+    """
+    known = {task.name: task for task in TASKS}
+    plain = "-".join(name.lower().replace("_", " ").replace("-", " ").split())
+    if plain in known:
+        return known[plain]
+    raise ValueError(f"task {name!r} is none of {', '.join(known)}{meant(plain, known)}")

@@ -131,8 +131,7 @@ def _merge(out: Settings, file: Path, settings: Mapping[str, Any]) -> None:
     if settings.get("use_peft"):
         settings |= {name: value for name, value in DEFAULTS_OF_TRL.items() if settings.get(name) is None}
     if isinstance(model := settings.get(MODEL) or settings.get(OF_ADAPTER), str) and model:
-        beside = file.parent / model
-        out.model = str(beside) if not Path(model).exists() and beside.exists() else model
+        out.model = model
     if not settings.keys() & (LORA_FIELDS | ARGUMENT_FIELDS):
         raise ValueError(f"{file}: holds neither LoRA nor training settings (r, lora_alpha, learning_rate …)")
     out.lora |= {name: value for name, value in settings.items() if name in LORA_FIELDS}

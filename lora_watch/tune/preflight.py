@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from torch import nn
 
 from lora_watch.base.alerts import Alert, Severity, in_order
@@ -17,7 +15,7 @@ from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.base.text import times
 from lora_watch.base.untrusted import MISFITS, or_none
-from lora_watch.rules import Episodes, Finding, Rule, catalogue, rule_called
+from lora_watch.rules import Episodes, Finding, catalogue
 from lora_watch.rules.base import RuleOnSettings
 from lora_watch.rules.forecast import (
     OF_WEIGHTS,
@@ -33,17 +31,12 @@ from lora_watch.rules.remedies import typed_rate
 from lora_watch.rules.settings import WITHOUT_WARM_UP
 from lora_watch.tune.base_model import BaseModel, is_adalora, planned_adapters, read_model
 from lora_watch.tune.config_files import demand_known
-from lora_watch.tune.tasks import Task, find_task
 
-PREFLIGHT_VERSION = 1
+PREFLIGHT_VERSION = 2
 DEFAULT_ALPHA = 8
 """PEFT's lora_alpha where nothing is said."""
-FAR_FROM_TASK = 2.0
-"""A rank is far from the usual ones below the lowest divided by this, or above the highest times this."""
-FEW_CUTS = 5
-"""Of AdaLoRA's ranks."""
 OTHER_LENGTH = 0.1
-"""From this difference on a schedule is that of a run of another length."""
+"""From this difference on AdaLoRA's schedule is that of a run of another length."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +45,8 @@ class Preflight:
 
     findings: tuple[Alert, ...]
     """Worst first."""
-    remarks: tuple[str, ...]
-    """What is no fault and cannot be measured in a run: the rank and the task, AdaLoRA's schedule."""
     notes: tuple[str, ...]
-    """What could not be judged."""
+    """What could not be judged, and what is worth knowing and no fault."""
     settings: dict[str, Any]
     """What was judged: rank, alpha, scale, learning rate, optimizer, steps, model."""
 
@@ -71,19 +62,12 @@ class Preflight:
             "fail_on": fail_on.name.lower(),
             "settings": self.settings,
             "findings": [alert.to_dict() for alert in self.findings],
-            "remarks": list(self.remarks),
             "notes": list(self.notes),
         }
 
 
 def preflight(
-    lora: Any,
-    arguments: Any = None,
-    *,
-    model: nn.Module | str | os.PathLike[str] | None = None,
-    task: str | None = None,
-    max_steps: int | None = None,
-    mute: Sequence[str] = (),
+    lora: Any, arguments: Any = None, *, model: nn.Module | str | Path | None = None, max_steps: int | None = None
 ) -> Preflight:
     """What the rules on settings say of these, and what else is known. Nothing is trained or changed.
 
@@ -92,37 +76,29 @@ def preflight(
         arguments: ``TrainingArguments``, or their fields; what is missing is not judged.
         model: a folder with a ``config.json``, or a loaded model: the layers are then PEFT's own choice, and with the
             weights the first step is judged, and DoRA's zero rows are looked for.
-        task: what it is to learn, by one of the four names that ``advise`` takes: is the rank usual for it?
         max_steps: optimizer steps of the run, where ``arguments`` give epochs.
-        mute: rules to leave out.
 
     Raises:
         ValueError: for settings, names and files that make no sense, another method than LoRA, and target_modules of
             which the model has none. A key that neither PEFT nor the Trainer nor TRL knows is one.
     """
-    fields, given = _fields(lora), _fields(arguments)
     notes: list[str] = []
-    meant = None if task is None else find_task(task)
+    given, fields = _fields(arguments), _checked(_fields(lora), notes)
     learning_rate = positive("learning_rate", given.get("learning_rate"))
     steps = max_steps if max_steps is not None else positive("max_steps", given.get("max_steps"), allow=-1)
-    base = None if model is None else read_model(model if isinstance(model, nn.Module) else Path(os.fspath(model)))
-    run = _with_arguments(_run(fields, learning_rate, base, notes), given, learning_rate, steps, notes)
+    run = _run(fields, learning_rate, None if model is None else read_model(model), notes)
+    run = _with_arguments(run, given, learning_rate, steps, notes)
     if learning_rate is None:
         notes.append("No learning rate was given: LW401 was not judged.")
-    if run.max_steps is None and is_adalora(fields):
-        notes.append("The number of steps is not known: AdaLoRA's schedule was judged without it.")
-    rules = preflight_rules()
-    muted = {rule_called(word, rules).id for word in mute}
-    if not (asked := [rule for rule in rules if rule.id not in muted]):
-        raise ValueError("every rule is muted: nothing was checked")
+    rules = [*(rule for rule in catalogue() if rule.static), WastedRate()]
     try:
-        findings = foresee(run, asked)
+        findings = in_order(Episodes(rules).check(StepRecord(run, 0, {})))
     except MISFITS as error:  # a rank that is a list, an infinite number of steps …
         raise ValueError(f"these settings cannot be judged: {type(error).__name__}: {error}") from None
-    about_rank = [] if meant is None else _on_rank(run, meant)
-    about_rate = [] if any(alert.rule in ("LW104", "LW401") for alert in findings) else _on_rate(run)
-    remarks = [*about_rank, *about_rate, *_on_adalora(fields, run.max_steps)]
-    return Preflight(tuple(findings), tuple(remarks), tuple(notes), _summary(run, learning_rate))
+    if not any(alert.rule in ("LW104", "LW401") for alert in findings):
+        notes += _on_rate(run)
+    notes += _on_adalora(fields, run.max_steps)
+    return Preflight(tuple(findings), tuple(notes), _summary(run, learning_rate))
 
 
 def planned_run(
@@ -175,16 +151,6 @@ class WastedRate(RuleOnSettings):
         )
 
 
-def preflight_rules() -> list[Rule]:
-    """Those of the catalogue that judge settings, and what the weights say of a rate that is far too low."""
-    return [*(rule for rule in catalogue() if rule.static), WastedRate()]
-
-
-def foresee(run: RunInfo, rules: Sequence[Rule]) -> list[Alert]:
-    """What ``rules`` say of a run that has not begun, worst first."""
-    return in_order(Episodes(rules).check(StepRecord(run, 0, {})))
-
-
 def _fields(settings: Any) -> dict[str, Any]:
     if settings is None:
         return {}
@@ -194,8 +160,7 @@ def _fields(settings: Any) -> dict[str, Any]:
     return {name: getattr(value, "value", value) for name, value in vars(settings).items() if not name.startswith("_")}
 
 
-def _run(lora: dict[str, Any], learning_rate: float | None, base: BaseModel | None, notes: list[str]) -> RunInfo:
-    checked = _checked(lora, notes)
+def _run(checked: dict[str, Any], learning_rate: float | None, base: BaseModel | None, notes: list[str]) -> RunInfo:
     if base is None:
         said = "No model was given: nothing relative to its weights was judged, such as the size of the first step."
         notes.insert(0, said)
@@ -287,16 +252,6 @@ def _with_zero_rows(adapter: AdapterInfo, base: BaseModel) -> AdapterInfo:
     return replace(adapter, zero_magnitudes=int((rows == 0).all(1).sum()))
 
 
-def _on_rank(run: RunInfo, task: Task) -> list[str]:
-    """Where the rank is far from where one starts for ``task``. A rule of thumb: held-out quality, rank by rank,
-    decides."""
-    (low, high), r = task.ranks, int(np.median([adapter.r for adapter in run.adapters]))
-    if low / FAR_FROM_TASK <= r <= high * FAR_FROM_TASK:
-        return []
-    side = "below" if r < low else "above"
-    return [f"Rank {r} is far {side} {low} to {high}, where one starts for {task.name}: {task.why} ({task.source})."]
-
-
 def _on_rate(run: RunInfo) -> list[str]:
     """Where the learning rate lies outside the range of the weights. It is no fault: many such runs are good."""
     rate = max(run.peak_lr, default=math.nan)
@@ -307,28 +262,19 @@ def _on_rate(run: RunInfo) -> list[str]:
 
 
 def _on_adalora(config: Mapping[str, Any], steps: int | None) -> list[str]:
-    """Where AdaLoRA's ranks are cut too late, too soon, or in too few steps. It cuts every ``deltaT`` steps between
-    ``tinit`` and ``total_step − tfinal`` (Zhang et al. 2023, arXiv:2303.10512)."""
+    """Where AdaLoRA cuts its ranks by the schedule of a run of another length (Zhang et al. 2023, arXiv:2303.10512)."""
     total = config.get("total_step")
-    if not is_adalora(config) or not isinstance(total, int) or total <= 0:
+    if not is_adalora(config) or not isinstance(total, int):
         return []
-    start, end, every = (int(config.get(name) or 0) for name in ("tinit", "tfinal", "deltaT"))
-    cuts, said = max((total - end - start) // max(every, 1), 0), []
-    if steps and abs(total - steps) > OTHER_LENGTH * steps:
-        outcome = "the target rank is not reached" if total > steps else "the ranks are fixed early"
-        said.append(f"total_step is {total} and the run has {steps} steps: {outcome}")
-    if cuts < FEW_CUTS:
-        said.append(f"with deltaT {every} the ranks are cut {cuts} times between {start} and {total - end}")
-    if start == 0:
-        said.append("tinit is 0: ranks are cut before their importance is known")
-    if not said:
+    if steps is None:
+        return ["The number of steps is not known: AdaLoRA's schedule was not judged."]
+    if abs(total - steps) <= OTHER_LENGTH * steps:
         return []
-    fitting = ""
-    if steps:
-        tenth, every = max(steps // 10, 1), max(steps // 100, 1)
-        fitting = f" AdaLoraConfig(total_step={steps}, tinit={tenth}, tfinal={2 * tenth}, deltaT={every})."
+    tenth, every = max(steps // 10, 1), max(steps // 100, 1)
+    outcome = "the target rank is not reached" if total > steps else "the ranks are fixed early"
+    fitting = f"AdaLoraConfig(total_step={steps}, tinit={tenth}, tfinal={2 * tenth}, deltaT={every})"
     calls = "The Trainer does not call model.base_model.update_and_allocate(step): a callback has to."
-    return [f"AdaLoRA's schedule does not fit: {'; '.join(said)}.{fitting} {calls}"]
+    return [f"AdaLoRA's total_step is {total} and the run has {steps} steps: {outcome}. {fitting} fits. {calls}"]
 
 
 def _summary(run: RunInfo, learning_rate: float | None) -> dict[str, Any]:

@@ -21,10 +21,9 @@ from lora_watch.base.alerts import Severity
 from lora_watch.cli.app import app
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.rules.forecast import at_rate, first_step_of
-from lora_watch.tune.advise import transfer
+from lora_watch.tune.advise import TASKS, transfer
 from lora_watch.tune.base_model import planned_adapters, read_model
 from lora_watch.tune.preflight import planned_run, preflight
-from lora_watch.tune.tasks import TASKS
 from tests.support import lora, tiny_model, train
 
 
@@ -64,7 +63,7 @@ def test_preflight_goes_by_the_same_rates(task: str | None, steps: int | None) -
         return preflight(advised.lora, {"learning_rate": rate}, model=TINY_LLAMA, max_steps=steps)
 
     right = judged(advised.learning_rate)
-    assert (right.findings, right.remarks) == ((), ())
+    assert (right.findings, right.notes) == ((), ())
     for rate, rule in ((advised.learning_rate / 30, "LW104"), (0.5, "LW401")):
         (alert,) = judged(rate).findings
         assert (alert.rule, alert.severity) == (rule, Severity.WARNING)
@@ -73,7 +72,7 @@ def test_preflight_goes_by_the_same_rates(task: str | None, steps: int | None) -
     for rate in (advised.rates.low / 1.5, advised.rates.high * 1.1):
         doubtful = judged(rate)
         assert doubtful.findings == ()
-        assert f"{advised.learning_rate:g}" in doubtful.remarks[0]
+        assert f"{advised.learning_rate:g}" in doubtful.notes[0]
 
 
 def test_a_rate_that_a_run_calls_wasted_is_named_before_it() -> None:

@@ -21,7 +21,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.cli.app import app
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.tune.config_files import DEFAULTS_OF_TRL, OF_TRL, read_settings
-from lora_watch.tune.preflight import preflight, preflight_rules
+from lora_watch.tune.preflight import preflight
 from tests.support import lora, tiny_model, train
 
 
@@ -92,11 +92,15 @@ def test_adaloras_schedule() -> None:
     config = AdaLoraConfig(
         init_r=6, target_r=4, lora_alpha=8, total_step=1000, tinit=100, tfinal=200, deltaT=10, target_modules=["q_proj"]
     )
-    for model in (None, TINY_LLAMA):
-        (said,) = preflight(config, {"learning_rate": 1e-4}, model=model, max_steps=100).remarks
-        assert "AdaLoraConfig(total_step=100, tinit=10, tfinal=20, deltaT=1)" in said
-        assert preflight(config, {"learning_rate": 1e-4}, model=model, max_steps=1000).remarks == ()
-        assert preflight(config, model=model).settings["scale"] == pytest.approx([8 / 6], rel=1e-4)
+
+    def said(steps: int | None) -> list[str]:
+        judged = preflight(config, {"learning_rate": 6e-3}, model=TINY_LLAMA, max_steps=steps)
+        assert judged.settings["scale"] == pytest.approx([8 / 6], rel=1e-4)
+        return [note for note in judged.notes if "AdaLoRA" in note]
+
+    assert "AdaLoraConfig(total_step=100, tinit=10, tfinal=20, deltaT=1)" in said(100)[0]
+    assert said(1000) == []
+    assert "not judged" in said(None)[0]
 
 
 @pytest.mark.parametrize(
@@ -150,11 +154,6 @@ def test_the_outputs_of_a_conv1d_are_columns_of_its_weight() -> None:
     assert rules_of(preflight(settings, model=model)) == ["LW408"]
 
 
-def test_a_rank_far_from_its_task() -> None:
-    assert "far above 4 to 8" in preflight({"r": 64, "lora_alpha": 64}, task="classification").remarks[0]
-    assert preflight({"r": 16, "lora_alpha": 16}, task="classification").remarks == ()
-
-
 # -- advice ------------------------------------------------------------------------------------------------------------
 RATES = (None, 1e-5, 3e-4, 2e-3, 2e-2, 0.5)
 GRID = [
@@ -203,9 +202,6 @@ def test_what_peft_and_the_trainer_write(tmp_path: Path) -> None:
     assert "(LW401)" in shown.output
     assert "r 4, lora_alpha 32, scale 16 (alpha/sqrt(r)), learning rate 0.0003: 1 finding" in shown.output
     assert command(tmp_path, "--fail-on", "error").exit_code == 0
-    assert command(tmp_path, "--mute", "aggressive-scale").exit_code == 0
-    everything = [word for rule in preflight_rules() for word in ("--mute", rule.id)]
-    assert command(tmp_path, *everything).exit_code == 2  # never 0 about nothing
 
 
 def test_trls_yaml(tmp_path: Path) -> None:
@@ -273,15 +269,16 @@ def test_the_model_that_the_settings_name_is_read(tmp_path: Path) -> None:
     text = "model_name_or_path: {}\nlora_r: 8\nlora_alpha: 256\nlearning_rate: 2e-2\nlora_target_modules: all-linear\n"
     shutil.copytree(TINY_LLAMA, tmp_path / "model")
     file = tmp_path / "sft.yaml"
-    for name in (TINY_LLAMA, "model"):  # as it stands there, and beside the file
+    for name in (TINY_LLAMA, tmp_path / "model"):
         file.write_text(text.format(name))
         shown = json.loads(command(file, "--format", "json").output)
         assert (shown["exit_code"], shown["settings"]["adapters"]) == (1, 28)
         assert str(name) in shown["notes"][0]
-    (tmp_path / "model" / "config.json").write_text("{}")
-    for name in ("model", "nobody/no-such-model", "/no/such/model"):
+    for name in ("nobody/no-such-model", "/no/such/model"):
         file.write_text(text.format(name))
         shown = command(file)
         assert shown.exit_code == 1  # the scale alone
         assert name in shown.output.splitlines()[0]
         assert "No model" in shown.output
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert command(file, "--model", tmp_path / "model").exit_code == 2
