@@ -257,7 +257,8 @@ class Engine:
     def decide(self, alerts: Sequence[Alert] | None = None) -> list[Alert]:
         """Those for which the run ends: on any rank the policy acts on ``alerts`` (``failures`` if None), and the run
         does not recover from them. Every rank calls it at the same step, and gets the same answer."""
-        agreed = self._agree(self._own_failures() if alerts is None else alerts)
+        alerts = self._own_failures() if alerts is None else alerts
+        agreed = self._agree(alerts) if alerts or self.ranks.several else []
         self._ended_for = [] if not agreed or self._recovers_from(agreed) else agreed
         return self._ended_for
 

@@ -8,7 +8,7 @@ import logging
 import time
 import traceback
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
+from contextlib import suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -21,15 +21,11 @@ T = TypeVar("T")
 
 log = logging.getLogger("lora_watch")
 
-_OF_DISKS = {
-    **dict.fromkeys((errno.ENOSPC, errno.EDQUOT, errno.EFBIG), "free the space that it needs"),
-    **dict.fromkeys(
-        (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG),
-        "name a folder that can be written to (report_dir, output_dir)",
-    ),
-    **dict.fromkeys((errno.EIO, errno.EMFILE, errno.ENFILE), "the log says which file it was"),
-}
-"""Error numbers of files that cannot be written, and what to try. A refused connection is none of them."""
+_OF_DISKS = (
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOENT, errno.ENOTDIR),
+    *(errno.ENAMETOOLONG, errno.EIO, errno.EMFILE, errno.ENFILE),
+)
+"""Error numbers of files that cannot be written. A refused connection is none of them."""
 
 
 def _to_nobody(message: str, remedy: str) -> None:
@@ -48,9 +44,11 @@ class Guard:
         """How many exceptions have cost a measurement or a judgement so far."""
         self._report = report
         self._reported: set[str] = set()
-        self._depth = 0
-        self.quiet = False
-        """A quiet door is open: what is inside it needs no second one."""
+        self._entering = "", False
+        """The door that is opened next: what is done in it, and whether that is ``aside``."""
+        self._doors: list[tuple[str, bool, bool]] = []
+        """Those that are open: the same, and whether gradients were on outside."""
+        self._quiet = np.errstate(all="ignore")
         self._began = 0.0
         self._seconds = 0.0
         self._clock = time.perf_counter(), 0.0
@@ -59,7 +57,7 @@ class Guard:
     @property
     def seconds(self) -> float:
         """Wall time spent inside so far, this time included; where guards are nested, that of the outermost."""
-        return self._seconds + (time.perf_counter() - self._began if self._depth else 0.0)
+        return self._seconds + (time.perf_counter() - self._began if self._doors else 0.0)
 
     def start_clock(self) -> None:
         """Count the overhead from now on."""
@@ -71,9 +69,38 @@ class Guard:
         began, before = self._clock
         return (self.seconds - before) / max(time.perf_counter() - began, 1e-9)
 
-    def __call__(self, doing: str, aside: bool = False) -> AbstractContextManager[None]:
+    def __call__(self, doing: str, aside: bool = False) -> Guard:
         """``aside``: a failure in there costs no measurement and no judgement, so that it is told and not counted."""
-        return _Door(self, doing, aside)
+        self._entering = doing, aside
+        return self
+
+    def __enter__(self) -> None:
+        """Start the clock, unless a door around this one has started it. Gradients are off inside, and numpy says
+        nothing of NaN and infinities, which are results here."""
+        gradients = torch.is_grad_enabled()
+        if gradients:
+            torch.set_grad_enabled(False)
+        if not self._doors:
+            self._began = time.perf_counter()
+            self._quiet = np.errstate(all="ignore")
+            self._quiet.__enter__()
+        doing, aside = self._entering
+        self._doors.append((doing, aside, gradients))
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
+        """True if ``error`` ends here."""
+        doing, aside, gradients = self._doors[-1]
+        held = False
+        if isinstance(error, Exception) and not isinstance(error, LoraWatchError):
+            held = True
+            self.caught(doing, error, aside)
+        self._doors.pop()
+        if not self._doors:
+            self._quiet.__exit__(kind, error, trace)
+            self._seconds += time.perf_counter() - self._began
+        if gradients:
+            torch.set_grad_enabled(True)
+        return held
 
     def caught(self, doing: str, error: Exception, aside: bool = False) -> None:
         """Count and report a failure that something else than a door has held up."""
@@ -87,7 +114,7 @@ class Guard:
                 message = f"lora_watch could not write: {error}"
                 with suppress(Exception):  # a handler of somebody else's
                     log.warning("%s; training goes on, what could not be written is lost", message)
-                self._report(message, _OF_DISKS[error.errno])
+                self._report(message, "free space, or name a folder that can be written to (report_dir, output_dir)")
         elif self._is_new(doing):
             trace = (type(error), error, error.__traceback__)
             with suppress(Exception):
@@ -100,48 +127,6 @@ class Guard:
         new = failure not in self._reported
         self._reported.add(failure)
         return new
-
-
-class _Door:
-    """Into a guard and out of it. Gradients are off inside, and numpy says nothing of NaN and infinities, which are
-    results here. A class, for a generator would take as long as what is done inside."""
-
-    __slots__ = ("_aside", "_doing", "_grad", "_guard", "_quiet")
-
-    def __init__(self, guard: Guard, doing: str, aside: bool):
-        self._guard, self._doing, self._aside = guard, doing, aside
-        self._quiet: np.errstate | None = None
-
-    def __enter__(self) -> None:
-        """Start the clock, unless a door around this one has started it."""
-        guard = self._guard
-        if guard._depth == 0:
-            guard._began = time.perf_counter()
-        guard._depth += 1
-        self._grad = torch.is_grad_enabled()
-        if self._grad:
-            torch.set_grad_enabled(False)
-        if not guard.quiet:
-            self._quiet = np.errstate(all="ignore")
-            self._quiet.__enter__()
-            guard.quiet = True
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
-        """True if ``error`` ends here."""
-        guard = self._guard
-        if self._quiet is not None:
-            guard.quiet = False
-            self._quiet.__exit__(kind, error, trace)
-        if self._grad:
-            torch.set_grad_enabled(True)
-        held = False
-        if isinstance(error, Exception) and not isinstance(error, LoraWatchError):
-            held = True
-            guard.caught(self._doing, error, self._aside)
-        guard._depth -= 1
-        if guard._depth == 0:
-            guard._seconds += time.perf_counter() - guard._began
-        return held
 
 
 def guarded(
