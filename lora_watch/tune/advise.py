@@ -121,7 +121,8 @@ def advise(
         positive(name, value)
     kind_of = find_task(task) if task is not None else _UNKNOWN_TASK
     base = read_model(model)
-    kind = "SEQ_CLS" if kind_of.name == "classification" and base.takes_a_head else base.task_type
+    reads_texts = base.task_type is None and "vocab_size" in base.config
+    kind = "SEQ_CLS" if kind_of.name == "classification" and reads_texts else base.task_type
     where = {"target_modules": "all-linear"} | ({"task_type": kind} if kind else {})
 
     cost = None  # of one rank: r·(d_out + d_in) for every layer

@@ -31,12 +31,9 @@ TASK_TYPES = {
     "LMHeadModel": "CAUSAL_LM",
     "ForSequenceClassification": "SEQ_CLS",
     "ForTokenClassification": "TOKEN_CLS",
-    "ForQuestionAnswering": "QUESTION_ANS",
-    "ForConditionalGeneration": "SEQ_2_SEQ_LM",
 }
-"""How transformers ends the names of classes, and PEFT's ``task_type`` for them."""
-HEADLESS = ("Model", "ForMaskedLM", "ForPreTraining")
-"""How names of classes end that get a new head where they are to classify texts."""
+"""How transformers ends the names of classes, and PEFT's ``task_type`` for them. None stands for what takes no text:
+PEFT's class for the type would hand it ``input_ids``."""
 
 
 class Layer(NamedTuple):
@@ -104,23 +101,10 @@ class BaseModel:
 
     @property
     def task_type(self) -> str | None:
-        """PEFT's ``task_type`` for this class of model; None where its name tells nothing, and for speech (Whisper):
-        PEFT's class for the type would hand it ``input_ids``."""
-        kind = next((kind for end, kind in TASK_TYPES.items() if self._class.endswith(end)), None)
-        if "num_mel_bins" in self.config:
-            return None
-        decoder_only = not self.config.get("is_encoder_decoder")
-        return "CAUSAL_LM" if kind == "SEQ_2_SEQ_LM" and decoder_only else kind
-
-    @property
-    def takes_a_head(self) -> bool:
-        """It reads texts, and is loaded with a new head where it is to classify them."""
-        return self._class.endswith(HEADLESS) and "vocab_size" in self.config and self.task_type is None
-
-    @property
-    def _class(self) -> str:
+        """PEFT's ``task_type`` for this class of model; None where its name tells nothing."""
         named = self.config.get("architectures")
-        return str(named[0]) if isinstance(named, list) and named else ""
+        kind = str(named[0]) if isinstance(named, list) and named else ""
+        return next((task for end, task in TASK_TYPES.items() if kind.endswith(end)), None)
 
     def adapted(self, lora: Mapping[str, Any]) -> list[Layer]:
         """The layers that PEFT would adapt by ``target_modules`` and the other fields of ``lora`` that choose them.
@@ -215,14 +199,11 @@ def planned_adapters(lora: Mapping[str, Any], base: BaseModel | None, group: int
     Where the layers are not known there is one adapter for all of them, and one for each name in a pattern.
     """
     ranks, alphas = lora.get("rank_pattern") or {}, lora.get("alpha_pattern") or {}
-    adalora = is_adalora(lora)
-    rooted = bool(lora.get("use_rslora")) and not adalora
-    formula = "alpha/ranknum" if adalora else "alpha/sqrt(r)" if rooted else "alpha/r"
+    rooted = bool(lora.get("use_rslora"))
 
     def made(layer: Layer, rank_key: str | None, alpha_key: str | None, norm: float = math.nan) -> AdapterInfo:
-        r = lora["init_r"] if adalora else ranks.get(rank_key, lora["r"])
-        alpha = alphas.get(alpha_key, lora["lora_alpha"])
-        scale = alpha / (math.sqrt(r) if rooted else r)
+        r, alpha = ranks.get(rank_key, lora["r"]), alphas.get(alpha_key, lora["lora_alpha"])
+        scale, formula = (alpha / math.sqrt(r), "alpha/sqrt(r)") if rooted else (alpha / r, "alpha/r")
         place, shape, size = layer_index(layer.name), (layer.d_out, layer.d_in), r * (layer.d_out + layer.d_in)
         return AdapterInfo(layer.name, layer.kind, place, *shape, r, alpha, scale, formula, group, size, norm)
 
@@ -231,10 +212,6 @@ def planned_adapters(lora: Mapping[str, Any], base: BaseModel | None, group: int
         return [made(layer, *key, norm) for layer, key, norm in zip(layers, keys, base.norms(layers))]
     named = [made(Layer(f"layers named {key}", "Linear", 0, 0), key, key) for key in {**ranks, **alphas}]
     return [made(Layer("every layer", "Linear", 0, 0), None, None), *named]
-
-
-def is_adalora(lora: Mapping[str, Any]) -> bool:
-    return str(lora.get("peft_type")).upper().endswith("ADALORA")
 
 
 def _key_of(layer: Layer, pattern: Mapping[str, Any]) -> str | None:

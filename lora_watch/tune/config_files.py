@@ -18,10 +18,9 @@ LORA_FIELDS = frozenset(
         *("r", "lora_alpha", "use_rslora", "use_dora", "rank_pattern", "alpha_pattern", "init_lora_weights"),
         *("target_modules", "exclude_modules", "target_parameters", "layers_to_transform", "layers_pattern"),
         *("modules_to_save", "task_type", "peft_type", "fan_in_fan_out"),
-        *("init_r", "target_r", "tinit", "tfinal", "deltaT", "total_step"),
     )
 )
-"""Fields of PEFT's LoraConfig and AdaLoraConfig that a judgement depends on."""
+"""Fields of PEFT's LoraConfig that a judgement depends on."""
 ARGUMENT_FIELDS = frozenset(
     ("learning_rate", "lr_scheduler_type", "warmup_steps", "warmup_ratio", "optim", "max_steps")
 )

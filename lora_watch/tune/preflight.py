@@ -29,14 +29,12 @@ from lora_watch.rules.forecast import (
 )
 from lora_watch.rules.remedies import typed_rate
 from lora_watch.rules.settings import WITHOUT_WARM_UP
-from lora_watch.tune.base_model import BaseModel, is_adalora, planned_adapters, read_model
+from lora_watch.tune.base_model import BaseModel, planned_adapters, read_model
 from lora_watch.tune.config_files import demand_known
 
 PREFLIGHT_VERSION = 2
 DEFAULT_ALPHA = 8
 """PEFT's lora_alpha where nothing is said."""
-OTHER_LENGTH = 0.1
-"""From this difference on AdaLoRA's schedule is that of a run of another length."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ def preflight(
     """What the rules on settings say of these, and what else is known. Nothing is trained or changed.
 
     Args:
-        lora: a ``LoraConfig`` or ``AdaLoraConfig``, or their fields as a mapping.
+        lora: a ``LoraConfig``, or its fields as a mapping.
         arguments: ``TrainingArguments``, or their fields; what is missing is not judged.
         model: a folder with a ``config.json``, or a loaded model: the layers are then PEFT's own choice, and with the
             weights the first step is judged, and DoRA's zero rows are looked for.
@@ -97,7 +95,6 @@ def preflight(
         raise ValueError(f"these settings cannot be judged: {type(error).__name__}: {error}") from None
     if not any(alert.rule in ("LW104", "LW401") for alert in findings):
         notes += _on_rate(run)
-    notes += _on_adalora(fields, run.max_steps)
     return Preflight(tuple(findings), tuple(notes), _summary(run, learning_rate))
 
 
@@ -202,16 +199,14 @@ def _checked(lora: dict[str, Any], notes: list[str]) -> dict[str, Any]:
     """The same with numbers as numbers, and PEFT's default where alpha is missing."""
     out = {name: value for name, value in lora.items() if value is not None}
     method = str(getattr(kind := out.get("peft_type", "LORA"), "value", kind)).upper()
-    if method not in ("LORA", "ADALORA"):
-        raise ValueError(f"peft_type {method} is not LoRA: known here are LORA and ADALORA")
-    rank = "init_r" if is_adalora(out) else "r"
-    if rank not in out:
-        also = " (in TRL's YAML lora_r)" if rank == "r" else ""
-        raise ValueError(f"no rank is given: {rank} is needed{also}")
+    if method != "LORA":
+        raise ValueError(f"peft_type {method} is not LORA, which alone is judged")
+    if "r" not in out:
+        raise ValueError("no rank is given: r is needed (in TRL's YAML lora_r)")
     if "lora_alpha" not in out:
         out["lora_alpha"] = DEFAULT_ALPHA
         notes.append(f"lora_alpha is not given: PEFT's default {DEFAULT_ALPHA} was judged.")
-    out[rank] = _rank(rank, out[rank])
+    out["r"] = _rank("r", out["r"])
     out["lora_alpha"] = positive("lora_alpha", out["lora_alpha"])
     for name, check in (("rank_pattern", _rank), ("alpha_pattern", positive)):
         pattern = out.get(name) or {}
@@ -259,22 +254,6 @@ def _on_rate(run: RunInfo) -> list[str]:
         return []
     side = "below" if rate < rates.low else "above"
     return [f"Learning rate {rate:g} is {side} {rates}, where the weights expect the best one ({rates.best:g})."]
-
-
-def _on_adalora(config: Mapping[str, Any], steps: int | None) -> list[str]:
-    """Where AdaLoRA cuts its ranks by the schedule of a run of another length (Zhang et al. 2023, arXiv:2303.10512)."""
-    total = config.get("total_step")
-    if not is_adalora(config) or not isinstance(total, int):
-        return []
-    if steps is None:
-        return ["The number of steps is not known: AdaLoRA's schedule was not judged."]
-    if abs(total - steps) <= OTHER_LENGTH * steps:
-        return []
-    tenth, every = max(steps // 10, 1), max(steps // 100, 1)
-    outcome = "the target rank is not reached" if total > steps else "the ranks are fixed early"
-    fitting = f"AdaLoraConfig(total_step={steps}, tinit={tenth}, tfinal={2 * tenth}, deltaT={every})"
-    calls = "The Trainer does not call model.base_model.update_and_allocate(step): a callback has to."
-    return [f"AdaLoRA's total_step is {total} and the run has {steps} steps: {outcome}. {fitting} fits. {calls}"]
 
 
 def _summary(run: RunInfo, learning_rate: float | None) -> dict[str, Any]:

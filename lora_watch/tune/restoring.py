@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.peft import RankScores
 from lora_watch.base.generators import kinds_in_use, random_state, set_random_state
 from lora_watch.measurement.signals.optimizer import unwrapped
 from lora_watch.snapshots import copies
@@ -40,7 +39,7 @@ def restored(
     owned = (*owners, *model.modules(), *(each for each in (optimizer, inner) if each is not None))
     back = [_own_state(scaler) for scaler in scalers]
     back += [_attributes(each) for each in owned]
-    back += [_numbers(model, inner), _scores(model)]
+    back += [_numbers(model, inner)]
     numbers = random_state(kinds_in_use(model))
     try:
         yield
@@ -99,13 +98,6 @@ def _attributes(owner: Any) -> Back:
             each.extend(content) if isinstance(each, list) else each.update(content)
 
     return back
-
-
-def _scores(model: nn.Module) -> Back:
-    """AdaLoRA's scores of ranks, which are no buffers."""
-    scores = RankScores(model)
-    before = copy.deepcopy(scores.now)
-    return lambda: scores.put_back(before)
 
 
 def _own_state(scaler: Any) -> Back:
