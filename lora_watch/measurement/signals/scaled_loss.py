@@ -51,11 +51,10 @@ class ScaledLoss:
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
     ):
         self._model, self._adapters, self._guard = model, list(adapters), guard
-        self._wanted: Mapping[str, float] = {}
-        """What is to be computed in the coming pass."""
-        self._multiples: Mapping[str, float] = {}
-        self._losses: list[Tensor] = []
-        """One for each of ``_multiples``, ``[1]``; none before the pass."""
+        self.wanted: Mapping[str, float] = {}
+        """What ``arm`` was given, as long as no pass has been seen since."""
+        self._losses: dict[str, Tensor] = {}
+        """Each of what was wanted, ``[1]``; none before the pass."""
         self._beginning: dict[str, Tensor] = {}
         """What the adapters held when they were kept, by the model's names, on the host."""
         self._own: list[Tensor] = []
@@ -102,24 +101,18 @@ class ScaledLoss:
         the model as it is, 0 leaves the frozen layers alone."""
         self.close()
         if not self.why_not and not any(adapter.merged for adapter in self._adapters):
-            self._wanted = multiples
+            self.wanted = multiples
             self.place_hooks()
-
-    @property
-    def wanted(self) -> Mapping[str, float]:
-        """What ``arm`` was given, as long as no pass has been seen since."""
-        return self._wanted
 
     def place_hooks(self) -> None:
         """See passes from now on, as far as there is still something to be seen."""
-        if self._handles or not (self._wanted or self._losses):
-            return
-        see = Hook(self._guard, "computing a loss with other adapters", self._see)
-        hear = Hook(self._guard, "hearing the model's own loss", self._hear)
-        self._handles = [
-            self._model.register_forward_pre_hook(see, with_kwargs=True),
-            self._model.register_forward_hook(hear),
-        ]
+        if not self._handles and (self.wanted or self._losses):
+            see = Hook(self._guard, "computing a loss with other adapters", self._see)
+            hear = Hook(self._guard, "hearing the model's own loss", self._hear)
+            self._handles = [
+                self._model.register_forward_pre_hook(see, with_kwargs=True),
+                self._model.register_forward_hook(hear),
+            ]
 
     def take_hooks_off(self) -> None:
         for handle in self._handles:
@@ -129,8 +122,8 @@ class ScaledLoss:
     def begin(self, loss: Tensor | float | None = None) -> Deferred[dict[str, float]]:
         """The losses since ``arm``, by name; nothing where there was no pass, or they could not be computed, or
         ``loss``, which the step was trained on, is another than the model's own."""
-        names, losses, own = list(self._multiples), self._losses, self._own
-        if self._wanted:  # else a rule would wait for an answer that never comes
+        losses, own = self._losses, self._own
+        if self.wanted:  # else a rule would wait for an answer that never comes
             self.why_not = "the model's pass was not seen"
         self.close()
         if not losses:
@@ -141,10 +134,10 @@ class ScaledLoss:
             if own and not _is_own(trained, rest[len(losses) :]):
                 self.why_not = OTHER
                 return {}
-            return dict(zip(names, rest))
+            return dict(zip(losses, rest))
 
         trained = torch.as_tensor(math.nan if loss is None else loss).detach().reshape(1)
-        return Deferred([trained, *losses, *own], finish)
+        return Deferred([trained, *losses.values(), *own], finish)
 
     def again(self, multiples: Mapping[str, float]) -> dict[str, float]:
         """The same losses of the batch that was computed last, now, and ``adapted_loss_before``: its loss then. Nothing
@@ -163,14 +156,14 @@ class ScaledLoss:
 
     def close(self) -> None:
         """Forget the losses, and take the hooks off the model."""
-        self._wanted, self._losses, self._own = {}, [], []
+        self.wanted, self._losses, self._own = {}, {}, []
         self.take_hooks_off()
 
     def _see(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """The model's own hook, before a forward pass."""
-        if not model.training or not self._wanted:
+        if not model.training or not self.wanted:
             return
-        self._multiples, self._wanted = self._wanted, {}
+        multiples, self.wanted = self.wanted, {}
         if what := unknown_code(model):  # which has come since the run began
             self.why_not = NOT_KNOWN + what
             return
@@ -180,13 +173,13 @@ class ScaledLoss:
         kwargs = {name: value for name, value in kwargs.items() if name != "num_items_in_batch"}
         try:
             with evaluating(self._model), torch.no_grad():
-                self._losses = [self._loss(multiple, args, kwargs) for multiple in self._multiples.values()]
-            for multiple, loss in zip(self._multiples.values(), self._losses):
-                if multiple == 1.0:
-                    self._batch = args, kwargs, loss
+                self._losses = {name: self._loss(multiple, args, kwargs) for name, multiple in multiples.items()}
         except Exception as error:  # a model that cannot be evaluated so: what needs this does without
             self.why_not = f"the model could not be run again ({error!r})"
             log.debug("lora_watch could not compute a loss with other adapters", exc_info=True)
+            return
+        for name in (name for name, multiple in multiples.items() if multiple == 1.0):
+            self._batch = args, kwargs, self._losses[name]
 
     def _hear(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> None:
         """The model's own hook, after a forward pass that keeps gradients."""
@@ -195,15 +188,13 @@ class ScaledLoss:
 
     def _loss(self, multiple: float, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         beginning = self._beginning if multiple == 0.0 else {}
+        there = {name: kept.to(self._model.get_parameter(name).device) for name, kept in beginning.items()}
         with ExitStack() as hooks:
-            if multiple != 1.0 and not beginning:
-                for module, base in {id(a.module): (a.module, a.base_layer) for a in self._adapters}.values():
+            if multiple != 1.0 and not there:
+                for module, base in {(adapter.module, adapter.base_layer) for adapter in self._adapters}:
                     assert base is not None
                     hook = _multiplied(base, multiple)
                     hooks.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
-            if not beginning:
-                return self._model(*args, **kwargs).loss.detach().float().reshape(1)
-            there = {name: kept.to(self._model.get_parameter(name).device) for name, kept in beginning.items()}
             return torch.func.functional_call(self._model, there, args, kwargs).loss.detach().float().reshape(1)
 
 
