@@ -1,19 +1,19 @@
 """A few elements of a tensor, always the same ones, to see bit for bit whether it has moved.
 
-Both classes below take a few operations a device and dtype, however many adapters there are. Nothing waits.
+Both classes below compare all tensors of a device and dtype at once. Nothing waits.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Hashable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Adapter
-from lora_watch.adapters.live import Live, Resolved
+from lora_watch.adapters.live import Live
 from lora_watch.adapters.tensors import here, part_of, sharded
 from lora_watch.base.deferred import Deferred, ready, with_float64
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
@@ -21,47 +21,42 @@ from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Reading
 ELEMENTS = 64
 """How many elements of a tensor are compared."""
 
-Kind = tuple[torch.device, torch.dtype]
+Key = TypeVar("Key", bound=Hashable)
 
 
-class _Views(NamedTuple):
-    places: list[tuple[int, ...]]
-    sizes: list[int]
-    """How many numbers each tensor has: of another size other ones are taken."""
-    rows: list[Tensor]
-    """``[ELEMENTS]`` each."""
-
-    def values(self) -> Tensor:
-        """A copy, ``[len(places), ELEMENTS]``, where there is float64: they are compared in it."""
-        return with_float64(torch.stack(self.rows))
+class _Elements(NamedTuple):
+    values: Tensor
+    """A copy, ``[ELEMENTS]``."""
+    size: int
+    """How many numbers the tensor has: of another size other ones are taken."""
 
 
-@torch.no_grad()
-def _elements_of(tensors: Sequence[tuple[tuple[int, ...], Tensor]]) -> dict[Kind, _Views]:
-    """``ELEMENTS`` of each tensor, by device and dtype."""
-    kinds: dict[Kind, _Views] = {}
-    for place, tensor in tensors:
-        places, sizes, rows = kinds.setdefault((tensor.device, tensor.dtype), _Views([], [], []))
-        places.append(place)
-        sizes.append(tensor.numel())
-        rows.append(_elements(tensor))
-    return kinds
-
-
-def _elements(tensor: Tensor) -> Tensor:
-    """``[ELEMENTS]``, spread evenly; a view of it, unless it is small or not contiguous."""
+def _elements(tensor: Tensor) -> _Elements:
+    """Spread evenly over ``tensor``."""
     flat = tensor.detach().reshape(-1)
-    if flat.numel() < ELEMENTS:
-        return flat.repeat(-(-ELEMENTS // flat.numel()))[:ELEMENTS]
-    stride = flat.numel() // ELEMENTS
+    size = flat.numel()
+    if size < ELEMENTS:
+        return _Elements(flat.repeat(-(-ELEMENTS // size))[:ELEMENTS], size)
+    stride = size // ELEMENTS
     stride -= stride % 2 == 0  # an odd one does not stay in one column of a matrix
-    elements = flat[::stride][:ELEMENTS]
-    return elements if tensor.is_contiguous() else elements.clone()
+    return _Elements(flat[::stride][:ELEMENTS].clone(), size)
 
 
-def _is_seen_through(tensor: Tensor) -> bool:
-    """Its ``_elements`` are a view, which shows what is written to it."""
-    return tensor.numel() >= ELEMENTS and tensor.is_contiguous()
+def _compared(
+    then: Mapping[Key, _Elements], now: Mapping[Key, _Elements]
+) -> list[tuple[Sequence[Key], Tensor, Tensor]]:
+    """Elements of before and of now in float64, ``[n, ELEMENTS]``, and whose they are: by device and dtype, of what
+    was neither moved nor cast nor cut in another way in between."""
+    alike: dict[Any, list[Key]] = {}
+    for key, (values, size) in now.items():
+        kind, was = (values.device, values.dtype, size), then.get(key)
+        if was is not None and (was.values.device, was.values.dtype, was.size) == kind:
+            alike.setdefault(kind[:2], []).append(key)
+
+    def stacked(of: Mapping[Key, _Elements], keys: Sequence[Key]) -> Tensor:
+        return with_float64(torch.stack([of[key].values for key in keys])).double()
+
+    return [(keys, stacked(then, keys), stacked(now, keys)) for keys in alike.values()]
 
 
 class Changed:
@@ -72,9 +67,8 @@ class Changed:
     """
 
     def __init__(self, live: Live, since: int = 0):
-        self._since = since
-        """The step after which it begins: there is nothing to say of that one."""
-        self._live = live
+        """``since``: the step after which it begins; there is nothing to say of that one."""
+        self._live, self._since = live, since
         self._factors = [
             (row, i)
             for i, (adapter, parameters) in enumerate(zip(live.adapters, live.now.parameters))
@@ -82,38 +76,28 @@ class Changed:
             for row, factor in enumerate(parameters)
             if factor.dtype in (torch.bfloat16, torch.float16)
         ]
-        self._views: tuple[Resolved, dict[Kind, _Views]] | None = None
         self._held = self._now()
 
-    def _now(self) -> dict[Kind, tuple[list[tuple[int, ...]], Tensor]]:
-        """Places and elements."""
-        now = self._live.now
-        if self._views is not None and self._views[0] is now:
-            views = self._views[1]
-        else:
-            factors = [((row, i), now.parameters[i][row]) for row, i in self._factors]
-            views = _elements_of([(place, factor) for place, factor in factors if here(factor) and not sharded(factor)])
-            self._views = (now, views) if all(_is_seen_through(factor) for _, factor in factors) else None
-        return {kind: (of.places, of.values()) for kind, of in views.items()}
+    def _now(self) -> dict[tuple[int, int], _Elements]:
+        factors = {(row, i): self._live.now.parameters[i][row] for row, i in self._factors}
+        return {place: _elements(factor) for place, factor in factors.items() if here(factor) and not sharded(factor)}
 
     @torch.no_grad()
     def begin(self, due: Due) -> Deferred[Readings]:
         """``a_changed`` and ``b_changed`` since the last call; nothing where no factor is in half precision."""
-        if not due.norms or due.step == self._since:
+        if not self._factors or not due.norms or due.step == self._since:
             return ready({})
         before, self._held = self._held, self._now()
-        pairs = [(before[kind], now) for kind, now in self._held.items() if kind in before]
-        same = [(places, then, now) for (old, then), (places, now) in pairs if places == old]
-        shares = [(then != now).double().mean(1) for _, then, now in same]
+        compared = _compared(before, self._held)
 
         def finish(values: Sequence[FloatArray]) -> Readings:
             out = np.full((2, len(self._live.adapters)), np.nan)
-            for (places, *_), numbers in zip(same, values):
+            for (places, *_), numbers in zip(compared, values):
                 out[tuple(np.array(places).T)] = numbers
-            names = ("a_changed", "b_changed") if same else ()
+            names = ("a_changed", "b_changed") if compared else ()
             return {name: Reading(numbers, ~np.isnan(numbers)) for name, numbers in zip(names, out)}
 
-        return Deferred(shares, finish)
+        return Deferred([(then != now).double().mean(1) for _, then, now in compared], finish)
 
 
 class FrozenWeights:
@@ -125,9 +109,8 @@ class FrozenWeights:
 
     def __init__(self) -> None:
         self._adapters: Sequence[Adapter] = ()
-        self._start: dict[str, tuple[Kind, int, Tensor]] = {}
-        """By the adapter's name: of what kind its frozen weight is, how many numbers it has here, and ``[ELEMENTS]`` of
-        them."""
+        self._start: dict[str, _Elements] = {}
+        """By the adapter's name."""
         self.trainable: BoolArray | None = None
         """``[n_adapters]``: which of them require a gradient, as of the latest measurement; None if it was not due."""
 
@@ -135,9 +118,7 @@ class FrozenWeights:
         """Measure the weights under ``adapters`` from now on, and remember those that have not been seen yet."""
         self._adapters = adapters
         new = [adapter for adapter in adapters if adapter.name not in self._start]
-        for kind, views in _weights_of(new, [adapter.base_weight for adapter in new]).items():
-            for (place,), size, values in zip(views.places, views.sizes, views.values()):
-                self._start[new[place].name] = kind, size, values
+        self._start |= _weights_of(new, [adapter.base_weight for adapter in new])
 
     @torch.no_grad()
     def begin(self, due: Due) -> Deferred[Readings]:
@@ -147,33 +128,20 @@ class FrozenWeights:
             return ready({})
         weights = [adapter.base_weight for adapter in adapters]
         self.trainable = np.array([w is not None and w.requires_grad for w in weights], dtype=bool)
-        drifts: list[tuple[list[int], Tensor]] = []
-        for kind, views in _weights_of(adapters, weights).items():
-            begun = [self._start.get(adapters[place].name) for (place,) in views.places]
-            # Neither moved to another device, nor cast to another dtype, nor cut in another way since.
-            same = [
-                (place, row, was[2])
-                for (place,), size, row, was in zip(views.places, views.sizes, views.rows, begun)
-                if was is not None and was[:2] == (kind, size)
-            ]
-            if same:
-                where, now, start = zip(*same)
-                start = torch.stack(start).double()
-                size = torch.linalg.vector_norm(start, dim=1).clamp_min(torch.finfo(torch.float64).tiny)
-                moved = with_float64(torch.stack(now)).double() - start
-                drifts.append((list(where), torch.linalg.vector_norm(moved, dim=1) / size))
+        drifts: dict[Sequence[str], Tensor] = {}
+        for names, start, now in _compared(self._start, _weights_of(adapters, weights)):
+            size = torch.linalg.vector_norm(start, dim=1).clamp_min(torch.finfo(torch.float64).tiny)
+            drifts[tuple(names)] = torch.linalg.vector_norm(now - start, dim=1) / size
 
         def finish(values: Sequence[FloatArray]) -> Readings:
-            out = np.full(len(adapters), np.nan)
-            for (where, _), numbers in zip(drifts, values):
-                out[where] = numbers
+            by_name = {name: number for names, numbers in zip(drifts, values) for name, number in zip(names, numbers)}
+            out = np.array([by_name.get(adapter.name, np.nan) for adapter in adapters])
             return {"base_drift": Reading(out, ~np.isnan(out))}
 
-        return Deferred([drift for _, drift in drifts], finish)
+        return Deferred(list(drifts.values()), finish)
 
 
-def _weights_of(adapters: Sequence[Adapter], weights: Sequence[Tensor | None]) -> dict[Kind, _Views]:
-    """Elements of the frozen weights that are here, as far as no product has been added to them."""
-    there = [(i, w) for i, (a, w) in enumerate(zip(adapters, weights)) if w is not None and not a.merged]
-    parts = [((i,), part_of(weight)) for i, weight in there]
-    return _elements_of([(place, part) for place, part in parts if here(part)])
+def _weights_of(adapters: Sequence[Adapter], weights: Sequence[Tensor | None]) -> dict[str, _Elements]:
+    """Elements of the frozen weights that are here, as far as no product has been added to them, by adapter."""
+    there = [(a.name, part_of(w)) for a, w in zip(adapters, weights) if w is not None and not a.merged]
+    return {name: _elements(part) for name, part in there if here(part)}
