@@ -307,7 +307,7 @@ class CallbackSettings(_Files, Settings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.html and not self.tensorboard:
+        if self.html is not None and self.value("html") and not self.tensorboard:
             raise ValueError("html: True is not allowed with tensorboard=False: it draws TensorBoard events")
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from lora_watch import LoraWatchCallback, Monitor, watch
+from lora_watch import LoraWatchCallback, Monitor, Severity, watch
 from lora_watch.settings import CallbackSettings, MonitorSettings, Settings, all_of, described, variable
 
 SLIPS: list[tuple[dict[str, Any], str]] = [
@@ -84,9 +84,15 @@ def test_each_variable_gives_its_setting_and_an_argument_counts_more(monkeypatch
     assert [given.value(name) for name in ("recover", "patience", "html")] == [0, 1, False]
 
 
+def test_recover_lets_errors_end_a_run_unless_fail_on_says_otherwise() -> None:
+    assert Settings(recover=2).policy().default is Severity.ERROR
+    assert Settings(recover=1, fail_on="never").policy().default is None
+    assert Settings().policy().default is None
+
+
 def test_a_text_that_means_a_value_is_that_value() -> None:
-    settings = LoraWatchCallback(every="4", drift="0").settings  # type: ignore[arg-type]
-    assert (settings.every, settings.drift) == (4, False)
+    settings = LoraWatchCallback(every="4", drift="0", html="0", tensorboard=False).settings  # type: ignore[arg-type]
+    assert (settings.every, settings.drift, settings.value("html")) == (4, False, False)
 
 
 def test_one_number_for_rates_is_an_error_that_names_the_setting() -> None:

@@ -20,13 +20,9 @@ from torch import Tensor
 import lora_watch
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord
-from lora_watch.base import deferred
 from lora_watch.base.deferred import Deferred, HostCopy, has_float64
-from lora_watch.sinks.report import ReportSink
 from tests.monitor.test_monitor import built, loop
 from tests.support import DEVICE, build_trainer, lora, stdlib_blocks, tiny_model, train
-
-ON_A_CPU = pytest.mark.skipif(DEVICE.type != "cpu", reason="compares with a CPU, on which numbers are there at once")
 
 LATE = pytest.mark.skipif(not has_float64(DEVICE), reason="what is on a device without float64 is read at once")
 
@@ -114,24 +110,6 @@ def test_records_are_the_same_and_come_one_step_later(settings: dict[str, Any], 
     for one, other in zip(at_once.records, late.records, strict=True):
         same(one, other)
     assert monitor.last is late.records[-1]
-
-
-@ON_A_CPU
-@pytest.mark.usefixtures("slow")
-def test_a_bad_run_ends_two_steps_later_than_on_a_cpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One until the step is judged, one more until the comparison with the frozen layers that LW102 asks for."""
-
-    def length(folder: Path) -> int:
-        model, optimizer = built(alpha=128, lr=5e-2)
-        monitor = Monitor(model, optimizer, fail_on="error", sinks=[ReportSink(folder)])
-        with pytest.raises(LoraWatchError, match="LW102"), monitor:
-            loop(monitor, model, optimizer, 20)
-        assert json.loads((folder / "report.json").read_text())["verdict"] == "failed"
-        return int(next(iter(optimizer.state.values()))["step"])
-
-    late = length(tmp_path / "late")
-    monkeypatch.setattr(deferred, "_NEAR", frozenset({"cpu"}))
-    assert late == length(tmp_path / "cpu") + 2
 
 
 def spoil(model: Any) -> None:

@@ -246,16 +246,6 @@ def test_who_resumes_with_the_lower_rate_in_the_script_has_it_once(script: float
     resumed.finish()
 
 
-def test_recover_comes_from_the_argument_or_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert Settings().policy().recover == 0
-    monkeypatch.setenv("LORA_WATCH_RECOVER", "2")
-    assert (Settings().policy().recover, Settings().policy().default) == (2, Severity.ERROR)
-    assert Settings(recover=0).policy().recover == 0
-    assert Settings(fail_on="never", recover=1).policy().default is None
-    with pytest.raises(ValueError, match=r"^recover: 'often' .*times"):
-        Settings(recover="often")  # type: ignore[arg-type]
-
-
 def loop(monitor_of: Callable[..., Monitor], spoil: int | None = None, lr: float = 2e-3, alpha: float = 16) -> Monitor:
     torch.manual_seed(0)
     model = lora(tiny_model(), alpha=alpha).train()
@@ -340,8 +330,3 @@ def test_a_recovery_that_fails_half_way_is_never_ok(
     assert sink.given[1:] == ["unhealthy"]
     # Where the weights had gone back and the rates had not, the adapters explode once more.
     assert {alert.rule for alert in monitor.alerts if alert.severity is Severity.ERROR} == {"LW102"}
-
-
-def test_without_recover_it_ends() -> None:
-    with pytest.raises(LoraWatchError):
-        loop(lambda *args, **kwargs: Monitor(*args, fail_on="error", **kwargs), spoil=12)

@@ -103,15 +103,6 @@ def test_never_never_raises(fail_on: str | None, monkeypatch: pytest.MonkeyPatch
     assert report_of(trainer)["verdict"] == "unhealthy"
 
 
-def test_the_environment_decides_where_the_code_does_not(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LORA_WATCH_FAIL_ON", "error")
-    assert LoraWatchCallback().policy.can_end_a_run
-    assert not LoraWatchCallback(fail_on="never").policy.can_end_a_run
-    monkeypatch.setenv("LORA_WATCH_FAIL_ON", "eror")
-    with pytest.raises(ValueError, match=r"'eror' .*severity"):
-        LoraWatchCallback()
-
-
 def test_a_warning_before_the_first_step_ends_the_run_before_it() -> None:
     callback = LoraWatchCallback(fail_on="warning", console=False)
     trainer = build_trainer(lora(tiny_model(), alpha=128), None, 40, callbacks=[callback], **EXPLODED)

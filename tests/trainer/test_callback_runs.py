@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-import os
 import signal
 import textwrap
 from pathlib import Path
 from typing import Any
-from unittest import mock
 
 import pytest
 from transformers import Trainer, TrainerCallback
@@ -202,32 +200,3 @@ def test_a_run_that_breaks_off_leaves_nothing_behind_for_the_next() -> None:
     assert report_of(trainer)["verdict"] == "ok"
     assert report_of(trainer)["session"] == 2
     assert not any(module._forward_hooks for _, module in walk(trainer.model))
-
-
-@pytest.mark.thorough  # test_hooks_unseen has a compiled graph
-@mock.patch.dict(os.environ)  # where older Trainers leave their wish to compile, for every Trainer that follows
-def test_a_compiled_model_is_monitored_by_its_weights() -> None:
-    def run(alpha: float, lr: float) -> LoraWatchCallback:
-        callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
-        trainer = build_trainer(
-            lora(tiny_model(), alpha=alpha, targets=["q_proj", "v_proj"]),
-            None,
-            9,  # each of these is measured in full, however slow the machine
-            callbacks=[callback],
-            lr=lr,
-            torch_compile=True,
-            torch_compile_backend="eager",
-        )
-        trainer.train()
-        assert not any(module._forward_hooks for _, module in walk(trainer.model))
-        return callback
-
-    healthy, failing = run(16, 2e-3).monitor, run(128, 5e-2).monitor
-    assert healthy is not None
-    assert healthy.last is not None
-    assert failing is not None
-    assert not healthy.last.metrics["output_ratio"].known.any()
-    assert any("compiled" in note for note in healthy.run.notes)
-    assert healthy.alerts == []
-    found = next(alert for alert in failing.alerts if alert.rule == "LW102")
-    assert found.metric == "relative_spectral_norm"

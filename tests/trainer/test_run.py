@@ -315,31 +315,6 @@ def test_launchers(tmp_path: Path, launcher: tuple[str, ...]) -> None:
     assert failed_on_two_ranks(tmp_path)
 
 
-@pytest.mark.thorough  # test_trainers has TRL's SFT, the examples its command line
-def test_trls_own_script(python: Python, tmp_path: Path) -> None:
-    pytest.importorskip("trl")
-    from tests.support import tiny_model, tiny_tokenizer
-
-    tiny_model().save_pretrained(tmp_path / "model")
-    tiny_tokenizer().save_pretrained(tmp_path / "model")
-    text = (ROOT / "tests" / "support.py").read_text().split("\n\n")
-    lines = [json.dumps({"text": part}) for part in text if len(part) > 40]
-    (tmp_path / "data").mkdir()
-    (tmp_path / "data" / "train.jsonl").write_text("\n".join(lines))
-    settings = {
-        "model_name_or_path": "model", "dataset_name": "data", "output_dir": "out", "max_steps": "8",
-        "learning_rate": "0.03", "lora_alpha": "128", "lora_r": "8", "lora_target_modules": "all-linear",
-        "per_device_train_batch_size": "2", "max_length": "64", "report_to": "none", "use_cpu": "true",
-        "dtype": "float32", "bf16": "false", "gradient_checkpointing": "false", "lr_scheduler_type": "constant",
-        "eval_strategy": "no", "save_strategy": "no",
-    }  # fmt: skip
-    arguments = [part for key, value in settings.items() for part in (f"--{key}", value)]
-    done = forked(python, tmp_path, "-m", "trl.scripts.sft", "--use_peft", *arguments)
-    assert done.returncode == 1, done.stderr
-    assert "(LW102)" in done.stderr
-    assert report_of(tmp_path / "out")["config"]["lora"]["default"]["lora_alpha"] == 128
-
-
 def test_it_finds_the_learning_rate_and_trains_nothing(python: Python, tmp_path: Path) -> None:
     done = forked(python, tmp_path, "--find-lr", GATE, "--output-dir", "out", "--steps", "3")
     assert done.returncode == 0, done.stderr
