@@ -66,8 +66,8 @@ class OwnLayer(Adapter):
 
 
 class LoralibAdapter(OwnLayer):
-    """loralib's Linear, Embedding and convolutions, and litgpt's LoRALinear: ΔW = α/r · B·A. loralib merges in
-    ``eval()`` and takes the product out again in ``train()``. W₀ is the same in both modes here."""
+    """loralib's Linear and Embedding, and litgpt's LoRALinear: ΔW = α/r · B·A. loralib merges in ``eval()`` and takes
+    the product out again in ``train()``. W₀ is the same in both modes here."""
 
     def __init__(self, path: str, module: nn.Module):
         super().__init__(path, module)
@@ -78,21 +78,14 @@ class LoralibAdapter(OwnLayer):
         return self._layer.lora_A, self._layer.lora_B
 
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
-        """One block, or none for a grouped convolution, whose weight loralib cuts out of B·A across its rows."""
-        if not isinstance(self._frozen, CONVOLUTIONS):
-            return (Factors(a, b),)
-        # B·A is [d_out·k, d_in·k], and k of its rows, one after another, are one row of the weight.
-        d_out, columns = self.shape
-        rows = b.shape[0] // d_out
-        if self._frozen.groups > 1 or rows * a.shape[1] != columns:
-            return ()
-        return (Factors(torch.block_diag(*[a] * rows), b.reshape(d_out, -1)),)
+        """None of a convolution, whose weight loralib cuts out of B·A across its rows."""
+        return () if isinstance(self._frozen, CONVOLUTIONS) else (Factors(a, b),)
 
     @property
     def shape(self) -> tuple[int, int]:
         frozen = self._frozen
         if isinstance(frozen, CONVOLUTIONS):
-            return frozen.out_channels, frozen.in_channels // frozen.groups * math.prod(frozen.kernel_size)
+            return len(frozen.weight), frozen.weight[0].numel()
         if isinstance(frozen, nn.Embedding):
             return frozen.embedding_dim, frozen.num_embeddings
         return frozen.out_features, frozen.in_features
@@ -115,8 +108,7 @@ class LoralibAdapter(OwnLayer):
         return bool(self._layer.merged) and not getattr(self._layer, "merge_weights", False)
 
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
-        """While the weight holds the product, that is taken out of a copy; where it cannot be (grouped convolutions)
-        there is nothing to give."""
+        """While the weight holds the product, that is taken out of a copy. Nothing of a convolution's."""
         stored = super()._matrices(weight)
         if not self._layer.merged:
             return stored
