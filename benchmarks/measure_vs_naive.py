@@ -231,7 +231,7 @@ def main() -> None:
         "÷ floor",
         "extra memory",
     ]
-    heads += ["naive's", "error", "naive's", "redone"]
+    heads += ["naive's", "error", "naive's"]
     rows = [heads]
     for chosen in SETS + (LARGE if options.large else []):
         adapters = make(chosen)
@@ -266,7 +266,6 @@ def main() -> None:
                 f"{took['products'] / took['floor']:.1f}",
                 *(f"{x / 2**20:,.1f} MiB" for x in (memory(bank.measure), memory(lambda one=biggest: naive([one])))),
                 *(f"{max(abs(x / y - 1) for x, y in zip(got, truth)):.0e}" for got in (ours, naive(few))),
-                str(bank.redone),
             ]
         )
     widths = [max(map(len, column)) for column in zip(*rows)]

@@ -37,15 +37,9 @@ class _Entry(NamedTuple):
     diagonal: Tensor | None
 
 
-class _Solved(NamedTuple):
-    """What is known of n blocks of one rank r."""
-
-    rows: FloatArray
-    """``[n, 6]``: see ``spectrum.A2`` and what follows it."""
-    sigmas: FloatArray
-    """``[n, r]``: singular values, the largest first; ``[n, 0]`` without a spectrum."""
-    redone: int
-    """How many had to be redone from their factors."""
+_Solved = tuple[FloatArray, FloatArray]
+"""Of n blocks of one rank r: ``[n, 6]``, see ``spectrum.A2`` and what follows it; and ``[n, r]``, their singular values,
+the largest first, or ``[n, 0]`` without a spectrum."""
 
 
 class _Group:
@@ -122,13 +116,12 @@ class _Group:
             between = None if diagonals is None else diagonals[part]
             parts.append(solve(grams[0, part], grams[1, part], between, self._limits[part], spectrum))
         rows, sigmas, doubtful = map(np.concatenate, zip(*parts))
-        redo = np.flatnonzero(doubtful).tolist()
-        for i in redo:
+        for i in np.flatnonzero(doubtful).tolist():
             rows[i], sigma = solve_precisely(block(i), None if diagonals is None else diagonals[i], rows[i])
             if spectrum:
                 sigmas[i] = 0.0
                 sigmas[i, : len(sigma)] = sigma
-        return _Solved(rows, sigmas, len(redo))
+        return rows, sigmas
 
 
 class AdapterBank:
@@ -136,7 +129,7 @@ class AdapterBank:
 
     Exact: every number is within 1e-6 of the truth for the stored values, relative, for float16, bfloat16 and float32
     factors of any magnitude and float64 ones between 1e±70; blocks whose Grams cannot tell so are redone from the
-    factors (``redone`` counts them). ‖B·A‖ must not be below 1e-8·‖A‖‖B‖: less is rounding in float64 itself.
+    factors. ‖B·A‖ must not be below 1e-8·‖A‖‖B‖: less is rounding in float64 itself.
 
     Memory: ``HOST_PIECE`` or ``DEVICE_PIECE`` numbers in float64, and the Grams.
     """
@@ -151,8 +144,6 @@ class AdapterBank:
         self.spectrum: FloatArray | None = None
         """``[n_adapters, r]``, of the latest measurement: every singular value of ΔW, the largest first; NaN beyond an
         adapter's own rank. None where that was no full one."""
-        self.redone = 0
-        """Number of blocks the latest measurement had to redo from their factors."""
 
     def measure(self, spectrum: bool = True) -> dict[str, FloatArray]:
         """What ``begin`` leads to, without ``known``: waits for accelerators."""
@@ -183,7 +174,6 @@ class AdapterBank:
             with np.errstate(all="ignore"), torch.no_grad():  # NaN and infinities are results here
                 solved = [part.finish(list(islice(rest, len(part.tensors)))) for part in begun]
                 found = [(group.adapters, of) for group, of in zip(groups, solved)]
-                self.redone = sum(of.redone for of in solved)
                 self.spectrum = np.abs(scale)[:, None] * _spectra(len(scale), found) if due.full else None
                 metrics = _metrics(scale, _sums(known, found), due.full)
             return {name: Reading(values, known) for name, values in metrics.items()}
@@ -212,7 +202,7 @@ _Found = Sequence[tuple[NDArray[np.intp], _Solved]]
 def _sums(known: BoolArray, found: _Found) -> FloatArray:
     """``[n_adapters, 6]``: the rows of all blocks of each adapter together."""
     sums = np.zeros((len(known), 6))
-    for adapters, (rows, *_) in found:
+    for adapters, (rows, _) in found:
         first = np.flatnonzero(np.diff(adapters, prepend=-1))
         whose = adapters[first]
         tops = np.maximum(sums[whose, TOP], np.maximum.reduceat(rows[:, TOP], first))
@@ -225,7 +215,7 @@ def _sums(known: BoolArray, found: _Found) -> FloatArray:
 def _spectra(total: int, found: _Found) -> FloatArray:
     """``[total, r]``: all singular values of each adapter, the largest first, and NaN behind them."""
     rows: list[list[float]] = [[] for _ in range(total)]
-    for adapters, (_, sigmas, _) in found:
+    for adapters, (_, sigmas) in found:
         for adapter, sigma in zip(adapters, sigmas):
             rows[adapter] += sigma.tolist()
     out = np.full((total, max(map(len, rows), default=0)), np.nan)

@@ -47,7 +47,7 @@ def solve(
         gram_b: Bᵀ·B, ``[n, r, r]``.
         diagonal: the diagonals between B and A, ``[n, r]``, or None.
         rank_limit: ``[n]``, the smaller side of each product: more singular values than that are zero.
-        spectrum: without it the columns from ``TOP`` on are zero, and there are no singular values (``[n, 0]``).
+        spectrum: without it the columns from ``TOP`` on may be zero, and no singular values there (``[n, 0]``).
 
     A block with a number in it that is not finite is a row of NaN, and disturbs no other.
     """
@@ -70,17 +70,13 @@ def solve(
     )
     cosine2 = np.maximum(np.einsum("nij,nij->n", unit_a, unit_b), 0.0)  # (‖B·A‖ / ‖A‖‖B‖)²
     rows[:, F2] = cosine2 * size**2
-    if spectrum:
-        rank = np.minimum(live.sum(1), rank_limit)
-        sigma = _singular_values(unit_a, unit_b, live, rank)
-        rows[:, TOP:] = _summary(sigma * size[:, None])
-        doubtful = _spectral_error(sigma, rank) > TOLERANCE
-        sigma = sigma[:, ::-1] * size[:, None]
-    else:
-        sigma = np.zeros((len(rows), 0))
-        doubtful = cosine2 * TOLERANCE < NOISE / 2
+    rank = np.minimum(live.sum(1), rank_limit)
+    sigma = _singular_values(unit_a, unit_b, live, rank)
+    rows[:, TOP:] = _summary(sigma * size[:, None])
+    doubtful = _spectral_error(sigma, rank) > TOLERANCE
+    sigma = sigma[:, ::-1] * size[:, None]
     rows[~finite] = sigma[~finite] = np.nan
-    return rows, sigma, doubtful & (size > 0)
+    return rows, sigma if spectrum else sigma[:, :0], doubtful & (size > 0)
 
 
 def _norms(gram_a: FloatArray, gram_b: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray] | None:
