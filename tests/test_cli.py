@@ -92,7 +92,7 @@ def test_findings_without_a_rule_are_explained_too(finding: str):
 def test_a_slip_in_a_rules_id_is_corrected():
     shown = lora_watch("rules", "norm-explosions")
     assert shown.exit_code == 2
-    assert "LW102 (norm-explosion)" in shown.stderr
+    assert "is 'norm-explosion' meant?" in shown.stderr
 
 
 @pytest.mark.parametrize(

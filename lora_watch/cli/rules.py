@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -10,6 +9,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from lora_watch.base.text import meant
 from lora_watch.cli.common import misuse
 
 if TYPE_CHECKING:
@@ -42,9 +42,7 @@ def _called(word: str, known: Mapping[str, Page]) -> Page:
     by_word = {key.lower(): page for page in known.values() for key in (page.id, page.name)}
     if page := by_word.get(word.lower()):
         return page
-    near = difflib.get_close_matches(word.lower(), by_word, n=1, cutoff=0.7)
-    hint = f"did you mean {by_word[near[0]].id} ({by_word[near[0]].name})?" if near else "`lora-watch rules` lists them"
-    raise misuse(f"no rule has the id or name {word!r}; {hint}")
+    raise misuse(f"no rule has the id or name {word!r}{meant(word.lower(), by_word)}; `lora-watch rules` lists them")
 
 
 def _table(known: Iterable[Page]) -> Table:

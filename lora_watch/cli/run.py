@@ -45,7 +45,6 @@ class Handover(BaseException):
     arguments: list[str]
     module: bool
     settings: dict[str, Any]
-    allow_unmonitored: bool
 
 
 def run(
@@ -65,9 +64,6 @@ def run(
         bool, typer.Option("--find-lr", help="Find the learning rate in about 60 steps, print it and exit.")
     ] = False,
     apply: Annotated[bool, typer.Option("--apply", help="With --find-lr: train at the rate afterwards.")] = False,
-    allow_unmonitored: Annotated[
-        bool, typer.Option("--allow-unmonitored", help="Exit with 0 even if nothing was trained or measured.")
-    ] = False,
 ) -> None:
     """Run an unchanged training script, monitor every Trainer in it, and end it when it goes wrong.
 
@@ -98,7 +94,7 @@ def run(
     least = variable("fail_on")
     if all("=" in word for word in words(os.environ.get(least, ""))):  # the other rules keep this command's default
         os.environ[least] = ",".join(["error", *words(os.environ.get(least, ""))])
-    raise Handover(script, arguments or [], module, settings, allow_unmonitored)
+    raise Handover(script, arguments or [], module, settings)
 
 
 def start(todo: Handover) -> None:
@@ -137,10 +133,8 @@ def start(todo: Handover) -> None:
             "nothing was monitored: in this process the script has trained nothing, neither with a Trainer nor with a "
             "Monitor of its own"
         )
-        if not todo.allow_unmonitored:
-            typer.echo("            --allow-unmonitored makes that a success", err=True)
-            sys.exit(2)
-    elif counts.unjudged and not todo.allow_unmonitored:
+        sys.exit(2)
+    if counts.unjudged:
         note(f"{count(counts.unjudged, 'run')} could not be judged, or did not come to an end: see the report")
         sys.exit(2)
 

@@ -36,8 +36,10 @@ class Outcome:
     """Share of the wall time that was spent in the monitor."""
 
     @property
-    def failures(self) -> list[Alert]:
-        return [alert for alert in self.alerts if alert.severity >= Severity.ERROR]
+    def is_good(self) -> bool:
+        """It came to its end without a WARNING, and learned."""
+        quiet = all(alert.severity <= Severity.INFO for alert in self.alerts)
+        return quiet and not self.stopped and self.learned
 
     @property
     def learned(self) -> bool:
@@ -104,19 +106,3 @@ def fixed(failing: Outcome) -> Setup | None:
     told = failing.next_run.values
     alpha, lr = told.get("lora_alpha", failing.setup.alpha), told.get("learning_rate", failing.setup.lr)
     return dataclasses.replace(failing.setup, name="fixed", alpha=round(alpha), lr=lr)
-
-
-def broken_promises(healthy: Outcome, failing: Outcome, fixed: Outcome | None) -> list[str]:
-    """What did not go as the demo says it does; empty when all did. ``fixed``: None where the alert gave no advice."""
-    broken = []
-    for outcome in (healthy, fixed):
-        if outcome is not None:
-            worrying = [alert.rule for alert in outcome.alerts if alert.severity > Severity.INFO]
-            if worrying or outcome.stopped or outcome.steps < outcome.planned or not outcome.learned:
-                said = f"ended at step {outcome.steps} of {outcome.planned} with {', '.join(worrying) or 'no alert'}"
-                broken.append(f"the {outcome.setup.name} run {said}, held-out loss {outcome.after:.3g}")
-    if not failing.stopped or 2 * failing.steps > failing.planned:
-        broken.append(f"the failing run was not stopped early: it ended at step {failing.steps} of {failing.planned}")
-    elif fixed is None:
-        broken.append("the failing run's alert named no new settings")
-    return broken

@@ -74,7 +74,6 @@ def test_the_script_finds_what_it_would_find_without_us(tmp_path: Path, as_modul
     if as_module:  # an entry for the working directory in both
         seen[2], expected[2] = seen[2] or str(tmp_path), expected[2] or str(tmp_path)
     assert seen == expected
-    assert "--allow-unmonitored" in ours.stderr
     assert ours.returncode == 2
 
 
@@ -131,18 +130,12 @@ PLAIN_LOOP = """
 
 
 @pytest.mark.parametrize(
-    ("options", "text", "code"),
-    [
-        ((), "import lora_watch; lora_watch.Monitor; print('nothing trained')", 2),
-        (("--allow-unmonitored",), "print('nothing trained')", 0),
-        ((), PLAIN_LOOP, 0),
-    ],
-    ids=["nothing", "allowed", "plain loop"],
+    ("text", "code"),
+    [("import lora_watch; lora_watch.Monitor; print('nothing trained')", 2), (PLAIN_LOOP, 0)],
+    ids=["nothing", "plain loop"],
 )
-def test_nothing_monitored_is_no_success(
-    python: Python, tmp_path: Path, options: tuple[str, ...], text: str, code: int
-) -> None:
-    done = forked(python, tmp_path, *options, script(tmp_path, text))
+def test_nothing_monitored_is_no_success(python: Python, tmp_path: Path, text: str, code: int) -> None:
+    done = forked(python, tmp_path, script(tmp_path, text))
     assert done.returncode == code, done.stderr
     assert ("was monitored" in done.stderr) == ("nothing trained" in done.stdout)
 
