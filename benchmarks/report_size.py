@@ -29,7 +29,7 @@ METRICS = (
     "effective_rank", "output_ratio", "a_norm", "b_norm", "a_grad_norm", "b_grad_norm", "effective_lr",
 )  # fmt: skip
 TYPES = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
-SPECTRUM_EVERY, RANK = 16, 16
+RANK = 16
 
 
 def write(folder: Path, adapters: int, steps: int) -> None:
@@ -53,13 +53,8 @@ def write(folder: Path, adapters: int, steps: int) -> None:
             for name, noise in zip(METRICS, np.exp(random.normal(0, 0.05, (len(METRICS), adapters))))
         }
         loss = 2 + 3 * float(np.exp(-5 * step / steps)) + float(random.normal(0, 0.1))
-        spectrum = None
-        if step % SPECTRUM_EVERY == 0:
-            spectrum = size[:, None] * np.sort(random.random((adapters, RANK)), axis=1)[:, ::-1]
         scalars = {"loss_start": 5.0, "loss_recent": loss}
-        record = StepRecord(
-            run, step, metrics, spectrum=spectrum, loss=loss, lr=(2e-4,), overhead=0.01, scalars=scalars, size=0.2
-        )
+        record = StepRecord(run, step, metrics, loss=loss, lr=(2e-4,), overhead=0.01, scalars=scalars, size=0.2)
         for sink in sinks:
             sink.write(record, [])
     for sink in sinks:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import os
 import shutil
 import sys
@@ -26,7 +25,6 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 VIEWS = ("overview", "heatmap", "layer", "alerts", "compare")
 RANKS = (2, 4, 8, 16, 32, 64)
-SWEEP = {"run": "r8", "runs": json.dumps([f"r{r}" for r in RANKS])}
 
 
 def take(logdir: Path, out: Path) -> None:
@@ -46,9 +44,9 @@ def take(logdir: Path, out: Path) -> None:
         for view in VIEWS:
             for mode, run in (("light", EXPLODED), ("dark", HEALTHY)) if view == "overview" else (("light", EXPLODED),):
                 page = browser.new_page(
-                    viewport={"width": 1280, "height": 1030 if view == "compare" else 940}, device_scale_factor=1.5
+                    viewport={"width": 1280, "height": 460 if view == "compare" else 940}, device_scale_factor=1.5
                 )
-                state = {"view": view, "run": run} if view != "compare" else {"view": view, **SWEEP}
+                state = {"view": view, "run": run}
                 page.goto(
                     "&".join([f"{address}/#lora_watch", *(f"p.lora_watch.{k}={quote(v)}" for k, v in state.items())])
                 )

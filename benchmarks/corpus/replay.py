@@ -45,17 +45,16 @@ def records(
     signals, cadence = LossSignals(), Cadence()
     comparable = any(compared(record) for record in trace.records)
     for record, following in itertools.zip_longest(trace.records, trace.records[1:]):
-        asked, metrics, wiring, spectrum = wanted(), record.metrics, record.wiring, record.spectrum
+        asked, metrics, wiring = wanted(), record.metrics, record.wiring
         scalars = {name: value for name, value in record.scalars.items() if name not in ON_REQUEST or name in asked}
         in_full = bool(asked) or record.step == record.run.max_steps
         if not cadence.plan(record.step, wanted=in_full, alerts=opened()) and record.step:
             metrics = {name: reading for name, reading in metrics.items() if name not in FULL_ONLY}
-            wiring, spectrum = {k: v for k, v in wiring.items() if k != "base_trainable"}, None
+            wiring = {k: v for k, v in wiring.items() if k != "base_trainable"}
         seen = dataclasses.replace(
             record,
             metrics=metrics,
             wiring=wiring,
-            spectrum=spectrum,
             comparable=comparable or (following is not None and projected(following) is not None),
         )
         scores = signals.update(record.loss, size=extent(seen), lr=record.lr) if record.step else {}

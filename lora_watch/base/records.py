@@ -271,9 +271,6 @@ class StepRecord:
     metrics: Readings
     """By the names of the documentation's table. A metric that was not measured at this step is absent; an
     adapter for which it has no meaning or is unknown is NaN and False in its reading's ``known``."""
-    spectrum: FloatArray | None = None
-    """``[n_adapters, r]``: every singular value of each ΔW, the largest first; NaN beyond an adapter's own rank. None
-    where it was not measured."""
     loss: float | None = None
     """Mean training loss of the whole optimizer step over micro-batches and ranks, NaN kept; None if unknown."""
     targets: int | None = None

@@ -14,7 +14,7 @@ T = TypeVar("T")
 MISFITS = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError)
 """What is raised where data does not hold what its reader expects."""
 MOST_BYTES = 32_000_000
-"""Of a file that is read as a whole. The largest of ours, an incident record of 560 adapters, has 20 million."""
+"""Of a file that is read as a whole. The largest of ours, a report of 1,000 adapters, has 2 million."""
 
 
 def read_bytes(path: str | os.PathLike[str], most: int = MOST_BYTES) -> bytes:

@@ -19,8 +19,7 @@ Runs = Annotated[
     list[Path],
     typer.Argument(
         metavar="RUN…",
-        help="The Trainer's output_dir, its lora_watch folder, a report.json, a TensorBoard folder, "
-        "or a folder of runs.",
+        help="The Trainer's output_dir, its lora_watch folder, a report.json, or a folder of runs.",
     ),
 ]
 

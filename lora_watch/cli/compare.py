@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -22,10 +22,6 @@ def compare(
         str | None,
         typer.Option(help="The metric to compare. Default: eval_loss, else train_loss, the training loss at the end."),
     ] = None,
-    better: Annotated[
-        Literal["higher", "lower"] | None,
-        typer.Option(help="Default: lower for a metric whose name ends with loss, else higher."),
-    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:
     """Compare finished runs: rank, alpha, scale, learning rate, quality and alerts of each, and all other differences.
@@ -39,7 +35,7 @@ def compare(
     from lora_watch.runs.comparison import text
 
     with refusing(ValueError):
-        compared = compare_runs(runs, metric, None if better is None else better == "higher")
+        compared = compare_runs(runs, metric)
     take_any_character()
     if json:
         print_json(compared.to_dict())

@@ -41,7 +41,7 @@ def report(
 
     target = output or (_folder_of(runs[0]) if len(runs) == 1 else Path()) / "report.html"
     with refusing(UnreadableError), writing(target):
-        for line in write_page(runs, target, below=True):
+        for line in write_page(runs, target):
             note(f"left out: {line}")
         note(f"{clean(target)} written ({target.stat().st_size / 1e6:.2f} MB): open it in a browser")
 

@@ -37,7 +37,7 @@ def show(
         Path,
         typer.Argument(
             metavar="RUN",
-            help="The Trainer's output_dir, its lora_watch folder, a TensorBoard folder, or a folder of runs: then the "
+            help="The Trainer's output_dir, its lora_watch folder, or a folder of runs: then the "
             "one that was written to last.",
         ),
     ],

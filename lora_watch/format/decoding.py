@@ -1,15 +1,10 @@
 """What an event of ours says, and which events a resumed run has replaced: for files and for TensorBoard's own data.
 
-An event may come from anyone. A tensor is as large as the bytes that it has, whatever shape it claims, and all text is
-``clean``.
+An event may come from anyone. All text is ``clean``.
 """
-
-# Generated protocol buffer modules define their names at run time:
-# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol, TypeVar
 
@@ -22,8 +17,6 @@ from lora_watch.base.untrusted import MISFITS, parse_json
 
 DEEPEST = 20
 """Levels of lists and mappings in a document of ours."""
-_FLOAT = 1
-"""``DT_FLOAT`` of TensorBoard's protobufs."""
 
 
 class Stepped(Protocol):
@@ -32,6 +25,28 @@ class Stepped(Protocol):
 
 
 S = TypeVar("S", bound=Stepped)
+
+
+class Event(NamedTuple):
+    """A value of ours."""
+
+    step: int
+    wall_time: float
+    content: NDArray[np.float32] | bytes | None
+    """Numbers or a text; None for anything else."""
+
+    @property
+    def vector(self) -> NDArray[np.float32] | None:
+        """``[n]``, if that is what it is."""
+        return self.content if isinstance(self.content, np.ndarray) and self.content.ndim == 1 else None
+
+    def document(self, kind: type) -> Any:
+        """The JSON in it, if it is a ``kind`` (dict, list), else None."""
+        try:
+            content = clean_data(parse_json(self.content)) if isinstance(self.content, bytes) else None
+        except MISFITS:
+            return None
+        return content if isinstance(content, kind) else None
 
 
 def latest(events: Iterable[S]) -> list[S]:
@@ -43,56 +58,6 @@ def latest(events: Iterable[S]) -> list[S]:
             out.pop()
         out.append(event)
     return out
-
-
-def numbers(tensor: Any) -> NDArray[np.float32] | None:
-    """The numbers in a float32 tensor of our format, in its shape; None for anything else."""
-    shape = [dimension.size for dimension in tensor.tensor_shape.dim]
-    if tensor.dtype != _FLOAT or min(shape, default=0) < 0 or 4 * math.prod(shape) != len(tensor.tensor_content):
-        return None
-    return np.frombuffer(tensor.tensor_content, "<f4").reshape(shape)
-
-
-class Tensor(NamedTuple):
-    """A value of ours. It is taken apart only where it is asked for: a long run has 200,000."""
-
-    step: int
-    wall_time: float
-    serialised: bytes
-
-    @property
-    def tensor(self) -> Any:
-        """A TensorProto."""
-        from tensorboard.compat.proto import tensor_pb2
-
-        return tensor_pb2.TensorProto.FromString(self.serialised)
-
-
-def vectors(tensors: Sequence[Tensor]) -> NDArray[np.float32] | None:
-    """``[n, length]`` of vectors of one length; None where one is anything else, or where there are none.
-
-    The same as ``numbers`` of each, in a tenth of the time: a long run has a hundred thousand. Each begins with
-    type, shape and length, in the same bytes where these are the same, and ends with the numbers.
-    """
-    vector = numbers(tensors[0].tensor) if tensors else None
-    serialised = [each.serialised for each in tensors]
-    sizes = set(map(len, serialised))
-    if vector is None or vector.ndim != 1 or len(sizes) > 1:
-        return None
-    rows = np.frombuffer(b"".join(serialised), np.uint8).reshape(len(serialised), *sizes)
-    begin = rows.shape[1] - vector.nbytes
-    if (rows[:, :begin] != rows[0, :begin]).any() or rows[0, begin:].tobytes() != vector.tobytes():
-        return None
-    return rows[:, begin:].copy().view("<f4")
-
-
-def document(tensor: Any, kind: type) -> Any:
-    """The JSON in a string tensor of our format, if it is a ``kind`` (dict, list), else None."""
-    try:
-        content = clean_data(parse_json(tensor.string_val[0]))
-    except MISFITS:
-        return None
-    return content if isinstance(content, kind) else None
 
 
 def clean_data(content: Any, deepest: int = DEEPEST) -> Any:

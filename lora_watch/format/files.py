@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
+from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
@@ -65,66 +65,75 @@ def names_the_path(path: Path, failure: str) -> Iterator[None]:
         raise OSError(error.errno, f"{failure} ({error.strerror})", str(path)) from error
 
 
-class _Locked:
-    """This process has the lock of a folder, for as long as somebody holds this."""
+class Claim(NamedTuple):
+    """A run of this process writes to a folder."""
 
-    latest: Callable[[], Claim | None] = staticmethod(lambda: None)
-    """The claim of the run that began last, while there is one."""
-
-
-class Claim:
-    """A run of this process writes to a folder, for as long as somebody holds this."""
-
-    def __init__(self, locked: _Locked):
-        self._locked, self.thread = locked, threading.current_thread()
-        locked.latest = weakref.ref(self)
+    process: int
+    folder: Path
+    lock: FileLock
+    thread: threading.Thread
 
 
-def _release(lock: FileLock, owner: int) -> None:
-    if os.getpid() == owner:  # a forked child shares the lock, and must not end it
-        lock.release()
-
-
-_ours: weakref.WeakValueDictionary[tuple[int, Path], _Locked] = weakref.WeakValueDictionary()
+_claims: dict[Path, Claim] = {}
+"""By folder that of the run that began there last."""
 _claiming = threading.Lock()
 
 
 def claim(folder: Path) -> Claim | None:
-    """Claims ``folder``, which must exist, for a run of this thread; None if a run elsewhere has it: in another process
-    that is alive, or in another thread that is. A thread trains one model at a time, so that its earlier run is over.
+    """Claims ``folder``, which must exist, for a run of this thread; None if another process or thread that is alive
+    has it. A thread trains one model at a time, so that its earlier run is over.
 
     Rests on a lock of the operating system's, which a kill releases too. Where there are none, as on some network file
     systems, whoever asks gets it.
     """
+    folder, thread = folder.resolve(), threading.current_thread()
     with _claiming:
-        if (locked := _lock(folder)) is None:
+        known = _ours(folder)
+        if known is not None and known.thread is not thread and known.thread.is_alive():
             return None
-        thread = latest.thread if (latest := locked.latest()) is not None else threading.current_thread()
-        return None if thread is not threading.current_thread() and thread.is_alive() else Claim(locked)
+        lock = _lock(folder) if known is None else known.lock
+        if lock is None:
+            return None
+        _claims[folder] = Claim(os.getpid(), folder, lock, thread)
+        return _claims[folder]
+
+
+def release(claim: Claim) -> None:
+    """The run that had it is over."""
+    if _ours(claim.folder) is claim:  # else a later run of its thread has the folder
+        del _claims[claim.folder]
+        claim.lock.release()
 
 
 def is_claimed(folder: Path) -> bool:
     """A run in a process that is alive has claimed ``folder``, as far as there are locks that could tell."""
     with _claiming:
-        ours = (os.getpid(), folder.resolve()) in _ours
-        return ours or ((folder / LOCK).is_file() and _lock(folder) is None)
+        if _ours(folder.resolve()) is not None:
+            return True
+        if not (folder / LOCK).is_file():
+            return False
+        lock = _lock(folder)
+        if lock is not None:
+            lock.release()
+        return lock is None
 
 
-def _lock(folder: Path) -> _Locked | None:
-    """Takes the lock, or finds that this process has it; None if another one has."""
-    key = os.getpid(), folder.resolve()
-    if (locked := _ours.get(key)) is not None:
-        return locked
-    locked, lock = _Locked(), FileLock(folder / LOCK, thread_local=False)
+def _ours(folder: Path) -> Claim | None:
+    """A forked child has none of its parent's."""
+    known = _claims.get(folder)
+    return known if known is not None and known.process == os.getpid() else None
+
+
+def _lock(folder: Path) -> FileLock | None:
+    """None if another process has it."""
+    lock = FileLock(folder / LOCK, thread_local=False)
     try:
         lock.acquire(timeout=0)
-        weakref.finalize(locked, _release, lock, os.getpid())
     except Timeout:
         return None
     except Exception:  # there are no locks, or somebody's handler of filelock's log raises
         pass
-    _ours[key] = locked
-    return locked
+    return lock
 
 
 class WaitingMark:

@@ -111,7 +111,7 @@ def judge(
     """
     runs: list[Judged] = []
     unreadable: list[str] = []
-    for _, run in read_runs(paths, unreadable):
+    for run in read_runs(paths, unreadable):
         try:
             alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
             findings = in_order([*alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())])

@@ -5,23 +5,11 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
 from lora_watch.rules import Rule, catalogue
-
-FAMILIES = {
-    "LW1": "Size of the adapters",
-    "LW2": "Loss",
-    "LW3": "Wiring and updates",
-    "LW4": "Settings",
-    "LW8": "lora-watch check",
-    "LW9": "The monitor itself",
-}
-"""What rules are about, by the beginning of their ids."""
-OF_YOUR_OWN = "Rules of your own"
 
 
 @dataclass(frozen=True)
@@ -57,21 +45,3 @@ def _read(name: str) -> dict[str, Any]:
     import yaml
 
     return yaml.safe_load(files("lora_watch.rules").joinpath(name).read_text(encoding="utf-8"))
-
-
-def texts_of(rules: Iterable[Mapping[str, Any]]) -> list[dict[str, str]]:
-    """For the tab: the text of each of ``rules``, as a run's files have them, by family and without Markdown. Rules of
-    the catalogue are told as this version knows them, others by the first paragraph of what the files say."""
-    out = []
-    for rule in rules:
-        id, name = str(rule.get("id", "")), str(rule.get("name", ""))
-        page = pages().get(id)
-        known = page if page is not None and page.name == name else None
-        explains = str(rule.get("explains", "")).replace("\\n", "\n")  # in files a text is one line
-        entry = {"id": id, "name": name, "severity": str(rule.get("severity", ""))}
-        entry["family"] = FAMILIES.get(id[:3], OF_YOUR_OWN) if known else OF_YOUR_OWN
-        entry["summary"] = known.summary if known else explains.partition("\n\n")[0].replace("\n", " ")
-        entry |= {part: getattr(known, part) if known else "" for part in ("means", "fix", "mute")}
-        out.append({key: text.replace("`", "") for key, text in entry.items()})
-    families = [*FAMILIES.values(), OF_YOUR_OWN]
-    return sorted(out, key=lambda entry: (families.index(entry["family"]), entry["id"]))

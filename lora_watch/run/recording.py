@@ -214,7 +214,6 @@ class Recorder:
         record = replace(
             pending.record,
             metrics=metrics,
-            spectrum=pending.bank.spectrum if pending.due.norms else None,
             loss=loss,
             targets=there["targets"],
             overhead=self._guard.overhead,

@@ -14,7 +14,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.text import clean, count, first_of, mean_and_spread, middle, short, table
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.format.tags import EVAL_LOSS
-from lora_watch.runs.places import RunFiles, short_names
+from lora_watch.runs.places import short_names
 from lora_watch.runs.run import FinishedRun, read_runs
 
 COMPARISON_VERSION = 2
@@ -50,7 +50,6 @@ class Trial:
     """Everything else that was set, the training data included."""
     quality: Mapping[str, float]
     """By name: what the last evaluation found, and ``train_loss``."""
-    trainable_parameters: int | None
     step: int
     alerts: Counter[Severity]
     out: str | None
@@ -70,13 +69,16 @@ class Comparison:
 
     metric: str
     """The quality that is compared."""
-    higher_is_better: bool
     configurations: list[list[Trial]]
     """Repeats together, in the order of rank, scale and learning rate."""
     notes: list[str]
     """What was left out, in words."""
     unreadable: list[str]
     """What could not be read, one sentence each."""
+
+    @property
+    def higher_is_better(self) -> bool:
+        return not self.metric.endswith("loss")
 
     @property
     def exit_code(self) -> int:
@@ -89,9 +91,9 @@ class Comparison:
         means = {place: statistics.fmean(v) for place, c in enumerate(self.configurations) if (v := self.values(c))}
         return (max if self.higher_is_better else min)(means, key=means.__getitem__) if means else None
 
-    def values(self, configuration: Sequence[Trial], metric: str | None = None) -> list[float]:
+    def values(self, configuration: Sequence[Trial]) -> list[float]:
         """The metric of its runs that count, the finite ones."""
-        found = (trial.quality.get(metric or self.metric, math.nan) for trial in configuration if trial.out is None)
+        found = (trial.quality.get(self.metric, math.nan) for trial in configuration if trial.out is None)
         return [value for value in found if math.isfinite(value)]
 
     def differences(self) -> dict[str, dict[str, list[Trial]]]:
@@ -137,7 +139,6 @@ class Comparison:
                     "step": trial.step,
                     "left_out": trial.out,
                     "quality": dict(trial.quality),
-                    "trainable_parameters": trial.trainable_parameters,
                     "alerts": {severity.name.lower(): n for severity, n in trial.alerts.items()},
                 }
                 for trial in configuration
@@ -145,24 +146,21 @@ class Comparison:
         }
 
 
-def compare(paths: Iterable[Path | str], metric: str | None = None, higher_is_better: bool | None = None) -> Comparison:
+def compare(paths: Iterable[Path | str], metric: str | None = None) -> Comparison:
     """Compares the runs at ``paths``, each whatever ``lora-watch check`` takes.
 
     Args:
         paths: runs, or folders of runs.
         metric: name of an evaluation's number. Default: ``eval_loss`` where every run that counts has it, else the
-            training loss at the end.
-        higher_is_better: default as in the Trainer, True unless the metric's name ends with ``loss``.
+            training loss at the end. Higher is better unless the name ends with ``loss``, as in the Trainer.
 
     Raises:
         ValueError: no run has ``metric``; the text lists those that there are.
     """
     unreadable: list[str] = []
-    places: dict[Path, tuple[RunFiles, FinishedRun]] = {}  # a run that is named twice counts once
-    for place, run in read_runs(paths, unreadable, below=True):
-        places.setdefault(place.path.resolve(), (place, run))
+    runs = {run.path.resolve(): run for run in read_runs(paths, unreadable)}  # one that is named twice counts once
     trials: list[Trial] = []
-    for name, (_, run) in zip(short_names(list(places)), places.values()):
+    for name, run in zip(short_names(list(runs)), runs.values()):
         try:
             trials.append(_trial(name, run))
         except MISFITS as error:
@@ -172,12 +170,11 @@ def compare(paths: Iterable[Path | str], metric: str | None = None, higher_is_be
     there = sorted({name for trial in trials for name in trial.quality})
     if metric is not None and trials and metric not in there:
         raise ValueError(f"no run has the metric {metric!r}; there are: {', '.join(there) or 'none'}")
-    higher = not chosen.endswith("loss") if higher_is_better is None else higher_is_better
     groups: dict[Any, list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[trial.configuration].append(trial)
     order = sorted(groups.values(), key=lambda c: [-1 if v is None else v for v in (c[0].r, c[0].scale, c[0].lr)])
-    return Comparison(chosen, higher, order, list(_notes(trials, chosen, metric)), unreadable)
+    return Comparison(chosen, order, list(_notes(trials, chosen, metric)), unreadable)
 
 
 def text(comparison: Comparison) -> str:
@@ -246,7 +243,6 @@ def _trial(name: str, run: FinishedRun) -> Trial:
         seed=None if (seed := run.config.get("seed")) is None else int(seed),
         settings=_settings(run),
         quality={**run.evaluation, **({} if loss is None else {TRAIN_LOSS: loss})},
-        trainable_parameters=run.trainable_parameters,
         step=run.step,
         alerts=Counter(alert.severity for alert in run.alerts),
         out=_why_not(run),

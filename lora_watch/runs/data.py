@@ -17,9 +17,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lora_watch.base.alerts import Alert, Severity, first_to_show
+from lora_watch.base.prescription import Prescription
 from lora_watch.base.strict_json import strict
+from lora_watch.base.untrusted import or_none
 from lora_watch.format import tags
-from lora_watch.format.decoding import Tensor, document, episodes, is_schema, names, numbers, vectors
+from lora_watch.format.decoding import Event, episodes, is_schema, names
 from lora_watch.format.quantiles import QUANTILES, quantiles
 
 NAN = 1
@@ -28,6 +30,9 @@ INF = 2
 """Flag of a cell that holds an infinity."""
 UNKNOWN = 4
 """Flag of a cell in which nothing was measured."""
+
+
+_UNKNOWN = np.array([tags.UNKNOWN_BITS], np.uint32).view(np.float32)
 
 
 class NotThereError(LookupError):
@@ -101,7 +106,7 @@ class Source(Protocol):
         """What of ours there is."""
         ...
 
-    def events(self, tag: str, steps: Collection[int] | None = None) -> list[Tensor]:
+    def events(self, tag: str, steps: Collection[int] | None = None) -> list[Event]:
         """Of one tag, at ``steps`` or at all, with rising steps; none if there are none."""
         ...
 
@@ -140,7 +145,7 @@ class RunData:
     def schemas(self) -> tuple[list[tuple[Stamp, dict[str, Any]]], list[str]]:
         """Those that can be read, each with where it begins, and notes."""
         events = self._source.events(tags.SCHEMA)
-        read = [(Stamp(event.step, event.wall_time), document(event.tensor, dict)) for event in events]
+        read = [(Stamp(event.step, event.wall_time), event.document(dict)) for event in events]
         good, notes = [(at, schema) for at, schema in read if is_schema(schema)], []
         if not good:
             notes.append("this run says nothing of its adapters (no readable schema): they are numbered")
@@ -163,18 +168,10 @@ class RunData:
         """Of the adapters, in the order of the columns of each metric."""
         return names(self.schemas[0][-1][1]) if self.schemas[0] else []
 
-    def rules(self) -> dict[str, Any]:
-        """``{"rules": those of the run, by family}``: see ``lora_watch.rules.guide.texts_of``."""
-        from lora_watch.rules.guide import texts_of
-
-        listed = self.schema().get("rules")
-        rules = listed if isinstance(listed, list) else []
-        return {"rules": texts_of(rule for rule in rules if isinstance(rule, dict))}
-
     @cached_property
     def episodes(self) -> tuple[list[Alert], int]:
         """Every alert as it was last written, in the order of opening, and how many entries are damaged."""
-        return episodes(document(event.tensor, list) for event in self._source.events(tags.ALERTS))
+        return episodes(event.document(list) for event in self._source.events(tags.ALERTS))
 
     def alerts(self) -> dict[str, Any]:
         """``{"alerts": episodes in the order of opening, each in its latest state, "notes": […]}``."""
@@ -190,13 +187,15 @@ class RunData:
         return next((place for place, alert in enumerate(alerts) if alert is first), None)
 
     def verdict(self) -> dict[str, Any]:
-        """``{"verdict", "message"}`` as last written; both None for a run that says nothing of the kind."""
+        """``{"verdict", "message", "next_run"}`` as last written; None what a run does not say."""
+        carried = next((alert.next_run for alert in self.episodes[0] if alert.next_run is not None), None)
         for event in reversed(self._source.events(tags.VERDICT)):
-            reported = document(event.tensor, dict)
+            reported = event.document(dict)
             if reported is not None and isinstance(reported.get("verdict"), str):
-                message = reported.get("message")
-                return {"verdict": reported["verdict"], "message": message if isinstance(message, str) else None}
-        return {"verdict": None, "message": None}
+                message, verdict = reported.get("message"), reported["verdict"]
+                told = carried or or_none(Prescription.from_dict, reported.get("next_run"))
+                return _said(verdict, message if isinstance(message, str) else None, told)
+        return _said(None, None, carried)
 
     # -- numbers -----------------------------------------------------------------------------------------------------
     def metric(self, name: str) -> Decoded:
@@ -210,86 +209,45 @@ class RunData:
     def metric_at(self, name: str, steps: Collection[int] | None = None) -> dict[int, dict[str, float]]:
         """``{step: {adapter: value}}`` at those of ``steps`` where it was measured; unknown numbers are left out."""
         found, _ = self.aligned(self._source.events(tags.METRIC_PREFIX + name, steps))
-        return dict(zip(found.steps.tolist(), self.named(found)))
-
-    def named(self, found: Series) -> list[dict[str, float]]:
-        """Each row of a metric by adapter, without unknown numbers."""
-        return [
-            {name: value for name, value, flag in zip(self.names, values, flags) if flag != UNKNOWN}
-            for values, flags in zip(found.values.tolist(), found.flags.tolist())
-        ]
+        return {
+            step: {name: value for name, value, flag in zip(self.names, values, flags) if flag != UNKNOWN}
+            for step, values, flags in zip(found.steps.tolist(), found.values.tolist(), found.flags.tolist())
+        }
 
     def series_at(self, name: str, steps: Collection[int] | None = None) -> dict[int, float]:
         """The first number of a small vector such as ``loss`` at those of ``steps`` that have it."""
-        read = [(e.step, numbers(e.tensor)) for e in self._source.events(tags.SERIES_PREFIX + name, steps)]
+        read = [(event.step, event.vector) for event in self._source.events(tags.SERIES_PREFIX + name, steps)]
         return {
             step: float(vector[0])
             for step, vector in read
-            if vector is not None and vector.ndim == 1 and len(vector) and vector.view("<u4")[0] != tags.UNKNOWN_BITS
+            if vector is not None and len(vector) and vector.view("<u4")[0] != tags.UNKNOWN_BITS
         }
 
     def measured(self, name: str) -> list[int]:
         """The steps that have a metric."""
         return [event.step for event in self._source.events(tags.METRIC_PREFIX + name)]
 
-    def spectrum(self, column: int, step: int | None) -> dict[str, Any]:
-        """The singular values of one adapter at ``step``, or at the last step before it that has them.
-
-        ``{"step", "sigma", "first_step", "first_sigma"}``, each None if there is nothing. ``first_sigma``: the first to
-        be not all zero. A number that is not finite is None. Raises NotThereError for an adapter that is not there.
-        """
-        schemas, _ = self.schemas
-        if not schemas or not 0 <= column < len(schemas[-1][1]["adapters"]):
-            raise NotThereError(f"there is no adapter {column}")
-        found = [(at, singular_values(array[column])) for at, array in self.spectra()]
-        before = [one for one in found if one[1] and (step is None or one[0] <= step)]
-        nothing = (None, None)
-        last_step, last = before[-1] if before else nothing
-        first_step, first = next((one for one in before if any(one[1])), nothing)  # at the start ΔW is zero
-        return {"step": last_step, "sigma": last, "first_step": first_step, "first_sigma": first}
-
-    def spectra(self) -> list[tuple[int, np.ndarray]]:
-        """``(step, [n_adapters, r])`` of each spectrum in the order of the latest schema; NaN where there is none."""
-        schemas, _ = self.schemas
-        if not schemas or not schemas[-1][1]["adapters"]:
-            return []
-        return self._placed(self._source.events(tags.SPECTRUM), 2)
-
-    def aligned(self, events: list[Tensor]) -> Decoded:
-        """Columns follow the adapters' names, so a run whose set of adapters changed stays one picture."""
+    def aligned(self, events: list[Event]) -> Decoded:
+        """Columns follow the adapters' names, so a run whose set of adapters changed stays one picture: unknown where
+        an adapter was not there. Events that do not fit are left out."""
         schemas, notes = self.schemas
         if not schemas:
             return _plain(events)
-        now = names(schemas[-1][1])
-        whole = vectors(events) if all(names(schema) == now for _, schema in schemas) else None
-        if whole is not None and whole.shape[1] == len(now):
-            return Series.of([event.step for event in events], whole), list(notes)
-        good = self._placed(events, 1)
-        lost = len(events) - len(good)
-        more = [f"{lost} events were left out: they do not fit the list of adapters"] if lost else []
-        return _stacked(good, len(now)), [*notes, *more]
-
-    def _placed(self, events: list[Tensor], dimensions: int) -> list[tuple[int, np.ndarray]]:
-        """Each event's step and numbers, a row for each adapter of the latest schema: unknown where it had none. Events
-        that do not fit are left out."""
-        schemas, found = self.schemas[0], []
-        latest, orders = names(schemas[-1][1]), []
+        orders = []
         for _, schema in schemas:
             place = {name: i for i, name in enumerate(names(schema))}
-            orders.append([place.get(name, len(schema["adapters"])) for name in latest])
-        begins = [at.step for at, _ in schemas]
+            orders.append(np.array([place.get(name, -1) for name in self.names], int))
+        begins, rows = [at.step for at, _ in schemas], []
         for event in events:
             at = max(bisect_right(begins, event.step) - 1, 0)
             if at and begins[at] == event.step and event.wall_time < schemas[at][0].wall_time:
                 at -= 1  # the adapters have changed after it
-            array, then = numbers(event.tensor), names(schemas[at][1])
-            if array is None or array.ndim != dimensions or len(array) != len(then):
-                continue
-            if then != latest:
-                unknown = np.full((1, *array.shape[1:]), tags.UNKNOWN_BITS, np.uint32).view(np.float32)
-                array = np.concatenate([array, unknown])[orders[at]]
-            found.append((event.step, array))
-        return found
+            vector = event.vector
+            if vector is not None and len(vector) == len(schemas[at][1]["adapters"]):
+                rows.append((event.step, np.append(vector, _UNKNOWN)[orders[at]]))
+        lost = len(events) - len(rows)
+        more = [f"{lost} events were left out: they do not fit the list of adapters"] if lost else []
+        return _stacked(rows, len(self.names)), [*notes, *more]
 
 
 def spread(found: Decoded) -> Decoded:
@@ -303,10 +261,8 @@ def spread(found: Decoded) -> Decoded:
     return Series(series.steps, levels, np.repeat(flags[:, None], len(QUANTILES), axis=1)), notes
 
 
-def singular_values(row: np.ndarray) -> list[float | None]:
-    """Of one adapter, as far as it has some; None for one that is not finite."""
-    there = int(np.flatnonzero(~np.isnan(row))[-1]) + 1 if (~np.isnan(row)).any() else 0
-    return [float(x) if np.isfinite(x) else None for x in row[:there]]
+def _said(verdict: str | None, message: str | None, told: Prescription | None) -> dict[str, Any]:
+    return {"verdict": verdict, "message": message, "next_run": None if told is None else told.to_dict()}
 
 
 def _counts(alert: Alert, step: float) -> bool:
@@ -314,14 +270,12 @@ def _counts(alert: Alert, step: float) -> bool:
     return alert.severity >= (Severity.ERROR if over else Severity.WARNING)
 
 
-def _plain(events: list[Tensor]) -> Decoded:
+def _plain(events: list[Event]) -> Decoded:
     """Rows of the latest length."""
-    if (whole := vectors(events)) is not None:
-        return Series.of([event.step for event in events], whole), []
-    read = [(event.step, numbers(event.tensor)) for event in events]
-    good = [(step, vector) for step, vector in read if vector is not None and vector.ndim == 1]
-    width = len(good[-1][1]) if good else 0
-    good = [(step, vector) for step, vector in good if len(vector) == width]
+    read = [(event.step, event.vector) for event in events]
+    known = [(step, vector) for step, vector in read if vector is not None]
+    width = len(known[-1][1]) if known else 0
+    good = [(step, vector) for step, vector in known if len(vector) == width]
     lost = len(events) - len(good)
     notes = [f"{lost} events were left out: they are no vectors of {width} numbers"] if lost else []
     return _stacked(good, width), notes

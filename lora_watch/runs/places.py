@@ -1,11 +1,11 @@
-"""Finds the runs that a path names: a run's folder, its report, its event files, or a folder of runs."""
+"""Finds the runs that a path names: a run's folder, its report, or a folder of runs."""
 
 from __future__ import annotations
 
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from lora_watch.base.names import numbered
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import load_json
 from lora_watch.format.files import LOCK, REPORT
-from lora_watch.runs.events import FILES, scan
+from lora_watch.runs.events import FILES
 
 HOME = "lora_watch"
 
@@ -28,32 +28,27 @@ class RunFiles:
 
     path: Path
     """What the run is called by: its output folder, or whatever was named in its stead."""
-    report: Path | None
-    """None for a TensorBoard run that has only event files."""
-    events: tuple[Path, ...]
+    report: Path
+    events: tuple[Path, ...] = ()
     """Event files that may be the run's."""
     why_not: str | None = None
     """Why nothing here can be read, where that is known before."""
-    below: tuple[Path, ...] = ()
-    """Folders in the run's own that have reports of more runs, where those were not asked for."""
 
 
-def find_runs(path: Path, below: bool = False) -> list[RunFiles]:
+def find_runs(path: Path) -> list[RunFiles]:
     """The runs at ``path``, in the order of their names.
 
-    ``path`` is an output folder, its ``lora_watch`` folder, a report, a folder of event files or one such file, or
-    a folder in which such are found at any depth. A folder that cannot be listed is among them, and so is one in which
-    a run has begun and left no report: nobody can say that all is well there.
-
-    A run's folder may have folders of more runs, such as the trials of a search before the last training. With
-    ``below`` they are among the runs; else the run names them.
+    ``path`` is an output folder, its ``lora_watch`` folder, a report, or a folder in which such are found at any depth.
+    What lies in a run's folder is the run's, also the trials of a search before it: whoever wants them names them. A
+    folder that cannot be listed is among the runs, and so is one in which a run has begun and left no report: nobody
+    can say that all is well there.
 
     Raises:
         UnreadableError: nothing is there, or nothing of lora_watch's.
     """
     try:
         if path.is_file():
-            return [RunFiles(path, None, (path,))] if path.match(FILES) else [_reported(path)]
+            return [_reported(path)]
         if not path.is_dir():
             raise UnreadableError(f"{path}: there is no such file or folder. Name the Trainer's output_dir")
     except OSError as error:  # no right to look, or no name that a file could have
@@ -62,19 +57,15 @@ def find_runs(path: Path, below: bool = False) -> list[RunFiles]:
 
     def hidden(error: OSError) -> None:
         if not isinstance(error, (FileNotFoundError, NotADirectoryError)):  # gone while we were looking
-            found.append(RunFiles(Path(error.filename), None, (), f"{error.filename} cannot be read: {error.strerror}"))
+            place = Path(error.filename)
+            found.append(RunFiles(place, place / REPORT, why_not=f"{place} cannot be read: {error.strerror}"))
 
     for folder, children, _ in os.walk(path, onerror=hidden):
         children.sort()
         try:
             runs = _runs_of(Path(folder))
-            if any(run.why_not is None for run in runs):
-                children.clear()  # what else lies in a run's folder is the run's
-                more = _below(Path(folder))
-                if below:
-                    runs += [run for each in more for run in _runs_of(each)]
-                else:
-                    runs[0] = replace(runs[0], below=more)
+            if runs:
+                children.clear()
             found += [*runs, *_without_report(Path(folder))]
         except OSError as error:
             hidden(error)
@@ -83,8 +74,8 @@ def find_runs(path: Path, below: bool = False) -> list[RunFiles]:
         return [_reported(path / REPORT)]  # whoever reads it will say what is wrong with it
     if not found:
         raise UnreadableError(
-            f"{path}: there is no run of lora_watch here: neither {HOME}/{REPORT} nor TensorBoard events with its "
-            "numbers. Did the training start, with LoraWatchCallback among its callbacks, and write to this folder?"
+            f"{path}: there is no run of lora_watch here, no {HOME}/{REPORT}. Did the training start, with "
+            "LoraWatchCallback among its callbacks, and with this folder as its output_dir?"
         )
     return found
 
@@ -102,31 +93,20 @@ def _runs_of(folder: Path) -> list[RunFiles]:
     """The run whose folder this is; more than one where several processes wrote there at once."""
     homes = [home for home in sorted(folder.glob(f"{HOME}*/{REPORT}")) if _is_home(home.parent)]
     if len(homes) > 1:  # nobody knows whose the event files are
-        return [RunFiles(home.parent, home, ()) for home in homes]
+        return [RunFiles(home.parent, home) for home in homes]
     if homes:
         return [_reported(homes[0])]
     claimed = _is_home(folder) or (folder / LOCK).is_file()  # whatever its report has become
     if (folder / REPORT).is_file() and (claimed or _is_ours(folder / REPORT)):
         return [_reported(folder / REPORT)]
-    events = tuple(sorted(folder.glob(FILES)))
-    scans = [scan(file) for file in events]
-    if any(record.kind == "schema" for found in scans for record in found.records):
-        return [RunFiles(folder, None, events)]
-    broken = [found.broken for found in scans if found.broken]  # may have been ours
-    return [RunFiles(folder, None, (), f"{folder}: {broken[0]}")] if broken else []
-
-
-def _below(folder: Path) -> tuple[Path, ...]:
-    """Folders in a run's folder with reports of their own; event files alone are the run's."""
-    reports = (report for report in folder.glob(f"**/{HOME}*/{REPORT}") if _is_home(report.parent))
-    return tuple(sorted({report.parent.parent for report in reports} - {folder}))
+    return []
 
 
 def _without_report(folder: Path) -> list[RunFiles]:
     """Where in this folder a run has begun whose report was never written, or is gone."""
     homes = [lock.parent for lock in sorted(folder.glob(f"{HOME}*/{LOCK}")) if _is_home(lock.parent)]
-    said = f"a run began here and left no {REPORT}"
-    return [RunFiles(home, None, (), f"{home}: {said}") for home in homes if not os.path.lexists(home / REPORT)]
+    lost = [home for home in homes if not os.path.lexists(home / REPORT)]
+    return [RunFiles(home, home / REPORT, why_not=f"{home}: a run began here and left no {REPORT}") for home in lost]
 
 
 def _is_home(folder: Path) -> bool:

@@ -1,4 +1,4 @@
-"""One event file: each of a step's values in one event, and what becomes of it when the disk fails."""
+"""One event file: all values of a step in one event."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from lora_watch.base.alerts import Verdict
+from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format import tags
@@ -36,8 +36,6 @@ class HandedOver(NamedTuple):
     """What the training thread hands over: nothing in it changes any more."""
 
     record: StepRecord
-    spectrum: bool
-    """The whole spectrum is to be written, too."""
     alerts: bytes | None
     """JSON of the step's alerts."""
     news: str
@@ -53,12 +51,10 @@ class EventFile:
         self._tags: set[str] = set()  # tags that it has explained
         self._charted: list[str] = []  # metrics that its Custom Scalars layout shows
         self._flushed = time.monotonic()
-        self.failed = False
-        """It could not be written to, and nothing more is tried."""
 
     def begin(self, run: RunInfo, step: int) -> None:
         """What a reader needs first, at the start and whenever the set of adapters has changed."""
-        values = [self._value(tags.SCHEMA, strict_json(numbers.schema(run))), self._verdict("running", None)]
+        values = [self._value(tags.SCHEMA, strict_json(numbers.schema(run))), self._verdict("running", None, None)]
         self._add([*values, *events.hparams_start(numbers.hyperparameters(run), HPARAM_METRICS)], step)
         self.flush()
 
@@ -81,26 +77,23 @@ class EventFile:
         if new := [name for name in record.metrics if name not in self._charted]:
             self._charted += new
             values += events.custom_scalars(numbers.layout(self._charted))
-        if step.spectrum and record.spectrum is not None:
-            values.append(self._value(tags.SPECTRUM, record.spectrum))
         if step.alerts is not None:
             values.append(self._value(tags.ALERTS, step.alerts))
         if step.news:
             values += events.text(tags.SCALAR_PREFIX + "alerts", step.news)
         return values
 
-    def end(self, verdict: Verdict, message: str | None, step: int) -> None:
-        self._add([*events.hparams_end(verdict == "ok"), self._verdict(verdict, message)], step)
+    def end(self, verdict: Verdict, message: str | None, told: Prescription | None, step: int) -> None:
+        self._add([*events.hparams_end(verdict == "ok"), self._verdict(verdict, message, told)], step)
         self.flush()
 
     def flush(self) -> None:
-        with self._giving_up_after(OSError):
-            if not self.failed:
-                self.handle.flush()
+        self.handle.flush()
         self._flushed = time.monotonic()
 
-    def _verdict(self, verdict: str, message: str | None) -> bytes:
-        return self._value(tags.VERDICT, strict_json({"verdict": verdict, "message": message}))
+    def _verdict(self, verdict: str, message: str | None, told: Prescription | None) -> bytes:
+        next_run = None if told is None else told.to_dict()
+        return self._value(tags.VERDICT, strict_json({"verdict": verdict, "message": message, "next_run": next_run}))
 
     def _value(self, tag: str, content: FloatArray | NDArray[np.float32] | bytes) -> bytes:
         """A value of the format. What it is stands with a tag's first value only: readers keep the first."""
@@ -109,20 +102,10 @@ class EventFile:
         return events.tensor(tag, content, explanation)
 
     def _add(self, values: Sequence[bytes], step: int) -> None:
-        event = events.event(values)
-        if not self.failed:
-            with self._giving_up_after(FileNotFoundError):
-                ask_the_disk(self.handle.get_logdir())
-            with self._giving_up_after(OSError):
-                self.handle.add_event(event, step)
-
-    @contextmanager
-    def _giving_up_after(self, kind: type[OSError]) -> Iterator[None]:
-        try:
-            yield
-        except kind:
-            self.failed = True
-            raise
+        """Raises OSError where there is no room. A writer of TensorBoard's that has met a full disk raises that for
+        ever, to all who share it: so the disk is asked first."""
+        ask_the_disk(self.handle.get_logdir())
+        self.handle.add_event(events.event(values), step)
 
 
 def ask_the_disk(directory: str | os.PathLike[str]) -> None:

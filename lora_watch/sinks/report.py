@@ -12,7 +12,7 @@ between is in its closing line, or in `report.json` if it never closed.
 
 Sessions. A run that is resumed, or started again, in the same folder appends to `alerts.jsonl` under a new `run_id`.
 `report.json` is about the latest session alone; the one before is kept as `report.previous.json`. When adapters
-come or go in the middle of a session, those that stay keep their numbers and those that left are no longer listed.
+come or go in the middle of a session, those that left are no longer listed, and the others are measured anew.
 """
 
 from __future__ import annotations
@@ -20,21 +20,19 @@ from __future__ import annotations
 import itertools
 import json
 import logging
-import operator
 import os
 import time
 import uuid
+import weakref
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
-
-import numpy as np
+from typing import Any
 
 from lora_watch.base.alerts import Alert, Verdict, first_to_show
 from lora_watch.base.records import Reading, Recovered, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
-from lora_watch.format.files import REPORT, REPORT_VERSION, Claim, claim, names_the_path, no_link, now, replace_file
+from lora_watch.format.files import REPORT, REPORT_VERSION, claim, names_the_path, no_link, now, release, replace_file
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory, News
 
@@ -56,7 +54,6 @@ class ReportSink(Sink):
 
     def __init__(self, directory: str | os.PathLike[str]):
         self.directory = self._wanted = Path(directory).absolute()  # scripts change the working directory
-        self._claim: Claim | None = None
         self._session: _Session | None = None
         self._latest: _Session | None = None  # the same, also after its end
         self._next_write = 0.0  # time.monotonic()
@@ -68,13 +65,13 @@ class ReportSink(Sink):
 
     def start(self, run: RunInfo, step: int) -> None:
         if self._session is not None:
-            self._session.change_run(run)
+            self._session.run, self._session.last = run, {}
         else:
             notes = self._take_a_folder()
             number, run_id = self._keep_previous() + 1, run.run_id or uuid.uuid4().hex
             self._session = self._latest = _Session(run, step, number, notes, run_id)
             if run.first_loss is not None:
-                self._session.loss["first"] = dict(zip(("step", "value"), run.first_loss))
+                self._session.loss["first"] = _point(*run.first_loss)
         self._write_report(self._session)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
@@ -104,7 +101,7 @@ class ReportSink(Sink):
             session.verdict, session.message = verdict, message
             if self._is_still_ours(session):
                 self._write_report(session)
-        self._claim = None
+            self._over()
 
     def _write_report(self, session: _Session) -> None:
         began = time.monotonic()
@@ -134,8 +131,8 @@ class ReportSink(Sink):
             self.directory = self._wanted if number == 1 else self._wanted.with_name(f"{self._wanted.name}-{number}")
             with names_the_path(self.directory, "cannot make the folder of the report"):
                 self.directory.mkdir(parents=True, exist_ok=True)
-            self._claim = claim(self.directory)
-            if self._claim is not None:
+            if (claimed := claim(self.directory)) is not None:
+                self._over = weakref.finalize(self, release, claimed)  # also where nobody says that the run has ended
                 break
         if self.directory == self._wanted:
             return ()
@@ -170,7 +167,7 @@ class ReportSink(Sink):
 
 @dataclass
 class _Session:
-    """What is remembered of a run between two reports. Arrays are ``[n_adapters]`` in the order of ``run``."""
+    """What is remembered of a run between two reports."""
 
     run: RunInfo
     step: int
@@ -182,9 +179,10 @@ class _Session:
     verdict: Verdict = "interrupted"
     message: str | None = None
     overhead: float | None = None
-    loss: dict[str, Point | None] = field(default_factory=lambda: dict.fromkeys(("first", "last", "min")))
-    evaluation: dict[str, dict[str, Point | None]] = field(default_factory=dict)
-    columns: dict[str, _Column] = field(default_factory=dict)
+    loss: dict[str, Point | None] = field(default_factory=lambda: dict.fromkeys(("first", "last")))
+    evaluation: dict[str, dict[str, Point]] = field(default_factory=dict)
+    last: dict[str, tuple[int, Reading]] = field(default_factory=dict)
+    """By metric the step of the last measurement, and what it found."""
     history: AlertHistory = field(default_factory=AlertHistory)
     latest: StepRecord | None = None
     recoveries: list[Recovered] = field(default_factory=list)
@@ -194,29 +192,16 @@ class _Session:
         if record.overhead is not None:
             self.overhead = record.overhead
         if record.loss is not None:
-            _take(self.loss, record.step, record.loss)
-        for name, reading in record.metrics.items():
-            before = self.columns.get(name)
-            highest = reading.measured if before is None else np.fmax(before.highest.values, reading.measured)
-            ever = reading.known if before is None else before.highest.known | reading.known
-            self.columns[name] = _Column(record.step, reading, Reading(highest, ever))
+            here = _point(record.step, record.loss)
+            self.loss = {"first": self.loss["first"] or here, "last": here}
+        self.last |= {name: (record.step, reading) for name, reading in record.metrics.items()}
 
     def take_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():
-            _take(self.evaluation.setdefault(name, dict.fromkeys(("last", "min", "max"))), step, float(value))
-
-    def change_run(self, run: RunInfo) -> None:
-        place = {name: index for index, name in enumerate(self.run.names)}
-        places = [place.get(name, -1) for name in run.names]
-        self.columns = {
-            name: _Column(column.step, _reordered(column.last, places), _reordered(column.highest, places))
-            for name, column in self.columns.items()
-        }
-        self.run = run
+            self.evaluation[name] = {"last": _point(step, float(value))}
 
     def report(self) -> dict[str, Any]:
-        last = {name: column.last.known_values() for name, column in self.columns.items()}
-        highest = {name: column.highest.known_values() for name, column in self.columns.items()}
+        last = {name: reading.known_values() for name, (_, reading) in self.last.items()}
         alerts = list(self.history)
         first, next_run = first_to_show(alerts), self.history.next_run(self.latest)
         return {
@@ -240,11 +225,10 @@ class _Session:
                 {
                     **adapter_fields(adapter),
                     "last": {name: values[index] for name, values in last.items()},
-                    "max": {name: values[index] for name, values in highest.items()},
                 }
                 for index, adapter in enumerate(self.run.adapters)
             ],
-            "measured_at": {name: column.step for name, column in self.columns.items()},
+            "measured_at": {name: step for name, (step, _) in self.last.items()},
             "optimizer": self.run.optimizer,
             "peak_lr": self.run.peak_lr,
             "lr_factor": self.run.lr_factor,
@@ -255,27 +239,5 @@ class _Session:
         }
 
 
-class _Column(NamedTuple):
-    """One metric of all adapters."""
-
-    step: int
-    """Of the last measurement."""
-    last: Reading
-    highest: Reading
-    """NaN where it is unknown."""
-
-
-def _reordered(reading: Reading, places: Sequence[int]) -> Reading:
-    """``reading`` for other adapters, each of which was at ``places[i]`` or, -1, nowhere."""
-    return Reading(np.append(reading.values, np.nan)[places], np.append(reading.known, False)[places])
-
-
-def _take(kept: dict[str, Point | None], step: int, value: float) -> None:
-    """What ``kept`` has of ``first``, ``last``, ``min`` and ``max`` (of the finite ones) with one more value."""
-    here = {"step": step, "value": value}
-    kept["last"] = here
-    if "first" in kept:
-        kept["first"] = kept["first"] or here
-    for name, better in (("min", min), ("max", max)):
-        if name in kept and np.isfinite(value):
-            kept[name] = better(kept[name] or here, here, key=operator.itemgetter("value"))
+def _point(step: int, value: float) -> Point:
+    return {"step": step, "value": value}

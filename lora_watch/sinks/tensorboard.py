@@ -1,17 +1,8 @@
 """Writes a run into a TensorBoard event file: all numbers of a step in one event.
 
-``format.tags`` explains the tags below `lora_watch/`. The others are for viewers without the tab:
-
-| tag | what |
-|---|---|
-| `lora/{output_ratio,delta_norm}/{max,median}` | plain scalars over the adapters that have a number |
-| `lora/scale`, `lora/effective_lr` | plain scalar: the largest of any adapter |
-| `lora/nonfinite_adapters` | how many adapters have a measured NaN or Inf |
-| `lora/loss` | plain scalar |
-| `lora/alerts` (text) | the alerts in words: a courtesy, TensorBoard drops old texts |
-
-That is a dozen plain scalars. There is no count of alerts among them: a viewer that smooths makes 0.82 errors of one.
-Besides these a Custom Scalars layout and the hyperparameters r, alpha, scale, rslora and lr.
+``format.tags`` explains the tags below `lora_watch/`. For viewers without the tab there are a dozen plain scalars below
+`lora/` (see ``numbers``), the alerts in words, a Custom Scalars layout, and the hyperparameters. There is no count of
+alerts among the scalars: a viewer that smooths makes 0.82 errors of one.
 
 One event instead of one a number is 20 times smaller and over 100 times faster to write. Tags of `lora_watch/` carry
 the plugin's name and DATA_CLASS_TENSOR on every event, because some readers take a nameless tensor for a number.
@@ -20,9 +11,7 @@ the plugin's name and DATA_CLASS_TENSOR on every event, because some readers tak
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -40,10 +29,6 @@ from lora_watch.sinks.thinning import Thinning
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-SPECTRA = 100
-"""How often the whole spectrum is written in a run, at even distances, besides at steps of alerts."""
-RETRY_SECONDS = 10.0
-
 
 class TensorBoardSink(Sink):
     """Writes to somebody else's SummaryWriter, or to its own when nobody else has one.
@@ -53,11 +38,8 @@ class TensorBoardSink(Sink):
     The training thread only hands the numbers over; a thread of the sink's own turns them into events, once a second.
     Alerts are on disk before ``write`` returns, everything else two seconds later at most, whatever the writer's own
     pace. Closing the writer, ``finish`` and the end of the interpreter wait for what has been handed over. Long runs
-    thin out (see ``thinning``). What goes wrong in the background is raised by the next call.
-
-    A writer of TensorBoard's that has failed once raises that for ever, to all who share it. So the disk is asked
-    before each event, which is dropped where there is no room. Where the writer fails all the same, or its directory is
-    gone, the file is given up; another one begins when its owner writes again, the sink after ``RETRY_SECONDS``.
+    thin out (see ``thinning``). What goes wrong in the background is raised by the next call; an event for which the
+    disk has no room is dropped.
 
     Args:
         where: A folder for a writer of the sink's own, in which training that resumes at an earlier step hides the
@@ -77,15 +59,18 @@ class TensorBoardSink(Sink):
         self._writer: SummaryWriter | None = None
         """The one that ``_file`` belongs to."""
         self._file: EventFile | None = None
-        self._next_try = 0.0  # time.monotonic()
-        self._thinning: Thinning[HandedOver] = Thinning()
         self._held: list[EventFile] = []
         """``_file``, for the thread, which must not hold the sink."""
-        last = partial(_write_the_rest, self._thinning, self._held, not callable(where))
-        self._background = Background("lora_watch-tensorboard", last)
+        self._background = Background(
+            "lora_watch-tensorboard", partial(_end_of_thread, self._held, not callable(where))
+        )
+        self._thinning = Thinning()
+        self._left_out: HandedOver | None = None
+        """The latest step, if it was not written."""
         self._history = AlertHistory()
         self._run = RunInfo(adapters=())
-        self._start_step = self._step = self._next_spectrum = 0
+        self._latest: StepRecord | None = None
+        self._start_step = 0
         self._alerts_of_step: list[Alert] = []
         self._before: list[Alert] = []
         """Alerts of the session before, which go with the first step of this one."""
@@ -94,11 +79,11 @@ class TensorBoardSink(Sink):
         """Writes the schema, now or as soon as there is a writer. Raises OSError if the folder is unusable."""
         if self._file is None and not callable(self._where):
             # Steps up to the one resumed at stay valid; a run from the beginning replaces all.
-            self._own = self._new_writer(self._where, purge_step=step + 1 if step else 0)
+            self._own = _new_writer(self._where, purge_step=step + 1 if step else 0)
         if (known := self._file) is not None:  # the set of adapters has changed
-            self._hand_over(self._thinning.rest())
+            self._hand_over(self._left_out)
             self._background.do(partial(known.begin, run, step))
-        self._run, self._start_step, self._next_spectrum = run, step, step
+        self._run, self._start_step = run, step
         self._find_file()
         self._check()
 
@@ -109,40 +94,39 @@ class TensorBoardSink(Sink):
             return
         alerts, self._before = [*(old for old in self._before if old not in alerts), *alerts], []
         # A step that is written twice replaces itself, so the second time must say all that the first did.
-        known = self._alerts_of_step if record.step == self._step else []
-        self._step, self._alerts_of_step = record.step, [*(old for old in known if old not in alerts), *alerts]
+        again = self._latest is not None and record.step == self._latest.step
+        known = self._alerts_of_step if again else []
+        self._latest, self._alerts_of_step = record, [*(old for old in known if old not in alerts), *alerts]
         before = self._file
         if self._find_file() is None:
             return
         if self._file is not before:  # the writer came late, or has begun another file: it knows of no alert so far
             self._alerts_of_step = alerts = list(self._history)
-        keep = bool(self._alerts_of_step)
-        due = record.step >= self._next_spectrum or record.step == self._run.max_steps
-        spectrum = record.spectrum is not None and (keep or due)
-        if spectrum:
-            self._next_spectrum = record.step + -(-(self._run.max_steps or 50 * SPECTRA) // SPECTRA)
         step = HandedOver(
             record,
-            spectrum,
             strict_json([alert.to_dict() for alert in self._alerts_of_step]) if alerts else None,
             "\n\n---\n\n".join(map(_in_words, news)),
         )
-        worth = len(record.metrics) + 1000 * spectrum
-        self._hand_over(self._thinning.take(step, record.step, worth=worth, keep=keep))
+        due = self._thinning.is_due(record.step, len(record.metrics))
+        if due or self._alerts_of_step or record.step == self._run.max_steps:
+            self._hand_over(step)
+        else:
+            self._left_out = step
         if news:
             self._settle()
         self._check()
 
     def flush(self) -> None:
         """Waits until all that was written is on disk, a minute at most."""
-        self._hand_over(self._thinning.rest())
+        self._hand_over(self._left_out)
         self._settle()
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         """Says how the run ended if the writer still exists, and closes it if it is the sink's own."""
         if (file := self._find_file()) is not None:
-            self._hand_over(self._thinning.rest())
-            self._background.do(partial(file.end, verdict, message, self._step))
+            self._hand_over(self._left_out)
+            told, step = self._history.next_run(self._latest), self._latest.step if self._latest is not None else 0
+            self._background.do(partial(file.end, verdict, message, told, step))
         self._settle()
         try:
             self._check()
@@ -153,10 +137,10 @@ class TensorBoardSink(Sink):
             self._own = None
             self._background.end()
 
-    def _hand_over(self, steps: Sequence[HandedOver]) -> None:
-        if (file := self._file) is not None:
-            for step in steps:
-                self._background.do(partial(file.write, step))
+    def _hand_over(self, step: HandedOver | None) -> None:
+        self._left_out = None
+        if (file := self._file) is not None and step is not None:
+            self._background.do(partial(file.write, step))
 
     def _settle(self) -> None:
         """Waits until everything handed over is on disk, but not forever: training is more than its log."""
@@ -164,33 +148,14 @@ class TensorBoardSink(Sink):
             self._background.do(file.flush)
         self._background.settle(timeout=60.0)
 
-    def _new_writer(self, directory: str | os.PathLike[str], purge_step: int | None = None) -> SummaryWriter:
-        self._next_try = time.monotonic() + RETRY_SECONDS
-        with names_the_path(Path(directory), "cannot write TensorBoard's events"):
-            os.makedirs(directory, exist_ok=True)
-            ask_the_disk(directory)
-            from torch.utils.tensorboard import SummaryWriter
-
-            return SummaryWriter(directory, purge_step=purge_step)
-
     def _check(self) -> None:
-        """Raises what went wrong in the background, and gives up a file that could not be written."""
-        if not self._background.failed and not (self._file is not None and self._file.failed):
-            return  # at every step: the path alone would cost as much as all else here
-        with names_the_path(Path(getattr(self._writer, "log_dir", "")), "TensorBoard's events are lost"):
-            try:
+        """Raises what went wrong in the background."""
+        if self._background.failed:  # the path alone would cost as much as all else here
+            with names_the_path(Path(getattr(self._writer, "log_dir", "")), "TensorBoard's events are lost"):
                 self._background.check()
-            finally:
-                if self._file is not None and self._file.failed and self._writer is not None:
-                    writer = self._writer
-                    self._let_go()
-                    writer.file_writer = writer.all_writers = None  # as if it were closed
 
     def _find_file(self) -> EventFile | None:
         """The file to write to now, None when there is none or it is closed. A new one gets its own header."""
-        if self._own is not None and self._own.file_writer is None and time.monotonic() >= self._next_try:
-            with suppress(OSError):  # has been said
-                self._own = self._new_writer(self._own.log_dir)
         writer = self._where() if callable(self._where) else self._own
         # A closed SummaryWriter has no file, and would quietly open a second one if it were written to.
         file = getattr(writer, "file_writer", None)
@@ -221,11 +186,18 @@ class TensorBoardSink(Sink):
         self._held.clear()
 
 
-def _write_the_rest(thinning: Thinning[HandedOver], held: list[EventFile], own: bool) -> None:
+def _new_writer(directory: str | os.PathLike[str], purge_step: int) -> SummaryWriter:
+    with names_the_path(Path(directory), "cannot write TensorBoard's events"):
+        os.makedirs(directory, exist_ok=True)
+        ask_the_disk(directory)
+        from torch.utils.tensorboard import SummaryWriter
+
+        return SummaryWriter(directory, purge_step=purge_step)
+
+
+def _end_of_thread(held: list[EventFile], own: bool) -> None:
     """For a sink that nobody holds any more, or none has finished: a Trainer does not finish what an exception ends."""
     for file in held:
-        for step in thinning.rest():
-            file.write(step)
         file.flush()
         if own:
             file.handle.close()

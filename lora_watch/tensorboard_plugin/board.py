@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lora_watch.format import tags
-from lora_watch.format.decoding import Tensor, latest
+from lora_watch.format.decoding import Event, latest
 from lora_watch.runs.data import Decoded, NotThereError, Stamp
 
 CACHE_BYTES = 192 * 2**20
@@ -39,18 +39,15 @@ class Cache:
     def get(self, key: Any, stamp: Any, decode: Callable[[], Decoded]) -> Decoded:
         """``decode()``, or what it gave last time if nothing was written since: then ``stamp`` is the same."""
         with self._lock:
-            known, result = self._kept.get(key, (None, None))
-        if result is None or known != stamp:
-            result = decode()
-        with self._lock:
-            self._kept.pop(key, None)
+            known, result = self._kept.pop(key, (None, None))
+            if result is None or known != stamp:
+                result = decode()
             self._kept[key] = stamp, result
-            while len(self._kept) > 1 and self._size() > CACHE_BYTES:
+            sizes = [series.values.nbytes + series.flags.nbytes for _, (series, _) in self._kept.values()]
+            while len(sizes) > 1 and sum(sizes) > CACHE_BYTES:
                 del self._kept[next(iter(self._kept))]
+                del sizes[0]
         return result
-
-    def _size(self) -> int:
-        return sum(series.values.nbytes + series.flags.nbytes for _, (series, _) in self._kept.values())
 
 
 class Board:
@@ -96,7 +93,7 @@ class BoardRun:
         every = self._listing.items()
         return {tag: at for tag, at in every if at.step < began[0] or not at.wall_time < began[1]}
 
-    def events(self, tag: str, steps: Collection[int] | None = None) -> list[Tensor]:
+    def events(self, tag: str, steps: Collection[int] | None = None) -> list[Event]:
         events, (clock, times) = self._read(tag), self._clock
         if events and len(clock) and tag not in (tags.SCHEMA, tags.VERDICT):  # each session writes these first
             place = np.searchsorted(clock, [event.step for event in events], "right")
@@ -126,7 +123,7 @@ class BoardRun:
             clocks[key] = stamp, (np.array([tick.step for tick in ticks]), np.array([t.wall_time for t in ticks]))
         return clocks[key][1]
 
-    def _read(self, tag: str) -> list[Tensor]:
+    def _read(self, tag: str) -> list[Event]:
         from tensorboard.data import provider
 
         board = self._board
@@ -138,19 +135,14 @@ class BoardRun:
             run_tag_filter=provider.RunTagFilter(runs=[self._name], tags=[tag]),
         )
         events = [
-            Tensor(datum.step, datum.wall_time, _serialised(datum.numpy))
+            Event(datum.step, datum.wall_time, _content(datum.numpy))
             for datum in found.get(self._name, {}).get(tag, [])
             if abs(datum.step) <= LAST_STEP
         ]
         return latest(events)
 
 
-def _serialised(array: np.ndarray) -> bytes:
-    """As the format has it: a single number in ``tensor_content``, too."""
-    from tensorboard.util import tensor_util
-
-    proto = tensor_util.make_tensor_proto(array)
+def _content(array: np.ndarray) -> np.ndarray | bytes | None:
     if array.dtype == np.float32:
-        proto.tensor_content = array.tobytes()
-        del proto.float_val[:]
-    return proto.SerializeToString()
+        return array
+    return array.flat[0] if array.dtype == object and array.size else None

@@ -54,10 +54,8 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         /runs                                    {run: {metrics, series, step, wall_time, verdict, message}}
         /schema?run                              the run's latest schema, with notes
         /alerts?run                              {alerts: [episode], notes}
-        /rules?run                               {rules}: what each rule of the run watches, and what to do
-        /verdict?run[&step]                      {verdict, message, first}: what the run says of itself; the
-                                                 place in /alerts of the one to show first by then, or null
-        /spectrum?run&adapter[&step]             {step, sigma, first_step, first_sigma}: singular values of ΔW
+        /verdict?run[&step]                      {verdict, message, next_run, first}: what the run says of itself;
+                                                 the place in /alerts of the one to show first by then, or null
         /metric?run&metric[&adapter][&window]    one metric: a column for each adapter, or one adapter's alone
         /spread?run&metric[&window]              the same over all adapters: max, p90, median, p10
         /scalars?run&name[&window]               a small vector, such as loss or lr
@@ -88,9 +86,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             "/runs": self._route(_runs),
             "/schema": self._route(lambda board, run, args: _data(board, run).schema()),
             "/alerts": self._route(lambda board, run, args: _data(board, run).alerts()),
-            "/rules": self._route(lambda board, run, args: _data(board, run).rules()),
             "/verdict": self._route(_verdict),
-            "/spectrum": self._route(_spectrum),
             "/metric": self._route(_metric),
             "/spread": self._route(_spread),
             "/scalars": self._route(_scalars),
@@ -154,10 +150,6 @@ def _verdict(board: Board, run: str, args: Args) -> dict[str, Any]:
     return {**data.verdict(), "first": data.first_alert(_whole_number(args, "step"))}
 
 
-def _spectrum(board: Board, run: str, args: Args) -> dict[str, Any]:
-    return _data(board, run).spectrum(_whole_number(args, "adapter") or 0, _whole_number(args, "step"))
-
-
 def _decoded(board: Board, run: str, args: Args) -> Decoded:
     metric = args.get("metric", "")
     return board.run(run).cached(tags.METRIC_PREFIX + metric, lambda: _data(board, run).metric(metric))
@@ -197,7 +189,7 @@ def _window(found: Decoded, args: Args) -> bytes:
     else:
         window = series.between(_whole_number(args, "from"), _whole_number(args, "to"))
         pooled = pool(window, min(max(_whole_number(args, "max_cols") or DEFAULT_COLUMNS, 1), MOST_COLUMNS))
-    header = header_of(series, window, pooled, notes)
+    header = header_of(window, pooled, notes)
     head = json.dumps(header).encode()
     head += b" " * (-len(head) % 4)
     planes = [pooled.low, pooled.high] if header["pooled"] else [pooled.low]
@@ -205,8 +197,8 @@ def _window(found: Decoded, args: Args) -> bytes:
     return b"".join([len(head).to_bytes(4, "little"), head, *floats, pooled.flags.tobytes()])
 
 
-def header_of(series: Series, window: Series, pooled: Pooled, notes: list[str]) -> dict[str, Any]:
-    """What a binary answer says of its numbers: ``pooled``, the columns of a ``window`` of ``series``."""
+def header_of(window: Series, pooled: Pooled, notes: list[str]) -> dict[str, Any]:
+    """What a binary answer says of its numbers: ``pooled``, the columns of ``window``."""
     return {
         "first": pooled.first.tolist(),
         "last": pooled.last.tolist(),
@@ -214,7 +206,6 @@ def header_of(series: Series, window: Series, pooled: Pooled, notes: list[str]) 
         "pooled": pooled.low is not pooled.high,
         "width": pooled.width,
         "rows": len(window.steps),
-        "range": [int(series.steps[0]), int(series.steps[-1])] if len(series.steps) else [0, 0],
         "notes": notes,
     }
 

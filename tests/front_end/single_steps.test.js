@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
 import {newsOf} from '../../lora_watch/tensorboard_plugin/static/app.js';
-import {figuresOf} from '../../lora_watch/tensorboard_plugin/static/layer.js';
 import {Matrix, NAN, UNKNOWN} from '../../lora_watch/tensorboard_plugin/static/matrix.js';
 import {gainAt, pathOf} from '../../lora_watch/tensorboard_plugin/static/picture.js';
 
@@ -93,16 +92,6 @@ test('there is no gain at a step whose loss is not finite', () => {
   assert.equal(gainAt(known, 1), 0.25);
   assert.equal(gainAt(known, 2), Number.NaN);
   assert.equal(gainAt({...known, loss: null}, 2), 0.25);
-});
-
-test('the figures of a spectrum are those of the singular values that are drawn', () => {
-  const {effective, stable, share} = figuresOf([2, 1, 1]);
-  assert.ok(Math.abs(effective - 2 * Math.SQRT2) < 1e-12);
-  assert.equal(stable, 1.5);
-  assert.equal(share, 4 / 6);
-  assert.deepEqual(figuresOf([0, 0]), {effective: 0, stable: 0, share: Number.NaN});
-  assert.equal(figuresOf([1, null]).share, Number.NaN);
-  assert.equal(figuresOf(null), null);
 });
 
 test('news are steps, what a run says of its end, and runs', () => {

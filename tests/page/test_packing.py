@@ -48,7 +48,7 @@ def series(steps: int, n: int) -> Series:
 def test_numbers_flags_and_gaps_come_back(columns: int) -> None:
     all_of = series(40, 4)
     cut = pool(all_of, columns)
-    packed = pack({}, {key("metric", "r", "m"): (header_of(all_of, all_of, cut, []), cut, COARSE)})
+    packed = pack({}, {key("metric", "r", "m"): (header_of(all_of, cut, []), cut, COARSE)})
     found = read(packed)
     assert (found["first"], found["last"]) == (cut.first.tolist(), cut.last.tolist())
     assert found["pooled"] == (columns < 40)
@@ -63,7 +63,7 @@ def test_numbers_flags_and_gaps_come_back(columns: int) -> None:
 def test_the_page_cuts_a_window_as_the_server_does() -> None:
     all_of = series(60, 4)
     cut = pool(all_of, 1000)
-    packed = pack({}, {key("metric", "r", "m"): (header_of(all_of, all_of, cut, []), cut, 0)})
+    packed = pack({}, {key("metric", "r", "m"): (header_of(all_of, cut, []), cut, 0)})
     asked = (("from", "11"), ("to", "50"), ("max_cols", "8"), ("adapter", "1"))
     found, wanted = read(packed, *asked), pool(all_of.between(11, 50).column(1), 8)
     assert (found["first"], found["last"], found["width"]) == (wanted.first.tolist(), wanted.last.tolist(), 5)
@@ -77,8 +77,8 @@ def test_what_is_asked_of_steps_comes_from_single_steps() -> None:
     packed = pack(
         {},
         {
-            key("metric", "r", "m"): (header_of(all_of, all_of, cut, []), cut, 0),
-            key("metric at", "r", "m"): (header_of(all_of, rows, pool(rows), []), pool(rows), 0),
+            key("metric", "r", "m"): (header_of(all_of, cut, []), cut, 0),
+            key("metric at", "r", "m"): (header_of(rows, pool(rows), []), pool(rows), 0),
         },
     )
     found = read(packed, ("at", "40"))

@@ -72,5 +72,4 @@ def test_a_killed_run_never_passes(python: Python, tmp_path: Path) -> None:
         assert all("incomplete" in note for note in judged.run.notes if "events" in note), moment
         steps = judged.run.data.steps
         assert steps == list(range(len(steps))), moment
-        assert judge([folder / "runs"]).exit_code in (1, 2), moment  # 2: killed before the first event was written
     assert judge([tmp_path]).exit_code in (1, 2)  # 2: one was killed before its report was there

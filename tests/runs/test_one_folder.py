@@ -174,20 +174,14 @@ def test_a_run_that_broke_off_leaves_its_folder_to_the_next(tmp_path: Path, else
     assert not (tmp_path / "lora_watch-2").exists()
 
 
-@pytest.mark.parametrize(("lr", "alpha", "exit_code"), [(2e-3, 16, 0), (5e-2, 128, 1)], ids=["good", "exploded"])
-def test_a_later_run_whose_report_is_not_here_is_judged_by_its_events(
-    tmp_path: Path, lr: float, alpha: float, exit_code: int
-) -> None:
+def test_a_report_does_not_stand_for_a_later_run_whose_report_is_elsewhere(tmp_path: Path) -> None:
     good = training(tmp_path / "out", 12)
     good.train()
-    later = training(tmp_path / "out", 6, lr=lr, alpha=alpha, report_dir=tmp_path / "elsewhere")
-    later.train()
+    training(tmp_path / "out", 6, report_dir=tmp_path / "elsewhere").train()
     good.evaluate(stdlib_blocks(8, 32))  # type: ignore[arg-type]  # writes the report of the earlier run again
     assert report_in(tmp_path / "out" / "lora_watch")["verdict"] == "ok"
     judgement = judge([tmp_path / "out"])
-    (judged,) = judgement.runs
-    assert (judgement.exit_code, judged.run.step, len(judged.run.notes)) == (exit_code, 6, 1)
-    assert judged.run.run_id == report_in(tmp_path / "elsewhere")["run_id"]
+    assert (judgement.exit_code, judgement.runs) == (2, [])
 
 
 @pytest.mark.parametrize("moves", [False, True], ids=["stays", "moves"])

@@ -45,7 +45,6 @@ def test_a_finished_run(tmp_path: Path) -> None:
     assert report["loss"] == {
         "first": {"step": 1, "value": 3.0},
         "last": {"step": 3, "value": 2.0},
-        "min": {"step": 2, "value": 1.0},
     }
     assert [adapter["name"] for adapter in report["adapters"]] == list(run.names)
     assert report["adapters"][1]["last"]["delta_norm"] == 4
@@ -73,7 +72,7 @@ def test_a_run_in_progress_says_interrupted(tmp_path: Path) -> None:
     assert (report_in(tmp_path)["verdict"], report_in(tmp_path)["message"]) == ("failed", "norm-explosion")
 
 
-def test_the_table_keeps_the_last_measurement_and_the_largest(tmp_path: Path) -> None:
+def test_the_table_keeps_the_last_measurement(tmp_path: Path) -> None:
     run = run_of(2)
     sink = ReportSink(tmp_path)
     sink.start(run, 0)
@@ -84,9 +83,7 @@ def test_the_table_keeps_the_last_measurement_and_the_largest(tmp_path: Path) ->
     sink.finish("ok", None)
     first, second = report_in(tmp_path)["adapters"]
     assert first["last"] == {"delta_norm": "NaN", "output_ratio": 1.0}
-    assert first["max"] == {"delta_norm": 5.0, "output_ratio": 1.0}
     assert second["last"] == {"delta_norm": "NaN", "output_ratio": None}  # measured as NaN; unknown
-    assert second["max"] == {"delta_norm": "NaN", "output_ratio": None}
     assert report_in(tmp_path)["measured_at"] == {"delta_norm": 2, "output_ratio": 1}
 
 
@@ -105,7 +102,7 @@ def test_all_json_is_strict(tmp_path: Path) -> None:
     assert [float(adapter["last"]["delta_norm"]) for adapter in report["adapters"]] == pytest.approx(
         [NAN, INF, -INF], nan_ok=True
     )
-    assert report["loss"] == {"first": {"step": 1, "value": "NaN"}, "last": {"step": 1, "value": "NaN"}, "min": None}
+    assert report["loss"] == {"first": {"step": 1, "value": "NaN"}, "last": {"step": 1, "value": "NaN"}}
     (line,) = lines_in(tmp_path)
     assert line["threshold"] == "Infinity"
 
@@ -124,12 +121,8 @@ def test_evaluations_are_kept_also_after_the_end(tmp_path: Path) -> None:
     report = report_in(tmp_path)
     assert report["verdict"] == "ok"
     assert report["evaluation"] == {
-        "eval_loss": {
-            "last": {"step": 3, "value": 1.5},
-            "min": {"step": 2, "value": 1.0},
-            "max": {"step": 1, "value": 2.0},
-        },
-        "eval_f1": {"last": {"step": 3, "value": "Infinity"}, "min": None, "max": None},
+        "eval_loss": {"last": {"step": 3, "value": 1.5}},
+        "eval_f1": {"last": {"step": 3, "value": "Infinity"}},
     }
 
 

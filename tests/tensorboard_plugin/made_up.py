@@ -10,6 +10,7 @@ import numpy as np
 
 from lora_watch.base.alerts import Verdict
 from lora_watch.base.records import AdapterInfo, Reading, RunInfo, StepRecord
+from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from lora_watch.tune.suggestion import suggestion
 from lora_watch.tune.sweep import Sweep
@@ -62,11 +63,12 @@ def write(
     alerts: dict[int, list[Any]] | None = None,
     verdict: Verdict = "ok",
 ) -> None:
-    sink = TensorBoardSink(folder)
-    sink.start(run, records[0].step - 1)
-    for record in records:
-        sink.write(record, (alerts or {}).get(record.step, []))
-    sink.finish(verdict, None)
+    sinks = (TensorBoardSink(folder), ReportSink(folder / "lora_watch"))
+    for sink in sinks:
+        sink.start(run, records[0].step - 1)
+        for record in records:
+            sink.write(record, (alerts or {}).get(record.step, []))
+        sink.finish(verdict, None)
 
 
 def swept() -> dict[str, Any]:

@@ -19,7 +19,7 @@ def train_into(
 ) -> None:
     """``steps`` of ``batch`` blocks each, and an evaluation on 64 others at the end."""
     set_seed(seed)
-    ours = LoraWatchCallback(fail_on="never", recover=recover, console=False)
+    ours = LoraWatchCallback(fail_on="never", recover=recover, console=False, report_dir=folder / "lora_watch")
     texts = stdlib_blocks(max(64, batch * min(steps, 128)) + 64, 64)
     train(
         lora(tiny_model(), r=r, alpha=alpha),

@@ -71,12 +71,11 @@ class Tab:
         return self.frame
 
     def leave(self) -> None:
-        """The page as the next test wants it: nothing is kept or held, and TensorBoard shows the tab and is light."""
+        """The page as the next test wants it: nothing is held, and TensorBoard shows the tab and is light."""
         self.page.unroute_all(behavior="ignoreErrors")
         self.page.remove_listener("pageerror", self._failed)
         self.page.remove_listener("console", self._said)
         self.page.set_viewport_size(SIZE)
-        self.page.evaluate("localStorage.clear()")
         dark = self.page.evaluate("document.body.classList.contains('dark-mode')")
         if dark or not self.page.url.startswith(f"{self.address}/{HOME}"):
             self.page.goto("about:blank")
@@ -103,9 +102,17 @@ class Tab:
         )
 
     def choose_run(self, part: str) -> None:
-        """As someone does who remembers a part of its name."""
-        self.frame.fill("#run", part)
-        self.frame.press("#run", "Enter")
+        """The one whose name begins with this."""
+        name = next(
+            o.get_attribute("value")
+            for o in self.frame.query_selector_all("#run option")
+            if o.get_attribute("value").startswith(part)
+        )
+        self.after(lambda: self.frame.select_option("#run", name))
+
+    def go(self, view: str) -> None:
+        self.after(lambda: self.frame.click(f"#tab-{view}"))
+        self.shows(view)
 
     def press(self, key: str) -> None:
         self.after(lambda: self.frame.press("#view", key))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format import tags
 from lora_watch.runs.data import INF, NAN, UNKNOWN
@@ -84,7 +84,6 @@ def test_a_window_one_adapter_and_the_spread(broken: Path) -> None:
     with routes(broken) as tab:
         table = tab.table("metric", run="run", metric="delta_norm", adapter=20, **{"from": 50, "to": 59})
         assert table.header["first"] == list(range(50, 60))
-        assert table.header["range"] == [1, 160]
         np.testing.assert_allclose(table.low[:, 0], 3 * np.arange(50, 60) / 100, rtol=1e-6)
 
         spread = tab.table("spread", run="run", metric="output_ratio", **{"from": 80, "to": 80})
@@ -136,45 +135,30 @@ def test_an_episode_is_one_alert_in_its_latest_state(tmp_path: Path) -> None:
     assert found["notes"] == []
 
 
-@BY_EITHER_LOADER
-def test_every_singular_value_of_one_adapter(tmp_path: Path, loader: str) -> None:
-    run = replace(run_of(3), max_steps=1000)  # the spectrum is due at every tenth step
-    records = []
-    for step in range(25):
-        spectrum = step * np.array([[3.0, 2.0, 1.0], [np.nan] * 3, [5.0, 4.0, np.nan]])
-        records.append(record_of(run, step, spectrum=None if step % 2 else spectrum))
-    write(tmp_path / "run", run, records, {14: [alert_of(14)]})
-    short = replace(run, max_steps=202)  # due at every third step; the last one has its own
-    write(tmp_path / "end", short, [record_of(short, step, spectrum=np.ones((3, 3))) for step in (200, 201, 202)])
-    with routes(tmp_path, loader) as tab:
-        assert tab.json("spectrum", run="end", adapter=0)["step"] == 202
-        at = lambda adapter, **query: tab.json("spectrum", run="run", adapter=adapter, **query)  # noqa: E731
-        assert at(0) == {"step": 24, "sigma": [72, 48, 24], "first_step": 10, "first_sigma": [30, 20, 10]}
-        assert at(2, step=23) == {"step": 14, "sigma": [70, 56], "first_step": 10, "first_sigma": [50, 40]}  # the alert
-        assert at(2, step=13)["step"] == 10
-        assert at(1) == {"step": None, "sigma": None, "first_step": None, "first_sigma": None}
-        assert tab.reply("spectrum", run="run", adapter=3).status_code == 404
-
-
 def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
     run = run_of(2)
+    told = Prescription({"learning_rate": Setting(1e-3, 0.01)}, Evidence.SWEEP)
     for verdict, message in (("ok", None), ("failed", HOSTILE)):
         sink = TensorBoardSink(tmp_path / verdict)
         sink.start(run, 0)
-        sink.write(record_of(run, 1), [])
+        sink.write(record_of(run, 1, next_run=told if verdict == "ok" else None), [])
         sink.finish(verdict, message)
     going = TensorBoardSink(tmp_path / "going")
     going.start(run, 0)
-    going.write(record_of(run, 1), [])
+    going.write(record_of(run, 1), [alert_of(1, settings={"lora_alpha": 8})])
     going.flush()
     write_events(tmp_path / "bare", (1, [vector("delta_norm", [1, 2])]))
     with routes(tmp_path) as tab:
         said = {name: tab.json("verdict", run=name) for name in ("ok", "failed", "going", "bare")}
     going.finish("ok", None)
+    prescribed = {name: one.pop("next_run") for name, one in said.items()}
+    assert (prescribed["failed"], prescribed["bare"]) == (None, None)
+    assert prescribed["ok"]["text"] == str(told), "of the sweep: no alert carries it"
+    assert prescribed["going"]["text"] == "lora_alpha none → 8 (from the settings)"
     assert said == {
         "ok": {"verdict": "ok", "message": None, "first": None},
         "failed": {"verdict": "failed", "message": HOSTILE, "first": None},
-        "going": {"verdict": "running", "message": None, "first": None},
+        "going": {"verdict": "running", "message": None, "first": 0},
         "bare": {"verdict": None, "message": None, "first": None},
     }
 

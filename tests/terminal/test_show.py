@@ -17,6 +17,7 @@ from lora_watch.cli.app import app
 from lora_watch.cli.show import curve, screen
 from lora_watch.runs.comparison import compare
 from lora_watch.runs.run import latest_run
+from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
@@ -78,14 +79,16 @@ def test_a_run_is_followed_from_before_it_begins_to_its_end(tmp_path: Path) -> N
     thread.start()
     time.sleep(0.5)
     run = run_of(4)
-    sink = TensorBoardSink(tmp_path / "run")
-    sink.start(run, 0)
-    for step in (1, 2, 3):
-        sink.write(record_of(run, step), [])
-    sink.flush()
+    sinks = (TensorBoardSink(tmp_path / "run"), ReportSink(tmp_path / "run" / "lora_watch"))
+    for sink in sinks:
+        sink.start(run, 0)
+        for step in (1, 2, 3):
+            sink.write(record_of(run, step), [])
+        sink.flush()
     time.sleep(0.5)
     assert thread.is_alive()
-    sink.finish("ok", None)
+    for sink in sinks:
+        sink.finish("ok", None)
     thread.join(30)
     assert not thread.is_alive()
     assert shown[0].startswith("0 ")

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-import numpy as np
-
-from lora_watch.runs.data import RunData, Series, singular_values, spread
-from lora_watch.runs.places import RunFiles, short_names
+from lora_watch.runs.data import Series, spread
 from lora_watch.runs.run import FinishedRun
 from lora_watch.tensorboard_plugin.page.packing import COARSE, key
 from lora_watch.tensorboard_plugin.plugin import header_of
 from lora_watch.tensorboard_plugin.pooling import Pooled, pool
 
-SPREADS = ("output_ratio", "relative_spectral_norm", "delta_norm", "relative_norm", "scale", "effective_rank")
+SPREADS = ("output_ratio", "relative_spectral_norm")
 """Metrics whose spread over the adapters the views draw."""
-MOST_SINGULAR_VALUES = 20_000
-"""Numbers of all the spectra that a page holds; the first and the last one of each run in any case."""
 
 Answer = tuple[dict[str, Any], Pooled, int]
 """The header of a binary route, its numbers, and how many of their last bits are left out."""
@@ -34,17 +29,6 @@ class Table(NamedTuple):
     """The key under which single steps of it are held, where columns have several."""
 
 
-def drawable(runs: Sequence[tuple[RunFiles, FinishedRun]], unreadable: list[str]) -> dict[str, FinishedRun]:
-    """``runs`` by what a page calls them; those that cannot be drawn go to ``unreadable``, in words."""
-    found = {}
-    for name, (_, run) in zip(short_names([place.path for place, _ in runs]), runs):
-        if run.data.overview() is None:
-            unreadable.append(f"{run.name}: there are no TensorBoard events, which hold the numbers of a report")
-        else:
-            found[name] = run
-    return found
-
-
 class Answers:
     """Of all routes by key: ``plain`` ones, and ``tables``, which ``pooled`` cuts down to so many columns."""
 
@@ -52,14 +36,12 @@ class Answers:
         self.plain: dict[str, Any] = {}
         self.tables: dict[str, Table] = {}
         self.plain[key("runs")] = overviews = {name: run.data.overview() or {} for name, run in runs.items()}
-        for route in ("schema", "alerts", "rules"):  # like by like: what runs share is compressed once
+        for route in ("schema", "alerts"):  # like by like: what runs share is compressed once
             for name, run in runs.items():
                 self.plain[key(route, name)] = getattr(run.data, route)()
-        most = MOST_SINGULAR_VALUES // max(len(runs), 1)
         for name, run in runs.items():
             self.plain[key("verdict", name)] = ending = _verdict(run)
             overviews[name] |= {"verdict": ending["verdict"], "message": ending["message"]}
-            self.plain[key("spectrum", name)] = _spectra(run.data, most)
             for metric in overviews[name]["metrics"]:
                 found = run.data.metric(metric)
                 self.tables[key("metric", name, metric)] = Table(name, *found, COARSE, None)
@@ -76,7 +58,7 @@ class Answers:
         held: dict[str, set[int]] = {}
         for name, (run, series, notes, shift, _) in self.tables.items():
             cut = pool(series, columns, last_alone=True)
-            tables[name] = header_of(series, series, cut, notes), cut, shift
+            tables[name] = header_of(series, cut, notes), cut, shift
             widths[run] = max(widths.get(run, 1), cut.width)
             steps = held.setdefault(run, {self.plain[key("runs")][run]["step"]})
             if name in (key("scalars", run, "loss"), *(key("spread", run, metric) for metric in SPREADS)):
@@ -96,33 +78,19 @@ class Answers:
         for name, (run, series, notes, _, single) in self.tables.items():
             if single and tables[name][0]["pooled"]:
                 rows = series.at(plain[key("runs")][run]["held"])
-                tables[single] = header_of(series, rows, pool(rows), notes), pool(rows), 0
+                tables[single] = header_of(rows, pool(rows), notes), pool(rows), 0
         return plain, tables
 
 
 def _verdict(run: FinishedRun) -> dict[str, Any]:
     """What a run says of itself, and from which step on which alert is the one to show first."""
-    reported, first = run.data.verdict(), []
+    told, first = run.next_run, []
+    reported = {**run.data.verdict(), "next_run": None if told is None else told.to_dict()}
     if reported["verdict"] in (None, "running"):
-        reported = {"verdict": "running" if run.going else run.verdict, "message": run.message}
+        reported |= {"verdict": "running" if run.going else run.verdict, "message": run.message}
     alerts, _ = run.data.episodes
     for step in sorted({0, *(alert.step for alert in alerts), *(alert.closed_step or 0 for alert in alerts)}):
         place = run.data.first_alert(step)
         if not first or first[-1][1] != place:
             first.append([step, place])
     return {**reported, "first": first}
-
-
-def _spectra(data: RunData, most_values: int) -> list[Any]:
-    """``[step, by adapter its singular values]`` of as many steps as there is room for, the last one among them."""
-    found = data.spectra()
-    grown = [one for one in found if np.nansum(one[1])] or found[-1:]
-    if not grown:
-        return []
-    most = max(most_values // max(grown[-1][1].size, 1), 2)
-    chosen = np.unique(np.linspace(0, len(grown) - 1, most).astype(int)) if len(grown) > most else range(len(grown))
-    return [[grown[i][0], [_short(singular_values(row)) for row in grown[i][1]]] for i in chosen]
-
-
-def _short(values: list[float | None]) -> list[float | None]:
-    return [None if value is None else float(f"{value:.4g}") for value in values]

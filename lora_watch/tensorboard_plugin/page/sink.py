@@ -46,7 +46,7 @@ class PageSink(Sink):
         if events is None:
             return
         place = RunFiles(folder.parent, folder / "report.json", tuple(sorted(events.glob(FILES))))
-        write_runs([(place, read_run(place))], folder / NAME, [])
+        write_runs([read_run(place)], folder / NAME, [])
         self.written = folder / NAME
         for publish in self._publish:
             publish(self.written)

@@ -9,9 +9,9 @@ from html import escape
 from pathlib import Path
 
 from lora_watch.format.files import replace_file
-from lora_watch.runs.places import RunFiles, UnreadableError
+from lora_watch.runs.places import UnreadableError, short_names
 from lora_watch.runs.run import FinishedRun, read_runs
-from lora_watch.tensorboard_plugin.page.answers import Answers, drawable
+from lora_watch.tensorboard_plugin.page.answers import Answers
 from lora_watch.tensorboard_plugin.page.packing import pack
 
 MOST_BYTES = 1_500_000
@@ -40,16 +40,21 @@ _PAGE = """<!doctype html>
 """
 
 
-def write_page(paths: Iterable[Path | str], target: Path, below: bool = False) -> list[str]:
-    """One page of all runs at ``paths`` to ``target``, ``below`` as for ``find_runs``; what could not be read of them,
-    in words. Raises UnreadableError where there is nothing to show, OSError where the page cannot be written."""
+def write_page(paths: Iterable[Path | str], target: Path) -> list[str]:
+    """One page of all runs at ``paths`` to ``target``; what could not be read of them, in words. Raises UnreadableError
+    where there is nothing to show, OSError where the page cannot be written."""
     unreadable: list[str] = []
-    return write_runs(list(read_runs(paths, unreadable, below)), target, unreadable)
+    return write_runs(list(read_runs(paths, unreadable)), target, unreadable)
 
 
-def write_runs(runs: Sequence[tuple[RunFiles, FinishedRun]], target: Path, unreadable: list[str]) -> list[str]:
-    """The same of ``runs`` and where they lie, after what was ``unreadable`` already."""
-    found = drawable(runs, unreadable)
+def write_runs(runs: Sequence[FinishedRun], target: Path, unreadable: list[str]) -> list[str]:
+    """The same of ``runs``, after what was ``unreadable`` already."""
+    found = {}
+    for name, run in zip(short_names([run.path for run in runs]), runs):
+        if run.data.overview() is None:
+            unreadable.append(f"{run.name}: there are no TensorBoard events, which hold the numbers of a report")
+        else:
+            found[name] = run
     if not found:
         raise UnreadableError("\n".join(unreadable))
     replace_file(target, page(found).encode())

@@ -3,18 +3,13 @@
 import {chartCard, discarded} from './chart.js';
 import {em, h, num, severityClass, severityIcon, words} from './dom.js';
 
-/** For how many steps the cause of an alert lasted; no number ends one that is open still. */
-export function heldFor(alert) {
-  return alert.closed_step == null ? Infinity : alert.last_step - alert.step + 1;
-}
 export const keyOf = (alert) => `${alert.rule}@${alert.step}`;
 
-export const held = (alert, ended) =>
-  alert.closed_step == null
-    ? ended
-      ? 'to the end'
-      : 'still open'
-    : `${heldFor(alert)} step${alert.last_step > alert.step ? 's' : ''}`;
+/** For how many steps the cause of an alert lasted. */
+export function held({step, last_step, closed_step}, ended) {
+  if (closed_step == null) return ended ? 'to the end' : 'still open';
+  return `${last_step - step + 1} step${last_step > step ? 's' : ''}`;
+}
 
 /** @param {import('./app.js').App} app */
 export async function detail(app, alert, ended, width) {

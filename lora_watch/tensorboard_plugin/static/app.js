@@ -2,8 +2,7 @@
 
 import {drawBar} from './bar.js';
 import {Data} from './data.js';
-import {h, list, renew, tip} from './dom.js';
-import {help} from './help.js';
+import {h, list, tip} from './dom.js';
 import * as host from './host.js';
 import {press} from './keyboard.js';
 import {named} from './names.js';
@@ -14,18 +13,11 @@ const DEFAULTS = {
   view: 'overview',
   run: '',
   metric: '',
-  colour: 'absolute',
-  rows: 'type',
   adapter: '',
   step: '',
   from: '',
   to: '',
-  level: '',
-  find: '',
-  sort: '',
   alert: '',
-  runs: '',
-  among: '',
 };
 const FAVOURITES = ['output_ratio', 'relative_spectral_norm', 'relative_norm', 'delta_norm'];
 /** How often a tab that is in sight asks whether there is more, in milliseconds. */
@@ -57,11 +49,9 @@ export class App {
     this.state = {...DEFAULTS};
     this.bar = h('header', {id: 'bar'});
     this.main = h('main', {id: 'view', tabindex: -1});
-    this.help = help();
-    this.said = h('div', {id: 'said', class: 'unseen', 'aria-live': 'polite'});
     this.heading = h('h1', {class: 'unseen'}); // the overview has one that is seen
     this.bar.tabIndex = -1;
-    body.append(this.bar, this.main, this.help, this.said);
+    body.append(this.bar, this.main);
     this.bar.focus({preventScroll: true}); // keys work before the first click, and the first Tab leads to the views
     document.documentElement.lang = 'en';
     this.drawing = 0;
@@ -129,9 +119,8 @@ export class App {
     const now = await this.data.runsNow().catch(() => this.runs);
     if (run !== this.state.run) return;
     const news = newsOf(this.runs, now, this.wanted?.run ?? run);
-    const busy = this.pressed || this.help.open || document.activeElement?.matches('input[type=search]');
-    if (news?.isHere && this.#followsTheEnd && !busy) return this.refresh();
-    if (!busy && endOf(this.ending, this.run)?.word !== this.endWord) await this.draw(); // silent for long
+    if (news?.isHere && this.#followsTheEnd && !this.pressed) return this.refresh();
+    if (!this.pressed && endOf(this.ending, this.run)?.word !== this.endWord) await this.draw(); // silent for long
     if (news?.words === this.newer) return;
     this.newer = news?.words;
     drawBar(this);
@@ -274,7 +263,7 @@ export class App {
       scroll = this.main.scrollTop;
     tip.hide();
     const missing = list('notes', [this.missing ?? []].flat());
-    renew(this.main, h('main', null, missing, view, list('notes', this.notes ?? [])));
+    this.main.replaceChildren(...h('div', null, missing, view, list('notes', this.notes ?? [])).childNodes);
     if (id && document.activeElement?.id !== id) document.getElementById(id)?.focus({preventScroll: true});
     // What had the focus is gone: go on here.
     if (document.activeElement === document.body) this.main.focus({preventScroll: true});
@@ -295,14 +284,15 @@ export class App {
       const {n} = await this.data.metric(this.state.run, this.run.metrics[0], {max_cols: 1});
       adapters = Array.from({length: n}, (_, i) => ({name: `adapter ${i}`}));
     }
-    // Names of adapters, at the end of theirs.
-    const given = Object.keys(schema.config?.lora ?? {}).filter((key) => key !== 'default');
-    return named(adapters, given);
+    return named(adapters);
   }
 
   // -- what the views ask -------------------------------------------------------------------------------------------
   get lastStep() {
     return this.run.step;
+  }
+  get runNames() {
+    return Object.keys(this.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
   }
   /** The chosen step, or the last one before it that is `held`; the latest one unless one that is there was chosen. */
   get step() {
@@ -321,11 +311,6 @@ export class App {
   get width() {
     const {paddingLeft, paddingRight} = getComputedStyle(this.main);
     return Math.max(280, this.main.clientWidth - parseFloat(paddingLeft) - parseFloat(paddingRight));
-  }
-
-  /** Has a screen reader say it. */
-  say(text) {
-    this.said.textContent = text;
   }
 
   metric(metric, window) {
@@ -359,6 +344,15 @@ export class App {
     const there = (step > this.step && this.run.held?.find((held) => held >= step)) || step;
     return this.set({step: there >= this.lastStep ? '' : Math.max(0, there)});
   };
+
+  /** The adapter before or after the one that is shown. */
+  moveAdapter = (by) => {
+    const n = this.adapters.length;
+    return n && this.set({adapter: this.adapters[(this.adapter.index + by + n) % n].name});
+  };
+
+  /** Another run, as it ended. */
+  openRun = (run, view = this.state.view) => this.set({view, run, adapter: '', step: '', from: '', to: '', alert: ''});
 
   /** Go to the cause of an alert: its step, its worst adapter, its metric, in whatever view comes next. */
   openAlert = (alert, view = this.state.view) =>

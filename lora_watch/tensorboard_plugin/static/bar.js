@@ -35,11 +35,6 @@ export function drawBar(app) {
         ),
     h('span', {class: 'grow'}),
     app.live ? refreshButton(app) : '',
-    h(
-      'button',
-      {id: 'keys', class: 'quiet', 'aria-label': 'help', title: 'help (?)', onclick: () => app.help.showModal()},
-      '?',
-    ),
   );
   if (focused) document.getElementById(focused)?.focus({preventScroll: true});
 }
@@ -50,15 +45,10 @@ export function drawBar(app) {
  */
 function tabs(app) {
   const worst = SEVERITIES.find((severity) => app.alerts.some((alert) => alert.severity === severity));
-  return Object.entries(VIEWS).map(([name, view], i) =>
+  return Object.entries(VIEWS).map(([name, view]) =>
     h(
       'button',
-      {
-        id: `tab-${name}`,
-        'aria-current': name === app.state.view && 'page',
-        title: `key ${i + 1}`,
-        onclick: () => app.set({view: name}),
-      },
+      {id: `tab-${name}`, 'aria-current': name === app.state.view && 'page', onclick: () => app.set({view: name})},
       view.title,
       name === 'alerts' && app.alerts.length
         ? h('span', {class: `count ${severityClass(worst)}`}, app.alerts.length)
@@ -102,42 +92,19 @@ const refreshButton = (app) =>
     app.newer ? `↻ ${app.newer}` : '↻',
   );
 
-/** A field in which a part of a run's name finds it; what it holds otherwise is the run that is shown. */
+/**
+ * The runs, each with what it says of its end.
+ * @param {App} app
+ */
 function runPicker(app) {
-  const {run} = app.state;
-  const names = Object.keys(app.runs).sort((a, b) => a.localeCompare(b, undefined, {numeric: true}));
-  const choose = ({target}) => {
-    const wanted = target.value.toLowerCase();
-    const found =
-      names.find((name) => name === target.value) ?? names.filter((name) => name.toLowerCase().includes(wanted));
-    const chosen = typeof found === 'string' ? found : found.length === 1 ? found[0] : run;
-    target.value = chosen;
-    app.main.focus({preventScroll: true}); // keys are the tab's again
-    if (chosen !== run) app.set({run: chosen, adapter: '', step: '', from: '', to: '', alert: ''});
+  const option = (name) => {
+    const end = endOf(app.runs[name], app.runs[name]);
+    return h('option', {value: name, selected: name === app.state.run}, end ? `${name} (${end.word})` : name);
   };
   return h(
     'label',
     {class: 'pick'},
     'Run',
-    h('input', {
-      id: 'run',
-      type: 'search',
-      list: 'runs',
-      value: run,
-      placeholder: run,
-      title: `${run} (type to search ${names.length})`,
-      onfocus: ({target}) => {
-        target.value = ''; // the list has what fits the text: all of them
-      },
-      onblur: ({target}) => {
-        target.value ||= run;
-      },
-      onchange: choose,
-    }),
-    h(
-      'datalist',
-      {id: 'runs'},
-      names.map((name) => h('option', {value: name}, endOf(app.runs[name], app.runs[name])?.word)),
-    ),
+    h('select', {id: 'run', onchange: ({target}) => app.openRun(target.value)}, app.runNames.map(option)),
   );
 }

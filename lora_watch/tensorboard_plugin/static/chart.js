@@ -4,6 +4,7 @@ import {
   card,
   drawing,
   em,
+  gestures,
   h,
   nothing,
   num,
@@ -68,10 +69,9 @@ export const discarded = (alerts) =>
     .map(({back_to, step}) => [back_to + 1, step]);
 
 /**
- * lines: [{name, matrix, column = 0, colour, dash, thin, letter}]; a letter says whose NaN it is
+ * lines: [{name, matrix, column = 0, colour, dash, thin}]
  * options: width, height, term (what the upright axis shows), log, zero, step, onStep, range: [first, last], alerts,
- *   onAlert,
- *   thresholds: [{value, name}], discarded: [[first, last]], onZoom(first, last)
+ *   onAlert, thresholds: [{value, name}], discarded: [[first, last]], onZoom(first, last)
  */
 export function lineChart(lines, options) {
   const {width, height, step, alerts = []} = options;
@@ -111,10 +111,7 @@ function planeOf(used, options) {
     right = width - em(12),
     top = alerts.length ? 20 : 10,
     foot = height - em(22);
-  const [x0, x1] = options.range ?? [
-    Math.min(...used.map((l) => l.matrix.first[0])),
-    Math.max(...used.map((l) => l.matrix.last.at(-1))),
-  ];
+  const [x0, x1] = options.range;
   const positive = ({matrix, column = 0}) =>
     Array.from({length: matrix.columns}, (_, c) => matrix.high[c * matrix.n + column]).some(
       (v) => v > 0 && v < Infinity,
@@ -249,48 +246,24 @@ function alertMarks({top, foot, x0, x1, X}, alerts, onAlert) {
 }
 
 /** A pointer shows the values of its step, a click chooses that step, and drawing it along zooms in. */
-function listen(root, used, {left, right, top, foot, x0, x1, X}, {width, onStep, onZoom}) {
+function listen(root, used, {left, right, top, foot, x0, x1, X}, {onStep, onZoom}) {
   const hover = svg('line', {y1: top, y2: foot, class: 'hover'});
   const band = svg('rect', {y: top, height: foot - top, class: 'select'});
   root.append(hover, band);
-  const stepAt = (event) => {
-    const box = root.getBoundingClientRect();
-    const place = (event.clientX - box.left) * (width / box.width);
-    return Math.round(x0 + Math.max(0, Math.min(1, (place - left) / (right - left))) * (x1 - x0));
-  };
-  /** @type {{x: number, step: number} | null} */
-  let pressed = null;
-  const dragged = (event) => pressed && Math.abs(event.clientX - pressed.x) > 5;
-  root.addEventListener('pointerdown', (event) => {
-    if (onZoom) pressed = {x: event.clientX, step: stepAt(event)};
-  });
-  root.addEventListener('pointermove', (event) => {
-    const at = stepAt(event);
-    if (pressed && dragged(event)) {
-      if (!root.hasPointerCapture(event.pointerId)) root.setPointerCapture(event.pointerId);
-      band.setAttribute('x', Math.min(X(at), X(pressed.step)));
-      band.setAttribute('width', Math.abs(X(at) - X(pressed.step)));
-      band.style.display = 'block';
-    }
-    hover.setAttribute('x1', X(at));
-    hover.setAttribute('x2', X(at));
-    hover.style.display = 'block';
-    tip.show(event, `step ${at}`, valuesAt(used, at));
-  });
-  root.addEventListener('pointerleave', () => {
-    hover.style.display = 'none';
-    tip.hide();
-  });
-  root.addEventListener('pointercancel', () => {
-    pressed = null;
-    band.style.display = 'none';
-  });
-  root.addEventListener('click', (event) => {
-    const from = dragged(event) ? pressed?.step : null, // a click ends a drag, too
-      at = stepAt(event);
-    pressed = null;
-    if (from == null) onStep?.(at);
-    else if (from !== at) onZoom(Math.min(from, at), Math.max(from, at));
+  const stepAt = (place) => Math.round(x0 + Math.max(0, Math.min(1, (place - left) / (right - left))) * (x1 - x0));
+  gestures(root, band, {
+    hover: (event, place) => {
+      const at = stepAt(place);
+      hover.setAttribute('x1', X(at));
+      hover.setAttribute('x2', X(at));
+      hover.style.display = 'block';
+      tip.show(event, `step ${at}`, valuesAt(used, at));
+    },
+    leave: () => {
+      hover.style.display = 'none';
+    },
+    zoom: (from, to) => stepAt(from) < stepAt(to) && onZoom(stepAt(from), stepAt(to)),
+    choose: (_, place) => onStep(stepAt(place)),
   });
 }
 
@@ -326,7 +299,7 @@ function draw(line, {X, Y, to, x0, x1, top, foot}, marked) {
           column: c,
           from: X(middle),
           to: X(middle),
-          kind: `${line.letter ? `${line.letter}: ` : ''}${matrix.flags[k] & NAN ? 'NaN' : 'Inf'}`,
+          kind: matrix.flags[k] & NAN ? 'NaN' : 'Inf',
         });
     }
     const a = to(matrix.low[k]),

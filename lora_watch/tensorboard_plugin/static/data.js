@@ -17,14 +17,13 @@ const BUDGET = 100 * 2 ** 20; // bytes of matrices kept in the page
  * @typedef {{adapters: Adapter[], notes: string[], zones?: Zone[], max_steps?: number, peak_lr?: number[],
  *   optimizer?: string, config?: Record<string, any>, versions?: Record<string, string>,
  *   rules?: {id: string, name: string, severity: string, explains?: string, thresholds?: Record<string, number>}[]}} Schema
- * @typedef {{verdict: string | null, message: string | null, first: number | null}} Ending
+ * @typedef {{verdict: string | null, message: string | null, next_run?: {text: string} | null,
+ *   first: number | null}} Ending
  */
 
 /** @typedef {(route: string, query: [string, string][]) => Promise<any>} Ask who answers a route: a Matrix, or JSON */
 
 export class Data {
-  /** The run whose metrics have all been fetched. @type {string | undefined} */
-  prefetched;
   #ask;
   #kept = new Map();
   #sizes = new WeakMap();
@@ -54,15 +53,9 @@ export class Data {
   alerts(run) {
     return this.#get('alerts', {run});
   }
-  rules(run) {
-    return this.#get('rules', {run});
-  }
   /** `step`: of which the alert to show first is asked; the latest without it. */
   verdict(run, step) {
     return this.#get('verdict', {run, step});
-  }
-  spectrum(run, adapter, step) {
-    return this.#get('spectrum', {run, adapter, step});
   }
   /** `window`: {from, to, max_cols, adapter}, each optional; or {at, adapter}: the numbers that hold at these steps. */
   metric(run, metric, window) {

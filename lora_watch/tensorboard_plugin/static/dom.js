@@ -181,14 +181,6 @@ export function explained(shown, text, attributes = {}) {
   );
 }
 
-/** A text of one line, cut in its middle where there is no room: the end of a path says most. */
-export function middle(text) {
-  if (text.length <= 16) return text;
-  const tail = Math.min(10, Math.floor(text.length / 2));
-  const parts = [h('span', null, text.slice(0, -tail)), h('span', null, text.slice(-tail))];
-  return explained(parts, text, {class: 'middle', 'aria-label': text});
-}
-
 export const card = (title, note, ...children) =>
   h(
     'section',
@@ -214,25 +206,39 @@ export function split(width, shares, gap = 16, narrow = NARROW) {
 }
 
 /**
- * Give `old` the children of `fresh`. A field in which somebody types stays as it is, with its place in the text: it is
- * the one that is in the document already, with everything around it renewed.
+ * A pointer over `element`: drawn along, it shows `band`, a rectangle in a drawing over it, and takes the stretch between
+ * two places; else a click chooses one. A place is in pixels from the left edge.
  */
-export function renew(old, fresh) {
-  const field = document.activeElement;
-  const kept = field?.matches('input[type=search]') && old.contains(field) && fresh.querySelector(`#${field.id}`);
-  if (!kept) return old.replaceChildren(...fresh.childNodes);
-  let [now, next] = [old, fresh];
-  while (now !== field) {
-    const [stays, gives] = [now, next].map((parent) =>
-      [...parent.children].find((c) => c.contains(parent === now ? field : kept)),
-    );
-    if (!stays || !gives) return old.replaceChildren(...fresh.childNodes);
-    for (const child of [...now.childNodes]) if (child !== stays) child.remove();
-    const children = [...next.childNodes],
-      at = children.indexOf(gives);
-    stays.before(...children.slice(0, at));
-    stays.after(...children.slice(at + 1));
-    if (stays !== field) stays.setAttribute('style', gives.getAttribute('style') ?? '');
-    [now, next] = [stays, gives];
-  }
+export function gestures(element, band, {hover, leave, zoom, choose}) {
+  /** @type {number | null} */
+  let pressed = null;
+  const placeOf = (event) => event.clientX - element.getBoundingClientRect().left;
+  const release = () => {
+    pressed = null;
+    band.style.display = 'none';
+  };
+  element.addEventListener('pointerdown', (event) => {
+    pressed = placeOf(event);
+  });
+  element.addEventListener('pointermove', (event) => {
+    const place = placeOf(event);
+    if (pressed != null && Math.abs(place - pressed) > 4) {
+      if (!element.hasPointerCapture(event.pointerId)) element.setPointerCapture(event.pointerId);
+      band.setAttribute('x', Math.min(place, pressed));
+      band.setAttribute('width', Math.abs(place - pressed));
+      band.style.display = 'block';
+    }
+    hover(event, place);
+  });
+  element.addEventListener('pointerleave', () => {
+    leave();
+    tip.hide();
+  });
+  element.addEventListener('pointercancel', release);
+  element.addEventListener('click', (event) => {
+    const [from, to] = [pressed ?? placeOf(event), placeOf(event)];
+    release();
+    if (Math.abs(to - from) > 4) zoom(Math.min(from, to), Math.max(from, to));
+    else choose(event, to);
+  });
 }

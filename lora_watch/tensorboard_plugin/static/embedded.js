@@ -26,7 +26,6 @@ export async function embedded(text) {
     if (key in matrices) return matrix(key).window(asked);
     if (!(key in answers)) throw new Error(`The report does not hold ${metric ?? name ?? route}.`);
     if (route === 'verdict') return firstBy(answers[key], asked.step ?? Infinity);
-    if (route === 'spectrum') return spectrumAt(answers[key], asked.adapter, asked.step ?? Infinity);
     return answers[key];
   };
 }
@@ -36,16 +35,6 @@ const firstBy = ({first, ...ending}, step) => ({
   ...ending,
   first: first.findLast(([from]) => from <= step)?.[1] ?? null,
 });
-
-/** `spectra`: [step, by adapter its singular values], of some steps. */
-function spectrumAt(spectra, adapter, until) {
-  const known = spectra
-    .map(([step, all]) => [step, all[adapter]])
-    .filter(([step, own]) => step <= until && own?.length);
-  const [step, sigma] = known.at(-1) ?? [null, null],
-    [firstStep, first] = known.find(([, own]) => own.some(Boolean)) ?? [null, null];
-  return {step, sigma, first_step: firstStep, first_sigma: first};
-}
 
 /** From planes of bytes, [plane, item, column], to numbers, [column, item]. */
 function unpack(bytes, header) {

@@ -1,14 +1,13 @@
 // The pixels of the heatmap.
 
-import {table} from './colours.js';
+import {COLOURS} from './colours.js';
 import {INF, NAN, UNKNOWN} from './matrix.js';
 
 const BROKEN = '#ff00a8';
 
 /** Every cell, then what was not measured, and on top what is not finite. */
 export function paint(canvas, app, matrix, painted, rows, size, ratio) {
-  const {columns, n} = matrix,
-    colours = table(painted.scale, app.dark);
+  const {columns, n} = matrix;
   const across = canvas.width,
     image = new ImageData(across, n),
     pixels = new Uint32Array(image.data.buffer);
@@ -19,7 +18,7 @@ export function paint(canvas, app, matrix, painted, rows, size, ratio) {
       // log2(0) is −∞: a true zero has the lowest colour. No number at all leaves the cell empty.
       if (!Number.isNaN(place))
         pixels.fill(
-          colours[Math.max(0, Math.min(255, (place * 255) | 0))],
+          COLOURS[Math.max(0, Math.min(255, (place * 255) | 0))],
           row * across + edges[c],
           row * across + edges[c + 1],
         );

@@ -1,8 +1,8 @@
-// The heatmap with its names, the cross that follows the pointer, and the keys.
+// The heatmap with its names, the alerts and the steps, and the cross that follows the pointer.
 
-import {em, h, num, svg, tip} from './dom.js';
+import {ticks} from './chart.js';
+import {em, gestures, h, num, pressable, severityClass, severityShape, svg, tip, words} from './dom.js';
 import {paint} from './heat_paint.js';
-import {axis, strip} from './heat_strip.js';
 import {flagWords, INF, NAN} from './matrix.js';
 import {cut} from './names.js';
 import {groups} from './shading.js';
@@ -12,7 +12,7 @@ const letters = (app) => Math.max(11, Math.min(22, Math.max(...app.adapters.map(
 export const gutterWidth = (app) => em(108 + 6 * (letters(app) - 11));
 
 /** @param {import('./app.js').App} app */
-export function plotOf(app, matrix, loss, painted, middles, plot) {
+export function plotOf(app, matrix, painted, plot) {
   const layout = layoutOf(app, matrix);
   const {rows, size, height} = layout,
     ratio = Math.max(1, Math.min(3, devicePixelRatio || 1));
@@ -20,23 +20,18 @@ export function plotOf(app, matrix, loss, painted, middles, plot) {
     id: 'heat',
     width: Math.round(plot * ratio),
     height: Math.round(height * ratio),
-    tabindex: 0,
-    role: 'application', // arrow keys are its own
-    'aria-roledescription': 'heatmap',
+    role: 'img',
     style: `width:${plot}px;height:${height}px`,
-    'aria-label':
-      `${app.state.metric} of ${matrix.n} adapters at ${matrix.columns} columns of steps; ` +
-      'arrow keys go from cell to cell, Enter opens the adapter',
+    'aria-label': `${app.state.metric} of ${matrix.n} adapters at ${matrix.columns} columns of steps`,
   });
   paint(canvas, app, matrix, painted, rows, size, ratio);
   const marks = marksOn(app, matrix, layout, plot);
-  pointing(canvas, app, matrix, rows, marks, middles, plot);
-  walking(canvas, app, matrix, rows);
+  pointing(canvas, app, matrix, rows, marks, plot);
   return h(
     'div',
     {class: 'plot', style: `grid-template-columns:${gutterWidth(app) - 4}px ${plot}px`},
-    h('span', {class: 'strip-name'}, 'loss'),
-    strip(app, matrix, loss, plot),
+    h('span', {class: 'strip-name'}, 'alerts'),
+    strip(app, matrix, plot),
     gutterOf(app, matrix, layout),
     h('div', {class: 'stage', style: `width:${plot}px;height:${height}px`}, canvas, marks.overlay),
     h('span', {class: 'strip-name'}, 'step'),
@@ -46,8 +41,8 @@ export function plotOf(app, matrix, loss, painted, middles, plot) {
 
 /** Where each adapter's row lies: rows [{adapter, y}], labels of groups [{name, y, height}], the size of a row. */
 function layoutOf(app, {n}) {
-  const grouped = groups(app.adapters, app.state.rows);
-  const room = Math.max(300, innerHeight - em(252)),
+  const grouped = groups(app.adapters);
+  const room = Math.max(300, innerHeight - em(232)),
     gap = grouped.length <= 40 ? 3 : n + grouped.length <= room ? 1 : 0;
   const size = Math.max(1, Math.min(em(30), Math.floor((room - gap * grouped.length) / n)));
   const rows = [];
@@ -59,7 +54,7 @@ function layoutOf(app, {n}) {
       rows.push({adapter, y});
       y += size;
     }
-    labels.push({name: group.name, y: (start + y) / 2, height: y - start});
+    labels.push({name: group.name, y: (start + y) / 2});
     y += gap;
   }
   return {rows, labels, size, height: y - gap};
@@ -79,11 +74,6 @@ function marksOn(app, matrix, {rows, size, height}, plot) {
     down = svg('rect', {class: 'cross', height});
   const band = svg('rect', {class: 'select', y: 0, height});
   overlay.append(cross, down, band);
-  const select = (from, to) => {
-    band.setAttribute('x', Math.min(from, to));
-    band.setAttribute('width', Math.abs(from - to));
-    band.style.display = 'block';
-  };
   const point = (row, c) => {
     cross.setAttribute('y', row.y - 1);
     down.setAttribute('x', X(c));
@@ -93,86 +83,37 @@ function marksOn(app, matrix, {rows, size, height}, plot) {
   const leave = () => {
     cross.style.display = down.style.display = 'none';
   };
-  return {overlay, select, point, leave};
+  return {overlay, band, point, leave};
 }
 
 /** A pointer shows the cell below it, a click opens its adapter, and drawing it along zooms in. */
-function pointing(canvas, app, matrix, rows, marks, middles, plot) {
-  const cell = (event) => {
-    const box = canvas.getBoundingClientRect();
-    const px = event.clientX - box.left,
-      py = event.clientY - box.top;
-    const row = rows.findLast((found) => found.y <= py);
-    return {px, row, column: matrix.columnOf(matrix.stepAt(px / plot))};
-  };
-  /** @type {number | null} */
-  let pressed = null;
-  canvas.addEventListener('pointermove', (event) => {
-    const {row, column, px} = cell(event);
-    if (pressed != null && Math.abs(px - pressed) > 4) marks.select(px, pressed);
-    if (!row) return;
-    marks.point(row, column);
-    tip.show(event, ...cellInWords(matrix, column, row.adapter, middles[row.adapter.index]));
-  });
-  canvas.addEventListener('pointerleave', () => {
-    marks.leave();
-    tip.hide();
-  });
-  canvas.addEventListener('pointerdown', (event) => {
-    pressed = cell(event).px;
-    canvas.setPointerCapture(event.pointerId);
-  });
-  canvas.addEventListener('pointercancel', () => {
-    pressed = null;
-  });
-  canvas.addEventListener('pointerup', (event) => {
-    const {px, row, column} = cell(event),
-      from = pressed;
-    pressed = null;
-    if (from != null && Math.abs(px - from) > 4) {
-      const at = (x) => matrix.columnOf(matrix.stepAt(x / plot));
-      app.set({from: matrix.first[at(Math.min(px, from))], to: matrix.last[at(Math.max(px, from))]});
-    } else if (row) {
-      const last = matrix.last[column];
-      app.set({view: 'layer', adapter: row.adapter.name, step: last >= app.lastStep ? '' : last});
-    }
+function pointing(canvas, app, matrix, rows, {band, point, leave}, plot) {
+  const columnAt = (place) => matrix.columnOf(matrix.stepAt(place / plot)),
+    rowAt = (event) => rows.findLast(({y}) => y <= event.clientY - canvas.getBoundingClientRect().top);
+  gestures(canvas, band, {
+    hover: (event, place) => {
+      const row = rowAt(event);
+      if (!row) return;
+      point(row, columnAt(place));
+      tip.show(event, ...cellInWords(matrix, columnAt(place), row.adapter));
+    },
+    leave,
+    zoom: (from, to) => app.set({from: matrix.first[columnAt(from)], to: matrix.last[columnAt(to)]}),
+    choose: (event, place) => {
+      const adapter = rowAt(event)?.adapter.name,
+        last = matrix.last[columnAt(place)];
+      if (adapter) app.set({view: 'layer', adapter, step: last >= app.lastStep ? '' : last});
+    },
   });
 }
 
-function cellInWords(matrix, column, {name, index}, median) {
-  const k = column * matrix.n + index,
-    flag = matrix.flags[k],
-    value = matrix.high[k];
+function cellInWords(matrix, column, {name, index}) {
+  const flag = matrix.flags[column * matrix.n + index];
   return [
     h('b', null, name),
     `${matrix.steps(column)}: ${matrix.say(column, index, num) || '–'}`,
-    Number.isFinite(value) && median > 0 && `${num(value / median)} × its median`,
     flag & (NAN | INF) ? h('strong', null, flagWords(flag)) : null,
   ];
-}
-
-/** Arrow keys go from cell to cell, and Enter opens the adapter. */
-function walking(canvas, app, matrix, rows) {
-  const column = matrix.columnOf(app.step);
-  const current = rows.find((row) => row.adapter === app.adapter) ?? rows[0];
-  const say = () => {
-    const {name, index} = current.adapter;
-    app.say(`${name}, ${matrix.steps(column)}: ${matrix.say(column, index, num) || 'not measured'}`);
-  };
-  canvas.addEventListener('focus', say);
-  if (document.activeElement?.id === 'heat') say();
-  canvas.addEventListener('keydown', (event) => {
-    const jump = event.shiftKey ? Math.max(1, Math.round(matrix.columns / 20)) : 1;
-    const go = {ArrowUp: [-1, 0], ArrowDown: [1, 0], ArrowLeft: [0, -jump], ArrowRight: [0, jump]}[event.key];
-    if (event.key === 'Enter') app.set({view: 'layer', adapter: current.adapter.name});
-    if (!go) return;
-    event.preventDefault();
-    event.stopPropagation();
-    const row = rows[(rows.indexOf(current) + go[0] + rows.length) % rows.length],
-      last = matrix.last[Math.max(0, Math.min(matrix.columns - 1, column + go[1]))];
-    const step = !go[1] ? app.state.step : last >= app.lastStep ? '' : last;
-    app.set({adapter: row.adapter.name, step});
-  });
 }
 
 /** The names of groups, and of single rows where there is room. */
@@ -193,13 +134,51 @@ function gutterOf(app, {n}, {rows, labels, size, height}) {
       ),
     );
   }
-  for (const row of every ? rows : [])
+  for (const {adapter, y} of every ? rows : [])
     gutter.append(
-      svg(
-        'text',
-        {x: GUTTER - 12, y: row.y + size / 2 + em(4), 'text-anchor': 'end', class: 'item'},
-        app.state.rows === 'type' ? (row.adapter.layer ?? '') : cut(row.adapter.type.replace(/_proj$/, ''), 5),
-      ),
+      svg('text', {x: GUTTER - 12, y: y + size / 2 + em(4), 'text-anchor': 'end', class: 'item'}, adapter.layer ?? ''),
     );
   return gutter;
+}
+
+/**
+ * The alerts, above the steps at which they opened.
+ * @param {import('./app.js').App} app
+ */
+function strip(app, matrix, plot) {
+  const height = 20,
+    root = svg('svg', {class: 'strip', width: plot, height});
+  for (const alert of app.alerts) {
+    if (alert.step < matrix.first[0] || alert.step > matrix.end) continue;
+    const c = matrix.columnOf(alert.step),
+      x = ((matrix.place(c) + matrix.place(c + 1)) / 2) * plot;
+    root.append(
+      svg(
+        'g',
+        {
+          class: `mark severity ${severityClass(alert.severity)}`,
+          transform: `translate(${Math.max(7, x)},8)`,
+          'aria-label': `${alert.name} at step ${alert.step}`,
+          ...pressable(() => app.openAlert(alert)),
+          onpointermove: (event) =>
+            tip.show(event, h('b', null, words(alert.name)), `step ${alert.step}`, alert.message),
+          onpointerleave: () => tip.hide(),
+        },
+        svg('path', {d: `M0 6V${height}`, class: 'stem'}),
+        svg('path', {d: severityShape(alert.severity)}),
+      ),
+    );
+  }
+  return root;
+}
+
+/** The steps under it. */
+function axis(matrix, plot) {
+  const root = svg('svg', {class: 'axis', width: plot, height: em(18)}),
+    X = (step) => ((step - matrix.first[0] + 0.5) / (matrix.stepAt(1) - matrix.first[0] + 1)) * plot;
+  for (const step of ticks(matrix.first[0], matrix.end, plot / em(70)).filter(Number.isInteger)) {
+    const x = X(step);
+    root.append(svg('text', {x, y: em(14), 'text-anchor': x < 12 ? 'start' : x > plot - 14 ? 'end' : 'middle'}, step));
+  }
+  return root;
 }

@@ -1,7 +1,7 @@
 // Everything about one adapter.
 
-import {chartCard, discarded, gridLines, logTicks} from './chart.js';
-import {card, drawing, em, h, nothing, num, percent, severityIcon, split, svg, term, tip, words} from './dom.js';
+import {chartCard, discarded} from './chart.js';
+import {em, h, num, severityIcon, split, term, words} from './dom.js';
 import {formulaOf} from './overview.js';
 
 export const title = 'Layer';
@@ -103,11 +103,7 @@ export async function draw(app) {
       wanted.map(async (name) => [name, await app.metric(name, name === 'effective_lr' ? used : window)]),
     ),
   );
-  const sigma = await app.data
-    .spectrum(state.run, adapter.index, app.state.step === '' ? null : app.step)
-    .catch(() => ({}));
   const own = app.alerts.filter((alert) => alert.adapters?.some(({name}) => name === adapter.name));
-  const figures = figuresOf(sigma.sigma) ?? {effective: Number.NaN, stable: Number.NaN, share: Number.NaN};
 
   return h(
     'div',
@@ -116,7 +112,6 @@ export async function draw(app) {
     h(
       'div',
       {class: 'columns', style: page.style},
-      usage(app, figures, sigma, each),
       charts.map(({name, note, metrics, log, several}) => {
         const lines = metrics.map(([metric, label, dash], i) => ({
           name: label,
@@ -146,9 +141,8 @@ export async function draw(app) {
 
 /** @param {import('./app.js').App} app */
 function head(app, own) {
-  const {adapter: a, adapters, schema} = app;
+  const {adapter: a, adapters, schema, moveAdapter: move} = app;
   const peak = schema.peak_lr?.[a.group ?? -1];
-  const move = (by) => app.set({adapter: adapters[(a.index + by + adapters.length) % adapters.length].name});
   const fact = (name, value, note) =>
     value != null && h('div', null, h('dt', null, name), h('dd', null, value, note && h('small', null, ` ${note}`)));
   return h(
@@ -205,106 +199,3 @@ function head(app, own) {
     ),
   );
 }
-
-/** {effective, stable, share} of singular values, largest first: the two ranks, and the share of σ₁ in ‖ΔW‖². */
-export function figuresOf(sigma) {
-  if (!sigma?.length) return null;
-  const of = sigma.map((s) => s ?? Number.NaN), // one that is not finite
-    sum = of.reduce((total, s) => total + s, 0),
-    squares = of.reduce((total, s) => total + s * s, 0);
-  if (sum === 0) return {effective: 0, stable: 0, share: Number.NaN};
-  const entropy = of.reduce((total, s) => total - (s && (s / sum) * Math.log(s / sum)), 0);
-  return {effective: Math.exp(entropy), stable: squares / of[0] ** 2, share: of[0] ** 2 / squares};
-}
-
-/** The spectrum at the step: every singular value where it was written, and how many of the r directions are in use. */
-function usage({adapter, step}, {effective, stable, share}, spectrum, width) {
-  const {step: at, sigma, first_step: firstStep, first_sigma: firstSigma} = spectrum,
-    W = width - 26;
-  const known = (x) => (Number.isNaN(x) ? '–' : num(x));
-  return card(
-    term(`Spectrum at step ${at ?? step}`, 'spectrum'),
-    `σ of ΔW, r = ${adapter.r ?? '?'}`,
-    h(
-      'div',
-      {class: 'figures'},
-      h('div', null, h('b', null, known(effective)), term('effective rank', 'effective_rank')),
-      h('div', null, h('b', null, known(stable)), term('stable rank', 'stable_rank')),
-      h('div', null, h('b', null, Number.isFinite(share) ? percent(share) : '–'), 'of ‖ΔW‖² in σ₁'),
-    ),
-    points(sigma, firstStep === at ? null : firstSigma, firstStep, W),
-  );
-}
-
-/** σ₁ to σ_r as points on a logarithmic scale, with a line where they were first. */
-function points(sigma, before, firstStep, W) {
-  const height = em(112);
-  const root = drawing('spectrum', W, height, 'singular values of ΔW, largest first', {id: 'spectrum'});
-  const known = [...(sigma ?? []), ...(before ?? [])].filter((s) => s > 0);
-  if (!known.length) {
-    root.append(nothing(W / 2, height / 2, sigma?.length ? 'ΔW is zero' : 'not written up to this step'));
-    return root;
-  }
-  const plane = spectrumPlane(known, sigma.length, W, height);
-  root.append(...gridLines(logTicks(plane.low, plane.high, (plane.foot - plane.top) / em(18)), plane, plane.Y));
-  sigma.forEach((s, i) => {
-    const then = before?.[i] != null && `${num(before[i])} at step ${firstStep}`;
-    root.append(...sigmaPoint(s, i, sigma.length, then, plane));
-  });
-  root.append(...axisNames(plane));
-  if (before?.some((s) => s > 0)) root.append(...sigmaThen(before, firstStep, plane));
-  return root;
-}
-
-/** Where a singular value lies, Y(s), and how wide the slot of each is; four decades at most. */
-function spectrumPlane(known, count, right, height) {
-  const left = em(58),
-    top = em(12),
-    foot = height - em(22);
-  const high = Math.log10(Math.max(...known)) + 0.1,
-    low = Math.max(high - 4, Math.min(Math.log10(Math.min(...known)) - 0.2, high - 1));
-  const Y = (s) => foot - ((Math.max(low, Math.min(high, Math.log10(s))) - low) / (high - low)) * (foot - top);
-  return {left, right, top, foot, height, low, high, slot: (right - left) / count, Y};
-}
-
-const axisNames = ({left, top, foot, height}) => [
-  svg(
-    'text',
-    {class: 'axis-name', 'text-anchor': 'middle', transform: `translate(${em(10)},${(top + foot) / 2})rotate(-90)`},
-    'σ, log',
-  ),
-  svg('text', {class: 'axis-name', x: left - 8, y: height - 4, 'text-anchor': 'end'}, 'index'),
-];
-
-/** A singular value as a point, with the whole height of its slot to point at, and its number where there is room. */
-function sigmaPoint(s, i, count, then, {left, right, top, foot, height, slot, Y}) {
-  const middle = left + (i + 0.5) * slot;
-  const every = Math.ceil(count / Math.max(1, Math.floor((right - left) / em(26))));
-  return [
-    svg('circle', {
-      cx: middle,
-      cy: s > 0 ? Y(s) : foot,
-      r: Math.max(1, Math.min(4, slot / 3)),
-      class: 'sigma',
-    }),
-    svg('rect', {
-      x: left + i * slot,
-      width: slot,
-      y: top,
-      height: foot - top,
-      fill: 'transparent',
-      onpointermove: (event) => tip.show(event, `σ${i + 1} = ${s == null ? 'not finite' : num(s)}`, then),
-      onpointerleave: () => tip.hide(),
-    }),
-    ...(i % every === 0 ? [svg('text', {x: middle, y: height - 4, 'text-anchor': 'middle'}, i + 1)] : []),
-  ];
-}
-
-/** Where the singular values were at the first step. */
-const sigmaThen = (before, firstStep, {left, right, slot, Y}) => [
-  svg('path', {
-    class: 'then',
-    d: before.map((s, i) => (s > 0 ? `M${left + i * slot} ${Y(s)}h${slot}` : '')).join(''),
-  }),
-  svg('text', {x: right, y: em(9), 'text-anchor': 'end'}, `– at step ${firstStep}`),
-];

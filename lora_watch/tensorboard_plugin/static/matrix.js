@@ -19,7 +19,6 @@ export class Matrix {
     this.pooled = header.pooled;
     this.width = header.width;
     this.rows = header.rows;
-    this.range = header.range;
     this.notes = header.notes;
     this.low = low;
     this.high = high;
@@ -76,7 +75,6 @@ export class Matrix {
       pooled,
       width: this.width * several,
       rows: all.length === this.columns ? this.rows : all.length * this.width,
-      range: this.range,
       notes: this.notes,
     };
     return new Matrix(header, low, high, flags);

@@ -1,4 +1,5 @@
 // How is the run? What its rules say first, the numbers behind it, the picture, the loss.
+import {inOrder} from './alerts.js';
 import {chartCard, discarded} from './chart.js';
 import {
   card,
@@ -42,9 +43,6 @@ export function verdict(first, zone, missing, recovered) {
 export const recoveryIn = (alerts, step) =>
   alerts.findLast((alert) => alert.name === 'recovered' && alert.step <= step);
 
-/** The settings to use next, in words: the run has one prescription, which one of its alerts carries. */
-export const nextRun = (alerts) => alerts.find((alert) => alert.next_run)?.next_run.text;
-
 /** How bad a run's own verdict is: 2 for one that failed, 1 where nobody can say that it is well. */
 export const severityOf = (verdict) =>
   ({failed: 2, unhealthy: 2, interrupted: 1, unknown: 1})[/** @type {string} */ (verdict)] ?? 0;
@@ -81,10 +79,9 @@ export async function draw(app) {
       card(
         term('Where the run is', 'path'),
         zoneLegend(path.points),
-        picture([{name: state.run, colour: 'var(--trace)', ...path}], {
+        picture(path, {
           width: left - 26,
           height: em(470),
-          metric: path.metric,
           damage: damageFrom(app.schema, path.metric),
           step,
           onStep: app.setStep,
@@ -181,7 +178,7 @@ function lastMeasured(matrix, step) {
   return !matrix.columns || matrix.first[0] > step ? null : matrix.last[matrix.columnOf(step)];
 }
 
-export const groupLines = (effective) =>
+const groupLines = (effective) =>
   Array.from({length: effective?.n ?? 0}, (_, group) => group)
     .filter(
       (group) => effective.columns && Number.isFinite(effective.high[(effective.columns - 1) * effective.n + group]),
@@ -189,7 +186,7 @@ export const groupLines = (effective) =>
     .map((group, i) => ({name: `group ${group}`, matrix: effective, column: group, colour: `var(--c${1 + (i % 6)})`}));
 
 /** What the run says of its own end: {word, text, kind}; null for a run that says nothing. */
-export function endOf({verdict, message}, {wall_time}, now = Date.now() / 1000) {
+export function endOf(/** @type {Record<string, any>} */ {verdict, message}, {wall_time}, now = Date.now() / 1000) {
   const text = (message ?? '').split('\n')[0];
   if (verdict === 'ok') return {word: 'finished', kind: 'ok', text: 'Training came to its end.'};
   if (verdict === 'unhealthy') return {word: 'finished unhealthy', kind: 'error', text};
@@ -214,7 +211,7 @@ const when = ({step, last_step, closed_step}) =>
 
 /** @param {import('./app.js').App} app */
 function banner(app, {kind, head, text, alert}, end) {
-  const told = nextRun(app.alerts);
+  const told = app.ending.next_run?.text;
   const chips = SEVERITIES.map((severity) => {
     const count = app.alerts.filter((one) => one.severity === severity).length;
     return h(
@@ -222,8 +219,8 @@ function banner(app, {kind, head, text, alert}, end) {
       {
         class: `chip ${severityClass(severity)}`,
         disabled: !count,
-        title: 'show alerts of this severity',
-        onclick: () => app.set({view: 'alerts', level: severity}),
+        title: 'show the alerts',
+        onclick: () => app.set({view: 'alerts'}),
       },
       severityIcon(severity, 11),
       h('b', null, count),
@@ -346,9 +343,6 @@ export const noAlert = ({rules}) =>
 /** @param {import('./app.js').App} app */
 function alertList(app) {
   if (!app.alerts.length) return h('p', {class: 'none'}, `✓ ${noAlert(app.schema)}`);
-  const order = [...app.alerts].sort(
-    (a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) || a.step - b.step,
-  );
   const row = (alert) =>
     h(
       'button',
@@ -361,7 +355,9 @@ function alertList(app) {
   return h(
     'ol',
     {class: 'alert-list'},
-    order.slice(0, 6).map((alert) => h('li', null, row(alert))),
+    inOrder(app.alerts)
+      .slice(0, 6)
+      .map((alert) => h('li', null, row(alert))),
   );
 }
 

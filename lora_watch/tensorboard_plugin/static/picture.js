@@ -1,7 +1,7 @@
 // The one picture of a run: the depth-scaled output ratio against what the loss has gained, step by step.
 // What each step is called, and the thresholds, are the rules' own: Python wrote them, nothing is judged here.
 import {discarded, gridLines, logTicks, ticks} from './chart.js';
-import {drawing, em, h, nothing, num, percent, severityClass, svg, tip, words} from './dom.js';
+import {drawing, em, nothing, num, percent, severityClass, svg, tip, words} from './dom.js';
 import {INF, NAN} from './matrix.js';
 
 /** What turns the ratio of one layer into that of the model; the number of blocks in files that do not name it. */
@@ -38,13 +38,16 @@ export function zoneAt(schema, zones, step) {
 export const gainAt = ({loss, loss_start: start, loss_recent: recent}, step) =>
   Number.isFinite(loss?.at(step) ?? 0) ? 1 - recent?.at(step) / start?.at(step) : Number.NaN;
 
+/** The sizes by which a run is drawn, the best first. */
+export const RATIOS = ['output_ratio', 'relative_spectral_norm'];
+
 /**
  * {metric, depth, points: [{step, gain, ratio, zone}], strays, missing, broken} of a run, from where its loss has a
  * start; `gain`: share of its start that the loss has lost; `ratio`: depth-scaled; `strays`: the points of each stretch
  * that was discarded; `missing`: why there is no point, `broken`: the step of its first NaN.
  */
 export async function pathOf(app, run) {
-  const metric = ['output_ratio', 'relative_spectral_norm'].find((name) => app.runs[run].metrics.includes(name));
+  const metric = RATIOS.find((name) => app.runs[run].metrics.includes(name));
   const {verdict} = await app.data.verdict(run),
     waiting = ['running', null].includes(verdict) ? WAITING : NO_STEP;
   if (!metric) {
@@ -109,27 +112,18 @@ export function smooth(points) {
   });
 }
 
-/**
- * paths: [{name, letter, colour, points, broken, missing}], with letters at the ends where there are several; options:
- * width, height, metric, step, onStep.
- */
-export function picture(paths, options) {
-  const {width, height, metric, damage, step, onStep} = options;
-  const name = metric === 'output_ratio' ? 'depth-scaled output ratio' : 'σ₁(ΔW) / σ₁(W₀) × depth';
-  const traces = paths.map((path) => ({
-    ...path,
-    smoothed: smooth(path.points),
-    strayed: (path.strays ?? []).map(smooth),
-  }));
-  const shown = traces.flatMap(({smoothed, strayed}) => [smoothed, ...strayed].flat());
-  const plane = planeOf(shown, width, height, damage);
+/** `path`: as `pathOf` gives it; options: width, height, damage, step, onStep. */
+export function picture(path, options) {
+  const {width, height, damage, step, onStep} = options;
+  const name = path.metric === 'output_ratio' ? 'depth-scaled output ratio' : 'σ₁(ΔW) / σ₁(W₀) × depth';
+  const smoothed = smooth(path.points),
+    strayed = (path.strays ?? []).map(smooth);
+  const plane = planeOf([...smoothed, ...strayed.flat()], width, height, damage);
   const root = drawing('picture', width, height, `${name} against improvement of the loss`);
   root.append(...frame(plane, name, height), ...region(plane, damage));
-  if (paths.length === 1 && paths[0].missing) root.append(empty(plane, paths[0].missing));
-  for (const trace of traces.filter(({smoothed}) => smoothed.length))
-    root.append(...lines(trace, plane), ...dots(trace, plane, step));
-  root.append(...letters(traces, plane));
-  listen(root, traces, plane, name, onStep);
+  if (path.missing) root.append(empty(plane, path.missing));
+  else root.append(...lines(path.points, smoothed, strayed, plane), ...dots(smoothed, path.broken, plane, step));
+  listen(root, smoothed, plane, name, onStep);
   return root;
 }
 
@@ -182,12 +176,10 @@ function region({left, right, top, Y}, damage) {
 const empty = ({left, right, top, bottom}, missing) =>
   nothing((left + right) / 2, (top + bottom) / 2, isWithoutStep(missing) ? missing : `no path: ${missing}`);
 
-/** A path: its points, what was discarded, its running mean; without a letter it has the colours of its zones. */
-function lines({colour, letter, points, smoothed, strayed}, {X, Y}) {
+/** A path: its points, what was discarded, its running mean in the colours of its zones. */
+function lines(points, smoothed, strayed, {X, Y}) {
   const at = (p) => `${X(p.gain).toFixed(1)} ${Y(p.ratio).toFixed(1)}`;
   const along = (some) => some.map((p, i) => `${i ? 'L' : 'M'}${at(p)}`).join('');
-  const d = along(smoothed),
-    style = `stroke:${colour}`;
   const zoned = ({zone}, i) =>
     zone &&
     i &&
@@ -197,78 +189,54 @@ function lines({colour, letter, points, smoothed, strayed}, {X, Y}) {
       style: `stroke:var(--${zone.colour})`,
     });
   return [
-    svg('path', {class: 'trace-raw', style, d: points.map((p) => `M${at(p)}h.01`).join('')}),
+    svg('path', {class: 'trace-raw', d: points.map((p) => `M${at(p)}h.01`).join('')}),
     ...strayed.map((stray) =>
       svg(
         'path',
-        {d: along(stray), class: 'trace stray', style},
+        {d: along(stray), class: 'trace stray'},
         svg('title', null, `steps ${stray[0]?.step} to ${stray.at(-1)?.step}, discarded`),
       ),
     ),
-    svg('path', {d, class: 'trace-halo'}),
-    svg('path', {d, class: 'trace', style}),
-    ...(letter ? [] : smoothed.map(zoned).filter(Boolean)),
+    svg('path', {d: along(smoothed), class: 'trace-halo'}),
+    svg('path', {d: along(smoothed), class: 'trace'}),
+    ...smoothed.map(zoned).filter(Boolean),
   ];
 }
 
 /** Steps along a path: the start, the end, and the one that is looked at. */
-function dots({colour, letter, broken, smoothed: path}, {X, Y, left, right}, step) {
+function dots(path, broken, {X, Y, left, right}, step) {
   const dot = (p, r, cls, text) => {
     const anchor = X(p.gain) > right - em(50) ? 'end' : X(p.gain) < left + em(50) ? 'start' : 'middle';
     return svg(
       'g',
-      {class: cls, style: `--c:${colour}`, transform: `translate(${X(p.gain).toFixed(1)},${Y(p.ratio).toFixed(1)})`},
+      {class: cls, transform: `translate(${X(p.gain).toFixed(1)},${Y(p.ratio).toFixed(1)})`},
       svg('circle', {r: em(r)}),
-      text && svg('text', {y: cls === 'begin' ? em(17) : -em(r + 5), 'text-anchor': anchor}, text),
+      svg('text', {y: cls === 'begin' ? em(17) : -em(r + 5), 'text-anchor': anchor}, text),
     );
   };
   const end = path[path.length - 1],
     gone = broken >= end.step,
-    now = step == null ? null : path.findLast((p) => p.step <= step);
+    now = path.findLast((p) => p.step <= step);
   return [
-    path.length > 1 && dot(path[0], 3.5, 'begin', letter ? null : 'start'),
-    !letter && dot(end, 6, gone ? 'end gone' : 'end', `step ${end.step}${gone ? ', then NaN' : ''}`),
+    path.length > 1 && dot(path[0], 3.5, 'begin', 'start'),
+    dot(end, 6, gone ? 'end gone' : 'end', `step ${end.step}${gone ? ', then NaN' : ''}`),
     now && now !== end && dot(now, 5, 'now', `step ${step}`),
   ].filter(Boolean);
 }
 
-/** The letters at the ends of paths, moved apart where they would meet. */
-function letters(traces, {X, Y}) {
-  const ends = [],
-    r = em(8);
-  return traces.flatMap(({colour, letter, smoothed}) => {
-    const end = letter && smoothed.at(-1);
-    if (!end) return [];
-    const x = X(end.gain);
-    let y = Y(end.ratio);
-    while (ends.some((other) => Math.hypot(other.x - x, other.y - y) < 2 * r)) y += 2;
-    ends.push({x, y});
-    const stem = svg('path', {class: 'line', style: `stroke:${colour}`, d: `M${x} ${Y(end.ratio)}V${y}`});
-    const mark = svg(
-      'g',
-      {class: 'lettered', style: `--c:${colour}`, transform: `translate(${x.toFixed(1)},${y.toFixed(1)})`},
-      svg('circle', {r}),
-      svg('text', {y: em(4), 'text-anchor': 'middle'}, letter),
-    );
-    return y === Y(end.ratio) ? [mark] : [stem, mark];
-  });
-}
-
 /** A pointer shows the step that it is near to, a click chooses it. */
-function listen(root, traces, {X, Y}, name, onStep) {
+function listen(root, path, {X, Y}, name, onStep) {
   const nearest = (event) => {
     const box = root.getBoundingClientRect();
-    const distance = (p) => Math.hypot(X(p.gain) - (event.clientX - box.left), Y(p.ratio) - (event.clientY - box.top));
-    const all = traces.flatMap((trace) => trace.smoothed.map((p) => ({...p, name: trace.name, far: distance(p)})));
-    const best = all.reduce((a, b) => (b.far < a.far ? b : a), {far: 30});
-    return 'step' in best ? best : null;
+    const far = (p) => Math.hypot(X(p.gain) - (event.clientX - box.left), Y(p.ratio) - (event.clientY - box.top));
+    const best = path.reduce((a, b) => (a && far(a) <= far(b) ? a : b), null);
+    return best && far(best) < 30 ? best : null;
   };
   root.addEventListener('pointermove', (event) => {
     const p = nearest(event);
     if (!p) return tip.hide();
     tip.show(
       event,
-      traces.length > 1 && h('b', null, p.name),
       `step ${p.step}: ${p.zone?.head.toLowerCase() ?? 'zone not recorded'}`,
       `${name} ${num(p.ratio)}`,
       `gain ${percent(p.gain)}`,
@@ -277,6 +245,6 @@ function listen(root, traces, {X, Y}, name, onStep) {
   root.addEventListener('pointerleave', () => tip.hide());
   root.addEventListener('click', (event) => {
     const p = nearest(event);
-    if (p && onStep) onStep(p.step);
+    if (p) onStep(p.step);
   });
 }
