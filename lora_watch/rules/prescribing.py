@@ -50,9 +50,10 @@ class Prescribing:
             return
         self.own = settings_of(run)
         found, script = run.config.get("find_lr"), run.config.get("own_learning_rate")
-        if isinstance(script, (int, float)):
-            self.own[RATE] = float(script)
         rate = found.get("rate") if isinstance(found, Mapping) else None
+        if isinstance(script, (int, float)):
+            rate = rate or self.own.get(RATE)  # of a range without a rate the run takes the middle
+            self.own[RATE] = float(script)
         if isinstance(found, Mapping) and rate and RATE in self.own:
             swept = Setting(self.own[RATE], rate, found.get("low"), found.get("high"))
             told = Prescription({RATE: swept}, Evidence.SWEEP)
