@@ -58,7 +58,7 @@ class Adapter(ABC):
     def own(self) -> tuple[Tensor, ...]:
         """Every stored tensor that a measurement of the adapter reads: A, B, what lies between them, the magnitudes."""
         more = (self.magnitude_parameter, self.diagonal_parameter)
-        return (*self.parameters, *(parameter for parameter in more if parameter is not None))
+        return *self.parameters, *(parameter for parameter in more if parameter is not None)
 
     @property
     def diagonal_parameter(self) -> Tensor | None:
@@ -100,9 +100,8 @@ class Adapter(ABC):
         """The frozen weight W₀ as stored; None where it is not readable as numbers (quantised, sharded away)."""
 
     def base_matrices(self) -> Sequence[Tensor]:
-        """W₀ as matrices ``[d_out, d_in]`` that lie on a block diagonal: squared Frobenius norms add, singular values
-        are the union. As many as ``factors()`` where those are several; one otherwise, but one a group for grouped
-        convolutions. Empty when ``base_weight`` is None. A collective for DTensors."""
+        """W₀ as matrices ``[d_out, d_in]`` that lie on a block diagonal, as many as ``factors()``. Empty when
+        ``base_weight`` is None. A collective for DTensors."""
         weight = self.base_weight
         return () if weight is None else self._matrices(gathered(weight))
 
@@ -114,7 +113,7 @@ class Adapter(ABC):
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
         """The frozen weight, whole, as ``base_matrices`` gives it."""
         if isinstance(self._frozen, CONVOLUTIONS):
-            return weight.flatten(1).chunk(self._frozen.groups)
+            return (weight.flatten(1),)
         # Embeddings are stored [d_in, d_out], and so is what PEFT and loralib call fan-in-fan-out.
         turned = self.kind in ("Embedding", "Conv1D") or getattr(self.module, "fan_in_fan_out", False)
         return (weight.T if turned else weight,)
@@ -127,19 +126,16 @@ class Adapter(ABC):
     @property
     def magnitude(self) -> Tensor | None:
         """DoRA's magnitudes, as many as the layer has outputs, in whatever layout the library stores them; detached.
-        None otherwise, or where they are not here. With them ‖s·B·A‖ is not the whole change of the layer."""
+        None otherwise, or where they are not here."""
         parameter = self.magnitude_parameter
         if parameter is None or not here(magnitude := gathered(parameter)):
             return None
         return magnitude if magnitude.numel() == self.shape[0] else None  # FSDP1 leaves a part of it
 
     @property
+    @abstractmethod
     def shape(self) -> tuple[int, int]:
-        """``(d_out, d_in)`` of the frozen weight seen as one matrix."""
-        blocks = self.factors()
-        if not blocks:
-            return (0, 0)
-        return sum(b.shape[0] for _, b in blocks), max(a.shape[1] for a, _ in blocks)
+        """``(d_out, d_in)`` of the frozen weight seen as one matrix, also where it is not here."""
 
     @property
     def trainable(self) -> bool:

@@ -146,12 +146,14 @@ class PeftAdapter(Adapter):
         return getattr(a, "weight", a), getattr(b, "weight", b)  # AdaLoRA and embeddings keep bare parameters
 
     def factors(self) -> Sequence[Factors]:
-        return () if self.variant in _WITHOUT_PRODUCT else super().factors()
+        """None of a grouped convolution's."""
+        known = self.variant not in _WITHOUT_PRODUCT and getattr(self._frozen, "groups", 1) == 1
+        return super().factors() if known else ()
 
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
-        """One block. Grouped convolutions and block-diagonal LoRA share one factor between their parts, so their change
-        is not block-diagonal: the other factor is returned whole, as a padded copy."""
-        parts = (_parts(holder[self._key]) for holder in (self._a, self._b))
+        """One block. Block-diagonal LoRA shares one factor between its parts, so that its change is not block-diagonal:
+        the other factor is returned whole, as a padded copy."""
+        parts = (getattr(holder[self._key], "nblocks", 1) for holder in (self._a, self._b))
         return (Factors(*map(matrix_of, (a, b), parts)),)
 
     @property
@@ -320,11 +322,6 @@ def by_expert(a: Tensor, b: Tensor, experts: int) -> Sequence[Factors]:
     """The blocks of experts that are stored together: A's rows go expert by expert, B's columns rank by rank."""
     columns = b.reshape(b.shape[0], -1, experts).permute(2, 0, 1).unbind()
     return tuple(map(Factors, a.reshape(experts, -1, a.shape[1]).unbind(), columns))
-
-
-def _parts(factor: Any) -> int:
-    """Number of diagonal blocks a factor's rows are cut into: groups of a convolution, blocks of BD-LoRA."""
-    return getattr(factor, "groups", getattr(factor, "nblocks", 1))
 
 
 def matrix_of(weight: Tensor, parts: int) -> Tensor:

@@ -9,7 +9,6 @@ from typing import Any
 import peft
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, find_adapters
@@ -68,30 +67,10 @@ def test_one_block(label: str, make: Callable[[], nn.Module], options: dict[str,
     check(adapter, [as_matrix(merged_change(model))])
 
 
-@pytest.mark.parametrize("make", [lambda: nn.Conv1d(6, 8, 3, groups=2), lambda: nn.Conv2d(4, 4, (3, 2), groups=4)])
-def test_grouped_convolution(make: Callable[[], nn.Module]) -> None:
-    """PEFT cannot merge these, and its change sees all input channels: a dense kernel must give the same output."""
-    torch.manual_seed(0)
-    layer = make()
-    model = adapted(Net(layer))
-    (adapter,) = find_adapters(model)
-    kernel = layer.kernel_size
-    x = torch.randn(2, layer.in_channels, *(7 for _ in kernel), dtype=torch.float64)
-    convolve = {1: F.conv1d, 2: F.conv2d}[len(kernel)]
-    try:
-        with model.disable_adapter():
-            without = model(x)
-        by_adapter = model(x) - without
-    except RuntimeError:
-        pytest.skip("this PEFT makes adapters that do not fit grouped convolutions")
-    (product,) = products(adapter)
-    dense = product.reshape(layer.out_channels, layer.in_channels, *kernel)
-    torch.testing.assert_close(convolve(x, dense), by_adapter)
-    assert adapter.shape == product.shape
-    parts = adapter.base_matrices()
-    assert len(parts) == layer.groups
-    dense = torch.block_diag(*parts).reshape(layer.out_channels, layer.in_channels, *kernel)
-    torch.testing.assert_close(convolve(x, dense, layer.bias), without)
+def test_a_grouped_convolution_is_unknown() -> None:
+    (adapter,) = find_adapters(adapted(Net(nn.Conv2d(4, 4, (3, 2), groups=4))))
+    assert adapter.kind == "Conv2d"
+    assert len(adapter.factors()) == 0
 
 
 def test_multihead_attention() -> None:

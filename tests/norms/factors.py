@@ -37,6 +37,10 @@ class Bare(Adapter):
     def r(self) -> int:
         return self._blocks[0].a.shape[0]
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        raise AssertionError("norms read blocks")
+
     def factors(self) -> Sequence[Factors]:
         return self._blocks
 
