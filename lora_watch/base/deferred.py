@@ -99,17 +99,15 @@ class HostCopy:
     @torch.no_grad()
     def send(self, wanted: Mapping[str, Deferred[Any]]) -> PendingCopy:
         """Start the copies; nothing waits. Without an accelerator the results are there at once."""
-        far: dict[torch.device, list[Tensor]] = {}
-        for deferred in wanted.values():
-            for tensor in deferred.tensors:
-                if is_far(tensor.device):
-                    far.setdefault(tensor.device, []).append(tensor)
-        if not far:
+        tensors = [tensor for deferred in wanted.values() for tensor in deferred.tensors]
+        distant = {device for device in {tensor.device for tensor in tensors} if is_far(device)}
+        if not distant:
             results = {name: deferred.now() for name, deferred in wanted.items()}
             return PendingCopy(False, lambda: results)
-        waits = {device: self._copy(device, tensors) for device, tensors in far.items()}
-        near = {id(t): _numbers(t).copy() for d in wanted.values() for t in d.tensors if not is_far(t.device)}
-        sizes = {device: [tensor.numel() for tensor in tensors] for device, tensors in far.items()}
+        far = {device: [tensor for tensor in tensors if tensor.device == device] for device in distant}
+        waits = {device: self._copy(device, own) for device, own in far.items()}
+        near = {id(tensor): _numbers(tensor).copy() for tensor in tensors if tensor.device not in distant}
+        sizes = {device: [tensor.numel() for tensor in own] for device, own in far.items()}
 
         def read() -> dict[str, Any]:
             arrays = {device: iter(wait().split(sizes[device])) for device, wait in waits.items()}

@@ -59,13 +59,9 @@ class Attached:
 
     def first_failure(self) -> LoraWatchError | None:
         """Why the first training was ended that an alert has ended, by a policy that is not the script's own."""
-        ours = (
-            monitor
-            for callback in self._callbacks
-            if callback.settings.fail_on is None
-            for monitor in callback.monitors
-        )
-        return next((monitor.error() for monitor in ours if monitor.failures), None)
+        own = (callback for callback in self._callbacks if callback.settings.fail_on is None)
+        failed = (monitor for callback in own for monitor in callback.monitors if monitor.failures)
+        return next((monitor.error() for monitor in failed), None)
 
     def detach(self) -> None:
         """Trainers that are built from now on are not monitored."""

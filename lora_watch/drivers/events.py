@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from lora_watch.tune.suggestion import Suggestion
 
 _KEY = "lora_watch"
-_OF_ONE_TRAINER = ("_trainer", "_tap", "_rows", "_last_word", "_mark", "monitor", "monitors", "guard")
 
 
 class TrainerEvents(TrainerCallback):
@@ -51,29 +50,18 @@ class TrainerEvents(TrainerCallback):
         self.meant = False
         """Adapters are to be trained, whatever the model shows: ``lora-watch run`` says so."""
         self._output = Path(".")
-        self._belong_to_nobody()
-        self._saves = True
-        """No failure is open that a checkpoint must not hold."""
-
-    def _belong_to_nobody(self) -> None:
-        self.monitor: Engine | None = None
-        """That of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
         self._trainer: weakref.ref[Trainer] | None = None
         self._mark = WaitingMark()
+        self.monitor: Engine | None = None
+        """That of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
         self.monitors: list[Engine] | None = None
         """Those of all trainings, where somebody wants to know of them."""
         self.guard = Guard()
         """The monitor's, where there is one. What is done inside a training is done in it: no exception comes out."""
         self._tap = StepTap(self._broke_off)
         self._rows, self._last_word = LogRows(), LastWord()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """A copy, pickled or not, has the arguments and the learning rate that was found, and belongs to no Trainer."""
-        return vars(self) | dict.fromkeys(_OF_ONE_TRAINER)
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        vars(self).update(state)
-        self._belong_to_nobody()
+        self._saves = True
+        """No failure is open that a checkpoint must not hold."""
 
     # -- before training -----------------------------------------------------------------------------------------------
     @guarded("marking the report of an earlier run", aside=True)
@@ -118,7 +106,7 @@ class TrainerEvents(TrainerCallback):
     def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.monitor is not None:
             self._tap.open()
-            if not self._tap.follows:  # nobody says when a pass begins
+            if self._tap.followed is None:  # nobody says when a pass begins
                 self.monitor.place_hooks()
 
     @event
@@ -126,13 +114,12 @@ class TrainerEvents(TrainerCallback):
         if (engine := self.monitor) is None:
             return
         failures: list[Alert] = []
-        with self.guard("leaving the Trainer's step"):
-            self._tap.close()
-            if not self._tap.follows:
-                engine.take_hooks_off()
         with self.guard("averaging the loss over ranks"):  # all come here, also one that has none
             self._tap.reduce()
         with self.guard("looking at the loss and the gradients"):
+            self._tap.close()
+            if self._tap.followed is None:
+                engine.take_hooks_off()
             trainer = self._tap.followed  # whose optimizer a script may have replaced without telling its events
             optimizer = getattr(trainer, "optimizer", None) or kwargs.get("optimizer")
             engine.use(optimizer, getattr(trainer, "lr_scheduler", None) or kwargs.get("lr_scheduler"))
@@ -149,7 +136,8 @@ class TrainerEvents(TrainerCallback):
             seen = self._tap.take()
         with self.guard("judging a step"):
             failures = engine.after_update(**seen, step=state.global_step, updated=made)
-            engine.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
+            if engine.is_armed:
+                engine.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
             last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
             if control.should_save or last:  # nothing that has not been judged is saved
                 failures = engine.flush() or failures

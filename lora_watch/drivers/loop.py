@@ -135,10 +135,6 @@ class Monitor:
         them with what was measured (LW313). Call it on the process that has saved them."""
         self.engine.saved(Path(folder))
 
-    def note(self, text: str) -> None:
-        """Add to the report's notes, once."""
-        self.engine.note(text)
-
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step, and until it is on disk."""
         return self.engine.state_dict()
@@ -183,11 +179,6 @@ class Monitor:
         """Share of the wall time that was spent in here, forward hooks counted: since the start, and after the first 20
         steps, which are all measured in full, since then."""
         return self.engine.overhead
-
-    @property
-    def policy(self) -> Policy:
-        """When an alert ends the run."""
-        return self.engine.policy
 
     # -- helpers -------------------------------------------------------------------------------------------------------
     @guarded("starting")

@@ -43,21 +43,13 @@ class Tap:
     around a method is in no guard of ours: it calls what is, and does nothing else that could fail."""
 
     def __init__(self) -> None:
-        self._of: weakref.ref[Any] | None = None
+        self.followed: Any = None
+        """Whose methods they are, until ``detach``."""
         self._wrapped = ExitStack()
 
     def _follow(self, thing: Any) -> None:
-        """``thing``, which is not kept alive for that, is ``followed`` until ``detach``."""
         self.detach()
-        self._of = weakref.ref(thing) if thing is not None else None
-
-    @property
-    def followed(self) -> Any:
-        return self._of() if self._of is not None else None
-
-    @property
-    def follows(self) -> bool:
-        return self.followed is not None
+        self.followed = thing
 
     def _wrap(self, methods: Iterable[tuple[Any, str, Callable[..., Any]]]) -> None:
         """Each as ``wrap`` takes it, in the place of those that are wrapped now."""
@@ -72,4 +64,4 @@ class Tap:
     def detach(self) -> None:
         """Nothing is left in the Trainer."""
         self.close()
-        self._of = None
+        self.followed = None

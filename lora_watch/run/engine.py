@@ -144,26 +144,31 @@ class Engine:
     def place_hooks(self) -> bool | None:
         """See the passes of the coming step, where that is measured in full; False for another. After ``start`` and
         ``after_update`` the hooks are in place: who knows when passes begin and end takes them off in between."""
-        if not self.recorder.instruments.is_armed:
+        if not self.is_armed:
             return False
         self._look_again()  # these are the adapters that the pass goes through
         self.recorder.instruments.place_hooks()
         return True
+
+    @property
+    def is_armed(self) -> bool:
+        """There is something to be seen in the coming pass."""
+        return self.recorder.instruments.is_armed
 
     @guarded("taking hooks off the model")
     def take_hooks_off(self) -> None:
         """Nothing of ours is in the model, until ``place_hooks``."""
         self.recorder.instruments.take_hooks_off()
 
-    @guarded("taking over another optimizer")
     def use(self, optimizer: Any, scheduler: Any = None) -> None:
         """What the coming update is made by, and its schedule: those of the update before, or others from now on."""
         if not self._started or optimizer is None or self.recorder.monitored.is_trained_by(optimizer):
             return
-        self._judge_pending()
-        self.recorder.use(optimizer, peaks(scheduler))
-        self.recovery.use(optimizer)
-        self._looked = False
+        with self.guard("taking over another optimizer"):
+            self._judge_pending()
+            self.recorder.use(optimizer, peaks(scheduler))
+            self.recovery.use(optimizer)
+            self._looked = False
 
     @guarded("reading gradients")
     def before_clipping(self) -> None:
@@ -172,15 +177,15 @@ class Engine:
             self.recorder.instruments.gradients.see_unclipped()
             self._looked = self.run.searched
 
-    @guarded("reading gradients", list)
     def before_update(self, loss: Loss, made: bool = False, targets: Tensor | int | None = None) -> list[Alert]:
         """Look at the loss and the gradients that the optimizer is about to use, or has used where it is ``made``.
 
         Optional, for loops that want to stop before a non-finite update. Returns what the policy is to act on and the
         rules call ``urgent``. Waits for an accelerator only if something may act (``fail_on``, ``recover``).
         """
+        urgent: list[Alert] = []
         if not self._started:
-            return []
+            return urgent
         with self.guard("looking for adapters"):
             if not self._looked:
                 self._exchanged |= self._look_again(coming=False)
@@ -194,10 +199,11 @@ class Engine:
                 self._coming = self.recorder.before_update(self.steps + 1, loss, targets, self.policy.can_act)
             if self._coming is not None:
                 self._unwritten += self.episodes.check(self._coming, urgent=True)
-                if self._urgent:  # else it is written when the step is done
+                urgent = [alert for alert in self._acute if alert.rule in self.policy.urgent]
+                if urgent:  # else it is written when the step is done
                     self._write(self._coming)
             self.recovery.before_update()
-        return self._urgent
+        return urgent
 
     @guarded("measuring", list)
     def after_update(
@@ -531,11 +537,6 @@ class Engine:
         """``failures``, and where the run is to recover although nothing may end it what it is to recover from."""
         policy = self.policy.recovering if self.policy.recover else self.policy
         return [alert for alert in policy.failures(self.episodes.open) if alert is not self.recovery.dropping_for]
-
-    @property
-    def _urgent(self) -> list[Alert]:
-        """Those of ``_acute`` for which an update must not be."""
-        return [alert for alert in self._acute if alert.rule in self.policy.urgent]
 
     @guarded("looking for what ends the run", list)
     def _own_failures(self) -> list[Alert]:

@@ -124,7 +124,8 @@ class Recorder:
 
     def read_gradients(self, loss: Loss) -> bool:
         """Read what the optimizer is about to use. True if an accelerator has to be waited for to know it."""
-        return any(map(_is_far, (*self.instruments.gradients.read().tensors, loss)))
+        read = [*self.instruments.gradients.read().tensors, *([loss] if isinstance(loss, Tensor) else [])]
+        return any(map(is_far, {tensor.device for tensor in read}))
 
     def before_update(
         self, step: int, loss: Loss, targets: Tensor | int | None = None, always: bool = True
@@ -320,14 +321,12 @@ def _is_finite(loss: float | None) -> bool:
     return loss is None or math.isfinite(loss)
 
 
-def _is_far(value: Any) -> bool:
-    return isinstance(value, Tensor) and is_far(value.device)
-
-
 def _number(value: Loss, kind: Callable[[Any], Number]) -> Deferred[Number | None]:
     """``value`` as a number of this ``kind``: at once, unless it is on an accelerator."""
     if isinstance(value, Tensor):
-        return Deferred((value,), lambda arrays: kind(arrays[0][0])) if _is_far(value) else ready(kind(value.item()))
+        return (
+            Deferred((value,), lambda arrays: kind(arrays[0][0])) if is_far(value.device) else ready(kind(value.item()))
+        )
     return ready(None if value is None else kind(value))
 
 

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 import torch
 
-from lora_watch import LoraWatchCallback, Monitor
+from lora_watch import Monitor
 from tests.monitor.test_monitor import built, loop
-from tests.support import build_trainer, lora, tiny_model
 
 
 def saved_and_loaded(model: Any) -> Any:
@@ -44,14 +43,3 @@ def test_a_copy_of_a_model_in_mid_run_computes_the_same_and_is_not_monitored(cop
         last = loop(monitor, model, optimizer, 1)[-1]
     assert last.metrics["output_ratio"].known.all()
     assert monitor.alerts == []
-
-
-def test_a_used_callback_can_be_copied_and_used_again() -> None:
-    callback = LoraWatchCallback(console=False, tensorboard=False)
-    build_trainer(lora(tiny_model()), None, 2, callbacks=[callback]).train()
-    for other in (copy.deepcopy(callback), pickled(callback)):
-        assert other.monitor is None
-        build_trainer(lora(tiny_model()), None, 3, callbacks=[other]).train()
-        assert other.monitor.last.step == 3
-    assert callback.monitor is not None
-    assert callback.monitor.steps == 2
