@@ -66,17 +66,14 @@ def read_settings(paths: Iterable[Path]) -> Settings:
     return out
 
 
-def demand_known(names: Iterable[str]) -> None:
-    """Raises ValueError for names that no field of LoraConfig, AdaLoraConfig, TrainingArguments or TRL's configurations
-    has; the text names the nearest one."""
+def _unknown(names: Iterable[str]) -> str:
+    """Of ``names`` those that no field of PEFT's, the Trainer's or TRL's configurations has, each with the nearest."""
     unknown, known = set(names) - _READ, set(_READ)
     for library, classes in CLASSES.items():  # importing them takes seconds: only where there is a question
         if unknown:
             known |= _fields_of(library, classes)
             unknown -= known
-    if unknown:
-        said = "; ".join(f"{name!r}: the nearest is {_nearest(name, known)!r}" for name in sorted(unknown))
-        raise ValueError(f"unknown to LoraConfig, TrainingArguments and TRL: {said}")
+    return "; ".join(f"{name!r}: the nearest is {_nearest(name, known)!r}" for name in sorted(unknown))
 
 
 def _nearest(name: str, known: set[str]) -> str:
@@ -122,10 +119,8 @@ def _plain(file: Path) -> Mapping[str, Any]:
 
 
 def _merge(out: Settings, file: Path, settings: Mapping[str, Any]) -> None:
-    try:
-        demand_known(map(str, settings))
-    except ValueError as error:
-        raise ValueError(f"{file}: {error}") from None
+    if unknown := _unknown(map(str, settings)):
+        raise ValueError(f"{file}: unknown to LoraConfig, TrainingArguments and TRL: {unknown}")
     settings = {OF_TRL.get(name, name): value for name, value in settings.items()}
     if settings.get("use_peft"):
         settings |= {name: value for name, value in DEFAULTS_OF_TRL.items() if settings.get(name) is None}

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,10 +19,7 @@ from lora_watch.measurement.norms.base import matrix_norms, relative
 from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter, read_adapters
 from lora_watch.snapshots.weights import StoredError, StoredWeights, stored_weights, weight_of
 
-log = logging.getLogger("lora_watch")
-
 INSPECTION_VERSION = 1
-_SAY_EVERY = 10.0
 LITTLE_USED, FULLY_USED = 0.25, 0.9
 """Share of the rank that the median layer's effective rank is below, or that of nine layers in ten above."""
 
@@ -96,16 +91,12 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspect
     rows: list[dict[str, float]] = []
     spectra: list[FloatArray] = []
     norms: list[tuple[float, float]] = []
-    said = time.monotonic()
-    for i, adapter in enumerate(saved.adapters):
+    for adapter in saved.adapters:
         bank = AdapterBank([adapter])
         rows.append({name: float(values[0]) for name, values in bank.measure().items()})
         assert bank.spectrum is not None
         spectra.append(bank.spectrum[0])
         norms.append((np.nan, np.nan) if weights is None else _base_norms(adapter, weights))
-        if time.monotonic() - said > _SAY_EVERY:
-            said = time.monotonic()
-            log.warning("%d of %d layers measured", i + 1, len(saved.adapters))
     if weights is not None and (missing := sum(np.isnan(norm) for norm, _ in norms)):
         notes.append(f"{base} holds no readable weight for {missing} of {len(norms)} layers: unknown there.")
     if any(adapter.variant == "dora" for adapter in saved.adapters):

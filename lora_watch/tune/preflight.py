@@ -30,7 +30,6 @@ from lora_watch.rules.forecast import (
 from lora_watch.rules.remedies import typed_rate
 from lora_watch.rules.settings import WITHOUT_WARM_UP
 from lora_watch.tune.base_model import BaseModel, planned_adapters, read_model
-from lora_watch.tune.config_files import demand_known
 
 PREFLIGHT_VERSION = 2
 DEFAULT_ALPHA = 8
@@ -65,23 +64,27 @@ class Preflight:
 
 
 def preflight(
-    lora: Any, arguments: Any = None, *, model: nn.Module | str | Path | None = None, max_steps: int | None = None
+    lora: Mapping[str, Any],
+    arguments: Mapping[str, Any] | None = None,
+    *,
+    model: nn.Module | str | Path | None = None,
+    max_steps: int | None = None,
 ) -> Preflight:
     """What the rules on settings say of these, and what else is known. Nothing is trained or changed.
 
     Args:
-        lora: a ``LoraConfig``, or its fields as a mapping.
-        arguments: ``TrainingArguments``, or their fields; what is missing is not judged.
+        lora: fields of a ``LoraConfig``.
+        arguments: those of ``TrainingArguments``; what is missing is not judged.
         model: a folder with a ``config.json``, or a loaded model: the layers are then PEFT's own choice, and with the
             weights the first step is judged, and DoRA's zero rows are looked for.
         max_steps: optimizer steps of the run, where ``arguments`` give epochs.
 
     Raises:
         ValueError: for settings, names and files that make no sense, another method than LoRA, and target_modules of
-            which the model has none. A key that neither PEFT nor the Trainer nor TRL knows is one.
+            which the model has none.
     """
     notes: list[str] = []
-    given, fields = _fields(arguments), _checked(_fields(lora), notes)
+    given, fields = arguments or {}, _checked(lora, notes)
     learning_rate = positive("learning_rate", given.get("learning_rate"))
     steps = max_steps if max_steps is not None else positive("max_steps", given.get("max_steps"), allow=-1)
     run = _run(fields, learning_rate, None if model is None else read_model(model), notes)
@@ -148,15 +151,6 @@ class WastedRate(RuleOnSettings):
         )
 
 
-def _fields(settings: Any) -> dict[str, Any]:
-    if settings is None:
-        return {}
-    if isinstance(settings, Mapping):
-        demand_known(settings)
-        return dict(settings)
-    return {name: getattr(value, "value", value) for name, value in vars(settings).items() if not name.startswith("_")}
-
-
 def _run(checked: dict[str, Any], learning_rate: float | None, base: BaseModel | None, notes: list[str]) -> RunInfo:
     if base is None:
         said = "No model was given: nothing relative to its weights was judged, such as the size of the first step."
@@ -180,14 +174,14 @@ def _with_arguments(
 ) -> RunInfo:
     """``run`` with its optimizer, steps and schedule, and the highest learning rate that it reaches."""
     config = {name: positive(name, given.get(name), allow=0.0) for name in ("warmup_steps", "warmup_ratio")}
-    warm_up, schedule = config["warmup_steps"] or 0.0, given.get("lr_scheduler_type")
+    warm_up = config["warmup_steps"] or 0.0
     if warm_up >= 1.0 and steps is None:
         notes.append("The number of steps is not known: the warm-up was not judged (LW409).")
     run = replace(
         run,
         optimizer=str(given.get("optim") or "adamw_torch"),
         max_steps=or_none(int, steps),
-        config={**run.config, **config, "lr_scheduler_type": getattr(schedule, "value", schedule)},
+        config={**run.config, **config, "lr_scheduler_type": given.get("lr_scheduler_type")},
     )
     if learning_rate is None or steps is None or warm_up <= steps or run.config["lr_scheduler_type"] in WITHOUT_WARM_UP:
         return run
@@ -195,10 +189,10 @@ def _with_arguments(
     return replace(run, config={**run.config, "learning_rate": learning_rate}, peak_lr=(highest,))
 
 
-def _checked(lora: dict[str, Any], notes: list[str]) -> dict[str, Any]:
+def _checked(lora: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     """The same with numbers as numbers, and PEFT's default where alpha is missing."""
     out = {name: value for name, value in lora.items() if value is not None}
-    method = str(getattr(kind := out.get("peft_type", "LORA"), "value", kind)).upper()
+    method = str(out.get("peft_type", "LORA")).upper()
     if method != "LORA":
         raise ValueError(f"peft_type {method} is not LORA, which alone is judged")
     if "r" not in out:

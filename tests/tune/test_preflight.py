@@ -78,14 +78,13 @@ def test_the_formulas_need_no_model(settings: dict[str, Any], lr: float, rules: 
     assert any("No model" in note for note in judged.notes)
 
 
-def test_objects_of_the_libraries_are_taken_as_they_are(tmp_path: Path) -> None:
-    arguments = TrainingArguments(str(tmp_path), learning_rate=0.05, max_steps=7)
-    judged = preflight(LoraConfig(r=8, lora_alpha=16, target_modules="all-linear"), arguments, model=tiny_model())
+def test_a_loaded_model_is_judged_as_its_folder() -> None:
+    settings = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
+    judged = preflight(settings, {"learning_rate": 0.05, "max_steps": 7}, model=tiny_model())
     assert rules_of(judged) == ["LW401"]
     assert judged.settings["adapters"] == 28
     assert (judged.settings["max_steps"], judged.settings["learning_rate"]) == (7, 0.05)
-    slow = TrainingArguments(str(tmp_path), learning_rate=0.05, optim="sgd")
-    assert preflight(LoraConfig(r=8, lora_alpha=16), slow, model=tiny_model()).findings == ()
+    assert preflight(settings, {"learning_rate": 0.05, "optim": "sgd"}, model=tiny_model()).findings == ()
 
 
 @pytest.mark.parametrize(
@@ -220,10 +219,6 @@ def test_a_key_that_nobody_knows_is_an_error_that_names_the_nearest(key: str, ne
     assert shown.exit_code == 2
     assert f"{key!r}: the nearest is {nearest!r}" in shown.stderr
     assert "a.json" in shown.stderr
-    with pytest.raises(ValueError, match=f"'{nearest}'"):
-        preflight({"r": 8, key: 256})
-    with pytest.raises(ValueError, match=f"'{nearest}'"):
-        preflight({"r": 8}, {key: 256})
 
 
 @pytest.mark.parametrize(
