@@ -526,9 +526,12 @@ class Engine:
         return changed
 
     def _norms_by_name(self, metric: str) -> dict[str, float]:
-        """Of the latest step, those that are known."""
-        there = None if self.last is None or self.last.step != self.steps else self.last.metrics.get(metric)
-        norms = {} if there is None or self.last is None else self.last.run.by_name(there.measured)
+        """After the latest step, those that are known. Where ``every`` has left them out they are measured now."""
+        last = self.last
+        if last is None or last.step != self.steps or not self._started:
+            return {}
+        there = last.metrics.get(metric) or (self.recorder.norms_now(last) or {}).get(metric)
+        norms = {} if there is None else last.run.by_name(there.measured)
         return {name: norm for name, norm in norms.items() if math.isfinite(norm)}
 
     # -- what ends a run -----------------------------------------------------------------------------------------------

@@ -15,7 +15,7 @@ from lora_watch.base.records import Due, Readings, StepRecord
 from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.loss import Chance, LossSignals
-from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER
+from lora_watch.measurement.signals.scaled_loss import GONE, NOT_KNOWN, OTHER
 from lora_watch.rules.harm import HARM
 from lora_watch.rules.size import extent
 from lora_watch.run.cadence import Cadence
@@ -206,7 +206,7 @@ class Recorder:
         that its loss says nothing of the run."""
         there = pending.numbers.read()
         metrics, loss = there["metrics"], there["loss"]
-        if (why_not := self.instruments.scaled_loss.why_not).startswith((OTHER, NOT_KNOWN)):
+        if (why_not := self.instruments.scaled_loss.why_not).startswith((OTHER, NOT_KNOWN, GONE)):
             self.monitored.note(f"no batch is compared with the frozen model: {why_not}")
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = pending.record.updated and not (self._is_scaled() and overflow(metrics))

@@ -154,3 +154,11 @@ def test_a_resumed_run_tells_the_alerts_of_the_session_before_once() -> None:
     resumed.load_state_dict(json.loads(json.dumps(watch.state_dict())))
     resumed.engine.start(step=1)
     assert sink.alerts == [alert.rule for alert in watch.alerts]
+
+
+def test_what_every_leaves_out_is_measured_for_a_checkpoint() -> None:
+    model, optimizer = built()
+    with Monitor(model, optimizer, every=4) as monitor:
+        records = loop(monitor, model, optimizer, 6)
+        assert "product_norm" not in records[-1].metrics
+        assert len(monitor.state_dict()["norms"]) == 28

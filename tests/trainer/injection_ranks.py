@@ -33,9 +33,10 @@ MEETING = {
     **dict.fromkeys(
         (
             *("run.engine.Engine.start", "run.engine.Engine.after_update", "run.engine.Engine.end"),
+            "run.engine.Engine.before_update",
             *("run.engine.Engine.decide", "run.engine.Engine.raise_for"),
             *("run.engine.Engine._agree", "run.engine.Engine._fail", "run.engine.Engine._recover"),
-            *("run.recovery.Recovery.after_update", "run.recovery.Recovery.treat"),
+            *("run.recovery.Recovery.after_update", "run.recovery.Recovery.recover"),
             *("drivers.loop.Monitor.step", "drivers.loop.Monitor._start", "drivers.loop.Monitor._before_step"),
             *("drivers.loop.Monitor._raise_for", "drivers.events.TrainerEvents._raise_for"),
             *("drivers.loop.Monitor.__enter__", "drivers.loop.Monitor.__exit__"),
@@ -50,7 +51,7 @@ MEETING = {
 SHARDED = {
     **dict.fromkeys(
         (
-            *("run.engine.Engine.before_update", "run.engine.Engine._judge_the_start", "run.cadence.Cadence.plan"),
+            *("run.engine.Engine._judge_the_start", "run.cadence.Cadence.plan"),
             *("run.recording.Recorder.find", "run.recording.Recorder.measure", "run.recording.Recorder.plan"),
             *("run.recording.Recorder.read_gradients", "run.instruments.Instruments.watch"),
             *("run.instruments.Instruments.measure", "run.instruments.Instruments.arm"),
@@ -81,12 +82,12 @@ class Way(NamedTuple):
 
 
 WAYS = {
-    "loop": Way({"fail_on": "error"}, ("Recorder.complete", "Run.failures"), 1e-3),
-    "loop that explodes": Way({"fail_on": "error"}, ("Recorder.take", "Judge.error")),
-    "loop that recovers": Way({"recover": 3}, ("Recorder.complete", "Recovery._is_odd", "Recovery._decide")),
+    "loop": Way({"fail_on": "error"}, ("Recorder.complete", "Engine.failures"), 1e-3),
+    "loop that explodes": Way({"fail_on": "error"}, ("Recorder.measure", "Engine.error")),
+    "loop that recovers": Way({"recover": 3}, ("Recorder.complete", "Recovery._is_odd", "Recovery._choose")),
     "trainer": Way({}, ("StepTap._see_loss", "TrainerEvents.on_step_begin"), 1e-3),
     "trainer that explodes": Way({"fail_on": "error"}, ("StepTap.take", "Recorder.before_update")),
-    "fsdp2": Way({"drift": True}, ("Recorder.complete", "find.find_other_adapters", "run._look_again"), 1e-3),
+    "fsdp2": Way({"drift": True}, ("Recorder.complete", "find.find_other_adapters", "Engine._look_again"), 1e-3),
 }
 
 

@@ -22,6 +22,7 @@ from lora_watch.measurement.purity import unknown_code
 log = logging.getLogger("lora_watch")
 
 OTHER = "the training minimises another loss than the model's own"
+GONE = "how the adapters began is not at hand any more"
 NOT_KNOWN = "a further pass of the model could change its training: lora_watch does not know "
 _ALIKE = 1.1
 """By what factor the loss of a step and the model's own may differ: a small term more may be added to it."""
@@ -94,7 +95,7 @@ class ScaledLoss:
             if {name for name, p in self._model.named_parameters() if id(p) in own} <= other._beginning.keys():
                 self._beginning = other._beginning
             else:  # a session before this one has seen it
-                self.why_not = self.why_not or "how the adapters began is not at hand any more"
+                self.why_not = self.why_not or GONE
 
     def arm(self, multiples: Mapping[str, float]) -> None:
         """Compute these losses in the next training pass: by name, what the adapters' output is multiplied by. 1 leaves
