@@ -13,7 +13,7 @@ from lora_watch.cli.common import print_json, refusing, unwrapped_console
 
 EXAMPLES = {
     "lora-watch advise ./Llama-3-8B --task instruction-tuning": "a rank, an alpha and a learning rate",
-    "lora-watch advise ./Llama-3-8B --task domain-adaptation --tokens 3e6 --steps 1000": "for so many data",
+    "lora-watch advise ./Llama-3-8B --task domain-adaptation --steps 1000": "for a run of that length",
     "lora-watch advise --from-model ./7B --to-model ./70B --rank 8 --alpha 16": "tuned settings for another model",
 }
 MORE = (
@@ -32,9 +32,6 @@ def advise(
         ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="The task: one of the four below.")] = None,
-    tokens: Annotated[
-        float | None, typer.Option(help="Tokens with a loss in one epoch (a classifier: labels).")
-    ] = None,
     steps: Annotated[
         int | None, typer.Option(help="Optimizer steps of the run: a long one wants a lower rate.")
     ] = None,
@@ -42,7 +39,6 @@ def advise(
     to_model: Annotated[Path | None, typer.Option(help="Model to carry them over to.")] = None,
     rank: Annotated[int | None, typer.Option(help="With --from-model: the rank there.")] = None,
     alpha: Annotated[float | None, typer.Option(help="With --from-model: α there; default r.")] = None,
-    rslora: Annotated[bool, typer.Option("--rslora", help="With --from-model: the scale there is α/√r.")] = False,
     lr: Annotated[float | None, typer.Option("--lr", help="With --from-model: the learning rate there.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
@@ -61,13 +57,13 @@ def advise(
         if from_model is not None or to_model is not None:
             if from_model is None or to_model is None or rank is None or model is not None:
                 raise ValueError("give --from-model, --to-model and the --rank of the first, and no other model")
-            advised = transfer(from_model, to_model, rank, alpha=alpha, use_rslora=rslora, learning_rate=lr)
+            advised = transfer(from_model, to_model, rank, alpha=alpha, learning_rate=lr)
         elif model is None:
             raise ValueError("give the folder of a model; lora-watch advise --help has examples")
-        elif (rank, alpha, lr) != (None, None, None) or rslora:
+        elif (rank, alpha, lr) != (None, None, None):
             raise ValueError("settings of your own belong to --from-model; lora-watch preflight judges them")
         else:
-            advised = start_from(model, task, tokens=tokens, steps=steps)
+            advised = start_from(model, task, steps=steps)
     if json:
         print_json(advised.to_dict())
         return

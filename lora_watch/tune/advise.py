@@ -21,8 +21,6 @@ from lora_watch.tune.base_model import BaseModel, planned_adapters, read_model
 from lora_watch.tune.preflight import planned_run, positive, useful_rates
 
 ADVICE_VERSION = 3
-CAPACITY = "Allen-Zhu & Li 2024, arXiv:2404.05405"
-"""Measured that a language model holds about two bits of knowledge a parameter."""
 BIDERMAN = "Biderman et al. 2024, arXiv:2405.09673"
 MEASURE = "lora-watch run --find-lr measures it"
 
@@ -103,52 +101,41 @@ class Advice:
         return "\n".join([self.title, *self.reasons, "", self.code()])
 
 
-def advise(
-    model: nn.Module | str | Path, task: str | None = None, *, tokens: float | None = None, steps: int | None = None
-) -> Advice:
+def advise(model: nn.Module | str | Path, task: str | None = None, *, steps: int | None = None) -> Advice:
     """Settings to start from, for adapters in all linear layers. Nothing is trained, and the model is not changed.
 
     Args:
         model: a folder with a ``config.json``, or a loaded model. A learning rate is advised where its weights are.
         task: ``classification``, ``domain-adaptation``, ``instruction-tuning`` or ``continued-pretraining``.
-        tokens: how many tokens the loss is taken over in one pass through the data (for a classifier: its labels).
         steps: optimizer steps of the run; without, the rate is that of a short one.
 
     Raises:
         ValueError: for a folder without a model, and a name of no task.
     """
-    for name, value in (("tokens", tokens), ("steps", steps)):
-        positive(name, value)
+    positive("steps", steps)
     kind_of = find_task(task) if task is not None else _UNKNOWN_TASK
     base = read_model(model)
     reads_texts = base.task_type is None and "vocab_size" in base.config
     kind = "SEQ_CLS" if kind_of.name == "classification" and reads_texts else base.task_type
     where = {"target_modules": "all-linear"} | ({"task_type": kind} if kind else {})
 
-    cost = None  # of one rank: r·(d_out + d_in) for every layer
-    low, high = kind_of.ranks
-    if layers := base.adapted(where):
-        cost = sum(layer.d_out + layer.d_in for layer in layers)
-        # Of most layers: a router or a head may be far narrower than all that matters.
+    layers, (r, high) = base.adapted(where), kind_of.ranks
+    if layers:  # most of them: a router or a head may be far narrower than all that matters
         width = statistics.median_low(min(layer.d_out, layer.d_in) for layer in layers)
-        low, high = min(low, width), min(high, width)
-    r = _rank((low, high), cost, tokens)
+        r, high = min(r, width), min(high, width)
     lora = {"r": r, **_alpha(r), **where}
 
     run = planned_run(lora, base, max_steps=steps)
     rates, scale = useful_rates(run), run.adapters[0].scale
     formula = "α/√r" if "use_rslora" in lora else "α/r"
     reasons = [
-        f"Rank {r} of {low} to {high}: {kind_of.why} ({kind_of.source}).",
+        f"Rank {r} of {r} to {high}: {kind_of.why} ({kind_of.source}).",
         f"lora_alpha {lora['lora_alpha']:g}: the scale {formula} is {scale:.3g}.",
         _on_the_rate(run, rates),
     ]
-    if cost is not None:
-        share, few = 100 * r * cost / base.parameters, ""
-        if tokens is not None:
-            too_many = "too many" if r * cost > tokens else "no more than can be filled"
-            few = f"; for {tokens:,.0f} tokens {too_many} ({CAPACITY}: two bits a parameter)"
-        reasons.append(f"{r * cost:,} trainable parameters, {share:.2g} % of the model{few}.")
+    parameters = r * sum(layer.d_out + layer.d_in for layer in layers) if layers else None
+    if parameters is not None:
+        reasons.append(f"{parameters:,} trainable parameters, {100 * parameters / base.parameters:.2g} % of the model.")
     reasons += _besides(base, kind_of)
     return Advice(
         title=f"{base.name}: {kind_of.name}",
@@ -157,15 +144,8 @@ def advise(
         learning_rate=None if rates is None else rates.best,
         reasons=tuple(reasons),
         rates=rates,
-        parameters=None if cost is None else r * cost,
+        parameters=parameters,
     )
-
-
-def _rank(ranks: tuple[int, int], cost: int | None, tokens: float | None) -> int:
-    """The lowest of the range; with ``tokens`` the highest whose adapter has no more numbers than there are tokens."""
-    low, high = ranks
-    doubled = [low * 2**i for i in range(20) if low * 2**i <= high]
-    return max((r for r in doubled if cost and tokens and r * cost <= tokens), default=low)
 
 
 def _alpha(r: int) -> dict[str, Any]:
@@ -201,7 +181,6 @@ def transfer(
     rank: int,
     *,
     alpha: float | None = None,
-    use_rslora: bool = False,
     learning_rate: float | None = None,
 ) -> Advice:
     """``rank`` and ``alpha`` (= ``rank`` if left out), which suited ``from_model``, for ``to_model``.
@@ -215,9 +194,7 @@ def transfer(
 
     def settings(r: int) -> dict[str, Any]:
         """At the scale that ``alpha`` has at ``rank``."""
-        growth = math.sqrt(r / rank) if use_rslora else r / rank
-        kept = _plain(float(f"{(alpha or rank) * growth:.4g}"))
-        return {"r": r, "lora_alpha": kept} | ({"use_rslora": True} if use_rslora else {})
+        return {"r": r, "lora_alpha": _plain(float(f"{(alpha or rank) * r / rank:.4g}"))}
 
     def step(base: BaseModel, lora: Mapping[str, Any]) -> float:
         return first_step_of(at_rate(planned_run({**lora, "target_modules": "all-linear"}, base), 1.0))
