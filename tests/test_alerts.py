@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from lora_watch.base import markup
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity
 from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.strict_json import strict_json
+from lora_watch.base.text import as_html
 from tests.sinks.made_up import alert_of
 
 names = st.text(st.characters(categories=["L", "N", "P"]), max_size=12).filter(lambda text: "##[" not in text)
@@ -83,7 +83,7 @@ def test_what_is_no_alert_is_a_value_error(change: dict[str, Any]) -> None:
 def test_a_notebook_gets_html_in_which_no_name_is_markup() -> None:
     alert = alert_of(3)
     alert.adapters = [("<script>&\x1b[2J", 1.0)]
-    shown = markup.lines(str(alert))
+    shown = as_html(str(alert))
     text = "".join(ElementTree.fromstring(shown).itertext())
     assert text == str(alert)
     assert "<script" in text

@@ -25,12 +25,11 @@ def methods(model: nn.Module) -> list[str]:
     return sorted({str(getattr(kind, "value", kind)) for kind in types})
 
 
-def unmatched(model: nn.Module) -> tuple[list[str], list[str]]:
-    """Names in a model's LoRA configurations that the model does not have, and keys of patterns whose layers it has
-    without an adapter: both in words, and empty for other libraries.
+def unmatched(model: nn.Module) -> list[str]:
+    """Names in a model's LoRA configurations that the model does not have, in words; empty for other libraries.
 
     Looked at are ``target_modules`` and ``target_parameters`` where they are lists, and the keys of ``rank_pattern``
-    and ``alpha_pattern``, compared with paths as PEFT does. A target that the model has is no mistake, adapted or not:
+    and ``alpha_pattern``, compared with paths as PEFT does. A name that the model has is no mistake, adapted or not:
     ``exclude_modules``, ``layers_to_transform`` and ``modules_to_save`` leave layers out, and ``all-linear`` becomes a
     list of all names.
     """
@@ -38,7 +37,7 @@ def unmatched(model: nn.Module) -> tuple[list[str], list[str]]:
     modules = {_WHOLE.sub("", name) for name, _ in named if ".lora_" not in f".{name}"}
     parameters = {f"{name}.{own}" for name, module in named for own in module._parameters}
     there = sorted({name.rpartition(".")[2] for name in modules})
-    missing, idle = [], []
+    missing: list[str] = []
     for key, config in _configs(model).items():
         own = [(name, module) for name, module in named if key in keys_of(module)]
         if not own:
@@ -50,14 +49,11 @@ def unmatched(model: nn.Module) -> tuple[list[str], list[str]]:
             wanted = getattr(config, setting, None)
             for word in () if isinstance(wanted, str) else sorted(wanted or ()):
                 target = word.partition(".lora_")[0]  # AdaLoRA names the parameters of which it has chosen the ranks
-                if any(matches(target, name) for name in adapted):
-                    continue
-                if any(matches(target, name) for name in places.get(setting, modules | parameters)):
-                    idle += [] if setting in places else [f"{setting} {word!r}"]
+                if any(matches(target, name) for name in adapted | places.get(setting, modules | parameters)):
                     continue
                 leaf = word.rpartition(".")[2]
                 missing.append(f"{setting} {word!r}" + ("" if leaf in there else meant(leaf, there)))
-    return missing, idle
+    return missing
 
 
 def init_from_base(model: nn.Module) -> str:

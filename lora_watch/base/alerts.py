@@ -211,19 +211,13 @@ def last_recovery(alerts: Iterable[Alert], step: int) -> str | None:
     since = sum(alert.step > last.step for alert in alerts)
     said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}, then {count(step - last.step, 'step')} "
     said += f"with {count(since, 'alert')}." if since else "without an alert."
-    return f"{said} Put {in_script(last.changed)} into your script." if changes else said
+    new = ", ".join(repr(now) for _, now in last.changed.values())
+    return f"{said} Put {new} into your script." if changes else said
 
 
 def in_words(changed: Mapping[str, Sequence[float]]) -> str:
     """``learning_rate 1.0 → 0.01``."""
     return ", ".join(f"{name} {yours!r} → {now!r}" for name, (yours, now) in changed.items())
-
-
-def in_script(changed: Mapping[str, Sequence[float]]) -> str:
-    """What settings were ``changed`` to: ``0.01``, or by name where there are several."""
-    if len(changed) == 1:
-        return repr(next(iter(changed.values()))[-1])
-    return ", ".join(f"{name}={pair[-1]!r}" for name, pair in changed.items())
 
 
 def discarded(alerts: Iterable[Alert]) -> list[range]:

@@ -25,6 +25,12 @@ class Evidence(enum.IntEnum):
     SWEEP = 4
 
 
+def in_figures(low: float, high: float) -> tuple[float, float]:
+    """A range as people read it: in one figure, in two where it is narrower than a factor of 2."""
+    figures = 2 if high < 2 * low else 1
+    return float(f"{low:.{figures}g}"), float(f"{high:.{figures}g}")
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting of LoraConfig or TrainingArguments."""
@@ -35,16 +41,12 @@ class Setting:
     """What the next run should have."""
     low: float | None = None
     high: float | None = None
-    """The range in which the best value is expected, as people read it: in one figure, in two where it is narrower than
-    a factor of 2. None where nothing tells."""
+    """The range in which the best value is expected, ``in_figures``; None where nothing tells."""
 
     def __post_init__(self) -> None:
-        low, high = self.low, self.high
-        if low is None or high is None:
-            return
-        figures = 2 if high < 2 * low else 1
-        object.__setattr__(self, "low", float(f"{low:.{figures}g}"))
-        object.__setattr__(self, "high", float(f"{high:.{figures}g}"))
+        if self.low is not None and self.high is not None:
+            for name, end in zip(("low", "high"), in_figures(self.low, self.high)):
+                object.__setattr__(self, name, end)
 
     def __str__(self) -> str:
         return f"{'none' if self.yours is None else f'{self.yours:g}'} → {self.ours:g}"

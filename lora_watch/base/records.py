@@ -85,8 +85,6 @@ class RunInfo:
     its own. Next to LoRA those that train, but for the rows of LoRA's ``trainable_token_indices``."""
     unmatched: tuple[str, ...] = ()
     """Names in the adapters' configuration that match no module, in words."""
-    unadapted: tuple[str, ...] = ()
-    """Keys of its ``rank_pattern`` and ``alpha_pattern`` that match layers without an adapter only, in words."""
     notes: tuple[str, ...] = ()
     """Parts that could not be monitored, in words."""
     run_id: str = ""
@@ -290,9 +288,8 @@ class StepRecord:
     """Losses of a batch with larger adapters, or without any, can be had: they are in ``scalars`` at the step after one
     at which a rule ``wants`` them."""
     wiring: Mapping[str, BoolArray] = field(default_factory=dict)
-    """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown),
-    ``written`` (torch has seen a write to its tensors in this step), and where ``base_drift`` is measured
-    ``base_trainable``: the frozen weight requires a gradient."""
+    """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown), and
+    where ``base_drift`` is measured ``base_trainable``: the frozen weight requires a gradient."""
     retired: Mapping[str, str] = field(default_factory=dict)
     """Adapters that have trained in this run and no longer do, and why: ``merged`` into the frozen weight, ``off``
     (inactive or disabled), ``frozen``, ``replaced`` by another adapter of the same layer, or ``gone`` from the

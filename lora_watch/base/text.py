@@ -10,6 +10,7 @@ import statistics
 import textwrap
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
+from html import escape
 from typing import TextIO
 
 LONGEST = 2000
@@ -47,11 +48,6 @@ def plain(value: float) -> str:
         return f"{value:.3g}"
     digits = f"{value:.{max(2 - math.floor(math.log10(abs(value) or 1.0)), 0)}f}"
     return digits.rstrip("0").rstrip(".") if "." in digits else f"{float(f'{value:.3g}'):.0f}"
-
-
-def one_figure(value: float) -> float:
-    """``value`` rounded to one figure: 0.007, 800."""
-    return float(f"{value:.1g}")
 
 
 def times(factor: float) -> str:
@@ -130,6 +126,11 @@ def sentence(text: str) -> str:
 
 def full_stop(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
+
+
+def as_html(text: str) -> str:
+    """The lines of ``text`` as they stand, for notebooks: names come from models and files."""
+    return f"<pre>{chr(10).join(escape(clean(line)) for line in text.splitlines())}</pre>"
 
 
 def columns() -> int:

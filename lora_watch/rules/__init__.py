@@ -9,13 +9,13 @@ from collections.abc import Iterable, Sequence
 from lora_watch.base.alerts import Severity
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.episodes import Episodes
-from lora_watch.rules.evaluations import Overfitting
 from lora_watch.rules.loss import (
     FirstLossTooHigh,
     LossDivergence,
     LossExactlyZero,
     LossNotDecreasing,
     LossSpike,
+    Overfitting,
     StuckAtChance,
 )
 from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss

@@ -70,16 +70,13 @@ class Rule(ABC):
     """A metric that the rule needs. A step without it neither opens, extends nor ends an alert."""
     quiet: ClassVar[int | None] = None
     """Steps of silence after which an episode is over. None: several, and more if norms are measured seldom."""
+    evidence: ClassVar[int] = 5
+    """Steps before an alert that its evidence takes, in which the adapter may be damaged already."""
     yields_to: ClassVar[tuple[str, ...]] = ()
     """Ids of rules whose open alert explains this one: the rule is then silent. One cause, one alert."""
 
     wants: Mapping[str, float] = field(default_factory=dict, init=False)
     """Losses of the next step's batch that the rule needs: by name, what the adapters' output is multiplied by."""
-
-    @property
-    def evidence(self) -> int:
-        """Steps before an alert that its evidence takes, in which the adapter may be damaged already."""
-        return 5
 
     @abstractmethod
     def check(self, record: StepRecord) -> Finding | None:

@@ -15,8 +15,8 @@ from typing import Any
 
 import numpy as np
 
+from lora_watch.base.prescription import in_figures
 from lora_watch.base.records import AdapterInfo, FloatArray, RunInfo, StepRecord
-from lora_watch.base.text import one_figure
 
 ORDINARY_SCALE = 2.0
 """Above this scale, lower alpha first: α = r and α = 2r are what learning rates in papers and docs are meant for."""
@@ -62,9 +62,8 @@ class Rates:
         return cls(best / within, best, best * within)
 
     def __str__(self) -> str:
-        """As a prescription says it: one figure, two where the range is narrower than a factor of 2."""
-        narrow = self.high < 2.0 * self.low
-        return " to ".join(f"{end:.2g}" if narrow else f"{one_figure(end):g}" for end in (self.low, self.high))
+        """As a prescription says it."""
+        return " to ".join(f"{end:g}" for end in in_figures(self.low, self.high))
 
 
 def is_adaptive(run: RunInfo) -> bool:

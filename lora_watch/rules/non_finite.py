@@ -52,7 +52,7 @@ class NonFiniteAdapter(Rule):
             metric=metric,
             causes=[cause],
             remedies=["continue from a sound adapter, such as last_good/"] if few else in_wider_numbers(record),
-            next_run=None if few else _slower(record) if what == "weight" else _clipped(record),
+            next_run=None if few else _prescribed(record, slower=what == "weight"),
             follows=() if few else GROWN_TOO_LARGE,
         )
 
@@ -83,15 +83,10 @@ class NonFiniteAdapter(Rule):
         return None
 
 
-def _slower(record: StepRecord) -> Prescription | None:
-    """Weaker settings, and clipping where it is not done yet."""
-    settings = {**clip(record), **weaker(record, otherwise=10.0).settings}
-    return Prescription(settings, Evidence.HARM, record.step) if settings else None
-
-
-def _clipped(record: StepRecord) -> Prescription | None:
-    settings = clip(record)
-    return Prescription(settings, step=record.step) if settings else None
+def _prescribed(record: StepRecord, slower: bool) -> Prescription | None:
+    """Clipping where it is not done yet, and weaker settings where these are the cause."""
+    settings = clip(record) | (weaker(record, otherwise=10.0).settings if slower else {})
+    return Prescription(settings, Evidence.HARM if slower else Evidence.SETTINGS, record.step) if settings else None
 
 
 MASKED_STEPS = 3
@@ -157,13 +152,13 @@ class NonFiniteLoss(Rule):
             fix = "load the base model again, in the dtype of its checkpoint (bf16 weights overflow in fp16)"
             return "the checkpoint of the base model is damaged, or its conversion overflowed", [fix], None
         if grown := self._grown(record):
-            return grown, in_wider_numbers(record), _slower(record)
+            return grown, in_wider_numbers(record), _prescribed(record, slower=True)
         cause = "the loss of this batch overflows, divides by zero or takes the logarithm of zero"
         batch = "look at the batch of this step"
         if not record.targets:  # None where nobody has counted them
             cause = "a batch has no target (all of its labels are -100), or its loss divides by zero"
             batch += "; drop samples without targets"
-        return cause, [batch, *in_wider_numbers(record)], _clipped(record)
+        return cause, [batch, *in_wider_numbers(record)], _prescribed(record, slower=False)
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from lora_watch.base.prescription import ALPHA, RATE, Evidence, Prescription, Setting
@@ -27,38 +28,25 @@ DATA = "the data changed, to another domain, corrupted batches or a new epoch's 
 BATCHES = "look at the batches of the last steps"
 
 
-def typed(value: float, factors: tuple[float, ...], base: int) -> float:
-    """The largest number that people would type (one of ``factors`` × baseⁿ) and that is not above ``value``."""
+def nearest(value: float, factors: Sequence[float], base: int, most: float = math.inf) -> float:
+    """Of the numbers that people would type, one of ``factors`` × baseⁿ, the nearest to ``value`` by ratio, and at most
+    ``most`` times it. As people type it: 0.0006 and not 0.0006000000000000001."""
     if not (value > 0 and math.isfinite(value)):
         return value
-    return max(c for c in _choices(value, factors, base) if c <= value * (1 + 1e-9))
-
-
-def nearest(value: float, factors: tuple[float, ...], base: int) -> float:
-    """Of the numbers that people would type, one of ``factors`` × baseⁿ, the nearest to ``value`` by ratio."""
-    if not (value > 0 and math.isfinite(value)):
-        return value
-    return min(_choices(value, factors, base), key=lambda c: abs(math.log(c / value)))
-
-
-def _choices(value: float, factors: tuple[float, ...], base: int) -> list[float]:
-    """Numbers around ``value`` that people would type, as they type them: 0.0006 and not 0.0006000000000000001."""
     exponent = math.floor(math.log(value, base))
     around = (exponent - 1, exponent, exponent + 1)
-    return [float(f"{m * float(base) ** e:.12g}") for e in around for m in factors]
+    choices = [float(f"{factor * float(base) ** each:.12g}") for each in around for factor in factors]
+    return min((c for c in choices if c <= most * value * (1 + 1e-9)), key=lambda c: abs(math.log(c / value)))
 
 
 def typed_rate(lr: float) -> float:
-    """A learning rate in one figure, as people type it: the nearest by ratio."""
-    if not (lr > 0 and math.isfinite(lr)):
-        return lr
-    near = [c for c in _choices(lr, tuple(range(1, 10)), 10) if c <= ROUNDED_UP * lr]
-    return min(near, key=lambda c: abs(math.log(c / lr)))
+    """A learning rate in one figure, as people type it."""
+    return nearest(lr, range(1, 10), 10, ROUNDED_UP)
 
 
-def round_alpha(value: float) -> float:
+def round_alpha(value: float, most: float = math.inf) -> float:
     """The nearest of the numbers that people type for alpha: 1 or 3 times a power of two."""
-    return nearest(value, (1, 3), 2)
+    return nearest(value, (1, 3), 2, most)
 
 
 def rescaled(adapter: AdapterInfo, factor: float, adaptive: bool = True) -> tuple[float, float]:
@@ -72,13 +60,8 @@ def rescaled(adapter: AdapterInfo, factor: float, adaptive: bool = True) -> tupl
     assert adapter.alpha is not None
     if factor <= 1 or adapter.scale <= ORDINARY_SCALE or not adaptive:
         return adapter.alpha, factor
-    alpha = typed(max(adapter.scale / factor, ORDINARY_SCALE) * per_scale(adapter), (1, 3), 2)
-    return alpha, max(factor * alpha / per_scale(adapter) / adapter.scale, 1.0)
-
-
-def per_scale(adapter: AdapterInfo) -> float:
-    """What alpha is divided by: r, or √r with rsLoRA."""
-    return math.sqrt(adapter.r) if adapter.scale_formula == "alpha/sqrt(r)" else float(adapter.r)
+    alpha = round_alpha(adapter.alpha * max(1.0 / factor, ORDINARY_SCALE / adapter.scale), most=1.0)
+    return alpha, max(factor * alpha / adapter.alpha, 1.0)
 
 
 @dataclass(frozen=True)
@@ -103,13 +86,6 @@ class Change:
     @property
     def fixes(self) -> list[str]:
         return [self.advice] if self.advice else []
-
-
-def with_alpha(record: StepRecord, adapter: AdapterInfo, alpha: float) -> Change:
-    """Another alpha of an adapter whose own is known."""
-    ((usual, _),) = Counter(a.scale for a in record.run.adapters).most_common(1)
-    of = "" if adapter.scale == usual else f" of {adapter.name.rpartition('.')[2]} (alpha_pattern)"
-    return Change({f"{ALPHA}{of}": Setting(adapter.alpha, alpha)})
 
 
 def weaker(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> Change:
@@ -224,21 +200,23 @@ def _change(record: StepRecord, factor: float, within: float | None) -> Change:
     if factor > 1 and (raised := raised_to(record)):
         return Change(advice=f"find what raised the learning rate from {raised[1]:g} to {raised[0]:.3g}")
     adapter = strongest(record)
-    lr, changes = rate_of(record, adapter), list[Change]()
+    lr = rate_of(record, adapter)
     if lr is None or not adapter.alpha or not adapter.scale > 0:
         how = "divide" if factor > 1 else "multiply"
         by = times(max(factor, 1 / factor)).removesuffix(" times")
         return Change(advice=f"{how} lora_alpha or the learning rate by {by}")
     alpha, left = rescaled(adapter, factor, is_adaptive(record.run))
+    settings: dict[str, Setting] = {}
     if alpha != adapter.alpha:
-        changes.append(with_alpha(record, adapter, alpha))
+        ((usual, _),) = Counter(a.scale for a in record.run.adapters).most_common(1)
+        of = "" if adapter.scale == usual else f" of {adapter.name.rpartition('.')[2]} (alpha_pattern)"
+        settings[f"{ALPHA}{of}"] = Setting(adapter.alpha, alpha)
     if left != 1.0:
-        changes.append(_new_rate(record, lr, left, within))
-    settings = {name: value for change in changes for name, value in change.settings.items()}
+        settings |= _new_rate(record, lr, left, within)
     return Change(settings, bool(record.first_step))
 
 
-def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None) -> Change:
+def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None) -> dict[str, Setting]:
     """The rate that people set divided by ``factor`` or a little more, rounded to what people would type. The best one
     is expected ``within`` a factor. Where ``lr``, that of the fastest parameter group, comes from no setting, it is
     named itself, and the others follow by the same factor."""
@@ -246,10 +224,10 @@ def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None
     old = known or lr
     new = typed_rate(old / factor)
     if (factor > 1) != (new < old):  # a small change that rounding has undone
-        new = typed(old / factor, (1, 1.2, 1.5, *range(2, 10)), 10)
+        new = nearest(old / factor, (1, 1.2, 1.5, *range(2, 10)), 10, most=1.0)
     low = high = None
     if within is not None:  # what is to be lowered is not left as it is
         low, high = new / within, new * within
         high = min(high, old) if factor > 1 else high
     name = RATE if known else f"{RATE} of the fastest parameter group (the others by the same factor)"
-    return Change({name: Setting(old, new, low, high)})
+    return {name: Setting(old, new, low, high)}

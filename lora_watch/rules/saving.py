@@ -43,7 +43,7 @@ class SavedAdapterDiffers(Rule):
             cause = "the names of a wrapped model were saved (FSDP, torch.compile): unwrap it before saving"
         else:
             name, saved, trained = receipt.differing[0]
-            said = f"In {receipt.folder} {len(receipt.differing)} of {count(total, 'adapter')} have another ‖ΔW‖ than "
+            said = f"In {receipt.folder}, {len(receipt.differing)} of {count(total, 'adapter')} have another ‖ΔW‖ than "
             said += f"was measured: {name} has {plain(saved)} instead of {plain(trained)}"
             cause = "the file holds weights of another step, averaged weights, or another scale"
             grave = any(

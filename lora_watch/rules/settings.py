@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.prescription import Evidence, Prescription, Setting
+from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import AdapterInfo, BoolArray, FloatArray, StepRecord
 from lora_watch.base.text import percent
 from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
@@ -20,7 +20,7 @@ from lora_watch.rules.forecast import (
     is_adaptive,
     pace,
 )
-from lora_watch.rules.remedies import Change, formula_of, per_scale, round_alpha, weaker, with_alpha
+from lora_watch.rules.remedies import formula_of, weaker
 
 RSLORA = "Kalajdzievski 2023, arXiv:2312.03732"
 """The paper behind rank stabilisation."""
@@ -33,8 +33,9 @@ class AggressiveScale(RuleOnSettings):
     """The scale does not suit the learning rate or the rank, as far as settings and base weights tell.
 
     Fires as a WARNING before the first step when the first step at the full learning rate will be five times a useful
-    one, or, where the weights are unknown, when the settings alone are far out. It is an INFO when the scale is high
-    for the learning rate, or low for the rank. Up to a learning rate that a sweep has found it is silent.
+    one, or, where the weights are unknown, when rsLoRA multiplies an alpha that is meant for α/r. It is an INFO when
+    the scale is high for the learning rate, or low for the rank. Up to a learning rate that a sweep has found it is
+    silent.
     """
 
     id = "LW401"
@@ -44,56 +45,44 @@ class AggressiveScale(RuleOnSettings):
     scale: float = 4.0
     lr: float = 3e-4
     useful_steps: float = 5.0
-    far: float = 32.0
 
     def check(self, record: StepRecord) -> Finding | None:
         run = record.run
         if not run.adapters or _is_found(record):
             return None
-        adaptive, lr, useful = is_adaptive(run), run.per_adapter(run.peak_lr), pace(record)
+        lr, useful = run.per_adapter(run.peak_lr), pace(record)
         scale = np.array([abs(a.scale) for a in run.adapters])
-        too_large, known = useful > self.useful_steps, math.isfinite(useful)
-        meant = _meant_for_vanilla(record, self.scale)
-        high = adaptive & (scale >= self.scale) & (lr > self.lr)
-        far = adaptive & (scale >= self.far) & ~(scale * lr <= self.scale * self.lr)
-        if not (too_large or meant.any() or ((high | far).any() and not useful <= ORDINARY_PACE)):
+        too_large, meant = useful > self.useful_steps, _meant_for_vanilla(record, self.scale)
+        high = is_adaptive(run) & (scale >= self.scale) & (lr > self.lr)
+        if not (too_large or meant.any() or (high.any() and not useful <= ORDINARY_PACE)):
             return self._fading(record, scale, useful)
-        warns = bool(too_large or (not known and (far | meant).any()))
         worst = int(np.nanargmax(scale * lr if (lr > 0).any() else scale))
         adapter, rate = run.adapters[worst], float(lr[worst])
-        metric, threshold = ("effective_lr", self.scale * self.lr) if run.peak_lr else ("scale", self.far)
-        numbers = {"first step, in useful ones": useful, "effective lr": abs(adapter.scale) * rate}
         finding = Finding(
             _verdict(adapter, rate, "high"),
             "Whether it is too high shows within about 10 steps.",
-            metric=metric,
-            threshold=threshold,
-            numbers=numbers,
+            metric="effective_lr",
+            threshold=self.scale * self.lr,
+            numbers={"first step, in useful ones": useful, "effective lr": abs(adapter.scale) * rate},
             severity=Severity.INFO,
         )
-        if not warns:
-            return finding
-        change = self._weaker(record, adapter, rate, bool(meant[worst]))
-        return replace(
+        warning = replace(
             finding,
             message=_verdict(adapter, rate, "too high"),
-            details=_said(rate, useful),
-            adapters=worst_first(record, first_steps(run), np.isfinite(first_steps(run))) if too_large else [],
+            details="",
             causes=_why(adapter, bool(meant[worst])),
-            remedies=change.fixes,
-            next_run=change.prescription(record, None if known else Evidence.SETTINGS),
             severity=Severity.WARNING,
         )
-
-    def _weaker(self, record: StepRecord, adapter: AdapterInfo, rate: float, meant: bool) -> Change:
-        """To an easy first step; where the size of that step is unknown, to the scale that α was meant for, or to the
-        rule of thumb."""
-        known = math.isfinite(pace(record))
-        if adapter.alpha is not None and (math.isnan(rate) or (meant and not known)):
-            scale = min(adapter.alpha / adapter.r, ORDINARY_SCALE) if meant else ORDINARY_SCALE
-            return with_alpha(record, adapter, round_alpha(scale * per_scale(adapter)))
-        thumb = max(abs(adapter.scale) / ORDINARY_SCALE, abs(adapter.scale) * rate / (self.scale * self.lr))
-        return weaker(record, otherwise=2.0 if known else thumb)
+        if not too_large:
+            return warning if math.isnan(useful) and meant.any() else finding
+        change = weaker(record)
+        return replace(
+            warning,
+            details="Judging by the model's weights, the first steps will be far larger than those of useful runs.",
+            adapters=worst_first(record, first_steps(run), np.isfinite(first_steps(run))),
+            remedies=change.fixes,
+            next_run=change.prescription(record),
+        )
 
     def _fading(self, record: StepRecord, scale: FloatArray, useful: float) -> Finding | None:
         """α/r at a high rank and a small α, unless a high learning rate makes up for it."""
@@ -125,12 +114,6 @@ def _verdict(adapter: AdapterInfo, rate: float, how: str) -> str:
     if abs(adapter.scale) <= ORDINARY_SCALE:
         return f"learning rate {rate:g} is {how} for these weights"
     return f"{scale} is {how} for learning rate {rate:g}"
-
-
-def _said(rate: float, useful: float) -> str:
-    if math.isfinite(useful):
-        return "Judging by the model's weights, the first steps will be far larger than those of useful runs."
-    return "" if math.isnan(rate) else "The weights could not be measured, so the settings alone are judged."
 
 
 def _why(adapter: AdapterInfo, is_meant: bool) -> list[str]:

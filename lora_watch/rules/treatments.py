@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import enum
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -14,6 +13,7 @@ from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE
 from lora_watch.rules.forecast import at_scale, is_adaptive
 from lora_watch.rules.policy import RECOVERED
+from lora_watch.rules.prescribing import usual_alpha
 from lora_watch.rules.remedies import SOUND, nearest, raised_to
 
 TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
@@ -76,9 +76,9 @@ def turned_down(alert: Alert, run: RunInfo) -> float:
     scale stays. Under SGD s²·lr sets the speed. The rate becomes one that people would type."""
     own, settings = rate_of(run), alert.settings
     by = settings[RATE] / own if own and RATE in settings else 1.0
-    known = Counter(adapter.alpha for adapter in run.adapters if adapter.alpha).most_common(1)
-    if known and ALPHA in settings:
-        less = settings[ALPHA] / known[0][0]
+    alpha = usual_alpha(run)
+    if alpha and ALPHA in settings:
+        less = settings[ALPHA] / alpha
         by *= at_scale(1.0, less, 1.0) if is_adaptive(run) else less**2
     by = by if by < 1.0 else 1.0 / UNSURE
     return nearest(own * by, TYPED, 10) / own if own else by

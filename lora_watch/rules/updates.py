@@ -133,13 +133,11 @@ class UpdatesLostToRounding(Rule):
             self.lost += 1
         if self.lost < self.updates:
             return None
-        factor, shares = ("A", (a, b)) if np.nanmean(a) < np.nanmean(b) else ("B", (b, a))
-        stuck, other = (100 * float(np.nanmedian(share)) for share in shares)
-        size = float(np.nanmedian(_element(record, factor)))
+        factor, stuck = ("A", a) if np.nanmean(a) < np.nanmean(b) else ("B", b)
         return Finding(
             "updates are too small for half precision, and get lost",
-            f"In the last step {stuck:.0f} % of the elements of {factor} changed, and {other:.0f} % of the other "
-            f"factor's. The learning rate is {rates.max():.3g}, and the elements are about {size:.2g}.",
+            f"In the last step {percent(float(np.nanmedian(stuck)))} of the elements of {factor} changed. The learning "
+            f"rate is {rates.max():.3g}.",
             adapters=[(record.run.adapters[i].name, float(least[i])) for i in np.argsort(least) if known[i]][:10],
             metric=f"{factor.lower()}_changed",
             threshold=self.changed,
@@ -158,22 +156,12 @@ class UpdatesLostToRounding(Rule):
         return None if shares is None or gradient is None else np.where(gradient > 0, shares, np.nan)
 
 
-def _element(record: StepRecord, factor: str) -> FloatArray:
-    """Root mean square of the elements of A or B, ``[n_adapters]``; NaN where it is not measured."""
-    adapters = record.run.adapters
-    norms = known_values(record, f"{factor.lower()}_norm")
-    if norms is None:
-        return np.full(len(adapters), np.nan)
-    return norms / np.sqrt([a.r * (a.d_in if factor == "A" else a.d_out) for a in adapters])
-
-
 @dataclass
 class StepsSkipped(Rule):
     """The optimizer keeps skipping steps: a loss scaler finds overflowing gradients again and again.
 
-    Fires when 5 of the last 20 steps were skipped, or at the end of a run when 5 in all and one in a hundred were.
-    Under fp16 the scale is halved at every overflow until it fits: up to 16 halvings before the first update do not
-    count.
+    Fires when 5 of the last 20 steps were skipped. Under fp16 the scale is halved at every overflow until it fits: up
+    to 16 halvings before the first update do not count.
     """
 
     id = "LW308"
@@ -183,37 +171,22 @@ class StepsSkipped(Rule):
     search: int = 16
     window: int = 20
     skips: int = 5
-    share: float = 0.01
-    counts: list[int] = field(default_factory=lambda: [0, 0, 0], init=False)
-    """Steps seen; skipped before the first update; skipped since."""
+    searched: int = field(default=0, init=False)
+    """Steps skipped before the first update."""
     recent: list[int] = field(default_factory=list, init=False)
-    """1 for a skipped step, 0 for an update: the last ``window`` since the first update."""
-    fired: bool = field(default=False, init=False)
+    """1 for a skipped step, 0 for an update: the last ``window`` since that search."""
 
     def check(self, record: StepRecord) -> Finding | None:
         if record.step == 0:
             return None
-        steps, before, since = self.counts
-        if not record.updated and steps == before < self.search:
-            self.counts = [steps + 1, before + 1, since]
+        if not record.updated and not self.recent and self.searched < self.search:
+            self.searched += 1
             return None
-        self.counts = [steps + 1, before, since + (not record.updated)]
         self.recent = [*self.recent, int(not record.updated)][-self.window :]
         if (skipped := sum(self.recent)) < self.skips:
             return None
-        self.fired = True
-        return self._finding(f"the optimizer has skipped {skipped} of the last {len(self.recent)} steps")
-
-    def conclude(self, record: StepRecord) -> Finding | None:
-        steps, before, since = self.counts
-        if self.fired or since < self.skips or since <= self.share * steps:
-            return None
-        return self._finding(f"the optimizer has skipped {before + since} of {steps} steps")
-
-    @staticmethod
-    def _finding(what: str) -> Finding:
         return Finding(
-            what,
+            f"the optimizer has skipped {skipped} of the last {len(self.recent)} steps",
             "The gradients of these steps overflowed, so their batches taught nothing.",
             causes=["fp16 cannot hold this model's gradients or activations, as of models that were trained in bf16"],
             remedies=["bf16=True instead of fp16=True, or neither"],

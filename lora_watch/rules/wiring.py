@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import re
 from collections import Counter
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
@@ -40,12 +40,11 @@ def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
 
 @dataclass
 class AdapterSwitched(Rule):
-    """Adapters that have trained no longer do: they were switched off, merged, taken out or frozen in mid-run.
+    """Adapters that have trained no longer do: they were switched off, merged or taken out in mid-run.
 
     Fires when the layers themselves show it, at any step. A change to another adapter of the same layers counts only if
-    the optimizer does not hold the new one. Frozen adapters (``requires_grad``) are an INFO while others train, for
-    layers may be trained in turn (LISA). If none trains, that is left to LW301, and so is an adapter that was off
-    before the first step.
+    the optimizer does not hold the new one. Frozen adapters do not count while others train, for layers may be trained
+    in turn (LISA). If none trains, that is left to LW301, and so is an adapter that was off before the first step.
     """
 
     id = "LW304"
@@ -53,15 +52,9 @@ class AdapterSwitched(Rule):
     severity = Severity.ERROR
 
     def check(self, record: StepRecord) -> Finding | None:
-        active, merged, trainable, held = (
-            record.wiring.get(k) for k in ("active", "merged", "trainable", "in_optimizer")
-        )
-        in_turn = ("replaced",) if held is None or held.all() else ()
-        lost = {name: why for name, why in record.retired.items() if why not in ("frozen", *in_turn)}
-        frozen = not lost
-        if frozen and active is not None and merged is not None and trainable is not None:
-            trains = bool((active & trainable & ~merged).any())
-            lost = {name: why for name, why in record.retired.items() if why == "frozen" and trains}
+        held = record.wiring.get("in_optimizer")
+        in_turn = ("frozen", "replaced") if held is None or held.all() else ("frozen",)
+        lost = {name: why for name, why in record.retired.items() if why not in in_turn}
         if not lost:
             return None
         counts = Counter(lost.values())
@@ -72,9 +65,8 @@ class AdapterSwitched(Rule):
             f"{count(len(lost), 'adapter')} that had been training no longer {'is' if len(lost) == 1 else 'are'}",
             f"After step {record.step}, {' and '.join(now)}.",
             adapters=[(name, 0.0) for name in lost],
-            causes=[_FROZEN_BY if frozen else first.cause],
-            remedies=[] if frozen else [first.remedy],
-            severity=Severity.INFO if frozen else None,
+            causes=[first.cause],
+            remedies=[first.remedy],
         )
 
 
@@ -112,7 +104,6 @@ _IDLE = {
     ),
 }
 """Why an adapter is not trained, among it all that ``StepRecord.retired`` says, and in words."""
-_FROZEN_BY = "code has set requires_grad to False during training, which is right if layers are trained in turn (LISA)"
 
 
 @dataclass
@@ -157,11 +148,10 @@ class NoTrainableAdapter(Rule):
 
 @dataclass
 class AdapterNotInOptimizer(Rule):
-    """The optimizer does not train an active, trainable adapter: it does not hold it, or its steps change nothing.
+    """The optimizer does not hold an active, trainable adapter.
 
     Fires when an adapter's tensors are not the optimizer's: those of the right shape may belong to an earlier copy of
-    the model. Also fires when five updates in a row leave A and B as they were, with gradients and a learning rate that
-    are not zero: a WARNING while other adapters move.
+    the model.
     """
 
     id = "LW302"
@@ -169,20 +159,13 @@ class AdapterNotInOptimizer(Rule):
     severity = Severity.ERROR
     yields_to = ("LW304", "LW301")
 
-    updates: int = 5
-    norms: dict[str, list[float]] = field(default_factory=dict, init=False)
-    """‖A‖ and ‖B‖ as measured last, by adapter."""
-    still: dict[str, float] = field(default_factory=dict, init=False)
-    """Updates in a row that have not changed them, by adapter."""
-
     def check(self, record: StepRecord) -> Finding | None:
         held, active, trainable = (record.wiring.get(k) for k in ("in_optimizer", "active", "trainable"))
-        if active is None or trainable is None:
+        if held is None or active is None or trainable is None:
             return None
-        still = self._still(record) & active & trainable
-        lost = active & trainable & ~held if held is not None else np.zeros(len(active), dtype=bool)
+        lost = active & trainable & ~held
         if not lost.any():
-            return self._without_effect(record, still, active & trainable) if still.any() else None
+            return None
         return Finding(
             f"{_share(lost)} will never change",
             "The optimizer does not hold their tensors.",
@@ -191,32 +174,6 @@ class AdapterNotInOptimizer(Rule):
             remedies=[
                 "build the optimizer after get_peft_model, from [p for p in model.parameters() if p.requires_grad]"
             ],
-        )
-
-    def _still(self, record: StepRecord) -> BoolArray:
-        """``[n_adapters]``: those that the latest updates have left exactly as they were."""
-        run, written = record.run, record.wiring.get("written")
-        if written is None:
-            return np.zeros(len(run.adapters), dtype=bool)
-        a, b, lr = (known_values(record, name) for name in ("a_norm", "b_norm", "effective_lr"))
-        grads = [known_values(record, name) for name in ("a_grad_norm", "b_grad_norm")]
-        if record.step and a is not None and b is not None and lr is not None and grads[0] is not None:
-            driven = np.nan_to_num(np.array(grads)).any(axis=0) & (np.nan_to_num(lr) != 0) & record.learned
-            now = run.by_name(np.stack([a, b], axis=1))
-            same = ~written & np.array([now[name] == self.norms.get(name) for name in run.names], dtype=bool)
-            self.norms = self.norms | now
-            self.still = self.still | run.by_name(np.where(same, run.of_each(self.still) + driven, 0.0))
-        return run.of_each(self.still) >= self.updates
-
-    def _without_effect(self, record: StepRecord, still: BoolArray, learning: BoolArray) -> Finding:
-        return Finding(
-            f"the optimizer's steps leave {_share(still)} unchanged",
-            f"Their A and B are the same after {self.updates} updates, although they have gradients and a rate.",
-            adapters=worst_first(record, np.zeros(len(still)), still),
-            metric="b_norm",
-            causes=["optimizer.step is replaced or skipped, or it updates copies of these tensors"],
-            remedies=["call step() of an optimizer that is built from the model's present parameters"],
-            severity=Severity.ERROR if still[learning].all() else Severity.WARNING,
         )
 
 
@@ -245,8 +202,6 @@ class BStillZero(Rule):
     """Optimizer steps with lr > 0 to wait for."""
     done: dict[str, float] = field(default_factory=dict, init=False)
     """Real updates of each adapter so far, by its name."""
-    found: bool = field(default=False, init=False)
-    """It held when the norms were measured last: the end of the run says nothing new."""
 
     def check(self, record: StepRecord) -> Finding | None:
         total = len(record.run.adapters)
@@ -259,7 +214,6 @@ class BStillZero(Rule):
         a, b = known_values(record, "a_norm"), known_values(record, "b_norm")
         if a is None or b is None:
             return None
-        self.found = False
         alive = (a != 0) & (b != 0)
         if alive.all():
             return None
@@ -268,16 +222,15 @@ class BStillZero(Rule):
             zero &= record.wiring["active"] & record.wiring["trainable"]
         if not zero.any():
             return None
-        self.found = True
         cause, remedy = _CUT, _TO_REACH_ALL
         if not (a[zero].any() or b[zero].any()):
             cause = "A is exactly zero, too, so neither can get a gradient: a wrong start, or an empty file"
             remedy = "start A at random (init_lora_weights=True), or load the right adapter file"
-        elif _is_frozen(record, "b", zero):
+        elif _b_is_frozen(record, zero):
             cause, remedy = "B is frozen: A alone has a gradient", "set requires_grad=True on lora_B, too"
         return Finding(
             f"{_share(zero)} have learned nothing",
-            f"B is still exactly zero in these adapters after {int(done[zero].max())} updates.",
+            f"B is exactly zero in these adapters after {int(done[zero].max())} updates.",
             adapters=worst_first(record, np.zeros(total), zero),
             metric="b_norm",
             threshold=0.0,
@@ -286,26 +239,13 @@ class BStillZero(Rule):
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
-        known = self.found
-        finding = self.check(replace(record, updated=False))  # no further update
-        if finding is None or known:
-            return None
-        there = f"{len(finding.adapters)} of {len(record.run.adapters)} adapters"
-        return replace(
-            finding,
-            message=f"what {there} had learned is gone",
-            details="B is exactly zero in these adapters at the end of the run.",
-            causes=["code has written to the weights after the last step, or put the adapters of the start back"],
-            remedies=["continue from the last checkpoint, or from last_good/"],
-        )
+        return self.check(record.amended(updated=False))  # no further update
 
 
-def _is_frozen(record: StepRecord, factor: str, where: BoolArray) -> bool:
-    """This factor of the adapters has no gradient, and the other one has, be it 0."""
-    own, other = (known_values(record, f"{name}_grad_norm") for name in (factor, "ab".replace(factor, "")))
-    if own is None or other is None:
-        return False
-    return bool(np.isnan(own[where]).all() and not np.isnan(other[where]).any())
+def _b_is_frozen(record: StepRecord, where: BoolArray) -> bool:
+    """B of the adapters has no gradient, and A has, be it 0."""
+    a, b = known_values(record, "a_grad_norm"), known_values(record, "b_grad_norm")
+    return a is not None and b is not None and bool(np.isnan(b[where]).all() and not np.isnan(a[where]).any())
 
 
 @dataclass
@@ -401,8 +341,7 @@ class TargetMatchedNothing(RuleOnSettings):
 
     Fires before the first step when a name matches nothing, compared as PEFT does it: in ``target_modules`` or
     ``target_parameters``, or a key of ``rank_pattern`` or ``alpha_pattern``. A name that the model has is no finding,
-    such as one that ``exclude_modules`` leaves out. It is an INFO if such a layer has a key in ``rank_pattern`` or
-    ``alpha_pattern``.
+    such as one that ``exclude_modules`` leaves out.
     """
 
     id = "LW310"
@@ -410,20 +349,11 @@ class TargetMatchedNothing(RuleOnSettings):
     severity = Severity.WARNING
 
     def check(self, record: StepRecord) -> Finding | None:
-        missing, idle = record.run.unmatched, record.run.unadapted
-        if not missing and not idle:
+        if not record.run.unmatched:
             return None
-        if missing:
-            return Finding(
-                "some of the layers that you named are not adapted",
-                f"The LoRA configuration names what the model does not have: {'; '.join((*missing, *idle))}.",
-                causes=["the name is mistyped, or belongs to the layers of another model"],
-                remedies=["correct or remove it; [name for name, _ in model.named_modules()] lists the model's names"],
-            )
         return Finding(
-            "a key of rank_pattern or alpha_pattern has no effect",
-            f"The key is meant for layers that are not adapted: {'; '.join(idle)}.",
-            causes=["target_modules does not name the layer, or another setting leaves it out"],
-            remedies=["target this layer, or remove its key"],
-            severity=Severity.INFO,
+            "some of the layers that you named are not adapted",
+            f"The LoRA configuration names what the model does not have: {'; '.join(record.run.unmatched)}.",
+            causes=["the name is mistyped, or belongs to the layers of another model"],
+            remedies=["correct or remove it; [name for name, _ in model.named_modules()] lists the model's names"],
         )

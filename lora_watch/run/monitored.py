@@ -121,7 +121,6 @@ class MonitoredAdapters:
             with gathered_together(tensors) if collective else nullcontext():
                 described = tuple(map(describe, adapters, groups.group, base.norm, base.spectral_norm))
             own = {id(parameter) for adapter in found for parameter in adapter.own}
-            missing, idle = unmatched(self._model)
             run = replace(
                 self.run,
                 adapters=described,
@@ -134,8 +133,7 @@ class MonitoredAdapters:
                 trains_more=any(p.requires_grad and id(p) not in own for p in self._model.parameters()),
                 own_classes=own_classes(self._model),
                 meant=meant or bool(found) or bool(unmeasurable),
-                unmatched=tuple(missing),
-                unadapted=tuple(idle),
+                unmatched=tuple(unmatched(self._model)),
             )
         self.adapters, self.live, self._known, self._tree = adapters, live, live.now, tree
         self._rest, self._state_of_rest = rest, rest.now.state
@@ -206,10 +204,6 @@ class MonitoredAdapters:
             wiring["in_optimizer"] = self.groups.in_optimizer
         if base_trainable is not None:
             wiring["base_trainable"] = base_trainable
-        names = [adapter.name for adapter in self.adapters]
-        now = {name: [(id(p), p._version) for p in ps] for name, ps in zip(names, self._known.parameters)}
-        wiring["written"] = np.array([now[name] != self._versions.get(name) for name in names], dtype=bool)
-        self._versions = now
         return wiring
 
     def _read_base_norms(self, adapters: Sequence[Adapter]) -> BaseNorms:

@@ -180,17 +180,8 @@ def test_sound_steps_at_a_lower_rate_prove_nothing() -> None:
         loss = 2.0 if n else 4.0
         signals.update(loss, lr=(1e-4, 1e-3))
         rising.update(loss, lr=(n * 1e-4,))
-    assert signals.progress.sound > 50
-    assert rising.progress.sound < 40
-    earlier = signals.state_dict()
-    del earlier["progress"]["rate"]
-    assert signals.update(2.0, lr=(1e-4, 1.5e-3))["loss_sound"] > 50
-    assert [signals.update(2.0, lr=(1e-5,))["loss_sound"] for _ in range(20)][-1] > 70, "the rate falls"
-    assert signals.update(2.0, lr=(1e-3,))["loss_sound"] < 70, "it begins anew from its height"
+    assert rising.progress.sound < 40 < 50 < signals.progress.sound
     assert signals.update(2.0, lr=(1e-4, 1e-2))["loss_sound"] == 1.0
-    resumed = LossSignals()
-    resumed.load_state_dict(earlier)
-    assert resumed.update(2.0, lr=(1e-4, 1e-3))["loss_sound"] > 50, "a checkpoint of an earlier version"
 
 
 def test_a_rate_that_something_has_raised_is_suspected_however_sound_the_run_was() -> None:

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-import torch
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS, victim
 from tests.rules.runs import ids, numbers, run, the
@@ -25,21 +21,6 @@ def test_adapter_decays() -> None:
 
 def test_decay_of_the_usual_size_is_silent() -> None:
     assert ids(run(steps=40, weight_decay=0.1)) == []
-
-
-@pytest.mark.thorough
-def test_shrinking_without_decay_is_not_blamed_on_it() -> None:
-    """A decay so small that it explains nothing, and a hand that takes a tenth off every B at each step."""
-
-    class Shrink(TrainerCallback):
-        def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-            with torch.no_grad():
-                for name, parameter in model.named_parameters():
-                    if state.global_step >= 20 and "lora_B" in name:
-                        parameter.mul_(0.9)
-
-    monitor = run(steps=40, before=(Shrink(),), weight_decay=0.01)
-    assert "LW107" not in ids(monitor)
 
 
 # -- LW108 -------------------------------------------------------------------------------------------------------------
@@ -61,9 +42,5 @@ def test_layer_outlier_names_the_layer_and_its_group() -> None:
     assert len(monitor.alerts) <= 2
 
 
-@pytest.mark.parametrize(
-    "settings",
-    [{"optim": "sgd", "lr": 1.0}, pytest.param({"per_device_train_batch_size": 1}, marks=pytest.mark.thorough)],
-)
-def test_layer_outlier_is_silent_on_runs_that_learn(settings: dict[str, Any]) -> None:
-    assert "LW108" not in ids(run(steps=40, **settings))
+def test_layer_outlier_is_silent_on_a_run_that_learns() -> None:
+    assert "LW108" not in ids(run(steps=40, optim="sgd", lr=1.0))

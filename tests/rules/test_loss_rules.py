@@ -42,15 +42,6 @@ def test_non_finite_loss() -> None:
     assert ids(monitor) == ["LW201"], "the NaN weights that follow have the same cause"
 
 
-@pytest.mark.thorough  # below, the same of batches of one
-def test_loss_divergence_when_the_data_turns_to_noise_for_good() -> None:
-    monitor = run(steps=50, trainer_class=trainer_with_labels(lambda step: step > 30))
-    alert = the("LW202", monitor)
-    assert 31 <= alert.step <= 40
-    assert alert.closed_step is None
-    assert alert.severity is Severity.ERROR
-
-
 def test_harder_data_is_no_finding_while_the_adapters_do_no_harm() -> None:
     """The easiest examples come first, then the hardest ones: the loss rises, and that of the frozen model more."""
     examples = by_difficulty()
@@ -106,13 +97,6 @@ def test_a_loss_above_its_start_is_no_evidence_of_harm_where_the_adapters_help(
 
 
 @pytest.mark.thorough
-def test_adapters_that_lose_what_they_have_gained_are_not_acquitted() -> None:
-    torch.manual_seed(3)  # of A's start: of the seeds 0 to 7 one, 2, ends unnamed
-    monitor = run(lr=0.03, steps=60, warmup_steps=24, seed=1)  # the model stays better than without them
-    assert the("LW202", monitor).severity is Severity.ERROR
-
-
-@pytest.mark.thorough
 def test_a_size_that_no_good_run_has_is_an_explosion_at_any_loss() -> None:
     alert = the("LW102", run(lr=0.1, steps=60, warmup_steps=24))  # the model is as good as without the adapters
     assert alert.threshold == pytest.approx(500 / 4)
@@ -145,10 +129,9 @@ def faulty(fault: str, step: int = 20, steps: int = 40, batch: int = 4) -> Monit
     return run(steps=steps, per_device_train_batch_size=batch, prepare=prepare)
 
 
-@pytest.mark.parametrize(("begins", "found"), [(1, 3), pytest.param(20, 24, marks=pytest.mark.thorough)])
-def test_loss_exactly_zero_when_no_target_is_left(begins: int, found: int) -> None:
-    monitor = faulty("no-targets", begins, steps=begins + 10)
-    assert the("LW204", monitor).step == found
+def test_loss_exactly_zero_when_no_target_is_left() -> None:
+    monitor = faulty("no-targets", 1, steps=11)
+    assert the("LW204", monitor).step == 3
     assert len([alert for alert in monitor.alerts if alert.closed_step is None]) <= 2
 
 
@@ -204,10 +187,6 @@ def test_a_loss_of_ones_own_is_not_measured_by_the_number_of_classes() -> None:
     tenfold = run(steps=6, trainer_class=trainer_with_loss(lambda n, loss: 10.0 * loss))
     assert "classes" not in tenfold.run.config
     assert "LW205" not in ids(tenfold)
-
-
-def test_an_explosion_on_the_way_is_no_high_first_loss() -> None:
-    assert "LW205" not in ids(run(lora(tiny_model(), alpha=128), steps=8, lr=5e-2))
 
 
 def test_loss_not_decreasing() -> None:

@@ -1,4 +1,4 @@
-"""LW102 and LW104 on stored runs of the corpus that are too long to train here."""
+"""LW104 on stored runs of the corpus that are too long to train here."""
 
 from __future__ import annotations
 
@@ -7,30 +7,11 @@ from dataclasses import replace
 import pytest
 
 from benchmarks.corpus.generate import load_all, trace
-from benchmarks.corpus.plan import Spec, everyday
+from benchmarks.corpus.plan import Spec
 from benchmarks.corpus.replay import judge
-from lora_watch.base.alerts import Alert
 from lora_watch.rules import BarelyMoves
 from lora_watch.rules.harm import compared, projected
 from lora_watch.rules.norms import BATCHES
-
-
-def explosion(name: str) -> Alert:
-    (trace,) = load_all(spec for spec in everyday(held_out=True) if spec.name == name).values()
-    (alert,) = [alert for alert in judge(trace) if alert.rule == "LW102"]
-    return alert
-
-
-def test_adapters_are_compared_at_a_great_size_although_the_loss_has_improved() -> None:
-    assert explosion("tiny_headers_r8_s2_lr0.02_b1_constant4_adamw_torch0.01_t64_qv_longest_seed19").step > 20
-
-
-def test_an_explosion_is_over_when_the_adapters_help_although_the_data_have_become_harder() -> None:
-    """The easiest examples come first, so that no later loss is below that of the start."""
-    good = explosion("tiny_news_r8_s16_lr0.01_b4_linear_t64_qv_easiest_seed19")
-    assert good.closed_step is not None
-    assert good.closed_step < 70
-    assert explosion("tiny_python_r8_s2_lr0.05_b4_linear_t128_v_easiest_seed17").closed_step is None, "a damaged run"
 
 
 @pytest.mark.parametrize(

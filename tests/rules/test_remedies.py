@@ -35,11 +35,10 @@ def test_under_sgd_the_rate_alone_comes_down() -> None:
 @pytest.mark.parametrize(
     ("rule", "alpha", "lr", "optim"),
     [
-        pytest.param("LW102", 64, 2e-2, "adamw_torch", marks=pytest.mark.thorough),  # the demo's test always runs
+        # the demo's test always runs
         pytest.param("LW102", 128, 5e-2, "adamw_torch", marks=pytest.mark.thorough),
         pytest.param("LW104", 16, 1e-5, "adamw_torch", marks=pytest.mark.thorough),
         pytest.param("LW102", 16, 50.0, "sgd", marks=pytest.mark.thorough),
-        pytest.param("LW102", 256, 10.0, "sgd", marks=pytest.mark.thorough),
     ],
 )
 def test_the_advice_fixes_the_run(rule: str, alpha: float, lr: float, optim: str) -> None:

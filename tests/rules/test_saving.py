@@ -61,7 +61,7 @@ def test_a_save_without_a_layer_ends_the_run_before_the_next_one_replaces_a_good
     ("change", "severity", "words"),
     [
         (lambda content: content.clear(), "ERROR", "no lora_A and lora_B in it"),
-        (lambda content: content[f"{UP}B.weight"].zero_(), "ERROR", "model.layers.1.mlp.up_proj 0 instead of"),
+        (lambda content: content[f"{UP}B.weight"].zero_(), "ERROR", "model.layers.1.mlp.up_proj has 0 instead of"),
         (lambda content: content[f"{UP}B.weight"].mul_(1.2), "WARNING", "have another ‖ΔW‖"),
     ],
     ids=["empty", "a layer of zeros", "averaged weights"],

@@ -66,25 +66,22 @@ def test_the_prediction_is_what_adam_does_in_its_first_step() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "settings", "severity", "stated", "alpha"),
+    ("config", "settings", "severity", "stated"),
     [
-        ({"r": 64, "alpha": 16}, {"lr": 2e-3}, Severity.INFO, {64, 0.25, 2}, None),
-        ({"r": 2, "alpha": 16, "use_rslora": True}, {"optim": "sgd"}, Severity.WARNING, {2, 11.3, 8}, 3),
-        ({"r": 2, "alpha": 16, "use_rslora": True}, {"lr": 1e-5}, Severity.INFO, {11.3}, None),
-        ({"r": 64, "alpha": 128, "use_rslora": True}, {"optim": "sgd"}, Severity.WARNING, {128, 2, 16}, 16),
-        ({"r": 64, "alpha": 128, "use_rslora": True}, {"lr": 1e-5}, Severity.INFO, {16}, None),
-        ({"r": 64, "alpha": 128, "use_rslora": True}, {"lr": 0.0}, Severity.INFO, {16}, None),
+        ({"r": 64, "alpha": 16}, {"lr": 2e-3}, Severity.INFO, {64, 0.25, 2}),
+        ({"r": 2, "alpha": 16, "use_rslora": True}, {"lr": 1e-5}, Severity.INFO, {11.3}),
+        ({"r": 64, "alpha": 128, "use_rslora": True}, {"optim": "sgd"}, Severity.WARNING, {128, 2, 16}),
+        ({"r": 64, "alpha": 128, "use_rslora": True}, {"lr": 0.0}, Severity.INFO, {16}),
     ],
-    ids=["fades", "low-rank", "low-rank-and-easy", "for-alpha-over-r", "for-alpha-over-r-and-easy", "no-rate"],
+    ids=["fades", "low-rank", "size-unknown", "no-rate"],
 )
 def test_scale_that_was_not_meant(
-    config: dict[str, Any], settings: dict[str, Any], severity: Severity, stated: set[float], alpha: float | None
+    config: dict[str, Any], settings: dict[str, Any], severity: Severity, stated: set[float]
 ) -> None:
     alert = the("LW401", run(lora(tiny_model(), **config), steps=1, **settings))
     assert (alert.step, alert.severity) == (0, severity)
     assert stated <= numbers(str(alert))
-    assert alert.settings == ({} if alpha is None else {"lora_alpha": alpha})
-    assert "use_rslora" in str(alert) or severity is Severity.INFO
+    assert alert.settings == {}
 
 
 @pytest.mark.parametrize(

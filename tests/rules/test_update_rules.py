@@ -25,17 +25,8 @@ def test_a_schedule_that_ends_long_before_the_run_does() -> None:
     assert ids(monitor) in (["LW306"], ["LW104", "LW306"]), "so few steps leave the adapters small as well"
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        {"lr_scheduler_type": "linear", "warmup_steps": 3},
-        pytest.param({"lr_scheduler_type": "cosine"}, marks=pytest.mark.thorough),
-        pytest.param({"prepare": schedule(lambda step: max(0.0, 1 - step / 18.5))}, marks=pytest.mark.thorough),
-    ],
-    ids=["warm-up", "cosine", "ends a little early"],
-)
-def test_a_rate_that_touches_zero_is_no_fault(arguments: dict[str, Any]) -> None:
-    assert ids(run(steps=20, **arguments)) == []
+def test_a_rate_that_touches_zero_is_no_fault() -> None:
+    assert ids(run(steps=20, lr_scheduler_type="linear", warmup_steps=3)) == []
 
 
 # -- LW307 -------------------------------------------------------------------------------------------------------------
@@ -60,11 +51,10 @@ def test_updates_too_small_for_bf16_are_named_with_what_keeps_them() -> None:
 @pytest.mark.parametrize(
     ("model", "arguments"),
     [
-        pytest.param(lambda: in_half(lora(tiny_model())), {"lr": 2e-3}, marks=pytest.mark.thorough),
         (lambda: in_half(lora(tiny_model())), {"lr": 2e-3, "warmup_steps": 10}),
         (lambda: lora(tiny_model()), {"lr": 1e-5}),
     ],
-    ids=["bf16 at a useful rate", "warm-up", "float32"],
+    ids=["warm-up", "float32"],
 )
 def test_updates_that_show_are_no_fault(model: Callable[[], Any], arguments: dict[str, Any]) -> None:
     assert "LW307" not in ids(run(model(), steps=12, **arguments))

@@ -157,42 +157,13 @@ def new_in_the_groups(optimizer: Any, **_: Any) -> None:
         group["params"] = [nn.Parameter(p.detach().clone()) for p in group["params"]]
 
 
-def without_effect(optimizer: Any, **_: Any) -> None:
-    getattr(optimizer, "optimizer", optimizer).step = lambda *_, **__: None
-
-
-@pytest.mark.parametrize(
-    ("change", "seen"),
-    [
-        (assigned, 4),
-        (loaded_with_low_memory, 4),
-        (new_in_the_modules, 4),
-        (new_in_the_groups, 4),
-        (without_effect, 8),
-    ],
-)
-def test_an_optimizer_that_loses_the_adapters_in_mid_run_is_seen_at_once(change: Any, seen: int) -> None:
+@pytest.mark.parametrize("change", [assigned, loaded_with_low_memory, new_in_the_modules, new_in_the_groups])
+def test_an_optimizer_that_loses_the_adapters_in_mid_run_is_seen_at_once(change: Any) -> None:
     monitor = run(steps=10, before=(After(3, change),))
     alert = the("LW302", monitor)
     assert alert.severity is Severity.ERROR
-    assert 3 <= alert.step <= seen
+    assert 3 <= alert.step <= 4
     assert ids(monitor) == ["LW302"], "one cause, one alert"
-
-
-def test_where_some_adapters_alone_stand_still_it_is_a_warning() -> None:
-    def half_without_effect(optimizer: Any, **_: Any) -> None:
-        inner = getattr(optimizer, "optimizer", optimizer)
-        step, stuck = inner.step, [p for group in inner.param_groups for p in group["params"]][:28]
-
-        def stepped(*args: Any, **kwargs: Any) -> None:
-            for parameter in stuck:
-                parameter.grad = None
-            step(*args, **kwargs)
-
-        inner.step = stepped
-
-    alert = the("LW302", run(steps=10, before=(After(3, half_without_effect),)))
-    assert (alert.severity, len(alert.adapters)) == (Severity.WARNING, 14)
 
 
 class Stages(Trainer):
@@ -413,41 +384,31 @@ def test_names_that_match_nothing_are_listed_before_the_first_step() -> None:
         alpha=8,
         targets=["q_proj", "v_prjo"],
         rank_pattern={"layers.0.self_attn.q_proj": 4, "layers.9.self_attn.q_proj": 4},
-        alpha_pattern={"k_proj": 4},
     )
     monitor = run(model, steps=2)
     alert = the("LW310", monitor)
     assert alert.step == 0
-    named = (
-        "target_modules 'v_prjo'",
-        "'v_proj'",
-        "rank_pattern 'layers.9.self_attn.q_proj'",
-        "alpha_pattern 'k_proj'",
-    )
+    named = ("target_modules 'v_prjo'", "'v_proj'", "rank_pattern 'layers.9.self_attn.q_proj'")
     assert all(name in said(alert) for name in named)
     assert "layers.0" not in said(alert)
     assert ids(monitor) == ["LW310"]
 
 
-def of_names(model: Any) -> tuple[list[str], list[str], list[Severity]]:
-    """Before the first step: the names that the model lacks, keys of layers without an adapter, LW310's severity."""
+def of_names(model: Any) -> tuple[list[str], list[Severity]]:
+    """Before the first step: the names that the model lacks, and LW310's severity."""
     with Monitor(model.train(), console=False) as monitor:
         severity = [alert.severity for alert in monitor.alerts if alert.rule == "LW310"]
-        return [*monitor.run.unmatched], [*monitor.run.unadapted], severity
+        return [*monitor.run.unmatched], severity
 
 
-NOTHING: Any = ([], [], [])
+NOTHING: Any = ([], [])
 LEFT_OUT: dict[str, dict[str, Any]] = {
     "all but one": {"targets": "all-linear", "exclude_modules": ["down_proj"]},
-    "all but some": {"targets": "all-linear", "exclude_modules": r".*layers\.[01]\..*"},
     "excluded": {"targets": ["q_proj", "down_proj"], "exclude_modules": ["down_proj"]},
-    "excluded by pattern": {"targets": ["q_proj", "down_proj"], "exclude_modules": r".*down_proj"},
     "excluded head": {"targets": ["q_proj", "lm_head"], "exclude_modules": ["lm_head"]},
     "full path": {"targets": ["q_proj", "model.layers.1.mlp.up_proj"], "exclude_modules": ["layers.1.mlp.up_proj"]},
     "some layers": {"targets": ["q_proj", "layers.2.mlp.up_proj"], "layers_to_transform": [1]},
-    "some blocks": {"targets": ["q_proj", "lm_head"], "layers_to_transform": [1], "layers_pattern": "layers"},
     "trained whole": {"targets": ["q_proj", "lm_head"], "modules_to_save": ["lm_head"]},
-    "blocks trained whole": {"targets": "all-linear", "modules_to_save": ["mlp"]},
     "tokens": {"targets": ["q_proj", "lm_head"], "trainable_token_indices": [1], "exclude_modules": ["lm_head"]},
 }
 
@@ -459,22 +420,9 @@ def test_what_a_setting_leaves_out_is_not_missing_and_a_mistyped_name_is(case: s
     assert of_names(lora(tiny_model(), **LEFT_OUT[case])) == NOTHING
     setting = "rank_pattern" if targets == "all-linear" else "target_modules"
     typo = {"targets": [*targets, "v_prjo"]} if setting == "target_modules" else {setting: {"v_prjo": 4}}
-    missing, idle, severity = of_names(lora(tiny_model(), **{**LEFT_OUT[case], **typo}))
+    missing, severity = of_names(lora(tiny_model(), **{**LEFT_OUT[case], **typo}))
     assert missing == [f"{setting} 'v_prjo' (is 'v_proj' meant?)"]
-    assert (idle, severity) == ([], [Severity.WARNING])
-
-
-def test_a_key_for_a_layer_without_an_adapter_is_no_missing_name() -> None:
-    keys = {"layers.1.mlp.up_proj": 4}
-
-    def patterns(**more: int) -> Any:
-        return of_names(lora(tiny_model(), targets=["up_proj"], layers_to_transform=[1], rank_pattern=keys | more))
-
-    there, mistyped = "layers.2.mlp.up_proj", "layers.9.mlp.up_proj"
-    assert patterns() == NOTHING
-    assert patterns(**{there: 4}) == ([], [f"rank_pattern {there!r}"], [Severity.INFO]), "it ends no run"
-    both = [f"rank_pattern {mistyped!r}"], [f"rank_pattern {there!r}"], [Severity.WARNING]
-    assert patterns(**{there: 4, mistyped: 4}) == both
+    assert severity == [Severity.WARNING]
 
 
 def only_blocks(*blocks: int) -> Any:
@@ -485,25 +433,12 @@ def only_blocks(*blocks: int) -> Any:
     return freeze
 
 
-def all_adapters(model: Any, lr: float = 2e-3) -> torch.optim.Optimizer:
-    return torch.optim.AdamW([p for name, p in model.named_parameters() if "lora_" in name], lr=lr)
-
-
-def test_adapters_that_are_frozen_while_others_train_are_named() -> None:
-    monitor = run(steps=8, before=(After(3, only_blocks(0)),))
-    alert = the("LW304", monitor)
-    assert (alert.severity, alert.step, len(alert.adapters)) == (Severity.INFO, 3, 21)
-    assert ids(monitor) == ["LW304"]
-
-
 def test_layers_that_are_trained_in_turn_are_no_fault() -> None:
     turns = [After(step, only_blocks(step % 4, (step + 1) % 4)) for step in range(2, 20, 3)]
 
     def prepare(trainer: Any) -> None:
-        trainer.optimizer = all_adapters(trainer.model, 8e-3)  # a layer is trained at half of the steps only
+        adapters = [p for name, p in trainer.model.named_parameters() if "lora_" in name]
+        trainer.optimizer = torch.optim.AdamW(adapters, lr=8e-3)  # a layer is trained at half of the steps only
 
     monitor = run(steps=20, before=tuple(turns), prepare=prepare)
-    assert set(ids(monitor)) == {"LW304"}
-    thaw = After(6, lambda model, **_: thawed(model))
-    monitor = run(steps=16, before=(After(3, only_blocks(0)), thaw), prepare=prepare)
-    assert the("LW304", monitor).closed_step is not None
+    assert ids(monitor) == []

@@ -9,9 +9,8 @@ import numpy as np
 from torch import nn
 
 from lora_watch.adapters import find_adapters
-from lora_watch.base import markup
 from lora_watch.base.records import BoolArray, FloatArray
-from lora_watch.base.text import count, table
+from lora_watch.base.text import as_html, count, table
 from lora_watch.measurement.norms.bank import AdapterBank
 from lora_watch.measurement.norms.base import base_norms, relative
 
@@ -72,7 +71,7 @@ class Measurement:
 
     def _repr_html_(self) -> str:
         """For notebooks."""
-        return markup.lines(repr(self))
+        return as_html(repr(self))
 
     def _cell(self, name: str, i: int) -> str:
         value = self._value(name, i)
