@@ -34,9 +34,10 @@ from benchmarks.corpus.traces import Trace, load  # noqa: E402
 from lora_watch import Alert, LoraWatchCallback, find_learning_rate  # noqa: E402
 from lora_watch.base.records import StepRecord  # noqa: E402
 from lora_watch.gate import judge  # noqa: E402
-from lora_watch.gate.baseline import load as load_baseline  # noqa: E402
+from lora_watch.gate.baseline import keep  # noqa: E402
 from lora_watch.rules import NormExplosion  # noqa: E402
 from lora_watch.rules.policy import RECOVERED  # noqa: E402
+from lora_watch.runs.run import latest_run  # noqa: E402
 from tests.rules.test_chance import classifier, code_or_prose  # noqa: E402
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, train  # noqa: E402
 
@@ -129,7 +130,7 @@ def of_the_gate() -> Iterator[Sample]:
             train(
                 lora(tiny_model(), **config), steps=steps, callbacks=[LoraWatchCallback(console=False)], output_dir=out
             )
-        kept = load_baseline(Path(folder, "baseline"))
+        kept = keep(latest_run(Path(folder, "baseline")))
         for name in list(runs)[1:]:
             for alert in judge([Path(folder, name)], baseline=kept).runs[0].findings:
                 yield alert, f"lora-watch check of two short runs, {name}", {}
