@@ -81,15 +81,15 @@ class Episodes:
             if rule.needs is not None and rule.needs not in record.metrics:
                 continue
             try:
-                self._ask(rule, record, changed)
+                finding = rule.check(record)
+                if finding is not None or rule.id in self._open:
+                    self._take(rule, finding, record, changed)
             except Exception as error:
                 self._failed(f"asking {rule.id} {rule.name}", error)
         return changed
 
-    def _ask(self, rule: Rule, record: StepRecord, changed: list[Alert]) -> None:
-        finding = rule.check(record)
-        if finding is None and rule.id not in self._open:
-            return
+    def _take(self, rule: Rule, finding: Finding | None, record: StepRecord, changed: list[Alert]) -> None:
+        """``finding``: of a rule that has found something, or has an open alert."""
         explained = self._explained(rule, finding is not None, changed)
         if finding is not None and not explained:
             changed += [alert for alert in self._hold(rule, finding, record) if alert not in changed]

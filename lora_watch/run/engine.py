@@ -480,7 +480,7 @@ class Engine:
         record = self.recorder.complete(pending, dropped)
         if not dropped:  # else no rule is asked, and the next record has it
             record, self._since = replace(record, **self._since), {}
-        if self.recorder.monitored.replicated:
+        if self.recorder.monitored.replicated and world_size() > 1:
             with self.guard("comparing the adapters of ranks", aside=True):
                 record = self._replicas.compared(record)
         self._judge(record, dropped)

@@ -179,7 +179,7 @@ class MonitoredAdapters:
         now, known = self.live.refresh(), self._known
         if everywhere and not self._tree.is_same:
             return True
-        if not np.array_equal(self._rest.refresh().state, self._state_of_rest):
+        if self._rest.adapters and not np.array_equal(self._rest.refresh().state, self._state_of_rest):
             return True
         if now is not known:
             if not np.array_equal(now.state, known.state):
