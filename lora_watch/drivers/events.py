@@ -257,7 +257,6 @@ class TrainerEvents(TrainerCallback):
             | {"train_data": trainer_info.data_of(trainer)}
             | trainer_info.classes_of(trainer, model)
             | ({"lr_follows_a_metric": True} if follows_a_metric(scheduler) else {})
-            | ({"sweepable": True} if trainer is not None and trainer_info.no_sweep(trainer) is None else {})
             | ({"preference": True} if trainer_info.is_preference(trainer) else {})
             | self._swept,
             judge_loss=not trainer_info.is_policy_gradient(trainer),

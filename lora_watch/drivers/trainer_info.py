@@ -114,9 +114,9 @@ def config_of(args: TrainingArguments, model: Any) -> dict[str, Any]:
     out: dict[str, Any] = {name: getattr(value, "value", value) for name, value in settings.items()}
     out["world_size"] = ranks.world_size()
     config = getattr(model, "config", None)
-    out["model"] = getattr(config, "_name_or_path", None) or type(model).__name__
+    out["model"] = getattr(config, "name_or_path", None) or type(model).__name__
     out["model_type"] = getattr(config, "model_type", None)
-    parameters = {id(p): p for _, m in walk(model) for p in m._parameters.values() if p is not None}.values()
+    parameters = {id(p): p for _, m in walk(model) for p in m.parameters(recurse=False)}.values()
     out["parameters"] = sum(p.numel() for p in parameters)
     out["trainable_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
     lora = getattr(model, "peft_config", None)

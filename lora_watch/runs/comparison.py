@@ -27,7 +27,7 @@ LONGEST_NAME = 28
 
 _NOT_A_SETTING = {
     "seed", "data_seed", "learning_rate", "r", "init_r", "lora_alpha", "use_rslora",  # columns, or what repeats vary
-    "find_lr", "sweepable",  # where the learning rate comes from
+    "find_lr",  # where the learning rate comes from
     "parameters", "trainable_parameters",  # follow from the model and the rank
     "base_model_name_or_path", "peft_version", "inference_mode",  # said elsewhere, or of no effect on training
 }  # fmt: skip
