@@ -43,8 +43,8 @@ class BaselineAdapter:
 
     r: int | None
     scale: float | None
-    delta_norm: Mapping[int, float]
-    """By step."""
+    delta_norm: Sequence[float | None]
+    """At each of the baseline's ``steps``; None where it is unknown."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,9 @@ class Baseline:
     loss: float | None
     """Mean over the last tenth of the steps; None without event files."""
     trainable_parameters: int | None
+    steps: Sequence[int]
     adapters: Mapping[str, BaselineAdapter]
     tolerances: Mapping[str, float] = field(default_factory=lambda: dict(TOLERANCES))
-
-    @property
-    def steps(self) -> list[int]:
-        """At which a norm is kept."""
-        return sorted({step for kept in self.adapters.values() for step in kept.delta_norm})
 
     def to_json(self) -> bytes:
         """One line an adapter, so that a change of the file can be read."""
@@ -74,18 +70,13 @@ class Baseline:
             "step": self.step,
             "loss": _rounded(self.loss),
             "trainable_parameters": self.trainable_parameters,
-            "steps": self.steps,
-        }
-        adapters = {
-            name: {
-                "r": kept.r,
-                "scale": _rounded(kept.scale),
-                "delta_norm": [_rounded(kept.delta_norm.get(step)) for step in self.steps],
-            }
-            for name, kept in self.adapters.items()
+            "steps": list(self.steps),
         }
         lines = [f" {json.dumps(key)}: {json.dumps(value)}" for key, value in head.items()]
-        rows = [f"  {json.dumps(name)}: {json.dumps(adapter)}" for name, adapter in adapters.items()]
+        rows = []
+        for name, kept in self.adapters.items():
+            adapter = {"r": kept.r, "scale": _rounded(kept.scale), "delta_norm": [*map(_rounded, kept.delta_norm)]}
+            rows.append(f"  {json.dumps(name)}: {json.dumps(adapter)}")
         lines.append(' "adapters": {\n' + ",\n".join(rows) + "\n }")
         return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
@@ -96,14 +87,10 @@ def keep(run: FinishedRun, steps: Sequence[int] | None = None) -> Baseline:
         steps = curve_steps([step for step in run.data.measured("delta_norm") if step > 0])
     curves = run.data.metric_at("delta_norm", steps)
     adapters = {
-        name: BaselineAdapter(
-            adapter.r,
-            adapter.last.get("scale"),
-            {step: values[name] for step, values in curves.items() if name in values},
-        )
+        name: BaselineAdapter(adapter.r, adapter.last.get("scale"), [curves.get(step, {}).get(name) for step in steps])
         for name, adapter in run.adapters.items()
     }
-    return Baseline(run.name, run.step, run.final_loss, run.trainable_parameters, adapters)
+    return Baseline(run.name, run.step, run.final_loss, run.trainable_parameters, steps, adapters)
 
 
 def curve_steps(steps: Sequence[int]) -> list[int]:
@@ -128,18 +115,23 @@ def load(path: Path) -> Baseline:
             "delete it, and write it anew with --update-baseline"
         )
     try:
-        steps = [whole(step) for step in content["steps"]]
-        adapters = {}
-        for name, kept in content["adapters"].items():
-            norms = dict(zip(steps, kept["delta_norm"], strict=True))
-            known = {step: _not_negative(norm) for step, norm in norms.items() if norm is not None}
-            adapters[clean(name)] = BaselineAdapter(or_none(whole, kept["r"]), or_none(float, kept["scale"]), known)
         return Baseline(
             name=clean(content["name"]),
             step=whole(content["step"]),
             loss=or_none(float, content["loss"]),
             trainable_parameters=or_none(whole, content["trainable_parameters"]),
-            adapters=adapters,
+            steps=[whole(step) for step in content["steps"]],
+            adapters={
+                clean(name): BaselineAdapter(
+                    or_none(whole, kept["r"]),
+                    or_none(float, kept["scale"]),
+                    [
+                        or_none(_not_negative, norm)
+                        for _, norm in zip(content["steps"], kept["delta_norm"], strict=True)
+                    ],
+                )
+                for name, kept in content["adapters"].items()
+            },
             tolerances=TOLERANCES | {name: _not_negative(value) for name, value in content["tolerances"].items()},
         )
     except MISFITS as error:
@@ -217,8 +209,8 @@ def _norms(now: Baseline, before: Baseline, ended: bool) -> Iterator[Alert]:
     layer_limit = math.log(max(1.0, before.tolerances["layer_norm"]))
     typical: dict[int, float] = {}
     beyond: dict[str, list[tuple[int, float]]] = {}
-    for step in before.steps:
-        both = [(name, a.delta_norm.get(step), b.delta_norm.get(step)) for name, a, b in pairs]
+    for i, step in enumerate(before.steps):
+        both = [(name, a.delta_norm[i], b.delta_norm[i]) for name, a, b in pairs]
         shifts = {name: _shift(a, b) for name, a, b in both if a is not None and b is not None and (a or b)}
         if not shifts:
             continue
