@@ -70,8 +70,15 @@ def _overview(judgement: Judgement) -> list[str]:
 
 
 def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
-    run = judged.run
-    yield f"{'FAIL' if judgement.failures(judged) else 'ok'}  {run.name}"
+    yield f"{'FAIL' if judgement.failures(judged) else 'ok'}  {judged.run.name}"
+    yield from described(judged.run, judged.findings)
+    if judged.compared and not any(alert.rule in BASELINE_RULES for alert in judged.findings):
+        yield "  nothing has moved beyond the baseline's tolerances"
+    yield from (f"  note: {note}" for note in judged.run.notes)
+
+
+def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
+    """How far it came, its losses, what to change, and ``findings``: indented lines."""
     steps = f"{steps_of(run)} steps" if run.max_steps is not None else count(run.step, "step")
     parts = [ending(run), steps, count(len(run.adapters), "adapter")]
     first, last = run.loss_means
@@ -82,10 +89,7 @@ def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"
-    for alert in judged.findings:
+    for alert in findings:
         yield from (f"  {line}" for line in str(alert).splitlines())
         if alert.closed_step is not None:
             yield f"    Over since step {alert.closed_step}."
-    if judged.compared and not any(alert.rule in BASELINE_RULES for alert in judged.findings):
-        yield "  nothing has moved beyond the baseline's tolerances"
-    yield from (f"  note: {note}" for note in run.notes)
