@@ -143,13 +143,6 @@ def test_an_update_keeps_the_tolerances(tmp_path: Path) -> None:
     assert check(tmp_path / "run", "--baseline", file).exit_code == 0
 
 
-def test_a_program_gets_the_settings_to_try(tmp_path: Path) -> None:
-    write_run(tmp_path, alerts=[alert_of(9, settings={"lora_alpha": 16.0, "learning_rate": 2e-4})])
-    (run,) = json.loads(check(tmp_path, "--format", "json").stdout)["runs"]
-    told = run["next_run"]["settings"]
-    assert {name: each["to"] for name, each in told.items()} == {"lora_alpha": 16.0, "learning_rate": 2e-4}
-
-
 def test_the_policy_of_the_environment_counts(tmp_path: Path) -> None:
     write_run(tmp_path, alerts=[alert_of(3, "LW203", Severity.WARNING)])
     assert check(tmp_path, LORA_WATCH_FAIL_ON="warning").exit_code == 1
@@ -172,8 +165,3 @@ def test_an_unhealthy_verdict_needs_no_alert_to_fail(tmp_path: Path) -> None:
     assert done.exit_code == 1
     assert "LW803" in done.stdout
     assert "LW102" in done.stdout
-
-
-def test_what_was_not_measured_is_not_healthy(tmp_path: Path) -> None:
-    write_run(tmp_path, alerts=[alert_of(3, "LW901", Severity.WARNING, message="lora_watch itself failed")])
-    assert check(tmp_path).exit_code == 1

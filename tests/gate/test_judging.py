@@ -54,18 +54,6 @@ def test_events_without_a_report_cannot_be_judged(healthy: Path) -> None:
     assert "report.json" in judgement.unreadable[0]
 
 
-def test_below_the_threshold_is_shown_and_passes(tmp_path: Path) -> None:
-    write_run(tmp_path, alerts=[alert_of(5, "LW203", Severity.WARNING, closed_step=6)])
-    assert (judge([tmp_path]).exit_code, judge([tmp_path], "warning").exit_code) == (0, 1)
-    assert rules_of(judge([tmp_path])) == ["LW203"]
-
-
-def test_worst_first(tmp_path: Path) -> None:
-    alerts = [alert_of(2, "LW203", Severity.WARNING), alert_of(4, "LW102"), alert_of(6, "LW201")]
-    write_run(tmp_path, alerts=alerts)
-    assert rules_of(judge([tmp_path])) == ["LW102", "LW201", "LW203"]
-
-
 def test_a_run_without_a_verdict_is_at_fault(tmp_path: Path) -> None:
     write_run(tmp_path, steps=20, verdict=None)
     judgement = judge([tmp_path])
