@@ -60,6 +60,8 @@ class LossDivergence(_OfTheLoss):
     rise: float = 0.05
     large: float = 12.0
     """Depth-scaled output ratio; the same as LW102's ``threshold``."""
+    compare: bool = True
+    """Compute a batch with and without the adapters where that can be done: not in a sweep."""
     latest: list[float] = field(default_factory=list, init=False)
     """The latest comparison with the frozen model: its step, the loss with the adapters and that without."""
     slight: int = field(default=0, init=False)
@@ -74,7 +76,7 @@ class LossDivergence(_OfTheLoss):
         fresh = bool(self.latest) and record.step - self.latest[0] <= _FRESH
         pair = Compared(self.latest[1], self.latest[2], record.run.nonzero_start) if fresh else None
         undecided = pair is None or (pair.harms(SLIGHT) and not pair.harms(CLEAR) and self.slight < 2)
-        asks = undecided and record.comparable
+        asks = undecided and self.compare and record.comparable
         self.wants = HARM if asks and score > _LIKELY * self.score and rise > 0.0 else {}
         if record.loss is None or not (score > self.score and rise > self.rise) or asks:
             return None

@@ -62,6 +62,8 @@ class NormExplosion(Rule):
     threshold: float = 12.0
     beyond: float = 500.0
     loss_factor: float = 1.1
+    compare: bool = True
+    """Compute a batch with and without the adapters where that can be done: not in a sweep."""
     holds: bool = field(default=False, init=False)
     highest: float = field(default=0.0, init=False)
     """The highest learning rate so far."""
@@ -93,7 +95,7 @@ class NormExplosion(Rule):
         if self.holds:  # and holds above ``always``, whatever the loss
             suspected = overall <= always
         harm = self._harm(record, suspected, at_once=overall > always, young=young)
-        compares = record.comparable and not self.void
+        compares = self.compare and record.comparable and not self.void
         if metric == "output_ratio" and overall > self.beyond:
             why, threshold = "No run that ended well had adapters of this size.", self.beyond
         elif harm is not None and overall > if_worse:
@@ -167,7 +169,7 @@ class NormExplosion(Rule):
         else:
             pause = PAUSE
         due = suspected and record.step >= self.compared_at + pause
-        self.wants = HARM if record.comparable and due else {}
+        self.wants = HARM if self.compare and record.comparable and due else {}
         return now if now is not None and (self.clear >= (1 if at_once else 2) or self.slight > 2) else None
 
 
