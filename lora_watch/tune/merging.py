@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
-from lora_watch.base.records import FloatArray
 from lora_watch.base.text import first_of, percent
 from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter
@@ -31,42 +32,30 @@ class Merge:
     """What is left of each layer's ΔW when the base model is loaded in ``precision`` and the adapter merged into it."""
 
     precision: str
-    names: tuple[str, ...]
-    kept: FloatArray
-    """``[layers]``: ⟨R(W + ΔW) − W, ΔW⟩/‖ΔW‖², where R rounds and W = R(W₀). 1: all of it. NaN: unknown, or ΔW is 0."""
+    kept: Mapping[str, float]
+    """By layer ⟨R(W + ΔW) − W, ΔW⟩/‖ΔW‖², where R rounds and W = R(W₀). 1: all of it. NaN: unknown, or ΔW is 0."""
     overall: float
     """The same of all layers together, each by its ‖ΔW‖²; NaN where none is known."""
     notes: tuple[str, ...]
 
     @property
-    def worst(self) -> list[tuple[str, float]]:
-        """Layers of which less than ``ENOUGH`` is kept, the least first."""
-        known = [(name, float(share)) for name, share in zip(self.names, self.kept) if share < ENOUGH]
-        return sorted(known, key=lambda layer: layer[1])
-
-    @property
     def verdict(self) -> str:
         """In words: what is kept, and what to do."""
-        if np.isnan(self.overall):
+        if math.isnan(self.overall):
             return f"Merged in {self.precision}: unknown, no layer could be computed."
         said = f"Merged in {self.precision}, {percent(self.overall)} of the update is kept."
-        if not self.worst:
+        worst = sorted((share, name) for name, share in self.kept.items() if share < ENOUGH)
+        if not worst:
             return said
-        layers = ", ".join(f"{name} {percent(share)}" for name, share in self.worst[:3])
-        more = f" and {len(self.worst) - 3} more" if len(self.worst) > 3 else ""
-        what = "Keep the adapter apart, or merge in float32 and keep that." if self.overall < ENOUGH else ""
-        return f"{said} Least: {layers}{more}. {what}".rstrip()
+        least = first_of([f"{name} {percent(share)}" for share, name in worst], 3)
+        what = " Keep the adapter apart, or merge in float32 and keep that." if self.overall < ENOUGH else ""
+        return f"{said} Least: {least}.{what}"
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, NaN kept."""
-        layers = [{"name": name, "kept": share} for name, share in zip(self.names, self.kept.tolist())]
-        return {
-            "precision": self.precision,
-            "kept": self.overall,
-            "verdict": self.verdict,
-            "notes": list(self.notes),
-            "layers": layers,
-        }
+        layers = [{"name": name, "kept": share} for name, share in self.kept.items()]
+        said = {"kept": self.overall, "verdict": self.verdict, "notes": list(self.notes)}
+        return {"precision": self.precision, **said, "layers": layers}
 
 
 @torch.no_grad()
@@ -79,32 +68,28 @@ def merge(saved: SavedAdapters, base: Path, precision: str) -> Merge:
     weights = base_weights(base)
     if precision not in PRECISIONS:
         raise ValueError(f"merge {precision}: one of {', '.join(PRECISIONS)} is wanted")
-    kept, squares, unknown = [], [], []
+    kept: dict[str, float] = {}
+    unknown, along, squares = [], 0.0, 0.0
     for adapter in saved.adapters:
         weight = _weight(adapter, weights, bool(saved.config.get("fan_in_fan_out")))
         if weight is None:
             unknown.append(adapter.name)
-            kept.append(np.nan)
+            kept[adapter.name] = math.nan
             continue
         (factors,) = adapter.factors()
-        scaled = factors.b.float() * adapter.scale
-        delta = scaled @ factors.a.float()
+        delta = (factors.b.float() * adapter.scale) @ factors.a.float()
         loaded = _rounded(weight.float(), precision)
         change = _rounded(loaded + delta, precision) - loaded
-        square = float(delta.square().sum(dtype=torch.float64))
-        squares.append(square)
-        kept.append(float((change * delta).sum(dtype=torch.float64)) / square if square else np.nan)
-    shares = np.array(kept)
-    known = ~np.isnan(shares)
-    by_energy = np.array([square for square in squares if square])
-    overall = float(shares[known] @ by_energy / by_energy.sum()) if known.any() else float("nan")
+        left, whole = (float((each * delta).sum(dtype=torch.float64)) for each in (change, delta))
+        kept[adapter.name] = left / whole if whole else math.nan
+        along, squares = along + left, squares + whole
     notes = _tied(saved, weights, base)
     if unknown:
         notes.append(
             f"Unknown for {first_of(unknown, 3)}: a variant that changes more than ΔW (DoRA), experts stored "
             "together, or a weight that the base model does not hold in full precision."
         )
-    return Merge(precision, tuple(adapter.name for adapter in saved.adapters), shares, overall, tuple(notes))
+    return Merge(precision, kept, along / squares if squares else math.nan, tuple(notes))
 
 
 def _weight(adapter: StoredAdapter, weights: StoredWeights, transposed: bool) -> Tensor | None:
@@ -145,11 +130,8 @@ def _tied(saved: SavedAdapters, weights: StoredWeights, base: Path) -> list[str]
 
 
 def _is_tied(weights: StoredWeights, base: Path) -> bool:
-    heads = [name for name in weights if name.rpartition(".")[0].rpartition(".")[2] in ("lm_head", "embed_out")]
-    config: Mapping[str, Any] = {}
-    try:
+    has_head = any(re.search(r"(^|\.)(lm_head|embed_out)\.weight$", name) for name in weights)
+    with suppress(OSError, AttributeError, *MISFITS):
         config = load_json((base if base.is_dir() else base.parent) / "config.json")
-        said = bool(config.get("tie_word_embeddings", not heads))
-    except (OSError, AttributeError, *MISFITS):
-        said = not heads
-    return said
+        return bool(config.get("tie_word_embeddings", not has_head))
+    return not has_head
