@@ -31,8 +31,6 @@ SERIES_PREFIX = "lora_watch/s/"
 schema's list ``zones``.
 """
 
-EVALUATION = "eval/loss"
-"""What the Trainer calls ``EVAL_LOSS`` in TensorBoard."""
 EVAL_LOSS = "eval_loss"
 
 SCALAR_PREFIX = "lora/"

@@ -106,8 +106,8 @@ class Source(Protocol):
         """What of ours there is."""
         ...
 
-    def events(self, tag: str, steps: Collection[int] | None = None) -> list[Event]:
-        """Of one tag, at ``steps`` or at all, with rising steps; none if there are none."""
+    def events(self, tag: str) -> list[Event]:
+        """Of one tag, with rising steps; none if there are none."""
         ...
 
 
@@ -208,7 +208,7 @@ class RunData:
 
     def metric_at(self, name: str, steps: Collection[int] | None = None) -> dict[int, dict[str, float]]:
         """``{step: {adapter: value}}`` at those of ``steps`` where it was measured; unknown numbers are left out."""
-        found, _ = self.aligned(self._source.events(tags.METRIC_PREFIX + name, steps))
+        found, _ = self.aligned(self._events(tags.METRIC_PREFIX + name, steps))
         return {
             step: {name: value for name, value, flag in zip(self.names, values, flags) if flag != UNKNOWN}
             for step, values, flags in zip(found.steps.tolist(), found.values.tolist(), found.flags.tolist())
@@ -216,12 +216,16 @@ class RunData:
 
     def series_at(self, name: str, steps: Collection[int] | None = None) -> dict[int, float]:
         """The first number of a small vector such as ``loss`` at those of ``steps`` that have it."""
-        read = [(event.step, event.vector) for event in self._source.events(tags.SERIES_PREFIX + name, steps)]
+        read = [(event.step, event.vector) for event in self._events(tags.SERIES_PREFIX + name, steps)]
         return {
             step: float(vector[0])
             for step, vector in read
             if vector is not None and len(vector) and vector.view("<u4")[0] != tags.UNKNOWN_BITS
         }
+
+    def _events(self, tag: str, steps: Collection[int] | None) -> list[Event]:
+        wanted = None if steps is None else set(steps)
+        return [event for event in self._source.events(tag) if wanted is None or event.step in wanted]
 
     def measured(self, name: str) -> list[int]:
         """The steps that have a metric."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -93,14 +93,13 @@ class BoardRun:
         every = self._listing.items()
         return {tag: at for tag, at in every if at.step < began[0] or not at.wall_time < began[1]}
 
-    def events(self, tag: str, steps: Collection[int] | None = None) -> list[Event]:
+    def events(self, tag: str) -> list[Event]:
         events, (clock, times) = self._read(tag), self._clock
         if events and len(clock) and tag not in (tags.SCHEMA, tags.VERDICT):  # each session writes these first
             place = np.searchsorted(clock, [event.step for event in events], "right")
             replaced = (place > 0) & (np.array([event.wall_time for event in events]) < times[place - 1])
             events = [event for event, gone in zip(events, replaced) if not gone]
-        wanted = None if steps is None else set(steps)
-        return [event for event in events if wanted is None or event.step in wanted]
+        return events
 
     def cached(self, tag: str, decode: Callable[[], Decoded]) -> Decoded:
         """``decode()`` of a tag's events, once for all requests until there are more of them."""

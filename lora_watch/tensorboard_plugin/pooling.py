@@ -55,17 +55,7 @@ def pool(series: Series, max_columns: int = sys.maxsize, last_alone: bool = Fals
         width=width,
         first=series.steps[starts],
         last=series.steps[ends],
-        low=_by_column(np.fmin, finite, starts),
-        high=_by_column(np.fmax, finite, starts),
+        low=np.fmin.reduceat(finite, starts, axis=0),
+        high=np.fmax.reduceat(finite, starts, axis=0),
         flags=flags,
     )
-
-
-def _by_column(extreme: np.ufunc, values: NDArray[np.float32], starts: NDArray[np.int64]) -> NDArray[np.float32]:
-    """``extreme.reduceat`` over the rows, in a tenth of the time for columns that have as many rows as the first."""
-    rows = int(starts[1]) if len(starts) > 1 else len(values)
-    apart = np.flatnonzero(starts != rows * np.arange(len(starts)))  # those that begin off the beat
-    whole = int(apart[0] if len(apart) else len(starts)) - 1  # the last one that begins on it may be shorter
-    even = extreme.reduce(values[: whole * rows].reshape(whole, rows, values.shape[1]), axis=1)
-    rest = extreme.reduceat(values, starts[whole:], axis=0)
-    return np.concatenate([even, rest])

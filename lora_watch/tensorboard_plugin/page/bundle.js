@@ -1,5 +1,5 @@
-/* Made by tests/front_end/check.py --fix of sources 08017e2e2232eb45998c6457ad663d456cec2d016d83ff5796e48ff71b76bc49 */
-var Ue=Object.defineProperty;var nt=(t,e)=>{for(var s in e)Ue(t,s,{get:e[s],enumerable:!0})};var Yt={zone:"the rules’ word for the run at a step, from healthy to exploding: it follows from the open alerts",output_ratio:"\
+/* Made by tests/front_end/check.py --fix of sources d398197cbcbc5529ec56d3af20a169593d29a815e932bec07705be574c4c2a60 */
+var Ue=Object.defineProperty;var nt=(t,e)=>{for(var s in e)Ue(t,s,{get:e[s],enumerable:!0})};var Xt={zone:"the rules’ word for the run at a step, from healthy to exploding: it follows from the open alerts",output_ratio:"\
 ‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives","depth-scaled\
  output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius norm of the adap\
 ter update ΔW = s·B·A",product_norm:"‖B·A‖: Frobenius norm without the scale",predicted_norm:"s·Σlr·√(d_out·r/3)\
@@ -30,18 +30,18 @@ f all at the step, and by which factor; broken ones first",Kind:"kind of the ada
 ht, rows × columns","B · A":"the factors of the adapter update, rows × columns",Trainable:"trainable numbers of the a\
 dapter",Frobenius:"‖ΔW‖ / ‖W₀‖, Frobenius norms",spectral:"σ₁(ΔW) / σ₁(W₀), largest singular values",
 A:"of the factor A, r × columns",B:"of the factor B, rows × r",path:"the run step by step: gain of the loss against de\
-pth-scaled output ratio, in the colours of its zones"},Qt=t=>Object.hasOwn(Yt,t)?Yt[t]:void 0,Pe=[[/^output_ratio$/,"rat\
+pth-scaled output ratio, in the colours of its zones"},Yt=t=>Object.hasOwn(Xt,t)?Xt[t]:void 0,Pe=[[/^output_ratio$/,"rat\
 io of norms"],[/^relative_/,"relative to W₀"],[/spectral_norm$/,"σ₁"],[/_norm$/,"Frobenius norm"],[/_rank$/,"direct\
 ions"],[/_changed$|^gain$/,"share"],[/_drift$/,"relative change"],[/^(effective_)?lr$/,"per step"],[/^loss/,"loss"],[/^scale$/,
-"s"]],te=t=>Pe.find(([e])=>e.test(t))?.[1];var De="http://www.w3.org/2000/svg";function se(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
+"s"]],Qt=t=>Pe.find(([e])=>e.test(t))?.[1];var De="http://www.w3.org/2000/svg";function ee(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
 "on")?t.addEventListener(n.slice(2),r):t.setAttribute(n,r===!0?"":r));return t.append(...s.flat(1/0).filter(n=>n!=null&&
-n!==!1)),t}var b=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>se(document.
-createElement(t),e,s),y=(t,e,...s)=>se(document.createElementNS(De,t),e,s),X=(t,e,s,n,r={})=>y("svg",{class:t,width:e,height:s,
+n!==!1)),t}var b=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>ee(document.
+createElement(t),e,s),y=(t,e,...s)=>ee(document.createElementNS(De,t),e,s),X=(t,e,s,n,r={})=>y("svg",{class:t,width:e,height:s,
 viewBox:`0 0 ${e} ${s}`,role:"img","aria-label":n,...r}),dt=(t,e,s)=>y("text",{x:t,y:e,"text-anchor":"middle",class:"emp\
 ty"},s);function x(t,e=.001){if(t==null)return"–";if(Number.isNaN(t))return"NaN";if(!Number.isFinite(t))return t>0?"∞":
 "−∞";if(t===0)return"0";let s=Math.abs(t);if(s>=1e6||s<e){let[r,o]=t.toExponential(s>=999500?2:1).split("e");return`${r.
 replace(/\.?0+$/,"")}e${o.replace("+","")}`.replaceAll("-","−")}return(s>=1e3?String(Math.round(t)):String(Number(t.toPrecision(
-3)))).replace("-","−")}var ne=t=>x(t,1e-4);function B(t,e=0){let s=Math.abs(t*100).toFixed(e);return`${t<0&&Number(s)?
+3)))).replace("-","−")}var se=t=>x(t,1e-4);function B(t,e=0){let s=Math.abs(t*100).toFixed(e);return`${t<0&&Number(s)?
 "−":""}${s} %`}var He={lr:"learning rate",b:"B",rslora:"rsLoRA",dora:"DoRA",adalora:"AdaLoRA",non:"non-"},L=t=>{let e=t.
 split(/[-_]/).map(s=>He[s]??s).join(" ").replace("- ","-");return/[A-Z]/.test(e.split(" ")[0])?e:e.charAt(0).toUpperCase()+
 e.slice(1)},I={bubble(){let t=document.getElementById("tip")??c("div",{id:"tip",role:"tooltip"});return t.isConnected||document.
@@ -51,10 +51,10 @@ left=`${Math.max(4,o?t.clientX+14:t.clientX-14-n)}px`,s.style.top=`${Math.max(4,
 px`},under(t,...e){let{left:s,bottom:n}=t.getBoundingClientRect();this.show({clientX:s-14,clientY:n-8},...e)},hide(){this.
 bubble().style.display="none"}},ut=t=>({tabindex:0,role:"button",onclick:t,onkeydown:e=>{e.key!=="Enter"&&e.key!==" "||(e.
 preventDefault(),e.stopPropagation(),t(e))}}),rt=(t,e,s)=>c("div",{class:"tip-row"},c("i",{style:`background:${t}`}),c("\
-span",null,e),c("b",null,s)),z=["ERROR","WARNING","INFO"],ee={ERROR:"M0-6L6 5H-6Z",WARNING:"M0-6L6 0L0 6L-6 0Z",INFO:"M-\
-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z"},ot=t=>ee[t]??ee.INFO,R=(t,e=14)=>y("svg",{class:`severity ${W(t)}`,viewBox:"\
+span",null,e),c("b",null,s)),z=["ERROR","WARNING","INFO"],te={ERROR:"M0-6L6 5H-6Z",WARNING:"M0-6L6 0L0 6L-6 0Z",INFO:"M-\
+4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z"},ot=t=>te[t]??te.INFO,R=(t,e=14)=>y("svg",{class:`severity ${W(t)}`,viewBox:"\
 -7 -7 14 14",width:e,height:e,"aria-hidden":"true"},y("path",{d:ot(t)})),W=t=>z.includes(t)?t.toLowerCase():"info";function O(t,e=t){
-let s=Qt(e);return s?it(t,s):t}function it(t,e,s={}){let n=({currentTarget:o})=>{I.under(o,e),o.setAttribute("aria-descr\
+let s=Yt(e);return s?it(t,s):t}function it(t,e,s={}){let n=({currentTarget:o})=>{I.under(o,e),o.setAttribute("aria-descr\
 ibedby","tip")},r=({currentTarget:o})=>{I.hide(),o.removeAttribute("aria-describedby")};return c("button",{type:"button",
 ...s,class:`term ${s.class??""}`.trim(),onclick:o=>{o.preventDefault(),o.stopPropagation(),n(o)},onfocus:n,onblur:r,onpointerenter:n,
 onpointerleave:r,onkeydown:o=>{o.key==="Escape"&&(o.stopPropagation(),r(o))}},t)}var F=(t,e,...s)=>c("section",{class:"c\
@@ -66,7 +66,7 @@ t.getBoundingClientRect().left,a=()=>{i=null,e.style.display="none"};t.addEventL
 "pointermove",h=>{let d=l(h);i!=null&&Math.abs(d-i)>4&&(t.hasPointerCapture(h.pointerId)||t.setPointerCapture(h.pointerId),
 e.setAttribute("x",Math.min(d,i)),e.setAttribute("width",Math.abs(d-i)),e.style.display="block"),s(h,d)}),t.addEventListener(
 "pointerleave",()=>{n(),I.hide()}),t.addEventListener("pointercancel",a),t.addEventListener("click",h=>{let[d,u]=[i??l(h),
-l(h)];a(),Math.abs(u-d)>4?r(Math.min(d,u),Math.max(d,u)):o(h,u)})}var Ct={};nt(Ct,{draw:()=>Is,endOf:()=>D,formulaOf:()=>$t,noAlert:()=>wt,peakOf:()=>ge,rateOf:()=>we,recoveryIn:()=>vt,severityOf:()=>Ft,
+l(h)];a(),Math.abs(u-d)>4?r(Math.min(d,u),Math.max(d,u)):o(h,u)})}var Ct={};nt(Ct,{draw:()=>Is,endOf:()=>D,formulaOf:()=>$t,noAlert:()=>wt,peakOf:()=>pe,rateOf:()=>ge,recoveryIn:()=>vt,severityOf:()=>Ft,
 title:()=>Ss,verdict:()=>xt});var St={};nt(St,{draw:()=>hs,inOrder:()=>gt,title:()=>ls});var at=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),mt=class t{constructor(e,s,n,r){let[o,
 i]=e.shape;this.columns=o,this.n=i,this.first=Float64Array.from(e.first),this.last=Float64Array.from(e.last),this.pooled=
 e.pooled,this.width=e.width,this.rows=e.rows,this.notes=e.notes,this.low=s,this.high=n,this.flags=r,this.bytes=(s===n?5:
@@ -91,7 +91,7 @@ n?`step ${s}`:`steps ${s}–${n}`}};function P(t,e,s){let n=(e-t)/Math.max(1,s);
 r).find(l=>l>=n*.999)??10*r,i=[];for(let l=Math.ceil(t/o)*o;l<=e+o*1e-9;l+=o)i.push(Number(l.toPrecision(12)));return i}
 function Y(t,e,s=6){let n=o=>{let i=[];for(let l=Math.floor(t);l<=Math.ceil(e);l++)for(let a of o)Math.log10(a)+l>=t-1e-9&&
 Math.log10(a)+l<=e+1e-9&&i.push(+`${a}e${l}`);return i},r=n([1]);return r.length>=3?r.filter((o,i)=>i%Math.ceil(r.length/
-s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:P(10**t,10**e,s/2))}var Q=(t,{left:e,right:s},n,r=ne)=>t.
+s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:P(10**t,10**e,s/2))}var Q=(t,{left:e,right:s},n,r=se)=>t.
 flatMap(o=>[y("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),y("text",{x:e-6,y:n(o)+b(4),"text-anchor":"end"},r(o))]),
 j=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function Ke(t,e){
 let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(Ve),l=t.map(p=>p.name).join(", "),a=X("chart",s,n,l,o.length?{role:"\
@@ -109,7 +109,7 @@ d<1/0&&(o=d),d<r&&d>-1/0&&(r=d)}return[r,o]}function Je([t,e],s=[],n,r){for(let{
 (e=i+.05),r&&i<t&&t-i<1&&(t=i-.05)}return[t,e]}function Xe([t,e],s,n){if(t<=e||([t,e]=[0,1]),s&&!n&&(t=Math.min(0,t)),n&&
 e-t>8&&(t=e-8),e-t<1e-9*Math.max(1,Math.abs(e))){let o=n?.3:Math.abs(e)*.1||1;return[e===0?0:t-o,e+o]}let r=(e-t)*.06;return[
 s&&t===0?t:t-r,e+r]}function Ye({left:t,right:e,top:s,foot:n,x0:r,x1:o,log:i,to:l,low:a,high:h,X:d,Y:u},{height:f,term:w}){
-let m=n-s,g=i?Y(a,h,Math.max(2,m/b(18))):P(a,h,Math.max(2,m/b(32))),p=P(r,o,(e-t)/b(62)).filter(Number.isInteger),$=[te(
+let m=n-s,g=i?Y(a,h,Math.max(2,m/b(18))):P(a,h,Math.max(2,m/b(32))),p=P(r,o,(e-t)/b(62)).filter(Number.isInteger),$=[Qt(
 w??""),i&&"log"].filter(Boolean).join(", "),M=`translate(${b(10)},${s+m/2})rotate(-90)`;return[...Q(g,{left:t,right:e},A=>u(
 l(A))),...p.map(A=>y("text",{x:d(A),y:f-5,"text-anchor":"middle"},A)),y("text",{class:"axis-name",x:t-8,y:f-5,"text-anch\
 or":"end"},"step"),y("text",{class:"axis-name","text-anchor":"middle",transform:M},$)]}var Qe=({left:t,right:e,to:s,low:n,
@@ -143,14 +143,14 @@ broken"},y("rect",{x:k-1.5,width:S-k+3,y:i,height:l-i}),y("rect",{class:"foot",x
 ext",{x:k+3,y:l-10},E)))].filter(Boolean)}var os=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?
 "dashed":null,style:`--swatch:${e.colour}`}),O(e.name)))),G=(t,e,s,n)=>F(O(t,n.term),e,(n.legend??s.length>1)&&os(s),Ke(
 s,n));var pt=t=>`${t.rule}@${t.step}`;function Ot({step:t,last_step:e,closed_step:s},n){return s==null?n?"to the end":"still o\
-pen":`${e-t+1} step${e>t?"s":""}`}async function oe(t,e,s,n){let r=e.adapters?.[0]&&t.adapters.find(({name:o})=>o===e.adapters[0].
+pen":`${e-t+1} step${e>t?"s":""}`}async function re(t,e,s,n){let r=e.adapters?.[0]&&t.adapters.find(({name:o})=>o===e.adapters[0].
 name);return c("section",{class:`card detail ${W(e.severity)}`,id:"detail"},c("header",null,R(e.severity,16),c("h2",null,
 L(e.name)),c("span",{class:"note"},`${e.rule} · step ${e.step} · ${Ot(e,s)}`)),c("p",{class:"message"},c("b",null,e.message.
-charAt(0).toUpperCase()+e.message.slice(1)),e.details&&`. ${e.details}`),re("Cause",e.causes),e.next_run&&[c("h3",null,"\
-Next run"),c("p",{class:"advice",id:"settings"},e.next_run.text)],re("Fix",e.remedies),await is(t,e,r,n),c("div",{class:"\
+charAt(0).toUpperCase()+e.message.slice(1)),e.details&&`. ${e.details}`),ne("Cause",e.causes),e.next_run&&[c("h3",null,"\
+Next run"),c("p",{class:"advice",id:"settings"},e.next_run.text)],ne("Fix",e.remedies),await is(t,e,r,n),c("div",{class:"\
 actions"},c("button",{id:"to-layer",disabled:!r,onclick:()=>t.openAlert(e,"layer")},"See the layer"),c("button",{id:"to-\
-heatmap",disabled:!t.run.metrics.length,onclick:()=>t.openAlert(e,"heatmap")},"See it in the heatmap")),as(t,e))}var ie=(t,e)=>t.
-adapters.find(s=>s.name===e)?.short??e,re=(t,e)=>e?.length?[c("h3",null,t),c("ul",{class:"advice"},e.map(s=>c("li",null,
+heatmap",disabled:!t.run.metrics.length,onclick:()=>t.openAlert(e,"heatmap")},"See it in the heatmap")),as(t,e))}var oe=(t,e)=>t.
+adapters.find(s=>s.name===e)?.short??e,ne=(t,e)=>e?.length?[c("h3",null,t),c("ul",{class:"advice"},e.map(s=>c("li",null,
 String(s))))]:null;async function is(t,e,s,n){let{metric:r}=e,o=t.run.metrics.includes(r),i=t.window(400),l=null;return o&&
 s?l={name:`${r}, ${s.short}`,matrix:await t.metric(r,{adapter:s.index,...i})}:t.run.series.includes(r)&&(l={name:r,matrix:await t.
 series(r,i)}),l?G(l.name,null,[{...l,colour:"var(--c1)"}],{term:r,width:n-52,height:b(150),log:o,step:t.step,onStep:t.setStep,
@@ -163,11 +163,11 @@ indexOf(s.severity)||e.step-s.step);async function hs(t){if(!t.alerts.length)ret
 t.schema)}`));let e=!["running",null].includes(t.ending.verdict),s=gt(t.alerts),n=s.find(i=>pt(i)===t.state.alert)??s[0],
 r=U(t.width,[52,48]),o=c("div",{class:"columns",style:`${r.style};align-items:start`},F(null,null,c("table",{class:"grid",
 id:"alerts"},c("thead",null,c("tr",null,...cs.map(i=>c("th",null,O(i))))),c("tbody",null,s.map((i,l)=>ds(t,i,l,i===n,e))))),
-await oe(t,n,e,r.widths[1]));return c("div",null,o)}function ds(t,e,s,n,r){let{severity:o,rule:i,name:l,step:a,adapters:h}=e;
+await re(t,n,e,r.widths[1]));return c("div",null,o)}function ds(t,e,s,n,r){let{severity:o,rule:i,name:l,step:a,adapters:h}=e;
 return c("tr",{class:n?"chosen":null,"data-alert":pt(e),onclick:()=>t.openAlert(e)},c("td",null,c("span",{class:`tag ${W(
 o)}`},R(o,11),o.toLowerCase())),c("td",{class:"mono"},i),c("td",null,c("button",{id:`alert-${s}`,class:"open","aria-curr\
 ent":String(n)},L(l))),c("td",{class:"number"},a),c("td",null,Ot(e,r)),c("td",null,h?.length?[c("span",{class:"mono clip"},
-ie(t,h[0].name)),h.length>1&&c("small",null,` +${h.length-1}`)]:"–"))}var yt="var(--c1)",It="var(--c2)";function ae(t,e){let s=t.schema.config?.find_lr;if(!(s?.curve?.rate?.length>1))return null;
+oe(t,h[0].name)),h.length>1&&c("small",null,` +${h.length-1}`)]:"–"))}var yt="var(--c1)",It="var(--c2)";function ie(t,e){let s=t.schema.config?.find_lr;if(!(s?.curve?.rate?.length>1))return null;
 let n=U(e-26,[3,2],24);return F("Learning rate, found by a sweep",`${s.curve.rate.length} steps before the run`,c("div",
 {class:"sweep",id:"found",style:n.style},us(s,n.widths[0]),c("ul",{class:"words"},(s.sentences??[]).map((r,o)=>c("li",{class:o?
 null:"head"},r)))))}var bt=t=>(t??[]).map(Number),Et=(t,e,s,n)=>r=>s+(r-t)/(e-t||1)*(n-s);function us(t,e){let s=t.curve,
@@ -181,26 +181,26 @@ epth-scaled output ratio",x(Number(e.output_ratio[o]))))}var q=(t,e,s,n={})=>y("
 right:s,foot:n,ends:r,X:o})=>[...Y(r[0],r[1],(s-e)/b(70)).map(i=>q(o(i),n+b(15),x(i),{"text-anchor":"middle"})),q((e+s)/
 2,t-6,"learning rate",{"text-anchor":"middle",class:"axis-name"})];function gs({low:t,high:e},{top:s,foot:n,X:r}){if(t==
 null||e==null)return[];let o={x:r(t),y:s,width:Math.max(r(e)-r(t),1),height:n-s};return[y("rect",{class:"plateau",...o,style:"\
-fill:var(--ok)"})]}function le(t,e,{X:s},n,r){let i=t.map((l,a)=>[e[a],l]).filter(([,l])=>Number.isFinite(l)).map(([l,a])=>`${s(
+fill:var(--ok)"})]}function ae(t,e,{X:s},n,r){let i=t.map((l,a)=>[e[a],l]).filter(([,l])=>Number.isFinite(l)).map(([l,a])=>`${s(
 l).toFixed(1)} ${n(a).toFixed(1)}`);return i.length?[y("path",{class:"line",style:`stroke:${r}`,d:`M${i.join("L")}`})]:[]}
 function ws(t,e,s){let{left:n,top:r,middle:o,X:i}=s,l=bt(t.smoothed),a=Math.max(...l.filter(Number.isFinite)),h=bt(t.loss).
 map((f,w)=>({loss:f,rate:e[w]})).filter(({loss:f})=>f<=a),d=Math.min(a,...h.map(({loss:f})=>f));if(!Number.isFinite(d))return[
 q(n+6,r+b(20),"no finite loss")];let u=Et(d,a,o,r);return[...Q(P(d,a,(o-r)/b(34)),s,u),...h.map(({loss:f,rate:w})=>y("ci\
-rcle",{class:"one",cx:i(w),cy:u(f),r:2.5,style:`fill:${yt}`})),...le(l,e,s,u,yt),q(n+6,o-6,"loss, mean of five",{style:`\
+rcle",{class:"one",cx:i(w),cy:u(f),r:2.5,style:`fill:${yt}`})),...ae(l,e,s,u,yt),q(n+6,o-6,"loss, mean of five",{style:`\
 fill:${yt}`})]}function ys(t,e,s){let{left:n,right:r,foot:o,gap:i,middle:l}=s,a=bt(t.output_ratio).map(g=>g>0?Math.log10(
 g):Number.NaN),h=a.filter(Number.isFinite),d=l+i;if(!h.length)return[q(n+6,d+b(14),"depth-scaled output ratio: not measu\
 red")];let u=Math.min(...h,-.3),f=Math.max(...h,.3),w=Et(u,f,o,d),m=Y(u,f,(o-d)/b(24)).filter(g=>Math.abs(Math.log10(g))>
-.5);return[...Q([1,...m],s,g=>w(Math.log10(g)),x),y("line",{x1:n,x2:r,y1:w(0),y2:w(0),class:"one"}),...le(a,e,s,w,It),q(
+.5);return[...Q([1,...m],s,g=>w(Math.log10(g)),x),y("line",{x1:n,x2:r,y1:w(0),y2:w(0),class:"one"}),...ae(a,e,s,w,It),q(
 n+6,d+b(14),"depth-scaled output ratio",{style:`fill:${It}`})]}var bs=({rate:t,edge:e,edge_rule:s},{top:n,foot:r,X:o})=>[
 [t,"suggestion","ok"],[e,s?`edge, ${s}`:"edge","error"]].filter(([i])=>i!=null).flatMap(([i,l,a])=>{let h=o(i);return[y(
 "line",{class:"found",x1:h,x2:h,y1:n,y2:r,style:`stroke:var(--${a})`}),q(h-4,n+b(10),l,{"text-anchor":"end",class:"found",
-style:`fill:var(--${a})`})]});var Wt=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),he=({rules:t},e)=>e==="ou\
-tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,de="waiting for the first step",ue="no step\
- was made",Lt=t=>t===de||t===ue,xs={unknown:"faint","non-finite":"broken",diverged:"c4"};function lt(t,e,s){let n=t.zones?.[e?.
+style:`fill:var(--${a})`})]});var Wt=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),ce=({rules:t},e)=>e==="ou\
+tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,he="waiting for the first step",de="no step\
+ was made",Lt=t=>t===he||t===de,xs={unknown:"faint","non-finite":"broken",diverged:"c4"};function lt(t,e,s){let n=t.zones?.[e?.
 at(s)];if(!n)return null;let r=n.severity?W(n.severity):n.name==="healthy"?"ok":"info";return{name:n.name,head:L(n.name),
 text:n.text,kind:r,colour:xs[n.name]??r}}var ct=({loss:t,loss_start:e,loss_recent:s},n)=>Number.isFinite(t?.at(n)??0)?1-
-s?.at(n)/e?.at(n):Number.NaN,Rt=["output_ratio","relative_spectral_norm"];async function fe(t,e){let s=Rt.find(v=>t.runs[e].
-metrics.includes(v)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?de:ue;if(!s){let v=t.runs[e].step?
+s?.at(n)/e?.at(n):Number.NaN,Rt=["output_ratio","relative_spectral_norm"];async function ue(t,e){let s=Rt.find(v=>t.runs[e].
+metrics.includes(v)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?he:de;if(!s){let v=t.runs[e].step?
 "the output ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:v}}let o={max_cols:400},[i,
 {alerts:l},a,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),d=Wt(
 i),u=a.first.findIndex((v,_)=>a.flags[_*a.n]&3),f=u<0?void 0:a.first[u],w=h?.columns?[...new Set([...a.last,h.last.at(-1)])].
@@ -209,10 +209,10 @@ filter(v=>v>=h.first[0]):[],[m,g]=await Promise.all([t.spread(s,{at:w},e),t.seri
 gain:v,ratio:_})=>Number.isFinite(v)&&_>0),$=j(l),M=([v,_],{step:k})=>v<=k&&k<=_,A=p.filter(v=>!$.some(_=>M(_,v))),N=$.map(
 v=>p.filter(_=>M(v,_)));return{metric:s,points:A,strays:N,depth:d,broken:f,missing:A.length?null:vs(t.runs[e],u<0?null:a.
 steps(u),r)}}var vs=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?s?`NaN since ${s}`:"too few steps":"the loss is \
-unknown";function ce(t){let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),
+unknown";function le(t){let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),
 o=t.slice(n-r,n+r+1),i=l=>o.reduce((a,h)=>a+l(h),0)/o.length;return{...s,gain:i(l=>l.gain),ratio:Math.exp(i(l=>Math.log(
-l.ratio)))}})}function me(t,e){let{width:s,height:n,damage:r,step:o,onStep:i}=e,l=t.metric==="output_ratio"?"depth-scale\
-d output ratio":"σ₁(ΔW) / σ₁(W₀) × depth",a=ce(t.points),h=(t.strays??[]).map(ce),d=$s([...a,...h.flat()],s,n,
+l.ratio)))}})}function fe(t,e){let{width:s,height:n,damage:r,step:o,onStep:i}=e,l=t.metric==="output_ratio"?"depth-scale\
+d output ratio":"σ₁(ΔW) / σ₁(W₀) × depth",a=le(t.points),h=(t.strays??[]).map(le),d=$s([...a,...h.flat()],s,n,
 r),u=X("picture",s,n,`${l} against improvement of the loss`);return u.append(...Ns(d,l,n),...Ms(d,r)),t.missing?u.append(
 ks(d,t.missing)):u.append(..._s(t.points,a,h,d),...As(a,t.broken,d,o)),Os(u,a,d,l,i),u}function $s(t,e,s,n){let r=b(56),
 o=e-b(20),i=b(12),l=s-b(40),a=t.map(p=>p.gain),h=t.map(p=>Math.log10(p.ratio)),d=Math.max(-1,Math.min(-.2,...a.map(p=>p*
@@ -243,15 +243,15 @@ t.causes?.[0],alert:t};if(n)return{kind:"warning",head:`Recovered at step ${n.st
 kind:"info",head:"Not recorded",text:"This run was written without its zones."};let r=["ok","info"].includes(e.kind)?{...e,
 head:"No alerts"}:e;return e.name!=="unknown"||!s?r:Lt(s)?{...r,head:L(s)}:{...r,text:`${e.text} Here: ${s}.`}}var vt=(t,e)=>t.
 findLast(s=>s.name==="recovered"&&s.step<=e),Ft=t=>({failed:2,unhealthy:2,interrupted:1,unknown:1})[t]??0;async function Is(t){
-let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[i,l,a,h,d,u,f,w]=await Promise.all([fe(t,n.run),t.data.verdict(
-n.run,s),pe(t,r),pe(t,o),t.seriesOf(["loss","loss_start","loss_recent","overhead","zone"],r),t.series("effective_lr",{max_cols:600,
+let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[i,l,a,h,d,u,f,w]=await Promise.all([ue(t,n.run),t.data.verdict(
+n.run,s),me(t,r),me(t,o),t.seriesOf(["loss","loss_start","loss_recent","overhead","zone"],r),t.series("effective_lr",{max_cols:600,
 to:s}),t.seriesOf(["loss","loss_expected","effective_lr"],o),t.series("overhead",{at:tt})]),m=a&&Rs(a,s),g=m==null?null:
 await t.metric(i.metric,{from:m,to:m}),p=l.first==null?null:e[l.first],$=xt(p,lt(t.schema,d.zone,s),i.missing,vt(e,s)),M=U(
 t.width,[43,57]),[A,N]=M.widths;return c("div",{class:"overview"},Ts(t,$,D(l,t.run)),c("div",{class:"tiles"},zs(t,{...d,
-rates:u,first20:w},a,i)),c("div",{class:"columns",style:M.style},F(O("Where the run is","path"),Ls(i.points),me(i,{width:A-
-26,height:b(470),damage:he(t.schema,i.metric),step:s,onStep:t.setStep})),Es(t,{...f,size:h},i,N)),c("div",{class:"column\
+rates:u,first20:w},a,i)),c("div",{class:"columns",style:M.style},F(O("Where the run is","path"),Ls(i.points),fe(i,{width:A-
+26,height:b(470),damage:ce(t.schema,i.metric),step:s,onStep:t.setStep})),Es(t,{...f,size:h},i,N)),c("div",{class:"column\
 s",style:M.style},F("Alerts",e.length?`${e.length} so far`:null,js(t)),F(`Largest ${i.metric==="output_ratio"?"output ra\
-tios":"adapters"}`,g?.columns?`${g.first[0]<g.last[0]?"highest of":"at"} ${g.steps(0)}, log scale`:null,Us(t,g))),ae(t,t.
+tios":"adapters"}`,g?.columns?`${g.first[0]<g.last[0]?"highest of":"at"} ${g.steps(0)}, log scale`:null,Us(t,g))),ie(t,t.
 width))}function Es(t,{loss:e,loss_expected:s,effective_lr:n,size:r},o,i){let l=t.lastStep>0,a=j(t.alerts),h=U(i,[1,1],16,
 520),d={step:t.step,onStep:t.setStep,onZoom:t.zoom,range:t.range(),discarded:a},u={...d,empty:l?"not logged in this run":
 o.missing,width:h.widths[0]-26,height:b(190)},f=[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"expected",matrix:s,colour:"\
@@ -262,7 +262,7 @@ openAlert(m,"alerts"),empty:l?"the loss is unknown in this run":o.missing}),c("d
 zero:!0,log:a.length>0})))}var Ws=t=>["max","p90","median"].map((e,s)=>({name:e,column:s,matrix:t,colour:`var(--c${[2,1,
 3][s]})`,thin:s!==1}));function Ls(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not recorded",n?.colour])),s=([n,r])=>c(
 "span",null,c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());return c("span",{class:"legend"},[...e].map(
-s))}var pe=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("relative_spectral_norm",e);function Rs(t,e){return!t.
+s))}var me=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("relative_spectral_norm",e);function Rs(t,e){return!t.
 columns||t.first[0]>e?null:t.last[t.columnOf(e)]}var Fs=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.
 isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function D({
 verdict:t,message:e},{wall_time:s},n=Date.now()/1e3){let r=(e??"").split(`
@@ -279,7 +279,7 @@ title:"show the alerts",onclick:()=>t.set({view:"alerts"})},R(a,11),c("b",null,h
 R(e.toUpperCase(),30)),c("div",{class:"words"},c("h1",null,s,o&&it(o.word,o.text,{id:"ended",class:`badge ${o.kind}`}),r&&
 c("small",null,Cs(r))),c("p",null,n),i&&c("p",{class:"fix",id:"next-run"},c("b",null,"Next run"),i)),c("div",{class:"chi\
 ps"},l))}var $t=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function Bs(t){let e=new Map;for(let n of t)e.set(
-n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.length>1?`${x(s[0])}…`:x(s[0])}function ge(t,e,s=[]){
+n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.length>1?`${x(s[0])}…`:x(s[0])}function pe(t,e,s=[]){
 let n=null,r=o=>s.some(([i,l])=>i<=t.last[o]&&t.first[o]<=l);for(let o=0;o<(t?.columns??0)&&t.first[o]<=e;o++)for(let i=0;i<
 t.n&&!r(o);i++){let l=t.high[o*t.n+i];Number.isFinite(l)&&(n==null||l>n)&&(n=l)}return n}var Z=(t,e,s,n,r)=>c("div",{class:"\
 tile"},c("span",{class:"name"},O(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function zs(t,e,s,n){
@@ -288,11 +288,11 @@ g=m?Math.min(1,d/m):null,p=h[0]?.scale_formula,$=n.metric==="output_ratio"?["Dep
 tput ratio"]:["σ₁ relative to W₀ × depth",n.metric],M=["r","alpha","scale"].map(A=>Bs(h.map(N=>N[A]))).join(" / ");
 return[Z("Step","step",[String(d),m&&c("small",null,` / ${m}`)],g==null?null:`${B(g)} of the schedule`,g!=null&&c("i",{class:"\
 progress",style:`--share:${g}`})),Z("Loss","loss",x(r?.at(d)),Number.isFinite(u)?`gain ${B(u)}, mean of five`:null),Z(...$,
-x(f==null?null:n.depth*f),f==null?"not measured":`${x(f)} × depth ${x(n.depth)}`),Z("s · lr, peak","effective_lr",x(ge(
-o,d,j(t.alerts))),we(a)),Z("r / α / s","scale",h.length?M:"–",p?`s = ${$t(p)}`:"no adapters"),Z("Adapters","adapters",
+x(f==null?null:n.depth*f),f==null?"not measured":`${x(f)} × depth ${x(n.depth)}`),Z("s · lr, peak","effective_lr",x(pe(
+o,d,j(t.alerts))),ge(a)),Z("r / α / s","scale",h.length?M:"–",p?`s = ${$t(p)}`:"no adapters"),Z("Adapters","adapters",
 String(h.length),a.config?.model_type??a.optimizer),Z("Overhead","overhead",w==null||!t.lastStep?"–":B(w,1),t.lastStep?
 d>tt&&l?.last?.[l.columnOf(tt)]===tt?`of the time; first ${tt} steps: ${B(l.at(tt),1)}`:"of the wall time so far":n.missing)]}
-function we({config:t,peak_lr:e}){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${x(n)} to ${x(r)})`:"";
+function ge({config:t,peak_lr:e}){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${x(n)} to ${x(r)})`:"";
 return s!=null&&s===t?.learning_rate?`lr ${x(s)}, found by a sweep${o}`:e?.length?`lr peaks at ${x(Math.max(...e))}`:null}
 var wt=({rules:t})=>t?.length?`No alert: ${t.length} rules watch this run.`:"No alert in this run.";function js(t){if(!t.
 alerts.length)return c("p",{class:"none"},`✓ ${wt(t.schema)}`);let e=s=>c("button",{class:"row",onclick:()=>t.openAlert(
@@ -302,8 +302,8 @@ return c("ol",{class:"alert-list"},gt(t.alerts).slice(0,6).map(s=>c("li",null,e(
 ({value:i})=>i>0).sort((i,l)=>l.value-i.value);if(!s.length)return c("p",{class:"none"},"Nothing is above zero at this s\
 tep.");let n=Math.log10(s[0].value),r=Math.min(n-1,Math.log10(s[s.length-1].value)),o=({adapter:i,value:l})=>c("button",
 {class:"row",title:i.name,onclick:()=>t.set({view:"layer",adapter:i.name})},c("span",{class:"clip"},i.short),c("i",{style:`\
---share:${(Math.log10(l)-r)/(n-r)}`}),c("b",null,x(l)));return c("ol",{class:"bars"},s.slice(0,9).map(i=>c("li",null,o(i))))}var zt={};nt(zt,{draw:()=>Hs,flatten:()=>Bt,title:()=>Ps});var Ps="Compare",Ds=/^(learning_rate|parameters|find_lr\..*|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
-function Bt(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[n,r]of Object.entries(t))Bt(r,e?`${e}.${n}`:
+--share:${(Math.log10(l)-r)/(n-r)}`}),c("b",null,x(l)));return c("ol",{class:"bars"},s.slice(0,9).map(i=>c("li",null,o(i))))}var Bt={};nt(Bt,{draw:()=>Hs,title:()=>Ps});var Ps="Compare",Ds=/^(learning_rate|parameters|find_lr\..*|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
+function we(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[n,r]of Object.entries(t))we(r,e?`${e}.${n}`:
 n,s);else s[e]=ye(t);return s}function ye(t){return Array.isArray(t)?t.map(String).join(", "):typeof t=="number"&&!Number.
 isInteger(t)?x(t):String(t??"–")}async function Hs(t){let e=await Promise.all(t.runNames.map(n=>qs(t,n))),s=[...Ks,...Vs(
 e)];return c("div",{class:"compare"},F(`${e.length} run${e.length===1?"":"s"}`,"with every setting that differs",c("div",
@@ -322,27 +322,27 @@ t.flatMap(({settings:s})=>Object.keys(s)))].filter(s=>!Ds.test(s)).filter(s=>new
 map(s=>[s,({settings:n})=>n[s]??"–"])}async function qs(t,e){let{step:s,metrics:n}=t.runs[e],r=Rt.find(f=>n.includes(f)),
 [o,{alerts:i},l,a,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.data.verdict(e),t.seriesOf(["loss","loss_sta\
 rt","loss_recent","zone"],{at:s},e),r?t.spread(r,{at:s},e):null]),d=h?.at(1/0,1),u=xt(i[l.first],lt(o,a.zone,1/0),null,vt(
-i,1/0));return{name:e,step:s,schema:o,alerts:i,last:a,says:u,end:D(l,t.runs[e]),ratio:d==null?null:Wt(o)*d,settings:Bt({
-...o.config,optimizer:o.optimizer,versions:o.versions??{}})}}var Ht={};nt(Ht,{draw:()=>rn,title:()=>sn});var et=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],
+i,1/0));return{name:e,step:s,schema:o,alerts:i,last:a,says:u,end:D(l,t.runs[e]),ratio:d==null?null:Wt(o)*d,settings:we({
+...o.config,optimizer:o.optimizer,versions:o.versions??{}})}}var Dt={};nt(Dt,{draw:()=>rn,title:()=>sn});var et=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],
 be=Uint32Array.from({length:256},(t,e)=>{let s=e/255*(et.length-1),n=Math.min(et.length-2,Math.floor(s)),r=s-n,[o,i,l]=[
 0,1,2].map(a=>Math.round(et[n][a]+(et[n+1][a]-et[n][a])*r));return(255<<24|l<<16|i<<8|o)>>>0}),xe=`linear-gradient(90deg\
 ,${et.map(t=>`rgb(${t})`).join(",")})`;var ve="#ff00a8";function Me(t,e,s,n,r,o,i){let{columns:l,n:a}=s,h=t.width,d=new ImageData(h,a),u=new Uint32Array(d.data.
 buffer),f=Array.from({length:l+1},(N,v)=>Math.round(s.place(v)*h));r.forEach(({adapter:N},v)=>{for(let _=0;_<l;_++){let k=n.
 cells[_*a+N.index];Number.isNaN(k)||u.fill(be[Math.max(0,Math.min(255,k*255|0))],v*h+f[_],v*h+f[_+1])}});let w=new OffscreenCanvas(
-h,a);jt(w).putImageData(d,0,0);let m=jt(t);m.imageSmoothingEnabled=!1,m.scale(i,i);let g=h/i,p=N=>s.place(N)*g,$=0;for(let N=1;N<=
+h,a);zt(w).putImageData(d,0,0);let m=zt(t);m.imageSmoothingEnabled=!1,m.scale(i,i);let g=h/i,p=N=>s.place(N)*g,$=0;for(let N=1;N<=
 r.length;N++)N<r.length&&r[N].y===r[N-1].y+o||(m.drawImage(w,0,$,h,N-$,0,r[$].y,g,(N-$)*o),$=N);let M=m.createPattern(Ne(
 ...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:N,y:v})=>{$e(s,N.index,4,(_,k)=>{
 m.fillStyle=M,m.fillRect(p(_),v,p(k)-p(_),o)})});let A=m.createPattern(Ne(null,"#fff",8),"repeat");r.forEach(({adapter:N,
 y:v})=>{$e(s,N.index,3,(_,k)=>{let S=p(k)-p(_),E=Math.round(Math.max(7,S)),H=Math.max(7,o),K=Math.round(Math.max(0,Math.
 min(g-E,(p(_)+p(k))/2-E/2))),V=Math.round(v+o/2-H/2),st=o<7||S<7;m.fillStyle="#fff",st&&m.fillRect(K-1.5,V-1.5,E+3,H+3);
-for(m.fillStyle of st?[ve]:[ve,A])m.fillRect(K,V,E,H)})})}var jt=t=>t.getContext("2d");function $e(t,e,s,n){let r=-1;for(let o=0;o<=
+for(m.fillStyle of st?[ve]:[ve,A])m.fillRect(K,V,E,H)})})}var zt=t=>t.getContext("2d");function $e(t,e,s,n){let r=-1;for(let o=0;o<=
 t.columns;o++){let i=o<t.columns&&t.flags[o*t.n+e]&s;i&&r<0&&(r=o),!i&&r>=0&&(n(r,o),r=-1)}}function Ne(t,e,s){let n=new OffscreenCanvas(
-s,s),r=jt(n);t&&(r.fillStyle=t,r.fillRect(0,0,s,s)),r.strokeStyle=e,r.beginPath();for(let o of[-s,0,s])r.moveTo(o,s),r.lineTo(
-o+s,0);return r.stroke(),n}function Pt(t,e){if(t.length<=e)return t;let s=t.slice(t.lastIndexOf(".")+1),n=e-s.length-1;return t.includes(".")&&n>1?
+s,s),r=zt(n);t&&(r.fillStyle=t,r.fillRect(0,0,s,s)),r.strokeStyle=e,r.beginPath();for(let o of[-s,0,s])r.moveTo(o,s),r.lineTo(
+o+s,0);return r.stroke(),n}function Ut(t,e){if(t.length<=e)return t;let s=t.slice(t.lastIndexOf(".")+1),n=e-s.length-1;return t.includes(".")&&n>1?
 `${t.slice(0,n)}…${s}`:`${t.slice(0,e-1)}…`}function ke(t){let e=t.map(({name:r,layer:o})=>[r.slice(r.lastIndexOf(".")+
 1),r.slice(r.indexOf(`.${o}.`)+1).replace(`${o}.`,""),r.replace(`.${o}.`,".")]),s=(r,o,i)=>JSON.stringify([r,o,i]),n=new Map;
 for(let[r,{layer:o}]of t.entries())for(let[i,l]of e[r].entries())n.set(s(o,l,i),(n.get(s(o,l,i))??0)+1);return t.map((r,o)=>{
-let{name:i,layer:l}=r,a=e[o].find((h,d)=>n.get(s(l,h,d))===1)??i;return{...r,index:o,type:a,short:l==null?i:`${l} · ${Pt(
+let{name:i,layer:l}=r,a=e[o].find((h,d)=>n.get(s(l,h,d))===1)??i;return{...r,index:o,type:a,short:l==null?i:`${l} · ${Ut(
 a,18)}`}})}function _e(t){let e=new Map;for(let s of t)e.has(s.type)||e.set(s.type,[]),e.get(s.type).push(s);return[...e].map(([s,n])=>({
 name:s,adapters:n}))}function Ae({high:t}){let e=Float32Array.from(t,Math.log2),s=[],n=-1/0,r=Math.max(1,Math.floor(e.length/
 2e4))|1;e.forEach((i,l)=>{Number.isFinite(i)&&(n=Math.max(n,i),l%r===0&&s.push(i))}),s.sort((i,l)=>i-l),n===-1/0&&(n=0);
@@ -368,7 +368,7 @@ d)],to:s.last[a(u)]}),choose:(d,u)=>{let f=h(d)?.adapter.name,w=s.last[a(u)];f&&
 lastStep?"":w})}})}function Ys(t,e,{name:s,index:n}){let r=t.flags[e*t.n+n];return[c("b",null,s),`${t.steps(e)}: ${t.say(
 e,n,x)||"–"}`,r&3?c("strong",null,at(r)):null]}function Qs(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=Nt(t),l=y(
 "svg",{class:"gutter",width:i-6,height:o}),a=r>=b(11)&&n.length<e,h=-99;for(let d of n)d.y-h<b(12)||(h=d.y,l.append(y("t\
-ext",{x:a?i-b(36):i-12,y:d.y+b(4),"text-anchor":"end",class:"group"},Pt(d.name,Oe(t)+(a?0:4)),y("title",null,d.name))));
+ext",{x:a?i-b(36):i-12,y:d.y+b(4),"text-anchor":"end",class:"group"},Ut(d.name,Oe(t)+(a?0:4)),y("title",null,d.name))));
 for(let{adapter:d,y:u}of a?s:[])l.append(y("text",{x:i-12,y:u+r/2+b(4),"text-anchor":"end",class:"item"},d.layer??""));return l}
 function tn(t,e,s){let r=y("svg",{class:"strip",width:s,height:20});for(let o of t.alerts){if(o.step<e.first[0]||o.step>
 e.end)continue;let i=e.columnOf(o.step),l=(e.place(i)+e.place(i+1))/2*s;r.append(y("g",{class:`mark severity ${W(o.severity)}`,
@@ -376,12 +376,12 @@ transform:`translate(${Math.max(7,l)},8)`,"aria-label":`${o.name} at step ${o.st
 show(a,c("b",null,L(o.name)),`step ${o.step}`,o.message),onpointerleave:()=>I.hide()},y("path",{d:"M0 6V20",class:"stem"}),
 y("path",{d:ot(o.severity)})))}return r}function en(t,e){let s=y("svg",{class:"axis",width:e,height:b(18)}),n=r=>(r-t.first[0]+
 .5)/(t.stepAt(1)-t.first[0]+1)*e;for(let r of P(t.first[0],t.end,e/b(70)).filter(Number.isInteger)){let o=n(r);s.append(
-y("text",{x:o,y:b(14),"text-anchor":o<12?"start":o>e-14?"end":"middle"},r))}return s}var sn="Heatmap",nn=12,Dt=()=>b(268);async function rn(t){let{state:e,adapters:s}=t;if(!s.length||!e.metric)return c("p",
-{class:"empty-page"},"This run has no adapters.");let n=on(t),r=t.width>3*Dt(),o=t.width-(r?Dt()+16:0)-28,i=o-Nt(t)-4,l=await t.
+y("text",{x:o,y:b(14),"text-anchor":o<12?"start":o>e-14?"end":"middle"},r))}return s}var sn="Heatmap",nn=12,Pt=()=>b(268);async function rn(t){let{state:e,adapters:s}=t;if(!s.length||!e.metric)return c("p",
+{class:"empty-page"},"This run has no adapters.");let n=on(t),r=t.width>3*Pt(),o=t.width-(r?Pt()+16:0)-28,i=o-Nt(t)-4,l=await t.
 metric(e.metric,t.window(Math.max(50,Math.floor(i/50)*50)));if(t.notes=[...new Set([...t.notes,...l.notes])],!l.columns)
 return c("div",null,n,c("p",{class:"empty-page"},"No step of this metric lies in the chosen range."));l.until=Math.min(t.
 lastStep,e.to===""?1/0:Number(e.to));let a=Ae(l);return c("div",{class:"heat"},n,c("div",{class:"columns",style:`grid-te\
-mplate-columns:minmax(0,1fr)${r?` ${Dt()}px`:""}`},c("section",{class:"card"},an(l,a),Se(t,l,a,i)),c("section",{class:"c\
+mplate-columns:minmax(0,1fr)${r?` ${Pt()}px`:""}`},c("section",{class:"card"},an(l,a),Se(t,l,a,i)),c("section",{class:"c\
 ard side"},c("header",null,c("h2",null,O(`Stand out at ${l.steps(l.columnOf(t.step))}`,"Stand out"))),ln(t,l))))}var on=t=>c(
 "div",{class:"toolbar"},c("span",{class:"pick"},O("Metric",t.state.metric),c("select",{id:"metric","aria-label":"metric",
 onchange:e=>t.set({metric:e.target.value})},t.run.metrics.map(e=>c("option",{value:e,selected:e===t.state.metric},e)))),
@@ -397,7 +397,7 @@ sured at this step.");let r=n.filter(({broken:a})=>!a).sort((a,h)=>a.value-h.val
 value:h})=>a?1/0:Math.abs(Math.log2(h/o)),l=({adapter:a,value:h,broken:d})=>c("button",{class:"row",title:a.name,onclick:()=>t.
 set({view:"layer",adapter:a.name})},c("span",{class:"clip"},a.short),c("b",null,d?at(d):x(h)),c("small",null,d?"":cn(h/o)));
 return n.sort((a,h)=>i(h)-i(a)||h.value-a.value),c("ol",{class:"standout"},n.slice(0,nn).map(a=>c("li",null,l(a))))}var cn=t=>t<
-1?`÷ ${x(1/t)}`:`× ${x(t)}`;var Gt={};nt(Gt,{draw:()=>dn,title:()=>hn});var hn="Layer",Ie=[["‖ΔW‖ and what Adam can reach","Frobenius norm",[["delta_norm","delta_norm"],["predicted_norm",
+1?`÷ ${x(1/t)}`:`× ${x(t)}`;var Ht={};nt(Ht,{draw:()=>dn,title:()=>hn});var hn="Layer",Ie=[["‖ΔW‖ and what Adam can reach","Frobenius norm",[["delta_norm","delta_norm"],["predicted_norm",
 "predicted_norm","5 4"],["drift_norm","drift_norm","2 3"]],!0],["Output ratio","‖ΔW·x‖ / ‖W₀·x‖ on the step’s tokens",
 [["output_ratio","output_ratio"]],!0],["Relative to the base weight","ΔW against W₀",[["relative_norm","Frobenius"],[
 "relative_spectral_norm","spectral"]],!0],["Largest singular value","σ₁(ΔW)",[["spectral_norm","spectral_norm"]],!0],
@@ -430,7 +430,7 @@ facts"},l(O("Kind"),s.kind),s.d_out!=null&&l(O("W₀"),`${s.d_out} × ${s.d_in}`
 le"),s.scale==null?null:x(s.scale),$t(s.scale_formula)),l(O("Group","group"),s.group==null?"in no optimizer group":String(
 s.group),i!=null?`lr ≤ ${x(i)}`:null),l(O("Trainable"),s.trainable?.toLocaleString("en")),l(O("‖W₀‖","base_norm"),
 s.base_norm==null?"unknown":x(Number(s.base_norm))),l(O("σ₁(W₀)","base_spectral_norm"),s.base_spectral_norm==null?"\
-unknown":x(Number(s.base_spectral_norm)))))}var J={overview:Ct,heatmap:Ht,layer:Gt,alerts:St,compare:zt};function Kt(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
+unknown":x(Number(s.base_spectral_norm)))))}var J={overview:Ct,heatmap:Dt,layer:Ht,alerts:St,compare:Bt};function Gt(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
 el":"views"},fn(t)),gn(t),mn(t),c("button",{id:"latest",class:"quiet",title:"follow the latest step (End)",disabled:t.state.
 step==="",onclick:()=>t.set({step:""})},"latest"),s===""&&n===""?"":c("button",{id:"unzoom",class:"quiet",title:"all ste\
 ps (Esc)",onclick:()=>t.set({from:"",to:""})},`steps ${s}–${n}  ✕`),c("span",{class:"grow"}),t.live?pn(t):""),e&&document.
@@ -450,31 +450,31 @@ ts",{run:e})}verdict(e,s){return this.#e("verdict",{run:e,step:s})}metric(e,s,n)
 n)}`;if(this.#t.has(r)){let l=this.#t.get(r);return this.#t.delete(r),this.#t.set(r,l),l}let o=this.#r,i=this.#n(e,n);this.#t.
 set(r,i);try{let l=await i;return this.#s.set(i,l.bytes??0),o===this.#r&&this.#o(),l}catch(l){throw this.#t.get(r)===i&&
 this.#t.delete(r),l}}#o(){let e=n=>this.#s.get(n)??0,s=0;for(let n of this.#t.values())s+=e(n);for(let[n,r]of this.#t){if(s<=
-104857600)break;s-=e(r),this.#t.delete(n)}}};var Vt="lora_watch",ht=`p.${Vt}.`,qt=!1;function Ee(){qt=!0}function Zt(){if(qt)return window;try{return window.parent.location.
+104857600)break;s-=e(r),this.#t.delete(n)}}};var Kt="lora_watch",ht=`p.${Kt}.`,Vt=!1;function Ee(){Vt=!0}function qt(){if(Vt)return window;try{return window.parent.location.
 hash,window.parent}catch{return window}}function We(t){let{port1:e,port2:s}=new MessageChannel;e.onmessage=({data:n})=>{
 let r=JSON.parse(n);r.isReply||(r.type==="experimental.DataReloaded"&&t(),e.postMessage(JSON.stringify({type:r.type,id:r.
 id,payload:null,error:null,isReply:!0})))},window.parent.postMessage("experimental.bootstrap","*",[s])}function Le(t){let e=()=>{
-let s=matchMedia("(prefers-color-scheme: dark)");s.addEventListener("change",()=>t(s.matches)),t(s.matches)};if(qt)return e();
+let s=matchMedia("(prefers-color-scheme: dark)");s.addEventListener("change",()=>t(s.matches)),t(s.matches)};if(Vt)return e();
 try{let s=window.parent.document.body,n=()=>t(s.classList.contains("dark-mode"));new MutationObserver(n).observe(s,{attributes:!0,
-attributeFilter:["class"]}),n()}catch{e()}}var kt=()=>Zt().location.hash.replace(/^#/,"").split("&"),Re=()=>["",Vt].includes(
-kt()[0]);function Jt(){let t={};for(let e of kt()){if(!e.startsWith(ht))continue;let[s,n=""]=e.slice(ht.length).split("=");
+attributeFilter:["class"]}),n()}catch{e()}}var kt=()=>qt().location.hash.replace(/^#/,"").split("&"),Re=()=>["",Kt].includes(
+kt()[0]);function Zt(){let t={};for(let e of kt()){if(!e.startsWith(ht))continue;let[s,n=""]=e.slice(ht.length).split("=");
 try{t[s]=decodeURIComponent(n.replaceAll("+"," "))}catch{}}return t}function Fe(t,e){if(!Re())return;let s=kt().filter((o,i)=>i>
 0&&o&&!o.startsWith(ht)),n=Object.entries(t).filter(([,o])=>o!==""&&o!=null).map(([o,i])=>`${ht}${o}=${encodeURIComponent(
-i)}`),{history:r}=Zt();try{r[e?"pushState":"replaceState"](r.state,"",`#${[Vt,...n,...s].join("&")}`)}catch{}}function Ce(t){
-let e=Zt(),s=()=>{Re()&&kt().some(n=>n.startsWith(ht))&&t(Jt())};e.addEventListener("hashchange",s),window.addEventListener(
+i)}`),{history:r}=qt();try{r[e?"pushState":"replaceState"](r.state,"",`#${[Kt,...n,...s].join("&")}`)}catch{}}function Ce(t){
+let e=qt(),s=()=>{Re()&&kt().some(n=>n.startsWith(ht))&&t(Zt())};e.addEventListener("hashchange",s),window.addEventListener(
 "pagehide",()=>e.removeEventListener("hashchange",s))}function Be(t,e){if(e.ctrlKey||e.metaKey||e.altKey||!t.shown||e.target.matches?.("select")||e.target.id==="scrub"&&e.key.
 startsWith("Arrow"))return;let s=e.shiftKey?Math.max(1,Math.round(t.lastStep/20)):1,n=["layer","heatmap"].includes(t.state.
 view),r={ArrowLeft:()=>t.setStep(t.step-s),ArrowRight:()=>t.setStep(t.step+s),ArrowUp:n&&(()=>t.moveAdapter(-1)),ArrowDown:n&&
-(()=>t.moveAdapter(1)),End:()=>t.set({step:""}),Escape:()=>t.set({from:"",to:""})}[e.key];r&&(e.preventDefault(),r())}var Xt={view:"overview",run:"",metric:"",adapter:"",step:"",from:"",to:"",alert:""},wn=["output_ratio","relative_spectra\
+(()=>t.moveAdapter(1)),End:()=>t.set({step:""}),Escape:()=>t.set({from:"",to:""})}[e.key];r&&(e.preventDefault(),r())}var Jt={view:"overview",run:"",metric:"",adapter:"",step:"",from:"",to:"",alert:""},wn=["output_ratio","relative_spectra\
 l_norm","relative_norm","delta_norm"],yn=5e3;function bn(t,e,s){let n=Object.keys(e).filter(l=>!(l in t)),r=n.length?`${n.
 length} new run${n.length>1?"s":""}`:null;if(n.includes(s)||r&&!Object.keys(t).length)return{words:r,isHere:!0};let[o,i]=[
 t[s],e[s]];return o&&i&&i.step!==o.step?{words:`now at step ${i.step}`,isHere:!0}:o&&i&&i.wall_time!==o.wall_time?{words:"\
 more was written",isHere:!0}:r?{words:r,isHere:!1}:null}var _t=class{constructor(e,s,n=!0){this.data=new Mt(s),this.live=
-n,this.state={...Xt},this.bar=c("header",{id:"bar"}),this.main=c("main",{id:"view",tabindex:-1}),this.heading=c("h1",{class:"\
+n,this.state={...Jt},this.bar=c("header",{id:"bar"}),this.main=c("main",{id:"view",tabindex:-1}),this.heading=c("h1",{class:"\
 unseen"}),this.bar.tabIndex=-1,e.append(this.bar,this.main),this.bar.focus({preventScroll:!0}),document.documentElement.
 lang="en",this.drawing=0,this.runs={},this.run={metrics:[],series:[],step:0,wall_time:0},this.schema={adapters:[],notes:[]},
 this.ending={verdict:null,message:null,first:null},this.alerts=[],this.adapters=[],this.notes=[]}async start(){Le(n=>{this.
-dark=n,document.documentElement.classList.toggle("dark",n),this.shown&&this.draw()}),this.#s(Jt()),Ce(n=>{this.wanted=null,
+dark=n,document.documentElement.classList.toggle("dark",n),this.shown&&this.draw()}),this.#s(Zt()),Ce(n=>{this.wanted=null,
 this.#s(n),this.draw()}),this.live&&We(()=>this.refresh()),addEventListener("keydown",n=>Be(this,n));let e=innerWidth,s;
 addEventListener("resize",()=>{clearTimeout(s),s=setTimeout(()=>{!innerWidth||innerWidth===e||(e=innerWidth,this.draw())},
 80)}),addEventListener("pointerdown",()=>{this.pressed=!0}),addEventListener("pointerup",()=>{this.pressed=!1}),this.live&&
@@ -482,14 +482,14 @@ setInterval(()=>this.#n(),yn),await this.refresh()}async refresh(){this.data.for
 hidden||!innerWidth||!this.shown||this.loading)return;let{run:e}=this.state,s=await this.data.runsNow().catch(()=>this.runs);
 if(e!==this.state.run)return;let n=bn(this.runs,s,this.wanted?.run??e);if(n?.isHere&&this.#t&&!this.pressed)return this.
 refresh();!this.pressed&&D(this.ending,this.run)?.word!==this.endWord&&await this.draw(),n?.words!==this.newer&&(this.newer=
-n?.words,Kt(this))}get#t(){let{step:e,to:s}=this.state;return s===""&&(e===""||Number(e)>this.lastStep)}set(e){let{view:s,
+n?.words,Gt(this))}get#t(){let{step:e,to:s}=this.state;return s===""&&(e===""||Number(e)>this.lastStep)}set(e){let{view:s,
 run:n}=this.state;return this.wanted=null,this.#s({...this.state,...e}),this.navigated||=this.state.view!==s||this.state.
-run!==n,this.draw()}#s(e){this.state=Object.fromEntries(Object.entries(Xt).map(([s,n])=>[s,String(e[s]??n)])),this.state.
+run!==n,this.draw()}#s(e){this.state=Object.fromEntries(Object.entries(Jt).map(([s,n])=>[s,String(e[s]??n)])),this.state.
 view in J||(this.state.view="overview")}async draw(){let e=++this.drawing,{view:s,run:n}=this.state;this.loading=!0,document.
 body.setAttribute("aria-busy","true");let r=setTimeout(()=>{e===this.drawing&&this.shown&&(this.shown!==s||this.shownRun!==
 n)&&this.#c(s)},150);try{if(this.runs=await this.data.runs(),!Object.keys(this.runs).length)return this.#i(e,c("p",{class:"\
 empty-page"},"No run here holds LoRA data yet. Add LoraWatchCallback() to the Trainer."));this.#r();let o=await this.#e();
-if(e!==this.drawing)return;await this.#o(o),Kt(this),this.#l();let i=await J[this.state.view].draw(this);this.#i(e,i)}catch(o){
+if(e!==this.drawing)return;await this.#o(o),Gt(this),this.#l();let i=await J[this.state.view].draw(this);this.#i(e,i)}catch(o){
 this.#i(e,c("div",{class:"empty-page",role:"alert"},c("p",null,`This view could not be drawn: ${o.message}`),c("button",
 {id:"again",class:"quiet",onclick:()=>this.refresh()},"Try again")))}finally{clearTimeout(r)}}#r(){if(this.wanted&&this.
 wanted.run in this.runs&&([this.state,this.wanted]=[this.wanted,null]),this.state.run in this.runs)return;this.state.run&&
@@ -502,7 +502,7 @@ let r=this.run.metrics;r.includes(this.state.metric)||(this.state.metric=wn.find
 D(n,this.run)?.word,this.newer=void 0}#a(){let{adapter:e}=this.state;return this.wanted?`There is no run “${this.wanted.
 run}” here, or TensorBoard has not read it yet. This is the latest one.`:e&&!this.adapters.some(({name:s})=>s===e)?`Th\
 is run has no adapter “${e}”.`:this.adapters.length?null:"This run has no adapters: nothing but its loss and rates i\
-s known."}#l(){this.wanted||Fe(Object.fromEntries(Object.entries(this.state).filter(([e,s])=>s!==Xt[e])),this.navigated),
+s known."}#l(){this.wanted||Fe(Object.fromEntries(Object.entries(this.state).filter(([e,s])=>s!==Jt[e])),this.navigated),
 this.navigated=!1}#c(e){let s=e==="compare"?` and ${Object.keys(this.runs??{}).length} runs`:"";this.main.replaceChildren(
 c("div",{class:"empty-page",role:"status",id:"loading"},`Reading ${J[e].title.toLowerCase()}${s} …`,c("progress")))}#i(e,s){
 if(e!==this.drawing)return;let n=document.activeElement?.id,r=this.main.scrollTop;I.hide();let o=At("notes",[this.missing??

@@ -73,7 +73,7 @@ export const discarded = (alerts) =>
  * options: width, height, term (what the upright axis shows), log, zero, step, onStep, range: [first, last], alerts,
  *   onAlert, thresholds: [{value, name}], discarded: [[first, last]], onZoom(first, last)
  */
-export function lineChart(lines, options) {
+function lineChart(lines, options) {
   const {width, height, step, alerts = []} = options;
   const used = lines.filter(hasNumbers);
   const names = lines.map((line) => line.name).join(', ');

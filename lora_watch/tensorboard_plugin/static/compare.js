@@ -10,7 +10,7 @@ const ELSEWHERE =
   /^(learning_rate|parameters|find_lr\..*|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
 
 /** Nested settings as {'a.b': text}. */
-export function flatten(value, prefix = '', out = {}) {
+function flatten(value, prefix = '', out = {}) {
   if (value && typeof value === 'object' && !Array.isArray(value)) {
     for (const [key, inner] of Object.entries(value)) flatten(inner, prefix ? `${prefix}.${key}` : key, out);
   } else out[prefix] = said(value);
