@@ -38,8 +38,8 @@ class _Entry(NamedTuple):
 
 
 _Solved = tuple[FloatArray, FloatArray]
-"""Of n blocks of one rank r: ``[n, 6]``, see ``spectrum.A2`` and what follows it; ``[n, r]``, their singular values, the
-largest first, or ``[n, 0]`` without a spectrum."""
+"""Of n blocks of one rank r: ``[n, 6]``, see ``spectrum.A2`` and what follows it; ``[n, r]``, their singular values,
+the largest first, or ``[n, 0]`` without a spectrum."""
 
 
 class _Group:
