@@ -112,7 +112,7 @@ def test_without_anything_nothing_ends_a_run() -> None:
 
 @pytest.mark.usefixtures("environment")
 def test_the_environment_counts_where_the_code_says_nothing() -> None:
-    for judge in (policy(), LoraWatchCallback().policy, Monitor(torch.nn.Linear(2, 2)).policy):
+    for judge in (policy(), LoraWatchCallback().policy, Monitor(torch.nn.Linear(2, 2)).engine.policy):
         assert (judge.default, judge.by_rule, judge.patience) == (ERROR, {"LW202": None}, 7)
         assert not ids(judge) & {"LW203", "LW401"}
 

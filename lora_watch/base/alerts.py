@@ -89,8 +89,8 @@ class Alert:
 
     @property
     def lasted(self) -> int:
-        """Number of optimizer steps from the first to the last at which the rule held, both counted."""
-        return self.last_step - self.step + 1
+        """Number of optimizer steps from the first to the last at which the rule held, both counted; 1 at least."""
+        return max(self.last_step - max(self.step, 1) + 1, 1)
 
     def to_dict(self) -> dict[str, Any]:
         """Strict JSON: severity by name, a non-finite number as null with its text in ``adapters``."""

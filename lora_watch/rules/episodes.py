@@ -149,7 +149,7 @@ class Episodes:
         for alert in carriers:
             alert.next_run, alert.last_step = self.prescription, record.step
             if self.prescription is None:
-                self._close(alert.rule, record.step)
+                self.end(alert, record.step)
         return carriers
 
     def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
