@@ -242,7 +242,7 @@ class AdaLoraAdapter(PeftAdapter):
 
 def fingerprints(adapters: Sequence[Any]) -> list[tuple[Any, ...]]:
     """``Adapter.fingerprint`` of each. What plain LoRA in a layer of PEFT's is made of is looked up right here: every
-    step asks twice, and a call for each adapter takes longer than the look-ups do."""
+    step asks twice, and a call for each adapter takes longer than reading them does."""
     out = []
     for adapter in adapters:
         # Of other variants the product is made of more, and AdaLoRA's scale is computed.
