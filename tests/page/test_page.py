@@ -23,7 +23,7 @@ from tests.tensorboard_plugin.axe import findings
 from tests.tensorboard_plugin.conftest import logdir as logdir
 from tests.tensorboard_plugin.made_up import HOSTILE, LONG, record_of, run_of, write, write_long_run
 from tests.tensorboard_plugin.real_runs import RECOVERED
-from tests.tensorboard_plugin.tab import MAGENTA, VIEWS, single_step
+from tests.tensorboard_plugin.tab import VIEWS, single_step
 
 Open = Callable[..., Any]
 
@@ -110,16 +110,8 @@ def test_a_page_opens_on_the_worst_run_and_says_how_each_ended(tmp_path: Path, o
     assert [e.inner_text() for e in page.query_selector_all("#runs .badge")] == list(ended.values())
 
 
-def test_a_nan_is_seen_and_names_are_only_text(file: Path, open_page: Open) -> None:
-    page = open_page(file, view="heatmap", run=f"broken {HOSTILE}", metric="output_ratio")
-    pixels = """(colour) => {
-        const canvas = document.querySelector('#heat');
-        const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
-        let found = 0;
-        for (let k = 0; k < data.length; k += 4) found += colour.every((value, i) => data[k + i] === value);
-        return found;
-    }"""
-    assert page.evaluate(pixels, MAGENTA) > 49
+def test_names_are_only_text(file: Path, open_page: Open) -> None:
+    page = open_page(file, run=f"broken {HOSTILE}")
     for view in VIEWS:
         page.click(f"#tab-{view}")
         page.wait_for_selector(f"body[data-ready={view}]")

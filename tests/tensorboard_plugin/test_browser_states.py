@@ -17,7 +17,7 @@ from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import record_of, run_of, write
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
 from tests.tensorboard_plugin.serving import server
-from tests.tensorboard_plugin.tab import ONE_LOADER, SIZE, VIEWS, Tab
+from tests.tensorboard_plugin.tab import ONE_LOADER, VIEWS, Tab
 
 
 @ONE_LOADER
@@ -202,19 +202,6 @@ def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) ->
         tab.until(lambda: frame.inner_text("#ended") == "finished")  # although no step came with it
         write(tmp_path / "another", run, [record_of(run, 1)])
         tab.until(lambda: "1 new run" in frame.inner_text("#refresh"))
-        page.close()
-        assert tab.errors == []
-
-
-@pytest.mark.thorough
-def test_a_tab_that_was_open_before_the_first_run_shows_it(tmp_path: Path, browser: Any) -> None:
-    with server(tmp_path, "python", ready="data/plugins_listing") as address:
-        page = browser.new_page(viewport=SIZE)
-        tab = Tab(page, address)
-        frame = tab.open()
-        assert "No run here" in frame.inner_text("#view")
-        write(tmp_path / "first", run_of(4), [record_of(run_of(4), 1)])
-        tab.until(lambda: frame.query_selector("#verdict") is not None)
         page.close()
         assert tab.errors == []
 
