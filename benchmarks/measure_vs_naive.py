@@ -80,6 +80,10 @@ class MadeUp(Adapter):
     def r(self) -> int:
         return len(self.a)
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.b), self.a.shape[1]
+
     def factors(self) -> Sequence[Factors]:
         return (Factors(self.a, self.b),)
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from lora_watch.adapters import layouts, peft, peft_config
-from lora_watch.adapters.adapter import CONVOLUTIONS, Adapter, NoAdaptersError
+from lora_watch.adapters.adapter import Adapter, NoAdaptersError
 from lora_watch.adapters.peft import OtherAdapter
 from lora_watch.adapters.tensors import elements
 from lora_watch.adapters.tree import walk
@@ -81,15 +81,7 @@ def _make_names_unique(adapters: Sequence[Adapter]) -> None:
 
 
 def _why_none(model: nn.Module) -> str:
-    modules = [module for _, module in walk(model)]
-    numel = sum(getattr(p, "ds_numel", p.numel()) for p in model.parameters())
-    layers = {
-        "Linear": sum(isinstance(m, nn.Linear) or hasattr(m, "nf") for m in modules),  # nf: transformers' Conv1D
-        "Embedding": sum(isinstance(m, nn.Embedding) for m in modules),
-        "convolution": sum(isinstance(m, CONVOLUTIONS) for m in modules),
-    }
-    counts = ", ".join(f"{count} {kind}" for kind, count in layers.items())
-    has = f"{type(model).__name__} has {numel:,} parameters, {counts} layers"
+    has = f"{type(model).__name__} has {sum(map(elements, model.parameters())):,} parameters"
     others = find_other_adapters(model)
     foreign = [name for name, _ in model.named_parameters() if "lora" in name.lower()]
     if others:
@@ -113,7 +105,7 @@ def _why_none(model: nn.Module) -> str:
             "before training, and do not call merge_and_unload() before watching."
         )
     looked = "Looked for LoRA layers of PEFT (AdaLoRA's too), loralib, litgpt and torchtune"
-    return f"No LoRA adapter found. {looked}. {has}, {what}"
+    return f"No LoRA adapter found. {looked}. {has} {what}"
 
 
 def listed(others: Sequence[OtherAdapter]) -> str:

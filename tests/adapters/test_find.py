@@ -115,7 +115,7 @@ class TestNoAdapters:
     def test_plain_model(self) -> None:
         model = nn.Sequential(nn.Embedding(10, 4), nn.Linear(4, 4), nn.Linear(4, 2), nn.Conv1d(2, 2, 1))
         text = self.message(model)
-        assert "Sequential has 76 parameters, 2 Linear, 1 Embedding, 1 convolution layers" in text
+        assert "Sequential has 76 parameters" in text
         assert re.search(r"plain model\. .*\bpeft\.get_peft_model\(", text)
 
     @pytest.mark.parametrize(
