@@ -9,7 +9,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.base.deferred import is_far
 from lora_watch.measurement.hooks import Hook, has_compiled
 
 SAME = 1e-3
@@ -27,26 +26,23 @@ class Labels:
         self.classes = classes
         self.counts: Tensor | None = None
         """How often each class has been a label since ``reset``, ``[classes]``; None if nothing was counted."""
-        self.targets: Tensor | int | None = None
-        """How many labels that count the micro-batch with the fewest has had since ``reset``; None without labels."""
+        self.targets: Tensor | None = None
+        """How many labels that count the micro-batch with the fewest has had since ``reset``, ``[]``; None without
+        labels."""
 
     def add(self, labels: Any) -> None:
         """A micro-batch with ``labels``: integers of any shape, of which -100 is no class. All else is passed over."""
         if not isinstance(labels, Tensor) or labels.is_floating_point():
             return
-        targets = targets_in(labels)
-        if isinstance(self.targets, Tensor) and isinstance(targets, Tensor):  # where min would wait for both
-            self.targets = torch.minimum(self.targets, targets)
-        else:
-            self.targets = targets if self.targets is None else int(min(self.targets, targets))
-        if not self.classes:
-            return
-        classes, self.classes = self.classes, 0
-        # Compared rather than counted by bincount, which makes an accelerator wait.
-        each = torch.arange(classes, device=labels.device)
-        counts = (labels.detach().reshape(-1, 1) == each).sum(0, dtype=torch.float32)
-        self.counts = counts if self.counts is None else self.counts + counts
-        self.classes = classes  # which a failure has left undone
+        # Of a text's tokens nothing predicts the first.
+        counted = labels[:, 1:] if labels.ndim == 2 and labels.shape[1] > 1 else labels
+        targets = (counted.detach() != -100).sum(dtype=torch.float32)
+        self.targets = targets if self.targets is None else torch.minimum(self.targets, targets)
+        if self.classes:
+            # Compared rather than counted by bincount, which makes an accelerator wait.
+            each = torch.arange(self.classes, device=labels.device)
+            counts = (labels.detach().reshape(-1, 1) == each).sum(0, dtype=torch.float32)
+            self.counts = counts if self.counts is None else self.counts + counts
 
     def reset(self) -> None:
         self.counts = self.targets = None
@@ -127,11 +123,3 @@ def is_classifier(model: Any) -> bool:
     return kind.endswith("ForTokenClassification") or (
         kind.endswith(_CLASSIFIERS) and problem in (None, "single_label_classification")
     )
-
-
-def targets_in(labels: Tensor) -> Tensor | int:
-    """How many of ``labels`` count: not -100, and of a text's tokens not the first, which nothing predicts. A tensor,
-    ``[]``, where an accelerator would have to be waited for."""
-    counted = labels[:, 1:] if labels.ndim == 2 and labels.shape[1] > 1 else labels
-    targets = (counted.detach() != -100).sum(dtype=torch.float32)
-    return targets if is_far(labels.device) else int(targets)

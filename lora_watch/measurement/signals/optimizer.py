@@ -52,10 +52,6 @@ class ParameterGroups:
         )
 
     @property
-    def _groups(self) -> list[dict[str, Any]]:
-        return list(getattr(self.optimizer, "param_groups", ()))
-
-    @property
     def name(self) -> str | None:
         """Class name of the innermost optimizer, such as ``AdamW``."""
         return next((type(inner).__name__ for inner in reversed(list(chain(self.optimizer)))), None)
@@ -69,23 +65,27 @@ class ParameterGroups:
     def peak_lr(self) -> tuple[float, ...]:
         """The highest rate of each group's schedule: the one it was built with, which schedulers keep as
         ``initial_lr``; those that rise above it (OneCycleLR) say how far, as ``max_lr``."""
-        groups = self._groups
-        return tuple(_number(group.get("max_lr", group.get("initial_lr", group["lr"]))) for group in groups)
+        rates = (group.get("max_lr", group.get("initial_lr", group["lr"])) for group in _groups(self.optimizer))
+        return tuple(map(_number, rates))
 
     @property
     def weight_decay(self) -> tuple[float, ...]:
         """The weight decay of each group now; 0 for a group that has none."""
-        return tuple(float(group.get("weight_decay", 0.0)) for group in self._groups)
+        return tuple(float(group.get("weight_decay", 0.0)) for group in _groups(self.optimizer))
+
+
+def _groups(optimizer: Any) -> Sequence[dict[str, Any]]:
+    return getattr(optimizer, "param_groups", ())
 
 
 def _members(optimizer: Any) -> list[list[Tensor]]:
     """What is in each parameter group: DeepSpeed's are no parameters of the model."""
-    return [list(group["params"]) for group in getattr(optimizer, "param_groups", ())]
+    return [list(group["params"]) for group in _groups(optimizer)]
 
 
 def rates_of(optimizer: Any) -> tuple[float, ...]:
     """The learning rate of each parameter group; NaN where the optimizer makes its own (Adafactor's relative step)."""
-    return tuple(_number(group["lr"]) for group in getattr(optimizer, "param_groups", ()))
+    return tuple(_number(group["lr"]) for group in _groups(optimizer))
 
 
 def _number(rate: Any) -> float:

@@ -211,16 +211,9 @@ def _is_own(loss: float, own: Sequence[float]) -> bool:
 def _multiplied(base: nn.Module, multiple: float) -> Callable[..., Any]:
     """A hook that multiplies what has been added to the frozen layer's own output."""
 
-    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+    def hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor) -> Tensor:
         alone = base(*args, **kwargs)
-        if multiple == 0.0:
-            return alone
-        if isinstance(output, tuple):  # attention: what it gives, and weights
-            return tuple(map(extrapolated, alone, output))
-        return extrapolated(alone, output)
-
-    def extrapolated(before: Any, after: Any) -> Any:
-        return before + multiple * (after - before) if isinstance(after, Tensor) else after
+        return alone if multiple == 0.0 else alone + multiple * (output - alone)
 
     return hook
 
