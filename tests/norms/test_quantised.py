@@ -91,12 +91,6 @@ def test_norms_are_those_of_the_weight_the_layer_uses(name: str) -> None:
     assert base_norms(adapters).norm[0] == got.norm[0], "the forward pass moves the scales of an 8-bit weight"
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_peft_uses_its_layer_for_quantised_weights(name: str) -> None:
-    layer = find_adapters(made(name)[0])[0].module
-    assert type(layer).__module__.split(".")[-1] in ("bnb", "hqq", "torchao")
-
-
 def test_plain_repacked_and_sharded_layers_have_no_numbers_here() -> None:
     assert dequantised(None) is None
     assert dequantised(nn.Linear(3, 4)) is None

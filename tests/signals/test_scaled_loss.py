@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import random
 from typing import Any
 
@@ -13,7 +12,7 @@ from peft.tuners.lora import LoraLayer
 from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, find_adapters
-from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER, ScaledLoss, _is_own
+from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER, ScaledLoss
 from lora_watch.rules.harm import HARM
 from tests.rules.runs import Curious
 from tests.support import lora, stdlib_blocks, tiny_model, train
@@ -190,21 +189,3 @@ def test_batches_are_compared_by_the_loss_that_is_trained_on(accumulation: int, 
     assert any(OTHER in note for note in callback.monitor.run.notes) != own
     if own:  # the mean of one micro-batch, however many there are
         assert last.scalars["adapted_loss"] == pytest.approx(last.scalars["loss_recent"], rel=0.3)
-
-
-@pytest.mark.parametrize(
-    ("loss", "own", "alike"),
-    [
-        (2.0, [2.0], True),
-        (math.nan, [2.0], True),
-        (0.1, [2.0], False),
-        (3.0, [2.0], False),
-        (2.0, [0.4, 0.7, 0.3, 0.6], True),  # shares of one mean
-        (2.4, [2.0, 2.8], True),  # means, and their mean
-        (4.8, [2.0, 2.8], True),
-        (1.4, [2.0, 2.8], True),  # the last one, divided for accumulation
-        (0.1, [2.0, 2.8], False),
-    ],
-)
-def test_a_loss_is_the_models_own_whatever_is_done_about_micro_batches(loss: float, own: Any, alike: bool) -> None:
-    assert _is_own(loss, own) == alike
