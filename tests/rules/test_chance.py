@@ -76,7 +76,7 @@ def test_its_twin_at_a_sound_rate_is_silent() -> None:
     assert ids(monitor) == []
     assert monitor.last is not None
     assert monitor.last.scalars["chance_loss"] < math.log(2) - 0.02, "and could have been found"
-    (used,) = (rule for rule in monitor.engine.policy.rules if isinstance(rule, StuckAtChance))
+    (used,) = (rule for rule in monitor.policy.rules if isinstance(rule, StuckAtChance))
     assert used.overall > 1.0, "its adapters have grown, too"
     assert fmean(used.recent) < 0.9
 
