@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.text import Text
 
-from lora_watch.cli.common import print_json, refusing, unwrapped_console
+from lora_watch.cli.common import print_json, refusing, take_any_character
 
 EXAMPLES = {
     "lora-watch advise ./Llama-3-8B --task instruction-tuning": "a rank, an alpha and a learning rate",
@@ -67,10 +65,5 @@ def advise(
     if json:
         print_json(advised.to_dict())
         return
-    console = unwrapped_console()
-    console.print(Text(advised.title, style="bold"))
-    wrapper = textwrap.TextWrapper(console.width, initial_indent="- ", subsequent_indent="  ", break_on_hyphens=False)
-    for sentence in advised.reasons:
-        console.print(Text(wrapper.fill(sentence)), soft_wrap=True)
-    console.print()
-    console.print(Text(advised.code()), soft_wrap=True)
+    take_any_character()
+    typer.echo(str(advised))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +10,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 
 from lora_watch.base.text import clean
 
@@ -64,11 +62,3 @@ def take_any_character() -> None:
     """A terminal that has no ‖ gets its escape, not an error."""
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
-
-
-def unwrapped_console() -> Console:
-    """A console that wraps nothing where a pipe or a file, which has no width, takes what is printed."""
-    made = Console(highlight=False)
-    if not made.is_terminal and "COLUMNS" not in os.environ:
-        made.width = 10_000
-    return made

@@ -6,11 +6,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.text import Text
 
 from lora_watch.base.text import table
-from lora_watch.cli.common import misuse, print_json, refusing, unwrapped_console
+from lora_watch.cli.common import misuse, print_json, refusing, take_any_character
 
 if TYPE_CHECKING:
     from lora_watch.tune.inspect import Inspection
@@ -55,13 +53,13 @@ def inspect(
     if json:
         print_json(inspection.to_dict() | {"merge": None if merged is None else merged.to_dict()})
         return
-    console = unwrapped_console()
-    _print(console, inspection, rows)
+    take_any_character()
+    _print(inspection, rows)
     for said in () if merged is None else (merged.verdict, *merged.notes):
-        console.print(Text(said))
+        typer.echo(said)
 
 
-def _print(console: Console, inspection: Inspection, rows: int) -> None:
+def _print(inspection: Inspection, rows: int) -> None:
     measured, adapters = inspection.measurement, inspection.saved.adapters
     columns = ["product_norm", "delta_norm", "spectral_norm", "stable_rank", "effective_rank"]
     headings = ["r", "s", "‖B·A‖", "‖ΔW‖", "σ₁", "stable\nrank", "effect.\nrank", "energy"]
@@ -75,20 +73,20 @@ def _print(console: Console, inspection: Inspection, rows: int) -> None:
         energy, adapter = f"{100 * inspection.energy[i]:.3g} %", adapters[i]
         lines.append([str(adapter.r), f"{adapter.scale:.4g}", *values[:5], energy, *values[5:], adapter.name])
     for line in table([*headings, "layer"], lines, left=(len(headings),)):
-        console.print(Text(line), soft_wrap=True)
+        typer.echo(line)
     if len(lines) < len(order):
-        console.print(Text(f"… and {len(order) - len(lines)} more (--rows 0 shows all)"))
+        typer.echo(f"… and {len(order) - len(lines)} more (--rows 0 shows all)")
     ranks = sorted({adapter.r for adapter in adapters})
     span = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
     kinds = ", ".join(sorted({adapter.variant for adapter in adapters}))
     formulas = ", ".join(sorted({adapter.scale_formula.replace("alpha", "α") for adapter in adapters}))
     whole = f"‖ΔW‖ of all {inspection.delta_norm:.4g}, largest σ₁ {min(measured.spectral_norm, key=_nan_first):.3g}"
     head = f"{len(order)} layers ({kinds}), {inspection.saved.parameters:,} parameters, rank {span}, s = {formulas}"
-    console.print(Text(f"{head}, {whole}"))
+    typer.echo(f"{head}, {whole}")
     if inspection.not_finite:
-        console.print(Text(f"NOT FINITE: {', '.join(inspection.not_finite[:5])}: this adapter is broken", style="red"))
+        typer.secho(f"NOT FINITE: {', '.join(inspection.not_finite[:5])}: this adapter is broken", fg="red")
     for note in inspection.notes:
-        console.print(Text(f"note: {note}"))
+        typer.echo(f"note: {note}")
 
 
 def _nan_first(value: Any) -> tuple[bool, float]:

@@ -98,7 +98,7 @@ class Advice:
         return {"version": ADVICE_VERSION, **asdict(self), "code": self.code()}
 
     def __str__(self) -> str:
-        return "\n".join([self.title, *self.reasons, "", self.code()])
+        return "\n".join([self.title, *(f"- {reason}" for reason in self.reasons), "", self.code()])
 
 
 def advise(model: nn.Module | str | Path, task: str | None = None, *, steps: int | None = None) -> Advice:
