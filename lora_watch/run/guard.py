@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import functools
 import logging
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -44,20 +45,18 @@ class Guard:
         """How many exceptions have cost a measurement or a judgement so far."""
         self._report = report
         self._reported: set[str] = set()
-        self._entering = "", False
-        """The door that is opened next: what is done in it, and whether that is ``aside``."""
-        self._doors: list[tuple[str, bool, bool]] = []
-        """Those that are open: the same, and whether gradients were on outside."""
-        self._quiet = np.errstate(all="ignore")
-        self._began = 0.0
+        self._here = _OfAThread()
         self._seconds = 0.0
         self._clock = time.perf_counter(), 0.0
         """When ``start_clock`` was called, and ``seconds`` then."""
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Guard, ()  # a copy is outside, and reports to nobody
+
     @property
     def seconds(self) -> float:
         """Wall time spent inside so far, this time included; where guards are nested, that of the outermost."""
-        return self._seconds + (time.perf_counter() - self._began if self._doors else 0.0)
+        return self._seconds + (time.perf_counter() - self._here.began if self._here.doors else 0.0)
 
     def start_clock(self) -> None:
         """Count the overhead from now on."""
@@ -71,33 +70,34 @@ class Guard:
 
     def __call__(self, doing: str, aside: bool = False) -> Guard:
         """``aside``: a failure in there costs no measurement and no judgement, so that it is told and not counted."""
-        self._entering = doing, aside
+        self._here.entering = doing, aside
         return self
 
     def __enter__(self) -> None:
         """Start the clock, unless a door around this one has started it. Gradients are off inside, and numpy says
         nothing of NaN and infinities, which are results here."""
-        gradients = torch.is_grad_enabled()
+        here, gradients = self._here, torch.is_grad_enabled()
         if gradients:
             torch.set_grad_enabled(False)
-        if not self._doors:
-            self._began = time.perf_counter()
-            self._quiet = np.errstate(all="ignore")
-            self._quiet.__enter__()
-        doing, aside = self._entering
-        self._doors.append((doing, aside, gradients))
+        if not here.doors:
+            here.began = time.perf_counter()
+            here.quiet = np.errstate(all="ignore")
+            here.quiet.__enter__()
+        doing, aside = here.entering
+        here.doors.append((doing, aside, gradients))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
         """True if ``error`` ends here."""
-        doing, aside, gradients = self._doors[-1]
+        here = self._here
+        doing, aside, gradients = here.doors[-1]
         held = False
         if isinstance(error, Exception) and not isinstance(error, LoraWatchError):
             held = True
             self.caught(doing, error, aside)
-        self._doors.pop()
-        if not self._doors:
-            self._quiet.__exit__(kind, error, trace)
-            self._seconds += time.perf_counter() - self._began
+        here.doors.pop()
+        if not here.doors:
+            here.quiet.__exit__(kind, error, trace)
+            self._seconds += time.perf_counter() - here.began
         if gradients:
             torch.set_grad_enabled(True)
         return held
@@ -127,6 +127,18 @@ class Guard:
         new = failure not in self._reported
         self._reported.add(failure)
         return new
+
+
+class _OfAThread(threading.local):
+    """The doors of one thread: DataParallel runs forward hooks in several."""
+
+    def __init__(self) -> None:
+        self.entering: tuple[str, bool] = "", False
+        """The door that is opened next: what is done in it, and whether that is ``aside``."""
+        self.doors: list[tuple[str, bool, bool]] = []
+        """Those that are open: the same, and whether gradients were on outside."""
+        self.began = 0.0
+        self.quiet = np.errstate(all="ignore")
 
 
 def guarded(

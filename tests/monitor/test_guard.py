@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -117,3 +118,27 @@ def test_an_object_that_lacks_some_of_a_sinks_methods_is_a_sink() -> None:
     sinks.finish("ok", None)
     assert own.written == [1]
     assert failed == []
+
+
+def test_doors_of_two_threads_do_not_disturb_each_other() -> None:
+    guard, first, second, last = Guard(), threading.Event(), threading.Event(), threading.Event()
+    left: list[bool] = []
+
+    def other() -> None:
+        with torch.no_grad():
+            first.wait()
+            with guard("the other's"):
+                second.set()
+                last.wait()
+        left.append(torch.is_grad_enabled())
+
+    thread = threading.Thread(target=other)
+    thread.start()
+    with guard("the first's"):
+        first.set()
+        second.wait()
+    last.set()
+    thread.join()
+    assert torch.is_grad_enabled()
+    assert left == [True], "as the thread had it"
+    assert guard.failures == 0
