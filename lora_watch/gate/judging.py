@@ -132,6 +132,8 @@ def judge(
 def how_it_ended(run: FinishedRun) -> Sequence[Alert]:
     """What the verdict adds to the alerts: one finding or none."""
     planned = f"step {run.step}" + (f" of {run.max_steps}" if run.max_steps else "")
+    if run.verdict == "interrupted" and any(a.severity >= Severity.ERROR and a.closed_step is None for a in run.alerts):
+        return []  # that is why it broke off, and stands there
     if run.verdict == "interrupted" and run.message is not None:
         return [finding("LW801", run.step, f"Training broke off at {planned}: {run.message}")]
     if run.going:

@@ -155,7 +155,11 @@ class NonFiniteLoss(Rule):
             return grown, in_wider_numbers(record), _prescribed(record, slower=True)
         cause = "the loss of this batch overflows, divides by zero or takes the logarithm of zero"
         batch = "look at the batch of this step"
-        if not record.targets:  # None where nobody has counted them
+        if self.masked:
+            cause = f"all labels of the last {len(self.masked)} batches are -100"
+            cause += ": the prompt template does not match the text, or truncation cut the answers off"
+            batch = "print (labels != -100).sum() of some batches: it must not be 0"
+        elif not record.targets:  # None where nobody has counted them
             cause = "a batch has no target (all of its labels are -100), or its loss divides by zero"
             batch += "; drop samples without targets"
         return cause, [batch, *in_wider_numbers(record)], _prescribed(record, slower=False)

@@ -61,6 +61,8 @@ class Prescribing:
 
     def propose(self, found: Prescription, run: RunInfo) -> bool:
         """``found`` is relative to what ``run`` trains with now. True where the prescription has changed."""
+        if run.unmatched and found.evidence < Evidence.HARM:
+            return False  # LW310: with all of its layers the next run needs other settings
         now, old, settings = settings_of(run), self.standing, dict(found.settings)
         kept = {} if old is None else dict(old.settings)
         sizes = [name for name in settings if _is_size(name)]

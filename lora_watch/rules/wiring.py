@@ -167,8 +167,8 @@ class AdapterNotInOptimizer(Rule):
         if not lost.any():
             return None
         return Finding(
-            f"{_share(lost)} will never change",
-            "The optimizer does not hold their tensors.",
+            f"{_share(lost)} are missing in the optimizer",
+            "It does not hold their A, their B or both, so these will never change.",
             adapters=worst_first(record, np.zeros(len(lost)), lost),
             causes=["the optimizer was built before the adapter was added, or from other parameters"],
             remedies=[

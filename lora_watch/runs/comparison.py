@@ -63,6 +63,9 @@ class Trial:
         return self.r, self.alpha, None if self.scale is None else f"{self.scale:.6g}", self.lr, data, settings
 
 
+_NOT_SET = "not set"
+
+
 @dataclass
 class Comparison:
     """Everything that one call of ``lora-watch compare`` has found."""
@@ -88,8 +91,14 @@ class Comparison:
     @property
     def best(self) -> int | None:
         """The place of the configuration with the best mean; None where no run has the metric."""
-        means = {place: statistics.fmean(v) for place, c in enumerate(self.configurations) if (v := self.values(c))}
-        return (max if self.higher_is_better else min)(means, key=means.__getitem__) if means else None
+        return self.best_first[0] if self.best_first and self.values(self.configurations[self.best_first[0]]) else None
+
+    @property
+    def best_first(self) -> list[int]:
+        """The places of all configurations by their means, those without a value that counts last."""
+        means = [statistics.fmean(values) if (values := self.values(c)) else None for c in self.configurations]
+        sign = -1.0 if self.higher_is_better else 1.0
+        return sorted(range(len(means)), key=lambda place: math.inf if (m := means[place]) is None else sign * m)
 
     def values(self, configuration: Sequence[Trial]) -> list[float]:
         """The metric of its runs that count, the finite ones."""
@@ -103,7 +112,7 @@ class Comparison:
         for name in sorted({name for trial in trials for name in trial.settings}):
             by_value: dict[str, list[Trial]] = defaultdict(list)
             for trial in trials:
-                by_value[trial.settings.get(name, "not set")].append(trial)
+                by_value[trial.settings.get(name, _NOT_SET)].append(trial)
             if len(by_value) > 1:
                 out[name] = dict(by_value)
         return out
@@ -191,8 +200,11 @@ def text(comparison: Comparison) -> str:
             blocks.append([f"Best: {_label(best)}, {comparison.metric} {value}"])
     if different := comparison.differences():
         blocks.append(["Other settings that differ:"])
-        for name, by_value in different.items():
-            for value, having in by_value.items():
+        partly = [name for name, by_value in different.items() if len({*by_value} - {_NOT_SET}) == 1]
+        if partly:
+            blocks[-1].append(middle(f"  known of some runs only: {first_of(partly, 5)}", WIDTH))
+        for name in sorted(different.keys() - partly):
+            for value, having in different[name].items():
                 names = first_of([middle(trial.name, LONGEST_NAME) for trial in having], 3)
                 blocks[-1].append(middle(f"  {name}: {middle(value, 40)} ({names})", WIDTH))
     if comparison.notes:
@@ -203,7 +215,7 @@ def text(comparison: Comparison) -> str:
 
 def _table(comparison: Comparison) -> list[str]:
     rows = []
-    for configuration in comparison.configurations:
+    for configuration in (comparison.configurations[place] for place in comparison.best_first):
         first = configuration[0]
         alerts = sum((trial.alerts for trial in configuration), Counter[Severity]())
         said = [count(n, severity.name.lower()) for severity, n in sorted(alerts.items(), reverse=True)]
@@ -232,7 +244,9 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
 
 
 def _trial(name: str, run: FinishedRun) -> Trial:
-    rates = [run.config.get("learning_rate"), *sorted(run.peak_lr, reverse=True)]
+    used = sorted(run.peak_lr, reverse=True)
+    recovered = any(alert.recovered_from for alert in run.alerts)  # the script's rate is not what it trained with
+    rates = [*used] if recovered else [run.config.get("learning_rate"), *used]
     loss = run.final_loss
     return Trial(
         name=name,

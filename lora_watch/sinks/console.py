@@ -34,6 +34,7 @@ class ConsoleSink(Sink):
         self._history = AlertHistory()
         self._prescribed_by = ""
         """The rule under whose alert the latest prescription stands; empty without any."""
+        self._prescribed: dict[str, float] = {}
 
     def start(self, run: RunInfo, step: int) -> None:
         if run.adapters and len(run.adapters) != self._adapters:
@@ -46,13 +47,18 @@ class ConsoleSink(Sink):
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         self._latest = record
-        for event, alert in self._history.update(alerts):
+        news = self._history.update(alerts)
+        recovers = ("opened", RECOVERED) in ((event, alert.rule) for event, alert in news)  # what that is from is over
+        for event, alert in news:
             if alert.rule == MONITOR_FAILURE:  # the log has said that
                 continue
             if event == "opened":
-                _print(alert.text(columns(), instead_of=self._prescribed_by), colour=_COLOURS[alert.severity])
-                self._prescribed_by = alert.rule if alert.next_run is not None else self._prescribed_by
-            elif alert.rule != RECOVERED:  # which is over as soon as it is said
+                new = alert.next_run is not None and alert.next_run.values != self._prescribed
+                told = alert.text(columns(), instead_of=self._prescribed_by if new else "")
+                _print(told, colour=_COLOURS[alert.severity])
+                if alert.next_run is not None:
+                    self._prescribed_by, self._prescribed = alert.rule, alert.next_run.values
+            elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
                 lasted = count(alert.lasted, "step")
                 _print(f"lora_watch: {alert.rule} is over at step {record.step}, after {lasted}")
 

@@ -104,6 +104,10 @@ def test_a_run_that_broke_off_says_for_what(tmp_path: Path) -> None:
     (finding,) = judge([tmp_path]).runs[0].findings
     assert finding.rule == "LW801"
     assert "OutOfMemoryError: 2 GiB" in finding.message
+    write_run(
+        tmp_path / "b", verdict="interrupted", message="no grad_fn", alerts=[alert_of(0, "LW301", Severity.ERROR)]
+    )
+    assert [each.rule for each in judge([tmp_path / "b"]).runs[0].findings] == ["LW301"], "which says why"
 
 
 def test_a_trainer_that_stops_early_has_finished(tmp_path: Path) -> None:

@@ -74,6 +74,10 @@ def test_every_place_gives_the_same_numbers(name: str, tmp_path: Path, capsys: A
     shown = CliRunner().invoke(app, ["show", str(tmp_path)], env={"COLUMNS": "300"}).stdout
     assert told_in(shown) == [told["text"]]
 
+    compared = json.loads(CliRunner().invoke(app, ["compare", str(tmp_path), "--json"]).stdout)["configurations"]
+    trained_at = settings["learning_rate"] if name == "recovers" else lr
+    assert [each["learning_rate"] for each in compared] == [pytest.approx(trained_at, rel=0.2)]
+
     (place,) = find_runs(tmp_path)
     answers = Answers({"run": read_run(place)})
     assert answers.plain['["verdict","run",""]']["next_run"]["text"] == told["text"], "the tab's banner"

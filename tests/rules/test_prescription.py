@@ -70,6 +70,12 @@ def test_after_a_recovery_it_is_relative_to_the_users_own_settings() -> None:
     assert one.standing == told(Evidence.HARM, 0.01, 0.001, 20)
 
 
+def test_without_all_of_its_layers_a_run_says_nothing_of_the_next_ones_size() -> None:
+    lacking = dataclasses.replace(run_of(2e-4), unmatched=("'k_projj' (is 'k_proj' meant?)",))
+    assert not begun(lacking).propose(told(Evidence.STEPS, 2e-4, 0.04), lacking)
+    assert begun(lacking).propose(told(Evidence.HARM, 2e-4, 1e-5), lacking), "harm is harm"
+
+
 def test_a_range_is_kept_in_the_figures_in_which_it_is_read() -> None:
     wide, narrow = Setting(0.01, 0.009, 0.0045, 0.0183), Setting(0.01, 0.009, 0.00711, 0.01234)
     assert [(each.low, each.high) for each in (wide, narrow)] == [(0.004, 0.02), (0.0071, 0.012)]

@@ -103,6 +103,7 @@ def test_the_table_has_the_folder_and_the_rate_and_fits_a_screen(sweep: Sweep, t
     assert done.exit_code == 0
     assert re.search(r"^6 runs .*3 configurations, .*eval_loss \(lower ", done.stdout)
     assert re.search(r"^r8-seed0 … \(2\) +8 +8 +1 +0\.02 +12 +\d", done.stdout, re.MULTILINE)
+    assert next(row.split()[0][:2] for row in done.stdout.splitlines() if "-seed0 … (2) " in row) == "r8", "best first"
     assert re.search(r"^Best: r8-seed0 … \(2\), eval_loss ", done.stdout, re.MULTILINE)
     assert "differ:" not in done.stdout
     long = tmp_path / ("a-name-that-is-long-" * 5) / "r2-seed0"

@@ -30,6 +30,18 @@ def test_a_prescription_that_replaces_another_says_so(capsys: Captured) -> None:
         sink.write(record_of(run_of(), step), [alert_of(step, rule, Severity.WARNING, next_run=next_run)])
     first, second = [line for line in capsys.readouterr().err.splitlines() if "Next run" in line]
     assert ("replaces" in first, "replaces that of LW401" in second) == (False, True)
+    sink.write(record_of(run_of(), 5), [alert_of(5, "LW910", Severity.WARNING, next_run=told[1])])
+    assert "replaces" not in capsys.readouterr().err, "it is the same"
+
+
+def test_a_recovery_is_all_that_is_said_of_what_it_is_from(capsys: Captured) -> None:
+    sink, large = ConsoleSink(), alert_of(3)
+    sink.write(record_of(run_of(), 3), [large])
+    large.closed_step = 3
+    capsys.readouterr()
+    sink.write(record_of(run_of(), 3), [large, alert_of(3, "LW910", Severity.WARNING)])
+    assert "LW910" in (said := capsys.readouterr().err)
+    assert "is over" not in said
 
 
 def test_a_prescription_that_is_withdrawn_is_said_to_be(capsys: Captured) -> None:

@@ -14,9 +14,9 @@ from lora_watch.runs.run import FinishedRun
 
 _ENDINGS = {
     "ok": "finished",
-    "unhealthy": "finished with an ERROR",
+    "unhealthy": "ended with an ERROR",
     "unknown": "finished, not judged",
-    "failed": "ended by its policy",
+    "failed": "stopped by fail_on",
     "interrupted": "broke off",
 }
 

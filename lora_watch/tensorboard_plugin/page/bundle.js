@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources d398197cbcbc5529ec56d3af20a169593d29a815e932bec07705be574c4c2a60 */
+/* Made by tests/front_end/check.py --fix of sources 8120ce1feba4133148d567839619646a07f20b7a760fb98b17c41c0874fa4d7b */
 var Ue=Object.defineProperty;var nt=(t,e)=>{for(var s in e)Ue(t,s,{get:e[s],enumerable:!0})};var Xt={zone:"the rules’ word for the run at a step, from healthy to exploding: it follows from the open alerts",output_ratio:"\
 ‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives","depth-scaled\
  output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius norm of the adap\
@@ -268,7 +268,7 @@ isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,c
 verdict:t,message:e},{wall_time:s},n=Date.now()/1e3){let r=(e??"").split(`
 `)[0];if(t==="ok")return{word:"finished",kind:"ok",text:"Training came to its end."};if(t==="unhealthy")return{word:"fin\
 ished unhealthy",kind:"error",text:r};if(t==="unknown")return{word:"not measured",kind:"warning",text:r};if(t==="failed")
-return{word:"ended by fail_on",kind:"error",text:r};if(t==="interrupted")return{word:"interrupted",kind:"warning",text:r};
+return{word:"stopped by fail_on",kind:"error",text:r};if(t==="interrupted")return{word:"interrupted",kind:"warning",text:r};
 if(t!=="running")return null;let o=(n-s)/60;if(o<15)return{word:"running",kind:"info",text:"Training goes on."};let[i,l]=o<
 120?[o,"min"]:o<2880?[o/60,"h"]:[o/1440,"days"];return{word:`silent for ${Math.round(i)} ${l}`,kind:"warning",text:"The \
 run wrote nothing since, not even its end: killed, or very slow."}}var Cs=({step:t,last_step:e,closed_step:s})=>s==null?

@@ -191,7 +191,7 @@ export function endOf(/** @type {Record<string, any>} */ {verdict, message}, {wa
   if (verdict === 'ok') return {word: 'finished', kind: 'ok', text: 'Training came to its end.'};
   if (verdict === 'unhealthy') return {word: 'finished unhealthy', kind: 'error', text};
   if (verdict === 'unknown') return {word: 'not measured', kind: 'warning', text};
-  if (verdict === 'failed') return {word: 'ended by fail_on', kind: 'error', text};
+  if (verdict === 'failed') return {word: 'stopped by fail_on', kind: 'error', text};
   if (verdict === 'interrupted') return {word: 'interrupted', kind: 'warning', text};
   if (verdict !== 'running') return null;
   const minutes = (now - wall_time) / 60;
