@@ -265,9 +265,8 @@ class RankScores:
     """AdaLoRA's importance scores in a model, by which PEFT cuts ranks: neither parameters nor buffers."""
 
     def __init__(self, model: nn.Module):
-        allocators = (getattr(module, "rankallocator", None) for _, module in walk(model))
-        having = [each for each in allocators if all(hasattr(each, name) for name in _SCORES)]
-        self._places = [(each, name) for each in having for name in _SCORES]
+        allocators = [getattr(module, "rankallocator", None) for _, module in walk(model)]
+        self._places = [(each, name) for each in allocators for name in _SCORES if hasattr(each, name)]
 
     @property
     def now(self) -> dict[int, dict[str, Tensor]]:
