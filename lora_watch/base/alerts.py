@@ -158,15 +158,13 @@ class Alert:
         return [clean(line) for line in (*lines, *more)]
 
     def _where(self) -> str:
-        """The two worst adapters, with their values where these say something."""
+        """The two worst layers; by how much where a reader knows what is counted."""
         worst = self.adapters[:2]
-        more = [f"{len(self.adapters) - 2} more"] if len(self.adapters) > 2 else []
-        if self.metric is None or not any(value and math.isfinite(value) for _, value in self.adapters):
+        more = [count(len(self.adapters) - 2, "more layer")] if len(self.adapters) > 2 else []
+        if self.metric != "output_ratio" or not any(value and math.isfinite(value) for _, value in self.adapters):
             return f"Where: {', '.join([*(name for name, _ in worst), *more])}"
-        values = [plain(value) for _, value in worst]
-        if self.metric == "output_ratio":
-            values = [f"{plain(value)} times" if value >= 1 else f"{percent(value)} of" for _, value in worst]
-            values = [f"adds {values[0]} the layer's own output", *(each.removesuffix(" of") for each in values[1:])]
+        values = [f"{plain(value)} times" if value >= 1 else f"{percent(value)} of" for _, value in worst]
+        values = [f"adds {values[0]} the layer's own output", *(each.removesuffix(" of") for each in values[1:])]
         return f"Largest: {', '.join([*(f'{name} ({value})' for (name, _), value in zip(worst, values)), *more])}"
 
     def text(self, width: int, instead_of: str = "") -> str:
