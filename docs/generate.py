@@ -25,6 +25,7 @@ import lora_watch
 from lora_watch import Rule
 from lora_watch.rules.guide import pages as known
 from lora_watch.settings import CallbackSettings, LightningSettings, MonitorSettings, Settings, all_of, described
+from lora_watch.tune.search import SearchResult, Strategy, search
 
 DOCS = Path(__file__).resolve().parent
 DRAWN = "LW3"
@@ -176,21 +177,24 @@ def python() -> str:
     """Every public name with its docstring, and the tables of what the ways in take."""
     first = ("LoraWatchCallback", "watch", "Monitor", "measure", "find_adapters")
     others = sorted({name for name in lora_watch.__all__ if not name.startswith("__")} - {*first})
-    entries = "\n\n".join(_entry(name) for name in (*first, *others))
+    entries = "\n\n".join(_entry(name, getattr(lora_watch, name)) for name in (*first, *others))
+    tools = "\n\n".join(
+        _entry(f"lora_watch.tune.search.{tool.__name__}", tool) for tool in (search, Strategy, SearchResult)
+    )
     tables = "\n\n".join(f"## Arguments of `{of}`\n\n{_settings(kind)}" for of, kind in _SETTINGS.items())
-    return f"# Python\n\nAll of these are imported from `lora_watch` itself.\n\n{entries}\n\n{tables}\n"
+    first_line = "Names without a module are imported from `lora_watch` itself."
+    return "\n\n".join(["# Python", first_line, entries, tools, tables]) + "\n"
 
 
-def _entry(name: str) -> str:
+def _entry(name: str, thing: Any) -> str:
     """A function's signature and docstring; a class's docstring, and its public methods."""
-    thing = getattr(lora_watch, name)
     parts = [f"## `{name}`", _prose(thing)]
     if inspect.isclass(thing):
         for method, body in vars(thing).items():
             if not method.startswith("_") and inspect.isfunction(body) and body.__doc__:
                 parts.append(f"**`{_signature(method, body)}`**: {_prose(body)}")
     else:
-        parts.insert(1, f"```python\n{_signature(name, thing)}\n```")
+        parts.insert(1, f"```python\n{_signature(thing.__name__, thing)}\n```")
     return "\n\n".join(parts)
 
 
@@ -205,6 +209,10 @@ def _prose(thing: Any) -> str:
     text = re.sub(r"::\n\n((?:    .*\n?|\n)+)", lambda found: f":\n\n{_block(found[1])}", text)
     text = re.sub(r"^(Args|Raises|Returns):\n", r"\1:\n\n", text, flags=re.M)
     text = re.sub(r"^    (?=[\w`*]+.*: )", "- ", text, flags=re.M)
+    return _single(text)
+
+
+def _single(text: str) -> str:
     return re.sub(r"(?<!`)``(?!`)", "`", text)
 
 
@@ -214,7 +222,7 @@ def _block(indented: str) -> str:
 
 def _settings(kind: type[Settings]) -> str:
     rows = (
-        f"| `{name}` | {'' if each.default is MISSING else f'`{each.default!r}`'} | {described(kind, name)} |"
+        f"| `{name}` | {'' if each.default is MISSING else f'`{each.default!r}`'} | {_single(described(kind, name))} |"
         for name, each in all_of(kind).items()
     )
     return "\n".join(["| argument | default | meaning |", "|---|---|---|", *rows])
