@@ -10,6 +10,7 @@ import torch
 from transformers import Trainer
 
 from lora_watch.base.deferred import has_float64, is_far
+from lora_watch.drivers import trainer_info
 from lora_watch.drivers.wrapping import Tap
 from lora_watch.measurement.signals.labels import Labels
 from lora_watch.run.engine import Engine
@@ -24,7 +25,8 @@ class StepTap(Tap):
     """The true loss of every optimizer step, taken where the Trainer computes it, and word of gradients to be clipped.
 
     ``training_step`` returns each micro-batch's share of the loss before the Trainer's NaN filter and logging see it;
-    it is the same for label smoothing, ``compute_loss_func``, an overridden ``compute_loss`` and TRL's trainers.
+    it is the same for label smoothing, ``compute_loss_func``, an overridden ``compute_loss`` and TRL's trainers. Of
+    means that the Trainer adds up (``trainer_info.adds_up``) the mean is the loss of the step, and a note says so.
 
     It is wrapped from the beginning of each step until its gradients are there: whatever raises elsewhere in the
     Trainer finds it as it was. Clipping multiplies every gradient by what one NaN has made of their norm, so the
@@ -42,6 +44,9 @@ class StepTap(Tap):
         super().__init__()
         self.loss: torch.Tensor | float | None = None
         """Of the step so far. A tensor, ``[]``, on an accelerator: reading it there would wait."""
+        self._micro_batches = 0
+        """Of the step so far."""
+        self._adds_up = False
         self._labels = Labels()
         self._broke_off = broke_off
         self.ranks = Ranks(together=True)
@@ -53,10 +58,14 @@ class StepTap(Tap):
         self.guard, self._before_clipping = engine.guard, engine.before_clipping
         self._place_hooks, self._take_hooks_off = engine.place_hooks, engine.take_hooks_off
         self._labels = Labels(classes)
+        with engine.guard("asking whether losses are added up"):
+            self._adds_up = trainer is not None and trainer_info.adds_up(trainer)
+            if self._adds_up:
+                engine.note(trainer_info.ADDS_UP)
 
     def open(self) -> None:
         """An optimizer step begins. When its micro-batches are through, ``close`` is to be called."""
-        self.loss = None
+        self.loss, self._micro_batches = None, 0
         self._labels.reset()
         trainer = self.followed
         if trainer is None:
@@ -103,7 +112,10 @@ class StepTap(Tap):
             value = loss.detach().to(torch.float64 if has_float64(loss.device) else torch.float32, copy=True)
         else:
             value = float(loss)
-        self.loss = value if self.loss is None else self.loss + value
+        self._micro_batches, count = self._micro_batches + 1, self._micro_batches
+        if self.loss is not None:
+            value = (self.loss * count + value) / (count + 1) if self._adds_up else self.loss + value
+        self.loss = value
 
     def reduce(self) -> None:
         """Average over ranks; every rank must call it. A batch without a target on one of them is one on all."""

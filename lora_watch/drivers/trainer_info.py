@@ -44,6 +44,14 @@ _PREFERENCE = frozenset({"BCOTrainer", "CPOTrainer", "DPOTrainer", "KTOTrainer",
 """TRL's trainers whose loss compares answers: it can be brought to 0 by a model that is worth nothing."""
 
 
+ADDS_UP = (
+    "the Trainer does not divide by gradient_accumulation_steps, and the model ignores num_items_in_batch. Gradients "
+    "and logged losses are sums over micro-batches; lora_watch judges the mean. To train on the mean, set "
+    "trainer.model_accepts_loss_kwargs = False"
+)
+"""What the user is told where losses of micro-batches are means, and are added up."""
+
+
 def trainer_that_holds(callback: TrainerCallback) -> Trainer | None:
     """The Trainer whose event is being handled: the caller up the stack that has this callback in its handler. No
     version of transformers from 4.46 to 5 passes the Trainer, or what knows it, to a callback."""
@@ -203,6 +211,19 @@ def events_sink(trainer: Trainer | None, output_dir: Path) -> TensorBoardSink:
         return next((writer for writer in writers if writer is not None), None)
 
     return TensorBoardSink(shared_writer)
+
+
+def adds_up(trainer: Trainer) -> bool:
+    """Whether the losses of micro-batches are means that the Trainer adds up: from transformers 4.46 on it leaves the
+    division to whoever takes ``num_items_in_batch``, and a model's loss for classes takes it and ignores it."""
+    own = getattr(trainer.compute_loss, "__func__", None) is not Trainer.compute_loss
+    if own or trainer.compute_loss_func is not None or trainer.args.gradient_accumulation_steps == 1:
+        return False
+    if not trainer.model_accepts_loss_kwargs or getattr(trainer, "loss_is_scaled_for_ga", None) is False:
+        return False
+    smoother = trainer.label_smoother
+    made_by = getattr(trainer.model, "loss_function", None) if smoother is None else smoother.__call__
+    return callable(made_by) and "num_items_in_batch" not in inspect.signature(made_by).parameters
 
 
 def is_compiled(args: TrainingArguments, trainer: Trainer | None) -> bool:
