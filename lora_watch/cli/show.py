@@ -13,8 +13,8 @@ from rich.live import Live
 from rich.text import Text
 
 from lora_watch.base.alerts import in_order
-from lora_watch.base.text import short, sparkline
-from lora_watch.cli.common import refusing
+from lora_watch.base.text import short, sparkline, wrapped
+from lora_watch.cli.common import refusing, take_any_character
 
 if TYPE_CHECKING:
     from lora_watch.runs.run import FinishedRun
@@ -48,10 +48,11 @@ def show(
     from lora_watch.runs.places import UnreadableError
     from lora_watch.runs.run import latest_run
 
+    take_any_character()
     console = Console(highlight=False)
     if not follow:
         with refusing(UnreadableError):
-            console.print(screen(latest_run(run)))
+            console.print(screen(latest_run(run), console.width))
         return
 
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
@@ -61,20 +62,24 @@ def show(
             except UnreadableError:
                 live.update(Text(f"waiting for a run in {run} …"), refresh=True)
             else:
-                live.update(screen(found), refresh=True)
+                live.update(screen(found, console.width), refresh=True)
                 if not found.goes_on:
                     return
             time.sleep(interval)
 
 
-def screen(run: FinishedRun) -> Text:
-    """The paragraph of ``check``, with the size over time below the loss."""
+def screen(run: FinishedRun, width: int) -> Text:
+    """The paragraph of ``check`` in rows of ``width`` columns, with the size over time below. What a recovery has
+    discarded is in neither curve."""
     from lora_watch.gate.formats.text import described
 
+    lines = list(described(run, in_order(run.alerts)))
+    if size := list(run.data.series_at("size", run.trained(run.data.steps)).values()):
+        lines.append(f"  size {short(size[0])} → {short(size[-1])} {sparkline(size)}")
     out = Text(f"{run.name}\n", style="bold")
-    for line in described(run, in_order(run.alerts)):
+    for line in lines:
         style = next((style for head, style in _STYLES.items() if line.startswith(head + " ")), "not bold")
-        out.append(f"{line}\n", style=style)
-    if size := list(run.data.series_at("size").values()):
-        out.append(f"  size {short(size[0])} → {short(size[-1])} {sparkline(size)}\n", style="not bold")
+        said = line.lstrip()
+        for row in wrapped(said, width, line.removesuffix(said)):
+            out.append(f"{row}\n", style=style)
     return out

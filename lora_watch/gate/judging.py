@@ -111,10 +111,11 @@ def judge(
     """
     runs: list[Judged] = []
     unreadable: list[str] = []
+    judgement = Judgement(runs, unreadable, None if fail_on is None else Severity.parse(fail_on), by_rule or {})
     for run in read_runs(paths, unreadable):
         try:
             alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
-            findings = in_order([*alerts, *how_it_ended(run), *(compare(run, baseline) if baseline else ())])
+            findings = in_order([*alerts, *how_it_ended(run, judgement), *(compare(run, baseline) if baseline else ())])
             runs.append(Judged(run, findings, compared=baseline is not None))
             if run.waiting:
                 unreadable.append(_WAITING.format(name=run.name, mark=WAITING))
@@ -126,15 +127,16 @@ def judge(
                 )
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
-    return Judgement(runs, unreadable, None if fail_on is None else Severity.parse(fail_on), by_rule or {})
+    return judgement
 
 
-def how_it_ended(run: FinishedRun) -> Sequence[Alert]:
+def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
     """What the verdict adds to the alerts: one finding or none."""
     planned = f"step {run.step}" + (f" of {run.max_steps}" if run.max_steps else "")
-    if run.verdict == "interrupted" and any(a.severity >= Severity.ERROR and a.closed_step is None for a in run.alerts):
-        return []  # that is why it broke off, and stands there
     if run.verdict == "interrupted" and run.message is not None:
+        errors = [a for a in run.alerts if a.severity >= Severity.ERROR and a.closed_step is None]
+        if any(map(judgement.counts, errors)):
+            return []  # that is why it raised, and stands there
         return [finding("LW801", run.step, f"Training broke off at {planned}: {run.message}")]
     if run.going:
         message = f"The run has no verdict yet and its process is alive, at {planned}: check it when it is done."

@@ -57,14 +57,13 @@ class GoodCopies:
         self._every = max(COPY_EVERY, math.ceil(reach / (COPIES - 1)))
         self._kept: list[Copy] = []
         """The oldest first."""
-        self._beginning: Copy | None = None
-        """What a run began with: good for want of a better one."""
+        self._beginning: int | None = None
+        """The step of what a run began with: good for want of a better one. It goes when newer copies have come."""
 
     def start(self, step: int) -> Copy:
         """A run begins with what is there now."""
-        self._beginning = take(self._content(), step)
-        self._kept = [self._beginning]
-        return self._beginning
+        self._beginning, self._kept = step, [take(self._content(), step)]
+        return self._kept[0]
 
     def updated(self, step: int) -> None:
         """``step`` updates have been applied."""
@@ -79,7 +78,7 @@ class GoodCopies:
 
     def before(self, step: int) -> Copy | None:
         """The latest that was good at ``step``."""
-        good = [kept for kept in self._kept if kept.step <= step or kept is self._beginning]
+        good = [kept for kept in self._kept if kept.step <= step or kept.step == self._beginning]
         return next((kept for kept in reversed(good) if kept.monitor is not None), None)
 
     def forget_after(self, step: int) -> None:

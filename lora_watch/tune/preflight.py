@@ -13,7 +13,6 @@ from torch import nn
 from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
-from lora_watch.base.text import times
 from lora_watch.base.untrusted import MISFITS, or_none
 from lora_watch.rules import Episodes, Finding, catalogue
 from lora_watch.rules.base import RuleOnSettings
@@ -146,7 +145,7 @@ class WastedRate(RuleOnSettings):
         return Finding(
             "this run will hardly change the model",
             "The weights say so: its first step is far smaller than a useful one.",
-            causes=[f"learning rate {rate:g} is about {times(rates.best / rate)} too low for LoRA"],
+            causes=[f"learning rate {rate:g} is too low for LoRA"],
             next_run=Prescription({RATE: Setting(rate, rates.best, rates.low, rates.high)}, Evidence.WEIGHTS),
         )
 

@@ -108,6 +108,14 @@ def test_a_run_that_broke_off_says_for_what(tmp_path: Path) -> None:
         tmp_path / "b", verdict="interrupted", message="no grad_fn", alerts=[alert_of(0, "LW301", Severity.ERROR)]
     )
     assert [each.rule for each in judge([tmp_path / "b"]).runs[0].findings] == ["LW301"], "which says why"
+    assert rules_of(judge([tmp_path / "b"], by_rule={"LW301": None})) == ["LW301", "LW801"], "else nothing failed"
+
+
+def test_a_run_that_was_killed_is_at_fault_whatever_was_open(tmp_path: Path) -> None:
+    write_run(tmp_path, verdict=None, alerts=[alert_of(2, "LW202", Severity.ERROR)])
+    assert sorted(rules_of(judge([tmp_path]))) == ["LW202", "LW801"]
+    judgement = judge([tmp_path], by_rule={"LW202": None})
+    assert judgement.exit_code == 1
 
 
 def test_a_trainer_that_stops_early_has_finished(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import weakref
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -70,6 +71,15 @@ def test_a_run_goes_back_to_before_the_evidence(patience: int, suspect: int, bac
     assert {rule: copy and (copy.step, copy.monitor) for rule, copy in kept.items()} == {
         rule: (step, f"at {step}") for rule, step in back_to.items()
     }
+
+
+def test_no_more_copies_are_held_than_the_memory_was_reckoned_for() -> None:
+    states = GoodCopies(Learned(optim.SGD(nn.Linear(2, 2).parameters(), lr=1.0)).content, 5)
+    beginning = weakref.ref(states.start(0))
+    for step in range(1, 41):
+        assert (beginning() is None) == (step > 30)
+        states.updated(step)
+    assert [kept.step for kept in map(states.before, (20, 30, 40)) if kept] == []
 
 
 @pytest.mark.parametrize("make", OPTIMIZERS)

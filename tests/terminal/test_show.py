@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def drawn(folder: Path, **console: object) -> str:
     out = Console(file=io.StringIO(), width=90, height=30, force_terminal=bool(console), highlight=False, **console)  # type: ignore[arg-type]
-    out.print(screen(latest_run(folder)))
+    out.print(screen(latest_run(folder), out.width))
     return out.file.getvalue()  # type: ignore[attr-defined]
 
 
@@ -47,6 +47,28 @@ def test_one_screen(folder: Path) -> None:
     assert "\x1b[2J" not in coloured
     rows = {name: next(line for line in plain.splitlines() if name in line) for name in ("mean loss", "  size ")}
     assert ["!" in row for row in rows.values()] == [True, False]
+
+
+def test_long_lines_go_on_below_their_beginning(folder: Path) -> None:
+    rows = [row for row in drawn(folder).splitlines() if row]
+    assert all(len(row) <= 90 for row in rows)
+    assert all(row.startswith("  ") for row in rows if row != str(folder) and not str(folder).startswith(row[:60]))
+
+
+@pytest.mark.parametrize("command", ["show", "rules"])
+def test_a_terminal_that_has_not_every_character(command: str, folder: Path) -> None:
+    arguments = [command, str(folder)] if command == "show" else [command, "LW102"]
+    done = CliRunner(charset="ascii").invoke(app, arguments)
+    assert (done.exit_code, "LW102" in done.stdout) == (0, True)
+
+
+def test_a_size_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -> None:
+    run = run_of(4)
+    records = [record_of(run, step, size=1000.0 if step in (4, 5) else step / 100) for step in range(1, 21)]
+    recovered = alert_of(5, rule="LW910", name="recovered", severity=Severity.WARNING, back_to=3, closed_step=5)
+    write(tmp_path / "run", run, records, {5: [recovered]})
+    (row,) = (row for row in drawn(tmp_path / "run").splitlines() if row.startswith("  size "))
+    assert row.count("▁") < 8, "neighbours of a size of 1000 would all be the lowest bar"
 
 
 def test_a_final_loss_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -> None:

@@ -70,6 +70,12 @@ def test_it_says_what_the_callback_says_in_a_run(settings: dict[str, Any], lr: f
         assert alert.settings == pytest.approx(in_run[alert.rule].settings, rel=0.15)
 
 
+def test_the_prescription_alone_has_numbers() -> None:
+    (found,) = preflight({"r": 8, "lora_alpha": 16}, {"learning_rate": 1e-5}, model=TINY_LLAMA).findings
+    assert (found.rule, found.causes) == ("LW104", ["learning rate 1e-05 is too low for LoRA"])
+    assert found.next_run is not None
+
+
 @pytest.mark.parametrize(("settings", "lr", "rules"), SETTINGS)
 def test_the_formulas_need_no_model(settings: dict[str, Any], lr: float, rules: list[str]) -> None:
     judged = preflight(settings, {"learning_rate": lr})
@@ -161,11 +167,10 @@ def test_settings_as_advised_need_no_further_advice() -> None:
     assert left == []
 
 
-def test_a_far_too_high_scale_needs_no_model_and_its_advice_trains() -> None:
+def test_a_far_too_high_scale_is_told_with_the_model_and_the_advice_trains() -> None:
     settings = {"r": 8, "lora_alpha": 256, "target_modules": "all-linear"}
-    for lr in (None, 2e-4):
-        assert preflight(settings, {"learning_rate": lr}).exit_code(Severity.WARNING) == 1
-    assert preflight(settings, {"learning_rate": 1e-6}).exit_code(Severity.WARNING) == 0
+    assert preflight(settings, {"learning_rate": 2e-2}).exit_code(Severity.WARNING) == 0
+    assert preflight(settings, {"learning_rate": 2e-2}, model=TINY_LLAMA).exit_code(Severity.WARNING) == 1
     advised = preflight(settings, {"learning_rate": 2e-2}, model=TINY_LLAMA).findings[0].settings
     callback = LoraWatchCallback(console=False)
     adapted = lora(tiny_model(), r=8, alpha=advised["lora_alpha"], targets="all-linear")

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 8120ce1feba4133148d567839619646a07f20b7a760fb98b17c41c0874fa4d7b */
+/* Made by tests/front_end/check.py --fix of sources 91667977f9703377711f93af9eb2eb55d1742217dd75f3f91494b8a4c8ec0334 */
 var Ue=Object.defineProperty;var nt=(t,e)=>{for(var s in e)Ue(t,s,{get:e[s],enumerable:!0})};var Xt={zone:"the rules’ word for the run at a step, from healthy to exploding: it follows from the open alerts",output_ratio:"\
 ‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives","depth-scaled\
  output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius norm of the adap\
