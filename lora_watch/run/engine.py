@@ -85,7 +85,7 @@ class Engine:
         """The record of the latest step that has been judged."""
         self.place: object = object() if place is None else place.resolve()
         self.may_break_off = False
-        """That is planned, as for a sweep or a trial that is pruned."""
+        """That is planned, as for a sweep."""
         self._started = False
         self._first_step = 0
         self._pending: PendingRecord | None = None
@@ -428,7 +428,7 @@ class Engine:
     def saved(self, folder: Path) -> None:
         """PEFT has saved the adapters into ``folder``, as they are after the latest step: read them back."""
         self.flush()
-        if self.last is None or self.last.step != self.steps:
+        if not self._started or self.last is None or self.last.step != self.steps:
             return
         from lora_watch.snapshots.receipt import read_back  # the core needs no safetensors
 
@@ -528,9 +528,11 @@ class Engine:
     def _norms_by_name(self, metric: str) -> dict[str, float]:
         """After the latest step, those that are known. Where ``every`` has left them out they are measured now."""
         last = self.last
-        if last is None or last.step != self.steps or not self._started:
+        if last is None or last.step != self.steps:
             return {}
-        there = last.metrics.get(metric) or (self.recorder.norms_now(last) or {}).get(metric)
+        there = last.metrics.get(metric)
+        if there is None and self._started:
+            there = (self.recorder.norms_now(last) or {}).get(metric)
         norms = {} if there is None else last.run.by_name(there.measured)
         return {name: norm for name, norm in norms.items() if math.isfinite(norm)}
 

@@ -91,15 +91,17 @@ class Guard:
         here = self._here
         doing, aside, gradients = here.doors[-1]
         held = False
-        if isinstance(error, Exception) and not isinstance(error, LoraWatchError):
-            held = True
-            self.caught(doing, error, aside)
-        here.doors.pop()
-        if not here.doors:
-            here.quiet.__exit__(kind, error, trace)
-            self._seconds += time.perf_counter() - here.began
-        if gradients:
-            torch.set_grad_enabled(True)
+        try:
+            if isinstance(error, Exception) and not isinstance(error, LoraWatchError):
+                held = True
+                self.caught(doing, error, aside)
+        finally:  # an interrupt may come meanwhile: nobody is to train without gradients then
+            here.doors.pop()
+            if not here.doors:
+                here.quiet.__exit__(kind, error, trace)
+                self._seconds += time.perf_counter() - here.began
+            if gradients:
+                torch.set_grad_enabled(True)
         return held
 
     def caught(self, doing: str, error: Exception, aside: bool = False) -> None:

@@ -132,7 +132,7 @@ class Instruments:
         if unread := sum(not adapter.factors() for adapter in adapters):
             monitored.note(
                 f"the norms of {unread} of {len(adapters)} adapters are unknown: their matrices are not whole in this "
-                "process (FSDP1, ZeRO-3), or the method has none"
+                "process (FSDP1, ZeRO-3), or their kind is not measured"
             )
         run = monitored.run
         preference = bool(run.config.get("preference"))

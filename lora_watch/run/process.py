@@ -23,7 +23,7 @@ class Run(Protocol):
     place: object
     """Shared with the runs that repeat this one: the folder, where it has one."""
     may_break_off: bool
-    """That is planned, as for a sweep or a trial that is pruned."""
+    """That is planned, as for a sweep."""
 
     def finish(self, verdict: Literal["interrupted"], message: str) -> None: ...
 

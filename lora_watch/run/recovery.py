@@ -259,8 +259,10 @@ class Recovery:
         """What this rank would do about ``alerts``: how, what it would multiply the learning rate by, and why it does
         nothing. Changes nothing."""
         first, good = alerts[0], self._copy_for(alerts[0].rule)
-        if self._over is not None or good is None or record is None:
+        if self._over is not None or good is None:
             return Treatment.NONE, 1.0, self._over or "there is no copy to go back to"
+        if record is None:
+            return Treatment.NONE, 1.0, f"{first.rule} was there before the first step"
         then, factor, run = good.monitor["size"], 1.0, self._recorder.monitored.run
         grown = self._size / then if self._size and then else None
         chosen = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)

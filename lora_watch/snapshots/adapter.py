@@ -26,6 +26,10 @@ NOT_PLAIN = ("arrow_config", "use_qalora", "use_bdlora", "kasa_config", "montecl
 """Options of a LoraConfig with which the file does not say all of ΔW, or says it otherwise."""
 
 
+class GroupedError(StoredError):
+    """An adapter is that of a convolution with groups."""
+
+
 @dataclass(frozen=True)
 class StoredAdapter:
     """One adapter of one layer. Its factors are read when they are asked for, and not kept."""
@@ -165,11 +169,10 @@ def _adapter(
             f"{file}: {shown} holds A {_size(a)} and B {_size(b)}, no matrices: saved from one shard of FSDP or "
             "ZeRO-3; gather before saving"
         )
+    if len(b) > 2 and b[1] < rows and rows % b[1] == 0:
+        raise GroupedError(f"{file}: {shown} is in a convolution with groups, whose adapters are not measured")
     if b[1] != rows:
-        raise StoredError(
-            f"{file}: {shown}: A is {_size(a)} and B {_size(b)}, which do not multiply; for a grouped convolution load "
-            "the model and use lora_watch.measure(model)"
-        )
+        raise StoredError(f"{file}: {shown}: A is {_size(a)} and B {_size(b)}, which do not multiply")
     alpha = _number("lora_alpha", _by_pattern(config, "alpha_pattern", name, config.get("lora_alpha")), shown)
     expected = _number("r", _by_pattern(config, "rank_pattern", name, config.get("r")), shown)
     # Experts share one A and one B: r rows each.

@@ -30,7 +30,6 @@ class LastGood:
 
     def __init__(self, model: nn.Module, evidence: int):
         self._model: Any = what_can_save(model)
-        self._evidence = evidence
         self._trained: dict[str, Tensor] = {}
         self._copies = GoodCopies(lambda: self._trained, evidence)
         self._good: Copy | None = None

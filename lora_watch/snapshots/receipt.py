@@ -10,7 +10,7 @@ from lora_watch.base.names import WRAPPERS
 from lora_watch.base.records import Receipt
 from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.measurement.norms import AdapterBank
-from lora_watch.snapshots.adapter import CONFIG, NOT_PLAIN, StoredAdapter, read_adapters
+from lora_watch.snapshots.adapter import CONFIG, NOT_PLAIN, GroupedError, StoredAdapter, read_adapters
 from lora_watch.snapshots.weights import StoredError
 
 _PREFIX = "base_model.model."
@@ -25,7 +25,8 @@ def read_back(folder: Path, step: int, trained: Mapping[str, float]) -> Receipt 
 
     None where there is nothing to compare: no adapter was measured, PEFT has saved nothing there, as where each rank
     saves its own part of a model (FSDP, ZeRO-3), or it has saved a pickle, or adapters whose files do not say all of
-    their ΔW (AdaLoRA's, experts', those of other methods). Sets of adapters that were not saved are passed over.
+    their ΔW (AdaLoRA's, experts', those of grouped convolutions and of other methods). Sets of adapters that were not
+    saved are passed over.
     """
     found: dict[str, StoredAdapter] = {}
     ends: list[str] = []
@@ -35,6 +36,8 @@ def read_back(folder: Path, step: int, trained: Mapping[str, float]) -> Receipt 
         ends.append(end)
         try:
             found |= {f"{adapter.name}{end}": adapter for adapter in read_adapters(place).adapters}
+        except GroupedError:
+            return None
         except StoredError as error:
             return Receipt(step, str(folder), unreadable=str(error))
     if not ends:

@@ -30,6 +30,20 @@ def test_a_failure_goes_no_further_and_is_reported_once(caplog: pytest.LogCaptur
     assert caplog.text.count("Traceback") == 2
 
 
+def test_an_interrupt_while_a_failure_is_told_leaves_no_door_open() -> None:
+    def fails(message: str, remedy: str) -> None:
+        raise KeyboardInterrupt
+
+    guard = Guard(fails)
+    with pytest.raises(KeyboardInterrupt), guard("measuring"):
+        raise ValueError
+    assert torch.is_grad_enabled()
+    with guard("measuring"):
+        pass
+    assert torch.is_grad_enabled()
+    assert guard.seconds == guard.seconds, "a clock still runs"
+
+
 def test_a_log_that_fails_costs_no_report(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     class Raises(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

@@ -289,6 +289,15 @@ def test_a_plain_loop_recovers() -> None:
     assert exploded.alerts[-1].settings == {"learning_rate": pytest.approx(2e-3)}
 
 
+def test_what_is_wrong_before_the_first_step_is_named_as_the_reason() -> None:
+    model = lora(tiny_model()).requires_grad_(False)
+    optimizer = optim.AdamW([next(model.parameters()).requires_grad_()], lr=1e-3)
+    engine = recovering(model, optimizer, console=False).engine
+    engine.start()
+    with pytest.raises(LoraWatchError, match="not recover again: LW301 was there before the first step"):
+        engine.raise_for()
+
+
 class Verdicts(Sink):
     def __init__(self) -> None:
         self.given: list[str] = []

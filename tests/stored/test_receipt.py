@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from torch import nn
 
 from lora_watch import measure
 from lora_watch.base.records import Receipt
 from lora_watch.snapshots.receipt import read_back
 from tests.stored.saving import random_lora, rewrite
-from tests.support import tiny_model
+from tests.support import lora, tiny_model
 
 LAYER = "base_model.model.model.layers.1.mlp.up_proj.lora_"
 NAME = "model.layers.1.mlp.up_proj"
@@ -103,3 +105,11 @@ def test_the_kinds_of_lora_that_are_read_have_the_norms_that_were_measured(tmp_p
         model = random_lora(tiny_model(), **options)
         model.save_pretrained(tmp_path / str(i))
         assert read_back(tmp_path / str(i), 7, norms(model)) == Receipt(7, str(tmp_path / str(i)))
+
+
+def test_a_convolution_with_groups_is_not_compared(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Conv1d(8, 16, 3, groups=2), nn.Flatten(), nn.Linear(16, 4))
+    adapted = lora(model, r=4, targets=["0", "2"], task_type=None)
+    adapted.save_pretrained(tmp_path)
+    trained = {"0": math.nan, "2": 0.0}
+    assert read_back(tmp_path, 7, trained) is None
