@@ -180,13 +180,13 @@ class TrainerEvents(TrainerCallback):
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.monitor is not None:
             metrics = kwargs.get("metrics") or {}
-            samples, kept = trainer_info.evaluated_samples(metrics), trainer_info.checkpoints_in(self._output)
+            samples, kept = trainer_info.evaluated_samples(metrics), trainer_info.checkpoints_in(self._saves_in(state))
             self.monitor.evaluated(trainer_info.quality(metrics), state.global_step, samples, kept)
 
     @event
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self.monitor is not None and args.should_save:
-            self.monitor.saved(self._output / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
+        if self.monitor is not None and args.should_save and (folder := self._saves_in(state)) is not None:
+            self.monitor.saved(folder / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
 
     def attach(self, trainer: Trainer) -> None:
         """Say which Trainer this is for, instead of letting the callback look for it."""
@@ -223,6 +223,11 @@ class TrainerEvents(TrainerCallback):
         except LoraWatchError:
             self._detach()
             raise
+
+    def _saves_in(self, state: TrainerState) -> Path | None:
+        """Where the Trainer's checkpoints are. In a hyperparameter search each trial has a folder of its own, which is
+        not looked for."""
+        return None if state.is_hyper_param_search else self._output
 
     def _report_folder(self, output: Path) -> Path:
         return Path(self.settings.report_dir or output / "lora_watch")

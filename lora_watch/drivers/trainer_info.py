@@ -81,9 +81,10 @@ def planned_steps(trainer: Trainer) -> int | None:
     return math.ceil(trainer.args.num_train_epochs * max(math.ceil(examples / at_once), 1))
 
 
-def checkpoints_in(output: Path) -> tuple[int, ...]:
-    """The steps of the checkpoints that are there."""
-    ends = (folder.name.rpartition("-")[2] for folder in output.glob(f"{PREFIX_CHECKPOINT_DIR}-*"))
+def checkpoints_in(output: Path | None) -> tuple[int, ...]:
+    """The steps of the checkpoints that are there; none without a folder."""
+    there = () if output is None else output.glob(f"{PREFIX_CHECKPOINT_DIR}-*")
+    ends = (folder.name.rpartition("-")[2] for folder in there)
     return tuple(sorted(int(end) for end in ends if end.isdecimal()))
 
 

@@ -123,6 +123,16 @@ def test_a_resume_that_drops_the_adapter_is_an_error_and_one_that_loads_it_is_no
     assert watch.monitor.alerts == []
 
 
+def test_a_trial_of_a_search_is_not_compared_with_the_checkpoints_of_another_training(tmp_path: Path) -> None:
+    trainer(tmp_path)[0].train()
+    made, watch = trainer(tmp_path, fail_on="error")
+    made.args.learning_rate /= 4
+    made._get_output_dir = lambda trial=None: str(tmp_path / "run-0")
+    made.train(trial={})
+    assert (tmp_path / "run-0").is_dir()
+    assert of("LW313", watch) == []
+
+
 def test_a_session_from_a_checkpoint_of_an_epoch_knows_what_was_saved(tmp_path: Path) -> None:
     def by_epoch(epochs: int, *callbacks: TrainerCallback) -> tuple[Any, LoraWatchCallback]:
         watch = LoraWatchCallback(tensorboard=False, console=False)
