@@ -138,11 +138,14 @@ class Alert:
             raise ValueError(f"no alert of lora_watch ({type(error).__name__}: {clean(error)})") from error
 
     @property
+    def when(self) -> str:
+        return f"at step {self.step}" if self.step else "before step 1"
+
+    @property
     def title(self) -> str:
         """``ERROR at step 6: the adapters are damaging the model (LW102)``."""
-        when = f"at step {self.step}" if self.step else "before step 1"
         what = self.message.rstrip(".")
-        return clean(f"{self.severity.name} {when}: {what} ({self.rule})")
+        return clean(f"{self.severity.name} {self.when}: {what} ({self.rule})")
 
     def lines(self, instead_of: str = "") -> list[str]:
         """At most six lines, each ``clean``: names are the model's, and end up in terminals and build logs.

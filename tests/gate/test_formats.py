@@ -67,6 +67,12 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
     return judge([folder, folder / HOSTILE[1]])
 
 
+def test_a_threshold_of_single_rules_is_no_threshold_called_never(tmp_path: Path) -> None:
+    write_run(tmp_path, alerts=[alert_of(3)])
+    judgement = judge([tmp_path], None, by_rule={"LW102": Severity.ERROR})
+    assert text(judgement).endswith("1 run checked: 1 with findings that --fail-on names")
+
+
 @pytest.fixture(scope="module")
 def plain(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
     folder = tmp_path_factory.mktemp("gate")

@@ -76,6 +76,11 @@ def test_the_last_lines_have_what_was_found_and_the_prescription_once(capsys: Ca
     assert "learning_rate none → 0.0002" in " ".join(line.strip() for line in told)
 
 
+def test_what_was_found_before_the_first_step_has_no_step_0(capsys: Captured) -> None:
+    last = ending(capsys, "ok", alert_of(0, "LW401", Severity.INFO))[0]
+    assert "(LW401, before step 1)" in last
+
+
 def test_a_recovery_says_what_to_put_into_the_script_once(capsys: Captured) -> None:
     told = Prescription({"learning_rate": Setting(1.0, 0.01)}, Evidence.HARM, 8)
     recovered = alert_of(8, "LW910", Severity.WARNING, next_run=told)

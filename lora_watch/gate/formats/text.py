@@ -48,7 +48,8 @@ def summary(judgement: Judgement) -> str:
     failing = sum(bool(judgement.failures(judged)) for judged in judgement.runs)
     parts = []
     if judgement.runs:
-        parts.append(f"{f'{failing} with' if failing else 'no'} findings at or above {judgement.threshold}")
+        which = "that --fail-on names" if judgement.fail_on is None else f"at or above {judgement.threshold}"
+        parts.append(f"{f'{failing} with' if failing else 'no'} findings {which}")
     if judgement.unreadable:
         parts.append(f"{len(judgement.unreadable)} could not be judged")
     return f"{count(len(judgement.runs), 'run')} checked: {'; '.join(parts) or 'there is nothing to judge'}"
