@@ -39,6 +39,7 @@ MATRICES = {
     "double": _draw(200, 100).double(),
     "huge": _draw(200, 100) * 1e30,
     "tiny": _draw(200, 100) * 1e-30,
+    "not initialised": _draw(200, 100).clamp(-3, 3) * 1e38,
     "power law": _with_spectrum(torch.arange(1.0, 151).double() ** -0.5, 200, 150),
     "twin peaks": _with_spectrum(torch.tensor([1.0, 1.0 - 1e-9, 0.5, 0.1]).double(), 100, 80),
     "near twins": _with_spectrum(torch.tensor([1.0, 1.0 - 1e-4, 1.0 - 2e-4, 0.5]).double().float(), 100, 80),

@@ -114,11 +114,12 @@ def _top_right_vector(weight: Tensor, norm: float) -> Tensor:
 
     WᵀW·P = P·T with orthonormal columns and T tridiagonal (Lanczos 1950): σ₁² is approached by the largest eigenvalue
     of the small T, much faster than by powers of WᵀW. Stops when min(ρ, ρ²/gap) ≤ 2·``_TOLERANCE``·σ₁², where ρ is the
-    residual and gap the distance to T's second eigenvalue. Products with W are in float32 (float64 for a float64 W).
+    residual and gap the distance to T's second eigenvalue. Products with W are in float32 (float64 for a float64 W, and
+    where float32 would overflow: weights that nobody has initialised).
     ``norm``, ‖W‖_F, is divided by, so that squares neither vanish nor overflow.
     """
     columns = weight.shape[1]
-    kind = torch.float64 if weight.dtype == torch.float64 else torch.float32
+    kind = torch.float32 if weight.dtype != torch.float64 and 1e-30 < norm < 1e38 else torch.float64
     start = np.random.default_rng(0).standard_normal(columns)  # a generator of its own
     v = torch.from_numpy(start).to(weight.device)
     basis = [v / v.norm()]
