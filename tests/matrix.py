@@ -84,7 +84,8 @@ TAIL = """
 - `recover` works with DDP and FSDP2, not with DeepSpeed and FSDP1.
 - Under ZeRO a NaN in the gradients is found after the update.
 - bitsandbytes weights of 8 and 4 bit are read (on a CPU). Under GPTQ and AWQ relative norms are unknown.
-- `output_ratio` is missing for convolutions, MoE experts, compiled models, and kernels that fuse LoRA with its layer.
+- `output_ratio` is missing for convolutions, MoE experts, compiled models, replicas of one process (`DataParallel`),
+  and kernels that fuse LoRA with its layer.
 
 **Never run**: a GPU, NCCL, more than three processes, several machines, pipeline parallelism, FSDP or ZeRO over
 quantised weights, Unsloth, Axolotl's own training command, Comet, SwanLab, ClearML, 8-bit optimizers under `recover`.
