@@ -162,7 +162,8 @@ def _without_colours(help: str) -> str:
 def _parameter(of: Any) -> str:
     options = (*of.opts, *of.secondary_opts) if of.param_type_name == "option" else (of.name.upper(),)
     default = "" if of.default in (None, False, (), []) or callable(of.default) else f"`{of.default}`"
-    return f"| {', '.join(f'`{each}`' for each in options)} | {default} | {' '.join((of.help or '').split())} |"
+    help = _without_colours(" ".join((of.help or "").split()))
+    return f"| {', '.join(f'`{each}`' for each in options)} | {default} | {help} |"
 
 
 # -- Python ------------------------------------------------------------------------------------------------------------

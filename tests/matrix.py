@@ -88,7 +88,8 @@ TAIL = """
   and kernels that fuse LoRA with its layer.
 
 **Never run**: a GPU, NCCL, more than three processes, several machines, pipeline parallelism, FSDP or ZeRO over
-quantised weights, Unsloth, Axolotl's own training command, Comet, SwanLab, ClearML, 8-bit optimizers under `recover`.
+quantised weights, TRL in several processes (GRPO under FSDP2, say), Unsloth, Axolotl's own training command, Comet,
+SwanLab, ClearML, 8-bit optimizers under `recover`.
 
 ## Versions
 

@@ -62,6 +62,8 @@ class Rule(ABC):
     urgent: ClassVar[bool] = False
     """A failure that must stop the run before the optimizer step: the rule is checked before the update, too, on loss
     and gradients alone. Patience does not apply, and a checkpoint of such a step is not saved."""
+    breaks: ClassVar[bool] = False
+    """Its fault can make the backward pass raise. The rule is then asked once more, with the wiring alone."""
     static: ClassVar[bool] = False
     """It checks settings: it is called once, with step 0, and by the commands that check a run before it begins."""
     zone: ClassVar[str | None] = None

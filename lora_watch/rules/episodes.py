@@ -88,6 +88,14 @@ class Episodes:
                 self._failed(f"asking {rule.id} {rule.name}", error)
         return changed
 
+    def explain(self, record: StepRecord) -> list[Alert]:
+        """The alerts that explain a backward pass that has raised. ``record`` has the wiring after it, and no more."""
+        changed: list[Alert] = []
+        for rule in self.rules:
+            if rule.breaks and (finding := rule.check(record)) is not None:
+                self._take(rule, finding, record, changed)
+        return changed
+
     def _take(self, rule: Rule, finding: Finding | None, record: StepRecord, changed: list[Alert]) -> None:
         """``finding``: of a rule that has found something, or has an open alert."""
         explained = self._explained(rule, finding is not None, changed)

@@ -230,7 +230,8 @@ class Overfitting(Rule):
         elif int(when[best]) in last.kept:
             remedies = [f"use checkpoint-{at}, the best one", stop]
         else:
-            remedies = [f"no checkpoint of step {at} is left: set load_best_model_at_end=True, which keeps it", stop]
+            keep = "load_best_model_at_end=True keeps it, with save_strategy as eval_strategy"
+            remedies = [f"no checkpoint of step {at} is left: {keep}", stop]
         return Finding(
             "the model learns its training texts by heart",
             f"The evaluation loss was best at step {at} ({losses[best]:.4g}) and has risen to {losses[-1]:.4g}, while "

@@ -13,7 +13,7 @@ from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.base.text import plain
 from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.forecast import ORDINARY_PACE, pace
-from lora_watch.rules.remedies import clip, in_wider_numbers, raised_to, weaker, why_strong
+from lora_watch.rules.remedies import in_wider_numbers, raised_to, weaker, why_strong
 
 _WEIGHTS, _GRADIENTS = ("b_norm", "a_norm", "delta_norm"), ("b_grad_norm", "a_grad_norm")
 
@@ -52,7 +52,7 @@ class NonFiniteAdapter(Rule):
             metric=metric,
             causes=[cause],
             remedies=["continue from a sound adapter, such as last_good/"] if few else in_wider_numbers(record),
-            next_run=None if few else _prescribed(record, slower=what == "weight"),
+            next_run=_prescribed(record) if what == "weight" and not few else None,
             follows=() if few else GROWN_TOO_LARGE,
         )
 
@@ -83,10 +83,10 @@ class NonFiniteAdapter(Rule):
         return None
 
 
-def _prescribed(record: StepRecord, slower: bool) -> Prescription | None:
-    """Clipping where it is not done yet, and weaker settings where these are the cause."""
-    settings = clip(record) | (weaker(record, otherwise=10.0).settings if slower else {})
-    return Prescription(settings, Evidence.HARM if slower else Evidence.SETTINGS, record.step) if settings else None
+def _prescribed(record: StepRecord) -> Prescription | None:
+    """Weaker settings. Clipping is none of them: a norm that is NaN makes every gradient NaN."""
+    settings = weaker(record, otherwise=10.0).settings
+    return Prescription(settings, Evidence.HARM, record.step) if settings else None
 
 
 MASKED_STEPS = 3
@@ -152,7 +152,7 @@ class NonFiniteLoss(Rule):
             fix = "load the base model again, in the dtype of its checkpoint (bf16 weights overflow in fp16)"
             return "the checkpoint of the base model is damaged, or its conversion overflowed", [fix], None
         if grown := self._grown(record):
-            return grown, in_wider_numbers(record), _prescribed(record, slower=True)
+            return grown, in_wider_numbers(record), _prescribed(record)
         cause = "the loss of this batch overflows, divides by zero or takes the logarithm of zero"
         batch = "look at the batch of this step"
         if self.masked:
@@ -162,7 +162,7 @@ class NonFiniteLoss(Rule):
         elif not record.targets:  # None where nobody has counted them
             cause = "a batch has no target (all of its labels are -100), or its loss divides by zero"
             batch += "; drop samples without targets"
-        return cause, [batch, *in_wider_numbers(record)], _prescribed(record, slower=False)
+        return cause, [batch, *in_wider_numbers(record)], None
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""

@@ -187,13 +187,6 @@ def in_wider_numbers(record: StepRecord) -> list[str]:
     return ["train in bf16 or fp32 instead of fp16"] if record.run.config.get("fp16") else []
 
 
-def clip(record: StepRecord) -> dict[str, Setting]:
-    """Clipping where it is not done yet."""
-    norm = record.run.config.get("max_grad_norm")
-    yours = float(norm) if isinstance(norm, (int, float)) else None
-    return {} if yours and 0 < yours <= 1 else {"max_grad_norm": Setting(yours, 1.0)}
-
-
 def _change(record: StepRecord, factor: float, within: float | None) -> Change:
     if not record.run.adapters:
         return Change()

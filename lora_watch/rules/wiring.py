@@ -50,6 +50,7 @@ class AdapterSwitched(Rule):
     id = "LW304"
     name = "adapter-switched"
     severity = Severity.ERROR
+    breaks = True
 
     def check(self, record: StepRecord) -> Finding | None:
         held = record.wiring.get("in_optimizer")
@@ -118,6 +119,7 @@ class NoTrainableAdapter(Rule):
     id = "LW301"
     name = "no-trainable-adapter"
     severity = Severity.ERROR
+    breaks = True
     yields_to = ("LW304",)
 
     def check(self, record: StepRecord) -> Finding | None:
@@ -139,7 +141,7 @@ class NoTrainableAdapter(Rule):
         where = {"off": ~active, "merged": merged, "frozen": ~trainable}
         states = [(_IDLE[why], _share(idle)) for why, idle in where.items() if idle.any()]
         return Finding(
-            "nothing will be trained" if record.step == 0 else "nothing is trained",
+            "no adapter will be trained" if record.step == 0 else "no adapter is trained",
             sentence(" and ".join(f"{many} are {state.what}" for state, many in states)),
             causes=[states[0][0].cause],
             remedies=[states[0][0].remedy],
@@ -196,7 +198,7 @@ class BStillZero(Rule):
     id = "LW303"
     name = "b-still-zero"
     severity = Severity.ERROR
-    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302")
+    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW314")
 
     updates: int = 3
     """Optimizer steps with lr > 0 to wait for."""

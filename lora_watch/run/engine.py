@@ -356,6 +356,8 @@ class Engine:
 
     def finish_for(self, error: BaseException) -> None:
         """Close every sink, since ``error`` has ended the training."""
+        if isinstance(error, RuntimeError):  # as torch's of a loss without a gradient
+            self._explain()
         failed = isinstance(error, LoraWatchError)
         self.finish("failed" if failed else "interrupted", error.message if failed else process.in_words(error))
 
@@ -591,6 +593,18 @@ class Engine:
             return "unhealthy", str(self._prescribed(errors[:1])[0])
         gap = self.coverage.gap(self.guard.failures, self.sinks.lost)
         return ("ok", last_recovery(self.alerts, self.steps)) if gap is None else ("unknown", gap)
+
+    @guarded("looking for what has ended the run", aside=True)
+    def _explain(self) -> None:
+        """Open the alert that explains an exception of the pass: adapters no longer train since the last step."""
+        if not self._started or world_size() > 1:
+            return
+        self._judge_pending()
+        if self._look_again(everywhere=True) or self.run is not self._announced:  # found before the pass
+            monitored = self.recorder.monitored
+            wiring = monitored.wiring(readable=False, base_trainable=None)
+            record = StepRecord(self.run, self.steps, {}, wiring=wiring, retired=monitored.retired)
+            self._unwritten += self.episodes.explain(record)
 
     def _report_failure(self, message: str, remedy: str) -> None:
         """A failure of the monitor itself becomes a finding."""

@@ -57,10 +57,19 @@ class Trial:
 
     @property
     def configuration(self) -> tuple[Any, ...]:
-        """Equal for repeats: every setting is the same, and the training data are known to be."""
+        """Equal for repeats: every setting is the same, and the training data are known to be. A run with an ERROR
+        repeats none without."""
         data = self.settings.get("train_data", f"unknown, of {self.name}")
         settings = tuple(sorted(self.settings.items()))
-        return self.r, self.alpha, None if self.scale is None else f"{self.scale:.6g}", self.lr, data, settings
+        return (
+            self.r,
+            self.alpha,
+            None if self.scale is None else f"{self.scale:.6g}",
+            self.lr,
+            data,
+            settings,
+            self.alerts[Severity.ERROR] > 0,
+        )
 
 
 _NOT_SET = "not set"
@@ -287,6 +296,7 @@ def _settings(run: FinishedRun) -> dict[str, str]:
         if isinstance(values, Mapping):
             found |= {prefix + key: value for key, value in values.items() if key not in _NOT_A_SETTING}
     found["adapters"] = len(run.adapters)
+    found["recovered"] = "yes" if any(alert.recovered_from for alert in run.alerts) else None
     ranks = {a.r for a in run.adapters.values()}
     if len(ranks) > 1:
         found["ranks within the run"] = sorted(ranks, key=lambda r: r or 0)

@@ -89,7 +89,7 @@ class ConsoleSink(Sink):
             return message
         numbers = sorted(self._history.counts.items(), reverse=True)
         alerts = ", ".join(count(number, _CALLED[severity]) for severity, number in numbers) or "no alerts"
-        worst = "" if first is None else f" First: {first.message} ({first.rule}, {first.when})."
+        worst = "" if first is None else f" Worst: {first.message} ({first.rule}, {first.when})."
         ended = f"{verdict}{f' ({message})' if message else ''} after " if verdict not in ("ok", "unhealthy") else ""
         return f"{ended}{done}, {alerts}.{worst}"
 

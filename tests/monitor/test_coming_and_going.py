@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import random
 from collections.abc import Callable
@@ -178,3 +179,28 @@ def test_adapters_of_another_method_that_train_beside_lora_are_noted_and_leave_a
     assert len(callback.monitor.run.adapters) == PER_TARGET
     report = json.loads(Path(str(trainer.args.output_dir), "lora_watch", "report.json").read_text())
     assert report["verdict"] == verdict, report["message"]
+
+
+@pytest.mark.parametrize(
+    ("switch", "rule"),
+    [
+        (lambda model: model.merge_adapter(), "LW304"),
+        (lambda model: model.requires_grad_(False), "LW301"),
+        (lambda model: None, ""),
+        (lambda model: model.merge_adapter() or model.register_forward_pre_hook(lambda *_: 1 / 0), ""),
+    ],
+)
+def test_what_leaves_the_backward_pass_without_a_gradient_is_named(switch: Callable[[Any], object], rule: str) -> None:
+    """The Trainer ends by torch's own exception, before a step shows the switch."""
+
+    class Switches(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
+            if state.global_step == 2:
+                switch(model)
+
+    model = lora(tiny_model(), r=2, alpha=4, targets=TARGETS)
+    watch = LoraWatchCallback(console=False, tensorboard=False)
+    with contextlib.suppress(RuntimeError, ZeroDivisionError):
+        train(model, stdlib_blocks(16, 16), 4, callbacks=[watch, Switches()])
+    assert watch.monitor is not None
+    assert opened(watch.monitor) == ({rule: 2} if rule else {})

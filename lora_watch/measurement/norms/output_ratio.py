@@ -183,6 +183,8 @@ class OutputRatioProbe:
             return "the model was compiled after the run had begun"
         if _EXPERT.search(self._adapters[index].name):
             return "no token has reached their experts yet"
+        if not self._adapters[index].active:
+            return "they are switched off"
         return "their frozen layers were never called: a kernel computes layer and adapter together"
 
     def close(self) -> None:
