@@ -34,8 +34,8 @@ SCORES = Path(__file__).with_name("SCORES.md")
 HEADING = "## Larger models"
 FIRST = Path(__file__).with_name("larger.json")
 """The rows of ``scores`` before any threshold had seen a run of these models."""
-TUNING = "python"
-"""Thresholds may be chosen on this text alone."""
+NEAR = 5.0
+"""Rates of two runs by at most this factor apart tell of those between them."""
 MODELS = {
     "tiny": ("packaged Llama", "1 M"),
     "minilm": ("MiniLM", "22 M"),
@@ -52,8 +52,8 @@ ABOUT = (
     "Of the {planned} planned runs of Gemma 3 270M and Qwen2.5-Coder 0.5B {made} are made: 24 steps, batches of 2 × 64 "
     "tokens, r 8, rates of 1e-5 to 3e-2. Gemma's blocks begin with its `<bos>`: without it the model starts at a loss "
     "of 6.9 instead of 3.3, and even 2e-4 undoes most of that. An advised rate is good where the gain, read off "
-    "between the runs on the same text and modules, is at least 0.75 of the best. Rates at other scales are "
-    "converted by scale^−0.7."
+    "between two runs on the same text and modules, is at least 0.75 of the best; the two lie at most a factor of 5 "
+    "apart. Rates at other scales are converted by scale^−0.7."
 )
 
 
@@ -95,11 +95,12 @@ def scores(runs: Mapping[Spec, Trace]) -> list[list[str]]:
         spoke = collections.Counter(
             (a.rule, a.severity.name, outcomes[s].label) for s in some for a in said[s] if a.severity > Severity.INFO
         )
-        told = [advised(spec, a.settings) for spec in some if (a := advice(said[spec])) is not None]
+        told = [gain_at(advised(s, a.settings), outcomes) for s in some if (a := advice(said[s])) is not None]
+        told = [gain for gain in told if math.isfinite(gain)]
         rows.append(
             [
                 *row(some, outcomes, said),
-                share(sum(gain_at(spec, outcomes) >= GOOD for spec in told), len(told)),
+                share(sum(gain >= GOOD for gain in told), len(told)),
                 task or "both",
                 ", ".join(f"{' '.join(what)}: {n}" for what, n in sorted(spoke.items())) or "–",
             ]
@@ -108,10 +109,14 @@ def scores(runs: Mapping[Spec, Trace]) -> list[list[str]]:
 
 
 def gain_at(spec: Spec, outcomes: Mapping[Spec, Outcome]) -> float:
-    """The gain of the settings of ``spec``, read off between the runs on the same data and modules."""
+    """The gain of the settings of ``spec``, read off between the runs on the same data and modules; NaN where the two
+    next to it are not ``NEAR``."""
     known = {_rate(s): max(o.gain, 0.0) if o.gain == o.gain else 0.0 for s, o in outcomes.items() if _alike(s, spec)}
-    rates = sorted(known)
-    return float(np.interp(math.log(_rate(spec)), [*map(math.log, rates)], [known[rate] for rate in rates]))
+    below, above = ([rate for rate in known if rate <= _rate(spec)], [rate for rate in known if rate >= _rate(spec)])
+    if not below or not above or min(above) > NEAR * max(below):
+        return math.nan
+    ends = max(below), min(above)
+    return float(np.interp(math.log(_rate(spec)), [*map(math.log, ends)], [known[rate] for rate in ends]))
 
 
 def _alike(one: Spec, other: Spec) -> bool:
@@ -132,7 +137,8 @@ def by_the_weights(runs: Mapping[Spec, Trace]) -> list[list[object]]:
         rates = by_weights(runs[top].records[0].run)
         if rates is not None:
             gain = gain_at(replace(top, lr=rates.best), outcomes)
-            rows.append([MODELS[base][0], task, targets, len(some), f"{rates.best:.2g}", f"{top.lr:g}", f"{gain:.2f}"])
+            known = f"{gain:.2f}" if math.isfinite(gain) else "–"
+            rows.append([MODELS[base][0], task, targets, len(some), f"{rates.best:.2g}", f"{top.lr:g}", known])
     return rows
 
 
@@ -149,7 +155,7 @@ def report() -> str:
             ABOUT.format(planned=len(planned), made=len(runs)),
             "### Before any threshold had seen one of them",
             table(heads, json.loads(FIRST.read_text())) if FIRST.exists() else "Not kept.",
-            f"### With the rules of today; LW104's thresholds may have been chosen on the text {TUNING}",
+            "### With the rules of today, whose thresholds were chosen on the smaller models alone",
             table(heads, scores(runs)),
             "### The rate by the weights alone, at alpha = 2r",
             table(of_weights, by_the_weights(runs)),

@@ -262,7 +262,9 @@ def replayed(everything: Runs) -> str:
     outcomes = label(everything)
     rows = []
     asked: dict[str, Rule] = {"LW401": AggressiveScale(), "LW104": BarelyMoves()}
-    asked |= {"LW104 without `slow`": BarelyMoves(slow=0.0), "LW104 by the size alone": BarelyMoves(gain=1.0, slow=0.0)}
+    by_size = BarelyMoves()
+    by_size.compared = True
+    asked |= {"LW104 without `slow`": BarelyMoves(slow=0.0), "LW104 by the size alone": by_size}
     for name, rule in asked.items():
         warned = {spec for spec in outcomes if _warns(copy.deepcopy(rule), everything[spec])}
         for words, held_out in (("tuning", False), ("held-out", True)):

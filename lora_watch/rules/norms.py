@@ -187,8 +187,9 @@ STEPS = 12
 """A run of fewer planned steps is not judged, nor is the size before: it is small at a sound learning rate, too."""
 BATCHES = 3
 """Batches whose losses decide. One is noise."""
-OF_A_BATCH = 0.001
-"""What the mean loss of a batch may be wrong by in bf16, as a share of it."""
+OF_A_BATCH, OF_THE_MEAN = 0.005, 0.001
+"""Shares of the loss below which one batch, and the mean of ``BATCHES``, prove nothing. The latter is what bf16 may be
+wrong by."""
 
 
 @dataclass
@@ -196,7 +197,8 @@ class BarelyMoves(Rule):
     """At this pace the adapter will not have moved the model enough by the end of the schedule.
 
     Fires once, after a quarter of the schedule, when the adapters will stay too small even if every further update
-    agrees. It also fires when each of three batches would cost less with adapters twice as large as they become.
+    agrees. It also fires when each of three batches would cost less with adapters twice as large as they become, and
+    what they would gain is a fifth more; a slow run need only gain more in the mean.
     Preferences (DPO) and adapters that were not zero at the start (PiSSA) are not judged.
     """
 
@@ -209,7 +211,7 @@ class BarelyMoves(Rule):
 
     reach: float = 0.125
     spent: float = 0.25
-    gain: float = 0.005
+    more: float = 0.2
     slow: float = 1.0 / 16.0
     judged: bool = field(default=False, init=False)
     """The size has been judged."""
@@ -255,17 +257,19 @@ class BarelyMoves(Rule):
         )
 
     def _falls(self, record: StepRecord) -> str | None:
-        """Batch after batch costs less with larger adapters, in a sentence. The first that does not decides, unless the
-        run is slow."""
+        """Batch after batch costs clearly less with larger adapters, in a sentence. The first that does not decides,
+        unless the run is slow."""
         if self.compared:
             return None
         if self.asked and (now := projected(record)) is not None:
             self.losses.append(list(now))
             end, twice = np.mean(self.losses, axis=0)
-            falls = all(larger < (1.0 - self.gain) * as_large for as_large, larger in self.losses)
+            gained = record.scalars.get("loss_start", end) - end
+            falls = all(larger < (1.0 - OF_A_BATCH) * as_large for as_large, larger in self.losses)
+            falls &= end - twice > self.more * gained
             slow = is_gentle(record, self.slow)
             self.compared = len(self.losses) >= BATCHES or not (falls or slow)
-            if self.compared and (falls or (slow and twice < (1.0 - OF_A_BATCH) * end)):
+            if self.compared and (falls or (slow and twice < (1.0 - OF_THE_MEAN) * end)):
                 return f"With adapters twice as large a batch would cost {twice:.5g} instead of {end:.5g}."
         self.compared |= has_new_head(record.run)
         if record.comparable and not self.compared and self.asked < 2 * BATCHES:

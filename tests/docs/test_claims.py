@@ -198,11 +198,11 @@ def test_larger_models() -> None:
     published = published_rates.table(published_rates.published())
     assert [row for row in rates if row[3] == "published"] == rows(published)[1:]
     assert all(1 / 3 < float(row[-1]) < 3 for row in rates)
-    scored = {row[1]: row for row in rows(read("benchmarks/corpus/SCORES.md")) if row[0] == "model"}
-    claimed = {row[0].split(",")[0]: row for row in rows(page) if len(row) == 4}
-    for name, base in (("packaged Llama", "tiny"), ("MiniLM", "minilm"), ("SmolLM2", "smollm2")):
-        _, _, good, false, _, _, named, _ = scored[base]
-        assert claimed[name][2:] == [named, f"{false} of {good}"], name
+    today = scores_table("## Larger models").partition("### With the rules of today")[2].partition("\n### ")[0]
+    of_both = [row[:8] for row in rows(today) if row[8] == "both"]
+    by_model = [*rows(scores_table("## By model"))[1:], *of_both]
+    assert [row for row in rows(read("docs/trust.md")) if len(row) == 8][1:] == by_model
+    assert states("README.md", f"in {sum(int(row[2]) for row in of_both)} runs of two larger ones")
 
 
 def test_recovering_does_what_was_measured() -> None:

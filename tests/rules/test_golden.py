@@ -9,7 +9,7 @@ import pytest
 
 from benchmarks.corpus.generate import files, load_all, plan
 from benchmarks.corpus.golden import changes, plain, read
-from benchmarks.corpus.plan import Spec
+from benchmarks.corpus.plan import Spec, larger
 from benchmarks.corpus.replay import judge
 from benchmarks.corpus.traces import names
 from lora_watch.rules import BarelyMoves, NormExplosion
@@ -24,7 +24,7 @@ def kept() -> dict[str, Any]:
 
 
 def test_every_trace_has_its_alerts_kept(kept: dict[str, Any]) -> None:
-    assert {*kept} == {name for file in files() for name in names(file)} & {spec.name for spec in plan()}
+    assert {*kept} == {name for file in files() for name in names(file)} & {spec.name for spec in [*plan(), *larger()]}
 
 
 def test_a_sample_gives_the_alerts_that_were_kept(kept: dict[str, Any]) -> None:

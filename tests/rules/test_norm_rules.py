@@ -172,6 +172,18 @@ def test_barely_moves_where_the_loss_falls_and_larger_adapters_would_be_better()
 def test_barely_moves_asks_batch_after_batch(
     answers: list[float | None], growth: float, found: list[int], asked: int
 ) -> None:
+    assert asked_about(answers, growth) == (found, asked)
+
+
+@pytest.mark.parametrize(("start", "found"), [(5.3, [13]), (7.0, [])])
+def test_barely_moves_is_silent_where_more_would_be_little_next_to_what_is_gained(
+    start: float, found: list[int]
+) -> None:
+    assert asked_about([0.1] * 3, 0.02, start)[0] == found
+
+
+def asked_about(answers: list[float | None], growth: float, start: float = 5.0) -> tuple[list[int], int]:
+    """The steps of LW104's alerts where larger adapters would lower the loss by ``answers``, and how often it asks."""
     last = healthy().last
     assert last is not None
     episodes, steps = Episodes([BarelyMoves(reach=0.0)]), 0
@@ -183,12 +195,12 @@ def test_barely_moves_asks_batch_after_batch(
             if (better := answers[steps] if steps < len(answers) else None) is not None:
                 scalars = dict(zip(wanted, (5.0, 5.0 - better)))
             steps += 1
+        scalars["loss_start"] = start
         metrics = {"output_ratio": Reading(np.full(len(last.run.adapters), growth * step))}
         now = replace(last, step=step, lr=last.run.peak_lr, lr_fraction=step / 40, comparable=True)
         record = replace(now, metrics=metrics, scalars=scalars)
         episodes.check(record)
-    assert [alert.step for alert in episodes.alerts] == found
-    assert steps == asked
+    return [alert.step for alert in episodes.alerts], steps
 
 
 def test_a_warm_up_beyond_the_end_is_the_cause_of_a_low_rate() -> None:
