@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 91667977f9703377711f93af9eb2eb55d1742217dd75f3f91494b8a4c8ec0334 */
+/* Made by tests/front_end/check.py --fix of sources 0b43284e217c68e763c24a6ab46cb6eee5c10688262eeecdbfe99ad32f3350d8 */
 var Ue=Object.defineProperty;var nt=(t,e)=>{for(var s in e)Ue(t,s,{get:e[s],enumerable:!0})};var Xt={zone:"the rules’ word for the run at a step, from healthy to exploding: it follows from the open alerts",output_ratio:"\
 ‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives","depth-scaled\
  output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius norm of the adap\
@@ -42,7 +42,7 @@ ty"},s);function x(t,e=.001){if(t==null)return"–";if(Number.isNaN(t))return"Na
 "−∞";if(t===0)return"0";let s=Math.abs(t);if(s>=1e6||s<e){let[r,o]=t.toExponential(s>=999500?2:1).split("e");return`${r.
 replace(/\.?0+$/,"")}e${o.replace("+","")}`.replaceAll("-","−")}return(s>=1e3?String(Math.round(t)):String(Number(t.toPrecision(
 3)))).replace("-","−")}var se=t=>x(t,1e-4);function B(t,e=0){let s=Math.abs(t*100).toFixed(e);return`${t<0&&Number(s)?
-"−":""}${s} %`}var He={lr:"learning rate",b:"B",rslora:"rsLoRA",dora:"DoRA",adalora:"AdaLoRA",non:"non-"},L=t=>{let e=t.
+"−":""}${s} %`}var He={lr:"learning rate",b:"B",rslora:"rsLoRA",dora:"DoRA",adalora:"AdaLoRA",non:"non-"},R=t=>{let e=t.
 split(/[-_]/).map(s=>He[s]??s).join(" ").replace("- ","-");return/[A-Z]/.test(e.split(" ")[0])?e:e.charAt(0).toUpperCase()+
 e.slice(1)},I={bubble(){let t=document.getElementById("tip")??c("div",{id:"tip",role:"tooltip"});return t.isConnected||document.
 body.append(t),t},show(t,...e){let s=this.bubble();s.replaceChildren(...e.flat().filter(i=>i!=null&&i!==!1).map(i=>i instanceof
@@ -52,7 +52,7 @@ px`},under(t,...e){let{left:s,bottom:n}=t.getBoundingClientRect();this.show({cli
 bubble().style.display="none"}},ut=t=>({tabindex:0,role:"button",onclick:t,onkeydown:e=>{e.key!=="Enter"&&e.key!==" "||(e.
 preventDefault(),e.stopPropagation(),t(e))}}),rt=(t,e,s)=>c("div",{class:"tip-row"},c("i",{style:`background:${t}`}),c("\
 span",null,e),c("b",null,s)),z=["ERROR","WARNING","INFO"],te={ERROR:"M0-6L6 5H-6Z",WARNING:"M0-6L6 0L0 6L-6 0Z",INFO:"M-\
-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z"},ot=t=>te[t]??te.INFO,R=(t,e=14)=>y("svg",{class:`severity ${W(t)}`,viewBox:"\
+4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z"},ot=t=>te[t]??te.INFO,L=(t,e=14)=>y("svg",{class:`severity ${W(t)}`,viewBox:"\
 -7 -7 14 14",width:e,height:e,"aria-hidden":"true"},y("path",{d:ot(t)})),W=t=>z.includes(t)?t.toLowerCase():"info";function O(t,e=t){
 let s=Yt(e);return s?it(t,s):t}function it(t,e,s={}){let n=({currentTarget:o})=>{I.under(o,e),o.setAttribute("aria-descr\
 ibedby","tip")},r=({currentTarget:o})=>{I.hide(),o.removeAttribute("aria-describedby")};return c("button",{type:"button",
@@ -144,8 +144,8 @@ ext",{x:k+3,y:l-10},E)))].filter(Boolean)}var os=t=>c("div",{class:"legend"},t.m
 "dashed":null,style:`--swatch:${e.colour}`}),O(e.name)))),G=(t,e,s,n)=>F(O(t,n.term),e,(n.legend??s.length>1)&&os(s),Ke(
 s,n));var pt=t=>`${t.rule}@${t.step}`;function Ot({step:t,last_step:e,closed_step:s},n){return s==null?n?"to the end":"still o\
 pen":`${e-t+1} step${e>t?"s":""}`}async function re(t,e,s,n){let r=e.adapters?.[0]&&t.adapters.find(({name:o})=>o===e.adapters[0].
-name);return c("section",{class:`card detail ${W(e.severity)}`,id:"detail"},c("header",null,R(e.severity,16),c("h2",null,
-L(e.name)),c("span",{class:"note"},`${e.rule} · step ${e.step} · ${Ot(e,s)}`)),c("p",{class:"message"},c("b",null,e.message.
+name);return c("section",{class:`card detail ${W(e.severity)}`,id:"detail"},c("header",null,L(e.severity,16),c("h2",null,
+R(e.name)),c("span",{class:"note"},`${e.rule} · step ${e.step} · ${Ot(e,s)}`)),c("p",{class:"message"},c("b",null,e.message.
 charAt(0).toUpperCase()+e.message.slice(1)),e.details&&`. ${e.details}`),ne("Cause",e.causes),e.next_run&&[c("h3",null,"\
 Next run"),c("p",{class:"advice",id:"settings"},e.next_run.text)],ne("Fix",e.remedies),await is(t,e,r,n),c("div",{class:"\
 actions"},c("button",{id:"to-layer",disabled:!r,onclick:()=>t.openAlert(e,"layer")},"See the layer"),c("button",{id:"to-\
@@ -165,8 +165,8 @@ r=U(t.width,[52,48]),o=c("div",{class:"columns",style:`${r.style};align-items:st
 id:"alerts"},c("thead",null,c("tr",null,...cs.map(i=>c("th",null,O(i))))),c("tbody",null,s.map((i,l)=>ds(t,i,l,i===n,e))))),
 await re(t,n,e,r.widths[1]));return c("div",null,o)}function ds(t,e,s,n,r){let{severity:o,rule:i,name:l,step:a,adapters:h}=e;
 return c("tr",{class:n?"chosen":null,"data-alert":pt(e),onclick:()=>t.openAlert(e)},c("td",null,c("span",{class:`tag ${W(
-o)}`},R(o,11),o.toLowerCase())),c("td",{class:"mono"},i),c("td",null,c("button",{id:`alert-${s}`,class:"open","aria-curr\
-ent":String(n)},L(l))),c("td",{class:"number"},a),c("td",null,Ot(e,r)),c("td",null,h?.length?[c("span",{class:"mono clip"},
+o)}`},L(o,11),o.toLowerCase())),c("td",{class:"mono"},i),c("td",null,c("button",{id:`alert-${s}`,class:"open","aria-curr\
+ent":String(n)},R(l))),c("td",{class:"number"},a),c("td",null,Ot(e,r)),c("td",null,h?.length?[c("span",{class:"mono clip"},
 oe(t,h[0].name)),h.length>1&&c("small",null,` +${h.length-1}`)]:"–"))}var yt="var(--c1)",It="var(--c2)";function ie(t,e){let s=t.schema.config?.find_lr;if(!(s?.curve?.rate?.length>1))return null;
 let n=U(e-26,[3,2],24);return F("Learning rate, found by a sweep",`${s.curve.rate.length} steps before the run`,c("div",
 {class:"sweep",id:"found",style:n.style},us(s,n.widths[0]),c("ul",{class:"words"},(s.sentences??[]).map((r,o)=>c("li",{class:o?
@@ -196,10 +196,10 @@ n+6,d+b(14),"depth-scaled output ratio",{style:`fill:${It}`})]}var bs=({rate:t,e
 "line",{class:"found",x1:h,x2:h,y1:n,y2:r,style:`stroke:var(--${a})`}),q(h-4,n+b(10),l,{"text-anchor":"end",class:"found",
 style:`fill:var(--${a})`})]});var Wt=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),ce=({rules:t},e)=>e==="ou\
 tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,he="waiting for the first step",de="no step\
- was made",Lt=t=>t===he||t===de,xs={unknown:"faint","non-finite":"broken",diverged:"c4"};function lt(t,e,s){let n=t.zones?.[e?.
-at(s)];if(!n)return null;let r=n.severity?W(n.severity):n.name==="healthy"?"ok":"info";return{name:n.name,head:L(n.name),
+ was made",Rt=t=>t===he||t===de,xs={unknown:"faint","non-finite":"broken",diverged:"c4"};function lt(t,e,s){let n=t.zones?.[e?.
+at(s)];if(!n)return null;let r=n.severity?W(n.severity):n.name==="healthy"?"ok":"info";return{name:n.name,head:R(n.name),
 text:n.text,kind:r,colour:xs[n.name]??r}}var ct=({loss:t,loss_start:e,loss_recent:s},n)=>Number.isFinite(t?.at(n)??0)?1-
-s?.at(n)/e?.at(n):Number.NaN,Rt=["output_ratio","relative_spectral_norm"];async function ue(t,e){let s=Rt.find(v=>t.runs[e].
+s?.at(n)/e?.at(n):Number.NaN,Lt=["output_ratio","relative_spectral_norm"];async function ue(t,e){let s=Lt.find(v=>t.runs[e].
 metrics.includes(v)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?he:de;if(!s){let v=t.runs[e].step?
 "the output ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:v}}let o={max_cols:400},[i,
 {alerts:l},a,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),d=Wt(
@@ -225,7 +225,7 @@ top:s,bottom:n,x0:r,x1:o,y0:i,y1:l,X:a,Y:h},d,u){let f=e-t,w=`translate(${b(12)}
 "text-anchor":"end",class:"axis-name"},"gain: loss below its start →"),y("text",{class:"axis-name","text-anchor":"midd\
 le",transform:w},`${d}, p90, log`)]}function Ms({left:t,right:e,top:s,Y:n},r){return r?[y("rect",{x:t,y:s,width:e-t,height:n(
 r)-s,class:"damaged"}),y("text",{x:e-b(6),y:n(r)-b(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:
-[]}var ks=({left:t,right:e,top:s,bottom:n},r)=>dt((t+e)/2,(s+n)/2,Lt(r)?r:`no path: ${r}`);function _s(t,e,s,{X:n,Y:r}){
+[]}var ks=({left:t,right:e,top:s,bottom:n},r)=>dt((t+e)/2,(s+n)/2,Rt(r)?r:`no path: ${r}`);function _s(t,e,s,{X:n,Y:r}){
 let o=a=>`${n(a.gain).toFixed(1)} ${r(a.ratio).toFixed(1)}`,i=a=>a.map((h,d)=>`${d?"L":"M"}${o(h)}`).join(""),l=({zone:a},h)=>a&&
 h&&y("path",{d:`M${o(e[h-1])}L${o(e[h])}`,class:`trace zone ${a.kind}`,style:`stroke:var(--${a.colour})`});return[y("pat\
 h",{class:"trace-raw",d:t.map(a=>`M${o(a)}h.01`).join("")}),...s.map(a=>y("path",{d:i(a),class:"trace stray"},y("title",
@@ -241,14 +241,14 @@ head.toLowerCase()??"zone not recorded"}`,`${r} ${x(a.ratio)}`,`gain ${B(a.gain)
 ()=>I.hide()),t.addEventListener("click",l=>{let a=i(l);a&&o(a.step)})}var Ss="Overview",tt=20;function xt(t,e,s,n){if(t)return{kind:W(t.severity),head:`${t.severity}: ${t.message}`,text:t.details||
 t.causes?.[0],alert:t};if(n)return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.details||n.message};if(!e)return{
 kind:"info",head:"Not recorded",text:"This run was written without its zones."};let r=["ok","info"].includes(e.kind)?{...e,
-head:"No alerts"}:e;return e.name!=="unknown"||!s?r:Lt(s)?{...r,head:L(s)}:{...r,text:`${e.text} Here: ${s}.`}}var vt=(t,e)=>t.
+head:"No alerts"}:e;return e.name!=="unknown"||!s?r:Rt(s)?{...r,head:R(s)}:{...r,text:`${e.text} Here: ${s}.`}}var vt=(t,e)=>t.
 findLast(s=>s.name==="recovered"&&s.step<=e),Ft=t=>({failed:2,unhealthy:2,interrupted:1,unknown:1})[t]??0;async function Is(t){
 let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[i,l,a,h,d,u,f,w]=await Promise.all([ue(t,n.run),t.data.verdict(
 n.run,s),me(t,r),me(t,o),t.seriesOf(["loss","loss_start","loss_recent","overhead","zone"],r),t.series("effective_lr",{max_cols:600,
-to:s}),t.seriesOf(["loss","loss_expected","effective_lr"],o),t.series("overhead",{at:tt})]),m=a&&Rs(a,s),g=m==null?null:
+to:s}),t.seriesOf(["loss","loss_expected","effective_lr"],o),t.series("overhead",{at:tt})]),m=a&&Ls(a,s),g=m==null?null:
 await t.metric(i.metric,{from:m,to:m}),p=l.first==null?null:e[l.first],$=xt(p,lt(t.schema,d.zone,s),i.missing,vt(e,s)),M=U(
 t.width,[43,57]),[A,N]=M.widths;return c("div",{class:"overview"},Ts(t,$,D(l,t.run)),c("div",{class:"tiles"},zs(t,{...d,
-rates:u,first20:w},a,i)),c("div",{class:"columns",style:M.style},F(O("Where the run is","path"),Ls(i.points),fe(i,{width:A-
+rates:u,first20:w},a,i)),c("div",{class:"columns",style:M.style},F(O("Where the run is","path"),Rs(i.points),fe(i,{width:A-
 26,height:b(470),damage:ce(t.schema,i.metric),step:s,onStep:t.setStep})),Es(t,{...f,size:h},i,N)),c("div",{class:"column\
 s",style:M.style},F("Alerts",e.length?`${e.length} so far`:null,js(t)),F(`Largest ${i.metric==="output_ratio"?"output ra\
 tios":"adapters"}`,g?.columns?`${g.first[0]<g.last[0]?"highest of":"at"} ${g.steps(0)}, log scale`:null,Us(t,g))),ie(t,t.
@@ -260,23 +260,23 @@ var(--soft)",dash:"3 3",thin:!0}],w=o.metric==="output_ratio"?"Output ratio":"σ
 openAlert(m,"alerts"),empty:l?"the loss is unknown in this run":o.missing}),c("div",{class:"columns",style:h.style},G(w,
 "over adapters",r&&l?Ws(r):[],{...u,term:o.metric,log:!0}),G("s · lr","per group",l?Fs(n):[],{...u,term:"effective_lr",
 zero:!0,log:a.length>0})))}var Ws=t=>["max","p90","median"].map((e,s)=>({name:e,column:s,matrix:t,colour:`var(--c${[2,1,
-3][s]})`,thin:s!==1}));function Ls(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not recorded",n?.colour])),s=([n,r])=>c(
+3][s]})`,thin:s!==1}));function Rs(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not recorded",n?.colour])),s=([n,r])=>c(
 "span",null,c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());return c("span",{class:"legend"},[...e].map(
-s))}var me=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("relative_spectral_norm",e);function Rs(t,e){return!t.
+s))}var me=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("relative_spectral_norm",e);function Ls(t,e){return!t.
 columns||t.first[0]>e?null:t.last[t.columnOf(e)]}var Fs=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.
 isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function D({
 verdict:t,message:e},{wall_time:s},n=Date.now()/1e3){let r=(e??"").split(`
-`)[0];if(t==="ok")return{word:"finished",kind:"ok",text:"Training came to its end."};if(t==="unhealthy")return{word:"fin\
-ished unhealthy",kind:"error",text:r};if(t==="unknown")return{word:"not measured",kind:"warning",text:r};if(t==="failed")
-return{word:"stopped by fail_on",kind:"error",text:r};if(t==="interrupted")return{word:"interrupted",kind:"warning",text:r};
-if(t!=="running")return null;let o=(n-s)/60;if(o<15)return{word:"running",kind:"info",text:"Training goes on."};let[i,l]=o<
-120?[o,"min"]:o<2880?[o/60,"h"]:[o/1440,"days"];return{word:`silent for ${Math.round(i)} ${l}`,kind:"warning",text:"The \
-run wrote nothing since, not even its end: killed, or very slow."}}var Cs=({step:t,last_step:e,closed_step:s})=>s==null?
-`since step ${t}`:e>t?`steps ${t}–${e}`:`at step ${t}`;function Ts(t,{kind:e,head:s,text:n,alert:r},o){let i=t.ending.
+`)[0];if(t==="ok")return{word:"finished",kind:"ok",text:"Training came to its end."};if(t==="unhealthy")return{word:"end\
+ed with an ERROR",kind:"error",text:r};if(t==="unknown")return{word:"finished, not judged",kind:"warning",text:r};if(t===
+"failed")return{word:"stopped by fail_on",kind:"error",text:r};if(t==="interrupted")return{word:"broke off",kind:"warnin\
+g",text:r};if(t!=="running")return null;let o=(n-s)/60;if(o<15)return{word:"running",kind:"info",text:"Training goes on."};
+let[i,l]=o<120?[o,"min"]:o<2880?[o/60,"h"]:[o/1440,"days"];return{word:`silent for ${Math.round(i)} ${l}`,kind:"warning",
+text:"The run wrote nothing since, not even its end: killed, or very slow."}}var Cs=({step:t,last_step:e,closed_step:s})=>s==
+null?`since step ${t}`:e>t?`steps ${t}–${e}`:`at step ${t}`;function Ts(t,{kind:e,head:s,text:n,alert:r},o){let i=t.ending.
 next_run?.text,l=z.map(a=>{let h=t.alerts.filter(d=>d.severity===a).length;return c("button",{class:`chip ${W(a)}`,disabled:!h,
-title:"show the alerts",onclick:()=>t.set({view:"alerts"})},R(a,11),c("b",null,h),a.toLowerCase()+(a==="INFO"||h===1?"":
+title:"show the alerts",onclick:()=>t.set({view:"alerts"})},L(a,11),c("b",null,h),a.toLowerCase()+(a==="INFO"||h===1?"":
 "s"))});return c("section",{class:`banner ${e}`,id:"verdict"},c("div",{class:"sign","aria-hidden":"true"},e==="ok"?"✓":
-R(e.toUpperCase(),30)),c("div",{class:"words"},c("h1",null,s,o&&it(o.word,o.text,{id:"ended",class:`badge ${o.kind}`}),r&&
+L(e.toUpperCase(),30)),c("div",{class:"words"},c("h1",null,s,o&&it(o.word,o.text,{id:"ended",class:`badge ${o.kind}`}),r&&
 c("small",null,Cs(r))),c("p",null,n),i&&c("p",{class:"fix",id:"next-run"},c("b",null,"Next run"),i)),c("div",{class:"chi\
 ps"},l))}var $t=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function Bs(t){let e=new Map;for(let n of t)e.set(
 n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.length>1?`${x(s[0])}…`:x(s[0])}function pe(t,e,s=[]){
@@ -296,7 +296,7 @@ function ge({config:t,peak_lr:e}){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=n
 return s!=null&&s===t?.learning_rate?`lr ${x(s)}, found by a sweep${o}`:e?.length?`lr peaks at ${x(Math.max(...e))}`:null}
 var wt=({rules:t})=>t?.length?`No alert: ${t.length} rules watch this run.`:"No alert in this run.";function js(t){if(!t.
 alerts.length)return c("p",{class:"none"},`✓ ${wt(t.schema)}`);let e=s=>c("button",{class:"row",onclick:()=>t.openAlert(
-s,"alerts")},R(s.severity),c("b",null,L(s.name)),c("span",{class:"note"},`step ${s.step}`),c("span",{class:"clip"},s.message));
+s,"alerts")},L(s.severity),c("b",null,R(s.name)),c("span",{class:"note"},`step ${s.step}`),c("span",{class:"clip"},s.message));
 return c("ol",{class:"alert-list"},gt(t.alerts).slice(0,6).map(s=>c("li",null,e(s))))}function Us(t,e){if(!e?.columns)return c(
 "p",{class:"none"},"Not measured up to this step.");let s=t.adapters.map(i=>({adapter:i,value:e.high[i.index]})).filter(
 ({value:i})=>i>0).sort((i,l)=>l.value-i.value);if(!s.length)return c("p",{class:"none"},"Nothing is above zero at this s\
@@ -311,15 +311,15 @@ e)];return c("div",{class:"compare"},F(`${e.length} run${e.length===1?"":"s"}`,"
 tr",null,c("th",null,"Run"),...s.map(([n])=>c("th",null,O(n))))),c("tbody",null,e.map(n=>Gs(t,n,s)))))))}function Gs(t,e,s){
 let n={class:"open",onclick:()=>t.openRun(e.name,"overview")};return c("tr",{class:e.name===t.state.run?"chosen":null},c(
 "th",{scope:"row"},c("button",n,e.name)),s.map(([,r])=>c("td",null,[r(e)].flat())))}var Ks=[["verdict",({says:t})=>[t.kind===
-"ok"?"✓":R(t.kind.toUpperCase(),11)," ",t.head]],["end",({end:t})=>t?it(t.word,t.text,{class:`badge ${t.kind}`}):"–"],
+"ok"?"✓":L(t.kind.toUpperCase(),11)," ",t.head]],["end",({end:t})=>t?it(t.word,t.text,{class:`badge ${t.kind}`}):"–"],
 ["steps",({step:t,schema:e})=>`${t}${e.max_steps?` / ${e.max_steps}`:""}`],["r",({schema:t})=>Tt(t,"r")],["alpha",({schema:t})=>Tt(
 t,"alpha")],["scale",({schema:t})=>Tt(t,"scale")],["lr",({schema:t})=>[...new Set(t.peak_lr??[])].map(e=>x(e)).join(", ")||
 "–"],["loss, mean of five",({last:t})=>{if(!Number.isFinite(t.loss?.at(1/0)??0))return"NaN";let e=ct(t,1/0);return[x(t.
 loss_recent?.at(1/0)),Number.isFinite(e)&&c("small",null,` gain ${B(e)}`)]}],["depth-scaled output ratio",({ratio:t})=>x(
 t)],["alerts",({alerts:t})=>z.map(e=>[e,t.filter(s=>s.severity===e).length]).filter(([,e])=>e).map(([e,s])=>c("span",{class:"\
-tally"},R(e,11),s))]],Tt=({adapters:t},e)=>[...new Set(t.map(s=>ye(s[e])))].join(", ")||"–";function Vs(t){return[...new Set(
+tally"},L(e,11),s))]],Tt=({adapters:t},e)=>[...new Set(t.map(s=>ye(s[e])))].join(", ")||"–";function Vs(t){return[...new Set(
 t.flatMap(({settings:s})=>Object.keys(s)))].filter(s=>!Ds.test(s)).filter(s=>new Set(t.map(({settings:n})=>n[s])).size>1).
-map(s=>[s,({settings:n})=>n[s]??"–"])}async function qs(t,e){let{step:s,metrics:n}=t.runs[e],r=Rt.find(f=>n.includes(f)),
+map(s=>[s,({settings:n})=>n[s]??"–"])}async function qs(t,e){let{step:s,metrics:n}=t.runs[e],r=Lt.find(f=>n.includes(f)),
 [o,{alerts:i},l,a,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.data.verdict(e),t.seriesOf(["loss","loss_sta\
 rt","loss_recent","zone"],{at:s},e),r?t.spread(r,{at:s},e):null]),d=h?.at(1/0,1),u=xt(i[l.first],lt(o,a.zone,1/0),null,vt(
 i,1/0));return{name:e,step:s,schema:o,alerts:i,last:a,says:u,end:D(l,t.runs[e]),ratio:d==null?null:Wt(o)*d,settings:we({
@@ -373,7 +373,7 @@ for(let{adapter:d,y:u}of a?s:[])l.append(y("text",{x:i-12,y:u+r/2+b(4),"text-anc
 function tn(t,e,s){let r=y("svg",{class:"strip",width:s,height:20});for(let o of t.alerts){if(o.step<e.first[0]||o.step>
 e.end)continue;let i=e.columnOf(o.step),l=(e.place(i)+e.place(i+1))/2*s;r.append(y("g",{class:`mark severity ${W(o.severity)}`,
 transform:`translate(${Math.max(7,l)},8)`,"aria-label":`${o.name} at step ${o.step}`,...ut(()=>t.openAlert(o)),onpointermove:a=>I.
-show(a,c("b",null,L(o.name)),`step ${o.step}`,o.message),onpointerleave:()=>I.hide()},y("path",{d:"M0 6V20",class:"stem"}),
+show(a,c("b",null,R(o.name)),`step ${o.step}`,o.message),onpointerleave:()=>I.hide()},y("path",{d:"M0 6V20",class:"stem"}),
 y("path",{d:ot(o.severity)})))}return r}function en(t,e){let s=y("svg",{class:"axis",width:e,height:b(18)}),n=r=>(r-t.first[0]+
 .5)/(t.stepAt(1)-t.first[0]+1)*e;for(let r of P(t.first[0],t.end,e/b(70)).filter(Number.isInteger)){let o=n(r);s.append(
 y("text",{x:o,y:b(14),"text-anchor":o<12?"start":o>e-14?"end":"middle"},r))}return s}var sn="Heatmap",nn=12,Pt=()=>b(268);async function rn(t){let{state:e,adapters:s}=t;if(!s.length||!e.metric)return c("p",
@@ -409,7 +409,7 @@ ged","A"],["b_changed","B"]],!1],["Base weight","‖W − W₀‖ / ‖W₀‖, 
 rift"]],!0],["s · lr","scale × learning rate",[["effective_lr","effective_lr"]],!1],["Scale s","the live factor",[["sc\
 ale","scale"]],!1]];async function dn(t){let{adapter:e,run:s,state:n}=t;if(!e)return c("p",{class:"empty-page"},"This ru\
 n has no adapters.");let r=t.width>b(1260)?4:3,o=U(t.width,Array(r).fill(1)),i=o.widths[0],l=new Set(Ie.flatMap(([,,m])=>m.
-map(([g])=>g))),a=[...Ie,...s.metrics.filter(m=>!l.has(m)).map(m=>[L(m),null,[[m,m]],!0])].map(([m,g,p,$])=>({name:m,note:g,
+map(([g])=>g))),a=[...Ie,...s.metrics.filter(m=>!l.has(m)).map(m=>[R(m),null,[[m,m]],!0])].map(([m,g,p,$])=>({name:m,note:g,
 log:$,several:p.length>1,metrics:p.filter(([M])=>s.metrics.includes(M))})).filter(({metrics:m})=>m.length),h=a.flatMap(({
 metrics:m})=>m.map(([g])=>g)),d={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...d,from:n.from||1},f=Object.fromEntries(
 await Promise.all(h.map(async m=>[m,await t.metric(m,m==="effective_lr"?u:d)]))),w=t.alerts.filter(m=>m.adapters?.some(({
@@ -423,8 +423,8 @@ moveAdapter:o}=t,i=r.peak_lr?.[s.group??-1],l=(a,h,d)=>h!=null&&c("div",null,c("
 adapter before (↑)",onclick:()=>o(-1)},"‹"),c("select",{id:"adapter","aria-label":"adapter",title:s.name,onchange:a=>t.
 set({adapter:a.target.value})},n.map(a=>c("option",{value:a.name,selected:a===s},a.name))),c("button",{id:"after",class:"\
 quiet",title:"adapter after (↓)",onclick:()=>o(1)},"›"),c("span",{class:"note"},`${s.index+1} of ${n.length}`),c("sp\
-an",{class:"grow"}),e.length?e.map(a=>c("button",{class:"chip",onclick:()=>t.openAlert(a,"alerts"),title:a.message},R(a.
-severity,11),`${L(a.name)}, step ${a.step}`)):c("span",{class:"note"},"✓ no alert names this adapter")),c("dl",{class:"\
+an",{class:"grow"}),e.length?e.map(a=>c("button",{class:"chip",onclick:()=>t.openAlert(a,"alerts"),title:a.message},L(a.
+severity,11),`${R(a.name)}, step ${a.step}`)):c("span",{class:"note"},"✓ no alert names this adapter")),c("dl",{class:"\
 facts"},l(O("Kind"),s.kind),s.d_out!=null&&l(O("W₀"),`${s.d_out} × ${s.d_in}`),(s.r??0)>0&&l(O("B · A"),`${s.d_out} \
 × ${s.r} · ${s.r} × ${s.d_in}`),l(O("r","r"),s.r||null),l(O("α","alpha"),s.alpha==null?null:x(s.alpha)),l(O("s","sca\
 le"),s.scale==null?null:x(s.scale),$t(s.scale_formula)),l(O("Group","group"),s.group==null?"in no optimizer group":String(
@@ -453,15 +453,15 @@ this.#t.delete(r),l}}#o(){let e=n=>this.#s.get(n)??0,s=0;for(let n of this.#t.va
 104857600)break;s-=e(r),this.#t.delete(n)}}};var Kt="lora_watch",ht=`p.${Kt}.`,Vt=!1;function Ee(){Vt=!0}function qt(){if(Vt)return window;try{return window.parent.location.
 hash,window.parent}catch{return window}}function We(t){let{port1:e,port2:s}=new MessageChannel;e.onmessage=({data:n})=>{
 let r=JSON.parse(n);r.isReply||(r.type==="experimental.DataReloaded"&&t(),e.postMessage(JSON.stringify({type:r.type,id:r.
-id,payload:null,error:null,isReply:!0})))},window.parent.postMessage("experimental.bootstrap","*",[s])}function Le(t){let e=()=>{
+id,payload:null,error:null,isReply:!0})))},window.parent.postMessage("experimental.bootstrap","*",[s])}function Re(t){let e=()=>{
 let s=matchMedia("(prefers-color-scheme: dark)");s.addEventListener("change",()=>t(s.matches)),t(s.matches)};if(Vt)return e();
 try{let s=window.parent.document.body,n=()=>t(s.classList.contains("dark-mode"));new MutationObserver(n).observe(s,{attributes:!0,
-attributeFilter:["class"]}),n()}catch{e()}}var kt=()=>qt().location.hash.replace(/^#/,"").split("&"),Re=()=>["",Kt].includes(
+attributeFilter:["class"]}),n()}catch{e()}}var kt=()=>qt().location.hash.replace(/^#/,"").split("&"),Le=()=>["",Kt].includes(
 kt()[0]);function Zt(){let t={};for(let e of kt()){if(!e.startsWith(ht))continue;let[s,n=""]=e.slice(ht.length).split("=");
-try{t[s]=decodeURIComponent(n.replaceAll("+"," "))}catch{}}return t}function Fe(t,e){if(!Re())return;let s=kt().filter((o,i)=>i>
+try{t[s]=decodeURIComponent(n.replaceAll("+"," "))}catch{}}return t}function Fe(t,e){if(!Le())return;let s=kt().filter((o,i)=>i>
 0&&o&&!o.startsWith(ht)),n=Object.entries(t).filter(([,o])=>o!==""&&o!=null).map(([o,i])=>`${ht}${o}=${encodeURIComponent(
 i)}`),{history:r}=qt();try{r[e?"pushState":"replaceState"](r.state,"",`#${[Kt,...n,...s].join("&")}`)}catch{}}function Ce(t){
-let e=qt(),s=()=>{Re()&&kt().some(n=>n.startsWith(ht))&&t(Zt())};e.addEventListener("hashchange",s),window.addEventListener(
+let e=qt(),s=()=>{Le()&&kt().some(n=>n.startsWith(ht))&&t(Zt())};e.addEventListener("hashchange",s),window.addEventListener(
 "pagehide",()=>e.removeEventListener("hashchange",s))}function Be(t,e){if(e.ctrlKey||e.metaKey||e.altKey||!t.shown||e.target.matches?.("select")||e.target.id==="scrub"&&e.key.
 startsWith("Arrow"))return;let s=e.shiftKey?Math.max(1,Math.round(t.lastStep/20)):1,n=["layer","heatmap"].includes(t.state.
 view),r={ArrowLeft:()=>t.setStep(t.step-s),ArrowRight:()=>t.setStep(t.step+s),ArrowUp:n&&(()=>t.moveAdapter(-1)),ArrowDown:n&&
@@ -473,7 +473,7 @@ more was written",isHere:!0}:r?{words:r,isHere:!1}:null}var _t=class{constructor
 n,this.state={...Jt},this.bar=c("header",{id:"bar"}),this.main=c("main",{id:"view",tabindex:-1}),this.heading=c("h1",{class:"\
 unseen"}),this.bar.tabIndex=-1,e.append(this.bar,this.main),this.bar.focus({preventScroll:!0}),document.documentElement.
 lang="en",this.drawing=0,this.runs={},this.run={metrics:[],series:[],step:0,wall_time:0},this.schema={adapters:[],notes:[]},
-this.ending={verdict:null,message:null,first:null},this.alerts=[],this.adapters=[],this.notes=[]}async start(){Le(n=>{this.
+this.ending={verdict:null,message:null,first:null},this.alerts=[],this.adapters=[],this.notes=[]}async start(){Re(n=>{this.
 dark=n,document.documentElement.classList.toggle("dark",n),this.shown&&this.draw()}),this.#s(Zt()),Ce(n=>{this.wanted=null,
 this.#s(n),this.draw()}),this.live&&We(()=>this.refresh()),addEventListener("keydown",n=>Be(this,n));let e=innerWidth,s;
 addEventListener("resize",()=>{clearTimeout(s),s=setTimeout(()=>{!innerWidth||innerWidth===e||(e=innerWidth,this.draw())},

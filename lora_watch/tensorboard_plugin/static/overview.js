@@ -189,10 +189,10 @@ const groupLines = (effective) =>
 export function endOf(/** @type {Record<string, any>} */ {verdict, message}, {wall_time}, now = Date.now() / 1000) {
   const text = (message ?? '').split('\n')[0];
   if (verdict === 'ok') return {word: 'finished', kind: 'ok', text: 'Training came to its end.'};
-  if (verdict === 'unhealthy') return {word: 'finished unhealthy', kind: 'error', text};
-  if (verdict === 'unknown') return {word: 'not measured', kind: 'warning', text};
+  if (verdict === 'unhealthy') return {word: 'ended with an ERROR', kind: 'error', text};
+  if (verdict === 'unknown') return {word: 'finished, not judged', kind: 'warning', text};
   if (verdict === 'failed') return {word: 'stopped by fail_on', kind: 'error', text};
-  if (verdict === 'interrupted') return {word: 'interrupted', kind: 'warning', text};
+  if (verdict === 'interrupted') return {word: 'broke off', kind: 'warning', text};
   if (verdict !== 'running') return null;
   const minutes = (now - wall_time) / 60;
   if (minutes < 15) return {word: 'running', kind: 'info', text: 'Training goes on.'};
