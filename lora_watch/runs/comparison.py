@@ -100,7 +100,7 @@ class Comparison:
     @property
     def best(self) -> int | None:
         """The place of the configuration with the best mean; None where no run has the metric."""
-        return self.best_first[0] if self.best_first and self.values(self.configurations[self.best_first[0]]) else None
+        return next((place for place in self.best_first if self.values(self.configurations[place])), None)
 
     @property
     def best_first(self) -> list[int]:
@@ -254,8 +254,7 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
 
 def _trial(name: str, run: FinishedRun) -> Trial:
     used = sorted(run.peak_lr, reverse=True)
-    recovered = any(alert.recovered_from for alert in run.alerts)  # the script's rate is not what it trained with
-    rates = [*used] if recovered else [run.config.get("learning_rate"), *used]
+    rates = used if _recovered(run) else [run.config.get("learning_rate"), *used]
     loss = run.final_loss
     return Trial(
         name=name,
@@ -270,6 +269,11 @@ def _trial(name: str, run: FinishedRun) -> Trial:
         alerts=Counter(alert.severity for alert in run.alerts),
         out=_why_not(run),
     )
+
+
+def _recovered(run: FinishedRun) -> bool:
+    """The run did not train at the rate of its script to its end."""
+    return any(alert.recovered_from for alert in run.alerts)
 
 
 def _why_not(run: FinishedRun) -> str | None:
@@ -296,7 +300,7 @@ def _settings(run: FinishedRun) -> dict[str, str]:
         if isinstance(values, Mapping):
             found |= {prefix + key: value for key, value in values.items() if key not in _NOT_A_SETTING}
     found["adapters"] = len(run.adapters)
-    found["recovered"] = "yes" if any(alert.recovered_from for alert in run.alerts) else None
+    found["recovered"] = "yes" if _recovered(run) else "no"
     ranks = {a.r for a in run.adapters.values()}
     if len(ranks) > 1:
         found["ranks within the run"] = sorted(ranks, key=lambda r: r or 0)

@@ -16,14 +16,15 @@ import torch
 from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.base.alerts import Alert, Severity
 from lora_watch.cli.app import app
 from tests.runs.written import edit_json
-from tests.sinks.made_up import parse
+from tests.sinks.made_up import alert_of, parse
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 RANKS, SEEDS, STEPS = (2, 8, 32), (0, 1), 12
 LR = 1e-2
-"""So high that rank 32 comes out worse than 8."""
+"""At which no rank gets an ERROR, and the largest comes out best."""
 
 
 def train_into(
@@ -140,6 +141,23 @@ def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, t
     (broken,) = [run for c in content["configurations"] for run in c["runs"] if run["left_out"]]
     assert broken["alerts"]["error"] >= 1
     assert "left out" in compare(sweep[0], tmp_path).stdout
+
+
+@pytest.mark.parametrize(
+    "alert",
+    [
+        alert_of(3, "LW302", Severity.ERROR),
+        alert_of(3, "LW102", Severity.WARNING, back_to=0),
+    ],
+)
+def test_a_run_with_an_error_or_a_recovery_repeats_none_without(alert: Alert, sweep: Sweep, tmp_path: Path) -> None:
+    other = shutil.copytree(sweep[0] / "r2-seed1", tmp_path / "other")
+    assert len(as_json(sweep[0] / "r2-seed0", other)["configurations"]) == 1
+    edit_json(other / "lora_watch" / "report.json", alerts=[alert.to_dict()])
+    content = as_json(sweep[0] / "r2-seed0", other)
+    assert [len(each["runs"]) for each in content["configurations"]] == [1, 1]
+    if alert.recovered_from:
+        assert {each["value"] for each in content["differences"]["recovered"]} == {"yes", "no"}
 
 
 def test_a_report_alone_has_no_mean_loss_to_compare(sweep: Sweep, tmp_path: Path) -> None:
