@@ -85,6 +85,8 @@ class RunInfo:
     its own. Next to LoRA those that train, but for the rows of LoRA's ``trainable_token_indices``."""
     unmatched: tuple[str, ...] = ()
     """Names in the adapters' configuration that match no module, in words."""
+    placement: str = ""
+    """Where the adapters are and what has none, in words; empty without any."""
     notes: tuple[str, ...] = ()
     """Parts that could not be monitored, in words."""
     run_id: str = ""

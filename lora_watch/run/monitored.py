@@ -15,6 +15,7 @@ from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters
 from lora_watch.adapters.find import are_meant, describe, find_other_adapters, listed
 from lora_watch.adapters.live import Live
 from lora_watch.adapters.peft_config import init_from_base, prompts, unmatched
+from lora_watch.adapters.placement import placement
 from lora_watch.adapters.sharding import gathered_together, none_alone, one_by_one, takes_every_rank
 from lora_watch.adapters.tensors import partitioned
 from lora_watch.adapters.tree import Tree
@@ -134,6 +135,7 @@ class MonitoredAdapters:
                 own_classes=own_classes(self._model),
                 meant=meant or bool(found) or bool(unmeasurable),
                 unmatched=tuple(unmatched(self._model)),
+                placement=placement(self._model, adapters, described) if adapters else "",
             )
         self.adapters, self.live, self._known, self._tree = adapters, live, live.now, tree
         self._rest, self._state_of_rest = rest, rest.now.state

@@ -39,7 +39,7 @@ class ConsoleSink(Sink):
     def start(self, run: RunInfo, step: int) -> None:
         if run.adapters and len(run.adapters) != self._adapters:
             self._adapters = len(run.adapters)
-            _print(f"lora_watch: {count(self._adapters, 'adapter')}{_settings(run)}")
+            _print("\n".join(wrapped(f"lora_watch: {run.placement}", columns())))
         for note in run.notes:
             if note not in self._noted:
                 self._noted.add(note)
@@ -105,10 +105,3 @@ def _a_progress_bar_is_open() -> bool:
     """The cursor is at the end of a line of tqdm's."""
     tqdm: Any = getattr(sys.modules.get("tqdm"), "tqdm", None)
     return any(getattr(bar, "fp", None) is not None for bar in list(getattr(tqdm, "_instances", ())))
-
-
-def _settings(run: RunInfo) -> str:
-    scales = sorted({(a.scale, a.scale_formula) for a in run.adapters})
-    shown = ", ".join(f"{scale:g} ({formula})" for scale, formula in scales[:3])
-    ranks = sorted({a.r for a in run.adapters})
-    return f", r {', '.join(map(str, ranks[:5]))}, scale {shown}" + (" …" if len(scales) > 3 else "")

@@ -229,6 +229,7 @@ class _Session:
                 for index, adapter in enumerate(self.run.adapters)
             ],
             "measured_at": {name: step for name, (step, _) in self.last.items()},
+            "placement": self.run.placement,
             "optimizer": self.run.optimizer,
             "peak_lr": self.run.peak_lr,
             "lr_factor": self.run.lr_factor,

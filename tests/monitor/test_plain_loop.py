@@ -32,7 +32,7 @@ def test_it_speaks_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFi
     monitor = Monitor(model, optimizer, output_dir=tmp_path)
     train(monitor, model, optimizer, 12)
     printed = capsys.readouterr().err
-    assert "lora_watch: 28 adapters, r " in printed
+    assert "lora_watch: 28 adapters: q k v o gate up down in 4 of 4 blocks; 7.8 % of " in printed
     assert "(LW102)" in printed
     assert f"  Report: {tmp_path / 'lora_watch' / 'report.json'}\n" in printed
     events = list((tmp_path / "runs").rglob("events.out.tfevents.*"))

@@ -1,0 +1,114 @@
+"""Where the adapters of a model are, and what has none, in words: read before the first step."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from torch import Tensor, nn
+
+from lora_watch.adapters.adapter import Adapter
+from lora_watch.adapters.tensors import elements
+from lora_watch.adapters.tree import walk
+from lora_watch.base.names import clean_name, layer_index, module_family
+from lora_watch.base.records import AdapterInfo
+from lora_watch.base.text import count, first_of, percent
+
+_EXPERTS = re.compile(r"(^|\.)experts?(\.|$)")
+"""The routed ones: ``shared_experts`` are none."""
+_MLP = re.compile(r"(^|\.)(mlp|feed_?forward|ffn?|intermediate|\w*moe|\w*experts?|fc\d)(\.|$)")
+
+
+def placement(model: nn.Module, adapters: Sequence[Adapter], described: Sequence[AdapterInfo]) -> str:
+    """``28 adapters: q k v o gate up down in 4 of 4 blocks; 8.4 % of the parameters; rank 8, alpha/r 2.``
+
+    After it stands what has no adapter, where that may be a mistake (whole blocks, the MLP, the experts), and which
+    adapted weight is also that of another layer.
+    """
+    paths = {id(module): clean_name(path) for path, module in walk(model)}
+    adapted = list(dict.fromkeys(paths[id(adapter.module)] for adapter in adapters))
+    held = [
+        (clean_name(path), parameter)
+        for path, module in walk(model)
+        for parameter in module._parameters.values()
+        if parameter is not None
+    ]
+    weights = [(name, weight) for name, weight in held if ".lora_" not in f".{name}" and _dimensions(weight) > 1]
+    blocks, there = _blocks(adapted), _blocks(name for name, _ in weights)
+    there = {block for block in there if block[0] in {stack for stack, _ in blocks}}
+    inside = [name for name in adapted if _block(name)]
+    where = _leaves(inside)
+    if inside:
+        where += f" in {len(blocks)} of {count(len(there), 'block')}"
+    if outside := first_of([name for name in adapted if name not in inside], 4):
+        where += f", {outside}" if where else outside
+    total = sum({id(parameter): _numbers(parameter) for _, parameter in held}.values())
+    trained = sum(info.trainable for info in described)
+    ranks = first_of([str(rank) for rank in sorted({info.r for info in described})], 5)
+    scales = sorted({(info.scale_formula, info.scale) for info in described})
+    shown = first_of([f"{formula} {scale:.3g}" for formula, scale in scales], 3)
+    share = percent(trained / max(total, 1))
+    said = [f"{count(len(adapters), 'adapter')}: {where}; {share} of the parameters; rank {ranks}, {shown}."]
+    within = [(name, weight) for name, weight in weights if _block(name) in there]
+    if bare := _left_out(adapted, blocks, there, within, total):
+        said.append(f"Without adapters: {'; '.join(bare)}.")
+    for name, other in _tied(adapted, weights):
+        said.append(f"{name} shares its weight with {other}, which a merge would change, too.")
+    return " ".join(said)
+
+
+def _left_out(
+    adapted: Sequence[str],
+    blocks: set[tuple[str, int]],
+    there: set[tuple[str, int]],
+    weights: Sequence[tuple[str, Tensor]],
+    total: int,
+) -> list[str]:
+    """What of ``weights``, those of the adapted stacks of blocks, has no adapter and looks as if it might have one."""
+    out = []
+    if bare := sorted(index for _, index in there - blocks):
+        out.append(f"{'block' if len(bare) == 1 else 'blocks'} {first_of([str(index) for index in bare], 6)}")
+    experts = [(name, weight) for name, weight in weights if _EXPERTS.search(name)]
+    if experts and not any(map(_EXPERTS.search, adapted)):
+        share = sum(_numbers(weight) for _, weight in experts) / total
+        out.append(f"the routed experts, {percent(share)} of the parameters")
+    elif not any(map(_MLP.search, adapted)) and (mlp := [name for name, _ in weights if _MLP.search(name)]):
+        out.append(f"the MLP ({_leaves(mlp)})")
+    return out
+
+
+def _tied(adapted: Sequence[str], weights: Sequence[tuple[str, Tensor]]) -> list[tuple[str, str]]:
+    """Adapted layers whose weight is also that of a layer without an adapter, and that layer."""
+    owners: dict[int, list[str]] = {}
+    for name, weight in weights:
+        owners.setdefault(id(weight), []).append(name)
+    several = [set(names) for names in owners.values() if len(set(names)) > 1]
+    pairs = [(sorted(names & {*adapted}), sorted(names - {*adapted})) for names in several]
+    return [(here[0], bare[0]) for here, bare in pairs if here and bare]
+
+
+def _block(name: str) -> tuple[str, int] | None:
+    """The stack of blocks that holds the layer, and the block's index in it."""
+    index = layer_index(name)
+    return None if index is None or name.rpartition(".")[2].isdecimal() else (module_family(name).split("*")[0], index)
+
+
+def _blocks(names: Iterable[str]) -> set[tuple[str, int]]:
+    return {block for name in names if (block := _block(name)) is not None}
+
+
+def _leaves(names: Iterable[str]) -> str:
+    """``q k v o``: how layers are called in their blocks."""
+    leaves = dict.fromkeys(re.sub(r"(?<!^c)_proj$", "", name.rpartition(".")[2]) for name in names)
+    return " ".join([*leaves][:10]) + (" …" if len(leaves) > 10 else "")
+
+
+def _dimensions(weight: Any) -> int:
+    return len(getattr(weight, "ds_shape", weight.shape))  # ZeRO-3's
+
+
+def _numbers(weight: Any) -> int:
+    """How many the whole weight has; bitsandbytes keeps those of 4 bits in fewer bytes."""
+    state = getattr(weight, "quant_state", None)
+    return elements(weight) if state is None else state.shape.numel()

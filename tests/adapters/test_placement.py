@@ -1,0 +1,55 @@
+"""The line before the first step: where the adapters are, and what has none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from torch import nn
+from transformers import AutoConfig, AutoModelForCausalLM
+
+from lora_watch import Monitor
+from tests.support import lora, needs_peft, tiny_model
+
+
+def placement(model: Any, **options: Any) -> str:
+    with Monitor(lora(model, **options), console=False) as monitor:
+        return monitor.run.placement
+
+
+def mixture() -> Any:
+    sizes = {"hidden_size": 32, "moe_intermediate_size": 16, "shared_expert_intermediate_size": 16, "vocab_size": 99}
+    layers = {"num_hidden_layers": 2, "num_attention_heads": 2, "num_key_value_heads": 2, "num_experts": 4}
+    return AutoModelForCausalLM.from_config(AutoConfig.for_model("qwen2_moe", **sizes, **layers))
+
+
+def test_a_model_that_is_adapted_everywhere_lacks_nothing() -> None:
+    line = "28 adapters: q k v o gate up down in 4 of 4 blocks; 7.8 % of the parameters; rank 8, alpha/r 2."
+    assert placement(tiny_model()) == line
+    assert placement(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), targets=["0"], task_type=None) == (
+        "1 adapter: 0; 62 % of the parameters; rank 8, alpha/r 2."
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"targets": ["q_proj", "v_proj"]}, "q v in 4 of 4 blocks; 1.7 % of the parameters; rank 8, alpha/r 2. Without "
+         "adapters: the MLP (gate up down)."),
+        ({"targets": ["q_proj", "up_proj"], "layers_to_transform": [0, 1]}, "Without adapters: blocks 2, 3."),
+        ({"targets": ["lm_head", "up_proj"]}, "lm_head shares its weight with model.embed_tokens"),
+    ],
+)  # fmt: skip
+def test_what_is_left_out_is_named(options: dict[str, Any], said: str) -> None:
+    assert said in placement(tiny_model(), **options)
+
+
+@needs_peft("0.18")
+def test_experts_that_no_name_reaches_are_named() -> None:
+    if not hasattr(mixture().model.layers[0].mlp.experts, "down_proj"):
+        pytest.skip("this version of transformers keeps each expert apart")
+    shared = placement(mixture(), targets=["up_proj", "down_proj"])  # those of the shared experts alone
+    assert "4 adapters: up down in 2 of 2 blocks" in shared
+    assert "Without adapters: the routed experts" in shared
+    reached = {"targets": ["q_proj"], "target_parameters": ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]}
+    assert "Without" not in placement(mixture(), **reached)
