@@ -137,13 +137,11 @@ def main() -> None:
             "check FOLDER --baseline": cost(*check, str(folder), "--baseline", baseline),
             "EventAccumulator": cost(sys.executable, "-c", ACCUMULATOR, str(folder / "runs" / "x")),
         }
-        kept = Path(baseline).stat().st_size
     print(f"{args.adapters} adapters × {args.metrics} metrics × {args.steps:,} steps, {size / 1e6:,.0f} MB of events:")
     print(f"{'':34}{'CPU s':>8}{'wall s':>9}{'MB':>7}{'EventAccumulator ÷ it':>24}")
     for name, row in rows.items():
         ratio = rows["EventAccumulator"].cpu / row.cpu
         print(f"{name:34}{row.cpu:8.2f}{row.wall:9.2f}{row.megabytes:7.0f}{ratio:24.1f}")
-    print(f"the baseline's file: {kept / 1000:.0f} kB")
 
 
 if __name__ == "__main__":

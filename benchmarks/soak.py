@@ -200,7 +200,7 @@ def survive(folder: Path, kills: int) -> list[str]:
     print(f"killed after steps {', '.join(map(str, deaths))} of {RESUMED_STEPS}, a checkpoint every {SAVE_EVERY}")
     whole, killed = left_by(folder / "whole"), left_by(folder / "killed")
     curves = [
-        {metric: run.data.metric_at(metric) for metric in ("delta_norm", "b_grad_norm")}
+        {metric: str(run.data.metric(metric)[0].values.tolist()) for metric in ("delta_norm", "b_grad_norm")}
         | {"loss": run.data.series_at("loss")}
         for run in (whole, killed)
     ]

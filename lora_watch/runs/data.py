@@ -199,41 +199,9 @@ class RunData:
 
     # -- numbers -----------------------------------------------------------------------------------------------------
     def metric(self, name: str) -> Decoded:
-        """A metric of every adapter in the order of the latest schema, and notes."""
-        return self.aligned(self._source.events(tags.METRIC_PREFIX + name))
-
-    def series(self, name: str) -> Decoded:
-        """A small vector such as ``loss`` by step, and notes."""
-        return _plain(self._source.events(tags.SERIES_PREFIX + name))
-
-    def metric_at(self, name: str, steps: Collection[int] | None = None) -> dict[int, dict[str, float]]:
-        """``{step: {adapter: value}}`` at those of ``steps`` where it was measured; unknown numbers are left out."""
-        found, _ = self.aligned(self._events(tags.METRIC_PREFIX + name, steps))
-        return {
-            step: {name: value for name, value, flag in zip(self.names, values, flags) if flag != UNKNOWN}
-            for step, values, flags in zip(found.steps.tolist(), found.values.tolist(), found.flags.tolist())
-        }
-
-    def series_at(self, name: str, steps: Collection[int] | None = None) -> dict[int, float]:
-        """The first number of a small vector such as ``loss`` at those of ``steps`` that have it."""
-        read = [(event.step, event.vector) for event in self._events(tags.SERIES_PREFIX + name, steps)]
-        return {
-            step: float(vector[0])
-            for step, vector in read
-            if vector is not None and len(vector) and vector.view("<u4")[0] != tags.UNKNOWN_BITS
-        }
-
-    def _events(self, tag: str, steps: Collection[int] | None) -> list[Event]:
-        wanted = None if steps is None else set(steps)
-        return [event for event in self._source.events(tag) if wanted is None or event.step in wanted]
-
-    def measured(self, name: str) -> list[int]:
-        """The steps that have a metric."""
-        return [event.step for event in self._source.events(tags.METRIC_PREFIX + name)]
-
-    def aligned(self, events: list[Event]) -> Decoded:
-        """Columns follow the adapters' names, so a run whose set of adapters changed stays one picture: unknown where
-        an adapter was not there. Events that do not fit are left out."""
+        """A metric of every adapter in the order of the latest schema, and notes. A run whose set of adapters changed
+        stays one picture: unknown where an adapter was not there. Events that do not fit are left out."""
+        events = self._source.events(tags.METRIC_PREFIX + name)
         schemas, notes = self.schemas
         if not schemas:
             return _plain(events)
@@ -252,6 +220,22 @@ class RunData:
         lost = len(events) - len(rows)
         more = [f"{lost} events were left out: they do not fit the list of adapters"] if lost else []
         return _stacked(rows, len(self.names)), [*notes, *more]
+
+    def series(self, name: str) -> Decoded:
+        """A small vector such as ``loss`` by step, and notes."""
+        return _plain(self._source.events(tags.SERIES_PREFIX + name))
+
+    def series_at(self, name: str, steps: Collection[int] | None = None) -> dict[int, float]:
+        """The first number of a small vector such as ``loss`` at those of ``steps`` that have it."""
+        wanted = None if steps is None else set(steps)
+        return {
+            event.step: float(event.vector[0])
+            for event in self._source.events(tags.SERIES_PREFIX + name)
+            if (wanted is None or event.step in wanted)
+            and event.vector is not None
+            and len(event.vector)
+            and event.vector.view("<u4")[0] != tags.UNKNOWN_BITS
+        }
 
 
 def spread(found: Decoded) -> Decoded:

@@ -6,7 +6,6 @@ constants. An error later, in ``load`` or in a route, stays inside the tab.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,9 +15,8 @@ from tensorboard.plugins import base_plugin
 from lora_watch.format import tags
 
 if TYPE_CHECKING:
-    from lora_watch.runs.data import Decoded, RunData, Series
+    from lora_watch.runs.data import Decoded, RunData
     from lora_watch.tensorboard_plugin.board import Board
-    from lora_watch.tensorboard_plugin.pooling import Pooled
 
 KEEP_ALL = 0
 """For ``--samples_per_plugin``. TensorBoard would keep 100 or 10 steps of a tag, chosen at random."""
@@ -61,10 +59,8 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         /scalars?run&name[&window]               a small vector, such as loss or lr
 
     where window is ``from``, ``to`` (steps, both counted) and ``max_cols``, or ``at``: steps with commas between them,
-    of each the numbers that held then, as they are. The last three answer in binary, little
-    endian: uint32 length of a JSON header; the header, padded to four bytes; float32 ``[cols, n]``; if the header
-    says ``pooled``, float32 ``[cols, n]`` again (the first is then the lowest of each column, this the highest);
-    uint8 ``[cols, n]`` of flags (see ``runs.data``).
+    of each the numbers that held then, as they are. The last three answer in binary: see
+    ``pooling``.
     """
 
     plugin_name = tags.PLUGIN_NAME
@@ -184,30 +180,11 @@ def _window(found: Decoded, args: Args) -> bytes:
 
     series, notes = found
     if args.get("at"):
-        window = series.at([_whole_number({"at": step}, "at") or 0 for step in args["at"].split(",")])
-        pooled = pool(window)
+        pooled = pool(series.at([_whole_number({"at": step}, "at") or 0 for step in args["at"].split(",")]))
     else:
         window = series.between(_whole_number(args, "from"), _whole_number(args, "to"))
         pooled = pool(window, min(max(_whole_number(args, "max_cols") or DEFAULT_COLUMNS, 1), MOST_COLUMNS))
-    header = header_of(window, pooled, notes)
-    head = json.dumps(header).encode()
-    head += b" " * (-len(head) % 4)
-    planes = [pooled.low, pooled.high] if header["pooled"] else [pooled.low]
-    floats = [plane.astype("<f4", copy=False).tobytes() for plane in planes]
-    return b"".join([len(head).to_bytes(4, "little"), head, *floats, pooled.flags.tobytes()])
-
-
-def header_of(window: Series, pooled: Pooled, notes: list[str]) -> dict[str, Any]:
-    """What a binary answer says of its numbers: ``pooled``, the columns of ``window``."""
-    return {
-        "first": pooled.first.tolist(),
-        "last": pooled.last.tolist(),
-        "shape": list(pooled.low.shape),
-        "pooled": pooled.low is not pooled.high,
-        "width": pooled.width,
-        "rows": len(window.steps),
-        "notes": notes,
-    }
+    return pooled.to_bytes(notes)
 
 
 def _whole_number(args: Args, key: str) -> int | None:

@@ -1,7 +1,13 @@
-"""From thousands of steps to as many columns as a screen has, without losing what matters."""
+"""From thousands of steps to as many columns as a screen has, without losing what matters; and their bytes.
+
+The bytes, little endian: uint32, the length of a JSON header; the header, padded to four bytes; float32 numbers of all
+columns, the lowest of each; where ``pooled`` then the highest; uint8 flags (see ``runs.data``). What is of one item
+stands together, and of the numbers first all lowest bytes, at last all highest: that is quick to compress.
+"""
 
 from __future__ import annotations
 
+import json
 import sys
 from dataclasses import dataclass
 
@@ -27,6 +33,36 @@ class Pooled:
     """``[n_columns, n]``: the largest. The same array as ``low`` if every column is a single step."""
     flags: NDArray[np.uint8]
     """``[n_columns, n]``: NAN and INF if any step of the column has one, UNKNOWN if all are unknown."""
+    rows: int
+    """Steps that were logged."""
+
+    @property
+    def pooled(self) -> bool:
+        """Whether some column stands for more than one of them."""
+        return self.low is not self.high
+
+    def to_bytes(self, notes: list[str], shift: int = 0) -> bytes:
+        """As above, with ``notes`` in the header, and numbers without their last ``shift`` bits."""
+        header = {
+            "first": self.first.tolist(),
+            "last": self.last.tolist(),
+            "shape": list(self.low.shape),
+            "pooled": self.pooled,
+            "width": self.width,
+            "rows": self.rows,
+            "notes": notes,
+        }
+        head = json.dumps(header).encode()
+        head += b" " * (-len(head) % 4)
+        parts = [_bytes(plane, shift) for plane in ([self.low, self.high] if self.pooled else [self.low])]
+        return b"".join([len(head).to_bytes(4, "little"), head, *parts, self.flags.T.tobytes()])
+
+
+def _bytes(plane: NDArray[np.float32], shift: int) -> bytes:
+    numbers = np.ascontiguousarray(plane.T, "<f4")
+    rounded = (numbers.view("<i4") + (1 << shift >> 1)) >> shift << shift
+    numbers = np.where(np.isfinite(numbers), rounded, numbers.view("<i4"))
+    return numbers.view(np.uint8).reshape(-1, 4).T.tobytes()
 
 
 def pool(series: Series, max_columns: int = sys.maxsize, last_alone: bool = False) -> Pooled:
@@ -43,7 +79,7 @@ def pool(series: Series, max_columns: int = sys.maxsize, last_alone: bool = Fals
         starts = np.searchsorted(series.steps, edges, "left")
         starts = np.unique(np.append(starts, rows - 1) if last_alone else starts)
     if len(starts) == rows:
-        return Pooled(width, series.steps, series.steps, series.values, series.values, series.flags)
+        return Pooled(width, series.steps, series.steps, series.values, series.values, series.flags, rows)
     ends = np.append(starts[1:], rows) - 1
     finite, flags = series.values, np.zeros((len(starts), series.flags.shape[1]), np.uint8)
     if series.flags.any():
@@ -58,4 +94,5 @@ def pool(series: Series, max_columns: int = sys.maxsize, last_alone: bool = Fals
         low=np.fmin.reduceat(finite, starts, axis=0),
         high=np.fmax.reduceat(finite, starts, axis=0),
         flags=flags,
+        rows=rows,
     )

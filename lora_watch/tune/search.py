@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -42,11 +42,6 @@ class Configuration:
     learning_rate: float | None
     """None: a sweep finds it."""
     seed: int = 0
-
-    @property
-    def name(self) -> str:
-        """Good for the name of a folder: ``r16-alpha16-seed0``."""
-        return f"r{self.r}-alpha{self.lora_alpha:g}-seed{self.seed}"
 
 
 @dataclass(frozen=True)
@@ -114,7 +109,8 @@ class Attempt:
     @property
     def name(self) -> str:
         """Good for the name of a folder: ``r16-alpha16-seed0``."""
-        return self.configuration.name
+        run = self.configuration
+        return f"r{run.r}-alpha{run.lora_alpha:g}-seed{run.seed}"
 
     def lora(self) -> dict[str, Any]:
         """Keyword arguments of ``peft.LoraConfig``."""
@@ -219,14 +215,17 @@ def search(
     """
     strategy, path = strategy or Strategy(), Path(path)
     known = _read(path)
-    tell = (lambda text: say(text, sys.stderr)) if show else (lambda text: None)
+
+    def tell(text: str) -> None:
+        if show:
+            say(text, sys.stderr)
 
     def run(configuration: Configuration) -> Outcome:
         if configuration in known:
             return known[configuration]
-        number = len(known) + 1
-        tell(f"run {number}: {configuration.name} …")
         attempt = Attempt(replace(configuration, learning_rate=_rate(configuration, known)))
+        number = len(known) + 1
+        tell(f"run {number}: {attempt.name} …")
         outcome = known[configuration] = _outcome(train, attempt)
         tell(f"run {number}: {f'failed: {outcome.why}' if outcome.value is None else f'{outcome.value:.5g}'}")
         runs = [{"configuration": asdict(each), "outcome": asdict(outcome)} for each, outcome in known.items()]
@@ -288,22 +287,18 @@ class Gain:
     high: float
     """The interval in which the gain lies, each end by itself with a confidence of 95 %."""
 
-    def verdict(self, worth: float) -> Literal["flat", "climbs", "open"]:
-        """``flat``: the whole interval is below ``worth`` (one of the two one-sided tests of Schuirmann 1987).
-        ``climbs``: it is above 0, and the mean is worth it."""
-        if self.high < worth:
-            return "flat"
-        return "climbs" if self.low > 0 and self.mean >= worth else "open"
+    def is_flat(self, worth: float) -> bool:
+        """The whole interval is below ``worth`` (one of the two one-sided tests of Schuirmann 1987)."""
+        return self.high < worth
 
     def because(self, worth: float) -> str:
-        """The verdict in words."""
+        """What follows, in words."""
         if self.high < 0:
             return "worse"
-        return {
-            "flat": f"flat, less than the {100 * worth:g} % that the larger rank must gain",
-            "climbs": "it pays",
-            "open": "open: there is too much noise to call it flat",
-        }[self.verdict(worth)]
+        if self.is_flat(worth):
+            return f"flat, less than the {100 * worth:g} % that the larger rank must gain"
+        sure = self.low > 0 and self.mean >= worth
+        return "it pays" if sure else "open: there is too much noise to call it flat"
 
     def __str__(self) -> str:
         return f"{100 * self.mean:+.2g} ± {50 * (self.high - self.low):.2g} %"
@@ -336,74 +331,56 @@ def decide(
     strategy: Strategy, run: Callable[[Configuration], Outcome], tell: Callable[[str], object] = lambda sentence: None
 ) -> SearchResult:
     """The search. ``run`` makes a run, or knows how it ended; ``tell`` is given each conclusion as it is drawn."""
-    return _Search(strategy, run, tell).decide()
+    result = SearchResult()
 
+    def conclude(sentence: str) -> None:
+        result.story.append(sentence)
+        tell(sentence)
 
-class _Search:
-    def __init__(self, strategy: Strategy, run: Callable[[Configuration], Outcome], tell: Callable[[str], object]):
-        self.strategy, self.run, self.tell = strategy, run, tell
-        self.result = SearchResult()
-
-    def decide(self) -> SearchResult:
-        if by_rank := self._climb():
-            rank = smallest_good(by_rank, self.strategy.worth, self.strategy.higher_is_better)
-            so_far = "" if self.result.plateau else "so far "
-            self._say(f"Rank {rank} is {so_far}the smallest that is good enough.")
-            self._turn(rank, by_rank[rank])
-        return self.result
-
-    def _climb(self) -> dict[int, list[float]]:
-        """One rank after the other, until the next one no longer pays; the metrics of the sound ones."""
-        reached: dict[int, list[float]] = {}
-        for r in self.strategy.ranks:
-            values = self._values(self.strategy.at(r))
-            if isinstance(values, str):
-                then = "Larger ones would not be either." if reached else "Lower the learning rate or alpha."
-                self._say(f"Rank {r} is not sound: {values} {then}")
-                return reached
-            before = list(reached)[-1:]
-            reached[r] = values
-            if before:
-                found = gain(reached[before[0]], values, self.strategy.higher_is_better)
-                because = found.because(self.strategy.worth)
-                self._say(f"{before[0]} → {r}: {found} over {len(values)} seeds, {because}.")
-                if found.verdict(self.strategy.worth) == "flat":
-                    self.result.plateau = True
-                    return reached
-        self._say(f"No plateau is proven up to rank {list(reached)[-1]}.")
-        return reached
-
-    def _turn(self, rank: int, values: list[float]) -> None:
-        """Other alphas at the rank that was found; that of the ranks stays unless another is better."""
-        strategy = self.strategy
-        self.result.best = base = strategy.at(rank)
-        gains: dict[Configuration, Gain] = {}
-        for here in (strategy.at(rank, alpha) for alpha in sorted(strategy.alphas) if alpha != strategy.alpha):
-            others = self._values(here)
-            if isinstance(others, str):
-                self._say(f"alpha {here.lora_alpha:g} is not sound: {others} Larger ones would not be either.")
-                break
-            gains[here] = gain(values, others, strategy.higher_is_better)
-        if not gains:
-            return
-        rival = max(gains, key=lambda each: gains[each].mean)
-        found = gains[rival]
-        if better := found.mean > max(strategy.worth, found.error):
-            self.result.best = rival
-        then = ("better" if found.low > 0 else "so far the best") if better else f"alpha {base.lora_alpha:g} stays"
-        said = f"alpha {rival.lora_alpha:g} instead of {base.lora_alpha:g}"
-        self._say(f"{said}: {found} over {strategy.seeds} seeds, {then}.")
-
-    def _values(self, configuration: Configuration) -> list[float] | str:
-        """The metric of its runs, seed by seed; why, where one of them has failed."""
+    def values_of(configuration: Configuration, otherwise: str) -> list[float] | None:
+        """The metric of its runs, seed by seed; None where one of them has failed."""
         values = []
-        for seed in range(self.strategy.seeds):
-            outcome = self.run(replace(configuration, seed=seed))
+        for seed in range(strategy.seeds):
+            outcome = run(replace(configuration, seed=seed))
             if outcome.value is None:
-                return outcome.why or "failed."
+                conclude(otherwise.format(outcome.why or "failed."))
+                return None
             values.append(outcome.value)
         return values
 
-    def _say(self, sentence: str) -> None:
-        self.result.story.append(sentence)
-        self.tell(sentence)
+    by_rank: dict[int, list[float]] = {}
+    for r in strategy.ranks:
+        then = "Larger ones would not be either." if by_rank else "Lower the learning rate or alpha."
+        values = values_of(strategy.at(r), f"Rank {r} is not sound: {{}} {then}")
+        if values is None:
+            break
+        before = next(reversed(by_rank), None)
+        by_rank[r] = values
+        if before is not None:
+            found = gain(by_rank[before], values, strategy.higher_is_better)
+            conclude(f"{before} → {r}: {found} over {len(values)} seeds, {found.because(strategy.worth)}.")
+            if found.is_flat(strategy.worth):
+                result.plateau = True
+                break
+    else:
+        conclude(f"No plateau is proven up to rank {strategy.ranks[-1]}.")
+    if not by_rank:
+        return result
+    rank = smallest_good(by_rank, strategy.worth, strategy.higher_is_better)
+    conclude(f"Rank {rank} is {'' if result.plateau else 'so far '}the smallest that is good enough.")
+
+    result.best = base = strategy.at(rank)  # its alpha stays unless another is better
+    gains: dict[Configuration, Gain] = {}
+    for here in (strategy.at(rank, alpha) for alpha in sorted(strategy.alphas) if alpha != strategy.alpha):
+        said = f"alpha {here.lora_alpha:g} is not sound: {{}} Larger ones would not be either."
+        if (values := values_of(here, said)) is None:
+            break
+        gains[here] = gain(by_rank[rank], values, strategy.higher_is_better)
+    if gains:
+        rival = max(gains, key=lambda each: gains[each].mean)
+        found, then = gains[rival], f"alpha {base.lora_alpha:g} stays"
+        if found.mean > max(strategy.worth, found.error):
+            result.best, then = rival, "better" if found.low > 0 else "so far the best"
+        seeds = f"over {strategy.seeds} seeds"
+        conclude(f"alpha {rival.lora_alpha:g} instead of {base.lora_alpha:g}: {found} {seeds}, {then}.")
+    return result

@@ -13,7 +13,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import Baseline, keep, load
 from lora_watch.runs.places import UnreadableError
-from tests.runs.written import LR, train_into, write_run
+from tests.runs.written import LR, STEPS, train_into, write_run
 from tests.sinks.made_up import run_of
 
 
@@ -36,7 +36,7 @@ def test_another_learning_rate_moves_all_layers(healthy: Path, tmp_path: Path) -
     assert [alert.rule for alert in found] == ["LW812"]
     assert found[0].severity == Severity.ERROR
     assert "‖ΔW‖" in found[0].message
-    assert found[0].step == 1
+    assert found[0].step == STEPS
 
 
 def test_another_rank_scale_and_set_of_adapters_is_named(healthy: Path, tmp_path: Path) -> None:
@@ -49,11 +49,11 @@ def test_another_rank_scale_and_set_of_adapters_is_named(healthy: Path, tmp_path
 
 
 # -- made-up runs ----------------------------------------------------------------------------------------------------
-def test_one_layer_that_moved_is_named_with_its_step_and_factor(tmp_path: Path) -> None:
+def test_one_layer_that_moved_is_named_with_its_factor(tmp_path: Path) -> None:
     run = run_of(6, max_steps=20)
     before = baseline_of(write_run(tmp_path / "before", run=run))
     (finding,) = differing(write_run(tmp_path / "now", run=run, factors={4: 3.0}), before)
-    assert (finding.rule, finding.step) == ("LW813", 1)
+    assert finding.rule == "LW813"
     assert finding.adapters == [("layers.4.q_proj", pytest.approx(3.0))]
     assert "layers.4.q_proj" in finding.message
     assert "3 times" in finding.message
@@ -66,7 +66,7 @@ def test_a_layer_is_compared_with_what_all_layers_did(tmp_path: Path) -> None:
     now = write_run(tmp_path / "now", run=run, factors={i: 4.0 for i in range(6) if i != 2})
     whole, single = differing(now, before)
     assert (whole.rule, single.rule) == ("LW812", "LW813")
-    assert re.search(r"\b4 times .*step 1\b", whole.message)
+    assert "4 times" in whole.message
     assert single.adapters == [("layers.2.q_proj", pytest.approx(0.25))]
 
 
@@ -112,7 +112,6 @@ def test_nothing_in_common_is_no_pass(tmp_path: Path) -> None:
     now = write_run(tmp_path / "now", metrics={}, steps=20)
     (finding,) = differing(now, before)
     assert (finding.rule, finding.threshold, finding.adapters) == ("LW812", None, [])
-    assert any("(every)" in cause for cause in finding.causes)
     for file in (now / "runs").rglob("events*"):
         file.unlink()
     assert [alert.rule for alert in differing(now, before)] == ["LW811", "LW812"]
@@ -123,16 +122,7 @@ def test_written_and_read_back_it_is_the_same(healthy: Path, tmp_path: Path) -> 
     path = tmp_path / "baseline.json"
     path.write_bytes(kept.to_json())
     read = load(path)
-    assert (read.step, read.trainable_parameters, read.tolerances) == (
-        kept.step,
-        kept.trainable_parameters,
-        kept.tolerances,
-    )
-    assert read.loss == pytest.approx(kept.loss, rel=1e-5)
-    for name, adapter in kept.adapters.items():
-        stored = read.adapters[name]
-        assert (stored.r, stored.scale) == (adapter.r, adapter.scale)
-        assert list(stored.delta_norm) == pytest.approx(list(adapter.delta_norm), rel=1e-5)
+    assert read == kept
     assert differing(healthy, read) == []
     assert str(healthy.parent) not in path.read_text()  # no path of somebody's machine in a file that is committed
 
@@ -142,7 +132,7 @@ def test_written_and_read_back_it_is_the_same(healthy: Path, tmp_path: Path) -> 
     [
         ("{", "not whole JSON"),
         ('{"kind": "lora_watch baseline", "version": 7}', "format 7"),
-        ('{"kind": "lora_watch baseline", "version": 1}', "not hold"),
+        ('{"kind": "lora_watch baseline", "version": 2}', "not hold"),
         ('{"kind": "something"}', "no baseline"),
     ],
 )

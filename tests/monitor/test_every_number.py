@@ -24,6 +24,7 @@ from lora_watch.base import deferred
 from lora_watch.run import cadence
 from lora_watch.runs.data import RunData
 from lora_watch.runs.events import EventLog
+from tests.sinks.made_up import metric_at
 
 STEPS = 14
 NOT_FINITE = {4, 5, 6, 8}
@@ -174,7 +175,7 @@ def written(
 def test_what_a_file_holds_at_a_step_was_measured_at_that_step(written: tuple[dict[int, Numbers], Path]) -> None:
     truth, folder = written
     data = RunData(EventLog(sorted(folder.glob("runs/*/events.*"))))
-    metrics = {name: data.metric_at(name) for name in (data.overview() or {})["metrics"]}
+    metrics = {name: metric_at(data, name) for name in (data.overview() or {})["metrics"]}
     seen: set[str] = set()
     for step, expected in truth.items():
         for name, values in ((name, by_step.get(step, {})) for name, by_step in metrics.items()):

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from lora_watch.runs.data import Series
-from lora_watch.tensorboard_plugin.page.packing import COARSE, key, pack
-from lora_watch.tensorboard_plugin.plugin import header_of
+from lora_watch.tensorboard_plugin.page.answers import COARSE, _text, key
 from lora_watch.tensorboard_plugin.pooling import pool
 from tests.front_end import check
 
@@ -48,8 +47,7 @@ def series(steps: int, n: int) -> Series:
 def test_numbers_flags_and_gaps_come_back(columns: int) -> None:
     all_of = series(40, 4)
     cut = pool(all_of, columns)
-    packed = pack({}, {key("metric", "r", "m"): (header_of(all_of, cut, []), cut, COARSE)})
-    found = read(packed)
+    found = read(_text({}, {key("metric", "r", "m"): cut.to_bytes([], COARSE)}))
     assert (found["first"], found["last"]) == (cut.first.tolist(), cut.last.tolist())
     assert found["pooled"] == (columns < 40)
     assert found["flags"] == cut.flags.ravel().tolist()
@@ -63,7 +61,7 @@ def test_numbers_flags_and_gaps_come_back(columns: int) -> None:
 def test_the_page_cuts_a_window_as_the_server_does() -> None:
     all_of = series(60, 4)
     cut = pool(all_of, 1000)
-    packed = pack({}, {key("metric", "r", "m"): (header_of(all_of, cut, []), cut, 0)})
+    packed = _text({}, {key("metric", "r", "m"): cut.to_bytes([])})
     asked = (("from", "11"), ("to", "50"), ("max_cols", "8"), ("adapter", "1"))
     found, wanted = read(packed, *asked), pool(all_of.between(11, 50).column(1), 8)
     assert (found["first"], found["last"], found["width"]) == (wanted.first.tolist(), wanted.last.tolist(), 5)
@@ -74,13 +72,8 @@ def test_the_page_cuts_a_window_as_the_server_does() -> None:
 def test_what_is_asked_of_steps_comes_from_single_steps() -> None:
     all_of = series(40, 3)
     cut, rows = pool(all_of, 7), all_of.at([5, 40])
-    packed = pack(
-        {},
-        {
-            key("metric", "r", "m"): (header_of(all_of, cut, []), cut, 0),
-            key("metric at", "r", "m"): (header_of(rows, pool(rows), []), pool(rows), 0),
-        },
-    )
+    bodies = {"metric": cut, "metric at": pool(rows)}
+    packed = _text({}, {key(route, "r", "m"): numbers.to_bytes([]) for route, numbers in bodies.items()})
     found = read(packed, ("at", "40"))
     assert (found["first"], found["pooled"]) == ([5, 40], False)
     np.testing.assert_array_equal(np.float32(found["high"]), rows.values.ravel())

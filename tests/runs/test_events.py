@@ -18,7 +18,7 @@ from lora_watch.runs.data import RunData
 from lora_watch.runs.events import FILES, EventLog
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.runs.written import STEPS, write_run
-from tests.sinks.made_up import alert_of, record_of, run_of
+from tests.sinks.made_up import alert_of, metric_at, record_of, run_of
 
 
 def log_of(folder: Path) -> EventLog:
@@ -38,7 +38,7 @@ def test_it_reads_what_tensorboards_reader_reads(healthy: Path) -> None:
     assert ours.steps == list(range(STEPS + 1))
     for metric in ("delta_norm", "output_ratio", "b_grad_norm"):
         events = theirs.Tensors(tags.METRIC_PREFIX + metric)
-        read = ours.metric_at(metric)
+        read = metric_at(ours, metric)
         assert list(read) == [event.step for event in events]
         for event in events:
             values = tensor_util.make_ndarray(event.tensor_proto)
@@ -55,7 +55,7 @@ def test_unknown_numbers_are_left_out_and_measured_nan_is_kept(tmp_path: Path) -
     values, known = np.array([1.0, np.nan, np.nan]), np.array([True, True, False])
     sink.write(record_of(run, 1, metrics={"delta_norm": values}, known={"delta_norm": known}), [])
     sink.finish("ok", None)
-    read = data_of(tmp_path).metric_at("delta_norm", [1])[1]
+    read = metric_at(data_of(tmp_path), "delta_norm")[1]
     assert set(read) == {"layers.0.q_proj", "layers.1.q_proj"}
     assert np.isnan(read["layers.1.q_proj"])
 
@@ -78,7 +78,7 @@ def test_files_go_by_their_times_and_not_by_their_names(tmp_path: Path) -> None:
         sink.write(record_of(run, step), [])
         sink.finish("ok", None)
     log = log_of(tmp_path)
-    assert {step: len(values) for step, values in RunData(log).metric_at("delta_norm", [1, 2]).items()} == {1: 2, 2: 3}
+    assert {step: len(values) for step, values in metric_at(RunData(log), "delta_norm").items()} == {1: 2, 2: 3}
     assert log.damage == []
 
 
@@ -119,7 +119,7 @@ def test_a_record_that_was_cut_off_at_any_byte_costs_that_record_alone(tmp_path:
         assert log.steps == list(range(6)), cut
         (damage,) = log.damage
         assert re.search(rf"last record .*{file.name} .*incomplete", damage)
-        assert set(RunData(log).metric_at("delta_norm")) == {0, 1, 2, 3, 4}, "as often as norms are measured"
+        assert set(metric_at(RunData(log), "delta_norm")) == {0, 1, 2, 3, 4}, "as often as norms are measured"
 
 
 def test_a_negative_step_is_damage(tmp_path: Path, healthy: Path) -> None:

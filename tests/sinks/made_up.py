@@ -11,6 +11,7 @@ import numpy as np
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import AdapterInfo, BoolArray, FloatArray, Reading, RunInfo, StepRecord
+from lora_watch.runs.data import UNKNOWN, RunData
 
 
 def run_of(n: int = 3, **fields: Any) -> RunInfo:
@@ -76,3 +77,12 @@ def parse(text: str | bytes) -> Any:
         raise ValueError(f"{token} is no JSON")
 
     return json.loads(text, parse_constant=refuse)
+
+
+def metric_at(data: RunData, name: str) -> dict[int, dict[str, float]]:
+    """``{step: {adapter: value}}`` of what was measured."""
+    found, _ = data.metric(name)
+    return {
+        step: {name: value for name, value, flag in zip(data.names, values, flags) if flag != UNKNOWN}
+        for step, values, flags in zip(found.steps.tolist(), found.values.tolist(), found.flags.tolist())
+    }

@@ -17,7 +17,7 @@ from lora_watch.runs.data import RunData
 from lora_watch.runs.events import EventLog
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
-from tests.sinks.made_up import alert_of, record_of, run_of
+from tests.sinks.made_up import alert_of, metric_at, record_of, run_of
 
 NAN, INF = math.nan, math.inf
 
@@ -194,5 +194,5 @@ def test_alerts_that_a_resumed_run_brings_along_do_not_replace_the_step_it_resum
             sink.write(record_of(run, step), [alert] if step == 2 else [])
         sink.finish("ok", None)
     data = RunData(EventLog(tmp_path.glob("events*")))
-    assert list(data.metric_at("delta_norm")) == data.steps == [1, 2, 3, 4, 5]
+    assert list(metric_at(data, "delta_norm")) == data.steps == [1, 2, 3, 4, 5]
     assert [found.step for found in data.episodes[0]] == [2]

@@ -36,13 +36,10 @@ class Table:
     def parse(cls, body: bytes) -> Table:
         length = int.from_bytes(body[:4], "little")
         header = json.loads(body[4 : 4 + length])
-        shape, cells, at = header["shape"], int(np.prod(header["shape"])), 4 + length
-        low = np.frombuffer(body, "<f4", cells, at).reshape(shape)
-        at += 4 * cells if header["pooled"] else 0
-        high = np.frombuffer(body, "<f4", cells, at).reshape(shape)
-        flags = np.frombuffer(body, np.uint8, cells, at + 4 * cells).reshape(shape)
-        assert at + 5 * cells == len(body)
-        return cls(header, low, high, flags)
+        columns, n = header["shape"]
+        planes = np.frombuffer(body, np.uint8, -1, 4 + length).reshape(-1, n, columns).T  # [column, item, byte]
+        numbers = np.ascontiguousarray(planes[..., :-1]).view("<f4")
+        return cls(header, numbers[..., 0], numbers[..., -1], planes[..., -1])
 
 
 class Tab:

@@ -1,21 +1,27 @@
-"""Everything that the tab would ask its server about some runs, at a size that a page can hold."""
+"""Everything that the tab would ask its server about some runs, at a size that a page can hold, as one text.
+
+The text is base64 of zlib of: uint32, the length of a JSON header; the header ``{"answers", "tables"}``; bytes. A key
+is the JSON list ``[route, run, name]``. ``answers`` are those in JSON, and ``tables`` says of each binary one where its
+bytes begin behind the header, and how many there are (see ``pooling``).
+"""
 
 from __future__ import annotations
 
+import base64
+import json
+import zlib
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from lora_watch.base.strict_json import strict_json
 from lora_watch.runs.data import Series, spread
 from lora_watch.runs.run import FinishedRun
-from lora_watch.tensorboard_plugin.page.packing import COARSE, key
-from lora_watch.tensorboard_plugin.plugin import header_of
-from lora_watch.tensorboard_plugin.pooling import Pooled, pool
+from lora_watch.tensorboard_plugin.pooling import pool
 
 SPREADS = ("output_ratio", "relative_spectral_norm")
 """Metrics whose spread over the adapters the views draw."""
-
-Answer = tuple[dict[str, Any], Pooled, int]
-"""The header of a binary route, its numbers, and how many of their last bits are left out."""
+COARSE = 13
+"""Last bits left out of numbers that are many: 10 are left of 23, one part in 2,000."""
 
 
 class Table(NamedTuple):
@@ -24,13 +30,12 @@ class Table(NamedTuple):
     run: str
     series: Series
     notes: list[str]
-    shift: int
     single: str | None
-    """The key under which single steps of it are held, where columns have several."""
+    """The key under which single steps of it are held, where columns have several; None where there are too many."""
 
 
 class Answers:
-    """Of all routes by key: ``plain`` ones, and ``tables``, which ``pooled`` cuts down to so many columns."""
+    """Of all routes by key: ``plain`` ones, and ``tables``, which ``packed`` cuts down to so many columns."""
 
     def __init__(self, runs: Mapping[str, FinishedRun]):
         self.plain: dict[str, Any] = {}
@@ -44,42 +49,57 @@ class Answers:
             overviews[name] |= {"verdict": ending["verdict"], "message": ending["message"]}
             for metric in overviews[name]["metrics"]:
                 found = run.data.metric(metric)
-                self.tables[key("metric", name, metric)] = Table(name, *found, COARSE, None)
+                self.tables[key("metric", name, metric)] = Table(name, *found, None)
                 if metric in SPREADS:
-                    single = key("spread at", name, metric)
-                    self.tables[key("spread", name, metric)] = Table(name, *spread(found), 0, single)
+                    self.tables[key("spread", name, metric)] = Table(
+                        name, *spread(found), key("spread at", name, metric)
+                    )
             for series in overviews[name]["series"]:
                 single = key("scalars at", name, series)
-                self.tables[key("scalars", name, series)] = Table(name, *run.data.series(series), 0, single)
+                self.tables[key("scalars", name, series)] = Table(name, *run.data.series(series), single)
 
-    def pooled(self, columns: int) -> tuple[dict[str, Any], dict[str, Answer]]:
-        """``plain`` and the tables in at most ``columns`` columns; schemas say where that brought steps together."""
-        plain, tables, widths = dict(self.plain), {}, {}
-        held: dict[str, set[int]] = {}
-        for name, (run, series, notes, shift, _) in self.tables.items():
-            cut = pool(series, columns, last_alone=True)
-            tables[name] = header_of(series, cut, notes), cut, shift
-            widths[run] = max(widths.get(run, 1), cut.width)
-            steps = held.setdefault(run, {self.plain[key("runs")][run]["step"]})
-            if name in (key("scalars", run, "loss"), *(key("spread", run, metric) for metric in SPREADS)):
-                steps.update(cut.first[:1].tolist(), cut.last.tolist())
-        plain[key("runs")] = {run: dict(known) for run, known in plain[key("runs")].items()}
-        for run, width in widths.items():
-            if width > 1:
-                alerts = plain[key("alerts", run)]["alerts"]
-                held[run].update(alert["step"] for alert in alerts)
-                plain[key("runs")][run]["held"] = sorted(held[run])
-                schema = plain[key("schema", run)]
-                note = (
-                    f"a column of this page stands for up to {width} steps: it keeps the lowest and the highest "
-                    "number of each, and every NaN"
-                )
-                plain[key("schema", run)] = {**schema, "notes": [*schema["notes"], note]}
-        for name, (run, series, notes, _, single) in self.tables.items():
-            if single and tables[name][0]["pooled"]:
-                rows = series.at(plain[key("runs")][run]["held"])
-                tables[single] = header_of(rows, pool(rows), notes), pool(rows), 0
-        return plain, tables
+    def packed(self, columns: int) -> str:
+        """All of it, the tables in at most ``columns`` columns; schemas say where that brought steps together."""
+        plain, overviews = dict(self.plain), {run: dict(known) for run, known in self.plain[key("runs")].items()}
+        plain[key("runs")] = overviews
+        cuts = {name: pool(table.series, columns, last_alone=True) for name, table in self.tables.items()}
+        for run, overview in overviews.items():
+            own = {name: cut for name, cut in cuts.items() if self.tables[name].run == run}
+            width = max((cut.width for cut in own.values()), default=1)
+            if width == 1:
+                continue
+            held = {overview["step"], *(alert["step"] for alert in plain[key("alerts", run)]["alerts"])}
+            for name in (key("scalars", run, "loss"), *(key("spread", run, metric) for metric in SPREADS)):
+                if name in own:
+                    held |= {*own[name].first[:1].tolist(), *own[name].last.tolist()}
+            overview["held"] = sorted(held)
+            note = (
+                f"a column of this page stands for up to {width} steps: it keeps the lowest and the highest number of "
+                "each, and every NaN"
+            )
+            schema = plain[key("schema", run)]
+            plain[key("schema", run)] = {**schema, "notes": [*schema["notes"], note]}
+        bodies = {}
+        for name, table in self.tables.items():
+            bodies[name] = cuts[name].to_bytes(table.notes, 0 if table.single else COARSE)
+            if table.single and cuts[name].pooled:
+                bodies[table.single] = pool(table.series.at(overviews[table.run]["held"])).to_bytes(table.notes)
+        return _text(plain, bodies)
+
+
+def key(route: str, run: str = "", name: str = "") -> str:
+    """As JavaScript's ``JSON.stringify`` writes it."""
+    return json.dumps([route, run, name], ensure_ascii=False, separators=(",", ":"))
+
+
+def _text(answers: Mapping[str, Any], bodies: Mapping[str, bytes]) -> str:
+    tables, at = {}, 0
+    for name, body in bodies.items():
+        tables[name] = [at, len(body)]
+        at += len(body)
+    head = strict_json({"answers": answers, "tables": tables})
+    packed = zlib.compress(b"".join([len(head).to_bytes(4, "little"), head, *bodies.values()]), 6)
+    return base64.b64encode(packed).decode("ascii")
 
 
 def _verdict(run: FinishedRun) -> dict[str, Any]:

@@ -12,7 +12,6 @@ from lora_watch.format.files import replace_file
 from lora_watch.runs.places import UnreadableError, short_names
 from lora_watch.runs.run import FinishedRun, read_runs
 from lora_watch.tensorboard_plugin.page.answers import Answers
-from lora_watch.tensorboard_plugin.page.packing import pack
 
 MOST_BYTES = 1_500_000
 """Of a page: what chats, trackers and mail take without a word. Columns are pooled until it fits."""
@@ -80,11 +79,11 @@ def _within(content: Answers, room: int) -> str:
     """In about as many columns as there is room for."""
     items = sum(table.series.values.shape[1] for table in content.tables.values())
     columns = _between(room / (_BYTES * max(items, 1)))
-    answers = pack(*content.pooled(columns))
+    answers = content.packed(columns)
     sparse = len(answers) < 0.7 * room and columns < MOST_COLUMNS  # tables with gaps: there is room for more
     while sparse or (len(answers) > room and columns > FEWEST_COLUMNS):
         columns, sparse = _between(0.95 * columns * room / len(answers)), False
-        answers = pack(*content.pooled(columns))
+        answers = content.packed(columns)
     return answers
 
 

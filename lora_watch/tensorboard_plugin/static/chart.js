@@ -71,9 +71,10 @@ export const discarded = (alerts) =>
 /**
  * lines: [{name, matrix, column = 0, colour, dash, thin}]
  * options: width, height, term (what the upright axis shows), log, zero, step, onStep, range: [first, last], alerts,
- *   onAlert, thresholds: [{value, name}], discarded: [[first, last]], onZoom(first, last)
+ *   onAlert, thresholds: [{value, name}], discarded: [[first, last]], onZoom(first, last). Over something else than
+ *   steps: axis (its name), ticks: [[step, text]], say(step), marks: [{at, name, kind}]
  */
-function lineChart(lines, options) {
+export function lineChart(lines, options) {
   const {width, height, step, alerts = []} = options;
   const used = lines.filter(hasNumbers);
   const names = lines.map((line) => line.name).join(', ');
@@ -90,7 +91,10 @@ function lineChart(lines, options) {
   root.append(...discardedBands(plane, options.discarded ?? []));
   if (step != null && step >= x0 && step <= x1)
     root.append(svg('line', {x1: X(step), x2: X(step), y1: top, y2: foot, class: 'cursor'}));
-  root.append(...alertMarks(plane, alerts, options.onAlert));
+  root.append(
+    ...alertMarks(plane, alerts, options.onAlert),
+    ...(options.marks ?? []).flatMap((one) => upright(plane, one)),
+  );
   listen(root, used, plane, options);
   return root;
 }
@@ -175,16 +179,18 @@ function padded([low, high], zero, log) {
 }
 
 /** Lines and numbers of both axes, and their names. */
-function grid({left, right, top, foot, x0, x1, log, to, low, high, X, Y}, {height, term: shown}) {
+function grid({left, right, top, foot, x0, x1, log, to, low, high, X, Y}, options) {
+  const {height, term: shown, axis = 'step'} = options;
   const H = foot - top;
   const values = log ? logTicks(low, high, Math.max(2, H / em(18))) : ticks(low, high, Math.max(2, H / em(32)));
-  const steps = ticks(x0, x1, (right - left) / em(62)).filter(Number.isInteger);
+  const whole = () => ticks(x0, x1, (right - left) / em(62)).filter(Number.isInteger);
+  const steps = options.ticks ?? whole().map((step) => [step, step]);
   const unit = [unitOf(shown ?? ''), log && 'log'].filter(Boolean).join(', ');
   const turned = `translate(${em(10)},${top + H / 2})rotate(-90)`;
   return [
     ...gridLines(values, {left, right}, (value) => Y(to(value))),
-    ...steps.map((value) => svg('text', {x: X(value), y: height - 5, 'text-anchor': 'middle'}, value)),
-    svg('text', {class: 'axis-name', x: left - 8, y: height - 5, 'text-anchor': 'end'}, 'step'),
+    ...steps.map(([step, text]) => svg('text', {x: X(step), y: height - 5, 'text-anchor': 'middle'}, text)),
+    svg('text', {class: 'axis-name', x: left - 8, y: height - 5, 'text-anchor': 'end'}, axis),
     svg('text', {class: 'axis-name', 'text-anchor': 'middle', transform: turned}, unit),
   ];
 }
@@ -197,6 +203,16 @@ const thresholdLines = ({left, right, to, low, high, Y}, thresholds) =>
       svg('line', {x1: left, x2: right, y1: Y(v), y2: Y(v), class: 'threshold'}),
       svg('text', {x: right - 2, y: Y(v) - 3, 'text-anchor': 'end', class: 'threshold'}, name),
     ]);
+
+/** A line at a place of the lower axis, with its name. */
+const upright = ({top, foot, X}, {at, name, kind}) => [
+  svg('line', {class: 'found', x1: X(at), x2: X(at), y1: top, y2: foot, style: `stroke:var(--${kind})`}),
+  svg(
+    'text',
+    {class: 'found', x: X(at) - 4, y: top + em(10), 'text-anchor': 'end', style: `fill:var(--${kind})`},
+    name,
+  ),
+];
 
 const discardedBands = ({top, foot, x0, x1, X}, stretches) =>
   stretches
@@ -246,7 +262,8 @@ function alertMarks({top, foot, x0, x1, X}, alerts, onAlert) {
 }
 
 /** A pointer shows the values of its step, a click chooses that step, and drawing it along zooms in. */
-function listen(root, used, {left, right, top, foot, x0, x1, X}, {onStep, onZoom}) {
+function listen(root, used, {left, right, top, foot, x0, x1, X}, options) {
+  const {axis = 'step', say = String, onStep, onZoom} = options;
   const hover = svg('line', {y1: top, y2: foot, class: 'hover'});
   const band = svg('rect', {y: top, height: foot - top, class: 'select'});
   root.append(hover, band);
@@ -257,13 +274,13 @@ function listen(root, used, {left, right, top, foot, x0, x1, X}, {onStep, onZoom
       hover.setAttribute('x1', X(at));
       hover.setAttribute('x2', X(at));
       hover.style.display = 'block';
-      tip.show(event, `step ${at}`, valuesAt(used, at));
+      tip.show(event, `${axis} ${say(at)}`, valuesAt(used, at));
     },
     leave: () => {
       hover.style.display = 'none';
     },
-    zoom: (from, to) => stepAt(from) < stepAt(to) && onZoom(stepAt(from), stepAt(to)),
-    choose: (_, place) => onStep(stepAt(place)),
+    zoom: (from, to) => stepAt(from) < stepAt(to) && onZoom?.(stepAt(from), stepAt(to)),
+    choose: (_, place) => onStep?.(stepAt(place)),
   });
 }
 

@@ -28,16 +28,23 @@ export class Matrix {
     this.until = undefined;
   }
 
-  /** What plugin.py sends. */
+  /** What plugin.py sends: see pooling.py. */
   static parse(buffer) {
     const length = new DataView(buffer).getUint32(0, true);
     const header = JSON.parse(new TextDecoder().decode(new Uint8Array(buffer, 4, length)));
-    const cells = header.shape[0] * header.shape[1];
-    let at = 4 + length;
-    const low = new Float32Array(buffer, at, cells);
-    if (header.pooled) at += 4 * cells;
-    const high = header.pooled ? new Float32Array(buffer, at, cells) : low;
-    return new Matrix(header, low, high, new Uint8Array(buffer, at + 4 * cells, cells));
+    const [columns, n] = header.shape,
+      cells = columns * n,
+      bytes = new Uint8Array(buffer, 4 + length);
+    /** From what is of one item together, by bytes of equal weight, to [column, item]. */
+    const turned = (at, width) => {
+      const out = new Uint8Array(width * cells);
+      for (let byte = 0; byte < width; byte++)
+        for (let i = 0; i < n; i++) for (let c = 0; c < columns; c++) out[width * (c * n + i) + byte] = bytes[at++];
+      return out;
+    };
+    const low = new Float32Array(turned(0, 4).buffer),
+      high = header.pooled ? new Float32Array(turned(4 * cells, 4).buffer) : low;
+    return new Matrix(header, low, high, turned((header.pooled ? 8 : 4) * cells, 1));
   }
 
   /**
