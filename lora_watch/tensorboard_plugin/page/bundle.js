@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 4289b57af6fce7cd883ce9f83e52ba819113953d6e85e52dc16f7d9f331c430f */
+/* Made by tests/front_end/check.py --fix of sources a7db5f88c787ea9b9c6aa67540918f9de21c5c5a92463eadad3447cc9dc26269 */
 var Te=Object.defineProperty;var tt=(t,e)=>{for(var s in e)Te(t,s,{get:e[s],enumerable:!0})};var qt={zone:"the rules’ word for the run at a step, from healthy to exploding: it follows from the open alerts",output_ratio:"\
 ‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives","depth-scaled\
  output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius norm of the adap\
@@ -172,16 +172,16 @@ o)}`},L(o,11),o.toLowerCase())),c("td",{class:"mono"},a),c("td",null,c("button",
 ent":String(n)},R(l))),c("td",{class:"number"},i),c("td",null,kt(e,r)),c("td",null,h?.length?[c("span",{class:"mono clip"},
 ne(t,h[0].name)),h.length>1&&c("small",null,` +${h.length-1}`)]:"–"))}function re(t,e){let s=t.schema.config?.find_lr,n=it(s?.curve?.rate),r=n.length;if(r<2)return null;let o=U(e-26,[3,2],24),
 [a,l]=[Math.log10(n[0]),Math.log10(n[r-1])],i=u=>1+(r-1)*(Math.log10(u)-a)/(l-a),h={width:o.widths[0],range:[1,r],axis:"\
-rate",ticks:ot(a,l,o.widths[0]/b(70)).map(u=>[i(u),N(u)]),say:u=>N(n[u-1]),marks:[{rate:s.rate,name:"suggestion",kind:"o\
-k"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:u})=>u!=null).map(u=>({...u,
-at:i(u.rate)}))},{loss:d,smoothed:f,output_ratio:p}=s.curve,y=Math.max(...it(f).filter(Number.isFinite)),m=[{name:"loss",
-matrix:Ot(it(d).map(u=>u>y?Number.NaN:u)),thin:!0},{name:"loss, mean of five",matrix:Ot(it(f))}].map(u=>({...u,colour:"v\
-ar(--c1)"})),g=[{name:"depth-scaled output ratio",matrix:Ot(it(p)),colour:"var(--c2)"}];return F("Learning rate, found b\
-y a sweep",`${r} steps before the run`,c("div",{class:"sweep",id:"found",style:o.style},c("div",null,mt(m,{...h,height:b(
-180),term:"loss, mean of five"}),mt(g,{...h,height:b(140),log:!0,term:g[0].name,thresholds:[{value:1}]})),nt("words",s.sentences??
-[])))}var it=t=>(t??[]).map(e=>e==null?Number.NaN:Number(e));function Ot(t){let e=t.map((r,o)=>o+1),s=Float32Array.from(
-t),n={shape:[t.length,1],first:e,last:e,width:1,rows:t.length,notes:[]};return new J({...n,pooled:!1},s,s,new Uint8Array(
-t.length))}var St=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),ie=({rules:t},e)=>e==="ou\
+rate",ticks:ot(a,l,o.widths[0]/b(70)).map(u=>[i(u),N(u)]).filter(([u])=>u>r/20),say:u=>N(n[u-1]),marks:[{rate:s.rate,name:"\
+suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:u})=>u!=
+null).map(u=>({...u,at:i(u.rate)}))},{loss:d,smoothed:f,output_ratio:p}=s.curve,y=Math.max(...it(f).filter(Number.isFinite)),
+m=[{name:"loss",matrix:Ot(it(d).map(u=>u>y?Number.NaN:u)),thin:!0},{name:"loss, mean of five",matrix:Ot(it(f))}].map(u=>({
+...u,colour:"var(--c1)"})),g=[{name:"depth-scaled output ratio",matrix:Ot(it(p)),colour:"var(--c2)"}];return F("Learning\
+ rate, found by a sweep",`${r} steps before the run`,c("div",{class:"sweep",id:"found",style:o.style},c("div",null,mt(m,
+{...h,height:b(180),term:"loss, mean of five"}),mt(g,{...h,height:b(140),log:!0,term:g[0].name,thresholds:[{value:1}]})),
+nt("words",s.sentences??[])))}var it=t=>(t??[]).map(e=>e==null?Number.NaN:Number(e));function Ot(t){let e=t.map((r,o)=>o+
+1),s=Float32Array.from(t),n={shape:[t.length,1],first:e,last:e,width:1,rows:t.length,notes:[]};return new J({...n,pooled:!1},
+s,s,new Uint8Array(t.length))}var St=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),ie=({rules:t},e)=>e==="ou\
 tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,ae="waiting for the first step",le="no step\
  was made",Et=t=>t===ae||t===le,ls={unknown:"faint","non-finite":"broken",diverged:"c4"};function at(t,e,s){let n=t.zones?.[e?.
 at(s)];if(!n)return null;let r=n.severity?W(n.severity):n.name==="healthy"?"ok":"info";return{name:n.name,head:R(n.name),

@@ -20,7 +20,9 @@ export function foundCard(app, width) {
     width: page.widths[0],
     range: [1, n],
     axis: 'rate',
-    ticks: logTicks(low, high, page.widths[0] / em(70)).map((rate) => [place(rate), num(rate)]),
+    ticks: logTicks(low, high, page.widths[0] / em(70))
+      .map((rate) => [place(rate), num(rate)])
+      .filter(([at]) => at > n / 20), // there stands the name of the axis
     say: (step) => num(rates[step - 1]),
     marks: [
       {rate: found.rate, name: 'suggestion', kind: 'ok'},
