@@ -54,7 +54,8 @@ def test_what_a_sweep_has_found_is_drawn_as_it_was_written(tab: Tab) -> None:
     assert frame.eval_on_selector_all("#found li", texts) == found["sentences"]
     assert frame.eval_on_selector_all("#found text.found", texts) == ["suggestion", "edge, LW201"] * 2
     assert len(frame.query_selector_all("#found path.line")) == 3
-    suggestion, edge, *_ = frame.eval_on_selector_all("#found line.found", "all => all.map((e) => +e.getAttribute('x1'))")
+    places = "all => all.map((e) => +e.getAttribute('x1'))"
+    suggestion, edge, *_ = frame.eval_on_selector_all("#found line.found", places)
     assert suggestion < edge
     frame.hover("#found svg")
     assert "mean of five" in frame.inner_text("#tip")

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources a7db5f88c787ea9b9c6aa67540918f9de21c5c5a92463eadad3447cc9dc26269 */
+/* Made by tests/front_end/check.py --fix of sources dba60e602b12de8fa7b976cc5d7fb2d4b84a0b5b6d2a04aaf7fa4071e8ca63a6 */
 var Te=Object.defineProperty;var tt=(t,e)=>{for(var s in e)Te(t,s,{get:e[s],enumerable:!0})};var qt={zone:"the rules’ word for the run at a step, from healthy to exploding: it follows from the open alerts",output_ratio:"\
 ‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives","depth-scaled\
  output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius norm of the adap\
@@ -172,7 +172,7 @@ o)}`},L(o,11),o.toLowerCase())),c("td",{class:"mono"},a),c("td",null,c("button",
 ent":String(n)},R(l))),c("td",{class:"number"},i),c("td",null,kt(e,r)),c("td",null,h?.length?[c("span",{class:"mono clip"},
 ne(t,h[0].name)),h.length>1&&c("small",null,` +${h.length-1}`)]:"–"))}function re(t,e){let s=t.schema.config?.find_lr,n=it(s?.curve?.rate),r=n.length;if(r<2)return null;let o=U(e-26,[3,2],24),
 [a,l]=[Math.log10(n[0]),Math.log10(n[r-1])],i=u=>1+(r-1)*(Math.log10(u)-a)/(l-a),h={width:o.widths[0],range:[1,r],axis:"\
-rate",ticks:ot(a,l,o.widths[0]/b(70)).map(u=>[i(u),N(u)]).filter(([u])=>u>r/20),say:u=>N(n[u-1]),marks:[{rate:s.rate,name:"\
+rate",ticks:ot(a,l,o.widths[0]/b(70)).filter(u=>i(u)>r/20).map(u=>[i(u),N(u)]),say:u=>N(n[u-1]),marks:[{rate:s.rate,name:"\
 suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:u})=>u!=
 null).map(u=>({...u,at:i(u.rate)}))},{loss:d,smoothed:f,output_ratio:p}=s.curve,y=Math.max(...it(f).filter(Number.isFinite)),
 m=[{name:"loss",matrix:Ot(it(d).map(u=>u>y?Number.NaN:u)),thin:!0},{name:"loss, mean of five",matrix:Ot(it(f))}].map(u=>({

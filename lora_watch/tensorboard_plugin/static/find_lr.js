@@ -21,8 +21,8 @@ export function foundCard(app, width) {
     range: [1, n],
     axis: 'rate',
     ticks: logTicks(low, high, page.widths[0] / em(70))
-      .map((rate) => [place(rate), num(rate)])
-      .filter(([at]) => at > n / 20), // there stands the name of the axis
+      .filter((rate) => place(rate) > n / 20) // before it stands the name of the axis
+      .map((rate) => [place(rate), num(rate)]),
     say: (step) => num(rates[step - 1]),
     marks: [
       {rate: found.rate, name: 'suggestion', kind: 'ok'},
