@@ -52,6 +52,8 @@ class Trace:
     """Global gradient norm before clipping, ``[n_steps]``, as the Trainer logs it."""
     records: Sequence[StepRecord]
     """Every step, the state before the first included."""
+    rows: Sequence[Mapping[str, float]] = ()
+    """What the Trainer has logged, of a policy (``policies.py``)."""
 
 
 class _Column(NamedTuple):
@@ -202,6 +204,7 @@ def _taken_apart(trace: Trace) -> tuple[dict[str, Any], list[_Column]]:
         "spec": dict(trace.spec),
         "before": trace.before,
         "after": trace.after,
+        "rows": _short(trace.rows),
         "runs": runs,
         "records": plain | {"scalars": _short(scalars)},
         "columns": [[c.kind, c.name, c.steps.tolist(), c.values.shape[1]] for c in columns],
@@ -293,7 +296,7 @@ def _put_together(head: Mapping[str, Any], columns: Sequence[_Column]) -> Trace:
         groups = {name: tuple(each[name]) for name in ("lr", "weight_decay", "broken")}
         records.append(StepRecord(run, **{**each, **groups}, metrics=metrics, wiring=arrays["wiring"][i]))
     (grad_norm,) = (column.values[:, 0] for column in columns if column.kind == "run")
-    return Trace(head["spec"], head["before"], head["after"], grad_norm, records)
+    return Trace(head["spec"], head["before"], head["after"], grad_norm, records, head.get("rows", ()))
 
 
 def _run_info(plain: Mapping[str, Any]) -> RunInfo:

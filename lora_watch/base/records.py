@@ -261,6 +261,15 @@ class Evaluation(NamedTuple):
     """Steps whose checkpoints are there; None if unknown."""
 
 
+class Logged(NamedTuple):
+    """What a trainer has logged of a policy: means over the steps since its row before."""
+
+    step: int
+    """Optimizer steps done then."""
+    numbers: Mapping[str, float]
+    """By the names of ``measurement.signals.policy``."""
+
+
 @dataclass(frozen=True)
 class StepRecord:
     """One optimizer step. Arrays are float64 ``[n_adapters]`` in the order of ``run.adapters``; NaN is kept."""
@@ -315,6 +324,8 @@ class StepRecord:
     replica: Replica | None = None
     """On the first of several ranks: what has been compared since the record before."""
     evaluation: Evaluation | None = None
+    """The latest since the record before."""
+    logged: Logged | None = None
     """The latest since the record before."""
     receipt: Receipt | None = None
     """On the first of several ranks: of the latest save since the record before."""

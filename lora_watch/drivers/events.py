@@ -168,6 +168,8 @@ class TrainerEvents(TrainerCallback):
     @event
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         self._rows.close()
+        if self.monitor is not None:
+            self.monitor.logged(kwargs.get("logs") or {}, state.global_step)
 
     @event
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

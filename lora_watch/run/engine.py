@@ -13,7 +13,8 @@ from torch import Tensor, nn
 
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order, last_recovery
 from lora_watch.base.prescription import Prescription
-from lora_watch.base.records import Evaluation, RunInfo, StepRecord
+from lora_watch.base.records import Evaluation, Logged, RunInfo, StepRecord
+from lora_watch.measurement.signals.policy import read
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE
 from lora_watch.run import process
@@ -102,7 +103,7 @@ class Engine:
         """What the sinks know of the run and its adapters."""
         self._unwritten: list[Alert] = []
         self._since: dict[str, Any] = {}
-        """What has happened since the latest record, as fields of the next one: an evaluation, a save."""
+        """What has happened since the latest record, as fields of the next one: an evaluation, a row, a save."""
         self._checkpoint: tuple[int, dict[str, float]] = (0, {})
         """The step of the checkpoint from which this session goes on, and ‖B·A‖ of each adapter then."""
         self._ended_for: list[Alert] = []
@@ -318,7 +319,7 @@ class Engine:
             alerts: list[Alert] = []
             if (now := self.recorder.at_the_end(self.last)) is not None:  # the weights as they stand
                 alerts = self.episodes.conclude(now, "at_the_end")
-            last = self.last.amended(**{"evaluation": None, "receipt": None, **self._since})
+            last = self.last.amended(**{"evaluation": None, "logged": None, "receipt": None, **self._since})
             alerts += [alert for alert in self.episodes.conclude(last) if alert not in alerts]
             self.coverage.concluded = True
             if alerts:
@@ -425,6 +426,15 @@ class Engine:
         self.sinks.evaluated(step, metrics)
         if (loss := metrics.get("eval_loss")) is not None:
             self._since["evaluation"] = Evaluation(step, loss, samples, checkpoints)
+
+    @guarded("reading what is logged of a policy", aside=True)
+    def logged(self, row: Mapping[str, Any], step: int) -> None:
+        """A trainer has logged ``row`` after ``step`` optimizer steps: if it is of a policy, rules and sinks see it."""
+        if read(row):
+            self.flush()  # whoever logs has waited for the step already
+            numbers = self.recorder.read_row(row, self.last)
+            self.sinks.logged(step, numbers)
+            self._since["logged"] = Logged(step, numbers)
 
     @guarded("reading back what was saved", aside=True)
     def saved(self, folder: Path) -> None:

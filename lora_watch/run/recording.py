@@ -15,6 +15,7 @@ from lora_watch.base.records import Due, Readings, StepRecord
 from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.loss import Chance, LossSignals
+from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.measurement.signals.scaled_loss import GONE, NOT_KNOWN, OTHER
 from lora_watch.rules.harm import HARM
 from lora_watch.rules.size import extent
@@ -81,6 +82,7 @@ class Recorder:
         self._guard, self._host_copy = guard, HostCopy()
         self._lr_fraction, self._is_scaled = lr_fraction, is_scaled
         self._loss, self._judge_loss = LossSignals(chance=Chance.of(monitored.run.config)), judge_loss
+        self._policy = PolicySignals()
         self._skipped = 0
         """Steps that the optimizer has skipped."""
         self._first_loss: tuple[int, float] | None = None
@@ -271,6 +273,11 @@ class Recorder:
         ratios = source.ratios if source.step == record.step else {}  # later steps have not been seen
         return replace(record, metrics={**ratios, **record.metrics}, broken=source.broken)
 
+    def read_row(self, row: Mapping[str, Any], last: StepRecord | None) -> dict[str, float]:
+        """What a Trainer's ``row`` says of a policy (``PolicySignals``), when ``last`` is the latest record."""
+        size, lr = (None, ()) if last is None else (extent(last), last.lr)
+        return self._policy.update(row, size, max(lr, default=0.0))
+
     def spike_score(self, loss: float) -> float:
         """By how many standard deviations of its own noise ``loss`` is above what was to be expected; 0 if unknown."""
         return replace(self._loss.detector).update(loss).spike_score if self._judge_loss else 0.0
@@ -292,6 +299,7 @@ class Recorder:
         norms = self.monitored.base_norms.items()
         return {
             "loss": self._loss.state_dict(),
+            "policy": dict(vars(self._policy.progress)),
             "first_loss": self._first_loss,
             "spent": dict(self.instruments.rates.spent),
             "skipped": self._skipped,
@@ -301,6 +309,7 @@ class Recorder:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._loss.load_state_dict(state.get("loss", {}))
+        vars(self._policy.progress).update(state.get("policy", {}))
         self.instruments.rates.spent = dict(state.get("spent", {}))
         self._skipped = state.get("skipped", 0)
         self.monitored.run = replace(self.monitored.run, nonzero_start=state.get("nonzero_start", False))

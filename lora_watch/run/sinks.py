@@ -39,6 +39,9 @@ class Sinks:
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         self._each("giving an evaluation to", "evaluated", step, metrics)
 
+    def logged(self, step: int, numbers: Mapping[str, float]) -> None:
+        self._each("giving what was logged of a policy to", "logged", step, numbers)
+
     def recovered(self, recovery: Recovered) -> None:
         self.lost += recovery.lost
         self._each("giving a recovery to", "recovered", recovery)

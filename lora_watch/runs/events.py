@@ -131,7 +131,9 @@ def records_of(file: Path) -> tuple[list[Record], str | None]:
                 if event.step < 0:
                     raise DecodeError
                 ours = {v.tag: _content(v.tensor) for v in event.summary.value if v.tag.startswith(_OURS)}
-                if ours:
+                if records and records[-1].step == event.step and _is_more_of(ours, records[-1].values):
+                    records[-1] = records[-1]._replace(values={**records[-1].values, **ours})
+                elif ours:
                     records.append(Record(event.step, event.wall_time, ours))
                 offset += 16 + length
     except DecodeError:
@@ -139,6 +141,11 @@ def records_of(file: Path) -> tuple[list[Record], str | None]:
     except OSError as error:
         return records, f"{file.name} cannot be read: {error.strerror}"
     return records, None
+
+
+def _is_more_of(values: Mapping[str, Any], step: Mapping[str, Any]) -> bool:
+    """What a trainer has logged after a step was written: it replaces nothing of it."""
+    return step.keys().isdisjoint(values) and all(tag.startswith(tags.SERIES_PREFIX) for tag in values)
 
 
 def _content(tensor: Any) -> NDArray[np.float32] | bytes | None:

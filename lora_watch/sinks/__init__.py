@@ -25,6 +25,9 @@ class Sink:
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         """An evaluation after ``step`` optimizer steps; it may come after ``finish``."""
 
+    def logged(self, step: int, numbers: Mapping[str, float]) -> None:
+        """What the trainer has logged of a policy after ``step`` optimizer steps: ``reward``, ``kl``, ``entropy`` …"""
+
     def recovered(self, recovery: Recovered) -> None:
         """The run goes back (``recover``), just before its alert LW910. ``recovery.dropped`` may grow later."""
 

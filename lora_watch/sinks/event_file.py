@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -63,6 +63,10 @@ class EventFile:
             self._add(self._values(step), step.record.step)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
+
+    def write_series(self, numbers: Mapping[str, float], step: int) -> None:
+        """Small vectors of one number each, by name."""
+        self._add([self._value(tags.SERIES_PREFIX + name, np.array([n])) for name, n in numbers.items()], step)
 
     def _values(self, step: HandedOver) -> list[bytes]:
         record = step.record

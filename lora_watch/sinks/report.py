@@ -91,6 +91,10 @@ class ReportSink(Sink):
             if self._session is not None or self._is_still_ours(self._latest):
                 self._write_report(self._latest)
 
+    def logged(self, step: int, numbers: Mapping[str, float]) -> None:
+        if self._session is not None:
+            self._session.take_reward(step, numbers)
+
     def recovered(self, recovery: Recovered) -> None:
         if self._session is not None:
             self._session.recoveries.append(recovery)
@@ -180,6 +184,8 @@ class _Session:
     message: str | None = None
     overhead: float | None = None
     loss: dict[str, Point | None] = field(default_factory=lambda: dict.fromkeys(("first", "last")))
+    reward: dict[str, Point | None] | None = None
+    """``first`` and ``last`` of a policy, each a mean over some rows; None where no reward is logged."""
     evaluation: dict[str, dict[str, Point]] = field(default_factory=dict)
     last: dict[str, tuple[int, Reading]] = field(default_factory=dict)
     """By metric the step of the last measurement, and what it found."""
@@ -195,6 +201,11 @@ class _Session:
             here = _point(record.step, record.loss)
             self.loss = {"first": self.loss["first"] or here, "last": here}
         self.last |= {name: (record.step, reading) for name, reading in record.metrics.items()}
+
+    def take_reward(self, step: int, numbers: Mapping[str, float]) -> None:
+        if "reward_start" in numbers:
+            first = self.reward or {"first": _point(step, numbers["reward_start"])}
+            self.reward = {"first": first["first"], "last": _point(step, numbers["reward_recent"])}
 
     def take_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():
@@ -216,6 +227,7 @@ class _Session:
             "max_steps": self.run.max_steps,
             "overhead": self.overhead,
             "loss": self.loss,
+            "reward": self.reward,
             "evaluation": self.evaluation,
             "next_run": None if next_run is None else next_run.to_dict(),
             "alerts": [alert.to_dict() for alert in alerts],

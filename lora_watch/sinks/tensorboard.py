@@ -11,7 +11,7 @@ the plugin's name and DATA_CLASS_TENSOR on every event, because some readers tak
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,6 +115,10 @@ class TensorBoardSink(Sink):
         if news:
             self._settle()
         self._check()
+
+    def logged(self, step: int, numbers: Mapping[str, float]) -> None:
+        if (file := self._find_file()) is not None:
+            self._background.do(partial(file.write_series, numbers, step))
 
     def flush(self) -> None:
         """Waits until all that was written is on disk, a minute at most."""

@@ -9,12 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model
 from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, Severity
 from lora_watch.base.records import StepRecord
-from lora_watch.demo.models import tiny_llama
 from lora_watch.drivers.loop import Monitor
 from lora_watch.measurement.signals.scaled_loss import OTHER
 from tests.rules.runs import ids, run, the
@@ -42,34 +40,6 @@ def dataset(rows: list[dict[str, Any]]) -> Any:
     from datasets import Dataset  # TRL brings it
 
     return Dataset.from_list(rows)
-
-
-def test_under_grpo_the_loss_rules_stand_down(tmp_path: Path) -> None:
-    """A real GRPOTrainer, whose loss is 0 at first and hovers around it: only NaN and infinity are judged."""
-    trl = pytest.importorskip("trl")
-    callback = LoraWatchCallback(console=False, tensorboard=False)
-    model, tokenizer = tiny_llama()[0], tiny_tokenizer()
-    trainer = trl.GRPOTrainer(
-        model=get_peft_model(model, LoraConfig(r=4, lora_alpha=8, target_modules="all-linear", task_type="CAUSAL_LM")),
-        reward_funcs=lambda completions, **rest: [float(len(set(text))) for text in completions],
-        processing_class=tokenizer,
-        train_dataset=dataset([{"prompt": "It is a truth universally"}] * 8),
-        args=trl.GRPOConfig(
-            output_dir=str(tmp_path),
-            max_steps=5,
-            learning_rate=1e-3,
-            per_device_train_batch_size=4,
-            num_generations=4,
-            max_completion_length=12,
-            **QUIET,
-        ),
-        callbacks=[callback],
-    )
-    monitor, last = trained(trainer, callback)
-    assert ids(monitor) == []
-    assert last.loss is not None
-    assert not last.scalars
-    assert any("GRPOTrainer" in note and "LW202 to LW207" in note for note in monitor.run.notes)
 
 
 def test_a_loss_of_preferences_is_judged_as_what_it_is(tmp_path: Path) -> None:

@@ -1,0 +1,245 @@
+"""Runs of GRPO, RLOO and DPO with rewards that can be computed: the policies of the corpus.
+
+    python -m benchmarks.corpus.policies              trains what is missing; about 15 s of one core a run
+    python -m benchmarks.corpus.policies --pack       puts the new traces into traces/policies.zip
+    python -m benchmarks.corpus.policies --score      writes POLICIES.md next to this file; trains nothing
+
+A policy's quality is its reward on prompts that it was not trained on. A run is labelled by the share of the best
+reward's rise in its family that it reaches, as ``labels.py`` labels supervised runs by their loss.
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import functools
+import itertools
+import math
+import re
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from peft import LoraConfig
+from transformers import PrinterCallback, set_seed
+
+from benchmarks.corpus.generate import NEW, TRACES, RecordingCallback
+from benchmarks.corpus.models import smollm2
+from benchmarks.corpus.traces import Trace, load, names, save
+from lora_watch.demo.models import tiny_llama
+from lora_watch.demo.texts import python_manual
+
+PACKED = TRACES / "policies.zip"
+PROMPTS, TOKENS, SAMPLES = 64, 10, 4
+"""Prompts trained on, and as many held out; tokens of a completion; completions of each held-out prompt."""
+REWARDS: dict[str, Callable[[str], float]] = {
+    "letter": lambda text: 4.0 * text.count("e") / max(len(text), 1),
+    "commas": lambda text: min(len(re.findall(r"\b[a-z]{2,}, ", text)), 4) / 4.0,
+    "length": lambda text: max(1.0 - abs(len(text.strip()) - 20) / 20.0, -1.0),
+    "words": lambda text: len({word for word in re.findall(r"\b[a-z]+\b", text) if 2 <= len(word) <= 4}) / 8.0,
+    "equal": lambda text: 1.0,
+}
+"""Of a completion. The last one teaches nothing."""
+TUNING = ("letter", "commas")
+"""Rewards of the runs on which rules were tuned, with seed 0. All others are held out."""
+CELLS = (
+    *((8, 3e-5), (8, 1e-2), (8, 0.3), (8, 2e-3), (1, 1e-2), (64, 2e-3)),
+    *((8, 3e-4), (8, 5e-2), (64, 3e-5), (1, 0.3), (64, 5e-2), (1, 3e-4)),
+)
+"""Rank and learning rate."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """One run."""
+
+    trainer: str = "GRPO"
+    """``GRPO``, ``RLOO`` or ``DPO``."""
+    base: str = "tiny"
+    """``tiny`` or ``smollm2``."""
+    reward: str = "letter"
+    """One of ``REWARDS``. Of eight completions of the base model's own, DPO prefers the best to the worst."""
+    r: int = 8
+    lr: float = 2e-3
+    beta: float = 0.0
+    """Weight of the KL divergence from the reference. DPO has 0.1."""
+    steps: int = 60
+    seed: int = 0
+
+    @property
+    def name(self) -> str:
+        beta = f"_beta{self.beta:g}" * bool(self.beta)
+        return f"{self.trainer}_{self.base}_{self.reward}_r{self.r}_lr{self.lr:g}{beta}_{self.steps}_seed{self.seed}"
+
+    @property
+    def family(self) -> tuple[object, ...]:
+        """Runs that compete for the best reward."""
+        return self.trainer, self.base, self.reward, self.steps, self.seed
+
+    @property
+    def held_out(self) -> bool:
+        return self.seed > 0
+
+
+def plan() -> list[Policy]:
+    """Every run. Any beginning has rates from wasted to ruinous of every trainer."""
+    families = [
+        Policy("GRPO", reward="letter"),
+        Policy("GRPO", reward="length", seed=1),
+        Policy("DPO", reward="letter", steps=50),
+        Policy("GRPO", reward="commas", beta=0.04),
+        Policy("GRPO", reward="words", beta=0.04, seed=1),
+        Policy("DPO", reward="length", steps=50, seed=1),
+        Policy("RLOO", reward="words", beta=0.05, seed=2),
+        Policy("DPO", reward="words", steps=50, seed=1),
+        Policy("GRPO", reward="letter", steps=100, seed=2),
+        Policy("RLOO", reward="letter"),
+    ]
+    turns = [[dataclasses.replace(one, r=r, lr=lr) for one in families] for r, lr in CELLS]
+    equal = [Policy(reward="equal", lr=lr, seed=seed) for seed, lr in ((0, 2e-3), (1, 2e-3), (0, 1e-2), (1, 1e-2))]
+    larger = [Policy(base="smollm2", lr=lr, steps=24, seed=1) for lr in (1e-5, 1e-3, 1e-2, 1e-1)]
+    return [*itertools.chain(*turns[:6]), *equal, *larger, *itertools.chain(*turns[6:])]
+
+
+@functools.cache
+def prompts(seed: int) -> tuple[list[str], list[str]]:
+    """Beginnings of sentences of the Python manual: to train on, and held out."""
+    text = " ".join(" ".join(python_manual()).split())
+    starts = [m.start() for m in re.finditer(r"(?<=\. )[A-Z][a-z]+ [a-z]+ [a-z]+ [a-z]+ ", text)]
+    chosen = np.random.default_rng(seed).permutation(starts)[: 2 * PROMPTS]
+    some = [" ".join(text[at : at + 60].split()[:4]) for at in chosen.tolist()]
+    return some[:PROMPTS], some[PROMPTS:]
+
+
+def pretrained(base: str) -> tuple[Any, Any]:
+    model, tokenizer = tiny_llama() if base == "tiny" else smollm2()
+    tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
+    return model, tokenizer
+
+
+@torch.no_grad()
+def completions(model: Any, tokenizer: Any, some: list[str], each: int) -> list[list[str]]:
+    """``each`` samples at temperature 1 of every prompt."""
+    model.eval()
+    batch = tokenizer(some, return_tensors="pt", padding=True, padding_side="left", add_special_tokens=False)
+    batch.pop("token_type_ids", None)
+    pad = tokenizer.pad_token_id
+    limits: dict[str, Any] = {"max_new_tokens": TOKENS, "num_return_sequences": each, "pad_token_id": pad}
+    out = model.generate(**batch, do_sample=True, top_k=0, **limits)
+    texts = tokenizer.batch_decode(out[:, batch["input_ids"].shape[1] :], skip_special_tokens=True)
+    return [texts[i : i + each] for i in range(0, len(texts), each)]
+
+
+def mean_reward(model: Any, tokenizer: Any, policy: Policy) -> float:
+    """Of samples after held-out prompts; NaN of weights that no token can be drawn from."""
+    torch.manual_seed(1000 + policy.seed)
+    try:
+        samples = completions(model, tokenizer, prompts(policy.seed)[1], SAMPLES)
+    except RuntimeError:  # "probability tensor contains either inf, nan"
+        return math.nan
+    return float(np.mean([REWARDS[policy.reward](text) for some in samples for text in some]))
+
+
+def build(policy: Policy, folder: str, callbacks: list[Any], **arguments: Any) -> Any:
+    """TRL's trainer of ``policy``. ``arguments``: further settings of its configuration."""
+    import trl
+
+    reward, (trained_on, _) = REWARDS[policy.reward], prompts(policy.seed)
+    set_seed(policy.seed)
+    model, tokenizer = pretrained(policy.base)
+    settings: dict[str, Any] = {
+        "output_dir": folder,
+        "max_steps": policy.steps,
+        "learning_rate": policy.lr,
+        "per_device_train_batch_size": 8 if policy.trainer == "DPO" or policy.base == "smollm2" else 16,
+        "seed": policy.seed,
+        "logging_steps": 1,
+        "save_strategy": "no",
+        "report_to": "none",
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "disable_tqdm": True,
+    }
+    more: dict[str, Any] = {}
+    if policy.trainer == "DPO":
+        rows = []
+        for prompt, some in zip(trained_on, completions(model, tokenizer, trained_on, 8)):
+            ordered = sorted(some, key=reward)
+            rows.append({"prompt": prompt, "chosen": ordered[-1], "rejected": ordered[0]})
+    else:
+        rows = [{"prompt": prompt} for prompt in trained_on]
+        settings |= {"num_generations": 4, "max_completion_length": TOKENS, "beta": policy.beta}
+
+        def of_all(completions: list[str], **rest: Any) -> list[float]:
+            return [reward(text) for text in completions]
+
+        more = {"reward_funcs": of_all}
+    trainer = getattr(trl, f"{policy.trainer}Trainer")(
+        model=model,
+        args=getattr(trl, f"{policy.trainer}Config")(**settings | arguments),
+        processing_class=tokenizer,
+        train_dataset=Dataset.from_list(rows),
+        peft_config=LoraConfig(r=policy.r, lora_alpha=2 * policy.r, target_modules="all-linear", task_type="CAUSAL_LM"),
+        callbacks=callbacks,
+        **more,
+    )
+    trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def trace(policy: Policy) -> Trace:
+    """Train ``policy`` under the recording callback."""
+    callback = RecordingCallback()
+    with tempfile.TemporaryDirectory() as folder:
+        trainer = build(policy, folder, [callback])
+        tokenizer = trainer.processing_class
+        before = mean_reward(trainer.model, tokenizer, policy)
+        set_seed(policy.seed)
+        try:
+            trainer.train()
+        except RuntimeError as error:  # TRL draws from probabilities that are NaN
+            print(f"{policy.name}: {error}")
+        after = mean_reward(trainer.model, tokenizer, policy)
+    history = trainer.state.log_history
+    logged = {row["step"]: row["grad_norm"] for row in history if "grad_norm" in row}
+    grad_norm = np.array([float(logged.get(step, math.nan)) for step in range(1, policy.steps + 1)])
+    rows = [{k: v for k, v in row.items() if isinstance(v, (int, float))} for row in history if "loss" in row]
+    return Trace(dataclasses.asdict(policy), before, after, grad_norm, callback.recorder.records, rows)
+
+
+def files() -> Iterator[Path]:
+    yield from (file for file in (PACKED, *sorted((NEW / "policies").glob("*.zip"))) if file.exists())
+
+
+def load_all() -> dict[Policy, Trace]:
+    found = {name: trace for file in files() for name, trace in load(file).items()}
+    return {policy: found[policy.name] for policy in plan() if policy.name in found}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--pack", action="store_true", help="put the new traces into traces/policies.zip")
+    wanted = parser.parse_args()
+    if wanted.pack:
+        there = [*files()]
+        save(PACKED, {name: trace for file in there for name, trace in load(file).items()})
+        return [file.unlink() for file in there if file != PACKED] and None
+    torch.set_num_threads(1)
+    there = {name for file in files() for name in names(file)}
+    missing = [policy for policy in plan() if policy.name not in there]
+    for i, policy in enumerate(missing, 1):
+        began = time.perf_counter()
+        done = trace(policy)
+        save(NEW / "policies" / f"{policy.name}.zip", {policy.name: done})
+        took = time.perf_counter() - began
+        print(f"{i}/{len(missing)} {policy.name}: {done.before:.3f} → {done.after:.3f}, {took:.0f} s", flush=True)
+
+
+if __name__ == "__main__":
+    main()

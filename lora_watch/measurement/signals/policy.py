@@ -1,0 +1,49 @@
+"""What a trainer logs of a policy (GRPO, RLOO, PPO, DPO, KTO …): one name for each number, whatever TRL's version."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from lora_watch.measurement.signals.loss import LossProgress
+
+NAMES: Mapping[str, tuple[str, ...]] = {
+    "reward": ("reward", "objective/scores", "rewards/margins"),
+    "accuracy": ("rewards/accuracies",),
+    "no_spread": ("frac_reward_zero_std",),
+    "reward_spread": ("reward_std",),
+    "kl": ("kl", "objective/kl"),
+    "entropy": ("entropy", "objective/entropy"),
+    "clipped": ("clip_ratio/region_mean", "clip_ratio", "policy/clipfrac_avg"),
+    "completion_length": ("completions/mean_length", "completion_length"),
+    "sampling_gap": ("sampling/sampling_logp_difference/mean",),
+}
+"""By our name, TRL's: the first that a row holds counts. ``reward`` is the mean reward of the completions, in its own
+unit, and of preferences the margin between chosen and rejected answers. ``accuracy``: share of pairs whose margin is
+positive. ``no_spread``: share of the groups whose rewards are all equal. ``reward_spread``: standard deviation of the
+rewards. ``kl`` (from the reference) and ``entropy``: nats a token. ``sampling_gap``: by how many nats the sampler's
+log-probability of a token differs from the trainer's."""
+
+
+def read(row: Mapping[str, Any]) -> dict[str, float]:
+    """The numbers of a Trainer's row, ``{name: value}``; empty where it is of no policy's training."""
+    found = {name: next((row[own] for own in theirs if own in row), None) for name, theirs in NAMES.items()}
+    known = {name: float(value) for name, value in found.items() if isinstance(value, (int, float))}
+    return known if "reward" in known and "eval_loss" not in row else {}
+
+
+@dataclass
+class PolicySignals:
+    """Whether the reward has risen above its start by more than its noise: the progress of a loss, upside down."""
+
+    progress: LossProgress = field(default_factory=LossProgress)
+
+    def update(self, row: Mapping[str, Any], size: float | None, rate: float) -> dict[str, float]:
+        """The numbers of ``row``, and ``reward_start``, ``reward_recent`` and ``reward_noise`` in the reward's own unit
+        once three rewards are known. ``size`` and ``rate``: see ``LossProgress.update``."""
+        numbers = read(row)
+        if numbers and (now := self.progress.update(-numbers["reward"], size, rate)) is not None:
+            numbers |= {"reward_start": -now.start, "reward_recent": -now.recent, "reward_noise": now.noise}
+        return {name: value for name, value in numbers.items() if not math.isnan(value)}
