@@ -48,8 +48,8 @@ REWARDS: dict[str, Callable[[str], float]] = {
 TUNING = ("letter", "commas")
 """Rewards of the runs on which rules were tuned, with seed 0. All others are held out."""
 CELLS = (
-    *((8, 3e-5), (8, 1e-2), (8, 0.3), (8, 2e-3), (1, 1e-2), (64, 2e-3)),
-    *((8, 3e-4), (8, 5e-2), (64, 3e-5), (1, 0.3), (64, 5e-2), (1, 3e-4)),
+    *((8, 3e-5), (8, 1e-2), (8, 0.3), (8, 3.0), (8, 2e-3), (64, 2e-3), (64, 0.3), (1, 1e-2), (8, 3e-4)),
+    *((1, 3.0), (64, 3e-5), (8, 5e-2), (1, 3e-4), (64, 1e-2)),
 )
 """Rank and learning rate."""
 
@@ -103,7 +103,7 @@ def plan() -> list[Policy]:
     turns = [[dataclasses.replace(one, r=r, lr=lr) for one in families] for r, lr in CELLS]
     equal = [Policy(reward="equal", lr=lr, seed=seed) for seed, lr in ((0, 2e-3), (1, 2e-3), (0, 1e-2), (1, 1e-2))]
     larger = [Policy(base="smollm2", lr=lr, steps=24, seed=1) for lr in (1e-5, 1e-3, 1e-2, 1e-1)]
-    return [*itertools.chain(*turns[:6]), *equal, *larger, *itertools.chain(*turns[6:])]
+    return [*itertools.chain(*turns[:7]), *equal, *larger, *itertools.chain(*turns[7:])]
 
 
 @functools.cache
