@@ -121,18 +121,14 @@ class Rule(ABC):
             "severity": self.severity.name,
             "zone": self.zone,
             "thresholds": self.thresholds,
-            "explains": self.summary(),
         }
 
     def state_dict(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self) if not f.init}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        for f in fields(self):
-            # Another version may have kept by place what this one keeps by name.
-            same = f.name in state and isinstance(getattr(self, f.name), dict) == isinstance(state[f.name], dict)
-            if not f.init and same:
-                setattr(self, f.name, state[f.name])
+        for name in state.keys() & self.state_dict().keys():
+            setattr(self, name, state[name])
 
 
 class RuleOnSettings(Rule):
@@ -153,13 +149,6 @@ def in_a_row(before: Mapping[str, int], run: RunInfo, here: BoolArray) -> dict[s
     """By adapter, how often in a row it has been so: ``before``, and now ``here``, ``[n_adapters]``."""
     now = {name: before.get(name, 0) + 1 if is_so else 0 for name, is_so in zip(run.names, here.tolist())}
     return {**before, **now}
-
-
-def medians(rows: FloatArray) -> FloatArray:
-    """Of each row, ``[n, 1]``; NaN of one that holds a NaN. Equal to ``np.median``, at a third of its time."""
-    ordered, width = np.sort(rows, axis=1), rows.shape[1]  # NaN comes last
-    central = ordered[:, (width - 1) // 2 : width // 2 + 1].mean(axis=1, keepdims=True)
-    return np.where(np.isnan(ordered[:, -1:]), np.nan, central)
 
 
 def known_values(record: StepRecord, metric: str) -> FloatArray | None:

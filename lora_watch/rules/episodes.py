@@ -12,7 +12,7 @@ from lora_watch.base.records import StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
 from lora_watch.rules.prescribing import Prescribing
 from lora_watch.rules.remedies import improved
-from lora_watch.rules.size import FirstStep, began_with, size_of
+from lora_watch.rules.size import Growth, size_of
 from lora_watch.rules.zone import zone_of
 
 QUIET_STEPS, SILENT = 5, 2
@@ -42,10 +42,7 @@ class Episodes:
         """Every alert of the run, in order of opening."""
         self._open: dict[str, Alert] = {}
         self._prescribing = Prescribing()
-        self._began: dict[str, float] = {}
-        self._first = FirstStep()
-        self._size: float | None = None
-        """The adapters' size as it was measured last."""
+        self._growth = Growth()
         self._silent: dict[str, int] = {}
         """Of each open alert's rule, the measurements for which it has been silent in a row."""
 
@@ -68,13 +65,9 @@ class Episodes:
         changed: list[Alert] = []
         try:
             self._prescribing.begin(record.run)
-            if not urgent:
-                self._began = record.derived["began"] = began_with(record, self._began)
-                self._first.see(record)
-            record.derived["first step"] = self._first.at(record.run.peak_lr or record.lr)
+            self._growth.tell(record, urgent)
         except Exception as error:
             self._failed("looking at how the adapters began", error)
-        record.derived["size before"] = self._size
         for rule in self._urgent if urgent else self._at_each_step if record.step else self.rules:
             if rule.wants and not urgent:
                 rule.wants = {}
@@ -120,11 +113,11 @@ class Episodes:
 
     def place(self, record: StepRecord) -> StepRecord:
         """``record`` with its ``size`` and, from the alerts that are open now, its ``zone``. Once a step, in order."""
-        self._began = record.derived["began"] = began_with(record, self._began)
+        self._growth.begin(record)
         size = size_of(record) or size_of(record, "relative_spectral_norm")
-        self._size = self._size if size is None else size.overall
+        self._growth.latest = self._growth.latest if size is None else size.overall
         grave = {alert.rule for alert in self._open.values() if alert.severity > Severity.INFO}
-        zone = zone_of(record, self._size is not None, (rule for rule in self.rules if rule.id in grave))
+        zone = zone_of(record, self._growth.latest is not None, (rule for rule in self.rules if rule.id in grave))
         return record.amended(size=None if size is None else size.overall, zone=zone, next_run=self.prescription)
 
     def conclude(
@@ -287,14 +280,13 @@ class Episodes:
 
     def memory(self) -> dict[str, Any]:
         """What ``rewind`` goes back to: the rules' state and silence, and what is known of the adapters' beginning."""
-        known = {"began_with": self._began, "first": vars(self._first), "size": self._size, "silent": self._silent}
-        return copy.deepcopy({"rules": {rule.id: rule.state_dict() for rule in self.rules}, **known})
+        rules = {rule.id: rule.state_dict() for rule in self.rules}
+        return copy.deepcopy({"rules": rules, "growth": vars(self._growth), "silent": self._silent})
 
     def _remember(self, state: Mapping[str, Any]) -> None:
         for rule in self.rules:
             rule.load_state_dict(state.get("rules", {}).get(rule.id, {}))
-        self._began, self._first = dict(state.get("began_with", {})), FirstStep(**state.get("first", {}))
-        self._size, self._silent = state.get("size"), dict(state.get("silent", {}))
+        self._growth, self._silent = Growth(**state.get("growth", {})), dict(state.get("silent", {}))
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint: ``memory``, and the alerts so far."""

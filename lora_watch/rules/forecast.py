@@ -201,15 +201,14 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
     return _allowed(record, by), None
 
 
-def stronger_by(record: StepRecord, overall: float) -> tuple[float, float | None]:
+def stronger_by(record: StepRecord, overall: float) -> float:
     """By how much s·lr should go up, from 2 on: to a useful first step for the run's length, to an end up to
-    ``HIGHEST_END``, and to a pace up to ``HIGHEST_PACE``. Returns what ``weaker_by`` does. ``overall`` is the size
-    now."""
+    ``HIGHEST_END``, and to a pace up to ``HIGHEST_PACE``. ``overall`` is the size now."""
     step = _useful_for_length(record.run, strongest(record).scale) / max(record.first_step or 0.0, 1e-12)
     by = min(HIGHEST_END / max(end_of(record, overall), 1e-12), step)
     if is_adaptive(record.run) and (now := pace(record)) > 0:
         by = min(by, HIGHEST_PACE / now)
-    return max(by, 2.0), OF_GROWTH
+    return max(by, 2.0)
 
 
 def is_gentle(record: StepRecord, below: float = 0.5) -> bool:

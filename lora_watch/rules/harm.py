@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import plain
@@ -70,14 +69,6 @@ def guessing(record: StepRecord) -> float:
     return math.log(classes) if classes > 1 else start if record.run.trains_more else math.inf
 
 
-class Projected(NamedTuple):
-    """The loss of one batch with the adapters as large as they become by the end of the schedule, and twice as large,
-    in the direction of now. A run whose loss would fall up to there, and beyond, learns too slowly."""
-
-    end: float
-    twice: float
-
-
 AT_THE_END = ("end_loss", "twice_end_loss")
 
 
@@ -87,7 +78,9 @@ def wanted_at_the_end(record: StepRecord) -> dict[str, float]:
     return dict(zip(AT_THE_END, (end, 2.0 * end)))
 
 
-def projected(record: StepRecord) -> Projected | None:
-    """What was computed at this step; None at most steps."""
+def projected(record: StepRecord) -> tuple[float, float] | None:
+    """The loss of one batch with the adapters as large as they become by the end of the schedule, and twice as large,
+    in the direction of now; None at most steps. A run whose loss would fall up to there, and beyond, learns too
+    slowly."""
     end, twice = (record.scalars.get(name) for name in AT_THE_END)
-    return None if end is None or twice is None else Projected(end, twice)
+    return None if end is None or twice is None else (end, twice)

@@ -88,7 +88,6 @@ class LossDivergence(_OfTheLoss):
                 return None
         gentle = is_gentle(record) and raised_to(record) is None
         of_the_data = gentle or is_proven(record) or is_ordinary(record)
-        why = suspect(record, weaker(record, otherwise=4.0), of_the_data)
         before, now = record.scalars["loss_before"], record.loss
         return Finding(
             "the loss has risen and stays up",
@@ -96,7 +95,7 @@ class LossDivergence(_OfTheLoss):
             metric="loss",
             threshold=self.score,
             numbers={"standard errors": score, "threshold": self.score},
-            **vars(why),
+            **vars(suspect(record, of_the_data, otherwise=4.0)),
         )
 
 
@@ -405,7 +404,7 @@ class StuckAtChance(Rule):
             threshold=best + self.share * (chance - best),
             causes=[why_strong(record) if fast else data],
             remedies=["train on eight examples: if their loss stays at chance, too, the data are the cause"],
-            next_run=weaker(record, self.overall).prescription(record) if fast else None,
+            next_run=weaker(record, self.overall).next_run if fast else None,
             severity=severity,
         )
 

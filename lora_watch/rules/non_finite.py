@@ -52,7 +52,7 @@ class NonFiniteAdapter(Rule):
             metric=metric,
             causes=[cause],
             remedies=["continue from a sound adapter, such as last_good/"] if few else in_wider_numbers(record),
-            next_run=_prescribed(record) if what == "weight" and not few else None,
+            next_run=_weaker(record) if what == "weight" and not few else None,
             follows=() if few else GROWN_TOO_LARGE,
         )
 
@@ -83,10 +83,9 @@ class NonFiniteAdapter(Rule):
         return None
 
 
-def _prescribed(record: StepRecord) -> Prescription | None:
-    """Weaker settings. Clipping is none of them: a norm that is NaN makes every gradient NaN."""
-    settings = weaker(record, otherwise=10.0).settings
-    return Prescription(settings, Evidence.HARM, record.step) if settings else None
+def _weaker(record: StepRecord) -> Prescription | None:
+    """Clipping is none of it: a norm that is NaN makes every gradient NaN."""
+    return weaker(record, otherwise=10.0, evidence=Evidence.HARM).next_run
 
 
 MASKED_STEPS = 3
@@ -152,7 +151,7 @@ class NonFiniteLoss(Rule):
             fix = "load the base model again, in the dtype of its checkpoint (bf16 weights overflow in fp16)"
             return "the checkpoint of the base model is damaged, or its conversion overflowed", [fix], None
         if grown := self._grown(record):
-            return grown, in_wider_numbers(record), _prescribed(record)
+            return grown, in_wider_numbers(record), _weaker(record)
         cause = "the loss of this batch overflows, divides by zero or takes the logarithm of zero"
         batch = "look at the batch of this step"
         if self.masked:

@@ -11,18 +11,10 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, plain, times
-from lora_watch.rules.base import NON_FINITE, Finding, Rule, in_a_row, known_values, medians, worst_first
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, in_a_row, known_values, worst_first
 from lora_watch.rules.forecast import end_of, has_new_head, is_gentle
 from lora_watch.rules.harm import HARM, NEAR, PAUSE, SLIGHT, Compared, compared, projected, wanted_at_the_end
-from lora_watch.rules.remedies import (
-    improved,
-    is_proven,
-    sound_steps,
-    stronger,
-    suspect,
-    weaker,
-    why_slow,
-)
+from lora_watch.rules.remedies import improved, is_proven, sound_steps, stronger, suspect, weaker
 from lora_watch.rules.size import SPECTRAL, Size, began_large, size_of
 
 EARLY, LEARNED = 20, 5
@@ -112,7 +104,6 @@ class NormExplosion(Rule):
             return None
         self.holds = True
         threshold /= unit
-        why_so = suspect(record, weaker(record, size.overall), of_the_data=is_proven(record))
         return Finding(
             "the adapters are damaging the model" if harm is not None else "the adapters have become too large",
             why if harm is not None else f"{_in_words(metric, size)} {why}".rstrip(),
@@ -120,7 +111,7 @@ class NormExplosion(Rule):
             metric=metric,
             threshold=threshold / size.depth,
             numbers=_numbers(metric, size) | {"threshold": threshold},
-            **vars(why_so),
+            **vars(suspect(record, is_proven(record), size.overall)),
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
@@ -137,7 +128,6 @@ class NormExplosion(Rule):
             harm = f"{now}." if worse else None
         if harm is None:
             return None
-        change = weaker(record, size.overall)
         return Finding(
             "the last update has damaged the model",
             harm,
@@ -146,7 +136,7 @@ class NormExplosion(Rule):
             numbers=_numbers("relative_spectral_norm", size),
             causes=["the last update was much too large, or code has written to the weights after it"],
             remedies=["continue from an earlier checkpoint, or from last_good/"],
-            next_run=change.prescription(record, Evidence.HARM),
+            next_run=weaker(record, size.overall, evidence=Evidence.HARM).next_run,
         )
 
     def has_evidence(self, record: StepRecord) -> bool:
@@ -218,7 +208,7 @@ class BarelyMoves(Rule):
     asked: int = field(default=0, init=False)
     """How often a comparison was asked for."""
     losses: list[list[float]] = field(default_factory=list, init=False)
-    """Of each comparison so far the two of ``Projected``."""
+    """Of each comparison so far what was ``projected``."""
     compared: bool = field(default=False, init=False)
     """The comparisons have been judged."""
 
@@ -241,7 +231,6 @@ class BarelyMoves(Rule):
             why = f"Useful runs reach {percent(reach)} and more."
         elif why is None:
             return None
-        change = stronger(record, size.overall)
         return Finding(
             "this run will hardly change the model",
             f"At this pace the adapters of all blocks together will add {percent(end)} of a layer's output by the last "
@@ -250,10 +239,8 @@ class BarelyMoves(Rule):
             metric="output_ratio",
             threshold=threshold,
             numbers=_numbers("output_ratio", size) | {"overall at the end": end, "reach": reach},
-            causes=[why_slow(record)],
-            remedies=change.fixes,
-            next_run=change.prescription(record),
             follows=("LW409",),
+            **vars(stronger(record, size.overall)),
         )
 
     def _falls(self, record: StepRecord) -> str | None:
@@ -375,8 +362,8 @@ class LayerOutlier(Rule):
             for columns in record.run.families:
                 if columns.shape[1] < self.siblings:
                     continue
-                distance = logs[columns] - medians(logs[columns])
-                spread = 1.4826 * medians(np.abs(distance))
+                distance = logs[columns] - np.median(logs[columns], axis=1, keepdims=True)
+                spread = 1.4826 * np.median(np.abs(distance), axis=1, keepdims=True)
                 score = distance / np.maximum(spread, self.spread)
                 scores[columns] = np.where(np.isfinite(score), score, 0.0)
                 distances[columns] = distance

@@ -11,6 +11,7 @@ from lora_watch.base.prescription import ALPHA, RATE, Evidence, Prescription, Se
 from lora_watch.base.records import AdapterInfo, StepRecord
 from lora_watch.base.text import times
 from lora_watch.rules.forecast import (
+    OF_GROWTH,
     ORDINARY_PACE,
     ORDINARY_SCALE,
     is_adaptive,
@@ -65,38 +66,35 @@ def rescaled(adapter: AdapterInfo, factor: float, adaptive: bool = True) -> tupl
 
 
 @dataclass(frozen=True)
-class Change:
-    """New settings for a weaker or a stronger run."""
+class Advice:
+    """Why adapters grow too fast or too slowly, or a loss has risen, and what to do: a finding has these fields."""
 
-    settings: dict[str, Setting] = field(default_factory=dict)
-    """Relative to those that the run has now."""
-    measured: bool = False
-    """The run's own first step told the factor, not its weights."""
-    advice: str = ""
+    causes: list[str]
+    remedies: list[str] = field(default_factory=list)
     """What to change, where no setting can be named."""
-
-    def prescription(self, record: StepRecord, evidence: Evidence | None = None) -> Prescription | None:
-        """What a finding proposes; None where there is nothing to change. ``evidence``: by default the first steps, or
-        the weights where those do not tell."""
-        if not self.settings:
-            return None
-        own = Evidence.STEPS if self.measured and record.step else Evidence.WEIGHTS
-        return Prescription(self.settings, own if evidence is None else evidence, record.step)
-
-    @property
-    def fixes(self) -> list[str]:
-        return [self.advice] if self.advice else []
+    next_run: Prescription | None = None
+    """None where there is nothing to change."""
 
 
-def weaker(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> Change:
-    """Divide s·lr by ``weaker_by`` or a little more, for the adapter with the highest scale."""
-    return _change(record, *weaker_by(record, overall, otherwise))
+def weaker(
+    record: StepRecord, overall: float | None = None, otherwise: float = 2.0, evidence: Evidence | None = None
+) -> Advice:
+    """Divide s·lr by ``weaker_by`` or a little more, for the adapter with the highest scale. ``evidence``: by default
+    the first steps, or the weights where those do not tell."""
+    return _advice(record, why_strong(record), *weaker_by(record, overall, otherwise), evidence)
 
 
-def stronger(record: StepRecord, overall: float) -> Change:
+def stronger(record: StepRecord, overall: float) -> Advice:
     """Multiply s·lr by ``stronger_by`` or a little less."""
-    by, within = stronger_by(record, overall)
-    return _change(record, 1.0 / by, within)
+    return _advice(record, why_slow(record), 1.0 / stronger_by(record, overall), OF_GROWTH)
+
+
+def suspect(record: StepRecord, of_the_data: bool, overall: float | None = None, otherwise: float = 2.0) -> Advice:
+    """Why a loss has risen: the data, or else the settings, to be ``weaker``."""
+    if of_the_data:
+        proven = f": these settings had been right for {sound_steps(record)} steps" if is_proven(record) else ""
+        return Advice([f"{DATA}{proven}"], [BATCHES])
+    return weaker(record, overall, otherwise, Evidence.HARM)
 
 
 def raised_to(record: StepRecord, factor: float = 2.0) -> tuple[float, float] | None:
@@ -165,39 +163,25 @@ def is_ordinary(record: StepRecord) -> bool:
     return pace(record) <= ORDINARY_PACE and size is not None and size <= ORDINARY_SIZE and raised_to(record) is None
 
 
-@dataclass(frozen=True)
-class Suspect:
-    """Why a loss has risen, and what to do about it: a finding has these fields."""
-
-    causes: list[str]
-    remedies: list[str]
-    next_run: Prescription | None = None
-
-
-def suspect(record: StepRecord, change: Change, of_the_data: bool) -> Suspect:
-    """The data, or else the settings, which ``change`` mends."""
-    if of_the_data:
-        proven = f": these settings had been right for {sound_steps(record)} steps" if is_proven(record) else ""
-        return Suspect([f"{DATA}{proven}"], [BATCHES])
-    return Suspect([why_strong(record)], change.fixes, change.prescription(record, Evidence.HARM))
-
-
 def in_wider_numbers(record: StepRecord) -> list[str]:
     """What helps against numbers that are not finite and is not done yet."""
     return ["train in bf16 or fp32 instead of fp16"] if record.run.config.get("fp16") else []
 
 
-def _change(record: StepRecord, factor: float, within: float | None) -> Change:
+def _advice(
+    record: StepRecord, why: str, factor: float, within: float | None, evidence: Evidence | None = None
+) -> Advice:
+    """Divide s·lr by ``factor``."""
     if not record.run.adapters:
-        return Change()
+        return Advice([why])
     if factor > 1 and (raised := raised_to(record)):
-        return Change(advice=f"find what raised the learning rate from {raised[1]:g} to {raised[0]:.3g}")
+        return Advice([why], [f"find what raised the learning rate from {raised[1]:g} to {raised[0]:.3g}"])
     adapter = strongest(record)
     lr = rate_of(record, adapter)
     if lr is None or not adapter.alpha or not adapter.scale > 0:
         how = "divide" if factor > 1 else "multiply"
         by = times(max(factor, 1 / factor)).removesuffix(" times")
-        return Change(advice=f"{how} lora_alpha or the learning rate by {by}")
+        return Advice([why], [f"{how} lora_alpha or the learning rate by {by}"])
     alpha, left = rescaled(adapter, factor, is_adaptive(record.run))
     settings: dict[str, Setting] = {}
     if alpha != adapter.alpha:
@@ -206,7 +190,9 @@ def _change(record: StepRecord, factor: float, within: float | None) -> Change:
         settings[f"{ALPHA}{of}"] = Setting(adapter.alpha, alpha)
     if left != 1.0:
         settings |= _new_rate(record, lr, left, within)
-    return Change(settings, bool(record.first_step))
+    if evidence is None:
+        evidence = Evidence.STEPS if record.first_step and record.step else Evidence.WEIGHTS
+    return Advice([why], next_run=Prescription(settings, evidence, record.step) if settings else None)
 
 
 def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None) -> dict[str, Setting]:

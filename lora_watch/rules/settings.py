@@ -3,39 +3,35 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Prescription, Setting
-from lora_watch.base.records import AdapterInfo, BoolArray, FloatArray, StepRecord
+from lora_watch.base.records import AdapterInfo, BoolArray, StepRecord
 from lora_watch.base.text import percent
 from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
 from lora_watch.rules.forecast import (
     ORDINARY_PACE,
     ORDINARY_SCALE,
-    SCALE_EXPONENT,
     first_steps,
     is_adaptive,
     pace,
 )
-from lora_watch.rules.remedies import formula_of, weaker
+from lora_watch.rules.remedies import Advice, formula_of, weaker
 
 RSLORA = "Kalajdzievski 2023, arXiv:2312.03732"
 """The paper behind rank stabilisation."""
-HIGH_RANK, FADED = 64, 0.5
-"""From this rank on a scale α/r below the other number is said to fade."""
 
 
 @dataclass
 class AggressiveScale(RuleOnSettings):
-    """The scale does not suit the learning rate or the rank, as far as settings and base weights tell.
+    """The scale does not suit the learning rate, as far as settings and base weights tell.
 
     Fires as a WARNING before the first step when the first step at the full learning rate will be five times a useful
     one, or, where the weights are unknown, when rsLoRA multiplies an alpha that is meant for α/r. It is an INFO when
-    the scale is high for the learning rate, or low for the rank. Up to a learning rate that a sweep has found it is
-    silent.
+    the scale is high for the learning rate. Up to a learning rate that a sweep has found it is silent.
     """
 
     id = "LW401"
@@ -55,54 +51,25 @@ class AggressiveScale(RuleOnSettings):
         too_large, meant = useful > self.useful_steps, _meant_for_vanilla(record, self.scale)
         high = is_adaptive(run) & (scale >= self.scale) & (lr > self.lr)
         if not (too_large or meant.any() or (high.any() and not useful <= ORDINARY_PACE)):
-            return self._fading(record, scale, useful)
+            return None
         worst = int(np.nanargmax(scale * lr if (lr > 0).any() else scale))
         adapter, rate = run.adapters[worst], float(lr[worst])
-        finding = Finding(
-            _verdict(adapter, rate, "high"),
-            "Whether it is too high shows within about 10 steps.",
+        warns = too_large or (math.isnan(useful) and meant.any())
+        details = "" if warns else "Whether it is too high shows within about 10 steps."
+        if too_large:
+            details = "Judging by the model's weights, the first steps will be far larger than those of useful runs."
+        advice, steps = weaker(record) if too_large else Advice([]), first_steps(run)
+        return Finding(
+            _verdict(adapter, rate, "too high" if warns else "high"),
+            details,
+            adapters=worst_first(record, steps, np.isfinite(steps)) if too_large else [],
             metric="effective_lr",
             threshold=self.scale * self.lr,
             numbers={"first step, in useful ones": useful, "effective lr": abs(adapter.scale) * rate},
-            severity=Severity.INFO,
-        )
-        warning = replace(
-            finding,
-            message=_verdict(adapter, rate, "too high"),
-            details="",
-            causes=_why(adapter, bool(meant[worst])),
-            severity=Severity.WARNING,
-        )
-        if not too_large:
-            return warning if math.isnan(useful) and meant.any() else finding
-        change = weaker(record)
-        return replace(
-            warning,
-            details="Judging by the model's weights, the first steps will be far larger than those of useful runs.",
-            adapters=worst_first(record, first_steps(run), np.isfinite(first_steps(run))),
-            remedies=change.fixes,
-            next_run=change.prescription(record),
-        )
-
-    def _fading(self, record: StepRecord, scale: FloatArray, useful: float) -> Finding | None:
-        """α/r at a high rank and a small α, unless a high learning rate makes up for it."""
-        adapters = record.run.adapters
-        faded = np.array([a.scale_formula == "alpha/r" and a.r >= HIGH_RANK and 0 < a.scale < FADED for a in adapters])
-        if not faded.any():
-            return None
-        worst = adapters[int(np.argmin(np.where(faded, scale, np.inf)))]
-        if useful / worst.scale**SCALE_EXPONENT > self.useful_steps:
-            return None
-        stable = (worst.alpha or worst.scale * worst.r) / math.sqrt(worst.r)
-        return Finding(
-            f"alpha/r = {worst.scale:g} is low for rank {worst.r}",
-            f"alpha/r falls as 1/r. With use_rslora=True the same alpha gives a scale of {stable:.3g}, and the update "
-            "keeps its size at any rank.",
-            adapters=worst_first(record, scale, faded),
-            metric="scale",
-            threshold=FADED,
-            causes=[f"r was raised under a fixed alpha; only a scale that falls as 1/√r is stable: {RSLORA}"],
-            severity=Severity.INFO,
+            causes=_why(adapter, bool(meant[worst])) if warns else [],
+            remedies=advice.remedies,
+            next_run=advice.next_run,
+            severity=Severity.WARNING if warns else Severity.INFO,
         )
 
 

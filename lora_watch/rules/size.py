@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -33,9 +32,8 @@ class Size:
 def size_of(record: StepRecord, metric: str = "output_ratio") -> Size | None:
     """``metric`` over the layers where it is known, if those are at least half of them.
 
-    Without those of ``small_base``: relative to such a weight a useful adapter is as large as a broken one. Where
-    adapters began with a part of W₀ in them (PiSSA), or had been trained before, what has come since, taken to be
-    orthogonal; None where the beginning is not known.
+    Where adapters began with a part of W₀ in them (PiSSA), or had been trained before, what has come since, taken to
+    be orthogonal; None where the beginning is not known.
     """
     if began_large(record):
         return _size_of(record, metric)
@@ -54,8 +52,6 @@ def _size_of(record: StepRecord, metric: str) -> Size | None:
             values = np.maximum(values - began, 0.0) / np.hypot(1.0, began)
         elif record.run.init_from_base:
             return None
-    if record.run.small_base.any():
-        values = np.where(record.run.small_base, np.nan, values)
     finite = np.sort(values[np.isfinite(values)])
     if 2 * len(finite) < len(values) or not len(finite):
         return None
@@ -82,18 +78,39 @@ def extent(record: StepRecord) -> float | None:
 
 
 @dataclass
-class FirstStep:
-    """What the first update of a run has added to the size of its adapters. Holds plain numbers, for checkpoints."""
+class Growth:
+    """What is known of the adapters' size from step to step. Holds plain numbers, for checkpoints."""
 
+    began: dict[str, float] = field(default_factory=dict)
+    """``output_ratio`` of the first forward pass by adapter, where they were not zero in it."""
+    latest: float | None = None
+    """The size as it was measured last."""
     before: float = 0.0
-    """The size before it, 0 where B begins at zero."""
+    """The size before the first update, 0 where B begins at zero."""
     spent: float = 0.0
     """Σ of the highest learning rate of each update that the first measured size has seen."""
     per_rate: float | None = None
     """What it has added for each unit of that."""
 
-    def see(self, record: StepRecord) -> None:
-        """Take the records of a run in order."""
+    def tell(self, record: StepRecord, urgent: bool) -> None:
+        """Give ``record`` what rules ask of the steps before it, and see it, unless it is a part of one to come,
+        ``urgent``. Takes the records of a run in order."""
+        record.derived["size before"] = self.latest
+        if not urgent:
+            self.begin(record)
+            self._see_first(record)
+        rates = record.run.peak_lr or record.lr
+        record.derived["first step"] = self.per_rate * max(rates) if self.per_rate is not None and rates else None
+
+    def begin(self, record: StepRecord) -> None:
+        """See how the adapters began, and tell ``record``."""
+        values = known_values(record, "output_ratio")
+        if began_large(record) and record.step == 1 and values is not None:
+            self.began = record.run.by_name(values)
+        record.derived["began"] = self.began
+
+    def _see_first(self, record: StepRecord) -> None:
+        """What the first update has added to the size."""
         if self.per_rate is not None:
             return
         # A forward pass sees the updates before its own step.
@@ -103,13 +120,3 @@ class FirstStep:
                 return
             self.before = size.overall
         self.spent += max(record.lr, default=0.0) if record.updated else 0.0
-
-    def at(self, rates: Sequence[float]) -> float | None:
-        """What an update at the highest of ``rates`` adds; None where unknown."""
-        return self.per_rate * max(rates) if self.per_rate is not None and len(rates) else None
-
-
-def began_with(record: StepRecord, before: dict[str, float]) -> dict[str, float]:
-    """``output_ratio`` of the first forward pass by adapter, where they were not zero in it; else ``before``."""
-    values = known_values(record, "output_ratio")
-    return record.run.by_name(values) if began_large(record) and record.step == 1 and values is not None else before

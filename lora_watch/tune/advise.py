@@ -16,11 +16,12 @@ from lora_watch.base.records import RunInfo
 from lora_watch.base.text import meant
 from lora_watch.rules.forecast import Rates, at_rate, first_step_of, has_new_head, length_law
 from lora_watch.rules.remedies import nearest, round_alpha
-from lora_watch.rules.settings import HIGH_RANK
 from lora_watch.tune.base_model import BaseModel, planned_adapters, read_model
 from lora_watch.tune.preflight import planned_run, positive, useful_rates
 
 ADVICE_VERSION = 3
+HIGH_RANK = 64
+"""From this rank on rsLoRA is advised."""
 BIDERMAN = "Biderman et al. 2024, arXiv:2405.09673"
 MEASURE = "lora-watch run --find-lr measures it"
 

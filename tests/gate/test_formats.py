@@ -52,8 +52,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
         adapters=tuple(replace(a, name=name) for a, name in zip(run.adapters, HOSTILE)),
         notes=tuple(HOSTILE),
         rules=tuple(
-            {"id": f"X{i}{n}", "name": n, "severity": "ERROR", "thresholds": {}, "explains": n}
-            for i, n in enumerate(HOSTILE)
+            {"id": f"X{i}{n}", "name": n, "severity": "ERROR", "thresholds": {}} for i, n in enumerate(HOSTILE)
         ),
     )
     alerts = [

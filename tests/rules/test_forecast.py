@@ -68,7 +68,7 @@ def test_a_longer_run_is_advised_a_lower_rate_by_the_law_of_lengths() -> None:
     lowered = at_steps(1.0, SHORT_RUN, LONG_RUN)
     assert weaker_by(short)[0] == pytest.approx(lowered * weaker_by(long)[0])
     assert weaker_by(longer)[0] == pytest.approx(weaker_by(long)[0])
-    small = [stronger_by(record_of(16, 1e-5, 1e-3, steps=steps), 1e-6)[0] for steps in (SHORT_RUN, LONG_RUN)]
+    small = [stronger_by(record_of(16, 1e-5, 1e-3, steps=steps), 1e-6) for steps in (SHORT_RUN, LONG_RUN)]
     assert small[1] == pytest.approx(lowered * small[0])
 
 
@@ -89,7 +89,9 @@ GRID = [
 def test_what_is_advised_is_lower_and_asks_for_no_further_advice(rslora: bool) -> None:
     for alpha, lr, first, r, modules in GRID:
         record = record_of(alpha, lr, first, r, modules, rslora=rslora)
-        new = weaker(record, overall=20.0).settings
+        advised = weaker(record, overall=20.0).next_run
+        assert advised is not None
+        new = advised.settings
         rate, other = (new[k].ours if k in new else own for k, own in (("learning_rate", lr), ("lora_alpha", alpha)))
         assert rate <= lr
         assert rate * other <= rate * alpha
@@ -129,7 +131,9 @@ def test_all_sources_agree_on_one_run() -> None:
     assert failing.last is not None
     longer = replace(failing.last, run=replace(failing.run, max_steps=LONG_RUN))
     longer.derived.update(failing.last.derived)
-    advised = weaker(longer).settings["learning_rate"].ours
+    told = weaker(longer).next_run
+    assert told is not None
+    advised = told.values["learning_rate"]
     in_a_long_run = swept.at_steps(LONG_RUN)
     assert in_a_long_run is not None
     assert 1 / OF_GROWTH <= advised / in_a_long_run <= OF_GROWTH
