@@ -30,7 +30,9 @@ def find_adapters(model: nn.Module) -> list[Adapter]:
     if not found:
         raise NoAdaptersError(_why_none(model))
     adapters = list(found.values())
-    _make_names_unique(adapters)
+    # Two adapter layers around one frozen layer have one clean name: the inner one is given a number.
+    for adapter, name in zip(adapters, numbered(adapter.name for adapter in adapters)):
+        adapter.name = name
     return adapters
 
 
@@ -72,12 +74,6 @@ def _address(parameter: Tensor) -> int:
     """Where the numbers are; the object's own identity where there are none here (sharded, on no device)."""
     local = type(parameter) is nn.Parameter
     return (local and parameter.data_ptr()) or id(parameter)  # an empty tensor's address is 0
-
-
-def _make_names_unique(adapters: Sequence[Adapter]) -> None:
-    """Two adapter layers around one frozen layer have one clean name: the inner one is given a number."""
-    for adapter, name in zip(adapters, numbered(adapter.name for adapter in adapters)):
-        adapter.name = name
 
 
 def _why_none(model: nn.Module) -> str:

@@ -37,7 +37,8 @@ _SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 def read_layer(path: str, module: nn.Module) -> list[Adapter]:
     """The adapters ``module`` holds itself, in their own order; empty when it is not a LoRA layer. ``path`` is the
     module's path from the root of the model, wrapper parts included."""
-    kind = _class_for(module)
+    kind = ParameterAdapter if hasattr(module, "parameter_name") else PeftAdapter
+    kind = AdaLoraAdapter if hasattr(module, "lora_E") else kind
     return [kind(path, module, key, a, b) for a, b in _pairs_of(module) for key in a if key in b]
 
 
@@ -309,12 +310,6 @@ class ParameterAdapter(PeftAdapter):
         # Stored [expert, d_in, d_out] unless PEFT found it the other way round.
         swapped = getattr(self._layer, "_did_swap_in_out_features", False)
         return (weight if swapped else weight.mT).unbind()
-
-
-def _class_for(module: nn.Module) -> type[PeftAdapter]:
-    if hasattr(module, "parameter_name"):
-        return ParameterAdapter
-    return AdaLoraAdapter if hasattr(module, "lora_E") else PeftAdapter
 
 
 def by_expert(a: Tensor, b: Tensor, experts: int) -> Sequence[Factors]:

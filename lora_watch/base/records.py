@@ -145,11 +145,6 @@ class RunInfo:
         return self.blocks * math.sqrt(min(len(self.adapters) / self.blocks / 6.0, 1.0))
 
     @cached_property
-    def cuts_ranks(self) -> bool:
-        """Some adapters are AdaLoRA's, which sees to the ranks of its layers itself."""
-        return any(adapter.scale_formula == "alpha/ranknum" for adapter in self.adapters)
-
-    @cached_property
     def norm_per_lr(self) -> FloatArray:
         """``[n_adapters]``: √(d_out·r/3), which is ‖B·A‖_F for each unit of Σ lr, where all steps of Adam from the
         default init agree."""

@@ -242,7 +242,8 @@ class Episodes:
             self._silent.pop(rule.id, None)
             if (finding.severity or rule.severity) <= alert.severity:
                 return []
-        said = _said_by(rule, finding)
+        said = {**vars(finding), "severity": finding.severity or rule.severity}
+        del said["follows"]  # which says of which alert, and is not said itself
         open_now = [self._open[other] for other in finding.follows if other in self._open]
         causes = [cause for cause in open_now if alert is None and cause.severity > Severity.INFO][:1]
         for cause in causes:
@@ -308,10 +309,3 @@ def _sees(rule: Rule, alert: Alert, record: StepRecord) -> bool:
     named = {name for name, _ in alert.adapters}.intersection(record.run.names)
     known = record.metrics[rule.needs].known if rule.needs in record.metrics else []
     return not named or any(there for name, there in zip(record.run.names, known) if name in named)
-
-
-def _said_by(rule: Rule, finding: Finding) -> dict[str, Any]:
-    """The fields of an alert that come from a finding."""
-    said = {**vars(finding), "severity": finding.severity or rule.severity}
-    del said["follows"]  # which says of which alert, and is not said itself
-    return said

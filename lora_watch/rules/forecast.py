@@ -103,12 +103,6 @@ def pace(record: StepRecord) -> float:
     return step / useful_step(run, typical_scale(run)) if run.adapters else math.nan
 
 
-def expected_step(record: StepRecord) -> float:
-    """What the first full step adds to the depth-scaled output ratio: as measured, else as the weights say; NaN where
-    neither is known."""
-    return record.first_step or _by_weights(record.run)
-
-
 def end_of(record: StepRecord, size: float) -> float:
     """A size of now carried on to the end of the schedule, as if every update agreed."""
     return size / (record.lr_fraction or 1.0)
@@ -193,7 +187,7 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
     of an ordinary size and only their sum is too large, to an end near ``USEFUL_END`` instead, and by 10 at most:
     ``overall`` is the size now. Where that is unknown too, ``otherwise``. Returns it, and the
     factor within which the best rate lies of the one that results; None where nothing tells."""
-    known = expected_step(record)
+    known = record.first_step or _by_weights(record.run)  # NaN where neither is known
     within = OF_GROWTH if record.first_step else OF_WEIGHTS
     if (fast := _too_fast(record, known / _useful_for_length(record.run, _scale(record)))) > 2.0:
         return _allowed(record, fast), within

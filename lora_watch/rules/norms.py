@@ -350,7 +350,7 @@ class LayerOutlier(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         sizes = known_values(record, "relative_norm")
-        if sizes is None or record.step == 0 or record.run.cuts_ranks:
+        if sizes is None or record.step == 0:
             return None
         least, most = sizes.min(initial=math.inf), sizes.max(initial=0.0)
         if most <= math.exp(self.z * self.spread) * least:  # none can be above z
@@ -369,7 +369,7 @@ class LayerOutlier(Rule):
                 distances[columns] = distance
         self.streaks = in_a_row(self.streaks, record.run, scores > self.z)
         lasting = record.run.of_each(self.streaks) >= self.lasting_for
-        if not lasting.any():
+        if not lasting.any() or any(adapter.scale_formula == "alpha/ranknum" for adapter in record.run.adapters):
             return None
         worst = int(np.argmax(np.where(lasting, sizes, -np.inf)))
         name, rates = record.run.names[worst], record.run.per_adapter(record.run.peak_lr or record.lr)

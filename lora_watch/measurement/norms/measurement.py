@@ -16,7 +16,6 @@ from lora_watch.measurement.norms.base import base_norms, relative
 
 _ROWS = 20
 _SHOWN = ("scale", "delta_norm", "spectral_norm", "stable_rank", "effective_rank", "relative_norm")
-_HEADINGS = ("adapter", "r", *_SHOWN)
 
 
 @dataclass(frozen=True, repr=False)
@@ -67,7 +66,9 @@ class Measurement:
         labels = [name if method == "lora" else f"{name} ({method})" for name, method in zip(self.names, self.methods)]
         rows = [[labels[i], str(self.r[i]), *(self._cell(name, i) for name in _SHOWN)] for i in order[:_ROWS]]
         more = [f"… and {len(order) - _ROWS} more"] if len(order) > _ROWS else []
-        return "\n".join([f"Measurement of {count(len(self.names), 'adapter')}", *table(_HEADINGS, rows), *more])
+        return "\n".join(
+            [f"Measurement of {count(len(self.names), 'adapter')}", *table(("adapter", "r", *_SHOWN), rows), *more]
+        )
 
     def _repr_html_(self) -> str:
         """For notebooks."""
