@@ -40,8 +40,8 @@ from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
 from lora_watch.rules import BarelyMoves, Rule
-from lora_watch.rules.harm import HARM, wanted_at_the_end
 from lora_watch.rules.norms import BATCHES
+from lora_watch.rules.size import HARM, wanted_at_the_end
 from lora_watch.sinks import Sink
 
 TRACES = Path(__file__).parent / "traces"

@@ -14,9 +14,8 @@ from lora_watch.measurement.signals.gradients import NAMES
 from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.rules import BarelyMoves, Episodes, Rule, choose
 from lora_watch.rules.forecast import end_of
-from lora_watch.rules.harm import AT_THE_END, HARM, compared, projected
 from lora_watch.rules.norms import STEPS
-from lora_watch.rules.size import extent, size_of
+from lora_watch.rules.size import AT_THE_END, HARM, compared, extent, projected, size_of
 from lora_watch.run.cadence import Cadence
 
 FULL_ONLY = (

@@ -32,7 +32,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import FloatArray
 from lora_watch.rules import AggressiveScale, BarelyMoves, Episodes, Rule
 from lora_watch.rules.forecast import first_step_of, pace
-from lora_watch.rules.harm import projected
+from lora_watch.rules.size import projected
 
 OUT = Path(__file__).with_name("SCORES.md")
 SEEN = (

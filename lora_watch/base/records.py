@@ -126,11 +126,6 @@ class RunInfo:
         return np.array([nowhere if a.group is None else a.group for a in self.adapters], dtype=np.intp)
 
     @cached_property
-    def groups(self) -> tuple[int, ...]:
-        """The parameter groups that hold adapters."""
-        return tuple(sorted({adapter.group for adapter in self.adapters if adapter.group is not None}))
-
-    @cached_property
     def blocks(self) -> int:
         """Number of transformer blocks that hold adapters; 1 where names carry no index."""
         return max(len({adapter.layer for adapter in self.adapters if adapter.layer is not None}), 1)

@@ -14,7 +14,6 @@ from lora_watch.base.text import percent, plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, SPIKE, trend
 from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import is_gentle, pace
-from lora_watch.rules.harm import CLEAR, HARM, SLIGHT, Compared, compared, guessing
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import (
     improved,
@@ -26,7 +25,7 @@ from lora_watch.rules.remedies import (
     why_slow,
     why_strong,
 )
-from lora_watch.rules.size import extent
+from lora_watch.rules.size import CLEAR, HARM, SLIGHT, Compared, compared, extent, guessing
 
 _FRESH = 3
 """Steps for which a comparison with the frozen model counts."""

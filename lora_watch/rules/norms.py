@@ -13,9 +13,21 @@ from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, plain, times
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, in_a_row, known_values, worst_first
 from lora_watch.rules.forecast import end_of, has_new_head, is_gentle
-from lora_watch.rules.harm import HARM, NEAR, PAUSE, SLIGHT, Compared, compared, projected, wanted_at_the_end
 from lora_watch.rules.remedies import improved, is_proven, sound_steps, stronger, suspect, weaker
-from lora_watch.rules.size import SPECTRAL, Size, began_large, size_of
+from lora_watch.rules.size import (
+    HARM,
+    NEAR,
+    PAUSE,
+    SLIGHT,
+    SPECTRAL,
+    Compared,
+    Size,
+    began_large,
+    compared,
+    projected,
+    size_of,
+    wanted_at_the_end,
+)
 
 EARLY, LEARNED = 20, 5
 """Steps after the end of a warm-up in which a loss above its start is blamed on the adapters, and steps below the start

@@ -14,8 +14,9 @@ from lora_watch.rules.remedies import raised_to
 
 
 def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
-    """The learning rates among ``lr``, one a parameter group, of the groups that hold adapters."""
-    return np.array([lr[g] for g in run.groups if g < len(lr)])
+    """Those of the adapters among ``lr``, the learning rates of the parameter groups, as far as they are known."""
+    rates = run.per_adapter(lr)
+    return rates[~np.isnan(rates)]
 
 
 @dataclass

@@ -17,8 +17,7 @@ from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.measurement.signals.scaled_loss import GONE, NOT_KNOWN, OTHER
-from lora_watch.rules.harm import HARM
-from lora_watch.rules.size import extent
+from lora_watch.rules.size import HARM, extent
 from lora_watch.run.cadence import Cadence
 from lora_watch.run.guard import Guard
 from lora_watch.run.instruments import Instruments

@@ -14,7 +14,7 @@ from transformers import Trainer, TrainerCallback
 from lora_watch import Alert, LoraWatchCallback, Rule, Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.drivers.loop import Monitor
-from lora_watch.rules.harm import HARM
+from lora_watch.rules.size import HARM
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 

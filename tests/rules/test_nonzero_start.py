@@ -11,7 +11,7 @@ import torch
 
 from lora_watch import LoraWatchCallback, Monitor, find_adapters
 from lora_watch.measurement.signals.scaled_loss import ScaledLoss
-from lora_watch.rules.harm import HARM
+from lora_watch.rules.size import HARM
 from tests.rules.runs import ids, said, the
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 

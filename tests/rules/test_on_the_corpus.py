@@ -10,8 +10,8 @@ from benchmarks.corpus.generate import load_all, trace
 from benchmarks.corpus.plan import Spec
 from benchmarks.corpus.replay import judge
 from lora_watch.rules import BarelyMoves
-from lora_watch.rules.harm import compared, projected
 from lora_watch.rules.norms import BATCHES
+from lora_watch.rules.size import compared, projected
 
 
 @pytest.mark.parametrize(

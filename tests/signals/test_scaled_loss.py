@@ -13,7 +13,7 @@ from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, find_adapters
 from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER, ScaledLoss
-from lora_watch.rules.harm import HARM
+from lora_watch.rules.size import HARM
 from tests.rules.runs import Curious
 from tests.support import lora, stdlib_blocks, tiny_model, train
 
