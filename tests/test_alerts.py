@@ -39,8 +39,7 @@ prescriptions = st.builds(Prescription, st.dictionaries(names, settings), st.sam
         remedies=st.lists(names, max_size=3),
         details=names,
         numbers=st.dictionaries(names, st.floats(allow_nan=False, allow_infinity=False), max_size=3),
-        next_run=st.none()
-        | st.builds(Prescription, st.dictionaries(names, settings), st.sampled_from(Evidence), steps),
+        next_run=st.none() | prescriptions,
         last_step=steps,
         closed_step=st.none() | steps,
     )

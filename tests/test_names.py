@@ -105,10 +105,3 @@ def test_names_are_the_same_however_the_model_is_wrapped(wrap: Any) -> None:
     names = [adapter.name for adapter in adapters]
     assert names == ["layers.0.fc", "layers.0.out", "layers.1.fc", "layers.1.out"]
     assert all("lora_A" in adapter.module._modules for adapter in adapters), "the layer, not what wraps it"
-
-
-def test_only_other_adapter_names_are_appended() -> None:
-    model = adapted(Stack(), target_modules=["fc"])
-    model.add_adapter("ref", model.peft_config["default"])
-    names = [adapter.name for adapter in find_adapters(model)]
-    assert names == ["layers.0.fc", "layers.0.fc.ref", "layers.1.fc", "layers.1.fc.ref"]

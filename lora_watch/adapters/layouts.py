@@ -56,6 +56,21 @@ class OwnLayer(Adapter):
         return float(layer.scaling if hasattr(layer, "scaling") else layer.alpha / layer.rank)
 
     @property
+    def scale_formula(self) -> str:
+        return "alpha/r" if math.isclose(self.alpha / self.r, self.scale, rel_tol=1e-9) else "set by hand"
+
+    @property
+    def merged(self) -> bool:
+        """False for what loralib merges in ``eval()``: ``train()`` undoes it, so that nothing is wrong with it."""
+        return bool(getattr(self._layer, "merged", False)) and not getattr(self._layer, "merge_weights", False)
+
+    @property
+    def alpha(self) -> float:
+        """torchtune's DoRALinear keeps only α/r: α is got back from it."""
+        alpha = getattr(self._layer, "lora_alpha", getattr(self._layer, "alpha", None))
+        return float(self._layer.scaling * self.r if alpha is None else alpha)
+
+    @property
     def base_layer(self) -> nn.Module | None:
         """litgpt's ``linear``. None elsewhere: the layer is its own frozen layer."""
         return self.module._modules.get("linear")
@@ -91,21 +106,8 @@ class LoralibAdapter(OwnLayer):
         return frozen.out_features, frozen.in_features
 
     @property
-    def scale_formula(self) -> str:
-        return "alpha/r" if math.isclose(self.alpha / self.r, self.scale, rel_tol=1e-9) else "set by hand"
-
-    @property
     def r(self) -> int:
         return int(self._layer.r)
-
-    @property
-    def alpha(self) -> float:
-        return float(self._layer.lora_alpha)
-
-    @property
-    def merged(self) -> bool:
-        """False for what loralib merges in ``eval()``: ``train()`` undoes it, so that nothing is wrong with it."""
-        return bool(self._layer.merged) and not getattr(self._layer, "merge_weights", False)
 
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
         """While the weight holds the product, that is taken out of a copy. Nothing of a convolution's."""
@@ -152,21 +154,8 @@ class TorchtuneAdapter(OwnLayer):
         return self._layer.lora_b.out_features, self._layer.lora_a.in_features
 
     @property
-    def scale_formula(self) -> str:
-        return "alpha/r"
-
-    @property
     def r(self) -> int:
         return self._layer.lora_a.out_features
-
-    @property
-    def alpha(self) -> float:
-        """DoRALinear keeps only α/r: α is got back from it."""
-        return float(self._layer.alpha if hasattr(self._layer, "alpha") else self._layer.scaling * self.r)
-
-    @property
-    def merged(self) -> bool:
-        return False
 
     @property
     def magnitude_parameter(self) -> Tensor | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -139,14 +139,7 @@ class Instruments:
         self.scaled_loss = ScaledLoss(self._model, adapters, run.init_from_base, preference, self._guard)
         wanted, guard = bool(adapters) and self._output_ratio, self._guard
         self._probe = OutputRatioProbe(self._model, adapters, guard=guard, live=live, wanted=wanted)
-        if wanted:
-            if self._probe.why_unavailable:
-                monitored.note(f"output_ratio is unavailable: {self._probe.why_unavailable}")
-            elif self._probe.left_out:
-                monitored.note(
-                    f"output_ratio is unavailable for {self._probe.left_out} of {len(adapters)} adapters: their layers "
-                    "do not take one input row to one output row (convolutions, experts, fused projections)"
-                )
+        self._note_unknown(self._probe.never_hooked)
         changed = Changed(live, step)
         drift = [self._drift] if self._drift is not None else []
         others = [self._norms, changed, self._frozen, self._probe]
@@ -195,11 +188,14 @@ class Instruments:
             return merged([self._alone(instrument, due) for instrument in self._of_any_step])
         with self._gathered():
             begun = merged([self._alone(instrument, due) for instrument in self._all])
-        if self._probe.steps == _STEPS_TO_BE_SEEN and self._probe.never_seen:
-            total = len(self.gradients.adapters)
-            for why, unseen in self._probe.why_never_seen().items():
-                self._note(f"output_ratio is unknown for {unseen} of {total} adapters: {why}")
+        if self._probe.steps == _STEPS_TO_BE_SEEN:
+            self._note_unknown(self._probe.why_never_seen())
         return begun
+
+    def _note_unknown(self, adapters: Mapping[str, int]) -> None:
+        """For so many ``adapters``, by the reason, ``output_ratio`` is unknown."""
+        for why, many in adapters.items():
+            self._note(f"output_ratio is unknown for {many} of {len(self.gradients.adapters)} adapters: {why}")
 
     def _alone(self, instrument: Instrument, due: Due) -> Deferred[Readings]:
         """``instrument.begin``: one that raises, now or when its numbers have come, costs its own readings alone."""

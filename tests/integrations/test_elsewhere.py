@@ -72,5 +72,5 @@ def test_a_unet_of_diffusers() -> None:
     assert all(monitor.last.metrics[name].known.all() for name in ("delta_norm", "a_grad_norm", "relative_norm"))
     linear = [adapter.kind == "Linear" for adapter in monitor.last.run.adapters]
     assert monitor.last.metrics["output_ratio"].known.tolist() == linear, "and not of convolutions, which a note says"
-    assert re.search("output_ratio .*unavailable .*8 of 24 adapters", monitor.run.notes[0])
+    assert re.search("output_ratio .*unknown .*8 of 24 adapters", monitor.run.notes[0])
     assert {alert.rule for alert in monitor.alerts} <= {"LW401"}

@@ -11,7 +11,9 @@ import pytest
 import torch
 
 from lora_watch import measure
+from lora_watch.adapters import find_adapters
 from lora_watch.base.deferred import on_host
+from tests.norms.factors import truth
 from tests.support import DEVICE, lora, tiny_model, train
 
 
@@ -22,28 +24,15 @@ def model() -> Any:
 
 def test_numbers_of_a_trained_model(model: Any) -> None:
     got = measure(model)
-    modules = dict(model.named_modules())
-    assert len(got.names) == 28
-    for i, name in enumerate(got.names):
-        layer = modules[f"base_model.model.{name}"]
-        a, b = (on_host(layer.lora_A["default"].weight), on_host(layer.lora_B["default"].weight))
-        sigma = torch.linalg.svdvals(4.0 * b @ a)
-        weight = on_host(layer.base_layer.weight)
-        p = sigma[:4] / sigma[:4].sum()
-        want = {
-            "scale": 4.0,
-            "product_norm": sigma.norm() / 4,
-            "delta_norm": sigma.norm(),
-            "spectral_norm": sigma[0],
-            "stable_rank": (sigma.norm() / sigma[0]) ** 2,
-            "effective_rank": torch.exp(-(p * p.log()).sum()),
-            "a_norm": a.norm(),
-            "b_norm": b.norm(),
-            "relative_norm": sigma.norm() / weight.norm(),
-            "relative_spectral_norm": sigma[0] / torch.linalg.matrix_norm(weight, ord=2),
-        }
+    adapters = find_adapters(model)
+    assert got.names == tuple(adapter.name for adapter in adapters)
+    assert len(adapters) == 28
+    for i, adapter in enumerate(adapters):
+        weight, want = on_host(adapter.base_matrices()[0]), truth(adapter)
+        want["relative_norm"] = want["delta_norm"] / float(weight.norm())
+        want["relative_spectral_norm"] = want["spectral_norm"] / float(torch.linalg.matrix_norm(weight, ord=2))
         for metric, value in want.items():
-            assert getattr(got, metric)[i] == pytest.approx(float(value), rel=1e-6), (name, metric)
+            assert getattr(got, metric)[i] == pytest.approx(value, rel=1e-6), (adapter.name, metric)
 
 
 @pytest.mark.parametrize("training", [True, False])

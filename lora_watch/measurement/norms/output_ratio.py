@@ -31,6 +31,8 @@ _KINDS = ("Linear", "Conv1D", "Embedding", "HQQLinear")
 _GOLDEN = 0.6180339887498949
 _EXPERT = re.compile(r"experts?\.\d")
 
+_COMPILED = "the model is compiled, and a hook inside a compiled graph would slow it down"
+_OTHERS = "their layers do not take one input row to one output row (convolutions, experts, fused projections)"
 _EVALUATION = "the model is in evaluation mode: call model.train()"
 _REPLICAS = "the model runs in replicas of one process (DataParallel)"
 _PARTS = "their factors are in parts, in their layers' own forward passes too (tensor parallelism, ZeRO-3)"
@@ -104,24 +106,21 @@ class OutputRatioProbe:
         """Adapters whose frozen layer was seen in none of them."""
         self._passed_over: dict[int, str] = {}
         """Why a layer's pass was not looked at, by its adapters."""
-        self.why_unavailable = self._choose_layers() if wanted else "it is not wanted"
-        """Why nothing can be measured, in words; None when something can."""
-        self.left_out = len(self._adapters) - len(self._hooked)
-        """Adapters of which nothing can be."""
+        self.never_hooked = self._choose_layers() if wanted else {}
+        """For how many adapters nothing can be measured, by the reason in words."""
 
-    def _choose_layers(self) -> str | None:
-        if has_compiled(self._model):
-            return "the model is compiled, and a hook inside a compiled graph would slow it down"
+    def _choose_layers(self) -> dict[str, int]:
+        if has_compiled(self._model) and self._adapters:
+            return {_COMPILED: len(self._adapters)}
         by_layer: dict[nn.Module, list[int]] = {}
         for index, adapter in enumerate(self._adapters):
             if (layer := adapter.base_layer) is not None and adapter.kind in _KINDS:
                 by_layer.setdefault(layer, []).append(index)
-        if not by_layer:
-            return "no adapted layer takes one input row to one output row"
         self._hooks = [(layer, self._hook(partial(self.see_layer, layer, own))) for layer, own in by_layer.items()]
         self._hooked = [index for own in by_layer.values() for index in own]
         self.never_seen = set(self._hooked)
-        return None
+        others = len(self._adapters) - len(self._hooked)
+        return {_OTHERS: others} if others else {}
 
     def arm(self, step: int) -> None:
         """Look at the next training forward pass, that of the step after ``step``."""
