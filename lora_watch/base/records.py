@@ -157,6 +157,17 @@ class RunInfo:
             by_size.setdefault(len(columns), []).append(columns)
         return tuple(map(np.array, by_size.values()))
 
+    @cached_property
+    def small_base(self) -> BoolArray:
+        """``[n_adapters]``: the frozen weight is less than a tenth of the median of its siblings in other blocks.
+
+        Blocks that were inserted, or projections that began at zero: what is trained there is large relative to them.
+        """
+        norms, small = np.array([a.base_norm for a in self.adapters]), np.zeros(len(self.adapters), dtype=bool)
+        for columns in self.families:
+            small[columns] = norms[columns] < 0.1 * np.median(norms[columns], axis=1, keepdims=True)
+        return small
+
 
 @dataclass(frozen=True, eq=False)
 class Reading:

@@ -34,8 +34,9 @@ class Size:
 def size_of(record: StepRecord, metric: str = "output_ratio") -> Size | None:
     """``metric`` over the layers where it is known, if those are at least half of them.
 
-    Where adapters began with a part of W₀ in them (PiSSA), or had been trained before, what has come since, taken to
-    be orthogonal; None where the beginning is not known.
+    Without those of ``small_base``: relative to such a weight a useful adapter is as large as a broken one. Where
+    adapters began with a part of W₀ in them (PiSSA), or had been trained before, what has come since, taken to be
+    orthogonal; None where the beginning is not known.
     """
     if began_large(record):
         return _size_of(record, metric)
@@ -54,6 +55,8 @@ def _size_of(record: StepRecord, metric: str) -> Size | None:
             values = np.maximum(values - began, 0.0) / np.hypot(1.0, began)
         elif record.run.init_from_base:
             return None
+    if record.run.small_base.any():
+        values = np.where(record.run.small_base, np.nan, values)
     finite = np.sort(values[np.isfinite(values)])
     if 2 * len(finite) < len(values) or not len(finite):
         return None
