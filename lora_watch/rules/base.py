@@ -18,6 +18,8 @@ NON_FINITE = ("LW101", "LW201")
 """Rules that explain all others that compare numbers: after a NaN no number is valid."""
 GROWN_TOO_LARGE = ("LW102", "LW202")
 """Rules whose open alert explains a NaN: weights that grow, or a loss that rises, end in one."""
+FORECAST = "effective_lr"
+"""The metric of a finding on settings that may be too strong, as the run will show."""
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,8 @@ from typing import Any, Literal
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import StepRecord
-from lora_watch.rules.base import NON_FINITE, Finding, Rule
+from lora_watch.base.text import count
+from lora_watch.rules.base import FORECAST, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
 from lora_watch.rules.prescribing import Prescribing
 from lora_watch.rules.remedies import improved
 from lora_watch.rules.size import Growth, size_of
@@ -137,21 +138,36 @@ class Episodes:
             except Exception as error:
                 self._failed(f"asking {rule.id} {rule.name} about the whole run", error)
         if about == "conclude":
-            changed += [alert for alert in self._withdrawn(record) if alert not in changed]
+            changed += [alert for alert in self._unharmed(record) if alert not in changed]
         return changed
 
-    def _withdrawn(self, record: StepRecord) -> list[Alert]:
-        """The alert that carries what was prescribed before the first step, where the run has learned without harm."""
+    def _unharmed(self, record: StepRecord) -> list[Alert]:
+        """Of a run that has learned without harm: the alert that carries what was prescribed before the first step, and
+        the question whether the scale is too high, which is answered."""
         asked = {rule.id for rule in self.rules if not rule.static}
         harmed = any(alert.rule in asked and alert.severity > Severity.INFO for alert in self.alerts)
-        if harmed or not improved(record) or not self._prescribing.withdraw():
+        if harmed or not improved(record):
             return []
+        seen = f"No harm was seen in {count(record.step, 'step')}."
+        changed = self._answer(
+            f"{seen} Only a second run shows whether a lower learning rate learns more.", record.step
+        )
+        if not self._prescribing.withdraw():
+            return changed
         carriers = [alert for alert in self.alerts if alert.next_run is not None]
         for alert in carriers:
             alert.next_run, alert.last_step = self.prescription, record.step
             if self.prescription is None:
                 self.end(alert, record.step)
-        return carriers
+        return [*changed, *carriers]
+
+    def _answer(self, answer: str, step: int) -> list[Alert]:
+        """Close the INFO that leaves open whether the settings are too strong (LW401), and say how it came out."""
+        asking = [alert for alert in self.open if alert.metric == FORECAST and alert.severity == Severity.INFO]
+        for alert in asking:
+            alert.details = answer
+            self._close(alert.rule, step)
+        return asking
 
     def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
         """The run goes on at ``step`` from where it was at ``back_to``, and so do the rules: from ``memory`` of then.
@@ -254,7 +270,12 @@ class Episodes:
         changes = proposed is not None and self._prescribing.propose(proposed, record.run)
         said["next_run"] = self.prescription if changes else None if alert is None else alert.next_run
         if alert is None:
-            return [*causes, *self.say(Alert(rule.id, rule.name, step=record.step, **said))]
+            answered = (
+                self._answer(f"The settings are too strong: see {rule.id}.", record.step)
+                if rule.id in GROWN_TOO_LARGE
+                else []
+            )
+            return [*causes, *answered, *self.say(Alert(rule.id, rule.name, step=record.step, **said))]
         for name, value in said.items():
             setattr(alert, name, value)
         return [*self._prescribed_by(alert), alert]

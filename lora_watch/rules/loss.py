@@ -9,11 +9,12 @@ from statistics import fmean
 import numpy as np
 
 from lora_watch.base.alerts import Severity
+from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, plain, times
-from lora_watch.measurement.signals.loss import DECISIVE, SPIKE, trend
+from lora_watch.measurement.signals.loss import DECISIVE, FEW, SPIKE, trend
 from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
-from lora_watch.rules.forecast import is_gentle, pace
+from lora_watch.rules.forecast import HIGHEST_END, is_gentle, pace
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import (
     improved,
@@ -29,6 +30,8 @@ from lora_watch.rules.size import CLEAR, HARM, SLIGHT, Compared, compared, exten
 
 _FRESH = 3
 """Steps for which a comparison with the frozen model counts."""
+_FIRST = 3
+"""Steps whose losses are those of the base model, unless the rate is ruinous."""
 _LIKELY = 0.75
 """Share of the evidence for a rise from which that comparison is asked for."""
 
@@ -250,11 +253,11 @@ class Overfitting(Rule):
 
 @dataclass
 class FirstLossTooHigh(_OfTheLoss):
-    """The run starts with a loss far above that of guessing: the model is confident of wrong answers.
+    """The base model knows nothing of the data: the run starts far above guessing, or a language model starts at it.
 
     Fires at the third step when the first losses are 1.5 times what guessing costs among the words of the vocabulary,
-    or the labels of a classifier. A Trainer's own loss, which may be no cross-entropy, is not judged. A plain loop
-    names the number, ``Monitor(model, config={"classes": n})``.
+    or the labels of a classifier, or when a language model's first three are about that. A Trainer's own loss is not
+    judged. A plain loop names the number, ``Monitor(model, config={"classes": n})``.
     """
 
     id = "LW205"
@@ -263,23 +266,40 @@ class FirstLossTooHigh(_OfTheLoss):
     yields_to = ("LW101", "LW102", "LW201")
 
     factor: float = 1.5
+    guessed: float = 0.95
+    """Share of what guessing costs, of each of a language model's first losses. A new classifier's head does guess."""
+    lowest: float = field(default=math.inf, init=False)
+    """Of the first three losses."""
 
     def check(self, record: StepRecord) -> Finding | None:
         classes, start = record.run.config.get("classes"), record.scalars.get("loss_start")
+        if record.step <= _FIRST and record.loss is not None:
+            self.lowest = min(self.lowest, record.loss)
         if not isinstance(classes, int) or classes < 2 or start is None or record.loss is None:
             return None
-        threshold = self.factor * math.log(classes)
-        if not (start > threshold and record.scalars["loss_recent"] > threshold):
+        chance = math.log(classes)
+        threshold = self.factor * chance
+        if worse := start > threshold and record.scalars["loss_recent"] > threshold:
+            what, cause = (
+                "the model starts worse than guessing",
+                "tokenizer, labels or base weights do not belong together",
+            )
+        elif classes > FEW and math.isfinite(self.lowest) and self.lowest > self.guessed * chance:
+            what = "the base model predicts no better than chance"
+            cause = (
+                "its weights are random (from_config instead of from_pretrained), or the tokenizer is another model's"
+            )
+        else:
             return None
         return Finding(
-            "the model starts worse than guessing",
-            f"The first loss is {plain(start)}. Guessing among {classes} classes costs {plain(math.log(classes))}.",
+            what,
+            f"The first loss is {plain(start)}. Guessing among {classes} classes costs {plain(chance)}.",
             metric="loss",
-            threshold=threshold,
-            causes=["tokenizer, labels or base weights do not belong to this model"],
+            threshold=threshold if worse else self.guessed * chance,
+            causes=[cause],
             remedies=[
-                f"evaluate the base model without adapters on a batch: its loss should be below "
-                f"{plain(math.log(classes))}. Then decode input_ids and labels of a batch and read them"
+                f"evaluate the base model without adapters on a batch: its loss should be far below {plain(chance)}. "
+                "Then decode input_ids and labels of a batch and read them"
             ],
         )
 
@@ -349,25 +369,29 @@ class LossNotDecreasing(Rule):
         )
 
 
+_NO_PATTERN = "the labels do not belong to their inputs, or the inputs do not determine them"
+
+
 @dataclass
 class StuckAtChance(Rule):
     """A classifier whose adapters have grown is no better than guessing.
 
-    Fires when the adapters have grown and the mean of the last 50 losses is no better than guessing, and no longer
-    falls. It is an ERROR if the run ends like that. Language models and regression are not judged; a plain loop names
-    the number of classes, ``Monitor(model, config={"classes": n})``.
+    Fires when the adapters have grown and the last 50 losses are no better than guessing, and do not fall. It is an
+    ERROR if the run ends like that, an INFO if it ends so with small adapters or after 20 steps. Language models and
+    regression are not judged; a plain loop names the classes, ``Monitor(model, config={"classes": n})``.
     """
 
     id = "LW207"
     name = "stuck-at-chance"
     severity = Severity.WARNING
     yields_to = (
-        *(*NON_FINITE, "LW102", "LW202", "LW204", "LW205"),
+        *(*NON_FINITE, "LW102", "LW104", "LW202", "LW204", "LW205"),
         *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
     )
 
     share: float = 0.97
     steps: int = 50
+    few: int = 20
     size: float = 1.0
     recent: list[float] = field(default_factory=list, init=False)
     """The last 2 * ``steps`` losses, as shares of the way from always right, 0, to guessing, 1."""
@@ -383,27 +407,53 @@ class StuckAtChance(Rule):
         return self._judged(record, Severity.WARNING)
 
     def conclude(self, record: StepRecord) -> Finding | None:
-        return self._judged(record, Severity.ERROR)
+        return self._judged(record, Severity.ERROR) or self._not_yet(record)
 
     def _judged(self, record: StepRecord, severity: Severity) -> Finding | None:
-        if len(self.recent) < self.steps or not self.overall > self.size:
+        if len(self.recent) < self.steps or not self.overall > self.size or (level := self._level(record)) is None:
             return None
+        cause, fast = _NO_PATTERN, pace(record) > 1.0
+        if large := fast and self.overall > HIGHEST_END:
+            cause = f"{why_strong(record)}: the adapters are larger than those of useful runs"
+        elif fast:
+            cause = f"{_NO_PATTERN}; or {why_strong(record)}. The run cannot tell which"
+        next_run = weaker(record, self.overall).next_run if large else None
+        return self._finding(record, level, "although the adapters have grown", cause, severity, next_run)
+
+    def _not_yet(self, record: StepRecord) -> Finding | None:
+        """The run has ended before the adapters have grown, or before there were ``steps`` losses."""
+        if len(self.recent) < self.few or (level := self._level(record)) is None:
+            return None
+        slow = "the run is too short or its learning rate too low" if is_gentle(record) else "the run is too short"
+        return self._finding(record, level, "to the end of the run", f"{slow}, or {_NO_PATTERN}", Severity.INFO)
+
+    def _level(self, record: StepRecord) -> float | None:
+        """The latest losses, as a share of the way to guessing; None where they are better than that, or fall."""
         level, later = (fmean(self.recent[-steps:]) for steps in (self.steps, self.steps // 2))
         if min(level, later) < self.share or self._falls(record):
             return None
+        return level
+
+    def _finding(
+        self,
+        record: StepRecord,
+        level: float,
+        when: str,
+        cause: str,
+        severity: Severity,
+        next_run: Prescription | None = None,
+    ) -> Finding:
         chance, best = _costs(record)
         mean = best + (chance - best) * level
-        fast = pace(record) > 1.0
-        data = "the labels do not belong to their inputs, or the inputs do not determine them"
+        steps = min(len(self.recent), self.steps)
         return Finding(
             "the classifier is no better than guessing",
-            f"Its mean loss over {self.steps} steps is {plain(mean)}, and guessing costs {plain(chance)}, although the "
-            "adapters have grown.",
+            f"Its mean loss over {steps} steps is {plain(mean)}, and guessing costs {plain(chance)}, {when}.",
             metric="loss",
             threshold=best + self.share * (chance - best),
-            causes=[why_strong(record) if fast else data],
-            remedies=["train on eight examples: if their loss stays at chance, too, the data are the cause"],
-            next_run=weaker(record, self.overall).next_run if fast else None,
+            causes=[cause],
+            remedies=["train on eight examples: if their loss falls to 0, read the labels; if not, lower the rate"],
+            next_run=next_run,
             severity=severity,
         )
 

@@ -11,7 +11,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import AdapterInfo, BoolArray, StepRecord
 from lora_watch.base.text import percent
-from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
+from lora_watch.rules.base import FORECAST, Finding, RuleOnSettings, worst_first
 from lora_watch.rules.forecast import (
     ORDINARY_PACE,
     ORDINARY_SCALE,
@@ -55,7 +55,7 @@ class AggressiveScale(RuleOnSettings):
         worst = int(np.nanargmax(scale * lr if (lr > 0).any() else scale))
         adapter, rate = run.adapters[worst], float(lr[worst])
         warns = too_large or (math.isnan(useful) and meant.any())
-        details = "" if warns else "Whether it is too high shows within about 10 steps."
+        details = "" if warns else "Whether it is too high shows within about 10 steps at the full rate."
         if too_large:
             details = "Judging by the model's weights, the first steps will be far larger than those of useful runs."
         advice, steps = weaker(record) if too_large else Advice([]), first_steps(run)
@@ -63,7 +63,7 @@ class AggressiveScale(RuleOnSettings):
             _verdict(adapter, rate, "too high" if warns else "high"),
             details,
             adapters=worst_first(record, steps, np.isfinite(steps)) if too_large else [],
-            metric="effective_lr",
+            metric=FORECAST,
             threshold=self.scale * self.lr,
             numbers={"first step, in useful ones": useful, "effective lr": abs(adapter.scale) * rate},
             causes=_why(adapter, bool(meant[worst])) if warns else [],

@@ -10,6 +10,7 @@ from typing import Any
 from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import clean, columns, count, say, sentence, wrapped
+from lora_watch.rules.base import FORECAST
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
@@ -60,12 +61,14 @@ class ConsoleSink(Sink):
                     self._prescribed_by, self._prescribed = alert.rule, alert.next_run.values
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
                 lasted = count(alert.lasted, "step")
-                _print(f"lora_watch: {alert.rule} is over at step {record.step}, after {lasted}")
+                answer = f". {alert.details}" if alert.metric == FORECAST else f", after {lasted}"
+                _print(f"lora_watch: {alert.rule} is over at step {record.step}{answer}")
 
     def finish(self, verdict: str, message: str | None) -> None:
         lines = [self._outcome(verdict, message)]
         told = self._history.next_run(self._latest)
-        if told is not None and not lines[0].startswith("recovered"):
+        said = verdict == "failed" or lines[0].startswith("recovered")  # by the exception, or in the line itself
+        if told is not None and not said:
             lines.append(f"Next run: {told}")
         elif told is None and self._prescribed_by:
             lines.append(f"Next run: no change. No harm was seen, so the advice of {self._prescribed_by} is withdrawn.")
@@ -82,13 +85,15 @@ class ConsoleSink(Sink):
         # What the run has recovered from comes before the word that it has.
         first = first_to_show(alert for alert in self._history if alert.rule != RECOVERED)
         if verdict == "failed" and first is not None:
-            return f"stopped at step {steps} by fail_on: {first.message} ({first.rule})."
+            return f"stopped at step {steps} by fail_on ({first.rule})."
         if verdict == "unknown":
             return f"{done}, but no verdict: {sentence(message or 'the run was not judged to its end')}"
         if verdict == "ok" and message:  # the run has recovered
             return message
         numbers = sorted(self._history.counts.items(), reverse=True)
         alerts = ", ".join(count(number, _CALLED[severity]) for severity, number in numbers) or "no alerts"
+        if max(self._history.counts, default=None) == Severity.INFO:
+            alerts = f"no warnings, {alerts}"
         worst = "" if first is None else f" Worst: {first.message} ({first.rule}, {first.when})."
         ended = f"{verdict}{f' ({message})' if message else ''} after " if verdict not in ("ok", "unhealthy") else ""
         return f"{ended}{done}, {alerts}.{worst}"

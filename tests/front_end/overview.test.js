@@ -32,6 +32,9 @@ test('the alert to show first comes before the zone, and what was not recorded i
   const alert = {severity: 'WARNING', name: 'loss-spike', message: 'far above'};
   assert.equal(verdict(alert, zoneAt({zones: ZONES}, always(1), 5)).kind, 'warning');
   assert.equal(verdict(null, null).head, 'Not recorded');
+  const sound = zoneAt({zones: ZONES}, always(1), 5);
+  assert.equal(verdict(null, sound, null, null, 0).head, 'No alerts');
+  assert.equal(verdict(null, sound, null, null, 2).head, 'No warnings, 2 notes');
   assert.match(verdict(null, zoneAt({zones: ZONES}, always(0), 5), 'too few steps').text, /too few steps/);
 });
 
@@ -43,11 +46,11 @@ test('the peak is that of the steps so far', () => {
 });
 
 test('a learning rate that a sweep has found says so', () => {
-  assert.match(rateOf({peak_lr: [1e-4, 2e-4]}), /peaks at/);
+  assert.match(rateOf({peak_lr: [1e-4, 2e-4]}), /peak lr/);
   const find_lr = {rate: 0.01, low: 0.008, high: 0.02};
   assert.match(rateOf({peak_lr: [0.01], config: {learning_rate: 0.01, find_lr}}), /found by a sweep \(0.008 to 0.02\)/);
-  assert.match(rateOf({peak_lr: [0.02], config: {learning_rate: 0.02, find_lr}}), /peaks at 0.02/);
-  assert.match(rateOf({peak_lr: [0.02], config: {learning_rate: 0.02, find_lr: {rate: null}}}), /peaks at 0.02/);
+  assert.match(rateOf({peak_lr: [0.02], config: {learning_rate: 0.02, find_lr}}), /peak lr 0.02/);
+  assert.match(rateOf({peak_lr: [0.02], config: {learning_rate: 0.02, find_lr: {rate: null}}}), /peak lr 0.02/);
   assert.equal(rateOf({}), null);
 });
 

@@ -81,12 +81,26 @@ def test_its_twin_at_a_sound_rate_is_silent() -> None:
     assert fmean(used.recent) < 0.9
 
 
+def test_random_labels_are_not_blamed_on_the_rate_and_a_short_run_says_what_it_can() -> None:
+    """At a pace of 2.4: with adapters of an ordinary size a rate that is too high looks the same."""
+    draw, rows = random.Random(1), code_or_prose()
+    shuffled = [{**rows[i % len(rows)], "labels": draw.randrange(2)} for i in range(3000)]
+    sizes: dict[str, Any] = {"lr": 5e-3, "full_every": 1, "per_device_train_batch_size": 8}
+    alert = the("LW207", run(classifier(), 80, (), dataset=shuffled, **sizes))
+    assert "the labels do not belong to their inputs" in alert.causes[0]
+    assert "0.005 is too strong" in alert.causes[0]
+    assert alert.next_run is None
+    short = the("LW207", run(classifier(), 30, (), dataset=shuffled, **sizes))
+    assert (short.step, short.severity) == (30, Severity.INFO)
+    assert "the run is too short" in short.causes[0]
+
+
 def accumulated(lr: float, steps: int, head: float = 0.0) -> Monitor:
     """Four micro-batches a step, whose losses transformers 5 adds up. ``head``: what the new head starts with."""
     model = classifier()
     with torch.no_grad():
         model.get_submodule("base_model.model.score.modules_to_save.default").weight.mul_(1.0 + head)
-    batches = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
+    batches: dict[str, Any] = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
     return run(model, steps, rules=[DEAF], dataset=code_or_prose(), lr=lr, full_every=1, **batches)
 
 
@@ -161,7 +175,8 @@ STUCK = [math.log(2)] * 80
     [
         pytest.param(STUCK, 3.0, TWO, [(50, Severity.ERROR)], id="stuck to the end"),
         pytest.param([*STUCK, *[0.3] * 40], 3.0, TWO, [(50, Severity.WARNING)], id="learns after all"),
-        pytest.param(STUCK, 0.3, TWO, [], id="the adapters are small yet"),
+        pytest.param(STUCK, 0.3, TWO, [(80, Severity.INFO)], id="the adapters are small yet"),
+        pytest.param(STUCK[:19], 3.0, TWO, [], id="too short to say anything"),
         pytest.param([0.69 - 0.002 * n for n in range(80)], 3.0, TWO, [], id="learns slowly"),
         pytest.param([*[2.0] * 20, *[0.6] * 40], 3.0, TWO, [], id="a bad start"),
         pytest.param([0.69] * 80, 3.0, {"chance_loss": 0.69, "best_loss": 0.56}, [(50, Severity.ERROR)], id="smoothed"),

@@ -183,6 +183,15 @@ def test_first_loss_too_high() -> None:
     assert len(monitor.alerts) == 1
 
 
+def test_a_language_model_with_random_weights() -> None:
+    torch.manual_seed(0)
+    blank = lora(type(tiny_model())(tiny_model().config))
+    alert = the("LW205", run(blank, steps=5, lr=5e-3))
+    assert (alert.step, alert.message) == (3, "the base model predicts no better than chance")
+    assert alert.closed_step is None
+    assert "from_pretrained" in alert.causes[0]
+
+
 def test_a_loss_of_ones_own_is_not_measured_by_the_number_of_classes() -> None:
     tenfold = run(steps=6, trainer_class=trainer_with_loss(lambda n, loss: 10.0 * loss))
     assert "classes" not in tenfold.run.config

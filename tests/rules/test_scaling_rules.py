@@ -95,3 +95,9 @@ def test_scale_that_was_not_meant(
 )
 def test_a_scale_that_can_be_meant_is_silent(config: dict[str, Any]) -> None:
     assert "LW401" not in ids(run(lora(tiny_model(), **config), steps=1))
+
+
+def test_a_high_scale_that_did_no_harm_is_said_to_have_done_none() -> None:
+    alert = the("LW401", run(lora(tiny_model(), alpha=32), steps=25, lr=5e-3))
+    assert (alert.severity, alert.closed_step) == (Severity.INFO, 25)
+    assert "No harm was seen in 25 steps" in alert.details

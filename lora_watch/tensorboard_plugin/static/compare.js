@@ -1,7 +1,7 @@
 // All runs in one table: how each ended, what came of it, and what was set differently.
 
 import {card, explained, h, num, percent, SEVERITIES, severityIcon, term} from './dom.js';
-import {endOf, recoveryIn, verdict} from './overview.js';
+import {endOf, notesIn, recoveryIn, verdict} from './overview.js';
 import {depthOf, gainAt, RATIOS, zoneAt} from './picture.js';
 
 export const title = 'Compare';
@@ -112,7 +112,13 @@ async function readRun(app, name) {
     metric ? app.spread(metric, {at: step}, name) : null,
   ]);
   const size = sizes?.at(Infinity, 1),
-    says = verdict(alerts[ending.first], zoneAt(schema, last.zone, Infinity), null, recoveryIn(alerts, Infinity));
+    says = verdict(
+      alerts[ending.first],
+      zoneAt(schema, last.zone, Infinity),
+      null,
+      recoveryIn(alerts, Infinity),
+      notesIn(alerts),
+    );
   return {
     name,
     step,

@@ -23,7 +23,7 @@ export const title = 'Overview';
 const FIRST_STEPS = 20;
 
 /** What is said first of a run: the alert that the rules put first, else the zone; else that none was recorded. */
-export function verdict(first, zone, missing, recovered) {
+export function verdict(first, zone, missing, recovered, notes = 0) {
   if (first)
     return {
       kind: severityClass(first.severity),
@@ -34,10 +34,15 @@ export function verdict(first, zone, missing, recovered) {
   if (recovered)
     return {kind: 'warning', head: `Recovered at step ${recovered.step}`, text: recovered.details || recovered.message};
   if (!zone) return {kind: 'info', head: 'Not recorded', text: 'This run was written without its zones.'};
-  const calm = ['ok', 'info'].includes(zone.kind) ? {...zone, head: 'No alerts'} : zone;
+  const calm = ['ok', 'info'].includes(zone.kind) ? {...zone, head: noWarnings(notes)} : zone;
   if (zone.name !== 'unknown' || !missing) return calm;
   return isWithoutStep(missing) ? {...calm, head: words(missing)} : {...calm, text: `${zone.text} Here: ${missing}.`};
 }
+
+const noWarnings = (notes) => (notes ? `No warnings, ${notes} note${notes > 1 ? 's' : ''}` : 'No alerts');
+
+/** How many of the alerts are no more than worth knowing. */
+export const notesIn = (alerts) => alerts.filter((alert) => alert.severity === 'INFO').length;
 
 /** The last time up to a step that the run went back for an alert and on; none if it did not. */
 export const recoveryIn = (alerts, step) =>
@@ -65,7 +70,13 @@ export async function draw(app) {
   const measured = spread && lastMeasured(spread, step); // it need not be measured at every step
   const worstOf = measured == null ? null : await app.metric(path.metric, {from: measured, to: measured});
   const first = ending.first == null ? null : alerts[ending.first];
-  const says = verdict(first, zoneAt(app.schema, known.zone, step), path.missing, recoveryIn(alerts, step));
+  const says = verdict(
+    first,
+    zoneAt(app.schema, known.zone, step),
+    path.missing,
+    recoveryIn(alerts, step),
+    notesIn(alerts),
+  );
   const page = split(app.width, [43, 57]),
     [left, right] = page.widths;
   return h(
@@ -333,7 +344,7 @@ export function rateOf({config, peak_lr: peaks}) {
   const {rate, low, high} = config?.find_lr ?? {},
     spread = low != null && high != null ? ` (${num(low)} to ${num(high)})` : '';
   if (rate != null && rate === config?.learning_rate) return `lr ${num(rate)}, found by a sweep${spread}`;
-  return peaks?.length ? `lr peaks at ${num(Math.max(...peaks))}` : null;
+  return peaks?.length ? `peak lr ${num(Math.max(...peaks))}` : null;
 }
 
 /** @param {import('./data.js').Schema} schema */
