@@ -318,7 +318,7 @@ class StepRecord:
     logged: Logged | None = None
     """The latest since the record before."""
     receipt: Receipt | None = None
-    """On the first of several ranks: of the latest save since the record before."""
+    """Where rules are asked about a save, on the first of several ranks."""
     checkpoint: Mapping[str, float] = field(default_factory=dict)
     """Where a session begins from a checkpoint: ‖B·A‖ of each adapter when that was saved."""
 

@@ -20,6 +20,7 @@ from lora_watch.drivers import trainer_info
 from lora_watch.drivers.schedule import follows_a_metric, read_schedule
 from lora_watch.drivers.step_tap import StepTap
 from lora_watch.drivers.trackers import LastWord, LogRows
+from lora_watch.drivers.wrapping import wrap
 from lora_watch.format.files import WaitingMark
 from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run.engine import Engine
@@ -173,10 +174,13 @@ class TrainerEvents(TrainerCallback):
 
     @event
     def on_train_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
+        trainer = self._tap.followed
         with self.guard("leaving the Trainer", aside=True):
             self._detach()
         if self.monitor is not None:
             self._raise_for(self.monitor.end, state.global_step)
+            if trainer is not None and self._saves_in(state) is not None:
+                self._await_final_save(trainer, self.monitor)
 
     @event
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -188,7 +192,7 @@ class TrainerEvents(TrainerCallback):
     @event
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.monitor is not None and args.should_save and (folder := self._saves_in(state)) is not None:
-            self.monitor.saved(folder / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}")
+            self.monitor.saved(folder / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}", kwargs.get("model"))
 
     def attach(self, trainer: Trainer) -> None:
         """Say which Trainer this is for, instead of letting the callback look for it."""
@@ -225,6 +229,19 @@ class TrainerEvents(TrainerCallback):
         except LoraWatchError:
             self._detach()
             raise
+
+    @guarded("waiting for the final save", aside=True)
+    def _await_final_save(self, trainer: Trainer, engine: Engine) -> None:
+        """Read back what a script saves after training, of which no event tells: the first ``save_model`` alone."""
+
+        def save_model(inner: Callable[..., Any], output_dir: Any = None, *args: Any, **kwargs: Any) -> Any:
+            restore()
+            saved = inner(output_dir, *args, **kwargs)
+            if self.monitor is engine and trainer.args.should_save:  # no other training has begun
+                engine.saved(Path(output_dir or trainer.args.output_dir or "."), trainer.model)
+            return saved
+
+        restore = wrap(trainer, "save_model", save_model)  # nobody else keeps it, and with it the model
 
     def _saves_in(self, state: TrainerState) -> Path | None:
         """Where the Trainer's checkpoints are. In a hyperparameter search each trial has a folder of its own, which is

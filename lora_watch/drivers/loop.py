@@ -132,15 +132,16 @@ class Monitor:
 
     def saved(self, folder: str | Path) -> None:
         """PEFT has saved the adapters into ``folder``, as they are after the latest step: read them back and compare
-        them with what was measured (LW313). Call it on the process that has saved them."""
-        self.engine.saved(Path(folder))
+        them with what was measured (LW313). Call it on the process that has saved them. Also after ``finish``, when it
+        raises LoraWatchError for what ``fail_on`` does not tolerate."""
+        self.engine.saved(Path(folder), None if self._over else self._model)
 
     def state_dict(self) -> dict[str, Any]:
         """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step, and until it is on disk."""
         return self.engine.state_dict()
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
-        """Go on where ``state_dict`` was taken. Call it before the first step."""
+        """Go on where ``state_dict`` was taken, and count steps from there. Call it before the first step."""
         self.engine.load_state_dict(state)
 
     # -- what may be asked, also after the end -------------------------------------------------------------------------

@@ -106,6 +106,10 @@ class Rule(ABC):
         those of the ``checkpoint``. Asked once, before the first step of such a session."""
         return None
 
+    def saved(self, record: StepRecord) -> Finding | None:
+        """A finding on a save, of which ``record`` has the ``receipt``. Asked after each one, also after the end."""
+        return None
+
     @classmethod
     def summary(cls) -> str:
         """The first paragraph of the docstring, as one line."""

@@ -122,10 +122,11 @@ class Episodes:
         return record.amended(size=None if size is None else size.overall, zone=zone, next_run=self.prescription)
 
     def conclude(
-        self, record: StepRecord, about: Literal["conclude", "at_the_end", "resumed"] = "conclude"
+        self, record: StepRecord, about: Literal["conclude", "at_the_end", "resumed", "saved"] = "conclude"
     ) -> list[Alert]:
-        """What rules are asked once: their last word on a run that has ended by itself, or on the weights as they stand
-        in ``record`` ``at_the_end``, or when it has ``resumed``. Alerts that open, or are open and now say more."""
+        """What rules are asked at no step: their last word on a run that has ended by itself, or on the weights as they
+        stand in ``record`` ``at_the_end``, or when it has ``resumed`` or ``saved`` them. Alerts that open, or are open
+        and now say more."""
         changed: list[Alert] = []
         for rule in self.rules:
             try:

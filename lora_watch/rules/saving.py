@@ -15,18 +15,23 @@ from lora_watch.rules.base import Finding, Rule
 class SavedAdapterDiffers(Rule):
     """The adapter in a checkpoint is not the one that was trained.
 
-    After each save the files are read back. Fires when an adapter is not in them, or under a name that PEFT does not
-    load, or when its ‖ΔW‖ is not the one that was measured. It is a WARNING where all adapters are there and none
-    differs by a factor of two: weights may have been averaged on purpose.
+    After each save, also ``trainer.save_model()`` after training, the files are read back. Fires when an adapter is not
+    in them, or under a name that PEFT does not load, or when its ‖ΔW‖ is not the one that was measured. It is a WARNING
+    where all adapters are there and none differs by a factor of two. Pickles, AdaLoRA, experts and grouped convolutions
+    are not compared.
     """
 
     id = "LW313"
     name = "saved-adapter-differs"
     severity = Severity.ERROR
+    lasting = True
 
     far: float = 2.0
 
     def check(self, record: StepRecord) -> Finding | None:
+        return None
+
+    def saved(self, record: StepRecord) -> Finding | None:
         receipt = record.receipt
         if receipt is None or receipt.is_good:
             return None
@@ -60,12 +65,6 @@ class SavedAdapterDiffers(Rule):
             ],
             severity=None if grave else Severity.WARNING,
         )
-
-    def conclude(self, record: StepRecord) -> Finding | None:
-        return self.check(record)
-
-    def has_evidence(self, record: StepRecord) -> bool:
-        return record.receipt is not None
 
 
 @dataclass

@@ -103,7 +103,7 @@ class Engine:
         """What the sinks know of the run and its adapters."""
         self._unwritten: list[Alert] = []
         self._since: dict[str, Any] = {}
-        """What has happened since the latest record, as fields of the next one: an evaluation, a row, a save."""
+        """What has happened since the latest record, as fields of the next one: an evaluation, a row."""
         self._checkpoint: tuple[int, dict[str, float]] = (0, {})
         """The step of the checkpoint from which this session goes on, and ‖B·A‖ of each adapter then."""
         self._ended_for: list[Alert] = []
@@ -115,9 +115,11 @@ class Engine:
 
     # -- the course of a run -------------------------------------------------------------------------------------------
     @guarded("starting")
-    def start(self, step: int = 0, updated: bool = False) -> None:
-        """Find the adapters and judge what can be judged before the first step. ``step``: steps done before.
-        ``updated``: the first update has been made already, and hides the beginning."""
+    def start(self, step: int | None = None, updated: bool = False) -> None:
+        """Find the adapters and judge what can be judged before the first step. ``step``: steps done before; None for
+        those of the checkpoint, where one was loaded. ``updated``: the first update has been made already, and hides
+        the beginning."""
+        step = self._checkpoint[0] if step is None else step
         self._started = True
         with self.guard("starting"):
             process.count_start(self)
@@ -319,7 +321,7 @@ class Engine:
             alerts: list[Alert] = []
             if (now := self.recorder.at_the_end(self.last)) is not None:  # the weights as they stand
                 alerts = self.episodes.conclude(now, "at_the_end")
-            last = self.last.amended(**{"evaluation": None, "logged": None, "receipt": None, **self._since})
+            last = self.last.amended(**{"evaluation": None, "logged": None, **self._since})
             alerts += [alert for alert in self.episodes.conclude(last) if alert not in alerts]
             self.coverage.concluded = True
             if alerts:
@@ -437,18 +439,32 @@ class Engine:
             self._since["logged"] = Logged(step, numbers)
 
     @guarded("reading back what was saved", aside=True)
-    def saved(self, folder: Path) -> None:
-        """PEFT has saved the adapters into ``folder``, as they are after the latest step: read them back."""
+    def saved(self, folder: Path, model: nn.Module | None = None) -> None:
+        """PEFT has saved the adapters of ``model`` into ``folder``, as they are after the latest step: read them back.
+        Also after the end, when it raises LoraWatchError for what the policy does not tolerate."""
         self.flush()
-        if not self._started or self.last is None or self.last.step != self.steps:
+        last = self.last
+        if self._ended_with is not None or last is None or last.step != self.steps:
             return
-        from lora_watch.snapshots.receipt import read_back  # the core needs no safetensors
+        from lora_watch.snapshots.receipt import norms_of, read_back  # the core needs no safetensors
 
-        receipt = read_back(folder, self.steps, self._norms_by_name("delta_norm"))
+        trained = self._norms_by_name("delta_norm")
+        if not self._started and model is not None:  # the best checkpoint may have been loaded
+            trained = norms_of(model)
+        receipt = read_back(folder, self.steps, trained)
         # A callback may have put other weights in place since the step: what the model has now is as good.
-        if receipt is not None and receipt.differing and (now := self.recorder.norms_now(self.last)) is not None:
-            receipt = read_back(folder, self.steps, self.run.by_name(now["delta_norm"].measured))
-        self._since["receipt"] = receipt
+        if receipt is not None and receipt.differing and model is not None:
+            now = norms_of(model)
+            receipt = receipt if all(map(math.isnan, now.values())) else read_back(folder, self.steps, now)
+        if receipt is None:
+            return
+        alerts = self.episodes.conclude(last.amended(receipt=receipt), "saved")
+        if self._started:
+            self._unwritten += alerts
+        elif alerts:
+            self.sinks.amend(last, alerts, *self._verdict())
+            if self.policy.failures(alerts):
+                raise self.error()
 
     @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict, aside=True)
     def state_dict(self) -> dict[str, Any]:

@@ -42,6 +42,9 @@ class Sinks:
     def logged(self, step: int, numbers: Mapping[str, float]) -> None:
         self._each("giving what was logged of a policy to", "logged", step, numbers)
 
+    def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: Verdict, message: str | None) -> None:
+        self._each("amending what was written by", "amend", record, list(alerts), verdict, message)
+
     def recovered(self, recovery: Recovered) -> None:
         self.lost += recovery.lost
         self._each("giving a recovery to", "recovered", recovery)

@@ -28,6 +28,9 @@ class Sink:
     def logged(self, step: int, numbers: Mapping[str, float]) -> None:
         """What the trainer has logged of a policy after ``step`` optimizer steps: ``reward``, ``kl``, ``entropy`` …"""
 
+    def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: Verdict, message: str | None) -> None:
+        """After ``finish``: alerts that have opened since, about what was saved, and what the run is called now."""
+
     def recovered(self, recovery: Recovered) -> None:
         """The run goes back (``recover``), just before its alert LW910. ``recovery.dropped`` may grow later."""
 

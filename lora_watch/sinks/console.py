@@ -64,6 +64,9 @@ class ConsoleSink(Sink):
                 answer = f". {alert.details}" if alert.metric == FORECAST else f", after {lasted}"
                 _print(f"lora_watch: {alert.rule} is over at step {record.step}{answer}")
 
+    def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: str, message: str | None) -> None:
+        self.write(record, alerts)
+
     def finish(self, verdict: str, message: str | None) -> None:
         lines = [self._outcome(verdict, message)]
         told = self._history.next_run(self._latest)

@@ -95,6 +95,12 @@ class ReportSink(Sink):
         if self._session is not None:
             self._session.take_reward(step, numbers)
 
+    def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: Verdict, message: str | None) -> None:
+        if self._latest is not None and self._is_still_ours(self._latest):
+            self._session = self._latest
+            self.write(record, alerts)
+            self.finish(verdict, message)
+
     def recovered(self, recovery: Recovered) -> None:
         if self._session is not None:
             self._session.recoveries.append(recovery)

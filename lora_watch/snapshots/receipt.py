@@ -6,6 +6,11 @@ import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
+import numpy as np
+from torch import nn
+
+from lora_watch.adapters import NoAdaptersError, find_adapters
+from lora_watch.adapters.sharding import takes_every_rank
 from lora_watch.base.names import WRAPPERS
 from lora_watch.base.records import Receipt
 from lora_watch.base.untrusted import MISFITS, load_json
@@ -56,6 +61,19 @@ def read_back(folder: Path, step: int, trained: Mapping[str, float]) -> Receipt 
             if not math.isclose(saved, norm, rel_tol=_ROUNDING):
                 differing.append((name, saved, norm))
     return Receipt(step, str(folder), "", tuple(missing), tuple(misnamed), tuple(differing))
+
+
+def norms_of(model: nn.Module) -> dict[str, float]:
+    """‖ΔW‖ of each adapter by its name, as it is now; NaN where that takes other ranks."""
+    try:
+        adapters = find_adapters(model)
+    except NoAdaptersError:
+        return {}
+    if takes_every_rank(tensor for adapter in adapters for tensor in adapter.own):
+        return {adapter.name: math.nan for adapter in adapters}
+    bank = AdapterBank(adapters)
+    norms = np.where(bank.known, bank.measure(spectrum=False)["delta_norm"], math.nan)
+    return {adapter.name: norm for adapter, norm in zip(adapters, norms.tolist())}
 
 
 def _says_all(config: Path) -> bool:

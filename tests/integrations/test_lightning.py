@@ -13,6 +13,7 @@ import torch
 from lora_watch import LoraWatchError
 from lora_watch.gate import judge
 from tests.processes import Python
+from tests.stored.saving import lose_a_layer, rewrite
 from tests.support import lora, stdlib_blocks, tiny_model
 
 L: Any = pytest.importorskip("lightning.pytorch")
@@ -134,6 +135,27 @@ def test_a_resumed_run_goes_on_with_its_rules_and_its_alert(tmp_path: Path) -> N
     assert second.monitor is not None
     found = [(alert.rule, alert.step) for alert in second.monitor.alerts if alert.rule == "LW102"]
     assert found == [(a.rule, a.step) for a in first.monitor.alerts if a.rule == "LW102"]
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_an_adapter_that_a_resume_drops_is_named_and_a_save_is_read_back(dropped: bool, tmp_path: Path) -> None:
+    class Drops(Module):
+        strict_loading = not dropped
+
+        def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+            kept = checkpoint["state_dict"]
+            checkpoint["state_dict"] = {n: t for n, t in kept.items() if not (dropped and "lora_" in n)}
+
+    fit(tmp_path / "a", Module(), LoraWatch(console=False), steps=2).save_checkpoint(tmp_path / "saved.ckpt")
+    module, watch = Drops(), LoraWatch(console=False)
+    fit(tmp_path / "b", module, watch, steps=4, resume=str(tmp_path / "saved.ckpt"))
+    assert watch.monitor is not None
+    assert [alert.rule for alert in watch.monitor.alerts] == ["LW314"] * dropped
+    module.model.save_pretrained(tmp_path / "adapter")
+    watch.monitor.saved(tmp_path / "adapter")
+    rewrite(tmp_path / "adapter", lose_a_layer)
+    watch.monitor.saved(tmp_path / "adapter")
+    assert watch.monitor.alerts[-1].rule == "LW313"
 
 
 def test_its_loggers_get_the_summary(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,21 +14,8 @@ import torch
 from transformers import TrainerCallback
 
 from lora_watch import Alert, LoraWatchCallback, LoraWatchError, Monitor
-from tests.stored.saving import rewrite
+from tests.stored.saving import UP, Damages, lose_a_layer, rewrite
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
-
-UP = "base_model.model.model.layers.1.mlp.up_proj.lora_"
-
-
-class Damages(TrainerCallback):
-    """What is wrong with a save has happened before anybody can look at it."""
-
-    def __init__(self, change: Callable[[dict[str, Any]], Any], step: int = 4):
-        self.change, self.step = change, step
-
-    def on_save(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == self.step:
-            rewrite(Path(args.output_dir) / f"checkpoint-{self.step}", self.change)
 
 
 def trainer(folder: Path, *callbacks: TrainerCallback, steps: int = 6, **options: Any) -> Any:
@@ -42,17 +31,12 @@ def of(rule: str, watch: LoraWatchCallback) -> list[Alert]:
 
 
 # -- a save ------------------------------------------------------------------------------------------------------------
-def lose_a_layer(content: dict[str, Any]) -> None:
-    for part in "AB":
-        del content[f"{UP}{part}.weight"]
-
-
 def test_a_save_without_a_layer_ends_the_run_before_the_next_one_replaces_a_good_one(tmp_path: Path) -> None:
     made, watch = trainer(tmp_path, Damages(lose_a_layer), fail_on="error")
     with pytest.raises(LoraWatchError, match="the saved adapter is not the trained one"):
         made.train()
     (alert,) = of("LW313", watch)
-    assert (alert.step, [name for name, _ in alert.adapters]) == (5, ["model.layers.1.mlp.up_proj"])
+    assert (alert.step, [name for name, _ in alert.adapters]) == (4, ["model.layers.1.mlp.up_proj"])
     assert "checkpoint-4 lacks 1 of 28 adapters" in str(alert)
     assert (tmp_path / "checkpoint-2").is_dir()
 
@@ -80,22 +64,69 @@ def test_a_save_as_the_trainer_makes_it_says_nothing(tmp_path: Path) -> None:
     assert watch.monitor.alerts == []
 
 
-def test_a_plain_loop_asks_for_the_receipt(tmp_path: Path) -> None:
-    model = lora(tiny_model())
+def plain(
+    model: Any, steps: int, after: Callable[[Monitor], None] | None = None, resume: Any = None, **options: Any
+) -> Monitor:
+    """A loop of one's own."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     batch = torch.tensor([block["input_ids"] for block in stdlib_blocks(4)])
-    with Monitor(model, optimizer, console=False) as monitor:
-        for step in range(1, 4):
+    monitor = Monitor(model, optimizer, console=False, **{"fail_on": "error", **options})
+    if resume is not None:
+        monitor.load_state_dict(resume)
+    with monitor:
+        for _ in range(steps):
             loss = model(input_ids=batch, labels=batch).loss
             loss.backward()
             optimizer.step()
             monitor.step(loss)
             optimizer.zero_grad()
-            model.save_pretrained(tmp_path)
-            if step == 2:
-                rewrite(tmp_path, lose_a_layer)
-            monitor.saved(tmp_path)
-    assert [(alert.rule, alert.step) for alert in monitor.alerts] == [("LW313", 3)]
+            if after is not None:
+                after(monitor)
+    return monitor
+
+
+def test_a_plain_loop_asks_for_the_receipt(tmp_path: Path) -> None:
+    model = lora(tiny_model())
+
+    def save(monitor: Monitor) -> None:
+        model.save_pretrained(tmp_path)
+        if monitor.steps == 2:
+            rewrite(tmp_path, lose_a_layer)
+        monitor.saved(tmp_path)
+
+    monitor = plain(model, 3, save, fail_on="never")
+    assert [(alert.rule, alert.step) for alert in monitor.alerts] == [("LW313", 2)]
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_what_a_script_saves_after_training_is_read_back_once(lost: bool, tmp_path: Path) -> None:
+    watch = LoraWatchCallback(tensorboard=False, console=False, fail_on="error")
+    settings = {"eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2}
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "steps", "output_dir": str(tmp_path)}
+    made = build_trainer(lora(tiny_model()), None, 6, [watch], eval_dataset=stdlib_blocks()[:4], **settings, **best)
+    made.evaluate = lambda *_, **__: {"eval_steps": -made.state.global_step}  # that of step 2 is loaded at the end
+    made.train()
+    assert "save_model" in vars(made)
+    if lost:
+        save = made._save
+        made._save = lambda folder, **options: [save(folder, **options), rewrite(Path(folder), lose_a_layer)]
+    with pytest.raises(LoraWatchError, match="LW313") if lost else contextlib.nullcontext():
+        made.save_model()
+    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    assert [report["verdict"], *(alert["rule"] for alert in report["alerts"])] == (
+        ["unhealthy", "LW313"] if lost else ["ok"]
+    )
+    assert "save_model" not in vars(made)
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_plain_loop_may_ask_when_it_is_over(lost: bool, tmp_path: Path) -> None:
+    model = lora(tiny_model())
+    monitor = plain(model, 3)
+    model.save_pretrained(tmp_path)
+    rewrite(tmp_path, lose_a_layer if lost else lambda content: None)
+    with pytest.raises(LoraWatchError, match="LW313") if lost else contextlib.nullcontext():
+        monitor.saved(tmp_path)
 
 
 # -- a resume ----------------------------------------------------------------------------------------------------------
@@ -121,6 +152,18 @@ def test_a_resume_that_drops_the_adapter_is_an_error_and_one_that_loads_it_is_no
     made.train(resume_from_checkpoint=True)
     assert watch.monitor is not None
     assert watch.monitor.alerts == []
+
+
+@pytest.mark.parametrize("dropped", [False, True])
+def test_a_plain_loop_goes_on_where_its_state_was_taken(dropped: bool) -> None:
+    model = lora(tiny_model())
+    state: list[dict[str, Any]] = []
+    plain(model, 3, lambda monitor: state.append(monitor.state_dict()))
+    if dropped:
+        StartsAnew().on_train_begin(None, None, None, model)
+    monitor = plain(model, 2, resume=json.loads(json.dumps(state[-1])), fail_on="never")
+    assert monitor.steps == 5
+    assert [alert.rule for alert in monitor.alerts] == (["LW314"] if dropped else [])
 
 
 def test_a_trial_of_a_search_is_not_compared_with_the_checkpoints_of_another_training(tmp_path: Path) -> None:

@@ -29,7 +29,9 @@ def torchs(python: Python, tmp_path_factory: pytest.TempPathFactory) -> tuple[di
         pytest.skip("this torch has no fully_shard")
     folder = tmp_path_factory.mktemp("ways")
     ways = ("pieces", "drifted", "fsdp2", "fsdp2-dora-8", "fsdp2-recovers", "fsdp1-orig", "fsdp1-flat")
-    return run(python, folder, *ways, "tensor-parallel", "context-parallel", "kept-fsdp2"), folder
+    return run(
+        python, folder, *ways, "tensor-parallel", "context-parallel", "kept-fsdp2", "saved-fsdp2-trainer"
+    ), folder
 
 
 def check_exactly(row: dict[str, Any], adapters: int = 28) -> None:
@@ -104,6 +106,16 @@ def test_no_last_good_adapter_is_kept_where_it_is_spread_over_ranks(torchs: Any)
     assert [note for note in torchs[0]["fsdp2"]["notes"] if "spread over ranks" in note]
 
 
+def check_what_was_saved(row: dict[str, Any]) -> None:
+    """Each checkpoint and the final save were read back, and the one that lacks a layer is named."""
+    assert {name: run["rules"] for name, run in row.items()} == {name: ["LW313"] * (name == "lost") for name in row}
+    assert all({".", "checkpoint-2", "checkpoint-4"} <= {*run["files"]} for run in row.values())
+
+
+def test_what_fsdp2_saves_is_read_back(torchs: Any) -> None:
+    check_what_was_saved(torchs[0]["saved-fsdp2-trainer"])
+
+
 def test_check_is_not_green_on_what_was_not_measured(torchs: Any) -> None:
     judgement = judge([torchs[1] / "fsdp1-flat"])
     assert judgement.exit_code == 2
@@ -113,7 +125,8 @@ def test_check_is_not_green_on_what_was_not_measured(torchs: Any) -> None:
 @pytest.mark.skipif(importlib.util.find_spec("deepspeed") is None, reason="deepspeed is not installed")
 def test_zero(python: Python, tmp_path: Path) -> None:
     """The optimizer holds flat partitions (1, 2), and the model nothing at all (3)."""
-    rows = run(python, tmp_path, "zero2", "zero3")
+    rows = run(python, tmp_path, "zero2", "zero3", "saved-zero3")
+    check_what_was_saved(rows.pop("saved-zero3"))
     for row in rows.values():
         check_exactly(row)
         assert row["known"]["a_grad_norm"] == 0

@@ -302,6 +302,7 @@ def row(way: str, folder: Path) -> dict[str, Any]:
 
 def main(folder: Path, ways: Sequence[str]) -> None:
     from tests.sharding.kept import kept
+    from tests.sharding.trainers import saved
 
     torch.set_num_threads(1)
     if any("zero" in way for way in ways):
@@ -315,6 +316,8 @@ def main(folder: Path, ways: Sequence[str]) -> None:
             result = pieces()
         elif way == "drifted":
             result = drifted()
+        elif way.startswith("saved-"):
+            result = saved(way.removeprefix("saved-"), folder)
         elif way.startswith("kept-"):
             result = kept(way.removeprefix("kept-"), folder)
         else:

@@ -23,6 +23,7 @@ from transformers import (
 )
 
 from lora_watch import LoraWatchCallback, Severity
+from tests.stored.saving import Damages, lose_a_layer
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
 STEPS = 3
@@ -110,3 +111,17 @@ def test_it_is_monitored(kind: str, tmp_path: Path) -> None:
     for metric in ("delta_norm", "a_grad_norm", "output_ratio", "effective_lr"):
         assert monitor.last.metrics[metric].known.all(), metric
     assert not [alert for alert in monitor.alerts if alert.severity >= Severity.ERROR]
+
+
+def test_what_trl_saves_is_read_back_and_resumed_from(tmp_path: Path) -> None:
+    build = with_trl(
+        "SFT", [{"text": row["prompt"] + row["chosen"]} for row in PAIRS], save_strategy="steps", save_steps=1
+    )
+    for resume, damaged, found in ((False, 0, []), (True, 0, []), (False, 3, ["LW313"])):
+        watcher = LoraWatchCallback(console=False, tensorboard=False)
+        trainer = build(tmp_path, watcher)
+        trainer.callback_handler.callbacks.insert(0, Damages(lose_a_layer, damaged))
+        trainer.train(resume_from_checkpoint=str(tmp_path / "checkpoint-2") if resume else None)
+        trainer.save_model()
+        assert watcher.monitor is not None
+        assert [alert.rule for alert in watcher.monitor.alerts if alert.severity >= Severity.ERROR] == found
