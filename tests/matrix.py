@@ -72,6 +72,10 @@ PACKAGES: dict[str, tuple[str, str]] = {
 
 HEAD = """# Does it work with my trainer?
 
+**Yes** for `Trainer`, TRL, Lightning, accelerate and plain loops, in one process, under DDP and FSDP2. **In
+part** under ZeRO, tensor parallelism and FSDP1, where some numbers are missing. **Not** under FSDP1 with
+`use_orig_params=False`. TRL was run in one process only, and nothing [ever ran on a GPU](#never-run).
+
 `python -m tests.matrix` makes this table from real runs, with gloo on CPUs. "Missing" names the numbers that the report
 does not have; the rules then go by the others. In brackets: processes. [Integrations](integrations.md) has the lines to
 write.
@@ -87,7 +91,9 @@ TAIL = """
 - `output_ratio` is missing for convolutions, MoE experts, compiled models, replicas of one process (`DataParallel`),
   and kernels that fuse LoRA with its layer.
 
-**Never run**: a GPU, NCCL, more than three processes, several machines, pipeline parallelism, FSDP or ZeRO over
+## Never run
+
+A GPU, NCCL, more than three processes, several machines, pipeline parallelism, FSDP or ZeRO over
 quantised weights, TRL in several processes (GRPO under FSDP2, say), Unsloth, Axolotl's own training command, Comet,
 SwanLab, ClearML, 8-bit optimizers under `recover`.
 

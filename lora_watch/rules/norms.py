@@ -178,7 +178,7 @@ class NormExplosion(Rule):
 def _in_words(metric: str, size: Size) -> str:
     what = "add" if metric == "output_ratio" else "are"
     than = "the layer's own output" if metric == "output_ratio" else "as large as the frozen weights"
-    return f"In a tenth of the layers the adapters {what} {plain(size.p90)} times {than}, or more."
+    return f"In one layer of ten the adapters {what} {plain(size.p90)} times {than}, or more."
 
 
 def _numbers(metric: str, size: Size) -> dict[str, float]:

@@ -15,7 +15,6 @@ from lora_watch.rules.base import FORECAST, Finding, RuleOnSettings, worst_first
 from lora_watch.rules.forecast import (
     ORDINARY_PACE,
     ORDINARY_SCALE,
-    first_steps,
     is_adaptive,
     pace,
 )
@@ -58,11 +57,10 @@ class AggressiveScale(RuleOnSettings):
         details = "" if warns else "Whether it is too high shows within about 10 steps at the full rate."
         if too_large:
             details = "Judging by the model's weights, the first steps will be far larger than those of useful runs."
-        advice, steps = weaker(record) if too_large else Advice([]), first_steps(run)
+        advice = weaker(record) if too_large else Advice([])
         return Finding(
             _verdict(adapter, rate, "too high" if warns else "high"),
             details,
-            adapters=worst_first(record, steps, np.isfinite(steps)) if too_large else [],
             metric=FORECAST,
             threshold=self.scale * self.lr,
             numbers={"first step, in useful ones": useful, "effective lr": abs(adapter.scale) * rate},

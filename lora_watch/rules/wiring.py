@@ -142,7 +142,8 @@ class NoTrainableAdapter(Rule):
         states = [(_IDLE[why], _share(idle)) for why, idle in where.items() if idle.any()]
         return Finding(
             "no adapter will be trained" if record.step == 0 else "no adapter is trained",
-            sentence(" and ".join(f"{many} are {state.what}" for state, many in states)),
+            sentence(" and ".join(f"{many} are {state.what}" for state, many in states))
+            + " What is trained are other weights, such as a head." * run.trains_more,
             causes=[states[0][0].cause],
             remedies=[states[0][0].remedy],
         )

@@ -208,7 +208,7 @@ class Recorder:
         there = pending.numbers.read()
         metrics, loss = there["metrics"], there["loss"]
         if (why_not := self.instruments.scaled_loss.why_not).startswith((OTHER, NOT_KNOWN, GONE)):
-            self.monitored.note(f"no batch is compared with the frozen model: {why_not}")
+            self.monitored.note(f"no batch is compared with the frozen model ({why_not})")
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = pending.record.updated and not (self._is_scaled() and overflow(metrics))
         self._skipped += not updated and not dropped

@@ -214,6 +214,8 @@ def text(comparison: Comparison) -> str:
             blocks[-1].append(middle(f"  known of some runs only: {first_of(partly, 5)}", WIDTH))
         for name in sorted(different.keys() - partly):
             for value, having in different[name].items():
+                if value == _NOT_SET:
+                    continue  # by those that are not named
                 names = first_of([middle(trial.name, LONGEST_NAME) for trial in having], 3)
                 blocks[-1].append(middle(f"  {name}: {middle(value, 40)} ({names})", WIDTH))
     if comparison.notes:

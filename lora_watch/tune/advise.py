@@ -116,7 +116,7 @@ def advise(model: nn.Module | str | Path, task: str | None = None, *, steps: int
     positive("steps", steps)
     kind_of = find_task(task) if task is not None else _UNKNOWN_TASK
     base = read_model(model)
-    reads_texts = base.task_type is None and "vocab_size" in base.config
+    reads_texts = base.task_type in (None, "CAUSAL_LM") and "vocab_size" in base.config
     kind = "SEQ_CLS" if kind_of.name == "classification" and reads_texts else base.task_type
     where = {"target_modules": "all-linear"} | ({"task_type": kind} if kind else {})
 
@@ -172,7 +172,7 @@ def _besides(base: BaseModel, task: Task) -> list[str]:
     if base.has_experts:
         return ["Experts of MoE layers are left out: LoraConfig(target_parameters=[…]) reaches them."]
     if task.name == "classification" and base.task_type == "CAUSAL_LM":
-        return ["With AutoModelForSequenceClassification the task_type is SEQ_CLS, and a head is trained as well."]
+        return ["Load the model with AutoModelForSequenceClassification. Its new head is trained as well."]
     return []
 
 

@@ -23,7 +23,7 @@ log = logging.getLogger("lora_watch")
 
 OTHER = "the training minimises another loss than the model's own"
 GONE = "how the adapters began is not at hand any more"
-NOT_KNOWN = "a second pass is made only of models whose code is known to allow it, and lora_watch does not know "
+NOT_KNOWN = "the model may notice a second pass, by "
 _ALIKE = 1.1
 """By what factor the loss of a step and the model's own may differ: a small term more may be added to it."""
 
