@@ -14,7 +14,7 @@ from lora_watch.rules.base import FORECAST, GROWN_TOO_LARGE, NON_FINITE, Finding
 from lora_watch.rules.prescribing import Prescribing
 from lora_watch.rules.remedies import improved
 from lora_watch.rules.size import Growth, size_of
-from lora_watch.rules.zone import zone_of
+from lora_watch.rules.zone import NUMBER
 
 QUIET_STEPS, SILENT = 5, 2
 """An episode is over when its rule has been silent for more steps, and so many measurements of what it judges by."""
@@ -118,7 +118,10 @@ class Episodes:
         size = size_of(record) or size_of(record, "relative_spectral_norm")
         self._growth.latest = self._growth.latest if size is None else size.overall
         grave = {alert.rule for alert in self._open.values() if alert.severity > Severity.INFO}
-        zone = zone_of(record, self._growth.latest is not None, (rule for rule in self.rules if rule.id in grave))
+        known = self._growth.latest is not None and "loss_improved" in record.scalars
+        silent = "unknown" if not known else "healthy" if improved(record) else "no-gain"
+        zones = (rule.zone for rule in self.rules if rule.id in grave and rule.zone)
+        zone = max(zones, key=NUMBER.__getitem__, default=silent)
         return record.amended(size=None if size is None else size.overall, zone=zone, next_run=self.prescription)
 
     def conclude(
@@ -277,8 +280,7 @@ class Episodes:
                 else []
             )
             return [*causes, *answered, *self.say(Alert(rule.id, rule.name, step=record.step, **said))]
-        for name, value in said.items():
-            setattr(alert, name, value)
+        vars(alert).update(said)
         return [*self._prescribed_by(alert), alert]
 
     def _close(self, rule_id: str, step: int) -> Alert:

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.records import StepRecord
-from lora_watch.rules.base import Rule
 
 
 @dataclass(frozen=True)
@@ -33,13 +31,6 @@ ZONES = (
 """From the mildest to the worst. Of several that hold, the last is the run's."""
 
 NUMBER = {zone.name: number for number, zone in enumerate(ZONES)}
-
-
-def zone_of(record: StepRecord, measured: bool, open_rules: Iterable[Rule]) -> str:
-    """The zone's name at this step. ``measured``: the adapters' size has been known; ``open_rules``: of open alerts."""
-    improved = record.scalars.get("loss_improved")
-    silent = "unknown" if not measured or improved is None else "healthy" if improved > 0 else "no-gain"
-    return max((rule.zone for rule in open_rules if rule.zone), key=NUMBER.__getitem__, default=silent)
 
 
 def described(rules: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:

@@ -92,11 +92,18 @@ class SeenLabels:
             self._hook.remove()
 
 
+_CLASSIFIERS = tuple(f"For{what}Classification" for what in ("Sequence", "Image", "Video", "Audio"))
+
+
 def classes_of(model: Any) -> int:
-    """Number of the classes of a classifier whose own loss is the cross-entropy; 0 for all others."""
+    """Number of the classes of a classifier whose own loss is the cross-entropy, as it gives each text, token, image or
+    sound one of them; 0 for all others."""
     bare = bare_model(model)
-    classes = getattr(getattr(bare, "config", None), "num_labels", None)
-    return classes if is_classifier(bare) and isinstance(classes, int) and classes > 1 else 0
+    kind, config = type(bare).__name__, getattr(bare, "config", None)
+    classes, problem = getattr(config, "num_labels", None), getattr(config, "problem_type", None)
+    chooses = kind.endswith(_CLASSIFIERS) and problem in (None, "single_label_classification")
+    chooses |= kind.endswith("ForTokenClassification")
+    return classes if chooses and isinstance(classes, int) and classes > 1 else 0
 
 
 def own_classes(model: Any) -> int:
@@ -112,14 +119,3 @@ def bare_model(model: Any) -> Any:
     """What is inside the wrappers of DDP and PEFT."""
     model = getattr(model, "module", model)
     return model.get_base_model() if hasattr(model, "get_base_model") else model
-
-
-_CLASSIFIERS = tuple(f"For{what}Classification" for what in ("Sequence", "Image", "Video", "Audio"))
-
-
-def is_classifier(model: Any) -> bool:
-    """Whether ``model``, without PEFT's wrapper, gives each text, token, image or sound one of a few classes."""
-    kind, problem = type(model).__name__, getattr(getattr(model, "config", None), "problem_type", None)
-    return kind.endswith("ForTokenClassification") or (
-        kind.endswith(_CLASSIFIERS) and problem in (None, "single_label_classification")
-    )
