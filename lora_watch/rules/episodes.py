@@ -152,10 +152,9 @@ class Episodes:
         harmed = any(alert.rule in asked and alert.severity > Severity.INFO for alert in self.alerts)
         if harmed or not improved(record):
             return []
-        seen = f"No harm was seen in {count(record.step, 'step')}."
-        changed = self._answer(
-            f"{seen} Only a second run shows whether a lower learning rate learns more.", record.step
-        )
+        answer = f"No harm was seen in {count(record.step, 'step')}. "
+        answer += "Only a second run shows whether a lower learning rate learns more."
+        changed = self._answer(answer, record.step)
         if not self._prescribing.withdraw():
             return changed
         carriers = [alert for alert in self.alerts if alert.next_run is not None]
@@ -274,11 +273,8 @@ class Episodes:
         changes = proposed is not None and self._prescribing.propose(proposed, record.run)
         said["next_run"] = self.prescription if changes else None if alert is None else alert.next_run
         if alert is None:
-            answered = (
-                self._answer(f"The settings are too strong: see {rule.id}.", record.step)
-                if rule.id in GROWN_TOO_LARGE
-                else []
-            )
+            answer = f"The settings are too strong: see {rule.id}."
+            answered = self._answer(answer, record.step) if rule.id in GROWN_TOO_LARGE else []
             return [*causes, *answered, *self.say(Alert(rule.id, rule.name, step=record.step, **said))]
         vars(alert).update(said)
         return [*self._prescribed_by(alert), alert]

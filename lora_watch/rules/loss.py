@@ -9,7 +9,6 @@ from statistics import fmean
 import numpy as np
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, SPIKE, trend
@@ -279,23 +278,19 @@ class FirstLossTooHigh(_OfTheLoss):
             return None
         chance = math.log(classes)
         threshold = self.factor * chance
-        if worse := start > threshold and record.scalars["loss_recent"] > threshold:
-            what, cause = (
-                "the model starts worse than guessing",
-                "tokenizer, labels or base weights do not belong together",
-            )
-        elif classes > FEW and math.isfinite(self.lowest) and self.lowest > self.guessed * chance:
-            what = "the base model predicts no better than chance"
+        what, cause = "the model starts worse than guessing", "tokenizer, labels or base weights do not belong together"
+        if not (start > threshold and record.scalars["loss_recent"] > threshold):
+            if classes <= FEW or not self.guessed * chance < self.lowest < math.inf:
+                return None
+            what, threshold = "the base model predicts no better than chance", self.guessed * chance
             cause = (
                 "its weights are random (from_config instead of from_pretrained), or the tokenizer is another model's"
             )
-        else:
-            return None
         return Finding(
             what,
             f"The first loss is {plain(start)}. Guessing among {classes} classes costs {plain(chance)}.",
             metric="loss",
-            threshold=threshold if worse else self.guessed * chance,
+            threshold=threshold,
             causes=[cause],
             remedies=[
                 f"evaluate the base model without adapters on a batch: its loss should be far below {plain(chance)}. "
@@ -407,48 +402,30 @@ class StuckAtChance(Rule):
         return self._judged(record, Severity.WARNING)
 
     def conclude(self, record: StepRecord) -> Finding | None:
-        return self._judged(record, Severity.ERROR) or self._not_yet(record)
+        return self._judged(record, Severity.ERROR)
 
     def _judged(self, record: StepRecord, severity: Severity) -> Finding | None:
-        if len(self.recent) < self.steps or not self.overall > self.size or (level := self._level(record)) is None:
-            return None
-        cause, fast = _NO_PATTERN, pace(record) > 1.0
-        if large := fast and self.overall > HIGHEST_END:
-            cause = f"{why_strong(record)}: the adapters are larger than those of useful runs"
-        elif fast:
-            cause = f"{_NO_PATTERN}; or {why_strong(record)}. The run cannot tell which"
-        next_run = weaker(record, self.overall).next_run if large else None
-        return self._finding(record, level, "although the adapters have grown", cause, severity, next_run)
-
-    def _not_yet(self, record: StepRecord) -> Finding | None:
-        """The run has ended before the adapters have grown, or before there were ``steps`` losses."""
-        if len(self.recent) < self.few or (level := self._level(record)) is None:
-            return None
-        slow = "the run is too short or its learning rate too low" if is_gentle(record) else "the run is too short"
-        return self._finding(record, level, "to the end of the run", f"{slow}, or {_NO_PATTERN}", Severity.INFO)
-
-    def _level(self, record: StepRecord) -> float | None:
-        """The latest losses, as a share of the way to guessing; None where they are better than that, or fall."""
+        grown = len(self.recent) >= self.steps and self.overall > self.size
+        if not grown and (severity < Severity.ERROR or len(self.recent) < self.few):
+            return None  # at the end of the run there is an INFO
         level, later = (fmean(self.recent[-steps:]) for steps in (self.steps, self.steps // 2))
         if min(level, later) < self.share or self._falls(record):
             return None
-        return level
-
-    def _finding(
-        self,
-        record: StepRecord,
-        level: float,
-        when: str,
-        cause: str,
-        severity: Severity,
-        next_run: Prescription | None = None,
-    ) -> Finding:
+        cause, fast, next_run = _NO_PATTERN, pace(record) > 1.0, None
+        if not grown:
+            slow = " or its learning rate too low" if is_gentle(record) else ""
+            cause, severity = f"the run is too short{slow}, or {_NO_PATTERN}", Severity.INFO
+        elif fast and self.overall > HIGHEST_END:
+            cause = f"{why_strong(record)}: the adapters are larger than those of useful runs"
+            next_run = weaker(record, self.overall).next_run
+        elif fast:
+            cause = f"{_NO_PATTERN}; or {why_strong(record)}. The run cannot tell which"
         chance, best = _costs(record)
-        mean = best + (chance - best) * level
-        steps = min(len(self.recent), self.steps)
+        when = "although the adapters have grown" if grown else "to the end of the run"
         return Finding(
             "the classifier is no better than guessing",
-            f"Its mean loss over {steps} steps is {plain(mean)}, and guessing costs {plain(chance)}, {when}.",
+            f"Its mean loss over {min(len(self.recent), self.steps)} steps is {plain(best + (chance - best) * level)}, "
+            f"and guessing costs {plain(chance)}, {when}.",
             metric="loss",
             threshold=best + self.share * (chance - best),
             causes=[cause],
