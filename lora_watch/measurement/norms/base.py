@@ -178,20 +178,13 @@ def dequantised(layer: nn.Module | None) -> Tensor | None:
         from bitsandbytes.functional import dequantize_4bit
 
         return dequantize_4bit(weight.data, state)
-    if (scale := _int8_scale(layer, weight)) is not None:
+    # bitsandbytes' largest magnitude of each row; it moves from the weight to the layer in the first forward pass.
+    scales = (getattr(of, "SCB", None) for of in (weight, getattr(layer, "state", None)))
+    scale = next((scale for scale in scales if scale is not None), None)
+    if scale is not None and weight.dtype == torch.int8 and weight.ndim == 2 and len(weight) == scale.numel():
         return weight.data.float().mul_(scale.view(-1, 1) / 127)
     if hasattr(layer, "W_q"):  # HQQ
         return layer.dequantize()  # pyright: ignore[reportOptionalMemberAccess, reportCallIssue]
     if type(weight).__module__.startswith("torchao."):
         return weight.dequantize()
     return None
-
-
-def _int8_scale(layer: Any, weight: Any) -> Tensor | None:
-    """bitsandbytes' largest magnitude of each row; it moves from the weight to the layer in the first forward pass."""
-    scale = getattr(weight, "SCB", None)
-    if scale is None:
-        scale = getattr(getattr(layer, "state", None), "SCB", None)
-    if not isinstance(scale, Tensor) or not isinstance(weight, Tensor) or weight.is_floating_point():
-        return None
-    return scale if weight.ndim == 2 and len(weight) == scale.numel() else None
