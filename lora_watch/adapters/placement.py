@@ -26,15 +26,13 @@ def placement(model: nn.Module, adapters: Sequence[Adapter], described: Sequence
     After it stands what has no adapter, where that may be a mistake (whole blocks, the MLP, the experts), and which
     adapted weight is also that of another layer.
     """
-    paths = {id(module): clean_name(path) for path, module in walk(model)}
-    adapted = list(dict.fromkeys(paths[id(adapter.module)] for adapter in adapters))
-    held = [
-        (clean_name(path), parameter)
-        for path, module in walk(model)
-        for parameter in module._parameters.values()
-        if parameter is not None
-    ]
-    weights = [(name, weight) for name, weight in held if ".lora_" not in f".{name}" and _dimensions(weight) > 1]
+    paths = {module: clean_name(path) for path, module in walk(model)}
+    adapted = list(dict.fromkeys(paths[adapter.module] for adapter in adapters))
+    held = [(name, p) for module, name in paths.items() for p in module._parameters.values() if p is not None]
+    frozen = [(name, weight) for name, weight in held if ".lora_" not in f".{name}"]
+    weights = [
+        (name, weight) for name, weight in frozen if len(getattr(weight, "ds_shape", weight.shape)) > 1
+    ]  # ZeRO-3
     blocks, there = _blocks(adapted), _blocks(name for name, _ in weights)
     there = {block for block in there if block[0] in {stack for stack, _ in blocks}}
     inside = [name for name in adapted if _block(name)]
@@ -102,10 +100,6 @@ def _leaves(names: Iterable[str]) -> str:
     """``q k v o``: how layers are called in their blocks."""
     leaves = dict.fromkeys(re.sub(r"(?<!^c)_proj$", "", name.rpartition(".")[2]) for name in names)
     return " ".join([*leaves][:10]) + (" …" if len(leaves) > 10 else "")
-
-
-def _dimensions(weight: Any) -> int:
-    return len(getattr(weight, "ds_shape", weight.shape))  # ZeRO-3's
 
 
 def _numbers(weight: Any) -> int:
