@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 from benchmarks import remake_model
 from benchmarks.corpus.models import MissingPackageError, package_folder
-from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.demo import texts
 from lora_watch.demo.runs import Outcome, fixed
 from lora_watch.demo.show import _fresh
-from lora_watch.demo.tasks import FAILING, HEALTHY, Setup, mean_loss
+from lora_watch.demo.tasks import FAILING, Setup, mean_loss
+from lora_watch.runs.run import latest_run
 from tests.processes import Python
+from tests.runs.written import write_run
 from tests.support import stdlib_blocks, tiny_model, tiny_tokenizer
 
 
@@ -73,29 +73,14 @@ def test_mean_loss_is_the_mean_over_all_predicted_tokens_and_leaves_the_mode_alo
 
 
 # -- promises ----------------------------------------------------------------------------------------------------------
-ERROR = Alert(
-    "LW102", "norm-explosion", Severity.ERROR, 3, "too loud", adapters=[("layer", 9.0)], metric="output_ratio"
-)
-INFO = Alert("LW999", "by-the-way", Severity.INFO, 9, "all is well")
+def test_the_fix_is_the_prescription(tmp_path: Path):
+    def after(**told: Setting) -> Setup | None:
+        run = replace(latest_run(write_run(tmp_path, verdict="failed")), next_run=Prescription(told) if told else None)
+        return fixed(Outcome(FAILING, before=6.0, after=9.0, run=run))
 
-
-def healthy(**changes: Any) -> Outcome:
-    as_promised = Outcome(
-        HEALTHY, before=6.0, after=4.0, steps=60, planned=60, alerts=[], next_run=None, stopped=False, overhead=0.01
-    )
-    return dataclasses.replace(as_promised, **changes)
-
-
-def failing(**changes: Any) -> Outcome:
-    return healthy(**{"setup": FAILING, "after": 9.0, "steps": 3, "alerts": [ERROR], "stopped": True} | changes)
-
-
-def test_the_fix_is_the_prescription():
-    assert fixed(failing(next_run=Prescription({"lora_alpha": Setting(64, 16.0)}))) == Setup("fixed", 16, 2e-2)
-    slower = fixed(failing(next_run=Prescription({"learning_rate": Setting(2e-2, 1e-4)})))
-    assert slower is not None
-    assert slower.lr == 1e-4
-    assert fixed(failing()) is None
+    assert after(lora_alpha=Setting(64, 16.0)) == Setup("fixed", 16, 2e-2)
+    assert after(learning_rate=Setting(2e-2, 1e-4)) == Setup("fixed", 64, 1e-4)
+    assert after() is None
 
 
 # -- folders -----------------------------------------------------------------------------------------------------------
@@ -156,7 +141,7 @@ def test_the_demo(python: Python, tmp_path: Path):
     assert reports["too-strong"]["verdict"] == "failed"
     assert reports["too-strong"]["step"] <= reports["too-strong"]["max_steps"] / 3
     assert "LW102" in {alert["rule"] for alert in reports["too-strong"]["alerts"]}
-    assert "✔ all 30 steps done" in done.stdout
-    assert "for LW102" in done.stdout
+    assert "finished · 30 of 30 steps" in done.stdout
+    assert "(LW102)" in done.stdout
     assert "Next run: lora_alpha 64 →" in done.stdout
     assert "Traceback" not in done.stdout

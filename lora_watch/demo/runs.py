@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,10 +13,10 @@ from torch.utils.tensorboard import SummaryWriter
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments, set_seed
 from transformers.integrations.integration_utils import TensorBoardCallback
 
-from lora_watch.base.alerts import Alert, LoraWatchError, Severity
-from lora_watch.base.prescription import Prescription
+from lora_watch.base.alerts import LoraWatchError, Severity
 from lora_watch.demo.tasks import Setup, Task, mean_loss
 from lora_watch.drivers.callback import LoraWatchCallback
+from lora_watch.runs.run import FinishedRun, latest_run
 
 
 @dataclass(frozen=True)
@@ -26,19 +27,18 @@ class Outcome:
     before: float
     """Mean loss on held-out examples, in nats a token, before the first step."""
     after: float
-    steps: int
-    planned: int
-    alerts: Sequence[Alert]
-    next_run: Prescription | None
-    stopped: bool
-    """``trainer.train()`` raised LoraWatchError."""
-    overhead: float
-    """Share of the wall time that was spent in the monitor."""
+    run: FinishedRun
+    """As its files have it."""
+
+    @property
+    def stopped(self) -> bool:
+        """``trainer.train()`` raised LoraWatchError."""
+        return self.run.verdict == "failed"
 
     @property
     def is_good(self) -> bool:
         """It came to its end without a WARNING, and learned."""
-        quiet = all(alert.severity <= Severity.INFO for alert in self.alerts)
+        quiet = all(alert.severity <= Severity.INFO for alert in self.run.alerts)
         return quiet and not self.stopped and self.learned
 
     @property
@@ -79,30 +79,15 @@ def run(task: Task, setup: Setup, folder: Path) -> Outcome:
     watcher = LoraWatchCallback(fail_on="error", console=False, html=True)
     trainer = build_trainer(task, setup, folder, [watcher])
     before = mean_loss(trainer.model, task.held_out)
-    try:
+    with suppress(LoraWatchError):
         trainer.train()
-        stopped = False
-    except LoraWatchError:
-        stopped = True
-    monitor = watcher.monitor
-    assert monitor is not None
-    return Outcome(
-        setup=setup,
-        before=before,
-        after=mean_loss(trainer.model, task.held_out),
-        steps=trainer.state.global_step,
-        planned=task.steps,
-        alerts=list(monitor.alerts),
-        next_run=monitor.next_run,
-        stopped=stopped,
-        overhead=monitor.overhead,
-    )
+    return Outcome(setup, before, mean_loss(trainer.model, task.held_out), latest_run(folder))
 
 
 def fixed(failing: Outcome) -> Setup | None:
     """The setup of the failing run with the settings that are prescribed for the next run; None where none are."""
-    if failing.next_run is None:
+    if failing.run.next_run is None:
         return None
-    told = failing.next_run.values
+    told = failing.run.next_run.values
     alpha, lr = told.get("lora_alpha", failing.setup.alpha), told.get("learning_rate", failing.setup.lr)
     return dataclasses.replace(failing.setup, name="fixed", alpha=round(alpha), lr=lr)

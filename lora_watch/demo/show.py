@@ -12,18 +12,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group
-from rich.panel import Panel
 from rich.text import Text
 
-from lora_watch.base.alerts import Severity, in_order
-from lora_watch.base.text import count
+from lora_watch.gate.formats.screen import screen
 from lora_watch.tensorboard_plugin.page.writing import write_page
 
 if TYPE_CHECKING:
     from lora_watch.demo.runs import Outcome
     from lora_watch.demo.tasks import Setup
-
-COLOURS = {Severity.INFO: "cyan", Severity.WARNING: "yellow", Severity.ERROR: "red"}
 
 
 def demo(quick: bool, output_dir: Path, console: Console) -> int:
@@ -54,7 +50,7 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
         folders.append(_fresh(output_dir / f"tiny-{setup.name}"))
         with console.status(f"{setup.name}: {task.steps} steps …"):
             outcome = run(task, setup, folders[-1])
-        console.print(verdict(outcome))
+        console.print(verdict(outcome, console.width))
         return outcome
 
     healthy, failing = go(HEALTHY), go(FAILING)
@@ -88,29 +84,14 @@ def _fresh(folder: Path) -> Path:
     return folder
 
 
-def verdict(outcome: Outcome) -> Panel:
-    """One run in words: did it end well, was the task learned, and for each alert what to change."""
-    worst = max((alert.severity for alert in outcome.alerts), default=Severity.INFO)
-    if outcome.stopped:
-        named = in_order(outcome.alerts)[0].rule
-        ending = f"✘ stopped after step {outcome.steps} of {outcome.planned} for {named}"
-    elif worst > Severity.INFO:
-        ending = f"! all {outcome.steps} steps done, with {count(len(outcome.alerts), 'alert')}"
-    else:
-        ending = f"✔ all {outcome.steps} steps done, no alerts"
+def verdict(outcome: Outcome, width: int) -> Text:
+    """One run as ``lora-watch show`` draws it, and whether the task was learned."""
     learned = "learned" if outcome.learned else "not learned"
-    lines = [
-        Text(f"{ending}; monitoring took {outcome.overhead:.1%} of the time", style="bold"),
-        Text(f"held-out loss (nats a token) {outcome.before:.3g} → {outcome.after:.3g}: {learned}"),
-    ]
-    for alert in in_order(outcome.alerts):
-        title, *rest = alert.lines()
-        lines += [Text(), Text(title, style=f"bold {COLOURS[alert.severity]}"), *map(Text, rest)]
+    said = screen(outcome.run, width, f"{outcome.setup.name}: {outcome.setup}")
+    said.append(f"  held-out loss (nats a token) {outcome.before:.3g} → {outcome.after:.3g}: {learned}\n", "bold")
     if outcome.stopped:
-        yours = 'With fail_on="error" in your script trainer.train() raises LoraWatchError here, and a CI job fails.'
-        lines += [Text(), Text(yours, style="dim")]
-    colour = "green" if worst <= Severity.INFO else COLOURS[worst]
-    return Panel(Group(*lines), title=f"{outcome.setup.name}: {outcome.setup}", title_align="left", border_style=colour)
+        said.append('  With fail_on="error" in your script a CI job fails here: trainer.train() raises.\n', "dim")
+    return said
 
 
 def _where_next(output_dir: Path, runs: list[Path]) -> Group:

@@ -126,7 +126,7 @@ def test_the_verdict_reaches_the_trainers_own_file_before_that_is_closed(tmp_pat
 def test_the_demos_healthy_run_has_curves_without_holes(tmp_path: Path) -> None:
     """What a reader of TensorBoard sees: each of 30 steps."""
     task = tiny(quick=True)
-    assert run(task, HEALTHY, tmp_path).steps == task.steps == 30
+    assert run(task, HEALTHY, tmp_path).run.step == task.steps == 30
     steps = list(range(1, 31))
     names = ("product_norm", "delta_norm", "a_norm", "b_norm", "relative_norm", "a_grad_norm", "b_grad_norm")
     with tensorboard(tmp_path, "python") as board:

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 
 from lora_watch.base.alerts import Severity
 from lora_watch.cli.app import app
-from lora_watch.cli.show import screen
+from lora_watch.gate.formats.screen import screen
 from lora_watch.runs.comparison import compare
 from lora_watch.runs.run import latest_run
 from lora_watch.sinks.report import ReportSink

@@ -1,0 +1,27 @@
+"""A run as one screen of a terminal, in colours."""
+
+from __future__ import annotations
+
+from rich.text import Text
+
+from lora_watch.base.alerts import in_order
+from lora_watch.base.text import short, sparkline, wrapped
+from lora_watch.gate.formats.text import described
+from lora_watch.runs.run import FinishedRun
+
+_STYLES = {"  ERROR": "bold red", "  WARNING": "yellow", "  INFO": "cyan", "  Next run:": "bold"}
+
+
+def screen(run: FinishedRun, width: int, title: str = "") -> Text:
+    """The paragraph of ``check`` in rows of ``width`` columns, with the size over time below. What a recovery has
+    discarded is in neither curve. ``title``: else the run's name."""
+    lines = list(described(run, in_order(run.alerts)))
+    if size := list(run.data.series_at("size", run.trained(run.data.steps)).values()):
+        lines.append(f"  size {short(size[0])} → {short(size[-1])} {sparkline(size)}")
+    out = Text(f"{title or run.name}\n", style="bold")
+    for line in lines:
+        style = next((style for head, style in _STYLES.items() if line.startswith(head + " ")), "not bold")
+        said = line.lstrip()
+        for row in wrapped(said, width, line.removesuffix(said)):
+            out.append(f"{row}\n", style=style)
+    return out
