@@ -40,7 +40,7 @@ from lora_watch.demo import models, texts
 from lora_watch.demo.tasks import mean_loss
 from lora_watch.rules import AggressiveScale
 from lora_watch.tune.suggestion import Curve, Suggestion, estimate
-from lora_watch.tune.sweep import BASELINE, Edge
+from lora_watch.tune.sweep import BASELINE
 
 RESULTS, SCORES = (Path(__file__).parent / name for name in ("find_lr.json", "FIND_LR.md"))
 GRID = {
@@ -229,11 +229,11 @@ def steepest_at(curve: Curve, beta: float = 0.98) -> float | None:
     return float(curve.rates[BASELINE:-1][known][int(np.argmin(slopes[known]))]) if known.any() else None
 
 
-def curve_of(kept: dict[str, Any]) -> tuple[Curve, Edge | None]:
+def curve_of(kept: dict[str, Any]) -> tuple[Curve, float | None]:
     """The sweep of a case as it was."""
     sweep = kept["sweep"]
     arrays = [np.array([float(x) for x in sweep["curve"][name]]) for name in ("rate", "loss", "output_ratio")]
-    return Curve(*arrays), None if sweep["edge"] is None else Edge(sweep["edge"], sweep["edge_rule"])
+    return Curve(*arrays), sweep["edge"]
 
 
 def estimated(kept: dict[str, Any]) -> Suggestion:

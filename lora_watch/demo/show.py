@@ -90,7 +90,7 @@ def verdict(outcome: Outcome, width: int) -> Text:
     said = screen(outcome.run, width, f"{outcome.setup.name}: {outcome.setup}")
     said.append(f"  held-out loss (nats a token) {outcome.before:.3g} → {outcome.after:.3g}: {learned}\n", "bold")
     if outcome.stopped:
-        said.append('  With fail_on="error" in your script a CI job fails here: trainer.train() raises.\n', "dim")
+        said.append('  With fail_on="error" trainer.train() raises here, and a CI job fails.\n', "dim")
     return said
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
@@ -71,51 +70,45 @@ class Claim(NamedTuple):
     process: int
     folder: Path
     lock: FileLock
-    thread: threading.Thread
 
 
 _claims: dict[Path, Claim] = {}
 """By folder that of the run that began there last."""
-_claiming = threading.Lock()
 
 
 def claim(folder: Path) -> Claim | None:
-    """Claims ``folder``, which must exist, for a run of this thread; None if another process or thread that is alive
-    has it. A thread trains one model at a time, so that its earlier run is over.
+    """Claims ``folder``, which must exist, for a run of this process; None if another process that is alive has it. An
+    earlier run of this process in the folder is over.
 
     Rests on a lock of the operating system's, which a kill releases too. Where there are none, as on some network file
     systems, whoever asks gets it.
     """
-    folder, thread = folder.resolve(), threading.current_thread()
-    with _claiming:
-        known = _ours(folder)
-        if known is not None and known.thread is not thread and known.thread.is_alive():
-            return None
-        lock = _lock(folder) if known is None else known.lock
-        if lock is None:
-            return None
-        _claims[folder] = Claim(os.getpid(), folder, lock, thread)
-        return _claims[folder]
+    folder = folder.resolve()
+    known = _ours(folder)
+    lock = _lock(folder) if known is None else known.lock
+    if lock is None:
+        return None
+    _claims[folder] = Claim(os.getpid(), folder, lock)
+    return _claims[folder]
 
 
 def release(claim: Claim) -> None:
     """The run that had it is over."""
-    if _ours(claim.folder) is claim:  # else a later run of its thread has the folder
+    if _ours(claim.folder) is claim:  # else a later run has the folder
         del _claims[claim.folder]
         claim.lock.release()
 
 
 def is_claimed(folder: Path) -> bool:
     """A run in a process that is alive has claimed ``folder``, as far as there are locks that could tell."""
-    with _claiming:
-        if _ours(folder.resolve()) is not None:
-            return True
-        if not (folder / LOCK).is_file():
-            return False
-        lock = _lock(folder)
-        if lock is not None:
-            lock.release()
-        return lock is None
+    if _ours(folder.resolve()) is not None:
+        return True
+    if not (folder / LOCK).is_file():
+        return False
+    lock = _lock(folder)
+    if lock is not None:
+        lock.release()
+    return lock is None
 
 
 def _ours(folder: Path) -> Claim | None:

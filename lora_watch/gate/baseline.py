@@ -107,7 +107,7 @@ def compare(run: FinishedRun, baseline: Baseline) -> list[Alert]:
     """What moved in ``run`` since ``baseline``, as findings."""
     now = keep(run)
     found = [*_adapters(now, baseline), *_scales(now, baseline)]
-    if run.verdict not in ("ok", "unhealthy", "unknown"):
+    if not run.ended:
         return found
     if now.step != baseline.step:
         taken = f"The run has taken {count(now.step, 'step')}, the baseline {baseline.step}"

@@ -156,6 +156,6 @@ def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
             return [finding("LW803", run.step, f"The run was ended by its own fail_on at {planned}{said}")]
         message = f"The run has ended with an ERROR at {planned}{said}"
         return [finding("LW803", run.step, message, name="ended-unhealthy")]
-    if run.verdict in ("ok", "unhealthy", "unknown") and run.max_steps is not None and run.step < run.max_steps:
+    if run.ended and run.max_steps is not None and run.step < run.max_steps:
         return [finding("LW802", run.step, f"Training ended by itself at {planned}.", Severity.WARNING)]
     return []

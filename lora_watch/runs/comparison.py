@@ -59,17 +59,9 @@ class Trial:
     def configuration(self) -> tuple[Any, ...]:
         """Equal for repeats: every setting is the same, and the training data are known to be. A run with an ERROR
         repeats none without."""
-        data = self.settings.get("train_data", f"unknown, of {self.name}")
-        settings = tuple(sorted(self.settings.items()))
-        return (
-            self.r,
-            self.alpha,
-            None if self.scale is None else f"{self.scale:.6g}",
-            self.lr,
-            data,
-            settings,
-            self.alerts[Severity.ERROR] > 0,
-        )
+        settings = {"train_data": f"unknown, of {self.name}"} | dict(self.settings)
+        scale = None if self.scale is None else f"{self.scale:.6g}"
+        return self.r, self.alpha, scale, self.lr, frozenset(settings.items()), self.alerts[Severity.ERROR] > 0
 
 
 _NOT_SET = "not set"
@@ -245,7 +237,7 @@ def _label(configuration: Sequence[Trial]) -> str:
 
 
 def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[str]:
-    yield from (f"{trial.name} {trial.out}; its quality does not count." for trial in trials if trial.out is not None)
+    yield from (f"{trial.name}: {trial.out}. Its quality does not count." for trial in trials if trial.out is not None)
     yield from (f"{t.name} has no {chosen}." for t in trials if t.out is None and chosen not in t.quality)
     if asked is None and chosen == TRAIN_LOSS and any(trial.out is None for trial in trials):
         yield (
@@ -279,14 +271,10 @@ def _recovered(run: FinishedRun) -> bool:
 
 
 def _why_not(run: FinishedRun) -> str | None:
-    if run.verdict in ("ok", "unhealthy", "unknown"):
+    if run.ended:
         return None
-    errors = [alert for alert in run.alerts if alert.severity >= Severity.ERROR]
-    if run.verdict == "failed" and errors:
-        return f"ended at step {run.step} by {errors[0].rule} {errors[0].name}"
-    if run.verdict == "failed":
-        return f"ended at step {run.step}: {run.message or 'by its own fail_on'}"
-    return f"has no verdict: it broke off at step {run.step}, or is still going"
+    errors = [f": {alert.rule} {alert.name}" for alert in run.alerts if alert.severity >= Severity.ERROR]
+    return f"{run.ending} at step {run.step}{errors[0] if errors else ''}"
 
 
 def _settings(run: FinishedRun) -> dict[str, str]:

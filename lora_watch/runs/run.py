@@ -29,6 +29,14 @@ SILENT = 900.0
 POINTS = 60
 """Points of a curve that is drawn."""
 
+_ENDINGS = {
+    "ok": "finished",
+    "unhealthy": "ended with an ERROR",
+    "unknown": "finished, not judged",
+    "failed": "stopped by fail_on",
+    "interrupted": "broke off",
+}
+
 
 @dataclass(frozen=True)
 class AdapterState:
@@ -89,6 +97,16 @@ class FinishedRun:
     @property
     def name(self) -> str:
         return clean(self.path)
+
+    @property
+    def ended(self) -> bool:
+        """It came to its end, whatever was found on the way."""
+        return self.verdict in ("ok", "unhealthy", "unknown")
+
+    @property
+    def ending(self) -> str:
+        """How it ended, in few words. Whether it is well is another question."""
+        return "still going" if self.going else _ENDINGS[self.verdict]
 
     @property
     def goes_on(self) -> bool:

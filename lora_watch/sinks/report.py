@@ -48,7 +48,7 @@ Point = dict[str, Any]
 class ReportSink(Sink):
     """Keeps ``report.json`` and ``alerts.jsonl`` in ``directory``, which is made if it does not exist.
 
-    While another run, in any process or thread, is writing there, ``directory`` becomes ``<directory>-2`` (or ``-3`` …)
+    While another process is writing there, ``directory`` becomes ``<directory>-2`` (or ``-3`` …)
     at the start. Its methods raise OSError with the path of the file when it cannot be written (read-only, disk full).
     """
 

@@ -6,7 +6,7 @@ import math
 import threading
 from collections.abc import Callable, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 
@@ -14,8 +14,10 @@ from lora_watch.format import tags
 from lora_watch.format.decoding import Event, latest
 from lora_watch.runs.data import Decoded, NotThereError, Stamp
 
-CACHE_BYTES = 192 * 2**20
+MATRICES = 8
 """Decoded matrices that are kept. One of 560 adapters × 10,000 steps takes 28 MB and 0.3 s to decode."""
+CLOCKS = 1000
+"""Clocks of runs that are kept: every list of runs asks for all."""
 
 EVERYTHING = 2**30
 """Points to ask a provider for: it would thin out at random, and here pooling keeps the extremes."""
@@ -23,38 +25,34 @@ LAST_STEP = 2**53
 """What a browser can count to."""
 
 
+T = TypeVar("T")
 Clock = tuple[np.ndarray, np.ndarray]
 """Steps as training last left them, and when each was written."""
 
 
-class Cache:
-    """What has been decoded. Safe to use from several threads."""
+class Cache(Generic[T]):
+    """What was made last, ``most`` of it. Safe to use from several threads."""
 
-    def __init__(self) -> None:
-        self._kept: dict[Any, tuple[Any, Decoded]] = {}  # what was asked for last is the last
+    def __init__(self, most: int) -> None:
+        self._kept: dict[Any, tuple[Any, T]] = {}  # what was asked for last is the last
+        self._most = most
         self._lock = threading.Lock()
-        self.clocks: dict[Any, tuple[Stamp, Clock]] = {}
-        """As of which stamp, and the clock: every list of runs asks for it."""
 
-    def get(self, key: Any, stamp: Any, decode: Callable[[], Decoded]) -> Decoded:
-        """``decode()``, or what it gave last time if nothing was written since: then ``stamp`` is the same."""
+    def get(self, key: Any, stamp: Any, make: Callable[[], T]) -> T:
+        """``make()``, or what it gave last time if nothing was written since: then ``stamp`` is the same."""
         with self._lock:
-            known, result = self._kept.pop(key, (None, None))
-            if result is None or known != stamp:
-                result = decode()
-            self._kept[key] = stamp, result
-            sizes = [series.values.nbytes + series.flags.nbytes for _, (series, _) in self._kept.values()]
-            while len(sizes) > 1 and sum(sizes) > CACHE_BYTES:
+            known = self._kept.pop(key, None)
+            self._kept[key] = known if known is not None and known[0] == stamp else (stamp, make())
+            if len(self._kept) > self._most:
                 del self._kept[next(iter(self._kept))]
-                del sizes[0]
-        return result
+            return self._kept[key][1]
 
 
 class Board:
     """What TensorBoard has read; ``data`` is its data provider, the others what a request says of itself."""
 
-    def __init__(self, data: Any, ctx: Any, experiment: str, cache: Cache):
-        self.data, self.ctx, self.experiment, self.cache = data, ctx, experiment, cache
+    def __init__(self, data: Any, ctx: Any, experiment: str, matrices: Cache[Decoded], clocks: Cache[Clock]):
+        self.data, self.ctx, self.experiment, self.matrices, self.clocks = data, ctx, experiment, matrices, clocks
 
     @cached_property
     def runs(self) -> dict[str, BoardRun]:
@@ -108,7 +106,7 @@ class BoardRun:
             raise NotThereError(f"there is no {tag!r} in the run {self._name!r}")
         behind = min([*clock[-1:], listing[tag].step])  # each step of a restarted run replaces what it has passed
         key = (self._board.experiment, self._name, tag)
-        return self._board.cache.get(key, (listing[tag], listing.get(tags.SCHEMA), behind), decode)
+        return self._board.matrices.get(key, (listing[tag], listing.get(tags.SCHEMA), behind), decode)
 
     @cached_property
     def _clock(self) -> Clock:
@@ -116,11 +114,12 @@ class BoardRun:
         tag = next((tag for name in ("zone", "loss") if (tag := tags.SERIES_PREFIX + name) in self._listing), None)
         if tag is None:
             return np.zeros(0), np.zeros(0)
-        clocks, key, stamp = self._board.cache.clocks, (self._board.experiment, self._name, tag), self._listing[tag]
-        if key not in clocks or clocks[key][0] != stamp:
+
+        def read() -> Clock:
             ticks = self._read(tag)
-            clocks[key] = stamp, (np.array([tick.step for tick in ticks]), np.array([t.wall_time for t in ticks]))
-        return clocks[key][1]
+            return np.array([tick.step for tick in ticks]), np.array([tick.wall_time for tick in ticks])
+
+        return self._board.clocks.get((self._board.experiment, self._name, tag), self._listing[tag], read)
 
     def _read(self, tag: str) -> list[Event]:
         from tensorboard.data import provider

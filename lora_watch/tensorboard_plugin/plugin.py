@@ -66,9 +66,9 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
     plugin_name = tags.PLUGIN_NAME
 
     def __init__(self, context: Any):
-        from lora_watch.tensorboard_plugin.board import Cache
+        from lora_watch.tensorboard_plugin.board import CLOCKS, MATRICES, Cache
 
-        self._data, self._cache = context.data_provider, Cache()
+        self._data, self._kept = context.data_provider, (Cache(MATRICES), Cache(CLOCKS))
 
     def is_active(self) -> bool:
         return False  # TensorBoard looks for data of this plugin's name itself
@@ -104,7 +104,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             code = 200
             try:
                 asked = plugin_util.context(environ), plugin_util.experiment_id(environ)
-                body = answer(Board(self._data, *asked, self._cache), request.args.get("run", ""), request.args)
+                body = answer(Board(self._data, *asked, *self._kept), request.args.get("run", ""), request.args)
             except BadRequestError as error:
                 code, body = 400, {"error": str(error)}
             except (NotThereError, errors.NotFoundError) as error:

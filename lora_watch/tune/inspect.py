@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,8 +19,6 @@ from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter, read_adap
 from lora_watch.snapshots.weights import StoredError, StoredWeights, stored_weights, weight_of
 
 INSPECTION_VERSION = 1
-LITTLE_USED, FULLY_USED = 0.25, 0.9
-"""Share of the rank that the median layer's effective rank is below, or that of nine layers in ten above."""
 
 
 @dataclass(frozen=True)
@@ -104,7 +101,6 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspect
     if saved.others:
         notes.append(f"Other than the adapters: {first_of(saved.others, 3)}.")
     values = {name: np.array([row[name] for row in rows]) for name in rows[0]}
-    notes += _on_rank(saved.adapters, values["effective_rank"])
     base_norm, base_top = np.array(norms).T
     square = np.square(values["delta_norm"])
     with np.errstate(all="ignore"):
@@ -119,28 +115,6 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspect
         relative_spectral_norm=relative(values["spectral_norm"], base_top),
     )
     return Inspection(saved, measurement, tuple(spectra), energy, tuple(notes))
-
-
-def _on_rank(adapters: Sequence[StoredAdapter], used: FloatArray) -> list[str]:
-    """What of the rank is used, ``used`` being each layer's effective rank; nothing where it is ordinary or where the
-    rank is too small to tell."""
-    most = np.array([min(a.r, *a.shape) for a in adapters], dtype=np.float64)
-    known = np.isfinite(used) & (used > 0)
-    wide, judged = known & (most >= 8), known & (most >= 4)
-    if wide.any() and np.median(used[wide] / most[wide]) < LITTLE_USED:
-        enough = 2 ** math.ceil(math.log2(max(2.0 * float(np.percentile(used[wide], 90)), 2.0)))
-        smaller = f"try rank {enough}, twice what a layer in ten uses" if enough < most.max() else "try a smaller rank"
-        return [
-            f"Of the rank little is used: the effective rank of the median layer is {np.median(used[wide]):.2g} of "
-            f"{np.median(most[wide]):g}. For the next run {smaller}, and compare held-out quality: small singular "
-            "values can carry signal too."
-        ]
-    if judged.any() and (least := float(np.percentile(used[judged] / most[judged], 10))) > FULLY_USED:
-        return [
-            f"The rank is used up: nine layers of ten use more than {100 * least:.0f} % of their directions. If the "
-            "held-out loss was still falling, try twice the rank; noise fills all directions as well."
-        ]
-    return []
 
 
 def _base_norms(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> tuple[float, float]:

@@ -12,7 +12,7 @@ from torch import nn
 
 from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
-from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.untrusted import MISFITS, or_none
 from lora_watch.rules import Episodes, Finding, catalogue
 from lora_watch.rules.base import RuleOnSettings
@@ -75,7 +75,7 @@ def preflight(
         lora: fields of a ``LoraConfig``.
         arguments: those of ``TrainingArguments``; what is missing is not judged.
         model: a folder with a ``config.json``, or a loaded model: the layers are then PEFT's own choice, and with the
-            weights the first step is judged, and DoRA's zero rows are looked for.
+            weights the first step is judged.
         max_steps: optimizer steps of the run, where ``arguments`` give epochs.
 
     Raises:
@@ -161,10 +161,7 @@ def _run(checked: dict[str, Any], learning_rate: float | None, base: BaseModel |
     if lost := base.unknown(checked):
         notes.append(f"target_modules: the model has no layer {lost}.")
     if all(math.isnan(adapter.base_norm) for adapter in run.adapters):
-        also = ", nor DoRA's rows (LW408)" if checked.get("use_dora") else ""
-        notes.append(f"The frozen weights are not there: the size of the first step was not judged{also}.")
-    elif checked.get("use_dora"):
-        run = replace(run, adapters=tuple(_with_zero_rows(adapter, base) for adapter in run.adapters))
+        notes.append("The frozen weights are not there: the size of the first step was not judged.")
     return run
 
 
@@ -229,15 +226,6 @@ def _rank(name: str, value: Any) -> int:
     if number is None or not number.is_integer():
         raise ValueError(f"{name} is {value!r}: a whole number from 1 is needed")
     return int(number)
-
-
-def _with_zero_rows(adapter: AdapterInfo, base: BaseModel) -> AdapterInfo:
-    """All-zero outputs of the frozen weight, which is stored turned in embeddings and transformers' Conv1D."""
-    weight = base.weight(adapter.name)
-    if weight is None:
-        return adapter
-    rows = weight.T if adapter.kind in ("Embedding", "Conv1D") else weight
-    return replace(adapter, zero_magnitudes=int((rows == 0).all(1).sum()))
 
 
 def _on_rate(run: RunInfo) -> list[str]:

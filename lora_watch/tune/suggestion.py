@@ -17,7 +17,7 @@ from lora_watch.base.text import sparkline
 from lora_watch.format.files import replace_file
 from lora_watch.rules.forecast import OF_WEIGHTS, SHORT_RUN, Rates, at_steps, by_crossing, by_sweep, length_law
 from lora_watch.rules.remedies import typed_rate
-from lora_watch.tune.sweep import BASELINE, WINDOW, Curve, Edge, Sweep, smoothed
+from lora_watch.tune.sweep import BASELINE, WINDOW, Curve, Sweep, smoothed
 
 VERSION = 1
 CLEAR = 3.5
@@ -157,10 +157,10 @@ def suggestion(
     lowered = for_length(1.0, None, steps, new_head)
     rate = None if found.rate is None else rounded(found.rate * lowered)
     low = None if found.low is None else found.low * lowered  # and ``high`` as it is: on some texts the rate falls less
-    return replace(found, rate=rate, low=low, steps=steps, **facts)
+    return replace(found, edge_rule=sweep.edge_rule, rate=rate, low=low, steps=steps, **facts)
 
 
-def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, predicted: float | None = None) -> Suggestion:
+def estimate(curve: Curve, edge: float | None, new_head: bool = False, predicted: float | None = None) -> Suggestion:
     """What the curve alone says, for a short run and the reference parameter group.
 
     The smoothed loss is lowest at a rate that is too high for a whole run, and the depth-scaled output ratio passes 1
@@ -173,14 +173,13 @@ def estimate(curve: Curve, edge: Edge | None, new_head: bool = False, predicted:
     fall, noise = fall_and_noise(curve.losses, smooth)
     one = crossing(curve.rates, curve.sizes)
     lowest = None if (turn := _turn(smooth)) is None else float(curve.rates[turn])
-    ends_at = math.inf if edge is None else edge.rate
+    ends_at = math.inf if edge is None else edge
     cap = ends_at / SAFE_FROM_EDGE
     by_chance = lowest is not None and one is not None and lowest < TOO_EARLY * one
 
     said = partial(
         Suggestion,
-        edge=None if edge is None else edge.rate,
-        edge_rule="" if edge is None else edge.rule,
+        edge=edge,
         curve=curve,
         lowest_loss_at=lowest,
         ratio_one_at=one,

@@ -41,15 +41,6 @@ class Curve:
         return len(self.rates)
 
 
-@dataclass(frozen=True)
-class Edge:
-    """Where a sweep became harmful."""
-
-    rate: float
-    rule: str
-    """Id of the ERROR; empty where the loss was not finite and no rule said so."""
-
-
 @dataclass
 class Sweep:
     """Rates from ``lowest`` to ``highest`` in equal ratios, and what has come of them so far."""
@@ -60,7 +51,10 @@ class Sweep:
     rates: list[float] = field(default_factory=list)
     losses: list[float] = field(default_factory=list)
     sizes: list[float] = field(default_factory=list)
-    edge: Edge | None = None
+    edge: float | None = None
+    """The rate at which it became harmful."""
+    edge_rule: str = ""
+    """Id of the ERROR there; empty where the loss was not finite and no rule said so."""
 
     def __post_init__(self) -> None:
         if not (0 < self.lowest < self.highest < math.inf and self.steps > 1):
@@ -83,7 +77,7 @@ class Sweep:
         self.losses.append(loss)
         self.sizes.append(math.nan if size is None else size)
         if error is not None or not math.isfinite(loss):
-            self.edge = Edge(rate, error or "")
+            self.edge, self.edge_rule = rate, error or ""
 
     @property
     def curve(self) -> Curve:

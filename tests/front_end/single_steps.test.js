@@ -18,6 +18,36 @@ const series = (rows) => {
     Uint8Array.from(values, (value) => (Number.isNaN(value) ? NAN : 0)),
   );
 };
+/** The same in at most so many columns of equally many rows: what is not finite is in `flags`. */
+function pooled(whole, most) {
+  const width = Math.ceil(whole.columns / most),
+    places = Array.from({length: Math.ceil(whole.columns / width)}, (_, i) => i * width),
+    end = (place) => Math.min(place + width, whole.columns) - 1;
+  const of = (plane, pick) =>
+    plane.constructor.from(
+      places.flatMap((place) =>
+        Array.from({length: whole.n}, (_, i) => {
+          const cells = Array.from({length: end(place) - place + 1}, (_, c) => plane[(place + c) * whole.n + i]);
+          return cells.filter(Number.isFinite).reduce(pick, cells[0]);
+        }),
+      ),
+    );
+  const header = {
+    ...whole,
+    shape: [places.length, whole.n],
+    first: places.map((place) => whole.first[place]),
+    last: places.map((place) => whole.last[end(place)]),
+    pooled: width > 1,
+    width,
+  };
+  const [low, high] = [Math.min, Math.max].map((pick) => of(whole.low, (a, b) => pick(a, b)));
+  return new Matrix(
+    header,
+    low,
+    high,
+    of(whole.flags, (a, b) => a | b),
+  );
+}
 const steps = (count, value) => Object.fromEntries(Array.from({length: count}, (_, i) => [i + 1, value(i + 1)]));
 
 test('a number of one step is that of this step or of the last one before it, NaN as NaN', () => {
@@ -31,10 +61,10 @@ test('a number of one step is that of this step or of the last one before it, Na
 });
 
 test('a column of several steps has no number of one step', () => {
-  const few = series(steps(9, (step) => step)).window({max_cols: 2});
+  const few = pooled(series(steps(9, (step) => step)), 2);
   assert.deepEqual([...few.first], [1, 6]);
   assert.equal(few.at(5), undefined);
-  assert.equal(series({1: 3, 2: 4, 3: 9}).window({max_cols: 2}).at(3), 9, 'a column of one step has');
+  assert.equal(pooled(series({1: 3, 2: 4, 3: 9}), 2).at(3), 9, 'a column of one step has');
 });
 
 /** A run of `count` steps, as the server answers: pooled in a window, as they are at steps. */
@@ -48,7 +78,7 @@ function appOf(count, broken = Infinity) {
     zone: series(steps(count, (step) => step % 2)),
     output_ratio: series(steps(count, (step) => [9, step + (step % 2), 0, 0])),
   };
-  const read = (name, {at, max_cols}) => (at ? all[name] : all[name].window({max_cols}));
+  const read = (name, {at, max_cols}) => (at ? all[name] : pooled(all[name], max_cols));
   const app = {
     runs: {run: {metrics: ['output_ratio'], series: Object.keys(all), step: count}},
     data: {

@@ -58,13 +58,14 @@ def test_numbers_flags_and_gaps_come_back(columns: int) -> None:
         assert np.isnan(np.array(there))[~finite].all()
 
 
-def test_the_page_cuts_a_window_as_the_server_does() -> None:
+@pytest.mark.parametrize("columns", [100, 12])
+def test_the_page_cuts_a_window_as_the_server_does(columns: int) -> None:
     all_of = series(60, 4)
-    cut = pool(all_of, 1000)
+    cut = pool(all_of, columns)
     packed = _text({}, {key("metric", "r", "m"): cut.to_bytes([])})
-    asked = (("from", "11"), ("to", "50"), ("max_cols", "8"), ("adapter", "1"))
-    found, wanted = read(packed, *asked), pool(all_of.between(11, 50).column(1), 8)
-    assert (found["first"], found["last"], found["width"]) == (wanted.first.tolist(), wanted.last.tolist(), 5)
+    found, wanted = read(packed, ("from", "11"), ("to", "50"), ("adapter", "1")), all_of.between(11, 50).column(1)
+    wanted = pool(wanted, 8) if cut.pooled else pool(wanted)
+    assert (found["first"], found["last"], found["width"]) == (wanted.first.tolist(), wanted.last.tolist(), cut.width)
     np.testing.assert_array_equal(np.float32(found["low"]), wanted.low.ravel())
     np.testing.assert_array_equal(np.float32(found["high"]), wanted.high.ravel())
 

@@ -81,12 +81,12 @@ def swept() -> dict[str, Any]:
 
 
 LONG = {
-    499: ("4", "6.04", "Barely moves", "8"),
-    500: ("NaN", "3.02", "No alerts", "4"),
-    501: ("4", "6.04", "Barely moves", "8"),
-    700: ("2", "3.02", "No alerts", "4"),
+    499: ("4", "6.04", "Barely moves"),
+    500: ("NaN", "3.02", "No alerts"),
+    501: ("4", "6.04", "Barely moves"),
+    700: ("2", "3.02", "No alerts"),
 }
-"""Of some steps of the long run: loss, output ratio and zone, and the largest adapter."""
+"""Of some steps of the long run: loss, output ratio and zone."""
 
 
 def write_long_run(folder: Path) -> None:

@@ -26,10 +26,10 @@ def tiles_of(frame: Any) -> dict[str, list[str]]:
     return {name: rest for name, *rest in frame.eval_on_selector_all(".tile", texts)}
 
 
-def single_step(frame: Any) -> tuple[str, str, str, str]:
-    """Loss, output ratio and zone that the overview shows of its step, and its largest adapter."""
+def single_step(frame: Any) -> tuple[str, str, str]:
+    """Loss, output ratio and zone that the overview shows of its step."""
     tiles, zone = tiles_of(frame), frame.inner_text("#verdict h1").split("\n")[0]
-    return tiles["Loss"][0], tiles["Depth-scaled output ratio"][0], zone, frame.inner_text(".bars li:first-child b")
+    return tiles["Loss"][0], tiles["Depth-scaled output ratio"][0], zone
 
 
 @dataclass

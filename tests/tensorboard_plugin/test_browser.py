@@ -16,7 +16,6 @@ def test_every_view_is_drawn_and_fits_into_1280_pixels(tab: Tab) -> None:
     assert frame.inner_text("#verdict h1").startswith("ERROR: the adapters are damaging the model")
     assert "lora_alpha 64 → 16" in frame.inner_text("#next-run")
     assert frame.inner_text("#ended") == "ended with an ERROR"
-    assert len(frame.query_selector_all(".bars li")) == 9  # the last measured ones, if not measured at the last step
     for view in VIEWS:
         tab.go(view)
         assert frame.inner_text("#view").strip()

@@ -22,7 +22,7 @@ from lora_watch.tune.suggestion import (
     lines,
     suggestion,
 )
-from lora_watch.tune.sweep import Edge, Sweep, smoothed
+from lora_watch.tune.sweep import Sweep, smoothed
 
 LOWEST_AT, ONE_AT = 1e-2, 2e-3
 RATES = np.geomspace(1e-5, 1e-1, 60)
@@ -37,7 +37,7 @@ def made(fall: float = 1.0, noise: float = 0.01, until: int = 60, measured: bool
 
 
 def test_the_rate_is_between_the_lowest_loss_and_an_output_ratio_of_one() -> None:
-    found = estimate(made(), Edge(9e-2, "LW102"))
+    found = estimate(made(), 9e-2)
     assert found.lowest_loss_at is not None
     assert found.ratio_one_at is not None
     assert found.low is not None
@@ -50,24 +50,24 @@ def test_the_rate_is_between_the_lowest_loss_and_an_output_ratio_of_one() -> Non
 
 
 def test_it_keeps_away_from_the_edge() -> None:
-    assert estimate(made(), Edge(8e-3, "LW102")).rate == pytest.approx(8e-3 / SAFE_FROM_EDGE)
+    assert estimate(made(), 8e-3).rate == pytest.approx(8e-3 / SAFE_FROM_EDGE)
 
 
 def test_with_a_new_head_the_rate_is_the_forecast_of_the_weights() -> None:
     """Its batches are right or very wrong, and a few lucky ones move the lowest loss."""
     of_weights = Rates.around(3e-3, OF_WEIGHTS)
-    found = estimate(made(), Edge(9e-2, "LW102"), new_head=True, predicted=3e-3)
+    found = estimate(made(), 9e-2, new_head=True, predicted=3e-3)
     assert (found.rate, found.low, found.high) == (of_weights.best, of_weights.low, of_weights.high)
-    close = estimate(made(), Edge(4e-3, "LW102"), new_head=True, predicted=3e-3)
+    close = estimate(made(), 4e-3, new_head=True, predicted=3e-3)
     assert close.rate == close.high == pytest.approx(4e-3 / SAFE_FOR_A_FORECAST)
     assert estimate(made(fall=0.0, noise=0.4), None, new_head=True, predicted=3e-3).rate is None
-    unknown = estimate(made(), Edge(9e-2, "LW102"), new_head=True)
+    unknown = estimate(made(), 9e-2, new_head=True)
     assert unknown.rate is None
     assert unknown.low is not None
     assert unknown.high is not None
     assert unknown.low < unknown.high
-    without = estimate(made(), Edge(9e-2, "LW102"), predicted=3e-3)
-    assert without.rate == estimate(made(), Edge(9e-2, "LW102")).rate
+    without = estimate(made(), 9e-2, predicted=3e-3)
+    assert without.rate == estimate(made(), 9e-2).rate
 
 
 def test_without_an_output_ratio_the_loss_is_all_there_is() -> None:
@@ -78,7 +78,7 @@ def test_without_an_output_ratio_the_loss_is_all_there_is() -> None:
 
 @pytest.mark.parametrize(("fall", "batch"), [(0.45, True), (0.0, False)])
 def test_noise_larger_than_the_fall_makes_no_suggestion_but_a_range(fall: float, batch: bool) -> None:
-    found = estimate(made(fall=fall, noise=0.4), Edge(9e-2, "LW102"))
+    found = estimate(made(fall=fall, noise=0.4), 9e-2)
     assert found.rate is None
     assert found.low is not None
     assert found.high is not None
@@ -99,7 +99,7 @@ def test_a_fall_where_the_adapters_hardly_move_is_chance() -> None:
 
 
 def test_a_few_steps_say_nothing() -> None:
-    found = estimate(made(until=4), Edge(2e-5, ""))
+    found = estimate(made(until=4), 2e-5)
     assert found.rate is None
     assert "too few" in found.why
 
@@ -109,7 +109,7 @@ def test_losses_that_are_not_finite_do_not_spread() -> None:
     assert smoothed(losses)[:3].tolist() == [3.0, 2.5, 2.0]
     curve = made()
     curve.losses[55] = math.inf
-    found = estimate(curve, Edge(float(RATES[55]), ""))
+    found = estimate(curve, float(RATES[55]))
     assert found.rate is not None
 
 
@@ -135,7 +135,7 @@ def test_a_sweep_ends_with_the_first_error() -> None:
     assert not sweep.over
     assert sweep.next_rate == pytest.approx(1e-2)
     sweep.add(math.nan, None, None)
-    assert sweep.edge == Edge(sweep.rates[1], "")
+    assert (sweep.edge, sweep.edge_rule) == (sweep.rates[1], "")
     assert sweep.over
     with pytest.raises(ValueError, match=r"1 to 0\.001"):
         Sweep(1.0, 1e-3)

@@ -12,14 +12,6 @@ from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.runs.places import short_names
 from lora_watch.runs.run import FinishedRun
 
-_ENDINGS = {
-    "ok": "finished",
-    "unhealthy": "ended with an ERROR",
-    "unknown": "finished, not judged",
-    "failed": "stopped by fail_on",
-    "interrupted": "broke off",
-}
-
 
 def text(judgement: Judgement) -> str:
     """A table where there are several runs; a paragraph a run, worst finding first; a last line with the sum."""
@@ -55,18 +47,13 @@ def summary(judgement: Judgement) -> str:
     return f"{count(len(judgement.runs), 'run')} checked: {'; '.join(parts) or 'there is nothing to judge'}"
 
 
-def ending(run: FinishedRun) -> str:
-    """How the run ended, in two words. Whether it is well is another question."""
-    return "still going" if run.going else _ENDINGS[run.verdict]
-
-
 def _overview(judgement: Judgement) -> list[str]:
     rows = []
     for name, judged in zip(short_names([judged.run.name for judged in judgement.runs]), judgement.runs):
         run, found = judged.run, judged.findings
         verdict = "FAIL" if judgement.failures(judged) else "ok"
         worst = f"{found[0].rule} {found[0].name}" if found else ""
-        rows.append([middle(name, 32), verdict, ending(run), steps_of(run), tally(found), worst])
+        rows.append([middle(name, 32), verdict, run.ending, steps_of(run), tally(found), worst])
     return table(["run", "verdict", "", "steps", "alerts", "worst"], rows, left=(0, 1, 2, 4, 5))
 
 
@@ -81,7 +68,7 @@ def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
 def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
     """How far it came, its losses, what to change, and ``findings``: indented lines."""
     steps = f"{steps_of(run)} steps" if run.max_steps is not None else count(run.step, "step")
-    parts = [ending(run), steps, count(len(run.adapters), "adapter")]
+    parts = [run.ending, steps, count(len(run.adapters), "adapter")]
     first, last = run.loss_means
     if (first, last) != (None, None):
         curve = sparkline([value for _, value in run.loss_curve])

@@ -1,6 +1,6 @@
 // One alert: its words, cause, new settings, curve and adapters.
 
-import {chartCard, discarded} from './chart.js';
+import {chartCard} from './chart.js';
 import {em, h, num, severityClass, severityIcon, words} from './dom.js';
 
 export const keyOf = (alert) => `${alert.rule}@${alert.step}`;
@@ -81,11 +81,7 @@ async function curve(app, alert, worst, width) {
     width: width - 52,
     height: em(150),
     log: isMeasured,
-    step: app.step,
-    onStep: app.setStep,
-    onZoom: app.zoom,
-    range: app.range(),
-    discarded: discarded(app.alerts),
+    ...app.charting,
     alerts: [alert],
     thresholds:
       isMeasured && (alert.threshold ?? 0) > 0

@@ -1,6 +1,7 @@
 // The state of the tab, and which view is drawn.
 
 import {drawBar} from './bar.js';
+import {discarded} from './chart.js';
 import {Data} from './data.js';
 import {h, list, tip} from './dom.js';
 import * as host from './host.js';
@@ -83,7 +84,6 @@ export class App {
       this.#take(state);
       this.draw();
     });
-    if (this.live) host.onReload(() => this.refresh());
     addEventListener('keydown', (event) => press(this, event));
     let width = innerWidth,
       timer;
@@ -337,6 +337,11 @@ export class App {
   range(last = this.lastStep) {
     const {from, to} = this.state;
     return [from === '' ? 0 : Number(from), to === '' ? Math.max(1, last) : Number(to)];
+  }
+  /** What all charts over the steps of the run have in common. */
+  get charting() {
+    const {step, setStep: onStep, zoom: onZoom} = this;
+    return {step, onStep, onZoom, range: this.range(), discarded: discarded(this.alerts)};
   }
   zoom = (/** @type {number} */ from, /** @type {number} */ to) => this.set({from, to});
 

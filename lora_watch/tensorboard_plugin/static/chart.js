@@ -239,27 +239,35 @@ function alertMarks({top, foot, x0, x1, X}, alerts, onAlert) {
       height: 3,
       class: `held severity ${severity}`,
     };
-    const mark = {
-      class: `mark severity ${severity}`,
+    return [
+      ...(until > alert.step ? [svg('rect', bar)] : []),
+      alertMark(alert, X(alert.step) + 13 * earlier, earlier ? 0 : foot - top + 11, () => onAlert?.(alert)),
+    ];
+  });
+}
+
+/** The sign of an alert above its step, with a stem of some length; it is pressed to open it. */
+export const alertMark = (alert, x, stem, open) =>
+  svg(
+    'g',
+    {
+      class: `mark severity ${severityClass(alert.severity)}`,
       'aria-label': `${alert.severity} ${alert.name} at step ${alert.step}`,
-      transform: `translate(${X(alert.step) + 13 * earlier},9)`,
+      transform: `translate(${x},9)`,
       ...pressable((event) => {
         event.stopPropagation();
-        onAlert?.(alert);
+        open();
       }),
       onpointermove: (event) => {
         event.stopPropagation();
         const head = h('b', null, `${alert.severity} ${alert.rule} ${alert.name}`);
         tip.show(event, head, `step ${alert.step}`, alert.message);
       },
-    };
-    const stem = !earlier && svg('path', {d: `M0 6V${foot - top + 11}`, class: 'stem'});
-    return [
-      ...(until > alert.step ? [svg('rect', bar)] : []),
-      svg('g', mark, stem, svg('path', {d: severityShape(alert.severity)})),
-    ];
-  });
-}
+      onpointerleave: () => tip.hide(),
+    },
+    stem > 0 && svg('path', {d: `M0 6V${stem}`, class: 'stem'}),
+    svg('path', {d: severityShape(alert.severity)}),
+  );
 
 /** A pointer shows the values of its step, a click chooses that step, and drawing it along zooms in. */
 function listen(root, used, {left, right, top, foot, x0, x1, X}, options) {

@@ -1,7 +1,7 @@
 // The heatmap with its names, the alerts and the steps, and the cross that follows the pointer.
 
-import {ticks} from './chart.js';
-import {em, gestures, h, num, pressable, severityClass, severityShape, svg, tip, words} from './dom.js';
+import {alertMark, ticks} from './chart.js';
+import {em, gestures, h, num, svg, tip} from './dom.js';
 import {paint} from './heat_paint.js';
 import {flagWords, INF, NAN} from './matrix.js';
 import {cut} from './names.js';
@@ -152,22 +152,7 @@ function strip(app, matrix, plot) {
     if (alert.step < matrix.first[0] || alert.step > matrix.end) continue;
     const c = matrix.columnOf(alert.step),
       x = ((matrix.place(c) + matrix.place(c + 1)) / 2) * plot;
-    root.append(
-      svg(
-        'g',
-        {
-          class: `mark severity ${severityClass(alert.severity)}`,
-          transform: `translate(${Math.max(7, x)},8)`,
-          'aria-label': `${alert.name} at step ${alert.step}`,
-          ...pressable(() => app.openAlert(alert)),
-          onpointermove: (event) =>
-            tip.show(event, h('b', null, words(alert.name)), `step ${alert.step}`, alert.message),
-          onpointerleave: () => tip.hide(),
-        },
-        svg('path', {d: `M0 6V${height}`, class: 'stem'}),
-        svg('path', {d: severityShape(alert.severity)}),
-      ),
-    );
+    root.append(alertMark(alert, Math.max(7, x), height, () => app.openAlert(alert)));
   }
   return root;
 }

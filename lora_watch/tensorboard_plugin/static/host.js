@@ -20,18 +20,6 @@ function outer() {
   }
 }
 
-/** Calls back whenever TensorBoard has read new data. */
-export function onReload(listener) {
-  const {port1, port2} = new MessageChannel();
-  port1.onmessage = ({data}) => {
-    const message = JSON.parse(data);
-    if (message.isReply) return;
-    if (message.type === 'experimental.DataReloaded') listener();
-    port1.postMessage(JSON.stringify({type: message.type, id: message.id, payload: null, error: null, isReply: true}));
-  };
-  window.parent.postMessage('experimental.bootstrap', '*', [port2]);
-}
-
 /** Calls back with true or false, now and whenever TensorBoard's dark mode changes. */
 export function onDark(listener) {
   const own = () => {

@@ -1,6 +1,6 @@
 // Everything about one adapter.
 
-import {chartCard, discarded} from './chart.js';
+import {chartCard} from './chart.js';
 import {em, h, num, severityIcon, split, term, words} from './dom.js';
 import {formulaOf} from './overview.js';
 
@@ -125,12 +125,8 @@ export async function draw(app) {
           term: metrics[0][0],
           width: each - 26,
           height: em(150) + (named ? 0 : em(21)),
-          log: log || (metrics[0][0] === 'effective_lr' && discarded(app.alerts).length > 0),
-          range: app.range(),
-          step: app.step,
-          onStep: app.setStep,
-          onZoom: app.zoom,
-          discarded: discarded(app.alerts),
+          ...app.charting,
+          log: log || (metrics[0][0] === 'effective_lr' && app.charting.discarded.length > 0),
           alerts: own.filter((alert) => metrics.some(([metric]) => metric === alert.metric)),
           onAlert: (alert) => app.openAlert(alert, 'alerts'),
         });

@@ -47,44 +47,21 @@ export class Matrix {
     return new Matrix(header, low, high, turned((header.pooled ? 8 : 4) * cells, 1));
   }
 
-  /**
-   * A part of it, as plugin.py would send it: the steps [from, to], one item alone, at most `max_cols` columns. What
-   * neighbours hold is kept at its extremes, as `pooling.py` does it.
-   */
-  window({from = -Infinity, to = Infinity, adapter, max_cols: most = Infinity}) {
-    const all = Array.from(this.first.keys()).filter((c) => this.last[c] >= from && this.first[c] <= to),
+  /** A part of it: the columns that touch the steps [from, to], one item alone. */
+  window({from = -Infinity, to = Infinity, adapter}) {
+    const columns = Array.from(this.first.keys()).filter((c) => this.last[c] >= from && this.first[c] <= to),
       items = adapter == null ? Array.from({length: this.n}, (_, i) => i) : [adapter],
-      several = Math.max(1, Math.ceil(all.length / most)),
-      groups = Array.from({length: Math.ceil(all.length / several)}, (_, g) =>
-        all.slice(g * several, (g + 1) * several),
-      ),
-      cells = groups.length * items.length,
-      pooled = this.pooled || several > 1,
-      high = new Float32Array(cells),
-      low = pooled ? new Float32Array(cells) : high,
-      flags = new Uint8Array(cells);
-    groups.forEach((columns, g) => {
-      items.forEach((item, i) => {
-        const at = columns.map((c) => c * this.n + item),
-          k = g * items.length + i;
-        const finite = (plane) => at.map((a) => plane[a]).filter(Number.isFinite);
-        const [lows, highs] = [finite(this.low), finite(this.high)];
-        low[k] = lows.length ? Math.min(...lows) : this.low[at[0]];
-        high[k] = highs.length ? Math.max(...highs) : this.high[at[0]];
-        flags[k] = at.reduce((bits, a) => bits | (this.flags[a] & (NAN | INF)), 0);
-        if (at.every((a) => this.flags[a] & UNKNOWN)) flags[k] |= UNKNOWN;
-      });
-    });
+      at = columns.flatMap((c) => items.map((i) => c * this.n + i)),
+      taken = (plane) => plane.constructor.from(at, (k) => plane[k]),
+      low = taken(this.low);
     const header = {
-      shape: [groups.length, items.length],
-      first: groups.map((columns) => this.first[columns[0]]),
-      last: groups.map((columns) => this.last[columns[columns.length - 1]]),
-      pooled,
-      width: this.width * several,
-      rows: all.length === this.columns ? this.rows : all.length * this.width,
-      notes: this.notes,
+      ...this,
+      shape: [columns.length, items.length],
+      first: columns.map((c) => this.first[c]),
+      last: columns.map((c) => this.last[c]),
+      rows: columns.length === this.columns ? this.rows : columns.length * this.width,
     };
-    return new Matrix(header, low, high, flags);
+    return new Matrix(header, low, this.pooled ? taken(this.high) : low, taken(this.flags));
   }
 
   /** The column that holds `step`, or the last one before it; 0 before all of them. */

@@ -57,7 +57,7 @@ export async function draw(app) {
   const {alerts, step, state} = app;
   const now = {at: step},
     zoomed = app.window(600);
-  const [path, ending, spread, size, known, rates, charted, first20] = await Promise.all([
+  const [path, ending, spread, size, known, rates, charted] = await Promise.all([
     pathOf(app, state.run),
     app.data.verdict(state.run, step),
     sizeOf(app, now),
@@ -65,10 +65,7 @@ export async function draw(app) {
     app.seriesOf(['loss', 'loss_start', 'loss_recent', 'overhead', 'zone'], now),
     app.series('effective_lr', {max_cols: 600, to: step}),
     app.seriesOf(['loss', 'loss_expected', 'effective_lr'], zoomed),
-    app.series('overhead', {at: FIRST_STEPS}),
   ]);
-  const measured = spread && lastMeasured(spread, step); // it need not be measured at every step
-  const worstOf = measured == null ? null : await app.metric(path.metric, {from: measured, to: measured});
   const first = ending.first == null ? null : alerts[ending.first];
   const says = verdict(
     first,
@@ -83,7 +80,7 @@ export async function draw(app) {
     'div',
     {class: 'overview'},
     banner(app, says, endOf(ending, app.run)),
-    h('div', {class: 'tiles'}, tiles(app, {...known, rates, first20}, spread, path)),
+    h('div', {class: 'tiles'}, tiles(app, {...known, rates}, spread, path)),
     h(
       'div',
       {class: 'columns', style: page.style},
@@ -100,18 +97,7 @@ export async function draw(app) {
       ),
       charts(app, {...charted, size}, path, right),
     ),
-    h(
-      'div',
-      {class: 'columns', style: page.style},
-      card('Alerts', alerts.length ? `${alerts.length} so far` : null, alertList(app)),
-      card(
-        `Largest ${path.metric === 'output_ratio' ? 'output ratios' : 'adapters'}`,
-        worstOf?.columns
-          ? `${worstOf.first[0] < worstOf.last[0] ? 'highest of' : 'at'} ${worstOf.steps(0)}, log scale`
-          : null,
-        largest(app, worstOf),
-      ),
-    ),
+    card('Alerts', alerts.length ? `${alerts.length} so far` : null, alertList(app)),
     foundCard(app, app.width),
   );
 }
@@ -123,9 +109,8 @@ export async function draw(app) {
  */
 function charts(app, {loss, loss_expected: expected, effective_lr: effective, size}, path, width) {
   const begun = app.lastStep > 0,
-    stretches = discarded(app.alerts),
+    shared = app.charting,
     pair = split(width, [1, 1], 16, 520);
-  const shared = {step: app.step, onStep: app.setStep, onZoom: app.zoom, range: app.range(), discarded: stretches};
   const small = {
     ...shared,
     empty: begun ? 'not logged in this run' : path.missing,
@@ -157,7 +142,7 @@ function charts(app, {loss, loss_expected: expected, effective_lr: effective, si
         ...small,
         term: 'effective_lr',
         zero: true,
-        log: stretches.length > 0, // what was thrown away has often ten times the rate
+        log: shared.discarded.length > 0, // what was thrown away has often ten times the rate
       }),
     ),
   );
@@ -183,11 +168,6 @@ function zoneLegend(points) {
 /** The spread over adapters of the metric by which their size is shown; null if there is none. */
 const sizeOf = async (app, window) =>
   (await app.spread('output_ratio', window)) ?? (await app.spread('relative_spectral_norm', window));
-
-/** The last step up to `step` at which the metric was measured; null if there is none. */
-function lastMeasured(matrix, step) {
-  return !matrix.columns || matrix.first[0] > step ? null : matrix.last[matrix.columnOf(step)];
-}
 
 const groupLines = (effective) =>
   Array.from({length: effective?.n ?? 0}, (_, group) => group)
@@ -293,7 +273,7 @@ const tile = (name, key, value, note, extra) =>
 
 /** @param {Record<string, any>} known */
 function tiles(app, known, spread, path) {
-  const {loss, rates, overhead, first20} = known;
+  const {loss, rates, overhead} = known;
   const {schema, adapters, step} = app;
   const gain = gainAt(known, step),
     size = spread?.at(step, 1),
@@ -327,11 +307,7 @@ function tiles(app, known, spread, path) {
       'Overhead',
       'overhead',
       spent == null || !app.lastStep ? '–' : percent(spent, 1),
-      !app.lastStep
-        ? path.missing
-        : step > FIRST_STEPS && first20?.last?.[first20.columnOf(FIRST_STEPS)] === FIRST_STEPS
-          ? `of the time; first ${FIRST_STEPS} steps: ${percent(first20.at(FIRST_STEPS), 1)}`
-          : 'of the wall time so far',
+      app.lastStep ? `of the wall time ${step > FIRST_STEPS ? `since step ${FIRST_STEPS}` : 'so far'}` : path.missing,
     ),
   ];
 }
@@ -369,33 +345,5 @@ function alertList(app) {
     inOrder(app.alerts)
       .slice(0, 6)
       .map((alert) => h('li', null, row(alert))),
-  );
-}
-
-/**
- * The adapters with the highest value at the step, as points on a logarithmic scale.
- * @param {import('./app.js').App} app
- */
-function largest(app, matrix) {
-  if (!matrix?.columns) return h('p', {class: 'none'}, 'Not measured up to this step.');
-  const found = app.adapters
-    .map((adapter) => ({adapter, value: matrix.high[adapter.index]}))
-    .filter(({value}) => value > 0)
-    .sort((a, b) => b.value - a.value);
-  if (!found.length) return h('p', {class: 'none'}, 'Nothing is above zero at this step.');
-  const high = Math.log10(found[0].value),
-    low = Math.min(high - 1, Math.log10(found[found.length - 1].value));
-  const row = ({adapter, value}) =>
-    h(
-      'button',
-      {class: 'row', title: adapter.name, onclick: () => app.set({view: 'layer', adapter: adapter.name})},
-      h('span', {class: 'clip'}, adapter.short),
-      h('i', {style: `--share:${(Math.log10(value) - low) / (high - low)}`}),
-      h('b', null, num(value)),
-    );
-  return h(
-    'ol',
-    {class: 'bars'},
-    found.slice(0, 9).map((one) => h('li', null, row(one))),
   );
 }
