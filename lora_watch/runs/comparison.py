@@ -6,7 +6,7 @@ import math
 import statistics
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -51,8 +51,9 @@ class Trial:
     quality: Mapping[str, float]
     """By name: what the last evaluation found, and ``train_loss``."""
     step: int
-    alerts: Counter[Severity]
-    out: str | None
+    alerts: Mapping[str, int]
+    """How many there are of each severity."""
+    left_out: str | None
     """Why its quality does not count, in words; None if it does."""
 
     @property
@@ -61,7 +62,7 @@ class Trial:
         repeats none without."""
         settings = {"train_data": f"unknown, of {self.name}"} | dict(self.settings)
         scale = None if self.scale is None else f"{self.scale:.6g}"
-        return self.r, self.alpha, scale, self.lr, frozenset(settings.items()), self.alerts[Severity.ERROR] > 0
+        return self.r, self.alpha, scale, self.lr, frozenset(settings.items()), "error" in self.alerts
 
 
 _NOT_SET = "not set"
@@ -103,7 +104,7 @@ class Comparison:
 
     def values(self, configuration: Sequence[Trial]) -> list[float]:
         """The metric of its runs that count, the finite ones."""
-        found = (trial.quality.get(self.metric, math.nan) for trial in configuration if trial.out is None)
+        found = (trial.quality.get(self.metric, math.nan) for trial in configuration if trial.left_out is None)
         return [value for value in found if math.isfinite(value)]
 
     def differences(self) -> dict[str, dict[str, list[Trial]]]:
@@ -125,34 +126,23 @@ class Comparison:
             "metric": self.metric,
             "higher_is_better": self.higher_is_better,
             "best": self.best,
-            "configurations": [self._serialised(configuration) for configuration in self.configurations],
+            "configurations": [
+                {
+                    "r": trials[0].r,
+                    "alpha": trials[0].alpha,
+                    "scale": trials[0].scale,
+                    "learning_rate": trials[0].lr,
+                    "mean": statistics.fmean(values) if (values := self.values(trials)) else None,
+                    "runs": [asdict(trial) for trial in trials],
+                }
+                for trials in self.configurations
+            ],
             "differences": {
                 name: [{"value": value, "runs": [trial.name for trial in having]} for value, having in found.items()]
                 for name, found in self.differences().items()
             },
             "notes": self.notes,
             "unreadable": self.unreadable,
-        }
-
-    def _serialised(self, configuration: Sequence[Trial]) -> dict[str, Any]:
-        first, values = configuration[0], self.values(configuration)
-        return {
-            "r": first.r,
-            "alpha": first.alpha,
-            "scale": first.scale,
-            "learning_rate": first.lr,
-            "mean": statistics.fmean(values) if values else None,
-            "runs": [
-                {
-                    "name": trial.name,
-                    "seed": trial.seed,
-                    "step": trial.step,
-                    "left_out": trial.out,
-                    "quality": dict(trial.quality),
-                    "alerts": {severity.name.lower(): n for severity, n in trial.alerts.items()},
-                }
-                for trial in configuration
-            ],
         }
 
 
@@ -175,7 +165,7 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
             trials.append(_trial(name, run))
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
-    counted = [trial for trial in trials if trial.out is None]
+    counted = [trial for trial in trials if trial.left_out is None]
     chosen = metric or (EVAL_LOSS if counted and all(EVAL_LOSS in trial.quality for trial in counted) else TRAIN_LOSS)
     there = sorted({name for trial in trials for name in trial.quality})
     if metric is not None and trials and metric not in there:
@@ -220,9 +210,12 @@ def _table(comparison: Comparison) -> list[str]:
     rows = []
     for configuration in (comparison.configurations[place] for place in comparison.best_first):
         first = configuration[0]
-        alerts = sum((trial.alerts for trial in configuration), Counter[Severity]())
-        said = [count(n, severity.name.lower()) for severity, n in sorted(alerts.items(), reverse=True)]
-        if out := sum(trial.out is not None for trial in configuration):
+        said = [
+            count(n, severity.name.lower())
+            for severity in sorted(Severity, reverse=True)
+            if (n := sum(trial.alerts.get(severity.name.lower(), 0) for trial in configuration))
+        ]
+        if out := sum(trial.left_out is not None for trial in configuration):
             said.append(f"{out} left out" if len(configuration) > 1 else "left out")
         numbers = (short(value) for value in (first.r, first.alpha, first.scale, first.lr))
         value = mean_and_spread(comparison.values(configuration))
@@ -237,9 +230,11 @@ def _label(configuration: Sequence[Trial]) -> str:
 
 
 def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[str]:
-    yield from (f"{trial.name}: {trial.out}. Its quality does not count." for trial in trials if trial.out is not None)
-    yield from (f"{t.name} has no {chosen}." for t in trials if t.out is None and chosen not in t.quality)
-    if asked is None and chosen == TRAIN_LOSS and any(trial.out is None for trial in trials):
+    yield from (
+        f"{trial.name}: {trial.left_out}. Its quality does not count." for trial in trials if trial.left_out is not None
+    )
+    yield from (f"{t.name} has no {chosen}." for t in trials if t.left_out is None and chosen not in t.quality)
+    if asked is None and chosen == TRAIN_LOSS and any(trial.left_out is None for trial in trials):
         yield (
             f"There is no {EVAL_LOSS} for all of these runs, so the training loss is compared, which shows less. "
             "Evaluate each run at its end: trainer.evaluate()."
@@ -260,8 +255,8 @@ def _trial(name: str, run: FinishedRun) -> Trial:
         settings=_settings(run),
         quality={**run.evaluation, **({} if loss is None else {TRAIN_LOSS: loss})},
         step=run.step,
-        alerts=Counter(alert.severity for alert in run.alerts),
-        out=_why_not(run),
+        alerts=dict(Counter(alert.severity.name.lower() for alert in run.alerts)),
+        left_out=_why_not(run),
     )
 
 

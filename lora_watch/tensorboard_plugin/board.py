@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import threading
 from collections.abc import Callable, Sequence
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -114,12 +114,12 @@ class BoardRun:
         tag = next((tag for name in ("zone", "loss") if (tag := tags.SERIES_PREFIX + name) in self._listing), None)
         if tag is None:
             return np.zeros(0), np.zeros(0)
+        key = (self._board.experiment, self._name, tag)
+        return self._board.clocks.get(key, self._listing[tag], partial(self._ticks, tag))
 
-        def read() -> Clock:
-            ticks = self._read(tag)
-            return np.array([tick.step for tick in ticks]), np.array([tick.wall_time for tick in ticks])
-
-        return self._board.clocks.get((self._board.experiment, self._name, tag), self._listing[tag], read)
+    def _ticks(self, tag: str) -> Clock:
+        events = self._read(tag)
+        return np.array([event.step for event in events]), np.array([event.wall_time for event in events])
 
     def _read(self, tag: str) -> list[Event]:
         from tensorboard.data import provider

@@ -56,22 +56,10 @@ def find_learning_rate(trainer: Trainer, *, steps: int = STEPS) -> Suggestion:
             data are an iterator.
     """
     found = sweep_of(trainer, steps)
-    keep(found, trainer)
     for callback in trainer_info.callbacks_of(trainer):
         if isinstance(callback, TrainerEvents):
             note(callback, found)
     return found
-
-
-def keep(found: Suggestion, trainer: Trainer) -> None:
-    """Write ``find_lr.json`` where the run's report will be, on the first process."""
-    if not (trainer.args.should_save and is_first()):
-        return
-    folder = Path(trainer.args.output_dir or ".") / "lora_watch"
-    try:
-        found.save(folder)
-    except OSError as error:
-        log.warning("the sweep's result could not be written: %s", error)
 
 
 def note(callback: TrainerEvents, found: Suggestion) -> None:
@@ -102,7 +90,6 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
         shows = trainer_info.is_first(state) and (only or callback.settings.console)
         if shows:
             say(str(found), sys.stdout if only else sys.stderr)
-        keep(found, trainer)
         if only:
             raise SystemExit(int(found.rate is None))
         if (rate := found.rate_or_middle) is None:
@@ -125,7 +112,8 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
 
 
 def sweep_of(trainer: Trainer, steps: int = STEPS) -> Suggestion:
-    """The sweep of ``trainer``, also from inside its own ``on_train_begin``. Raises ValueError: see above."""
+    """The sweep of ``trainer``, also inside its own ``on_train_begin``. ``find_lr.json`` is written where the run's
+    report will be, on the first process. Raises ValueError: see above."""
     if (why := trainer_info.no_sweep(trainer)) is not None:
         raise ValueError(why)
     sweeping, planned = _Sweeping(steps), trainer_info.planned_steps(trainer)
@@ -142,7 +130,13 @@ def sweep_of(trainer: Trainer, steps: int = STEPS) -> Suggestion:
                 trainer.train()
     finally:
         sweeping.close("interrupted")
-    return sweeping.suggestion(planned)
+    found = sweeping.suggestion(planned)
+    if trainer.args.should_save and is_first():
+        try:
+            found.save(Path(trainer.args.output_dir or ".") / "lora_watch")
+        except OSError as error:
+            log.warning("the sweep's result could not be written: %s", error)
+    return found
 
 
 def apply(rate: float, trainer: Trainer) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -84,11 +84,15 @@ def preflight(
     """
     notes: list[str] = []
     given, fields = arguments or {}, _checked(lora, notes)
-    learning_rate = positive("learning_rate", given.get("learning_rate"))
+    base = None if model is None else read_model(model)
+    if base is not None and base.task_type:
+        fields.setdefault("task_type", base.task_type)
     steps = max_steps if max_steps is not None else positive("max_steps", given.get("max_steps"), allow=-1)
-    run = _run(fields, learning_rate, None if model is None else read_model(model), notes)
-    run = _with_arguments(run, given, learning_rate, steps, notes)
-    if learning_rate is None:
+    run = planned_run(fields, base, given, steps)
+    notes = [*_on_model(run, base, fields), *notes]
+    if (run.config["warmup_steps"] or 0.0) >= 1.0 and steps is None:
+        notes.append("The number of steps is not known: the warm-up was not judged (LW409).")
+    if not run.peak_lr:
         notes.append("No learning rate was given: LW401 was not judged.")
     rules = [*(rule for rule in catalogue() if rule.static), WastedRate()]
     try:
@@ -97,20 +101,29 @@ def preflight(
         raise ValueError(f"these settings cannot be judged: {type(error).__name__}: {error}") from None
     if not any(alert.rule in ("LW104", "LW401") for alert in findings):
         notes += _on_rate(run)
-    return Preflight(tuple(findings), tuple(notes), _summary(run, learning_rate))
+    return Preflight(tuple(findings), tuple(notes), _summary(run))
 
 
 def planned_run(
     lora: Mapping[str, Any],
     model: BaseModel | None = None,
-    learning_rate: float | None = None,
-    max_steps: int | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    max_steps: float | None = None,
 ) -> RunInfo:
-    """The run that would begin with these settings: AdamW, one parameter group, no step yet. ``lora`` holds
-    LoraConfig's fields."""
-    group, known = (None, ()) if learning_rate is None else (0, (learning_rate,))
-    config = {"lora": {"default": dict(lora)}} | ({} if model is None else {"model": model.name})
-    return RunInfo(tuple(planned_adapters(lora, model, group)), max_steps, config, optimizer="AdamW", peak_lr=known)
+    """The run that would begin with these settings: one parameter group, no step yet, and the highest learning rate
+    that it reaches. ``lora`` holds LoraConfig's fields, ``arguments`` TrainingArguments'."""
+    given = arguments or {}
+    rate, schedule = positive("learning_rate", given.get("learning_rate")), given.get("lr_scheduler_type")
+    warm_up = {name: positive(name, given.get(name), allow=0.0) for name in ("warmup_steps", "warmup_ratio")}
+    config = {"lora": {"default": dict(lora)}, **warm_up, "lr_scheduler_type": schedule}
+    if model is not None:
+        config["model"] = model.name
+    group, peak = (None, ()) if rate is None else (0, (rate,))
+    rising = warm_up["warmup_steps"] or 0.0
+    if rate is not None and max_steps is not None and rising > max_steps and schedule not in WITHOUT_WARM_UP:
+        config["learning_rate"], peak = rate, (rate * max(max_steps - 1.0, 1.0) / rising,)
+    adapters, optimizer = tuple(planned_adapters(lora, model, group)), str(given.get("optim") or "adamw_torch")
+    return RunInfo(adapters, or_none(int, max_steps), config, optimizer=optimizer, peak_lr=peak)
 
 
 def useful_rates(run: RunInfo) -> Rates | None:
@@ -150,39 +163,15 @@ class WastedRate(RuleOnSettings):
         )
 
 
-def _run(checked: dict[str, Any], learning_rate: float | None, base: BaseModel | None, notes: list[str]) -> RunInfo:
+def _on_model(run: RunInfo, base: BaseModel | None, lora: Mapping[str, Any]) -> Iterator[str]:
+    """What of the model is not known."""
     if base is None:
-        said = "No model was given: nothing relative to its weights was judged, such as the size of the first step."
-        notes.insert(0, said)
-        return planned_run(checked, None, learning_rate)
-    if "task_type" not in checked and base.task_type:
-        checked["task_type"] = base.task_type
-    run = planned_run(checked, base, learning_rate)
-    if lost := base.unknown(checked):
-        notes.append(f"target_modules: the model has no layer {lost}.")
+        yield "No model was given: nothing relative to its weights was judged, such as the size of the first step."
+        return
+    if lost := base.unknown(lora):
+        yield f"target_modules: the model has no layer {lost}."
     if all(math.isnan(adapter.base_norm) for adapter in run.adapters):
-        notes.append("The frozen weights are not there: the size of the first step was not judged.")
-    return run
-
-
-def _with_arguments(
-    run: RunInfo, given: Mapping[str, Any], learning_rate: float | None, steps: float | None, notes: list[str]
-) -> RunInfo:
-    """``run`` with its optimizer, steps and schedule, and the highest learning rate that it reaches."""
-    config = {name: positive(name, given.get(name), allow=0.0) for name in ("warmup_steps", "warmup_ratio")}
-    warm_up = config["warmup_steps"] or 0.0
-    if warm_up >= 1.0 and steps is None:
-        notes.append("The number of steps is not known: the warm-up was not judged (LW409).")
-    run = replace(
-        run,
-        optimizer=str(given.get("optim") or "adamw_torch"),
-        max_steps=or_none(int, steps),
-        config={**run.config, **config, "lr_scheduler_type": given.get("lr_scheduler_type")},
-    )
-    if learning_rate is None or steps is None or warm_up <= steps or run.config["lr_scheduler_type"] in WITHOUT_WARM_UP:
-        return run
-    highest = learning_rate * max(steps - 1.0, 1.0) / warm_up
-    return replace(run, config={**run.config, "learning_rate": learning_rate}, peak_lr=(highest,))
+        yield "The frozen weights are not there: the size of the first step was not judged."
 
 
 def _checked(lora: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
@@ -237,7 +226,7 @@ def _on_rate(run: RunInfo) -> list[str]:
     return [f"Learning rate {rate:g} is {side} {rates}, where the weights expect the best one ({rates.best:g})."]
 
 
-def _summary(run: RunInfo, learning_rate: float | None) -> dict[str, Any]:
+def _summary(run: RunInfo) -> dict[str, Any]:
     def values(name: str) -> list[Any]:
         return sorted({getattr(adapter, name) for adapter in run.adapters})
 
@@ -248,7 +237,7 @@ def _summary(run: RunInfo, learning_rate: float | None) -> dict[str, Any]:
         "lora_alpha": values("alpha"),
         "scale": values("scale"),
         "scale_formula": values("scale_formula"),
-        "learning_rate": learning_rate,
+        "learning_rate": run.config.get("learning_rate", max(run.peak_lr, default=None)),
         "optimizer": run.optimizer,
         "max_steps": run.max_steps,
     }

@@ -137,7 +137,7 @@ def test_other_settings_that_differ_are_named(muddle: Path) -> None:
 def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, tmp_path: Path) -> None:
     train_into(tmp_path / "broken", 8, 256, fail_on="error", lr=0.1)
     content = as_json(sweep[0], tmp_path)
-    assert any(re.search(r"broken .*step \d+ .*LW102", note) for note in content["notes"])
+    assert any(re.search(r"broken: .*step \d+.*LW102", note) for note in content["notes"])
     (broken,) = [run for c in content["configurations"] for run in c["runs"] if run["left_out"]]
     assert broken["alerts"]["error"] >= 1
     assert "left out" in compare(sweep[0], tmp_path).stdout

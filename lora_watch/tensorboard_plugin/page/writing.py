@@ -17,8 +17,8 @@ MOST_BYTES = 1_500_000
 """Of a page: what chats, trackers and mail take without a word. Columns are pooled until it fits."""
 MOST_COLUMNS, FEWEST_COLUMNS = 600, 50
 """Of a table. Fewer show no run: then the page is larger."""
-_BYTES = 4.2
-"""Of a page that a number of a table has taken, noisy ones of pooled columns."""
+_BYTES = 2.5
+"""Of a page that a number of a table takes at least; noisy ones of pooled columns take 4."""
 
 _PAGE = """<!doctype html>
 <html lang="en">
@@ -78,14 +78,7 @@ def page(runs: Mapping[str, FinishedRun]) -> str:
 def _within(content: Answers, room: int) -> str:
     """In about as many columns as there is room for."""
     items = sum(table.series.values.shape[1] for table in content.tables.values())
-    columns = _between(room / (_BYTES * max(items, 1)))
-    answers = content.packed(columns)
-    sparse = len(answers) < 0.7 * room and columns < MOST_COLUMNS  # tables with gaps: there is room for more
-    while sparse or (len(answers) > room and columns > FEWEST_COLUMNS):
-        columns, sparse = _between(0.95 * columns * room / len(answers)), False
-        answers = content.packed(columns)
+    columns = min(max(int(room / (_BYTES * max(items, 1))), FEWEST_COLUMNS), MOST_COLUMNS)
+    while len(answers := content.packed(columns)) > room and columns > FEWEST_COLUMNS:
+        columns = max(int(0.95 * columns * room / len(answers)), FEWEST_COLUMNS)
     return answers
-
-
-def _between(columns: float) -> int:
-    return int(max(FEWEST_COLUMNS, min(MOST_COLUMNS, columns)))
