@@ -37,7 +37,6 @@ def advise(
     to_model: Annotated[Path | None, typer.Option(help="Model to carry them over to.")] = None,
     rank: Annotated[int | None, typer.Option(help="With --from-model: the rank there.")] = None,
     alpha: Annotated[float | None, typer.Option(help="With --from-model: α there; default r.")] = None,
-    lr: Annotated[float | None, typer.Option("--lr", help="With --from-model: the learning rate there.")] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
     """Advise a rank, an alpha and a learning rate to start from, with reasons and a LoraConfig to paste.
@@ -55,10 +54,10 @@ def advise(
         if from_model is not None or to_model is not None:
             if from_model is None or to_model is None or rank is None or model is not None:
                 raise ValueError("give --from-model, --to-model and the --rank of the first, and no other model")
-            advised = transfer(from_model, to_model, rank, alpha=alpha, learning_rate=lr)
+            advised = transfer(from_model, to_model, rank, alpha=alpha)
         elif model is None:
             raise ValueError("give the folder of a model; lora-watch advise --help has examples")
-        elif (rank, alpha, lr) != (None, None, None):
+        elif (rank, alpha) != (None, None):
             raise ValueError("settings of your own belong to --from-model; lora-watch preflight judges them")
         else:
             advised = start_from(model, task, steps=steps)

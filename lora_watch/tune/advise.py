@@ -5,18 +5,17 @@ from __future__ import annotations
 import json
 import math
 import statistics
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
 from lora_watch.base.records import RunInfo
 from lora_watch.base.text import meant
-from lora_watch.rules.forecast import Rates, at_rate, first_step_of, has_new_head, length_law
+from lora_watch.rules.forecast import Rates, has_new_head, length_law
 from lora_watch.rules.remedies import nearest, round_alpha
-from lora_watch.tune.base_model import BaseModel, planned_adapters, read_model
+from lora_watch.tune.base_model import BaseModel, read_model
 from lora_watch.tune.preflight import planned_run, positive, useful_rates
 
 ADVICE_VERSION = 3
@@ -26,46 +25,41 @@ BIDERMAN = "Biderman et al. 2024, arXiv:2405.09673"
 MEASURE = "lora-watch run --find-lr measures it"
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     """A kind of fine-tuning, and the ranks that are worth trying first for it."""
 
     name: str
     ranks: tuple[int, int]
     """Lowest and highest of the usual range. A place to start a search from, not a bound."""
     why: str
-    source: str
+    """With the source."""
 
 
 TASKS = (
     Task(
         "classification",
         (4, 8),
-        "its intrinsic dimension is very low: the pretrained model already knows the structure",
-        "Aghajanyan et al. 2021, arXiv:2012.13255",
+        "its intrinsic dimension is very low: the pretrained model already knows the structure (Aghajanyan et al. "
+        "2021, arXiv:2012.13255)",
     ),
     Task(
         "domain-adaptation",
         (8, 16),
-        "vocabulary and style change moderately",
-        "rule of thumb; Hu et al. 2021, arXiv:2106.09685, found lower ranks enough on most of its tasks",
+        "vocabulary and style change moderately (rule of thumb; Hu et al. 2021, arXiv:2106.09685, found lower ranks "
+        "enough on most of its tasks)",
     ),
     Task(
-        "instruction-tuning",
-        (16, 64),
-        "it changes many behaviours at once",
-        f"rule of thumb; {BIDERMAN} compares such ranks",
+        "instruction-tuning", (16, 64), f"it changes many behaviours at once (rule of thumb; {BIDERMAN} compares such)"
     ),
     Task(
         "continued-pretraining",
         (64, 256),
         "new knowledge needs room: full fine-tuning changes weights at 10 to 100 times the rank of a usual adapter, "
-        "and LoRA reaches less here; consider full fine-tuning",
-        BIDERMAN,
+        f"and LoRA reaches less here; consider full fine-tuning ({BIDERMAN})",
     ),
 )
 """From the lowest ranks to the highest."""
-_UNKNOWN_TASK = Task("no task named", (8, 128), "double it until that no longer pays", "rule of thumb")
+_UNKNOWN_TASK = Task("no task named", (8, 128), "double it until that no longer pays (rule of thumb)")
 
 
 @dataclass(frozen=True)
@@ -130,7 +124,7 @@ def advise(model: nn.Module | str | Path, task: str | None = None, *, steps: int
     rates, scale = useful_rates(run), run.adapters[0].scale
     formula = "α/√r" if "use_rslora" in lora else "α/r"
     reasons = [
-        f"Rank {r} of {r} to {high}: {kind_of.why} ({kind_of.source}).",
+        f"Rank {r} of {r} to {high}: {kind_of.why}.",
         f"lora_alpha {lora['lora_alpha']:g}: the scale {formula} is {scale:.3g}.",
         _on_the_rate(run, rates),
     ]
@@ -177,49 +171,28 @@ def _besides(base: BaseModel, task: Task) -> list[str]:
 
 
 def transfer(
-    from_model: nn.Module | str | Path,
-    to_model: nn.Module | str | Path,
-    rank: int,
-    *,
-    alpha: float | None = None,
-    learning_rate: float | None = None,
+    from_model: nn.Module | str | Path, to_model: nn.Module | str | Path, rank: int, *, alpha: float | None = None
 ) -> Advice:
     """``rank`` and ``alpha`` (= ``rank`` if left out), which suited ``from_model``, for ``to_model``.
 
     The rank grows with the square root of the hidden size and the scale is kept. Models are given as to ``advise``, and
-    it raises ValueError as that does. The learning rate makes the first full step, relative to the weights and summed
-    over blocks, as large as it was.
+    it raises ValueError as that does. A learning rate does not carry over.
     """
-    for name, value in (("rank", rank), ("alpha", alpha), ("learning_rate", learning_rate)):
+    for name, value in (("rank", rank), ("alpha", alpha)):
         positive(name, value)
-
-    def settings(r: int) -> dict[str, Any]:
-        """At the scale that ``alpha`` has at ``rank``."""
-        return {"r": r, "lora_alpha": _plain(float(f"{(alpha or rank) * r / rank:.4g}"))}
-
-    def step(base: BaseModel, lora: Mapping[str, Any]) -> float:
-        return first_step_of(at_rate(planned_run({**lora, "target_modules": "all-linear"}, base), 1.0))
-
     old, new = read_model(from_model), read_model(to_model)
-    widths = old.width, new.width
-    r = max(int(nearest(rank * math.sqrt(widths[1] / widths[0]), (1, 3), 2)), 1)
-    factor, rate = step(new, settings(r)) / step(old, settings(rank)), None
-    said = f"Learning rate unknown without the weights of both models. {MEASURE}."
-    if math.isfinite(factor):
-        said = f"Learning rate: at the same one the first full step is {factor:.2g} times as large."
-        if learning_rate is not None:
-            rate = nearest(learning_rate / factor, (1, 2, 3, 5), 10)
-            said = f"Learning rate {learning_rate:g} → {rate:g}: the first full step is then as large as it was."
-    scale = planned_adapters(settings(r), None, None)[0].scale
+    r = max(int(nearest(rank * math.sqrt(new.width / old.width), (1, 3), 2)), 1)
+    lora = {"r": r, "lora_alpha": _plain(float(f"{(alpha or rank) * r / rank:.4g}"))}
+    scale = lora["lora_alpha"] / r
     return Advice(
         title=f"{old.name} → {new.name}",
-        lora=settings(r),
+        lora=lora,
         scale=scale,
-        learning_rate=rate,
+        learning_rate=None,
         reasons=(
-            f"Rank {rank} → {r}: r·√({widths[1]}/{widths[0]}), a rule of thumb that was not measured here.",
-            f"lora_alpha {settings(r)['lora_alpha']:g}: the scale {scale:.3g} is kept.",
-            said,
+            f"Rank {rank} → {r}: r·√({new.width}/{old.width}), a rule of thumb that was not measured here.",
+            f"lora_alpha {lora['lora_alpha']:g}: the scale {scale:.3g} is kept.",
+            f"Learning rate unknown: it does not carry over. {MEASURE}.",
         ),
     )
 

@@ -269,21 +269,10 @@ def test_rank_grows_with_the_root_of_the_width_and_the_scale_stays(tmp_path: Pat
     wide = folder(tmp_path, config, "LlamaForCausalLM")
     advised = transfer(TINY_LLAMA, wide, 8, alpha=16)
     assert advised.lora == {"r": 16, "lora_alpha": 32}
-    assert "unknown" in advised.reasons[-1]  # no weights in the second folder
+    assert "does not carry over" in advised.reasons[-1]
     model = get_peft_model(AutoModelForCausalLM.from_config(config), config_of(advised.code()))
     scales = [a.scale for a in find_adapters(model)]
     assert scales == pytest.approx([advised.scale] * len(scales), rel=1e-3)
-
-
-def test_the_learning_rate_that_keeps_the_first_step(tmp_path: Path) -> None:
-    model = tiny_model()
-    for name, p in model.named_parameters():
-        if "_proj" in name:
-            p.data *= 4
-    model.save_pretrained(tmp_path)
-    advised = transfer(TINY_LLAMA, tmp_path, 8, learning_rate=1e-3)
-    assert (advised.lora["r"], advised.learning_rate) == (8, pytest.approx(5e-3))
-    assert "0.25 times" in transfer(TINY_LLAMA, model, 8).reasons[-1]
 
 
 # -- the command -------------------------------------------------------------------------------------------------------
@@ -305,11 +294,8 @@ def test_the_command_imports_what_takes_no_seconds() -> None:
 def test_the_json() -> None:
     content = json.loads(command(str(TINY_LLAMA), "--task", "instruction-tuning", "--json").output)
     assert content["rates"]["best"] == content["learning_rate"]
-    change = command(
-        "--from-model", str(TINY_LLAMA), "--to-model", str(TINY_LLAMA), "--rank", "8", "--lr", "1", "--json"
-    )
-    content = json.loads(change.output)
-    assert (content["lora"]["r"], content["learning_rate"]) == (8, 1)
+    change = command("--from-model", str(TINY_LLAMA), "--to-model", str(TINY_LLAMA), "--rank", "8", "--json")
+    assert json.loads(change.output)["lora"] == {"r": 8, "lora_alpha": 8}
 
 
 @pytest.mark.parametrize(

@@ -260,18 +260,6 @@ def test_noise_is_no_plateau() -> None:
     assert not result.plateau
 
 
-def test_a_failed_rank_ends_the_climb() -> None:
-    strategy = Strategy(1e-3, ranks=(8, 16, 32), alphas=(), seeds=2)
-    known = {strategy.at(8, seed=seed): Outcome(2.0 + seed) for seed in range(2)}
-    known[strategy.at(16)] = Outcome(None, "LW102 norm-explosion.")
-    result = decide(strategy, known.__getitem__)  # and its second seed is not wanted
-    assert (result.best, result.plateau) == (strategy.at(8), False)
-    assert "LW102" in result.story[0]
-    first = decide(strategy, {strategy.at(8): Outcome(None, "NaN.")}.__getitem__)
-    assert first.best is None
-    assert "learning rate" in first.story[0]
-
-
 def test_the_alpha_of_the_ranks_stays_unless_another_is_better() -> None:
     def ending(better: float) -> Configuration | None:
         curve = lambda each: 2.0 - (better if each.lora_alpha == 32 else 0) + (each.lora_alpha == 64)  # noqa: E731
