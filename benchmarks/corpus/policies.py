@@ -176,13 +176,16 @@ def mean_reward(model: Any, tokenizer: Any, policy: Policy) -> float:
     return float(np.mean([rewards(policy, *zip(*batch)) for batch in batches]))
 
 
-def build(policy: Policy, folder: str, callbacks: list[Any], **arguments: Any) -> Any:
-    """TRL's trainer of ``policy``. ``arguments``: further settings of its configuration."""
+def build(
+    policy: Policy, folder: str, callbacks: list[Any], kind: Any = None, model: Any = None, **arguments: Any
+) -> Any:
+    """TRL's trainer of ``policy``, or one of another ``kind``. ``model``: one with adapters, instead of new ones.
+    ``arguments``: further settings of its configuration."""
     import trl
 
     trained_on, _ = prompts(policy.seed)
     set_seed(policy.seed)
-    model, tokenizer = pretrained(policy.base)
+    base, tokenizer = pretrained(policy.base)
     settings: dict[str, Any] = {
         "output_dir": folder,
         "max_steps": policy.steps,
@@ -200,7 +203,7 @@ def build(policy: Policy, folder: str, callbacks: list[Any], **arguments: Any) -
     more: dict[str, Any] = {}
     if policy.trainer == "DPO":
         rows = []
-        for prompt, some in zip(trained_on, completions(model, tokenizer, trained_on, 8)):
+        for prompt, some in zip(trained_on, completions(base, tokenizer, trained_on, 8)):
             worth = rewards(policy, [prompt] * len(some), some)
             best, worst = max(range(8), key=worth.__getitem__), min(range(8), key=worth.__getitem__)
             rows.append({"prompt": prompt, "chosen": some[best], "rejected": some[worst]})
@@ -212,12 +215,13 @@ def build(policy: Policy, folder: str, callbacks: list[Any], **arguments: Any) -
             return rewards(policy, prompts, completions)
 
         more = {"reward_funcs": of_all}
-    trainer = getattr(trl, f"{policy.trainer}Trainer")(
-        model=model,
+    lora = LoraConfig(r=policy.r, lora_alpha=2 * policy.r, target_modules="all-linear", task_type="CAUSAL_LM")
+    trainer = (kind or getattr(trl, f"{policy.trainer}Trainer"))(
+        model=base if model is None else model,
         args=getattr(trl, f"{policy.trainer}Config")(**settings | arguments),
         processing_class=tokenizer,
         train_dataset=Dataset.from_list(rows),
-        peft_config=LoraConfig(r=policy.r, lora_alpha=2 * policy.r, target_modules="all-linear", task_type="CAUSAL_LM"),
+        peft_config=lora if model is None else None,
         callbacks=callbacks,
         **more,
     )

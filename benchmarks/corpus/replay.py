@@ -9,9 +9,10 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from benchmarks.corpus.traces import Trace
 from lora_watch.base.alerts import Alert, Severity
-from lora_watch.base.records import StepRecord
+from lora_watch.base.records import Logged, StepRecord
 from lora_watch.measurement.signals.gradients import NAMES
 from lora_watch.measurement.signals.loss import LossSignals
+from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.rules import BarelyMoves, Episodes, Rule, choose
 from lora_watch.rules.forecast import end_of
 from lora_watch.rules.norms import STEPS
@@ -41,7 +42,9 @@ def records(
         wanted: the losses with other adapters that rules want when the next step begins, and so a full measurement.
         opened: how many alerts have opened by then.
     """
-    signals, cadence = LossSignals(), Cadence()
+    signals, policy, cadence = LossSignals(), PolicySignals(), Cadence()
+    rows = {int(row["step"]): row for row in trace.rows}
+    has_loss, logged = all("reward" not in row for row in trace.rows), None
     comparable = any(compared(record) for record in trace.records)
     for record, following in itertools.zip_longest(trace.records, trace.records[1:]):
         asked, metrics, wiring = wanted(), record.metrics, record.wiring
@@ -56,10 +59,13 @@ def records(
             wiring=wiring,
             comparable=comparable or (following is not None and projected(following) is not None),
         )
-        scores = signals.update(record.loss, size=extent(seen), lr=record.lr) if record.step else {}
-        complete = dataclasses.replace(seen, scalars={**scalars, **scores})
+        scores = signals.update(record.loss, size=extent(seen), lr=record.lr) if record.step and has_loss else {}
+        complete = dataclasses.replace(seen, scalars={**scalars, **policy.scalars, **scores}, logged=logged)
         cadence.see(complete)
         yield complete
+        row = rows.get(record.step)
+        numbers = policy.update(row, extent(seen), max(record.lr, default=0.0)) if row else {}
+        logged = Logged(record.step, numbers) if row else None
 
 
 def judge(trace: Trace, rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> list[Alert]:

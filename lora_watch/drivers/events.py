@@ -282,9 +282,10 @@ class TrainerEvents(TrainerCallback):
             | trainer_info.classes_of(trainer, model)
             | ({"lr_follows_a_metric": True} if follows_a_metric(scheduler) else {})
             | ({"preference": True} if trainer_info.is_preference(trainer) else {})
+            | ({"reference": known} if (known := trainer_info.reference_of(trainer, model)) else {})
             | self._swept,
             judge_loss=not trainer_info.is_policy_gradient(trainer),
-            notes=trainer_info.notes_on(args, trainer),
+            notes=trainer_info.notes_on(args, trainer, model),
             meant=self.meant,
         )
         engine = Engine(model, kwargs.get("optimizer"), settings, scheduler=scheduler, place=place)

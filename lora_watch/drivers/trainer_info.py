@@ -19,6 +19,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from lora_watch.adapters import walk
 from lora_watch.base.strict_json import strict
 from lora_watch.measurement.signals import labels
+from lora_watch.rules.reward import BARE
 from lora_watch.run import ranks
 from lora_watch.sinks.standard import own_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
@@ -162,6 +163,16 @@ def is_preference(trainer: Trainer | None) -> bool:
     return any(base.__name__ in _PREFERENCE for base in type(trainer).__mro__)
 
 
+def reference_of(trainer: Trainer | None, model: Any) -> str | None:
+    """The reference model of a policy, in words: where TRL's DPO, KTO, or GRPO and RLOO with ``beta`` have one."""
+    if not hasattr(trainer, "ref_model") or not getattr(trainer.args, "beta", 0.0):
+        return None
+    if trainer.ref_model is not None:
+        return "a model of its own"
+    name = getattr(trainer, "ref_adapter_name", None) or "ref"
+    return f"the adapter {name}" if name in (getattr(model, "peft_config", None) or {}) else BARE
+
+
 def no_sweep(trainer: Trainer) -> str | None:
     """Why the learning rate of this Trainer cannot be swept, in words; None where it can."""
     kind = type(trainer).__name__
@@ -234,7 +245,7 @@ def is_compiled(args: TrainingArguments, trainer: Trainer | None) -> bool:
     return bool(getattr(args, "torch_compile", False)) or getattr(backend, "value", "NO") != "NO"
 
 
-def notes_on(args: TrainingArguments, trainer: Trainer | None) -> list[str]:
+def notes_on(args: TrainingArguments, trainer: Trainer | None, model: Any) -> list[str]:
     """What of this run cannot be known, in words."""
     notes = []
     if trainer is None:
@@ -247,12 +258,13 @@ def notes_on(args: TrainingArguments, trainer: Trainer | None) -> list[str]:
         notes.append("output_ratio is unavailable: the model is compiled")
     if is_preference(trainer):
         notes.append(
-            f"the loss of {type(trainer).__name__} compares answers: LW104 does not judge, and no batch is compared "
-            "with the frozen model"
+            f"the loss of {type(trainer).__name__} compares answers: no batch is compared with the frozen model"
         )
+    if reference := reference_of(trainer, model):
+        notes.append(f"the reference model of {type(trainer).__name__} is {reference}")
     if is_policy_gradient(trainer):
         notes.append(
-            f"the loss of {type(trainer).__name__} does not fall as the model gets better: the rules that read it "
-            "stand down (LW104, LW202 to LW207), all but LW201, NaN and infinity"
+            f"the loss of {type(trainer).__name__} does not fall as the model gets better: LW102 and LW104 go by the "
+            "reward instead, and LW202 to LW207 stand down"
         )
     return notes

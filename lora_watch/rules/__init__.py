@@ -20,6 +20,7 @@ from lora_watch.rules.loss import (
 )
 from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss
 from lora_watch.rules.norms import AdapterDecays, BarelyMoves, LayerOutlier, NormExplosion
+from lora_watch.rules.reward import ReferenceIsTheBase, RewardsAllEqual, StaleRollouts
 from lora_watch.rules.saving import ResumedAnew, SavedAdapterDiffers
 from lora_watch.rules.settings import AggressiveScale, DoraOverZeroRows, WarmUpTooLong
 from lora_watch.rules.updates import (
@@ -49,6 +50,7 @@ __all__ = [  # noqa: RUF022
     "ResumedAnew",
     "NonFiniteAdapter",
     "NonFiniteLoss",
+    "StaleRollouts",
     "NormExplosion",
     "BStillZero",
     "NoGradientInLayers",
@@ -58,6 +60,7 @@ __all__ = [  # noqa: RUF022
     "StepsSkipped",
     "BaseWeightsMoved",
     "BarelyMoves",
+    "RewardsAllEqual",
     "LossDivergence",
     "LossSpike",
     "LossExactlyZero",
@@ -70,6 +73,7 @@ __all__ = [  # noqa: RUF022
     "AggressiveScale",
     "DoraOverZeroRows",
     "WarmUpTooLong",
+    "ReferenceIsTheBase",
     "TargetMatchedNothing",
     "Episodes",
     "Finding",

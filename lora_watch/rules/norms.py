@@ -14,6 +14,7 @@ from lora_watch.base.text import percent, plain, times
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, in_a_row, known_values, worst_first
 from lora_watch.rules.forecast import end_of, has_new_head, is_gentle
 from lora_watch.rules.remedies import improved, is_proven, sound_steps, stronger, suspect, weaker
+from lora_watch.rules.reward import course
 from lora_watch.rules.size import (
     HARM,
     NEAR,
@@ -100,6 +101,7 @@ class NormExplosion(Rule):
             suspected = overall <= always
         harm = self._harm(record, suspected, at_once=overall > always, young=young)
         compares = self.compare and record.comparable and not self.void
+        reward = course(record)
         if metric == "output_ratio" and overall > self.beyond:
             why, threshold = "No run that ended well had adapters of this size.", self.beyond
         elif harm is not None and overall > if_worse:
@@ -107,8 +109,11 @@ class NormExplosion(Rule):
         elif not compares and bad_start and overall > if_worse and _worse(record, self.loss_factor):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
             why, threshold = f"Meanwhile the mean loss rose from {plain(start)} to {plain(recent)}.", if_worse
+        elif reward is not None and reward.has_fallen and overall > if_worse:
+            why, threshold = f"Meanwhile the mean reward fell {reward}.", if_worse
         elif not compares and record.step >= 3 and overall > always and not improved(record):
-            why, threshold = "The loss is not below its start.", always
+            what = "loss is not below" if reward is None else "reward is not above"
+            why, threshold = f"The {what} its start.", always
         elif self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):
             why = ""
         else:
@@ -201,7 +206,8 @@ class BarelyMoves(Rule):
     Fires once, after a quarter of the schedule, when the adapters will stay too small even if every further update
     agrees. It also fires when each of three batches would cost less with adapters twice as large as they become, and
     what they would gain is a fifth more; a slow run need only gain more in the mean.
-    Preferences (DPO) and adapters that were not zero at the start (PiSSA) are not judged.
+    Policies are judged by their size, and those of RL only while the reward has not risen by more than its noise.
+    Adapters that were not zero at the start (PiSSA) are not judged.
     """
 
     id = "LW104"
@@ -225,7 +231,7 @@ class BarelyMoves(Rule):
     """The comparisons have been judged."""
 
     def check(self, record: StepRecord) -> Finding | None:
-        if (self.judged and self.compared) or record.run.config.get("preference") or began_large(record):
+        if (self.judged and self.compared) or began_large(record):
             return None
         if (record.run.max_steps or STEPS) < STEPS or not (record.lr_fraction or 0.0) >= self.spent:
             return None
@@ -233,9 +239,11 @@ class BarelyMoves(Rule):
         if size is None or record.first_step is None:
             return None
         reach = (2.0 if has_new_head(record.run) else 1.0) * self.reach
-        has_loss = "loss_start" in record.scalars  # a reward does not say what size is enough
-        judges = not self.judged and has_loss and record.step >= STEPS
-        too_small = judges and end_of(record, size.overall) < reach
+        prefers, reward = bool(record.run.config.get("preference")), course(record)
+        known = reward is not None or (not prefers and "loss_start" in record.scalars)
+        judges = not self.judged and known and record.step >= STEPS
+        learns = reward is not None and reward.has_risen and not prefers  # a margin rises at any rate
+        too_small = judges and end_of(record, size.overall) < reach and not learns
         self.judged |= judges
         end = end_of(record, size.overall)
         if too_small:

@@ -22,6 +22,7 @@ from lora_watch.rules.forecast import (
     weaker_by,
 )
 from lora_watch.rules.prescribing import rate_set
+from lora_watch.rules.reward import course
 
 ROUNDED_UP = 1.2
 """A learning rate is rounded to one figure, and up by this factor at most."""
@@ -141,8 +142,9 @@ SOUND = 50
 
 
 def improved(record: StepRecord) -> bool:
-    """The loss lies below its start by more than its noise."""
-    return record.scalars.get("loss_improved", 0.0) > 0
+    """The loss lies below its start by more than its noise; where it says nothing, the reward above its own."""
+    now = None if "loss_start" in record.scalars else course(record)
+    return record.scalars.get("loss_improved", 0.0) > 0 or (now is not None and now.has_risen)
 
 
 def sound_steps(record: StepRecord) -> int:

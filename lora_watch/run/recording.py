@@ -212,7 +212,7 @@ class Recorder:
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = pending.record.updated and not (self._is_scaled() and overflow(metrics))
         self._skipped += not updated and not dropped
-        scalars: dict[str, float] = {}
+        scalars: dict[str, float] = dict(self._policy.scalars)
         record = replace(
             pending.record,
             metrics=metrics,
@@ -298,7 +298,7 @@ class Recorder:
         norms = self.monitored.base_norms.items()
         return {
             "loss": self._loss.state_dict(),
-            "policy": dict(vars(self._policy.progress)),
+            "policy": {"progress": dict(vars(self._policy.progress)), "scalars": self._policy.scalars},
             "first_loss": self._first_loss,
             "spent": dict(self.instruments.rates.spent),
             "skipped": self._skipped,
@@ -308,7 +308,9 @@ class Recorder:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self._loss.load_state_dict(state.get("loss", {}))
-        vars(self._policy.progress).update(state.get("policy", {}))
+        policy = state.get("policy", {})
+        vars(self._policy.progress).update(policy.get("progress", {}))
+        self._policy.scalars = dict(policy.get("scalars", {}))
         self.instruments.rates.spent = dict(state.get("spent", {}))
         self._skipped = state.get("skipped", 0)
         self.monitored.run = replace(self.monitored.run, nonzero_start=state.get("nonzero_start", False))

@@ -21,8 +21,12 @@ ONE_NUMBER_IS_ENOUGH = ("scale", "effective_lr")
 USUAL_METRICS = ("output_ratio", "delta_norm", *ONE_NUMBER_IS_ENOUGH)
 """Metrics among the plain scalars: more would flood TensorBoard's own dashboards."""
 USUAL_QUANTILES = ("max", "median")
-OF_RULES = ("loss_before", "loss_rise", "loss_without_highest", "loss_noise", "loss_improved", "loss_sound")
-"""Scalars of a record that rules read and no chart shows: they are not written."""
+OF_RULES = (
+    "loss_before", "loss_rise", "loss_without_highest", "loss_noise", "loss_improved", "loss_sound",
+    "reward_start", "reward_recent", "reward_noise",
+)  # fmt: skip
+"""Scalars of a record that rules read and no chart shows, or that stand at another step (``Sink.logged``): they are not
+written."""
 
 
 def schema(run: RunInfo) -> dict[str, Any]:

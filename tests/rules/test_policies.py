@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import json
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from benchmarks.corpus.policies import Policy, build
-from lora_watch import LoraWatchCallback
-from lora_watch.drivers.loop import Monitor
+from lora_watch import LoraWatchCallback, Severity
 from lora_watch.measurement.signals.policy import NAMES, read
+from lora_watch.rules.reward import BARE
+from lora_watch.run.engine import Engine
 from lora_watch.runs.run import read_runs
-from tests.rules.runs import ids
+from tests.rules.runs import ids, the
+from tests.support import lora, tiny_model
 
 pytest.importorskip("trl")
 
 GOOD = Policy("GRPO", reward="words", lr=1e-2, beta=0.04, steps=20)
 
 
-def trained(policy: Policy, folder: Path, **settings: Any) -> tuple[Monitor, list[dict[str, Any]]]:
+def trained(policy: Policy, folder: Path, **settings: Any) -> tuple[Engine, list[dict[str, Any]]]:
     """The monitor, and the Trainer's rows."""
     callback = LoraWatchCallback(console=False)
     trainer = build(policy, str(folder), [callback], **settings)
@@ -30,21 +34,22 @@ def trained(policy: Policy, folder: Path, **settings: Any) -> tuple[Monitor, lis
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Monitor, list[dict[str, Any]]]:
+def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Engine, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("good")
     return folder, *trained(GOOD, folder)
 
 
-def test_a_good_policy_has_no_alert(good: tuple[Path, Monitor, list[dict[str, Any]]]) -> None:
+def test_a_good_policy_has_no_alert(good: tuple[Path, Engine, list[dict[str, Any]]]) -> None:
     folder, monitor, _ = good
     assert ids(monitor) == []
     reward = json.loads((folder / "lora_watch" / "report.json").read_text())["reward"]
-    assert reward["last"]["value"] > reward["first"]["value"] + 0.2
-    assert any("GRPOTrainer" in note and "LW202 to LW207" in note for note in monitor.run.notes)
+    assert reward["last"]["value"] > reward["first"]["value"] + 0.1
+    assert any("LW202 to LW207 stand down" in note for note in monitor.run.notes)
+    assert monitor.run.config["reference"] == BARE
 
 
 def test_its_numbers_stand_at_the_steps_at_which_they_were_logged(
-    good: tuple[Path, Monitor, list[dict[str, Any]]],
+    good: tuple[Path, Engine, list[dict[str, Any]]],
 ) -> None:
     folder, _, rows = good
     (run,) = read_runs([folder], [])
@@ -71,3 +76,73 @@ def test_rows_of_other_trainings_are_not_of_a_policy() -> None:
     assert read({"loss": 2.0, "entropy": 1.0, "epoch": 1.0}) == {}, "SFT logs an entropy, too"
     assert read({"eval_loss": 2.0, "eval_reward": 1.0}) == {}
     assert read({"reward": None, "entropy": 1.0}) == {}, "a reward function that has none"
+
+
+def sampling_apart(folder: Path, stale: bool) -> Engine:
+    """GRPO whose sampler is a model of its own, as with vLLM, and logs what TRL logs then. ``stale``: the sampler never
+    gets the adapter."""
+    import torch
+    import trl
+
+    class Apart(trl.GRPOTrainer):
+        def _generate(self, prompts: list[Any]) -> Any:
+            self.use_vllm = False
+            with self.model.disable_adapter() if stale else nullcontext():
+                out = list(super()._generate(prompts))
+                scores = []
+                for asked, answer in zip(out[0], out[1]):
+                    ids = torch.tensor([[*asked, *answer]])
+                    known = torch.ones_like(ids)
+                    with torch.no_grad():
+                        found = self._get_per_token_logps_and_entropies(self.model, ids, known, len(answer))
+                    scores.append(found[0][0].tolist())
+            out[4], self.use_vllm, self.vllm_importance_sampling_correction = scores, True, True
+            return tuple(out)
+
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = build(replace(GOOD, steps=12), str(folder), [callback], kind=Apart)
+    trainer.train()
+    assert callback.monitor is not None
+    return callback.monitor
+
+
+def test_rollouts_of_a_sampler_without_the_adapter(tmp_path: Path) -> None:
+    assert the("LW315", sampling_apart(tmp_path / "stale", stale=True)).severity == Severity.ERROR
+
+
+def test_rollouts_of_a_sampler_that_follows(tmp_path: Path) -> None:
+    assert ids(sampling_apart(tmp_path, stale=False)) == []
+
+
+def test_rewards_that_are_all_equal(tmp_path: Path) -> None:
+    monitor, _ = trained(Policy(reward="equal", lr=2e-3, steps=16), tmp_path)
+    alert = the("LW210", monitor)
+    assert alert.severity == Severity.WARNING
+    assert alert.next_run is None, "it is no matter of the rate"
+
+
+def going_on(folder: Path, with_reference: bool) -> Engine:
+    """DPO that trains an adapter further."""
+    callback = LoraWatchCallback(console=False, tensorboard=False)
+    model = lora(tiny_model())
+    for name, parameter in model.named_parameters():
+        if "lora_B" in name:
+            parameter.data.normal_(std=0.02)
+    trainer = build(Policy("DPO", steps=3), str(folder), [callback], model=model)
+    if not with_reference:  # as TRL before 0.29
+        trainer.model.delete_adapter("ref")
+    trainer.train()
+    assert callback.monitor is not None
+    return callback.monitor
+
+
+def test_the_reference_is_the_bare_base_of_an_adapter_that_is_trained_further(tmp_path: Path) -> None:
+    monitor = going_on(tmp_path, with_reference=False)
+    assert the("LW410", monitor).severity == Severity.WARNING
+    assert monitor.run.config["reference"] == BARE
+
+
+def test_the_reference_is_the_adapter_as_it_was(tmp_path: Path) -> None:
+    monitor = going_on(tmp_path, with_reference=True)
+    assert ids(monitor) == []
+    assert any("the adapter ref" in note for note in monitor.run.notes)

@@ -39,11 +39,12 @@ class PolicySignals:
     """Whether the reward has risen above its start by more than its noise: the progress of a loss, upside down."""
 
     progress: LossProgress = field(default_factory=LossProgress)
+    scalars: dict[str, float] = field(default_factory=dict)
+    """``reward_start``, ``reward_recent`` and ``reward_noise`` in the reward's own unit, once three are known."""
 
     def update(self, row: Mapping[str, Any], size: float | None, rate: float) -> dict[str, float]:
-        """The numbers of ``row``, and ``reward_start``, ``reward_recent`` and ``reward_noise`` in the reward's own unit
-        once three rewards are known. ``size`` and ``rate``: see ``LossProgress.update``."""
-        numbers = read(row)
-        if numbers and (now := self.progress.update(-numbers["reward"], size, rate)) is not None:
-            numbers |= {"reward_start": -now.start, "reward_recent": -now.recent, "reward_noise": now.noise}
-        return {name: value for name, value in numbers.items() if not math.isnan(value)}
+        """The numbers of ``row``, and the ``scalars`` with it. ``size`` and ``rate``: see ``LossProgress.update``."""
+        numbers = {name: value for name, value in read(row).items() if math.isfinite(value)}
+        if "reward" in numbers and (now := self.progress.update(-numbers["reward"], size, rate)) is not None:
+            self.scalars = {"reward_start": -now.start, "reward_recent": -now.recent, "reward_noise": now.noise}
+        return {**numbers, **self.scalars}

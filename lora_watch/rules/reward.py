@@ -1,0 +1,170 @@
+"""Policies (GRPO, RLOO, DPO …): what their rewards say, and whether there is anything to learn from."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import StepRecord
+from lora_watch.base.text import plain
+from lora_watch.rules.base import NON_FINITE, Finding, Rule
+from lora_watch.rules.size import began_large, extent
+
+NO_DIFFERENCE = "the reward function cannot tell them apart: all fail, all pass, or it returns a constant"
+SURE = 3.0
+"""Standard errors from which a fall of the reward is taken for real."""
+
+
+class Course(NamedTuple):
+    """Where the reward of a policy stands against its start, in its own unit: under DPO the margin, which begins at
+    0."""
+
+    start: float
+    recent: float
+    """Mean of the last five rows."""
+    noise: float
+    """Standard error of ``recent - start``."""
+
+    @property
+    def has_risen(self) -> bool:
+        return self.recent - self.start > 2.0 * self.noise
+
+    @property
+    def has_fallen(self) -> bool:
+        return self.start - self.recent > SURE * self.noise
+
+    def __str__(self) -> str:
+        return f"from {plain(self.start)} to {plain(self.recent)}"
+
+
+def course(record: StepRecord) -> Course | None:
+    """None where no reward is logged, and before there are three."""
+    known = [record.scalars.get(f"reward_{name}") for name in Course._fields]
+    return None if None in known else Course(*known)  # type: ignore[arg-type]
+
+
+@dataclass
+class RewardsAllEqual(Rule):
+    """All completions of a prompt have the same reward, so that there is nothing to learn from.
+
+    Fires when for ten steps or more no group of completions had two different rewards. Where the reward has risen
+    before, it is an INFO: the policy has learned all that this reward can teach.
+    """
+
+    id = "LW210"
+    name = "rewards-all-equal"
+    severity = Severity.WARNING
+    yields_to = (*NON_FINITE, "LW102", "LW315")
+
+    steps: int = 10
+    since: int | None = field(default=None, init=False)
+    """The step from which on no group has had a spread."""
+
+    def has_evidence(self, record: StepRecord) -> bool:
+        return record.logged is not None
+
+    def check(self, record: StepRecord) -> Finding | None:
+        if (row := record.logged) is None:
+            return None
+        none = row.numbers.get("no_spread", float(row.numbers.get("reward_spread", 1.0) == 0.0))
+        if none < 1.0:
+            self.since = None
+            return None
+        self.since = row.step if self.since is None else self.since
+        if row.step - self.since < self.steps:
+            return None
+        now = course(record)
+        learned = now is not None and now.has_risen
+        why = f"the mean reward rose {now}, and one answer is left" if learned else NO_DIFFERENCE
+        return Finding(
+            "the rewards no longer differ" if learned else "all completions get the same reward",
+            f"For {row.step - self.since} steps no group of completions had two different rewards. Nothing is learned.",
+            numbers={"steps": float(row.step - self.since)},
+            causes=[why],
+            remedies=["print some completions with their rewards", "use easier prompts, or give part marks"],
+            severity=Severity.INFO if learned else None,
+        )
+
+
+@dataclass
+class StaleRollouts(Rule):
+    """The completions do not come from the model that is trained: the sampler has not got the adapter's weights.
+
+    Fires when the log-probabilities of sampler and trainer part while the adapters grow, three rows in a row: by more
+    than three times what they differed by at the start, and by a fifth of a nat a token. It takes a trainer that logs
+    both, as TRL does with vLLM.
+    """
+
+    id = "LW315"
+    name = "stale-rollouts"
+    severity = Severity.ERROR
+    yields_to = NON_FINITE
+
+    gap: float = 0.2
+    times: float = 3.0
+    first: float | None = field(default=None, init=False)
+    """The gap of the first row, when the adapters were small."""
+    wide: int = field(default=0, init=False)
+    """Rows in a row with a wide gap."""
+
+    def has_evidence(self, record: StepRecord) -> bool:
+        return record.logged is not None
+
+    def check(self, record: StepRecord) -> Finding | None:
+        now = None if record.logged is None else record.logged.numbers.get("sampling_gap")
+        if now is None:
+            return None
+        self.first = now if self.first is None else self.first
+        self.wide = self.wide + 1 if now > max(self.gap, self.times * self.first) else 0
+        if self.wide < 3:
+            return None
+        size = extent(record)
+        known = {} if size is None else {"overall": size}
+        return Finding(
+            "the rollouts do not use the adapter",
+            f"Sampler and trainer differ by {plain(now)} nats a token; at the start they did by {plain(self.first)}. "
+            "The rewards are those of another model.",
+            threshold=max(self.gap, self.times * self.first),
+            numbers={"sampling gap": now, "at the start": self.first, **known},
+            causes=["the sampler (vLLM, fast inference, a server) was not given the adapter's new weights"],
+            remedies=[
+                "look at how weights reach the sampler: a merge before the transfer, or a LoRA request by name",
+                "update TRL, vLLM and the package that patches them",
+            ],
+        )
+
+
+BARE = "the base model without adapters"
+"""``RunInfo.config["reference"]`` where adapters are switched off for the reference (``trainer_info.reference_of``)."""
+
+
+@dataclass
+class ReferenceIsTheBase(Rule):
+    """An adapter is trained further, and the reference model is the base model without it.
+
+    Fires when DPO, KTO or an RL trainer with a KL term computes its reference with the adapters off, and the adapters
+    were not zero at the start. The policy is then pulled back to before its fine-tuning.
+    """
+
+    id = "LW410"
+    name = "reference-is-the-base"
+    severity = Severity.WARNING
+    lasting = True
+
+    told: bool = field(default=False, init=False)
+
+    def check(self, record: StepRecord) -> Finding | None:
+        if self.told or record.run.config.get("reference") != BARE or not began_large(record):
+            return None
+        self.told = True
+        return Finding(
+            "the reference model lacks the adapter that is trained further",
+            "Margins and KL count from the base model, not from the model that training began with.",
+            causes=["the reference is computed with all adapters switched off"],
+            remedies=[
+                "load the adapter a second time, frozen, as the reference: model.add_adapter('ref', …), or "
+                "ref_adapter_name in TRL",
+                "or merge the adapter into the base model first, and train a new one",
+            ],
+        )
