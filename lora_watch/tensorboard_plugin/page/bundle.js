@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 63733f0b1700d0a4ce7021ee7fd244804eccc453a5ccdf2a2e4d30f9c3060aa6 */
+/* Made by tests/front_end/check.py --fix of sources 46a731d562add20f937a596601450b7004bb049cea48530e2569f31d3709d4ae */
 var Be=Object.defineProperty;var X=(t,e)=>{for(var s in e)Be(t,s,{get:e[s],enumerable:!0})};var qt={zone:"the rules’ word for the run at a step, from healthy to exploding: it follows from the open alerts",output_ratio:"\
 ‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives","depth-scaled\
  output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius norm of the adap\
