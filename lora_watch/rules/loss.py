@@ -31,6 +31,8 @@ _FRESH = 3
 """Steps for which a comparison with the frozen model counts."""
 _FIRST = 3
 """Steps whose losses are those of the base model, unless the rate is ruinous."""
+_AT_CHANCE = 0.98
+"""Share of what guessing costs from which on a base model guesses: with random weights it is 0.99 and more."""
 _LIKELY = 0.75
 """Share of the evidence for a rise from which that comparison is asked for."""
 
@@ -266,21 +268,22 @@ class FirstLossTooHigh(_OfTheLoss):
 
     factor: float = 1.5
     guessed: float = 0.95
-    """Share of what guessing costs, of each of a language model's first losses. A new classifier's head does guess."""
-    lowest: float = field(default=math.inf, init=False)
-    """Of the first three losses."""
+    """Share of what guessing costs, of a language model's first losses: they lie no further below it than this, and no
+    further above. A new classifier's head does guess."""
+    first: list[float] = field(default_factory=list, init=False)
+    """The first three losses: that of the base model, and two of adapters that have hardly moved yet."""
 
     def check(self, record: StepRecord) -> Finding | None:
         classes, start = record.run.config.get("classes"), record.scalars.get("loss_start")
-        if record.step <= _FIRST and record.loss is not None:
-            self.lowest = min(self.lowest, record.loss)
+        if len(self.first) < record.step <= _FIRST and record.loss is not None:
+            self.first = [*self.first, record.loss]
         if not isinstance(classes, int) or classes < 2 or start is None or record.loss is None:
             return None
         chance = math.log(classes)
         threshold = self.factor * chance
         what, cause = "the model starts worse than guessing", "tokenizer, labels or base weights do not belong together"
         if not (start > threshold and record.scalars["loss_recent"] > threshold):
-            if classes <= FEW or not self.guessed * chance < self.lowest < math.inf:
+            if classes <= FEW or not self._guesses(chance):
                 return None
             what, threshold = "the base model predicts no better than chance", self.guessed * chance
             cause = (
@@ -297,6 +300,11 @@ class FirstLossTooHigh(_OfTheLoss):
                 "Then decode input_ids and labels of a batch and read them"
             ],
         )
+
+    def _guesses(self, chance: float) -> bool:
+        """The base model does, and the first updates have not moved it from there, neither down nor up."""
+        near = [self.guessed * chance < loss < (2.0 - self.guessed) * chance for loss in self.first]
+        return len(near) == _FIRST and all(near) and self.first[0] > _AT_CHANCE * chance
 
 
 @dataclass

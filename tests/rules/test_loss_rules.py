@@ -13,7 +13,7 @@ from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchError, Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.drivers.loop import Monitor
-from lora_watch.rules.loss import LossDivergence, LossNotDecreasing
+from lora_watch.rules.loss import FirstLossTooHigh, LossDivergence, LossNotDecreasing
 from tests.rules.runs import (
     InOrder,
     by_difficulty,
@@ -190,6 +190,14 @@ def test_a_language_model_with_random_weights() -> None:
     assert (alert.step, alert.message) == (3, "the base model predicts no better than chance")
     assert alert.closed_step is None
     assert "from_pretrained" in alert.causes[0]
+
+
+def test_a_weak_base_that_explodes_at_once_was_not_guessing() -> None:
+    """Its first losses are 0.96 of what guessing costs, and above."""
+    check, info = FirstLossTooHigh().check, replace(healthy().run, config={"classes": 1024})
+    for step, loss in enumerate((6.64, 6.93, 7.2), start=1):
+        scalars = {"loss_start": 6.64, "loss_recent": loss}
+        assert check(StepRecord(info, step, {}, loss=loss, scalars=scalars)) is None
 
 
 def test_a_loss_of_ones_own_is_not_measured_by_the_number_of_classes() -> None:
