@@ -18,6 +18,10 @@ from lora_watch.runs.places import short_names
 from lora_watch.runs.run import FinishedRun, read_runs
 
 COMPARISON_VERSION = 2
+REWARD = "reward"
+"""The quality of a policy: the mean of its last five rewards."""
+QUALITIES = ("eval_reward", EVAL_LOSS, REWARD)
+"""The first that all runs have is compared."""
 TRAIN_LOSS = "train_loss"
 """The one quality that every run with event files has: the mean loss of the last tenth of its steps."""
 WIDTH = 100
@@ -151,8 +155,8 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
 
     Args:
         paths: runs, or folders of runs.
-        metric: name of an evaluation's number. Default: ``eval_loss`` where every run that counts has it, else the
-            training loss at the end. Higher is better unless the name ends with ``loss``, as in the Trainer.
+        metric: name of an evaluation's number. Default: the first of ``QUALITIES`` that every run that counts has,
+            else the training loss at the end. Higher is better unless the name ends with ``loss``, as in the Trainer.
 
     Raises:
         ValueError: no run has ``metric``; the text lists those that there are.
@@ -166,7 +170,8 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
     counted = [trial for trial in trials if trial.left_out is None]
-    chosen = metric or (EVAL_LOSS if counted and all(EVAL_LOSS in trial.quality for trial in counted) else TRAIN_LOSS)
+    best = (name for name in QUALITIES if counted and all(name in trial.quality for trial in counted))
+    chosen = metric or next(best, TRAIN_LOSS)
     there = sorted({name for trial in trials for name in trial.quality})
     if metric is not None and trials and metric not in there:
         raise ValueError(f"no run has the metric {metric!r}; there are: {', '.join(there) or 'none'}")
@@ -253,7 +258,11 @@ def _trial(name: str, run: FinishedRun) -> Trial:
         lr=next((float(rate) for rate in rates if rate is not None), None),
         seed=None if (seed := run.config.get("seed")) is None else int(seed),
         settings=_settings(run),
-        quality={**run.evaluation, **({} if loss is None else {TRAIN_LOSS: loss})},
+        quality={
+            **run.evaluation,
+            **({} if run.reward_ends is None else {REWARD: run.reward_ends[1]}),
+            **({} if loss is None else {TRAIN_LOSS: loss}),
+        },
         step=run.step,
         alerts=dict(Counter(alert.severity.name.lower() for alert in run.alerts)),
         left_out=_why_not(run),

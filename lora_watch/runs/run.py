@@ -79,6 +79,8 @@ class FinishedRun:
     """When its latest session began, UTC, ISO 8601."""
     loss_ends: tuple[float | None, float | None] = (None, None)
     """First and last loss."""
+    reward_ends: tuple[float, float] | None = None
+    """Mean of the first and of the last rewards of a policy; None where none is known."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the run, as ``RunInfo`` has them."""
     peak_lr: tuple[float, ...] = ()
@@ -212,7 +214,8 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         )
     if report["verdict"] not in get_args(Verdict):
         raise UnreadableError(f"{path} has the verdict {report['verdict']!r}, which does not exist")
-    loss, evaluation, config = (report.get(key) or {} for key in ("loss", "evaluation", "config"))
+    known = ("loss", "reward", "evaluation", "config")
+    loss, reward, evaluation, config = (report.get(key) or {} for key in known)
     if not isinstance(config, Mapping):
         raise ValueError("its config holds no names with values")
     adapters = {clean(content["name"]): _adapter(content) for content in listed(report["adapters"])}
@@ -233,6 +236,7 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         run_id=or_none(clean, report.get("run_id")),
         started=or_none(clean, report.get("started")),
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
+        reward_ends=(float(reward["first"]["value"]), float(reward["last"]["value"])) if reward else None,
         config=clean_data(config),
         peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
         evaluation={clean(metric): float(of["last"]["value"]) for metric, of in evaluation.items() if of.get("last")},

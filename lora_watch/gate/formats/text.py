@@ -69,6 +69,8 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
     """How far it came, its losses, what to change, and ``findings``: indented lines."""
     steps = f"{steps_of(run)} steps" if run.max_steps is not None else count(run.step, "step")
     parts = [run.ending, steps, count(len(run.adapters), "adapter")]
+    if run.reward_ends is not None:
+        parts.append("mean reward {} → {}".format(*map(short, run.reward_ends)))
     first, last = run.loss_means
     if (first, last) != (None, None):
         curve = sparkline([value for _, value in run.loss_curve])

@@ -2,7 +2,7 @@
 
 import {card, explained, h, num, percent, SEVERITIES, severityIcon, term} from './dom.js';
 import {endOf, notesIn, recoveryIn, verdict} from './overview.js';
-import {depthOf, gainAt, RATIOS, zoneAt} from './picture.js';
+import {depthOf, gainAt, RATIOS, REWARDS, riseAt, zoneAt} from './picture.js';
 
 export const title = 'Compare';
 /** Said in other columns, or nothing the user set. */
@@ -25,7 +25,8 @@ function said(value) {
 /** @param {import('./app.js').App} app */
 export async function draw(app) {
   const found = await Promise.all(app.runNames.map((name) => readRun(app, name)));
-  const columns = [...COLUMNS, ...differences(found)];
+  const policies = found.some(({last}) => last.reward);
+  const columns = [...COLUMNS.filter(([name]) => policies || !name.startsWith('reward')), ...differences(found)];
   return h(
     'div',
     {class: 'compare'},
@@ -77,6 +78,10 @@ const COLUMNS = [
       return [num(last.loss_recent?.at(Infinity)), Number.isFinite(gain) && h('small', null, ` gain ${percent(gain)}`)];
     },
   ],
+  [
+    'reward, mean of five',
+    ({last}) => [num(last.reward_recent?.at(Infinity)), h('small', null, ` ${riseAt(last, Infinity) ?? ''}`)],
+  ],
   ['depth-scaled output ratio', ({ratio}) => num(ratio)],
   [
     'alerts',
@@ -108,7 +113,7 @@ async function readRun(app, name) {
     app.data.schema(name),
     app.data.alerts(name),
     app.data.verdict(name),
-    app.seriesOf(['loss', 'loss_start', 'loss_recent', 'zone'], {at: step}, name),
+    app.seriesOf(['loss', 'loss_start', 'loss_recent', ...REWARDS, 'zone'], {at: step}, name),
     metric ? app.spread(metric, {at: step}, name) : null,
   ]);
   const size = sizes?.at(Infinity, 1),

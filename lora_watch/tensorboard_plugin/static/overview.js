@@ -16,7 +16,7 @@ import {
   words,
 } from './dom.js';
 import {foundCard} from './find_lr.js';
-import {damageFrom, gainAt, isWithoutStep, pathOf, picture, zoneAt} from './picture.js';
+import {damageFrom, gainAt, isWithoutStep, pathOf, picture, REWARDS, riseAt, zoneAt} from './picture.js';
 
 export const title = 'Overview';
 /** Steps that are all measured in full, and cost more: after them the overhead is counted anew. */
@@ -62,9 +62,9 @@ export async function draw(app) {
     app.data.verdict(state.run, step),
     sizeOf(app, now),
     sizeOf(app, zoomed),
-    app.seriesOf(['loss', 'loss_start', 'loss_recent', 'overhead', 'zone'], now),
+    app.seriesOf(['loss', 'loss_start', 'loss_recent', ...REWARDS, 'overhead', 'zone'], now),
     app.series('effective_lr', {max_cols: 600, to: step}),
-    app.seriesOf(['loss', 'loss_expected', 'effective_lr'], zoomed),
+    app.seriesOf(['loss', 'loss_expected', 'reward', 'effective_lr'], zoomed),
   ]);
   const first = ending.first == null ? null : alerts[ending.first];
   const says = verdict(
@@ -107,7 +107,7 @@ export async function draw(app) {
  * @param {import('./app.js').App} app
  * @param {Record<string, any>} charted
  */
-function charts(app, {loss, loss_expected: expected, effective_lr: effective, size}, path, width) {
+function charts(app, {loss, loss_expected: expected, reward, effective_lr: effective, size}, path, width) {
   const begun = app.lastStep > 0,
     shared = app.charting,
     pair = split(width, [1, 1], 16, 520);
@@ -117,17 +117,19 @@ function charts(app, {loss, loss_expected: expected, effective_lr: effective, si
     width: pair.widths[0] - 26,
     height: em(190),
   };
-  const lossLines = [
-    {name: 'loss', matrix: loss, colour: 'var(--c1)'},
-    {name: 'expected', matrix: expected, colour: 'var(--soft)', dash: '3 3', thin: true},
-  ];
+  const lossLines = reward
+    ? [{name: 'reward', matrix: reward, colour: 'var(--c1)'}]
+    : [
+        {name: 'loss', matrix: loss, colour: 'var(--c1)'},
+        {name: 'expected', matrix: expected, colour: 'var(--soft)', dash: '3 3', thin: true},
+      ];
   const name = path.metric === 'output_ratio' ? 'Output ratio' : 'σ₁(ΔW) relative to σ₁(W₀)';
   return h(
     'div',
     {class: 'stack'},
-    chartCard('Loss', null, lossLines, {
+    chartCard(reward ? 'Reward' : 'Loss', null, lossLines, {
       ...shared,
-      term: 'loss',
+      term: reward ? 'reward' : 'loss',
       width: width - 26,
       height: em(212),
       alerts: app.alerts.filter((alert) => alert.step > 0),
@@ -273,7 +275,7 @@ const tile = (name, key, value, note, extra) =>
 
 /** @param {Record<string, any>} known */
 function tiles(app, known, spread, path) {
-  const {loss, rates, overhead} = known;
+  const {loss, reward, rates, overhead} = known;
   const {schema, adapters, step} = app;
   const gain = gainAt(known, step),
     size = spread?.at(step, 1),
@@ -294,7 +296,9 @@ function tiles(app, known, spread, path) {
       share == null ? null : `${percent(share)} of the schedule`,
       share != null && h('i', {class: 'progress', style: `--share:${share}`}),
     ),
-    tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(gain) ? `gain ${percent(gain)}, mean of five` : null),
+    reward
+      ? tile('Reward', 'reward', num(reward.at(step)), riseAt(known, step))
+      : tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(gain) ? `gain ${percent(gain)}, mean of five` : null),
     tile(
       ...depth,
       num(size == null ? null : path.depth * size),

@@ -38,6 +38,18 @@ export function zoneAt(schema, zones, step) {
 export const gainAt = ({loss, loss_start: start, loss_recent: recent}, step) =>
   Number.isFinite(loss?.at(step) ?? 0) ? 1 - recent?.at(step) / start?.at(step) : Number.NaN;
 
+/** What is known of a policy's reward. */
+export const REWARDS = ['reward', 'reward_start', 'reward_recent'];
+
+/**
+ * How far the mean of the last rewards is above the first ones at a step, in words; null where that is not known.
+ * @param {Record<string, any>} known
+ */
+export function riseAt({reward_start: start, reward_recent: recent}, step) {
+  const rise = recent?.at(step) - start?.at(step);
+  return Number.isFinite(rise) ? `gain ${rise < 0 ? '−' : '+'}${num(Math.abs(rise))}, mean of five` : null;
+}
+
 /** The sizes by which a run is drawn, the best first. */
 export const RATIOS = ['output_ratio', 'relative_spectral_norm'];
 

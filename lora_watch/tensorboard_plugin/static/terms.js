@@ -25,6 +25,7 @@ const MEANINGS = {
   effective_lr: 's · lr: scale × learning rate of the parameter group that holds B',
   lr: 'learning rate of the first parameter group',
   loss: 'mean training loss of the whole optimizer step, NaN kept',
+  reward: 'mean reward of the completions; of preferences (DPO) the margin between chosen and rejected answers',
   expected: 'the loss that the run’s own course predicts for the step',
   overhead: 'share of the wall time that the monitor took after the first 20 steps, which are all measured in full',
   adapters: 'LoRA modules that are monitored',
@@ -41,6 +42,7 @@ const MEANINGS = {
   end: 'the run’s own word for its end',
   steps: 'optimizer steps done, of those planned',
   'loss, mean of five': 'mean of the last five losses; gain: the share of its start that it has lost',
+  'reward, mean of five': 'mean of the last five rewards that were logged; gain: how far it is above the first ones',
   alerts: 'episodes by severity: one cause makes one alert, which opens, lasts and closes',
   Severity: 'ERROR: the run fails or will; WARNING: something to act on; INFO: worth knowing',
   Rule: 'its id, as in lora-watch rules and in mute=',
@@ -74,6 +76,7 @@ const UNITS = [
   [/_drift$/, 'relative change'],
   [/^(effective_)?lr$/, 'per step'],
   [/^loss/, 'loss'],
+  [/^reward/, 'reward'],
   [/^scale$/, 's'],
 ];
 
