@@ -63,6 +63,14 @@ def test_trl_is_stopped_when_it_goes_wrong(ran: Ran):
     assert report["verdict"] == "failed"
 
 
+def test_a_policy_collapses_or_does_not(ran: Ran):
+    pytest.importorskip("trl")
+    first, last = numbers(r"step 12: reward # -> #, alerts \[\]", ran("trl_grpo.py", "--steps", "12"))
+    assert last > first
+    with pytest.raises(Exception, match=r"\(LW102\)"):
+        ran("trl_grpo.py", "--steps", "12", "--lr", "0.3")
+
+
 @pytest.mark.thorough
 def test_adalora_cuts_ranks_only_when_it_is_asked_to(ran: Ran):
     cut = numbers("# directions of # are left", ran("adalora.py", "--steps", "24"))
