@@ -188,6 +188,9 @@ class TrainerEvents(TrainerCallback):
             metrics = kwargs.get("metrics") or {}
             samples, kept = trainer_info.evaluated_samples(metrics), trainer_info.checkpoints_in(self._saves_in(state))
             self.monitor.evaluated(trainer_info.quality(metrics), state.global_step, samples, kept)
+            if control.should_save or args.save_strategy == "best":  # the checkpoint comes after it
+                with self.guard("keeping the rules' state for a checkpoint", aside=True):
+                    _remember(self.monitor, state)
 
     @event
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -278,7 +281,7 @@ class TrainerEvents(TrainerCallback):
             lr_fraction=schedule.fraction if schedule else None,
             peak_lr=schedule.peaks if schedule else None,
             config=trainer_info.config_of(args, model)
-            | {"train_data": trainer_info.data_of(trainer)}
+            | {"train_data": trainer_info.data_of(trainer), "epochs": state.num_train_epochs}
             | trainer_info.classes_of(trainer, model)
             | ({"lr_follows_a_metric": True} if follows_a_metric(scheduler) else {})
             | ({"preference": True} if trainer_info.is_preference(trainer) else {})

@@ -10,7 +10,7 @@ import numpy as np
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
-from lora_watch.base.text import percent, plain, times
+from lora_watch.base.text import count, percent, plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, SPIKE, trend
 from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import HIGHEST_END, is_gentle, pace
@@ -173,6 +173,8 @@ class LossExactlyZero(_OfTheLoss):
 
 _PAIRED = 0.5
 """By how many nats two evaluations of one example differ, as two standard deviations: measured 0.06 to 0.5."""
+_FALLEN = 0.05
+"""Share of the training loss that a model which learns by heart brings it down by."""
 _OF_SECOND_DIFFERENCES = 0.6745 * math.sqrt(6.0)
 """Their median relative to the standard deviation of one value, where values are a line and Gaussian noise."""
 
@@ -182,8 +184,9 @@ class Overfitting(Rule):
     """The evaluation loss has passed its lowest and rises, while the training loss falls.
 
     Fires when the last two evaluations are above the best one by more than their noise, and the training loss has
-    fallen by more than that. The noise is what evaluations differ by around their own trend, and more for a set of few
-    examples. Runs without evaluations are not judged.
+    fallen by 5 % since. The noise is what evaluations differ by around their own trend, and more for a set of few
+    examples. A Trainer's run of three epochs and 200 steps without an evaluation loss ends with an INFO that nothing is
+    known.
     """
 
     id = "LW209"
@@ -193,6 +196,8 @@ class Overfitting(Rule):
 
     rise: float = 0.01
     noise: float = 3.0
+    epochs: int = 3
+    steps: int = 200
     evaluations: list[list[float]] = field(default_factory=list, init=False)
     """Step, evaluation loss, and mean training loss since the one before, of each."""
     trained: list[float] = field(default_factory=lambda: [0.0, 0.0], init=False)
@@ -205,7 +210,16 @@ class Overfitting(Rule):
         return finding
 
     def conclude(self, record: StepRecord) -> Finding | None:
-        return self._judge(record)
+        epochs = record.run.config.get("epochs") or 0
+        unseen = not self.evaluations and record.evaluation is None
+        if not (unseen and self.epochs <= epochs <= record.step and record.step >= self.steps and record.scalars):
+            return self._judge(record)
+        return Finding(
+            "whether the model has learned its training texts by heart is not known",
+            f"It has seen each of them about {count(epochs, 'time')}, and no evaluation loss was measured.",
+            remedies=["keep some examples out of the training data, and evaluate on them: eval_strategy"],
+            severity=Severity.INFO,
+        )
 
     def has_evidence(self, record: StepRecord) -> bool:
         return record.evaluation is not None
@@ -223,7 +237,7 @@ class Overfitting(Rule):
         margin = self._margin(losses, last.samples)
         if len(losses) - best < 3 or not risen > margin:
             return None
-        if not training[best] - training[-1] > risen:
+        if not training[-1] < (1.0 - _FALLEN) * training[best]:
             return None
         at = f"{when[best]:.0f}"
         stop = "stop earlier: fewer epochs, or EarlyStoppingCallback; more examples help most"

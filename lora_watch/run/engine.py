@@ -474,7 +474,8 @@ class Engine:
         parts = {"episodes": self.episodes, "coverage": self.coverage, "recovery": self.recovery}
         states = {name: part.state_dict() for name, part in parts.items()}
         norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("product_norm")
-        return states | self.recorder.state_dict() | {"step": self.steps, "norms": norms}
+        here = {"step": self.steps, "norms": norms, "evaluation": self._since.get("evaluation")}
+        return states | self.recorder.state_dict() | here
 
     @guarded("taking over a checkpoint's state, so that what it does not tell starts anew")
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -484,6 +485,8 @@ class Engine:
         self._unwritten[:] = self.episodes.alerts  # else the files of this session would not know of them
         self.recorder.load_state_dict(state)
         self._checkpoint = state.get("step", 0), dict(state.get("norms", {}))
+        if evaluation := state.get("evaluation"):
+            self._since["evaluation"] = Evaluation(*evaluation)
         self.recovery.load_state_dict(state.get("recovery", {}))
 
     # -- parts of a step -----------------------------------------------------------------------------------------------

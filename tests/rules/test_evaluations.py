@@ -10,6 +10,8 @@ import pytest
 
 from lora_watch import Alert, LoraWatchCallback, Sink
 from lora_watch.base.records import StepRecord
+from lora_watch.rules import Overfitting
+from tests.rules.test_chance import classifier, code_or_prose
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 
@@ -33,6 +35,7 @@ def run(
     steps: int = 60,
     held_out: int = 16,
     sinks: Sequence[Sink] = (),
+    resume: str | None = None,
     **arguments: Any,
 ) -> list[Alert]:
     """The alerts of a run on ``texts`` blocks of 64 tokens, evaluated every 10 steps on others."""
@@ -40,7 +43,7 @@ def run(
     callback = LoraWatchCallback(tensorboard=False, console=False, sinks=sinks)
     evaluated = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": blocks[240 - held_out : 240]}
     settings = {"output_dir": str(folder), "lr_scheduler_type": "constant", **evaluated, **arguments}
-    build_trainer(lora(tiny_model()), blocks[:texts], steps, [callback], lr, **settings).train()
+    build_trainer(lora(tiny_model()), blocks[:texts], steps, [callback], lr, **settings).train(resume)
     assert callback.monitor is not None
     return callback.monitor.alerts
 
@@ -65,3 +68,31 @@ def test_the_checkpoint_that_holds_the_best_step_is_named_where_it_is_there(tmp_
 )
 def test_its_twins_are_silent(texts: int, lr: float, held_out: int, tmp_path: Path) -> None:
     assert overfitted(run(texts, lr, tmp_path, held_out=held_out)) == []
+
+
+def test_an_evaluation_at_the_step_of_a_save_is_not_lost_to_the_session_that_resumes(tmp_path: Path) -> None:
+    saves = {"save_strategy": "steps", "save_steps": 20}
+    (whole,) = overfitted(run(8, 5e-3, tmp_path, steps=50, **saves))
+    (resumed,) = overfitted(run(8, 5e-3, tmp_path, steps=50, resume=str(tmp_path / "checkpoint-20"), **saves))
+    assert str(resumed) == str(whole)
+
+
+@pytest.mark.parametrize(("texts", "found"), [(16, ["WARNING"]), (400, [])], ids=["few texts", "its twin"])
+def test_a_classifier_learns_by_heart(texts: int, found: list[str]) -> None:
+    examples, callback = code_or_prose(), LoraWatchCallback(tensorboard=False, console=False, mute=["LW102"])
+    settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": examples[400:480]}
+    settings["lr_scheduler_type"] = "constant"
+    build_trainer(classifier(), examples[:texts], 50, [callback], 3e-3, **settings).train()
+    assert callback.monitor is not None
+    assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "steps", "found"), [("no", 60, ["INFO"]), ("steps", 60, []), ("no", 30, [])]
+)  # the last has two epochs
+def test_epochs_without_an_evaluation_leave_it_unknown(evaluated: str, steps: int, found: list[str]) -> None:
+    callback = LoraWatchCallback(tensorboard=False, console=False, rules=[Overfitting(steps=30)])
+    settings = {"eval_strategy": evaluated, "eval_steps": 20, "eval_dataset": stdlib_blocks(256)[240:]}
+    build_trainer(lora(tiny_model()), stdlib_blocks(256)[:60], steps, [callback], 1e-3, **settings).train()
+    assert callback.monitor is not None
+    assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
