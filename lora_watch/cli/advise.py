@@ -10,6 +10,7 @@ import typer
 from lora_watch.cli.common import print_json, refusing, take_any_character
 
 EXAMPLES = {
+    "lora-watch advise ./Llama-3-8B": "settings to start from",
     "lora-watch advise ./Llama-3-8B --task instruction-tuning": "a rank, an alpha and a learning rate",
     "lora-watch advise ./Llama-3-8B --task domain-adaptation --steps 1000": "for a run of that length",
     "lora-watch advise --from-model ./7B --to-model ./70B --rank 8 --alpha 16": "tuned settings for another model",

@@ -13,19 +13,8 @@ from lora_watch import __version__
 from lora_watch.cli import advise, check, compare, demo, inspect, preflight, report, rules, run, show
 from lora_watch.cli.common import misuse
 
-_EXAMPLES = {
-    "lora-watch demo --quick": "a healthy, a failed and a fixed run",
-    "lora-watch run train.py": "a training script as it is, monitored",
-    "lora-watch check out": "check a finished run: exit code 0, 1 or 2",
-    "lora-watch report out": "the LoRA tab as one file that opens offline",
-    "lora-watch show out --follow": "a run in the terminal, while it goes on",
-    "lora-watch advise MODEL": "a rank and an alpha to start from",
-    "lora-watch preflight sft.yaml": "check settings before the run",
-    "lora-watch compare runs": "runs side by side: settings, quality, alerts",
-    "lora-watch inspect ADAPTER": "a saved adapter, layer by layer",
-    "lora-watch rules": "all rules",
-    "lora-watch rules LW102": "one rule: when it fires and its thresholds",
-}
+_COMMANDS: tuple[Any, ...] = (demo, rules, run, check, report, show, advise, preflight, inspect, compare)
+_FIRST = [f"  [cyan]{call:32}[/]{said}" for call, said in (next(iter(each.EXAMPLES.items())) for each in _COMMANDS)]
 
 
 class _NoTypeOfFlags:
@@ -61,8 +50,7 @@ In a training script one line is enough:
   [cyan]trainer = Trainer(…, callbacks=[LoraWatchCallback(fail_on="error")])[/]
 
 This command runs, checks and compares trainings, and explains the rules.""",
-    epilog="\nExamples:\n\n"
-    + "\n\n".join(f"  [cyan]{call}[/]{' ' * (32 - len(call))}{purpose}" for call, purpose in _EXAMPLES.items()),
+    epilog="\n" + "\n\n".join(["Examples:", *_FIRST]),
 )
 
 
@@ -90,15 +78,14 @@ def _add(module: ModuleType) -> None:
     """
     command = getattr(module, module.__name__.rpartition(".")[2])
     paragraphs = [" ".join(paragraph.split()) for paragraph in (command.__doc__ or "").split("\n\n")]
-    calls = getattr(module, "EXAMPLES", {}).items()
-    examples = [f"  [cyan]{call}[/]" + (f"\n    {purpose}" if purpose else "") for call, purpose in calls]
-    below = ["Examples:", *examples, getattr(module, "MORE", "")] if examples else []
+    examples = [f"  [cyan]{call}[/]\n    {purpose}".rstrip() for call, purpose in module.EXAMPLES.items()]
+    below = ["Examples:", *examples, getattr(module, "MORE", "")]
     # The line in front keeps what is indented indented: the first one does not count when indentation is taken off.
     epilog, settings = "\n" + "\n\n".join(below), getattr(module, "SETTINGS", None)
     app.command(cls=_Command, help="\n\n".join(paragraphs), epilog=epilog, context_settings=settings)(command)
 
 
-for _command in (demo, rules, run, check, report, show, advise, preflight, inspect, compare):
+for _command in _COMMANDS:
     _add(_command)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from lora_watch.gate.baseline import Baseline
 
 EXAMPLES = {
-    "lora-watch check out": "the run in the Trainer's output_dir",
+    "lora-watch check out": "judge the run in the Trainer's output_dir",
     "lora-watch check sweep --fail-on warning": "every run below a folder, stricter",
     "lora-watch check out --junit report.xml": "for GitLab, Jenkins …",
     "lora-watch check out --baseline good.json --update-baseline": "keep this run to compare with",

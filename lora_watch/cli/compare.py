@@ -9,7 +9,7 @@ import typer
 from lora_watch.cli.common import Runs, print_json, refusing, take_any_character
 
 EXAMPLES = {
-    "lora-watch compare runs": "every run below a folder",
+    "lora-watch compare runs": "every run below a folder, side by side",
     "lora-watch compare r8 r16 r32": "these runs",
     "lora-watch compare runs --metric eval_accuracy": "by another number of the evaluation",
     "lora-watch compare runs --json": "for a program",

@@ -11,8 +11,8 @@ from rich.console import Console
 from lora_watch.cli.common import misuse, refusing
 
 EXAMPLES = {
-    "lora-watch demo": "the packaged model, under two minutes",
-    "lora-watch demo --quick": "the same, smaller, under 30 seconds",
+    "lora-watch demo --quick": "a healthy, a failed and a fixed run",
+    "lora-watch demo": "the same with more and larger steps, under two minutes",
 }
 
 

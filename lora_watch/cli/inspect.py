@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from lora_watch.tune.inspect import Inspection
 
 EXAMPLES = {
-    "lora-watch inspect out/checkpoint-500": "each layer: rank, scale, norms, spectrum",
+    "lora-watch inspect my-adapter": "a saved adapter, layer by layer",
     "lora-watch inspect my-adapter --base ./Llama-3-8B": "relative to the base weights",
     "lora-watch inspect my-adapter --base ./Llama-3-8B --merge bfloat16": "what a merge would keep",
 }

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from lora_watch.tune.preflight import Preflight
 
 EXAMPLES = {
-    "lora-watch preflight sft.yaml": "TRL's YAML",
+    "lora-watch preflight sft.yaml": "settings before the run: TRL's YAML",
     "lora-watch preflight adapter_config.json training_args.json": "the files of PEFT and the Trainer",
     "lora-watch preflight sft.yaml --model ./Llama-3-8B": "with the layers, and the size of the first step",
 }

@@ -11,7 +11,7 @@ from lora_watch.base.text import clean
 from lora_watch.cli.common import Runs, note, refusing, writing
 
 EXAMPLES = {
-    "lora-watch report out": "report.html of one run, in its folder",
+    "lora-watch report out": "the LoRA tab as one file, report.html",
     "lora-watch report runs -o sweep.html": "every run below a folder, to compare them",
 }
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from lora_watch.rules import Rule
     from lora_watch.rules.guide import Page
 
+EXAMPLES = {"lora-watch rules LW102": "one rule: when it fires, and its thresholds"}
+
 
 def rules(
     rule: Annotated[

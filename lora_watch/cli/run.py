@@ -18,6 +18,7 @@ from lora_watch.rules.policy import words
 from lora_watch.settings import CallbackSettings, described, variable
 
 EXAMPLES = {
+    "lora-watch run train.py": "a training script as it is, monitored",
     "lora-watch run train.py --lr 1e-4": "the script's own arguments come after it",
     "lora-watch run --fail-on warning train.py": "stricter",
     "lora-watch run --find-lr train.py": "find a learning rate; --apply also trains at it",

@@ -15,7 +15,7 @@ from rich.text import Text
 from lora_watch.cli.common import refusing, take_any_character
 
 EXAMPLES = {
-    "lora-watch show out": "how the run in the Trainer's output_dir stands",
+    "lora-watch show out": "how a run stands, in the terminal",
     "lora-watch show out --follow": "the same while it goes on; the folder may still be empty",
 }
 
