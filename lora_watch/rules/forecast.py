@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from lora_watch.base.prescription import in_figures
-from lora_watch.base.records import AdapterInfo, FloatArray, RunInfo, StepRecord
+from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 
 ORDINARY_SCALE = 2.0
 """Above this scale, lower alpha first: α = r and α = 2r are what learning rates in papers and docs are meant for."""
@@ -72,20 +72,13 @@ def is_adaptive(run: RunInfo) -> bool:
 
 
 # -- how large -----------------------------------------------------------------------------------------------------
-def first_steps(run: RunInfo) -> FloatArray:
-    """‖ΔW‖_F/‖W₀‖_F of each adapter after one full step from the default start: s·lr·√(d_out·r/3)/‖W₀‖_F.
-
-    ``[n_adapters]``, NaN where unknown, where W₀ is zero and for optimizers that are not ``ADAPTIVE``.
-    """
-    reach = run.norm_per_lr * [abs(a.scale) / (a.base_norm or math.nan) for a in run.adapters]
-    return run.per_adapter(run.peak_lr) * reach if is_adaptive(run) else np.full(len(run.adapters), np.nan)
-
-
 def first_step_of(run: RunInfo) -> float:
-    """Size of the first full step: ``first_steps`` of the median layer, times the blocks; NaN where unknown."""
-    known = first_steps(run)
-    known = known[np.isfinite(known)]
-    return float(np.median(known)) * run.blocks if len(known) else math.nan
+    """Size of one full step from the default start, ‖ΔW‖_F/‖W₀‖_F = s·lr·√(d_out·r/3)/‖W₀‖_F of the median layer, times
+    the blocks; NaN where unknown and for optimizers that are not ``ADAPTIVE``."""
+    reach = run.norm_per_lr * [abs(a.scale) / (a.base_norm or math.nan) for a in run.adapters]
+    steps = run.per_adapter(run.peak_lr) * reach
+    known = steps[np.isfinite(steps)]
+    return float(np.median(known)) * run.blocks if len(known) and is_adaptive(run) else math.nan
 
 
 def at_rate(run: RunInfo, rates: float | tuple[float, ...]) -> RunInfo:
