@@ -11,7 +11,6 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -124,13 +123,8 @@ def _of_b(run: RunInfo) -> float:
 
 def has_new_head(run: RunInfo) -> bool:
     """A classifier's head learns from nothing together with the adapters."""
-    lora = run.config.get("lora") or {}
-    return any(classifies(config) for config in lora.values() if isinstance(config, Mapping))
-
-
-def classifies(lora: Mapping[str, Any]) -> bool:
-    """Settings of ``LoraConfig`` are those of a classifier, whose head learns from nothing."""
-    return str(lora.get("task_type")).endswith("_CLS")
+    configs = (run.config.get("lora") or {}).values()
+    return any(str(lora.get("task_type")).endswith("_CLS") for lora in configs if isinstance(lora, Mapping))
 
 
 # -- which rate ----------------------------------------------------------------------------------------------------
