@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.records import FloatArray, RunInfo, StepRecord
+from lora_watch.base.records import BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.base.text import percent, times
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
 from lora_watch.rules.remedies import raised_to
@@ -199,8 +199,9 @@ class BaseWeightsMoved(Rule):
     """The weights under the adapters change, although they are not saved with the adapter.
 
     Fires when 64 elements of each weight have moved since the start, at all while the weight requires a gradient, else
-    by more than 1 %. A merge and unmerge for an evaluation rounds by less; a merge that stays is left to LW304. Weights
-    under ZeRO-3 and FSDP1, and quantised ones, are not compared.
+    by more than 1 %. It is a WARNING when they are off by 0.03 % and have moved on at four full measurements, as where
+    an adapter is merged and unmerged in bf16 again and again. Weights under ZeRO-3 and FSDP1, and quantised ones, are
+    not compared.
     """
 
     id = "LW309"
@@ -210,6 +211,11 @@ class BaseWeightsMoved(Rule):
     yields_to = ("LW304",)
 
     drift: float = 0.01
+    creep: float = 3e-4
+    moves: int = 4
+    moved: dict[str, int] = field(default_factory=dict, init=False)
+    """By adapter, at how many full measurements its weight was further from the start than ever before."""
+    furthest: dict[str, float] = field(default_factory=dict, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
         drift, trainable = known_values(record, "base_drift"), record.wiring.get("base_trainable")
@@ -217,6 +223,19 @@ class BaseWeightsMoved(Rule):
             return None
         trained = (drift > 0) & trainable
         drifted = trained | (drift > self.drift)
+        creeping = self._creeps(record, drift)
+        if creeping.any() and not drifted.any():
+            return Finding(
+                "the frozen weights move a little at each merge",
+                f"The weights under {int(creeping.sum())} of {len(drift)} adapters have moved again and again, by "
+                f"{percent(float(drift[creeping].max()))} so far.",
+                adapters=worst_first(record, drift, creeping)[:10],
+                metric="base_drift",
+                threshold=self.creep,
+                causes=["merge_adapter() and unmerge_adapter() round the weights each time"],
+                remedies=["merge a copy of the weights, and put the old ones back instead of unmerging"],
+                severity=Severity.WARNING,
+            )
         if not drifted.any():
             return None
         cause = "requires_grad_(True) over all parameters, or a name filter that matches too much, unfroze them"
@@ -234,3 +253,11 @@ class BaseWeightsMoved(Rule):
             causes=[cause],
             remedies=[remedy],
         )
+
+    def _creeps(self, record: StepRecord, drift: FloatArray) -> BoolArray:
+        """``[n_adapters]``: the weight is off by a little, and has come there in several moves."""
+        run, before = record.run, record.run.of_each(self.furthest)
+        moved = run.of_each(self.moved) + (drift > 1.02 * before)
+        self.moved |= {name: int(count) for name, count in run.by_name(moved).items()}
+        self.furthest |= run.by_name(np.fmax(drift, before))
+        return (drift > self.creep) & (moved >= self.moves)

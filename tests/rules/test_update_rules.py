@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
 import torch
-from transformers import Trainer
+from transformers import Trainer, TrainerCallback
 
 from lora_watch import Monitor
 from tests.rules.runs import At, ids, numbers, run, said, schedule, the
@@ -88,6 +88,18 @@ def test_a_weight_that_is_overwritten_half_way_is_named() -> None:
 
     alert = the("LW309", run(steps=6, before=(At(3, overwrite),)))
     assert (alert.step, len(alert.adapters), alert.threshold) == (3, 4, 0.01)
+
+
+@pytest.mark.parametrize(("merges", "found"), [(range(2, 13), ["WARNING"]), ((4, 8), [])], ids=["always", "twice"])
+def test_weights_that_each_merge_rounds_a_little_are_named(merges: Sequence[int], found: list[str]) -> None:
+    class Merges(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+            if state.global_step in merges:
+                model.merge_adapter()
+                model.unmerge_adapter()
+
+    monitor = run(lora(tiny_model().bfloat16()), steps=14, before=(Merges(),), lr=1e-2)
+    assert [alert.severity.name for alert in monitor.alerts if alert.rule == "LW309"] == found
 
 
 def test_training_what_is_not_under_an_adapter_is_no_fault() -> None:
