@@ -21,7 +21,7 @@ from lora_watch.rules.loss import (
 from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss
 from lora_watch.rules.norms import AdapterDecays, BarelyMoves, LayerOutlier, NormExplosion
 from lora_watch.rules.reward import ReferenceIsTheBase, RewardsAllEqual, StaleRollouts
-from lora_watch.rules.saving import ResumedAnew, SavedAdapterDiffers
+from lora_watch.rules.saving import MergeLosesUpdate, ResumedAnew, SavedAdapterDiffers
 from lora_watch.rules.settings import AggressiveScale, DoraOverZeroRows, WarmUpTooLong
 from lora_watch.rules.updates import (
     BaseWeightsMoved,
@@ -70,6 +70,7 @@ __all__ = [  # noqa: RUF022
     "LayerOutlier",
     "StuckAtChance",
     "LossNotDecreasing",
+    "MergeLosesUpdate",
     "AggressiveScale",
     "DoraOverZeroRows",
     "WarmUpTooLong",

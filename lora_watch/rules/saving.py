@@ -1,4 +1,4 @@
-"""Whether what is on the disk is what was trained: after a save, and after a resume."""
+"""Whether what is on the disk is what was trained: after a save, after a resume, and after a merge."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
-from lora_watch.base.text import count, plain
+from lora_watch.base.text import count, percent, plain
 from lora_watch.rules.base import Finding, Rule
 
 
@@ -113,4 +113,37 @@ class ResumedAnew(Rule):
                 "use the same LoraConfig with trainer.train(resume_from_checkpoint=…), or load the adapter with "
                 "PeftModel.from_pretrained(model, checkpoint, is_trainable=True)"
             ],
+        )
+
+
+@dataclass
+class MergeLosesUpdate(Rule):
+    """A merge into the base model as it was loaded would lose a part of what was trained.
+
+    Fires once, at the end of a run, when W + ΔW, rounded as the base model's weights are (bfloat16, float16,
+    bitsandbytes' 4 bits), keeps less than 90 % of ΔW. Other quantised weights, weights that are spread over ranks and
+    variants that change more than ΔW are not judged.
+    """
+
+    id = "LW315"
+    name = "merge-loses-update"
+    severity = Severity.INFO
+    lasting = True
+
+    kept: float = 0.9
+
+    def check(self, record: StepRecord) -> Finding | None:
+        return None
+
+    def at_the_end(self, record: StepRecord) -> Finding | None:
+        kept = record.scalars.get("merge_kept", math.nan)
+        if not kept < self.kept:
+            return None
+        return Finding(
+            f"a merge into the base model as it is loaded would keep {percent(kept)} of the update",
+            "The adapter itself is whole.",
+            metric="merge_kept",
+            threshold=self.kept,
+            causes=["numbers of the base model's precision are further apart than most of what the adapter adds"],
+            remedies=["keep the adapter apart, or load the base model in float32 to merge, and keep that"],
         )

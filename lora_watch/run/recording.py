@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from lora_watch.base.deferred import Deferred, HostCopy, PendingCopy, is_far, ready
 from lora_watch.base.records import Due, Readings, StepRecord
 from lora_watch.measurement.norms import AdapterBank
+from lora_watch.measurement.norms.merging import kept_by_a_merge
 from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.measurement.signals.policy import PolicySignals
@@ -183,14 +184,15 @@ class Recorder:
         return PendingRecord(due, record, self._host_copy.send(numbers), instruments.bank)
 
     def at_the_end(self, last: StepRecord) -> StepRecord | None:
-        """``last`` with the norms of the weights as they stand, and with the losses of the last batch that was compared
-        (``ScaledLoss.again``). None where the adapters are no longer those of ``last`` (merged, taken out), or it takes
-        other ranks to read them."""
+        """``last`` with the norms of the weights as they stand, what a merge would keep of them, and the losses of the
+        last batch that was compared (``ScaledLoss.again``). None where the adapters are no longer those of ``last``
+        (merged, taken out), or it takes other ranks to read them."""
         metrics = self.norms_now(last)
         if metrics is None:
             return None
         losses = self.instruments.scaled_loss.again(HARM) if last.comparable else {}
-        return replace(last, metrics={**last.metrics, **metrics}, scalars={**last.scalars, **losses})
+        scalars = {**last.scalars, **losses, "merge_kept": kept_by_a_merge(self.monitored.adapters)}
+        return replace(last, metrics={**last.metrics, **metrics}, scalars=scalars)
 
     def norms_now(self, last: StepRecord) -> Readings | None:
         """The norms of the weights as they stand. None: see ``at_the_end``."""

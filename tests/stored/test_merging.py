@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ import torch
 from torch import nn
 
 from lora_watch import find_adapters
+from lora_watch.measurement.norms.merging import kept_by_a_merge
+from tests.rules.runs import run
 from tests.stored.saving import command, random_lora
 from tests.support import lora, tiny_model
 
@@ -102,3 +105,16 @@ def test_wrong_arguments_are_one_clear_error(tmp_path: Path) -> None:
     assert (alone.exit_code, "--merge needs --base" in alone.output) == (2, True)
     unknown = command(adapter, "--base", base, "--merge", "int3")
     assert (unknown.exit_code, "one of float32, bfloat16, float16, nf4" in unknown.output) == (2, True)
+
+
+@pytest.mark.parametrize("kind", ["bfloat16", "float16", "float32"])
+def test_a_run_ends_with_what_a_merge_would_lose(kind: str, tmp_path: Path) -> None:
+    model = lora(tiny_model().to(getattr(torch, kind)))
+    monitor = run(model, steps=6, lr=2e-5)
+    assert [alert.severity.name for alert in monitor.alerts if alert.rule == "LW315"] == ["INFO"] * (kind != "float32")
+    share = kept_by_a_merge(find_adapters(model))
+    if kind == "float32":
+        assert math.isnan(share)
+    else:
+        assert share == pytest.approx(kept(*saved(model, tmp_path), kind)["all"], abs=0.05)
+    assert kept_by_a_merge(find_adapters(sized(random_lora(tiny_model().bfloat16()), 2e-2))) > 0.95
