@@ -46,10 +46,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from lora_watch import Monitor, find_adapters
-from lora_watch.base.records import Due
+from lora_watch.base.records import FIRST_STEPS, Due
 from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
-from lora_watch.run.cadence import FIRST_STEPS
 
 
 class Shape(NamedTuple):

@@ -33,13 +33,13 @@ from torch import Tensor, nn
 from lora_watch import Monitor
 from lora_watch.adapters.live import Live
 from lora_watch.base.deferred import Deferred
+from lora_watch.base.records import FIRST_STEPS
 from lora_watch.measurement.norms import AdapterBank, bank
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.measurement.norms.sample import FrozenWeights
 from lora_watch.measurement.signals.gradients import Gradients
 from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.rules import Episodes
-from lora_watch.run.cadence import FIRST_STEPS
 from lora_watch.run.recording import Recorder
 
 foreach_norm: Any = torch._foreach_norm  # pyright: ignore[reportPrivateImportUsage]

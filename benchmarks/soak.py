@@ -35,7 +35,7 @@ from transformers.trainer_utils import get_last_checkpoint
 from lora_watch import LoraWatchCallback
 from lora_watch.runs.places import find_runs
 from lora_watch.runs.run import FinishedRun, read_run
-from lora_watch.sinks.thinning import ALL_OF
+from lora_watch.sinks.tensorboard import ALL_OF
 
 LOOKS = 20
 MOST_GROWTH = 5.0

@@ -3,7 +3,9 @@
 The aim after 20 steps is 1.04 times for steps of 40 ms, and 1.015 times for steps of 120 ms. On two ranks it is 1.03
 times for steps of 250 ms.
 
-    python benchmarks/step_cost.py [--steps 100] [--quick] [--only ROW]
+    python benchmarks/step_cost.py [--steps 100] [--quick] [--only ROW] [--noise]
+
+With ``--noise`` neither twin is monitored: by so much the ratios differ for other reasons.
 
 Two twins train the same model, and one of them is monitored. One process uses LoraWatchCallback in the real Trainer.
 Two gloo ranks use Monitor in a plain loop under DDP, FSDP2 or tensor parallelism. The twins take turns, step by step,
@@ -257,10 +259,10 @@ def twin(size: Size, steps: int, monitored: bool) -> Iterator[Callable[[], Step]
             process.terminate()
 
 
-def compare(size: Size, steps: int) -> str:
+def compare(size: Size, steps: int, noise: bool = False) -> str:
     """One row of the table."""
     pairs: list[tuple[Step, Step]] = []
-    with twin(size, steps, True) as monitored, twin(size, steps, False) as bare:
+    with twin(size, steps, not noise) as monitored, twin(size, steps, False) as bare:
         for number in range(steps):
             order = (monitored, bare) if number % 2 else (bare, monitored)
             took = {step: step() for step in order}
@@ -296,6 +298,7 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=100, help="optimizer steps of each twin")
     parser.add_argument("--quick", action="store_true", help="the smallest training alone")
     parser.add_argument("--only", type=int, help="one row, counted from 0")
+    parser.add_argument("--noise", action="store_true", help="two twins without a monitor")
     parser.add_argument("--twin", help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.twin:
@@ -307,7 +310,7 @@ def main() -> None:
         "   a step after these: plain       norms             full         compared (once)   threads"
     )
     for size in sizes:
-        print(compare(size, options.steps), flush=True)
+        print(compare(size, options.steps, options.noise), flush=True)
 
 
 if __name__ == "__main__":

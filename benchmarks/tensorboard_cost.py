@@ -65,7 +65,7 @@ def made_up_records(adapters: int, metrics: int, steps: int) -> list[StepRecord]
         StepRecord(
             run,
             step,
-            {name: Reading(random.lognormal(size=adapters)) for name in METRICS[:metrics]},
+            {name: Reading.everywhere(random.lognormal(size=adapters)) for name in METRICS[:metrics]},
             loss=2.0,
             lr=(2e-4,),
             lr_fraction=step / steps,

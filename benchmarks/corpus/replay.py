@@ -17,7 +17,7 @@ from lora_watch.rules import BarelyMoves, Episodes, Rule, choose
 from lora_watch.rules.forecast import end_of
 from lora_watch.rules.norms import STEPS
 from lora_watch.rules.size import AT_THE_END, HARM, compared, extent, projected, size_of
-from lora_watch.run.cadence import Cadence
+from lora_watch.run.recording import Cadence
 
 FULL_ONLY = (
     "spectral_norm",

@@ -2,7 +2,7 @@
 
 This file and ``peft_*.py`` are the only ones that know PEFT's attribute names. Relied on,
 from PEFT 0.13 to 0.21: ``adapter_layer_names``, ``base_layer``, ``lora_A``/``lora_B``,
-``lora_embedding_A``/``lora_embedding_B``, ``r``, ``lora_alpha``, ``scaling``, ``active_adapters``,
+``lora_embedding_A``/``lora_embedding_B``, ``r``, ``lora_alpha``, ``scaling``, ``active_adapter(s)``,
 ``disable_adapters``, ``merged_adapters``, ``in_features``/``out_features``, ``fan_in_fan_out``, ``use_dora``,
 ``lora_magnitude_vector`` and AdaLoRA's ``lora_E`` and ``ranknum``. Used where present: ``lora_variant`` (0.16),
 ``parameter_name``, ``num_experts`` (0.17), ``use_rslora`` (0.18.1), ``lora_diag``, ``nblocks``,
@@ -251,14 +251,18 @@ def fingerprints(adapters: Sequence[Any]) -> list[tuple[Any, ...]]:
             out.append(adapter.fingerprint)
             continue
         layer, key = adapter._layer, adapter._key
-        if key not in layer.scaling:  # deleted
+        if (scale := layer.scaling.get(key)) is None:  # deleted
             out.append(())
             continue
-        active = not layer.disable_adapters and key in layer.active_adapters
-        own = [getattr(part, "weight", part) for part in (adapter._a[key], adapter._b[key])]
-        addresses = [parameter.data_ptr() if type(parameter) is nn.Parameter else 0 for parameter in own]
-        trained = [parameter.requires_grad for parameter in own]
-        out.append((active, key in layer.merged_adapters, layer.scaling[key], *map(id, own), *addresses, *trained))
+        chosen = layer.active_adapter
+        active = not layer.disable_adapters and (key == chosen if isinstance(chosen, str) else key in chosen)
+        seen = [active, key in layer.merged_adapters, scale]
+        for holder in (adapter._a, adapter._b):
+            part = holder._modules.get(key) or holder[key]
+            own = vars(part).get("_parameters", {}).get("weight")
+            own = getattr(part, "weight", part) if own is None else own
+            seen += id(own), own.data_ptr() if type(own) is nn.Parameter else 0, own.requires_grad
+        out.append(tuple(seen))
     return out
 
 

@@ -38,17 +38,14 @@ class Tree:
                 links[path] = modules[above]._modules, name
                 path = above
         self._links, self._held = list(links.values()), list(held.values())
-        self._children, self._sizes = self._now()
+        self._children = [children.get(name) for children, name in self._links]
+        self._sizes = list(map(len, self._held))
 
     @property
     def is_whole(self) -> bool:
         """Every layer is still in its place in the model, and holds as many adapters. Takes one look-up a layer."""
-        children, sizes = self._now()
-        return all(map(operator.is_, children, self._children)) and sizes == self._sizes
-
-    def _now(self) -> tuple[list[Any], list[int]]:
-        """What is in each layer's place, and how many adapters each layer holds."""
-        return [children.get(name) for children, name in self._links], list(map(len, self._held))
+        children = [children.get(name) for children, name in self._links]
+        return all(map(operator.is_, children, self._children)) and list(map(len, self._held)) == self._sizes
 
     @property
     def is_same(self) -> bool:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
+import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import torch
@@ -58,24 +58,12 @@ class Deferred(Generic[T_co]):
 
     def now(self) -> T_co:
         """Waits for the devices."""
-        return self.finish([_numbers(tensor) for tensor in self.tensors])
+        return self.finish(_numbers(self.tensors))
 
 
 def ready(value: T) -> Deferred[T]:
     """What is known at once."""
     return Deferred((), lambda _: value)
-
-
-def merged(parts: Sequence[Deferred[Mapping[str, T]]]) -> Deferred[dict[str, T]]:
-    """All mappings as one."""
-
-    def finish(arrays: Sequence[FloatArray]) -> dict[str, T]:
-        rest, out = iter(arrays), {}
-        for part in parts:
-            out.update(part.finish(list(islice(rest, len(part.tensors)))))
-        return out
-
-    return Deferred([tensor for part in parts for tensor in part.tensors], finish)
 
 
 class PendingCopy(NamedTuple):
@@ -96,22 +84,29 @@ class HostCopy:
     def __init__(self) -> None:
         self._buffers: dict[torch.device, list[Tensor]] = {}
 
-    @torch.no_grad()
-    def send(self, wanted: Mapping[str, Deferred[Any]]) -> PendingCopy:
-        """Start the copies; nothing waits. Without an accelerator the results are there at once."""
+    def send(self, wanted: Mapping[str, Any]) -> PendingCopy:
+        """Start the copies: of what is ``Deferred``, and of tensors, which become arrays of one dimension. All else is
+        there already. Nothing waits; without an accelerator all results are there at once."""
+        known = {name: value for name, value in wanted.items() if not isinstance(value, (Deferred, Tensor))}
+        wanted = {
+            name: Deferred((value,), operator.itemgetter(0)) if isinstance(value, Tensor) else value
+            for name, value in wanted.items()
+            if name not in known
+        }
         tensors = [tensor for deferred in wanted.values() for tensor in deferred.tensors]
         distant = {device for device in {tensor.device for tensor in tensors} if is_far(device)}
         if not distant:
-            results = {name: deferred.now() for name, deferred in wanted.items()}
-            return PendingCopy(False, lambda: results)
+            known |= {name: deferred.now() for name, deferred in wanted.items()}
+            return PendingCopy(False, lambda: known)
         far = {device: [tensor for tensor in tensors if tensor.device == device] for device in distant}
         waits = {device: self._copy(device, own) for device, own in far.items()}
-        near = {id(tensor): _numbers(tensor).copy() for tensor in tensors if tensor.device not in distant}
+        close = [tensor for tensor in tensors if tensor.device not in distant]
+        near = {id(tensor): numbers.copy() for tensor, numbers in zip(close, _numbers(close))}
         sizes = {device: [tensor.numel() for tensor in own] for device, own in far.items()}
 
         def read() -> dict[str, Any]:
             arrays = {device: iter(wait().split(sizes[device])) for device, wait in waits.items()}
-            return {
+            return known | {
                 name: deferred.finish(
                     [near[id(t)] if id(t) in near else next(arrays[t.device]).numpy() for t in deferred.tensors]
                 )
@@ -153,7 +148,5 @@ def copies_done_on(device: torch.device) -> Callable[[], None]:
     return event.synchronize
 
 
-def _numbers(tensor: Tensor) -> FloatArray:
-    if tensor.dtype == torch.float64 and tensor.ndim == 1 and tensor.device.type == "cpu":
-        return tensor.detach().numpy()
-    return on_host(tensor).flatten().numpy()
+def _numbers(tensors: Sequence[Tensor]) -> list[FloatArray]:
+    return [tensor.detach().cpu().double().flatten().numpy() for tensor in tensors]

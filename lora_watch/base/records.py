@@ -96,6 +96,11 @@ class RunInfo:
     def names(self) -> tuple[str, ...]:
         return tuple(adapter.name for adapter in self.adapters)
 
+    @cached_property
+    def began_large(self) -> bool:
+        """The adapters held something before the first update: what counts is what has come since."""
+        return bool(self.init_from_base) or self.nonzero_start
+
     @property
     def learning_rate(self) -> float | None:
         """That of the user's script as the run uses it: with ``lr_factor``. None where the script's is not known."""
@@ -175,12 +180,13 @@ class Reading:
 
     values: FloatArray
     """float64 ``[n_adapters]``; NaN is kept."""
-    known: BoolArray = field(default_factory=lambda: np.ones(0, dtype=bool))
-    """``[n_adapters]``: where the number is a measurement. Everywhere by default."""
+    known: BoolArray
+    """``[n_adapters]``: where the number is a measurement."""
 
-    def __post_init__(self) -> None:
-        if not len(self.known):
-            object.__setattr__(self, "known", np.ones(len(self.values), dtype=bool))
+    @classmethod
+    def everywhere(cls, values: FloatArray) -> Reading:
+        """Every number is a measurement."""
+        return cls(values, np.ones(len(values), dtype=bool))
 
     @cached_property
     def measured(self) -> FloatArray:
@@ -194,6 +200,10 @@ class Reading:
 
 Readings = Mapping[str, Reading]
 """By the name of the metric."""
+
+
+FIRST_STEPS = 20
+"""Steps from a start on that are measured in full. Most runs that explode do so then, and LW102 is strictest."""
 
 
 class Due(NamedTuple):

@@ -18,9 +18,8 @@ from lora_watch.adapters.sharding.zero import is_deepspeeds
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.drivers import trainer_info
 from lora_watch.drivers.schedule import follows_a_metric, read_schedule
-from lora_watch.drivers.step_tap import StepTap
+from lora_watch.drivers.step_tap import StepTap, wrap
 from lora_watch.drivers.trackers import LastWord, LogRows
-from lora_watch.drivers.wrapping import wrap
 from lora_watch.format.files import WaitingMark
 from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run.engine import Engine
@@ -115,16 +114,21 @@ class TrainerEvents(TrainerCallback):
         if (engine := self.monitor) is None:
             return
         failures: list[Alert] = []
-        with self.guard("averaging the loss over ranks"):  # all come here, also one that has none
-            self._tap.reduce()
-        with self.guard("looking at the loss and the gradients"):
+        try:
+            self._tap.reduce()  # all come here, also one that has none
+        except Exception as error:
+            self.guard.caught("averaging the loss over ranks", error)
+        try:
             self._tap.close()
             if self._tap.followed is None:
                 engine.take_hooks_off()
             trainer = self._tap.followed  # whose optimizer a script may have replaced without telling its events
             optimizer = getattr(trainer, "optimizer", None) or kwargs.get("optimizer")
             engine.use(optimizer, getattr(trainer, "lr_scheduler", None) or kwargs.get("lr_scheduler"))
-            failures = engine.before_update(self._tap.loss, is_deepspeeds(optimizer), self._tap.targets)
+            made = getattr(trainer, "is_deepspeed_enabled", True) and is_deepspeeds(optimizer)
+            failures = engine.before_update(self._tap.loss, made, self._tap.labels.targets)
+        except Exception as error:
+            self.guard.caught("looking at the loss and the gradients", error)
         self._raise_for(engine.raise_for, failures)
 
     @event
@@ -133,15 +137,19 @@ class TrainerEvents(TrainerCallback):
             return
         failures: list[Alert] = []
         made, seen = not getattr(kwargs.get("optimizer"), "step_was_skipped", False), {"loss": None}
-        with self.guard("taking the loss of a step"):
+        try:
             seen = self._tap.take()
-        with self.guard("judging a step"):
+        except Exception as error:
+            self.guard.caught("taking the loss of a step", error)
+        try:
             failures = engine.after_update(**seen, step=state.global_step, updated=made)
             if engine.is_armed:
                 engine.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
             last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
             if control.should_save or last:  # nothing that has not been judged is saved
                 failures = engine.flush() or failures
+        except Exception as error:
+            self.guard.caught("judging a step", error)
         failures = engine.decide(failures)
         if control.should_save or failures:
             with self.guard("keeping the rules' state for a checkpoint", aside=True):
@@ -154,7 +162,7 @@ class TrainerEvents(TrainerCallback):
             # checkpoint makes room for either.
             no_save = {*self.policy.urgent, SavedAdapterDiffers.id}
             self._saves = control.should_save = not any(alert.rule in no_save for alert in failures)
-        if control.should_log:
+        if control.should_log and self._rows.followed is not None:
             self._rows.open()
 
     @event
@@ -168,7 +176,8 @@ class TrainerEvents(TrainerCallback):
 
     @event
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        self._rows.close()
+        if self._rows.followed is not None:
+            self._rows.close()
         if self.monitor is not None:
             self.monitor.logged(kwargs.get("logs") or {}, state.global_step)
 

@@ -1,9 +1,12 @@
-"""The true loss of every optimizer step and its labels, and gradients before clipping, where the Trainer makes them."""
+"""Methods of a Trainer that are wrapped for a while: for the true loss of every optimizer step and its labels, and for
+gradients before clipping."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+import functools
+import weakref
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import ExitStack, suppress
 from typing import Any
 
 import torch
@@ -11,11 +14,69 @@ from transformers import Trainer
 
 from lora_watch.base.deferred import has_float64, is_far
 from lora_watch.drivers import trainer_info
-from lora_watch.drivers.wrapping import Tap
 from lora_watch.measurement.signals.labels import Labels
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, guarded
 from lora_watch.run.ranks import Ranks
+
+_NOTHING = object()
+
+
+def wrap(owner: Any, name: str, around: Callable[..., Any]) -> Callable[[], None]:
+    """Wrap a method on the instance ``owner`` alone. Returns what puts back whatever the instance had in its place.
+
+    Where somebody has wrapped it once more since then, theirs stays, and ours passes every call on. ``around`` is
+    called with the method and a call's arguments.
+    """
+    inner, before, over = getattr(owner, name), vars(owner).get(name, _NOTHING), False
+    reference = weakref.ref(owner)
+
+    @functools.wraps(inner)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return inner(*args, **kwargs) if over else around(inner, *args, **kwargs)
+
+    def restore() -> None:
+        nonlocal over
+        over, owner = True, reference()
+        if owner is None or vars(owner).get(name) is not wrapper:
+            return
+        if before is _NOTHING:
+            delattr(owner, name)
+        else:
+            setattr(owner, name, before)
+
+    setattr(owner, name, wrapper)
+    return restore
+
+
+class Tap:
+    """Listens at methods of a Trainer or of its parts, which are wrapped from ``_wrap`` to ``close``. What stands
+    around a method is in no guard of ours: it calls what is, and does nothing else that could fail."""
+
+    def __init__(self) -> None:
+        self.followed: Any = None
+        """Whose methods they are, until ``detach``."""
+        self._wrapped = ExitStack()
+
+    def _follow(self, thing: Any) -> None:
+        self.detach()
+        self.followed = thing
+
+    def _wrap(self, methods: Iterable[tuple[Any, str, Callable[..., Any]]]) -> None:
+        """Each as ``wrap`` takes it, in the place of those that are wrapped now."""
+        self.close()
+        for method in methods:
+            self._wrapped.callback(wrap(*method))
+
+    def close(self) -> None:
+        """Put back what was wrapped."""
+        self._wrapped.close()
+
+    def detach(self) -> None:
+        """Nothing is left in the Trainer."""
+        self.close()
+        self.followed = None
+
 
 WHOLE = ("NO", "MULTI_GPU", "MULTI_CPU")
 """Accelerate's kinds of distribution in which a process holds whole gradients, reduced over ranks, when it clips."""
@@ -47,7 +108,7 @@ class StepTap(Tap):
         self._micro_batches = 0
         """Of the step so far."""
         self._adds_up = False
-        self._labels = Labels()
+        self.labels = Labels()
         self._broke_off = broke_off
         self.ranks = Ranks(together=True)
         """Those of the run, once it has begun."""
@@ -57,7 +118,7 @@ class StepTap(Tap):
         self._follow(trainer)
         self.guard, self._before_clipping = engine.guard, engine.before_clipping
         self._place_hooks, self._take_hooks_off = engine.place_hooks, engine.take_hooks_off
-        self._labels = Labels(classes)
+        self.labels = Labels(classes)
         with engine.guard("asking whether losses are added up"):
             self._adds_up = trainer is not None and trainer_info.adds_up(trainer)
             if self._adds_up:
@@ -66,7 +127,7 @@ class StepTap(Tap):
     def open(self) -> None:
         """An optimizer step begins. When its micro-batches are through, ``close`` is to be called."""
         self.loss, self._micro_batches = None, 0
-        self._labels.reset()
+        self.labels.reset()
         trainer = self.followed
         if trainer is None:
             return
@@ -75,9 +136,7 @@ class StepTap(Tap):
         whole = getattr(getattr(accelerator, "distributed_type", None), "value", None) in WHOLE
 
         def training_step(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            inputs = args[1] if len(args) > 1 else kwargs.get("inputs")
-            self._see_batch(inputs)
-            placed = self._place_hooks()
+            placed = self._before_pass(args[1] if len(args) > 1 else kwargs.get("inputs"))
             try:
                 loss = inner(*args, **kwargs)
             except BaseException as error:
@@ -101,10 +160,12 @@ class StepTap(Tap):
         self._wrap(methods)
 
     @guarded("looking at a batch")
-    def _see_batch(self, inputs: Any) -> None:
-        """Before a loss takes the labels out of it."""
+    def _before_pass(self, inputs: Any) -> bool | None:
+        """False where no hook is in place. The labels are counted before a loss takes them out of the batch."""
+        placed = self._place_hooks()
         if isinstance(inputs, Mapping):
-            self._labels.add(inputs.get("labels"))
+            self.labels.add(inputs.get("labels"))
+        return placed
 
     @guarded("reading the loss")
     def _see_loss(self, loss: Any) -> None:
@@ -119,20 +180,16 @@ class StepTap(Tap):
 
     def reduce(self) -> None:
         """Average over ranks; every rank must call it. A batch without a target on one of them is one on all."""
-        targets = self._labels.targets
+        if not self.ranks.several:
+            return
+        targets = self.labels.targets
         self.loss, masked = self.ranks.mean(self.loss, False if targets is None else targets == 0)
-        if targets is not None and self.ranks.several:
-            self._labels.targets = targets * (masked == 0)
-
-    @property
-    def targets(self) -> torch.Tensor | int | None:
-        """How many labels that count the micro-batch with the fewest has had; None where no labels are seen."""
-        return self._labels.targets
+        if targets is not None:
+            self.labels.targets = targets * (masked == 0)
 
     def take(self) -> dict[str, Any]:
         """``loss`` and ``targets``, and ``labels``: how often each label has occurred on this rank since ``open``,
         ``[classes]``; None where labels are not counted. The next step's loss begins anew."""
-        seen = {"loss": self.loss, "labels": self._labels.counts, "targets": self.targets}
+        seen = {"loss": self.loss, "labels": self.labels.counts, "targets": self.labels.targets}
         self.loss = None
-        self._labels.reset()
         return seen

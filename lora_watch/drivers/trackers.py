@@ -15,8 +15,8 @@ from typing import Any
 from transformers import Trainer
 from transformers.integrations import integration_utils
 
+from lora_watch.drivers.step_tap import Tap
 from lora_watch.drivers.trainer_info import callbacks_of
-from lora_watch.drivers.wrapping import Tap
 from lora_watch.run.engine import Engine
 from lora_watch.sinks.numbers import plain_scalars
 
@@ -31,7 +31,7 @@ class LogRows(Tap):
     _engine: Engine | None = None
 
     def attach(self, trainer: Trainer | None, engine: Engine) -> None:
-        self._follow(trainer)
+        self._follow(trainer if any(isinstance(one, _OF_ROWS) for one in callbacks_of(trainer)) else None)
         self._engine = engine
 
     def open(self) -> None:

@@ -72,6 +72,9 @@ class Rule(ABC):
     """The run's zone while an alert of this rule is open: one of ``lora_watch.rules.zone.ZONES``."""
     needs: ClassVar[str | None] = None
     """A metric that the rule needs. A step without it neither opens, extends nor ends an alert."""
+    reads: ClassVar[tuple[str, ...]] = ()
+    """Fields of the record that decide alone what ``check`` answers. While no alert of the rule is open it is not asked
+    again as long as they are the same objects. Empty: it reads what is another one at each step."""
     quiet: ClassVar[int | None] = None
     """Steps of silence after which an episode is over. None: several, and more if norms are measured seldom."""
     evidence: ClassVar[int] = 5

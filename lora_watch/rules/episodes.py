@@ -44,12 +44,18 @@ class Episodes:
         self._open: dict[str, Alert] = {}
         self._prescribing = Prescribing()
         self._growth = Growth()
+        self._before: StepRecord | None = None
+        """The latest record about which all rules have been asked."""
         self._silent: dict[str, int] = {}
         """Of each open alert's rule, the measurements for which it has been silent in a row."""
 
     @property
     def open(self) -> list[Alert]:
         return list(self._open.values())
+
+    @property
+    def has_open(self) -> bool:
+        return bool(self._open)
 
     @property
     def prescription(self) -> Prescription | None:
@@ -64,16 +70,23 @@ class Episodes:
     def check(self, record: StepRecord, urgent: bool = False) -> list[Alert]:
         """The alerts that opened or closed at this step. ``urgent``: ask the urgent rules alone."""
         changed: list[Alert] = []
+        before = None if urgent else self._before
         try:
-            self._prescribing.begin(record.run)
+            if not self._prescribing.own:
+                self._prescribing.begin(record.run)
             self._growth.tell(record, urgent)
         except Exception as error:
             self._failed("looking at how the adapters began", error)
+        if not urgent:
+            self._before = record
         for rule in self._urgent if urgent else self._at_each_step if record.step else self.rules:
             if rule.wants and not urgent:
                 rule.wants = {}
             if rule.needs is not None and rule.needs not in record.metrics:
                 continue
+            known = before is not None and rule.reads and rule.id not in self._open
+            if known and all(getattr(record, name) is getattr(before, name) for name in rule.reads):
+                continue  # it has found nothing in them
             try:
                 finding = rule.check(record)
                 if finding is not None or rule.id in self._open:
@@ -307,6 +320,7 @@ class Episodes:
     def _remember(self, state: Mapping[str, Any]) -> None:
         for rule in self.rules:
             rule.load_state_dict(state.get("rules", {}).get(rule.id, {}))
+        self._before = None
         self._growth, self._silent = Growth(**state.get("growth", {})), dict(state.get("silent", {}))
 
     def state_dict(self) -> dict[str, Any]:

@@ -72,7 +72,7 @@ class LossDivergence(_OfTheLoss):
 
     def check(self, record: StepRecord) -> Finding | None:
         score, rise = record.scalars.get("loss_rise_score", 0.0), record.scalars.get("loss_rise", 0.0)
-        if (now := compared(record)) is not None:
+        if "adapted_loss" in record.scalars and (now := compared(record)) is not None:
             steps = record.step - int(self.latest[0]) if self.latest else 0
             self.slight = now.in_a_row(self.slight, SLIGHT, steps)
             self.latest = [record.step, now.adapted, now.base]
@@ -416,6 +416,8 @@ class StuckAtChance(Rule):
     """The size as last measured."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        if "chance_loss" not in record.scalars:  # no classifier, as far as is known
+            return None
         if (size := extent(record)) is not None:
             self.overall = size
         chance, best = _costs(record)

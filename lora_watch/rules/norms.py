@@ -23,7 +23,6 @@ from lora_watch.rules.size import (
     SPECTRAL,
     Compared,
     Size,
-    began_large,
     compared,
     projected,
     size_of,
@@ -231,7 +230,7 @@ class BarelyMoves(Rule):
     """The comparisons have been judged."""
 
     def check(self, record: StepRecord) -> Finding | None:
-        if (self.judged and self.compared) or began_large(record):
+        if (self.judged and self.compared) or record.run.began_large:
             return None
         if (record.run.max_steps or STEPS) < STEPS or not (record.lr_fraction or 0.0) >= self.spent:
             return None

@@ -9,7 +9,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import plain
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
-from lora_watch.rules.size import began_large, extent
+from lora_watch.rules.size import extent
 
 NO_DIFFERENCE = "the reward function cannot tell them apart: all fail, all pass, or it returns a constant"
 SURE = 3.0
@@ -155,7 +155,7 @@ class ReferenceIsTheBase(Rule):
     told: bool = field(default=False, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
-        if self.told or record.run.config.get("reference") != BARE or not began_large(record):
+        if self.told or record.run.config.get("reference") != BARE or not record.run.began_large:
             return None
         self.told = True
         return Finding(

@@ -25,6 +25,7 @@ class SavedAdapterDiffers(Rule):
     name = "saved-adapter-differs"
     severity = Severity.ERROR
     lasting = True
+    reads = ("receipt",)
 
     far: float = 2.0
 
@@ -78,6 +79,7 @@ class ResumedAnew(Rule):
     id = "LW314"
     name = "resumed-anew"
     severity = Severity.ERROR
+    reads = ("run",)
     lasting = True
 
     tolerance: float = 0.01

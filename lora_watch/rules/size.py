@@ -9,7 +9,7 @@ import numpy as np
 
 from lora_watch.base.records import FloatArray, StepRecord
 from lora_watch.base.text import plain
-from lora_watch.rules.base import known_values, worst_first
+from lora_watch.rules.base import worst_first
 from lora_watch.rules.forecast import end_of
 
 
@@ -38,7 +38,9 @@ def size_of(record: StepRecord, metric: str = "output_ratio") -> Size | None:
     adapters began with a part of W₀ in them (PiSSA), or had been trained before, what has come since, taken to be
     orthogonal; None where the beginning is not known.
     """
-    if began_large(record):
+    if metric not in record.metrics:
+        return None
+    if record.run.began_large:  # relative to what rules learn of the beginning meanwhile
         return _size_of(record, metric)
     if (name := f"size of {metric}") not in record.derived:
         record.derived[name] = _size_of(record, metric)
@@ -46,10 +48,8 @@ def size_of(record: StepRecord, metric: str = "output_ratio") -> Size | None:
 
 
 def _size_of(record: StepRecord, metric: str) -> Size | None:
-    values = known_values(record, metric)
-    if values is None:
-        return None
-    if began_large(record):
+    values = record.metrics[metric].measured
+    if record.run.began_large:
         if metric == "output_ratio":
             began = record.run.of_each(record.derived.get("began", {}), math.nan)
             values = np.maximum(values - began, 0.0) / np.hypot(1.0, began)
@@ -64,10 +64,6 @@ def _size_of(record: StepRecord, metric: str) -> Size | None:
     p90 = float(np.interp(place, np.arange(len(finite)), finite))
     depth = record.run.depth
     return Size(p90, p90 * depth, values, depth)
-
-
-def began_large(record: StepRecord) -> bool:
-    return bool(record.run.init_from_base) or record.run.nonzero_start
 
 
 SPECTRAL = 0.3
@@ -109,9 +105,8 @@ class Growth:
 
     def begin(self, record: StepRecord) -> None:
         """See how the adapters began, and tell ``record``."""
-        values = known_values(record, "output_ratio")
-        if began_large(record) and record.step == 1 and values is not None:
-            self.began = record.run.by_name(values)
+        if record.run.began_large and record.step == 1 and "output_ratio" in record.metrics:
+            self.began = record.run.by_name(record.metrics["output_ratio"].measured)
         record.derived["began"] = self.began
 
     def _see_first(self, record: StepRecord) -> None:

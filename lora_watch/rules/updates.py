@@ -38,8 +38,11 @@ class LearningRateIsZero(Rule):
     """Updates at zero in a row so far."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        if record.step == 0 or (record.lr and min(record.lr) > 0.0):
+            self.zeros = 0
+            return None
         rates = _rates(record.run, record.lr)
-        if record.step == 0 or not len(rates):
+        if not len(rates):
             return None
         if (rates != 0).any():
             self.zeros = 0
@@ -85,8 +88,9 @@ class LearningRateRaised(Rule):
     factor: float = 2.0
 
     def check(self, record: StepRecord) -> Finding | None:
-        raised = raised_to(record, self.factor) if record.step else None
-        if raised is None:
+        if not record.step or all(now <= planned for now, planned in zip(record.lr, record.run.peak_lr)):
+            return None
+        if (raised := raised_to(record, self.factor)) is None:
             return None
         now, planned = raised
         return Finding(
@@ -119,8 +123,10 @@ class UpdatesLostToRounding(Rule):
     """Such updates in a row so far."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        if "a_changed" not in record.metrics or not record.updated:
+            return None
         a, b = (self._changed_share(record, factor) for factor in "ab")
-        if a is None or b is None or not record.updated:
+        if a is None or b is None:
             return None
         rates, peak = _rates(record.run, record.lr), _rates(record.run, record.run.peak_lr)
         if not len(rates) or not rates.max() > 0:

@@ -51,6 +51,7 @@ class AdapterSwitched(Rule):
     name = "adapter-switched"
     severity = Severity.ERROR
     breaks = True
+    reads = ("wiring", "retired")
 
     def check(self, record: StepRecord) -> Finding | None:
         held = record.wiring.get("in_optimizer")
@@ -120,6 +121,7 @@ class NoTrainableAdapter(Rule):
     name = "no-trainable-adapter"
     severity = Severity.ERROR
     breaks = True
+    reads = ("run", "wiring")
     yields_to = ("LW304",)
 
     def check(self, record: StepRecord) -> Finding | None:
@@ -160,6 +162,7 @@ class AdapterNotInOptimizer(Rule):
     id = "LW302"
     name = "adapter-not-in-optimizer"
     severity = Severity.ERROR
+    reads = ("run", "wiring")
     yields_to = ("LW304", "LW301")
 
     def check(self, record: StepRecord) -> Finding | None:
@@ -204,21 +207,21 @@ class BStillZero(Rule):
     updates: int = 3
     """Optimizer steps with lr > 0 to wait for."""
     done: dict[str, float] = field(default_factory=dict, init=False)
-    """Real updates of each adapter so far, by its name."""
+    """Real updates of each adapter so far, by its name; those after which no adapter was zero do not count."""
 
     def check(self, record: StepRecord) -> Finding | None:
         total = len(record.run.adapters)
         if record.step == 0 or not total:
             return None
+        a, b = known_values(record, "a_norm"), known_values(record, "b_norm")
+        alive = None if a is None or b is None else (a != 0) & (b != 0)
+        if alive is not None and alive.all():
+            return None
         lr = known_values(record, "effective_lr")
         updated = np.full(total, record.learned) if lr is None else record.learned & (lr != 0)
         done = record.run.of_each(self.done) + updated
         self.done = self.done | record.run.by_name(done)
-        a, b = known_values(record, "a_norm"), known_values(record, "b_norm")
-        if a is None or b is None:
-            return None
-        alive = (a != 0) & (b != 0)
-        if alive.all():
+        if a is None or b is None or alive is None:
             return None
         zero = ~_with_experts(record, alive) & (done >= self.updates)
         if record.wiring:
@@ -264,6 +267,7 @@ class ReplicasDiffer(Rule):
     name = "replicas-differ"
     severity = Severity.ERROR
     lasting = True
+    reads = ("replica",)
 
     tolerance: float = 1e-4
     """Share of ‖ΔW‖. Replicas are equal to the last bit; other kinds of accelerators may round in another way."""

@@ -18,14 +18,13 @@ from lora_watch.measurement.signals.policy import read
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE
 from lora_watch.run import process
-from lora_watch.run.cadence import Cadence
 from lora_watch.run.coverage import Coverage
 from lora_watch.run.guard import Guard, guarded
 from lora_watch.run.instruments import Instruments
 from lora_watch.run.monitored import MonitoredAdapters
 from lora_watch.run.ranks import Ranks, world_size
 from lora_watch.run.rates import peaks
-from lora_watch.run.recording import Loss, PendingRecord, Recorder
+from lora_watch.run.recording import Cadence, Loss, PendingRecord, Recorder
 from lora_watch.run.recovery import Recovery
 from lora_watch.run.replicas import Replicas
 from lora_watch.run.sinks import Sinks
@@ -87,6 +86,7 @@ class Engine:
         self.place: object = object() if place is None else place.resolve()
         self.may_break_off = False
         """That is planned, as for a sweep."""
+        self._can_act = self.policy.can_act
         self._started = False
         self._first_step = 0
         self._pending: PendingRecord | None = None
@@ -180,6 +180,7 @@ class Engine:
             self.recorder.instruments.gradients.see_unclipped()
             self._looked = self.run.searched
 
+    @guarded("looking at the loss and the gradients", list)
     def before_update(self, loss: Loss, made: bool = False, targets: Tensor | int | None = None) -> list[Alert]:
         """Look at the loss and the gradients that the optimizer is about to use, or has used where it is ``made``.
 
@@ -189,23 +190,28 @@ class Engine:
         urgent: list[Alert] = []
         if not self._started:
             return urgent
-        with self.guard("looking for adapters"):
+        try:
             if not self._looked:
                 self._exchanged |= self._look_again(coming=False)
             self._looked = True
             self._rates = self.recorder.monitored.lr
             if made:  # what is there now is not what the step before has left
                 self.sinks.updated(self.steps + 1)
-        with self.guard("reading gradients"):  # whatever has failed: where they are sharded other ranks come here, too
-            if not self.recorder.read_gradients(loss) or self.policy.can_act:
+        except Exception as error:
+            self.guard.caught("looking for adapters", error)
+        try:  # whatever has failed: where they are sharded other ranks come here, too
+            if not self.recorder.read_gradients(loss) or self._can_act:
                 self._judge_pending()
-                self._coming = self.recorder.before_update(self.steps + 1, loss, targets, self.policy.can_act)
+                self._coming = self.recorder.before_update(self.steps + 1, loss, targets, self._can_act)
             if self._coming is not None:
                 self._unwritten += self.episodes.check(self._coming, urgent=True)
                 urgent = [alert for alert in self._acute if alert.rule in self.policy.urgent]
                 if urgent:  # else it is written when the step is done
                     self._write(self._coming)
-            self.recovery.before_update()
+            if self.policy.recover:
+                self.recovery.before_update()
+        except Exception as error:
+            self.guard.caught("reading gradients", error)
         return urgent
 
     @guarded("measuring", list)
@@ -230,38 +236,49 @@ class Engine:
         self.steps = self.steps + 1 if step is None else step
         self.coverage.done += 1
         self._coming, self._looked, looked = None, False, self._looked
-        if self._pending is not None:
-            with self.guard("measuring"):
-                self._judge_pending()
         # What other ranks come to, too, stands behind a door of its own: this one comes there, whatever has failed.
-        dropped = self.recovery.after_update(self.steps, loss, self.ranks)
+        try:
+            self._judge_pending()
+        except Exception as error:
+            self.guard.caught("measuring", error)
+        dropped = bool(self.policy.recover) and self.recovery.after_update(self.steps, loss, self.ranks)
         recorder, rates, switched = self.recorder, self._rates, False
-        with self.guard("looking for adapters"):
+        try:
             self.sinks.updated(self.steps)
-            due, self._rates = recorder.cadence.due(self.steps), ()
+            due, self._rates = recorder.cadence.due, ()
             # What was trained in this step is measured, although a callback may have switched to others already: those
-            # are looked for afterwards.
+            # are looked for afterwards, or when the next step looks.
             if not looked or not recorder.monitored.is_whole:
                 self._exchanged |= self._look_again(everywhere=due.full, coming=False)
+            elif due.full:
+                switched = self._have_changed(everywhere=True)
             elif due.norms:
-                switched = self._have_changed(everywhere=due.full)
+                recorder.monitored.live.refresh()  # the update may have put numbers elsewhere in memory
             rates = rates or recorder.monitored.lr
             self.coverage.exchanged += self._exchanged and due.full
             self._exchanged = False
-        with self.guard("measuring"):
+        except Exception as error:
+            self.guard.caught("looking for adapters", error)
+        try:
             made = updated and not dropped
             pending = recorder.measure(self.steps, loss, lr=rates, updated=made, labels=labels, targets=targets)
             self._pending = pending
-            self._announce()
+            if self.run is not self._announced:
+                self._announce()
             if switched:
                 recorder.find(self.steps)
-                self._pending = pending.with_retired(recorder.monitored.retired)
+                pending.known["retired"] = recorder.monitored.retired
             if dropped or not pending.numbers.late:
                 self._judge_pending(dropped)
-            self.recovery.updated()
-        with self.guard("planning the next step"):
-            recorder.plan(self.steps, self.episodes.wanted, len(self.alerts))
-        return self._acute
+            if self.policy.recover:
+                self.recovery.updated()
+        except Exception as error:
+            self.guard.caught("measuring", error)
+        try:
+            recorder.plan(self.steps, self.episodes.wanted, len(self.episodes.alerts))
+        except Exception as error:
+            self.guard.caught("planning the next step", error)
+        return self._acute if self.episodes.has_open else []
 
     def decide(self, alerts: Sequence[Alert] | None = None) -> list[Alert]:
         """Those for which the run ends: on any rank the policy acts on ``alerts`` (``failures`` if None), and the run
@@ -508,10 +525,11 @@ class Engine:
         pending, self._pending = self._pending, None
         if pending is None:
             return
-        record = self.recorder.complete(pending, dropped)
-        if not dropped:  # else no rule is asked, and the next record has it
-            record, self._since = replace(record, **self._since), {}
-        if self.recorder.monitored.replicated and world_size() > 1:
+        since = {} if dropped else self._since  # no rule is asked then, and the next record has it
+        record = self.recorder.complete(pending, dropped, **since)
+        if since:
+            self._since = {}
+        if self.recorder.ranks and self.recorder.monitored.replicated:
             with self.guard("comparing the adapters of ranks", aside=True):
                 record = self._replicas.compared(record)
         self._judge(record, dropped)
@@ -520,18 +538,20 @@ class Engine:
         """Ask all rules, but none of a step whose update was taken back, and write what has come of it."""
         alerts: list[Alert] = []
         self.last = record
-        with self.guard("asking the rules"):
+        try:
             alerts = [] if dropped else self.episodes.check(record)
             self.last = self.episodes.place(record)
+        except Exception as error:
+            self.guard.caught("asking the rules", error)
         if record.step > self._first_step:
             self.coverage.judged(self.last, self.guard.failures)
-            self.recovery.judged(self.last)
+            if self.policy.recover:
+                self.recovery.judged(self.last)
         self._write(self.last, alerts)
 
     def _write(self, record: StepRecord, alerts: Sequence[Alert] = ()) -> None:
-        alerts = [*self._unwritten, *alerts]
-        self._unwritten.clear()
-        self.sinks.write(record, alerts)
+        told, self._unwritten[:] = [*self._unwritten, *alerts], []
+        self.sinks.write(record, told)
 
     def _write_waiting(self, record: StepRecord | None) -> None:
         """Give the sinks what they have not been given, with ``record``: nothing where there is none."""
@@ -583,7 +603,7 @@ class Engine:
         """Where ranks cannot agree any more none ends the run: those that go on would wait for it."""
         alerts = self._prescribed(alerts)
         agreed = [] if self.ranks.together and world_size() > 1 else alerts
-        if self.policy.can_act:
+        if self._can_act:
             with self.guard("agreeing with the other ranks"):
                 agreed = self.ranks.agree(alerts)
         if agreed:

@@ -105,7 +105,10 @@ class Guard:
         return held
 
     def caught(self, doing: str, error: Exception, aside: bool = False) -> None:
-        """Count and report a failure that something else than a door has held up."""
+        """Count and report a failure that something else than a door has held up: ``except Exception as error`` inside
+        a door takes no time where nothing fails. What ends the run goes on."""
+        if isinstance(error, LoraWatchError):
+            raise error
         self.failures += not aside
         with suppress(Exception):  # telling can fail, too
             self._tell(doing, error)
@@ -154,16 +157,22 @@ def guarded(
     def decorate(method: Callable[Concatenate[Any, P], T]) -> Callable[Concatenate[Any, P], T]:
         @functools.wraps(method)
         def inside(self: Any, /, *args: P.args, **kwargs: P.kwargs) -> T:
+            guard: Guard = self.guard
             gradients = torch.is_grad_enabled()
             try:
-                with self.guard(doing, aside):
+                if guard._here.doors and not gradients:  # the door around this one does the rest
                     return method(self, *args, **kwargs)
-            except Exception as error:
+                with guard(doing, aside):
+                    return method(self, *args, **kwargs)
+            except LoraWatchError:
                 torch.set_grad_enabled(gradients)
-                if isinstance(error, LoraWatchError):
-                    raise
-                with suppress(Exception):  # the door's own
-                    self.guard.failures += 1
+                raise
+            except Exception as error:  # else the door's own
+                torch.set_grad_enabled(gradients)
+                try:
+                    guard.caught(doing, error, aside)
+                except Exception:
+                    guard.failures += 1
             return otherwise()
 
         return inside

@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from lora_watch.adapters.live import Live
-from lora_watch.base.deferred import Deferred, merged, ready
+from lora_watch.base.deferred import Deferred, ready
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings, RunInfo
 from lora_watch.measurement.norms import AdapterBank, BaseNorms
 from lora_watch.measurement.norms.base import relative
@@ -39,28 +39,38 @@ class LearningRates:
     """``effective_lr``, s·lr of each adapter's own parameter group, and ``predicted_norm``, s·Σlr·√(d_out·r/3)."""
 
     def __init__(self) -> None:
-        self.spent: dict[str, float] = {}
-        """Σ lr over the updates so far, by adapter."""
         self._live = Live([])
         self._run = RunInfo(())
         self._rates: FloatArray = np.zeros(0)
         """``[n_adapters]``, NaN where they are unknown."""
+        self._spent: FloatArray = np.zeros(0)
+        """Σ lr over the updates so far, ``[n_adapters]``."""
+        self._before: dict[str, float] = {}
+        """The same, by name, of all adapters as the present ones were found."""
+
+    @property
+    def spent(self) -> dict[str, float]:
+        """Σ lr over the updates so far, by adapter."""
+        return self._before | self._run.by_name(self._spent)
+
+    @spent.setter
+    def spent(self, spent: dict[str, float]) -> None:
+        self._before, self._spent = spent, self._run.of_each(spent)
 
     def watch(self, live: Live, run: RunInfo) -> None:
         """Those of other adapters: one that has not been there before begins at 0."""
-        self._live, self._run = live, run
-        self._rates = run.per_adapter(run.peak_lr)
+        spent, self._live, self._run = self.spent, live, run
+        self.spent, self._rates = spent, run.per_adapter(run.peak_lr)
 
     def step(self, rates: Sequence[float], updated: bool) -> None:
         """A step with these rates, one a parameter group; ``updated``: the optimizer did not skip it."""
-        self._rates = now = self._run.per_adapter(rates or self._run.peak_lr)
+        self._rates = self._run.per_adapter(rates or self._run.peak_lr)
         if updated and rates:
-            spent = self._run.of_each(self.spent) + np.fmax(now, 0.0)  # an unknown one is left out
-            self.spent = self.spent | self._run.by_name(spent)
+            self._spent = self._spent + np.fmax(self._rates, 0.0)  # an unknown one is left out
 
     def begin(self, due: Due) -> Deferred[Readings]:
         scale, known = self._live.now.scale, ~np.isnan(self._rates)
-        predicted = np.abs(scale) * self._run.of_each(self.spent) * self._run.norm_per_lr
+        predicted = np.abs(scale) * self._spent * self._run.norm_per_lr
         return ready({"effective_lr": Reading(scale * self._rates, known), "predicted_norm": Reading(predicted, known)})
 
 
@@ -99,9 +109,11 @@ class Instruments:
         self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
         self._probe = OutputRatioProbe(model, (), wanted=False)
         self.scaled_loss = ScaledLoss(model, ())
-        self._all: Sequence[Instrument] = [self.gradients]
-        self._of_any_step: Sequence[Instrument] = self._all
-        """The others read nothing unless norms are due."""
+        self._of_any_step: Sequence[Instrument] = [self.gradients]
+        self._of_norms: Sequence[Instrument] = ()
+        """What reads nothing unless norms are due."""
+        self._of_full: Sequence[Instrument] = ()
+        """What reads nothing unless all is due."""
         self._gathered: Callable[[], AbstractContextManager[None]] = nullcontext
         self._note: Callable[[str], object] = str
 
@@ -141,10 +153,17 @@ class Instruments:
         self._probe = OutputRatioProbe(self._model, adapters, guard=guard, live=live, wanted=wanted)
         self._note_unknown(self._probe.never_hooked)
         changed = Changed(live, step)
-        drift = [self._drift] if self._drift is not None else []
-        others = [self._norms, changed, self._frozen, self._probe]
-        self._of_any_step = [self.rates, self.gradients] if adapters else [self.gradients]
-        self._all = [*drift, *self._of_any_step, *others] if adapters else self._of_any_step
+        self._of_any_step, self._of_norms, self._of_full = [self.gradients], [], []
+        if adapters:
+            self._of_any_step = [self.rates, self.gradients]
+            self._of_norms = [self._norms, *([changed] if changed.is_needed else [])]
+            self._of_full = [*([] if self._drift is None else [self._drift]), self._frozen, self._probe]
+
+    def forget(self) -> None:
+        """Measure nothing until ``watch`` has found something."""
+        self.close()
+        self.gradients = Gradients(Live([]))
+        self._of_any_step, self._of_norms, self._of_full = [], [], []
 
     @property
     def readable(self) -> bool:
@@ -184,36 +203,34 @@ class Instruments:
 
     def measure(self, due: Due) -> Deferred[Readings]:
         """All that ``due`` asks for, without waiting for an accelerator."""
-        if not due.norms:
-            return merged([self._alone(instrument, due) for instrument in self._of_any_step])
-        with self._gathered():
-            begun = merged([self._alone(instrument, due) for instrument in self._all])
-        if self._probe.steps == _STEPS_TO_BE_SEEN:
+        asked = [*self._of_any_step, *(self._of_norms if due.norms else ()), *(self._of_full if due.full else ())]
+        begun: list[tuple[Instrument, Deferred[Readings]]] = []
+        with self._gathered() if due.norms else nullcontext():
+            for instrument in asked:
+                try:
+                    begun.append((instrument, instrument.begin(due)))
+                except Exception as error:  # which costs its own readings alone
+                    self._guard.caught(f"measuring with {type(instrument).__name__}", error)
+        if due.full and self._probe.steps == _STEPS_TO_BE_SEEN:
             self._note_unknown(self._probe.why_never_seen())
-        return begun
+
+        def finish(arrays: Sequence[FloatArray]) -> Readings:
+            readings: dict[str, Reading] = {}
+            at = 0
+            for instrument, part in begun:
+                own, at = arrays[at : at + len(part.tensors)], at + len(part.tensors)
+                try:
+                    readings |= part.finish(own)
+                except Exception as error:
+                    self._guard.caught(f"measuring with {type(instrument).__name__}", error)
+            return readings
+
+        return Deferred([tensor for _, part in begun for tensor in part.tensors], finish)
 
     def _note_unknown(self, adapters: Mapping[str, int]) -> None:
         """For so many ``adapters``, by the reason, ``output_ratio`` is unknown."""
         for why, many in adapters.items():
             self._note(f"output_ratio is unknown for {many} of {len(self.gradients.adapters)} adapters: {why}")
-
-    def _alone(self, instrument: Instrument, due: Due) -> Deferred[Readings]:
-        """``instrument.begin``: one that raises, now or when its numbers have come, costs its own readings alone."""
-        doing = f"measuring with {type(instrument).__name__}"
-        try:
-            begun = instrument.begin(due)
-        except Exception as error:
-            self._guard.caught(doing, error)
-            return NOTHING
-
-        def finish(arrays: Sequence[FloatArray]) -> Readings:
-            try:
-                return begun.finish(arrays)
-            except Exception as error:
-                self._guard.caught(doing, error)
-                return {}
-
-        return Deferred(begun.tensors, finish)
 
     @property
     def is_armed(self) -> bool:

@@ -23,7 +23,7 @@ from lora_watch.base.records import BoolArray, RunInfo
 from lora_watch.base.text import count
 from lora_watch.measurement.norms import BaseNorms, base_norms
 from lora_watch.measurement.signals.labels import own_classes
-from lora_watch.measurement.signals.optimizer import ParameterGroups
+from lora_watch.measurement.signals.optimizer import ParameterGroups, rates_of
 from lora_watch.run.rates import LoweredRate
 from lora_watch.run.replicas import are_replicas
 
@@ -61,8 +61,8 @@ class MonitoredAdapters:
         self._rest = Live([])
         """The model's other adapters, which do not train: they may come to."""
         self._state_of_rest = self._rest.now.state
-        self._versions: dict[str, list[tuple[int, int]]] = {}
-        """Which tensors each adapter trained when ``wiring`` was asked last, and how often they had been written to."""
+        self._wired: tuple[tuple[Any, ...], dict[str, BoolArray]] | None = None
+        """What ``wiring`` has last been made of, and its answer."""
         self._tree = Tree(nn.Module())
         """The model's modules, as of ``find``."""
 
@@ -165,7 +165,8 @@ class MonitoredAdapters:
     @property
     def lr(self) -> tuple[float, ...]:
         """The learning rate of each group that the next update uses."""
-        return self.lowered.used(self.groups.lr)
+        rates = rates_of(self.groups.optimizer)
+        return rates if self.lowered.factor == 1.0 else self.lowered.used(rates)
 
     @property
     def is_whole(self) -> bool:
@@ -193,20 +194,22 @@ class MonitoredAdapters:
         return self.groups.optimizer is not self._optimizer or not self.groups.is_same
 
     def wiring(self, readable: bool, base_trainable: BoolArray | None) -> dict[str, BoolArray]:
-        """See ``StepRecord.wiring``; as of ``find``, whose state ``has_changed`` tells to be the present one. Empty
-        where that has failed.
+        """See ``StepRecord.wiring``; as of ``find``, whose state ``has_changed`` tells to be the present one: the same
+        object as long as nothing changes. Empty where that has failed.
 
         ``readable``: False where factors are sharded away, and the optimizer holds other tensors than the model shows.
         """
         if not self.run.searched:
             return {}
-        active, merged, trainable = self._known.state.T
-        wiring = {"active": active, "merged": merged, "trainable": trainable}
-        if self.groups.known and readable:
-            wiring["in_optimizer"] = self.groups.in_optimizer
-        if base_trainable is not None:
-            wiring["base_trainable"] = base_trainable
-        return wiring
+        of = self._known, self.groups, readable
+        if self._wired is None or any(a is not b for a, b in zip(of, self._wired[0])):
+            active, merged, trainable = self._known.state.T
+            wiring = {"active": active, "merged": merged, "trainable": trainable}
+            if self.groups.known and readable:
+                wiring["in_optimizer"] = self.groups.in_optimizer
+            self._wired = of, wiring
+        wiring = self._wired[1]
+        return wiring if base_trainable is None else {**wiring, "base_trainable": base_trainable}
 
     def _read_base_norms(self, adapters: Sequence[Adapter]) -> BaseNorms:
         new = [adapter for adapter in adapters if adapter.name not in self.base_norms]

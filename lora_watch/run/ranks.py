@@ -57,7 +57,7 @@ class Ranks:
 
     def __init__(self, device: torch.device | None = None, together: bool = False):
         self.device = torch.device("cpu") if device is None else device
-        self.together = together
+        self.together = together and world_size() > 1
 
     @property
     def several(self) -> bool:

@@ -1,17 +1,17 @@
-"""From a step of the model to its record."""
+"""From a step of the model to its record: what is due, reading it, and putting it together."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
 
-from lora_watch.base.deferred import Deferred, HostCopy, PendingCopy, is_far, ready
-from lora_watch.base.records import Due, Readings, StepRecord
+from lora_watch.base.deferred import HostCopy, PendingCopy, is_far
+from lora_watch.base.records import FIRST_STEPS, Due, Readings, StepRecord
 from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.norms.merging import kept_by_a_merge
 from lora_watch.measurement.signals.gradients import any_seen, overflow
@@ -19,11 +19,17 @@ from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.measurement.signals.scaled_loss import GONE, NOT_KNOWN, OTHER
 from lora_watch.rules.size import HARM, extent
-from lora_watch.run.cadence import Cadence
 from lora_watch.run.guard import Guard
 from lora_watch.run.instruments import Instruments
 from lora_watch.run.monitored import MonitoredAdapters
 from lora_watch.run.ranks import world_size
+
+GATHERED_EVERY = 4
+"""Beats from one measurement of the norms to the next where each factor has to be brought together first (ZeRO-3)."""
+
+_SUSPECT = {"loss_rise_score": 3.0, "loss_spike_score": 4.0}
+"""Scores of the loss that call for a full measurement: less than they take to open an alert. Healthy losses of the
+corpus reach one of them anew at 0.8 % of their steps."""
 
 _NONZERO = 1e-3
 """‖ΔW‖/‖W₀‖ of an adapter before the first update from which on it counts as adding something."""
@@ -31,7 +37,6 @@ _STEPS_TO_BE_SEEN = 3
 """Steps without any adapter's gradient from which on that is noted."""
 
 Loss = float | Tensor | None
-Number = TypeVar("Number", float, int)
 
 
 @dataclass(frozen=True)
@@ -39,16 +44,12 @@ class PendingRecord:
     """What was read of one step, before its numbers have reached the host."""
 
     due: Due
-    record: StepRecord
-    """All that was known at once."""
+    known: dict[str, Any]
+    """Fields of the record that were known at once."""
     numbers: PendingCopy
     """``metrics``, ``loss`` and ``labels``, which may still be on their way from an accelerator."""
     bank: AdapterBank
     """Of the adapters of that step: it has their spectrum when their norms are there."""
-
-    def with_retired(self, retired: Mapping[str, str]) -> PendingRecord:
-        """With those of its adapters that train no longer, as has been found since."""
-        return replace(self, record=replace(self.record, retired=retired))
 
 
 class _Source(NamedTuple):
@@ -59,6 +60,53 @@ class _Source(NamedTuple):
     """``output_ratio`` of that step."""
     broken: tuple[str, ...]
     """See ``StepRecord.broken``."""
+
+
+class Cadence:
+    """Decides before each step what is measured of it: the norms at every beat, everything at the first beats and at
+    some after them, and at the next one when a loss begins to look odd or an alert has opened.
+
+    ``every``: optimizer steps from one beat to the next. ``full_every``: beats from one full measurement to the next.
+    """
+
+    def __init__(self, every: int = 1, full_every: int = 16):
+        self._every, self._full_every = every, full_every
+        self.due = Due(0, trained=False)
+        """What the coming step, of the latest ``plan``, is to have measured; before the first all that can be."""
+        self.first = 0
+        """The step after which the run began."""
+        self._alerts = 0
+        self._odd = self._called = False
+
+    def start(self, step: int) -> None:
+        """The run begins after ``step``, or has gone back and begins anew there."""
+        self.first = step
+
+    def see(self, record: StepRecord) -> None:
+        """Take the records of a run in order: their losses may call for a full measurement."""
+        odd = any(record.scalars.get(name, 0.0) >= least for name, least in _SUSPECT.items())
+        self._called |= odd and not self._odd
+        self._odd = odd
+
+    def plan(
+        self, step: int, *, wanted: bool = False, alerts: int = 0, gathered: bool = False, ranks: bool = False
+    ) -> bool:
+        """Decide what the coming ``step`` has measured. True if that is everything.
+
+        Args:
+            wanted: it is the last step, or a rule needs a full measurement of it.
+            alerts: how many have opened so far.
+            gathered: to read the norms takes much, see ``GATHERED_EVERY``.
+            ranks: there are others. They see other losses and alerts, and must measure the same steps.
+        """
+        self._called |= alerts > self._alerts
+        self._alerts = alerts
+        beat, rest = divmod(step, self._every)
+        early, called = step - self.first <= FIRST_STEPS, self._called and not ranks
+        full = wanted or (rest == 0 and (early or called or beat % self._full_every == 0))
+        self.due = Due(step, norms=full or (rest == 0 and not (gathered and beat % GATHERED_EVERY)), full=full)
+        self._called &= not full
+        return full
 
 
 class Recorder:
@@ -91,16 +139,19 @@ class Recorder:
         """Of the losses that are not finite at present."""
         self._unseen: int | None = 0
         """Steps so far without any adapter's gradient; None once there was one."""
+        self.ranks = False
+        """There are other ranks."""
 
     def find(self, step: int, coming: bool = True) -> None:
         """Look for the adapters, after ``step``. ``coming``: what was to be seen of the coming pass can still be."""
+        self.ranks = world_size() > 1
         try:
             self.monitored.find()
             with self.monitored.none_alone():
                 self.instruments.watch(self.monitored, step, coming)
         except BaseException:
             self.monitored.run = replace(self.monitored.run, searched=False)  # it is tried again
-            self.instruments.close()  # what was begun leaves no hook behind
+            self.instruments.forget()  # what was begun leaves no hook behind, and no rank measures what others do not
             raise
 
     def use(self, optimizer: Any, peak_lr: tuple[float, ...]) -> None:
@@ -116,7 +167,7 @@ class Recorder:
         if losses := {**(wanted or {}), **at_last}:
             self.instruments.scaled_loss.arm(losses)
         if self.cadence.plan(
-            step + 1, wanted=bool(wanted) or last, alerts=alerts, gathered=monitored.one_by_one, ranks=world_size() > 1
+            step + 1, wanted=bool(wanted) or last, alerts=alerts, gathered=monitored.one_by_one, ranks=self.ranks
         ):
             self.instruments.arm(step)
 
@@ -135,17 +186,16 @@ class Recorder:
         """What is known of ``step`` after ``read_gradients``: the loss and the gradients. Waits for accelerators. None
         where all of it is finite, unless it is wanted ``always``."""
         gradients = self.instruments.gradients
-        numbers = {"gradients": gradients.latest, "loss": _number(loss, float), "targets": _number(targets, int)}
-        there = self._host_copy.send(numbers).read()
+        there = self._host_copy.send({"gradients": gradients.latest, "loss": loss, "targets": targets}).read()
         gradients.keep(there["gradients"])
-        overflows = overflow(there["gradients"])
-        sound = _is_finite(there["loss"]) and not overflows
+        overflows, loss = overflow(there["gradients"]), _number(there["loss"], float)
+        sound = (loss is None or math.isfinite(loss)) and not overflows
         if sound and not always:
             return None
         skipped = overflows and self._is_scaled()
-        seen = {"loss": there["loss"], "targets": there["targets"]}
+        seen = {"loss": loss, "targets": _number(there["targets"], int)}
         record = StepRecord(self.monitored.run, step, there["gradients"], updated=not skipped, **seen)
-        if not sound and not (skipped and _is_finite(record.loss)):
+        if not sound and not (skipped and (loss is None or math.isfinite(loss))):
             record = replace(record, spoiled=self.instruments.spoiled())
         return self._with_source(record)
 
@@ -160,28 +210,26 @@ class Recorder:
         targets: Tensor | int | None = None,
     ) -> PendingRecord:
         """Read all that is to be known of ``step``, without waiting for an accelerator."""
-        due, monitored, instruments = self.cadence.due(step), self.monitored, self.instruments
+        due, monitored, instruments = self.cadence.due._replace(step=step), self.monitored, self.instruments
         if step:
             instruments.rates.step(lr, updated)
-        metrics = instruments.measure(due)
-        record = StepRecord(
-            monitored.run,
-            step,
-            {},
-            lr=lr,
-            weight_decay=monitored.groups.weight_decay,
-            wiring=monitored.wiring(instruments.readable, instruments.base_trainable if due.full else None),
-            retired=monitored.retired,
-            updated=updated,
-        )
         numbers = {
-            "metrics": metrics,
-            "loss": _number(loss, float),
-            "wanted": instruments.scaled_loss.begin(loss),
-            "labels": _counts(labels),
-            "targets": _number(targets, int),
+            "metrics": instruments.measure(due),
+            "loss": loss,
+            "wanted": instruments.scaled_loss.begin(loss) if instruments.scaled_loss.is_armed else {},
+            "labels": labels,
+            "targets": targets,
         }
-        return PendingRecord(due, record, self._host_copy.send(numbers), instruments.bank)
+        known = {
+            "run": monitored.run,
+            "step": step,
+            "lr": lr,
+            "weight_decay": monitored.groups.weight_decay,
+            "wiring": monitored.wiring(instruments.readable, instruments.base_trainable if due.full else None),
+            "retired": monitored.retired,
+            "updated": updated,
+        }
+        return PendingRecord(due, known, self._host_copy.send(numbers), instruments.bank)
 
     def at_the_end(self, last: StepRecord) -> StepRecord | None:
         """``last`` with the norms of the weights as they stand, what a merge would keep of them, and the losses of the
@@ -204,35 +252,37 @@ class Recorder:
             return None
         return self._host_copy.send({"metrics": self.instruments.norms(Due(last.step))}).read()["metrics"]
 
-    def complete(self, pending: PendingRecord, dropped: bool = False) -> StepRecord:
+    def complete(self, pending: PendingRecord, dropped: bool = False, **since: Any) -> StepRecord:
         """The whole record of a step: waits for what is still on its way. ``dropped``: its update was taken back, so
-        that its loss says nothing of the run."""
+        that its loss says nothing of the run. ``since``: other fields."""
         there = pending.numbers.read()
-        metrics, loss = there["metrics"], there["loss"]
+        known, metrics, loss = pending.known, there["metrics"], _number(there["loss"], float)
         if (why_not := self.instruments.scaled_loss.why_not).startswith((OTHER, NOT_KNOWN, GONE)):
             self.monitored.note(f"no batch is compared with the frozen model ({why_not})")
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
-        updated = pending.record.updated and not (self._is_scaled() and overflow(metrics))
+        updated = known["updated"] and not (self._is_scaled() and overflow(metrics))
         self._skipped += not updated and not dropped
         scalars: dict[str, float] = dict(self._policy.scalars)
-        record = replace(
-            pending.record,
-            metrics=metrics,
-            loss=loss,
-            targets=there["targets"],
-            overhead=self._guard.overhead,
-            lr_fraction=self._fraction(pending.due.step - self._skipped),  # a skipped step does not move the schedule
-            updated=updated,
-            scalars=scalars,
-            comparable=self._judge_loss and not dropped and not why_not,
-        )
-        self._look_for_gradients(pending.due, metrics)
+        own = {
+            "metrics": metrics,
+            "loss": loss,
+            "targets": _number(there["targets"], int),
+            "overhead": self._guard.overhead,
+            "lr_fraction": self._fraction(known["step"] - self._skipped),  # a skipped step does not move the schedule
+            "updated": updated,
+            "scalars": scalars,
+            "comparable": self._judge_loss and not dropped and not why_not,
+        }
+        record = StepRecord(**{**known, **own, **since})
+        if self._unseen is not None:
+            self._look_for_gradients(pending.due, metrics)
         if self._first_loss is None and loss is not None and not dropped:
             self._first_loss = record.step, loss
         if self._judge_loss and not dropped:
-            scalars |= self._loss.update(loss, there["labels"], extent(record), record.lr) | there["wanted"]
+            labels = None if there["labels"] is None else there["labels"].tolist()
+            scalars |= self._loss.update(loss, labels, extent(record), record.lr) | there["wanted"]
         self.cadence.see(record)
-        if self.cadence.ends_the_first(record.step):
+        if record.step - self.cadence.first == FIRST_STEPS:
             self._guard.start_clock()  # from here on a step costs what it costs in a long run
         return self._with_source(record)
 
@@ -263,7 +313,7 @@ class Recorder:
 
     def _with_source(self, record: StepRecord) -> StepRecord:
         """Where the loss is not finite, with what shows where that comes from. Looked for at the first such step."""
-        if _is_finite(record.loss):
+        if record.loss is None or math.isfinite(record.loss):
             self._source = None
             return record
         if self._source is None:
@@ -328,19 +378,6 @@ class Recorder:
         return min(step / max_steps, 1.0) if max_steps else None
 
 
-def _is_finite(loss: float | None) -> bool:
-    """As far as is known."""
-    return loss is None or math.isfinite(loss)
-
-
-def _number(value: Loss, kind: Callable[[Any], Number]) -> Deferred[Number | None]:
-    """``value`` as a number of this ``kind``: at once, unless it is on an accelerator."""
-    if isinstance(value, Tensor):
-        return (
-            Deferred((value,), lambda arrays: kind(arrays[0][0])) if is_far(value.device) else ready(kind(value.item()))
-        )
-    return ready(None if value is None else kind(value))
-
-
-def _counts(labels: Tensor | None) -> Deferred[list[float] | None]:
-    return ready(None) if labels is None else Deferred((labels,), lambda arrays: arrays[0].tolist())
+def _number(value: Any, kind: Callable[[Any], Any]) -> Any:
+    """One number, or the array ``[1]`` that a tensor has become on the host, as a number of this ``kind``."""
+    return None if value is None else kind(value[0]) if isinstance(value, np.ndarray) else kind(value)

@@ -11,8 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lora_watch.base.records import Replica, StepRecord
-from lora_watch.run.cadence import FIRST_STEPS
+from lora_watch.base.records import FIRST_STEPS, Replica, StepRecord
 from lora_watch.run.ranks import shared_store, world_size
 
 EVERY = 16

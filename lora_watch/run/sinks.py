@@ -22,16 +22,19 @@ class Sinks:
         """Optimizer steps that recoveries have discarded."""
         self._behind: list[Sink] = []
         """Those that have failed with the latest record."""
-        self._at_each_step = {event: [s for s in sinks if _has(s, event)] for event in ("updated", "write")}
+        self._updated = [sink for sink in sinks if _has(sink, "updated")]
+        self._written = [sink for sink in sinks if _has(sink, "write")]
+        self._of_steps = [sink for sink in self._written if not getattr(sink, "of_alerts", False)]
 
     def start(self, run: RunInfo, step: int) -> None:
         self._each("starting", "start", run, step)
 
     def updated(self, step: int) -> None:
-        self._tell(self._at_each_step["updated"], "showing the weights to", "updated", step)
+        self._tell(self._updated, "showing the weights to", "updated", step)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        self._behind = self._tell(self._at_each_step["write"], "writing with", "write", record, list(alerts))
+        sinks = self._written if alerts else self._of_steps
+        self._behind = self._tell(sinks, "writing with", "write", record, list(alerts))
 
     def flush(self) -> None:
         self._each("flushing", "flush")

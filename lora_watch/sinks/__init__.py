@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.records import Recovered, RunInfo, StepRecord
@@ -11,6 +12,9 @@ from lora_watch.base.records import Recovered, RunInfo, StepRecord
 class Sink:
     """Inherit from it and write the methods that you need. They are called on rank 0 only, in the training thread, so
     they are to be cheap. They may raise; the monitor logs that once. An object that has some of them is taken, too."""
+
+    of_alerts: ClassVar[bool] = False
+    """``write`` has nothing to do at a step without alerts, and is not called."""
 
     def start(self, run: RunInfo, step: int) -> None:
         """Monitoring begins after ``step`` optimizer steps, or the set of adapters has changed there."""

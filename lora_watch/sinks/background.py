@@ -24,7 +24,8 @@ class Background:
 
     def __init__(self, name: str, last: Callable[[], object] | None = None):
         self._name, self._last = name, last
-        self._errors: list[Exception] = []
+        self.errors: list[Exception] = []
+        """What ``check`` would raise."""
         self._thread: _Worker | None = None
         if last is not None:  # before whatever has waited for the exit so far, such as the end of a writer
             atexit.unregister(_end_all)
@@ -56,14 +57,9 @@ class Background:
             thread.last = None
             thread.end_soon()
 
-    @property
-    def failed(self) -> bool:
-        """``check`` would raise."""
-        return bool(self._errors)
-
     def check(self) -> None:
         """Raises the first error of a job since the last call, if there was one."""
-        if errors := self._errors:
+        if errors := self.errors:
             error = errors[0]
             errors.clear()
             raise error
@@ -79,7 +75,7 @@ class _Worker(threading.Thread):
         self.end = weakref.ref(background, self.jobs.put)
         """The end, among the jobs. No Python runs when it gets there: a Ctrl-C at that moment would be lost."""
         self.last = last
-        self.errors = background._errors
+        self.errors = background.errors
         self.hurry = threading.Event()
         """Somebody waits for the jobs."""
 

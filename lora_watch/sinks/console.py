@@ -48,7 +48,7 @@ class ConsoleSink(Sink):
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         self._latest = record
-        news = self._history.update(alerts)
+        news = self._history.update(alerts) if alerts else []
         recovers = ("opened", RECOVERED) in ((event, alert.rule) for event, alert in news)  # what that is from is over
         for event, alert in news:
             if alert.rule == MONITOR_FAILURE:  # the log has said that

@@ -36,6 +36,8 @@ SECONDS = 10.0
 class Forwarder(Sink):
     """Hands on every alert of WARNING or worse, once, as it opens, with the path of ``report``, where INFO stays."""
 
+    of_alerts = True
+
     def __init__(self, report: ReportSink) -> None:
         self._report = report
         self._history = AlertHistory()

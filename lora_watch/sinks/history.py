@@ -37,8 +37,7 @@ class AlertHistory:
             if alert.closed_step is not None and key not in self._closed:
                 self._closed.add(key)
                 news.append(("closed", alert))
-        if alerts:
-            self.counts = Counter(alert.severity for alert in self)
+        self.counts = Counter(alert.severity for alert in self)
         return news
 
     def next_run(self, record: StepRecord | None) -> Prescription | None:

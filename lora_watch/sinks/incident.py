@@ -49,6 +49,8 @@ class IncidentRecorder(Sink):
         self._history = AlertHistory()
         self._at = self._healthy_at = -1
         """Steps whose update has been applied; the latest of them that was judged healthy."""
+        self._serious: list[Alert] = []
+        """The open alerts of an incident."""
         self._incident: Alert | None = None
         self._known = 0  # alerts of the incident that have been written
         self._next_write = 0.0  # time.monotonic()
@@ -66,15 +68,23 @@ class IncidentRecorder(Sink):
         if step == self._at:  # told twice of one update
             return
         self._at = step
-        if self._incident is None:
+        if self._incident is None and step % self._last_good.every == 0:
             self._last_good.updated(step)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        self._history.update(alerts)
-        still = (alert for alert in self._history if alert.closed_step is None)
-        serious = [alert for alert in still if alert.severity >= Severity.ERROR or self._policy.counts(alert)]
+        if alerts:
+            self._history.update(alerts)
+            still = (alert for alert in self._history if alert.closed_step is None)
+            self._serious = [a for a in still if a.severity >= Severity.ERROR or self._policy.counts(a)]
+        serious = self._serious
         if not serious:
-            self._is_well(record)
+            self._incident = None
+            norms = record.metrics.get("product_norm")  # absent where nothing was measured at this step
+            finite = norms is None or bool(np.isfinite(norms.values[norms.known]).all())  # also where LW101 is muted
+            if norms is not None and finite:
+                self._healthy_at = record.step
+            if finite and record.step % self._last_good.every == 0:
+                self._last_good.judged(record.step)
             return
         if self._incident is None:
             self._incident, self._known = serious[0], 0
@@ -95,15 +105,6 @@ class IncidentRecorder(Sink):
             self._save(verdict, message)
         # Whoever holds this sink after the run does not hold its weights.
         self._last_good = LastGood(nn.Module(), self._policy.evidence())
-
-    def _is_well(self, record: StepRecord) -> None:
-        self._incident = None
-        norms = record.metrics.get("product_norm")  # absent where nothing was measured at this step
-        finite = norms is None or bool(np.isfinite(norms.values[norms.known]).all())  # also where LW101 is muted
-        if norms is not None and finite:
-            self._healthy_at = record.step
-        if finite:
-            self._last_good.judged(record.step)
 
     def _save(self, verdict: Verdict | None, message: str | None) -> None:
         began = time.monotonic()

@@ -78,7 +78,8 @@ class ReportSink(Sink):
         session = self._session
         if session is None:
             return
-        news = session.history.update(alerts)  # first: whatever fails after it, the last report names them
+        # First: whatever fails after it, the last report names them.
+        news = session.history.update(alerts) if alerts else []
         session.take(record)
         if news:
             self._append(session, news)

@@ -24,10 +24,37 @@ from lora_watch.sinks import Sink
 from lora_watch.sinks.background import Background
 from lora_watch.sinks.event_file import EventFile, HandedOver, ask_the_disk
 from lora_watch.sinks.history import AlertHistory, News
-from lora_watch.sinks.thinning import Thinning
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+
+ALL_OF = 10_000
+"""Steps of which every one is written. Of the next as many every second one, of the next twice as many every fourth."""
+
+
+def stride(step: int) -> int:
+    """One step in how many is written around ``step``: 1 up to step 10,000, 2 up to 20,000, 4 up to 40,000 …"""
+    return 1 << ((max(step, 1) - 1) // ALL_OF).bit_length()
+
+
+class Thinning:
+    """Of every ``stride`` neighbouring steps the first that was measured in full is due, else the last of them."""
+
+    def __init__(self) -> None:
+        self._most = 0
+        self._done = (0, -1)
+        """The neighbours of which one has been due."""
+
+    def is_due(self, step: int, measured: int) -> bool:
+        """``measured``: how many metrics the step has."""
+        width = stride(step)
+        neighbours = width, step // width
+        self._most = max(self._most, measured)
+        due = width == 1 or (neighbours != self._done and (measured == self._most or step % width == width - 1))
+        if due:
+            self._done = neighbours
+        return due
 
 
 class TensorBoardSink(Sink):
@@ -38,7 +65,7 @@ class TensorBoardSink(Sink):
     The training thread only hands the numbers over; a thread of the sink's own turns them into events, once a second.
     Alerts are on disk before ``write`` returns, everything else two seconds later at most, whatever the writer's own
     pace. Closing the writer, ``finish`` and the end of the interpreter wait for what has been handed over. Long runs
-    thin out (see ``thinning``). What goes wrong in the background is raised by the next call; an event for which the
+    thin out (see ``Thinning``). What goes wrong in the background is raised by the next call; an event for which the
     disk has no room is dropped.
 
     Args:
@@ -88,7 +115,7 @@ class TensorBoardSink(Sink):
         self._check()
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        news = self._history.update(alerts)
+        news = self._history.update(alerts) if alerts else []
         if not record.metrics and record.step == self._start_step:  # a resumed run's: an event would replace the step's
             self._before = list(alerts)
             return
@@ -154,7 +181,7 @@ class TensorBoardSink(Sink):
 
     def _check(self) -> None:
         """Raises what went wrong in the background."""
-        if self._background.failed:  # the path alone would cost as much as all else here
+        if self._background.errors:  # the path alone would cost as much as all else here
             with names_the_path(Path(getattr(self._writer, "log_dir", "")), "TensorBoard's events are lost"):
                 self._background.check()
 

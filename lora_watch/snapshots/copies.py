@@ -54,7 +54,8 @@ class GoodCopies:
 
     def __init__(self, content: Callable[[], dict[str, Any]], reach: int):
         self._content = content
-        self._every = max(COPY_EVERY, math.ceil(reach / (COPIES - 1)))
+        self.every = max(COPY_EVERY, math.ceil(reach / (COPIES - 1)))
+        """Optimizer steps from one copy to the next."""
         self._kept: list[Copy] = []
         """The oldest first."""
         self._beginning: int | None = None
@@ -67,7 +68,7 @@ class GoodCopies:
 
     def updated(self, step: int) -> None:
         """``step`` updates have been applied."""
-        if step % self._every == 0:
+        if step % self.every == 0:
             self._kept = [*self._kept[1 - COPIES :], take(self._content(), step)]
 
     def judged(self, step: int, monitor: Callable[[], Any]) -> None:

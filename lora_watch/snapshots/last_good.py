@@ -32,6 +32,8 @@ class LastGood:
         self._model: Any = what_can_save(model)
         self._trained: dict[str, Tensor] = {}
         self._copies = GoodCopies(lambda: self._trained, evidence)
+        self.every = self._copies.every
+        """``updated`` and ``judged`` have nothing to do at steps between multiples of it."""
         self._good: Copy | None = None
         self._saved: tuple[Path, int] | None = None
         self.why_unavailable: str | None = None

@@ -12,7 +12,7 @@ import torch
 
 from lora_watch import Monitor
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.run.cadence import FIRST_STEPS, Cadence
+from lora_watch.run.recording import FIRST_STEPS, Cadence
 from tests.monitor.test_monitor import built, loop
 
 FIRST = list(range(1, FIRST_STEPS + 1))
@@ -33,7 +33,7 @@ def measured(
     cadence.start(first)
     for step in range(first + 1, first + steps + 1):
         cadence.plan(step, alerts=alerts, **others)
-        due = cadence.due(step)
+        due = cadence.due
         assert due.trained
         norms += [step] * due.norms
         full += [step] * due.full
@@ -72,10 +72,10 @@ def test_factors_that_are_brought_together_one_by_one_are_read_at_every_fourth_s
 def test_what_is_wanted_is_measured_in_full_off_the_beat_too() -> None:
     cadence = Cadence(5)
     assert cadence.plan(33, wanted=True)
-    assert cadence.due(33) == (33, True, True, True)
+    assert cadence.due == (33, True, True, True)
     assert not cadence.plan(34)
-    assert cadence.due(34) == (34, True, False, False)
-    assert cadence.due(0) == (0, False, True, True), "the state before the first step"
+    assert cadence.due == (34, True, False, False)
+    assert Cadence().due == (0, False, True, True), "the state before the first step"
 
 
 def test_a_run_that_has_gone_back_begins_anew() -> None:

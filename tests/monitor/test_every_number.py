@@ -21,7 +21,7 @@ from torch import nn
 from lora_watch import Monitor
 from lora_watch.adapters import find_adapters
 from lora_watch.base import deferred
-from lora_watch.run import cadence
+from lora_watch.run import recording
 from lora_watch.runs.data import RunData
 from lora_watch.runs.events import EventLog
 from tests.sinks.made_up import metric_at
@@ -148,7 +148,7 @@ def written(
     """What was to be measured at each step, and the folder of the files that a monitor has written."""
     if request.param.get("late"):
         monkeypatch.setattr(deferred, "_NEAR", frozenset())
-    monkeypatch.setattr(cadence, "FIRST_STEPS", 4)
+    monkeypatch.setattr(recording, "FIRST_STEPS", 4)
     (model, optimizer), every = tainted(), request.param.get("every", 1)
     settings = {"every": every, "full_every": 5, "mute": ["LW102", "LW202"]}  # which ask for more steps than that
     with Monitor(model, optimizer, output_dir=tmp_path, console=False, drift=True, **settings) as monitor:

@@ -155,7 +155,7 @@ def opened(
     ``cause``: an alert that is open from the start.
     """
     info = replace(healthy().run, config={"classes": 2})
-    ratios = Reading(np.full(len(info.adapters), size / 4))  # four blocks
+    ratios = Reading.everywhere(np.full(len(info.adapters), size / 4))  # four blocks
     episodes, record = Episodes([StuckAtChance()]), None
     if cause is not None:
         episodes.say(cause)

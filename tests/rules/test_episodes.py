@@ -83,7 +83,7 @@ class Listens(Whole):
 def feed(
     episodes: Episodes, losses: list[float], measured: list[int] | None = None, first: int = 1
 ) -> list[list[Alert]]:
-    metrics = {"delta_norm": Reading(np.ones(1))}
+    metrics = {"delta_norm": Reading.everywhere(np.ones(1))}
     return [
         episodes.check(StepRecord(RunInfo(()), n, metrics if measured is None or n in measured else {}, loss=loss))
         for n, loss in enumerate(losses, start=first)
@@ -129,7 +129,7 @@ def test_a_silent_measurement_ends_no_alert_and_neither_does_one_without_its_ada
     run_info, episodes = run_of(2), Episodes([LargeOutput()])
 
     def check(step: int, *values: float | None) -> None:
-        metrics = {"delta_norm": Reading(np.ones(2))}
+        metrics = {"delta_norm": Reading.everywhere(np.ones(2))}
         if values:
             known = np.array([value is not None for value in values])
             metrics["output_ratio"] = Reading(np.array([value or np.nan for value in values]), known)

@@ -196,7 +196,7 @@ def asked_about(answers: list[float | None], growth: float, start: float = 5.0) 
                 scalars = dict(zip(wanted, (5.0, 5.0 - better)))
             steps += 1
         scalars["loss_start"] = start
-        metrics = {"output_ratio": Reading(np.full(len(last.run.adapters), growth * step))}
+        metrics = {"output_ratio": Reading.everywhere(np.full(len(last.run.adapters), growth * step))}
         now = replace(last, step=step, lr=last.run.peak_lr, lr_fraction=step / 40, comparable=True)
         record = replace(now, metrics=metrics, scalars=scalars)
         episodes.check(record)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from lora_watch.sinks.thinning import ALL_OF, Thinning, stride
+from lora_watch.sinks.tensorboard import ALL_OF, Thinning, stride
 
 
 def written(steps: Iterable[int], full_every: int = 4) -> list[int]:

@@ -51,7 +51,7 @@ MEETING = {
 SHARDED = {
     **dict.fromkeys(
         (
-            *("run.engine.Engine._judge_the_start", "run.cadence.Cadence.plan"),
+            *("run.engine.Engine._judge_the_start", "run.recording.Cadence.plan"),
             *("run.recording.Recorder.find", "run.recording.Recorder.measure", "run.recording.Recorder.plan"),
             *("run.recording.Recorder.read_gradients", "run.instruments.Instruments.watch"),
             *("run.instruments.Instruments.measure", "run.instruments.Instruments.arm"),

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from lora_watch.adapters.adapter import Factors
 from lora_watch.adapters.live import Live, Measurable, Resolved
-from lora_watch.base.deferred import Deferred, is_far, ready, with_float64
+from lora_watch.base.deferred import Deferred, has_float64, is_far, ready, with_float64
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
 from lora_watch.measurement.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 
@@ -49,8 +49,10 @@ class _Group:
         self.adapters = np.array([entry.adapter for entry in entries])
         self._blocks = [entry.block for entry in entries]
         self._diagonals = [entry.diagonal for entry in entries]
+        self._turns = any(diagonal is not None for diagonal in self._diagonals)
         self._limits = np.array([min(block.b.shape[0], block.a.shape[1]) for block in self._blocks])
         self._r, self._device = self._blocks[0].a.shape[0], self._blocks[0].a.device
+        self._fetches = not has_float64(self._device)
         most = DEVICE_PIECE if is_far(self._device) else HOST_PIECE
         self._stacks = [stack for side in (0, 1) for stack in self._stacks_of(side, most)]
         """Which factors are read together: 0 for A or 1 for B, and the places of their blocks."""
@@ -74,11 +76,12 @@ class _Group:
         """Measure the blocks as they are now: three operations for each stack, and nothing waits."""
         grams, kept = [], []
         for side, members in self._stacks:
-            x = with_float64(torch.stack([self._blocks[i][side] for i in members])).double()
+            x = torch.stack([self._blocks[i][side] for i in members])
+            x = (x.cpu() if self._fetches else x).double()
             turned = x.mT if side else x  # [n, r, d]
             grams.append(turned @ turned.mT)
             kept.append(x if self._keeps else None)
-        diagonals = self._between()
+        diagonals = self._between() if self._turns else None
 
         def block(i: int) -> Factors:
             """What the Grams are of, for the factors have changed since; where that is not kept, the factors."""
@@ -96,13 +99,10 @@ class _Group:
 
         return Deferred([*grams, *(() if diagonals is None else (diagonals,))], finish)
 
-    def _between(self) -> Tensor | None:
-        """``[n, r]`` in float64, on the device: what lies between B and A now, ones where there is nothing; None where
-        that is so everywhere."""
+    def _between(self) -> Tensor:
+        """``[n, r]`` in float64, on the device: what lies between B and A now, ones where there is nothing."""
         there = [None if diagonal is None else with_float64(diagonal).double() for diagonal in self._diagonals]
-        like = next((diagonal for diagonal in there if diagonal is not None), None)
-        if like is None:
-            return None
+        like = next(diagonal for diagonal in there if diagonal is not None)
         return torch.stack([torch.ones_like(like) if diagonal is None else diagonal for diagonal in there])
 
     def _solved(
@@ -145,12 +145,13 @@ class AdapterBank:
         """``[n_adapters, r]``, of the latest measurement: every singular value of ΔW, the largest first; NaN beyond an
         adapter's own rank. None where that was no full one."""
 
+    @torch.no_grad()
     def measure(self, spectrum: bool = True) -> dict[str, FloatArray]:
         """What ``begin`` leads to, without ``known``: waits for accelerators."""
-        readings = self.begin(Due(0, full=spectrum)).now()
+        with np.errstate(all="ignore"):  # NaN and infinities are results here
+            readings = self.begin(Due(0, full=spectrum)).now()
         return {name: reading.values for name, reading in readings.items()}
 
-    @torch.no_grad()
     def begin(self, due: Due) -> Deferred[Readings]:
         """Start a measurement; what is on an accelerator is only set going there. At most one at a time.
 
@@ -171,11 +172,10 @@ class AdapterBank:
 
         def finish(values: Sequence[FloatArray]) -> Readings:
             rest = iter(values)
-            with np.errstate(all="ignore"), torch.no_grad():  # NaN and infinities are results here
-                solved = [part.finish(list(islice(rest, len(part.tensors)))) for part in begun]
-                found = [(group.adapters, of) for group, of in zip(groups, solved)]
-                self.spectrum = np.abs(scale)[:, None] * _spectra(len(scale), found) if due.full else None
-                metrics = _metrics(scale, _sums(known, found), due.full)
+            solved = [part.finish(list(islice(rest, len(part.tensors)))) for part in begun]
+            found = [(group.adapters, of) for group, of in zip(groups, solved)]
+            self.spectrum = np.abs(scale)[:, None] * _spectra(len(scale), found) if due.full else None
+            metrics = _metrics(scale, _sums(known, found), due.full)
             return {name: Reading(values, known) for name, values in metrics.items()}
 
         return Deferred([tensor for part in begun for tensor in part.tensors], finish)

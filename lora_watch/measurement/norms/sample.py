@@ -76,6 +76,8 @@ class Changed:
             for row, factor in enumerate(parameters)
             if factor.dtype in (torch.bfloat16, torch.float16)
         ]
+        self.is_needed = bool(self._factors)
+        """Some factor is in half precision."""
         self._held = self._now()
 
     def _now(self) -> dict[tuple[int, int], _Elements]:

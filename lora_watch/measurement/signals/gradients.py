@@ -14,7 +14,7 @@ from torch import nn
 from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.sharding import dtensor
 from lora_watch.adapters.tensors import sharded, whole
-from lora_watch.base.deferred import Deferred, ready, with_float64
+from lora_watch.base.deferred import Deferred, has_float64, ready
 from lora_watch.base.records import Due, FloatArray, Reading, Readings
 
 NAMES = ("a_grad_norm", "b_grad_norm")
@@ -83,7 +83,6 @@ class Gradients:
             self._alike = now, list(_alike(now.parameters))
         return self._alike[1]
 
-    @torch.no_grad()
     def _norms(self, parameters: Sequence[_Alike]) -> Deferred[tuple[FloatArray, NDArray[np.bool_]]]:
         """‖∂A‖_F and ‖∂B‖_F, ``[2, n_adapters]``, and where there are such gradients. Squares are added in float64, so
         that they neither vanish nor overflow."""
@@ -99,7 +98,8 @@ class Gradients:
             if alike.sharded:
                 norms.append(dtensor.norms(own))
             else:
-                rows = with_float64(torch.stack(own).flatten(1))
+                rows = torch.stack(own).flatten(1)
+                rows = rows if has_float64(rows.device) else rows.cpu()
                 norms.append(torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64))
 
         def finish(values: Sequence[FloatArray]) -> tuple[FloatArray, NDArray[np.bool_]]:
@@ -138,13 +138,9 @@ def _alike(parameters: Sequence[tuple[nn.Parameter, nn.Parameter]]) -> Iterator[
 
 def overflow(metrics: Readings) -> bool:
     """Whether some gradient is not finite."""
-    return any((reading.known & ~np.isfinite(reading.values)).any() for reading in _norms_in(metrics))
+    return any((metrics[name].known & ~np.isfinite(metrics[name].values)).any() for name in NAMES if name in metrics)
 
 
 def any_seen(metrics: Readings) -> bool:
     """Whether some adapter has a gradient."""
-    return any(reading.known.any() for reading in _norms_in(metrics))
-
-
-def _norms_in(metrics: Readings) -> list[Reading]:
-    return [metrics[name] for name in NAMES if name in metrics]
+    return any(metrics[name].known.any() for name in NAMES if name in metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import operator
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +27,8 @@ class ParameterGroups:
 
     def __init__(self, optimizer: Any, adapters: Sequence[tuple[Tensor, ...]]):
         self.optimizer = optimizer
-        self._members = _members(optimizer)
+        self._members = [list(group["params"]) for group in getattr(optimizer, "param_groups", ())]
+        """What is in each group: DeepSpeed's are no parameters of the model."""
         groups = held(optimizer)
         self.known = bool(groups)
         """What the optimizer holds can be told."""
@@ -45,9 +47,9 @@ class ParameterGroups:
     @property
     def is_same(self) -> bool:
         """The optimizer has the same tensors in the same groups as when it was looked at."""
-        now = _members(self.optimizer)
+        now = getattr(self.optimizer, "param_groups", ())
         return len(now) == len(self._members) and all(
-            len(group) == len(before) and all(map(operator.is_, group, before))
+            len(group["params"]) == len(before) and all(map(operator.is_, group["params"], before))
             for group, before in zip(now, self._members)
         )
 
@@ -57,39 +59,23 @@ class ParameterGroups:
         return next((type(inner).__name__ for inner in reversed(list(chain(self.optimizer)))), None)
 
     @property
-    def lr(self) -> tuple[float, ...]:
-        """The learning rate of each group now: see ``rates_of``."""
-        return rates_of(self.optimizer)
-
-    @property
     def peak_lr(self) -> tuple[float, ...]:
         """The highest rate of each group's schedule: the one it was built with, which schedulers keep as
         ``initial_lr``; those that rise above it (OneCycleLR) say how far, as ``max_lr``."""
-        rates = (group.get("max_lr", group.get("initial_lr", group["lr"])) for group in _groups(self.optimizer))
-        return tuple(map(_number, rates))
+        groups = getattr(self.optimizer, "param_groups", ())
+        rates = (group.get("max_lr", group.get("initial_lr", group["lr"])) for group in groups)
+        return tuple(math.nan if rate is None else float(rate) for rate in rates)
 
     @property
     def weight_decay(self) -> tuple[float, ...]:
         """The weight decay of each group now; 0 for a group that has none."""
-        return tuple(float(group.get("weight_decay", 0.0)) for group in _groups(self.optimizer))
-
-
-def _groups(optimizer: Any) -> Sequence[dict[str, Any]]:
-    return getattr(optimizer, "param_groups", ())
-
-
-def _members(optimizer: Any) -> list[list[Tensor]]:
-    """What is in each parameter group: DeepSpeed's are no parameters of the model."""
-    return [list(group["params"]) for group in _groups(optimizer)]
+        return tuple(float(group.get("weight_decay", 0.0)) for group in getattr(self.optimizer, "param_groups", ()))
 
 
 def rates_of(optimizer: Any) -> tuple[float, ...]:
     """The learning rate of each parameter group; NaN where the optimizer makes its own (Adafactor's relative step)."""
-    return tuple(_number(group["lr"]) for group in _groups(optimizer))
-
-
-def _number(rate: Any) -> float:
-    return float("nan") if rate is None else float(rate)
+    rates = (group["lr"] for group in getattr(optimizer, "param_groups", ()))
+    return tuple(math.nan if rate is None else float(rate) for rate in rates)
 
 
 def unwrapped(of: Any) -> Any:

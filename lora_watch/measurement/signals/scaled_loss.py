@@ -54,6 +54,8 @@ class ScaledLoss:
         self._model, self._adapters, self._guard = model, list(adapters), guard
         self.wanted: Mapping[str, float] = {}
         """What ``arm`` was given, as long as no pass has been seen since."""
+        self.is_armed = False
+        """``begin`` has something to say of the present step."""
         self._losses: dict[str, Tensor] = {}
         """Each of what was wanted, ``[1]``; none before the pass."""
         self._beginning: dict[str, Tensor] = {}
@@ -102,7 +104,7 @@ class ScaledLoss:
         the model as it is, 0 leaves the frozen layers alone."""
         self.close()
         if not self.why_not and not any(adapter.merged for adapter in self._adapters):
-            self.wanted = multiples
+            self.wanted, self.is_armed = multiples, True
             self.place_hooks()
 
     def place_hooks(self) -> None:
@@ -157,7 +159,7 @@ class ScaledLoss:
 
     def close(self) -> None:
         """Forget the losses, and take the hooks off the model."""
-        self.wanted, self._losses, self._own = {}, {}, []
+        self.wanted, self.is_armed, self._losses, self._own = {}, False, {}, []
         self.take_hooks_off()
 
     def _see(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
