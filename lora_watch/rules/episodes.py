@@ -11,8 +11,8 @@ from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.base import FORECAST, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
-from lora_watch.rules.prescribing import Prescribing
-from lora_watch.rules.remedies import improved
+from lora_watch.rules.prescribing import Prescribing, rate_set
+from lora_watch.rules.remedies import improved, in_the_rate
 from lora_watch.rules.size import Growth, size_of
 from lora_watch.rules.zone import NUMBER
 
@@ -33,10 +33,13 @@ class Episodes:
     Args:
         rules: in the order in which they are asked.
         failed: told what a rule was asked when it raised, and what: that rule alone has then no answer.
+        keeps_scale: the run may recover, by its learning rate alone: so is what is prescribed.
     """
 
-    def __init__(self, rules: Sequence[Rule], failed: Callable[[str, Exception], None] = _out):
-        self.rules, self._failed = list(rules), failed
+    def __init__(
+        self, rules: Sequence[Rule], failed: Callable[[str, Exception], None] = _out, keeps_scale: bool = False
+    ):
+        self.rules, self._failed, self._keeps_scale = list(rules), failed, keeps_scale
         self._urgent = [rule for rule in self.rules if rule.urgent]
         self._at_each_step = [rule for rule in self.rules if not rule.static]
         self.alerts: list[Alert] = []
@@ -283,6 +286,8 @@ class Episodes:
             said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies]}
             cause.explains += [rule.id] * (rule.id not in cause.explains)
         proposed = None if causes or said["severity"] <= Severity.INFO else finding.next_run
+        if proposed is not None and self._keeps_scale and (rate := rate_set(record.run)):
+            proposed = in_the_rate(proposed, record.run, rate)
         changes = proposed is not None and self._prescribing.propose(proposed, record.run)
         said["next_run"] = self.prescription if changes else None if alert is None else alert.next_run
         if alert is None:

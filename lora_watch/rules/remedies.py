@@ -5,15 +5,16 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from lora_watch.base.prescription import ALPHA, RATE, Evidence, Prescription, Setting
-from lora_watch.base.records import AdapterInfo, StepRecord
+from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.base.text import times
 from lora_watch.rules.forecast import (
     OF_GROWTH,
     ORDINARY_PACE,
     ORDINARY_SCALE,
+    at_scale,
     is_adaptive,
     pace,
     rate_of,
@@ -21,9 +22,11 @@ from lora_watch.rules.forecast import (
     strongest,
     weaker_by,
 )
-from lora_watch.rules.prescribing import rate_set
+from lora_watch.rules.prescribing import rate_set, usual_alpha
 from lora_watch.rules.reward import course
 
+TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
+"""First digits of the learning rates to which one is turned down. Every prescribed rate is among them."""
 ROUNDED_UP = 1.2
 """A learning rate is rounded to one figure, and up by this factor at most."""
 DATA = "the data changed, to another domain, corrupted batches or a new epoch's order"
@@ -49,6 +52,20 @@ def typed_rate(lr: float) -> float:
 def round_alpha(value: float, most: float = math.inf) -> float:
     """The nearest of the numbers that people type for alpha: 1 or 3 times a power of two."""
     return nearest(value, (1, 3), 2, most)
+
+
+def in_the_rate(told: Prescription, run: RunInfo, own: float) -> Prescription:
+    """``told`` without alpha, and the rate changed by as much instead: a run that recovers keeps its scale. ``own`` is
+    its rate. Under SGD s²·lr sets the speed. The rate becomes one that people would type."""
+    alpha = usual_alpha(run)
+    if not alpha or ALPHA not in told.settings:
+        return told
+    less, before = told.values[ALPHA] / alpha, told.settings.get(RATE, Setting(own, own))
+    rate = nearest(before.ours * (at_scale(1.0, less, 1.0) if is_adaptive(run) else less**2), TYPED, 10)
+    by = rate / before.ours
+    low, high = (None if end is None else end * by for end in (before.low, before.high))
+    others = {name: setting for name, setting in told.settings.items() if name not in (ALPHA, RATE)}
+    return replace(told, settings={RATE: Setting(before.yours, rate, low, high), **others})
 
 
 def rescaled(adapter: AdapterInfo, factor: float, adaptive: bool = True) -> tuple[float, float]:

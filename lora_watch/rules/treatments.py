@@ -7,17 +7,13 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from lora_watch.base.alerts import Alert, Severity, in_words
-from lora_watch.base.prescription import ALPHA, RATE, Evidence, Prescription, Setting
+from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import Recovered, RunInfo, StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE
-from lora_watch.rules.forecast import at_scale, is_adaptive
 from lora_watch.rules.policy import RECOVERED
-from lora_watch.rules.prescribing import usual_alpha
-from lora_watch.rules.remedies import SOUND, nearest, raised_to
+from lora_watch.rules.remedies import SOUND, TYPED, in_the_rate, nearest, raised_to
 
-TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
-"""First digits of the learning rates to which one is turned down. Every prescribed rate is among them."""
 UNSURE = 3.0
 """What a learning rate is divided by where nothing lower is prescribed."""
 LARGE = 12.0
@@ -72,14 +68,10 @@ def is_in_vain(cause: Alert, dropped: int) -> bool:
 
 
 def turned_down(alert: Alert, run: RunInfo) -> float:
-    """What the learning rate is multiplied by for ``alert``: its settings, with those of alpha in the rate, for the
-    scale stays. Under SGD s²·lr sets the speed. The rate becomes one that people would type."""
-    own, settings = rate_of(run), alert.settings
-    by = settings[RATE] / own if own and RATE in settings else 1.0
-    alpha = usual_alpha(run)
-    if alpha and ALPHA in settings:
-        less = settings[ALPHA] / alpha
-        by *= at_scale(1.0, less, 1.0) if is_adaptive(run) else less**2
+    """What the learning rate is multiplied by for ``alert``: its settings ``in_the_rate``, for the scale stays."""
+    own, told = rate_of(run), alert.next_run
+    told = in_the_rate(told, run, own) if told is not None and own else told
+    by = told.values[RATE] / own if told is not None and own and RATE in told.values else 1.0
     by = by if by < 1.0 else 1.0 / UNSURE
     return nearest(own * by, TYPED, 10) / own if own else by
 

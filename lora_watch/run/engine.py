@@ -56,7 +56,7 @@ class Engine:
         self.guard = Guard(self._report_failure)
         """The one door: no exception comes out of what is done inside, and the time counts as overhead."""
         self.sinks = Sinks(settings.sinks, self.guard)
-        self.episodes = Episodes(self.policy.rules, self.guard.caught)
+        self.episodes = Episodes(self.policy.rules, self.guard.caught, self.policy.recover > 0)
         self.coverage = Coverage()
         run = RunInfo(
             adapters=(),
