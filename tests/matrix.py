@@ -63,7 +63,7 @@ PACKAGES: dict[str, tuple[str, str]] = {
     "diffusers": ("diffusers", "tests/integrations/test_elsewhere.py -k unet"),
     "TRL: SFT, KTO, ORPO, CPO, reward; Seq2SeqTrainer": ("trl", "tests/trainer/test_trainers.py"),
     "TRL: SFT, DPO, their loss": ("trl", "tests/trainer/test_loss.py -k 'sft_trainer or dpo_trainer'"),
-    "TRL: GRPO, five steps in one process; its loss is not judged": ("trl", "tests/rules/test_other_losses.py -k grpo"),
+    "TRL: GRPO, RLOO, DPO by their reward, in one process": ("trl", "tests/rules/test_policies.py"),
     "TRL's own script": ("trl", "tests/trainer/test_run.py -k trls_own_script"),
     "W&B, MLflow, Trackio, webhook": ("wandb", "tests/sinks/test_trackers.py"),
     "TensorBoard": ("tensorboard", "tests/sinks/test_trainer.py"),

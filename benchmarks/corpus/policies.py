@@ -2,7 +2,7 @@
 
     python -m benchmarks.corpus.policies              trains what is missing; about 15 s of one core a run
     python -m benchmarks.corpus.policies --pack       puts the new traces into traces/policies.zip
-    python -m benchmarks.corpus.policies --score      writes POLICIES.md next to this file; trains nothing
+    python -m benchmarks.corpus.policies --score      prints their part of SCORES.md; trains nothing
 
 A policy's quality is its reward on prompts that it was not trained on. A run is labelled by the share of the best
 reward's rise in its family that it reaches, as ``labels.py`` labels supervised runs by their loss.
@@ -11,6 +11,7 @@ reward's rise in its family that it reaches, as ``labels.py`` labels supervised 
 from __future__ import annotations
 
 import argparse
+import collections
 import dataclasses
 import functools
 import itertools
@@ -18,19 +19,21 @@ import math
 import re
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
 from peft import LoraConfig
 from transformers import PrinterCallback, set_seed
 
 from benchmarks.corpus.generate import NEW, TRACES, RecordingCallback
+from benchmarks.corpus.markdown import share, table
 from benchmarks.corpus.models import smollm2
+from benchmarks.corpus.replay import first, judge
 from benchmarks.corpus.traces import Trace, load, names, save
+from lora_watch.base.alerts import Severity
 from lora_watch.demo.models import tiny_llama
 from lora_watch.demo.texts import python_manual
 
@@ -182,6 +185,7 @@ def build(
     """TRL's trainer of ``policy``, or one of another ``kind``. ``model``: one with adapters, instead of new ones.
     ``arguments``: further settings of its configuration."""
     import trl
+    from datasets import Dataset  # TRL brings it
 
     trained_on, _ = prompts(policy.seed)
     set_seed(policy.seed)
@@ -258,10 +262,78 @@ def load_all() -> dict[Policy, Trace]:
     return {policy: found[policy.name] for policy in plan() if policy.name in found}
 
 
+HEADING = "## Policies"
+LABELS = ("good", "fair", "wasted", "collapsed", "unlabelled")
+GOOD, BAD = 0.75, 0.5
+"""Shares of the best gain of the family, as in ``labels.py``."""
+NOISE = 0.05
+"""Two standard errors of the difference of two mean rewards, about."""
+
+
+def label(traces: Mapping[Policy, Trace]) -> dict[Policy, str]:
+    """One of ``LABELS`` for each run, by the reward on held-out prompts. In a family whose best run has not risen by
+    more than ``NOISE`` a run can be told to have collapsed, and no more."""
+    found = {}
+    for policy, trace in traces.items():
+        family = [other for other in traces if other.family == policy.family]
+        top = max(family, key=lambda other: -math.inf if math.isnan(traces[other].after) else traces[other].after)
+        gain, best = trace.after - trace.before, traces[top].after - traces[top].before
+        portion = gain / best if best > NOISE else math.nan
+        stronger = policy.lr * math.sqrt(policy.r) > top.lr * math.sqrt(top.r)
+        if not gain >= -NOISE or (portion < BAD and stronger):
+            found[policy] = "collapsed"
+        elif math.isnan(portion):
+            found[policy] = "unlabelled"
+        else:
+            found[policy] = "good" if portion >= GOOD else "fair" if portion >= BAD else "wasted"
+    return found
+
+
+def in_tens(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
+    """A row every ten steps, as GRPO logs by default: the means of ten rows."""
+    tens = [rows[i : i + 10] for i in range(0, len(rows) - 9, 10)]
+    means = [{name: float(np.mean([row.get(name, math.nan) for row in ten])) for name in ten[0]} for ten in tens]
+    return [{**mean, "step": ten[-1]["step"]} for mean, ten in zip(means, tens)]
+
+
+def report() -> str:
+    """How many runs of each label are named, tuning and held-out apart."""
+    traces = {policy: trace for policy, trace in load_all().items() if policy.reward != "equal"}
+    labels, rows = label(traces), []
+    logged = {
+        "a row each step": traces,
+        "a row each ten": {p: dataclasses.replace(t, rows=in_tens(t.rows)) for p, t in traces.items()},
+    }
+    for (words, some), trainers in itertools.product(logged.items(), (("GRPO", "RLOO"), ("DPO",))):
+        said = {policy: judge(trace) for policy, trace in some.items()}
+        for seeds, held_out in (("tuning", False), ("held-out", True)):
+            of = [p for p in traces if p.trainer in trainers and p.held_out == held_out]
+            by_label = [[p for p in of if labels[p] == name] for name in ("good", *LABELS)]
+            least = [Severity.ERROR] + [Severity.WARNING] * len(LABELS)
+            named = [[p for p in some if first(said[p], at) is not None] for some, at in zip(by_label, least)]
+            cells = [share(len(those), len(some)) for those, some in zip(named, by_label)]
+            rows.append([", ".join(trainers), seeds, words, *cells])
+    made = collections.Counter(policy.trainer for policy in traces)
+    return "\n\n".join(
+        [
+            f"{', '.join(f'{n} runs of {name}' for name, n in made.items())}: the packaged Llama, four rewards, "
+            "completions of 8 tokens, 50 or 60 steps, ranks 1 to 64 (`policies.py`). A run is labelled by its reward "
+            "after held-out prompts: good from three quarters of the best gain of its family on, collapsed where the "
+            "reward fell below its start or stays below half of that gain at a stronger rate. DPO on 64 pairs did not "
+            "raise the reward at any rate, so that only collapses can be told there. The table has the runs with a "
+            "WARNING or worse. Thresholds were chosen on the tuning seed.",
+            table(["trainer", "seeds", "logged", "good: ERROR", *LABELS], rows),
+        ]
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--score", action="store_true", help="print their part of SCORES.md")
     parser.add_argument("--pack", action="store_true", help="put the new traces into traces/policies.zip")
     wanted = parser.parse_args()
+    if wanted.score:
+        return print(f"{HEADING}\n\n{report()}")
     if wanted.pack:
         there = [*files()]
         save(PACKED, {name: trace for file in there for name, trace in load(file).items()})

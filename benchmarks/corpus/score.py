@@ -18,7 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.corpus import larger, layers, long, peers
+from benchmarks.corpus import larger, layers, long, peers, policies
 from benchmarks.corpus.cures import UNTRIED, advised_runs, near_best, of_bad, report
 from benchmarks.corpus.everyday import cells
 from benchmarks.corpus.faults import FAULTS
@@ -356,7 +356,7 @@ def main() -> None:
         "## Injected faults",
         faults(runs),
         *(["## Which layer is named for a NaN", layers.report(), "## Long runs", long.report()] if held_out else []),
-        *([larger.HEADING, larger.report()] if held_out else []),
+        *([larger.HEADING, larger.report(), policies.HEADING, policies.report()] if held_out else []),
         "## Thresholds that were set last",
         "The table has LW401 and LW104, each asked alone, on all runs. Tuning seeds stand apart.",
         replayed(everything),

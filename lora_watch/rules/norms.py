@@ -191,6 +191,8 @@ def _numbers(metric: str, size: Size) -> dict[str, float]:
 
 STEPS = 12
 """A run of fewer planned steps is not judged, nor is the size before: it is small at a sound learning rate, too."""
+OF_A_POLICY = 6.0
+"""How much larger the adapters of a policy become before its reward rises."""
 BATCHES = 3
 """Batches whose losses decide. One is noise."""
 OF_A_BATCH, OF_THE_MEAN = 0.005, 0.001
@@ -237,8 +239,9 @@ class BarelyMoves(Rule):
         size, threshold, why = size_of(record), None, self._falls(record)
         if size is None or record.first_step is None:
             return None
-        reach = (2.0 if has_new_head(record.run) else 1.0) * self.reach
         prefers, reward = bool(record.run.config.get("preference")), course(record)
+        of_a_policy = OF_A_POLICY if reward is not None and not prefers else 1.0
+        reach = (2.0 if has_new_head(record.run) else of_a_policy) * self.reach
         known = reward is not None or (not prefers and "loss_start" in record.scalars)
         judges = not self.judged and known and record.step >= STEPS
         learns = reward is not None and reward.has_risen and not prefers  # a margin rises at any rate
@@ -248,6 +251,7 @@ class BarelyMoves(Rule):
         if too_small:
             self.compared, threshold = True, reach / size.depth
             why = f"Useful runs reach {percent(reach)} and more."
+            why += "" if reward is None else f" The mean reward went {reward}."
         elif why is None:
             return None
         return Finding(
