@@ -127,7 +127,7 @@ class MergeLosesUpdate(Rule):
     variants that change more than ΔW are not judged.
     """
 
-    id = "LW315"
+    id = "LW316"
     name = "merge-loses-update"
     severity = Severity.INFO
     lasting = True

@@ -111,7 +111,7 @@ def test_wrong_arguments_are_one_clear_error(tmp_path: Path) -> None:
 def test_a_run_ends_with_what_a_merge_would_lose(kind: str, tmp_path: Path) -> None:
     model = lora(tiny_model().to(getattr(torch, kind)))
     monitor = run(model, steps=6, lr=2e-5)
-    assert [alert.severity.name for alert in monitor.alerts if alert.rule == "LW315"] == ["INFO"] * (kind != "float32")
+    assert [alert.severity.name for alert in monitor.alerts if alert.rule == "LW316"] == ["INFO"] * (kind != "float32")
     share = kept_by_a_merge(find_adapters(model))
     if kind == "float32":
         assert math.isnan(share)
