@@ -219,7 +219,7 @@ def _rank(name: str, value: Any) -> int:
 
 def _on_rate(run: RunInfo) -> list[str]:
     """Where the learning rate lies outside the range of the weights. It is no fault: many such runs are good."""
-    rate = max(run.peak_lr, default=math.nan)
+    rate = run.config.get("learning_rate") or max(run.peak_lr, default=math.nan)  # a warm-up too long is LW409's
     if not is_adaptive(run) or (rates := useful_rates(run)) is None or not rate > 0 or rates.low <= rate <= rates.high:
         return []
     side = "below" if rate < rates.low else "above"

@@ -1,8 +1,8 @@
 // All runs in one table: how each ended, what came of it, and what was set differently.
 
-import {card, explained, h, num, percent, SEVERITIES, severityIcon, term} from './dom.js';
+import {card, explained, h, num, SEVERITIES, severityIcon, term} from './dom.js';
 import {endOf, notesIn, recoveryIn, verdict} from './overview.js';
-import {depthOf, gainAt, RATIOS, REWARDS, riseAt, zoneAt} from './picture.js';
+import {againstStart, depthOf, gainAt, RATIOS, REWARDS, riseAt, zoneAt} from './picture.js';
 
 export const title = 'Compare';
 /** Said in other columns, or nothing the user set. */
@@ -75,7 +75,7 @@ const COLUMNS = [
     ({last}) => {
       if (!Number.isFinite(last.loss?.at(Infinity) ?? 0)) return 'NaN';
       const gain = gainAt(last, Infinity);
-      return [num(last.loss_recent?.at(Infinity)), Number.isFinite(gain) && h('small', null, ` gain ${percent(gain)}`)];
+      return [num(last.loss_recent?.at(Infinity)), Number.isFinite(gain) && h('small', null, ` ${againstStart(gain)}`)];
     },
   ],
   [

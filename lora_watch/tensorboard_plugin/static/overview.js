@@ -16,7 +16,7 @@ import {
   words,
 } from './dom.js';
 import {foundCard} from './find_lr.js';
-import {damageFrom, gainAt, isWithoutStep, pathOf, picture, REWARDS, riseAt, zoneAt} from './picture.js';
+import {againstStart, damageFrom, gainAt, isWithoutStep, pathOf, picture, REWARDS, riseAt, zoneAt} from './picture.js';
 
 export const title = 'Overview';
 /** Steps that are all measured in full, and cost more: after them the overhead is counted anew. */
@@ -298,7 +298,7 @@ function tiles(app, known, spread, path) {
     ),
     reward
       ? tile('Reward', 'reward', num(reward.at(step)), riseAt(known, step))
-      : tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(gain) ? `gain ${percent(gain)}, mean of five` : null),
+      : tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(gain) ? againstStart(gain) : null),
     tile(
       ...depth,
       num(size == null ? null : path.depth * size),

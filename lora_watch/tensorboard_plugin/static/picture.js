@@ -38,6 +38,9 @@ export function zoneAt(schema, zones, step) {
 export const gainAt = ({loss, loss_start: start, loss_recent: recent}, step) =>
   Number.isFinite(loss?.at(step) ?? 0) ? 1 - recent?.at(step) / start?.at(step) : Number.NaN;
 
+/** The same in words. */
+export const againstStart = (gain) => `${percent(Math.abs(gain))} ${gain < 0 ? 'above' : 'below'} its start`;
+
 /** What is known of a policy's reward. */
 export const REWARDS = ['reward', 'reward_start', 'reward_recent'];
 
@@ -167,7 +170,7 @@ function frame({left, right, top, bottom, x0, x1, y0, y1, X, Y}, name, height) {
       svg('text', {x: X(value), y: bottom + em(15), 'text-anchor': 'middle'}, percent(value)),
     ),
     svg('line', {x1: X(0), x2: X(0), y1: top, y2: bottom, class: 'axis'}),
-    svg('text', {x: right, y: height - 6, 'text-anchor': 'end', class: 'axis-name'}, 'gain: loss below its start →'),
+    svg('text', {x: right, y: height - 6, 'text-anchor': 'end', class: 'axis-name'}, 'loss below its start →'),
     svg('text', {class: 'axis-name', 'text-anchor': 'middle', transform: turned}, `${name}, p90, log`),
   ];
 }
@@ -251,7 +254,7 @@ function listen(root, path, {X, Y}, name, onStep) {
       event,
       `step ${p.step}: ${p.zone?.head.toLowerCase() ?? 'zone not recorded'}`,
       `${name} ${num(p.ratio)}`,
-      `gain ${percent(p.gain)}`,
+      `loss ${againstStart(p.gain)}`,
     );
   });
   root.addEventListener('pointerleave', () => tip.hide());

@@ -41,7 +41,7 @@ const MEANINGS = {
   verdict: 'the alert that the rules put first, else their word for the run',
   end: 'the run’s own word for its end',
   steps: 'optimizer steps done, of those planned',
-  'loss, mean of five': 'mean of the last five losses; gain: the share of its start that it has lost',
+  'loss, mean of five': 'mean of the last five losses, and how far it is below its start',
   'reward, mean of five': 'mean of the last five rewards that were logged; gain: how far it is above the first ones',
   alerts: 'episodes by severity: one cause makes one alert, which opens, lasts and closes',
   Severity: 'ERROR: the run fails or will; WARNING: something to act on; INFO: worth knowing',
