@@ -163,7 +163,7 @@ def is_preference(trainer: Trainer | None) -> bool:
     return any(base.__name__ in _PREFERENCE for base in type(trainer).__mro__)
 
 
-def reference_of(trainer: Trainer | None, model: Any) -> str | None:
+def reference_of(trainer: Any, model: Any) -> str | None:
     """The reference model of a policy, in words: where TRL's DPO, KTO, or GRPO and RLOO with ``beta`` have one."""
     if not hasattr(trainer, "ref_model") or not getattr(trainer.args, "beta", 0.0):
         return None
