@@ -290,7 +290,11 @@ class TrainerEvents(TrainerCallback):
             lr_fraction=schedule.fraction if schedule else None,
             peak_lr=schedule.peaks if schedule else None,
             config=trainer_info.config_of(args, model)
-            | {"train_data": trainer_info.data_of(trainer), "epochs": state.num_train_epochs}
+            | {
+                "train_data": trainer_info.data_of(getattr(trainer, "train_dataset", None)),
+                "eval_data": trainer_info.data_of(getattr(trainer, "eval_dataset", None)),
+                "epochs": state.num_train_epochs,
+            }
             | trainer_info.classes_of(trainer, model)
             | ({"lr_follows_a_metric": True} if follows_a_metric(scheduler) else {})
             | ({"preference": True} if trainer_info.is_preference(trainer) else {})

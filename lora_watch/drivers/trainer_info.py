@@ -89,10 +89,9 @@ def checkpoints_in(output: Path | None) -> tuple[int, ...]:
     return tuple(sorted(int(end) for end in ends if end.isdecimal()))
 
 
-def data_of(trainer: Trainer | None) -> str | None:
-    """What two runs on the same training data have in common: the number of examples and a fingerprint. None where
-    there is none: examples of a dataset of one's own are not asked for, which might draw random numbers."""
-    data: Any = getattr(trainer, "train_dataset", None)
+def data_of(data: Any) -> str | None:
+    """What two runs on the same data have in common: the number of examples and a fingerprint. None where there is
+    none: examples of a dataset of one's own are not asked for, which might draw random numbers."""
     with suppress(Exception):  # somebody's objects
         if isinstance(data, (list, tuple)):
             some = [data[i * len(data) // 64] for i in range(64)] if data else []

@@ -30,7 +30,7 @@ LONGEST_NAME = 28
 """Characters of a run's name in it."""
 
 _NOT_A_SETTING = {
-    "seed", "data_seed", "learning_rate", "r", "init_r", "lora_alpha", "use_rslora",  # columns, or what repeats vary
+    "seed", "data_seed", "learning_rate", "r", "init_r", "lora_alpha",  # columns, or what repeats vary
     "find_lr",  # where the learning rate comes from
     "parameters", "trainable_parameters",  # follow from the model and the rank
     "base_model_name_or_path", "peft_version", "inference_mode",  # said elsewhere, or of no effect on training
@@ -96,7 +96,9 @@ class Comparison:
 
     @property
     def best(self) -> int | None:
-        """The place of the configuration with the best mean; None where no run has the metric."""
+        """The place of the configuration with the best mean; None where no run has the metric, or not on one text."""
+        if self.on_other_data:
+            return None
         return next((place for place in self.best_first if self.values(self.configurations[place])), None)
 
     @property
@@ -105,6 +107,13 @@ class Comparison:
         means = [statistics.fmean(values) if (values := self.values(c)) else None for c in self.configurations]
         sign = -1.0 if self.higher_is_better else 1.0
         return sorted(range(len(means)), key=lambda place: math.inf if (m := means[place]) is None else sign * m)
+
+    @property
+    def on_other_data(self) -> bool:
+        """The runs that count have the metric of different examples, as far as that is known."""
+        data = "eval_data" if self.metric.startswith("eval") else "train_data"
+        counted = (t.settings for trials in self.configurations for t in trials if t.left_out is None)
+        return len({settings[data] for settings in counted if data in settings}) > 1
 
     def values(self, configuration: Sequence[Trial]) -> list[float]:
         """The metric of its runs that count, the finite ones."""
@@ -179,7 +188,10 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
     for trial in trials:
         groups[trial.configuration].append(trial)
     order = sorted(groups.values(), key=lambda c: [-1 if v is None else v for v in (c[0].r, c[0].scale, c[0].lr)])
-    return Comparison(chosen, order, list(_notes(trials, chosen, metric)), unreadable)
+    compared = Comparison(chosen, order, list(_notes(trials, chosen, metric)), unreadable)
+    if compared.on_other_data:
+        compared.notes.append(f"The {chosen} of these runs is of different examples: it does not say which is best.")
+    return compared
 
 
 def text(comparison: Comparison) -> str:

@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 from torch import nn
 
 from lora_watch.base.records import RunInfo
-from lora_watch.base.text import meant
+from lora_watch.base.text import meant, percent
 from lora_watch.rules.forecast import Rates, has_new_head, length_law
 from lora_watch.rules.remedies import nearest, round_alpha
 from lora_watch.tune.base_model import BaseModel, read_model
@@ -130,7 +130,8 @@ def advise(model: nn.Module | str | Path, task: str | None = None, *, steps: int
     ]
     parameters = r * sum(layer.d_out + layer.d_in for layer in layers) if layers else None
     if parameters is not None:
-        reasons.append(f"{parameters:,} trainable parameters, {100 * parameters / base.parameters:.2g} % of the model.")
+        share = percent(parameters / (base.parameters + parameters))
+        reasons.append(f"{parameters:,} trainable parameters, {share} of all.")
     reasons += _besides(base, kind_of)
     return Advice(
         title=f"{base.name}: {kind_of.name}",

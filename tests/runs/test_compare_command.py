@@ -118,12 +118,15 @@ def test_the_table_has_the_folder_and_the_rate_and_fits_a_screen(sweep: Sweep, t
 def test_runs_on_other_data_are_no_repeats(tmp_path: Path) -> None:
     for name, seed, first in (("one", 0, 0), ("again", 1, 0), ("other", 1, 8)):
         train_into(tmp_path / name, 2, 2, seed, first=first)
+    assert as_json(tmp_path / "one", tmp_path / "again")["best"] == 0
     content = as_json(tmp_path)
     assert [[run["name"] for run in each["runs"]] for each in content["configurations"]] == [
         ["again", "one"],
         ["other"],
     ]
-    assert list(content["differences"]) == ["train_data"]
+    assert sorted(content["differences"]) == ["eval_data", "train_data"]
+    assert content["best"] is None and "of different examples" in content["notes"][-1]
+    assert "Best:" not in compare(tmp_path).stdout
 
 
 def test_other_settings_that_differ_are_named(muddle: Path) -> None:
