@@ -195,7 +195,7 @@ class Monitor:
                 engine.ranks = Ranks(device, together=all_have_met())
         engine.start(updated=updated)
         if engine.policy.can_act and world_size() > 1 and not engine.ranks.together:
-            engine.recover_no_more("not every rank has a Monitor")
+            engine.recovery.give_up("not every rank has a Monitor")
         optimizer = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate's holds torch's
         if engine.policy.can_act and hasattr(optimizer, "register_step_pre_hook"):
             self._update_hook = optimizer.register_step_pre_hook(self._before_step)

@@ -381,10 +381,6 @@ class Engine:
         failed = isinstance(error, LoraWatchError)
         self.finish("failed" if failed else "interrupted", error.message if failed else process.in_words(error))
 
-    def recover_no_more(self, why: str) -> None:
-        """The ranks cannot decide together (any more)."""
-        self.recovery.give_up(why)
-
     # -- questions, also after the end ---------------------------------------------------------------------------------
     @property
     def run(self) -> RunInfo:

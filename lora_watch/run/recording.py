@@ -171,10 +171,6 @@ class Recorder:
         ):
             self.instruments.arm(step)
 
-    def begin_anew(self, step: int) -> None:
-        """The run has gone back, and goes on after ``step`` as from a start."""
-        self.cadence.start(step)
-
     def read_gradients(self, loss: Loss) -> bool:
         """Read what the optimizer is about to use. True if an accelerator has to be waited for to know it."""
         read = [*self.instruments.gradients.read().tensors, *([loss] if isinstance(loss, Tensor) else [])]

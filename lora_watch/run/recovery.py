@@ -51,7 +51,7 @@ class Recovery:
 
     All ranks decide alike: copies are made at fixed steps, each rank says what it would do, and the gravest is obeyed.
     The state of rules and recorder goes back with the weights, so that the rules judge afresh. Where the policy does
-    not say ``recover`` nothing happens in here.
+    not say ``recover`` no step comes in here.
 
     Args:
         say: takes alerts that have changed, which are written with the next record.
@@ -160,8 +160,6 @@ class Recovery:
     def after_update(self, step: int, loss: float | Tensor | None, ranks: Ranks) -> bool:
         """Update number ``step``, with this ``loss``, has been applied. True where it is taken back, on all ranks."""
         self._step = step
-        if not self._policy.recover:
-            return False
         odd, over = False, True
         with self._guard("looking whether an update is odd"):
             self._recorder.monitored.lowered.after_step()
@@ -333,7 +331,7 @@ class Recovery:
             own = [*own, *outdated]
             self._say(outdated)
         self._report(Recovered(step, good.step, own[0].rule, changed), own)
-        recorder.begin_anew(step)
+        recorder.cadence.start(step)  # what follows is measured as after a start
 
     def _turn_down(self, factor: float, record: StepRecord) -> dict[str, list[float]]:
         """Multiply the rate of the adapters' groups. What that changes of the settings of the user's script."""

@@ -34,27 +34,9 @@ ALL_OF = 10_000
 
 
 def stride(step: int) -> int:
-    """One step in how many is written around ``step``: 1 up to step 10,000, 2 up to 20,000, 4 up to 40,000 …"""
+    """One step in how many is written around ``step``: 1 up to step 10,000, 2 up to 20,000, 4 up to 40,000 … Those that
+    the cadence measures in full by default are among them."""
     return 1 << ((max(step, 1) - 1) // ALL_OF).bit_length()
-
-
-class Thinning:
-    """Of every ``stride`` neighbouring steps the first that was measured in full is due, else the last of them."""
-
-    def __init__(self) -> None:
-        self._most = 0
-        self._done = (0, -1)
-        """The neighbours of which one has been due."""
-
-    def is_due(self, step: int, measured: int) -> bool:
-        """``measured``: how many metrics the step has."""
-        width = stride(step)
-        neighbours = width, step // width
-        self._most = max(self._most, measured)
-        due = width == 1 or (neighbours != self._done and (measured == self._most or step % width == width - 1))
-        if due:
-            self._done = neighbours
-        return due
 
 
 class TensorBoardSink(Sink):
@@ -65,7 +47,7 @@ class TensorBoardSink(Sink):
     The training thread only hands the numbers over; a thread of the sink's own turns them into events, once a second.
     Alerts are on disk before ``write`` returns, everything else two seconds later at most, whatever the writer's own
     pace. Closing the writer, ``finish`` and the end of the interpreter wait for what has been handed over. Long runs
-    thin out (see ``Thinning``). What goes wrong in the background is raised by the next call; an event for which the
+    thin out (see ``stride``). What goes wrong in the background is raised by the next call; an event for which the
     disk has no room is dropped.
 
     Args:
@@ -91,7 +73,6 @@ class TensorBoardSink(Sink):
         self._background = Background(
             "lora_watch-tensorboard", partial(_end_of_thread, self._held, not callable(where))
         )
-        self._thinning = Thinning()
         self._left_out: HandedOver | None = None
         """The latest step, if it was not written."""
         self._history = AlertHistory()
@@ -134,7 +115,7 @@ class TensorBoardSink(Sink):
             strict_json([alert.to_dict() for alert in self._alerts_of_step]) if alerts else None,
             "\n\n---\n\n".join(map(_in_words, news)),
         )
-        due = self._thinning.is_due(record.step, len(record.metrics))
+        due = record.step % stride(record.step) == 0
         if due or self._alerts_of_step or record.step == self._run.max_steps:
             self._hand_over(step)
         else:
