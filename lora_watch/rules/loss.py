@@ -25,8 +25,13 @@ from lora_watch.rules.remedies import (
     why_slow,
     why_strong,
 )
+from lora_watch.rules.reward import course
 from lora_watch.rules.size import CLEAR, HARM, SLIGHT, Compared, compared, extent, guessing
 
+JUDGED = "loss_spike_score"
+"""A scalar of every record whose loss says how good the model is. A policy's does not."""
+ROWS = 12
+"""Rows with a reward without which it is not said that none has risen."""
 _FRESH = 3
 """Steps for which a comparison with the frozen model counts."""
 _FIRST = 3
@@ -212,7 +217,9 @@ class Overfitting(Rule):
     def conclude(self, record: StepRecord) -> Finding | None:
         epochs = record.run.config.get("epochs") or 0
         unseen = not self.evaluations and record.evaluation is None
-        if not (unseen and self.epochs <= epochs <= record.step and record.step >= self.steps and record.scalars):
+        if not (
+            unseen and self.epochs <= epochs <= record.step and record.step >= self.steps and JUDGED in record.scalars
+        ):
             return self._judge(record)
         return Finding(
             "whether the model has learned its training texts by heart is not known",
@@ -226,7 +233,7 @@ class Overfitting(Rule):
 
     def _judge(self, record: StepRecord) -> Finding | None:
         last = record.evaluation
-        if last is None or not math.isfinite(last.loss) or not record.scalars:
+        if last is None or not math.isfinite(last.loss) or JUDGED not in record.scalars:
             return None
         total, steps = self.trained
         self.evaluations.append([last.step, last.loss, total / steps if steps else math.nan])
@@ -325,6 +332,8 @@ class FirstLossTooHigh(_OfTheLoss):
 class LossNotDecreasing(Rule):
     """The run has ended and its loss has not fallen, although a fall would have shown above its noise.
 
+    Of a policy: its reward has not risen by more than its noise, which is a WARNING.
+
     Fires once, at the end of a run that was not stopped, when the first and the last third differ by no more than their
     noise, and a fall of 5 % would have been more than that. It is silent if the last five losses lie below the start,
     or the adapters lower the loss of the last batch: then the data have become harder.
@@ -335,7 +344,7 @@ class LossNotDecreasing(Rule):
     severity = Severity.INFO
     lasting = True
     yields_to = (
-        *("LW101", "LW102", "LW104", "LW201", "LW202", "LW203", "LW204", "LW207"),
+        *("LW101", "LW102", "LW104", "LW201", "LW202", "LW203", "LW204", "LW207", "LW210"),
         *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
     )
 
@@ -350,7 +359,7 @@ class LossNotDecreasing(Rule):
     def check(self, record: StepRecord) -> Finding | None:
         last_but_one = record.step + 1 == record.run.max_steps
         self.wants = HARM if last_but_one and record.comparable and not improved(record) else {}
-        if record.loss is None or not math.isfinite(record.loss) or not record.scalars:
+        if record.loss is None or not math.isfinite(record.loss) or JUDGED not in record.scalars:
             return None
         if not self.means or self.filled == self.width:
             if len(self.means) == 96:  # half as many, twice as wide: the whole run in bounded space
@@ -363,6 +372,15 @@ class LossNotDecreasing(Rule):
         return None
 
     def conclude(self, record: StepRecord) -> Finding | None:
+        reward = None if JUDGED in record.scalars else course(record)
+        if reward is not None and reward.rows >= ROWS and not reward.has_risen:
+            return Finding(
+                "the reward has not risen",
+                f"In {record.step} steps the mean reward went {reward}: no more than its noise.",
+                causes=["the rate is too low for so few steps, or hardly any completion earns more than the others"],
+                remedies=["print completions with their rewards: some must be clearly better than others"],
+                severity=Severity.WARNING,
+            )
         if (len(self.means) - 1) * self.width + self.filled < self.steps:
             return None
         whole = self.means if self.filled == self.width else self.means[:-1]

@@ -24,7 +24,9 @@ class Course(NamedTuple):
     recent: float
     """Mean of the last five rows."""
     noise: float
-    """Standard error of ``recent - start``."""
+    """Standard error of ``recent - start``. Of few rows it holds the rise itself, too."""
+    rows: float
+    """How many rows there are, 33 at most."""
 
     @property
     def has_risen(self) -> bool:

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from benchmarks.corpus.policies import Policy, build
+from benchmarks.corpus.policies import Policy, build, load_all
+from benchmarks.corpus.replay import judge
 from lora_watch import LoraWatchCallback, Severity
 from lora_watch.measurement.signals.policy import NAMES, read
 from lora_watch.rules.reward import BARE
-from lora_watch.run.engine import Engine
 from lora_watch.runs.run import read_runs
 from tests.rules.runs import ids, the
 from tests.support import lora, tiny_model
@@ -24,7 +24,7 @@ pytest.importorskip("trl")
 GOOD = Policy("GRPO", reward="words", lr=1e-2, beta=0.04, steps=20)
 
 
-def trained(policy: Policy, folder: Path, **settings: Any) -> tuple[Engine, list[dict[str, Any]]]:
+def trained(policy: Policy, folder: Path, **settings: Any) -> tuple[Any, list[dict[str, Any]]]:
     """The monitor, and the Trainer's rows."""
     callback = LoraWatchCallback(console=False)
     trainer = build(policy, str(folder), [callback], **settings)
@@ -34,12 +34,12 @@ def trained(policy: Policy, folder: Path, **settings: Any) -> tuple[Engine, list
 
 
 @pytest.fixture(scope="module")
-def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Engine, list[dict[str, Any]]]:
+def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("good")
     return folder, *trained(GOOD, folder)
 
 
-def test_a_good_policy_has_no_alert(good: tuple[Path, Engine, list[dict[str, Any]]]) -> None:
+def test_a_good_policy_has_no_alert(good: tuple[Path, Any, list[dict[str, Any]]]) -> None:
     folder, monitor, _ = good
     assert ids(monitor) == []
     reward = json.loads((folder / "lora_watch" / "report.json").read_text())["reward"]
@@ -49,7 +49,7 @@ def test_a_good_policy_has_no_alert(good: tuple[Path, Engine, list[dict[str, Any
 
 
 def test_its_numbers_stand_at_the_steps_at_which_they_were_logged(
-    good: tuple[Path, Engine, list[dict[str, Any]]],
+    good: tuple[Path, Any, list[dict[str, Any]]],
 ) -> None:
     folder, _, rows = good
     (run,) = read_runs([folder], [])
@@ -78,7 +78,7 @@ def test_rows_of_other_trainings_are_not_of_a_policy() -> None:
     assert read({"reward": None, "entropy": 1.0}) == {}, "a reward function that has none"
 
 
-def sampling_apart(folder: Path, stale: bool) -> Engine:
+def sampling_apart(folder: Path, stale: bool) -> Any:
     """GRPO whose sampler is a model of its own, as with vLLM, and logs what TRL logs then. ``stale``: the sampler never
     gets the adapter."""
     import torch
@@ -121,7 +121,23 @@ def test_rewards_that_are_all_equal(tmp_path: Path) -> None:
     assert alert.next_run is None, "it is no matter of the rate"
 
 
-def going_on(folder: Path, with_reference: bool) -> Engine:
+def test_a_reward_that_has_not_risen_by_the_end() -> None:
+    flat, risen = (replace(Policy(seed=1, reward="length"), r=r, lr=lr) for r, lr in ((64, 1e-3), (8, 5e-3)))
+    traces = load_all()
+    assert [alert.rule for alert in judge(traces[flat])] == ["LW206"], "its adapters are not too small"
+    assert judge(traces[risen]) == []
+
+
+def test_the_twins_of_the_corpus() -> None:
+    """GRPO at a rate as for full fine-tuning, at a good one and at a ruinous one."""
+    wasted, good, collapsed = (judge(load_all()[Policy(lr=lr)]) for lr in (3e-5, 5e-3, 5e-2))
+    assert [(alert.rule, alert.severity) for alert in wasted] == [("LW104", Severity.WARNING)]
+    assert wasted[0].settings["learning_rate"] > 3e-4
+    assert good == []
+    assert ("LW102", Severity.ERROR) in [(alert.rule, alert.severity) for alert in collapsed]
+
+
+def going_on(folder: Path, with_reference: bool) -> Any:
     """DPO that trains an adapter further."""
     callback = LoraWatchCallback(console=False, tensorboard=False)
     model = lora(tiny_model())

@@ -40,11 +40,13 @@ class PolicySignals:
 
     progress: LossProgress = field(default_factory=LossProgress)
     scalars: dict[str, float] = field(default_factory=dict)
-    """``reward_start``, ``reward_recent`` and ``reward_noise`` in the reward's own unit, once three are known."""
+    """``reward_start``, ``reward_recent`` and ``reward_noise`` in the reward's own unit, once three are known, and
+    ``reward_rows``, how many of the last rows these are made of."""
 
     def update(self, row: Mapping[str, Any], size: float | None, rate: float) -> dict[str, float]:
         """The numbers of ``row``, and the ``scalars`` with it. ``size`` and ``rate``: see ``LossProgress.update``."""
         numbers = {name: value for name, value in read(row).items() if math.isfinite(value)}
         if "reward" in numbers and (now := self.progress.update(-numbers["reward"], size, rate)) is not None:
             self.scalars = {"reward_start": -now.start, "reward_recent": -now.recent, "reward_noise": now.noise}
+            self.scalars["reward_rows"] = float(len(self.progress.recent))
         return {**numbers, **self.scalars}
