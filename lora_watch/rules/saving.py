@@ -99,22 +99,27 @@ class ResumedAnew(Rule):
         ]
         if not other:
             return None
-        empty = sum(value == 0 for _, value in other)
-        if empty:
-            said = f"B is zero in {empty} of {count(len(before), 'adapter')}, as before a first step"
+        zero = [name for name, value in other if value == 0]
+        if zero:
+            said = f"B is zero in {len(zero)} of {count(len(before), 'adapter')}, as before a first step"
         else:
             said = f"{len(other)} of {count(len(before), 'adapter')} have another ‖B·A‖ than the checkpoint: "
             said += f"{other[0][0]} has {plain(other[0][1])} instead of {plain(before[other[0][0]])}"
+        cause = "these weights come from another file, or the checkpoint's was changed after the save"
+        remedy = "resume from an earlier checkpoint"
+        if not any(now.get(name) for name in before):
+            cause = "the adapter was created anew (get_peft_model), and its saved weights were not loaded into it"
+            remedy = "use the same LoraConfig with trainer.train(resume_from_checkpoint=…), or load the adapter with "
+            remedy += "PeftModel.from_pretrained(model, checkpoint, is_trainable=True)"
+        elif len(zero) == len(other):
+            cause = "the checkpoint's file lacks these layers, or has them under other names: the rest was loaded"
         return Finding(
             "training does not go on from the checkpoint's adapter",
             f"{said}.",
             adapters=other,
             metric="product_norm",
-            causes=["the adapter was created anew (get_peft_model), and its saved weights were not loaded into it"],
-            remedies=[
-                "use the same LoraConfig with trainer.train(resume_from_checkpoint=…), or load the adapter with "
-                "PeftModel.from_pretrained(model, checkpoint, is_trainable=True)"
-            ],
+            causes=[cause],
+            remedies=[remedy],
         )
 
 

@@ -106,6 +106,8 @@ class Engine:
         """What has happened since the latest record, as fields of the next one: an evaluation, a row."""
         self._checkpoint: tuple[int, dict[str, float]] = (0, {})
         """The step of the checkpoint from which this session goes on, and ‖B·A‖ of each adapter then."""
+        self._open_before: set[str] = set()
+        """The rules of the alerts that were open when the checkpoint was saved."""
         self._ended_for: list[Alert] = []
         """What all ranks have agreed to end the run for, worst first. It is not decided again from this rank's own."""
         self._ended_with: LoraWatchError | None = None
@@ -421,8 +423,8 @@ class Engine:
         """The exception that says why the policy ends the run."""
         bad = self.failures
         lines = [str(alert) for alert in self._prescribed(bad[:1])] + [alert.title for alert in bad[1:]]
-        if self._first_step and self.last is None:  # not a step has been judged: these came with the checkpoint
-            open_then = " and ".join(f"{alert.rule} {alert.name}" for alert in bad)
+        open_then = " and ".join(f"{alert.rule} {alert.name}" for alert in bad if alert.rule in self._open_before)
+        if open_then and self.last is None:  # not a step has been judged
             first = f"The run does not go on from step {self._first_step}: {open_then} was open when it was saved."
             lines.insert(0, first + " Resume from an earlier checkpoint, or begin anew.")
         return LoraWatchError("\n".join([*lines, *self.recovery.story]), bad)
@@ -494,6 +496,7 @@ class Engine:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Call it before ``start``."""
         self.episodes.load_state_dict(state.get("episodes", {}))
+        self._open_before = {alert.rule for alert in self.episodes.open}
         self.coverage.load_state_dict(state.get("coverage", {}))
         self._unwritten[:] = self.episodes.alerts  # else the files of this session would not know of them
         self.recorder.load_state_dict(state)

@@ -47,7 +47,8 @@ class Record(NamedTuple):
 class EventLog:
     """The event files of one run as one sequence of steps, as training last left them: a Source.
 
-    A session that resumed at an earlier step replaces what came after that step before, in whatever file it is.
+    A session that resumed at an earlier step replaces what came after that step before, in whatever file it is, and
+    although it may have ended before a step of its own.
     Within a file the order is that of writing, whatever the clock did meanwhile; only which of several files is the
     older one is taken from their times. Files without anything of ours are left out, and files that cannot be read are
     damage. Nothing is read until it is asked for.
@@ -66,8 +67,16 @@ class EventLog:
 
     @cached_property
     def _steps(self) -> list[Record]:
-        said = (tags.SCHEMA, tags.VERDICT)  # at the start, and at the end
-        return latest(record for record in self._read[0] if not any(tag in record.values for tag in said))
+        steps: list[Record] = []
+        session = None
+        for record in self._read[0]:
+            if tags.SCHEMA in record.values:  # at the start of a session, and where its adapters have changed
+                before, session = session, _session(record)
+                if session != before:
+                    steps = [step for step in latest(steps) if step.step <= record.step]
+            elif tags.VERDICT not in record.values:
+                steps.append(record)
+        return latest(steps)
 
     @property
     def damage(self) -> list[str]:
@@ -90,8 +99,8 @@ class EventLog:
 
     def session_since(self, wall_time: float) -> str | None:
         """``run_id`` of the latest session, if it has one and began at this time, seconds since 1970, or later."""
-        since = [schema for schema in self.events(tags.SCHEMA)[-1:] if schema.wall_time >= wall_time]
-        return (since[0].document(dict) or {}).get("run_id") if since else None
+        since = [record for record in self._read[0] if tags.SCHEMA in record.values and record.wall_time >= wall_time]
+        return _session(since[-1]) if since else None
 
     def events(self, tag: str) -> list[Event]:
         """Of one tag, with rising steps."""
@@ -141,6 +150,11 @@ def records_of(file: Path) -> tuple[list[Record], str | None]:
     except OSError as error:
         return records, f"{file.name} cannot be read: {error.strerror}"
     return records, None
+
+
+def _session(begun: Record) -> str | None:
+    """``run_id`` of the session whose schema ``begun`` holds."""
+    return (Event(begun.step, begun.wall_time, begun.values[tags.SCHEMA]).document(dict) or {}).get("run_id")
 
 
 def _is_more_of(values: Mapping[str, Any], step: Mapping[str, Any]) -> bool:

@@ -143,15 +143,55 @@ class StartsAnew(TrainerCallback):
 def test_a_resume_that_drops_the_adapter_is_an_error_and_one_that_loads_it_is_none(tmp_path: Path) -> None:
     trainer(tmp_path, steps=4)[0].train()
     made, watch = trainer(tmp_path, StartsAnew(), steps=6, fail_on="error")
-    with pytest.raises(LoraWatchError, match="training does not go on from the checkpoint's adapter"):
+    with pytest.raises(LoraWatchError, match=r"^ERROR at step 4: training does not go on from the checkpoint's adapter"):
         made.train(resume_from_checkpoint=True)
     (alert,) = of("LW314", watch)
-    assert (alert.step, "B is zero in 28 of 28 adapters" in str(alert)) == (4, True)
+    assert (alert.step, "B is zero in 28 of 28 adapters" in str(alert), "created anew" in str(alert)) == (4, True, True)
 
     made, watch = trainer(tmp_path, steps=6)
     made.train(resume_from_checkpoint=True)
     assert watch.monitor is not None
     assert watch.monitor.alerts == []
+
+
+@pytest.mark.parametrize(
+    ("change", "names", "said"),
+    [
+        (
+            lose_a_layer,
+            ["model.layers.1.mlp.up_proj"],
+            ("B is zero in 1 of 28", "the checkpoint's file lacks these layers"),
+        ),
+        (
+            lambda content: [b.mul_(2) for b in content.values()],
+            28,
+            ("28 of 28 adapters have", "come from another file"),
+        ),
+    ],
+    ids=["a layer", "another scale"],
+)
+def test_a_resume_from_a_damaged_file_names_what_it_lacks_and_the_way_out(
+    change: Callable[..., Any], names: Any, said: tuple[str, str], tmp_path: Path
+) -> None:
+    trainer(tmp_path, steps=4)[0].train()
+    rewrite(tmp_path / "checkpoint-4", change)
+    made, watch = trainer(tmp_path, steps=6, fail_on="error")
+    with pytest.raises(LoraWatchError) as raised:
+        made.train(resume_from_checkpoint=True)
+    (alert,) = of("LW314", watch)
+    found = [name for name, _ in alert.adapters]
+    assert found == names or len(found) == names
+    assert all(words in str(raised.value) for words in (*said, "Fix: resume from an earlier checkpoint"))
+    assert not any(words in str(raised.value) for words in ("created anew", "was open"))
+
+
+def test_an_alert_that_came_with_the_checkpoint_was_open_when_it_was_saved(tmp_path: Path) -> None:
+    trainer(tmp_path, Damages(lose_a_layer, 2), steps=4)[0].train()
+    made, _ = trainer(tmp_path, steps=6, fail_on="error")
+    with pytest.raises(
+        LoraWatchError, match=r"^The run does not go on from step 4: LW313 .* was open when it was saved"
+    ):
+        made.train(resume_from_checkpoint=True)
 
 
 @pytest.mark.parametrize("dropped", [False, True])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -68,6 +69,12 @@ def test_a_session_that_resumed_replaces_what_came_after(tmp_path: Path) -> None
     losses = RunData(log).series_at("loss", [9, 10, 15])
     assert losses[9] == pytest.approx(1 / 9)
     assert (losses[10], losses[15]) == (7.0, 7.0)
+
+
+def test_a_session_that_ended_before_its_first_step_replaces_them_too(tmp_path: Path) -> None:
+    for step, session in ((0, "a"), (10, "b")):
+        write_run(tmp_path, steps=20 if step == 0 else 0, first_step=step, run=replace(run_of(), run_id=session))
+    assert log_of(tmp_path).steps == list(range(11))
 
 
 def test_files_go_by_their_times_and_not_by_their_names(tmp_path: Path) -> None:
