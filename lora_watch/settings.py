@@ -295,6 +295,15 @@ class CallbackSettings(_Files, Settings):
             _one_of(True, False, "only"),
         ),
     )
+    probe: Sequence[Any] | None = field(
+        default=None,
+        metadata=about(
+            """general texts, or a dataset of texts or ``input_ids``: at each evaluation their loss is measured, of the
+            first 16 with at most 256 tokens each, and once without the adapters (LW211). In one process, on a model
+            that computes its own loss.""",
+            _that(lambda value: hasattr(value, "__getitem__") and not isinstance(value, str), "a list of texts"),
+        ),
+    )
     html: bool | None = field(
         default=None,
         metadata=about(

@@ -259,6 +259,8 @@ class Evaluation(NamedTuple):
     """How many examples it is the mean of, about; None if unknown."""
     kept: tuple[int, ...] | None = None
     """Steps whose checkpoints are there; None if unknown."""
+    probe: tuple[float, float] | None = None
+    """The loss of the texts of ``probe=``, and that without the adapters; None if unknown."""
 
 
 class Logged(NamedTuple):

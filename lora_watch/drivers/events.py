@@ -16,6 +16,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lora_watch.adapters.sharding.zero import is_deepspeeds
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
+from lora_watch.base.generators import put_back
 from lora_watch.drivers import trainer_info
 from lora_watch.drivers.schedule import follows_a_metric, read_schedule
 from lora_watch.drivers.step_tap import StepTap, wrap
@@ -308,6 +309,11 @@ class TrainerEvents(TrainerCallback):
         self._tap.attach(trainer, engine, trainer_info.labels_of(trainer, model))
         self._rows.attach(trainer, engine)
         self._last_word.attach(trainer, partial(self._before_trackers_end, engine))
+        if self.settings.probe is not None:
+            with engine.guard("reading the texts of probe=", aside=True), put_back(model):
+                tokenizer = kwargs.get("processing_class") or kwargs.get("tokenizer")
+                device = next(model.parameters()).device
+                engine.probe(trainer_info.fixed_batch(self.settings.probe, tokenizer, device))
         saved: Any = state.stateful_callbacks
         if earlier := saved.get(_KEY):
             engine.load_state_dict(earlier)

@@ -13,6 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import torch
+from torch import Tensor
 from transformers import Trainer, TrainerCallback, TrainerState, TrainingArguments
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
@@ -235,6 +237,16 @@ def adds_up(trainer: Trainer) -> bool:
     smoother = trainer.label_smoother
     made_by = getattr(trainer.model, "loss_function", None) if smoother is None else smoother.__call__
     return callable(made_by) and "num_items_in_batch" not in inspect.signature(made_by).parameters
+
+
+def fixed_batch(texts: Sequence[Any], tokenizer: Any, device: torch.device) -> dict[str, Tensor]:
+    """256 tokens of each of the first 16 ``texts``, or of examples with ``input_ids`` or a ``text``, with labels."""
+    rows = [texts[i] for i in range(min(len(texts), 16))]
+    plain = [row if isinstance(row, str) else row.get("input_ids", row.get("text")) for row in rows]
+    tokens = [tokenizer(row)["input_ids"] if isinstance(row, str) else row for row in plain]
+    cut = [torch.as_tensor(row)[:256] for row in tokens]
+    labels = torch.nn.utils.rnn.pad_sequence(cut, batch_first=True, padding_value=-100).to(device)
+    return {"input_ids": labels.clamp(min=0), "attention_mask": (labels != -100).long(), "labels": labels}
 
 
 def is_compiled(args: TrainingArguments, trainer: Trainer | None) -> bool:

@@ -11,6 +11,7 @@ from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.loss import (
     FirstLossTooHigh,
+    Forgetting,
     LossDivergence,
     LossExactlyZero,
     LossNotDecreasing,
@@ -65,6 +66,7 @@ __all__ = [  # noqa: RUF022
     "LossSpike",
     "LossExactlyZero",
     "Overfitting",
+    "Forgetting",
     "FirstLossTooHigh",
     "AdapterDecays",
     "LayerOutlier",

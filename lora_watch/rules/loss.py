@@ -274,6 +274,54 @@ class Overfitting(Rule):
 
 
 @dataclass
+class Forgetting(Rule):
+    """The model unlearns what it knew, and its task gains nothing any more.
+
+    Fires at the second evaluation in a row at which the texts of ``probe=`` cost 10 % more than without the adapters,
+    while the evaluation loss is no lower than before. Those texts and the model's mode are the same each time, so that
+    their loss has no noise.
+    """
+
+    id = "LW211"
+    name = "forgetting"
+    severity = Severity.WARNING
+    yields_to = (*NON_FINITE, *GROWN_TOO_LARGE)
+
+    rise: float = 0.1
+    gain: float = 0.01
+    lowest: float = field(default=math.inf, init=False)
+    """Evaluation loss so far."""
+    above: int = field(default=0, init=False)
+    """Evaluations in a row at which it was so."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        last = record.evaluation
+        if last is None or last.probe is None:
+            return None
+        now, base = last.probe
+        gains = last.loss < (1.0 - self.gain) * self.lowest
+        self.lowest = min(self.lowest, last.loss)
+        self.above = self.above + 1 if now > (1.0 + self.rise) * base and not gains else 0
+        if self.above < 2:
+            return None
+        return Finding(
+            "the model unlearns what it knew, and its task gains nothing any more",
+            f"The texts of probe= cost {plain(now)}, and {plain(base)} without the adapters. The evaluation loss is "
+            f"{last.loss:.4g} and was {self.lowest:.4g} at best.",
+            metric="probe_loss",
+            threshold=(1.0 + self.rise) * base,
+            causes=["the training goes on after the task has been learned, on nothing but its own texts"],
+            remedies=["stop earlier, or mix a tenth of general texts into the training data"],
+        )
+
+    def conclude(self, record: StepRecord) -> Finding | None:
+        return self.check(record)
+
+    def has_evidence(self, record: StepRecord) -> bool:
+        return record.evaluation is not None and record.evaluation.probe is not None
+
+
+@dataclass
 class FirstLossTooHigh(_OfTheLoss):
     """The base model knows nothing of the data: the run starts far above guessing, or a language model starts at it.
 

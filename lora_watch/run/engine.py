@@ -15,6 +15,7 @@ from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import Evaluation, Logged, RunInfo, StepRecord
 from lora_watch.measurement.signals.policy import read
+from lora_watch.measurement.signals.scaled_loss import OTHER
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE
 from lora_watch.run import process
@@ -104,6 +105,9 @@ class Engine:
         self._unwritten: list[Alert] = []
         self._since: dict[str, Any] = {}
         """What has happened since the latest record, as fields of the next one: an evaluation, a row."""
+        self._probe: dict[str, Any] | None = None
+        self._probe_base: dict[str, float] = {}
+        """``probe_base_loss``: that of the probe without the adapters, once it is known."""
         self._checkpoint: tuple[int, dict[str, float]] = (0, {})
         """The step of the checkpoint from which this session goes on, and ‖B·A‖ of each adapter then."""
         self._open_before: set[str] = set()
@@ -440,9 +444,28 @@ class Engine:
         """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``. ``samples``: on how
         many examples. ``checkpoints``: the steps of those that are there."""
         step = self.steps if step is None else step
-        self.sinks.evaluated(step, metrics)
+        probed = self._probe_losses() if self._probe is not None and self._started else {}
+        self.sinks.evaluated(step, {**metrics, **probed})
+        if probed:
+            self.sinks.logged(step, probed)
         if (loss := metrics.get("eval_loss")) is not None:
-            self._since["evaluation"] = Evaluation(step, loss, samples, checkpoints)
+            pair = (probed["probe_loss"], probed["probe_base_loss"]) if probed else None
+            self._since["evaluation"] = Evaluation(step, loss, samples, checkpoints, pair)
+
+    def probe(self, batch: dict[str, Any]) -> None:
+        """Compute the loss of ``batch``, which the model is given with its ``labels``, at each evaluation."""
+        self._probe = batch
+
+    def _probe_losses(self) -> dict[str, float]:
+        instrument, wanted = self.recorder.instruments.scaled_loss, {"probe_loss": 1.0}
+        if not self._probe_base:
+            wanted["probe_base_loss"] = 0.0
+        if why_not := "" if instrument.why_not == OTHER else instrument.why_not:
+            self.note(f"the loss of probe= is unknown: {why_not}")
+            return {}
+        losses = instrument.of(wanted, (), self._probe or {})
+        self._probe_base = self._probe_base or {name: losses[name] for name in losses if name != "probe_loss"}
+        return losses and losses | self._probe_base
 
     @guarded("reading what is logged of a policy", aside=True)
     def logged(self, row: Mapping[str, Any], step: int) -> None:

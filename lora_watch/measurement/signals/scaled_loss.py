@@ -146,16 +146,23 @@ class ScaledLoss:
         """The same losses of the batch that was computed last, now, and ``adapted_loss_before``: its loss then. Nothing
         where none can be had. Waits for the device. The batch is kept until then."""
         batch, self._batch = self._batch, None
-        if batch is None or self.why_not or unknown_code(self._model) or any(a.merged for a in self._adapters):
+        if batch is None or self.why_not:
             return {}
         args, kwargs, before = batch
         try:
-            with evaluating(self._model), torch.no_grad():
-                losses = {name: float(self._loss(multiple, args, kwargs)) for name, multiple in multiples.items()}
+            losses = self.of(multiples, args, kwargs)
         except Exception:  # what has ended the training may have moved the model
             log.debug("lora_watch could not compute a batch again at the end", exc_info=True)
             return {}
-        return losses | {"adapted_loss_before": float(before)}
+        return losses and losses | {"adapted_loss_before": float(before)}
+
+    def of(self, multiples: Mapping[str, float], args: tuple[Any, ...], kwargs: dict[str, Any]) -> dict[str, float]:
+        """The losses of what the model is given in ``args`` and ``kwargs``, now; nothing where the model may notice it,
+        or the adapters are merged. Waits for the device."""
+        if unknown_code(self._model) or any(adapter.merged for adapter in self._adapters):
+            return {}
+        with evaluating(self._model), torch.no_grad():
+            return {name: float(self._loss(multiple, args, kwargs)) for name, multiple in multiples.items()}
 
     def close(self) -> None:
         """Forget the losses, and take the hooks off the model."""

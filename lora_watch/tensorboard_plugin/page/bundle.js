@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources ec0f618151f794c6cd2b3ac50545ccd3e08bb84829e8df24dd2b12e4fc90542d */
+/* Made by tests/front_end/check.py --fix of sources 4b49a9f5ceaff25ea513b078370404e29b574c21045ca6e8e343feaa29abe507 */
 var Ue=Object.defineProperty;var X=(t,e)=>{for(var s in e)Ue(t,s,{get:e[s],enumerable:!0})};var Qt={zone:"the rules’ word for the run at a step, from healthy to exploding: it follows from the open alerts",output_ratio:"\
 ‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives","depth-scaled\
  output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius norm of the adap\
@@ -37,7 +37,7 @@ s zones"},Yt=t=>Object.hasOwn(Qt,t)?Qt[t]:void 0,Pe=[[/^output_ratio$/,"ratio of
 relative change"],[/^(effective_)?lr$/,"per step"],[/^loss/,"loss"],[/^reward/,"reward"],[/^scale$/,"s"]],Xt=t=>Pe.find(
 ([e])=>e.test(t))?.[1];var De="http://www.w3.org/2000/svg";function ee(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
 "on")?t.addEventListener(n.slice(2),r):t.setAttribute(n,r===!0?"":r));return t.append(...s.flat(1/0).filter(n=>n!=null&&
-n!==!1)),t}var y=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>ee(document.
+n!==!1)),t}var b=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>ee(document.
 createElement(t),e,s),g=(t,e,...s)=>ee(document.createElementNS(De,t),e,s),ct=(t,e,s,n,r={})=>g("svg",{class:t,width:e,height:s,
 viewBox:`0 0 ${e} ${s}`,role:"img","aria-label":n,...r}),ht=(t,e,s)=>g("text",{x:t,y:e,"text-anchor":"middle",class:"emp\
 ty"},s);function x(t,e=.001){if(t==null)return"–";if(Number.isNaN(t))return"NaN";if(!Number.isFinite(t))return t>0?"∞":
@@ -74,7 +74,7 @@ i]=e.shape;this.columns=o,this.n=i,this.first=Float64Array.from(e.first),this.la
 e.pooled,this.width=e.width,this.rows=e.rows,this.notes=e.notes,this.low=s,this.high=n,this.flags=r,this.bytes=(s===n?5:
 9)*r.length,this.until=void 0}static parse(e){let s=new DataView(e).getUint32(0,!0),n=JSON.parse(new TextDecoder().decode(
 new Uint8Array(e,4,s))),[r,o]=n.shape,i=r*o,l=new Uint8Array(e,4+s),a=(u,p)=>{let w=new Uint8Array(p*i);for(let m=0;m<p;m++)
-for(let b=0;b<o;b++)for(let f=0;f<r;f++)w[p*(f*o+b)+m]=l[u++];return w},h=new Float32Array(a(0,4).buffer),d=n.pooled?new Float32Array(
+for(let y=0;y<o;y++)for(let f=0;f<r;f++)w[p*(f*o+y)+m]=l[u++];return w},h=new Float32Array(a(0,4).buffer),d=n.pooled?new Float32Array(
 a(4*i,4).buffer):h;return new t(n,h,d,a((n.pooled?8:4)*i,1))}window({from:e=-1/0,to:s=1/0,adapter:n}){let r=Array.from(this.
 first.keys()).filter(d=>this.last[d]>=e&&this.first[d]<=s),o=n==null?Array.from({length:this.n},(d,u)=>u):[n],i=r.flatMap(
 d=>o.map(u=>d*this.n+u)),l=d=>d.constructor.from(i,u=>d[u]),a=l(this.low),h={...this,shape:[r.length,o.length],first:r.map(
@@ -91,31 +91,31 @@ r).find(l=>l>=n*.999)??10*r,i=[];for(let l=Math.ceil(t/o)*o;l<=e+o*1e-9;l+=o)i.p
 function nt(t,e,s=6){let n=o=>{let i=[];for(let l=Math.floor(t);l<=Math.ceil(e);l++)for(let a of o)Math.log10(a)+l>=t-1e-9&&
 Math.log10(a)+l<=e+1e-9&&i.push(+`${a}e${l}`);return i},r=n([1]);return r.length>=3?r.filter((o,i)=>i%Math.ceil(r.length/
 s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:V(10**t,10**e,s/2))}var At=(t,{left:e,right:s},n,r=se)=>t.
-flatMap(o=>[g("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),g("text",{x:e-6,y:n(o)+y(4),"text-anchor":"end"},r(o))]),
+flatMap(o=>[g("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),g("text",{x:e-6,y:n(o)+b(4),"text-anchor":"end"},r(o))]),
 J=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function ut(t,e){
 let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(Ve),l=t.map(f=>f.name).join(", "),a=ct("chart",s,n,l,o.length?{role:"\
 group"}:{});if(!i.length)return a.append(ht(s/2,n/2,e.empty??"not logged in this run")),a;let h=Ke(i,e),{X:d,x0:u,x1:p,top:w,
-foot:m}=h;a.append(...Qe(h,e),...Ye(h,e.thresholds??[]));let b=[];for(let f of i)a.append(...rs(f,h,b));return a.append(
+foot:m}=h;a.append(...Qe(h,e),...Ye(h,e.thresholds??[]));let y=[];for(let f of i)a.append(...rs(f,h,y));return a.append(
 ...ts(h,e.discarded??[])),r!=null&&r>=u&&r<=p&&a.append(g("line",{x1:d(r),x2:d(r),y1:w,y2:m,class:"cursor"})),a.append(...es(
 h,o,e.onAlert),...(e.marks??[]).flatMap(f=>Xe(h,f))),ss(a,i,h,e),a}var Ve=({matrix:t,column:e=0,dash:s})=>t&&Array.from(
 t.first).some((n,r)=>Number.isFinite(t.high[r*t.n+e])||!s&&t.flags[r*t.n+e]&3);function Ke(t,e){let{width:s,height:n,alerts:r=[]}=e,
-o=y(58),i=s-y(12),l=r.length?20:10,a=n-y(22),[h,d]=e.range,u=({matrix:_,column:A=0})=>Array.from({length:_.columns},(N,v)=>_.
-high[v*_.n+A]).some(N=>N>0&&N<1/0),p=e.log&&t.some(u),w=p?_=>_>0?Math.log10(_):NaN:_=>_,[m,b]=Je(Ze(qe(t,w,h,d),e.thresholds,
-w,p),e.zero,p);return{left:o,right:i,top:l,foot:a,x0:h,x1:d,log:p,to:w,low:m,high:b,X:_=>o+(d===h?(i-o)/2:(_-h)/(d-h)*(i-
-o)),Y:_=>a-(Math.max(m,Math.min(b,_))-m)/(b-m)*(a-l)}}function qe(t,e,s,n){let r=1/0,o=-1/0;for(let{matrix:i,column:l=0}of t)
+o=b(58),i=s-b(12),l=r.length?20:10,a=n-b(22),[h,d]=e.range,u=({matrix:_,column:A=0})=>Array.from({length:_.columns},(N,v)=>_.
+high[v*_.n+A]).some(N=>N>0&&N<1/0),p=e.log&&t.some(u),w=p?_=>_>0?Math.log10(_):NaN:_=>_,[m,y]=Je(Ze(qe(t,w,h,d),e.thresholds,
+w,p),e.zero,p);return{left:o,right:i,top:l,foot:a,x0:h,x1:d,log:p,to:w,low:m,high:y,X:_=>o+(d===h?(i-o)/2:(_-h)/(d-h)*(i-
+o)),Y:_=>a-(Math.max(m,Math.min(y,_))-m)/(y-m)*(a-l)}}function qe(t,e,s,n){let r=1/0,o=-1/0;for(let{matrix:i,column:l=0}of t)
 for(let a=0;a<i.columns;a++){if(i.last[a]<s||i.first[a]>n)continue;let h=e(i.low[a*i.n+l]),d=e(i.high[a*i.n+l]);h<r&&h>-1/0&&
 (r=h),d>o&&d<1/0&&(o=d),d<r&&d>-1/0&&(r=d)}return[r,o]}function Ze([t,e],s=[],n,r){for(let{value:o}of s){let i=n(o);r&&i>
 e&&i-e<1&&(e=i+.05),r&&i<t&&t-i<1&&(t=i-.05)}return[t,e]}function Je([t,e],s,n){if(t<=e||([t,e]=[0,1]),s&&!n&&(t=Math.min(
 0,t)),n&&e-t>8&&(t=e-8),e-t<1e-9*Math.max(1,Math.abs(e))){let o=n?.3:Math.abs(e)*.1||1;return[e===0?0:t-o,e+o]}let r=(e-
 t)*.06;return[s&&t===0?t:t-r,e+r]}function Qe({left:t,right:e,top:s,foot:n,x0:r,x1:o,log:i,to:l,low:a,high:h,X:d,Y:u},p){
-let{height:w,term:m,axis:b="step"}=p,f=n-s,$=i?nt(a,h,Math.max(2,f/y(18))):V(a,h,Math.max(2,f/y(32))),_=()=>V(r,o,(e-t)/
-y(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),N=[Xt(m??""),i&&"log"].filter(Boolean).join(", "),v=`transl\
-ate(${y(10)},${s+f/2})rotate(-90)`;return[...At($,{left:t,right:e},k=>u(l(k))),...A.map(([k,M])=>g("text",{x:d(k),y:w-5,
-"text-anchor":"middle"},M)),g("text",{class:"axis-name",x:t-8,y:w-5,"text-anchor":"end"},b),g("text",{class:"axis-name",
+let{height:w,term:m,axis:y="step"}=p,f=n-s,$=i?nt(a,h,Math.max(2,f/b(18))):V(a,h,Math.max(2,f/b(32))),_=()=>V(r,o,(e-t)/
+b(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),N=[Xt(m??""),i&&"log"].filter(Boolean).join(", "),v=`transl\
+ate(${b(10)},${s+f/2})rotate(-90)`;return[...At($,{left:t,right:e},k=>u(l(k))),...A.map(([k,M])=>g("text",{x:d(k),y:w-5,
+"text-anchor":"middle"},M)),g("text",{class:"axis-name",x:t-8,y:w-5,"text-anchor":"end"},y),g("text",{class:"axis-name",
 "text-anchor":"middle",transform:v},N)]}var Ye=({left:t,right:e,to:s,low:n,high:r,Y:o},i)=>i.map(({value:l,name:a})=>({v:s(
 l),name:a})).filter(({v:l})=>l>=n&&l<=r).flatMap(({v:l,name:a})=>[g("line",{x1:t,x2:e,y1:o(l),y2:o(l),class:"threshold"}),
 g("text",{x:e-2,y:o(l)-3,"text-anchor":"end",class:"threshold"},a)]),Xe=({top:t,foot:e,X:s},{at:n,name:r,kind:o})=>[g("l\
-ine",{class:"found",x1:s(n),x2:s(n),y1:t,y2:e,style:`stroke:var(--${o})`}),g("text",{class:"found",x:s(n)-4,y:t+y(10),"t\
+ine",{class:"found",x1:s(n),x2:s(n),y1:t,y2:e,style:`stroke:var(--${o})`}),g("text",{class:"found",x:s(n)-4,y:t+b(10),"t\
 ext-anchor":"end",style:`fill:var(--${o})`},r)],ts=({top:t,foot:e,x0:s,x1:n,X:r},o)=>o.map(([i,l])=>({first:i,last:l,from:Math.
 max(s,i-.5),until:Math.min(n,l+.5)})).filter(({from:i,until:l})=>l>i).map(({first:i,last:l,from:a,until:h})=>{let d=i<l?
 `steps ${i} to ${l} were discarded`:`step ${l} was discarded`,u={x:r(a),y:t,width:r(h)-r(a),height:e-t},p=`M${r(h)} ${t+
@@ -127,19 +127,19 @@ a))]})}var St=(t,e,s,n)=>g("g",{class:`mark severity ${I(t.severity)}`,"aria-lab
 step}`,transform:`translate(${e},9)`,...ne(r=>{r.stopPropagation(),n()}),onpointermove:r=>{r.stopPropagation();let o=c("\
 b",null,`${t.severity} ${t.rule} ${t.name}`);E.show(r,o,`step ${t.step}`,t.message)},onpointerleave:()=>E.hide()},s>0&&g(
 "path",{d:`M0 6V${s}`,class:"stem"}),g("path",{d:Mt(t.severity)}));function ss(t,e,{left:s,right:n,top:r,foot:o,x0:i,x1:l,
-X:a},h){let{axis:d="step",say:u=String,onStep:p,onZoom:w}=h,m=g("line",{y1:r,y2:o,class:"hover"}),b=g("rect",{y:r,height:o-
-r,class:"select"});t.append(m,b);let f=$=>Math.round(i+Math.max(0,Math.min(1,($-s)/(n-s)))*(l-i));dt(t,b,{hover:($,_)=>{
+X:a},h){let{axis:d="step",say:u=String,onStep:p,onZoom:w}=h,m=g("line",{y1:r,y2:o,class:"hover"}),y=g("rect",{y:r,height:o-
+r,class:"select"});t.append(m,y);let f=$=>Math.round(i+Math.max(0,Math.min(1,($-s)/(n-s)))*(l-i));dt(t,y,{hover:($,_)=>{
 let A=f(_);m.setAttribute("x1",a(A)),m.setAttribute("x2",a(A)),m.style.display="block",E.show($,`${d} ${u(A)}`,ns(e,A))},
 leave:()=>{m.style.display="none"},zoom:($,_)=>f($)<f(_)&&w?.(f($),f(_)),choose:($,_)=>p?.(f(_))})}var ns=(t,e)=>t.map(({
 matrix:s,column:n=0,colour:r,name:o})=>s.first[0]>e?null:re(r,o,s.say(s.columnOf(e),n,x)));function rs(t,{X:e,Y:s,to:n,x0:r,
-x1:o,top:i,foot:l},a){let{matrix:h,column:d=0,colour:u,dash:p,thin:w}=t,m=[],b="",f=!1,$="",_="",A=[],N=[],v=[],k=()=>{A.
+x1:o,top:i,foot:l},a){let{matrix:h,column:d=0,colour:u,dash:p,thin:w}=t,m=[],y="",f=!1,$="",_="",A=[],N=[],v=[],k=()=>{A.
 length>1&&v.push(`M${A.join("L")}L${N.reverse().join("L")}Z`),A.length=N.length=0};for(let M=0;M<h.columns;M++){let O=(h.
 first[M]+h.last[M])/2;if(h.last[M]<r||h.first[M]>o)continue;let W=M*h.n+d,U=e(O).toFixed(1);!p&&h.flags[W]&3&&(m.at(-1)?.
 column===M-1?Object.assign(m.at(-1),{column:M,to:e(O)}):m.push({column:M,from:e(O),to:e(O),kind:h.flags[W]&1?"NaN":"Inf"}));
 let H=n(h.low[W]),G=n(h.high[W]);if(!Number.isFinite(G)){f=!1,_+=$,$="",k();continue}let Y=Number.isFinite(H)?s((H+G)/2):
-s(G);b+=`${f?"L":"M"}${U} ${Y.toFixed(1)}`,f?$="":$=`M${U} ${Y.toFixed(1)}h.01`,f=!0,h.pooled&&(A.push(`${U} ${s(G).toFixed(
+s(G);y+=`${f?"L":"M"}${U} ${Y.toFixed(1)}`,f?$="":$=`M${U} ${Y.toFixed(1)}h.01`,f=!0,h.pooled&&(A.push(`${U} ${s(G).toFixed(
 1)}`),N.push(`${U} ${(Number.isFinite(H)?s(H):l).toFixed(1)}`))}return k(),[v.length&&g("path",{d:v.join(""),class:"band",
-style:`fill:${u};stroke:${u}`}),g("path",{d:b,class:w?"line thin":"line","stroke-dasharray":p,style:`stroke:${u}`}),_+$&&
+style:`fill:${u};stroke:${u}`}),g("path",{d:y,class:w?"line thin":"line","stroke-dasharray":p,style:`stroke:${u}`}),_+$&&
 g("path",{d:_+$,class:"lone",style:`stroke:${u}`}),...m.filter(({from:M,to:O})=>!a.some(W=>W.from<=M&&O<=W.to)&&a.push({
 from:M,to:O})).map(({from:M,to:O,kind:W})=>g("g",{class:"broken"},g("rect",{x:M-1.5,width:O-M+3,y:i,height:l-i}),g("rect",
 {class:"foot",x:M-1.5,width:O-M+3,y:l-6,height:6}),g("text",{x:M+3,y:l-10},W)))].filter(Boolean)}var os=t=>c("div",{class:"\
@@ -155,7 +155,7 @@ heatmap",disabled:!t.run.metrics.length,onclick:()=>t.openAlert(e,"heatmap")},"S
 adapters.find(s=>s.name===e)?.short??e,oe=(t,e)=>e?.length?[c("h3",null,t),c("ul",{class:"advice"},e.map(s=>c("li",null,
 String(s))))]:null;async function as(t,e,s,n){let{metric:r}=e,o=t.run.metrics.includes(r),i=t.window(400),l=null;return o&&
 s?l={name:`${r}, ${s.short}`,matrix:await t.metric(r,{adapter:s.index,...i})}:t.run.series.includes(r)&&(l={name:r,matrix:await t.
-series(r,i)}),l?P(l.name,null,[{...l,colour:"var(--c1)"}],{term:r,width:n-52,height:y(150),log:o,...t.charting,alerts:[e],
+series(r,i)}),l?P(l.name,null,[{...l,colour:"var(--c1)"}],{term:r,width:n-52,height:b(150),log:o,...t.charting,alerts:[e],
 thresholds:o&&(e.threshold??0)>0?[{value:e.threshold,name:`threshold ${x(e.threshold)}${r==="output_ratio"?" of a layer":
 ""}`}]:[]}):null}function is(t,e){if(!e.adapters?.length)return null;let s=({name:n,value:r,text:o})=>c("button",{class:"\
 row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,alert:ft(e)})},c("span",{class:"mono"},n),c("b",null,r==null?
@@ -171,13 +171,13 @@ o)}`},R(o,11),o.toLowerCase())),c("td",{class:"mono"},i),c("td",null,c("button",
 ent":String(n)},L(l))),c("td",{class:"number"},a),c("td",null,Ot(e,r)),c("td",null,h?.length?[c("span",{class:"mono clip"},
 ie(t,h[0].name)),h.length>1&&c("small",null,` +${h.length-1}`)]:"–"))}function le(t,e){let s=t.schema.config?.find_lr,n=rt(s?.curve?.rate),r=n.length;if(r<2)return null;let o=j(e-26,[3,2],24),
 [i,l]=[Math.log10(n[0]),Math.log10(n[r-1])],a=f=>1+(r-1)*(Math.log10(f)-i)/(l-i),h={width:o.widths[0],range:[1,r],axis:"\
-rate",ticks:nt(i,l,o.widths[0]/y(70)).filter(f=>a(f)>r/20).map(f=>[a(f),x(f)]),say:f=>x(n[f-1]),marks:[{rate:s.rate,name:"\
+rate",ticks:nt(i,l,o.widths[0]/b(70)).filter(f=>a(f)>r/20).map(f=>[a(f),x(f)]),say:f=>x(n[f-1]),marks:[{rate:s.rate,name:"\
 suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:f})=>f!=
 null).map(f=>({...f,at:a(f.rate)}))},{loss:d,smoothed:u,output_ratio:p}=s.curve,w=Math.max(...rt(u).filter(Number.isFinite)),
 m=[{name:"loss",matrix:It(rt(d).map(f=>f>w?Number.NaN:f)),thin:!0},{name:"loss, mean of five",matrix:It(rt(u))}].map(f=>({
-...f,colour:"var(--c1)"})),b=[{name:"depth-scaled output ratio",matrix:It(rt(p)),colour:"var(--c2)"}];return F("Learning\
+...f,colour:"var(--c1)"})),y=[{name:"depth-scaled output ratio",matrix:It(rt(p)),colour:"var(--c2)"}];return F("Learning\
  rate, found by a sweep",`${r} steps before the run`,c("div",{class:"sweep",id:"found",style:o.style},c("div",null,ut(m,
-{...h,height:y(180),term:"loss, mean of five"}),ut(b,{...h,height:y(140),log:!0,term:b[0].name,thresholds:[{value:1}]})),
+{...h,height:b(180),term:"loss, mean of five"}),ut(y,{...h,height:b(140),log:!0,term:y[0].name,thresholds:[{value:1}]})),
 et("words",s.sentences??[])))}var rt=t=>(t??[]).map(e=>e==null?Number.NaN:Number(e));function It(t){let e=t.map((r,o)=>o+
 1),s=Float32Array.from(t),n={shape:[t.length,1],first:e,last:e,width:1,rows:t.length,notes:[]};return new Z({...n,pooled:!1},
 s,s,new Uint8Array(t.length))}var Wt=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),he=({rules:t},e)=>e==="ou\
@@ -192,9 +192,9 @@ let s=Lt.find(v=>t.runs[e].metrics.includes(v)),{verdict:n}=await t.data.verdict
 if(!s){let v=t.runs[e].step?"the output ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:v}}
 let o={max_cols:400},[i,{alerts:l},a,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("l\
 oss_recent",o,e)]),d=Wt(i),u=a.first.findIndex((v,k)=>a.flags[k*a.n]&3),p=u<0?void 0:a.first[u],w=h?.columns?[...new Set(
-[...a.last,h.last.at(-1)])].filter(v=>v>=h.first[0]):[],[m,b]=await Promise.all([t.spread(s,{at:w},e),t.seriesOf(["loss",
-"loss_start","loss_recent","zone"],{at:w},e)]),f=w.sort((v,k)=>v-k).map(v=>({step:v,gain:at(b,v),ratio:d*m.at(v,1),zone:ot(
-i,b.zone,v)})).filter(({gain:v,ratio:k})=>Number.isFinite(v)&&k>0),$=J(l),_=([v,k],{step:M})=>v<=M&&M<=k,A=f.filter(v=>!$.
+[...a.last,h.last.at(-1)])].filter(v=>v>=h.first[0]):[],[m,y]=await Promise.all([t.spread(s,{at:w},e),t.seriesOf(["loss",
+"loss_start","loss_recent","zone"],{at:w},e)]),f=w.sort((v,k)=>v-k).map(v=>({step:v,gain:at(y,v),ratio:d*m.at(v,1),zone:ot(
+i,y.zone,v)})).filter(({gain:v,ratio:k})=>Number.isFinite(v)&&k>0),$=J(l),_=([v,k],{step:M})=>v<=M&&M<=k,A=f.filter(v=>!$.
 some(k=>_(k,v))),N=$.map(v=>f.filter(k=>_(v,k)));return{metric:s,points:A,strays:N,depth:d,broken:p,missing:A.length?null:
 fs(t.runs[e],u<0?null:a.steps(u),r)}}var fs=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?s?`NaN since ${s}`:"too \
 few steps":"the loss is unknown";function ce(t){let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.
@@ -203,24 +203,24 @@ exp(i(l=>Math.log(l.ratio)))}})}function me(t,e){let{width:s,height:n,damage:r,s
 atio"?"depth-scaled output ratio":"σ₁(ΔW) / σ₁(W₀) × depth",a=ce(t.points),h=(t.strays??[]).map(ce),d=ms([...a,
 ...h.flat()],s,n,r),u=ct("picture",s,n,`${l} against improvement of the loss`);return u.append(...ps(d,l,n),...gs(d,r)),
 t.missing?u.append(ws(d,t.missing)):u.append(...ys(t.points,a,h,d),...bs(a,t.broken,d,o)),xs(u,a,d,l,i),u}function ms(t,e,s,n){
-let r=y(56),o=e-y(20),i=y(12),l=s-y(40),a=t.map(f=>f.gain),h=t.map(f=>Math.log10(f.ratio)),d=Math.max(-1,Math.min(-.2,...a.
+let r=b(56),o=e-b(20),i=b(12),l=s-b(40),a=t.map(f=>f.gain),h=t.map(f=>Math.log10(f.ratio)),d=Math.max(-1,Math.min(-.2,...a.
 map(f=>f*1.12))),u=Math.min(1,Math.max(.4,...a.map(f=>f*1.15))),p=Math.max(-4,Math.min(...h.length?h:[-1])-.3),w=Math.min(
 5,Math.max(...h.length?h:[1],n?Math.log10(n):-4)+.3);return{left:r,right:o,top:i,bottom:l,x0:d,x1:u,y0:p,y1:w,X:f=>r+(Math.
 max(d,Math.min(u,f))-d)/(u-d)*(o-r),Y:f=>l-(Math.max(p,Math.min(w,Math.log10(f)))-p)/(w-p)*(l-i)}}function ps({left:t,right:e,
-top:s,bottom:n,x0:r,x1:o,y0:i,y1:l,X:a,Y:h},d,u){let p=e-t,w=`translate(${y(12)},${(s+n)/2})rotate(-90)`;return[g("rect",
-{x:t,y:s,width:p,height:n-s,class:"frame"}),...At(nt(i,l),{left:t,right:e},h),...V(r,o,Math.max(4,p/y(70))).map(m=>g("te\
-xt",{x:a(m),y:n+y(15),"text-anchor":"middle"},q(m))),g("line",{x1:a(0),x2:a(0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-
+top:s,bottom:n,x0:r,x1:o,y0:i,y1:l,X:a,Y:h},d,u){let p=e-t,w=`translate(${b(12)},${(s+n)/2})rotate(-90)`;return[g("rect",
+{x:t,y:s,width:p,height:n-s,class:"frame"}),...At(nt(i,l),{left:t,right:e},h),...V(r,o,Math.max(4,p/b(70))).map(m=>g("te\
+xt",{x:a(m),y:n+b(15),"text-anchor":"middle"},q(m))),g("line",{x1:a(0),x2:a(0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-
 6,"text-anchor":"end",class:"axis-name"},"loss below its start →"),g("text",{class:"axis-name","text-anchor":"middle",
 transform:w},`${d}, p90, log`)]}function gs({left:t,right:e,top:s,Y:n},r){return r?[g("rect",{x:t,y:s,width:e-t,height:n(
-r)-s,class:"damaged"}),g("text",{x:e-y(6),y:n(r)-y(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:
+r)-s,class:"damaged"}),g("text",{x:e-b(6),y:n(r)-b(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:
 []}var ws=({left:t,right:e,top:s,bottom:n},r)=>ht((t+e)/2,(s+n)/2,Rt(r)?r:`no path: ${r}`);function ys(t,e,s,{X:n,Y:r}){
 let o=a=>`${n(a.gain).toFixed(1)} ${r(a.ratio).toFixed(1)}`,i=a=>a.map((h,d)=>`${d?"L":"M"}${o(h)}`).join(""),l=({zone:a},h)=>a&&
 h&&g("path",{d:`M${o(e[h-1])}L${o(e[h])}`,class:`trace zone ${a.kind}`,style:`stroke:var(--${a.colour})`});return[g("pat\
 h",{class:"trace-raw",d:t.map(a=>`M${o(a)}h.01`).join("")}),...s.map(a=>g("path",{d:i(a),class:"trace stray"},g("title",
 null,`steps ${a[0]?.step} to ${a.at(-1)?.step}, discarded`))),g("path",{d:i(e),class:"trace-halo"}),g("path",{d:i(e),class:"\
-trace"}),...e.map(l).filter(Boolean)]}function bs(t,e,{X:s,Y:n,left:r,right:o},i){let l=(u,p,w,m)=>{let b=s(u.gain)>o-y(
-50)?"end":s(u.gain)<r+y(50)?"start":"middle";return g("g",{class:w,transform:`translate(${s(u.gain).toFixed(1)},${n(u.ratio).
-toFixed(1)})`},g("circle",{r:y(p)}),g("text",{y:w==="begin"?y(17):-y(p+5),"text-anchor":b},m))},a=t[t.length-1],h=e>=a.step,
+trace"}),...e.map(l).filter(Boolean)]}function bs(t,e,{X:s,Y:n,left:r,right:o},i){let l=(u,p,w,m)=>{let y=s(u.gain)>o-b(
+50)?"end":s(u.gain)<r+b(50)?"start":"middle";return g("g",{class:w,transform:`translate(${s(u.gain).toFixed(1)},${n(u.ratio).
+toFixed(1)})`},g("circle",{r:b(p)}),g("text",{y:w==="begin"?b(17):-b(p+5),"text-anchor":y},m))},a=t[t.length-1],h=e>=a.step,
 d=t.findLast(u=>u.step<=i);return[t.length>1&&l(t[0],3.5,"begin","start"),l(a,6,h?"end gone":"end",`step ${a.step}${h?",\
  then NaN":""}`),d&&d!==a&&l(d,5,"now",`step ${i}`)].filter(Boolean)}function xs(t,e,{X:s,Y:n},r,o){let i=l=>{let a=t.getBoundingClientRect(),
 h=u=>Math.hypot(s(u.gain)-(l.clientX-a.left),n(u.ratio)-(l.clientY-a.top)),d=e.reduce((u,p)=>u&&h(u)<=h(p)?u:p,null);return d&&
@@ -234,24 +234,25 @@ e.kind)?{...e,head:$s(r)}:e;return e.name!=="unknown"||!s?o:Rt(s)?{...o,head:L(s
 name==="recovered"&&s.step<=e),Ft=t=>({failed:2,unhealthy:2,interrupted:1,unknown:1})[t]??0;async function _s(t){let{alerts:e,
 step:s,state:n}=t,r={at:s},o=t.window(600),[i,l,a,h,d,u,p]=await Promise.all([fe(t,n.run),t.data.verdict(n.run,s),ge(t,r),
 ge(t,o),t.seriesOf(["loss","loss_start","loss_recent",...gt,"overhead","zone"],r),t.series("effective_lr",{max_cols:600,
-to:s}),t.seriesOf(["loss","loss_expected","reward","effective_lr"],o)]),w=l.first==null?null:e[l.first],m=yt(w,ot(t.schema,
-d.zone,s),i.missing,xt(e,s),bt(e)),b=j(t.width,[43,57]),[f,$]=b.widths;return c("div",{class:"overview"},Os(t,m,z(l,t.run)),
-c("div",{class:"tiles"},Is(t,{...d,rates:u},a,i)),c("div",{class:"columns",style:b.style},F(S("Where the run is","path"),
-Ms(i.points),me(i,{width:f-26,height:y(470),damage:he(t.schema,i.metric),step:s,onStep:t.setStep})),ks(t,{...p,size:h},i,
-$)),F("Alerts",e.length?`${e.length} so far`:null,Ws(t)),le(t,t.width))}function ks(t,{loss:e,loss_expected:s,reward:n,effective_lr:r,
-size:o},i,l){let a=t.lastStep>0,h=t.charting,d=j(l,[1,1],16,520),u={...h,empty:a?"not logged in this run":i.missing,width:d.
-widths[0]-26,height:y(190)},p=n?[{name:"reward",matrix:n,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"var(--c1)"},
-{name:"expected",matrix:s,colour:"var(--soft)",dash:"3 3",thin:!0}],w=i.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) r\
-elative to σ₁(W₀)";return c("div",{class:"stack"},P(n?"Reward":"Loss",null,p,{...h,term:n?"reward":"loss",width:l-26,
-height:y(212),alerts:t.alerts.filter(m=>m.step>0),onAlert:m=>t.openAlert(m,"alerts"),empty:a?"the loss is unknown in thi\
-s run":i.missing}),c("div",{class:"columns",style:d.style},P(w,"over adapters",o&&a?Ns(o):[],{...u,term:i.metric,log:!0}),
-P("s · lr","per group",a?As(r):[],{...u,term:"effective_lr",zero:!0,log:h.discarded.length>0})))}var Ns=t=>["max","p90",
-"median"].map((e,s)=>({name:e,column:s,matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function Ms(t){let e=new Map(
-t.map(({zone:n})=>[n?.head??"zone not recorded",n?.colour])),s=([n,r])=>c("span",null,c("i",{style:`--swatch:var(--${r??
-"trace"})`}),n.toLowerCase());return c("span",{class:"legend"},[...e].map(s))}var ge=async(t,e)=>await t.spread("output_\
-ratio",e)??await t.spread("relative_spectral_norm",e),As=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.
-isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function z({
-verdict:t,message:e},{wall_time:s},n=Date.now()/1e3){let r=(e??"").split(`
+to:s}),t.seriesOf(["loss","loss_expected","probe_loss","reward","effective_lr"],o)]),w=l.first==null?null:e[l.first],m=yt(
+w,ot(t.schema,d.zone,s),i.missing,xt(e,s),bt(e)),y=j(t.width,[43,57]),[f,$]=y.widths;return c("div",{class:"overview"},Os(
+t,m,z(l,t.run)),c("div",{class:"tiles"},Is(t,{...d,rates:u},a,i)),c("div",{class:"columns",style:y.style},F(S("Where the\
+ run is","path"),Ms(i.points),me(i,{width:f-26,height:b(470),damage:he(t.schema,i.metric),step:s,onStep:t.setStep})),ks(
+t,{...p,size:h},i,$)),F("Alerts",e.length?`${e.length} so far`:null,Ws(t)),le(t,t.width))}function ks(t,{loss:e,loss_expected:s,
+probe_loss:n,reward:r,effective_lr:o,size:i},l,a){let h=t.lastStep>0,d=t.charting,u=j(a,[1,1],16,520),p={...d,empty:h?"n\
+ot logged in this run":l.missing,width:u.widths[0]-26,height:b(190)},w=r?[{name:"reward",matrix:r,colour:"var(--c1)"}]:[
+{name:"loss",matrix:e,colour:"var(--c1)"},{name:"expected",matrix:s,colour:"var(--soft)",dash:"3 3",thin:!0},...n?[{name:"\
+general texts",matrix:n,colour:"var(--c2)"}]:[]],m=l.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";
+return c("div",{class:"stack"},P(r?"Reward":"Loss",null,w,{...d,term:r?"reward":"loss",width:a-26,height:b(212),alerts:t.
+alerts.filter(y=>y.step>0),onAlert:y=>t.openAlert(y,"alerts"),empty:h?"the loss is unknown in this run":l.missing}),c("d\
+iv",{class:"columns",style:u.style},P(m,"over adapters",i&&h?Ns(i):[],{...p,term:l.metric,log:!0}),P("s · lr","per grou\
+p",h?As(o):[],{...p,term:"effective_lr",zero:!0,log:d.discarded.length>0})))}var Ns=t=>["max","p90","median"].map((e,s)=>({
+name:e,column:s,matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function Ms(t){let e=new Map(t.map(({zone:n})=>[n?.
+head??"zone not recorded",n?.colour])),s=([n,r])=>c("span",null,c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());
+return c("span",{class:"legend"},[...e].map(s))}var ge=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("rel\
+ative_spectral_norm",e),As=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-
+1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function z({verdict:t,message:e},{
+wall_time:s},n=Date.now()/1e3){let r=(e??"").split(`
 `)[0];if(t==="ok")return{word:"finished",kind:"ok",text:"Training came to its end."};if(t==="unhealthy")return{word:"end\
 ed with an ERROR",kind:"error",text:r};if(t==="unknown")return{word:"finished, not judged",kind:"warning",text:r};if(t===
 "failed")return{word:"stopped by fail_on",kind:"error",text:r};if(t==="interrupted")return{word:"broke off",kind:"warnin\
@@ -270,10 +271,10 @@ let n=null,r=o=>s.some(([i,l])=>i<=t.last[o]&&t.first[o]<=l);for(let o=0;o<(t?.c
 t.n&&!r(o);i++){let l=t.high[o*t.n+i];Number.isFinite(l)&&(n==null||l>n)&&(n=l)}return n}var D=(t,e,s,n,r)=>c("div",{class:"\
 tile"},c("span",{class:"name"},S(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function Is(t,e,s,n){
 let{loss:r,reward:o,rates:i,overhead:l}=e,{schema:a,adapters:h,step:d}=t,u=at(e,d),p=s?.at(d,1),w=l?.at(d),m=a.max_steps,
-b=m?Math.min(1,d/m):null,f=h[0]?.scale_formula,$=n.metric==="output_ratio"?["Depth-scaled output ratio","depth-scaled ou\
+y=m?Math.min(1,d/m):null,f=h[0]?.scale_formula,$=n.metric==="output_ratio"?["Depth-scaled output ratio","depth-scaled ou\
 tput ratio"]:["σ₁ relative to W₀ × depth",n.metric],_=["r","alpha","scale"].map(A=>Es(h.map(N=>N[A]))).join(" / ");
-return[D("Step","step",[String(d),m&&c("small",null,` / ${m}`)],b==null?null:`${q(b)} of the schedule`,b!=null&&c("i",{class:"\
-progress",style:`--share:${b}`})),o?D("Reward","reward",x(o.at(d)),wt(e,d)):D("Loss","loss",x(r?.at(d)),Number.isFinite(
+return[D("Step","step",[String(d),m&&c("small",null,` / ${m}`)],y==null?null:`${q(y)} of the schedule`,y!=null&&c("i",{class:"\
+progress",style:`--share:${y}`})),o?D("Reward","reward",x(o.at(d)),wt(e,d)):D("Loss","loss",x(r?.at(d)),Number.isFinite(
 u)?it(u):null),D(...$,x(p==null?null:n.depth*p),p==null?"not measured":`${x(p)} × depth ${x(n.depth)}`),D("s · lr, peak",
 "effective_lr",x(we(i,d,J(t.alerts))),ye(a)),D("r / α / s","scale",h.length?_:"–",f?`s = ${vt(f)}`:"no adapters"),D("\
 Adapters","adapters",String(h.length),a.config?.model_type??a.optimizer),D("Overhead","overhead",w==null||!t.lastStep?"–":
@@ -312,12 +313,12 @@ round(Q[n][a]+(Q[n+1][a]-Q[n][a])*r));return(255<<24|l<<16|i<<8|o)>>>0}),$e=`lin
 join(",")})`;var _e="#ff00a8";function Me(t,e,s,n,r,o,i){let{columns:l,n:a}=s,h=t.width,d=new ImageData(h,a),u=new Uint32Array(d.data.
 buffer),p=Array.from({length:l+1},(N,v)=>Math.round(s.place(v)*h));r.forEach(({adapter:N},v)=>{for(let k=0;k<l;k++){let M=n.
 cells[k*a+N.index];Number.isNaN(M)||u.fill(ve[Math.max(0,Math.min(255,M*255|0))],v*h+p[k],v*h+p[k+1])}});let w=new OffscreenCanvas(
-h,a);jt(w).putImageData(d,0,0);let m=jt(t);m.imageSmoothingEnabled=!1,m.scale(i,i);let b=h/i,f=N=>s.place(N)*b,$=0;for(let N=1;N<=
-r.length;N++)N<r.length&&r[N].y===r[N-1].y+o||(m.drawImage(w,0,$,h,N-$,0,r[$].y,b,(N-$)*o),$=N);let _=m.createPattern(Ne(
+h,a);jt(w).putImageData(d,0,0);let m=jt(t);m.imageSmoothingEnabled=!1,m.scale(i,i);let y=h/i,f=N=>s.place(N)*y,$=0;for(let N=1;N<=
+r.length;N++)N<r.length&&r[N].y===r[N-1].y+o||(m.drawImage(w,0,$,h,N-$,0,r[$].y,y,(N-$)*o),$=N);let _=m.createPattern(Ne(
 ...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:N,y:v})=>{ke(s,N.index,4,(k,M)=>{
 m.fillStyle=_,m.fillRect(f(k),v,f(M)-f(k),o)})});let A=m.createPattern(Ne(null,"#fff",8),"repeat");r.forEach(({adapter:N,
 y:v})=>{ke(s,N.index,3,(k,M)=>{let O=f(M)-f(k),W=Math.round(Math.max(7,O)),U=Math.max(7,o),H=Math.round(Math.max(0,Math.
-min(b-W,(f(k)+f(M))/2-W/2))),G=Math.round(v+o/2-U/2),Y=o<7||O<7;m.fillStyle="#fff",Y&&m.fillRect(H-1.5,G-1.5,W+3,U+3);for(m.
+min(y-W,(f(k)+f(M))/2-W/2))),G=Math.round(v+o/2-U/2),Y=o<7||O<7;m.fillStyle="#fff",Y&&m.fillRect(H-1.5,G-1.5,W+3,U+3);for(m.
 fillStyle of Y?[_e]:[_e,A])m.fillRect(H,G,W,U)})})}var jt=t=>t.getContext("2d");function ke(t,e,s,n){let r=-1;for(let o=0;o<=
 t.columns;o++){let i=o<t.columns&&t.flags[o*t.n+e]&s;i&&r<0&&(r=o),!i&&r>=0&&(n(r,o),r=-1)}}function Ne(t,e,s){let n=new OffscreenCanvas(
 s,s),r=jt(n);t&&(r.fillStyle=t,r.fillRect(0,0,s,s)),r.strokeStyle=e,r.beginPath();for(let o of[-s,0,s])r.moveTo(o,s),r.lineTo(
@@ -330,13 +331,13 @@ a,18)}`}})}function Se(t){let e=new Map;for(let s of t)e.has(s.type)||e.set(s.ty
 name:s,adapters:n}))}function Oe({high:t}){let e=Float32Array.from(t,Math.log2),s=[],n=-1/0,r=Math.max(1,Math.floor(e.length/
 2e4))|1;e.forEach((i,l)=>{Number.isFinite(i)&&(n=Math.max(n,i),l%r===0&&s.push(i))}),s.sort((i,l)=>i-l),n===-1/0&&(n=0);
 let o=Math.min(s[Math.floor(.01*s.length)]??0,n-1e-6);return{cells:e.map(i=>(i-o)/(n-o)),ends:[`≤ ${x(2**o)}`,"log",x(
-2**n)]}}var Ee=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),$t=t=>y(108+6*(Ee(t)-11));function Ie(t,e,s,n){
+2**n)]}}var Ee=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),$t=t=>b(108+6*(Ee(t)-11));function Ie(t,e,s,n){
 let r=zs(t,e),{rows:o,size:i,height:l}=r,a=Math.max(1,Math.min(3,devicePixelRatio||1)),h=c("canvas",{id:"heat",width:Math.
 round(n*a),height:Math.round(l*a),role:"img",style:`width:${n}px;height:${l}px`,"aria-label":`${t.state.metric} of ${e.n}\
  adapters at ${e.columns} columns of steps`});Me(h,t,e,s,o,i,a);let d=Us(t,e,r,n);return Ps(h,t,e,o,d,n),c("div",{class:"\
 plot",style:`grid-template-columns:${$t(t)-4}px ${n}px`},c("span",{class:"strip-name"},"alerts"),Gs(t,e,n),Hs(t,e,r),c("\
 div",{class:"stage",style:`width:${n}px;height:${l}px`},h,d.overlay),c("span",{class:"strip-name"},"step"),Vs(e,n))}function zs(t,{
-n:e}){let s=Se(t.adapters),n=Math.max(300,innerHeight-y(232)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(1,Math.min(y(
+n:e}){let s=Se(t.adapters),n=Math.max(300,innerHeight-b(232)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(1,Math.min(b(
 30),Math.floor((n-r*s.length)/e))),i=[],l=[],a=0;for(let h of s){let d=a;for(let u of h.adapters)i.push({adapter:u,y:a}),
 a+=o;l.push({name:h.name,y:(d+a)/2}),a+=r}return{rows:i,labels:l,size:o,height:a-r}}function Us(t,e,{rows:s,size:n,height:r},o){
 let i=f=>e.place(f)*o,l=f=>Math.max(1.5,i(f+1)-i(f)),a=g("svg",{class:"overlay",width:o,height:r}),h=e.columnOf(t.step);
@@ -350,14 +351,14 @@ r,{hover:(d,u)=>{let p=h(d);p&&(o(p,a(u)),E.show(d,...Ds(s,a(u),p.adapter)))},le
 d)],to:s.last[a(u)]}),choose:(d,u)=>{let p=h(d)?.adapter.name,w=s.last[a(u)];p&&e.set({view:"layer",adapter:p,step:w>=e.
 lastStep?"":w})}})}function Ds(t,e,{name:s,index:n}){let r=t.flags[e*t.n+n];return[c("b",null,s),`${t.steps(e)}: ${t.say(
 e,n,x)||"–"}`,r&3?c("strong",null,st(r)):null]}function Hs(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=$t(t),l=g(
-"svg",{class:"gutter",width:i-6,height:o}),a=r>=y(11)&&n.length<e,h=-99;for(let d of n)d.y-h<y(12)||(h=d.y,l.append(g("t\
-ext",{x:a?i-y(36):i-12,y:d.y+y(4),"text-anchor":"end",class:"group"},Ut(d.name,Ee(t)+(a?0:4)),g("title",null,d.name))));
-for(let{adapter:d,y:u}of a?s:[])l.append(g("text",{x:i-12,y:u+r/2+y(4),"text-anchor":"end",class:"item"},d.layer??""));return l}
+"svg",{class:"gutter",width:i-6,height:o}),a=r>=b(11)&&n.length<e,h=-99;for(let d of n)d.y-h<b(12)||(h=d.y,l.append(g("t\
+ext",{x:a?i-b(36):i-12,y:d.y+b(4),"text-anchor":"end",class:"group"},Ut(d.name,Ee(t)+(a?0:4)),g("title",null,d.name))));
+for(let{adapter:d,y:u}of a?s:[])l.append(g("text",{x:i-12,y:u+r/2+b(4),"text-anchor":"end",class:"item"},d.layer??""));return l}
 function Gs(t,e,s){let r=g("svg",{class:"strip",width:s,height:20});for(let o of t.alerts){if(o.step<e.first[0]||o.step>
 e.end)continue;let i=e.columnOf(o.step),l=(e.place(i)+e.place(i+1))/2*s;r.append(St(o,Math.max(7,l),20,()=>t.openAlert(o)))}
-return r}function Vs(t,e){let s=g("svg",{class:"axis",width:e,height:y(18)}),n=r=>(r-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+
-1)*e;for(let r of V(t.first[0],t.end,e/y(70)).filter(Number.isInteger)){let o=n(r);s.append(g("text",{x:o,y:y(14),"text-\
-anchor":o<12?"start":o>e-14?"end":"middle"},r))}return s}var Ks="Heatmap",qs=12,Pt=()=>y(268);async function Zs(t){let{state:e,adapters:s}=t;if(!s.length||!e.metric)return c("p",
+return r}function Vs(t,e){let s=g("svg",{class:"axis",width:e,height:b(18)}),n=r=>(r-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+
+1)*e;for(let r of V(t.first[0],t.end,e/b(70)).filter(Number.isInteger)){let o=n(r);s.append(g("text",{x:o,y:b(14),"text-\
+anchor":o<12?"start":o>e-14?"end":"middle"},r))}return s}var Ks="Heatmap",qs=12,Pt=()=>b(268);async function Zs(t){let{state:e,adapters:s}=t;if(!s.length||!e.metric)return c("p",
 {class:"empty-page"},"This run has no adapters.");let n=Js(t),r=t.width>3*Pt(),o=t.width-(r?Pt()+16:0)-28,i=o-$t(t)-4,l=await t.
 metric(e.metric,t.window(Math.max(50,Math.floor(i/50)*50)));if(t.notes=[...new Set([...t.notes,...l.notes])],!l.columns)
 return c("div",null,n,c("p",{class:"empty-page"},"No step of this metric lies in the chosen range."));l.until=Math.min(t.
@@ -389,14 +390,14 @@ B"]],!0],["Product","‖B·A‖, without the scale",[["product_norm","product_no
 ged","A"],["b_changed","B"]],!1],["Base weight","‖W − W₀‖ / ‖W₀‖, 0 where it rests",[["base_drift","base_d\
 rift"]],!0],["s · lr","scale × learning rate",[["effective_lr","effective_lr"]],!1],["Scale s","the live factor",[["sc\
 ale","scale"]],!1]];async function en(t){let{adapter:e,run:s,state:n}=t;if(!e)return c("p",{class:"empty-page"},"This ru\
-n has no adapters.");let r=t.width>y(1260)?4:3,o=j(t.width,Array(r).fill(1)),i=o.widths[0],l=new Set(We.flatMap(([,,m])=>m.
-map(([b])=>b))),a=[...We,...s.metrics.filter(m=>!l.has(m)).map(m=>[L(m),null,[[m,m]],!0])].map(([m,b,f,$])=>({name:m,note:b,
+n has no adapters.");let r=t.width>b(1260)?4:3,o=j(t.width,Array(r).fill(1)),i=o.widths[0],l=new Set(We.flatMap(([,,m])=>m.
+map(([y])=>y))),a=[...We,...s.metrics.filter(m=>!l.has(m)).map(m=>[L(m),null,[[m,m]],!0])].map(([m,y,f,$])=>({name:m,note:y,
 log:$,several:f.length>1,metrics:f.filter(([_])=>s.metrics.includes(_))})).filter(({metrics:m})=>m.length),h=a.flatMap(({
-metrics:m})=>m.map(([b])=>b)),d={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...d,from:n.from||1},p=Object.fromEntries(
+metrics:m})=>m.map(([y])=>y)),d={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...d,from:n.from||1},p=Object.fromEntries(
 await Promise.all(h.map(async m=>[m,await t.metric(m,m==="effective_lr"?u:d)]))),w=t.alerts.filter(m=>m.adapters?.some(({
-name:b})=>b===e.name));return c("div",{class:"layer"},sn(t,w),c("div",{class:"columns",style:o.style},a.map(({name:m,note:b,
+name:y})=>y===e.name));return c("div",{class:"layer"},sn(t,w),c("div",{class:"columns",style:o.style},a.map(({name:m,note:y,
 metrics:f,log:$,several:_})=>{let A=f.map(([v,k,M],O)=>({name:k,matrix:p[v],colour:M?"var(--soft)":`var(--c${O+1})`,dash:M})),
-N=A.length>1||_;return P(m,b,A,{legend:N,term:f[0][0],width:i-26,height:y(150)+(N?0:y(21)),...t.charting,log:$||f[0][0]===
+N=A.length>1||_;return P(m,y,A,{legend:N,term:f[0][0],width:i-26,height:b(150)+(N?0:b(21)),...t.charting,log:$||f[0][0]===
 "effective_lr"&&t.charting.discarded.length>0,alerts:w.filter(v=>f.some(([k])=>k===v.metric)),onAlert:v=>t.openAlert(v,"\
 alerts")})})))}function sn(t,e){let{adapter:s,adapters:n,schema:r,moveAdapter:o}=t,i=r.peak_lr?.[s.group??-1],l=(a,h,d)=>h!=
 null&&c("div",null,c("dt",null,a),c("dd",null,h,d&&c("small",null,` ${d}`)));return c("section",{class:"card layer-head"},
@@ -508,7 +509,7 @@ to:"",alert:""});openAlert=(e,s=this.state.view)=>this.set({view:s,step:e.step,a
 name??this.state.adapter,metric:this.run.metrics.includes(e.metric)?e.metric:this.state.metric,from:"",to:""})};async function ze(t){let e=Uint8Array.from(atob(t.trim()),h=>h.charCodeAt(0)),s=new Blob([e]).stream().pipeThrough(new DecompressionStream(
 "deflate")),n=await new Response(s).arrayBuffer(),r=new DataView(n).getUint32(0,!0),{answers:o,tables:i}=JSON.parse(new TextDecoder().
 decode(new Uint8Array(n,4,r))),l=new Map,a=h=>{let[d,u]=i[h];return l.has(h)||l.set(h,Z.parse(n.slice(4+r+d,4+r+d+u))),l.
-get(h)};return async(h,d)=>{let{run:u="",metric:p,name:w,at:m,...b}=Object.fromEntries(d),f=Object.fromEntries(Object.entries(
-b).map(([A,N])=>[A,Number(N)])),$=JSON.stringify([h,u,p??w??""]),_=JSON.stringify([`${h} at`,u,p??w??""]);if(m&&_ in i)return a(
+get(h)};return async(h,d)=>{let{run:u="",metric:p,name:w,at:m,...y}=Object.fromEntries(d),f=Object.fromEntries(Object.entries(
+y).map(([A,N])=>[A,Number(N)])),$=JSON.stringify([h,u,p??w??""]),_=JSON.stringify([`${h} at`,u,p??w??""]);if(m&&_ in i)return a(
 _);if($ in i)return a($).window(f);if(!($ in o))throw new Error(`The report does not hold ${p??w??h}.`);return h==="verd\
 ict"?dn(o[$],f.step??1/0):o[$]}}var dn=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});Re();var un=document.getElementById("answers");ze(un?.textContent??"").then(t=>new Nt(document.body,t,!1).start());

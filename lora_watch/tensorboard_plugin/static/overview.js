@@ -64,7 +64,7 @@ export async function draw(app) {
     sizeOf(app, zoomed),
     app.seriesOf(['loss', 'loss_start', 'loss_recent', ...REWARDS, 'overhead', 'zone'], now),
     app.series('effective_lr', {max_cols: 600, to: step}),
-    app.seriesOf(['loss', 'loss_expected', 'reward', 'effective_lr'], zoomed),
+    app.seriesOf(['loss', 'loss_expected', 'probe_loss', 'reward', 'effective_lr'], zoomed),
   ]);
   const first = ending.first == null ? null : alerts[ending.first];
   const says = verdict(
@@ -107,7 +107,12 @@ export async function draw(app) {
  * @param {import('./app.js').App} app
  * @param {Record<string, any>} charted
  */
-function charts(app, {loss, loss_expected: expected, reward, effective_lr: effective, size}, path, width) {
+function charts(
+  app,
+  {loss, loss_expected: expected, probe_loss: probe, reward, effective_lr: effective, size},
+  path,
+  width,
+) {
   const begun = app.lastStep > 0,
     shared = app.charting,
     pair = split(width, [1, 1], 16, 520);
@@ -122,6 +127,7 @@ function charts(app, {loss, loss_expected: expected, reward, effective_lr: effec
     : [
         {name: 'loss', matrix: loss, colour: 'var(--c1)'},
         {name: 'expected', matrix: expected, colour: 'var(--soft)', dash: '3 3', thin: true},
+        ...(probe ? [{name: 'general texts', matrix: probe, colour: 'var(--c2)'}] : []),
       ];
   const name = path.metric === 'output_ratio' ? 'Output ratio' : 'σ₁(ΔW) relative to σ₁(W₀)';
   return h(

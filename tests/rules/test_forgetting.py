@@ -1,0 +1,58 @@
+"""The loss of general texts at each evaluation: a rise while the task gains nothing is named; nothing is touched."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from lora_watch import LoraWatchCallback
+from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
+
+GENERAL = [
+    "It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want of a",
+    "She was then but fifteen, and had never been from home; but she was not without hope that she might be of use",
+]
+
+
+def run(folder: Path, probe: Sequence[Any] | None, texts: int = 8, steps: int = 50, lr: float = 5e-3) -> Any:
+    """A run on Python's source of a model that knows Jane Austen."""
+    blocks = stdlib_blocks(256)
+    watch = LoraWatchCallback(console=False, tensorboard=False, probe=probe, mute=["LW102", "LW209"])
+    settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": blocks[224:240]}
+    torch.manual_seed(0)  # for A
+    model = lora(tiny_model(), lora_dropout=0.1)
+    trainer = build_trainer(model, blocks[:texts], steps, [watch], lr, output_dir=str(folder), **settings)
+    trainer.processing_class = tiny_tokenizer()
+    trainer.callback_handler.processing_class = tiny_tokenizer()
+    trainer.train()
+    return trainer, watch.monitor
+
+
+def test_what_is_unlearned_for_nothing_is_named(tmp_path: Path) -> None:
+    _, monitor = run(tmp_path, GENERAL)
+    assert [(alert.rule, alert.severity.name) for alert in monitor.alerts if alert.rule == "LW211"] == [
+        ("LW211", "WARNING")
+    ]
+    evaluation = json.loads((tmp_path / "lora_watch" / "report.json").read_text())["evaluation"]
+    assert evaluation["probe_loss"]["last"]["value"] > 1.1 * evaluation["probe_base_loss"]["last"]["value"] > 0
+
+
+@pytest.mark.parametrize(
+    "probe", [GENERAL, list(stdlib_blocks(256)[200:208])], ids=["a gentle run", "what it trains on"]
+)
+def test_its_twins_are_silent(probe: Any, tmp_path: Path) -> None:
+    _, monitor = run(tmp_path, probe, 200, 30, 1e-4 if probe is GENERAL else 2e-3)
+    assert "LW211" not in [alert.rule for alert in monitor.alerts]
+
+
+def test_training_and_random_states_are_as_without_it(tmp_path: Path) -> None:
+    one, _ = run(tmp_path / "a", GENERAL, steps=20)
+    after = torch.get_rng_state()
+    other, _ = run(tmp_path / "b", None, steps=20)
+    assert torch.equal(after, torch.get_rng_state())
+    assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), other.model.parameters()))
