@@ -3,6 +3,9 @@
 import {chartCard} from './chart.js';
 import {em, h, num, severityClass, severityIcon, words} from './dom.js';
 
+/** Where an alert was raised, as the console says it. */
+export const at = ({step}) => (step ? `step ${step}` : 'before step 1');
+
 export const keyOf = (alert) => `${alert.rule}@${alert.step}`;
 
 /** For how many steps the cause of an alert lasted. */
@@ -22,7 +25,7 @@ export async function detail(app, alert, ended, width) {
       null,
       severityIcon(alert.severity, 16),
       h('h2', null, words(alert.name)),
-      h('span', {class: 'note'}, `${alert.rule} · step ${alert.step} · ${held(alert, ended)}`),
+      h('span', {class: 'note'}, `${alert.rule} · ${at(alert)} · ${held(alert, ended)}`),
     ),
     h(
       'p',

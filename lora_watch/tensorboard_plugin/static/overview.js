@@ -1,4 +1,5 @@
 // How is the run? What its rules say first, the numbers behind it, the picture, the loss.
+import {at} from './alert_detail.js';
 import {inOrder} from './alerts.js';
 import {chartCard, discarded} from './chart.js';
 import {
@@ -28,7 +29,7 @@ export function verdict(first, zone, missing, recovered, notes = 0) {
     return {
       kind: severityClass(first.severity),
       head: `${first.severity}: ${first.message}`,
-      text: first.details || first.causes?.[0],
+      text: first.details,
       alert: first,
     };
   if (recovered)
@@ -206,11 +207,19 @@ export function endOf(/** @type {Record<string, any>} */ {verdict, message}, {wa
 
 /** When an alert held, in words. */
 const when = ({step, last_step, closed_step}) =>
-  closed_step == null ? `since step ${step}` : last_step > step ? `steps ${step}–${last_step}` : `at step ${step}`;
+  closed_step == null
+    ? step
+      ? `since step ${step}`
+      : 'since before step 1'
+    : last_step > step
+      ? `steps ${step}–${last_step}`
+      : `at step ${step}`;
 
 /** @param {import('./app.js').App} app */
 function banner(app, {kind, head, text, alert}, end) {
-  const told = app.ending.next_run?.text;
+  const told = app.ending.next_run?.text,
+    cause = alert?.causes?.join('; '),
+    fix = !told && alert?.remedies?.join('; ');
   const chips = SEVERITIES.map((severity) => {
     const count = app.alerts.filter((one) => one.severity === severity).length;
     return h(
@@ -240,7 +249,9 @@ function banner(app, {kind, head, text, alert}, end) {
         end && explained(end.word, end.text, {id: 'ended', class: `badge ${end.kind}`}),
         alert && h('small', null, when(alert)),
       ),
-      h('p', null, text),
+      text && h('p', null, text),
+      cause && h('p', {id: 'cause'}, h('b', null, 'Cause '), cause),
+      fix && h('p', {class: 'fix', id: 'fix'}, h('b', null, 'Fix'), fix),
       told && h('p', {class: 'fix', id: 'next-run'}, h('b', null, 'Next run'), told),
     ),
     h('div', {class: 'chips'}, chips),
@@ -345,8 +356,8 @@ function alertList(app) {
       'button',
       {class: 'row', onclick: () => app.openAlert(alert, 'alerts')},
       severityIcon(alert.severity),
-      h('b', null, words(alert.name)),
-      h('span', {class: 'note'}, `step ${alert.step}`),
+      h('b', null, alert.rule),
+      h('span', {class: 'note'}, at(alert)),
       h('span', {class: 'clip'}, alert.message),
     );
   return h(
