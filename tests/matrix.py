@@ -87,6 +87,7 @@ TAIL = """
 - If every number is missing, the verdict is `unknown`, and `lora-watch check` exits with 2.
 - `recover` works with DDP and FSDP2, not with DeepSpeed and FSDP1.
 - Under ZeRO a NaN in the gradients is found after the update.
+- Saves are read back (LW313) with the Trainer, TRL's SFT, FSDP2 (2), ZeRO-3 (2), and resumed from, but not under FSDP2.
 - bitsandbytes weights of 8 and 4 bit are read (on a CPU). Under GPTQ and AWQ relative norms are unknown.
 - `output_ratio` is missing for convolutions, MoE experts, compiled models, replicas of one process (`DataParallel`),
   and kernels that fuse LoRA with its layer.
