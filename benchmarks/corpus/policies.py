@@ -321,8 +321,8 @@ def report() -> str:
             "after held-out prompts: good from three quarters of the best gain of its family on, collapsed where the "
             "reward fell below its start or stays below half of that gain at a stronger rate. DPO on 64 pairs did not "
             "raise the reward at any rate, so that only collapses can be told there. The table has the runs with a "
-            "WARNING or worse. Thresholds were chosen on the tuning seed; LW206's word on rewards came after a held-out "
-            "run had been missed.",
+            "WARNING or worse. Thresholds were chosen on the tuning seed; LW206's word on rewards came after a "
+            "held-out run had been missed.",
             table(["trainer", "seeds", "logged", "good: ERROR", *LABELS], rows),
         ]
     )
