@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lora_watch.base.text import table
+from lora_watch.base.text import clean, first_of, table
 from lora_watch.cli.common import misuse, print_json, refusing, take_any_character
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ def inspect(
     [bold]s[/] is the scale, α/r or α/√r. [bold]‖ΔW‖[/] = s·‖B·A‖ is the size of the update, [bold]σ₁[/] that of its
     strongest direction. The [bold]stable rank[/] ‖ΔW‖²/σ₁² and the [bold]effective rank[/] (entropy) show over how
     many directions it is spread. [bold]Energy[/] is the layer's share of Σ‖ΔW‖².
+
+    Exits with 1 when the adapter is broken: it holds a NaN, or lacks layers of --base that target_modules names.
     """
     from lora_watch.tune import merging
     from lora_watch.tune.inspect import inspect_adapter
@@ -52,11 +54,12 @@ def inspect(
         raise misuse(f"{error.filename}: {error.strerror}") from None
     if json:
         print_json(inspection.to_dict() | {"merge": None if merged is None else merged.to_dict()})
-        return
-    take_any_character()
-    _print(inspection, rows)
-    for said in () if merged is None else (merged.verdict, *merged.notes):
-        typer.echo(said)
+    else:
+        take_any_character()
+        _print(inspection, rows)
+        for said in () if merged is None else (merged.verdict, *merged.notes):
+            typer.echo(said)
+    raise typer.Exit(1 if inspection.not_finite or inspection.missing else 0)
 
 
 def _print(inspection: Inspection, rows: int) -> None:
@@ -85,6 +88,9 @@ def _print(inspection: Inspection, rows: int) -> None:
     typer.echo(f"{head}, {whole}")
     if inspection.not_finite:
         typer.secho(f"NOT FINITE: {', '.join(inspection.not_finite[:5])}: this adapter is broken", fg="red")
+    if lost := inspection.missing:
+        said = f"{first_of(lost, 5)}: target_modules names these {len(lost)} layers, and the file lacks them"
+        typer.secho(f"MISSING: {clean(said)}", fg="red")
     for note in inspection.notes:
         typer.echo(f"note: {note}")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from lora_watch.base.names import layer_index, module_family
 from lora_watch.base.records import FloatArray
 from lora_watch.base.text import clean, first_of
 from lora_watch.base.untrusted import or_none
@@ -17,6 +19,7 @@ from lora_watch.measurement.norms import AdapterBank, Measurement
 from lora_watch.measurement.norms.base import matrix_norms, relative
 from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter, read_adapters
 from lora_watch.snapshots.weights import StoredError, StoredWeights, stored_weights, weight_of
+from lora_watch.tune.base_model import read_model
 
 INSPECTION_VERSION = 1
 
@@ -31,6 +34,9 @@ class Inspection:
     """Every singular value of each ΔW, the largest first."""
     energy: FloatArray
     """Share of each adapter in Σ‖ΔW‖_F²."""
+    missing: tuple[str, ...]
+    """Layers of the base model that ``target_modules`` names and the file lacks, although it has others of their kind;
+    empty where no base model is known."""
     notes: tuple[str, ...]
 
     @property
@@ -55,6 +61,7 @@ class Inspection:
             "parameters": self.saved.parameters,
             "delta_norm": self.delta_norm,
             "not_finite": self.not_finite,
+            "missing": list(map(clean, self.missing)),
             "others": list(self.saved.others),
             "notes": list(self.notes),
             "adapters": [
@@ -78,13 +85,15 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspect
     """Measure the adapter saved at ``path``, without loading a model.
 
     One layer is in memory at a time. With ``base``, the folder of the model it was trained on (or a safetensors file),
-    norms relative to the base weights as well: each of these is then read some dozens of times.
+    norms relative to the base weights as well: each of these is then read some dozens of times. Which layers are
+    missing takes its ``config.json``, too.
 
     Raises StoredError: see ``read_adapters``; also when ``base`` holds no safetensors.
     """
     saved = read_adapters(Path(path))
     notes = []
-    weights = None if base is None else base_weights(Path(base))
+    base = None if base is None else Path(base)
+    weights = None if base is None else base_weights(base)
     rows: list[dict[str, float]] = []
     spectra: list[FloatArray] = []
     norms: list[tuple[float, float]] = []
@@ -94,8 +103,8 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspect
         assert bank.spectrum is not None
         spectra.append(bank.spectrum[0])
         norms.append((np.nan, np.nan) if weights is None else _base_norms(adapter, weights))
-    if weights is not None and (missing := sum(np.isnan(norm) for norm, _ in norms)):
-        notes.append(f"{base} holds no readable weight for {missing} of {len(norms)} layers: unknown there.")
+    if weights is not None and (unknown := sum(np.isnan(norm) for norm, _ in norms)):
+        notes.append(f"{base} holds no readable weight for {unknown} of {len(norms)} layers: unknown there.")
     if any(adapter.variant == "dora" for adapter in saved.adapters):
         notes.append("DoRA also rescales each row of the sum: ‖s·B·A‖ is not the whole change of a layer.")
     if saved.others:
@@ -114,7 +123,22 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspect
         relative_norm=relative(values["delta_norm"], base_norm),
         relative_spectral_norm=relative(values["spectral_norm"], base_top),
     )
-    return Inspection(saved, measurement, tuple(spectra), energy, tuple(notes))
+    missing = () if base is None or weights is None else _missing(saved, base, weights)
+    return Inspection(saved, measurement, tuple(spectra), energy, missing, tuple(notes))
+
+
+def _missing(saved: SavedAdapters, base: Path, weights: StoredWeights) -> tuple[str, ...]:
+    """``Inspection.missing``. Blocks behind the model's last one, which predict further tokens, are no part of it."""
+    held = {name for adapter in saved.adapters if (name := weight_of(weights, adapter.module)) is not None}
+    kinds = set(map(module_family, held))
+    try:
+        model = read_model(base if base.is_dir() else base.parent)
+        named = model.adapted(saved.config) if saved.config.get("target_modules") else []
+    except ValueError:  # no config.json, or other names than the model has when it is loaded
+        return ()
+    blocks = model.config.get("num_hidden_layers") or math.inf
+    wanted = [layer.name for layer in named if (layer_index(layer.name) or 0) < blocks]
+    return tuple(name for name in wanted if f"{name}.weight" not in held and module_family(f"{name}.weight") in kinds)
 
 
 def _base_norms(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> tuple[float, float]:

@@ -143,7 +143,7 @@ class StartsAnew(TrainerCallback):
 def test_a_resume_that_drops_the_adapter_is_an_error_and_one_that_loads_it_is_none(tmp_path: Path) -> None:
     trainer(tmp_path, steps=4)[0].train()
     made, watch = trainer(tmp_path, StartsAnew(), steps=6, fail_on="error")
-    with pytest.raises(LoraWatchError, match=r"^ERROR at step 4: training does not go on from the checkpoint's adapter"):
+    with pytest.raises(LoraWatchError, match=r"^ERROR at step 4: training does not go on from"):
         made.train(resume_from_checkpoint=True)
     (alert,) = of("LW314", watch)
     assert (alert.step, "B is zero in 28 of 28 adapters" in str(alert), "created anew" in str(alert)) == (4, True, True)
