@@ -326,8 +326,8 @@ class FirstLossTooHigh(_OfTheLoss):
     """The base model knows nothing of the data: the run starts far above guessing, or a language model starts at it.
 
     Fires at the third step when the first losses are 1.5 times what guessing costs among the words of the vocabulary,
-    or the labels of a classifier, or when a language model's first three are about that. A Trainer's own loss is not
-    judged. A plain loop names the number, ``Monitor(model, config={"classes": n})``.
+    or the labels of a classifier, or when a language model's first three are about what guessing costs or more. A plain
+    loop names the classes of a classifier, ``Monitor(model, config={"classes": n})``.
     """
 
     id = "LW205"
@@ -337,42 +337,45 @@ class FirstLossTooHigh(_OfTheLoss):
 
     factor: float = 1.5
     guessed: float = 0.95
-    """Share of what guessing costs, of a language model's first losses: they lie no further below it than this, and no
-    further above. A new classifier's head does guess."""
+    """Share of what guessing costs that each of a language model's first losses passes. A new classifier's head does
+    guess."""
     first: list[float] = field(default_factory=list, init=False)
     """The first three losses: that of the base model, and two of adapters that have hardly moved yet."""
 
     def check(self, record: StepRecord) -> Finding | None:
-        classes, start = record.run.config.get("classes"), record.scalars.get("loss_start")
+        named, start = record.run.config.get("classes"), record.scalars.get("loss_start")
         if len(self.first) < record.step <= _FIRST and record.loss is not None:
             self.first = [*self.first, record.loss]
-        if not isinstance(classes, int) or classes < 2 or start is None or record.loss is None:
+        classes = named if isinstance(named, int) else record.run.own_classes
+        if classes < 2 or start is None or record.loss is None:
             return None
         chance = math.log(classes)
         threshold = self.factor * chance
-        what, cause = "the model starts worse than guessing", "tokenizer, labels or base weights do not belong together"
-        if not (start > threshold and record.scalars["loss_recent"] > threshold):
-            if classes <= FEW or not self._guesses(chance):
-                return None
-            what, threshold = "the base model predicts no better than chance", self.guessed * chance
-            cause = (
-                "its weights are random (from_config instead of from_pretrained), or the tokenizer is another model's"
-            )
+        beyond = isinstance(named, int) and start > threshold and record.scalars["loss_recent"] > threshold
+        if not beyond and (classes <= FEW or not self._guesses(chance)):
+            return None
+        cause = "the labels do not belong to their inputs, or the tokenizer to the model"
+        if beyond or self.first[0] > (2.0 - self.guessed) * chance:
+            what, cause = "the model starts worse than guessing", f"{cause}, or the base weights were not loaded"
+        else:
+            what = "the base model predicts no better than chance"
+            cause = f"its weights are random (from_config instead of from_pretrained), or {cause}"
         return Finding(
             what,
-            f"The first loss is {plain(start)}. Guessing among {classes} classes costs {plain(chance)}.",
+            f"The first loss is {plain(self.first[0] if self.first else start)}, and that of guessing among {classes} "
+            f"classes {plain(chance)}.",
             metric="loss",
-            threshold=threshold,
+            threshold=threshold if beyond else self.guessed * chance,
             causes=[cause],
             remedies=[
-                f"evaluate the base model without adapters on a batch: its loss should be far below {plain(chance)}. "
-                "Then decode input_ids and labels of a batch and read them"
+                "decode input_ids and labels of a batch and read them. If they are right, the base model is wrong: its "
+                f"loss on them should be far below {plain(chance)}"
             ],
         )
 
     def _guesses(self, chance: float) -> bool:
-        """The base model does, and the first updates have not moved it from there, neither down nor up."""
-        near = [self.guessed * chance < loss < (2.0 - self.guessed) * chance for loss in self.first]
+        """The base model does, or does worse, and the first updates have not changed that."""
+        near = [self.guessed * chance < loss < self.factor * chance for loss in self.first]
         return len(near) == _FIRST and all(near) and self.first[0] > _AT_CHANCE * chance
 
 
@@ -467,6 +470,7 @@ class StuckAtChance(Rule):
     id = "LW207"
     name = "stuck-at-chance"
     severity = Severity.WARNING
+    quiet = 25
     yields_to = (
         *(*NON_FINITE, "LW102", "LW104", "LW202", "LW204", "LW205"),
         *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),

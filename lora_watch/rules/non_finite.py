@@ -153,7 +153,7 @@ class NonFiniteLoss(Rule):
         if grown := self._grown(record):
             return grown, in_wider_numbers(record), _weaker(record)
         cause = "the loss of this batch overflows, divides by zero or takes the logarithm of zero"
-        batch = "look at the batch of this step"
+        batch = f"look at the samples of step {record.step}, and go on from the checkpoint before it or from last_good/"
         if self.masked:
             cause = f"all labels of the last {len(self.masked)} batches are -100"
             cause += ": the prompt template does not match the text, or truncation cut the answers off"

@@ -280,7 +280,7 @@ class BarelyMoves(Rule):
             slow = is_gentle(record, self.slow)
             self.compared = len(self.losses) >= BATCHES or not (falls or slow)
             if self.compared and (falls or (slow and twice < (1.0 - OF_THE_MEAN) * end)):
-                return f"With adapters twice as large a batch would cost {twice:.5g} instead of {end:.5g}."
+                return f"The loss of a batch would be {twice:.5g} with adapters twice as large, instead of {end:.5g}."
         self.compared |= has_new_head(record.run)
         if record.comparable and not self.compared and self.asked < 2 * BATCHES:
             self.asked += 1

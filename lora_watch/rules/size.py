@@ -143,7 +143,7 @@ class Compared:
 
     def __str__(self) -> str:
         other = "with them as they began" if self.nonzero_start else "without"
-        return f"A batch costs {plain(self.adapted)} with the adapters and {plain(self.base)} {other}"
+        return f"The loss of a batch is {plain(self.adapted)} with the adapters and {plain(self.base)} {other}"
 
     def harms(self, factor: float = 1.0) -> bool:
         """The adapters make the loss ``factor`` times as high or more; also where it is NaN with them."""

@@ -106,7 +106,11 @@ def alert_of(recovered: Recovered, cause: Alert, number: str) -> Alert:
     else:
         message = f"updates are dropped because of {cause.rule}, until the loss is sound"
         said = "Adapters and optimizer stay as they were."
-    changes = f"It goes on with {in_words(recovered.changed)}." if recovered.changed else "No setting was changed."
+    changes = (
+        f"It goes on with {in_words(recovered.changed)} (logs show the script's rate)."
+        if recovered.changed
+        else "No setting was changed."
+    )
     next_run = tried(recovered, cause.next_run)
     return Alert(
         RECOVERED,

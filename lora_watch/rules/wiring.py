@@ -92,7 +92,7 @@ _IDLE = {
     "frozen": _Idle(
         "frozen (requires_grad=False)",
         "PeftModel.from_pretrained loads for inference, or requires_grad_(False) went over all parameters",
-        "load with from_pretrained(…, is_trainable=True), or set inference_mode=False in the LoraConfig",
+        "load with from_pretrained(…, is_trainable=True), or freeze the base model before get_peft_model, not after it",
     ),
     "replaced": _Idle(
         "replaced by another adapter that the optimizer does not hold",
@@ -174,7 +174,7 @@ class AdapterNotInOptimizer(Rule):
             return None
         return Finding(
             f"{_share(lost)} are missing in the optimizer",
-            "It does not hold their A, their B or both, so these will never change.",
+            "The optimizer does not hold their A, their B or both, so they will never change.",
             adapters=worst_first(record, np.zeros(len(lost)), lost),
             causes=["the optimizer was built before the adapter was added, or from other parameters"],
             remedies=[

@@ -60,9 +60,8 @@ class ConsoleSink(Sink):
                 if alert.next_run is not None:
                     self._prescribed_by, self._prescribed = alert.rule, alert.next_run.values
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
-                lasted = count(alert.lasted, "step")
-                answer = f". {alert.details}" if alert.metric == FORECAST else f", after {lasted}"
-                _print(f"lora_watch: {alert.rule} is over at step {record.step}{answer}")
+                answer = alert.details if alert.metric == FORECAST else f"It held last at step {alert.last_step}."
+                _print(f"lora_watch: {alert.rule} is over at step {record.step}. {answer}")
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: str, message: str | None) -> None:
         self.write(record, alerts)

@@ -53,7 +53,7 @@ def test_better_evidence_replaces_what_stands_and_worse_does_not() -> None:
 def test_a_sweep_stands_until_its_own_rate_does_harm() -> None:
     swept = run_of(0.005, find_lr={"rate": 0.005, "low": 0.003, "high": 0.008}, own_learning_rate=0.0001)
     one = begun(swept)
-    assert str(one.standing) == "learning_rate 0.0001 → 0.005 (0.003 to 0.008; from a sweep)"
+    assert str(one.standing) == "learning_rate 0.0001 → 0.005 (0.003 to 0.008; from a sweep; this run has used it)"
     assert not one.propose(told(Evidence.STEPS, 0.005, 0.02), swept)
     assert one.propose(told(Evidence.HARM, 0.005, 0.001), swept)
     assert str(one.standing) == "learning_rate 0.0001 → 0.001 (from 6 steps)"

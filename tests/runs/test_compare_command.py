@@ -125,7 +125,8 @@ def test_runs_on_other_data_are_no_repeats(tmp_path: Path) -> None:
         ["other"],
     ]
     assert sorted(content["differences"]) == ["eval_data", "train_data"]
-    assert content["best"] is None and "of different examples" in content["notes"][-1]
+    assert content["best"] is None
+    assert "of different examples" in content["notes"][-1]
     assert "Best:" not in compare(tmp_path).stdout
 
 

@@ -21,7 +21,7 @@ def test_an_alert_is_reported_when_it_opens_and_when_it_closes(capsys: Captured)
     assert capsys.readouterr().err == f"{alert}\n"
     alert.last_step, alert.closed_step = 7, 13
     sink.write(record_of(run_of(), 13), [alert])
-    assert re.search(r"LW102 .*step 13, .*\b5 steps$", capsys.readouterr().err.strip())
+    assert re.search(r"LW102 .*step 13\. .*last at step 7\.$", capsys.readouterr().err.strip())
 
 
 def test_a_prescription_that_replaces_another_says_so(capsys: Captured) -> None:

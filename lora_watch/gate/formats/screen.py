@@ -17,7 +17,7 @@ def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     discarded is in neither curve. ``title``: else the run's name."""
     lines = list(described(run, in_order(run.alerts)))
     if size := list(run.data.series_at("size", run.trained(run.data.steps)).values()):
-        lines.append(f"  size {short(size[0])} → {short(size[-1])} {sparkline(size)}")
+        lines.append(f"  depth-scaled output ratio {short(size[0])} → {short(size[-1])} {sparkline(size)}")
     out = Text(f"{title or run.name}\n", style="bold")
     for line in lines:
         style = next((style for head, style in _STYLES.items() if line.startswith(head + " ")), "not bold")

@@ -25,7 +25,7 @@ def tally(alerts: Sequence[Alert]) -> str:
     """``1 error, 2 warnings``, the worst first."""
     counts = Counter(alert.severity for alert in alerts)
     return ", ".join(
-        f"{n} {severity.name.lower()}" if severity is Severity.INFO else count(n, severity.name.lower())
+        count(n, "note" if severity is Severity.INFO else severity.name.lower())
         for severity, n in sorted(counts.items(), reverse=True)
     )
 
@@ -58,7 +58,8 @@ def _overview(judgement: Judgement) -> list[str]:
 
 
 def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
-    yield f"{'FAIL' if judgement.failures(judged) else 'ok'}  {judged.run.name}"
+    passed = f"ok, {tally(judged.findings)}" if judged.findings else "ok"
+    yield f"{'FAIL' if judgement.failures(judged) else passed}  {judged.run.name}"
     yield from described(judged.run, judged.findings)
     if judged.compared and not any(alert.rule in BASELINE_RULES for alert in judged.findings):
         yield "  nothing has moved beyond the baseline's tolerances"
@@ -72,14 +73,15 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
     if run.reward_ends is not None:
         parts.append("mean reward {} → {}".format(*map(short, run.reward_ends)))
     first, last = run.loss_means
+    first = first if run.loss_ends[0] is None else run.loss_ends[0]
     if (first, last) != (None, None):
         curve = sparkline([value for _, value in run.loss_curve])
-        kind = "mean loss" if run.loss_curve else "loss of the first and the last step"
-        parts.append(f"{kind} {short(first)} → {short(last)} {curve}".rstrip())
+        end = "in the last tenth" if run.loss_curve else "at last"
+        parts.append(f"loss {short(first)} at first, {short(last)} {end} {curve}".rstrip())
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"
     for alert in findings:
         yield from (f"  {line}" for line in str(alert).splitlines())
         if alert.closed_step is not None:
-            yield f"    Over since step {alert.closed_step}."
+            yield f"    It held last at step {alert.last_step}."
