@@ -82,9 +82,10 @@ def sampling_apart(folder: Path, stale: bool) -> Any:
     """GRPO whose sampler is a model of its own, as with vLLM, and logs what TRL logs then. ``stale``: the sampler never
     gets the adapter."""
     import torch
-    import trl
 
-    class Apart(trl.GRPOTrainer):
+    grpo: Any = pytest.importorskip("trl").GRPOTrainer
+
+    class Apart(grpo):
         def _generate(self, prompts: list[Any]) -> Any:
             self.use_vllm = False
             with self.model.disable_adapter() if stale else nullcontext():
