@@ -65,8 +65,8 @@ def test_trl_is_stopped_when_it_goes_wrong(ran: Ran):
 
 def test_a_policy_collapses_or_does_not(ran: Ran):
     pytest.importorskip("trl")
-    first, last = numbers(r"step 12: reward # -> #, alerts \[\]", ran("trl_grpo.py", "--steps", "12"))
-    assert last > first
+    first, last = numbers(r"step 40: reward # -> #, alerts \[\]", ran("trl_grpo.py", "--steps", "40"))
+    assert last > first + 0.3
     with pytest.raises(Exception, match=r"\(LW102\)"):
         ran("trl_grpo.py", "--steps", "12", "--lr", "0.3")
 
