@@ -94,9 +94,9 @@ class ConsoleSink(Sink):
             return message
         numbers = sorted(self._history.counts.items(), reverse=True)
         alerts = ", ".join(count(number, _CALLED[severity]) for severity, number in numbers) or "no alerts"
-        if max(self._history.counts, default=None) == Severity.INFO:
-            alerts = f"no warnings, {alerts}"
         worst = "" if first is None else f" Worst: {first.message} ({first.rule}, {first.when})."
+        if first is not None and first.severity is Severity.INFO:
+            alerts, worst = f"no warnings, {alerts} ({first.rule}, {first.when})", ""
         ended = f"{verdict}{f' ({message})' if message else ''} after " if verdict not in ("ok", "unhealthy") else ""
         return f"{ended}{done}, {alerts}.{worst}"
 
