@@ -31,6 +31,11 @@ def in_figures(low: float, high: float) -> tuple[float, float]:
     return float(f"{low:.{figures}g}"), float(f"{high:.{figures}g}")
 
 
+def typed(number: float) -> float:
+    """As people type it: 16, not 16.0."""
+    return int(number) if float(number).is_integer() else number
+
+
 @dataclass(frozen=True)
 class Setting:
     """One setting of LoraConfig or TrainingArguments."""
@@ -94,7 +99,12 @@ class Prescription:
     def to_dict(self) -> dict[str, Any]:
         """Strict JSON; ``evidence`` and ``text`` are for people."""
         settings = {
-            name: {"from": setting.yours, "to": setting.ours, "low": setting.low, "high": setting.high}
+            name: {
+                "from": or_none(typed, setting.yours),
+                "to": typed(setting.ours),
+                "low": setting.low,
+                "high": setting.high,
+            }
             for name, setting in self.settings.items()
         }
         grade = self.evidence.name.lower()

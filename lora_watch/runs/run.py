@@ -6,7 +6,7 @@ import math
 import statistics
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -65,7 +65,6 @@ class FinishedRun:
     updated: str | None
     """When the files were last written, UTC, ISO 8601."""
     alerts: list[Alert]
-    """None of them carries the prescription, which is the run's."""
     adapters: dict[str, AdapterState]
     trainable_parameters: int | None
     """Of the whole model where that is known, else of the adapters."""
@@ -220,7 +219,6 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         raise ValueError("its config holds no names with values")
     adapters = {clean(content["name"]): _adapter(content) for content in listed(report["adapters"])}
     counts = [adapter.trainable for adapter in adapters.values() if adapter.trainable is not None]
-    alerts = [Alert.from_dict(alert) for alert in listed(report["alerts"])]
     return FinishedRun(
         path=place.path,
         verdict=report["verdict"],
@@ -228,7 +226,7 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         step=whole(report["step"]),
         max_steps=or_none(whole, report.get("max_steps")),
         updated=or_none(clean, report.get("updated")),
-        alerts=[replace(alert, next_run=None) for alert in alerts],
+        alerts=[Alert.from_dict(alert) for alert in listed(report["alerts"])],
         adapters=adapters,
         trainable_parameters=or_none(whole, config.get("trainable_parameters", sum(counts) if counts else None)),
         rules={clean(rule["id"]): clean(rule["name"]) for rule in report.get("rules") or ()},

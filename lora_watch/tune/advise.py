@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from torch import nn
 
+from lora_watch.base.prescription import typed
 from lora_watch.base.records import RunInfo
 from lora_watch.base.text import meant, percent
 from lora_watch.rules.forecast import Rates, has_new_head, length_law
@@ -146,11 +147,7 @@ def advise(model: nn.Module | str | Path, task: str | None = None, *, steps: int
 
 def _alpha(r: int) -> dict[str, Any]:
     """Scale 1, or about 1; with rsLoRA where α/r would fade, so that a higher rank needs no other α."""
-    return {"lora_alpha": r} if r < HIGH_RANK else {"lora_alpha": _plain(round_alpha(math.sqrt(r))), "use_rslora": True}
-
-
-def _plain(alpha: float) -> float:
-    return int(alpha) if float(alpha).is_integer() else alpha
+    return {"lora_alpha": r} if r < HIGH_RANK else {"lora_alpha": typed(round_alpha(math.sqrt(r))), "use_rslora": True}
 
 
 def _on_the_rate(run: RunInfo, rates: Rates | None) -> str:
@@ -183,7 +180,7 @@ def transfer(
         positive(name, value)
     old, new = read_model(from_model), read_model(to_model)
     r = max(int(nearest(rank * math.sqrt(new.width / old.width), (1, 3), 2)), 1)
-    lora = {"r": r, "lora_alpha": _plain(float(f"{(alpha or rank) * r / rank:.4g}"))}
+    lora = {"r": r, "lora_alpha": typed(float(f"{(alpha or rank) * r / rank:.4g}"))}
     scale = lora["lora_alpha"] / r
     return Advice(
         title=f"{old.name} → {new.name}",

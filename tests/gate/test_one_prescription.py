@@ -71,7 +71,9 @@ def test_every_place_gives_the_same_numbers(name: str, tmp_path: Path, capsys: A
     assert told_in(checked) == [told["text"]], "once, above the alerts"
     (run,) = json.loads(CliRunner().invoke(app, ["check", str(tmp_path), "--format", "json"]).stdout)["runs"]
     assert run["next_run"]["text"] == told["text"]
-    assert all(finding["next_run"] is None for finding in run["findings"])
+    in_report = {alert["rule"]: alert["next_run"] for alert in report["alerts"]}
+    assert {finding["rule"]: finding["next_run"] for finding in run["findings"]} == in_report
+    assert all(isinstance(each["from"], int) for key, each in told["settings"].items() if key == "lora_alpha")
     shown = CliRunner().invoke(app, ["show", str(tmp_path)], env={"COLUMNS": "300"}).stdout
     assert told_in(shown) == [told["text"]]
 

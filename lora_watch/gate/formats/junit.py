@@ -7,6 +7,7 @@ that fired twice is one case. What is below the threshold passes, with the alert
 
 from __future__ import annotations
 
+from dataclasses import replace
 from xml.etree import ElementTree
 
 from lora_watch.base.alerts import Alert
@@ -45,7 +46,7 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
     for rule, name in sorted(names.items()):
         case = ElementTree.SubElement(suite, "testcase", classname=run.name, name=f"{rule} {name}")
         alerts = fired.get(rule, [])
-        report = "\n\n".join(map(str, alerts))
+        report = "\n\n".join(str(replace(alert, next_run=None)) for alert in alerts)
         if any(map(judgement.counts, alerts)):
             failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
             failure.text = "\n\n".join([report, *told])

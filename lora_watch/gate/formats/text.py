@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.text import count, middle, short, sparkline, table
@@ -82,6 +83,6 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"
     for alert in findings:
-        yield from (f"  {line}" for line in str(alert).splitlines())
+        yield from (f"  {line}" for line in str(replace(alert, next_run=None)).splitlines())
         if alert.closed_step is not None:
             yield f"    It held last at step {alert.last_step}."
