@@ -207,8 +207,7 @@ class BarelyMoves(Rule):
     Fires once, after a quarter of the schedule, when the adapters will stay too small even if every further update
     agrees. It also fires when each of three batches would cost less with adapters twice as large as they become, and
     what they would gain is a fifth more; a slow run need only gain more in the mean.
-    Policies are judged by their size, in RL only while the reward has not risen.
-    Adapters that were not zero at the start (PiSSA) are not judged.
+    A policy is judged while its reward has not risen, adapters that began with a size (PiSSA) never.
     """
 
     id = "LW104"
