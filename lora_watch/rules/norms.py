@@ -207,7 +207,7 @@ class BarelyMoves(Rule):
     Fires once, after a quarter of the schedule, when the adapters will stay too small even if every further update
     agrees. It also fires when each of three batches would cost less with adapters twice as large as they become, and
     what they would gain is a fifth more; a slow run need only gain more in the mean.
-    A policy is judged while its reward has not risen, adapters that began with a size (PiSSA) never.
+    A policy is judged while its reward has not risen, an adapter that began large (PiSSA) never.
     """
 
     id = "LW104"
