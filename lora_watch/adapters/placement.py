@@ -28,7 +28,7 @@ def placement(model: nn.Module, adapters: Sequence[Adapter], described: Sequence
     """
     paths = {module: clean_name(path) for path, module in walk(model)}
     adapted = list(dict.fromkeys(paths[adapter.module] for adapter in adapters))
-    held = [(name, p) for module, name in paths.items() for p in module._parameters.values() if p is not None]
+    held = [(name, p) for module, name in paths.items() for p in module.parameters(recurse=False)]
     frozen = [(name, weight) for name, weight in held if ".lora_" not in f".{name}"]
     weights = [
         (name, weight) for name, weight in frozen if len(getattr(weight, "ds_shape", weight.shape)) > 1

@@ -1,4 +1,4 @@
-"""What happens in a training, in its order: measure, record, ask the rules, let ranks agree, act, write."""
+"""What happens in a training, in its order: measure, record, ask the rules, write, let ranks agree, act."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order, last_recovery
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import Evaluation, Logged, RunInfo, StepRecord
-from lora_watch.measurement.signals.policy import read
+from lora_watch.measurement.signals.policy import numbers_of
 from lora_watch.measurement.signals.scaled_loss import OTHER
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE
@@ -36,7 +36,8 @@ class Engine:
     """One training from its first event to its last: ``start``, ``before_update``, ``after_update``, ``end``.
 
     It owns all that must happen in one order. Every driver has one and translates its trainer's events. Events return
-    the alerts on which something is to be done. ``raise_for`` and ``end`` raise LoraWatchError; nothing else is raised.
+    the alerts on which something is to be done. ``raise_for`` and ``end`` raise LoraWatchError, and after the end so
+    does ``saved``. Nothing else is raised.
 
     Args:
         place: where the run's report goes. Runs that repeat this one have the same.
@@ -86,7 +87,7 @@ class Engine:
         """The record of the latest step that has been judged."""
         self.place: object = object() if place is None else place.resolve()
         self.may_break_off = False
-        """That is planned, as for a sweep."""
+        """It is ended on purpose before its time, as a sweep is, and counts all the same."""
         self._can_act = self.policy.can_act
         self._started = False
         self._first_step = 0
@@ -95,7 +96,7 @@ class Engine:
         self._coming: StepRecord | None = None
         """What is known of a step whose update has not been applied yet."""
         self._looked = False
-        """The adapters have been found unchanged in this step: a plain one asks them once."""
+        """In this step it is known already how the adapters are: a plain one asks them once."""
         self._exchanged = False
         """Other adapters were found after the step's pass had begun, which was to be seen."""
         self._rates: tuple[float, ...] = ()
@@ -151,8 +152,8 @@ class Engine:
 
     @guarded("placing hooks")
     def place_hooks(self) -> bool | None:
-        """See the passes of the coming step, where that is measured in full; False for another. After ``start`` and
-        ``after_update`` the hooks are in place: who knows when passes begin and end takes them off in between."""
+        """See the passes of the coming step, where that is measured in full; False for another. ``start`` and
+        ``after_update`` place them too. A driver that knows when passes begin and end takes them off in between."""
         if not self.is_armed:
             return False
         self._look_again()  # these are the adapters that the pass goes through
@@ -241,7 +242,8 @@ class Engine:
             return []
         self.steps = self.steps + 1 if step is None else step
         self.coverage.done += 1
-        self._coming, self._looked, looked = None, False, self._looked
+        self._coming = None
+        looked, self._looked = self._looked, False
         # What other ranks come to, too, stands behind a door of its own: this one comes there, whatever has failed.
         try:
             self._judge_pending()
@@ -363,7 +365,10 @@ class Engine:
         if not self._started:
             self.recorder.instruments.close()
             return
-        (self.conclude if verdict == "ok" else self.flush)()
+        if verdict == "ok":
+            self.conclude()
+        else:
+            self.flush()
         self._started = False
         with self.guard("taking the hooks off the model", aside=True):
             self.recorder.instruments.close()
@@ -470,7 +475,7 @@ class Engine:
     @guarded("reading what is logged of a policy", aside=True)
     def logged(self, row: Mapping[str, Any], step: int) -> None:
         """A trainer has logged ``row`` after ``step`` optimizer steps: if it is of a policy, rules and sinks see it."""
-        if read(row):
+        if numbers_of(row):
             self.flush()  # whoever logs has waited for the step already
             numbers = self.recorder.read_row(row, self.last)
             self.sinks.logged(step, numbers)

@@ -122,6 +122,9 @@ class MonitoredAdapters:
             with gathered_together(tensors) if collective else nullcontext():
                 described = tuple(map(describe, adapters, groups.group, base.norm, base.spectral_norm))
             own = {id(parameter) for adapter in found for parameter in adapter.own}
+            where = ""
+            with suppress(Exception):  # words for a person: no monitoring depends on them
+                where = placement(self._model, adapters, described) if adapters else ""
             run = replace(
                 self.run,
                 adapters=described,
@@ -135,7 +138,7 @@ class MonitoredAdapters:
                 own_classes=own_classes(self._model),
                 meant=meant or bool(found) or bool(unmeasurable),
                 unmatched=tuple(unmatched(self._model)),
-                placement=placement(self._model, adapters, described) if adapters else "",
+                placement=where,
             )
         self.adapters, self.live, self._known, self._tree = adapters, live, live.now, tree
         self._rest, self._state_of_rest = rest, rest.now.state

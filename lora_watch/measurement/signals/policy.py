@@ -27,7 +27,7 @@ rewards. ``kl`` (from the reference) and ``entropy``: nats a token. ``sampling_g
 log-probability of a token differs from the trainer's."""
 
 
-def read(row: Mapping[str, Any]) -> dict[str, float]:
+def numbers_of(row: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a Trainer's row, ``{name: value}``; empty where it is of no policy's training."""
     found = {name: next((row[own] for own in theirs if own in row), None) for name, theirs in NAMES.items()}
     known = {name: float(value) for name, value in found.items() if isinstance(value, (int, float))}
@@ -45,7 +45,7 @@ class PolicySignals:
 
     def update(self, row: Mapping[str, Any], size: float | None, rate: float) -> dict[str, float]:
         """The numbers of ``row``, and the ``scalars`` with it. ``size`` and ``rate``: see ``LossProgress.update``."""
-        numbers = {name: value for name, value in read(row).items() if math.isfinite(value)}
+        numbers = {name: value for name, value in numbers_of(row).items() if math.isfinite(value)}
         if "reward" in numbers and (now := self.progress.update(-numbers["reward"], size, rate)) is not None:
             self.scalars = {"reward_start": -now.start, "reward_recent": -now.recent, "reward_noise": now.noise}
             self.scalars["reward_rows"] = float(len(self.progress.recent))
