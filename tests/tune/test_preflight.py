@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from peft import LoraConfig
-from transformers import TrainingArguments
+from transformers import AutoModelForSequenceClassification, TrainingArguments
 from typer.testing import CliRunner, Result
 
-from lora_watch import LoraWatchCallback
+from lora_watch import LoraWatchCallback, Monitor
 from lora_watch.base.alerts import Severity
 from lora_watch.cli.app import app
 from lora_watch.demo.models import TINY_LLAMA
@@ -66,7 +67,20 @@ def test_it_says_what_the_callback_says_in_a_run(settings: dict[str, Any], lr: f
         if alert.rule == "LW104":
             continue
         assert alert.severity == in_run[alert.rule].severity
-        assert alert.settings == pytest.approx(in_run[alert.rule].settings, rel=0.15)
+        assert alert.settings == in_run[alert.rule].settings
+
+
+def test_a_classifiers_run_and_its_preflight_name_one_rate() -> None:
+    """Their medians lie on two sides of where a rate is rounded up if they are not of the same layers."""
+    settings = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", "task_type": "SEQ_CLS"}
+    (before,) = preflight(settings, {"learning_rate": 0.1, "max_steps": 60}, model=TINY_LLAMA).findings
+    model = lora(AutoModelForSequenceClassification.from_pretrained(TINY_LLAMA, num_labels=2), task_type="SEQ_CLS")
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
+    known = {"lora": {"default": settings}}
+    with Monitor(model, optimizer, max_steps=60, console=False, config=known) as monitor:
+        pass
+    (alert,) = monitor.alerts
+    assert (alert.rule, alert.settings) == (before.rule, before.settings) == ("LW401", {"learning_rate": 0.002})
 
 
 def test_the_prescription_alone_has_numbers() -> None:
