@@ -53,8 +53,8 @@ def rules() -> str:
 
 RULES = """# What does this alert mean?
 
-An ERROR says that the run has failed ([how often wrongly](trust.md)), a WARNING needs a check, an INFO needs nothing. One cause makes one alert: it opens, lasts
-and closes.
+An ERROR says that the run has failed ([how often wrongly](trust.md)), a WARNING needs a check, an INFO needs nothing.
+One cause makes one alert: it opens, lasts and closes.
 `lora-watch rules LW102` shows a page in a terminal, and [this page](evidence.md) says where the thresholds come from.
 
 | id | name | severity | summary |
