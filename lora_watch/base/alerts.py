@@ -152,7 +152,7 @@ class Alert:
         ``instead_of``: the rule whose prescription the reader has seen before."""
         lines = [self.title, *filter(None, [self.details])]
         lines += [f"Cause: {full_stop(cause)}" for cause in self.causes[:1]]
-        if self.next_run is not None:
+        if self.next_run is not None and not self.changed:  # of a recovery the details say what it goes on with
             lines.append(f"Next run{f' (replaces that of {instead_of})' if instead_of else ''}: {self.next_run}")
         lines += [f"Fix: {full_stop(remedy)}" for remedy in self.remedies[:1]]
         more = [f"More: lora-watch rules {self.rule}"] * self.rule.startswith("LW")  # a rule of your own has no page

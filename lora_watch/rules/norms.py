@@ -255,8 +255,7 @@ class BarelyMoves(Rule):
             return None
         return Finding(
             "this run will hardly change the model",
-            f"At this pace the adapters of all blocks together will add {percent(end)} of a layer's output by the last "
-            f"step. {why}",
+            f"By the last step the adapters will add {percent(end)} of a layer's output, summed over all blocks. {why}",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             threshold=threshold,

@@ -83,9 +83,9 @@ class Suggestion:
         """One a fact, the answer first."""
         seen = []
         if self.lowest_loss_at is not None:
-            seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g}")
+            seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g} (too high for a run)")
         if self.ratio_one_at is not None:
-            seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g}")
+            seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g} (low)")
         harm = self.edge_rule or "a loss that is not finite"
         seen.append("no rate did harm" if self.edge is None else f"{harm} is an ERROR at {self.edge:.2g}")
         said = [self._answer(), f"Over {len(self.curve)} steps {', '.join(seen)}."]
@@ -102,7 +102,7 @@ class Suggestion:
             )
         if self.predicted is not None and not self.new_head:
             by_weights = typed_rate(for_length(self.predicted, None, self.steps, self.new_head))
-            said.append(f"At this alpha the weights alone predict {by_weights:g}. The measured rate counts.")
+            said.append(f"From the weights alone it would be {by_weights:g}: use the measured one.")
         if self.scale is not None:
             said.append(f"It belongs to the scale {self.scale:.3g}: keep alpha.")
         return said
