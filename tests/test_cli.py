@@ -99,6 +99,7 @@ def test_a_slip_in_a_rules_id_is_corrected():
     ("arguments", "says"),
     [
         (["rules", "LW000"], "'LW000'"),
+        (["rules", "lw99"], "(is 'LW9"),
         (["train"], "train"),
         (["demo", "--fast"], "--fast"),
     ],

@@ -35,9 +35,9 @@ def clean(text: object) -> str:
 
 
 def short(value: float | None, digits: int = 4) -> str:
-    """A number as people read it, a large one without an exponent; ``?`` where it is unknown."""
-    if value is None:
-        return "?"
+    """A number as people read it, a large one without an exponent; ``?`` where it is unknown, and NaN."""
+    if value is None or math.isnan(value):
+        return "?" if value is None else "NaN"
     rounded = f"{value:.{digits}g}"
     return f"{float(rounded):,.0f}" if "e+" in rounded and abs(value) < 1e12 else rounded
 

@@ -42,10 +42,11 @@ def rules(
 
 
 def _called(word: str, known: Mapping[str, Page]) -> Page:
-    by_word = {key.lower(): page for page in known.values() for key in (page.id, page.name)}
-    if page := by_word.get(word.lower()):
+    called = word.upper() if word.lower().startswith("lw") else word.lower()
+    by_word = {key: page for page in known.values() for key in (page.id, page.name)}
+    if page := by_word.get(called):
         return page
-    raise misuse(f"no rule has the id or name {word!r}{meant(word.lower(), by_word)}; `lora-watch rules` lists them")
+    raise misuse(f"no rule has the id or name {word!r}{meant(called, by_word)}; `lora-watch rules` lists them")
 
 
 def _table(known: Iterable[Page]) -> Table:

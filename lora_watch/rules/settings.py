@@ -83,8 +83,8 @@ def _verdict(adapter: AdapterInfo, rate: float, how: str) -> str:
 
 def _why(adapter: AdapterInfo, is_meant: bool) -> list[str]:
     if not is_meant:
-        raised = "alpha was raised, or r lowered under a fixed alpha, without lowering the learning rate"
-        return [raised] if abs(adapter.scale) > ORDINARY_SCALE else []
+        usual = f"ordinary learning rates are meant for {formula_of(adapter)} = 1 to {ORDINARY_SCALE:g}"
+        return [usual] if abs(adapter.scale) > ORDINARY_SCALE else []
     alpha, scale = adapter.alpha or math.nan, abs(adapter.scale)
     meant = f"lora_alpha {alpha:g} at rank {adapter.r} is meant for alpha/r = {alpha / adapter.r:.3g}"
     return [f"{meant}, and with use_rslora the scale is {scale:.3g} ({RSLORA})"]

@@ -89,6 +89,18 @@ def test_the_prescription_alone_has_numbers() -> None:
     assert found.next_run is not None
 
 
+def test_a_rate_that_is_low_and_no_finding_says_from_where_on_it_is_one() -> None:
+    settings = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
+    judged = preflight(settings, {"learning_rate": 2e-4, "max_steps": 200}, model=TINY_LLAMA)
+    assert judged.findings == ()
+    assert "WARNING from 20 times too low" in judged.notes[0]
+
+
+def test_a_scale_says_what_is_usual_and_nothing_of_the_past() -> None:
+    judged = preflight({"r": 8, "lora_alpha": 256}, {"learning_rate": 1e-2}, model=TINY_LLAMA)
+    assert [alert.causes for alert in judged.findings] == [["ordinary learning rates are meant for alpha/r = 1 to 2"]]
+
+
 @pytest.mark.parametrize(("settings", "lr", "rules"), SETTINGS)
 def test_the_formulas_need_no_model(settings: dict[str, Any], lr: float, rules: list[str]) -> None:
     judged = preflight(settings, {"learning_rate": lr})
