@@ -68,7 +68,8 @@ def rule_pages() -> Iterator[tuple[str, str]]:
     samples = json.loads((DOCS / "rules" / "samples.json").read_text(encoding="utf-8"))
     for page in known().values():
         sample = samples.get(page.id, {})
-        shown = [f"{page.severity}: {page.summary}"]
+        seen = sample["alert"].split()[0] if sample else page.severity
+        shown = [f"{page.severity if seen == page.severity else f'{page.severity} or {seen}'}: {page.summary}"]
         if sample:
             shown.append(f"```\n{sample['alert']}\n```")
         if "curves" in sample and page.id < DRAWN:

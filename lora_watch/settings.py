@@ -234,9 +234,9 @@ class RunSettings(Settings):
     config: Mapping[str, Any] | None = field(
         default=None,
         metadata=about(
-            """settings for the report and the dashboards. ``classes`` is the number of classes of a cross-entropy,
-            such as a language model's vocabulary. LW205 needs it; LW207 uses it up to 20 classes. A classifier of
-            transformers with ``labels=`` needs no ``classes``: its labels are counted.""",
+            """settings for the report and the dashboards. ``classes`` is the number of classes of a cross-entropy
+            of your own: LW205 needs it, and LW207 uses it up to 20 classes. It is known where the loss is that of a
+            language model or classifier of transformers, ``model(**batch).loss``.""",
             _that(lambda value: isinstance(value, Mapping), "a dict"),
         ),
     )

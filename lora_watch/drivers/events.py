@@ -306,7 +306,7 @@ class TrainerEvents(TrainerCallback):
             meant=self.meant,
         )
         engine = Engine(model, kwargs.get("optimizer"), settings, scheduler=scheduler, place=place)
-        self._tap.attach(trainer, engine, trainer_info.labels_of(trainer, model))
+        self._tap.attach(trainer, engine, args)
         self._rows.attach(trainer, engine)
         self._last_word.attach(trainer, partial(self._before_trackers_end, engine))
         if self.settings.probe is not None:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.measurement.signals.labels import SeenLabels
+from lora_watch.measurement.signals.labels import Labels, OwnLoss, classes_of
 from lora_watch.rules.policy import Policy
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import guarded
@@ -74,7 +74,8 @@ class Monitor:
         self.guard = self.engine.guard
         self._micro_batches: list[Tensor] = []
         self._update_hook: Any = None
-        self._labels: SeenLabels | None = None
+        self._own_loss: OwnLoss | None = None
+        self._labels = Labels()
         self._started = self._over = False
 
     # -- a loop --------------------------------------------------------------------------------------------------------
@@ -115,8 +116,10 @@ class Monitor:
                     return self.last
                 there, self._micro_batches, loss = self._micro_batches, [], None
                 loss = torch.stack(there).mean() if there else None
-            seen = self._labels.take(loss) if self._labels is not None else {}
-        found = self.engine.after_update(loss, step, labels=seen.get("labels"), targets=seen.get("targets"))
+            own = {} if self._own_loss is None else self._own_loss.take()
+            seen = {**own, "labels": self._labels.counts, "targets": self._labels.targets}
+            self._labels.reset()
+        found = self.engine.after_update(loss, step, **seen)
         self._raise_for(found)
         return self.last
 
@@ -199,7 +202,9 @@ class Monitor:
         optimizer = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate's holds torch's
         if engine.policy.can_act and hasattr(optimizer, "register_step_pre_hook"):
             self._update_hook = optimizer.register_step_pre_hook(self._before_step)
-        self._labels = SeenLabels(self._model, self.guard)
+        self._labels = Labels(classes_of(self._model))
+        self._own_loss = OwnLoss(self._model, self.guard, self._labels)
+        self._own_loss.place()
 
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> None:
@@ -215,7 +220,7 @@ class Monitor:
     @guarded("taking the hooks off the model", aside=True)
     def _let_go(self) -> None:
         """The run is over: whoever keeps this, for its alerts, does not keep the model."""
-        hooks, self._update_hook, self._labels = (self._update_hook, self._labels), None, None
+        hooks, self._update_hook, self._own_loss = (self._update_hook, self._own_loss), None, None
         for hook in hooks:
             with self.guard("taking the hooks off the model", aside=True):
                 if hook is not None:

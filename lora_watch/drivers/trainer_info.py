@@ -149,11 +149,6 @@ def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
     return {"classes": count} if count > 1 else {}
 
 
-def labels_of(trainer: Trainer | None, model: Any) -> int:
-    """Number of the labels of a classifier whose loss is the usual cross-entropy; 0 for all others."""
-    return labels.classes_of(model) and classes_of(trainer, model).get("classes", 0)
-
-
 def is_policy_gradient(trainer: Trainer | None) -> bool:
     """Whether the trainer's loss is a policy gradient's: its value hovers around 0 however well the training goes."""
     return any(base.__name__ in _POLICY_GRADIENT for base in type(trainer).__mro__)

@@ -11,7 +11,7 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import count, percent, plain, times
-from lora_watch.measurement.signals.loss import DECISIVE, FEW, SPIKE, trend
+from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SPIKE, trend
 from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import HIGHEST_END, is_gentle, pace
 from lora_watch.rules.non_finite import without_target
@@ -26,7 +26,7 @@ from lora_watch.rules.remedies import (
     why_strong,
 )
 from lora_watch.rules.reward import course
-from lora_watch.rules.size import CLEAR, HARM, SLIGHT, Compared, compared, extent, guessing
+from lora_watch.rules.size import CLEAR, HARM, SLIGHT, Compared, classes_of, compared, extent, guessing
 
 JUDGED = "loss_spike_score"
 """A scalar of every record whose loss says how good the model is. A policy's does not."""
@@ -34,10 +34,15 @@ ROWS = 12
 """Rows with a reward without which it is not said that none has risen."""
 _FRESH = 3
 """Steps for which a comparison with the frozen model counts."""
-_FIRST = 3
-"""Steps whose losses are those of the base model, unless the rate is ruinous."""
 _AT_CHANCE = 0.98
-"""Share of what guessing costs from which on a base model guesses: with random weights it is 0.99 and more."""
+"""Share of what guessing costs from which on a base model is no better: with random weights it is 0.99 and more."""
+_STEADY = 1.1
+"""By what factor the two losses after it may be higher, of a model that does not explode at once."""
+_GUESSES = 0.8
+"""Share of the entropy of guessing from which on a model guesses: with random weights 0.9 and more, a trained one 0.2
+to 0.65, whatever it is given."""
+_RANDOM = "its weights are random (from_config instead of from_pretrained)"
+_MISMATCH = "the labels are wrong (shuffled, or shifted twice), or the tokenizer is another model's"
 _LIKELY = 0.75
 """Share of the evidence for a rise from which that comparison is asked for."""
 
@@ -323,11 +328,11 @@ class Forgetting(Rule):
 
 @dataclass
 class FirstLossTooHigh(_OfTheLoss):
-    """The base model knows nothing of the data: the run starts far above guessing, or a language model starts at it.
+    """The first loss is no better than guessing: a language model's weights are random, or the labels are wrong.
 
-    Fires at the third step when the first losses are 1.5 times what guessing costs among the words of the vocabulary,
-    or the labels of a classifier, or when a language model's first three are about what guessing costs or more. A plain
-    loop names the classes of a classifier, ``Monitor(model, config={"classes": n})``.
+    Fires at the third step when a language model's first three losses are about what guessing among the words of its
+    vocabulary costs, or above, or a classifier's are 1.5 times that. An ERROR if the predictions are as spread as a
+    guesser's: then the weights are random. It is not asked where the training's loss is not the model's own.
     """
 
     id = "LW205"
@@ -337,46 +342,57 @@ class FirstLossTooHigh(_OfTheLoss):
 
     factor: float = 1.5
     guessed: float = 0.95
-    """Share of what guessing costs that each of a language model's first losses passes. A new classifier's head does
-    guess."""
+    """Share of what guessing costs, of a language model's first losses: they lie no further below it than this. A new
+    classifier's head does guess."""
     first: list[float] = field(default_factory=list, init=False)
     """The first three losses: that of the base model, and two of adapters that have hardly moved yet."""
+    entropy: float = field(default=0.0, init=False)
+    """Of the base model's predictions, in nats; 0 if unknown."""
 
     def check(self, record: StepRecord) -> Finding | None:
-        named, start = record.run.config.get("classes"), record.scalars.get("loss_start")
-        if len(self.first) < record.step <= _FIRST and record.loss is not None:
+        classes, start = classes_of(record), record.scalars.get("loss_start")
+        if len(self.first) < record.step <= FIRST and record.loss is not None:
             self.first = [*self.first, record.loss]
-        classes = named if isinstance(named, int) else record.run.own_classes
-        if classes < 2 or start is None or record.loss is None:
+            if record.step == 1:
+                self.entropy = record.scalars.get("entropy", 0.0)
+        if not classes or start is None or record.loss is None:
             return None
-        chance = math.log(classes)
+        chance, many = math.log(classes), classes > FEW
         threshold = self.factor * chance
-        beyond = isinstance(named, int) and start > threshold and record.scalars["loss_recent"] > threshold
-        if not beyond and (classes <= FEW or not self._guesses(chance)):
+        far = start > threshold and record.scalars["loss_recent"] > threshold
+        if not far and not (many and self._no_better(chance)):
             return None
-        cause = "the labels do not belong to their inputs, or the tokenizer to the model"
-        if beyond or self.first[0] > (2.0 - self.guessed) * chance:
-            what, cause = "the model starts worse than guessing", f"{cause}, or the base weights were not loaded"
-        else:
-            what = "the base model predicts no better than chance"
-            cause = f"its weights are random (from_config instead of from_pretrained), or {cause}"
+        first = self.first[0] if self.first else start
+        details = f"The first loss is {plain(first)}. Guessing among {classes} classes costs {plain(chance)}."
+        message, cause, severity = "the model starts no better than guessing", _MISMATCH, None
+        known = many and self.entropy > 0.0
+        guesses = known and self.entropy > _GUESSES * chance
+        if known:
+            details += f" The model itself hesitates between about {math.exp(self.entropy):.0f} of them."
+        if guesses:
+            message, cause, severity = "the base model guesses", _RANDOM, Severity.ERROR
+        elif many and not known and not far:
+            cause = f"{_RANDOM}, or {_MISMATCH}"
         return Finding(
-            what,
-            f"The first loss is {plain(self.first[0] if self.first else start)}, and that of guessing among {classes} "
-            f"classes {plain(chance)}.",
+            message,
+            details,
             metric="loss",
-            threshold=threshold if beyond else self.guessed * chance,
+            threshold=threshold if far else self.guessed * chance,
             causes=[cause],
             remedies=[
-                "decode input_ids and labels of a batch and read them. If they are right, the base model is wrong: its "
-                f"loss on them should be far below {plain(chance)}"
+                "load the model with from_pretrained"
+                if guesses
+                else "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then "
+                f"evaluate the base model without adapters: its loss should be far below {plain(chance)}"
             ],
+            severity=severity,
         )
 
-    def _guesses(self, chance: float) -> bool:
-        """The base model does, or does worse, and the first updates have not changed that."""
-        near = [self.guessed * chance < loss < self.factor * chance for loss in self.first]
-        return len(near) == _FIRST and all(near) and self.first[0] > _AT_CHANCE * chance
+    def _no_better(self, chance: float) -> bool:
+        """The base model is not, and the first updates have moved it neither down nor far up."""
+        if len(self.first) < FIRST or not self.first[0] > _AT_CHANCE * chance:
+            return False
+        return min(self.first) > self.guessed * chance and max(self.first) < _STEADY * self.first[0]
 
 
 @dataclass
@@ -463,8 +479,9 @@ class StuckAtChance(Rule):
     """A classifier whose adapters have grown is no better than guessing.
 
     Fires when the adapters have grown and the last 50 losses are no better than guessing, and do not fall. It is an
-    ERROR if the run ends like that, an INFO if it ends so with small adapters or after 20 steps. Language models and
-    regression are not judged; a plain loop names the classes, ``Monitor(model, config={"classes": n})``.
+    ERROR if the run ends like that, an INFO if it ends so with small adapters or after 20 steps. From the second epoch
+    on only an evaluation loss ends it. Language models and regression are not judged, nor a loss that is not the
+    model's own.
     """
 
     id = "LW207"
@@ -484,8 +501,19 @@ class StuckAtChance(Rule):
     """The last 2 * ``steps`` losses, as shares of the way from always right, 0, to guessing, 1."""
     overall: float = field(default=0.0, init=False)
     """The size as last measured."""
+    evaluated: float = field(default=math.inf, init=False)
+    """The latest evaluation loss."""
+
+    def has_evidence(self, record: StepRecord) -> bool:
+        """In a second pass the training loss falls by heart, too: there an evaluation has to show what was learned."""
+        epochs, planned = record.run.config.get("epochs"), record.run.max_steps
+        first_pass = not epochs or not planned or record.step * epochs <= planned
+        chance, best = _costs(record)
+        return first_pass or self.evaluated < best + self.share * (chance - best)
 
     def check(self, record: StepRecord) -> Finding | None:
+        if record.evaluation is not None:
+            self.evaluated = record.evaluation.loss
         if "chance_loss" not in record.scalars:  # no classifier, as far as is known
             return None
         if (size := extent(record)) is not None:
@@ -518,8 +546,8 @@ class StuckAtChance(Rule):
         when = "although the adapters have grown" if grown else "to the end of the run"
         return Finding(
             "the classifier is no better than guessing",
-            f"Its mean loss over {min(len(self.recent), self.steps)} steps is {plain(best + (chance - best) * level)}, "
-            f"and guessing costs {plain(chance)}, {when}.",
+            f"The mean of its last {min(len(self.recent), self.steps)} losses is "
+            f"{plain(best + (chance - best) * level)}, and guessing costs {plain(chance)}, {when}.",
             metric="loss",
             threshold=best + self.share * (chance - best),
             causes=[cause],

@@ -174,11 +174,16 @@ def compared(record: StepRecord) -> Compared | None:
     return Compared(adapted, base, record.run.nonzero_start)
 
 
+def classes_of(record: StepRecord) -> int:
+    """Among how many classes the training's loss chooses; 0 if unknown."""
+    classes = record.scalars.get("classes", record.run.config.get("classes"))
+    return int(classes) if isinstance(classes, (int, float)) and classes > 1 else 0
+
+
 def guessing(record: StepRecord) -> float:
     """What guessing costs by the model's own loss. Where the number of classes is not known, that of the start if more
     than the adapters is trained; else infinite: the first batches may have been easy."""
-    classes, start = record.run.config.get("classes"), record.scalars.get("loss_start", math.inf)
-    classes = classes if isinstance(classes, int) else record.run.own_classes
+    classes, start = classes_of(record) or record.run.own_classes, record.scalars.get("loss_start", math.inf)
     return math.log(classes) if classes > 1 else start if record.run.trains_more else math.inf
 
 

@@ -228,15 +228,13 @@ class Engine:
         step: int | None = None,
         *,
         updated: bool = True,
-        labels: Tensor | None = None,
-        targets: Tensor | int | None = None,
+        **seen: Tensor | int | None,
     ) -> list[Alert]:
         """Measure, judge and write one finished optimizer step. Returns what the policy is to act on.
 
         With adapters on an accelerator it measures this step, and judges and writes the one before.
 
-        ``updated``: False when the optimizer skipped the step. ``labels``: how often each class was a label in it,
-        ``[classes]``. ``targets``: how many labels that count the micro-batch with the fewest has had, ``[]``.
+        ``updated``: False when the optimizer skipped the step. ``seen``: see ``Recorder.measure``.
         """
         if not self._started:
             return []
@@ -269,7 +267,7 @@ class Engine:
             self.guard.caught("looking for adapters", error)
         try:
             made = updated and not dropped
-            pending = recorder.measure(self.steps, loss, lr=rates, updated=made, labels=labels, targets=targets)
+            pending = recorder.measure(self.steps, loss, lr=rates, updated=made, **seen)
             self._pending = pending
             if self.run is not self._announced:
                 self._announce()

@@ -15,7 +15,8 @@ from lora_watch.base.records import FIRST_STEPS, Due, Readings, StepRecord
 from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.norms.merging import kept_by_a_merge
 from lora_watch.measurement.signals.gradients import any_seen, overflow
-from lora_watch.measurement.signals.loss import Chance, LossSignals
+from lora_watch.measurement.signals.labels import SAME
+from lora_watch.measurement.signals.loss import FIRST, Chance, LossSignals
 from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.measurement.signals.scaled_loss import GONE, NOT_KNOWN, OTHER
 from lora_watch.rules.size import HARM, extent
@@ -33,6 +34,8 @@ corpus reach one of them anew at 0.8 % of their steps."""
 
 _NONZERO = 1e-3
 """‖ΔW‖/‖W₀‖ of an adapter before the first update from which on it counts as adding something."""
+BY_GUESSING = ("LW205", "LW207")
+"""Rules that compare the loss with what guessing costs."""
 _STEPS_TO_BE_SEEN = 3
 """Steps without any adapter's gradient from which on that is noted."""
 
@@ -131,6 +134,8 @@ class Recorder:
         self._lr_fraction, self._is_scaled = lr_fraction, is_scaled
         self._loss, self._judge_loss = LossSignals(chance=Chance.of(monitored.run.config)), judge_loss
         self._policy = PolicySignals()
+        self._unknown = 0
+        """Steps of which it was not known among how many classes the loss chooses."""
         self._skipped = 0
         """Steps that the optimizer has skipped."""
         self._first_loss: tuple[int, float] | None = None
@@ -202,10 +207,13 @@ class Recorder:
         *,
         lr: tuple[float, ...] = (),
         updated: bool = True,
-        labels: Tensor | None = None,
-        targets: Tensor | int | None = None,
+        **seen: Tensor | int | None,
     ) -> PendingRecord:
-        """Read all that is to be known of ``step``, without waiting for an accelerator."""
+        """Read all that is to be known of ``step``, without waiting for an accelerator.
+
+        ``seen``, as far as it is known: ``labels``, how often each class was one, ``[classes]``; ``targets``, how many
+        labels that count the micro-batch with the fewest has had; ``own_loss`` and ``entropy``, see ``OwnLoss.take``.
+        """
         due, monitored, instruments = self.cadence.due._replace(step=step), self.monitored, self.instruments
         if step:
             instruments.rates.step(lr, updated)
@@ -213,8 +221,8 @@ class Recorder:
             "metrics": instruments.measure(due),
             "loss": loss,
             "wanted": instruments.scaled_loss.begin(loss) if instruments.scaled_loss.is_armed else {},
-            "labels": labels,
-            "targets": targets,
+            **dict.fromkeys(("labels", "targets", "own_loss", "entropy")),
+            **seen,
         }
         known = {
             "run": monitored.run,
@@ -277,12 +285,29 @@ class Recorder:
         if self._first_loss is None and loss is not None and not dropped:
             self._first_loss = record.step, loss
         if self._judge_loss and not dropped:
-            labels = None if there["labels"] is None else there["labels"].tolist()
+            scalars |= self._guessing(loss, _number(there["own_loss"], float), _number(there["entropy"], float))
+            labels = None if there["labels"] is None or "classes" not in scalars else there["labels"].tolist()
             scalars |= self._loss.update(loss, labels, extent(record), record.lr) | there["wanted"]
         self.cadence.see(record)
         if record.step - self.cadence.first == FIRST_STEPS:
             self._guard.start_clock()  # from here on a step costs what it costs in a long run
         return self._with_source(record)
+
+    def _guessing(self, loss: float | None, own_loss: float | None, entropy: float | None) -> dict[str, float]:
+        """``classes``: among how many the loss chooses, where that is known; ``entropy``."""
+        run = self.monitored.run
+        classes = run.config.get("classes")
+        if own_loss is not None and loss is not None and abs(loss - own_loss) <= SAME * abs(own_loss):
+            classes = run.own_classes
+        if isinstance(classes, int) and classes > 1:
+            return {"classes": float(classes)} | ({} if entropy is None else {"entropy": entropy})
+        self._unknown += loss is not None and run.own_classes > 1
+        if self._unknown == FIRST and any(rule["id"] in BY_GUESSING for rule in run.rules):
+            self.monitored.run = replace(run, rules=tuple(r for r in run.rules if r["id"] not in BY_GUESSING))
+            self.monitored.note(
+                f"{' and '.join(BY_GUESSING)} are not asked: the training's loss is not seen to be the model's own"
+            )
+        return {}
 
     def _look_for_gradients(self, due: Due, metrics: Readings) -> None:
         """Gradients that are gone, or somewhere else, before they are read stand in no number: a note says so."""

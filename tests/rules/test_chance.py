@@ -16,16 +16,16 @@ import numpy as np
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForSequenceClassification, Trainer, ViTConfig, ViTForImageClassification
+from transformers import AutoModelForSequenceClassification, ViTConfig, ViTForImageClassification
 
 from benchmarks.corpus.tasks import labelled
 from lora_watch import Severity
 from lora_watch.base.alerts import Alert
-from lora_watch.base.records import Reading, StepRecord
+from lora_watch.base.records import Evaluation, Reading, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.demo.texts import python_manual, stdlib_text
 from lora_watch.drivers.loop import Monitor
-from lora_watch.drivers.trainer_info import labels_of
+from lora_watch.measurement.signals.labels import classes_of
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
 from tests.rules.runs import healthy, ids, run, the
@@ -190,6 +190,22 @@ def test_made_up_courses(
     assert opened(losses, size, scalars) == found
 
 
+@pytest.mark.parametrize(
+    ("epochs", "evaluated", "over"), [(1, None, True), (2, None, False), (2, 0.72, False), (2, 0.4, True)]
+)
+def test_labels_learned_by_heart_are_no_all_clear(epochs: int, evaluated: float | None, over: bool) -> None:
+    """In the second epoch the training loss falls whatever the labels are."""
+    info = replace(healthy().run, config={"classes": 2, "epochs": epochs}, max_steps=120)
+    metrics = {"output_ratio": Reading.everywhere(np.ones(len(info.adapters)))}
+    metrics |= {"delta_norm": metrics["output_ratio"]}
+    episodes = Episodes([StuckAtChance()])
+    for step, loss in enumerate([*STUCK, *[0.3] * 40], start=1):
+        seen = Evaluation(step, evaluated) if evaluated and step == 90 else None
+        episodes.check(StepRecord(info, step, metrics, loss=loss, lr=(1e-3,), scalars=TWO, evaluation=seen))
+    (alert,) = episodes.alerts
+    assert (alert.closed_step is not None) == over
+
+
 RARE = {"chance_loss": 0.305, "best_loss": 0.0}
 
 
@@ -259,14 +275,14 @@ def test_guessing_costs_the_entropy_of_the_labels_or_the_logarithm_of_few_classe
 )
 def test_only_a_classifier_has_labels_to_count(config: dict[str, Any], labels: int) -> None:
     model = classifier(**config)
-    assert labels_of(Trainer.__new__(Trainer), model) == labels
+    assert classes_of(model) == labels
 
 
 def test_so_has_one_of_images() -> None:
     small = {"image_size": 16, "patch_size": 8, "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2}
     vision = ViTForImageClassification(ViTConfig(**small, intermediate_size=8, num_labels=4))
     adapted = get_peft_model(vision, LoraConfig(target_modules=["classifier"]))
-    assert labels_of(Trainer.__new__(Trainer), adapted) == 4
+    assert classes_of(adapted) == 4
 
 
 # -- other thresholds where a head is new ------------------------------------------------------------------------------

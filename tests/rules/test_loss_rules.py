@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import math
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
+from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchError, Severity
@@ -187,7 +189,7 @@ def test_a_language_model_with_random_weights() -> None:
     torch.manual_seed(0)
     blank = lora(type(tiny_model())(tiny_model().config))
     alert = the("LW205", run(blank, steps=5, lr=5e-3))
-    assert (alert.step, alert.message) == (3, "the base model predicts no better than chance")
+    assert (alert.step, alert.severity, alert.message) == (3, Severity.ERROR, "the base model guesses")
     assert alert.closed_step is None
     assert "from_pretrained" in alert.causes[0]
 
@@ -200,10 +202,55 @@ def test_a_weak_base_that_explodes_at_once_was_not_guessing() -> None:
         assert check(StepRecord(info, step, {}, loss=loss, scalars=scalars)) is None
 
 
-def test_a_loss_of_ones_own_is_not_measured_by_the_number_of_classes() -> None:
-    tenfold = run(steps=6, trainer_class=trainer_with_loss(lambda n, loss: 10.0 * loss))
+def shuffled() -> list[dict[str, Any]]:
+    """The data of most runs, with each text's labels in another order."""
+    draw = torch.Generator().manual_seed(0)
+    rows = stdlib_blocks(48, 32)
+    return [{**row, "labels": torch.tensor(row["input_ids"])[torch.randperm(32, generator=draw)]} for row in rows]
+
+
+@pytest.mark.parametrize("trainer", [Trainer, trainer_with_loss(lambda n, loss: loss)])
+def test_wrong_labels_are_told_from_random_weights_also_where_a_trainer_computes_the_models_loss(
+    trainer: type[Trainer],
+) -> None:
+    alert = the("LW205", run(steps=5, lr=5e-3, dataset=shuffled(), trainer_class=trainer))
+    assert (alert.step, alert.severity) == (3, Severity.WARNING)
+    assert "labels are wrong" in alert.causes[0]
+    assert "random" not in alert.causes[0]
+    twin = run(steps=5, lr=5e-3, trainer_class=trainer)
+    assert (ids(twin), twin.run.notes) == ([], ())
+
+
+@pytest.mark.parametrize("steps", [1, 2])
+def test_a_loss_of_ones_own_is_not_measured_by_the_number_of_classes(steps: int) -> None:
+    """And what is not asked is not among what was checked."""
+    tenfold = run(
+        steps=6,
+        gradient_accumulation_steps=steps,
+        trainer_class=trainer_with_loss(lambda n, loss: 10.0 * loss),
+    )
     assert "classes" not in tenfold.run.config
     assert "LW205" not in ids(tenfold)
+    assert any("LW205 and LW207 are not asked" in note for note in tenfold.run.notes)
+    assert not {"LW205", "LW207"} & {rule["id"] for rule in tenfold.run.rules}
+
+
+@pytest.mark.parametrize("blank", [True, False])
+def test_a_plain_loop_needs_to_name_no_vocabulary(blank: bool) -> None:
+    torch.manual_seed(0)
+    base = tiny_model()
+    model = lora(type(base)(base.config) if blank else base).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
+    rows = torch.tensor([row["input_ids"] for row in stdlib_blocks(24, 32)])
+    with Monitor(model, optimizer, console=False) as monitor:
+        for batch in rows.split(4):
+            loss = model(input_ids=batch, labels=batch).loss
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss=loss)
+            optimizer.zero_grad()
+    assert [(a.rule, a.severity) for a in monitor.alerts] == [("LW205", Severity.ERROR)] * blank
+    assert monitor.run.notes == ()
 
 
 def test_loss_not_decreasing() -> None:

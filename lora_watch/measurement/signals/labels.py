@@ -8,11 +8,15 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.hooks import RemovableHandle
 
 from lora_watch.measurement.hooks import Hook, has_compiled
+from lora_watch.measurement.signals.loss import FIRST
 
 SAME = 1e-3
-"""Share by which the loss that a loop tells may differ from the model's own."""
+"""Share by which the loss of a training may differ from the model's own."""
+ROWS = 32
+"""At about how many positions of a micro-batch a language model is asked how sure it is."""
 
 
 class Labels:
@@ -48,48 +52,65 @@ class Labels:
         self.counts = self.targets = None
 
 
-class SeenLabels:
-    """Counts the labels that a classifier is given in forward passes with gradients, ``model(**batch)``.
+class OwnLoss:
+    """What the model itself says in passes with gradients, ``model(**batch)``: its loss, and how sure it is.
 
-    They count where the loss that the loop tells is the mean of those that the model has made of them since the step
-    before: of any other loss it is not known what guessing costs. It changes nothing, and nothing waits for an
-    accelerator. Models that are compiled get no hook.
+    A training whose loss is the mean of those minimises the model's own: what guessing costs is known of no other. It
+    changes nothing, and nothing waits for an accelerator. Models that are compiled get no hook.
+
+    Args:
+        labels: those of each pass with a loss are added to them.
     """
 
-    def __init__(self, model: nn.Module, guard: Callable[[str], AbstractContextManager[Any]]):
-        self.guard = guard
-        self._labels = Labels(classes_of(model))
+    def __init__(self, model: nn.Module, guard: Callable[[str], AbstractContextManager[Any]], labels: Labels | None):
+        self._model, self._labels = model, labels
+        self._is_language = own_classes(model) > classes_of(model)
         self._losses: list[Tensor] = []
-        """The model's own since the step before."""
-        hook = Hook(guard, "counting labels", self._see)
-        self._hook = None if has_compiled(model) else model.register_forward_hook(hook, with_kwargs=True)
+        """Of each micro-batch since the step before, ``[]``."""
+        self._in_shares = False
+        """They are shares of the step's mean, and no means."""
+        self._entropy: Tensor | None = None
+        self._steps = 0
+        self._see_hook = Hook(guard, "hearing the model's own loss", self._see)
+        self._hook: RemovableHandle | None = None
+        self._compiled = has_compiled(model)
+
+    def place(self) -> None:
+        """Listen from now on."""
+        if not self._compiled and self._hook is None:
+            self._hook = self._model.register_forward_hook(self._see_hook, with_kwargs=True)
 
     def _see(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         """The model's own hook, after a forward pass."""
-        loss = getattr(output, "loss", None)
-        if isinstance(loss, Tensor) and loss.numel() == 1:
+        loss, logits = getattr(output, "loss", None), getattr(output, "logits", None)
+        if not isinstance(loss, Tensor) or loss.numel() != 1:
+            return
+        if self._labels is not None:
             self._labels.add(kwargs.get("labels"))
-            if self._labels.classes:
-                self._losses.append(loss.detach().reshape(()))
+        self._losses.append(loss.detach().reshape(()))
+        self._in_shares = self._is_language and kwargs.get("num_items_in_batch") is not None
+        if self._is_language and self._steps < FIRST and isinstance(logits, Tensor):
+            rows = logits.detach().flatten(0, -2)
+            chances = rows[:: max(len(rows) // ROWS, 1)].float().softmax(-1)
+            self._entropy = torch.special.entr(chances).sum(-1).mean()
 
-    def take(self, loss: float | Tensor | None) -> dict[str, Any]:
-        """``labels``: how often each class was a label in the step with this ``loss``, ``[classes]``, all zero where
-        that is none of the model's own; None where none was counted. ``targets``: see ``Labels``. What comes next is of
-        the next step."""
-        counts, losses, seen = self._labels.counts, self._losses, {"labels": None, "targets": self._labels.targets}
-        self._labels.reset()
-        self._losses = []
-        with self.guard("counting labels"):
-            if counts is not None and losses and loss is not None:
-                own = torch.stack(losses).float().mean()
-                reported = loss.detach().to(own.device) if isinstance(loss, Tensor) else loss
-                seen["labels"] = counts * ((reported - own).abs() <= SAME * own.abs())
+    def take(self) -> dict[str, Tensor]:
+        """Of the step: ``own_loss``, and in the first steps of a language model ``entropy`` of its predictions, in
+        nats, ``[]`` each. What is not known is left out. What comes next is of the next step."""
+        seen = {}
+        if self._losses:
+            losses = torch.stack(self._losses).float()
+            seen["own_loss"] = losses.sum() if self._in_shares else losses.mean()
+        if self._entropy is not None:
+            seen["entropy"] = self._entropy
+        self._losses, self._entropy, self._steps = [], None, self._steps + 1
         return seen
 
     def remove(self) -> None:
         """Take the hook off the model."""
         if self._hook is not None:
             self._hook.remove()
+            self._hook = None
 
 
 _CLASSIFIERS = tuple(f"For{what}Classification" for what in ("Sequence", "Image", "Video", "Audio"))

@@ -252,6 +252,8 @@ class LossProgress:
         return Progress(start, recent, rest, error, start - recent > 2.0 * error, self.sound)
 
 
+FIRST = 3
+"""Steps whose losses are those of the base model, unless the rate is ruinous."""
 FEW = 20
 """Most classes for which a loss is compared with guessing where no label has been seen."""
 
