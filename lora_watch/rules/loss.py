@@ -371,7 +371,9 @@ class FirstLossTooHigh(_OfTheLoss):
             details += f" The model itself hesitates between about {math.exp(self.entropy):.0f} of them."
         if guesses:
             message, cause, severity = "the base model guesses", _RANDOM, Severity.ERROR
-        elif many and not known and not far:
+        elif far:
+            cause = f"{_MISMATCH}, or weights of the base model are damaged"
+        elif many and not known:
             cause = f"{_RANDOM}, or {_MISMATCH}"
         return Finding(
             message,
@@ -480,8 +482,7 @@ class StuckAtChance(Rule):
 
     Fires when the adapters have grown and the last 50 losses are no better than guessing, and do not fall. It is an
     ERROR if the run ends like that, an INFO if it ends so with small adapters or after 20 steps. From the second epoch
-    on only an evaluation loss ends it. Language models and regression are not judged, nor a loss that is not the
-    model's own.
+    on only an evaluation loss ends it. Losses that are not a classifier's own are not judged.
     """
 
     id = "LW207"
