@@ -13,7 +13,7 @@ import pytest
 from benchmarks.corpus.policies import Policy, build, load_all
 from benchmarks.corpus.replay import judge
 from lora_watch import LoraWatchCallback, Severity
-from lora_watch.measurement.signals.policy import NAMES, read
+from lora_watch.measurement.signals.policy import NAMES, numbers_of
 from lora_watch.rules.reward import BARE
 from lora_watch.runs.run import read_runs
 from tests.rules.runs import ids, the
@@ -69,13 +69,13 @@ def test_its_numbers_stand_at_the_steps_at_which_they_were_logged(
     ],
 )
 def test_every_version_has_the_same_names(row: dict[str, float]) -> None:
-    assert read(row) == {"reward": 0.5, "kl": 0.1, "clipped": 0.2, "completion_length": 9.0}
+    assert numbers_of(row) == {"reward": 0.5, "kl": 0.1, "clipped": 0.2, "completion_length": 9.0}
 
 
 def test_rows_of_other_trainings_are_not_of_a_policy() -> None:
-    assert read({"loss": 2.0, "entropy": 1.0, "epoch": 1.0}) == {}, "SFT logs an entropy, too"
-    assert read({"eval_loss": 2.0, "eval_reward": 1.0}) == {}
-    assert read({"reward": None, "entropy": 1.0}) == {}, "a reward function that has none"
+    assert numbers_of({"loss": 2.0, "entropy": 1.0, "epoch": 1.0}) == {}, "SFT logs an entropy, too"
+    assert numbers_of({"eval_loss": 2.0, "eval_reward": 1.0}) == {}
+    assert numbers_of({"reward": None, "entropy": 1.0}) == {}, "a reward function that has none"
 
 
 def sampling_apart(folder: Path, stale: bool) -> Any:
