@@ -235,15 +235,16 @@ class BarelyMoves(Rule):
             return None
         if (record.run.max_steps or STEPS) < STEPS or not (record.lr_fraction or 0.0) >= self.spent:
             return None
-        size, threshold, why = size_of(record), None, self._falls(record)
+        prefers = bool(record.run.config.get("preference"))  # whose loss any change lowers
+        size, threshold, why = size_of(record), None, None if prefers else self._falls(record)
         if size is None or record.first_step is None:
             return None
-        prefers, reward = bool(record.run.config.get("preference")), course(record)
+        reward = course(record)
         of_a_policy = OF_A_POLICY if reward is not None and not prefers else 1.0
         reach = (2.0 if has_new_head(record.run) else of_a_policy) * self.reach
         known = reward is not None or (not prefers and "loss_start" in record.scalars)
         judges = not self.judged and known and record.step >= STEPS
-        learns = reward is not None and reward.has_risen and not prefers  # a margin rises at any rate
+        learns = reward is not None and reward.has_risen
         too_small = judges and end_of(record, size.overall) < reach and not learns
         self.judged |= judges
         end = end_of(record, size.overall)
