@@ -304,9 +304,10 @@ class Recorder:
         self._unknown += loss is not None and run.own_classes > 1
         if self._unknown == FIRST and any(rule["id"] in BY_GUESSING for rule in run.rules):
             self.monitored.run = replace(run, rules=tuple(r for r in run.rules if r["id"] not in BY_GUESSING))
-            self.monitored.note(
-                f"{' and '.join(BY_GUESSING)} are not asked: the training's loss is not seen to be the model's own"
-            )
+            if not run.config.get("preference"):  # whose loss nobody takes for the model's
+                self.monitored.note(
+                    f"{' and '.join(BY_GUESSING)} are not asked: the training's loss is not seen to be the model's own"
+                )
         return {}
 
     def _look_for_gradients(self, due: Due, metrics: Readings) -> None:
