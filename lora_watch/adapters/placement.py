@@ -20,11 +20,13 @@ _EXPERTS = re.compile(r"(^|\.)experts?(\.|$)")
 _MLP = re.compile(r"(^|\.)(mlp|feed_?forward|ffn?|intermediate|\w*moe|\w*experts?|fc\d)(\.|$)")
 
 
-def placement(model: nn.Module, adapters: Sequence[Adapter], described: Sequence[AdapterInfo]) -> str:
+def placement(
+    model: nn.Module, adapters: Sequence[Adapter], described: Sequence[AdapterInfo], found: Sequence[Adapter]
+) -> str:
     """``28 adapters: q k v o gate up down in 4 of 4 blocks; 8.4 % of the parameters; rank 8, alpha/r 2.``
 
-    After it stands what has no adapter, where that may be a mistake (whole blocks, the MLP, the experts), and which
-    adapted weight is also that of another layer.
+    After it stands how many more were ``found`` that do not train, what has no adapter, where that may be a mistake
+    (whole blocks, the MLP, the experts), and which adapted weight is also that of another layer.
     """
     paths = {module: clean_name(path) for path, module in walk(model)}
     adapted = list(dict.fromkeys(paths[adapter.module] for adapter in adapters))
@@ -49,7 +51,10 @@ def placement(model: nn.Module, adapters: Sequence[Adapter], described: Sequence
     share = percent(trained / max(total, 1))
     said = [f"{count(len(adapters), 'adapter')}: {where}; {share} of the parameters; rank {ranks}, {shown}."]
     within = [(name, weight) for name, weight in weights if _block(name) in there]
-    if bare := _left_out(adapted, blocks, there, within, total):
+    having = list(dict.fromkeys(paths[adapter.module] for adapter in found))
+    if resting := len({*having} - {*adapted}):
+        said.append(f"{count(resting, 'more adapter')} {'is' if resting == 1 else 'are'} frozen or inactive.")
+    if bare := _left_out(having, _blocks(having), there, within, total):
         said.append(f"Without adapters: {'; '.join(bare)}.")
     for name, other in _tied(adapted, weights):
         said.append(f"{name} shares its weight with {other}, which a merge would change, too.")

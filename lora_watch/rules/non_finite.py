@@ -153,7 +153,8 @@ class NonFiniteLoss(Rule):
         if grown := self._grown(record):
             return grown, in_wider_numbers(record), _weaker(record)
         cause = "the loss of this batch overflows, divides by zero or takes the logarithm of zero"
-        batch = f"look at the samples of step {record.step}, and go on from the checkpoint before it or from last_good/"
+        batch = f"look at the samples of step {record.step}"
+        lost = "if the run has gone on, its adapters are lost: begin from the checkpoint before it or from last_good/"
         if self.masked:
             cause = f"all labels of the last {len(self.masked)} batches are -100"
             cause += ": the prompt template does not match the text, or truncation cut the answers off"
@@ -161,7 +162,7 @@ class NonFiniteLoss(Rule):
         elif not record.targets:  # None where nobody has counted them
             cause = "a batch has no target (all of its labels are -100), or its loss divides by zero"
             batch += "; drop samples without targets"
-        return cause, [batch, *in_wider_numbers(record)], None
+        return cause, [batch, lost, *in_wider_numbers(record)], None
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""

@@ -124,7 +124,7 @@ class MonitoredAdapters:
             own = {id(parameter) for adapter in found for parameter in adapter.own}
             where = ""
             with suppress(Exception):  # words for a person: no monitoring depends on them
-                where = placement(self._model, adapters, described) if adapters else ""
+                where = placement(self._model, adapters, described, found) if adapters else ""
             run = replace(
                 self.run,
                 adapters=described,

@@ -44,6 +44,15 @@ def test_what_is_left_out_is_named(options: dict[str, Any], said: str) -> None:
     assert said in placement(tiny_model(), **options)
 
 
+def test_frozen_adapters_are_adapters() -> None:
+    model = lora(tiny_model())
+    for name, parameter in model.named_parameters():
+        if "lora_" in name and ".layers.0." not in name:
+            parameter.requires_grad_(False)
+    with Monitor(model, console=False) as monitor:
+        assert monitor.run.placement.endswith("rank 8, alpha/r 2. 21 more adapters are frozen or inactive.")
+
+
 @needs_peft("0.18")
 def test_experts_that_no_name_reaches_are_named() -> None:
     if not hasattr(mixture().model.layers[0].mlp.experts, "down_proj"):

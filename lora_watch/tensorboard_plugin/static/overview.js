@@ -17,7 +17,7 @@ import {
   words,
 } from './dom.js';
 import {foundCard} from './find_lr.js';
-import {againstStart, damageFrom, gainAt, isWithoutStep, pathOf, picture, REWARDS, riseAt, zoneAt} from './picture.js';
+import {againstStart, damageFrom, isWithoutStep, pathOf, picture, REWARDS, riseAt, zoneAt} from './picture.js';
 
 export const title = 'Overview';
 /** Steps that are all measured in full, and cost more: after them the overhead is counted anew. */
@@ -294,7 +294,7 @@ const tile = (name, key, value, note, extra) =>
 function tiles(app, known, spread, path) {
   const {loss, reward, rates, overhead} = known;
   const {schema, adapters, step} = app;
-  const gain = gainAt(known, step),
+  const fall = 1 - loss?.at(step) / known.loss_start?.at(step), // of the loss that stands above it
     size = spread?.at(step, 1),
     spent = overhead?.at(step),
     total = schema.max_steps,
@@ -315,7 +315,7 @@ function tiles(app, known, spread, path) {
     ),
     reward
       ? tile('Reward', 'reward', num(reward.at(step)), riseAt(known, step))
-      : tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(gain) ? againstStart(gain) : null),
+      : tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(fall) ? againstStart(fall) : null),
     tile(
       ...depth,
       num(size == null ? null : path.depth * size),
