@@ -312,8 +312,11 @@ class TrainerEvents(TrainerCallback):
         if self.settings.probe is not None:
             with engine.guard("reading the texts of probe=", aside=True), put_back(model):
                 tokenizer = kwargs.get("processing_class") or kwargs.get("tokenizer")
-                device = next(model.parameters()).device
-                engine.probe(trainer_info.fixed_batch(self.settings.probe, tokenizer, device))
+                if why := trainer_info.no_probe(self.settings.probe, tokenizer, args):
+                    engine.note(why)
+                else:
+                    device = next(model.parameters()).device
+                    engine.probe(trainer_info.fixed_batch(self.settings.probe, tokenizer, device))
         saved: Any = state.stateful_callbacks
         if earlier := saved.get(_KEY):
             engine.load_state_dict(earlier)

@@ -234,10 +234,22 @@ def adds_up(trainer: Trainer) -> bool:
     return callable(made_by) and "num_items_in_batch" not in inspect.signature(made_by).parameters
 
 
+def no_probe(texts: Sequence[Any], tokenizer: Any, args: TrainingArguments) -> str:
+    """Why the loss of general ``texts`` cannot be measured, and what to do; empty where it can."""
+    if not args.do_eval:
+        return "probe= is measured at evaluations, and this run has none: set eval_strategy"
+    if tokenizer is None and any(isinstance(row, str) or "input_ids" not in row for row in _first(texts)):
+        return "probe= needs a tokenizer for its texts: give the Trainer processing_class=, or examples with input_ids"
+    return ""
+
+
+def _first(texts: Sequence[Any]) -> list[Any]:
+    return [texts[i] for i in range(min(len(texts), 16))]
+
+
 def fixed_batch(texts: Sequence[Any], tokenizer: Any, device: torch.device) -> dict[str, Tensor]:
     """256 tokens of each of the first 16 ``texts``, or of examples with ``input_ids`` or a ``text``, with labels."""
-    rows = [texts[i] for i in range(min(len(texts), 16))]
-    plain = [row if isinstance(row, str) else row.get("input_ids", row.get("text")) for row in rows]
+    plain = [row if isinstance(row, str) else row.get("input_ids", row.get("text")) for row in _first(texts)]
     tokens = [tokenizer(row)["input_ids"] if isinstance(row, str) else row for row in plain]
     cut = [torch.as_tensor(row)[:256] for row in tokens]
     labels = torch.nn.utils.rnn.pad_sequence(cut, batch_first=True, padding_value=-100).to(device)

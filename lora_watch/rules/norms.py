@@ -233,6 +233,8 @@ class BarelyMoves(Rule):
     def check(self, record: StepRecord) -> Finding | None:
         if (self.judged and self.compared) or record.run.began_large:
             return None
+        if record.scalars.get("reward_flat"):  # no rate moves a policy that has nothing to learn from: LW210's
+            return None
         if (record.run.max_steps or STEPS) < STEPS or not (record.lr_fraction or 0.0) >= self.spent:
             return None
         prefers = bool(record.run.config.get("preference"))  # whose loss any change lowers

@@ -213,6 +213,8 @@ class BStillZero(Rule):
         total = len(record.run.adapters)
         if record.step == 0 or not total:
             return None
+        if record.scalars.get("reward_flat"):  # a policy with nothing to learn from: LW210's
+            return None
         a, b = known_values(record, "a_norm"), known_values(record, "b_norm")
         alive = None if a is None or b is None else (a != 0) & (b != 0)
         if alive is not None and alive.all():

@@ -263,12 +263,12 @@ class Recorder:
         known, metrics, loss = pending.known, there["metrics"], _number(there["loss"], float)
         if (why_not := self.instruments.scaled_loss.why_not).startswith((OTHER, NOT_KNOWN, GONE)):
             self.monitored.note(
-                f"the rules go by sizes and losses, and no batch is compared with the frozen model: {why_not}"
+                f"no batch is compared with the frozen model, so that rules go by sizes and the loss alone: {why_not}"
             )
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = known["updated"] and not (self._is_scaled() and overflow(metrics))
         self._skipped += not updated and not dropped
-        scalars: dict[str, float] = dict(self._policy.scalars)
+        scalars: dict[str, float] = self._policy.scalars | ({"reward_flat": 1.0} if self._policy.flat else {})
         own = {
             "metrics": metrics,
             "loss": loss,

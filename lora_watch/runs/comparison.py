@@ -103,10 +103,14 @@ class Comparison:
 
     @property
     def best_first(self) -> list[int]:
-        """The places of all configurations by their means, those without a value that counts last."""
+        """The places of all configurations: those without an ERROR by their means, those with one, those without a
+        value that counts."""
         means = [statistics.fmean(values) if (values := self.values(c)) else None for c in self.configurations]
         sign = -1.0 if self.higher_is_better else 1.0
-        return sorted(range(len(means)), key=lambda place: math.inf if (m := means[place]) is None else sign * m)
+        failed = [any("error" in trial.alerts for trial in trials) for trials in self.configurations]
+        return sorted(
+            range(len(means)), key=lambda i: (means[i] is None, failed[i], 0.0 if (m := means[i]) is None else sign * m)
+        )
 
     @property
     def on_other_data(self) -> bool:

@@ -23,7 +23,7 @@ USUAL_METRICS = ("output_ratio", "delta_norm", *ONE_NUMBER_IS_ENOUGH)
 USUAL_QUANTILES = ("max", "median")
 OF_RULES = (
     "loss_before", "loss_rise", "loss_without_highest", "loss_noise", "loss_improved", "loss_sound",
-    "reward_start", "reward_recent", "reward_noise", "reward_rows",
+    "reward_start", "reward_recent", "reward_noise", "reward_rows", "reward_flat",
 )  # fmt: skip
 """Scalars of a record that rules read and no chart shows, or that stand at another step (``Sink.logged``): they are not
 written."""

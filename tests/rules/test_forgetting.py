@@ -56,3 +56,13 @@ def test_training_and_random_states_are_as_without_it(tmp_path: Path) -> None:
     other, _ = run(tmp_path / "b", None, steps=20)
     assert torch.equal(after, torch.get_rng_state())
     assert all(torch.equal(a, b) for a, b in zip(one.model.parameters(), other.model.parameters()))
+
+
+@pytest.mark.parametrize(("settings", "said"), [({}, "set eval_strategy"), ({"eval_strategy": "steps"}, "a tokenizer")])
+def test_what_a_probe_lacks_is_a_note_and_no_failure(settings: dict[str, Any], said: str, tmp_path: Path) -> None:
+    watch, blocks = LoraWatchCallback(console=False, tensorboard=False, probe=GENERAL), stdlib_blocks(24)
+    model = lora(tiny_model())
+    build_trainer(model, blocks, 2, [watch], output_dir=str(tmp_path), eval_dataset=blocks[:4], **settings).train()
+    assert watch.monitor is not None
+    assert watch.monitor.alerts == []
+    assert any("probe=" in note and said in note for note in watch.monitor.run.notes)

@@ -120,6 +120,7 @@ def test_rewards_that_are_all_equal(tmp_path: Path) -> None:
     alert = the("LW210", monitor)
     assert alert.severity == Severity.WARNING
     assert alert.next_run is None, "it is no matter of the rate"
+    assert ids(monitor) == ["LW210"], "neither of the wiring: nothing to learn from gives no gradient"
 
 
 def test_a_reward_that_has_not_risen_by_the_end() -> None:

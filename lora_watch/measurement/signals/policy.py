@@ -42,6 +42,8 @@ class PolicySignals:
     scalars: dict[str, float] = field(default_factory=dict)
     """``reward_start``, ``reward_recent`` and ``reward_noise`` in the reward's own unit, once three are known, and
     ``reward_rows``, how many of the last rows these are made of."""
+    flat: bool = False
+    """In the latest row no group had two different rewards, so that there is no gradient."""
 
     def update(self, row: Mapping[str, Any], size: float | None, rate: float) -> dict[str, float]:
         """The numbers of ``row``, and the ``scalars`` with it. ``size`` and ``rate``: see ``LossProgress.update``."""
@@ -49,4 +51,5 @@ class PolicySignals:
         if "reward" in numbers and (now := self.progress.update(-numbers["reward"], size, rate)) is not None:
             self.scalars = {"reward_start": -now.start, "reward_recent": -now.recent, "reward_noise": now.noise}
             self.scalars["reward_rows"] = float(len(self.progress.recent))
+        self.flat = numbers.get("no_spread", float(numbers.get("reward_spread", 1.0) == 0.0)) >= 1.0
         return {**numbers, **self.scalars}
