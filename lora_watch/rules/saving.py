@@ -62,7 +62,8 @@ class SavedAdapterDiffers(Rule):
             metric="delta_norm" if receipt.differing and not gone else None,
             causes=[cause],
             remedies=[
-                "keep an earlier checkpoint or lora_watch/last_good, and save the whole adapter: trainer.save_model() on all ranks"
+                "keep an earlier checkpoint or lora_watch/last_good",
+                "save the whole adapter: trainer.save_model() on all ranks",
             ],
             severity=None if grave else Severity.WARNING,
         )
