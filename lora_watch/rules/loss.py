@@ -331,8 +331,8 @@ class FirstLossTooHigh(_OfTheLoss):
     """The first loss is no better than guessing: a language model's weights are random, or the labels are wrong.
 
     Fires at the third step when a language model's first three losses are about what guessing among the words of its
-    vocabulary costs, or above, or a classifier's are 1.5 times that. An ERROR if the predictions are as spread as a
-    guesser's: then the weights are random. It is not asked where the training's loss is not the model's own.
+    vocabulary costs, or above, or a classifier's are 1.5 times that. If the predictions are as spread as those of a
+    guesser, the weights are random. It is not asked where the training's loss is not the model's own.
     """
 
     id = "LW205"
@@ -364,13 +364,13 @@ class FirstLossTooHigh(_OfTheLoss):
             return None
         first = self.first[0] if self.first else start
         details = f"The first loss is {plain(first)}. Guessing among {classes} classes costs {plain(chance)}."
-        message, cause, severity = "the model starts no better than guessing", _MISMATCH, None
+        message, cause = "the model starts no better than guessing", _MISMATCH
         known = many and self.entropy > 0.0
         guesses = known and self.entropy > _GUESSES * chance
         if known:
-            details += f" The model itself hesitates between about {math.exp(self.entropy):.0f} of them."
+            details += f" The model's own predictions are spread over about {math.exp(self.entropy):.0f} of them."
         if guesses:
-            message, cause, severity = "the base model guesses", _RANDOM, Severity.ERROR
+            message, cause = "the base model guesses", _RANDOM
         elif far:
             cause = f"{_MISMATCH}, or weights of the base model are damaged"
         elif many and not known:
@@ -387,7 +387,6 @@ class FirstLossTooHigh(_OfTheLoss):
                 else "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then "
                 f"evaluate the base model without adapters: its loss should be far below {plain(chance)}"
             ],
-            severity=severity,
         )
 
     def _no_better(self, chance: float) -> bool:

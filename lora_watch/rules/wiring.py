@@ -207,7 +207,7 @@ class BStillZero(Rule):
     updates: int = 3
     """Optimizer steps with lr > 0 to wait for."""
     done: dict[str, float] = field(default_factory=dict, init=False)
-    """Real updates of each adapter so far, by its name; those after which no adapter was zero do not count."""
+    """Real updates of each adapter so far, by its name."""
 
     def check(self, record: StepRecord) -> Finding | None:
         total = len(record.run.adapters)
@@ -215,15 +215,15 @@ class BStillZero(Rule):
             return None
         if record.scalars.get("reward_flat"):  # a policy with nothing to learn from: LW210's
             return None
-        a, b = known_values(record, "a_norm"), known_values(record, "b_norm")
-        alive = None if a is None or b is None else (a != 0) & (b != 0)
-        if alive is not None and alive.all():
-            return None
         lr = known_values(record, "effective_lr")
         updated = np.full(total, record.learned) if lr is None else record.learned & (lr != 0)
         done = record.run.of_each(self.done) + updated
         self.done = self.done | record.run.by_name(done)
-        if a is None or b is None or alive is None:
+        a, b = known_values(record, "a_norm"), known_values(record, "b_norm")
+        if a is None or b is None:
+            return None
+        alive = (a != 0) & (b != 0)
+        if alive.all():
             return None
         zero = ~_with_experts(record, alive) & (done >= self.updates)
         if record.wiring:

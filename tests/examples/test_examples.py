@@ -41,7 +41,7 @@ def numbers(pattern: str, text: str) -> tuple[float, ...]:
 
 
 def test_a_classifier_learns_and_its_report_is_there(ran: Ran):
-    out = ran("trainer_classification.py", "--steps", "20")
+    out = ran("trainer_classification.py", "--steps", "40")
     before, after = numbers("held-out accuracy # -> #", out)
     assert after > before
     assert "verdict: ok, alerts: 0, adapters: 28" in out

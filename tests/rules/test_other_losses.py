@@ -98,8 +98,9 @@ def test_an_objective_of_ones_own_is_not_judged_by_the_models_loss() -> None:
     assert monitor.last is not None
     assert monitor.last.loss is not None
     assert monitor.last.loss < 0.6 * monitor.last.scalars["loss_start"], "a good run"
-    (note,) = monitor.run.notes
-    assert OTHER in note
+    guessed, compared = monitor.run.notes
+    assert OTHER in compared
+    assert "LW205 and LW207 are not asked" in guessed
     assert the("LW102", objective(dft, 1e-1, 16)).severity == Severity.ERROR, "its twin at a ruinous rate"
 
 

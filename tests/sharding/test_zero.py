@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from lora_watch import Monitor, find_adapters
-from lora_watch.measurement.signals.optimizer import ParameterGroups
+from lora_watch.measurement.signals.optimizer import ParameterGroups, rates_of
 from tests.support import lora, tiny_model
 
 
@@ -43,7 +43,7 @@ def test_stages_1_and_2_say_which_tensors_a_group_has(model: Any) -> None:
     assert groups.known
     assert groups.group == [1] * 4, "B's group, as with LoRA+"
     assert groups.in_optimizer.all()
-    assert (groups.name, groups.lr) == ("AdamW", (1e-3, 4e-3))
+    assert (groups.name, rates_of(groups.optimizer)) == ("AdamW", (1e-3, 4e-3))
 
 
 def test_stage_3_has_several_parts_of_a_group(model: Any) -> None:
