@@ -27,7 +27,7 @@ options = parser.parse_args()
 tokenizer = AutoTokenizer.from_pretrained(TINY_LLAMA)
 train, held_out = [], []
 for label, documents in enumerate((stdlib_text(), python_manual())):
-    for examples, some, n in zip((train, held_out), split(documents), (200, 30)):
+    for examples, some, n in zip((train, held_out), split(documents), (200, 20)):
         examples += [{"input_ids": b["input_ids"], "labels": label} for b in blocks(some, tokenizer, n, 64)]
 
 
