@@ -8,10 +8,12 @@ from typing import NamedTuple
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import plain
+from lora_watch.measurement.signals.policy import is_flat
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
 from lora_watch.rules.size import extent
 
 NO_DIFFERENCE = "the reward function cannot tell them apart: all fail, all pass, or it returns a constant"
+TO_TELL_APART = ("print some completions with their rewards", "use easier prompts, or give part marks")
 SURE = 3.0
 """Standard errors from which a fall of the reward is taken for real."""
 
@@ -69,8 +71,7 @@ class RewardsAllEqual(Rule):
     def check(self, record: StepRecord) -> Finding | None:
         if (row := record.logged) is None:
             return None
-        none = row.numbers.get("no_spread", float(row.numbers.get("reward_spread", 1.0) == 0.0))
-        if none < 1.0:
+        if not is_flat(row.numbers):
             self.since = None
             return None
         self.since = row.step if self.since is None else self.since
@@ -84,7 +85,7 @@ class RewardsAllEqual(Rule):
             f"For {row.step - self.since} steps no group of completions had two different rewards. Nothing is learned.",
             numbers={"steps": float(row.step - self.since)},
             causes=[why],
-            remedies=["print some completions with their rewards", "use easier prompts, or give part marks"],
+            remedies=[*TO_TELL_APART],
             severity=Severity.INFO if learned else None,
         )
 

@@ -14,6 +14,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.base.text import count, plain, sentence
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleOnSettings, in_a_row, known_values, worst_first
+from lora_watch.rules.reward import NO_DIFFERENCE, TO_TELL_APART
 
 
 def _share(where: BoolArray) -> str:
@@ -210,10 +211,16 @@ class BStillZero(Rule):
     """Real updates of each adapter so far, by its name."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        finding = self._judge(record)
+        # A policy may have nothing to learn from yet, which LW210 says. The end of the run is another matter.
+        return None if record.scalars.get("reward_flat") else finding
+
+    def at_the_end(self, record: StepRecord) -> Finding | None:
+        return self._judge(record.amended(updated=False))  # no further update
+
+    def _judge(self, record: StepRecord) -> Finding | None:
         total = len(record.run.adapters)
         if record.step == 0 or not total:
-            return None
-        if record.scalars.get("reward_flat"):  # a policy with nothing to learn from: LW210's
             return None
         lr = known_values(record, "effective_lr")
         updated = np.full(total, record.learned) if lr is None else record.learned & (lr != 0)
@@ -236,6 +243,8 @@ class BStillZero(Rule):
             remedy = "start A at random (init_lora_weights=True), or load the right adapter file"
         elif _b_is_frozen(record, zero):
             cause, remedy = "B is frozen: A alone has a gradient", "set requires_grad=True on lora_B, too"
+        elif record.scalars.get("reward_flat"):
+            cause, remedy = NO_DIFFERENCE, "; ".join(TO_TELL_APART)
         return Finding(
             f"{_share(zero)} have learned nothing",
             f"B is exactly zero in these adapters after {int(done[zero].max())} updates.",
@@ -245,9 +254,6 @@ class BStillZero(Rule):
             causes=[cause],
             remedies=[remedy],
         )
-
-    def at_the_end(self, record: StepRecord) -> Finding | None:
-        return self.check(record.amended(updated=False))  # no further update
 
 
 def _b_is_frozen(record: StepRecord, where: BoolArray) -> bool:

@@ -14,7 +14,7 @@ from benchmarks.corpus.policies import Policy, build, load_all
 from benchmarks.corpus.replay import judge
 from lora_watch import LoraWatchCallback, Severity
 from lora_watch.measurement.signals.policy import NAMES, numbers_of
-from lora_watch.rules.reward import BARE
+from lora_watch.rules.reward import BARE, NO_DIFFERENCE
 from lora_watch.runs.run import read_runs
 from tests.rules.runs import ids, the
 from tests.support import lora, tiny_model
@@ -120,7 +120,17 @@ def test_rewards_that_are_all_equal(tmp_path: Path) -> None:
     alert = the("LW210", monitor)
     assert alert.severity == Severity.WARNING
     assert alert.next_run is None, "it is no matter of the rate"
-    assert ids(monitor) == ["LW210"], "neither of the wiring: nothing to learn from gives no gradient"
+    assert ids(monitor) == ["LW210", "LW303"]
+    last = the("LW303", monitor)
+    assert (last.step, last.severity, last.causes) == (16, Severity.ERROR, [NO_DIFFERENCE]), (
+        "a run that has done nothing"
+    )
+
+
+def test_a_short_run_whose_rewards_are_all_equal_is_named_at_its_end(tmp_path: Path) -> None:
+    monitor, _ = trained(Policy(reward="equal", lr=2e-3, steps=6), tmp_path)
+    assert ids(monitor) == ["LW303"]
+    assert the("LW303", monitor).causes == [NO_DIFFERENCE], "and no gradient that is cut"
 
 
 def test_a_reward_that_has_not_risen_by_the_end() -> None:

@@ -34,6 +34,11 @@ def numbers_of(row: Mapping[str, Any]) -> dict[str, float]:
     return known if "reward" in known and "eval_loss" not in row else {}
 
 
+def is_flat(numbers: Mapping[str, float]) -> bool:
+    """No group of completions had two different rewards in this row, so that there is no gradient."""
+    return numbers.get("no_spread", float(numbers.get("reward_spread", 1.0) == 0.0)) >= 1.0
+
+
 @dataclass
 class PolicySignals:
     """Whether the reward has risen above its start by more than its noise: the progress of a loss, upside down."""
@@ -43,7 +48,7 @@ class PolicySignals:
     """``reward_start``, ``reward_recent`` and ``reward_noise`` in the reward's own unit, once three are known, and
     ``reward_rows``, how many of the last rows these are made of."""
     flat: bool = False
-    """In the latest row no group had two different rewards, so that there is no gradient."""
+    """The latest row ``is_flat``."""
 
     def update(self, row: Mapping[str, Any], size: float | None, rate: float) -> dict[str, float]:
         """The numbers of ``row``, and the ``scalars`` with it. ``size`` and ``rate``: see ``LossProgress.update``."""
@@ -51,5 +56,5 @@ class PolicySignals:
         if "reward" in numbers and (now := self.progress.update(-numbers["reward"], size, rate)) is not None:
             self.scalars = {"reward_start": -now.start, "reward_recent": -now.recent, "reward_noise": now.noise}
             self.scalars["reward_rows"] = float(len(self.progress.recent))
-        self.flat = numbers.get("no_spread", float(numbers.get("reward_spread", 1.0) == 0.0)) >= 1.0
+        self.flat = is_flat(numbers)
         return {**numbers, **self.scalars}
