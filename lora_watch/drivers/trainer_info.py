@@ -282,7 +282,7 @@ def notes_on(args: TrainingArguments, trainer: Trainer | None, model: Any) -> li
         notes.append(f"the reference model of {type(trainer).__name__} is {reference}")
     if is_policy_gradient(trainer):
         notes.append(
-            f"the loss of {type(trainer).__name__} does not fall as the model gets better: LW102 and LW104 go by the "
-            "reward instead, and LW202 to LW207 stand down"
+            f"the loss of {type(trainer).__name__} does not fall as the model gets better: LW102, LW104 and LW206 go "
+            "by the reward instead, and LW202 to LW205 and LW207 stand down"
         )
     return notes

@@ -18,8 +18,8 @@ NON_FINITE = ("LW101", "LW201")
 """Rules that explain all others that compare numbers: after a NaN no number is valid."""
 GROWN_TOO_LARGE = ("LW102", "LW202")
 """Rules whose open alert explains a NaN: weights that grow, or a loss that rises, end in one."""
-FORECAST = "effective_lr"
-"""The metric of a finding on settings that may be too strong, as the run will show."""
+FORECAST = "LW401"
+"""The rule that asks before the first step whether settings are too strong, which the run answers."""
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,15 @@ class RuleOnSettings(Rule):
 
     static = True
     lasting = True
+
+
+class RuleBetweenSteps(Rule):
+    """What is asked at a save, a resume or the end, and at no step."""
+
+    lasting = True
+
+    def check(self, record: StepRecord) -> Finding | None:
+        return None
 
 
 def worst_first(record: StepRecord, values: FloatArray, where: BoolArray | None = None) -> list[tuple[str, float]]:

@@ -10,7 +10,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import count
-from lora_watch.rules.base import FORECAST, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
+from lora_watch.rules.base import FORECAST, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule, RuleBetweenSteps
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
 from lora_watch.rules.size import Growth, size_of
@@ -41,7 +41,7 @@ class Episodes:
     ):
         self.rules, self._failed, self._keeps_scale = list(rules), failed, keeps_scale
         self._urgent = [rule for rule in self.rules if rule.urgent]
-        self._at_each_step = [rule for rule in self.rules if not rule.static]
+        self._at_each_step = [r for r in self.rules if not (r.static or isinstance(r, RuleBetweenSteps))]
         self.alerts: list[Alert] = []
         """Every alert of the run, in order of opening."""
         self._open: dict[str, Alert] = {}
@@ -49,6 +49,8 @@ class Episodes:
         self._growth = Growth()
         self._before: StepRecord | None = None
         """The latest record about which all rules have been asked."""
+        self._nothing: set[str] = set()
+        """Rules that have found nothing when they were asked last: not those whose finding another alert explained."""
         self._silent: dict[str, int] = {}
         """Of each open alert's rule, the measurements for which it has been silent in a row."""
 
@@ -87,13 +89,16 @@ class Episodes:
                 rule.wants = {}
             if rule.needs is not None and rule.needs not in record.metrics:
                 continue
-            known = before is not None and rule.reads and rule.id not in self._open
+            known = before is not None and rule.reads and rule.id in self._nothing and rule.id not in self._open
             if known and all(getattr(record, name) is getattr(before, name) for name in rule.reads):
-                continue  # it has found nothing in them
+                continue
+            self._nothing.discard(rule.id)
             try:
                 finding = rule.check(record)
                 if finding is not None or rule.id in self._open:
                     self._take(rule, finding, record, changed)
+                else:
+                    self._nothing.add(rule.id)
             except Exception as error:
                 self._failed(f"asking {rule.id} {rule.name}", error)
         return changed
@@ -177,12 +182,13 @@ class Episodes:
         for alert in carriers:
             alert.next_run, alert.last_step = self.prescription, record.step
             if self.prescription is None:
+                alert.details = answer if alert.rule == FORECAST else alert.details
                 self.end(alert, record.step)
         return [*changed, *carriers]
 
     def _answer(self, answer: str, step: int) -> list[Alert]:
         """Close the INFO that leaves open whether the settings are too strong (LW401), and say how it came out."""
-        asking = [alert for alert in self.open if alert.metric == FORECAST and alert.severity == Severity.INFO]
+        asking = [alert for alert in self.open if alert.rule == FORECAST and alert.severity == Severity.INFO]
         for alert in asking:
             alert.details = answer
             self._close(alert.rule, step)
@@ -325,7 +331,7 @@ class Episodes:
     def _remember(self, state: Mapping[str, Any]) -> None:
         for rule in self.rules:
             rule.load_state_dict(state.get("rules", {}).get(rule.id, {}))
-        self._before = None
+        self._before, self._nothing = None, set()
         self._growth, self._silent = Growth(**state.get("growth", {})), dict(state.get("silent", {}))
 
     def state_dict(self) -> dict[str, Any]:

@@ -82,7 +82,7 @@ class LossDivergence(_OfTheLoss):
 
     def check(self, record: StepRecord) -> Finding | None:
         score, rise = record.scalars.get("loss_rise_score", 0.0), record.scalars.get("loss_rise", 0.0)
-        if "adapted_loss" in record.scalars and (now := compared(record)) is not None:
+        if (now := compared(record)) is not None:
             steps = record.step - int(self.latest[0]) if self.latest else 0
             self.slight = now.in_a_row(self.slight, SLIGHT, steps)
             self.latest = [record.step, now.adapted, now.base]
@@ -533,9 +533,10 @@ class StuckAtChance(Rule):
         level, later = (fmean(self.recent[-steps:]) for steps in (self.steps, self.steps // 2))
         if min(level, later) < self.share or self._falls(record):
             return None
-        cause, fast, next_run = _NO_PATTERN, pace(record) > 1.0, None
+        cause, fast, next_run, otherwise = _NO_PATTERN, pace(record) > 1.0, None, "lower the rate"
         if not grown:
-            slow = " or its learning rate too low" if is_gentle(record) else ""
+            gentle = is_gentle(record)
+            slow, otherwise = (" or its learning rate too low", "raise the rate") if gentle else ("", "train longer")
             cause, severity = f"the run is too short{slow}, or {_NO_PATTERN}", Severity.INFO
         elif fast and self.overall > HIGHEST_END:
             cause = f"{why_strong(record)}: the adapters are larger than those of useful runs"
@@ -551,7 +552,7 @@ class StuckAtChance(Rule):
             metric="loss",
             threshold=best + self.share * (chance - best),
             causes=[cause],
-            remedies=["train on eight examples: if their loss falls to 0, read the labels; if not, lower the rate"],
+            remedies=[f"train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"],
             next_run=next_run,
             severity=severity,
         )

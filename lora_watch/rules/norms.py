@@ -247,9 +247,9 @@ class BarelyMoves(Rule):
         known = reward is not None or (not prefers and "loss_start" in record.scalars)
         judges = not self.judged and known and record.step >= STEPS
         learns = reward is not None and reward.has_risen
-        too_small = judges and end_of(record, size.overall) < reach and not learns
-        self.judged |= judges
         end = end_of(record, size.overall)
+        too_small = judges and end < reach and not learns
+        self.judged |= judges
         if too_small:
             self.compared, threshold = True, reach / size.depth
             why = f"Useful runs reach {percent(reach)} and more."

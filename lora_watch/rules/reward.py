@@ -8,7 +8,6 @@ from typing import NamedTuple
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import plain
-from lora_watch.measurement.signals.policy import is_flat
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
 from lora_watch.rules.size import extent
 
@@ -71,7 +70,7 @@ class RewardsAllEqual(Rule):
     def check(self, record: StepRecord) -> Finding | None:
         if (row := record.logged) is None:
             return None
-        if not is_flat(row.numbers):
+        if not record.scalars.get("reward_flat"):
             self.since = None
             return None
         self.since = row.step if self.since is None else self.since

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import count, percent, plain
-from lora_watch.rules.base import Finding, Rule
+from lora_watch.rules.base import Finding, RuleBetweenSteps
 
 
 @dataclass
-class SavedAdapterDiffers(Rule):
+class SavedAdapterDiffers(RuleBetweenSteps):
     """The adapter in a checkpoint is not the one that was trained.
 
     After each save, also ``trainer.save_model()`` after training, the files are read back. Fires when an adapter is not
@@ -24,13 +24,8 @@ class SavedAdapterDiffers(Rule):
     id = "LW313"
     name = "saved-adapter-differs"
     severity = Severity.ERROR
-    lasting = True
-    reads = ("receipt",)
 
     far: float = 2.0
-
-    def check(self, record: StepRecord) -> Finding | None:
-        return None
 
     def saved(self, record: StepRecord) -> Finding | None:
         receipt = record.receipt
@@ -70,7 +65,7 @@ class SavedAdapterDiffers(Rule):
 
 
 @dataclass
-class ResumedAnew(Rule):
+class ResumedAnew(RuleBetweenSteps):
     """A run that was resumed from a checkpoint does not have the checkpoint's adapters.
 
     Fires before the first step of the session when the ‖B·A‖ of an adapter differs by more than one per cent. Nothing
@@ -80,13 +75,8 @@ class ResumedAnew(Rule):
     id = "LW314"
     name = "resumed-anew"
     severity = Severity.ERROR
-    reads = ("run",)
-    lasting = True
 
     tolerance: float = 0.01
-
-    def check(self, record: StepRecord) -> Finding | None:
-        return None
 
     def resumed(self, record: StepRecord) -> Finding | None:
         norms, before = record.metrics.get("product_norm"), record.checkpoint
@@ -125,7 +115,7 @@ class ResumedAnew(Rule):
 
 
 @dataclass
-class MergeLosesUpdate(Rule):
+class MergeLosesUpdate(RuleBetweenSteps):
     """A merge into the base model as it was loaded would lose a part of what was trained.
 
     Fires once, at the end of a run, when W + ΔW, rounded as the base model's weights are (bfloat16, float16,
@@ -136,12 +126,8 @@ class MergeLosesUpdate(Rule):
     id = "LW316"
     name = "merge-loses-update"
     severity = Severity.INFO
-    lasting = True
 
     kept: float = 0.9
-
-    def check(self, record: StepRecord) -> Finding | None:
-        return None
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
         kept = record.scalars.get("merge_kept", math.nan)

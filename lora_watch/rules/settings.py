@@ -11,7 +11,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import AdapterInfo, BoolArray, StepRecord
 from lora_watch.base.text import percent
-from lora_watch.rules.base import FORECAST, Finding, RuleOnSettings, worst_first
+from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
 from lora_watch.rules.forecast import (
     ORDINARY_PACE,
     ORDINARY_SCALE,
@@ -61,7 +61,7 @@ class AggressiveScale(RuleOnSettings):
         return Finding(
             _verdict(adapter, rate, "too high" if warns else "high"),
             details,
-            metric=FORECAST,
+            metric="effective_lr",
             threshold=self.scale * self.lr,
             numbers={"first step, in useful ones": useful, "effective lr": abs(adapter.scale) * rate},
             causes=_why(adapter, bool(meant[worst])) if warns else [],

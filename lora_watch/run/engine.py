@@ -116,6 +116,8 @@ class Engine:
         self._ended_for: list[Alert] = []
         """What all ranks have agreed to end the run for, worst first. It is not decided again from this rank's own."""
         self._ended_with: LoraWatchError | None = None
+        self._ending: tuple[Verdict, str | None] | None = None
+        """How a run was ended that did not end by itself, and why."""
         self._replicas = Replicas()
         parts = self.policy, self.recorder, self.episodes, self.sinks, self.guard, self._unwritten.extend
         self.recovery = Recovery(model, optimizer, *parts, settings.recover_memory)
@@ -367,6 +369,7 @@ class Engine:
             self.conclude()
         else:
             self.flush()
+            self._ending = verdict, message
         self._started = False
         with self.guard("taking the hooks off the model", aside=True):
             self.recorder.instruments.close()
@@ -447,7 +450,10 @@ class Engine:
         """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``. ``samples``: on how
         many examples. ``checkpoints``: the steps of those that are there."""
         step = self.steps if step is None else step
-        probed = self._probe_losses() if self._probe is not None and self._started else {}
+        probed: dict[str, float] = {}
+        if self._probe is not None and self._started:
+            with self.guard("measuring the loss of probe=", aside=True):
+                probed = self._probe_losses()
         self.sinks.evaluated(step, {**metrics, **probed})
         if probed:
             self.sinks.logged(step, probed)
@@ -482,19 +488,19 @@ class Engine:
     @guarded("reading back what was saved", aside=True)
     def saved(self, folder: Path, model: nn.Module | None = None) -> None:
         """PEFT has saved the adapters of ``model`` into ``folder``, as they are after the latest step: read them back.
-        Also after the end, when it raises LoraWatchError for what the policy does not tolerate."""
+        Also after the end, when the rank that saves raises LoraWatchError, alone, for what the policy fails on."""
         self.flush()
         last = self.last
         if self._ended_with is not None or last is None or last.step != self.steps:
             return
         from lora_watch.snapshots.receipt import norms_of, read_back  # the core needs no safetensors
 
-        trained = self._norms_by_name("delta_norm")
+        trained = dict.fromkeys(last.run.names, math.nan) | self._norms_by_name("delta_norm")  # NaN: only looked for
         if not self._started and model is not None:  # the best checkpoint may have been loaded
             trained = norms_of(model)
         receipt = read_back(folder, self.steps, trained)
         # A callback may have put other weights in place since the step: what the model has now is as good.
-        if receipt is not None and receipt.differing and model is not None:
+        if self._started and receipt is not None and receipt.differing and model is not None:
             now = norms_of(model)
             receipt = receipt if all(map(math.isnan, now.values())) else read_back(folder, self.steps, now)
         if receipt is None:
@@ -503,7 +509,7 @@ class Engine:
         if self._started:
             self._unwritten += alerts
         elif alerts:
-            self.sinks.amend(last, alerts, *self._verdict())
+            self.sinks.amend(last, alerts, *(self._ending or self._verdict()))
             if self.policy.failures(alerts):
                 raise self.error()
 
@@ -515,7 +521,7 @@ class Engine:
         parts = {"episodes": self.episodes, "coverage": self.coverage, "recovery": self.recovery}
         states = {name: part.state_dict() for name, part in parts.items()}
         norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("product_norm")
-        here = {"step": self.steps, "norms": norms, "evaluation": self._since.get("evaluation")}
+        here = {"step": self.steps, "norms": norms, "evaluation": list(self._since.get("evaluation") or ())}
         return states | self.recorder.state_dict() | here
 
     @guarded("taking over a checkpoint's state, so that what it does not tell starts anew")

@@ -50,7 +50,7 @@ class PendingRecord:
     known: dict[str, Any]
     """Fields of the record that were known at once."""
     numbers: PendingCopy
-    """``metrics``, ``loss`` and ``labels``, which may still be on their way from an accelerator."""
+    """All else that was read, by name, which may still be on its way from an accelerator."""
     bank: AdapterBank
     """Of the adapters of that step: it has their spectrum when their norms are there."""
 
@@ -214,7 +214,8 @@ class Recorder:
         ``seen``, as far as it is known: ``labels``, how often each class was one, ``[classes]``; ``targets``, how many
         labels that count the micro-batch with the fewest has had; ``own_loss`` and ``entropy``, see ``OwnLoss.take``.
         """
-        due, monitored, instruments = self.cadence.due._replace(step=step), self.monitored, self.instruments
+        due = self.cadence.due._replace(step=step, trained=step > 0)
+        monitored, instruments = self.monitored, self.instruments
         if step:
             instruments.rates.step(lr, updated)
         numbers = {
@@ -243,7 +244,10 @@ class Recorder:
         if metrics is None:
             return None
         losses = self.instruments.scaled_loss.again(HARM) if last.comparable else {}
-        scalars = {**last.scalars, **losses, "merge_kept": kept_by_a_merge(self.monitored.adapters)}
+        kept = math.nan
+        with self._guard("measuring what a merge would keep", aside=True):
+            kept = kept_by_a_merge(self.monitored.adapters)
+        scalars = {**last.scalars, **losses, "merge_kept": kept}
         return replace(last, metrics={**last.metrics, **metrics}, scalars=scalars)
 
     def norms_now(self, last: StepRecord) -> Readings | None:
@@ -268,7 +272,7 @@ class Recorder:
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = known["updated"] and not (self._is_scaled() and overflow(metrics))
         self._skipped += not updated and not dropped
-        scalars: dict[str, float] = self._policy.scalars | ({"reward_flat": 1.0} if self._policy.flat else {})
+        scalars: dict[str, float] = dict(self._policy.scalars)
         own = {
             "metrics": metrics,
             "loss": loss,
@@ -374,9 +378,9 @@ class Recorder:
         norms = self.monitored.base_norms.items()
         return {
             "loss": self._loss.state_dict(),
-            "policy": {"progress": dict(vars(self._policy.progress)), "scalars": self._policy.scalars},
+            "policy": {"progress": dict(vars(self._policy.progress)), "scalars": dict(self._policy.scalars)},
             "first_loss": self._first_loss,
-            "spent": dict(self.instruments.rates.spent),
+            "spent": self.instruments.rates.spent,
             "skipped": self._skipped,
             "nonzero_start": self.monitored.run.nonzero_start,
             "frozen": {name: list(pair) for name, pair in norms if np.isfinite(pair).all()},

@@ -43,7 +43,7 @@ class Sinks:
         self._each("giving an evaluation to", "evaluated", step, metrics)
 
     def logged(self, step: int, numbers: Mapping[str, float]) -> None:
-        self._each("giving what was logged of a policy to", "logged", step, numbers)
+        self._each("giving numbers of a policy or of probe= to", "logged", step, numbers)
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: Verdict, message: str | None) -> None:
         self._each("amending what was written by", "amend", record, list(alerts), verdict, message)

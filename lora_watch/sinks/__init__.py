@@ -30,7 +30,7 @@ class Sink:
         """An evaluation after ``step`` optimizer steps; it may come after ``finish``."""
 
     def logged(self, step: int, numbers: Mapping[str, float]) -> None:
-        """What the trainer has logged of a policy after ``step`` optimizer steps: ``reward``, ``kl``, ``entropy`` …"""
+        """Numbers of a policy (``reward``, ``kl`` …) or of ``probe=`` after ``step`` optimizer steps."""
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: Verdict, message: str | None) -> None:
         """After ``finish``: alerts that have opened since, about what was saved, and what the run is called now."""

@@ -48,7 +48,7 @@ class ConsoleSink(Sink):
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         self._latest = record
-        news = self._history.update(alerts) if alerts else []
+        news = self._history.update(alerts)
         recovers = ("opened", RECOVERED) in ((event, alert.rule) for event, alert in news)  # what that is from is over
         for event, alert in news:
             if alert.rule == MONITOR_FAILURE:  # the log has said that
@@ -60,7 +60,7 @@ class ConsoleSink(Sink):
                 if alert.next_run is not None:
                     self._prescribed_by, self._prescribed = alert.rule, alert.next_run.values
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
-                answer = alert.details if alert.metric == FORECAST else f"It held last at step {alert.last_step}."
+                answer = alert.details if alert.rule == FORECAST else f"It held last at step {alert.last_step}."
                 _print(f"lora_watch: {alert.rule} is over at step {record.step}. {answer}")
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: str, message: str | None) -> None:

@@ -29,6 +29,8 @@ class AlertHistory:
     def update(self, alerts: Sequence[Alert]) -> list[News]:
         """Takes in the alerts of one step and returns which of them opened or closed (a short one did both)."""
         news: list[News] = []
+        if not alerts:  # as at most steps
+            return news
         for alert in alerts:
             key = (alert.rule, alert.step)
             if key not in self._latest:

@@ -79,7 +79,7 @@ class ReportSink(Sink):
         if session is None:
             return
         # First: whatever fails after it, the last report names them.
-        news = session.history.update(alerts) if alerts else []
+        news = session.history.update(alerts)
         session.take(record)
         if news:
             self._append(session, news)

@@ -35,7 +35,7 @@ ALL_OF = 10_000
 
 def stride(step: int) -> int:
     """One step in how many is written around ``step``: 1 up to step 10,000, 2 up to 20,000, 4 up to 40,000 … Those that
-    the cadence measures in full by default are among them."""
+    the cadence measures in full by default are among them, up to step 160,000."""
     return 1 << ((max(step, 1) - 1) // ALL_OF).bit_length()
 
 
@@ -96,7 +96,7 @@ class TensorBoardSink(Sink):
         self._check()
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        news = self._history.update(alerts) if alerts else []
+        news = self._history.update(alerts)
         if not record.metrics and record.step == self._start_step:  # a resumed run's: an event would replace the step's
             self._before = list(alerts)
             return

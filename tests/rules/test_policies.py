@@ -44,7 +44,7 @@ def test_a_good_policy_has_no_alert(good: tuple[Path, Any, list[dict[str, Any]]]
     assert ids(monitor) == []
     reward = json.loads((folder / "lora_watch" / "report.json").read_text())["reward"]
     assert reward["last"]["value"] > reward["first"]["value"] + 0.1
-    assert any("LW202 to LW207 stand down" in note for note in monitor.run.notes)
+    assert any("LW202 to LW205 and LW207 stand down" in note for note in monitor.run.notes)
     assert monitor.run.config["reference"] == BARE
 
 

@@ -33,6 +33,27 @@ def test_under_sgd_the_rate_alone_comes_down() -> None:
     assert rescaled(adapter(8, 64, 8.0), 4.0, adaptive=False) == (64, 4.0)
 
 
+@pytest.mark.parametrize(
+    ("rule", "alpha", "lr", "optim"),
+    [
+        # the demo's test always runs
+        pytest.param("LW102", 128, 5e-2, "adamw_torch", marks=pytest.mark.thorough),
+        pytest.param("LW104", 16, 1e-5, "adamw_torch", marks=pytest.mark.thorough),
+        pytest.param("LW102", 16, 50.0, "sgd", marks=pytest.mark.thorough),
+    ],
+)
+def test_the_advice_fixes_the_run(rule: str, alpha: float, lr: float, optim: str) -> None:
+    """Train again with the prescribed settings: the run learns, and nothing above INFO is left to say."""
+    failing = run(lora(tiny_model(), alpha=alpha), steps=40, lr=lr, optim=optim)
+    advice, new = str(failing.next_run), the(rule, failing).settings
+    assert {*new.values()} <= numbers(advice)
+    rate = new.get("learning_rate", lr)
+    fixed = run(lora(tiny_model(), alpha=new.get("lora_alpha", alpha)), steps=40, lr=rate, optim=optim)
+    assert ids(fixed) == [], advice
+    assert fixed.last is not None
+    assert fixed.last.scalars["loss_improved"] == 1.0, advice
+
+
 @pytest.mark.thorough
 def test_advice_for_a_rate_of_lora_plus_is_for_the_rate_that_people_set() -> None:
     """B's group trains at 16 times the learning rate: the advice is a new learning rate, and it fixes the run."""

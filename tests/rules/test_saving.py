@@ -129,6 +129,15 @@ def test_a_plain_loop_may_ask_when_it_is_over(lost: bool, tmp_path: Path) -> Non
         monitor.saved(tmp_path)
 
 
+def test_a_layer_is_missed_also_where_its_norm_is_not_known(tmp_path: Path) -> None:
+    model = lora(tiny_model())
+    monitor = plain(model, 4, every=3, fail_on="never")
+    model.save_pretrained(tmp_path)
+    rewrite(tmp_path, lose_a_layer)
+    monitor.saved(tmp_path)
+    assert [alert.rule for alert in monitor.alerts] == ["LW313"]
+
+
 # -- a resume ----------------------------------------------------------------------------------------------------------
 class StartsAnew(TrainerCallback):
     """Puts the adapter of a first start in place of the one that was loaded."""

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from transformers.pytorch_utils import Conv1D
 
 from lora_watch import find_adapters
 from lora_watch.measurement.norms.merging import kept_by_a_merge
@@ -105,6 +106,22 @@ def test_wrong_arguments_are_one_clear_error(tmp_path: Path) -> None:
     assert (alone.exit_code, "--merge needs --base" in alone.output) == (2, True)
     unknown = command(adapter, "--base", base, "--merge", "int3")
     assert (unknown.exit_code, "one of float32, bfloat16, float16, nf4" in unknown.output) == (2, True)
+
+
+def test_a_weight_that_is_kept_transposed_is_merged_as_it_is() -> None:
+    torch.manual_seed(0)
+    net = nn.Sequential(Conv1D(64, 64)).bfloat16()
+    with torch.no_grad():  # inputs of unlike size
+        net[0].weight.mul_(torch.logspace(-3, 1, 64)[:, None])
+    model = lora(net, targets=["0"], task_type=None, fan_in_fan_out=True, init_lora_weights=False)
+    (adapter,) = find_adapters(model)
+    (factors,) = adapter.factors()
+    with torch.no_grad():  # and most of the update at the small ones
+        factors.a.mul_(1e-2 * torch.logspace(0, -4, 64)[None])
+        delta = (factors.b.float() * adapter.scale) @ factors.a.float()
+        (weight,) = (matrix.float() for matrix in adapter.base_matrices())
+        kept = (weight + delta).bfloat16().float() - weight
+    assert kept_by_a_merge([adapter]) == pytest.approx(float((kept * delta).sum() / delta.square().sum()))
 
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float16", "float32"])

@@ -32,8 +32,9 @@ def _of(adapter: Adapter) -> tuple[Tensor, Tensor] | None:
     if rounded is None or adapter.variant != "lora" or len(factors := adapter.factors()) != 1:
         return None
     there = dequantised(adapter.base_layer)
-    there = weight if there is None else there
-    if there is None or not whole(there) or tuple(there.shape) != adapter.shape:
+    if there is None and weight is not None and whole(weight):
+        there = next(iter(adapter.base_matrices()), None)  # as [d_out, d_in]: a Conv1D keeps it transposed
+    if there is None or tuple(there.shape) != adapter.shape:
         return None
     step = max(len(there) // _ROWS, 1)
     delta = (factors[0].b[::step].float() * adapter.scale) @ factors[0].a.float()

@@ -34,11 +34,6 @@ def numbers_of(row: Mapping[str, Any]) -> dict[str, float]:
     return known if "reward" in known and "eval_loss" not in row else {}
 
 
-def is_flat(numbers: Mapping[str, float]) -> bool:
-    """No group of completions had two different rewards in this row, so that there is no gradient."""
-    return numbers.get("no_spread", float(numbers.get("reward_spread", 1.0) == 0.0)) >= 1.0
-
-
 @dataclass
 class PolicySignals:
     """Whether the reward has risen above its start by more than its noise: the progress of a loss, upside down."""
@@ -46,15 +41,18 @@ class PolicySignals:
     progress: LossProgress = field(default_factory=LossProgress)
     scalars: dict[str, float] = field(default_factory=dict)
     """``reward_start``, ``reward_recent`` and ``reward_noise`` in the reward's own unit, once three are known, and
-    ``reward_rows``, how many of the last rows these are made of."""
-    flat: bool = False
-    """The latest row ``is_flat``."""
+    ``reward_rows``, how many of the last rows these are made of. ``reward_flat``: no group of completions had two
+    different rewards in the latest row, so that there is no gradient."""
 
     def update(self, row: Mapping[str, Any], size: float | None, rate: float) -> dict[str, float]:
         """The numbers of ``row``, and the ``scalars`` with it. ``size`` and ``rate``: see ``LossProgress.update``."""
         numbers = {name: value for name, value in numbers_of(row).items() if math.isfinite(value)}
+        flat = numbers.get("no_spread", float(numbers.get("reward_spread", 1.0) == 0.0)) >= 1.0
+        self.scalars.pop("reward_flat", None)
         if "reward" in numbers and (now := self.progress.update(-numbers["reward"], size, rate)) is not None:
             self.scalars = {"reward_start": -now.start, "reward_recent": -now.recent, "reward_noise": now.noise}
             self.scalars["reward_rows"] = float(len(self.progress.recent))
-        self.flat = is_flat(numbers)
-        return {**numbers, **self.scalars}
+        told = {**numbers, **self.scalars}
+        if flat:
+            self.scalars["reward_flat"] = 1.0
+        return told
