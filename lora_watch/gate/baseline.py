@@ -165,15 +165,14 @@ def _loss(now: Baseline, before: Baseline) -> Iterator[Alert]:
 
 def _norms(now: Baseline, before: Baseline) -> Iterator[Alert]:
     """Two questions: did all layers together do something else, and did one of them do other than the rest?"""
-    shifts = {
-        name: _shift(a.delta_norm, b.delta_norm)
-        for name, a, b in _both(now, before)
-        if a.delta_norm is not None and b.delta_norm is not None and (a.delta_norm or b.delta_norm)
-    }
-    if not shifts:
-        if _both(now, before):
+    pairs = [(name, a.delta_norm, b.delta_norm) for name, a, b in _both(now, before)]
+    known = [(name, a, b) for name, a, b in pairs if a is not None and b is not None]
+    shifts = {name: _shift(a, b) for name, a, b in known if a or b}
+    if not shifts or 2 * len(known) < len(pairs):
+        if pairs:
             message = "The adapters' norms cannot be compared with the baseline's."
-            yield finding("LW812", now.step, message, causes=["one of the two reports has none"])
+            cause = f"both reports have those of {len(known)} of {count(len(pairs), 'adapter')}"
+            yield finding("LW812", now.step, message, causes=[cause])
         return
     typical, tolerance = statistics.median(shifts.values()), before.tolerances["typical_norm"]
     if not abs(typical) <= math.log1p(tolerance):

@@ -116,7 +116,8 @@ class Comparison:
     def on_other_data(self) -> bool:
         """The runs that count have the metric of different examples, as far as that is known."""
         data = "eval_data" if self.metric.startswith("eval") else "train_data"
-        counted = (t.settings for trials in self.configurations for t in trials if t.left_out is None)
+        trials = (t for trials in self.configurations for t in trials)
+        counted = (t.settings for t in trials if t.left_out is None and self.metric in t.quality)
         return len({settings[data] for settings in counted if data in settings}) > 1
 
     def values(self, configuration: Sequence[Trial]) -> list[float]:

@@ -140,7 +140,7 @@ def records_of(file: Path) -> tuple[list[Record], str | None]:
                 if event.step < 0:
                     raise DecodeError
                 ours = {v.tag: _content(v.tensor) for v in event.summary.value if v.tag.startswith(_OURS)}
-                if records and records[-1].step == event.step and _is_more_of(ours, records[-1].values):
+                if ours and records and records[-1].step == event.step and _is_more_of(ours, records[-1].values):
                     records[-1] = records[-1]._replace(values={**records[-1].values, **ours})
                 elif ours:
                     records.append(Record(event.step, event.wall_time, ours))

@@ -124,21 +124,33 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspect
         relative_spectral_norm=relative(values["spectral_norm"], base_top),
     )
     missing = () if base is None or weights is None else _missing(saved, base, weights)
-    return Inspection(saved, measurement, tuple(spectra), energy, missing, tuple(notes))
+    if missing is None:
+        notes.append(f"Which layers are missing is not known: {base} has no config.json that says what the model is.")
+    return Inspection(saved, measurement, tuple(spectra), energy, missing or (), tuple(notes))
 
 
-def _missing(saved: SavedAdapters, base: Path, weights: StoredWeights) -> tuple[str, ...]:
-    """``Inspection.missing``. Blocks behind the model's last one, which predict further tokens, are no part of it."""
+def _missing(saved: SavedAdapters, base: Path, weights: StoredWeights) -> tuple[str, ...] | None:
+    """``Inspection.missing``; None where it is not known. Blocks behind the model's last one, which predict further
+    tokens, are no part of it."""
     held = {name for adapter in saved.adapters if (name := weight_of(weights, adapter.module)) is not None}
     kinds = set(map(module_family, held))
     try:
         model = read_model(base if base.is_dir() else base.parent)
         named = model.adapted(saved.config) if saved.config.get("target_modules") else []
     except ValueError:  # no config.json, or other names than the model has when it is loaded
-        return ()
+        return None
     blocks = model.config.get("num_hidden_layers") or math.inf
     wanted = [layer.name for layer in named if (layer_index(layer.name) or 0) < blocks]
-    return tuple(name for name in wanted if f"{name}.weight" not in held and module_family(f"{name}.weight") in kinds)
+    # Of a kind that the file does not hold at all: what target_modules names by its last part.
+    ends = {name.removesuffix(".weight").rpartition(".")[2] for name in held}
+    targets = saved.config["target_modules"] if wanted else ()
+    gone = set() if isinstance(targets, str) else set(targets) - ends
+    return tuple(
+        name
+        for name in wanted
+        if f"{name}.weight" not in held
+        and (module_family(f"{name}.weight") in kinds or name.rpartition(".")[2] in gone)
+    )
 
 
 def _base_norms(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> tuple[float, float]:

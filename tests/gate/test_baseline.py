@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from dataclasses import replace
@@ -13,7 +14,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import Baseline, keep, load
 from lora_watch.runs.places import UnreadableError
-from tests.runs.written import LR, STEPS, train_into, write_run
+from tests.runs.written import LR, STEPS, edit_json, train_into, write_run
 from tests.sinks.made_up import run_of
 
 
@@ -91,6 +92,20 @@ def test_tolerances(tmp_path: Path, factor: float, loss: float, rules: list[str]
     if rules:
         assert found[0].severity == Severity.ERROR
         assert str(found[0])  # whatever the numbers, it can be said
+
+
+def test_norms_of_fewer_than_half_of_the_adapters_are_no_comparison(tmp_path: Path) -> None:
+    run = run_of(6, max_steps=20)
+    before = baseline_of(write_run(tmp_path / "before", run=run))
+    now = write_run(tmp_path / "now", run=run)
+    report = now / "lora_watch" / "report.json"
+    adapters = json.loads(report.read_text())["adapters"]
+    for adapter in adapters[:4]:
+        del adapter["last"]["delta_norm"]
+    edit_json(report, adapters=adapters)
+    (found,) = differing(now, before)
+    assert found.rule == "LW812"
+    assert "2 of 6 adapters" in found.causes[0]
 
 
 def test_the_files_own_tolerances_count(tmp_path: Path) -> None:

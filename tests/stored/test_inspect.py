@@ -177,6 +177,20 @@ def test_a_layer_that_the_file_lacks_is_named(targets: Any, tmp_path: Path) -> N
     assert found["missing"] == ["model.layers.1.mlp.up_proj"]
 
 
+def test_a_kind_of_layer_that_the_file_lacks_is_named(tmp_path: Path) -> None:
+    random_lora(targets=["q_proj", "v_proj"]).save_pretrained(tmp_path)
+    rewrite(tmp_path, lambda content: [content.pop(name) for name in [*content] if "v_proj" in name])
+    missing = inspect_adapter(tmp_path, TINY_LLAMA).missing
+    assert missing == tuple(f"model.layers.{block}.self_attn.v_proj" for block in range(4))
+
+
+def test_what_is_missing_is_unknown_without_a_config(tmp_path: Path) -> None:
+    random_lora(targets=["q_proj"]).save_pretrained(tmp_path)
+    weights = shutil.copy(TINY_LLAMA / "model.safetensors", tmp_path / "model.safetensors")
+    found = inspect_adapter(tmp_path, Path(weights))
+    assert (found.missing, any("missing is not known" in note for note in found.notes)) == ((), True)
+
+
 def test_blocks_that_only_the_file_of_the_base_model_has_are_not_missed(tmp_path: Path) -> None:
     random_lora(targets=["q_proj"]).save_pretrained(tmp_path)
     shutil.copytree(TINY_LLAMA, tmp_path / "base")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import random
 from collections.abc import Callable
 from dataclasses import replace
@@ -116,6 +117,12 @@ def test_what_failed_gets_no_more_runs(tmp_path: Path, end: Any, why: str) -> No
     assert (result.best.r, result.plateau) == (4, False)
     assert any(why in sentence for sentence in result.story)
     assert any(line.split()[-1] == "failed" for line in str(result).splitlines())
+
+
+def test_a_search_whose_first_rank_fails_says_what_to_lower(tmp_path: Path) -> None:
+    result = searched(lambda attempt: math.nan, tmp_path)
+    assert result.best is None
+    assert "learning rate" in result.story[0]
 
 
 def test_seeds_are_set(tmp_path: Path) -> None:
