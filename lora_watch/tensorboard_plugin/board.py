@@ -14,8 +14,8 @@ from lora_watch.format import tags
 from lora_watch.format.decoding import Event, latest
 from lora_watch.runs.data import Decoded, NotThereError, Stamp
 
-MATRICES = 8
-"""Decoded matrices that are kept. One of 560 adapters × 10,000 steps takes 28 MB and 0.3 s to decode."""
+MATRICES = 192 * 2**20
+"""Bytes of decoded matrices that are kept. One of 560 adapters × 10,000 steps takes 28 MB and 0.3 s to decode."""
 CLOCKS = 1000
 """Clocks of runs that are kept: every list of runs asks for all."""
 
@@ -31,11 +31,11 @@ Clock = tuple[np.ndarray, np.ndarray]
 
 
 class Cache(Generic[T]):
-    """What was made last, ``most`` of it. Safe to use from several threads."""
+    """What was made last, ``most`` of it as ``size`` counts. Safe to use from several threads."""
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, size: Callable[[T], int] = lambda _: 1) -> None:
         self._kept: dict[Any, tuple[Any, T]] = {}  # what was asked for last is the last
-        self._most = most
+        self._most, self._size = most, size
         self._lock = threading.Lock()
 
     def get(self, key: Any, stamp: Any, make: Callable[[], T]) -> T:
@@ -43,9 +43,15 @@ class Cache(Generic[T]):
         with self._lock:
             known = self._kept.pop(key, None)
             self._kept[key] = known if known is not None and known[0] == stamp else (stamp, make())
-            if len(self._kept) > self._most:
-                del self._kept[next(iter(self._kept))]
+            sizes = [self._size(made) for _, made in self._kept.values()]
+            while len(sizes) > 1 and sum(sizes) > self._most:
+                del self._kept[next(iter(self._kept))], sizes[0]
             return self._kept[key][1]
+
+
+def size_of(decoded: Decoded) -> int:
+    """Bytes of a matrix."""
+    return decoded[0].values.nbytes + decoded[0].flags.nbytes
 
 
 class Board:

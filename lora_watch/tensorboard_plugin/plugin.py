@@ -66,9 +66,9 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
     plugin_name = tags.PLUGIN_NAME
 
     def __init__(self, context: Any):
-        from lora_watch.tensorboard_plugin.board import CLOCKS, MATRICES, Cache
+        from lora_watch.tensorboard_plugin.board import CLOCKS, MATRICES, Cache, size_of
 
-        self._data, self._kept = context.data_provider, (Cache(MATRICES), Cache(CLOCKS))
+        self._data, self._kept = context.data_provider, (Cache(MATRICES, size_of), Cache(CLOCKS))
 
     def is_active(self) -> bool:
         return False  # TensorBoard looks for data of this plugin's name itself
