@@ -333,13 +333,18 @@ def main() -> None:
         return pack()
     torch.set_num_threads(1)
     specs = [s for s in [*plan(), *extremes()] if wanted.base in (None, s.base) and wanted.only in s.name]
-    there = {name for file in files() for name in names(file)}
-    missing = [s for s in specs if s.name not in there]
+    train_missing(specs, trace, files())
+
+
+def train_missing(specs: Sequence[Any], train: Callable[[Any], Trace], there: Iterable[Path], to: Path = NEW) -> None:
+    """Train each of ``specs`` whose trace is not ``there``, one after another, and keep it in a file of its own."""
+    known = {name for file in there for name in names(file)}
+    missing = [spec for spec in specs if spec.name not in known]
     print(f"{len(specs)} runs, {len(specs) - len(missing)} of them are there")
     for i, spec in enumerate(missing, 1):
         began = time.perf_counter()
-        done = trace(spec)
-        save(NEW / f"{spec.name}.zip", {spec.name: done})
+        done = train(spec)
+        save(to / f"{spec.name}.zip", {spec.name: done})
         took = time.perf_counter() - began
         print(f"{i}/{len(missing)} {spec.name}: {done.before:.3f} → {done.after:.3f}, {took:.0f} s", flush=True)
 

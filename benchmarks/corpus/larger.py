@@ -12,7 +12,6 @@ import argparse
 import collections
 import json
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,12 +20,12 @@ import numpy as np
 import torch
 
 from benchmarks.corpus.cures import advice, advised
-from benchmarks.corpus.generate import NEW, files, load_all, trace
+from benchmarks.corpus.generate import files, load_all, trace, train_missing
 from benchmarks.corpus.labels import GOOD, Outcome, label
 from benchmarks.corpus.markdown import share, table
 from benchmarks.corpus.plan import Spec, larger
 from benchmarks.corpus.replay import judge
-from benchmarks.corpus.traces import Trace, names, save
+from benchmarks.corpus.traces import Trace
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.rules.forecast import ORDINARY_SCALE, at_scale, by_weights
 
@@ -60,14 +59,7 @@ ABOUT = (
 def train() -> None:
     """Train what is missing of the plan, one run after another; what is there stays."""
     torch.set_num_threads(1)
-    planned, there = list(larger()), {name for file in files() for name in names(file)}
-    for i, spec in enumerate(planned, 1):
-        if spec.name not in there:
-            began = time.perf_counter()
-            done = trace(spec)
-            save(NEW / f"{spec.name}.zip", {spec.name: done})
-            took = time.perf_counter() - began
-            print(f"{i}/{len(planned)} {spec.name}: {done.before:.3f} → {done.after:.3f}, {took:.0f} s", flush=True)
+    train_missing(list(larger()), trace, files())
 
 
 def row(some: Sequence[Spec], outcomes: Mapping[Spec, Outcome], said: Mapping[Spec, Sequence[Alert]]) -> list[str]:

@@ -18,7 +18,6 @@ import itertools
 import math
 import re
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,12 @@ import torch
 from peft import LoraConfig
 from transformers import PrinterCallback, set_seed
 
-from benchmarks.corpus.generate import NEW, TRACES, RecordingCallback
+from benchmarks.corpus.generate import NEW, TRACES, RecordingCallback, train_missing
+from benchmarks.corpus.labels import BAD, GOOD
 from benchmarks.corpus.markdown import share, table
 from benchmarks.corpus.models import smollm2
 from benchmarks.corpus.replay import first, judge
-from benchmarks.corpus.traces import Trace, load, names, save
+from benchmarks.corpus.traces import Trace, load, save
 from lora_watch.base.alerts import Severity
 from lora_watch.demo.models import tiny_llama
 from lora_watch.demo.texts import python_manual
@@ -264,7 +264,6 @@ def load_all() -> dict[Policy, Trace]:
 
 HEADING = "## Policies"
 LABELS = ("good", "fair", "wasted", "collapsed", "unlabelled")
-GOOD, BAD = 0.75, 0.5
 """Shares of the best gain of the family, as in ``labels.py``."""
 NOISE = 0.05
 """Two standard errors of the difference of two mean rewards, about."""
@@ -343,14 +342,7 @@ def main() -> None:
                 file.unlink()
         return
     torch.set_num_threads(1)
-    there = {name for file in files() for name in names(file)}
-    missing = [policy for policy in plan() if policy.name not in there]
-    for i, policy in enumerate(missing, 1):
-        began = time.perf_counter()
-        done = trace(policy)
-        save(NEW / "policies" / f"{policy.name}.zip", {policy.name: done})
-        took = time.perf_counter() - began
-        print(f"{i}/{len(missing)} {policy.name}: {done.before:.3f} → {done.after:.3f}, {took:.0f} s", flush=True)
+    train_missing(list(plan()), trace, files(), NEW / "policies")
 
 
 if __name__ == "__main__":

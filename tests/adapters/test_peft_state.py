@@ -90,6 +90,18 @@ def test_two_adapters_of_different_rank() -> None:
     assert second.active
 
 
+def test_frozen_reference_adapter() -> None:
+    """As DPO makes it: a copy of the adapter that is never trained, switched to for the reference log-probabilities."""
+    model = adapted(Net(linear()))
+    model.add_adapter("ref", copy.deepcopy(model.peft_config["default"]))
+    policy, ref = find_adapters(model)
+    assert (policy.trainable, ref.trainable) == (True, False)
+    model.set_adapter("ref")
+    for parameter in ref.parameters:
+        parameter.requires_grad_(False)
+    assert (policy.active, ref.active, ref.trainable) == (False, True, False)
+
+
 def test_disabled() -> None:
     model = adapted(Net(linear()))
     (adapter,) = find_adapters(model)
@@ -98,6 +110,17 @@ def test_disabled() -> None:
         assert not adapter.merged
         assert len(adapter.factors()) == 1, "it can still be read"
     assert adapter.active
+
+
+def test_deleted() -> None:
+    model = adapted(Net(linear()))
+    model.add_adapter("ref", copy.deepcopy(model.peft_config["default"]))
+    policy, ref = find_adapters(model)
+    model.set_adapter("ref")
+    model.delete_adapter("ref")
+    assert not ref.active
+    model.set_adapter("default")
+    assert policy.active
 
 
 def test_half_frozen_is_trainable() -> None:
