@@ -236,12 +236,17 @@ class TrainerEvents(TrainerCallback):
                 tap.detach()
 
     def _raise_for(self, ends: Callable[..., None], *arguments: Any) -> None:
-        """Call what may end the run: then nothing of ours stays in the Trainer."""
+        """Call what may end the run: then nothing of ours stays in the Trainer. A run that has been stopped raises,
+        whatever fails here: its script must not go on as if it had been trained."""
         try:
             ends(*arguments)
         except LoraWatchError:
             self._detach()
             raise
+        except Exception as error:
+            self.guard.caught("ending the run", error)
+            if self.monitor is not None and (alerts := self.monitor.ended_for):
+                raise LoraWatchError(str(alerts[0]), alerts) from error
 
     @guarded("waiting for the final save", aside=True)
     def _await_final_save(self, trainer: Trainer, engine: Engine) -> None:

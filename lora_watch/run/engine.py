@@ -113,7 +113,7 @@ class Engine:
         """The step of the checkpoint from which this session goes on, and ‖B·A‖ of each adapter then."""
         self._open_before: set[str] = set()
         """The rules of the alerts that were open when the checkpoint was saved."""
-        self._ended_for: list[Alert] = []
+        self.ended_for: list[Alert] = []
         """What all ranks have agreed to end the run for, worst first. It is not decided again from this rank's own."""
         self._ended_with: LoraWatchError | None = None
         self._ending: tuple[Verdict, str | None] | None = None
@@ -293,8 +293,8 @@ class Engine:
         does not recover from them. Every rank calls it at the same step, and gets the same answer."""
         alerts = self._own_failures() if alerts is None else alerts
         agreed = self._agree(alerts) if alerts or self.ranks.several else []
-        self._ended_for = [] if not agreed or self._recovers_from(agreed) else agreed
-        return self._ended_for
+        self.ended_for = [] if not agreed or self._recovers_from(agreed) else agreed
+        return self.ended_for
 
     def raise_for(self, alerts: Sequence[Alert] | None = None) -> None:
         """``decide``, and end the training now, on every rank, where the answer is to end it."""
@@ -313,8 +313,8 @@ class Engine:
             return
         self.conclude(step)
         # Nothing is trained any more that could recover. What was agreed on at the last step stays so.
-        self._ended_for = self._ended_for or self._agree(self._own_failures())
-        if self._ended_for:
+        self.ended_for = self.ended_for or self._agree(self._own_failures())
+        if self.ended_for:
             self._fail()
         self.finish("ok")
 
@@ -412,7 +412,7 @@ class Engine:
     @property
     def failures(self) -> list[Alert]:
         """The alerts for which the policy ends the run, worst first: those of all ranks, once they have agreed."""
-        return self._ended_for or self.policy.failures(self.episodes.open)
+        return self.ended_for or self.policy.failures(self.episodes.open)
 
     @property
     def is_blind(self) -> bool:
@@ -655,7 +655,7 @@ class Engine:
 
     def _fail(self) -> NoReturn:
         """Raise the exception of a run that its ranks have agreed to end: this one ends it, whatever fails in here."""
-        error = LoraWatchError("", self._ended_for)
+        error = LoraWatchError("", self.ended_for)
         with self.guard("saying what has ended the run"):
             error = self.error()
         self._ended_with = error
