@@ -4,7 +4,7 @@
 
     python benchmarks/run_all.py                      all of it: some twenty minutes on an otherwise idle machine
     python benchmarks/run_all.py --quick              small settings, to the terminal: do they run at all?
-    python benchmarks/run_all.py --only drift_cost    one of them, to the terminal
+    python benchmarks/run_all.py --only host_time     one of them, to the terminal
 
 Ends with exit code 1 if one of them fails.
 """
@@ -30,7 +30,6 @@ from lora_watch import __version__
 HERE = Path(__file__).parent
 RUNS: dict[str, tuple[list[str], list[str]]] = {
     "measure_vs_naive": (["--large"], ["--rounds", "1"]),
-    "drift_cost": ([], ["--rounds", "1"]),
     "host_time": (["--large", "--parts"], ["--steps", "5", "--parts"]),
     "step_cost": ([], ["--quick", "--steps", "24"]),
     "tensorboard_cost": ([], ["--steps", "10"]),

@@ -27,7 +27,7 @@ from lora_watch.sinks.tensorboard import TensorBoardSink
 # fmt: off
 METRICS = [
     "delta_norm", "product_norm", "spectral_norm", "relative_norm", "relative_spectral_norm", "output_ratio",
-    "drift_norm", "step_norm", "stable_rank", "effective_rank", "a_norm", "b_norm", "a_grad_norm", "b_grad_norm",
+    "stable_rank", "effective_rank", "a_norm", "b_norm", "a_grad_norm", "b_grad_norm",
     "predicted_norm", "scale", "effective_lr",
 ]
 # fmt: on

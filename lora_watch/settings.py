@@ -139,15 +139,6 @@ class Settings:
             _whole("measurements", 1),
         ),
     )
-    drift: bool = field(
-        default=False,
-        metadata=about(
-            """also measure ``drift_norm`` and ``step_norm`` at full measurements. It holds two copies of the
-            adapters and takes about ten times as long as the other norms. A resumed run's drift counts from where
-            it resumed.""",
-            _flag,
-        ),
-    )
     rules: Iterable[Rule] | None = field(
         default=None,
         metadata=about(

@@ -31,7 +31,7 @@ WAYS: dict[str, tuple[str, int]] = {
     "ddp-3": ("DDP", 3),
     "fsdp2": ("FSDP2", 2),
     "fsdp2-3": ("FSDP2", 3),
-    "fsdp2-dora": ("FSDP2, DoRA, `drift=True`", 2),
+    "fsdp2-dora": ("FSDP2, DoRA", 2),
     "fsdp2-bf16": ("FSDP2, bf16", 2),
     "fsdp2-offloaded": ("FSDP2, CPU offload", 2),
     "fsdp1-orig": ("FSDP1, `use_orig_params=True`", 2),

@@ -20,8 +20,8 @@ SLIPS: list[tuple[dict[str, Any], str]] = [
     ({"recover": -1}, r"^recover: -1 .*times"),
     ({"recover_memory": 0}, r"^recover_memory: 0 .*above 0"),
     ({"recover_memory": "4 GiB"}, r"^recover_memory: '4 GiB' .*number"),
-    ({"drift": "yes"}, r"^drift: 'yes' .*True, False"),
-    ({"console": None, "drift": 2}, r"^drift: 2 .*True, False"),
+    ({"console": "often"}, r"^console: 'often' .*True, False"),
+    ({"mute": None, "console": 2}, r"^console: 2 .*True, False"),
     ({"sinks": [object()]}, r"^sinks: \[<object.* list of sinks"),
     ({"sinks": LoraWatchCallback}, r"^sinks: .* list of sinks"),
     ({"mute": "LW999"}, r"^mute: .*'LW999'"),
@@ -91,8 +91,8 @@ def test_recover_lets_errors_end_a_run_unless_fail_on_says_otherwise() -> None:
 
 
 def test_a_text_that_means_a_value_is_that_value() -> None:
-    settings = LoraWatchCallback(every="4", drift="0", html="0", tensorboard=False).settings  # type: ignore[arg-type]
-    assert (settings.every, settings.drift, settings.value("html")) == (4, False, False)
+    settings = LoraWatchCallback(every="4", console="0", html="0", tensorboard=False).settings  # type: ignore[arg-type]
+    assert (settings.every, settings.console, settings.value("html")) == (4, False, False)
 
 
 def test_one_number_for_rates_is_an_error_that_names_the_setting() -> None:

@@ -72,7 +72,7 @@ class Engine:
         )
         self.recorder = Recorder(
             MonitoredAdapters(model, optimizer, run),
-            Instruments(model, self.guard, output_ratio=settings.output_ratio, drift=settings.drift),
+            Instruments(model, self.guard, output_ratio=settings.output_ratio),
             Cadence(settings.every, settings.full_every),
             self.guard,
             settings.lr_fraction,

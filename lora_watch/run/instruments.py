@@ -14,7 +14,6 @@ from lora_watch.base.deferred import Deferred, ready
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings, RunInfo
 from lora_watch.measurement.norms import AdapterBank, BaseNorms
 from lora_watch.measurement.norms.base import relative
-from lora_watch.measurement.norms.drift import Drift
 from lora_watch.measurement.norms.finite import not_finite, spoiled
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.measurement.norms.sample import Changed, FrozenWeights
@@ -98,13 +97,11 @@ class Norms:
 
 
 class Instruments:
-    """All instruments, an instrument itself. ``drift``: measure ``drift_norm`` and ``step_norm``."""
+    """All instruments, an instrument itself."""
 
-    def __init__(self, model: nn.Module, guard: Guard, *, output_ratio: bool, drift: bool):
+    def __init__(self, model: nn.Module, guard: Guard, *, output_ratio: bool):
         self._model, self._guard, self._output_ratio = model, guard, output_ratio
         self.rates, self.gradients = LearningRates(), Gradients(Live([]))
-        # These remember where each adapter began, by its name.
-        self._drift = Drift() if drift else None
         self._frozen = FrozenWeights()
         self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
         self._probe = OutputRatioProbe(model, (), wanted=False)
@@ -136,8 +133,6 @@ class Instruments:
         adapters, live = monitored.adapters, monitored.live
         self._norms, self.gradients = Norms(AdapterBank(adapters, live), monitored.base), Gradients(live)
         self.rates.watch(live, monitored.run)
-        if self._drift is not None:
-            self._drift.watch(adapters)
         self._frozen.watch(adapters)
         if monitored.partitioned:
             monitored.note("base_drift is unknown under ZeRO-3: LW309 compares no base weight")
@@ -157,7 +152,7 @@ class Instruments:
         if adapters:
             self._of_any_step = [self.rates, self.gradients]
             self._of_norms = [self._norms, *([changed] if changed.is_needed else [])]
-            self._of_full = [*([] if self._drift is None else [self._drift]), self._frozen, self._probe]
+            self._of_full = [self._frozen, self._probe]
 
     def forget(self) -> None:
         """Measure nothing until ``watch`` has found something."""
@@ -185,10 +180,7 @@ class Instruments:
         return self._norms.bank
 
     def arm(self, step: int) -> None:
-        """The coming step, ``step`` + 1, is measured in full: see its forward pass, and copy what it starts from."""
-        if self._drift is not None:
-            with self._gathered():  # first: other ranks come along
-                self._drift.arm()
+        """The coming step, ``step`` + 1, is measured in full: see its forward pass."""
         self._probe.arm(step)
 
     def spoiled(self) -> tuple[str, ...]:

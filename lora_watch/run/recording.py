@@ -370,7 +370,7 @@ class Recorder:
         """The run is over: what was found stays, and no model is kept alive."""
         state, nothing = self.state_dict(), nn.Module()
         self.monitored = MonitoredAdapters(nothing, None, self.monitored.run)
-        self.instruments = Instruments(nothing, self._guard, output_ratio=False, drift=False)
+        self.instruments = Instruments(nothing, self._guard, output_ratio=False)
         self._is_scaled, self._lr_fraction = bool, None
         self.load_state_dict(state)
 

@@ -122,8 +122,6 @@ class Truth:
             "b_grad_norm": grads[1],
             "effective_lr": now["s"] * lr,
             "predicted_norm": now["s"] * self.lr_sum * math.sqrt(16 * 4 / 3),
-            "drift_norm": norm(now["d"] - start["d"]),
-            "step_norm": norm(now["d"] - before["d"]),
             "base_drift": norm(w - was) / norm(was),
             "a_changed": changed["a"],
             "b_changed": changed["b"],
@@ -151,7 +149,7 @@ def written(
     monkeypatch.setattr(recording, "FIRST_STEPS", 4)
     (model, optimizer), every = tainted(), request.param.get("every", 1)
     settings = {"every": every, "full_every": 5, "mute": ["LW102", "LW202"]}  # which ask for more steps than that
-    with Monitor(model, optimizer, output_dir=tmp_path, console=False, drift=True, **settings) as monitor:
+    with Monitor(model, optimizer, output_dir=tmp_path, console=False, **settings) as monitor:
         truth = Truth(model)
         for step in range(1, STEPS + 1):
             truth.begin()

@@ -82,7 +82,7 @@ def test_two_sendings_do_not_disturb_each_other_whatever_their_sizes() -> None:
 # -- the monitor -------------------------------------------------------------------------------------------------------
 def monitored(steps: int, sink: Sink, **settings: Any) -> Monitor:
     model, optimizer = built()
-    with Monitor(model, optimizer, sinks=[sink], drift=True, full_every=1, **settings) as monitor:
+    with Monitor(model, optimizer, sinks=[sink], full_every=1, **settings) as monitor:
         loop(monitor, model, optimizer, steps)
     return monitor
 

@@ -70,7 +70,6 @@ def test_sharded_adapters_are_read_at_the_same_steps_by_all_ranks(torchs: Any) -
     """Each reading is a collective: one that a rank leaves out, for want of time, ends the training of all."""
     row = torchs[0]["fsdp2-dora-8"]
     assert row["full"] == [*range(1, 21), 22]
-    assert {"drift_norm", "step_norm"} <= row["measured_at"].keys()
 
 
 def test_sharded_adapters_go_back_on_all_ranks(torchs: Any) -> None:

@@ -161,7 +161,7 @@ def loop(way: str, folder: Path, monitored: bool) -> dict[str, Any]:
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
     settings: dict[str, Any] = {"output_dir": folder / way.replace(" ", "-"), "console": False, "max_steps": steps}
     if dora:
-        settings |= {"drift": True, "full_every": MORE_STEPS}
+        settings["full_every"] = MORE_STEPS
     data = torch.tensor([block["input_ids"] for block in stdlib_blocks(2 * steps, 32)]).split(2)
     losses, full, took, ours, at_first = [], [], [], [], []
     if recovers:

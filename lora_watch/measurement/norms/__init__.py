@@ -2,7 +2,6 @@
 
 from lora_watch.measurement.norms.bank import AdapterBank
 from lora_watch.measurement.norms.base import BaseNorms, base_norms
-from lora_watch.measurement.norms.drift import Snapshot
 from lora_watch.measurement.norms.measurement import Measurement, measure
 
-__all__ = ["AdapterBank", "BaseNorms", "Measurement", "Snapshot", "base_norms", "measure"]
+__all__ = ["AdapterBank", "BaseNorms", "Measurement", "base_norms", "measure"]

@@ -17,7 +17,6 @@ const CHARTS = [
     [
       ['delta_norm', 'delta_norm'],
       ['predicted_norm', 'predicted_norm', '5 4'],
-      ['drift_norm', 'drift_norm', '2 3'],
     ],
     true,
   ],
@@ -60,7 +59,6 @@ const CHARTS = [
     true,
   ],
   ['Product', '‖B·A‖, without the scale', [['product_norm', 'product_norm']], true],
-  ['Update in one step', '‖ΔW now − ΔW before‖', [['step_norm', 'step_norm']], true],
   [
     'Updates that arrived',
     'share of 64 numbers that changed',
