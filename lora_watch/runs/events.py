@@ -74,7 +74,11 @@ class EventLog:
                 before, session = session, _session(record)
                 if session != before:
                     steps = [step for step in latest(steps) if step.step <= record.step]
-            elif tags.VERDICT not in record.values:
+            elif tags.VERDICT in record.values:
+                continue
+            elif steps and steps[-1].step == record.step and _is_more_of_a_step(record):
+                steps[-1] = steps[-1]._replace(values={**steps[-1].values, **record.values})
+            else:
                 steps.append(record)
         return latest(steps)
 
@@ -140,9 +144,7 @@ def records_of(file: Path) -> tuple[list[Record], str | None]:
                 if event.step < 0:
                     raise DecodeError
                 ours = {v.tag: _content(v.tensor) for v in event.summary.value if v.tag.startswith(_OURS)}
-                if ours and records and records[-1].step == event.step and _is_more_of(ours, records[-1].values):
-                    records[-1] = records[-1]._replace(values={**records[-1].values, **ours})
-                elif ours:
+                if ours:
                     records.append(Record(event.step, event.wall_time, ours))
                 offset += 16 + length
     except DecodeError:
@@ -157,9 +159,9 @@ def _session(begun: Record) -> str | None:
     return (Event(begun.step, begun.wall_time, begun.values[tags.SCHEMA]).document(dict) or {}).get("run_id")
 
 
-def _is_more_of(values: Mapping[str, Any], step: Mapping[str, Any]) -> bool:
-    """What a trainer has logged after a step was written: it replaces nothing of it."""
-    return step.keys().isdisjoint(values) and all(tag.startswith(tags.SERIES_PREFIX) for tag in values)
+def _is_more_of_a_step(record: Record) -> bool:
+    """What a trainer or ``probe=`` has logged after a step was written: it replaces nothing else of it."""
+    return all(tag.startswith(tags.SERIES_PREFIX) and tag not in tags.CLOCKS for tag in record.values)
 
 
 def _content(tensor: Any) -> NDArray[np.float32] | bytes | None:

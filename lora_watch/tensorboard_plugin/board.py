@@ -117,7 +117,7 @@ class BoardRun:
     @cached_property
     def _clock(self) -> Clock:
         """Empty if the run has none."""
-        tag = next((tag for name in ("zone", "loss") if (tag := tags.SERIES_PREFIX + name) in self._listing), None)
+        tag = next((tag for tag in tags.CLOCKS if tag in self._listing), None)
         if tag is None:
             return np.zeros(0), np.zeros(0)
         key = (self._board.experiment, self._name, tag)

@@ -77,6 +77,26 @@ def test_a_session_that_ended_before_its_first_step_replaces_them_too(tmp_path: 
     assert log_of(tmp_path).steps == list(range(11))
 
 
+@pytest.mark.parametrize("first_step", [0, 10])
+def test_what_is_logged_before_a_sessions_first_step_belongs_to_the_step_it_starts_from(
+    tmp_path: Path, first_step: int
+) -> None:
+    """``probe=`` with ``eval_on_start``: the event stands right behind the schema, and the step is there already."""
+    if first_step:
+        write_run(tmp_path, steps=20, run=replace(run_of(), run_id="a"))
+    sink, run = TensorBoardSink(tmp_path / "b"), replace(run_of(), run_id="b")
+    sink.start(run, first_step)
+    sink.logged(first_step, {"probe_loss": 3.0})
+    for step in range(first_step + 1, first_step + 3):
+        sink.write(record_of(run, step), [])
+        sink.logged(step, {"probe_loss": 2.0})
+    sink.finish("ok", None)
+    data = data_of(tmp_path)
+    assert data.steps == list(range(first_step + 3))
+    assert data.series_at("probe_loss") == {first_step: 3.0, first_step + 1: 2.0, first_step + 2: 2.0}
+    assert set(data.series_at("loss")) == (set(range(13)) if first_step else {1, 2}), "the step's own numbers stay"
+
+
 def test_files_go_by_their_times_and_not_by_their_names(tmp_path: Path) -> None:
     """A session with other adapters, whose file comes first in the order of names."""
     for folder, step, adapters in (("b", 1, 2), ("a", 2, 3)):
