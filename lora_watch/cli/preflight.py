@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from lora_watch.cli.common import print_json, refusing
+from lora_watch.cli.common import refusing
 
 if TYPE_CHECKING:
     from lora_watch.tune.preflight import Preflight
@@ -39,7 +40,6 @@ def preflight(
     fail_on: Annotated[
         Literal["warning", "error"], typer.Option(help="The least severity that makes the exit code 1.")
     ] = "warning",
-    format: Annotated[Literal["text", "json"], typer.Option(help="How findings are printed.")] = "text",
 ) -> None:
     """Check a LoraConfig and TrainingArguments before anything is loaded.
 
@@ -63,12 +63,8 @@ def preflight(
             notes.append(f"The settings name the model {given.model}, {what}.")
             model = model if there else None
         judged = judge(given.lora, given.arguments, model=model, max_steps=steps)
-    limit = Severity.parse(fail_on)
-    if format == "json":
-        print_json(judged.to_dict(limit) | {"notes": [*notes, *judged.notes]})
-    else:
-        _print(judged, notes, fail_on)
-    raise typer.Exit(judged.exit_code(limit))
+    _print(judged, notes, fail_on)
+    raise typer.Exit(judged.exit_code(Severity.parse(fail_on)))
 
 
 def _print(judged: Preflight, notes: list[str], fail_on: str) -> None:
@@ -80,16 +76,17 @@ def _print(judged: Preflight, notes: list[str], fail_on: str) -> None:
     for alert in judged.findings:
         for line in str(alert).splitlines():
             typer.secho(clean(line), fg=colours.get(line.split(" ")[0]))
-    values = judged.settings
+    adapters = judged.run.adapters
+    formulas = ", ".join(sorted({adapter.scale_formula for adapter in adapters}))
     parts = [
-        f"r {_all(values['r'])}",
-        f"lora_alpha {_all(values['lora_alpha'])}",
-        f"scale {_all(values['scale'])} ({', '.join(values['scale_formula'])})",
+        f"r {_all(adapter.r for adapter in adapters)}",
+        f"lora_alpha {_all(adapter.alpha for adapter in adapters)}",
+        f"scale {_all(adapter.scale for adapter in adapters)} ({formulas})",
     ]
-    if values["learning_rate"] is not None:
-        parts.append(f"learning rate {values['learning_rate']:g}")
+    if (rate := judged.learning_rate) is not None:
+        parts.append(f"learning rate {rate:g}")
     typer.echo(f"{', '.join(parts)}: {count(len(judged.findings), 'finding')}; the exit code counts {fail_on} or worse")
 
 
-def _all(values: list[float]) -> str:
-    return "/".join(f"{value:.4g}" for value in values)
+def _all(values: Iterable[Any]) -> str:
+    return "/".join(f"{value:.4g}" for value in sorted(set(values)))

@@ -1,11 +1,11 @@
-"""A rank, an alpha and a learning rate to start from for a model and a task, or from another model's, and why."""
+"""A rank, an alpha and a learning rate to start from for a model and a task, and why."""
 
 from __future__ import annotations
 
 import json
 import math
 import statistics
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -15,11 +15,10 @@ from lora_watch.base.prescription import typed
 from lora_watch.base.records import RunInfo
 from lora_watch.base.text import meant, percent
 from lora_watch.rules.forecast import Rates, has_new_head, length_law
-from lora_watch.rules.remedies import nearest, round_alpha
+from lora_watch.rules.remedies import round_alpha
 from lora_watch.tune.base_model import BaseModel, read_model
 from lora_watch.tune.preflight import planned_run, positive, useful_rates
 
-ADVICE_VERSION = 3
 HIGH_RANK = 64
 """From this rank on rsLoRA is advised."""
 BIDERMAN = "Biderman et al. 2024, arXiv:2405.09673"
@@ -31,7 +30,7 @@ class Task(NamedTuple):
 
     name: str
     ranks: tuple[int, int]
-    """Lowest and highest of the usual range. A place to start a search from, not a bound."""
+    """Lowest and highest of the usual range. A place to start from, not a bound."""
     why: str
     """With the source."""
 
@@ -65,10 +64,10 @@ _UNKNOWN_TASK = Task("no task named", (8, 128), "double it until that no longer 
 
 @dataclass(frozen=True)
 class Advice:
-    """Settings to start from, with reasons. ``str()`` reads well; ``to_dict()`` is for programs."""
+    """Settings to start from, with reasons. ``print`` it."""
 
     title: str
-    """The model and the task, or the two models."""
+    """The model and the task."""
     lora: dict[str, Any]
     """Keyword arguments of ``peft.LoraConfig``."""
     scale: float
@@ -88,10 +87,6 @@ class Advice:
         config = ", ".join(f"{name}={literal}" for name, literal in literals.items())
         rate = "" if self.learning_rate is None else f"learning_rate = {self.learning_rate:g}  # of TrainingArguments\n"
         return f"from peft import LoraConfig\n\nconfig = LoraConfig({config})\n{rate}"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
-        return {"version": ADVICE_VERSION, **asdict(self), "code": self.code()}
 
     def __str__(self) -> str:
         return "\n".join([self.title, *(f"- {reason}" for reason in self.reasons), "", self.code()])
@@ -166,33 +161,6 @@ def _besides(base: BaseModel, task: Task) -> list[str]:
     if task.name == "classification" and base.task_type == "CAUSAL_LM":
         return ["Load the model with AutoModelForSequenceClassification. Its new head is trained as well."]
     return []
-
-
-def transfer(
-    from_model: nn.Module | str | Path, to_model: nn.Module | str | Path, rank: int, *, alpha: float | None = None
-) -> Advice:
-    """``rank`` and ``alpha`` (= ``rank`` if left out), which suited ``from_model``, for ``to_model``.
-
-    The rank grows with the square root of the hidden size and the scale is kept. Models are given as to ``advise``, and
-    it raises ValueError as that does. A learning rate does not carry over.
-    """
-    for name, value in (("rank", rank), ("alpha", alpha)):
-        positive(name, value)
-    old, new = read_model(from_model), read_model(to_model)
-    r = max(int(nearest(rank * math.sqrt(new.width / old.width), (1, 3), 2)), 1)
-    lora = {"r": r, "lora_alpha": typed(float(f"{(alpha or rank) * r / rank:.4g}"))}
-    scale = lora["lora_alpha"] / r
-    return Advice(
-        title=f"{old.name} → {new.name}",
-        lora=lora,
-        scale=scale,
-        learning_rate=None,
-        reasons=(
-            f"Rank {rank} → {r}: r·√({new.width}/{old.width}), a rule of thumb that was not measured here.",
-            f"lora_alpha {lora['lora_alpha']:g}: the scale {scale:.3g} is kept.",
-            f"Learning rate unknown: it does not carry over. {MEASURE}.",
-        ),
-    )
 
 
 def find_task(name: str) -> Task:

@@ -86,16 +86,6 @@ class BaseModel:
         return sum(map(math.prod, self.shapes.values()))
 
     @property
-    def width(self) -> int:
-        """The hidden size. Raises ValueError where nothing tells it."""
-        texts = self.config.get("text_config")
-        for config in (self.config, texts if isinstance(texts, dict) else {}):
-            for name in ("hidden_size", "n_embd", "d_model", "dim"):
-                if isinstance(size := config.get(name), int) and size > 0:
-                    return size
-        raise ValueError(f"{self.name}: its config.json names no hidden_size")
-
-    @property
     def has_experts(self) -> bool:
         return any(".experts." in name for name in self.shapes)
 

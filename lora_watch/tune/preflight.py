@@ -30,7 +30,6 @@ from lora_watch.rules.remedies import typed_rate
 from lora_watch.rules.settings import WITHOUT_WARM_UP
 from lora_watch.tune.base_model import BaseModel, planned_adapters, read_model
 
-PREFLIGHT_VERSION = 2
 DEFAULT_ALPHA = 8
 """PEFT's lora_alpha where nothing is said."""
 
@@ -43,23 +42,17 @@ class Preflight:
     """Worst first."""
     notes: tuple[str, ...]
     """What could not be judged, and what is worth knowing and no fault."""
-    settings: dict[str, Any]
-    """What was judged: rank, alpha, scale, learning rate, optimizer, steps, model."""
+    run: RunInfo
+    """What was judged."""
+
+    @property
+    def learning_rate(self) -> float | None:
+        """The script's, also where its warm-up is too long to reach it."""
+        return self.run.config.get("learning_rate", max(self.run.peak_lr, default=None))
 
     def exit_code(self, fail_on: Severity) -> int:
         """1 when a finding is at least as severe as ``fail_on``, 0 otherwise."""
         return int(any(alert.severity >= fail_on for alert in self.findings))
-
-    def to_dict(self, fail_on: Severity) -> dict[str, Any]:
-        """Plain data."""
-        return {
-            "version": PREFLIGHT_VERSION,
-            "exit_code": self.exit_code(fail_on),
-            "fail_on": fail_on.name.lower(),
-            "settings": self.settings,
-            "findings": [alert.to_dict() for alert in self.findings],
-            "notes": list(self.notes),
-        }
 
 
 def preflight(
@@ -101,7 +94,7 @@ def preflight(
         raise ValueError(f"these settings cannot be judged: {type(error).__name__}: {error}") from None
     if not any(alert.rule in ("LW104", "LW401") for alert in findings):
         notes += _on_rate(run)
-    return Preflight(tuple(findings), tuple(notes), _summary(run))
+    return Preflight(tuple(findings), tuple(notes), run)
 
 
 def planned_run(
@@ -224,20 +217,3 @@ def _on_rate(run: RunInfo) -> list[str]:
     if side == "below":
         told += f" Some such runs learn enough: it is a WARNING from {WastedRate.times:g} times too low on (LW104)."
     return [told]
-
-
-def _summary(run: RunInfo) -> dict[str, Any]:
-    def values(name: str) -> list[Any]:
-        return sorted({getattr(adapter, name) for adapter in run.adapters})
-
-    return {
-        "model": run.config.get("model"),
-        "adapters": len(run.adapters) if "model" in run.config else None,
-        "r": values("r"),
-        "lora_alpha": values("alpha"),
-        "scale": values("scale"),
-        "scale_formula": values("scale_formula"),
-        "learning_rate": run.config.get("learning_rate", max(run.peak_lr, default=None)),
-        "optimizer": run.optimizer,
-        "max_steps": run.max_steps,
-    }

@@ -155,7 +155,7 @@ SETTINGS = {"r": 8, "lora_alpha": 16, "learning_rate": 2e-4, "target_modules": [
 def test_settings(tmp_path_factory: pytest.TempPathFactory, suffix: str, data: st.DataObject) -> None:
     file = tmp_path_factory.getbasetemp() / f"settings.{suffix}"
     file.write_bytes(data.draw(spoiled(SETTINGS)))
-    run("preflight", file, "--format", data.draw(st.sampled_from(["text", "json"])))
+    run("preflight", file)
 
 
 MODEL = {
@@ -170,4 +170,4 @@ def test_a_models_configuration(tmp_path_factory: pytest.TempPathFactory, data: 
     folder = tmp_path_factory.getbasetemp() / "fuzzed-model"
     folder.mkdir(exist_ok=True)
     (folder / "config.json").write_bytes(data.draw(spoiled(MODEL)))
-    run("advise", folder, *data.draw(st.sampled_from([(), ("--json",)])))
+    run("advise", folder)

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import AutoModelForCausalLM, BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, LlamaConfig
+from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
 from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback, Monitor, advise, find_adapters
@@ -21,7 +21,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.cli.app import app
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.rules.forecast import at_rate, first_step_of
-from lora_watch.tune.advise import TASKS, transfer
+from lora_watch.tune.advise import TASKS
 from lora_watch.tune.base_model import planned_adapters, read_model
 from lora_watch.tune.preflight import planned_run, preflight
 from tests.support import lora, tiny_model, train
@@ -262,19 +262,6 @@ def test_bad_input_is_named(model: Path, settings: dict[str, Any], says: str) ->
         advise(model, **settings)
 
 
-# -- from one model to another -----------------------------------------------------------------------------------------
-def test_rank_grows_with_the_root_of_the_width_and_the_scale_stays(tmp_path: Path) -> None:
-    config = LlamaConfig(hidden_size=512, intermediate_size=1024, num_hidden_layers=8, vocab_size=1024)
-    config.num_attention_heads = config.num_key_value_heads = 8
-    wide = folder(tmp_path, config, "LlamaForCausalLM")
-    advised = transfer(TINY_LLAMA, wide, 8, alpha=16)
-    assert advised.lora == {"r": 16, "lora_alpha": 32}
-    assert "does not carry over" in advised.reasons[-1]
-    model = get_peft_model(AutoModelForCausalLM.from_config(config), config_of(advised.code()))
-    scales = [a.scale for a in find_adapters(model)]
-    assert scales == pytest.approx([advised.scale] * len(scales), rel=1e-3)
-
-
 # -- the command -------------------------------------------------------------------------------------------------------
 def test_the_command_prints_few_lines_and_the_code() -> None:
     shown = command(str(TINY_LLAMA), "--task", "instruction-tuning")
@@ -289,25 +276,3 @@ def test_the_command_imports_what_takes_no_seconds() -> None:
     lines = ["import sys", "from lora_watch.tune.advise import advise", f"advise({str(TINY_LLAMA)!r})"]
     lines += ["assert not {'transformers', 'peft', 'bitsandbytes'} & sys.modules.keys()"]
     subprocess.run([sys.executable, "-c", "\n".join(lines)], check=True)
-
-
-def test_the_json() -> None:
-    content = json.loads(command(str(TINY_LLAMA), "--task", "instruction-tuning", "--json").output)
-    assert content["rates"]["best"] == content["learning_rate"]
-    change = command("--from-model", str(TINY_LLAMA), "--to-model", str(TINY_LLAMA), "--rank", "8", "--json")
-    assert json.loads(change.output)["lora"] == {"r": 8, "lora_alpha": 8}
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        ([], "advise --help"),
-        ([str(TINY_LLAMA), "--alpha", "16"], "preflight"),
-        (["--from-model", str(TINY_LLAMA)], "--to-model"),
-    ],
-)
-def test_misuse_is_one_line(arguments: list[str], says: str) -> None:
-    shown = command(*arguments)
-    assert shown.exit_code == 2
-    assert says in shown.stderr
-    assert shown.stderr.count("\n") == 1
