@@ -25,7 +25,6 @@ import lora_watch
 from lora_watch import Rule
 from lora_watch.rules.guide import pages as known
 from lora_watch.settings import CallbackSettings, LightningSettings, MonitorSettings, Settings, all_of, described
-from lora_watch.tune.search import SearchResult, Strategy, search
 
 DOCS = Path(__file__).resolve().parent
 DRAWN = "LW3"
@@ -180,12 +179,9 @@ def python() -> str:
     first = ("LoraWatchCallback", "watch", "Monitor", "measure", "find_adapters")
     others = sorted({name for name in lora_watch.__all__ if not name.startswith("__")} - {*first})
     entries = "\n\n".join(_entry(name, getattr(lora_watch, name)) for name in (*first, *others))
-    tools = "\n\n".join(
-        _entry(f"lora_watch.tune.search.{tool.__name__}", tool) for tool in (search, Strategy, SearchResult)
-    )
     tables = "\n\n".join(f"## Arguments of `{of}`\n\n{_settings(kind)}" for of, kind in _SETTINGS.items())
     first_line = "Names without a module are imported from `lora_watch` itself."
-    return "\n\n".join(["# Python", first_line, entries, tools, tables]) + "\n"
+    return "\n\n".join(["# Python", first_line, entries, tables]) + "\n"
 
 
 def _entry(name: str, thing: Any) -> str:

@@ -37,6 +37,8 @@ from lora_watch.gate import judge  # noqa: E402
 from lora_watch.gate.baseline import keep  # noqa: E402
 from lora_watch.rules import NormExplosion  # noqa: E402
 from lora_watch.rules.policy import RECOVERED  # noqa: E402
+from lora_watch.runs.comparison import compare  # noqa: E402
+from lora_watch.runs.comparison import text as comparison_in_words  # noqa: E402
 from lora_watch.runs.run import latest_run  # noqa: E402
 from tests.rules.test_chance import classifier, code_or_prose  # noqa: E402
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, train  # noqa: E402
@@ -154,12 +156,27 @@ def sweep() -> str:
     return str(find_learning_rate(trainer))
 
 
-def of_a_notebook(name: str, holds: str) -> str:
-    """The output of the cell of a notebook that printed ``holds``, as it was executed last."""
-    cells = json.loads((ROOT / "notebooks" / f"{name}.ipynb").read_text(encoding="utf-8"))["cells"]
-    outputs = ["".join("".join(output.get("text", "")) for output in cell.get("outputs", ())) for cell in cells]
-    (found,) = [text for text in outputs if holds in text]
-    return "\n".join(line.rstrip() for line in found.rstrip().splitlines())
+def compared() -> str:
+    """What ``lora-watch compare`` prints of three ranks at one alpha and one rate, three seeds each."""
+    with tempfile.TemporaryDirectory() as folder:
+        for r in (4, 8, 16):
+            for seed in range(3):
+                torch.manual_seed(seed)
+                trainer = build_trainer(
+                    lora(tiny_model(), r=r, alpha=16),
+                    stdlib_blocks(512)[:480],
+                    steps=30,
+                    callbacks=[LoraWatchCallback(console=False)],
+                    lr=0.01,
+                    seed=seed,
+                    per_device_train_batch_size=8,
+                    eval_dataset=stdlib_blocks(512)[480:],
+                    output_dir=f"{folder}/r{r}-seed{seed}",
+                    report_to="tensorboard",
+                )
+                trainer.train()
+                trainer.evaluate()
+        return comparison_in_words(compare([folder]))
 
 
 def _folded(text: str) -> str:
@@ -181,7 +198,7 @@ def main() -> None:
     path.write_text(_json(samples) + "\n", encoding="utf-8")
     print(f"{len(samples)} samples: {', '.join(sorted(samples))}")
     quoted = {id: _folded(samples[id]["alert"]) for id in ("LW102", "LW910")}
-    quoted |= {"sweep": sweep(), "search": of_a_notebook("3_rank_alpha_length", "Use r=")}
+    quoted |= {"sweep": sweep(), "compare": compared()}
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         text = before = page.read_text(encoding="utf-8")
         for name, shown in quoted.items():

@@ -97,6 +97,11 @@ def test_repeats_are_averaged(sweep: Sweep) -> None:
         assert (each["r"], each["alpha"], each["scale"], each["learning_rate"]) == (r, r, 1, LR)
         assert {run["seed"]: run["quality"]["eval_loss"] for run in each["runs"]} == {s: losses[r, s] for s in SEEDS}
         assert each["mean"] == pytest.approx(statistics.fmean(losses[r, s] for s in SEEDS))
+    best = statistics.fmean(losses[32, s] for s in SEEDS)
+    gaps = [losses[2, s] - losses[32, s] for s in SEEDS]
+    reach = 6.314 * statistics.stdev(gaps) / math.sqrt(2)  # Student's, one degree of freedom
+    assert content["configurations"][0]["behind"] == pytest.approx([statistics.fmean(gaps) / best, reach / best])
+    assert content["configurations"][2]["behind"] is None
 
 
 def test_the_table_has_the_folder_and_the_rate_and_fits_a_screen(sweep: Sweep, tmp_path: Path) -> None:
