@@ -340,7 +340,7 @@ class MonitorSettings(RunSettings):
     output_dir: Folder = field(
         default=None,
         metadata=about(
-            """folder for ``lora_watch/`` (report, incident record, last good adapter) and ``runs/`` (TensorBoard).
+            """folder for ``lora_watch/`` (report, last good adapter) and ``runs/`` (TensorBoard).
             Without it nothing is written. Of several ranks the first one writes.""",
             _folder,
         ),

@@ -13,7 +13,6 @@ import sys
 import urllib.request
 from collections.abc import Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, Verdict
@@ -54,18 +53,12 @@ class Forwarder(Sink):
         """Tell the other program. ``title``: what is wrong, the first line of the alert."""
         raise NotImplementedError
 
-    def publish(self, page: Path) -> None:
-        """Show the run's page there, where that is possible."""
-
     def finish(self, verdict: Verdict, message: str | None) -> None:
         try:
-            self._settle()  # the alert that ends a run is the one that matters most
+            self._background.settle(SECONDS)  # the alert that ends a run is the one that matters most
+            self._background.check()
         finally:
             self._background.end()
-
-    def _settle(self) -> None:
-        self._background.settle(SECONDS)
-        self._background.check()
 
 
 class WandbSink(Forwarder):
@@ -76,11 +69,6 @@ class WandbSink(Forwarder):
         wandb: Any = sys.modules.get("wandb")
         if getattr(wandb, "run", None) is not None:
             wandb.run.alert(title=title, text=text, level=_level(wandb, alert))
-
-    def publish(self, page: Path) -> None:
-        wandb: Any = sys.modules.get("wandb")
-        if getattr(wandb, "run", None) is not None:
-            wandb.run.log({"lora_watch/report": wandb.Html(page.read_text(encoding="utf-8"), inject=False)})
 
 
 class TrackioSink(Forwarder):
@@ -97,16 +85,9 @@ class MlflowSink(Forwarder):
     """A tag of the active run that names the rules, ``lora_watch.alerts``, and each alert in the run's description."""
 
     def forward(self, alert: Alert, title: str, text: str) -> None:
-        self._do(_tag, title, text)
-
-    def publish(self, page: Path) -> None:
-        self._do(lambda client, run: client.log_artifact(run, str(page), "lora_watch"))
-        self._settle()
-
-    def _do(self, act: Any, *arguments: str) -> None:
         mlflow: Any = sys.modules.get("mlflow")
         if mlflow is not None and (run := mlflow.active_run()) is not None:
-            self._background.do(partial(act, mlflow.MlflowClient(), run.info.run_id, *arguments))
+            self._background.do(partial(_tag, mlflow.MlflowClient(), run.info.run_id, title, text))
 
 
 class WebhookSink(Forwarder):

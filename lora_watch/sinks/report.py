@@ -5,7 +5,7 @@ not finite is `"NaN"`, `"Infinity"` or `"-Infinity"`; null means unknown or not 
 
 It is replaced at the start, when an alert opens or closes, every 10 seconds in between (less often where the disk is so
 slow, or the adapters so many, that this would take more than 0.1 % of the time), at an evaluation, also one after the
-end, and at the end.
+end, when `last_good/` is written, and at the end.
 
 `alerts.jsonl` has `{"event": "opened" | "closed", "run_id", "time", …Alert.to_dict()}`. What happens to an episode in
 between is in its closing line, or in `report.json` if it never closed.
@@ -89,8 +89,19 @@ class ReportSink(Sink):
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         if self._latest is not None:
             self._latest.take_evaluation(step, metrics)
-            if self._session is not None or self._is_still_ours(self._latest):
-                self._write_report(self._latest)
+            self._write_late()
+
+    def tell_last_good(self, folder: str | None, step: int | None, why_not: str | None) -> None:
+        """The run has gone wrong: ``folder``, next to the report, holds the adapter as it was after ``step``. Without
+        one ``why_not`` says why it could not be kept; None where there was no good one."""
+        if self._latest is not None:
+            self._latest.last_good = {"folder": folder, "step": step, "why_not": why_not}
+            self._write_late()
+
+    def _write_late(self) -> None:
+        """What has come to be known of the latest session, perhaps after its end."""
+        if self._latest is not None and (self._session is not None or self._is_still_ours(self._latest)):
+            self._write_report(self._latest)
 
     def logged(self, step: int, numbers: Mapping[str, float]) -> None:
         if self._session is not None:
@@ -199,6 +210,7 @@ class _Session:
     history: AlertHistory = field(default_factory=AlertHistory)
     latest: StepRecord | None = None
     recoveries: list[Recovered] = field(default_factory=list)
+    last_good: dict[str, Any] | None = None
 
     def take(self, record: StepRecord) -> None:
         self.step, self.latest = record.step, record
@@ -240,6 +252,7 @@ class _Session:
             "alerts": [alert.to_dict() for alert in alerts],
             "first": next((place for place, alert in enumerate(alerts) if alert is first), None),
             "recoveries": [{**asdict(recovery), "lost": recovery.lost} for recovery in self.recoveries],
+            "last_good": self.last_good,
             "adapters": [
                 {
                     **adapter_fields(adapter),

@@ -12,7 +12,7 @@ from lora_watch.format.files import shown
 from lora_watch.sinks import Sink
 from lora_watch.sinks.console import ConsoleSink
 from lora_watch.sinks.forwarding import MlflowSink, TrackioSink, WandbSink, WebhookSink
-from lora_watch.sinks.incident import IncidentRecorder
+from lora_watch.sinks.kept import LastGoodSink
 from lora_watch.sinks.report import ReportSink
 
 if TYPE_CHECKING:
@@ -28,17 +28,16 @@ def standard_sinks(
     console: bool = True,
     page: Callable[..., Sink] | None = None,
 ) -> list[Sink]:
-    """Report, incident record and last good adapter in ``folder``, ``events``, the trackers' own alerts, the webhook,
+    """Report and last good adapter in ``folder``, ``events``, the trackers' own alerts, the webhook,
     and the console after them all: what it says at the end is there by then. ``page``: what makes a PageSink, which
     comes after all that it draws."""
     report = ReportSink(folder)
-    sinks: list[Sink] = [report, IncidentRecorder(report, model, policy)]
+    sinks: list[Sink] = [report, LastGoodSink(report, model, policy)]
     if events is not None:
         sinks.append(events)
 
-    wandb, mlflow = WandbSink(report), MlflowSink(report)
-    sinks += [wandb, TrackioSink(report), mlflow, WebhookSink(report)]
-    drawn = page(report, events, (wandb.publish, mlflow.publish)) if page is not None else None
+    sinks += [WandbSink(report), TrackioSink(report), MlflowSink(report), WebhookSink(report)]
+    drawn = page(report, events) if page is not None else None
     if drawn is not None:
         sinks.append(drawn)
 

@@ -86,8 +86,9 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     assert first["notes"] == third["notes"] == []
     assert "LW102" in {alert["rule"] for alert in second["alerts"]}
     assert not (out / "lora_watch" / "alerts.jsonl").exists()  # the alerts of the second run are in its own folder
-    assert not (out / "lora_watch" / "incident.json").exists()
-    assert parse((out / "lora_watch-2" / "incident.json").read_bytes())["run_id"] == second["run_id"]
+    assert not (out / "lora_watch" / "last_good").exists()
+    assert second["last_good"]["folder"] == "last_good"
+    assert (out / "lora_watch-2" / "last_good").is_dir()
     assert len(list((out / "runs").iterdir())) == 3
 
     (note,) = second["notes"]
@@ -176,7 +177,7 @@ def test_files_stay_in_a_relative_folder_when_the_script_changes_its_own(
     files = home / "out" / "lora_watch"
     assert [path for path in other.iterdir() if path.name != "out"] == []
     assert not list(other.rglob("lora_watch*")), "all that other may hold is the Trainer's"
-    assert parse((files / "incident.json").read_bytes())["verdict"] == "unhealthy"
+    assert (files / "last_good").is_dir()
     (judged,) = judge([home / "out"]).runs
     assert (judged.run.verdict, judged.run.step, judged.run.data.steps) == ("unhealthy", 12, list(range(13)))
     assert "LW901" not in {alert.rule for alert in judged.findings}

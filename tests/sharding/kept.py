@@ -96,11 +96,11 @@ def compared(folder: Path, truth: Mapping[int, Mapping[str, torch.Tensor]]) -> d
     dist.barrier()
     if rank():
         return {}
-    incident = json.loads((folder / "lora_watch" / "incident.json").read_text())
+    report = json.loads((folder / "lora_watch" / "report.json").read_text())
     left = sorted(path.name for path in (folder / "lora_watch").glob("last_good*"))
-    if incident["last_good"] is None:
-        return {"step": None, "why": incident["last_good_unavailable"], "left": left}
-    step = incident["last_good"]["step"]
+    if report["last_good"]["step"] is None:
+        return {"step": None, "why": report["last_good"]["why_not"], "left": left}
+    step = report["last_good"]["step"]
     loaded = PeftModel.from_pretrained(tiny_model(), str(folder / "lora_watch" / "last_good"), is_trainable=True)
     there, true = {n: p for n, p in loaded.named_parameters() if p.requires_grad}, truth[step]
     same = there.keys() == true.keys() and all(torch.equal(there[name], tensor) for name, tensor in true.items())

@@ -52,8 +52,8 @@ class NanLoss(Trainer):
         return (loss, None) if return_outputs else loss
 
 
-def incident_in(folder: Path) -> Any:
-    return json.loads((folder / "lora_watch" / "incident.json").read_text())
+def report_in(folder: Path) -> Any:
+    return json.loads((folder / "lora_watch" / "report.json").read_text())
 
 
 CASES: dict[str, tuple[str, type[Trainer], dict[str, Any], float]] = {
@@ -84,11 +84,11 @@ def test_it_loads_and_is_as_good_as_the_run_was_then(case: str, fail_on: str, tm
     else:
         trainer.train()
 
-    incident = incident_in(tmp_path)
-    assert incident["alert"]["rule"] == rule
-    step = incident["last_good"]["step"]
-    assert step < incident["step"]
-    restored = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "lora_watch" / incident["last_good"]["folder"]))
+    report = report_in(tmp_path)
+    opened = next(alert["step"] for alert in report["alerts"] if alert["rule"] == rule)
+    step = report["last_good"]["step"]
+    assert step < opened
+    restored = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "lora_watch" / report["last_good"]["folder"]))
     loss = held_out_loss(restored)
     assert loss == pytest.approx(judge.losses[step], abs=1e-5)
     if rule == "LW201" and fail_on == "error":  # found before the update: not a step is lost
@@ -117,7 +117,7 @@ def test_training_goes_on_as_if_nothing_had_been_kept_or_written(tmp_path: Path)
         return weights, vars(model.peft_config["default"])
 
     monitored, their_settings = run([LoraWatchCallback(fail_on="never", console=False)])
-    assert incident_in(tmp_path)["last_good"] is not None
+    assert report_in(tmp_path)["last_good"]["folder"]
     plain, settings = run([])
     assert all(torch.equal(monitored[name], plain[name]) for name in plain)
     assert str(their_settings) == str(settings)

@@ -189,7 +189,6 @@ def test_all_ranks_stop_together(runs: Any, fault: str, rule: str) -> None:
     assert report["verdict"] == "failed"
     assert f"({rule})" in report["message"].partition("\n")[0]  # also where the rank that writes has not seen it itself
     assert rule in {alert["rule"] for alert in report["alerts"]}
-    assert json.loads((folder / fault / "lora_watch" / "incident.json").read_text())["alert"]["rule"] == rule
 
 
 def test_what_ranks_have_agreed_on_ends_all_of_them_whatever_each_has_seen_itself(runs: Any) -> None:

@@ -89,5 +89,5 @@ def test_a_pipeline_that_draws_from_every_generator_trains_the_same_weights(tmp_
     )
     assert "(LW102)" in monitored["stderr"]
     left = {path.name for path in (tmp_path / "monitored" / "lora_watch").iterdir()}
-    assert {"report.json", "incident.json", "last_good"} <= left
+    assert {"report.json", "last_good"} <= left
     assert list((tmp_path / "monitored" / "runs").rglob("events.out.tfevents.*"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from lora_watch.base.alerts import Verdict
@@ -20,16 +19,10 @@ class PageSink(Sink):
     Args:
         report: of the run.
         events: of the run; without them there is no page.
-        publish: called with the page when it is written.
     """
 
-    def __init__(
-        self,
-        report: ReportSink,
-        events: TensorBoardSink | None,
-        publish: Iterable[Callable[[Path], object]] = (),
-    ):
-        self._report, self._events, self._publish = report, events, list(publish)
+    def __init__(self, report: ReportSink, events: TensorBoardSink | None):
+        self._report, self._events = report, events
         self.written: Path | None = None
         """The page of the run that has ended."""
 
@@ -48,5 +41,3 @@ class PageSink(Sink):
         place = RunFiles(folder.parent, folder / "report.json", tuple(sorted(events.glob(FILES))))
         write_runs([read_run(place)], folder / NAME, [])
         self.written = folder / NAME
-        for publish in self._publish:
-            publish(self.written)

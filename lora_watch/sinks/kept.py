@@ -1,0 +1,97 @@
+"""Writes `last_good/`, the adapter from before a run went wrong, next to its report.
+
+A run goes wrong when an error opens, or an alert for which the policy ends it, and is well again when none of them is
+open any more.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+from torch import nn
+
+from lora_watch.base.alerts import Alert, Severity, Verdict
+from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.rules.policy import Policy
+from lora_watch.sinks import Sink
+from lora_watch.sinks.history import AlertHistory
+from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
+from lora_watch.snapshots.last_good import LastGood, put_back
+
+FOLDER = "last_good"
+
+
+class LastGoodSink(Sink):
+    """Keeps the last good adapter, and writes it when the run goes wrong, and when it ends in that.
+
+    Args:
+        report: whose folder it writes to, and which tells of it.
+        model: whose trained parameters to keep.
+        policy: what ends the run, besides errors.
+
+    Its methods raise OSError when a file cannot be written, and what the model's ``save_pretrained`` raises.
+    """
+
+    def __init__(self, report: ReportSink, model: nn.Module, policy: Policy):
+        self._report, self._policy = report, policy
+        self._last_good = LastGood(model, policy.evidence())
+        self._history = AlertHistory()
+        self._at = self._healthy_at = -1
+        """Steps whose update has been applied; the latest of them that was judged healthy."""
+        self._serious: list[Alert] = []
+        """The open alerts by which the run has gone wrong."""
+        self._is_wrong = False
+        self._next_write = 0.0  # time.monotonic()
+
+    def start(self, run: RunInfo, step: int) -> None:
+        put_back(self._report.directory / FOLDER)
+        if run.adapters:
+            self._last_good.begin(step)
+
+    def updated(self, step: int) -> None:
+        if step == self._at:  # told twice of one update
+            return
+        self._at = step
+        if not self._is_wrong and step % self._last_good.every == 0:
+            self._last_good.updated(step)
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        if alerts:
+            self._history.update(alerts)
+            still = (alert for alert in self._history if alert.closed_step is None)
+            self._serious = [a for a in still if a.severity >= Severity.ERROR or self._policy.counts(a)]
+        if not self._serious:
+            self._is_wrong = False
+            norms = record.metrics.get("product_norm")  # absent where nothing was measured at this step
+            finite = norms is None or bool(np.isfinite(norms.values[norms.known]).all())  # also where LW101 is muted
+            if norms is not None and finite:
+                self._healthy_at = record.step
+            if finite and record.step % self._last_good.every == 0:
+                self._last_good.judged(record.step)
+        elif not self._is_wrong:
+            self._is_wrong = True
+            if record.step - 1 == self._at == self._healthy_at:
+                # Found before its update was applied: what is there now is what the step before has left.
+                self._last_good.take_now(self._at)
+            else:
+                evidence = max(self._policy.evidence(alert.rule) for alert in self._serious)
+                self._last_good.choose(record.step - evidence)
+            if time.monotonic() >= self._next_write:
+                self._save()
+
+    def finish(self, verdict: Verdict, message: str | None) -> None:
+        if not self._is_wrong:
+            self._last_good.choose(self._at - self._policy.evidence())
+        if self._is_wrong or verdict == "failed":
+            self._save()
+        # Whoever holds this sink after the run does not hold its weights.
+        self._last_good = LastGood(nn.Module(), self._policy.evidence())
+
+    def _save(self) -> None:
+        began, folder, good = time.monotonic(), self._report.directory / FOLDER, self._last_good
+        good.save(folder)
+        saved = (FOLDER, good.step) if good.is_saved(folder) else (None, None)
+        self._report.tell_last_good(*saved, good.why_unavailable)
+        self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME
