@@ -67,6 +67,21 @@ def lora(model: Any, r: int = 8, alpha: float = 16, targets: Any = "all-linear",
     return get_peft_model(model, LoraConfig(r=r, lora_alpha=alpha, target_modules=targets, **config))
 
 
+def in_4_bits(model: Any) -> Any:
+    """``model`` whose q_proj and v_proj are kept in bitsandbytes' 4 bits."""
+    bnb: Any = pytest.importorskip("bitsandbytes")
+    for module in list(model.modules()):
+        for name in {"q_proj", "v_proj"} & {name for name, _ in module.named_children()}:
+            plain = getattr(module, name)
+            layer = bnb.nn.Linear4bit(
+                plain.in_features, plain.out_features, bias=False, compute_dtype=torch.float32, quant_type="nf4"
+            )
+            layer.load_state_dict(plain.state_dict())
+            setattr(module, name, layer)
+    model.is_loaded_in_4bit = True  # as transformers says; PEFT chooses its own layers by it
+    return model.to("cpu")  # bitsandbytes quantises when it is moved
+
+
 def needs_peft(version: str) -> pytest.MarkDecorator:
     """For a test of what PEFT has since ``version`` only."""
     return pytest.mark.skipif(Version(peft.__version__) < Version(version), reason=f"since PEFT {version}")

@@ -15,10 +15,11 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from lora_watch import find_adapters
+from lora_watch.measurement.norms.base import dequantised
 from lora_watch.measurement.norms.merging import kept_by_a_merge
 from tests.rules.runs import run
 from tests.stored.saving import command, random_lora
-from tests.support import lora, tiny_model
+from tests.support import in_4_bits, lora, tiny_model
 
 
 def sized(model: Any, relative: float) -> Any:
@@ -122,6 +123,30 @@ def test_a_weight_that_is_kept_transposed_is_merged_as_it_is() -> None:
         (weight,) = (matrix.float() for matrix in adapter.base_matrices())
         kept = (weight + delta).bfloat16().float() - weight
     assert kept_by_a_merge([adapter]) == pytest.approx(float((kept * delta).sum() / delta.square().sum()))
+
+
+@pytest.mark.parametrize(("relative", "found"), [(1e-3, ["INFO"]), (1.0, [])], ids=["small", "as large as the weights"])
+def test_a_run_on_4_bits_ends_with_what_a_merge_into_them_would_lose(relative: float, found: list[str]) -> None:
+    torch.manual_seed(0)
+    model = lora(in_4_bits(tiny_model()), targets=["q_proj", "v_proj"], init_lora_weights=False)
+    adapters = find_adapters(model)
+    with torch.no_grad():
+        for adapter in adapters:
+            (factors,) = adapter.factors()
+            delta = (factors.b.float() * adapter.scale) @ factors.a.float()
+            weight = dequantised(adapter.base_layer)
+            assert weight is not None
+            factors.b.mul_(relative * weight.norm() / delta.norm())
+    share = kept_by_a_merge(adapters)
+    layers: dict[str, Any] = {adapter.name: adapter.module for adapter in adapters}
+    before: dict[str, Any] = {name: dequantised(layer.base_layer) for name, layer in layers.items()}
+    deltas = {name: layer.get_delta_weight("default").float() for name, layer in layers.items()}
+    monitor = run(model, steps=6, lr=1e-9)
+    assert [alert.severity.name for alert in monitor.alerts if alert.rule == "LW316"] == found
+    merged: dict[str, Any] = dict(copy.deepcopy(model).merge_and_unload().named_modules())
+    along = sum(((dequantised(merged[name]) - before[name]) * delta).sum() for name, delta in deltas.items())
+    of_peft = float(along / sum(delta.square().sum() for delta in deltas.values()))
+    assert share == pytest.approx(of_peft, abs=0.05)
 
 
 @pytest.mark.parametrize("kind", ["bfloat16", "float16", "float32"])

@@ -11,7 +11,7 @@ from torch import nn
 
 from lora_watch import LoraWatchCallback
 from tests.rules.runs import Curious
-from tests.support import lora, tiny_model, train
+from tests.support import in_4_bits, lora, tiny_model, train
 
 
 class Stateful(nn.Module):
@@ -84,3 +84,16 @@ def test_is_trained_as_without_the_callback(kind: Any, accumulation: int) -> Non
     assert all(torch.equal(monitored[name], plain[name]) for name in plain)
     assert callback.monitor is not None
     assert sum("down_proj" in note for note in callback.monitor.run.notes) == 1, "one note says so"
+
+
+def test_an_evaluation_of_ours_does_not_rewrite_4_bit_weights() -> None:
+    """bitsandbytes makes others of them in an evaluation on a CPU with AVX512-BF16; elsewhere this says less."""
+
+    def weights(callbacks: list[Any]) -> dict[str, torch.Tensor]:
+        torch.manual_seed(0)
+        model = lora(in_4_bits(tiny_model()), targets=["q_proj", "v_proj"])
+        train(model, steps=6, lr=1e-3, callbacks=callbacks)
+        return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+
+    watched = weights([LoraWatchCallback(rules=[Curious()], console=False, tensorboard=False)])
+    assert all(torch.equal(parameter, watched[name]) for name, parameter in weights([]).items())

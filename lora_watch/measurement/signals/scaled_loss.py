@@ -229,8 +229,13 @@ def _multiplied(base: nn.Module, multiple: float) -> Callable[..., Any]:
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, and nothing of it left afterwards in a model without ``unknown_code``."""
-    modes = [(module, module.training) for module in model.modules()]
+    """Evaluation mode, and nothing of it left afterwards in a model without ``unknown_code``.
+
+    bitsandbytes' 4-bit layers, which compute the same in both modes, stay as they are: on a CPU with AVX512-BF16 an
+    evaluation makes others of their weights, for good.
+    """
+    quantised = {module for module in model.modules() if hasattr(getattr(module, "weight", None), "quant_state")}
+    modes = [(module, module.training) for module in model.modules() if module not in quantised]
     # A weight that autocast has cast and kept here would have no gradient in the pass that follows.
     caches = torch.is_autocast_cache_enabled()
     with put_back(model):
