@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
@@ -104,7 +104,7 @@ class Instruments:
         self.rates, self.gradients = LearningRates(), Gradients(Live([]))
         self._frozen = FrozenWeights()
         self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
-        self._probe = OutputRatioProbe(model, (), wanted=False)
+        self._probe = OutputRatioProbe(model, ())
         self.scaled_loss = ScaledLoss(model, ())
         self._of_any_step: Sequence[Instrument] = [self.gradients]
         self._of_norms: Sequence[Instrument] = ()
@@ -144,15 +144,14 @@ class Instruments:
         run = monitored.run
         preference = bool(run.config.get("preference"))
         self.scaled_loss = ScaledLoss(self._model, adapters, run.init_from_base, preference, self._guard)
-        wanted, guard = bool(adapters) and self._output_ratio, self._guard
-        self._probe = OutputRatioProbe(self._model, adapters, guard=guard, live=live, wanted=wanted)
-        self._note_unknown(self._probe.never_hooked)
+        seen = adapters if self._output_ratio else ()
+        self._probe = OutputRatioProbe(self._model, seen, guard=self._guard, live=live)
         changed = Changed(live, step)
         self._of_any_step, self._of_norms, self._of_full = [self.gradients], [], []
         if adapters:
             self._of_any_step = [self.rates, self.gradients]
             self._of_norms = [self._norms, *([changed] if changed.is_needed else [])]
-            self._of_full = [self._frozen, self._probe]
+            self._of_full = [self._frozen, *([self._probe] if self._output_ratio else [])]
 
     def forget(self) -> None:
         """Measure nothing until ``watch`` has found something."""
@@ -204,7 +203,8 @@ class Instruments:
                 except Exception as error:  # which costs its own readings alone
                     self._guard.caught(f"measuring with {type(instrument).__name__}", error)
         if due.full and self._probe.steps == _STEPS_TO_BE_SEEN:
-            self._note_unknown(self._probe.why_never_seen())
+            for why, many in self._probe.never_seen().items():
+                self._note(f"output_ratio is unknown for {many} of {len(self.gradients.adapters)} adapters: {why}")
 
         def finish(arrays: Sequence[FloatArray]) -> Readings:
             readings: dict[str, Reading] = {}
@@ -218,11 +218,6 @@ class Instruments:
             return readings
 
         return Deferred([tensor for _, part in begun for tensor in part.tensors], finish)
-
-    def _note_unknown(self, adapters: Mapping[str, int]) -> None:
-        """For so many ``adapters``, by the reason, ``output_ratio`` is unknown."""
-        for why, many in adapters.items():
-            self._note(f"output_ratio is unknown for {many} of {len(self.gradients.adapters)} adapters: {why}")
 
     @property
     def is_armed(self) -> bool:

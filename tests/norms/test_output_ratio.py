@@ -205,16 +205,16 @@ def test_what_cannot_be_measured_is_unknown_and_says_so() -> None:
 
     conv = get_peft_model(nn.Sequential(nn.Conv2d(3, 4, 3)), LoraConfig(target_modules=["0"]))
     probe = probe_of(conv)
-    assert [*probe.never_hooked.values()] == [1]
     probe.arm(0)
     conv.train()(torch.randn(1, 3, 5, 5))
     ratio, known = read(probe)
     assert not known.any()
     assert np.isnan(ratio).all()
+    assert [*probe.never_seen().values()] == [1]
 
     compiled = trained()
     compiled.compile(backend="eager")
-    ((why, many),) = probe_of(compiled).never_hooked.items()
+    ((why, many),) = probe_of(compiled).never_seen().items()
     assert "compiled" in why
     assert many == 28
 

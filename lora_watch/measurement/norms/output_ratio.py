@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -29,13 +28,14 @@ _KINDS = ("Linear", "Conv1D", "Embedding", "HQQLinear")
 """Layers that take one input row to one output row."""
 
 _GOLDEN = 0.6180339887498949
-_EXPERT = re.compile(r"experts?\.\d")
 
 _COMPILED = "the model is compiled, and a hook inside a compiled graph would slow it down"
 _OTHERS = "their layers do not take one input row to one output row (convolutions, experts, fused projections)"
 _EVALUATION = "the model is in evaluation mode: call model.train()"
-_REPLICAS = "the model runs in replicas of one process (DataParallel)"
-_PARTS = "their factors are in parts, in their layers' own forward passes too (tensor parallelism, ZeRO-3)"
+_UNSEEN = (
+    "no pass of their frozen layers was seen whole (experts without a token, adapters that are off, kernels that "
+    "compute layer and adapter together, DataParallel, tensor parallelism, ZeRO-3)"
+)
 
 
 class _Measured(NamedTuple):
@@ -71,7 +71,6 @@ class OutputRatioProbe:
         tokens: rows of a layer's input that are sampled, at most.
         guard: what to do everything in that happens inside a forward pass, given what it does in words.
         live: of the same adapters, kept up to date by the caller: what it keeps is not looked up again.
-        wanted: without it there are no hooks, and every ratio is unknown.
     """
 
     def __init__(
@@ -81,7 +80,6 @@ class OutputRatioProbe:
         tokens: int = TOKENS,
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
         live: Live | None = None,
-        wanted: bool = True,
     ):
         self._model, self._adapters, self._tokens = model, list(adapters), tokens
         self.guard, self._live = guard, live
@@ -96,31 +94,20 @@ class OutputRatioProbe:
         self._mask: Tensor | None = None
         """Of the latest pass, ``[batch, length]``: 0 for padding."""
         self._handles: list[RemovableHandle] = []
-        self._hooks: list[tuple[nn.Module, Hook]] = []
-        """The layers to hook, and their hooks."""
-        self._hooked: list[int] = []
-        """The adapters of those layers."""
-        self.steps = 0
-        """Steps whose forward pass was looked at."""
-        self.never_seen: set[int] = set()
-        """Adapters whose frozen layer was seen in none of them."""
-        self._passed_over: dict[int, str] = {}
-        """Why a layer's pass was not looked at, by its adapters."""
-        self.never_hooked = self._choose_layers() if wanted else {}
-        """For how many adapters nothing can be measured, by the reason in words."""
-
-    def _choose_layers(self) -> dict[str, int]:
-        if has_compiled(self._model) and self._adapters:
-            return {_COMPILED: len(self._adapters)}
         by_layer: dict[nn.Module, list[int]] = {}
-        for index, adapter in enumerate(self._adapters):
+        for index, adapter in enumerate([] if has_compiled(model) else self._adapters):
             if (layer := adapter.base_layer) is not None and adapter.kind in _KINDS:
                 by_layer.setdefault(layer, []).append(index)
         self._hooks = [(layer, self._hook(partial(self.see_layer, layer, own))) for layer, own in by_layer.items()]
+        """The layers to hook, and their hooks."""
         self._hooked = [index for own in by_layer.values() for index in own]
-        self.never_seen = set(self._hooked)
-        others = len(self._adapters) - len(self._hooked)
-        return {_OTHERS: others} if others else {}
+        """The adapters of those layers."""
+        self.steps = 0
+        """Steps whose forward pass was looked at."""
+        self._ever_seen: set[int] = set()
+        """Adapters that were measured in some of them."""
+        self._in_evaluation: set[int] = set()
+        """Adapters whose layer was called in evaluation mode."""
 
     def arm(self, step: int) -> None:
         """Look at the next training forward pass, that of the step after ``step``."""
@@ -144,7 +131,7 @@ class OutputRatioProbe:
             return ready({})
         ratios = self.so_far()
         self.steps += 1
-        self.never_seen.difference_update(measured.adapter for measured in self._measured)
+        self._ever_seen.update(measured.adapter for measured in self._measured)
         self._due, self._measured, self._reads, self.armed_for = set(), [], None, None
         self.close()
         return ratios
@@ -170,21 +157,18 @@ class OutputRatioProbe:
 
         return Deferred([torch.stack([each.numbers for each in group]) for group in by_device.values()], finish)
 
-    def why_never_seen(self) -> dict[str, int]:
+    def never_seen(self) -> dict[str, int]:
         """For how many adapters ``output_ratio`` was unknown at every step so far, by the reason in words."""
         compiled = has_compiled(self._model)
-        return dict(Counter(self._why_unseen(index, compiled) for index in sorted(self.never_seen)))
 
-    def _why_unseen(self, index: int, compiled: bool) -> str:
-        if why := self._passed_over.get(index):
-            return why
-        if compiled:
-            return "the model was compiled after the run had begun"
-        if _EXPERT.search(self._adapters[index].name):
-            return "no token has reached their experts yet"
-        if not self._adapters[index].active:
-            return "they are switched off"
-        return "their frozen layers were never called: a kernel computes layer and adapter together"
+        def why(index: int) -> str:
+            if compiled:
+                return _COMPILED
+            if index not in self._hooked:
+                return _OTHERS
+            return _EVALUATION if index in self._in_evaluation else _UNSEEN
+
+        return dict(Counter(why(index) for index in range(len(self._adapters)) if index not in self._ever_seen))
 
     def close(self) -> None:
         """Remove every hook, until ``arm`` or ``place_hooks`` is called."""
@@ -205,15 +189,15 @@ class OutputRatioProbe:
         self, layer: nn.Module, indices: Sequence[int], called: nn.Module, args: tuple[Any, ...], output: Any
     ) -> None:
         """The hook of the frozen ``layer`` under the adapters at the places ``indices``."""
-        if called is not layer or not layer.training:
-            self._passed_over.update(dict.fromkeys(indices, _EVALUATION if called is layer else _REPLICAS))
+        if called is not layer:  # a replica of it
+            return
+        if not layer.training:
+            self._in_evaluation.update(indices)
             return
         for index in self._due.intersection(indices):
             adapter = self._adapters[index]
-            if not adapter.active:  # switched off or deleted since ``arm``: it adds nothing
-                continue
-            if (read := self._read(index)) is None:
-                self._passed_over[index] = _PARTS
+            # Switched off or deleted since ``arm``: it adds nothing.
+            if not adapter.active or (read := self._read(index)) is None:
                 continue
             self._due.remove(index)
             numbers = self._square_and_norm(read, adapter.kind == "Embedding", layer, args[0], output)
