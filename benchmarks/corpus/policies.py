@@ -179,6 +179,16 @@ def mean_reward(model: Any, tokenizer: Any, policy: Policy) -> float:
     return float(np.mean([rewards(policy, *zip(*batch)) for batch in batches]))
 
 
+def preferences(policy: Policy, base: Any, tokenizer: Any, some: list[str]) -> list[dict[str, str]]:
+    """The best and the worst of eight completions of each prompt."""
+    rows = []
+    for prompt, answers in zip(some, completions(base, tokenizer, some, 8)):
+        worth = rewards(policy, [prompt] * len(answers), answers)
+        best, worst = max(range(8), key=worth.__getitem__), min(range(8), key=worth.__getitem__)
+        rows.append({"prompt": prompt, "chosen": answers[best], "rejected": answers[worst]})
+    return rows
+
+
 def build(
     policy: Policy, folder: str, callbacks: list[Any], kind: Any = None, model: Any = None, **arguments: Any
 ) -> Any:
@@ -187,7 +197,7 @@ def build(
     import trl
     from datasets import Dataset  # TRL brings it
 
-    trained_on, _ = prompts(policy.seed)
+    trained_on, held_out = prompts(policy.seed)
     set_seed(policy.seed)
     base, tokenizer = pretrained(policy.base)
     settings: dict[str, Any] = {
@@ -206,11 +216,9 @@ def build(
     }
     more: dict[str, Any] = {}
     if policy.trainer == "DPO":
-        rows = []
-        for prompt, some in zip(trained_on, completions(base, tokenizer, trained_on, 8)):
-            worth = rewards(policy, [prompt] * len(some), some)
-            best, worst = max(range(8), key=worth.__getitem__), min(range(8), key=worth.__getitem__)
-            rows.append({"prompt": prompt, "chosen": some[best], "rejected": some[worst]})
+        rows = preferences(policy, base, tokenizer, trained_on)
+        if "eval_strategy" in arguments:
+            more = {"eval_dataset": Dataset.from_list(preferences(policy, base, tokenizer, held_out))}
     else:
         rows = [{"prompt": prompt} for prompt in trained_on]
         settings |= {"num_generations": 4, "max_completion_length": TOKENS, "beta": policy.beta}
@@ -234,10 +242,11 @@ def build(
 
 
 def trace(policy: Policy) -> Trace:
-    """Train ``policy`` under the recording callback."""
+    """Train ``policy`` under the recording callback. DPO is evaluated every ten steps, on pairs of its own."""
     callback = RecordingCallback()
+    evaluated = {"eval_strategy": "steps", "eval_steps": 10} if policy.trainer == "DPO" else {}
     with tempfile.TemporaryDirectory() as folder:
-        trainer = build(policy, folder, [callback])
+        trainer = build(policy, folder, [callback], **evaluated)
         tokenizer = trainer.processing_class
         before = mean_reward(trainer.model, tokenizer, policy)
         set_seed(policy.seed)
@@ -249,7 +258,7 @@ def trace(policy: Policy) -> Trace:
     history = trainer.state.log_history
     logged = {row["step"]: row["grad_norm"] for row in history if "grad_norm" in row}
     grad_norm = np.array([float(logged.get(step, math.nan)) for step in range(1, policy.steps + 1)])
-    rows = [{k: v for k, v in row.items() if isinstance(v, (int, float))} for row in history if "loss" in row]
+    rows = [{k: v for k, v in row.items() if isinstance(v, (int, float))} for row in history if {"loss", "eval_loss"} & row.keys()]
     return Trace(dataclasses.asdict(policy), before, after, grad_norm, callback.recorder.records, rows)
 
 

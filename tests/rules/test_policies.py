@@ -174,3 +174,10 @@ def test_the_reference_is_the_adapter_as_it_was(tmp_path: Path) -> None:
     monitor = going_on(tmp_path, with_reference=True)
     assert ids(monitor) == []
     assert any("the adapter ref" in note for note in monitor.run.notes)
+
+
+@pytest.mark.parametrize(("lr", "found"), [(5e-3, ["LW209"]), (3e-4, [])], ids=["at a high rate", "its twin"])
+def test_preferences_that_are_learned_by_heart(lr: float, found: list[str], tmp_path: Path) -> None:
+    policy = Policy("DPO", reward="length", seed=1, steps=50, lr=lr)
+    monitor, _ = trained(policy, tmp_path, eval_strategy="steps", eval_steps=10)
+    assert ids(monitor) == found
