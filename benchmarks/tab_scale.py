@@ -20,6 +20,7 @@ import sys
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -47,18 +48,18 @@ def write(folder: Path, adapters: int, metrics: int, steps: int) -> None:
     level = np.exp(random.normal(0, 0.4, adapters))
     writer = EventFileWriter(str(folder))
     run = RunInfo(infos, max_steps=steps, peak_lr=(2e-4,))
-    first = [events.tensor(tags.SCHEMA, strict_json(schema(run)), b"")]
+    values: dict[str, Any] = {tags.SCHEMA: strict_json(schema(run))}
     for step in range(1, steps + 1):
         growth = 0.5 * step / (step + steps / 5)
-        values = [
-            events.tensor(tags.METRIC_PREFIX + name, growth * level * np.exp(random.normal(0, 0.05, adapters)), b"")
-            for name in METRICS[:metrics]
-        ]
+        for name in METRICS[:metrics]:
+            values[tags.METRIC_PREFIX + name] = growth * level * np.exp(random.normal(0, 0.05, adapters))
         loss = np.array([2 + 3 * np.exp(-5 * step / steps) + random.normal(0, 0.1)])
-        values += [events.tensor(tags.SERIES_PREFIX + name, loss, b"") for name in ("loss", "loss_recent")]
-        values += [events.tensor(tags.SERIES_PREFIX + "loss_start", np.array([5.0]), b"")]
-        event = events.event(first + values)
-        first = []
+        values |= {tags.SERIES_PREFIX + name: loss for name in ("loss", "loss_recent")}
+        values[tags.SERIES_PREFIX + "loss_start"] = np.array([5.0])
+        event = events.event()
+        for tag, content in values.items():
+            events.tensor(event.summary.value, tag, content, b"")
+        values = {}
         event.step, event.wall_time = step, 1.7e9 + step
         writer.add_event(event)
     writer.close()

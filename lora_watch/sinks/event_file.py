@@ -6,7 +6,7 @@ import errno
 import os
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -54,62 +54,67 @@ class EventFile:
 
     def begin(self, run: RunInfo, step: int) -> None:
         """What a reader needs first, at the start and whenever the set of adapters has changed."""
-        values = [self._value(tags.SCHEMA, strict_json(numbers.schema(run))), self._verdict("running", None, None)]
-        self._add([*values, *events.hparams_start(numbers.hyperparameters(run), HPARAM_METRICS)], step)
+        event = events.event()
+        self._put(event, tags.SCHEMA, strict_json(numbers.schema(run)))
+        self._put_verdict(event, "running", None, None)
+        events.hparams_start(event.summary.value, numbers.hyperparameters(run), HPARAM_METRICS)
+        self._add(event, step)
         self.flush()
 
     def write(self, step: HandedOver) -> None:
+        event, record = events.event(), step.record
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes Inf, as it should
-            self._add(self._values(step), step.record.step)
+            for name, reading in record.metrics.items():
+                self._put(event, tags.METRIC_PREFIX + name, numbers.unknown_marked(reading))
+            self._put_series(event, numbers.series(record))
+            events.scalars(event.summary.value, numbers.plain_scalars(record))
+        if new := [name for name in record.metrics if name not in self._charted]:
+            self._charted += new
+            events.custom_scalars(event.summary.value, numbers.layout(self._charted))
+        if step.alerts is not None:
+            self._put(event, tags.ALERTS, step.alerts)
+        if step.news:
+            events.text(event.summary.value, tags.SCALAR_PREFIX + "alerts", step.news)
+        self._add(event, record.step)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def write_series(self, numbers: Mapping[str, float], step: int) -> None:
         """Small vectors of one number each, by name."""
-        self._add([self._value(tags.SERIES_PREFIX + name, np.array([n])) for name, n in numbers.items()], step)
-
-    def _values(self, step: HandedOver) -> list[bytes]:
-        record = step.record
-        values = [
-            *(
-                self._value(tags.METRIC_PREFIX + name, numbers.unknown_marked(reading))
-                for name, reading in record.metrics.items()
-            ),
-            *(self._value(tags.SERIES_PREFIX + name, array) for name, array in numbers.series(record).items()),
-            *events.scalars(numbers.plain_scalars(record)),
-        ]
-        if new := [name for name in record.metrics if name not in self._charted]:
-            self._charted += new
-            values += events.custom_scalars(numbers.layout(self._charted))
-        if step.alerts is not None:
-            values.append(self._value(tags.ALERTS, step.alerts))
-        if step.news:
-            values += events.text(tags.SCALAR_PREFIX + "alerts", step.news)
-        return values
+        event = events.event()
+        self._put_series(event, {name: np.array([number]) for name, number in numbers.items()})
+        self._add(event, step)
 
     def end(self, verdict: Verdict, message: str | None, told: Prescription | None, step: int) -> None:
-        self._add([*events.hparams_end(verdict == "ok"), self._verdict(verdict, message, told)], step)
+        event = events.event()
+        events.hparams_end(event.summary.value, verdict == "ok")
+        self._put_verdict(event, verdict, message, told)
+        self._add(event, step)
         self.flush()
 
     def flush(self) -> None:
         self.handle.flush()
         self._flushed = time.monotonic()
 
-    def _verdict(self, verdict: str, message: str | None, told: Prescription | None) -> bytes:
-        next_run = None if told is None else told.to_dict()
-        return self._value(tags.VERDICT, strict_json({"verdict": verdict, "message": message, "next_run": next_run}))
+    def _put_series(self, event: Any, series: Mapping[str, FloatArray]) -> None:
+        for name, numbers_of_one in series.items():
+            self._put(event, tags.SERIES_PREFIX + name, numbers_of_one)
 
-    def _value(self, tag: str, content: FloatArray | NDArray[np.float32] | bytes) -> bytes:
+    def _put_verdict(self, event: Any, verdict: str, message: str | None, told: Prescription | None) -> None:
+        next_run = None if told is None else told.to_dict()
+        self._put(event, tags.VERDICT, strict_json({"verdict": verdict, "message": message, "next_run": next_run}))
+
+    def _put(self, event: Any, tag: str, content: FloatArray | NDArray[np.float32] | bytes) -> None:
         """A value of the format. What it is stands with a tag's first value only: readers keep the first."""
         explanation = b"" if tag in self._tags else strict_json({"version": tags.FORMAT_VERSION})
         self._tags.add(tag)
-        return events.tensor(tag, content, explanation)
+        events.tensor(event.summary.value, tag, content, explanation)
 
-    def _add(self, values: Sequence[bytes], step: int) -> None:
+    def _add(self, event: Any, step: int) -> None:
         """Raises OSError where there is no room. A writer of TensorBoard's that has met a full disk raises that for
         ever, to all who share it: so the disk is asked first."""
         ask_the_disk(self.handle.get_logdir())
-        self.handle.add_event(events.event(values), step)
+        self.handle.add_event(event, step)
 
 
 def ask_the_disk(directory: str | os.PathLike[str]) -> None:

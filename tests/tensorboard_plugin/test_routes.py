@@ -33,7 +33,9 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_events(folder: Path, *written: tuple[int, list[Any]], wall_time: float = 1e9) -> None:
     writer = EventFileWriter(str(folder))
     for i, (step, values) in enumerate(written):
-        event: event_pb2.Event = events.event(values)
+        event: event_pb2.Event = events.event()
+        for tag, content in values:
+            events.tensor(event.summary.value, tag, content, b"")
         event.step, event.wall_time = step, wall_time + i
         writer.add_event(event)
     before = set(folder.glob("events.out.tfevents.*.*"))
@@ -43,13 +45,11 @@ def write_events(folder: Path, *written: tuple[int, list[Any]], wall_time: float
 
 
 def vector(name: str, numbers: list[float]) -> Any:
-    return events.tensor(tags.METRIC_PREFIX + name, np.array(numbers), b"")
+    return tags.METRIC_PREFIX + name, np.array(numbers)
 
 
 def schema_of(*names: str, **fields: Any) -> Any:
-    return events.tensor(
-        tags.SCHEMA, strict_json({"version": 1, "adapters": [{"name": n} for n in names]} | fields), b""
-    )
+    return tags.SCHEMA, strict_json({"version": 1, "adapters": [{"name": n} for n in names]} | fields)
 
 
 @BY_EITHER_LOADER
@@ -105,12 +105,9 @@ def test_a_run_resumed_at_an_earlier_step_shows_what_was_trained_last(tmp_path: 
     def session(steps: range, value: float, alert_at: int | None, wall_time: float) -> None:
         written: list[tuple[int, list[Any]]] = [(steps[0] - 1, [schema_of("a")])]
         for step in steps:
-            values = [
-                vector("delta_norm", [value]),
-                events.tensor(tags.SERIES_PREFIX + "zone", np.array([1.0]), b""),
-            ]
+            values = [vector("delta_norm", [value]), (tags.SERIES_PREFIX + "zone", np.array([1.0]))]
             if step == alert_at:
-                values.append(events.tensor(tags.ALERTS, strict_json([alert_of(step).to_dict()]), b""))
+                values.append((tags.ALERTS, strict_json([alert_of(step).to_dict()])))
             written.append((step, values))
         write_events(tmp_path / "run", *written, wall_time=wall_time)
 
