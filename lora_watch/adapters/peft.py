@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -31,7 +31,6 @@ _PAIRS = (("lora_A", "lora_B"), ("lora_embedding_A", "lora_embedding_B"))
 _WITHOUT_PRODUCT = frozenset({"arrow", "qalora"})
 _PLAIN = frozenset({"lora", "dora"})
 """Variants of which the product is made of A and B alone."""
-_SCORES = ("ipt", "exp_avg_ipt", "exp_avg_unc")
 
 
 def read_layer(path: str, module: nn.Module) -> list[Adapter]:
@@ -266,22 +265,9 @@ def fingerprints(adapters: Sequence[Any]) -> list[tuple[Any, ...]]:
     return out
 
 
-class RankScores:
-    """AdaLoRA's importance scores in a model, by which PEFT cuts ranks: neither parameters nor buffers."""
-
-    def __init__(self, model: nn.Module):
-        allocators = [getattr(module, "rankallocator", None) for _, module in walk(model)]
-        self._places = [(each, name) for each in allocators for name in _SCORES if hasattr(each, name)]
-
-    @property
-    def now(self) -> dict[int, dict[str, Tensor]]:
-        """By place, and by the parameters' names. PEFT puts new tensors in the place of the old ones."""
-        return {i: dict(getattr(each, name)) for i, (each, name) in enumerate(self._places)}
-
-    def put_back(self, kept: Mapping[int, dict[str, Tensor]]) -> None:
-        """What ``now`` has been."""
-        for i, (each, name) in enumerate(self._places):
-            setattr(each, name, dict(kept[i]))
+def has_rank_scores(model: nn.Module) -> bool:
+    """AdaLoRA scores its ranks in ``model``, to cut them: in neither parameters nor buffers."""
+    return any(getattr(module, "rankallocator", None) is not None for _, module in walk(model))
 
 
 class ParameterAdapter(PeftAdapter):

@@ -83,28 +83,20 @@ def attach_to_every_trainer(settings: Mapping[str, Any]) -> Attached:
 class _AfterImport(MetaPathFinder):
     def __init__(self, attached: Attached):
         self.attached = attached
-        self._asks = False
 
     def find_spec(
         self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
         if fullname != _TRAINER:
             return None
-        if self._asks:
-            return None
-        self._asks = True
-        try:
-            spec = importlib.util.find_spec(fullname)  # the others find the real one
-        finally:
-            self._asks = False
+        sys.meta_path.remove(self)
+        spec = importlib.util.find_spec(fullname)  # the others find the real one
         if spec is not None and spec.loader is not None:
             execute = spec.loader.exec_module
 
             def exec_module(module: ModuleType) -> None:
-                execute(module)  # where this fails the script may try again
-                if self in sys.meta_path:
-                    sys.meta_path.remove(self)
-                    _give(module, self.attached)
+                execute(module)
+                _give(module, self.attached)
 
             spec.loader.exec_module = exec_module  # type: ignore[method-assign]
         return spec

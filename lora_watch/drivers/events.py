@@ -20,7 +20,7 @@ from lora_watch.base.generators import put_back
 from lora_watch.drivers import trainer_info
 from lora_watch.drivers.schedule import follows_a_metric, read_schedule
 from lora_watch.drivers.step_tap import StepTap, wrap
-from lora_watch.drivers.trackers import LastWord, LogRows
+from lora_watch.drivers.trackers import Trackers
 from lora_watch.format.files import WaitingMark
 from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run.engine import Engine
@@ -60,7 +60,7 @@ class TrainerEvents(TrainerCallback):
         self.guard = Guard()
         """The monitor's, where there is one. What is done inside a training is done in it: no exception comes out."""
         self._tap = StepTap(self._broke_off)
-        self._rows, self._last_word = LogRows(), LastWord()
+        self._trackers = Trackers()
         self._saves = True
         """No failure is open that a checkpoint must not hold."""
 
@@ -163,8 +163,6 @@ class TrainerEvents(TrainerCallback):
             # checkpoint makes room for either.
             no_save = {*self.policy.urgent, SavedAdapterDiffers.id}
             self._saves = control.should_save = not any(alert.rule in no_save for alert in failures)
-        if control.should_log and self._rows.followed is not None:
-            self._rows.open()
 
     @event
     def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -172,13 +170,9 @@ class TrainerEvents(TrainerCallback):
         if control.should_save and self.monitor is not None:  # with save_strategy="epoch" it is known only now
             with self.guard("keeping the rules' state for a checkpoint", aside=True):
                 _remember(self.monitor, state)
-        if control.should_log:
-            self._rows.open()
 
     @event
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self._rows.followed is not None:
-            self._rows.close()
         if self.monitor is not None:
             self.monitor.logged(kwargs.get("logs") or {}, state.global_step)
 
@@ -231,7 +225,7 @@ class TrainerEvents(TrainerCallback):
     # -- helpers -------------------------------------------------------------------------------------------------------
     def _detach(self) -> None:
         """Nothing of ours stays in the Trainer; what fails there keeps no run from its verdict."""
-        for tap in (self._tap, self._rows, self._last_word):
+        for tap in (self._tap, self._trackers):
             with self.guard("leaving the Trainer", aside=True):
                 tap.detach()
 
@@ -312,8 +306,7 @@ class TrainerEvents(TrainerCallback):
         )
         engine = Engine(model, kwargs.get("optimizer"), settings, scheduler=scheduler, place=place)
         self._tap.attach(trainer, engine, args)
-        self._rows.attach(trainer, engine)
-        self._last_word.attach(trainer, partial(self._before_trackers_end, engine))
+        self._trackers.attach(trainer, engine, partial(self._before_trackers_end, engine))
         if self.settings.probe is not None:
             with engine.guard("reading the texts of probe=", aside=True), put_back(model):
                 tokenizer = kwargs.get("processing_class") or kwargs.get("tokenizer")

@@ -24,55 +24,35 @@ _TRACKERS = tuple(integration_utils.INTEGRATION_TO_CALLBACK.values())
 _OF_ROWS = tuple(set(_TRACKERS) - {integration_utils.INTEGRATION_TO_CALLBACK["tensorboard"]})
 
 
-class LogRows(Tap):
-    """Adds a monitor's summary to its Trainer's trackers' rows of the training loss. Their ``on_log`` is wrapped while
-    the Trainer is about to log."""
+class Trackers(Tap):
+    """Adds a monitor's summary to the rows of the training loss, and has something done before the first tracker
+    handles ``on_train_end``, where it closes what we write to. Nothing in the Trainer's log tells the end: any row may
+    hold any key."""
 
-    _engine: Engine | None = None
+    def attach(self, trainer: Trainer | None, engine: Engine, before_end: Callable[[Any], object]) -> None:
+        """From now on. ``before_end`` gets the Trainer's state; what it raises goes no further."""
 
-    def attach(self, trainer: Trainer | None, engine: Engine) -> None:
-        self._follow(trainer if any(isinstance(one, _OF_ROWS) for one in callbacks_of(trainer)) else None)
-        self._engine = engine
-
-    def open(self) -> None:
-        """The Trainer is about to log. When it has, ``close`` is to be called."""
-
-        def on_log(
-            inner: Callable[..., Any], args: Any, state: Any, control: Any, logs: Any = None, **kwargs: Any
-        ) -> Any:
-            engine = self._engine
-            if engine is not None and logs is not None and "loss" in logs:
+        def on_log(inner: Callable[..., Any], *event: Any, logs: Any = None, **kwargs: Any) -> Any:
+            if logs is not None and "loss" in logs:
                 with suppress(Exception), engine.guard("giving the trackers a summary", aside=True):
                     logs = {**summary_of(engine), **logs}
-            try:
-                return inner(args, state, control, logs=logs, **kwargs)
-            except BaseException:
-                with suppress(Exception):
-                    self.close()
-                raise
+            return inner(*event, logs=logs, **kwargs)
 
-        known = callbacks_of(self.followed)
-        self._wrap((one, "on_log", on_log) for one in known if isinstance(one, _OF_ROWS))
+        def on_train_end(inner: Callable[..., Any], args: Any, state: Any, *event: Any, **kwargs: Any) -> Any:
+            with suppress(Exception):
+                before_end(state)
+            return inner(args, state, *event, **kwargs)
+
+        self._follow(trainer)
+        known = callbacks_of(trainer)
+        closing = [one for one in known if isinstance(one, _TRACKERS) or hasattr(one, "tb_writer")]
+        rows = [one for one in known if isinstance(one, _OF_ROWS)]
+        self._wrap(
+            [*((one, "on_train_end", on_train_end) for one in closing), *((one, "on_log", on_log) for one in rows)]
+        )
 
 
 def summary_of(engine: Engine) -> dict[str, float]:
     """The plain scalars of the latest step that was judged, by the names that TensorBoard has them under: ``lora/…``.
     Empty before the first one."""
     return {} if engine.last is None else plain_scalars(engine.last)
-
-
-class LastWord(Tap):
-    """Has something done before the first of a Trainer's trackers handles ``on_train_end``, where it closes what we
-    write to. Nothing in the Trainer's log tells the end: any row may hold any key."""
-
-    def attach(self, trainer: Trainer | None, before: Callable[[Any], object]) -> None:
-        """From now on call ``before`` with the Trainer's state; what it raises goes no further."""
-
-        def on_train_end(inner: Callable[..., Any], args: Any, state: Any, control: Any, **kwargs: Any) -> Any:
-            with suppress(Exception):
-                before(state)
-            return inner(args, state, control, **kwargs)
-
-        known = callbacks_of(trainer)
-        trackers = [one for one in known if isinstance(one, _TRACKERS) or hasattr(one, "tb_writer")]
-        self._wrap((one, "on_train_end", on_train_end) for one in trackers)

@@ -26,8 +26,6 @@ class LoweredRate:
         self.works = False
         """The optimizer has called the hooks: it is one of torch's, whose step is not compiled away."""
         self._hooks: list[Any] = []
-        self._deep = 0
-        """A step may be inside another one: of a class that calls ``super().step()``."""
         self._own: list[tuple[dict[str, Any], Any, Any]] = []
         """Inside a step: group, the user's rate, and ours."""
 
@@ -35,14 +33,14 @@ class LoweredRate:
         """Be in the steps of ``optimizer`` from now on, and in those of no other."""
         self.detach()
         inner, self.guard = unwrapped(optimizer), guard
-        pairs = (("register_step_pre_hook", self._lower), ("register_step_post_hook", self._restore))
+        pairs = (("register_step_pre_hook", self._lower), ("register_step_post_hook", self.give_back))
         self._hooks = [getattr(inner, name)(hook) for name, hook in pairs if hasattr(inner, name)]
 
     def detach(self) -> None:
         for hook in self._hooks:
             hook.remove()
-        self._hooks, self.works, self._deep = [], False, 0
-        self._give_back()
+        self._hooks, self.works = [], False
+        self.give_back()
 
     def times(self, rates: Sequence[float], factor: float) -> tuple[float, ...]:
         """``rates``, one a parameter group, with ``factor`` on all but the others."""
@@ -54,9 +52,8 @@ class LoweredRate:
 
     @guarded("turning the learning rate down")
     def _lower(self, optimizer: Any, *_: Any) -> None:
-        self._deep += 1
         self.works = True
-        if self._deep > 1 or self.factor == 1.0:
+        if self._own or self.factor == 1.0:  # a step inside a step, of a class that calls ``super().step()``
             return
         for i, group in enumerate(optimizer.param_groups):
             rate = group["lr"]
@@ -70,12 +67,7 @@ class LoweredRate:
                 self._own.append((group, rate, group["lr"]))
 
     @guarded("putting the learning rate back")
-    def _restore(self, *_: Any) -> None:
-        self._deep -= 1
-        if self._deep <= 0:
-            self._give_back()
-
-    def _give_back(self) -> None:
+    def give_back(self, *_: Any) -> None:
         """The user's rates are there again, but where somebody has set another one meanwhile."""
         for group, rate, ours in self._own:
             if group["lr"] is ours:
@@ -84,11 +76,6 @@ class LoweredRate:
                 else:
                     group["lr"] = rate
         self._own = []
-
-    def after_step(self) -> None:
-        """No step is under way, whatever the last one has raised."""
-        self._deep = 0
-        self._give_back()
 
 
 def peaks(scheduler: Any) -> tuple[float, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -42,8 +42,34 @@ CALM = 10
 ODD = 4.0
 """Standard deviations of its own noise above what is expected from which a loss is taken to be of bad data still."""
 MOST_DROPPED = 50
-"""Updates that are dropped in a row of trouble before the run gives up."""
+"""Updates that are dropped for one alert before the run gives up."""
 HALF_WAY = "a recovery failed half-way, so that weights, optimizer and rates may be of different steps"
+
+
+@dataclass
+class _Case:
+    """One recovery."""
+
+    recovered: Recovered
+    alert: Alert
+    """The one that reports it (LW910)."""
+    causes: list[tuple[Alert, Severity]]
+    """What it is for, the first cause first, each as grave as it was."""
+    still_sound: int | None = None
+    """Sound updates in a row that are to come until no more are dropped for an odd loss; None where none is."""
+    in_a_row: int = 0
+    """Updates dropped since the last one that was not."""
+
+    @property
+    def cause(self) -> Alert:
+        return self.causes[0][0]
+
+    def count(self, odd: bool) -> None:
+        """An update has been dropped, or was not ``odd``."""
+        if self.still_sound is not None:
+            self.still_sound = CALM if odd else self.still_sound - 1
+            self.in_a_row = self.in_a_row + 1 if odd else 0
+            self.recovered.dropped += odd
 
 
 class Recovery:
@@ -75,8 +101,6 @@ class Recovery:
         self._guard, self._say = guard, say
         self.story: list[str] = []
         """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
-        self.dropping_for: Alert | None = None
-        """An open alert for which updates are being dropped: it does not end the run."""
         self.went_back = -1
         """The step after which the weights last went back: what was measured there is no longer so."""
         self._over: str | None = "it has not begun"
@@ -85,52 +109,38 @@ class Recovery:
         self._good = GoodCopies(dict, 0)
         self._held: Copy | None = None
         """From before the update that is under way, which may have to be taken back."""
-        self._trial: int | None = None
-        """Sound updates that are still to come until no more are taken back for an odd loss; None where none is."""
         self._drop_next = False
         """The update that is under way is taken back, whatever its loss."""
-        self._in_a_row = 0
-        """Updates dropped since the last one that was not."""
+        self._latest: _Case | None = None
+        self._used = 0
         self._step = 0
         self._judged: StepRecord | None = None
         """The latest record that has been judged."""
         self._size: float | None = None
         """‖ΔW‖ of all adapters together, as measured last: alike on every rank, which output_ratio is not."""
-        self._used = 0
-        self._script = 0.0
-        """Of a checkpoint: the ``highest`` rate of the script that it was saved by."""
-        self._last: tuple[Recovered, Alert] | None = None
-        """The latest recovery, and the alert that reports it."""
-        self._causes: list[tuple[Alert, Severity]] = []
-        """What it was for, the first cause first, each as grave as it was."""
 
     # -- the course of a run -------------------------------------------------------------------------------------------
     def prepare(self) -> None:
         """Before the adapters are looked for."""
         monitored = self._recorder.monitored
-        lowered = monitored.lowered
-        if self._policy.recover:
-            self._attach(self._optimizer)
-            if self._over is not None:
-                monitored.note(f"recover is unavailable: {self._over}. Alerts act as fail_on says")
-        # Whoever resumes with the lower rate in the script has it once.
-        if (now := highest(self._optimizer)) and self._script > now:
-            lowered.factor = min(lowered.factor * self._script / now, 1.0)
-            monitored.lower(min(self._script / now, 1.0 / monitored.run.lr_factor))
-        if self._over is not None and lowered.factor != 1.0:
+        if self._policy.recover and (why := self._attach(self._optimizer)):
+            monitored.note(f"recover is unavailable: {why}. Alerts act as fail_on says")
+        if self._over is not None and (factor := monitored.lowered.factor) != 1.0:
             monitored.note(
-                f"a recovery had turned the learning rate down by {1 / lowered.factor:.3g}, and does not any more: the "
+                f"a recovery had turned the learning rate down by {1 / factor:.3g}, and does not any more: the "
                 "script's own is used"
             )
-            lowered.factor = 1.0
+            monitored.lowered.factor = 1.0
             monitored.lower(1.0 / monitored.run.lr_factor)
 
-    def _attach(self, optimizer: Any) -> None:
+    def _attach(self, optimizer: Any) -> str | None:
+        """Why there is no recovering from what ``optimizer`` does, in words."""
         self._over = why_not(self._model, optimizer, self._memory * 2**30)
         if self._over is None:
             self._recorder.monitored.lowered.attach(optimizer, self._guard)
             self._optimizer, self._learned = optimizer, Learned(optimizer, self._model)
             self._good = GoodCopies(self._learned.content, max(map(self._policy.reach, TREATED)))
+        return self._over
 
     def start(self, step: int) -> None:
         """Training begins after ``step``, which has been judged."""
@@ -143,37 +153,28 @@ class Recovery:
         this one began, and no further."""
         if self._over is None:
             self._relax()
-            self._held = None
-            self._attach(optimizer)
-            if self._over is not None:
-                self.give_up(f"the optimizer was replaced, and {self._over}")
+            if why := self._attach(optimizer):
+                self.give_up(f"the optimizer was replaced, and {why}")
             self.start(self._step)
 
     def before_update(self) -> None:
         """The optimizer is about to use the gradients."""
-        if self._trial is not None and self._held is None:
-            self._hold()
-
-    def _hold(self) -> None:
-        self._held = take(self._learned.content(), self._step)
+        if self._drop_next or self._dropping is not None:
+            self._held = take(self._learned.content(), self._step)
 
     def after_update(self, step: int, loss: float | Tensor | None, ranks: Ranks) -> bool:
         """Update number ``step``, with this ``loss``, has been applied. True where it is taken back, on all ranks."""
         self._step = step
-        odd, over = False, True
+        odd = False
         with self._guard("looking whether an update is odd"):
-            self._recorder.monitored.lowered.after_step()
-            odd, over = self._is_odd(loss), self._over is not None
-        odd, over = ranks.most(odd, over)
-        with self._guard("recovering no more"):
-            if over and self._over is None:
-                self.give_up("not every rank does")
-        return self._whole("taking back an update", partial(self._end_update, bool(odd)))
+            self._recorder.monitored.lowered.give_back()  # whatever the optimizer's step has raised
+            odd = self._is_odd(loss)
+        return self._whole("taking back an update", partial(self._end_update, bool(ranks.most(odd)[0])))
 
     def _is_odd(self, loss: float | Tensor | None) -> bool:
         if self._held is None or self._drop_next:
             return self._held is not None
-        cause = self._causes[0][0] if self._causes else None
+        cause = self._latest.cause if self._latest is not None else None
         if cause is not None and cause.closed_step is None and cause.last_step >= self._step:
             return True  # seen before the update
         loss = None if loss is None else float(loss)
@@ -185,19 +186,12 @@ class Recovery:
             return False
         if odd:
             self._learned.put_back(held)
-        if self._trial is None:
-            return odd
-        self._trial = CALM if odd else self._trial - 1
-        self._in_a_row = self._in_a_row + 1 if odd else 0
-        if odd and self._last is not None:
-            recovered = self._last[0]
-            recovered.dropped += 1
-            if is_in_vain(self._causes[0][0], self._in_a_row):
-                self.dropping_for = None  # if it comes once more, the run goes back
-            if recovered.dropped > MOST_DROPPED:
-                self._fail(f"{MOST_DROPPED} updates were dropped, and what {recovered.rule} has found goes on")
-        if self._trial == 0 or self._over is not None:
-            self._relax()
+        if (case := self._dropping) is not None:
+            case.count(odd)
+            if case.recovered.dropped > MOST_DROPPED:
+                self._fail(f"{MOST_DROPPED} updates were dropped, and what {case.recovered.rule} has found goes on")
+            if case.still_sound == 0 or self._over is not None:
+                self._relax()
         return odd
 
     def updated(self) -> None:
@@ -206,9 +200,9 @@ class Recovery:
             return
         self._learned.see()
         suspects = [self._policy.reach(alert.rule) for alert in self._episodes.open if alert.rule in SUSPECT]
-        if self._trial is None and suspects:
+        if self._dropping is None and suspects:
             self._good.forget_after(self._step - max(suspects))
-        elif self._trial is None:
+        elif self._dropping is None:
             self._good.updated(self._step)
         if self._judged is not None:
             self._good.judged(self._judged.step, self._state_of_monitor)
@@ -222,13 +216,15 @@ class Recovery:
 
     def conclude(self) -> None:
         """The run is over. One whose last updates were all dropped has not recovered; a single one may have been."""
-        if self._trial == CALM and self._last is not None and self._last[0].dropped > 1:
-            self._fail(f"the run has ended while updates were dropped, and what {self._last[0].rule} has found goes on")
+        case = self._dropping
+        if case is not None and case.still_sound == CALM and case.recovered.dropped > 1:
+            self._fail(
+                f"the run has ended while updates were dropped, and what {case.recovered.rule} has found goes on"
+            )
         self._relax()
 
     def let_go(self) -> None:
         """Nothing of it stays in the optimizer, and no copy and no model is kept alive."""
-        self._script = highest(self._optimizer) or self._script
         self._recorder.monitored.lowered.detach()
         self._model, self._optimizer, self._over = nn.Module(), None, "the run is over"
         self._learned, self._good, self._held = Learned(None), GoodCopies(dict, 0), None
@@ -256,7 +252,7 @@ class Recovery:
     ) -> tuple[Treatment, float, str]:
         """What this rank would do about ``alerts``: how, what it would multiply the learning rate by, and why it does
         nothing. Changes nothing."""
-        first, good = alerts[0], self._copy_for(alerts[0].rule)
+        first, good, latest = alerts[0], self._copy_for(alerts[0].rule), self._latest
         if self._over is not None or good is None:
             return Treatment.NONE, 1.0, self._over or "there is no copy to go back to"
         if record is None:
@@ -264,8 +260,8 @@ class Recovery:
         then, factor, run = good.monitor["size"], 1.0, self._recorder.monitored.run
         grown = self._size / then if self._size and then else None
         chosen = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
-        last = self._last[0] if self._last is not None else None
-        goes_on = last is not None and (self._trial is not None or record.step <= last.step + last.lost)
+        last = latest.recovered if latest is not None else None
+        goes_on = last is not None and (self._dropping is not None or record.step <= last.step + last.lost)
         again = last if last and last.rule == first.rule and goes_on else None
         # An earlier update may have spoiled the weights unmeasured, or the mild treatment has not helped.
         too_mild = chosen is Treatment.DROP and not self._learned.finite
@@ -292,70 +288,100 @@ class Recovery:
     def _act(
         self, chosen: Treatment, factor: float, alerts: Sequence[Alert], record: StepRecord, before_update: bool
     ) -> bool:
-        rules, first = [alert.rule for alert in alerts], alerts[0].rule
-        own = sorted((a for a in self._episodes.open if a.rule in rules), key=lambda a: a.rule != first)
-        own = own if own and own[0].rule == first else [alerts[0], *own]
+        here = {alert.rule: alert for alert in self._episodes.open}
+        own = [here.get(alert.rule, alert) for alert in alerts]
         self._relax()
         self._used += 1
-        self._causes = [(alert, alert.severity) for alert in own]
-        self._trial, self._in_a_row = (CALM if chosen is Treatment.DROP else None), 0
-        if chosen is Treatment.DROP and before_update:
-            self.dropping_for = own[0]
-            self._report(Recovered(self._step, self._step, first, {}), own)
-        else:
-            self._held = None
-            self._go_back(factor, own, record)
-            if record.step >= (self._recorder.monitored.run.max_steps or math.inf):
-                self._fail(f"step {record.step} was the last, and nothing is trained any more")
+        good = None if chosen is Treatment.DROP and before_update else self._copy_for(own[0].rule)
+        back_to = self._step if good is None else good.step
+        recovered = Recovered(self._step, back_to, own[0].rule, self._changes(factor, record))
+        cause = replace(own[0], next_run=self._episodes.prescription)
+        alert = alert_of(recovered, cause, f"{self._used} of {self._policy.recover}")
+        causes = [(alert, alert.severity) for alert in own]
+        self._latest = _Case(recovered, alert, causes, CALM if chosen is Treatment.DROP else None)
+        if good is not None:
+            own += self._go_back(good, factor, own, record)
+        self._report(self._latest, own)
+        if good is not None and record.step >= (self._recorder.monitored.run.max_steps or math.inf):
+            self._fail(f"step {record.step} was the last, and nothing is trained any more")
         self._drop_next = before_update  # with gradients of what is broken, or has been thrown away
-        if before_update and self._held is None:
-            self._hold()
-        if not before_update:
+        if before_update:
+            self.before_update()
+        else:
             self._recorder.plan(self._step, alerts=len(self._episodes.alerts))
         return True
 
-    def _go_back(self, factor: float, own: list[Alert], record: StepRecord) -> None:
-        step, recorder, good = self._step, self._recorder, self._copy_for(own[0].rule)
-        assert good is not None
-        self._good.forget_after(good.step)
-        self._learned.put_back(good)
-        self.went_back = step
-        changed = self._turn_down(factor, record) if factor != 1.0 else {}
-        self._say(self._episodes.rewind(good.monitor["rules"], good.step, step, own))
-        recorder.load_state_dict(copy.deepcopy(good.monitor["recorder"]))
-        self._size = good.monitor["size"]
-        if changed:
-            recorder.find(step)
-            self._sinks.start(recorder.monitored.run, step)
-            outdated = self._episodes.outdated(StepRecord(recorder.monitored.run, step, {}))
-            own = [*own, *outdated]
-            self._say(outdated)
-        self._report(Recovered(step, good.step, own[0].rule, changed), own)
-        recorder.cadence.start(step)  # what follows is measured as after a start
-
-    def _turn_down(self, factor: float, record: StepRecord) -> dict[str, list[float]]:
-        """Multiply the rate of the adapters' groups. What that changes of the settings of the user's script."""
-        monitored = self._recorder.monitored
-        rate, already = rate_of(monitored.run), monitored.run.lr_factor
-        pair = None if rate is None else (rate / already, rate * factor)
+    def _changes(self, factor: float, record: StepRecord) -> dict[str, list[float]]:
+        """What a ``factor`` on the rate of the adapters' groups changes of the settings of the user's script."""
+        run = self._recorder.monitored.run
+        rate = rate_of(run)
         if raised := raised_to(record):  # by the script, whose settings are right
             pair = raised[1] / factor, raised[1]
         else:
-            monitored.lower(factor)
-        monitored.lowered.factor *= factor
-        return {} if pair is None else {"learning_rate": [float(f"{rate:.6g}") for rate in pair]}
+            pair = None if rate is None else (rate / run.lr_factor, rate * factor)
+        return {} if factor == 1.0 or pair is None else {"learning_rate": [float(f"{rate:.6g}") for rate in pair]}
 
-    def _report(self, recovered: Recovered, own: Sequence[Alert]) -> None:
+    def _go_back(self, good: Copy, factor: float, own: list[Alert], record: StepRecord) -> list[Alert]:
+        """To ``good``, and on with ``factor`` on the learning rate. The alerts about settings that are then no longer
+        the run's."""
+        step, recorder = self._step, self._recorder
+        self._held, outdated = None, []
+        self._good.forget_after(good.step)
+        self._learned.put_back(good)
+        self.went_back = step
+        self._turn_down(factor, record)
+        self._say(self._episodes.rewind(good.monitor["rules"], good.step, step, own))
+        recorder.load_state_dict(copy.deepcopy(good.monitor["recorder"]))
+        self._size = good.monitor["size"]
+        if factor != 1.0:
+            recorder.find(step)
+            self._sinks.start(recorder.monitored.run, step)
+            outdated = self._episodes.outdated(StepRecord(recorder.monitored.run, step, {}))
+            self._say(outdated)
+        recorder.cadence.start(step)  # what follows is measured as after a start
+        return outdated
+
+    def _turn_down(self, factor: float, record: StepRecord) -> None:
+        monitored = self._recorder.monitored
+        monitored.lowered.factor *= factor
+        if not raised_to(record):
+            monitored.lower(factor)
+
+    def _report(self, case: _Case, own: Sequence[Alert]) -> None:
         """``own``: alerts that the run has recovered from."""
-        cause = replace(own[0], next_run=self._episodes.prescription)
-        alert = alert_of(recovered, cause, f"{self._used} of {self._policy.recover}")
-        self._last = recovered, alert
-        self._episodes.forgive(own, recovered.back_to)
-        self.story.append(f"At step {alert.step} {alert.message}. {alert.details}")
-        self._say(self._episodes.say(alert))
-        if self._trial is None:
-            self._episodes.end(alert, self._step)
-        self._sinks.recovered(recovered)
+        self._episodes.forgive(own, case.recovered.back_to)
+        self.story.append(f"At step {case.alert.step} {case.alert.message}. {case.alert.details}")
+        self._say(self._episodes.say(case.alert))
+        if case.still_sound is None:
+            self._episodes.end(case.alert, self._step)
+        self._sinks.recovered(case.recovered)
+
+    # -- dropping updates ----------------------------------------------------------------------------------------------
+    @property
+    def _dropping(self) -> _Case | None:
+        """That for which updates are dropped while their loss is odd."""
+        return self._latest if self._latest is not None and self._latest.still_sound is not None else None
+
+    @property
+    def dropping_for(self) -> Alert | None:
+        """The alert for which updates are being dropped: it does not end the run. None where that is in vain, so that
+        the run goes back for it."""
+        case = self._dropping
+        return None if case is None or is_in_vain(case.cause, case.in_a_row) else case.cause
+
+    def _relax(self) -> None:
+        """Updates are applied again as they come."""
+        case = self._dropping
+        if case is None:
+            return
+        case.still_sound, over = None, [case.alert]
+        case.alert.last_step = max(self._step, case.alert.last_step)
+        case.alert.details += f" {count(case.recovered.dropped, 'update')} dropped in all."
+        if self._over is None:  # while updates were dropped it was as grave again as at first
+            self._episodes.forgive([case.cause], case.cause.back_to)
+            over.append(case.cause)
+        for alert in over:
+            self._say(self._episodes.end(alert, self._step))
 
     # -- the end of recovering -----------------------------------------------------------------------------------------
     def give_up(self, why: str) -> None:
@@ -367,25 +393,8 @@ class Recovery:
     def _fail(self, why: str) -> None:
         """What has been recovered from stands as it was."""
         self.give_up(why)
-        for alert, severity in self._causes:
+        for alert, severity in self._latest.causes if self._latest is not None else ():
             self._episodes.reopen(alert, severity)
-
-    def _relax(self) -> None:
-        """Updates are applied again as they come."""
-        if self._trial is None or self._last is None:
-            return
-        (recovered, alert), self._trial = self._last, None
-        alert.last_step = max(self._step, alert.last_step)
-        alert.details += f" {count(recovered.dropped, 'update')} dropped in all."
-        causes = [cause for cause, _ in self._causes[:1] if self._over is None]
-        for cause in causes:  # while updates were dropped it was as grave again as at first
-            self._episodes.forgive([cause], cause.back_to)
-        self._end_alerts(alert, *causes)
-
-    def _end_alerts(self, *alerts: Alert) -> None:
-        self.dropping_for = None
-        for alert in alerts:
-            self._say(self._episodes.end(alert, self._step))
 
     def _whole(self, doing: str, act: Callable[[], bool | None]) -> bool:
         """The answer of ``act``; False where it fails half-way, and has none: nothing of that is to look healthy."""
@@ -396,11 +405,12 @@ class Recovery:
             with self._guard("ending a recovery that has failed"):
                 monitored = self._recorder.monitored
                 monitored.note(f"At step {self._step} {HALF_WAY}")
-                self._trial, self._held, self._drop_next = None, None, False
+                self._held, self._drop_next = None, False
                 self._fail(f"{HALF_WAY} (LW901)")
                 self._sinks.start(monitored.run, self._step)
-                if self._last is not None:
-                    self._end_alerts(self._last[1])
+                if self._latest is not None:
+                    self._latest.still_sound = None
+                    self._say(self._episodes.end(self._latest.alert, self._step))
         return bool(done)
 
     # -- state ---------------------------------------------------------------------------------------------------------
@@ -413,14 +423,12 @@ class Recovery:
         """For a checkpoint, plain: what was changed, and how often. What is copied is not in it."""
         monitored = self._recorder.monitored
         factors = {"factor": monitored.lowered.factor, "lr_factor": monitored.run.lr_factor}
-        factors["script"] = highest(self._optimizer) or self._script
         return {"used": self._used, "story": list(self.story), **factors}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Before ``prepare``."""
         monitored = self._recorder.monitored
         self._used, self.story = int(state.get("used", 0)), list(state.get("story", []))
-        self._script = float(state.get("script", 0.0))
         if (factor := float(state.get("lr_factor", 1.0))) != 1.0:
             monitored.lower(factor)
         monitored.lowered.factor = float(state.get("factor", 1.0))
@@ -430,12 +438,6 @@ def back_to_plan(record: StepRecord, then: Sequence[float]) -> float:
     """What turns rates that something has raised into those that were there ``then``, else the schedule's highest."""
     rates = [*then] if len(then) == len(record.lr) and any(then) else [*record.run.peak_lr]
     return min((rate / now for rate, now in zip(rates, record.lr) if now > rate > 0), default=1.0)
-
-
-def highest(optimizer: Any) -> float:
-    """The highest rate that a scheduler has found in a parameter group, as the script has set it; 0 without any."""
-    rates = [group.get("initial_lr") for group in getattr(optimizer, "param_groups", ())]
-    return max((float(rate) for rate in rates if rate is not None), default=0.0)
 
 
 def total_norm(record: StepRecord) -> float | None:

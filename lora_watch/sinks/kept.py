@@ -18,7 +18,7 @@ from lora_watch.rules.policy import Policy
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
 from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
-from lora_watch.snapshots.last_good import LastGood, put_back
+from lora_watch.snapshots.last_good import LastGood
 
 FOLDER = "last_good"
 
@@ -46,7 +46,6 @@ class LastGoodSink(Sink):
         self._next_write = 0.0  # time.monotonic()
 
     def start(self, run: RunInfo, step: int) -> None:
-        put_back(self._report.directory / FOLDER)
         if run.adapters:
             self._last_good.begin(step)
 

@@ -102,48 +102,22 @@ class LastGood:
 
     def _write(self, folder: Path, step: int, trained: Mapping[str, Tensor]) -> None:
         """``trained`` in the place of what the model holds now."""
-        put_back(folder)
-        part, old = next_to(folder, "part"), next_to(folder, "old")
+        part = folder.with_name(f"{folder.name}.part")
         # Of what is frozen and sharded PEFT may gather the wholes, for which all ranks would have to be here.
         others = {name: t for name, t in self._model.state_dict().items() if not sharded(t)}
+        shutil.rmtree(part, ignore_errors=True)
         try:
-            remove(part)
             how: dict[str, Any] = {}
             if getattr(self._model, "peft_config", None):  # left to itself PEFT asks the Hub for the vocabulary's size
                 how["save_embedding_layers"] = embeddings_have_changed(self._model)
             with _settings_unchanged(self._model):
                 self._model.save_pretrained(part, state_dict={**others, **trained}, **how)
-            if os.path.lexists(folder):  # a kill at any moment leaves one of the two
-                os.replace(folder, old)
+            shutil.rmtree(folder, ignore_errors=True)
             os.replace(part, folder)
         except BaseException:
-            remove(part)
-            put_back(folder)
+            shutil.rmtree(part, ignore_errors=True)
             raise
-        remove(old)
         self._saved = folder, step
-
-
-def put_back(folder: Path) -> None:
-    """Undo what a kill has left half done: the old ``folder`` aside, and no new one in its place."""
-    old = next_to(folder, "old")
-    if os.path.lexists(folder):
-        remove(old)
-    elif os.path.lexists(old):
-        os.replace(old, folder)
-
-
-def next_to(folder: Path, ending: str) -> Path:
-    """``last_good.old``."""
-    return folder.with_name(f"{folder.name}.{ending}")
-
-
-def remove(path: Path) -> None:
-    """A folder with all that is in it, or a link alone and not what it leads to."""
-    if path.is_symlink() or path.is_file():
-        path.unlink()
-    else:
-        shutil.rmtree(path, ignore_errors=True)
 
 
 def what_can_save(model: Any) -> Any:

@@ -1,7 +1,7 @@
 """What a training changes, and how it goes back.
 
-What goes back is what was learned: every trained weight, the optimizer's state as its ``state_dict`` has it, buffers
-and AdaLoRA's scores. The place in the training goes on: steps, schedule, loss scaler, data and random states. Were
+What goes back is what was learned: every trained weight, the optimizer's state as its ``state_dict`` has it, and
+buffers. The place in the training goes on: steps, schedule, loss scaler, data and random states. Were
 these to go back, the schedule would not come to its end, and the next epoch might have the order of this one.
 """
 
@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from lora_watch.adapters.peft import RankScores
+from lora_watch.adapters.peft import has_rank_scores
 from lora_watch.adapters.tensors import local, partitioned
 from lora_watch.measurement.signals.optimizer import RATES, unwrapped
 from lora_watch.snapshots.copies import COPIES, Copy, restored, size_of, tensors_in, why_not_copied
@@ -26,7 +26,7 @@ class Learned:
     """An optimizer's parameters, its state for them and the model's buffers.
 
     A forward pass changes running statistics long before the update that may have to be taken back. So buffers are
-    those that the last finished step has left: ``see`` says that one is. AdaLoRA's scores of ranks go back, too.
+    those that the last finished step has left: ``see`` says that one is.
     """
 
     def __init__(self, optimizer: Any, model: nn.Module | None = None):
@@ -35,8 +35,7 @@ class Learned:
         modules = model.modules()
         found = [(module, name, buffer) for module in modules for name, buffer in module.named_buffers(recurse=False)]
         self._buffers = [(module, name) for module, name, buffer in found if may_change(buffer)]
-        self._scores = RankScores(model)
-        self._seen: dict[str, Any] = {}
+        self._seen: dict[int, Any] = {}
         self.see()
 
     @property
@@ -49,9 +48,8 @@ class Learned:
         return all(bool(torch.isfinite(local(parameter)).all()) for parameter in self.parameters)
 
     def see(self) -> None:
-        """A step is finished: its buffers and scores are those of the next copy."""
-        buffers = {i: local(getattr(*place)) for i, place in enumerate(self._buffers)}
-        self._seen = {"buffers": restored(self._seen.get("buffers"), buffers), "scores": self._scores.now}
+        """A step is finished: its buffers are those of the next copy."""
+        self._seen = restored(self._seen, {i: local(getattr(*place)) for i, place in enumerate(self._buffers)})
 
     def content(self) -> dict[str, Any]:
         state, groups = self._optimizer.state, self._optimizer.param_groups
@@ -59,7 +57,7 @@ class Learned:
             "parameters": dict(enumerate(self.parameters)),
             "states": {key: found for key, of in self._keys() if (found := state.get(of))},
             "groups": {i: {k: group[k] for k in group.keys() - {"params", *RATES}} for i, group in enumerate(groups)},
-            **self._seen,
+            "buffers": self._seen,
         }
 
     def put_back(self, kept: Copy) -> None:
@@ -80,7 +78,6 @@ class Learned:
         for i, (module, name) in enumerate(self._buffers):
             buffer = getattr(module, name)
             setattr(module, name, restored(buffer, content["buffers"][i], buffer.device))
-        self._scores.put_back(restored(self._scores.now, content["scores"], local(parameters[0]).device))
         self.see()
 
     def _keys(self) -> Iterator[tuple[Any, Any]]:
@@ -103,6 +100,8 @@ def why_not(model: nn.Module, optimizer: Any, most: float) -> str | None:
     names = [f"{c.__module__}.{c.__name__}" for o in (optimizer, inner, model) for c in type(o).__mro__]
     if any("deepspeed" in name.lower() for name in names) or any(map(partitioned, model.parameters())):
         return "DeepSpeed keeps the weights that are trained in partitions of its own"
+    if has_rank_scores(model):
+        return "AdaLoRA keeps scores of its ranks, which do not go back"
     if any("dummy" in name.lower() for name in names):
         return f"{type(inner).__name__} updates weights during the backward pass"
     if type(inner).state_dict is not torch.optim.Optimizer.state_dict and (

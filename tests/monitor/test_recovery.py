@@ -16,7 +16,6 @@ from torch import nn, optim
 from torch.optim import lr_scheduler as schedules
 
 from lora_watch import LoraWatchError, Monitor, Sink
-from lora_watch.adapters.peft import RankScores
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import AdapterInfo, Recovered, RunInfo, StepRecord
@@ -102,33 +101,15 @@ def test_after_going_back_training_is_as_if_the_rest_had_not_been(make: Any) -> 
     assert all(torch.equal(p, q) for p, q in zip(model.parameters(), end))
 
 
-def test_scores_and_buffers_go_back_on_their_device() -> None:
-    """AdaLoRA's scores, of which PEFT makes new tensors at each step, and a buffer that the model replaces."""
-    ranks: dict[str, Any] = {"init_r": 6, "target_r": 3, "tinit": 1, "tfinal": 2, "deltaT": 2, "total_step": 12}
-    model: Any = get_peft_model(tiny_model(), AdaLoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM", **ranks))
+def test_a_buffer_that_the_model_replaces_goes_back() -> None:
+    model: Any = nn.Linear(4, 2)
     model.register_buffer("mean", torch.zeros(3))
-    optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2)
-    learned, ids = Learned(optimizer, model), torch.arange(16)[None]
-
-    def trained(steps: range) -> list[torch.Tensor]:
-        for step in steps:
-            model(input_ids=ids, labels=ids).loss.backward()
-            optimizer.step()
-            model.base_model.update_and_allocate(step)
-            optimizer.zero_grad()
-            model.mean = model.mean + 1
-            learned.see()
-        allocator = model.base_model.rankallocator
-        scores = [*allocator.ipt.values(), *allocator.exp_avg_ipt.values(), *allocator.exp_avg_unc.values()]
-        return [tensor.detach().clone() for tensor in (*model.parameters(), *scores, model.mean)]
-
-    before = trained(range(3))
-    kept = take(learned.content(), 3)
-    end = trained(range(3, 6))
-    assert not all(map(torch.equal, before, end))
+    learned = Learned(optim.SGD(model.parameters(), lr=1e-2), model)
+    kept = take(learned.content(), 0)
+    model.mean = model.mean + 1
+    learned.see()
     learned.put_back(kept)
-    assert all(map(torch.equal, trained(range(0)), before))
-    assert all(map(torch.equal, trained(range(3, 6)), end))
+    assert torch.equal(model.mean, torch.zeros(3))
 
 
 def test_what_cannot_be_put_back_is_said() -> None:
@@ -137,6 +118,9 @@ def test_what_cannot_be_put_back_is_said() -> None:
     assert why_not(model, optimizer, 1e9) is None
     assert "not known" in str(why_not(model, None, 1e9))
     assert "recover_memory is" in str(why_not(model, optimizer, 10))
+    ranks: dict[str, Any] = {"init_r": 6, "target_r": 3, "tinit": 1, "tfinal": 2, "deltaT": 2, "total_step": 12}
+    adaptive = get_peft_model(tiny_model(), AdaLoraConfig(target_modules=["q_proj"], task_type="CAUSAL_LM", **ranks))
+    assert "AdaLoRA" in str(why_not(adaptive, optim.AdamW(adaptive.parameters()), 1e9))
     of_deepspeed = type("DeepSpeedOptimizerWrapper", (), {"param_groups": optimizer.param_groups})()
     assert "DeepSpeed" in str(why_not(model, of_deepspeed, 1e9))
 
@@ -185,10 +169,7 @@ class Twice(optim.AdamW):
     """A step inside a step, as of a class that adds something to its parent's."""
 
     def step(self, closure: Any = None) -> Any:
-        self.seen = [float(group["lr"]) for group in self.param_groups]
-        found = super().step(closure)
-        self.seen += [float(group["lr"]) for group in self.param_groups]
-        return found
+        return super().step(closure)
 
 
 @pytest.mark.parametrize(
@@ -218,8 +199,6 @@ def test_a_lowered_rate_trains_as_the_lower_rate_and_nobody_else_sees_it(make: A
         torch.testing.assert_close(one, other)
     assert seen == pytest.approx(wanted)
     assert not optimizer._optimizer_step_pre_hooks
-    if isinstance(optimizer, Twice):
-        assert len(set(optimizer.seen)) == 1, "the rate is there until the outer step is over"
 
 
 def test_only_groups_of_adapters_are_turned_down_and_a_step_that_raises_leaves_the_users_rate() -> None:
@@ -234,26 +213,8 @@ def test_only_groups_of_adapters_are_turned_down_and_a_step_that_raises_leaves_t
     assert lowered.used((1.0, 1.0)) == (1.0, 0.1)
     with pytest.raises(ZeroDivisionError):
         optimizer.step(lambda: 1 / 0)
-    lowered.after_step()
+    lowered.give_back()
     assert [group["lr"] for group in optimizer.param_groups] == [1.0, 1.0]
-
-
-@pytest.mark.parametrize(("script", "factor"), [(1.0, 0.01), (0.5, 0.02), (0.01, 1.0), (0.001, 1.0), (2.0, 0.01)])
-def test_who_resumes_with_the_lower_rate_in_the_script_has_it_once(script: float, factor: float) -> None:
-    def monitor(lr: float) -> Monitor:
-        model = lora(tiny_model())
-        optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
-        return recovering(model, optimizer, scheduler=schedules.ConstantLR(optimizer, 1.0), console=False)
-
-    state = monitor(1.0).state_dict()
-    state["recovery"] |= {"factor": 0.01, "lr_factor": 0.01}
-    resumed = monitor(script)
-    resumed.load_state_dict(state)
-    resumed.engine.start(8)
-    assert resumed.run.lr_factor == pytest.approx(factor)
-    assert resumed.run.peak_lr[0] == pytest.approx(script * factor)
-    assert resumed.state_dict()["recovery"]["factor"] == pytest.approx(factor)
-    resumed.finish()
 
 
 def loop(monitor_of: Callable[..., Monitor], spoil: int | None = None, lr: float = 2e-3, alpha: float = 16) -> Monitor:
@@ -316,7 +277,7 @@ EXPLODES: dict[str, Any] = {"alpha": 128, "lr": 1e-2}
 @pytest.mark.parametrize(
     ("owner", "name", "answer", "fault"),
     [
-        pytest.param(RankScores, "put_back", 1, EXPLODES, id="weights-and-optimizer-are-back"),
+        pytest.param(Learned, "put_back", 1, EXPLODES, id="weights-and-optimizer"),
         pytest.param(Recovery, "_turn_down", 1, EXPLODES, id="rates"),
         pytest.param(Episodes, "rewind", 1, EXPLODES, id="rules"),
         pytest.param(Ranks, "any", 1, EXPLODES, id="another-rank"),

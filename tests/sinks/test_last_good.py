@@ -192,36 +192,3 @@ def test_the_hub_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     restored = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "last_good"))
     assert held_out_loss(restored) == held_out_loss(model)
     assert json.loads((tmp_path / "last_good" / "adapter_config.json").read_text())["base_model_name_or_path"]
-
-
-class Killed(BaseException):
-    pass
-
-
-@pytest.mark.parametrize("at", [0, 1])
-def test_a_kill_between_the_old_one_and_the_new_one_loses_neither(
-    at: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """As far as a test in one process can be killed: no clean-up runs behind the blow."""
-    kept, folder = kept_of(lora(tiny_model(), r=2)), tmp_path / "last_good"
-    kept.take_now(1)
-    kept.save(folder)
-    kept.take_now(2)
-    real, calls = last_good.os.replace, []
-
-    def killed(*arguments: Any) -> None:
-        calls.append(arguments)
-        if len(calls) > at:
-            raise Killed
-        real(*arguments)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(last_good.os, "replace", killed)
-        patched.setattr(last_good, "remove", lambda path: None)
-        with pytest.raises(Killed):
-            kept.save(folder)
-    last_good.put_back(folder)
-    assert PeftModel.from_pretrained(tiny_model(), str(folder))
-    kept.save(folder)
-    kept.take_now(3)
-    assert not [path for path in tmp_path.iterdir() if path.name.endswith(".old")]

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 import torch
-from peft import AdaLoraConfig, PeftModel, get_peft_model
+from peft import PeftModel
 from torch import nn, optim
 from torch.optim import lr_scheduler as schedules
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.gate import judge
@@ -40,18 +40,6 @@ class FirstIsBest(Trainer):
         metrics = super().evaluate(*args, **kwargs)
         metrics["eval_loss"] += self.state.global_step
         return metrics
-
-
-class Allocate(TrainerCallback):
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        model.base_model.update_and_allocate(state.global_step)
-
-
-def adalora(model: Any) -> Any:
-    ranks: dict[str, Any] = {"init_r": 6, "target_r": 3, "tinit": 1, "tfinal": 2, "deltaT": 2, "total_step": STEPS}
-    return get_peft_model(
-        model, AdaLoraConfig(lora_alpha=512, target_modules=["q_proj", "v_proj"], task_type="CAUSAL_LM", **ranks)
-    )
 
 
 def grouped(model: Any, lr_a: float, lr_b: float) -> optim.Optimizer:
@@ -86,7 +74,6 @@ CASES: dict[str, dict[str, Any]] = {
     "accumulation": {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 2},
     "dropout": {"config": {"lora_dropout": 0.2}},
     "dora": {"config": {"use_dora": True}},
-    "adalora": {"wrap": adalora, "lr": 0.1, "callbacks": [Allocate()]},
     "heads": {"config": {"modules_to_save": ["lm_head"]}},
     "lora+": {"optimizers": lambda model: (grouped(model, STRONG, 16 * STRONG), None)},
     "a rate of 0": {"optimizers": lambda model: (grouped(model, 0.0, STRONG), None)},
@@ -106,12 +93,11 @@ CASES: dict[str, dict[str, Any]] = {
 
 def trained(case: dict[str, Any], folder: Path) -> Trainer:
     case = dict(case)
-    wrap = case.pop("wrap", None) or (lambda model: lora(model, alpha=128, **config))
-    config, make, callbacks = case.pop("config", {}), case.pop("optimizers", None), case.pop("callbacks", ())
+    config, make = case.pop("config", {}), case.pop("optimizers", None)
     torch.manual_seed(0)
-    model = wrap(tiny_model())
+    model = lora(tiny_model(), alpha=128, **config)
     watch = LoraWatchCallback(recover=3, console=False, tensorboard=False)
-    rest = {"lr": STRONG, "output_dir": str(folder), "callbacks": [*callbacks, watch], **case}
+    rest = {"lr": STRONG, "output_dir": str(folder), "callbacks": [watch], **case}
     trainer = build_trainer(model, stdlib_blocks(64, 16), STEPS, **rest)
     if make is not None:
         trainer.optimizer, trainer.lr_scheduler = make(model)
