@@ -290,7 +290,7 @@ class CallbackSettings(_Files, Settings):
         default=None,
         metadata=about(
             """general texts, or a dataset of texts or ``input_ids``: at each evaluation their loss is measured, of the
-            first 16 with at most 256 tokens each, and once without the adapters (LW211). In one process, on a model
+            first 16 with at most 256 tokens each, and once without the adapters (LW209). In one process, on a model
             that computes its own loss.""",
             _that(lambda value: hasattr(value, "__getitem__") and not isinstance(value, str), "a list of texts"),
         ),
@@ -333,7 +333,7 @@ class MonitorSettings(RunSettings):
     scaler: Any = field(
         default=None,
         metadata=about(
-            """the ``torch.amp.GradScaler`` of a loop under fp16. Steps that it skips are no fault (LW308 counts
+            """the ``torch.amp.GradScaler`` of a loop under fp16. Steps that it skips are no fault (LW307 counts
             them). Accelerate's optimizer brings its own."""
         ),
     )

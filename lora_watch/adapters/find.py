@@ -51,7 +51,6 @@ def are_meant(model: nn.Module) -> bool:
 def describe(adapter: Adapter, group: int | None, norm: float = math.nan, top: float = math.nan) -> AdapterInfo:
     """``adapter`` as rules and sinks know it; ``norm`` and ``top`` are ‖W₀‖_F and σ₁(W₀), NaN where unknown."""
     d_out, d_in = adapter.shape
-    magnitude = adapter.magnitude
     return AdapterInfo(
         name=adapter.name,
         kind=adapter.kind,
@@ -66,7 +65,6 @@ def describe(adapter: Adapter, group: int | None, norm: float = math.nan, top: f
         trainable=sum(elements(p) for p in adapter.parameters if p.requires_grad),
         base_norm=float(norm),
         base_spectral_norm=float(top),
-        zero_magnitudes=0 if magnitude is None else int((magnitude == 0).sum()),
     )
 
 

@@ -44,8 +44,6 @@ class AdapterInfo:
     """‖W₀‖_F of the frozen weight; NaN when unknown."""
     base_spectral_norm: float = float("nan")
     """σ₁(W₀); NaN when unknown."""
-    zero_magnitudes: int = 0
-    """Under DoRA: number of magnitudes that are exactly zero at the start, each one an all-zero row of W₀."""
 
 
 @dataclass(frozen=True)
@@ -151,26 +149,17 @@ class RunInfo:
         return np.sqrt([adapter.d_out * adapter.r / 3.0 for adapter in self.adapters])
 
     @cached_property
-    def families(self) -> tuple[NDArray[np.intp], ...]:
-        """The columns of the families of modules that differ in their block alone: an array ``[families, members]`` for
-        each number of members."""
-        members: dict[str, list[int]] = {}
-        for column, name in enumerate(self.names):
-            members.setdefault(module_family(name), []).append(column)
-        by_size: dict[int, list[list[int]]] = {}
-        for columns in members.values():
-            by_size.setdefault(len(columns), []).append(columns)
-        return tuple(map(np.array, by_size.values()))
-
-    @cached_property
     def small_base(self) -> BoolArray:
         """``[n_adapters]``: the frozen weight is less than a tenth of the median of its siblings in other blocks.
 
         Blocks that were inserted, or projections that began at zero: what is trained there is large relative to them.
         """
+        families: dict[str, list[int]] = {}
+        for column, name in enumerate(self.names):
+            families.setdefault(module_family(name), []).append(column)
         norms, small = np.array([a.base_norm for a in self.adapters]), np.zeros(len(self.adapters), dtype=bool)
-        for columns in self.families:
-            small[columns] = norms[columns] < 0.1 * np.median(norms[columns], axis=1, keepdims=True)
+        for columns in families.values():
+            small[columns] = norms[columns] < 0.1 * np.median(norms[columns])
         return small
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Prescription
-from lora_watch.base.records import BoolArray, FloatArray, RunInfo, StepRecord
+from lora_watch.base.records import BoolArray, FloatArray, StepRecord
 
 NON_FINITE = ("LW101", "LW201")
 """Rules that explain all others that compare numbers: after a NaN no number is valid."""
@@ -72,9 +72,6 @@ class Rule(ABC):
     """The run's zone while an alert of this rule is open: one of ``lora_watch.rules.zone.ZONES``."""
     needs: ClassVar[str | None] = None
     """A metric that the rule needs. A step without it neither opens, extends nor ends an alert."""
-    reads: ClassVar[tuple[str, ...]] = ()
-    """Fields of the record that decide alone what ``check`` answers. While no alert of the rule is open it is not asked
-    again as long as they are the same objects. Empty: it reads what is another one at each step."""
     quiet: ClassVar[int | None] = None
     """Steps of silence after which an episode is over. None: several, and more if norms are measured seldom."""
     evidence: ClassVar[int] = 5
@@ -161,12 +158,6 @@ def worst_first(record: StepRecord, values: FloatArray, where: BoolArray | None 
     chosen = np.arange(len(values)) if where is None else np.flatnonzero(where)
     order = chosen[np.argsort(np.where(np.isnan(values[chosen]), -np.inf, -values[chosen]), kind="stable")]
     return [(record.run.adapters[i].name, float(values[i])) for i in order]
-
-
-def in_a_row(before: Mapping[str, int], run: RunInfo, here: BoolArray) -> dict[str, int]:
-    """By adapter, how often in a row it has been so: ``before``, and now ``here``, ``[n_adapters]``."""
-    now = {name: before.get(name, 0) + 1 if is_so else 0 for name, is_so in zip(run.names, here.tolist())}
-    return {**before, **now}
 
 
 def known_values(record: StepRecord, metric: str) -> FloatArray | None:

@@ -47,10 +47,6 @@ class Episodes:
         self._open: dict[str, Alert] = {}
         self._prescribing = Prescribing()
         self._growth = Growth()
-        self._before: StepRecord | None = None
-        """The latest record about which all rules have been asked."""
-        self._nothing: set[str] = set()
-        """Rules that have found nothing when they were asked last: not those whose finding another alert explained."""
         self._silent: dict[str, int] = {}
         """Of each open alert's rule, the measurements for which it has been silent in a row."""
 
@@ -75,30 +71,21 @@ class Episodes:
     def check(self, record: StepRecord, urgent: bool = False) -> list[Alert]:
         """The alerts that opened or closed at this step. ``urgent``: ask the urgent rules alone."""
         changed: list[Alert] = []
-        before = None if urgent else self._before
         try:
             if not self._prescribing.own:
                 self._prescribing.begin(record.run)
             self._growth.tell(record, urgent)
         except Exception as error:
             self._failed("looking at how the adapters began", error)
-        if not urgent:
-            self._before = record
         for rule in self._urgent if urgent else self._at_each_step if record.step else self.rules:
             if rule.wants and not urgent:
                 rule.wants = {}
             if rule.needs is not None and rule.needs not in record.metrics:
                 continue
-            known = before is not None and rule.reads and rule.id in self._nothing and rule.id not in self._open
-            if known and all(getattr(record, name) is getattr(before, name) for name in rule.reads):
-                continue
-            self._nothing.discard(rule.id)
             try:
                 finding = rule.check(record)
                 if finding is not None or rule.id in self._open:
                     self._take(rule, finding, record, changed)
-                else:
-                    self._nothing.add(rule.id)
             except Exception as error:
                 self._failed(f"asking {rule.id} {rule.name}", error)
         return changed
@@ -331,7 +318,6 @@ class Episodes:
     def _remember(self, state: Mapping[str, Any]) -> None:
         for rule in self.rules:
             rule.load_state_dict(state.get("rules", {}).get(rule.id, {}))
-        self._before, self._nothing = None, set()
         self._growth, self._silent = Growth(**state.get("growth", {})), dict(state.get("silent", {}))
 
     def state_dict(self) -> dict[str, Any]:

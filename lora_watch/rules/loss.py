@@ -9,7 +9,7 @@ from statistics import fmean
 import numpy as np
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.records import StepRecord
+from lora_watch.base.records import Evaluation, StepRecord
 from lora_watch.base.text import count, percent, plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SPIKE, trend
 from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
@@ -67,7 +67,7 @@ class LossDivergence(_OfTheLoss):
     name = "loss-divergence"
     severity = Severity.ERROR
     zone = "diverged"
-    yields_to = ("LW101", "LW102", "LW201", "LW304")
+    yields_to = ("LW101", "LW102", "LW201", "LW301")
 
     score: float = DECISIVE
     rise: float = 0.05
@@ -124,7 +124,7 @@ class LossSpike(_OfTheLoss):
     name = "loss-spike"
     severity = Severity.WARNING
     quiet = 1
-    yields_to = ("LW101", "LW102", "LW201", "LW202", "LW304", "LW311")
+    yields_to = ("LW101", "LW102", "LW201", "LW202", "LW301", "LW306")
 
     score: float = SPIKE
     """Standard deviations of the loss's own noise."""
@@ -190,28 +190,33 @@ _OF_SECOND_DIFFERENCES = 0.6745 * math.sqrt(6.0)
 
 
 @dataclass
-class Overfitting(Rule):
-    """The evaluation loss has passed its lowest and rises, while the training loss falls.
+class WorseOnOtherTexts(Rule):
+    """The model gets worse on texts that it is not trained on.
 
-    Fires when the last two evaluations are above the best one by more than their noise, and the training loss has
-    fallen by 5 % since. The noise is what evaluations differ by around their own trend, and more for a set of few
-    examples. A Trainer's run of three epochs and 200 steps without an evaluation loss ends with an INFO that nothing is
-    known.
+    Fires when the last two evaluation losses are above the best one by more than their noise, and the training loss has
+    fallen by 5 % since. With ``probe=`` it also fires when those texts cost 10 % more than without the adapters, at two
+    evaluations in a row that are no lower than before. A Trainer's run of three epochs and 200 steps without an
+    evaluation ends with an INFO that nothing is known.
     """
 
     id = "LW209"
-    name = "overfitting"
+    name = "worse-on-other-texts"
     severity = Severity.WARNING
     yields_to = (*NON_FINITE, *GROWN_TOO_LARGE)
 
     rise: float = 0.01
     noise: float = 3.0
+    forgets: float = 0.1
     epochs: int = 3
     steps: int = 200
     evaluations: list[list[float]] = field(default_factory=list, init=False)
     """Step, evaluation loss, and mean training loss since the one before, of each."""
     trained: list[float] = field(default_factory=lambda: [0.0, 0.0], init=False)
     """Sum and number of the training losses since the last evaluation."""
+    lowest: float = field(default=math.inf, init=False)
+    """Evaluation loss so far."""
+    above: int = field(default=0, init=False)
+    """Evaluations in a row at which ``probe=`` cost more and nothing was gained."""
 
     def check(self, record: StepRecord) -> Finding | None:
         finding = self._judge(record)
@@ -237,8 +242,13 @@ class Overfitting(Rule):
         return record.evaluation is not None
 
     def _judge(self, record: StepRecord) -> Finding | None:
-        last = record.evaluation
-        if last is None or not math.isfinite(last.loss) or JUDGED not in record.scalars:
+        if (last := record.evaluation) is None:
+            return None
+        by_heart, forgets = self._by_heart(record, last), self._forgets(last)
+        return by_heart or forgets
+
+    def _by_heart(self, record: StepRecord, last: Evaluation) -> Finding | None:
+        if not math.isfinite(last.loss) or JUDGED not in record.scalars:
             return None
         total, steps = self.trained
         self.evaluations.append([last.step, last.loss, total / steps if steps else math.nan])
@@ -272,41 +282,19 @@ class Overfitting(Rule):
         )
 
     def _margin(self, losses: np.ndarray, samples: int | None) -> float:
-        """What evaluations may differ by without meaning anything."""
+        """What evaluations may differ by without meaning anything: around their own trend, and for few examples."""
         around = float(np.median(np.abs(np.diff(losses, 2)))) / _OF_SECOND_DIFFERENCES if len(losses) > 2 else 0.0
         few = _PAIRED / math.sqrt(samples) if samples else 0.0
         return max(self.rise * abs(float(losses.min())), self.noise * around, few)
 
-
-@dataclass
-class Forgetting(Rule):
-    """The model unlearns what it knew, and its task gains nothing any more.
-
-    Fires at the second evaluation in a row at which the texts of ``probe=`` cost 10 % more than without the adapters,
-    while the evaluation loss is no lower than before. Those texts and the model's mode are the same each time, so that
-    their loss has no noise.
-    """
-
-    id = "LW211"
-    name = "forgetting"
-    severity = Severity.WARNING
-    yields_to = (*NON_FINITE, *GROWN_TOO_LARGE)
-
-    rise: float = 0.1
-    gain: float = 0.01
-    lowest: float = field(default=math.inf, init=False)
-    """Evaluation loss so far."""
-    above: int = field(default=0, init=False)
-    """Evaluations in a row at which it was so."""
-
-    def check(self, record: StepRecord) -> Finding | None:
-        last = record.evaluation
-        if last is None or last.probe is None:
+    def _forgets(self, last: Evaluation) -> Finding | None:
+        """The texts of ``probe=`` and the model's mode are the same each time, so that their loss has no noise."""
+        if last.probe is None:
             return None
         now, base = last.probe
-        gains = last.loss < (1.0 - self.gain) * self.lowest
+        gains = last.loss < (1.0 - self.rise) * self.lowest
         self.lowest = min(self.lowest, last.loss)
-        self.above = self.above + 1 if now > (1.0 + self.rise) * base and not gains else 0
+        self.above = self.above + 1 if now > (1.0 + self.forgets) * base and not gains else 0
         if self.above < 2:
             return None
         return Finding(
@@ -314,16 +302,10 @@ class Forgetting(Rule):
             f"The texts of probe= cost {plain(now)}, and {plain(base)} without the adapters. The evaluation loss is "
             f"{last.loss:.4g} and was {self.lowest:.4g} at best.",
             metric="probe_loss",
-            threshold=(1.0 + self.rise) * base,
+            threshold=(1.0 + self.forgets) * base,
             causes=["the training goes on after the task has been learned, on nothing but its own texts"],
             remedies=["stop earlier, or mix a tenth of general texts into the training data"],
         )
-
-    def conclude(self, record: StepRecord) -> Finding | None:
-        return self.check(record)
-
-    def has_evidence(self, record: StepRecord) -> bool:
-        return record.evaluation is not None and record.evaluation.probe is not None
 
 
 @dataclass
@@ -413,7 +395,7 @@ class LossNotDecreasing(Rule):
     lasting = True
     yields_to = (
         *("LW101", "LW102", "LW104", "LW201", "LW202", "LW203", "LW204", "LW207", "LW210"),
-        *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
+        *("LW301", "LW303", "LW306", "LW307"),
     )
 
     fall: float = 0.05
@@ -490,7 +472,7 @@ class StuckAtChance(Rule):
     quiet = 25
     yields_to = (
         *(*NON_FINITE, "LW102", "LW104", "LW202", "LW204", "LW205"),
-        *("LW301", "LW302", "LW303", "LW304", "LW305", "LW306", "LW307"),
+        *("LW301", "LW303", "LW306", "LW307"),
     )
 
     share: float = 0.97

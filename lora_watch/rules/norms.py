@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.prescription import Evidence, Prescription, Setting
+from lora_watch.base.prescription import Evidence
 from lora_watch.base.records import StepRecord
-from lora_watch.base.text import percent, plain, times
-from lora_watch.rules.base import NON_FINITE, Finding, Rule, in_a_row, known_values, worst_first
+from lora_watch.base.text import percent, plain
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
 from lora_watch.rules.forecast import end_of, has_new_head, is_gentle
 from lora_watch.rules.remedies import improved, is_proven, sound_steps, stronger, suspect, weaker
 from lora_watch.rules.reward import course
@@ -215,7 +214,7 @@ class BarelyMoves(Rule):
     severity = Severity.WARNING
     zone = "barely-moves"
     lasting = True
-    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW303", "LW306", "LW307")
+    yields_to = (*NON_FINITE, "LW301", "LW303", "LW306", "LW307")
 
     reach: float = 0.125
     spent: float = 0.25
@@ -287,131 +286,3 @@ class BarelyMoves(Rule):
             self.asked += 1
             self.wants = wanted_at_the_end(record)
         return None
-
-
-@dataclass
-class AdapterDecays(Rule):
-    """Weight decay takes more from the adapters than learning adds: they shrink while they train.
-
-    Fires when ‖B·A‖ of the median layer has fallen by a tenth below its highest so far, and the decay since then
-    accounts for at least half of that. Adam's decay inside the gradient is not counted.
-    """
-
-    id = "LW107"
-    name = "adapter-decays"
-    severity = Severity.WARNING
-    yields_to = ("LW101", "LW102", "LW201", "LW301", "LW302")
-
-    shrunk: float = 0.1
-    """Share of the highest ‖B·A‖ that must be gone."""
-    peaks: list[float] = field(default_factory=list, init=False)
-    """The highest ‖B·A‖ of each adapter."""
-    decayed: list[float] = field(default_factory=list, init=False)
-    """Σ 2·lr·λ of each adapter since then."""
-
-    def check(self, record: StepRecord) -> Finding | None:
-        total = len(record.run.adapters)
-        if len(self.peaks) != total:
-            self.peaks, self.decayed = [0.0] * total, [0.0] * total
-        peaks, decayed = np.array(self.peaks), np.array(self.decayed)
-        taken = np.zeros(total)
-        if record.updated and any(record.weight_decay):
-            taken = np.nan_to_num(record.run.per_adapter(record.lr) * record.run.per_adapter(record.weight_decay))
-            decayed += 2.0 * taken
-            self.decayed = decayed.tolist()
-        now = known_values(record, "product_norm")
-        if now is None or not total:
-            return None
-        higher = now > peaks
-        peaks, decayed = np.where(higher, now, peaks), np.where(higher, 0.0, decayed)
-        self.peaks, self.decayed = peaks.tolist(), decayed.tolist()
-        if not decayed.any():
-            return None
-        with np.errstate(all="ignore"):
-            left = now / peaks
-            lost = -np.log(left)
-        known = np.isfinite(lost)
-        if not known.any() or np.median(left[known]) >= 1.0 - self.shrunk:
-            return None
-        if np.median(decayed[known]) < 0.5 * np.median(lost[known]):
-            return None
-        decay = max(record.weight_decay)
-        usual = 0.01 if decay > 0.01 else 0.0
-        gone = 1.0 - left
-        return Finding(
-            "weight decay is undoing what was learned",
-            f"The median adapter is {percent(float(np.median(gone[known])))} below its largest size, and weight decay "
-            "accounts for at least half of that.",
-            adapters=worst_first(record, gone, known & (gone > self.shrunk))[:10],
-            metric="product_norm",
-            threshold=self.shrunk,
-            causes=[f"weight_decay {decay:g} takes {percent(float(taken.max()))} of A and of B at every step"],
-            next_run=Prescription({"weight_decay": Setting(decay, usual)}, step=record.step),
-        )
-
-
-@dataclass
-class LayerOutlier(Rule):
-    """One layer's adapter has become far larger, relative to its base weight, than its siblings in other blocks.
-
-    Fires when a layer is far outside the spread of the modules of the same name in other blocks, at five measured steps
-    in a row. AdaLoRA is not judged, because it takes directions from some layers on purpose.
-    """
-
-    id = "LW108"
-    name = "layer-outlier"
-    severity = Severity.WARNING
-    needs = "relative_norm"
-    yields_to = ("LW101", "LW102", "LW201")
-
-    z: float = 9.0
-    spread: float = 0.25
-    """Least standard deviation of log(relative_norm) within a family that is believed."""
-    siblings: int = 4
-    lasting_for: int = 5
-    streaks: dict[str, int] = field(default_factory=dict, init=False)
-    """By name, for how many measured steps each adapter has been above ``z``."""
-
-    def check(self, record: StepRecord) -> Finding | None:
-        sizes = known_values(record, "relative_norm")
-        if sizes is None or record.step == 0:
-            return None
-        least, most = sizes.min(initial=math.inf), sizes.max(initial=0.0)
-        if most <= math.exp(self.z * self.spread) * least:  # none can be above z
-            self.streaks = {}
-            return None
-        scores, distances = np.zeros(len(sizes)), np.zeros(len(sizes))
-        with np.errstate(all="ignore"):  # a family with a NaN, or mostly of zeros, has no scores
-            logs = np.log(sizes)
-            for columns in record.run.families:
-                if columns.shape[1] < self.siblings:
-                    continue
-                distance = logs[columns] - np.median(logs[columns], axis=1, keepdims=True)
-                spread = 1.4826 * np.median(np.abs(distance), axis=1, keepdims=True)
-                score = distance / np.maximum(spread, self.spread)
-                scores[columns] = np.where(np.isfinite(score), score, 0.0)
-                distances[columns] = distance
-        self.streaks = in_a_row(self.streaks, record.run, scores > self.z)
-        lasting = record.run.of_each(self.streaks) >= self.lasting_for
-        if not lasting.any() or any(adapter.scale_formula == "alpha/ranknum" for adapter in record.run.adapters):
-            return None
-        worst = int(np.argmax(np.where(lasting, sizes, -np.inf)))
-        name, rates = record.run.names[worst], record.run.per_adapter(record.run.peak_lr or record.lr)
-        siblings = next(members for columns in record.run.families for members in columns if worst in members)
-        usual, adapters = np.median(rates[siblings]), record.run.adapters
-        cause = "its frozen weight is damaged or far smaller than theirs, or few tokens reach it"
-        if rates[worst] > 1.5 * usual:
-            cause = f"its parameter group has the learning rate {rates[worst]:g}, and theirs {usual:g}"
-        elif adapters[worst].scale > 1.5 * (scale := np.median([adapters[place].scale for place in siblings])):
-            cause = f"its scale is {adapters[worst].scale:g} (alpha_pattern), and theirs {scale:g}"
-        return Finding(
-            f"{name} grows far faster than the same module in other blocks",
-            f"Relative to its frozen weight, it is {times(math.exp(distances[worst]))} as large as the others, "
-            f"at {self.streaks[name]} measurements in a row.",
-            adapters=worst_first(record, sizes, lasting),
-            metric="relative_norm",
-            threshold=self.z,
-            numbers={"robust z": float(scores[worst])},
-            causes=[cause],
-            remedies=["give it the learning rate, rank and alpha of the others, or take it out of target_modules"],
-        )

@@ -82,7 +82,7 @@ class ResumedAnew(RuleBetweenSteps):
         norms, before = record.metrics.get("product_norm"), record.checkpoint
         if norms is None or not before:
             return None
-        now = record.run.by_name(norms.measured)  # an adapter that is off or frozen is LW301's and LW304's
+        now = record.run.by_name(norms.measured)  # an adapter that is off or frozen is LW301's
         other = [
             (name, now[name])
             for name, norm in before.items()

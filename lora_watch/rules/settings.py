@@ -11,7 +11,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import AdapterInfo, BoolArray, StepRecord
 from lora_watch.base.text import percent
-from lora_watch.rules.base import Finding, RuleOnSettings, worst_first
+from lora_watch.rules.base import Finding, RuleOnSettings
 from lora_watch.rules.forecast import (
     ORDINARY_PACE,
     ORDINARY_SCALE,
@@ -101,35 +101,6 @@ def _meant_for_vanilla(record: StepRecord, scale: float) -> BoolArray:
     adapters = record.run.adapters
     large = [a.alpha is not None and a.alpha >= a.r and abs(a.scale) > scale for a in adapters]
     return np.array(large, dtype=bool) & [a.scale_formula == "alpha/sqrt(r)" for a in adapters]
-
-
-@dataclass
-class DoraOverZeroRows(RuleOnSettings):
-    """DoRA is on a frozen weight with an all-zero row: the layer's output is NaN from the first forward pass.
-
-    Fires when such a row is found before the first step. DoRA divides by the norm of each row of W₀ + ΔW (Liu et al.
-    2024, arXiv:2402.09353), so the layer computes 0/0. Such rows come from padding, pruning or zero-initialised layers.
-    """
-
-    id = "LW408"
-    name = "dora-over-zero-rows"
-    severity = Severity.ERROR
-
-    def check(self, record: StepRecord) -> Finding | None:
-        zeros = np.array([a.zero_magnitudes for a in record.run.adapters], dtype=np.float64)
-        if not zeros.any():
-            return None
-        worst = record.run.adapters[int(np.argmax(zeros))]
-        return Finding(
-            "DoRA over rows of zeros will make the loss NaN",
-            f"The frozen weights under {int((zeros > 0).sum())} of {len(zeros)} adapters have rows of zeros; that of "
-            f"{worst.name} has {int(zeros.max())}.",
-            adapters=worst_first(record, zeros, zeros > 0),
-            metric="zero_magnitudes",
-            threshold=0.0,
-            causes=["DoRA divides by the norm of each row (Liu et al. 2024, arXiv:2402.09353)"],
-            remedies=["take these modules out of target_modules (exclude_modules), or set use_dora=False"],
-        )
 
 
 WITHOUT_WARM_UP = ("constant", "reduce_lr_on_plateau", "greedy")

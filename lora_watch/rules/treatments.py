@@ -22,7 +22,7 @@ FEW = 5
 """Updates dropped in a row after which their batches are no longer taken to be the cause."""
 GROWN = 1.5
 """Adapters have grown since the good state, and are not what a risen loss comes from elsewhere, from this factor on."""
-SUSPECT = ("LW203", "LW311")
+SUSPECT = ("LW203", "LW306")
 """Rules whose open alert says that what comes now may not be good. What they read is the same on every rank."""
 
 
@@ -37,9 +37,8 @@ class Treatment(enum.IntEnum):
     """Nothing helps."""
 
 
-_OF_SETTINGS = ("LW102", "LW108", "LW311")
 _OF_LOSS = ("LW202", "LW203")
-TREATED = (*NON_FINITE, *_OF_SETTINGS, *_OF_LOSS)
+TREATED = (*NON_FINITE, "LW102", *_OF_LOSS)
 """Rules for which going back, or dropping updates, may help."""
 
 

@@ -1,4 +1,4 @@
-"""LW306 to LW310: the gradients are there, and the updates come to nothing, or are not those that were planned."""
+"""LW306 to LW309: the gradients are there, and the updates come to nothing, or are not those that were planned."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lora_watch.base.alerts import Severity
+from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import BoolArray, FloatArray, RunInfo, StepRecord
 from lora_watch.base.text import percent, times
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
+from lora_watch.rules.forecast import is_adaptive
 from lora_watch.rules.remedies import raised_to
 
 
@@ -20,34 +22,39 @@ def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
 
 
 @dataclass
-class LearningRateIsZero(Rule):
-    """The learning rate of every parameter group with an adapter is exactly zero, and stays there.
+class OddRates(Rule):
+    """The optimizer uses rates that nobody planned: zero, above the schedule, far apart, or a weight decay that eats.
 
-    Fires when three updates in a row are at zero, and the first of them has more than a tenth of the planned steps
-    ahead. Schedules touch zero for one step only: warm-up at its first, decay at its last.
+    Fires when the learning rate of all adapters is exactly 0 at three updates in a row, the first of which has more
+    than a tenth of the planned steps ahead. It also fires when a Trainer's rate is more than twice the highest of its
+    schedule, when one layer's rate is more than twenty times that of the others, and when weight decay takes more than
+    1 % of the weights at a step.
     """
 
     id = "LW306"
-    name = "lr-is-zero"
+    name = "odd-rates"
     severity = Severity.WARNING
-    yields_to = ("LW304", "LW301", "LW302")
+    yields_to = ("LW301", "LW102", "LW202")
 
     updates: int = 3
     left: float = 0.1
+    factor: float = 2.0
+    apart: float = 20.0
+    decay: float = 0.01
     zeros: int = field(default=0, init=False)
     """Updates at zero in a row so far."""
 
     def check(self, record: StepRecord) -> Finding | None:
-        if record.step == 0 or (record.lr and min(record.lr) > 0.0):
-            self.zeros = 0
+        if record.step == 0:
             return None
         rates = _rates(record.run, record.lr)
-        if not len(rates):
-            return None
-        if (rates != 0).any():
-            self.zeros = 0
-            return None
-        self.zeros += record.updated
+        if len(rates) and not rates.any():
+            self.zeros += record.updated
+            return self._zero(record)
+        self.zeros = 0
+        return self._raised(record) or self._apart(record) or self._decays(record)
+
+    def _zero(self, record: StepRecord) -> Finding | None:
         planned = record.run.max_steps
         late = planned is not None and record.step - self.zeros >= (1.0 - self.left) * planned
         if self.zeros < self.updates or late:
@@ -71,25 +78,7 @@ class LearningRateIsZero(Rule):
             remedies=[fix],
         )
 
-
-@dataclass
-class LearningRateRaised(Rule):
-    """The learning rate is far above the highest of its schedule: it was raised during the run.
-
-    Fires when the rate is more than twice the highest that the schedule can reach, before the adapters and the loss
-    show the effect. It needs a Trainer, because a plain loop does not tell its plan.
-    """
-
-    id = "LW311"
-    name = "lr-above-schedule"
-    severity = Severity.WARNING
-    yields_to = ("LW102", "LW202")
-
-    factor: float = 2.0
-
-    def check(self, record: StepRecord) -> Finding | None:
-        if not record.step or all(now <= planned for now, planned in zip(record.lr, record.run.peak_lr)):
-            return None
+    def _raised(self, record: StepRecord) -> Finding | None:
         if (raised := raised_to(record, self.factor)) is None:
             return None
         now, planned = raised
@@ -102,27 +91,88 @@ class LearningRateRaised(Rule):
             remedies=["find what raised the rate; mute this rule if the rise is intended"],
         )
 
+    def _apart(self, record: StepRecord) -> Finding | None:
+        """A parameter group of their own gives single layers another pace."""
+        if len({*_rates(record.run, record.lr)}) < 2:
+            return None
+        rates = record.run.per_adapter(record.lr)
+        usual = float(np.nanmedian(rates))
+        fast = rates > self.apart * usual
+        if not fast.any() or not usual > 0:
+            return None
+        return Finding(
+            f"{int(fast.sum())} of {len(fast)} adapters learn far faster than the others",
+            f"Their parameter group has the learning rate {np.nanmax(rates):.3g}, and that of the others {usual:.3g}.",
+            adapters=worst_first(record, rates, fast),
+            metric="lr",
+            threshold=self.apart * usual,
+            causes=["the optimizer was given a group of its own for these layers"],
+            remedies=["give them the learning rate of the others"],
+        )
+
+    def _decays(self, record: StepRecord) -> Finding | None:
+        if not any(record.weight_decay) or not is_adaptive(record.run):
+            return None
+        taken = record.run.per_adapter(record.lr) * record.run.per_adapter(record.weight_decay)
+        if not (np.nan_to_num(taken) > self.decay).any():
+            return None
+        decay = max(record.weight_decay)
+        return Finding(
+            "weight decay is undoing what is learned",
+            f"It takes {percent(float(np.nanmax(taken)))} of A and of B at every step.",
+            metric="weight_decay",
+            threshold=self.decay,
+            causes=[f"weight_decay {decay:g} is multiplied by the learning rate at each step"],
+            next_run=Prescription({"weight_decay": Setting(decay, 0.01 if decay > 0.01 else 0.0)}, step=record.step),
+        )
+
 
 @dataclass
-class UpdatesLostToRounding(Rule):
-    """Updates of half-precision adapters are too small to change them: most elements stay the same, bit for bit.
+class UpdatesLost(Rule):
+    """Updates get lost in half precision: too small to change the adapters, or skipped by the loss scaler.
 
-    Fires when, in half of the adapters, most elements of A or of B stay as they are in five updates at half the peak
-    learning rate or more. In bf16 a step smaller than a 256th of an element leaves it unchanged. Factors in float32,
-    PEFT's default, are not compared.
+    Fires when, in half of the adapters, most elements of A or of B stay as they are, bit for bit, in five updates at
+    half the peak learning rate or more: in bf16 a step smaller than a 256th of an element changes nothing. It also
+    fires when 5 of the last 20 steps were skipped; the up to 16 before the first update do not count.
     """
 
     id = "LW307"
-    name = "updates-lost-to-rounding"
+    name = "updates-lost"
     severity = Severity.WARNING
-    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW303", "LW306")
+    yields_to = (*NON_FINITE, "LW301", "LW303", "LW306")
 
     changed: float = 0.5
     updates: int = 5
+    search: int = 16
+    window: int = 20
+    skips: int = 5
     lost: int = field(default=0, init=False)
-    """Such updates in a row so far."""
+    """Updates in a row so far that changed too little."""
+    searched: int = field(default=0, init=False)
+    """Steps skipped before the first update."""
+    recent: list[int] = field(default_factory=list, init=False)
+    """1 for a skipped step, 0 for an update: the last ``window`` since that search."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        return None if record.step == 0 else self._skipped(record) or self._rounded(record)
+
+    def _skipped(self, record: StepRecord) -> Finding | None:
+        """A scaler halves its scale at every overflow until the gradients fit."""
+        if not record.updated and not self.recent and self.searched < self.search:
+            self.searched += 1
+            return None
+        self.recent = [*self.recent, int(not record.updated)][-self.window :]
+        if (skipped := sum(self.recent)) < self.skips:
+            return None
+        return Finding(
+            f"the optimizer has skipped {skipped} of the last {len(self.recent)} steps",
+            "The gradients of these steps overflowed, so their batches taught nothing.",
+            causes=["fp16 cannot hold this model's gradients or activations, as of models that were trained in bf16"],
+            remedies=["bf16=True instead of fp16=True, or neither"],
+        )
+
+    def _rounded(self, record: StepRecord) -> Finding | None:
+        """Of factors in half precision: PEFT's default, float32, has no such metric."""
         if "a_changed" not in record.metrics or not record.updated:
             return None
         a, b = (self._changed_share(record, factor) for factor in "ab")
@@ -164,43 +214,6 @@ class UpdatesLostToRounding(Rule):
 
 
 @dataclass
-class StepsSkipped(Rule):
-    """The optimizer keeps skipping steps: a loss scaler finds overflowing gradients again and again.
-
-    Fires when 5 of the last 20 steps were skipped. Under fp16 the scale is halved at every overflow until it fits: up
-    to 16 halvings before the first update do not count.
-    """
-
-    id = "LW308"
-    name = "optimizer-steps-skipped"
-    severity = Severity.WARNING
-
-    search: int = 16
-    window: int = 20
-    skips: int = 5
-    searched: int = field(default=0, init=False)
-    """Steps skipped before the first update."""
-    recent: list[int] = field(default_factory=list, init=False)
-    """1 for a skipped step, 0 for an update: the last ``window`` since that search."""
-
-    def check(self, record: StepRecord) -> Finding | None:
-        if record.step == 0:
-            return None
-        if not record.updated and not self.recent and self.searched < self.search:
-            self.searched += 1
-            return None
-        self.recent = [*self.recent, int(not record.updated)][-self.window :]
-        if (skipped := sum(self.recent)) < self.skips:
-            return None
-        return Finding(
-            f"the optimizer has skipped {skipped} of the last {len(self.recent)} steps",
-            "The gradients of these steps overflowed, so their batches taught nothing.",
-            causes=["fp16 cannot hold this model's gradients or activations, as of models that were trained in bf16"],
-            remedies=["bf16=True instead of fp16=True, or neither"],
-        )
-
-
-@dataclass
 class BaseWeightsMoved(Rule):
     """The weights under the adapters change, although they are not saved with the adapter.
 
@@ -214,7 +227,7 @@ class BaseWeightsMoved(Rule):
     name = "base-weights-moved"
     severity = Severity.ERROR
     needs = "base_drift"
-    yields_to = ("LW304",)
+    yields_to = ("LW301",)
 
     drift: float = 0.01
     creep: float = 3e-4

@@ -1,4 +1,4 @@
-"""LW3xx: nothing trains, or not what should, while every curve looks healthy."""
+"""LW301 to LW312: nothing trains, or not what should, while every curve looks healthy."""
 
 from __future__ import annotations
 
@@ -13,64 +13,12 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.base.text import count, plain, sentence
-from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleOnSettings, in_a_row, known_values, worst_first
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleOnSettings, known_values, worst_first
 from lora_watch.rules.reward import NO_DIFFERENCE, TO_TELL_APART
 
 
 def _share(where: BoolArray) -> str:
     return f"all {len(where)} adapters" if where.all() else f"{where.sum()} of {len(where)} adapters"
-
-
-@functools.lru_cache(maxsize=8)
-def _expert_groups(names: tuple[str, ...]) -> list[list[int]]:
-    """The places in ``names`` of those that belong to the numbered experts of one layer."""
-    groups: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        if found := re.match(r"(.*experts?)\.\d+(\.|$)", name):
-            groups.setdefault(found[1], []).append(place)
-    return list(groups.values())
-
-
-def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
-    """``alive``, and every expert with a living sibling in its layer: an expert may see no token for a long time."""
-    out = alive.copy()
-    for places in _expert_groups(record.run.names):
-        out[places] = alive[places].any()
-    return out
-
-
-@dataclass
-class AdapterSwitched(Rule):
-    """Adapters that have trained no longer do: they were switched off, merged or taken out in mid-run.
-
-    Fires when the layers themselves show it, at any step. A change to another adapter of the same layers counts only if
-    the optimizer does not hold the new one. Frozen adapters do not count while others train, for layers may be trained
-    in turn (LISA). If none trains, that is left to LW301, and so is an adapter that was off before the first step.
-    """
-
-    id = "LW304"
-    name = "adapter-switched"
-    severity = Severity.ERROR
-    breaks = True
-    reads = ("wiring", "retired")
-
-    def check(self, record: StepRecord) -> Finding | None:
-        held = record.wiring.get("in_optimizer")
-        in_turn = ("frozen", "replaced") if held is None or held.all() else ("frozen",)
-        lost = {name: why for name, why in record.retired.items() if why not in in_turn}
-        if not lost:
-            return None
-        counts = Counter(lost.values())
-        states = [(_IDLE[why], counts[why]) for why in _IDLE if why in counts]
-        now = [f"{many} {'is' if many == 1 else 'are'} {state.what}" for state, many in states]
-        first, _ = states[0]
-        return Finding(
-            f"{count(len(lost), 'adapter')} that had been training no longer {'is' if len(lost) == 1 else 'are'}",
-            f"After step {record.step}, {' and '.join(now)}.",
-            adapters=[(name, 0.0) for name in lost],
-            causes=[first.cause],
-            remedies=[first.remedy],
-        )
 
 
 class _Idle(NamedTuple):
@@ -110,22 +58,22 @@ _IDLE = {
 
 
 @dataclass
-class NoTrainableAdapter(Rule):
-    """No adapter is active, trainable and unmerged while the run goes on, so LoRA is not trained.
+class AdaptersNotTrained(Rule):
+    """Adapters are not trained: merged, switched off, frozen, gone, or unknown to the optimizer.
 
-    Fires when every adapter is merged (A and B are not used), disabled or inactive (the forward pass skips it), or
-    frozen (it gets no gradient), read from the layers at every step. LW304 fires instead for an adapter that has
-    trained before.
+    Fires when no adapter is trained, when adapters that have trained no longer are, and when the optimizer does not
+    hold an adapter's tensors. The layers show it, at every step. While others train, frozen adapters do not count, for
+    layers may be trained in turn (LISA), nor does a change to another adapter that the optimizer holds.
     """
 
     id = "LW301"
-    name = "no-trainable-adapter"
+    name = "adapters-not-trained"
     severity = Severity.ERROR
     breaks = True
-    reads = ("run", "wiring")
-    yields_to = ("LW304",)
 
     def check(self, record: StepRecord) -> Finding | None:
+        if finding := self._no_longer(record):
+            return finding
         run = record.run
         if not run.searched:
             return None  # not to know the adapters is not to have none
@@ -139,38 +87,19 @@ class NoTrainableAdapter(Rule):
                 remedies=["wrap the model first: model = get_peft_model(model, LoraConfig(...))"],
             )
         active, merged, trainable = (record.wiring.get(k) for k in ("active", "merged", "trainable"))
-        if active is None or merged is None or trainable is None or (active & trainable & ~merged).any():
+        if active is None or merged is None or trainable is None:
             return None
-        where = {"off": ~active, "merged": merged, "frozen": ~trainable}
-        states = [(_IDLE[why], _share(idle)) for why, idle in where.items() if idle.any()]
-        return Finding(
-            "no adapter will be trained" if record.step == 0 else "no adapter is trained",
-            sentence(" and ".join(f"{many} are {state.what}" for state, many in states))
-            + " What is trained are other weights, such as a head." * run.trains_more,
-            causes=[states[0][0].cause],
-            remedies=[states[0][0].remedy],
-        )
-
-
-@dataclass
-class AdapterNotInOptimizer(Rule):
-    """The optimizer does not hold an active, trainable adapter.
-
-    Fires when an adapter's tensors are not the optimizer's: those of the right shape may belong to an earlier copy of
-    the model.
-    """
-
-    id = "LW302"
-    name = "adapter-not-in-optimizer"
-    severity = Severity.ERROR
-    reads = ("run", "wiring")
-    yields_to = ("LW304", "LW301")
-
-    def check(self, record: StepRecord) -> Finding | None:
-        held, active, trainable = (record.wiring.get(k) for k in ("in_optimizer", "active", "trainable"))
-        if held is None or active is None or trainable is None:
-            return None
-        lost = active & trainable & ~held
+        if not (active & trainable & ~merged).any():
+            where = {"off": ~active, "merged": merged, "frozen": ~trainable}
+            states = [(_IDLE[why], _share(idle)) for why, idle in where.items() if idle.any()]
+            return Finding(
+                "no adapter will be trained" if record.step == 0 else "no adapter is trained",
+                sentence(" and ".join(f"{many} are {state.what}" for state, many in states))
+                + " What is trained are other weights, such as a head." * run.trains_more,
+                causes=[states[0][0].cause],
+                remedies=[states[0][0].remedy],
+            )
+        lost = active & trainable & ~record.wiring.get("in_optimizer", active)
         if not lost.any():
             return None
         return Finding(
@@ -183,6 +112,44 @@ class AdapterNotInOptimizer(Rule):
             ],
         )
 
+    @staticmethod
+    def _no_longer(record: StepRecord) -> Finding | None:
+        """Adapters that have trained in this run have stopped."""
+        held = record.wiring.get("in_optimizer")
+        in_turn = ("frozen", "replaced") if held is None or held.all() else ("frozen",)
+        lost = {name: why for name, why in record.retired.items() if why not in in_turn}
+        if not lost:
+            return None
+        counts = Counter(lost.values())
+        states = [(_IDLE[why], counts[why]) for why in _IDLE if why in counts]
+        now = [f"{many} {'is' if many == 1 else 'are'} {state.what}" for state, many in states]
+        first, _ = states[0]
+        return Finding(
+            f"{count(len(lost), 'adapter')} that had been training no longer {'is' if len(lost) == 1 else 'are'}",
+            f"After step {record.step}, {' and '.join(now)}.",
+            adapters=[(name, 0.0) for name in lost],
+            causes=[first.cause],
+            remedies=[first.remedy],
+        )
+
+
+@functools.lru_cache(maxsize=8)
+def _expert_groups(names: tuple[str, ...]) -> list[list[int]]:
+    """The places in ``names`` of those that belong to the numbered experts of one layer."""
+    groups: dict[str, list[int]] = {}
+    for place, name in enumerate(names):
+        if found := re.match(r"(.*experts?)\.\d+(\.|$)", name):
+            groups.setdefault(found[1], []).append(place)
+    return list(groups.values())
+
+
+def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
+    """``alive``, and every expert with a living sibling in its layer: an expert may see no token for a long time."""
+    out = alive.copy()
+    for places in _expert_groups(record.run.names):
+        out[places] = alive[places].any()
+    return out
+
 
 _CUT = "gradient checkpointing or a detach cuts the graph, or the loss does not depend on these layers"
 _TO_REACH_ALL = (
@@ -193,32 +160,37 @@ _TO_REACH_ALL = (
 
 
 @dataclass
-class BStillZero(Rule):
-    """The factor that starts at zero (B; A for embeddings) is still exactly zero after real updates.
+class NoGradient(Rule):
+    """No gradient reaches some of the adapters, from the start or from some step on.
 
-    Fires when it is zero after three updates: B = 0 is right at the start, but B receives a gradient from the first
-    step on. Experts of a layer that have seen no token yet do not count while others in it learn.
+    Fires when the factor that starts at zero (B; A for embeddings) is still exactly zero after three updates. It is a
+    WARNING when layers that have learned get no gradient at ten updates in a row while others do. Experts of a layer
+    without a token do not count while others in it learn.
     """
 
     id = "LW303"
-    name = "b-still-zero"
+    name = "no-gradient"
     severity = Severity.ERROR
-    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW314")
+    yields_to = (*NON_FINITE, "LW301", "LW314")
 
     updates: int = 3
-    """Optimizer steps with lr > 0 to wait for."""
+    """Optimizer steps with lr > 0 after which B is no longer zero."""
+    updates_without: int = 10
+    """Updates without a gradient. Layers may be left out at random."""
     done: dict[str, float] = field(default_factory=dict, init=False)
     """Real updates of each adapter so far, by its name."""
+    without: dict[str, float] = field(default_factory=dict, init=False)
+    """Real updates in a row without a gradient, by adapter."""
 
     def check(self, record: StepRecord) -> Finding | None:
-        finding = self._judge(record)
+        zero, cut = self._still_zero(record), self._cut(record)
         # A policy may have nothing to learn from yet, which LW210 says. The end of the run is another matter.
-        return None if record.scalars.get("reward_flat") else finding
+        return cut if zero is None or record.scalars.get("reward_flat") else zero
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
-        return self._judge(record.amended(updated=False))  # no further update
+        return self._still_zero(record.amended(updated=False))  # no further update
 
-    def _judge(self, record: StepRecord) -> Finding | None:
+    def _still_zero(self, record: StepRecord) -> Finding | None:
         total = len(record.run.adapters)
         if record.step == 0 or not total:
             return None
@@ -255,6 +227,34 @@ class BStillZero(Rule):
             remedies=[remedy],
         )
 
+    def _cut(self, record: StepRecord) -> Finding | None:
+        """While others have one. Where no adapter shows a gradient, DeepSpeed keeps them elsewhere."""
+        a, b = known_values(record, "a_grad_norm"), known_values(record, "b_grad_norm")
+        if record.step == 0 or not record.updated or not record.wiring or a is None or b is None:
+            return None
+        if (b > 0).all() and not any(self.without.values()):
+            return None
+        learning = record.wiring["active"] & record.wiring["trainable"]
+        reached = (a > 0) | (b > 0)
+        if not (reached & learning).any():
+            return None
+        not_reached = ~_with_experts(record, reached | ~learning)
+        without = (record.run.of_each(self.without) + 1) * not_reached
+        self.without |= record.run.by_name(without)
+        cut = without >= self.updates_without
+        if not cut.any():
+            return None
+        longest = int(without.max())
+        since = "from the start" if longest >= record.step else f"since step {record.step - longest + 1}"
+        return Finding(
+            f"{_share(cut)} are not trained",
+            f"These adapters have received no gradient {since}, while the others have.",
+            adapters=worst_first(record, np.zeros(len(cut)), cut),
+            causes=[_CUT],
+            remedies=[_TO_REACH_ALL],
+            severity=Severity.WARNING,
+        )
+
 
 def _b_is_frozen(record: StepRecord, where: BoolArray) -> bool:
     """B of the adapters has no gradient, and A has, be it 0."""
@@ -275,7 +275,6 @@ class ReplicasDiffer(Rule):
     name = "replicas-differ"
     severity = Severity.ERROR
     lasting = True
-    reads = ("replica",)
 
     tolerance: float = 1e-4
     """Share of ‖ΔW‖. Replicas are equal to the last bit; other kinds of accelerators may round in another way."""
@@ -303,50 +302,6 @@ class ReplicasDiffer(Rule):
                 "DistributedDataParallel was made, or the ranks began with different adapters"
             ],
             remedies=["add the adapters first, then wrap the model in DistributedDataParallel, or prepare() it"],
-        )
-
-
-@dataclass
-class NoGradientInLayers(Rule):
-    """Some active, trainable adapters get no gradient while others do.
-
-    Fires when the gradient is None or exactly 0 at ten updates in a row: layers may be left out at random. If no
-    adapter shows a gradient it is silent, because DeepSpeed keeps gradients elsewhere. The experts of one layer count
-    as one.
-    """
-
-    id = "LW305"
-    name = "no-gradient-in-layers"
-    severity = Severity.WARNING
-    yields_to = (*NON_FINITE, "LW304", "LW301", "LW302", "LW303")
-
-    updates: int = 10
-    without: dict[str, int] = field(default_factory=dict, init=False)
-    """Real updates in a row without a gradient, by adapter."""
-
-    def check(self, record: StepRecord) -> Finding | None:
-        a, b = known_values(record, "a_grad_norm"), known_values(record, "b_grad_norm")
-        if record.step == 0 or not record.updated or not record.wiring or a is None or b is None:
-            return None
-        if (b > 0).all() and not any(self.without.values()):
-            return None
-        learning = record.wiring["active"] & record.wiring["trainable"]
-        reached = (a > 0) | (b > 0)
-        if not (reached & learning).any():
-            return None
-        self.without = in_a_row(self.without, record.run, ~_with_experts(record, reached | ~learning))
-        without = record.run.of_each(self.without)
-        cut = without >= self.updates
-        if not cut.any():
-            return None
-        longest = int(without.max())
-        since = "from the start" if longest >= record.step else f"since step {record.step - longest + 1}"
-        return Finding(
-            f"{_share(cut)} are not trained",
-            f"These adapters have received no gradient {since}, while the others have.",
-            adapters=worst_first(record, np.zeros(len(cut)), cut),
-            causes=[_CUT],
-            remedies=[_TO_REACH_ALL],
         )
 
 

@@ -68,14 +68,14 @@ def test_an_adapter_that_is_deleted_is_reported_by_its_rule_alone() -> None:
     watch = LoraWatchCallback(console=False, tensorboard=False)
     train(model, stdlib_blocks(16, 16), 6, callbacks=[watch, Deletes()])
     assert watch.monitor is not None
-    assert opened(watch.monitor) == {"LW304": 4}
+    assert opened(watch.monitor) == {"LW301": 4}
     assert all(name.endswith(".second") for name in watch.monitor.run.names)
 
 
 @pytest.mark.parametrize("how", ["unload", "merge_and_unload"])
 def test_what_is_taken_out_is_gone_at_once(how: str) -> None:
     monitor = trained(lambda model: getattr(model, how)())
-    assert opened(monitor)["LW304"] == 4
+    assert opened(monitor)["LW301"] == 4
     assert "LW901" not in opened(monitor)
     assert monitor.run.adapters == ()
     assert monitor.last is not None
@@ -87,13 +87,13 @@ def test_an_adapter_beside_the_first_is_measured_too() -> None:
     assert len(monitor.run.adapters) == 2 * 2 * PER_TARGET
     assert monitor.last is not None
     assert monitor.last.metrics["delta_norm"].known.all()
-    assert opened(monitor) == {"LW302": 4}, "the optimizer does not hold it"
+    assert opened(monitor) == {"LW301": 4}, "the optimizer does not hold it"
 
 
 def test_an_adapter_of_other_layers_is_found_at_the_next_full_measurement() -> None:
     monitor = trained(lambda model: second(model, ["o_proj"]))
     assert sum(name.endswith("o_proj.second") for name in monitor.run.names) == PER_TARGET
-    assert opened(monitor) == {"LW302": 4}
+    assert opened(monitor) == {"LW301": 4}
 
 
 def in_turn(model: Any, step: int) -> None:
@@ -184,7 +184,7 @@ def test_adapters_of_another_method_that_train_beside_lora_are_noted_and_leave_a
 @pytest.mark.parametrize(
     ("switch", "rule"),
     [
-        (lambda model: model.merge_adapter(), "LW304"),
+        (lambda model: model.merge_adapter(), "LW301"),
         (lambda model: model.requires_grad_(False), "LW301"),
         (lambda model: None, ""),
         (lambda model: model.merge_adapter() or model.register_forward_pre_hook(lambda *_: 1 / 0), ""),

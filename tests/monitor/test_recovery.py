@@ -139,7 +139,7 @@ def test_each_alert_is_treated_for_what_it_is() -> None:
     assert way("LW102") is way("LW202", sound=3) is way("LW202", grown=2.0) is Treatment.GO_BACK
     assert way("LW202", lr=(1e-1,)) is Treatment.GO_BACK
     assert way("LW201", before=True, broken=("lm_head.weight",)) is Treatment.NONE
-    assert way("LW304") is way("LW102", "LW309") is Treatment.NONE
+    assert way("LW301") is way("LW102", "LW309") is Treatment.NONE
 
 
 def test_alpha_and_rate_are_turned_down_in_the_rate_alone() -> None:

@@ -192,16 +192,3 @@ def test_ones_own_rules_and_limits_take_their_place() -> None:
     assert not {"LW203", "LW104"} & chosen.keys()
     with pytest.raises(ValueError, match="known: LW101"):
         choose(mute=["qqqq"])
-
-
-def test_what_another_alert_has_explained_is_asked_for_when_that_one_is_over() -> None:
-    """All adapters are frozen and not in the optimizer; then they are unfrozen, and it still does not hold them."""
-    run, yes = run_of(3, searched=True), np.ones(3, dtype=bool)
-    frozen = {"active": yes, "merged": ~yes, "trainable": ~yes, "in_optimizer": ~yes}
-    freed = {**frozen, "trainable": yes}
-    norms = {name: Reading.everywhere(np.ones(3)) for name in ("delta_norm", "b_norm")}
-    episodes = Episodes(catalogue())
-    for step in range(20):
-        episodes.check(StepRecord(run, step, norms, lr=(1e-3,), wiring=frozen if step < 3 else freed))
-    assert [alert.rule for alert in episodes.alerts] == ["LW301", "LW302"]
-    assert [alert.rule for alert in episodes.open] == ["LW302"]

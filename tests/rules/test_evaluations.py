@@ -11,7 +11,7 @@ import pytest
 from benchmarks.corpus.generate import data, pretrained
 from lora_watch import Alert, LoraWatchCallback, Sink
 from lora_watch.base.records import StepRecord
-from lora_watch.rules import Overfitting
+from lora_watch.rules import WorseOnOtherTexts
 from tests.rules.test_chance import classifier, code_or_prose
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -92,7 +92,7 @@ def test_a_classifier_learns_by_heart(texts: int, found: list[str]) -> None:
     ("evaluated", "steps", "found"), [("no", 60, ["INFO"]), ("steps", 60, []), ("no", 30, [])]
 )  # the last has two epochs
 def test_epochs_without_an_evaluation_leave_it_unknown(evaluated: str, steps: int, found: list[str]) -> None:
-    callback = LoraWatchCallback(tensorboard=False, console=False, rules=[Overfitting(steps=30)])
+    callback = LoraWatchCallback(tensorboard=False, console=False, rules=[WorseOnOtherTexts(steps=30)])
     settings = {"eval_strategy": evaluated, "eval_steps": 20, "eval_dataset": stdlib_blocks(256)[240:]}
     build_trainer(lora(tiny_model()), stdlib_blocks(256)[:60], steps, [callback], 1e-3, **settings).train()
     assert callback.monitor is not None

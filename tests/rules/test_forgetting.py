@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 import torch
 
 from lora_watch import LoraWatchCallback
+from lora_watch.rules import WorseOnOtherTexts
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
 GENERAL = [
@@ -22,7 +24,8 @@ GENERAL = [
 def run(folder: Path, probe: Sequence[Any] | None, texts: int = 8, steps: int = 50, lr: float = 5e-3) -> Any:
     """A run on Python's source of a model that knows Jane Austen."""
     blocks = stdlib_blocks(256)
-    watch = LoraWatchCallback(console=False, tensorboard=False, probe=probe, mute=["LW102", "LW209"])
+    rules = [WorseOnOtherTexts(noise=math.inf)]  # of the evaluation loss alone nothing is said
+    watch = LoraWatchCallback(console=False, tensorboard=False, probe=probe, mute=["LW102"], rules=rules)
     settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": blocks[224:240]}
     torch.manual_seed(0)  # for A
     model = lora(tiny_model(), lora_dropout=0.1)
@@ -35,8 +38,8 @@ def run(folder: Path, probe: Sequence[Any] | None, texts: int = 8, steps: int = 
 
 def test_what_is_unlearned_for_nothing_is_named(tmp_path: Path) -> None:
     _, monitor = run(tmp_path, GENERAL)
-    assert [(alert.rule, alert.severity.name) for alert in monitor.alerts if alert.rule == "LW211"] == [
-        ("LW211", "WARNING")
+    assert [(alert.rule, alert.severity.name) for alert in monitor.alerts if alert.rule == "LW209"] == [
+        ("LW209", "WARNING")
     ]
     evaluation = json.loads((tmp_path / "lora_watch" / "report.json").read_text())["evaluation"]
     assert evaluation["probe_loss"]["last"]["value"] > 1.1 * evaluation["probe_base_loss"]["last"]["value"] > 0
@@ -47,7 +50,7 @@ def test_what_is_unlearned_for_nothing_is_named(tmp_path: Path) -> None:
 )
 def test_its_twins_are_silent(probe: Any, tmp_path: Path) -> None:
     _, monitor = run(tmp_path, probe, 200, 30, 1e-4 if probe is GENERAL else 2e-3)
-    assert "LW211" not in [alert.rule for alert in monitor.alerts]
+    assert "LW209" not in [alert.rule for alert in monitor.alerts]
 
 
 def test_training_and_random_states_are_as_without_it(tmp_path: Path) -> None:

@@ -107,9 +107,9 @@ def test_a_learning_rate_that_was_raised_half_way_is_blamed_and_put_back() -> No
     alert = the("LW102", monitor)
     assert {0.2, 0.002} <= numbers(alert.causes[0])
     assert not alert.settings
-    assert [(a.rule, a.step) for a in monitor.alerts[:1]] == [("LW311", 8)]
+    assert [(a.rule, a.step) for a in monitor.alerts[:1]] == [("LW306", 8)]
     assert alert.step <= 10
-    assert "LW311" in alert.explains
+    assert "LW306" in alert.explains
 
 
 @pytest.mark.parametrize(("alpha", "lr", "found"), [(16, 1e-2, []), (128, 5e-2, ["LW102"])])

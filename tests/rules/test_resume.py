@@ -32,7 +32,7 @@ def monitored(fault: str, begins: int, resume_from: Path | None = None) -> tuple
 @pytest.mark.parametrize(
     ("fault", "begins", "rule"),
     [
-        pytest.param("decay-eats", 10, "LW107", id="open-in-the-checkpoint", marks=pytest.mark.thorough),
+        pytest.param("decay-eats", 10, "LW306", id="open-in-the-checkpoint", marks=pytest.mark.thorough),
         pytest.param("no-targets", 14, "LW204", id="half-way-through-the-evidence", marks=pytest.mark.thorough),
         pytest.param("corrupted-batches", 26, "LW202", id="later-with-the-memory-of-before"),
     ],

@@ -108,7 +108,7 @@ def test_training_what_is_not_under_an_adapter_is_no_fault() -> None:
     assert ids(run(saved, steps=4)) == []
 
 
-# -- LW308 -------------------------------------------------------------------------------------------------------------
+# -- LW307 -------------------------------------------------------------------------------------------------------------
 
 
 def scaled_loop(overflows: Callable[[int], bool], steps: int, **settings: Any) -> Monitor:
@@ -131,10 +131,10 @@ def scaled_loop(overflows: Callable[[int], bool], steps: int, **settings: Any) -
 
 def test_steps_that_go_on_being_skipped_are_one_alert_in_the_words_in_which_it_opened() -> None:
     monitor = scaled_loop(lambda step: step % 3 == 0, steps=24)
-    alert = the("LW308", monitor)
+    alert = the("LW307", monitor)
     assert alert.step == 15, "the fifth"
     assert {5, 15} <= numbers(said(alert)), "what the console has shown stays so in the files"
-    assert ids(monitor) == ["LW308"]
+    assert ids(monitor) == ["LW307"]
 
 
 def test_the_scalers_search_at_the_start_is_no_fault() -> None:
@@ -142,4 +142,4 @@ def test_the_scalers_search_at_the_start_is_no_fault() -> None:
 
 
 def test_a_search_that_never_ends_is_one() -> None:
-    assert the("LW308", scaled_loop(lambda step: True, steps=24)).step == 21
+    assert the("LW307", scaled_loop(lambda step: True, steps=24)).step == 21

@@ -155,7 +155,7 @@ def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, t
 @pytest.mark.parametrize(
     "alert",
     [
-        alert_of(3, "LW302", Severity.ERROR),
+        alert_of(3, "LW301", Severity.ERROR),
         alert_of(3, "LW102", Severity.WARNING, back_to=0),
     ],
 )

@@ -85,7 +85,7 @@ def test_sharded_adapters_go_back_on_all_ranks(torchs: Any) -> None:
 
 
 def test_what_fsdp1_leaves_is_unknown(torchs: Any) -> None:
-    """Parts of matrices are no matrices, and no storage is no zero: no gradient norm, no LW305, no crash (LW901)."""
+    """Parts of matrices are no matrices, and no storage is no zero: no gradient norm, no LW303, no crash (LW901)."""
     parts, nothing = torchs[0]["fsdp1-orig"], torchs[0]["fsdp1-flat"]
     assert parts["same"]
     assert nothing["same"]

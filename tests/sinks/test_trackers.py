@@ -246,7 +246,7 @@ def test_training_never_waits_for_a_slow_webhook_and_the_end_of_a_run_not_for_lo
     monkeypatch.setenv("LORA_WATCH_WEBHOOK", f"{url}/slow")
     sink, record = WebhookSink(ReportSink(tmp_path)), StepRecord(RunInfo(()), 3, {})
     began = time.monotonic()
-    for rule in ("LW102", "LW104", "LW108"):
+    for rule in ("LW102", "LW104", "LW202"):
         sink.write(record, [Alert(rule, "norm-explosion", Severity.ERROR, 3, "The adapters have exploded.")])
     sink.write(record, [Alert("LW206", "loss-not-decreasing", Severity.INFO, 3, "Worth knowing.")])
     assert time.monotonic() - began < 0.4

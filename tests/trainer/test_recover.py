@@ -333,7 +333,7 @@ def test_measurements_after_a_recovery_follow_the_cadence_of_a_start(exploded: A
 def test_a_wiring_error_is_nothing_to_recover_from() -> None:
     trainer, _ = built()
     FAULTS["merged"].inject(trainer, 5)
-    with pytest.raises(LoraWatchError, match=r"going back .*LW304"):
+    with pytest.raises(LoraWatchError, match=r"going back .*LW301"):
         trainer.train()
     assert report_of(trainer)["recoveries"] == []
 

@@ -15,7 +15,7 @@ from transformers.trainer_utils import SchedulerType
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.drivers.schedule import follows_a_metric, read_schedule
 from lora_watch.measurement.signals.optimizer import ParameterGroups
-from lora_watch.rules import LearningRateRaised
+from lora_watch.rules import OddRates
 from lora_watch.run.rates import peaks
 
 STEPS, LR = 60, 1e-3
@@ -60,7 +60,7 @@ def test_the_highest_rate_is_known_before_a_run(name: str) -> None:
     rates = []
     for step in range(1, STEPS + 1):
         rates.append(optimizer.param_groups[0]["lr"])
-        assert LearningRateRaised().check(StepRecord(run, step, {}, lr=(rates[-1],))) is None
+        assert OddRates().check(StepRecord(run, step, {}, lr=(rates[-1],))) is None
         optimizer.step()
         scheduler.step(*([1.0 / step] if name in METRIC else []))
     if name not in METRIC:
