@@ -258,7 +258,11 @@ def trace(policy: Policy) -> Trace:
     history = trainer.state.log_history
     logged = {row["step"]: row["grad_norm"] for row in history if "grad_norm" in row}
     grad_norm = np.array([float(logged.get(step, math.nan)) for step in range(1, policy.steps + 1)])
-    rows = [{k: v for k, v in row.items() if isinstance(v, (int, float))} for row in history if {"loss", "eval_loss"} & row.keys()]
+    rows = [
+        {k: v for k, v in row.items() if isinstance(v, (int, float))}
+        for row in history
+        if {"loss", "eval_loss"} & row.keys()
+    ]
     return Trace(dataclasses.asdict(policy), before, after, grad_norm, callback.recorder.records, rows)
 
 
