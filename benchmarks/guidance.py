@@ -3,7 +3,7 @@
     python -m benchmarks.guidance
 
 The script takes a quarter of an hour of one core, SmolLM2 a third of it. It goes on where it was stopped.
-guidance.json keeps every run's held-out loss; the notebook on rank and alpha makes its table from it.
+guidance.json keeps every run's held-out loss.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def training(
     targets = ["query", "key", "value", "dense"] if minilm else "all-linear"
     rest = {"task_type": "SEQ_CLS", "modules_to_save": ["classifier"]} if minilm else {"task_type": "CAUSAL_LM"}
     base = pretrained("minilm" if minilm else "tiny")
-    model: Any = get_peft_model(base, kind(target_modules=targets, **rest, **config)).train()
+    model: Any = get_peft_model(base, kind(**{"target_modules": targets, **rest, **config})).train()
     order = [i for _ in range(1 + steps * BATCH // len(learned)) for i in torch.randperm(len(learned)).tolist()]
 
     def run() -> Iterator[float]:
@@ -134,6 +134,17 @@ def _of(seed: int) -> Iterator[tuple[str, Callable[..., dict[str, float]]]]:
         yield f"classes r{r} lr{lr:g}", functools.partial(trained, "classes", lora, lr, steps=30)
 
 
+    for name, r, targets in MODULES:
+        lora = {"r": r, "lora_alpha": 2 * r, "target_modules": targets}
+        for lr in (3e-3, 1e-2, 3e-2):
+            yield f"{name} r{r} lr{lr:g}", functools.partial(trained, "domain", lora, lr)
+    for alpha in (4, 16, 64, 256):  # the scale times the rate stays
+        yield f"product alpha{alpha}", functools.partial(trained, "domain", {"r": 8, "lora_alpha": alpha}, 0.16 / alpha)
+
+
+ATTENTION, MLP = ["q_proj", "k_proj", "v_proj", "o_proj"], ["gate_proj", "up_proj", "down_proj"]
+MODULES = (("attention", 17, ATTENTION), ("mlp", 12, MLP), ("both", 7, ATTENTION + MLP))
+"""Name, rank, and what is adapted: as many trained numbers in each, to within 1 %."""
 TRANSFERRED = (
     ("tiny", 4, 2.0, 5e-4),
     ("tiny", 8, 2.0, 5e-4),

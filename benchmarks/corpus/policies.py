@@ -302,10 +302,11 @@ def label(traces: Mapping[Policy, Trace]) -> dict[Policy, str]:
 
 
 def in_tens(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
-    """A row every ten steps, as GRPO logs by default: the means of ten rows."""
-    tens = [rows[i : i + 10] for i in range(0, len(rows) - 9, 10)]
+    """A row every ten steps, as GRPO logs by default: the means of ten rows. Evaluations stay."""
+    steps, evaluations = ([row for row in rows if name in row] for name in ("loss", "eval_loss"))
+    tens = [steps[i : i + 10] for i in range(0, len(steps) - 9, 10)]
     means = [{name: float(np.mean([row.get(name, math.nan) for row in ten])) for name in ten[0]} for ten in tens]
-    return [{**mean, "step": ten[-1]["step"]} for mean, ten in zip(means, tens)]
+    return [*({**mean, "step": ten[-1]["step"]} for mean, ten in zip(means, tens)), *evaluations]
 
 
 def report() -> str:

@@ -9,7 +9,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 
 from benchmarks.corpus.traces import Trace
 from lora_watch.base.alerts import Alert, Severity
-from lora_watch.base.records import Logged, StepRecord
+from lora_watch.base.records import Evaluation, Logged, StepRecord
+from lora_watch.drivers.trainer_info import evaluated_samples
 from lora_watch.measurement.signals.gradients import NAMES
 from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.measurement.signals.policy import PolicySignals
@@ -43,7 +44,7 @@ def records(
         opened: how many alerts have opened by then.
     """
     signals, policy, cadence = LossSignals(), PolicySignals(), Cadence()
-    rows = {int(row["step"]): row for row in trace.rows}
+    rows, evaluations = {int(row["step"]): row for row in trace.rows if "loss" in row}, _evaluations(trace)
     has_loss, logged = all("reward" not in row for row in trace.rows), None
     comparable = any(compared(record) for record in trace.records)
     for record, following in itertools.zip_longest(trace.records, trace.records[1:]):
@@ -60,7 +61,8 @@ def records(
             comparable=comparable or (following is not None and projected(following) is not None),
         )
         scores = signals.update(record.loss, size=extent(seen), lr=record.lr) if record.step and has_loss else {}
-        complete = dataclasses.replace(seen, scalars={**scalars, **policy.scalars, **scores}, logged=logged)
+        known = {"logged": logged, "evaluation": evaluations.get(record.step - 1)}
+        complete = dataclasses.replace(seen, scalars={**scalars, **policy.scalars, **scores}, **known)
         cadence.see(complete)
         yield complete
         row = rows.get(record.step)
@@ -77,8 +79,14 @@ def judge(trace: Trace, rules: Iterable[Rule] | None = None, mute: Sequence[str]
             episodes.check(_before_update(record), urgent=True)
         episodes.check(record)
     if record is not None and record.step == record.run.max_steps:  # the run reached its end
-        episodes.conclude(record)
+        episodes.conclude(dataclasses.replace(record, evaluation=_evaluations(trace).get(record.step)))
     return episodes.alerts
+
+
+def _evaluations(trace: Trace) -> dict[int, Evaluation]:
+    """By the step after which each was made."""
+    found = {int(row["step"]): row for row in trace.rows if "eval_loss" in row}
+    return {step: Evaluation(step, row["eval_loss"], evaluated_samples(row)) for step, row in found.items()}
 
 
 def first(alerts: Iterable[Alert], least: Severity, rules: Sequence[str] = ()) -> int | None:
