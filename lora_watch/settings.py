@@ -4,6 +4,7 @@
 arguments from here. An argument that is given counts most, then the environment, then the default.
 """
 
+# ruff: noqa: RUF009 (what the defaults call makes fields)
 from __future__ import annotations
 
 import functools
@@ -89,72 +90,58 @@ def about(doc: str, check: Check | None = None, otherwise: Any = _NO_VARIABLE) -
     return {"doc": " ".join(doc.split()), "check": check, "variable": otherwise is not _NO_VARIABLE, "else": otherwise}
 
 
+def setting(default: Any, doc: str, check: Check | None = None, otherwise: Any = _NO_VARIABLE) -> Any:
+    """The field of an argument that is given by name: see ``about``."""
+    return field(default=default, metadata=about(doc, check, otherwise))
+
+
 # -- the settings ------------------------------------------------------------------------------------------------------
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """What every way in takes. A field holds what was given; ``value`` and ``policy`` say what holds."""
 
-    fail_on: FailOn | None = field(
-        default=None,
-        metadata=about(
-            """``never``, ``warning`` or ``error``: alerts of this severity or worse end the run, which then raises
-            LoraWatchError. Rule by rule: ``"error,LW202=never"`` or ``{"default": "error", "LW202": "never"}``.""",
-            otherwise=(),
-        ),
+    fail_on: FailOn | None = setting(
+        None,
+        """``never``, ``warning`` or ``error``: alerts of this severity or worse end the run, which then raises
+        LoraWatchError. Rule by rule: ``"error,LW202=never"`` or ``{"default": "error", "LW202": "never"}``.""",
+        otherwise=(),
     )
-    recover: int | None = field(
-        default=None,
-        metadata=about(
-            """how many times the run restores its last good state and continues with a lower learning rate, instead
-            of ending. The default of ``fail_on`` is then ``error``.""",
-            _whole("times"),
-            otherwise=0,
-        ),
+    recover: int | None = setting(
+        None,
+        """how many times the run restores its last good state and continues with a lower learning rate, instead of
+        ending. The default of ``fail_on`` is then ``error``.""",
+        _whole("times"),
+        otherwise=0,
     )
-    recover_memory: float = field(
-        default=4.0, metadata=about("GiB of host memory that copies for ``recover`` may take.", _positive)
+    recover_memory: float = setting(4.0, "GiB of host memory that copies for ``recover`` may take.", _positive)
+    patience: int | None = setting(
+        None,
+        """optimizer steps for which the run tolerates an alert. A NaN, and a fact that cannot pass, ends it at
+        once.""",
+        _whole("steps"),
+        otherwise=0,
     )
-    patience: int | None = field(
-        default=None,
-        metadata=about(
-            """optimizer steps for which the run tolerates an alert. A NaN, and a fact that cannot pass, ends it at
-            once.""",
-            _whole("steps"),
-            otherwise=0,
-        ),
+    every: int = setting(
+        1,
+        "optimizer steps between two measurements of the norms. The loss is checked at every step.",
+        _whole("optimizer steps", 1),
     )
-    every: int = field(
-        default=1,
-        metadata=about(
-            "optimizer steps between two measurements of the norms. The loss is checked at every step.",
-            _whole("optimizer steps", 1),
-        ),
+    full_every: int = setting(
+        16,
+        """measurements of the norms from one full measurement to the next, with spectrum and ``output_ratio``. Of the
+        first 20 steps all are full, and so are the last step and the one after an odd loss or a new alert.""",
+        _whole("measurements", 1),
     )
-    full_every: int = field(
-        default=16,
-        metadata=about(
-            """measurements of the norms from one full measurement to the next, with spectrum and ``output_ratio``.
-            Of the first 20 steps all are full, and so are the last step and the one after an odd loss or a new
-            alert.""",
-            _whole("measurements", 1),
-        ),
+    rules: Iterable[Rule] | None = setting(
+        None, "rules with other thresholds (``NormExplosion(loss_factor=1.2)``) or of your own, besides the catalogue."
     )
-    rules: Iterable[Rule] | None = field(
-        default=None,
-        metadata=about(
-            "rules with other thresholds (``NormExplosion(loss_factor=1.2)``) or of your own, besides the catalogue."
-        ),
+    mute: str | Sequence[str] | None = setting(
+        None, "rules to leave out, by id or name: ``LW203,LW401``.", otherwise=()
     )
-    mute: str | Sequence[str] | None = field(
-        default=None, metadata=about("rules to leave out, by id or name: ``LW203,LW401``.", otherwise=())
+    sinks: Sequence[Sink] = setting(
+        (), "a ``lora_watch.Sink`` each, which get the records and alerts too.", _that(_are_sinks, "a list of sinks")
     )
-    sinks: Sequence[Sink] = field(
-        default=(),
-        metadata=about(
-            "a ``lora_watch.Sink`` each, which get the records and alerts too.", _that(_are_sinks, "a list of sinks")
-        ),
-    )
-    console: bool = field(default=True, metadata=about("print alerts to standard error.", _flag))
+    console: bool = setting(True, "print alerts to standard error.", _flag)
 
     def __post_init__(self) -> None:
         for name, each in all_of(type(self)).items():
@@ -196,80 +183,59 @@ class Settings:
 class RunSettings(Settings):
     """Next to them what only who drives the training can say: a Trainer's callback finds it out."""
 
-    output_ratio: bool = field(
-        default=True,
-        metadata=about(
-            """measure it, by hooks in forward passes. Pass False if they would break a compiled graph. The rules
-            then compare weights.""",
-            _flag,
-        ),
+    output_ratio: bool = setting(
+        True,
+        """measure it, by hooks in forward passes. Pass False if they would break a compiled graph. The rules then
+        compare weights.""",
+        _flag,
     )
-    max_steps: int | None = field(
-        default=None, metadata=about("optimizer steps the run will take, if known.", _whole("steps"))
+    max_steps: int | None = setting(None, "optimizer steps the run will take, if known.", _whole("steps"))
+    lr_fraction: Callable[[int], float | None] | None = setting(
+        None,
+        "share of the schedule's total Σ lr after n steps; without it, n / max_steps.",
+        _that(callable, "a function of the steps done"),
     )
-    lr_fraction: Callable[[int], float | None] | None = field(
-        default=None,
-        metadata=about(
-            "share of the schedule's total Σ lr after n steps; without it, n / max_steps.",
-            _that(callable, "a function of the steps done"),
-        ),
+    peak_lr: Sequence[float] | None = setting(
+        None,
+        """the highest learning rate that the schedule has for each parameter group; without it, the rates that the
+        optimizer was built with.""",
+        _rates,
     )
-    peak_lr: Sequence[float] | None = field(
-        default=None,
-        metadata=about(
-            """the highest learning rate that the schedule has for each parameter group; without it, the rates that
-            the optimizer was built with.""",
-            _rates,
-        ),
+    config: Mapping[str, Any] | None = setting(
+        None,
+        """settings for the report and the dashboards. ``classes`` is the number of classes of a cross-entropy of your
+        own: LW205 needs it, and LW207 uses it up to 20 classes. It is known where the loss is that of a language model
+        or classifier of transformers, ``model(**batch).loss``.""",
+        _that(lambda value: isinstance(value, Mapping), "a dict"),
     )
-    config: Mapping[str, Any] | None = field(
-        default=None,
-        metadata=about(
-            """settings for the report and the dashboards. ``classes`` is the number of classes of a cross-entropy
-            of your own: LW205 needs it, and LW207 uses it up to 20 classes. It is known where the loss is that of a
-            language model or classifier of transformers, ``model(**batch).loss``.""",
-            _that(lambda value: isinstance(value, Mapping), "a dict"),
-        ),
+    judge_loss: bool = setting(
+        True,
+        """False if the loss does not fall as the model gets better (GRPO, PPO). LW201, NaN and infinity, is then the
+        only rule that reads it.""",
+        _flag,
     )
-    judge_loss: bool = field(
-        default=True,
-        metadata=about(
-            """False if the loss does not fall as the model gets better (GRPO, PPO). LW201, NaN and infinity, is then
-            the only rule that reads it.""",
-            _flag,
-        ),
+    notes: Sequence[str] = setting(
+        (),
+        "parts that could not be monitored, in words, for the report.",
+        _that(lambda value: not isinstance(value, str), "a list of texts"),
     )
-    notes: Sequence[str] = field(
-        default=(),
-        metadata=about(
-            "parts that could not be monitored, in words, for the report.",
-            _that(lambda value: not isinstance(value, str), "a list of texts"),
-        ),
-    )
-    meant: bool = field(
-        default=False,
-        metadata=about(
-            """adapters are to be trained, so that a model without any is an error (LW301). Without it PEFT's
-            configuration or names with ``lora_`` say so, and a full fine-tune has the verdict ``unknown``.""",
-            _flag,
-        ),
+    meant: bool = setting(
+        False,
+        """adapters are to be trained, so that a model without any is an error (LW301). Without it PEFT's configuration
+        or names with ``lora_`` say so, and a full fine-tune has the verdict ``unknown``.""",
+        _flag,
     )
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Files:
-    report_dir: Folder = field(
-        default=None,
-        metadata=about(
-            "folder of report.json and alerts.jsonl; default ``lora_watch`` in the Trainer's folder.", _folder
-        ),
+    report_dir: Folder = setting(
+        None, "folder of report.json and alerts.jsonl; default ``lora_watch`` in the Trainer's folder.", _folder
     )
-    tensorboard: bool = field(
-        default=True,
-        metadata=about(
-            "write TensorBoard events, into the Trainer's own run if it has one, else below ``runs`` in its folder.",
-            _flag,
-        ),
+    tensorboard: bool = setting(
+        True,
+        "write TensorBoard events, into the Trainer's own run if it has one, else below ``runs`` in its folder.",
+        _flag,
     )
 
 
@@ -277,32 +243,26 @@ class _Files:
 class CallbackSettings(_Files, Settings):
     """Arguments of ``LoraWatchCallback``."""
 
-    find_lr: bool | Literal["only"] = field(
-        default=False,
-        metadata=about(
-            """first find the learning rate in about 60 steps (``find_learning_rate``), restore everything and train
-            at that rate or at the middle of its range. ``"only"``: print it and exit, with 0 if there is one. The
-            answer is in ``found``.""",
-            _one_of(True, False, "only"),
-        ),
+    find_lr: bool | Literal["only"] = setting(
+        False,
+        """first find the learning rate in about 60 steps (``find_learning_rate``), restore everything and train at that
+        rate or at the middle of its range. ``"only"``: print it and exit, with 0 if there is one. The answer is in
+        ``found``.""",
+        _one_of(True, False, "only"),
     )
-    probe: Sequence[Any] | None = field(
-        default=None,
-        metadata=about(
-            """general texts, or a dataset of texts or ``input_ids``: at each evaluation their loss is measured, of the
-            first 16 with at most 256 tokens each, and once without the adapters (LW209). In one process, on a model
-            that computes its own loss.""",
-            _that(lambda value: hasattr(value, "__getitem__") and not isinstance(value, str), "a list of texts"),
-        ),
+    probe: Sequence[Any] | None = setting(
+        None,
+        """general texts, or a dataset of texts or ``input_ids``: at each evaluation their loss is measured, of the
+        first 16 with at most 256 tokens each, and once without the adapters (LW209). In one process, on a model that
+        computes its own loss.""",
+        _that(lambda value: hasattr(value, "__getitem__") and not isinstance(value, str), "a list of texts"),
     )
-    html: bool | None = field(
-        default=None,
-        metadata=about(
-            """at the end write ``report.html`` next to report.json. It is the LoRA tab as one file, drawn from the
-            TensorBoard events.""",
-            _flag,
-            otherwise=False,
-        ),
+    html: bool | None = setting(
+        None,
+        """at the end write ``report.html`` next to report.json. It is the LoRA tab as one file, drawn from the
+        TensorBoard events.""",
+        _flag,
+        otherwise=False,
     )
 
     def __post_init__(self) -> None:
@@ -326,24 +286,17 @@ class MonitorSettings(RunSettings):
         kw_only=False,
         metadata=about("anything with ``param_groups``; without it learning rates are unknown."),
     )
-    scheduler: Any = field(
-        default=None,
-        metadata=about("the optimizer's schedule, which may say how far its rates rise (``CyclicLR``)."),
+    scheduler: Any = setting(None, "the optimizer's schedule, which may say how far its rates rise (``CyclicLR``).")
+    scaler: Any = setting(
+        None,
+        """the ``torch.amp.GradScaler`` of a loop under fp16. Steps that it skips are no fault (LW307 counts them).
+        Accelerate's optimizer brings its own.""",
     )
-    scaler: Any = field(
-        default=None,
-        metadata=about(
-            """the ``torch.amp.GradScaler`` of a loop under fp16. Steps that it skips are no fault (LW307 counts
-            them). Accelerate's optimizer brings its own."""
-        ),
-    )
-    output_dir: Folder = field(
-        default=None,
-        metadata=about(
-            """folder for ``lora_watch/`` (report, last good adapter) and ``runs/`` (TensorBoard).
-            Without it nothing is written. Of several ranks the first one writes.""",
-            _folder,
-        ),
+    output_dir: Folder = setting(
+        None,
+        """folder for ``lora_watch/`` (report, last good adapter) and ``runs/`` (TensorBoard). Without it nothing is
+        written. Of several ranks the first one writes.""",
+        _folder,
     )
 
 

@@ -13,7 +13,7 @@ from lora_watch.base.records import Evaluation, Logged, StepRecord
 from lora_watch.drivers.trainer_info import evaluated_samples
 from lora_watch.measurement.signals.gradients import NAMES
 from lora_watch.measurement.signals.loss import LossSignals
-from lora_watch.measurement.signals.policy import PolicySignals
+from lora_watch.measurement.signals.policy import PolicySignals, numbers_of
 from lora_watch.rules import BarelyMoves, Episodes, Rule, choose
 from lora_watch.rules.forecast import end_of
 from lora_watch.rules.norms import STEPS
@@ -66,7 +66,7 @@ def records(
         cadence.see(complete)
         yield complete
         row = rows.get(record.step)
-        numbers = policy.update(row, extent(seen), max(record.lr, default=0.0)) if row else {}
+        numbers = policy.update(numbers_of(row), extent(seen), max(record.lr, default=0.0)) if row else {}
         logged = Logged(record.step, numbers) if row else None
 
 

@@ -107,8 +107,6 @@ class TrainerEvents(TrainerCallback):
     def on_step_begin(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if self.monitor is not None:
             self._tap.open()
-            if self._tap.followed is None:  # nobody says when a pass begins
-                self.monitor.place_hooks()
 
     @event
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -121,8 +119,6 @@ class TrainerEvents(TrainerCallback):
             self.guard.caught("averaging the loss over ranks", error)
         try:
             self._tap.close()
-            if self._tap.followed is None:
-                engine.take_hooks_off()
             trainer = self._tap.followed  # whose optimizer a script may have replaced without telling its events
             optimizer = getattr(trainer, "optimizer", None) or kwargs.get("optimizer")
             engine.use(optimizer, getattr(trainer, "lr_scheduler", None) or kwargs.get("lr_scheduler"))
@@ -263,7 +259,7 @@ class TrainerEvents(TrainerCallback):
     def _report_folder(self, output: Path) -> Path:
         return Path(self.settings.report_dir or output / "lora_watch")
 
-    def _sinks(self, trainer: Trainer | None, model: Any) -> list[Sink]:
+    def _sinks(self, trainer: Trainer, model: Any) -> list[Sink]:
         settings, folder = self.settings, self._report_folder(self._output)
         events = trainer_info.events_sink(trainer, self._output) if settings.tensorboard else None
         page = PageSink if settings.value("html") and settings.tensorboard else None
@@ -273,6 +269,8 @@ class TrainerEvents(TrainerCallback):
     def _build(self, args: TrainingArguments, state: TrainerState, kwargs: dict[str, Any]) -> Engine:
         """The engine of the training that begins, with everything of this callback in its place."""
         trainer = (self._trainer and self._trainer()) or trainer_info.trainer_that_holds(self)
+        if trainer is None:
+            raise ValueError("the Trainer was not found: use lora_watch.watch(trainer)")
         model, scheduler = kwargs["model"], kwargs.get("lr_scheduler")
         self._output = Path(args.output_dir or ".")
         place = self._report_folder(self._output).resolve()
@@ -291,8 +289,8 @@ class TrainerEvents(TrainerCallback):
             peak_lr=schedule.peaks if schedule else None,
             config=trainer_info.config_of(args, model)
             | {
-                "train_data": trainer_info.data_of(getattr(trainer, "train_dataset", None)),
-                "eval_data": trainer_info.data_of(getattr(trainer, "eval_dataset", None)),
+                "train_data": trainer_info.data_of(trainer.train_dataset),
+                "eval_data": trainer_info.data_of(trainer.eval_dataset),
                 "epochs": state.num_train_epochs,
             }
             | trainer_info.classes_of(trainer, model)

@@ -118,18 +118,18 @@ class StepTap(Tap):
         self.ranks = Ranks(together=True)
         """Those of the run, once it has begun."""
 
-    def attach(self, trainer: Trainer | None, engine: Engine, args: Any) -> None:
+    def attach(self, trainer: Trainer, engine: Engine, args: Any) -> None:
         self._follow(trainer)
         self.guard, self._before_clipping = engine.guard, engine.before_clipping
         self._place_hooks, self._take_hooks_off = engine.place_hooks, engine.take_hooks_off
-        model = getattr(trainer, "model", None)
+        model: Any = trainer.model
         self.labels, self._own_loss = Labels(classes_of(model)), None
         with engine.guard("asking what the loss is"):
             self._asked = FIRST if trainer_info.classes_of(trainer, model) else -1
-            if model is not None and not trainer_info.is_compiled(args, trainer):
+            if not trainer_info.is_compiled(args, trainer):
                 self._own_loss = OwnLoss(model, engine.guard, None)
         with engine.guard("asking whether losses are added up"):
-            self._adds_up = trainer is not None and trainer_info.adds_up(trainer)
+            self._adds_up = trainer_info.adds_up(trainer)
             if self._adds_up:
                 engine.note(trainer_info.ADDS_UP)
 

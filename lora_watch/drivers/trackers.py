@@ -29,7 +29,7 @@ class Trackers(Tap):
     handles ``on_train_end``, where it closes what we write to. Nothing in the Trainer's log tells the end: any row may
     hold any key."""
 
-    def attach(self, trainer: Trainer | None, engine: Engine, before_end: Callable[[Any], object]) -> None:
+    def attach(self, trainer: Trainer, engine: Engine, before_end: Callable[[Any], object]) -> None:
         """From now on. ``before_end`` gets the Trainer's state; what it raises goes no further."""
 
         def on_log(inner: Callable[..., Any], *event: Any, logs: Any = None, **kwargs: Any) -> Any:

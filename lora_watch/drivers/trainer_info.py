@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import logging
 import math
 import traceback
 import weakref
@@ -25,8 +24,6 @@ from lora_watch.rules.reward import BARE
 from lora_watch.run import ranks
 from lora_watch.sinks.standard import own_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
-
-log = logging.getLogger("lora_watch")
 
 _POLICY_GRADIENT = frozenset(
     {
@@ -62,7 +59,7 @@ def trainer_that_holds(callback: TrainerCallback) -> Trainer | None:
     return next((o for o in owners if any(known is callback for known in callbacks_of(o))), None)
 
 
-def callbacks_of(trainer: Trainer | None) -> Sequence[Any]:
+def callbacks_of(trainer: Any) -> Sequence[Any]:
     return getattr(getattr(trainer, "callback_handler", None), "callbacks", ())
 
 
@@ -138,9 +135,9 @@ def config_of(args: TrainingArguments, model: Any) -> dict[str, Any]:
     return out
 
 
-def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
+def classes_of(trainer: Trainer, model: Any) -> dict[str, int]:
     """``{"classes": n}`` where the loss is the usual cross-entropy over n classes, as far as anybody can see."""
-    if trainer is None or getattr(trainer, "compute_loss_func", None) is not None:
+    if getattr(trainer, "compute_loss_func", None) is not None:
         return {}
     owner = next((base for base in type(trainer).__mro__ if "compute_loss" in vars(base)), None)
     if owner is None or owner.__name__ not in ("Trainer", "SFTTrainer"):  # the loss is one of their own
@@ -149,12 +146,12 @@ def classes_of(trainer: Trainer | None, model: Any) -> dict[str, int]:
     return {"classes": count} if count > 1 else {}
 
 
-def is_policy_gradient(trainer: Trainer | None) -> bool:
+def is_policy_gradient(trainer: Trainer) -> bool:
     """Whether the trainer's loss is a policy gradient's: its value hovers around 0 however well the training goes."""
     return any(base.__name__ in _POLICY_GRADIENT for base in type(trainer).__mro__)
 
 
-def is_preference(trainer: Trainer | None) -> bool:
+def is_preference(trainer: Trainer) -> bool:
     """Whether the trainer's loss compares answers, which the loss of the model alone does not."""
     return any(base.__name__ in _PREFERENCE for base in type(trainer).__mro__)
 
@@ -206,10 +203,10 @@ def quality(metrics: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
-def events_sink(trainer: Trainer | None, output_dir: Path) -> TensorBoardSink:
+def events_sink(trainer: Trainer, output_dir: Path) -> TensorBoardSink:
     """Writes into the Trainer's own TensorBoard run, or below ``output_dir`` where it has none."""
     # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.
-    if trainer is None or not any(hasattr(known, "tb_writer") for known in callbacks_of(trainer)):
+    if not any(hasattr(known, "tb_writer") for known in callbacks_of(trainer)):
         return TensorBoardSink(own_run(output_dir))
     reference = weakref.ref(trainer)
 
@@ -256,22 +253,16 @@ def fixed_batch(texts: Sequence[Any], tokenizer: Any, device: torch.device) -> d
     return {"input_ids": labels.clamp(min=0), "attention_mask": (labels != -100).long(), "labels": labels}
 
 
-def is_compiled(args: TrainingArguments, trainer: Trainer | None) -> bool:
+def is_compiled(args: TrainingArguments, trainer: Trainer) -> bool:
     """The model is compiled from outside, by the Trainer or as accelerate's settings say: it does not show it."""
     state = getattr(getattr(trainer, "accelerator", None), "state", None)
     backend = getattr(getattr(state, "dynamo_plugin", None), "backend", None)
     return bool(getattr(args, "torch_compile", False)) or getattr(backend, "value", "NO") != "NO"
 
 
-def notes_on(args: TrainingArguments, trainer: Trainer | None, model: Any) -> list[str]:
+def notes_on(args: TrainingArguments, trainer: Trainer, model: Any) -> list[str]:
     """What of this run cannot be known, in words."""
     notes = []
-    if trainer is None:
-        notes.append(
-            "the Trainer was not found: the loss is unknown and the loss rules are silent; "
-            "use lora_watch.watch(trainer)"
-        )
-        log.warning("%s", notes[0])
     if is_compiled(args, trainer):
         notes.append("output_ratio is unavailable: the model is compiled")
     if is_preference(trainer):

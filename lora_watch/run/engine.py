@@ -479,9 +479,9 @@ class Engine:
     @guarded("reading what is logged of a policy", aside=True)
     def logged(self, row: Mapping[str, Any], step: int) -> None:
         """A trainer has logged ``row`` after ``step`` optimizer steps: if it is of a policy, rules and sinks see it."""
-        if numbers_of(row):
+        if numbers := numbers_of(row):
             self.flush()  # whoever logs has waited for the step already
-            numbers = self.recorder.read_row(row, self.last)
+            numbers = self.recorder.read_row(numbers, self.last)
             self.sinks.logged(step, numbers)
             self._since["logged"] = Logged(step, numbers)
 
@@ -495,14 +495,10 @@ class Engine:
             return
         from lora_watch.snapshots.receipt import norms_of, read_back  # the core needs no safetensors
 
-        trained = dict.fromkeys(last.run.names, math.nan) | self._norms_by_name("delta_norm")  # NaN: only looked for
-        if not self._started and model is not None:  # the best checkpoint may have been loaded
-            trained = norms_of(model)
+        trained = dict.fromkeys(last.run.names, math.nan)  # which are only looked for
+        # A callback may have put other weights in place since the step, and the best checkpoint may have been loaded.
+        trained |= self._norms_by_name("delta_norm") if model is None else norms_of(model)
         receipt = read_back(folder, self.steps, trained)
-        # A callback may have put other weights in place since the step: what the model has now is as good.
-        if self._started and receipt is not None and receipt.differing and model is not None:
-            now = norms_of(model)
-            receipt = receipt if all(map(math.isnan, now.values())) else read_back(folder, self.steps, now)
         if receipt is None:
             return
         alerts = self.episodes.conclude(last.amended(receipt=receipt), "saved")

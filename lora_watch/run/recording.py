@@ -352,10 +352,10 @@ class Recorder:
         ratios = source.ratios if source.step == record.step else {}  # later steps have not been seen
         return replace(record, metrics={**ratios, **record.metrics}, broken=source.broken)
 
-    def read_row(self, row: Mapping[str, Any], last: StepRecord | None) -> dict[str, float]:
-        """What a Trainer's ``row`` says of a policy (``PolicySignals``), when ``last`` is the latest record."""
+    def read_row(self, numbers: Mapping[str, float], last: StepRecord | None) -> dict[str, float]:
+        """What the ``numbers`` of a Trainer's row say of a policy, when ``last`` is the latest record."""
         size, lr = (None, ()) if last is None else (extent(last), last.lr)
-        return self._policy.update(row, size, max(lr, default=0.0))
+        return self._policy.update(numbers, size, max(lr, default=0.0))
 
     def spike_score(self, loss: float) -> float:
         """By how many standard deviations of its own noise ``loss`` is above what was to be expected; 0 if unknown."""

@@ -62,7 +62,6 @@ def test_what_accelerate_compiles_is_compiled() -> None:
 
     args: Any = SimpleNamespace(torch_compile=False)
     assert [is_compiled(args, trainer(b)) for b in (DynamoBackend.NO, DynamoBackend.INDUCTOR)] == [False, True]
-    assert not is_compiled(args, None)
 
 
 def test_layers_of_a_fused_kernel_are_noted_as_unknown() -> None:

@@ -44,9 +44,9 @@ class PolicySignals:
     ``reward_rows``, how many of the last rows these are made of. ``reward_flat``: no group of completions had two
     different rewards in the latest row, so that there is no gradient."""
 
-    def update(self, row: Mapping[str, Any], size: float | None, rate: float) -> dict[str, float]:
-        """The numbers of ``row``, and the ``scalars`` with it. ``size`` and ``rate``: see ``LossProgress.update``."""
-        numbers = {name: value for name, value in numbers_of(row).items() if math.isfinite(value)}
+    def update(self, numbers: Mapping[str, float], size: float | None, rate: float) -> dict[str, float]:
+        """``numbers_of`` a row, and the ``scalars`` with them. ``size`` and ``rate``: see ``LossProgress.update``."""
+        numbers = {name: value for name, value in numbers.items() if math.isfinite(value)}
         flat = numbers.get("no_spread", float(numbers.get("reward_spread", 1.0) == 0.0)) >= 1.0
         self.scalars.pop("reward_flat", None)
         if "reward" in numbers and (now := self.progress.update(-numbers["reward"], size, rate)) is not None:
