@@ -72,8 +72,9 @@ def norms_of(model: nn.Module) -> dict[str, float]:
     if takes_every_rank(tensor for adapter in adapters for tensor in adapter.own):
         return {adapter.name: math.nan for adapter in adapters}
     bank = AdapterBank(adapters)
-    norms = np.where(bank.known, bank.measure(spectrum=False)["delta_norm"], math.nan)
-    return {adapter.name: norm for adapter, norm in zip(adapters, norms.tolist())}
+    norms = bank.measure(spectrum=False)["delta_norm"]  # which says what is ``known``
+    norms = np.where(bank.known, norms, math.nan).tolist()
+    return {adapter.name: norm for adapter, norm in zip(adapters, norms)}
 
 
 def _says_all(config: Path) -> bool:
