@@ -127,14 +127,13 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=10_000)
     args = parser.parse_args()
     with tempfile.TemporaryDirectory() as root:
-        folder, baseline = Path(root, "run"), str(Path(root, "baseline.json"))
+        folder = Path(root, "run")
         size = write_run(folder, args.adapters, args.metrics, args.steps)
         check = (sys.executable, "-c", "from lora_watch.cli.app import main; main()", "check")
         rows = {
             "nothing: check --help": cost(*check, "--help"),
-            "check FOLDER --update-baseline": cost(*check, str(folder), "--baseline", baseline, "--update-baseline"),
             "check FOLDER": cost(*check, str(folder)),
-            "check FOLDER --baseline": cost(*check, str(folder), "--baseline", baseline),
+            "check FOLDER --baseline": cost(*check, str(folder), "--baseline", str(folder)),
             "EventAccumulator": cost(sys.executable, "-c", ACCUMULATOR, str(folder / "runs" / "x")),
         }
     print(f"{args.adapters} adapters × {args.metrics} metrics × {args.steps:,} steps, {size / 1e6:,.0f} MB of events:")

@@ -34,7 +34,6 @@ from benchmarks.corpus.traces import Trace, load  # noqa: E402
 from lora_watch import Alert, LoraWatchCallback, find_learning_rate  # noqa: E402
 from lora_watch.base.records import StepRecord  # noqa: E402
 from lora_watch.gate import judge  # noqa: E402
-from lora_watch.gate.baseline import keep  # noqa: E402
 from lora_watch.rules import NormExplosion  # noqa: E402
 from lora_watch.rules.policy import RECOVERED  # noqa: E402
 from lora_watch.runs.comparison import compare  # noqa: E402
@@ -132,7 +131,7 @@ def of_the_gate() -> Iterator[Sample]:
             train(
                 lora(tiny_model(), **config), steps=steps, callbacks=[LoraWatchCallback(console=False)], output_dir=out
             )
-        kept = keep(latest_run(Path(folder, "baseline")))
+        kept = latest_run(Path(folder, "baseline"))
         for name in list(runs)[1:]:
             for alert in judge([Path(folder, name)], baseline=kept).runs[0].findings:
                 yield alert, f"lora-watch check of two short runs, {name}", {}

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from lora_watch.cli.common import refusing, take_any_character
+from lora_watch.cli.common import refusing
 
 EXAMPLES = {
     "lora-watch advise ./Llama-3-8B": "settings to start from",
@@ -46,5 +46,4 @@ def advise(
 
     with refusing(ValueError):
         advised = start_from(model, task, steps=steps)
-    take_any_character()
     typer.echo(str(advised))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import sys
 from types import ModuleType
 from typing import Annotated, Any
@@ -62,12 +63,14 @@ def _show_version(wanted: bool) -> None:
 
 @app.callback()
 def _options(
+    ctx: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit.")
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
 ) -> None:
-    pass
+    if ctx.invoked_subcommand != "run" and isinstance(sys.stdout, io.TextIOWrapper):  # a script's output is its own
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ‖ gets its escape, not an error
 
 
 def _add(module: ModuleType) -> None:

@@ -3,25 +3,22 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lora_watch.cli.common import Runs, misuse, note, print_json, refusing, take_any_character, writing
+from lora_watch.cli.common import Runs, misuse, note, print_json, refusing, writing
 from lora_watch.format.files import replace_file
 
 if TYPE_CHECKING:
     from lora_watch.gate import Judgement
-    from lora_watch.gate.baseline import Baseline
 
 EXAMPLES = {
     "lora-watch check out": "judge the run in the Trainer's output_dir",
     "lora-watch check sweep --fail-on warning": "every run below a folder, stricter",
     "lora-watch check out --junit report.xml": "for GitLab, Jenkins …",
-    "lora-watch check out --baseline good.json --update-baseline": "keep this run to compare with",
-    "lora-watch check out --baseline good.json": "compare with it: what moved, in which layer",
+    "lora-watch check out --baseline good.json": "compare with a good run's report: what moved, in which layer",
 }
 
 _COLOURS = {"FAIL": "red", "UNREADABLE": "red", "  ERROR": "red", "ok": "green", "  WARNING": "yellow"}
@@ -41,11 +38,8 @@ def check(
     ] = None,
     baseline: Annotated[
         Path | None,
-        typer.Option(help="Compare with this file, which --update-baseline has written.", metavar="FILE"),
+        typer.Option(help="Compare with this good run: its folder, or a copy of its report.json.", metavar="RUN"),
     ] = None,
-    update_baseline: Annotated[
-        bool, typer.Option("--update-baseline", help="Write the run to --baseline if it has no finding that fails.")
-    ] = False,
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.", metavar="FILE")] = None,
     format: Annotated[
         Format | None,
@@ -69,13 +63,9 @@ def check(
         policy = Settings(fail_on=fail_on).policy(default=Severity.ERROR)
     except ValueError as error:
         raise misuse(str(error).replace("fail_on", "--fail-on", 1)) from None
-    if update_baseline and baseline is None:
-        raise misuse("--update-baseline writes to the file of --baseline: give both")
-    kept = None
-    if baseline is not None and not (update_baseline and not baseline.exists()):
-        with refusing(UnreadableError):
-            kept = load(baseline)
-    judgement = judge(runs, policy.default, None if update_baseline else kept, policy.by_rule)
+    with refusing(UnreadableError):
+        kept = None if baseline is None else load(baseline)
+    judgement = judge(runs, policy.default, kept, policy.by_rule)
     if kept is not None and len(judgement.runs) > 1:
         raise misuse(f"a baseline is compared with one run, and there are {len(judgement.runs)}: name one of them")
     _print(judgement, format or ("github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text"))
@@ -85,8 +75,6 @@ def check(
         with writing(junit):
             replace_file(junit, junit_xml(judgement))
     _summarise(judgement)
-    if update_baseline and baseline is not None:
-        _update(judgement, baseline, kept)
     raise typer.Exit(judgement.exit_code)
 
 
@@ -95,7 +83,6 @@ def _print(judgement: Judgement, format: Format) -> None:
     from lora_watch.gate.formats.markdown import markdown
     from lora_watch.gate.formats.text import text
 
-    take_any_character()
     if format == "json":
         print_json(judgement.to_dict())
         return
@@ -114,20 +101,3 @@ def _summarise(judgement: Judgement) -> None:
                 file.write(markdown(judgement))
         except OSError as error:
             note(f"the job's summary could not be written: {error}")
-
-
-def _update(judgement: Judgement, path: Path, old: Baseline | None) -> None:
-    """Keeps the run, with the tolerances that were there. Raises typer.Exit with 2 when it cannot be written."""
-    from lora_watch.gate.baseline import keep
-
-    if judgement.exit_code != 0:
-        note(f"{path} is left as it is: this run is not fit to be compared with")
-        return
-    if len(judgement.runs) != 1:
-        raise misuse(f"a baseline is one run, and there are {len(judgement.runs)}: name one of them")
-    new = keep(judgement.runs[0].run)
-    if old is not None:
-        new = replace(new, tolerances=old.tolerances)
-    with writing(path):
-        replace_file(path, new.to_json())
-    note(f"{path} written from {new.name}")

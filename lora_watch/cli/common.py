@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,9 +54,3 @@ def print_json(content: Any) -> None:
     from lora_watch.base.strict_json import strict_json
 
     typer.echo(strict_json(content).decode())
-
-
-def take_any_character() -> None:
-    """A terminal that has no ‖ gets its escape, not an error."""
-    if isinstance(sys.stdout, io.TextIOWrapper):
-        sys.stdout.reconfigure(errors="backslashreplace")

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lora_watch.cli.common import Runs, print_json, refusing, take_any_character
+from lora_watch.cli.common import Runs, print_json, refusing
 
 EXAMPLES = {
     "lora-watch compare runs": "every run below a folder, side by side",
@@ -36,7 +36,6 @@ def compare(
 
     with refusing(ValueError):
         compared = compare_runs(runs, metric)
-    take_any_character()
     if json:
         print_json(compared.to_dict())
     else:

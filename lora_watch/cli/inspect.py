@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lora_watch.base.text import clean, first_of, table
-from lora_watch.cli.common import misuse, print_json, refusing, take_any_character
+from lora_watch.cli.common import misuse, print_json, refusing
 
 if TYPE_CHECKING:
     from lora_watch.tune.inspect import Inspection
@@ -55,7 +55,6 @@ def inspect(
     if json:
         print_json(inspection.to_dict() | {"merge": None if merged is None else merged.to_dict()})
     else:
-        take_any_character()
         _print(inspection, rows)
         for said in () if merged is None else (merged.verdict, *merged.notes):
             typer.echo(said)

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.table import Table
 
 from lora_watch.base.text import meant
-from lora_watch.cli.common import misuse, take_any_character
+from lora_watch.cli.common import misuse
 
 if TYPE_CHECKING:
     from lora_watch.rules import Rule
@@ -33,7 +33,6 @@ def rules(
     from lora_watch.rules.guide import pages
 
     known = pages()
-    take_any_character()
     console = Console(highlight=False)
     if rule is None:
         console.print(_table(known.values()))

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from lora_watch.cli.common import refusing, take_any_character
+from lora_watch.cli.common import refusing
 
 EXAMPLES = {
     "lora-watch show out": "how a run stands, in the terminal",
@@ -42,7 +42,6 @@ def show(
     from lora_watch.runs.places import UnreadableError
     from lora_watch.runs.run import latest_run
 
-    take_any_character()
     console = Console(highlight=False)
     if not follow:
         with refusing(UnreadableError):

@@ -14,7 +14,7 @@ from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.format.files import WAITING
-from lora_watch.gate.baseline import Baseline, compare, finding
+from lora_watch.gate.baseline import compare, finding
 from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
 from lora_watch.runs.run import FinishedRun, read_runs
 
@@ -100,7 +100,7 @@ class Judgement:
 def judge(
     paths: Iterable[Path | str],
     fail_on: Severity | str | None = Severity.ERROR,
-    baseline: Baseline | None = None,
+    baseline: FinishedRun | None = None,
     by_rule: Mapping[str, Severity | None] | None = None,
 ) -> Judgement:
     """Judges every run at ``paths`` from its files. Never raises for what is or is not in them.

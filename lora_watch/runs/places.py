@@ -127,7 +127,10 @@ def is_report(content: Any) -> bool:
 
 
 def _reported(report: Path) -> RunFiles:
-    """The run of a report, with the event files of the Trainer's usual folders."""
+    """The run of a report, with the event files of the Trainer's usual folders. A report of another name is a copy that
+    somebody keeps: what lies around it is not the run's."""
+    if report.name != REPORT:
+        return RunFiles(report, report)
     folder = report.parent
     root = folder.parent if _is_home(folder) else folder
     return RunFiles(root, report, (*sorted(root.glob(FILES)), *sorted(root.glob(f"runs/**/{FILES}"))))

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import statistics
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 from lora_watch.base.alerts import Alert, Verdict, discarded
 from lora_watch.base.prescription import Prescription
@@ -21,8 +20,6 @@ from lora_watch.format.files import REPORT_VERSION, WAITING, is_claimed
 from lora_watch.runs.data import RunData
 from lora_watch.runs.events import EventLog
 from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_report
-
-T = TypeVar("T")
 
 SILENT = 900.0
 """Seconds without a word after which a run of another machine is taken for dead."""
@@ -78,6 +75,8 @@ class FinishedRun:
     """When its latest session began, UTC, ISO 8601."""
     loss_ends: tuple[float | None, float | None] = (None, None)
     """First and last loss."""
+    final_loss: float | None = None
+    """Mean over the last tenth of the steps; None where it is not known."""
     reward_ends: tuple[float, float] | None = None
     """Mean of the first and of the last rewards of a policy; None where none is known."""
     config: Mapping[str, Any] = field(default_factory=dict)
@@ -126,28 +125,10 @@ class FinishedRun:
             steps = [steps[round((i + 1) * len(steps) / POINTS) - 1] for i in range(POINTS)]
         return sorted(self.data.series_at("loss", steps).items())
 
-    @property
-    def loss_means(self) -> tuple[float | None, float | None]:
-        """Mean loss of the first and of the last tenth of the curve; without a curve the first and the last loss."""
-        losses = [value for _, value in self.loss_curve]
-        last = last_tenth(losses)
-        return (statistics.fmean(losses[: len(last)]), statistics.fmean(last)) if losses else self.loss_ends
-
     def trained(self, steps: Iterable[int]) -> list[int]:
         """Those of ``steps`` that made the adapters what they are: neither 0 nor discarded."""
         gone = discarded(self.alerts)
         return [step for step in steps if step > 0 and not any(step in stretch for stretch in gone)]
-
-    @cached_property
-    def final_loss(self) -> float | None:
-        """Mean over the last tenth of the steps; None without event files: a report has single steps alone."""
-        tail = self.data.series_at("loss", last_tenth(self.trained(self.data.steps)))
-        return statistics.fmean(tail.values()) if tail else None
-
-
-def last_tenth(steps: Sequence[T]) -> Sequence[T]:
-    """Those of ``steps`` whose losses make the final loss."""
-    return steps[-max(1, len(steps) // 10) :]
 
 
 def read_runs(paths: Iterable[Path | str], unreadable: list[str]) -> Iterator[FinishedRun]:
@@ -192,6 +173,7 @@ def read_run(place: RunFiles) -> FinishedRun:
                 run.step, run.updated = later[-1], _iso(log.last_wall_time)
                 losses = run.data.series_at("loss", [*later[:2], later[-1]])
                 run.loss_ends = (losses[min(losses)], losses[max(losses)]) if losses else (None, None)
+                run.final_loss = None
             run.going = run.message is None and is_claimed(place.report.parent)
     except (*MISFITS, OSError) as error:
         reason = f"{type(error).__name__}: {error}"
@@ -234,6 +216,7 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         run_id=or_none(clean, report.get("run_id")),
         started=or_none(clean, report.get("started")),
         loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
+        final_loss=or_none(float, loss.get("final")),
         reward_ends=(float(reward["first"]["value"]), float(reward["last"]["value"])) if reward else None,
         config=clean_data(config),
         peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),

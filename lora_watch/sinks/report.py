@@ -21,6 +21,7 @@ import itertools
 import json
 import logging
 import os
+import statistics
 import time
 import uuid
 import weakref
@@ -29,7 +30,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_watch.base.alerts import Alert, Verdict, first_to_show
+from lora_watch.base.alerts import Alert, Verdict, discarded, first_to_show
 from lora_watch.base.records import Reading, Recovered, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.format.files import REPORT, REPORT_VERSION, claim, names_the_path, no_link, now, release, replace_file
@@ -202,6 +203,8 @@ class _Session:
     message: str | None = None
     overhead: float | None = None
     loss: dict[str, Point | None] = field(default_factory=lambda: dict.fromkeys(("first", "last")))
+    losses: dict[int, float] = field(default_factory=dict)
+    """By step."""
     reward: dict[str, Point | None] | None = None
     """``first`` and ``last`` of a policy, each a mean over some rows; None where no reward is logged."""
     evaluation: dict[str, dict[str, Point]] = field(default_factory=dict)
@@ -219,6 +222,7 @@ class _Session:
         if record.loss is not None:
             here = _point(record.step, record.loss)
             self.loss = {"first": self.loss["first"] or here, "last": here}
+            self.losses[record.step] = record.loss
         self.last |= {name: (record.step, reading) for name, reading in record.metrics.items()}
 
     def take_reward(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -229,6 +233,13 @@ class _Session:
     def take_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():
             self.evaluation[name] = {"last": _point(step, float(value))}
+
+    def final_loss(self, alerts: Sequence[Alert]) -> float | None:
+        """Mean of the last tenth of the steps that the run has not taken back."""
+        gone = discarded(alerts)
+        kept = [loss for step, loss in self.losses.items() if step and not any(step in one for one in gone)]
+        tail = kept[-max(1, self.step // 10) :]
+        return statistics.fmean(tail) if tail else None
 
     def report(self) -> dict[str, Any]:
         last = {name: reading.known_values() for name, (_, reading) in self.last.items()}
@@ -245,7 +256,7 @@ class _Session:
             "step": self.step,
             "max_steps": self.run.max_steps,
             "overhead": self.overhead,
-            "loss": self.loss,
+            "loss": {**self.loss, "final": self.final_loss(alerts)},
             "reward": self.reward,
             "evaluation": self.evaluation,
             "next_run": None if next_run is None else next_run.to_dict(),

@@ -21,8 +21,6 @@ from safetensors.torch import save_file
 from typer.testing import CliRunner
 
 from lora_watch.cli.app import app
-from lora_watch.gate import judge
-from lora_watch.gate.baseline import keep
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of
 
@@ -83,10 +81,10 @@ def run(*words: Any) -> None:
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run with everything that a reader may find, and its baseline."""
+    """A run with everything that a reader may find, and a baseline."""
     folder = tmp_path_factory.mktemp("fuzz")
     write_run(folder / "run", steps=6, alerts=[alert_of(2, metric="delta_norm", threshold=1.0)], verdict="failed")
-    (folder / "baseline.json").write_bytes(keep(judge([folder / "run"]).runs[0].run).to_json())
+    write_run(folder / "good", steps=6)
     return folder
 
 
@@ -110,7 +108,7 @@ def test_check_and_compare(folder: Path, data: st.DataObject) -> None:
 @short
 @given(data=st.data())
 def test_check_with_a_baseline(folder: Path, data: st.DataObject) -> None:
-    (folder / "spoiled.json").write_bytes(data.draw(spoiled(content(folder / "baseline.json"))))
+    (folder / "spoiled.json").write_bytes(data.draw(spoiled(content(folder / "good/lora_watch/report.json"))))
     face = data.draw(st.sampled_from(["text", "github"]))
     run("check", folder / "run", "--baseline", folder / "spoiled.json", "--format", face)
 

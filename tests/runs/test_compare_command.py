@@ -169,16 +169,18 @@ def test_a_run_with_an_error_or_a_recovery_repeats_none_without(alert: Alert, sw
         assert {each["value"] for each in content["differences"]["recovered"]} == {"yes", "no"}
 
 
-def test_a_report_alone_has_no_mean_loss_to_compare(sweep: Sweep, tmp_path: Path) -> None:
+def test_a_report_alone_has_the_mean_loss_too(sweep: Sweep, tmp_path: Path) -> None:
     shutil.copytree(sweep[0] / "r2-seed0", tmp_path / "bare", ignore=shutil.ignore_patterns("runs"))
-    content = as_json(sweep[0] / "r2-seed1", tmp_path / "bare", "--metric", "train_loss")
+    content = as_json(sweep[0] / "r2-seed0", tmp_path / "bare", "--metric", "train_loss")
     runs = [run for each in content["configurations"] for run in each["runs"]]
-    assert {Path(run["name"]).name: "train_loss" in run["quality"] for run in runs} == {"r2-seed1": True, "bare": False}
-    assert any(note.endswith("bare has no train_loss.") for note in content["notes"])
+    assert len({run["quality"]["train_loss"] for run in runs}) == 1
     edit_json(tmp_path / "bare" / "lora_watch" / "report.json", evaluation={})
     content = as_json(sweep[0] / "r2-seed1", tmp_path / "bare")
     assert content["metric"] == "train_loss"
     assert any("trainer.evaluate()" in note for note in content["notes"])
+    edit_json(tmp_path / "bare" / "lora_watch" / "report.json", loss={})
+    content = as_json(sweep[0] / "r2-seed1", tmp_path / "bare")
+    assert any(note.endswith("bare has no train_loss.") for note in content["notes"])
 
 
 def test_the_metric_can_be_chosen(sweep: Sweep) -> None:

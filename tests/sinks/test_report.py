@@ -45,6 +45,7 @@ def test_a_finished_run(tmp_path: Path) -> None:
     assert report["loss"] == {
         "first": {"step": 1, "value": 3.0},
         "last": {"step": 3, "value": 2.0},
+        "final": 2.0,
     }
     assert [adapter["name"] for adapter in report["adapters"]] == list(run.names)
     assert report["adapters"][1]["last"]["delta_norm"] == 4
@@ -102,7 +103,7 @@ def test_all_json_is_strict(tmp_path: Path) -> None:
     assert [float(adapter["last"]["delta_norm"]) for adapter in report["adapters"]] == pytest.approx(
         [NAN, INF, -INF], nan_ok=True
     )
-    assert report["loss"] == {"first": {"step": 1, "value": "NaN"}, "last": {"step": 1, "value": "NaN"}}
+    assert report["loss"] == {"first": {"step": 1, "value": "NaN"}, "last": {"step": 1, "value": "NaN"}, "final": "NaN"}
     (line,) = lines_in(tmp_path)
     assert line["threshold"] == "Infinity"
 

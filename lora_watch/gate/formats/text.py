@@ -73,12 +73,11 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
     parts = [run.ending, steps, count(len(run.adapters), "adapter")]
     if run.reward_ends is not None:
         parts.append("mean reward {} → {}".format(*map(short, run.reward_ends)))
-    first, last = run.loss_means
-    first = first if run.loss_ends[0] is None else run.loss_ends[0]
+    first, last = run.loss_ends
     if (first, last) != (None, None):
         curve = sparkline([value for _, value in run.loss_curve])
-        end = "in the last tenth" if run.loss_curve else "at last"
-        parts.append(f"loss {short(first)} at first, {short(last)} {end} {curve}".rstrip())
+        end = f"{short(last)} at last" if run.final_loss is None else f"{short(run.final_loss)} in the last tenth"
+        parts.append(f"loss {short(first)} at first, {end} {curve}".rstrip())
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"
