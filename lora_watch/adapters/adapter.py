@@ -15,11 +15,11 @@ _KINDS = (*CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
 
 
 class Factors(NamedTuple):
-    """One low-rank product: this part of the layer's change is ``scale · b @ diag(diagonal) @ a``.
+    """One low-rank product: this part of the layer's change is ``scale · b @ diag(diagonal) @ a``, with ``a`` ``[r,
+    d_in]`` and ``b`` ``[d_out, r]``: views of the live parameters where the layout allows.
 
-    ``a`` is ``[r, d_in]`` and ``b`` is ``[d_out, r]``: views of the live parameters where the layout allows, in their
-    own dtype and on their own device. Most layers have one block. Experts have several, and their change is
-    block-diagonal: squared Frobenius norms add, singular values are the union.
+    Most layers have one block. Experts have several, and their change is block-diagonal: squared Frobenius norms add,
+    singular values are the union.
     """
 
     a: Tensor
@@ -51,23 +51,22 @@ class Adapter(ABC):
         return self._arrange(a, b) if whole(a) and whole(b) else ()
 
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
-        """The factors as they are stored, whole, in the order of ``Factors``."""
         return (Factors(a, b),)
 
     @property
     def own(self) -> tuple[Tensor, ...]:
-        """Every stored tensor that a measurement of the adapter reads: A, B, what lies between them, the magnitudes."""
+        """Every stored tensor that a measurement reads: A, B, what lies between them, the magnitudes."""
         more = (self.magnitude_parameter, self.diagonal_parameter)
         return *self.parameters, *(parameter for parameter in more if parameter is not None)
 
     @property
     def diagonal_parameter(self) -> Tensor | None:
-        """The parameter between B and A: AdaLoRA's E, KaSA's ``lora_diag``. None when there is none."""
+        """AdaLoRA's E, KaSA's ``lora_diag``. None when there is none."""
         return None
 
     @property
     def diagonal(self) -> Tensor | None:
-        """``[r]``: ``diagonal_parameter`` as numbers, whole; None when there is none."""
+        """``[r]``: ``diagonal_parameter`` as numbers, whole."""
         parameter = self.diagonal_parameter
         return None if parameter is None else gathered(parameter).flatten()
 
@@ -79,7 +78,7 @@ class Adapter(ABC):
     @property
     @abstractmethod
     def scale_formula(self) -> str:
-        """``alpha/r``, ``alpha/sqrt(r)``, ``alpha/ranknum``, or ``set by hand`` when the live scale fits none."""
+        """``alpha/r``, ``alpha/sqrt(r)``, ``alpha/ranknum``, or ``set by hand``."""
 
     @property
     @abstractmethod
@@ -107,11 +106,9 @@ class Adapter(ABC):
 
     @property
     def _frozen(self) -> Any:
-        """The layer whose weight W₀ is."""
         return self.module
 
     def _matrices(self, weight: Tensor) -> Sequence[Tensor]:
-        """The frozen weight, whole, as ``base_matrices`` gives it."""
         if isinstance(self._frozen, CONVOLUTIONS):
             return (weight.flatten(1),)
         # Embeddings are stored [d_in, d_out], and so is what PEFT and loralib call fan-in-fan-out.
@@ -120,13 +117,13 @@ class Adapter(ABC):
 
     @property
     def magnitude_parameter(self) -> Tensor | None:
-        """The parameter that holds DoRA's magnitudes, None otherwise."""
+        """DoRA's; None without."""
         return None
 
     @property
     def magnitude(self) -> Tensor | None:
-        """DoRA's magnitudes, as many as the layer has outputs, in whatever layout the library stores them; detached.
-        None otherwise, or where they are not here."""
+        """``[d_out]`` in whatever layout the library stores them; detached. None without DoRA, or where they are not
+        here."""
         parameter = self.magnitude_parameter
         if parameter is None or not here(magnitude := gathered(parameter)):
             return None
@@ -154,8 +151,8 @@ class Adapter(ABC):
 
     @property
     def fingerprint(self) -> tuple[Any, ...]:
-        """Equal at two moments if only the numbers have changed between them. The parameters are the same, in the same
-        memory, and so are trained, active, merged and the scale."""
+        """Equal at two moments if only the numbers have changed between them: same parameters in the same memory, and
+        as trained, active, merged and scaled as before."""
         return self.scale, self.active, self.merged, *marks(self.parameters)
 
     def __repr__(self) -> str:

@@ -18,11 +18,8 @@ from lora_watch.base.records import AdapterInfo
 
 
 def find_adapters(model: nn.Module) -> list[Adapter]:
-    """Every LoRA adapter of ``model`` in module order: active or not, frozen or not, each one once.
-
-    Layers that are reachable by two paths, and adapters tied to another layer's by sharing its memory, are listed
-    under the first. Names are unique. Raises NoAdaptersError, which says what was looked for and what is there.
-    """
+    """Every LoRA adapter of ``model`` in module order: active or not, frozen or not, each one once, under the first of
+    its paths. Names are unique. Raises NoAdaptersError, which says what was looked for and what is there."""
     found: dict[frozenset[int], Adapter] = {}
     for path, module in walk(model):
         for adapter in (*peft.read_layer(path, module), *layouts.read_layer(path, module)):
@@ -37,8 +34,7 @@ def find_adapters(model: nn.Module) -> list[Adapter]:
 
 
 def find_other_adapters(model: nn.Module) -> list[OtherAdapter]:
-    """Every adapter of PEFT's other tuners in module order; empty without any. A layer is listed once for each adapter
-    that has something in it."""
+    """Every adapter of PEFT's other tuners in module order; a layer once for each adapter that has something in it."""
     return [other for path, module in walk(model) for other in peft.read_other(path, module)]
 
 
@@ -103,5 +99,4 @@ def _why_none(model: nn.Module) -> str:
 
 
 def listed(others: Sequence[OtherAdapter]) -> str:
-    """``2 LoHa, 1 OFT``."""
     return ", ".join(f"{count} {method}" for method, count in Counter(other.method for other in others).items())

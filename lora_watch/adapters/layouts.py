@@ -32,7 +32,7 @@ def read_layer(path: str, module: nn.Module) -> list[Adapter]:
 
 
 class OwnLayer(Adapter):
-    """A layer that is a LoRA layer itself, and has one adapter."""
+    """A layer that is a LoRA layer itself."""
 
     def __init__(self, path: str, module: nn.Module):
         self.module = module
@@ -42,7 +42,6 @@ class OwnLayer(Adapter):
 
     @property
     def _frozen(self) -> Any:
-        """litgpt's ``linear``, loralib's ``conv``, or itself."""
         children = self.module._modules
         return children.get("linear") or children.get("conv") or self.module
 
@@ -118,21 +117,17 @@ class LoralibAdapter(OwnLayer):
 
 
 class SplitAdapter(LoralibAdapter):
-    """One layer with several outputs side by side, each with a low-rank change of its own, or none: loralib's
-    MergedLinear, and litgpt's LoRAQKVLinear, where queries have more outputs than keys and values (GQA).
-
-    ``r`` is the rank of each. The block is the change of the whole layer, of rank r times the outputs that have one.
-    """
+    """Several outputs side by side, each with a low-rank change of its own of rank ``r``, or none: loralib's
+    MergedLinear, and litgpt's LoRAQKVLinear, where queries have more outputs than keys and values (GQA). Together they
+    are one block."""
 
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
-        """One block, B a padded copy: A's rows and B's rows go output by output."""
         sizes, adapted = self._sizes(), self._layer.enable_lora
         rows = iter(b.split(list(compress(sizes, adapted))))
         outputs = [next(rows) if has else b.new_zeros(size, 0) for size, has in zip(sizes, adapted)]
         return (Factors(a, torch.block_diag(*outputs)),)
 
     def _sizes(self) -> list[int]:
-        """Rows of each output."""
         layer = self._layer
         if not hasattr(layer, "head_size"):
             outputs = len(layer.enable_lora)

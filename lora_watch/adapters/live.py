@@ -56,14 +56,14 @@ class Resolved:
 
     @cached_property
     def state(self) -> BoolArray:
-        """``[n_adapters, 3]``: active, merged, trainable. Of an inactive one, perhaps deleted, no more is asked."""
+        """``[n_adapters, 3]``: active, merged, trainable; an inactive adapter, perhaps deleted, is asked no more."""
         rows = [(True, a.merged, a.trainable) if a.active else (False, False, False) for a in self._adapters]
         return np.array(rows, dtype=bool).reshape(-1, 3)
 
     @cached_property
     def kept(self) -> list[Read] | None:
-        """Views of the live numbers of each adapter. None where some can only be had as copies (sharded, padded), which
-        are to be made anew for each measurement: ``read``."""
+        """Views of the live numbers. None where some can only be had as copies (sharded, padded), which ``read`` makes
+        anew."""
         if not self._known or takes_every_rank(p for adapter in self._adapters for p in adapter.own):
             return None
         once, again = ([self._read(adapter) for adapter in self._adapters] for _ in range(2))
@@ -91,7 +91,6 @@ class Live:
         self.now = self._resolved()
 
     def refresh(self) -> Resolved:
-        """``now``, after comparing the fingerprints."""
         if fingerprints(self.adapters) != self._before:
             self.now = self._resolved()
         return self.now

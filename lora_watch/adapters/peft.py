@@ -34,8 +34,8 @@ _PLAIN = frozenset({"lora", "dora"})
 
 
 def read_layer(path: str, module: nn.Module) -> list[Adapter]:
-    """The adapters ``module`` holds itself, in their own order; empty when it is not a LoRA layer. ``path`` is the
-    module's path from the root of the model, wrapper parts included."""
+    """The adapters ``module`` holds itself; ``path`` is the module's from the root of the model, wrapper parts
+    included."""
     kind = ParameterAdapter if hasattr(module, "parameter_name") else PeftAdapter
     kind = AdaLoraAdapter if hasattr(module, "lora_E") else kind
     return [kind(path, module, key, a, b) for a, b in _pairs_of(module) for key in a if key in b]
@@ -89,7 +89,6 @@ def keys_of(module: nn.Module) -> set[str]:
 
 
 def _pairs_of(module: nn.Module) -> list[tuple[Any, Any]]:
-    """What holds the A and B of ``module``'s own adapters, by their names."""
     # Its own children only: FSDP, torch.compile and checkpoint wrappers pass attribute look-ups on to what they wrap.
     children = dict(module.named_children())
     pairs = [(children.get(a), children.get(b)) for a, b in _PAIRS]
@@ -97,11 +96,11 @@ def _pairs_of(module: nn.Module) -> list[tuple[Any, Any]]:
 
 
 class PeftAdapter(Adapter):
-    """One adapter of a PEFT LoRA layer. Everything is looked up when asked for: PEFT replaces parameters, the
-    ``scaling`` dict and base weights while a model lives.
+    """Everything is looked up when asked for: PEFT replaces parameters, the ``scaling`` dict and base weights in
+    mid-run.
 
-    One known difference from what a layer does: PEFT (0.15 to 0.21 at least) adds the product of ``out_proj`` in
-    ``nn.MultiheadAttention`` twice. The scale given here is the configured one.
+    PEFT (0.15 to 0.21 at least) adds the product of ``out_proj`` in ``nn.MultiheadAttention`` twice. The scale given
+    here is the configured one.
     """
 
     def __init__(self, path: str, module: nn.Module, key: str, a: Any, b: Any):
@@ -114,7 +113,7 @@ class PeftAdapter(Adapter):
 
     @property
     def active(self) -> bool:
-        """False, too, once the adapter has been deleted; nothing else can be asked of it then."""
+        """False, too, once the adapter has been deleted."""
         return _is_active(self._layer, self._key)
 
     @property
@@ -151,8 +150,7 @@ class PeftAdapter(Adapter):
         return super().factors() if known else ()
 
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
-        """One block. Block-diagonal LoRA shares one factor between its parts, so that its change is not block-diagonal:
-        the other factor is returned whole, as a padded copy."""
+        """Of block-diagonal LoRA, which shares one factor between its parts, the other is a padded copy."""
         parts = (getattr(holder[self._key], "nblocks", 1) for holder in (self._a, self._b))
         return (Factors(*map(matrix_of, (a, b), parts)),)
 
@@ -279,7 +277,6 @@ class ParameterAdapter(PeftAdapter):
         self.kind = "Experts" if self._layer.num_experts > 1 else "Parameter"
 
     def _arrange(self, a: Tensor, b: Tensor) -> Sequence[Factors]:
-        """One block for each expert, in order, as views."""
         return by_expert(a, b, self._layer.num_experts)
 
     @property

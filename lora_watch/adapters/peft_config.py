@@ -26,12 +26,10 @@ def methods(model: nn.Module) -> list[str]:
 
 
 def unmatched(model: nn.Module) -> list[str]:
-    """Names in a model's LoRA configurations that the model does not have, in words; empty for other libraries.
+    """Names in a model's LoRA configurations that the model does not have, in words.
 
-    Looked at are ``target_modules`` and ``target_parameters`` where they are lists, and the keys of ``rank_pattern``
-    and ``alpha_pattern``, compared with paths as PEFT does. A name that the model has is no mistake, adapted or not:
-    ``exclude_modules``, ``layers_to_transform`` and ``modules_to_save`` leave layers out, and ``all-linear`` becomes a
-    list of all names.
+    ``target_modules`` and ``target_parameters`` where they are lists, and the keys of ``rank_pattern`` and
+    ``alpha_pattern``, compared with paths as PEFT does. A name that the model has is no mistake, adapted or not.
     """
     named = [(clean_name(path), module) for path, module in walk(model)]
     modules = {_WHOLE.sub("", name) for name, _ in named if ".lora_" not in f".{name}"}
@@ -66,7 +64,7 @@ _FROM_BASE = ("PiSSA", "OLoRA", "CorDA", "LoftQ")
 
 
 def prompts(model: nn.Module) -> list[str]:
-    """PEFT's methods in a model that learn a prompt and adapt no layer: ``PROMPT_TUNING``, ``PREFIX_TUNING`` …"""
+    """Those of the methods that learn a prompt and adapt no layer."""
     configs = _configs(model).values()
     return [config.peft_type.value for config in configs if getattr(config, "is_prompt_learning", False)]
 

@@ -25,8 +25,8 @@ def placement(
 ) -> str:
     """``28 adapters: q k v o gate up down in 4 of 4 blocks; 8.4 % of the parameters; rank 8, alpha/r 2.``
 
-    After it stands how many more were ``found`` that do not train, what has no adapter, where that may be a mistake
-    (whole blocks, the MLP, the experts), and which adapted weight is also that of another layer.
+    After it stands how many more were ``found`` that do not train, and what has no adapter, where that may be a
+    mistake: whole blocks, the MLP, the experts.
     """
     paths = {module: clean_name(path) for path, module in walk(model)}
     adapted = list(dict.fromkeys(paths[adapter.module] for adapter in adapters))
@@ -56,8 +56,6 @@ def placement(
         said.append(f"{count(resting, 'more adapter')} {'is' if resting == 1 else 'are'} frozen or inactive.")
     if bare := _left_out(having, _blocks(having), there, within, total):
         said.append(f"Without adapters: {'; '.join(bare)}.")
-    for name, other in _tied(adapted, weights):
-        said.append(f"{name} shares its weight with {other}, which a merge would change, too.")
     return " ".join(said)
 
 
@@ -79,16 +77,6 @@ def _left_out(
     elif not any(map(_MLP.search, adapted)) and (mlp := [name for name, _ in weights if _MLP.search(name)]):
         out.append(f"the MLP ({_leaves(mlp)})")
     return out
-
-
-def _tied(adapted: Sequence[str], weights: Sequence[tuple[str, Tensor]]) -> list[tuple[str, str]]:
-    """Adapted layers whose weight is also that of a layer without an adapter, and that layer."""
-    owners: dict[int, list[str]] = {}
-    for name, weight in weights:
-        owners.setdefault(id(weight), []).append(name)
-    several = [set(names) for names in owners.values() if len(set(names)) > 1]
-    pairs = [(sorted(names & {*adapted}), sorted(names - {*adapted})) for names in several]
-    return [(here[0], bare[0]) for here, bare in pairs if here and bare]
 
 
 def _block(name: str) -> tuple[str, int] | None:

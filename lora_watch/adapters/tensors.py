@@ -49,7 +49,7 @@ def local(tensor: Tensor) -> Tensor:
 
 
 def part_of(parameter: Any) -> Tensor:
-    """What this rank has of ``parameter``, ZeRO-3's part of it included, without gradient history; perhaps nothing."""
+    """What this rank has of ``parameter``, perhaps nothing, without gradient history."""
     if not partitioned(parameter):
         return local(parameter)
     # All numbers in a row are cut into pieces of one length, the last of them padded.
@@ -76,12 +76,12 @@ def whole(weight: Tensor) -> bool:
 
 
 def elements(weight: Tensor) -> int:
-    """Of the whole parameter, also where ZeRO-3 keeps it elsewhere."""
+    """Of the whole parameter, also under ZeRO-3."""
     parameter: Any = weight
     return int(getattr(parameter, "ds_numel", parameter.numel()))
 
 
 def marks(parameters: Iterable[Tensor]) -> list[tuple[int, int, bool]]:
-    """Of each parameter what a fingerprint holds: which object, where its numbers lie, whether it is trained. Whoever
-    keeps a view of the numbers keeps their memory, so that no others can come to lie there unseen."""
+    """Which object each is, where its numbers lie, whether it is trained. Whoever keeps a view keeps its memory, so
+    that no others can come to lie there unseen."""
     return [(id(p), p.data_ptr() if type(p) is nn.Parameter else 0, p.requires_grad) for p in parameters]

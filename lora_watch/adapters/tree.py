@@ -49,17 +49,16 @@ class Tree:
 
     @property
     def is_same(self) -> bool:
-        """Each module has the same children: nothing has come, either. Goes through all of them."""
+        """Each module has the same children: nothing has come, either."""
         now = self._everything()
         return len(now) == len(self._members) and all(map(operator.is_, now, self._members))
 
     def _everything(self) -> list[nn.Module | None]:
-        """The children of every module, those of one after those of another."""
         return [child for family in self._families for child in family.values()]
 
 
 def _held(layer: nn.Module) -> dict[str, Any]:
-    """By its adapters' names, what ``layer`` holds of each: of several such mappings one that is not empty."""
+    """By its adapters' names, what ``layer`` holds of each."""
     mappings = [child for child in layer._modules.values() if isinstance(child, (nn.ModuleDict, nn.ParameterDict))]
     filled = (mapping for mapping in mappings if next(mapping.parameters(), None) is not None)
     return next((mapping._modules or mapping._parameters for mapping in filled), {})

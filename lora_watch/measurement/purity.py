@@ -24,9 +24,9 @@ _COUNTING = "transformers.debug_utils"
 def unknown_code(model: nn.Module) -> str:
     """What in ``model`` might notice a further pass (a counter, a generator of its own), in words; empty for nothing.
 
-    Known are modules, their own ``forward``, hooks and functions put on a module, if all of them are of libraries whose
-    modules have no state in evaluation mode but what they are given. What a module's attributes hold is not looked at:
-    there is no end to where a state may be kept.
+    Known are modules, their own ``forward``, hooks and functions put on a module, of libraries whose modules have no
+    state in evaluation mode. What a module's attributes hold is not looked at: there is no end to where a state may be
+    kept.
     """
     for hooks in ("_global_forward_pre_hooks", "_global_forward_hooks"):
         for hook in getattr(torch_module, hooks, {}).values():

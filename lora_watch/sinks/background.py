@@ -15,17 +15,15 @@ PAUSE = 1.0
 
 
 class Background:
-    """Does jobs one after the other, in the order in which they were given, once in ``PAUSE`` seconds.
+    """Does jobs one after the other, in order, once in ``PAUSE`` seconds.
 
     A job that fails does not stop those behind it; the first error is raised by the next ``check``. The thread ends
-    when nobody holds this object, or with the interpreter. ``last`` is the last job then, and the interpreter waits
-    for it. Without one whoever wants to have waited calls ``settle``. No job may hold this object.
+    when nobody holds this object, or with the interpreter; ``last`` is its last job then. No job may hold this object.
     """
 
     def __init__(self, name: str, last: Callable[[], object] | None = None):
         self._name, self._last = name, last
         self.errors: list[Exception] = []
-        """What ``check`` would raise."""
         self._thread: _Worker | None = None
         if last is not None:  # before whatever has waited for the exit so far, such as the end of a writer
             atexit.unregister(_end_all)
@@ -50,15 +48,13 @@ class Background:
             done.wait(timeout)
 
     def end(self) -> None:
-        """The thread ends after what was given so far, without ``last``; the next ``do`` begins another one. Where only
-        the garbage collector ends it, Python's own bookkeeping of threads runs in there, and may swallow a Ctrl-C."""
+        """The thread ends after what was given so far, without ``last``; the next ``do`` begins another one."""
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.last = None
             thread.end_soon()
 
     def check(self) -> None:
-        """Raises the first error of a job since the last call, if there was one."""
         if errors := self.errors:
             error = errors[0]
             errors.clear()
@@ -77,7 +73,6 @@ class _Worker(threading.Thread):
         self.last = last
         self.errors = background.errors
         self.hurry = threading.Event()
-        """Somebody waits for the jobs."""
 
     def end_soon(self) -> None:
         self.jobs.put(self.end)

@@ -34,7 +34,7 @@ class ConsoleSink(Sink):
         self._noted: set[str] = set()
         self._history = AlertHistory()
         self._prescribed_by = ""
-        """The rule under whose alert the latest prescription stands; empty without any."""
+        """The rule under whose alert the latest prescription stands."""
         self._prescribed: dict[str, float] = {}
 
     def start(self, run: RunInfo, step: int) -> None:
@@ -81,7 +81,6 @@ class ConsoleSink(Sink):
         _print("\n".join(rows), colour="" if verdict == "ok" else _COLOURS[Severity.ERROR])
 
     def _outcome(self, verdict: str, message: str | None) -> str:
-        """What became of the run, in a sentence or two."""
         steps = self._latest.step if self._latest is not None else 0
         done = f"{count(steps, 'step')}, {count(self._adapters, 'adapter')}"
         # What the run has recovered from comes before the word that it has.

@@ -33,13 +33,12 @@ to be followed."""
 
 
 class HandedOver(NamedTuple):
-    """What the training thread hands over: nothing in it changes any more."""
+    """Nothing in it changes any more."""
 
     record: StepRecord
     alerts: bytes | None
     """JSON of the step's alerts."""
     news: str
-    """What opened or closed, in Markdown."""
 
 
 class EventFile:
@@ -80,7 +79,6 @@ class EventFile:
             self.flush()
 
     def write_series(self, numbers: Mapping[str, float], step: int) -> None:
-        """Small vectors of one number each, by name."""
         event = events.event()
         self._put_series(event, {name: np.array([number]) for name, number in numbers.items()})
         self._add(event, step)

@@ -27,7 +27,6 @@ log = logging.getLogger("lora_watch")
 
 WEBHOOK = "LORA_WATCH_WEBHOOK"
 MOST_MESSAGES = 50
-"""Of one run to the webhook."""
 SECONDS = 10.0
 """What the end of a run waits at most for what is on its way to a server."""
 
@@ -50,7 +49,7 @@ class Forwarder(Sink):
                 self.forward(alert, title, "\n".join(lines))
 
     def forward(self, alert: Alert, title: str, text: str) -> None:
-        """Tell the other program. ``title``: what is wrong, the first line of the alert."""
+        """``title``: what is wrong, the first line of the alert."""
         raise NotImplementedError
 
     def finish(self, verdict: Verdict, message: str | None) -> None:

@@ -14,11 +14,8 @@ News = tuple[Literal["opened", "closed"], Alert]
 
 
 class AlertHistory:
-    """Every alert of a run in the order of opening, each in its latest state.
-
-    An episode is known by its rule and the step at which it opened: a rule has one episode at a time, and the
-    alert itself is changed in place while it lasts.
-    """
+    """Every alert of a run in the order of opening, each in its latest state. A rule has one episode at a time: its
+    step of opening tells it apart."""
 
     def __init__(self) -> None:
         self._latest: dict[tuple[str, int], Alert] = {}

@@ -70,8 +70,7 @@ def series(record: StepRecord) -> dict[str, FloatArray]:
 
 
 def group_effective_lr(record: StepRecord) -> FloatArray:
-    """``[n_groups]``: lr of each parameter group times the largest scale of its adapters; NaN where it has none, and
-    where that was not read at this step."""
+    """``[n_groups]``: lr of each parameter group times the largest scale of its adapters; NaN where that is unknown."""
     adapters = record.run.adapters
     rates = record.metrics.get("effective_lr")
     read = np.full(len(adapters), np.nan) if rates is None else rates.measured

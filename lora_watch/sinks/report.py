@@ -1,18 +1,14 @@
 """Writes what became of a run: `report.json`, always whole, and `alerts.jsonl`, one line an event.
 
-`report.json` is strict JSON; docs/files.md says what its fields mean. A number that was measured and is
-not finite is `"NaN"`, `"Infinity"` or `"-Infinity"`; null means unknown or not measured.
+`report.json` is strict JSON; docs/programs.md says what its fields mean. A number that was measured and is not finite
+is `"NaN"`, `"Infinity"` or `"-Infinity"`; null means unknown or not measured. It is replaced at the start, when an
+alert opens or closes, every 10 seconds in between (less often where that would take more than 0.1 % of the time), at an
+evaluation, when `last_good/` is written, and at the end.
 
-It is replaced at the start, when an alert opens or closes, every 10 seconds in between (less often where the disk is so
-slow, or the adapters so many, that this would take more than 0.1 % of the time), at an evaluation, also one after the
-end, when `last_good/` is written, and at the end.
+`alerts.jsonl` has `{"event": "opened" | "closed", "run_id", "time", …Alert.to_dict()}`.
 
-`alerts.jsonl` has `{"event": "opened" | "closed", "run_id", "time", …Alert.to_dict()}`. What happens to an episode in
-between is in its closing line, or in `report.json` if it never closed.
-
-Sessions. A run that is resumed, or started again, in the same folder appends to `alerts.jsonl` under a new `run_id`.
-`report.json` is about the latest session alone; the one before is kept as `report.previous.json`. When adapters
-come or go in the middle of a session, those that left are no longer listed, and the others are measured anew.
+A session that is resumed, or started again, in the same folder appends to `alerts.jsonl` under a new `run_id`; the
+report of the one before is kept as `report.previous.json`.
 """
 
 from __future__ import annotations
@@ -168,7 +164,6 @@ class ReportSink(Sink):
         return (note,)
 
     def _is_still_ours(self, session: _Session) -> bool:
-        """Nobody has begun another run in the folder since this one began."""
         try:
             return json.loads((self.directory / REPORT).read_bytes())["run_id"] == session.run_id
         except (OSError, ValueError, TypeError, KeyError):
@@ -190,13 +185,10 @@ class ReportSink(Sink):
 
 @dataclass
 class _Session:
-    """What is remembered of a run between two reports."""
-
     run: RunInfo
     step: int
     number: int
     notes: Sequence[str]
-    """What the sink has to add to those of ``run``."""
     run_id: str
     started: str = field(default_factory=now)
     verdict: Verdict = "interrupted"

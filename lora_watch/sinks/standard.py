@@ -28,9 +28,7 @@ def standard_sinks(
     console: bool = True,
     page: Callable[..., Sink] | None = None,
 ) -> list[Sink]:
-    """Report and last good adapter in ``folder``, ``events``, the trackers' own alerts, the webhook,
-    and the console after them all: what it says at the end is there by then. ``page``: what makes a PageSink, which
-    comes after all that it draws."""
+    """In an order in which each finds what it tells of: the console comes last. ``page``: what makes a PageSink."""
     report = ReportSink(folder)
     sinks: list[Sink] = [report, LastGoodSink(report, model, policy)]
     if events is not None:

@@ -40,22 +40,19 @@ def stride(step: int) -> int:
 
 
 class TensorBoardSink(Sink):
-    """Writes to somebody else's SummaryWriter, or to its own when nobody else has one.
-
-    Two writers in one directory make TensorBoard's Python loader drop curves, so a writer that exists is shared.
+    """Writes to somebody else's SummaryWriter, or to its own when nobody else has one: two writers in one directory
+    make TensorBoard's Python loader drop curves.
 
     The training thread only hands the numbers over; a thread of the sink's own turns them into events, once a second.
-    Alerts are on disk before ``write`` returns, everything else two seconds later at most, whatever the writer's own
-    pace. Closing the writer, ``finish`` and the end of the interpreter wait for what has been handed over. Long runs
-    thin out (see ``stride``). What goes wrong in the background is raised by the next call; an event for which the
-    disk has no room is dropped.
+    Alerts are on disk before ``write`` returns, everything else two seconds later at most. Closing the writer,
+    ``finish`` and the end of the interpreter wait for what has been handed over. What goes wrong in the background is
+    raised by the next call; an event for which the disk has no room is dropped.
 
     Args:
         where: A folder for a writer of the sink's own, in which training that resumes at an earlier step hides the
-            later steps of the session before. Or a function that returns the writer to share, a
-            ``torch.utils.tensorboard.SummaryWriter``: it is asked at each write, since the Trainer's is made late and
-            gone before the end. While it returns None or a closed writer, steps are dropped; the schema and what else
-            a reader needs first are written when a writer appears.
+            later steps of the session before. Or a function that returns the writer to share, which is asked at each
+            write. While it returns None or a closed writer, steps are dropped; what a reader needs first is written
+            when one appears.
     """
 
     def __init__(self, where: str | os.PathLike[str] | Callable[[], SummaryWriter | None]):
@@ -84,7 +81,6 @@ class TensorBoardSink(Sink):
         """Alerts of the session before, which go with the first step of this one."""
 
     def start(self, run: RunInfo, step: int) -> None:
-        """Writes the schema, now or as soon as there is a writer. Raises OSError if the folder is unusable."""
         if self._file is None and not callable(self._where):
             # Steps up to the one resumed at stay valid; a run from the beginning replaces all.
             self._own = _new_writer(self._where, purge_step=step + 1 if step else 0)
@@ -129,7 +125,6 @@ class TensorBoardSink(Sink):
             self._background.do(partial(file.write_series, numbers, step))
 
     def flush(self) -> None:
-        """Waits until all that was written is on disk, a minute at most."""
         self._hand_over(self._left_out)
         self._settle()
 
@@ -161,7 +156,6 @@ class TensorBoardSink(Sink):
         self._background.settle(timeout=60.0)
 
     def _check(self) -> None:
-        """Raises what went wrong in the background."""
         if self._background.errors:  # the path alone would cost as much as all else here
             with names_the_path(Path(getattr(self._writer, "log_dir", "")), "TensorBoard's events are lost"):
                 self._background.check()

@@ -1,8 +1,5 @@
-"""FSDP2 and tensor parallelism: parameters and gradients are DTensors.
-
-``full_tensor()`` is a collective for each. Here all factors of one dtype are gathered by one, to the same bits, and of
-gradients, of which only the norms are wanted, no more than these go over the wire.
-"""
+"""FSDP2 and tensor parallelism: parameters and gradients are DTensors, each of which ``full_tensor()`` would gather by
+a collective of its own."""
 
 from __future__ import annotations
 

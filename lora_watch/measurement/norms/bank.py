@@ -1,8 +1,7 @@
-"""Every norm and the whole spectrum of every adapter, at a cost near that of reading the adapters once.
+"""Every norm and the whole spectrum of every adapter, at a cost near that of reading the adapters once: A·Aᵀ and Bᵀ·B
+are taken of all factors of one shape and dtype at a time, and no product B·A is ever formed.
 
-Whole factors are read here alone: A·Aᵀ and Bᵀ·B are taken of all factors of one shape and dtype at a time, and no
-product B·A is ever formed. In float64, because squares must neither overflow (float32 does at 1e20) nor lose the small
-singular values.
+In float64, because squares must neither overflow (float32 does at 1e20) nor lose the small singular values.
 """
 
 from __future__ import annotations
@@ -23,8 +22,7 @@ from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Reading
 from lora_watch.measurement.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 
 HOST_PIECE, DEVICE_PIECE = 1 << 18, 1 << 23
-"""Numbers that are converted to float64 at a time, on a CPU (what its caches hold) and on an accelerator; more only if
-a single factor is larger."""
+"""Numbers that are converted to float64 at a time, on a CPU (what its caches hold) and on an accelerator."""
 
 _BATCH = 1 << 15
 """Numbers in one stack of r × r matrices on the host (256 KiB): what is solved at a time."""
@@ -32,7 +30,6 @@ _BATCH = 1 << 15
 
 class _Entry(NamedTuple):
     adapter: int
-    """Which adapter it is of."""
     block: Factors
     diagonal: Tensor | None
 
@@ -73,7 +70,7 @@ class _Group:
         return stacks
 
     def begin(self, spectrum: bool) -> Deferred[_Solved]:
-        """Measure the blocks as they are now: three operations for each stack, and nothing waits."""
+        """Measure the blocks as they are now; nothing waits."""
         grams, kept = [], []
         for side, members in self._stacks:
             x = torch.stack([self._blocks[i][side] for i in members])
@@ -135,7 +132,7 @@ class AdapterBank:
     """
 
     def __init__(self, adapters: Sequence[Measurable], live: Live | None = None):
-        """``live``: of the same adapters, kept up to date by the caller: what it keeps is not looked up again."""
+        """``live``: of the same adapters, kept up to date by the caller."""
         self._adapters, self._live = list(adapters), live
         self._groups: tuple[Resolved, list[_Group]] | None = None
         """All blocks, and what they have been made of, if they can be used again."""
@@ -147,18 +144,18 @@ class AdapterBank:
 
     @torch.no_grad()
     def measure(self, spectrum: bool = True) -> dict[str, FloatArray]:
-        """What ``begin`` leads to, without ``known``: waits for accelerators."""
+        """Waits for accelerators."""
         with np.errstate(all="ignore"):  # NaN and infinities are results here
             readings = self.begin(Due(0, full=spectrum)).now()
         return {name: reading.values for name, reading in readings.items()}
 
     def begin(self, due: Due) -> Deferred[Readings]:
-        """Start a measurement; what is on an accelerator is only set going there. At most one at a time.
+        """Start a measurement; at most one at a time.
 
-        ``scale``, ``product_norm``, ``delta_norm``, ``a_norm``, ``b_norm``; and in a full measurement also
-        ``spectral_norm``, ``stable_rank``, ``effective_rank`` (entropy: Roy & Vetterli 2007), all of
-        ΔW = s·B·diag(diagonal)·A, with |s| for s. An adapter whose factors hold a NaN or an infinity is NaN in all but
-        ``scale``; so is one that is not readable here, and False in ``known``. Zero ΔW has zero ranks.
+        ``scale``, ``product_norm``, ``delta_norm``, ``a_norm``, ``b_norm``; in a full one also ``spectral_norm``,
+        ``stable_rank``, ``effective_rank`` (entropy: Roy & Vetterli 2007), all of ΔW = s·B·diag(diagonal)·A, with |s|
+        for s. Where a factor holds a NaN or an infinity all but ``scale`` are NaN; where it is not readable they are
+        unknown. Zero ΔW has zero ranks.
 
         Blocks that have to be redone are read from what the Grams are of, or, where that was too much to keep, from the
         adapters: on an accelerator, a step later, they are those of that step.
@@ -181,7 +178,7 @@ class AdapterBank:
         return Deferred([tensor for part in begun for tensor in part.tensors], finish)
 
     def _groups_of(self, now: Resolved) -> list[_Group]:
-        """All blocks, by rank and device; ``known`` is then of these adapters."""
+        """By rank and device; ``known`` is then of these adapters."""
         if self._groups is not None and self._groups[0] is now:
             return self._groups[1]
         self.known = np.zeros(len(self._adapters), dtype=bool)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import math
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,21 +16,16 @@ from lora_watch.adapters.sharding import zero
 from lora_watch.base.deferred import with_float64
 from lora_watch.base.records import FloatArray
 
-log = logging.getLogger("lora_watch")
-
 _PIECE = 8 << 20
 """Bytes of float64 to which the rows of a weight are converted at a time."""
 
 _TOLERANCE = 1e-7
 """Estimated relative error of σ₁ at which the iteration stops."""
 
-_SAY_EVERY = 10.0
-"""Seconds between two words about progress: small models hear none."""
-
 
 @dataclass(frozen=True)
 class BaseNorms:
-    """Norms of frozen weights, float64 ``[n_adapters]``. NaN where a weight is unknown or holds a NaN or infinity."""
+    """Float64 ``[n_adapters]``. NaN where a weight is unknown or holds a NaN or infinity."""
 
     norm: FloatArray
     """‖W₀‖_F."""
@@ -49,23 +42,17 @@ def relative(change: FloatArray, size: FloatArray) -> FloatArray:
 def base_norms(adapters: Sequence[Adapter]) -> BaseNorms:
     """``BaseNorms`` of the weights under ``adapters``; a weight that several adapters share is read once.
 
-    Both norms are good to 1e-7, relative. Takes about 20 to 100 products of a large weight with a vector, and says
-    every 10 s in the log how far it is. Extra memory: 16 MiB, and the vectors; for quantised weights one of them at a
-    time as numbers, as its own layer's forward pass has it. No random number is drawn from a global generator, and
-    results are reproducible.
+    Both norms are good to 1e-7, relative, and reproducible. Takes about 20 to 100 products of a large weight with a
+    vector. Extra memory: 16 MiB, the vectors, and of quantised weights one at a time as numbers.
     """
     out = np.full((2, len(adapters)), np.nan)
     seen: dict[object, tuple[float, float]] = {}
-    said = time.monotonic()
     for i, adapter in enumerate(adapters):
         layer = adapter.base_layer
         with zero.gathered([] if layer is None else list(layer.parameters(recurse=False))):
             norms = _block_norms(adapter, seen)
         if norms:
             out[:, i] = np.sqrt(sum(norm**2 for norm, _ in norms)), np.max([top for _, top in norms])
-        if time.monotonic() - said > _SAY_EVERY:
-            said = time.monotonic()
-            log.warning("lora_watch measures the frozen weights once: %d of %d done", i + 1, len(adapters))
     return BaseNorms(*out)
 
 
@@ -104,7 +91,7 @@ def matrix_norms(weight: Tensor) -> tuple[float, float]:
 
 @torch.no_grad()
 def frobenius_norm(weight: Tensor) -> float:
-    """‖W‖_F of a matrix of any floating-point dtype, in float64, a piece at a time; NaN or infinite if W is."""
+    """‖W‖_F of a matrix of any floating-point dtype, in float64; NaN or infinite if W is."""
     pieces = _pieces(with_float64(weight), torch.float64)
     return sum(float(torch.linalg.vector_norm(piece)) ** 2 for piece in pieces) ** 0.5
 
@@ -113,10 +100,9 @@ def _top_right_vector(weight: Tensor, norm: float) -> Tensor:
     """The right singular vector of σ₁, ``[d_in]`` float64: the Lanczos iteration for WᵀW, fully reorthogonalised.
 
     WᵀW·P = P·T with orthonormal columns and T tridiagonal (Lanczos 1950): σ₁² is approached by the largest eigenvalue
-    of the small T, much faster than by powers of WᵀW. Stops when min(ρ, ρ²/gap) ≤ 2·``_TOLERANCE``·σ₁², where ρ is the
-    residual and gap the distance to T's second eigenvalue. Products with W are in float32 (float64 for a float64 W, and
-    where float32 would overflow: weights that nobody has initialised).
-    ``norm``, ‖W‖_F, is divided by, so that squares neither vanish nor overflow.
+    of T. Stops when min(ρ, ρ²/gap) ≤ 2·``_TOLERANCE``·σ₁², where ρ is the residual and gap the distance to T's second
+    eigenvalue. Products with W are in float32 (float64 for a float64 W, and where float32 would overflow). ``norm``,
+    ‖W‖_F, is divided by, so that squares neither vanish nor overflow.
     """
     columns = weight.shape[1]
     kind = torch.float32 if weight.dtype != torch.float64 and 1e-30 < norm < 1e38 else torch.float64
@@ -163,12 +149,8 @@ def _pieces(weight: Tensor, kind: torch.dtype) -> Iterator[Tensor]:
 
 
 def dequantised(layer: nn.Module | None) -> Tensor | None:
-    """The numbers a quantised ``layer`` computes with: a new matrix, ``[d_out, d_in]``, floating-point, on its device.
-
-    bitsandbytes' 8 and 4 bits, HQQ and torchao. None where the layer is not quantised, or not in a way that is known
-    here, or sharded away. Recognised by attributes; only bitsandbytes' own routine is called by its name, for a weight
-    which that library has made.
-    """
+    """The numbers a quantised ``layer`` computes with (bitsandbytes' 8 and 4 bits, HQQ, torchao): a new matrix,
+    ``[d_out, d_in]``. None where it is not quantised, in another way, or sharded away."""
     weight: Any = getattr(layer, "weight", None)
     if (state := getattr(weight, "quant_state", None)) is not None:
         # On a CPU with AVX512-BF16 an evaluation reshuffles the numbers and rounds their scales.

@@ -14,11 +14,10 @@ from lora_watch.base.names import clean_name
 
 @torch.no_grad()
 def not_finite(model: nn.Module) -> tuple[str, ...]:
-    """Clean names of the frozen weights that hold a NaN or an infinity, in the model's order.
+    """Clean names of the frozen weights that hold a NaN or an infinity, in the model's order: what trains may have
+    become so by the update that a NaN loss led to.
 
-    Frozen ones alone: what trains may have become so by the update that a NaN loss led to. Reads every weight once and
-    waits for it: for a run that has gone wrong. Of a sharded weight this rank's part is read; numbers that are stored
-    quantised, or as placeholders, cannot be told.
+    Waits for each weight. Of a sharded one this rank's part is read; quantised ones and placeholders cannot be told.
     """
     tops = {clean_name(name): _top(p) for name, p in model.named_parameters() if not p.requires_grad and _numbers(p)}
     return tuple(name for name, top in tops.items() if not bool(torch.isfinite(top)))
@@ -26,8 +25,8 @@ def not_finite(model: nn.Module) -> tuple[str, ...]:
 
 @torch.no_grad()
 def spoiled(adapters: Sequence[Adapter]) -> tuple[str, ...]:
-    """Names of the adapters that hold a NaN or an infinity, in their order. Waits for their devices. Of a sharded
-    tensor this rank's part is read, and placeholders cannot be told."""
+    """Names of the adapters that hold a NaN or an infinity. Waits for their devices; of a sharded tensor this rank's
+    part is read."""
     tops = [(a.name, [_top(t) for t in a.own if _numbers(t)]) for a in adapters]
     return tuple(name for name, own in tops if not all(bool(torch.isfinite(top)) for top in own))
 

@@ -50,27 +50,22 @@ class OutputRatioProbe:
     """Measures ‖s·B·A·x‖_F / ‖W₀·x‖_F for every adapter, over a sample of one training step's tokens.
 
     From ``arm()`` to ``begin()``, but for times between ``close()`` and ``place_hooks()``, a forward hook on each
-    frozen layer sees its input x and output W₀·x (a bias is taken off), and measures both there and then; no other step
-    has a hook of ours in it. It draws no random number, changes no value and returns nothing to the forward pass.
+    frozen layer sees its input x and output W₀·x (a bias is taken off), and measures both there and then. Nothing
+    waits, and nothing of the forward pass is changed.
 
-    Counted once a step: a second forward under gradient checkpointing, further micro-batches, evaluation and
-    forward passes without gradients (a reference model) are passed over. Rows that the batch's ``attention_mask`` marks
-    as padding do not count. Where the pairing of one input with one output does not exist (convolutions, experts, fused
-    projections, merged adapters, compiled models, kernels that never call the frozen layer, replicas in threads) the
-    adapter is unknown, not zero. Factors that are sharded (FSDP) are read in the layer's own forward pass, where they
-    are whole if they are sharded together with the layer; the tokens are this rank's.
+    Counted is the first pass of a step that keeps gradients: no second one under gradient checkpointing, no further
+    micro-batch, no evaluation. Rows that ``attention_mask`` marks as padding do not count. Where the pairing of one
+    input with one output does not exist the adapter is unknown, not zero. Factors that are sharded (FSDP) are read in
+    the layer's own forward pass, where they are whole; the tokens are this rank's.
 
-    Good to 1e-3 where sums do not cancel to less than 1e-4 of their terms, for outputs whose norms are between 1e±18:
-    on a CPU the sample is multiplied in single precision. ‖W₀·x‖ is taken from what the layer has answered: in half
-    precision a bias that is hundreds of times as large leaves few digits of it.
-
-    Cost: r · (tokens · d_in + r · d_out) multiply-adds and some fifteen operations for each adapter; no
-    synchronisation.
+    Good to 1e-3 where sums do not cancel to less than 1e-4 of their terms, for outputs whose norms are between 1e±18.
+    ‖W₀·x‖ is taken from what the layer has answered: in half precision a bias that is hundreds of times as large leaves
+    few digits of it.
 
     Args:
         tokens: rows of a layer's input that are sampled, at most.
         guard: what to do everything in that happens inside a forward pass, given what it does in words.
-        live: of the same adapters, kept up to date by the caller: what it keeps is not looked up again.
+        live: of the same adapters, kept up to date by the caller.
     """
 
     def __init__(
@@ -90,7 +85,7 @@ class OutputRatioProbe:
         self._measured: list[_Measured] = []
         """Since ``arm()``."""
         self.armed_for: int | None = None
-        """The step whose forward pass is being seen; None between ``begin`` and ``arm``."""
+        """The step whose forward pass is being seen."""
         self._mask: Tensor | None = None
         """Of the latest pass, ``[batch, length]``: 0 for padding."""
         self._handles: list[RemovableHandle] = []
@@ -105,9 +100,7 @@ class OutputRatioProbe:
         self.steps = 0
         """Steps whose forward pass was looked at."""
         self._ever_seen: set[int] = set()
-        """Adapters that were measured in some of them."""
         self._in_evaluation: set[int] = set()
-        """Adapters whose layer was called in evaluation mode."""
 
     def arm(self, step: int) -> None:
         """Look at the next training forward pass, that of the step after ``step``."""
@@ -171,7 +164,6 @@ class OutputRatioProbe:
         return dict(Counter(why(index) for index in range(len(self._adapters)) if index not in self._ever_seen))
 
     def close(self) -> None:
-        """Remove every hook, until ``arm`` or ``place_hooks`` is called."""
         for handle in self._handles:
             handle.remove()
         self._handles = []
@@ -181,7 +173,6 @@ class OutputRatioProbe:
         return Hook(self.guard, "measuring output_ratio in a layer", see)
 
     def begin_pass(self, model: nn.Module, args: Any, kwargs: dict[str, Any]) -> None:
-        """The model's own hook: it sees which tokens are padding."""
         mask = kwargs.get("attention_mask")
         self._mask = mask if isinstance(mask, Tensor) and mask.dim() == 2 else None
 
@@ -204,7 +195,7 @@ class OutputRatioProbe:
             self._measured.append(_Measured(index, adapter.scale, numbers))
 
     def _read(self, index: int) -> Read | None:
-        """What the adapter holds; None where that is not whole even in its layer's pass."""
+        """None where it is not whole even in its layer's pass."""
         if self._reads is not None and len((read := self._reads[index]).blocks) == 1:
             return read
         adapter = self._adapters[index]
@@ -214,11 +205,10 @@ class OutputRatioProbe:
 
     @torch.no_grad()
     def _square_and_norm(self, read: Read, embedding: bool, layer: Any, x: Tensor, y: Tensor) -> Tensor:
-        """‖B·diag(diagonal)·A·x‖² and ‖W₀·x‖ over the sampled rows, ``[2]``.
+        """``[2]``, over the sampled rows: ‖B·diag(diagonal)·A·x‖² and ‖W₀·x‖.
 
         With h = A·x the first is tr(BᵀB·h·hᵀ): nothing as wide as the layer is made of it. On a CPU products with x are
-        in single precision, of float64 factors in double; all else is in float64 (where there is one), and everything
-        is on an accelerator, where TF32 may be on whatever we say.
+        in single precision, of float64 factors in double; all else is in float64 where there is one.
         """
         (a, b), diagonal = read.blocks[0], read.diagonal
         count = x.numel() if embedding else x.numel() // x.shape[-1]
@@ -243,8 +233,8 @@ class OutputRatioProbe:
 
 
 def sampled(count: int, most: int, step: int) -> slice:
-    """At most ``most`` of ``count`` rows, evenly spaced from end to end, for answers stand at the end; more than half
-    as many where there are so many. ``step`` shifts them, so that over steps every row is sampled alike."""
+    """At most ``most`` of ``count`` rows, evenly spaced from end to end, for answers stand at the end. ``step`` shifts
+    them, so that over steps every row is sampled alike."""
     stride = max(1, -(-count // most))
     return slice(int((step * _GOLDEN) % 1.0 * stride), None, stride)
 

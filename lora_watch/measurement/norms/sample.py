@@ -28,11 +28,10 @@ class _Elements(NamedTuple):
     values: Tensor
     """A copy, ``[ELEMENTS]``."""
     size: int
-    """How many numbers the tensor has: of another size other ones are taken."""
+    """Of the whole tensor."""
 
 
 def _elements(tensor: Tensor) -> _Elements:
-    """Spread evenly over ``tensor``."""
     flat = tensor.detach().reshape(-1)
     size = flat.numel()
     if size < ELEMENTS:
@@ -103,11 +102,8 @@ class Changed:
 
 
 class FrozenWeights:
-    """How far the weights under the adapters have moved from where they were when first seen, unmerged.
-
-    A resumed run's weights are compared with those it went on from. Of a weight that is dealt out over ranks each rank
-    compares its own part, and asks no other. Weights that are quantised, ZeRO-3's and FSDP1's are unknown.
-    """
+    """How far the weights under the adapters have moved from where they were when first seen, unmerged. Of a weight
+    that is dealt out over ranks each compares its own part; quantised ones, ZeRO-3's and FSDP1's are unknown."""
 
     def __init__(self) -> None:
         self._adapters: Sequence[Adapter] = ()
@@ -117,7 +113,7 @@ class FrozenWeights:
         """``[n_adapters]``: which of them require a gradient, as of the latest measurement; None if it was not due."""
 
     def watch(self, adapters: Sequence[Adapter]) -> None:
-        """Measure the weights under ``adapters`` from now on, and remember those that have not been seen yet."""
+        """Those under ``adapters`` from now on; what has not been seen yet is remembered."""
         self._adapters = adapters
         new = [adapter for adapter in adapters if adapter.name not in self._start]
         self._start |= _weights_of(new, [adapter.base_weight for adapter in new])
@@ -144,6 +140,6 @@ class FrozenWeights:
 
 
 def _weights_of(adapters: Sequence[Adapter], weights: Sequence[Tensor | None]) -> dict[str, _Elements]:
-    """Elements of the frozen weights that are here, as far as no product has been added to them, by adapter."""
+    """Of the frozen weights that are here and unmerged, by adapter."""
     there = [(a.name, part_of(w)) for a, w in zip(adapters, weights) if w is not None and not a.merged]
     return {name: _elements(part) for name, part in there if here(part)}

@@ -92,12 +92,9 @@ def _norms(gram_a: FloatArray, gram_b: FloatArray) -> tuple[FloatArray, FloatArr
 
 
 def solve_precisely(block: Factors, diagonal: FloatArray | None, row: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The same ``[6]`` and singular values ``[≤ r]`` from QR decompositions of the factors in float64: σ(R_B·R_Aᵀ).
-
-    Absolute error of a singular value: a few eps·‖A‖‖B‖. Costs far more than ``solve``: a copy of the factors, and no
-    batching. ``row`` is what ``solve`` gave, for the norms of the factors; it stands where the factors have become
-    non-finite since.
-    """
+    """The same ``[6]`` and singular values ``[≤ r]`` from QR decompositions of the factors in float64, with an absolute
+    error of a few eps·‖A‖‖B‖. ``row`` is what ``solve`` gave; it stands where the factors have become non-finite
+    since."""
     a, b = (on_host(factor).numpy() for factor in block)
     if not np.isfinite(a.sum() + b.sum()):
         return row, np.full(len(a), np.nan)
@@ -128,8 +125,8 @@ def _summary(sigma: FloatArray) -> FloatArray:
 def _spectral_error(sigma: FloatArray, rank: NDArray[np.int64]) -> FloatArray:
     """Estimated relative error of the worst metric, ``[n]``, from singular values in units of ‖A‖‖B‖.
 
-    σ² is known to ``NOISE``, therefore σ to about noise/(σ + √noise). The stable rank (Σσ²/σ₁²) is then off by
-    2·noise/σ₁², more than any norm; the effective rank by Σ|∂H/∂σᵢ|·δσᵢ, where ∂H/∂σᵢ = −(ln pᵢ + H)/Σσ.
+    σ² is known to ``NOISE``, therefore σ to about noise/(σ + √noise). The stable rank (Σσ²/σ₁²) is off by 2·noise/σ₁²,
+    more than any norm; the effective rank by Σ|∂H/∂σᵢ|·δσᵢ, where ∂H/∂σᵢ = −(ln pᵢ + H)/Σσ.
     """
     floor = np.sqrt(NOISE)
     total = np.maximum(sigma.sum(1), floor)

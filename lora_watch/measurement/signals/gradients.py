@@ -28,9 +28,8 @@ class Gradients:
     """``a_grad_norm`` and ``b_grad_norm`` of one step, read before the optimizer's step or after it, whichever comes
     first.
 
-    Unknown are a factor without a gradient (frozen, or gradients kept elsewhere as DeepSpeed does), one of whose
-    gradient a part is here (FSDP1), and a norm that clipping alone has made non-finite. Nothing waits. A collective
-    where gradients are DTensors.
+    Unknown are a factor without a whole gradient here (frozen, DeepSpeed, FSDP1), and a norm that clipping alone has
+    made non-finite. Nothing waits. A collective where gradients are DTensors.
     """
 
     def __init__(self, live: Live):
@@ -41,7 +40,6 @@ class Gradients:
 
     @property
     def latest(self) -> Deferred[Readings]:
-        """What ``read`` gave."""
         return self._read or NOTHING
 
     def see_unclipped(self) -> None:
@@ -55,7 +53,7 @@ class Gradients:
         return self._read
 
     def keep(self, readings: Readings) -> None:
-        """What ``read`` has led to: it need not be copied to the host a second time."""
+        """It need not be copied to the host a second time."""
         self._read = ready(readings)
 
     def begin(self, due: Due) -> Deferred[Readings]:

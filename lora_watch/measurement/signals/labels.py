@@ -53,10 +53,9 @@ class Labels:
 
 
 class OwnLoss:
-    """What the model itself says in passes with gradients, ``model(**batch)``: its loss, and how sure it is.
-
-    A training whose loss is the mean of those minimises the model's own: what guessing costs is known of no other. It
-    changes nothing, and nothing waits for an accelerator. Models that are compiled get no hook.
+    """What the model itself says in passes with gradients, ``model(**batch)``: its loss, and how sure it is. A training
+    whose loss is the mean of those minimises the model's own: what guessing costs is known of no other. Nothing waits;
+    models that are compiled get no hook.
 
     Args:
         labels: those of each pass with a loss are added to them.
@@ -76,12 +75,10 @@ class OwnLoss:
         self._compiled = has_compiled(model)
 
     def place(self) -> None:
-        """Listen from now on."""
         if not self._compiled and self._hook is None:
             self._hook = self._model.register_forward_hook(self._see_hook, with_kwargs=True)
 
     def _see(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
-        """The model's own hook, after a forward pass."""
         loss, logits = getattr(output, "loss", None), getattr(output, "logits", None)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             return
@@ -107,7 +104,6 @@ class OwnLoss:
         return seen
 
     def remove(self) -> None:
-        """Take the hook off the model."""
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
@@ -117,8 +113,7 @@ _CLASSIFIERS = tuple(f"For{what}Classification" for what in ("Sequence", "Image"
 
 
 def classes_of(model: Any) -> int:
-    """Number of the classes of a classifier whose own loss is the cross-entropy, as it gives each text, token, image or
-    sound one of them; 0 for all others."""
+    """Number of the classes of a classifier whose own loss is the cross-entropy; 0 for all others."""
     bare = bare_model(model)
     kind, config = type(bare).__name__, getattr(bare, "config", None)
     classes, problem = getattr(config, "num_labels", None), getattr(config, "problem_type", None)
@@ -137,6 +132,5 @@ def own_classes(model: Any) -> int:
 
 
 def bare_model(model: Any) -> Any:
-    """What is inside the wrappers of DDP and PEFT."""
     model = getattr(model, "module", model)
     return model.get_base_model() if hasattr(model, "get_base_model") else model

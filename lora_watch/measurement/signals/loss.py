@@ -23,8 +23,8 @@ BASELINES = (16, 32, 64, 128)
 FLOOR = 0.02
 """Least noise of log loss that is believed: 2 % up or down is nothing to act on, however quiet the loss is."""
 OFFSET = 0.05
-"""Share of the first loss that is added to every loss, so that one near 0 (a classifier that is right, a text learned
-by heart) is not followed into ever wilder logarithms."""
+"""Share of the first loss that is added to every loss, so that one near 0 is not followed into ever wilder
+logarithms."""
 _LONGEST = BASELINES[-1]
 _KEPT = WINDOWS[-1] + _LONGEST
 _FREEDOM = 0.6
@@ -38,8 +38,8 @@ _THREE_IN_A_ROW = 1.05 * math.sqrt(1.0 / 3.0 + 1.0 / 64.0)
 
 @dataclass(frozen=True)
 class LossReading:
-    """What the detector makes of one loss; in a record with ``loss_`` before each name. During warm-up, and for losses
-    without a logarithm, the scores are 0 and ``before`` is NaN."""
+    """In a record with ``loss_`` before each name. During warm-up, and for losses without a logarithm, the scores are 0
+    and ``before`` is NaN."""
 
     spike_score: float = 0.0
     """How far log loss is above the mean of the last 16, in standard deviations of its own noise."""
@@ -58,25 +58,20 @@ class LossDetector:
     """Judges each loss against the ones before it: a window-limited generalised likelihood ratio (Lai 1995).
 
     With u = log(loss + ``OFFSET`` × the first loss): has the mean of the last w steps risen above the mean of the b
-    steps before them, for any w of ``WINDOWS`` and b of ``BASELINES``? The rise d over its standard error,
-    √(sd²·(1/w + 1/b)), is a Student t; the largest becomes ``rise_score`` after Wallace's transform to the normal
-    scale, so that one threshold holds for 20 losses, too. A loss that falls or stands still does not raise it, whatever
-    the shape of its curve. After a fall of ``_LONGEST`` steps it counts too how far the loss is above that fall
-    continued, at the slower of its paces over the last 64 and 128 steps; by one standard error at most, since a fall
-    that merely ends is no alarm.
+    steps before them, for any w of ``WINDOWS`` and b of ``BASELINES``? The rise over its standard error, √(sd²·(1/w +
+    1/b)), is a Student t; the largest becomes ``rise_score`` after Wallace's transform to the normal scale. After a
+    fall of ``_LONGEST`` steps it counts too how far the loss is above that fall continued, by one standard error at
+    most.
 
     sd comes from the differences of neighbouring losses, which a trend hardly touches: their root mean square over √2,
-    of 128 steps (von Neumann 1941). Their mean size would say the same of Gaussian noise and too little where a few
-    large jumps are most of it, as for a classifier that errs in one step of ten. Where the last 32 are noisier by more
-    than chance, theirs counts. Each u enters clipped around the mean of the 16 before it, so far out that three such
-    steps in a row are decisive and two are not: one bad batch is no divergence and does not become the baseline it is
-    compared with. Below the mean the second in a row is believed, so that a sudden fall is followed at once. Where far
-    outliers are usual, a few in a row say less: the squared error grows by d·m/(3·w) as in Bernstein's inequality, with
-    m by how much the highest outlier of the steps before passes 3 sd, about what noise without a tail shows. And a
-    spike is measured in a quarter of that outlier where this is more than sd.
+    of 128 steps (von Neumann 1941), or of the last 32 where these are noisier by more than chance. Each u enters
+    clipped around the mean of the 16 before it, so far out that three such steps in a row are decisive and two are not;
+    below the mean the second in a row is believed. Where far outliers are usual, a few in a row say less: the squared
+    error grows by d·m/(3·w) as in Bernstein's inequality, with m by how much the highest outlier of the steps before
+    passes 3 sd. A spike is measured in a quarter of that outlier where this is more than sd.
 
-    Non-finite losses are the business of another rule and change nothing here. Negative losses have no such meaning,
-    nor has a run whose first loss is 0: the detector then stands down for the rest of the run. About 40 µs a step.
+    Non-finite losses change nothing here. At a negative loss, or a first one of 0, the detector stands down for the
+    rest of the run.
     """
 
     seen: int = 0
@@ -200,12 +195,8 @@ class Progress:
 
 @dataclass
 class LossProgress:
-    """Has the loss improved on its start by more than its noise? O(1) state.
-
-    One batch can be far easier than the next, so the start is no single loss. It is the mean of the first losses up to
-    the step at which the adapters have grown to ``STILL`` or the loss has improved, and its uncertainty is that of so
-    many batches.
-    """
+    """Has the loss improved on its start by more than its noise? O(1) state. The start is the mean of the first losses,
+    up to the step at which the adapters have grown to ``STILL`` or the loss has improved."""
 
     first: list[float] = field(default_factory=list)
     """The losses that the start is the mean of."""
@@ -260,18 +251,14 @@ FEW = 20
 
 @dataclass
 class Chance:
-    """What a classifier's loss is when its outputs do not depend on its inputs, from the labels seen so far.
-
-    The least that such a model can reach is the entropy of the labels' distribution; where labels are smoothed, that of
-    the smoothed one. Where no label has been seen it is the logarithm of the number of classes, which is at least that.
-    """
+    """What a classifier's loss is when its outputs do not depend on its inputs: the entropy of the distribution of the
+    labels seen so far, smoothed as they are. Without labels it is the logarithm of the number of classes."""
 
     classes: int = 0
     """Number of classes; 0 where the loss is not known to be a cross-entropy."""
     smoothing: float = 0.0
     """Share of each target that is spread over all classes."""
     counts: list[float] = field(default_factory=list)
-    """How often each label has been seen."""
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Chance:
@@ -314,7 +301,7 @@ def trend(losses: Sequence[float]) -> tuple[float, float, float]:
 
 @dataclass
 class LossSignals:
-    """Detector, progress and chance together: the numbers of a ``StepRecord`` that rules read of the loss."""
+    """The numbers of a ``StepRecord`` that rules read of the loss."""
 
     detector: LossDetector = field(default_factory=LossDetector)
     progress: LossProgress = field(default_factory=LossProgress)
@@ -338,7 +325,6 @@ class LossSignals:
         return {f"loss_{name}": float(value) for name, value in found.items()} | self.chance.update(labels)
 
     def state_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists, for a checkpoint."""
         chance = {"counts": self.chance.counts}  # all else of it are settings
         return {"detector": dict(vars(self.detector)), "progress": dict(vars(self.progress)), "chance": chance}
 

@@ -18,20 +18,17 @@ RATES = ("lr", "initial_lr", "max_lr", "min_lr", "swa_lr")
 
 
 class ParameterGroups:
-    """Where the adapters' tensors are in an optimizer, found by identity and never by shape.
+    """Where the adapters' tensors are in an optimizer, by identity.
 
-    ``optimizer`` is anything with ``param_groups``, wrapped or not (accelerate, DeepSpeed); None means that nothing
-    is known of it. Of one that holds flat partitions (ZeRO) the engine says whose they are. ``adapters``: what each of
-    them trains.
+    ``optimizer`` is anything with ``param_groups``, wrapped or not (accelerate, DeepSpeed), or None. Of one that holds
+    flat partitions (ZeRO) the engine says whose they are. ``adapters``: what each of them trains.
     """
 
     def __init__(self, optimizer: Any, adapters: Sequence[tuple[Tensor, ...]]):
         self.optimizer = optimizer
         self._members = [list(group["params"]) for group in getattr(optimizer, "param_groups", ())]
-        """What is in each group: DeepSpeed's are no parameters of the model."""
         groups = held(optimizer)
         self.known = bool(groups)
-        """What the optimizer holds can be told."""
         place = {id(parameter): index for index, group in enumerate(groups or ()) for parameter in group}
         self.group = [next((place[id(p)] for p in reversed(pair) if id(p) in place), None) for pair in adapters]
         """For each adapter, the index of the group that holds B (A's where B is not held), or None."""
@@ -60,15 +57,13 @@ class ParameterGroups:
 
     @property
     def peak_lr(self) -> tuple[float, ...]:
-        """The highest rate of each group's schedule: the one it was built with, which schedulers keep as
-        ``initial_lr``; those that rise above it (OneCycleLR) say how far, as ``max_lr``."""
+        """The highest rate of each group's schedule: ``initial_lr``, or OneCycleLR's ``max_lr``."""
         groups = getattr(self.optimizer, "param_groups", ())
         rates = (group.get("max_lr", group.get("initial_lr", group["lr"])) for group in groups)
         return tuple(math.nan if rate is None else float(rate) for rate in rates)
 
     @property
     def weight_decay(self) -> tuple[float, ...]:
-        """The weight decay of each group now; 0 for a group that has none."""
         return tuple(float(group.get("weight_decay", 0.0)) for group in getattr(self.optimizer, "param_groups", ()))
 
 
@@ -79,7 +74,6 @@ def rates_of(optimizer: Any) -> tuple[float, ...]:
 
 
 def unwrapped(of: Any) -> Any:
-    """The torch optimizer or scheduler inside accelerate's."""
     for name in ("optimizer", "scheduler"):
         inner = getattr(of, name, None)
         if inner is not None and type(of).__module__.startswith("accelerate."):

@@ -31,16 +31,14 @@ _ALIKE = 1.1
 class ScaledLoss:
     """Computes the loss of one micro-batch with what the adapters add to each layer multiplied, on request.
 
-    A batch can be easier or harder than the one before it, and its loss lower or higher for that reason alone. The
-    difference of two such losses is free of it. After ``arm`` the first micro-batch of the next training pass is
-    computed again for each multiple, in evaluation mode and without gradients, before the pass itself: the weights have
-    not been trained on it yet. Modes and random generators
+    A batch can be easier or harder than the one before it; the difference of two such losses is free of that. After
+    ``arm`` the first micro-batch of the next training pass is computed again for each multiple, in evaluation mode and
+    without gradients, before the pass itself: the weights have not been trained on it yet. Modes and random generators
     are as before afterwards. After ``keep_beginning`` adapters as they were then stand in for none.
 
     Needs a model that returns its own ``loss`` for ``labels`` and is trained on that, adapters that wrap their frozen
-    layer and are not merged into it, one process, and no code in the model that might notice a further pass
-    (``unknown_code``). Otherwise ``why_not`` says what is missing. A micro-batch's loss is its mean, also where the
-    Trainer has the model divide by the items of the whole step.
+    layer and are not merged into it, one process, and no code that might notice a further pass (``unknown_code``); else
+    ``why_not`` says what is missing. A micro-batch's loss is its mean, whatever the Trainer divides by.
     """
 
     def __init__(
@@ -59,7 +57,7 @@ class ScaledLoss:
         self._losses: dict[str, Tensor] = {}
         """Each of what was wanted, ``[1]``; none before the pass."""
         self._beginning: dict[str, Tensor] = {}
-        """What the adapters held when they were kept, by the model's names, on the host."""
+        """By the model's names, on the host."""
         self._own: list[Tensor] = []
         """What the model itself has returned for each micro-batch that is trained on, ``[1]``."""
         self._handles: list[RemovableHandle] = []
@@ -82,7 +80,7 @@ class ScaledLoss:
         return NOT_KNOWN + what if (what := unknown_code(self._model)) else ""
 
     def keep_beginning(self) -> None:
-        """From now on a multiple of 0 leaves the model as it is now, and not the frozen layers alone."""
+        """From now on a multiple of 0 leaves the model as it is now."""
         own = {id(tensor) for adapter in self._adapters for tensor in adapter.own}
         if not self.why_not:
             named = self._model.named_parameters()
@@ -108,7 +106,6 @@ class ScaledLoss:
             self.place_hooks()
 
     def place_hooks(self) -> None:
-        """See passes from now on, as far as there is still something to be seen."""
         if not self._handles and (self.wanted or self._losses):
             see = Hook(self._guard, "computing a loss with other adapters", self._see)
             hear = Hook(self._guard, "hearing the model's own loss", self._hear)
@@ -165,12 +162,10 @@ class ScaledLoss:
             return {name: float(self._loss(multiple, args, kwargs)) for name, multiple in multiples.items()}
 
     def close(self) -> None:
-        """Forget the losses, and take the hooks off the model."""
         self.wanted, self.is_armed, self._losses, self._own = {}, False, {}, []
         self.take_hooks_off()
 
     def _see(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """The model's own hook, before a forward pass."""
         if not model.training or not self.wanted:
             return
         multiples, self.wanted = self.wanted, {}
@@ -192,7 +187,6 @@ class ScaledLoss:
             self._batch = args, kwargs, self._losses[name]
 
     def _hear(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        """The model's own hook, after a forward pass that keeps gradients."""
         if model.training and isinstance(loss := getattr(output, "loss", None), Tensor):
             self._own.append(loss.detach().float().mean().reshape(1))
 
