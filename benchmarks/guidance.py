@@ -133,7 +133,6 @@ def _of(seed: int) -> Iterator[tuple[str, Callable[..., dict[str, float]]]]:
         lora = {"r": r, "lora_alpha": 2 * r}
         yield f"classes r{r} lr{lr:g}", functools.partial(trained, "classes", lora, lr, steps=30)
 
-
     for name, r, targets in MODULES:
         lora = {"r": r, "lora_alpha": 2 * r, "target_modules": targets}
         for lr in (3e-3, 1e-2, 3e-2):
