@@ -15,6 +15,7 @@ from torch import nn
 from lora_watch.adapters.peft import keys_of
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name
+from lora_watch.base.strict_json import strict
 from lora_watch.base.text import meant
 from lora_watch.base.untrusted import matches_end
 
@@ -23,6 +24,12 @@ def methods(model: nn.Module) -> list[str]:
     """The PEFT methods a model is configured for, such as ``PREFIX_TUNING``; empty for a plain model."""
     types = [getattr(config, "peft_type", None) for config in _configs(model).values()]
     return sorted({str(getattr(kind, "value", kind)) for kind in types})
+
+
+def settings_of(model: nn.Module) -> dict[str, dict[str, Any]]:
+    """The configuration of each adapter by its name, as strict JSON without what is None."""
+    known = {name: config.to_dict() for name, config in _configs(model).items() if hasattr(config, "to_dict")}
+    return {name: {k: strict(v) for k, v in sorted(own.items()) if v is not None} for name, own in known.items()}
 
 
 def unmatched(model: nn.Module) -> list[str]:

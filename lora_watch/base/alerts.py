@@ -152,13 +152,23 @@ class Alert:
         ``instead_of``: the rule whose prescription the reader has seen before."""
         lines = [self.title, *filter(None, [self.details])]
         lines += [f"Cause: {full_stop(cause)}" for cause in self.causes[:1]]
-        if self.next_run is not None and not self.changed:  # of a recovery the details say what it goes on with
-            lines.append(f"Next run{f' (replaces that of {instead_of})' if instead_of else ''}: {self.next_run}")
-        lines += [f"Fix: {full_stop(remedy)}" for remedy in self.remedies[:1]]
+        lines += self._advice(instead_of)
         more = [f"More: lora-watch rules {self.rule}"] * self.rule.startswith("LW")  # a rule of your own has no page
         if self.adapters and len(lines) + len(more) < 6:
             lines.append(self._where())
         return [clean(line) for line in (*lines, *more)]
+
+    def _advice(self, instead_of: str = "") -> list[str]:
+        lines = [f"Fix: {full_stop(remedy)}" for remedy in self.remedies[:1]]
+        if self.next_run is not None and not self.changed:  # of a recovery the details say what it goes on with
+            told = f" (replaces that of {instead_of})" if instead_of else ""
+            lines.insert(0, f"Next run{told}: {self.next_run}")
+        return lines
+
+    @property
+    def brief(self) -> str:
+        """What is wrong and what to change: for who has the rest on the screen, or in the report."""
+        return clean("\n  ".join([self.title, *self._advice()]))
 
     def _where(self) -> str:
         """The two worst layers; by how much where a reader knows what is counted."""

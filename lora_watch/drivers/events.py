@@ -294,6 +294,7 @@ class TrainerEvents(TrainerCallback):
                 "epochs": state.num_train_epochs,
             }
             | trainer_info.classes_of(trainer, model)
+            | trainer_info.rewards_of(trainer)
             | ({"lr_follows_a_metric": True} if follows_a_metric(scheduler) else {})
             | ({"preference": True} if trainer_info.is_preference(trainer) else {})
             | ({"reference": known} if (known := trainer_info.reference_of(trainer, model)) else {})

@@ -18,7 +18,6 @@ from transformers import Trainer, TrainerCallback, TrainerState, TrainingArgumen
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lora_watch.adapters import walk
-from lora_watch.base.strict_json import strict
 from lora_watch.measurement.signals import labels
 from lora_watch.rules.reward import BARE
 from lora_watch.run import ranks
@@ -127,11 +126,6 @@ def config_of(args: TrainingArguments, model: Any) -> dict[str, Any]:
     parameters = {id(p): p for _, m in walk(model) for p in m.parameters(recurse=False)}.values()
     out["parameters"] = sum(p.numel() for p in parameters)
     out["trainable_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
-    lora = getattr(model, "peft_config", None)
-    if isinstance(lora, dict):
-        out["lora"] = {
-            name: {k: strict(v) for k, v in sorted(c.to_dict().items()) if v is not None} for name, c in lora.items()
-        }
     return out
 
 
@@ -144,6 +138,17 @@ def classes_of(trainer: Trainer, model: Any) -> dict[str, int]:
         return {}
     count = labels.own_classes(model)
     return {"classes": count} if count > 1 else {}
+
+
+def rewards_of(trainer: Any) -> dict[str, str]:
+    """``{"reward_funcs": …}``: names of TRL's reward functions, with a fingerprint of what is written in Python."""
+    functions, names = (getattr(trainer, name, None) or () for name in ("reward_funcs", "reward_func_names"))
+    known = []
+    for function, name in zip(functions, names):
+        with suppress(Exception):  # a model, or typed into an interpreter
+            name += " " + hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:8]
+        known.append(name)
+    return {"reward_funcs": ", ".join(known)} if known else {}
 
 
 def is_policy_gradient(trainer: Trainer) -> bool:
@@ -188,7 +193,8 @@ def no_sweep(trainer: Trainer) -> str | None:
 
 def evaluated_samples(metrics: Mapping[str, Any]) -> int | None:
     """On about how many examples ``Trainer.evaluate()`` was; None where it does not say."""
-    seconds, rate = metrics.get("eval_runtime"), metrics.get("eval_samples_per_second")
+    ends = ("_runtime", "_samples_per_second")  # of several sets each has its name before them
+    seconds, rate = (next((metrics[name] for name in metrics if name.endswith(end)), None) for end in ends)
     return round(seconds * rate) if isinstance(seconds, float) and isinstance(rate, float) else None
 
 

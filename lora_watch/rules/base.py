@@ -6,7 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -72,6 +72,8 @@ class Rule(ABC):
     """The run's zone while an alert of this rule is open: one of ``lora_watch.rules.zone.ZONES``."""
     needs: ClassVar[str | None] = None
     """A metric that the rule needs. A step without it neither opens, extends nor ends an alert."""
+    of: ClassVar[Literal["evaluation", "logged"] | None] = None
+    """The field of the record that it judges, where that is not of each step, and has a ``step`` of its own."""
     quiet: ClassVar[int | None] = None
     """Steps of silence after which an episode is over. None: several, and more if norms are measured seldom."""
     evidence: ClassVar[int] = 5
@@ -88,6 +90,8 @@ class Rule(ABC):
 
     def has_evidence(self, record: StepRecord) -> bool:
         """The record holds numbers that this rule judges by. Silence ends an alert only where it does."""
+        if self.of is not None:
+            return getattr(record, self.of) is not None
         values = None if self.needs is None else known_values(record, self.needs)
         return self.needs is None or (values is not None and bool(np.isfinite(values).any()))
 

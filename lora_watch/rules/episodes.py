@@ -125,7 +125,8 @@ class Episodes:
         self._growth.begin(record)
         size = size_of(record) or size_of(record, "relative_spectral_norm")
         self._growth.latest = self._growth.latest if size is None else size.overall
-        grave = {alert.rule for alert in self._open.values() if alert.severity > Severity.INFO}
+        open_now = (alert for alert in self._open.values() if alert.severity > Severity.INFO)
+        grave = {alert.rule for alert in open_now if alert.rule not in self._silent}  # else it does not hold now
         known = self._growth.latest is not None and "loss_improved" in record.scalars
         silent = "unknown" if not known else "healthy" if improved(record) else "no-gain"
         zones = (rule.zone for rule in self.rules if rule.id in grave and rule.zone)
@@ -265,8 +266,9 @@ class Episodes:
     def _hold(self, rule: Rule, finding: Finding, record: StepRecord) -> list[Alert]:
         """Returns the alert that opens, or has become graver and is stated anew, if one is, and the one that explains
         it. An open alert keeps its words else: those that the console has shown."""
+        seen = record if rule.of is None else getattr(record, rule.of) or record
         if (alert := self._open.get(rule.id)) is not None:
-            alert.last_step = max(alert.last_step, record.step)
+            alert.last_step = max(alert.last_step, seen.step)
             self._silent.pop(rule.id, None)
             if (finding.severity or rule.severity) <= alert.severity:
                 return []
@@ -286,7 +288,7 @@ class Episodes:
         if alert is None:
             answer = f"The settings are too strong: see {rule.id}."
             answered = self._answer(answer, record.step) if rule.id in GROWN_TOO_LARGE else []
-            return [*causes, *answered, *self.say(Alert(rule.id, rule.name, step=record.step, **said))]
+            return [*causes, *answered, *self.say(Alert(rule.id, rule.name, step=seen.step, **said))]
         vars(alert).update(said)
         return [*self._prescribed_by(alert), alert]
 

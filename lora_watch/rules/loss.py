@@ -202,6 +202,7 @@ class WorseOnOtherTexts(Rule):
     id = "LW209"
     name = "worse-on-other-texts"
     severity = Severity.WARNING
+    of = "evaluation"
     yields_to = (*NON_FINITE, *GROWN_TOO_LARGE)
 
     rise: float = 0.01
@@ -237,9 +238,6 @@ class WorseOnOtherTexts(Rule):
             remedies=["keep some examples out of the training data, and evaluate on them: eval_strategy"],
             severity=Severity.INFO,
         )
-
-    def has_evidence(self, record: StepRecord) -> bool:
-        return record.evaluation is not None
 
     def _judge(self, record: StepRecord) -> Finding | None:
         if (last := record.evaluation) is None:

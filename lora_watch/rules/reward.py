@@ -58,14 +58,12 @@ class RewardsAllEqual(Rule):
     id = "LW210"
     name = "rewards-all-equal"
     severity = Severity.WARNING
+    of = "logged"
     yields_to = (*NON_FINITE, "LW102", "LW315")
 
     steps: int = 10
     since: int | None = field(default=None, init=False)
     """The step from which on no group has had a spread."""
-
-    def has_evidence(self, record: StepRecord) -> bool:
-        return record.logged is not None
 
     def check(self, record: StepRecord) -> Finding | None:
         if (row := record.logged) is None:
@@ -101,6 +99,7 @@ class StaleRollouts(Rule):
     id = "LW315"
     name = "stale-rollouts"
     severity = Severity.ERROR
+    of = "logged"
     yields_to = NON_FINITE
 
     gap: float = 0.2
@@ -109,9 +108,6 @@ class StaleRollouts(Rule):
     """The gap of the first row, when the adapters were small."""
     wide: int = field(default=0, init=False)
     """Rows in a row with a wide gap."""
-
-    def has_evidence(self, record: StepRecord) -> bool:
-        return record.logged is not None
 
     def check(self, record: StepRecord) -> Finding | None:
         now = None if record.logged is None else record.logged.numbers.get("sampling_gap")

@@ -106,6 +106,8 @@ class Engine:
         self._unwritten: list[Alert] = []
         self._since: dict[str, Any] = {}
         """What has happened since the latest record, as fields of the next one: an evaluation, a row."""
+        self._eval_loss = ""
+        """The name of the evaluation loss that rules judge."""
         self._probe: dict[str, Any] | None = None
         self._probe_base: dict[str, float] = {}
         """``probe_base_loss``: that of the probe without the adapters, once it is known."""
@@ -432,7 +434,7 @@ class Engine:
     def error(self) -> LoraWatchError:
         """The exception that says why the policy ends the run."""
         bad = self.failures
-        lines = [str(alert) for alert in self._prescribed(bad[:1])] + [alert.title for alert in bad[1:]]
+        lines = [alert.brief for alert in self._prescribed(bad[:1])] + [alert.title for alert in bad[1:]]
         open_then = " and ".join(f"{alert.rule} {alert.name}" for alert in bad if alert.rule in self._open_before)
         if open_then and self.last is None:  # not a step has been judged
             first = f"The run does not go on from step {self._first_step}: {open_then} was open when it was saved."
@@ -450,16 +452,19 @@ class Engine:
         """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``. ``samples``: on how
         many examples. ``checkpoints``: the steps of those that are there."""
         step = self.steps if step is None else step
-        probed: dict[str, float] = {}
-        if self._probe is not None and self._started:
+        losses = [name for name in metrics if name.startswith("eval_") and name.endswith("_loss")]
+        name = "eval_loss" if "eval_loss" in metrics else next(iter(losses), "")
+        self._eval_loss = self._eval_loss or name  # of several sets the first
+        judged, probed = bool(name) and name == self._eval_loss, dict[str, float]()
+        if self._probe is not None and self._started and judged:
             with self.guard("measuring the loss of probe=", aside=True):
                 probed = self._probe_losses()
         self.sinks.evaluated(step, {**metrics, **probed})
         if probed:
             self.sinks.logged(step, probed)
-        if (loss := metrics.get("eval_loss")) is not None:
+        if judged:
             pair = (probed["probe_loss"], probed["probe_base_loss"]) if probed else None
-            self._since["evaluation"] = Evaluation(step, loss, samples, checkpoints, pair)
+            self._since["evaluation"] = Evaluation(step, metrics[name], samples, checkpoints, pair)
 
     def probe(self, batch: dict[str, Any]) -> None:
         """Compute the loss of ``batch``, which the model is given with its ``labels``, at each evaluation."""
@@ -666,7 +671,7 @@ class Engine:
     def _verdict(self) -> tuple[Verdict, str | None]:
         """What a run is called that has ended by itself, and why it is not ``ok``, or what it has recovered from."""
         if errors := in_order(alert for alert in self.alerts if alert.severity >= Severity.ERROR):
-            return "unhealthy", str(self._prescribed(errors[:1])[0])
+            return "unhealthy", self._prescribed(errors[:1])[0].brief
         gap = self.coverage.gap(self.guard.failures, self.sinks.lost)
         return ("ok", last_recovery(self.alerts, self.steps)) if gap is None else ("unknown", gap)
 

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters
 from lora_watch.adapters.find import are_meant, describe, find_other_adapters, listed
 from lora_watch.adapters.live import Live
-from lora_watch.adapters.peft_config import init_from_base, prompts, unmatched
+from lora_watch.adapters.peft_config import init_from_base, prompts, settings_of, unmatched
 from lora_watch.adapters.placement import placement
 from lora_watch.adapters.sharding import gathered_together, none_alone, one_by_one, takes_every_rank
 from lora_watch.adapters.tensors import partitioned
@@ -125,9 +125,11 @@ class MonitoredAdapters:
             where = ""
             with suppress(Exception):  # words for a person: no monitoring depends on them
                 where = placement(self._model, adapters, described, found) if adapters else ""
+            lora = settings_of(self._model)
             run = replace(
                 self.run,
                 adapters=described,
+                config=({"lora": lora} if lora else {}) | dict(self.run.config),
                 versions=_versions(),
                 optimizer=groups.name,
                 peak_lr=self.lowered.times(self._given.peak_lr or groups.peak_lr, self.run.lr_factor),

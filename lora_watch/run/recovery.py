@@ -188,6 +188,7 @@ class Recovery:
             self._learned.put_back(held)
         if (case := self._dropping) is not None:
             case.count(odd)
+            case.alert.last_step = self._step if odd else case.alert.last_step
             if case.recovered.dropped > MOST_DROPPED:
                 self._fail(f"{MOST_DROPPED} updates were dropped, and what {case.recovered.rule} has found goes on")
             if case.still_sound == 0 or self._over is not None:
@@ -375,7 +376,6 @@ class Recovery:
         if case is None:
             return
         case.still_sound, over = None, [case.alert]
-        case.alert.last_step = max(self._step, case.alert.last_step)
         case.alert.details += f" {count(case.recovered.dropped, 'update')} dropped in all."
         if self._over is None:  # while updates were dropped it was as grave again as at first
             self._episodes.forgive([case.cause], case.cause.back_to)

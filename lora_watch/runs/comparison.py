@@ -64,9 +64,11 @@ class Trial:
 
     @property
     def configuration(self) -> tuple[Any, ...]:
-        """Equal for repeats: every setting is the same, and the training data are known to be. A run with an ERROR
-        repeats none without."""
-        settings = {"train_data": f"unknown, of {self.name}"} | dict(self.settings)
+        """Equal for repeats: every setting is the same, and the training data are known to be, and what rewards a
+        policy. A run with an ERROR repeats none without."""
+        rewarded = REWARD in self.quality and "preference" not in self.settings
+        known = ["train_data", *["reward_funcs"] * rewarded]
+        settings = dict.fromkeys(known, f"unknown, of {self.name}") | dict(self.settings)
         scale = None if self.scale is None else f"{self.scale:.6g}"
         return self.r, self.alpha, scale, self.lr, frozenset(settings.items()), "error" in self.alerts
 
@@ -116,11 +118,12 @@ class Comparison:
 
     @property
     def on_other_data(self) -> bool:
-        """The runs that count have the metric of different examples, as far as that is known."""
-        data = "eval_data" if self.metric.startswith("eval") else "train_data"
+        """The runs that count have the metric of different examples or rewards, as far as that is known."""
+        names = ["eval_data" if self.metric.startswith("eval") else "train_data"]
+        names += ["reward_funcs"] * self.metric.endswith(REWARD)
         trials = (t for trials in self.configurations for t in trials)
-        counted = (t.settings for t in trials if t.left_out is None and self.metric in t.quality)
-        return len({settings[data] for settings in counted if data in settings}) > 1
+        counted = [t.settings for t in trials if t.left_out is None and self.metric in t.quality]
+        return any(len({settings[name] for settings in counted if name in settings}) > 1 for name in names)
 
     def values(self, configuration: Sequence[Trial]) -> list[float]:
         """The metric of its runs that count, the finite ones."""
@@ -216,7 +219,7 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
     order = sorted(groups.values(), key=lambda c: [-1 if v is None else v for v in (c[0].r, c[0].scale, c[0].lr)])
     compared = Comparison(chosen, order, list(_notes(trials, chosen, metric)), unreadable)
     if compared.on_other_data:
-        compared.notes.append(f"The {chosen} of these runs is of different examples: it does not say which is best.")
+        compared.notes.append(f"The {chosen} is of different examples or rewards: it does not say which run is best.")
     return compared
 
 

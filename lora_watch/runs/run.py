@@ -125,6 +125,11 @@ class FinishedRun:
             steps = [steps[round((i + 1) * len(steps) / POINTS) - 1] for i in range(POINTS)]
         return sorted(self.data.series_at("loss", steps).items())
 
+    @cached_property
+    def start_loss(self) -> float | None:
+        """Mean loss while the adapters were small, from which rules and tab count; the first one without event files."""
+        return [self.loss_ends[0], *self.data.series_at("loss_start").values()][-1]
+
     def trained(self, steps: Iterable[int]) -> list[int]:
         """Those of ``steps`` that made the adapters what they are: neither 0 nor discarded."""
         gone = discarded(self.alerts)

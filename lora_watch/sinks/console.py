@@ -60,7 +60,7 @@ class ConsoleSink(Sink):
                 if alert.next_run is not None:
                     self._prescribed_by, self._prescribed = alert.rule, alert.next_run.values
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
-                answer = alert.details if alert.rule == FORECAST else f"It held last at step {alert.last_step}."
+                answer = alert.details if alert.rule == FORECAST else f"It was seen last at step {alert.last_step}."
                 _print(f"lora_watch: {alert.rule} is over at step {record.step}. {answer}")
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: str, message: str | None) -> None:

@@ -102,6 +102,8 @@ def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     assert re.match(r"fine +ok +finished ", fine)
     assert blank == ""
     assert text(judge([tmp_path / "fine"])).startswith("ok  ")
+    paragraphs = text(judge([tmp_path])).split("\n\n")
+    assert [("bad" in part, "fine" in part) for part in paragraphs] == [(True, True), (True, False), (False, False)]
 
 
 @given(title=st.text(), message=st.text())

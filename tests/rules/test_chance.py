@@ -28,8 +28,9 @@ from lora_watch.drivers.loop import Monitor
 from lora_watch.measurement.signals.labels import classes_of
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
+from lora_watch.rules.forecast import has_new_head
 from tests.rules.runs import healthy, ids, run, the
-from tests.support import build_trainer, lora, tiny_tokenizer
+from tests.support import build_trainer, lora, tiny_model, tiny_tokenizer
 
 DEAF = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
 """So that what is seen is LW207 alone: at such rates LW102 comes first."""
@@ -70,6 +71,13 @@ def test_a_classifier_that_collapses_is_found_and_ends_as_an_error() -> None:
     entropy = -sum(share * math.log(share) for share in (code, 1 - code))
     assert monitor.last.scalars["chance_loss"] == pytest.approx(entropy, abs=0.01)
     assert entropy < math.log(2) - 0.02
+
+
+def test_a_plain_loop_knows_of_a_new_head() -> None:
+    with Monitor(classifier(), console=False) as monitor:
+        assert has_new_head(monitor.run)
+    with Monitor(lora(tiny_model()), console=False) as monitor:
+        assert not has_new_head(monitor.run)
 
 
 def test_its_twin_at_a_sound_rate_is_silent() -> None:

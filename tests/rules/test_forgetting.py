@@ -21,12 +21,14 @@ GENERAL = [
 ]
 
 
-def run(folder: Path, probe: Sequence[Any] | None, texts: int = 8, steps: int = 50, lr: float = 5e-3) -> Any:
+def run(
+    folder: Path, probe: Sequence[Any] | None, texts: int = 8, steps: int = 50, lr: float = 5e-3, **own: Any
+) -> Any:
     """A run on Python's source of a model that knows Jane Austen."""
     blocks = stdlib_blocks(256)
     rules = [WorseOnOtherTexts(noise=math.inf)]  # of the evaluation loss alone nothing is said
     watch = LoraWatchCallback(console=False, tensorboard=False, probe=probe, mute=["LW102"], rules=rules)
-    settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": blocks[224:240]}
+    settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": blocks[224:240], **own}
     torch.manual_seed(0)  # for A
     model = lora(tiny_model(), lora_dropout=0.1)
     trainer = build_trainer(model, blocks[:texts], steps, [watch], lr, output_dir=str(folder), **settings)
@@ -37,10 +39,11 @@ def run(folder: Path, probe: Sequence[Any] | None, texts: int = 8, steps: int = 
 
 
 def test_what_is_unlearned_for_nothing_is_named(tmp_path: Path) -> None:
-    _, monitor = run(tmp_path, GENERAL)
-    assert [(alert.rule, alert.severity.name) for alert in monitor.alerts if alert.rule == "LW209"] == [
-        ("LW209", "WARNING")
-    ]
+    """Of several sets of texts for evaluation the first is judged."""
+    held_out = stdlib_blocks(256)[224:240]
+    _, monitor = run(tmp_path, GENERAL, eval_dataset={"own": held_out, "other": held_out[:2]})
+    (alert,) = (alert for alert in monitor.alerts if alert.rule == "LW209")
+    assert (alert.severity.name, alert.step % 10) == ("WARNING", 0), "the step of the evaluation"
     evaluation = json.loads((tmp_path / "lora_watch" / "report.json").read_text())["evaluation"]
     assert evaluation["probe_loss"]["last"]["value"] > 1.1 * evaluation["probe_base_loss"]["last"]["value"] > 0
 

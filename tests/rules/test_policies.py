@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shutil
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +17,10 @@ from benchmarks.corpus.replay import judge
 from lora_watch import LoraWatchCallback, Severity
 from lora_watch.measurement.signals.policy import NAMES, numbers_of
 from lora_watch.rules.reward import BARE, NO_DIFFERENCE
+from lora_watch.runs.comparison import compare
 from lora_watch.runs.run import read_runs
 from tests.rules.runs import ids, the
+from tests.runs.written import edit_json
 from tests.support import lora, tiny_model
 
 pytest.importorskip("trl")
@@ -46,6 +50,20 @@ def test_a_good_policy_has_no_alert(good: tuple[Path, Any, list[dict[str, Any]]]
     assert reward["last"]["value"] > reward["first"]["value"] + 0.1
     assert any("LW202 to LW205 and LW207 stand down" in note for note in monitor.run.notes)
     assert monitor.run.config["reference"] == BARE
+
+
+def test_runs_with_other_rewards_are_no_repeats_and_are_not_ranked(
+    good: tuple[Path, Any, list[dict[str, Any]]], tmp_path: Path
+) -> None:
+    folder, monitor, _ = good
+    assert re.fullmatch(r"\w+ [0-9a-f]{8}", monitor.run.config["reward_funcs"])
+    found = {}
+    for name in (monitor.run.config["reward_funcs"], "another 01234567", None):
+        other = shutil.copytree(folder, tmp_path / str(name))
+        edit_json(other / "lora_watch" / "report.json", config={**monitor.run.config, "reward_funcs": name})
+        compared = compare([folder, other])
+        found[name] = len(compared.configurations), compared.best is not None
+    assert [*found.values()] == [(1, True), (2, False), (2, True)], "the same, others, unknown ones"
 
 
 def test_its_numbers_stand_at_the_steps_at_which_they_were_logged(

@@ -37,6 +37,15 @@ def judged(*records: StepRecord) -> tuple[StepRecord, list[str]]:
     return placed, [alert.rule for alert in episodes.open if alert.severity > Severity.INFO]
 
 
+def test_a_loss_that_is_a_number_again_is_not_non_finite() -> None:
+    sound = [record(step, size=0.1, gain=0.2, improved=True) for step in range(10, 14)]
+    sound = [each.amended(metrics={**each.metrics, "delta_norm": each.metrics["output_ratio"]}) for each in sound]
+    broken = replace(sound[1], loss=np.nan)
+    assert judged(sound[0], broken)[0].zone == "non-finite"
+    placed, alerts = judged(sound[0], broken, *sound[2:])
+    assert (placed.zone, alerts) == ("healthy", ["LW201"]), "the alert waits whether it comes again"
+
+
 def test_late_in_a_run_a_loss_above_its_start_is_no_explosion() -> None:
     placed, alerts = judged(record(500, size=0.5, gain=-0.15, improved=False))
     assert (placed.zone, placed.size, alerts) == ("no-gain", 2.0, [])

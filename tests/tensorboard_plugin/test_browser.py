@@ -162,13 +162,6 @@ def test_a_nan_of_one_step_cannot_be_overlooked_and_leads_to_its_adapter(tab: Ta
 
 
 @ONE_LOADER
-def test_a_run_without_alerts_says_how_many_rules_watch_it(tab: Tab) -> None:
-    frame = tab.open(view="alerts", run=HEALTHY)
-    rules = fetch(tab.address, "data/plugin/lora_watch/schema", run=HEALTHY)["rules"]
-    assert f"No alert: {len(rules)} rules" in frame.inner_text("#view")
-
-
-@ONE_LOADER
 def test_metric_zoom_and_step_are_in_the_address(tab: Tab) -> None:
     frame = tab.open(view="heatmap", run=HEALTHY)
     picture = lambda: frame.evaluate("document.querySelector('#heat').toDataURL()")  # noqa: E731

@@ -82,7 +82,9 @@ def test_an_error_stops_saves_and_raises() -> None:
         trainer.train()
     stopped = trainer.state.global_step
     assert stopped < 12
-    assert caught.value.alerts[0].rule == "LW102"
+    (first, *_) = caught.value.alerts
+    assert (first.rule, caught.value.message) == ("LW102", first.brief), "the rest stands on the console"
+    assert str(first.next_run) in first.brief
     report = report_of(trainer)
     assert (report["verdict"], report["step"]) == ("failed", stopped)
     assert "LW102" in report["message"]

@@ -259,9 +259,12 @@ def test_gradients_that_stay_nan_are_no_bad_batch() -> None:
 def test_a_run_that_has_dropped_several_bad_batches_ends_well() -> None:
     trainer, _ = built(trainer_class=OverflowsThreeTimes)
     trainer.train()
-    (recovery,) = report_of(trainer)["recoveries"]
+    report = report_of(trainer)
+    (recovery,) = report["recoveries"]
     assert (recovery["changed"], recovery["dropped"]) == ({}, 3)
-    assert report_of(trainer)["verdict"] == "ok"
+    assert report["verdict"] == "ok"
+    ends = {alert["rule"]: (alert["step"], alert["last_step"]) for alert in report["alerts"]}
+    assert ends["LW910"] == ends["LW101"] == (recovery["step"] + 1, recovery["step"] + 3)
 
 
 class Undoes(TrainerCallback):

@@ -10,14 +10,18 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.text import count, middle, short, sparkline, table
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
+from lora_watch.rules.policy import RECOVERED
 from lora_watch.runs.places import short_names
 from lora_watch.runs.run import FinishedRun
 
 
 def text(judgement: Judgement) -> str:
-    """A table where there are several runs; a paragraph a run, worst finding first; a last line with the sum."""
-    blocks = ["\n".join(_overview(judgement))] if len(judgement.runs) > 1 else []
-    blocks += ["\n".join(_run(judged, judgement)) for judged in judgement.runs]
+    """A paragraph a run, worst finding first, and a last line with the sum. Of several runs a table, and paragraphs of
+    those that have more than notes."""
+    several = len(judgement.runs) > 1
+    blocks = ["\n".join(_overview(judgement))] if several else []
+    told = [run for run in judgement.runs if not several or any(a.severity > Severity.INFO for a in run.findings)]
+    blocks += ["\n".join(_run(judged, judgement)) for judged in told]
     blocks += [f"UNREADABLE {reason}" for reason in judgement.unreadable]
     return "\n\n".join([*blocks, summary(judgement)])
 
@@ -73,15 +77,18 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
     parts = [run.ending, steps, count(len(run.adapters), "adapter")]
     if run.reward_ends is not None:
         parts.append("mean reward {} → {}".format(*map(short, run.reward_ends)))
-    first, last = run.loss_ends
-    if (first, last) != (None, None):
+    elif run.start_loss is not None:
         curve = sparkline([value for _, value in run.loss_curve])
-        end = f"{short(last)} at last" if run.final_loss is None else f"{short(run.final_loss)} in the last tenth"
-        parts.append(f"loss {short(first)} at first, {end} {curve}".rstrip())
+        end = (
+            f"{short(run.loss_ends[1])} at last"
+            if run.final_loss is None
+            else f"{short(run.final_loss)} in the last tenth"
+        )
+        parts.append(f"loss {short(run.start_loss)} at the start, {end} {curve}".rstrip())
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"
     for alert in findings:
         yield from (f"  {line}" for line in str(replace(alert, next_run=None)).splitlines())
-        if alert.closed_step is not None:
-            yield f"    It held last at step {alert.last_step}."
+        if alert.closed_step is not None and alert.last_step and alert.rule != RECOVERED:
+            yield f"    Over: seen last at step {alert.last_step}."

@@ -37,7 +37,7 @@ export function verdict(first, zone, missing, recovered, notes = 0) {
   if (!zone) return {kind: 'info', head: 'Not recorded', text: 'This run was written without its zones.'};
   const calm = ['ok', 'info'].includes(zone.kind) ? {...zone, head: noWarnings(notes)} : zone;
   if (zone.name !== 'unknown' || !missing) return calm;
-  return isWithoutStep(missing) ? {...calm, head: words(missing)} : {...calm, text: `${zone.text} Here: ${missing}.`};
+  return isWithoutStep(missing) ? {...calm, head: words(missing)} : {...calm, text: `${words(missing)}.`};
 }
 
 const noWarnings = (notes) => (notes ? `No warnings, ${notes} note${notes > 1 ? 's' : ''}` : 'No alerts');
@@ -344,13 +344,9 @@ export function rateOf({config, peak_lr: peaks}) {
   return peaks?.length ? `peak lr ${num(Math.max(...peaks))}` : null;
 }
 
-/** @param {import('./data.js').Schema} schema */
-export const noAlert = ({rules}) =>
-  rules?.length ? `No alert: ${rules.length} rules watch this run.` : 'No alert in this run.';
-
 /** @param {import('./app.js').App} app */
 function alertList(app) {
-  if (!app.alerts.length) return h('p', {class: 'none'}, `✓ ${noAlert(app.schema)}`);
+  if (!app.alerts.length) return h('p', {class: 'none'}, '✓ No alert in this run.');
   const row = (alert) =>
     h(
       'button',

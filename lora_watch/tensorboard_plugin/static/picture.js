@@ -113,6 +113,7 @@ export async function pathOf(app, run) {
 const why = ({series, step}, broken, waiting) => {
   if (step === 0) return waiting;
   if (!series.includes('loss')) return 'the loss is unknown';
+  if (series.includes('reward')) return 'the reward counts here, not the loss';
   return broken ? `NaN since ${broken}` : 'too few steps';
 };
 
