@@ -127,7 +127,7 @@ class FinishedRun:
 
     @cached_property
     def start_loss(self) -> float | None:
-        """Mean loss while the adapters were small, from which rules and tab count; the first one without event files."""
+        """Mean loss while the adapters were small: rules and tab count from it. The first one without event files."""
         return [self.loss_ends[0], *self.data.series_at("loss_start").values()][-1]
 
     def trained(self, steps: Iterable[int]) -> list[int]:
