@@ -284,13 +284,13 @@ NOISE = 0.05
 
 def label(traces: Mapping[Policy, Trace]) -> dict[Policy, str]:
     """One of ``LABELS`` for each run, by the reward on held-out prompts. In a family whose best run has not risen by
-    more than ``NOISE`` a run can be told to have collapsed, and no more."""
+    more than ``NOISE``, and with DPO, a run can be told to have collapsed, and no more."""
     found = {}
     for policy, trace in traces.items():
         family = [other for other in traces if other.family == policy.family]
         top = max(family, key=lambda other: -math.inf if math.isnan(traces[other].after) else traces[other].after)
         gain, best = trace.after - trace.before, traces[top].after - traces[top].before
-        portion = gain / best if best > NOISE else math.nan
+        portion = gain / best if best > NOISE and policy.trainer != "DPO" else math.nan
         stronger = policy.lr * math.sqrt(policy.r) > top.lr * math.sqrt(top.r)
         if not gain >= -NOISE or (portion < BAD and stronger):
             found[policy] = "collapsed"
@@ -306,7 +306,7 @@ def in_tens(rows: Sequence[Mapping[str, float]]) -> list[dict[str, float]]:
     steps, evaluations = ([row for row in rows if name in row] for name in ("loss", "eval_loss"))
     tens = [steps[i : i + 10] for i in range(0, len(steps) - 9, 10)]
     means = [{name: float(np.mean([row.get(name, math.nan) for row in ten])) for name in ten[0]} for ten in tens]
-    return [*({**mean, "step": ten[-1]["step"]} for mean, ten in zip(means, tens)), *evaluations]
+    return [*({**mean, "step": ten[-1]["step"]} for mean, ten in zip(means, tens)), *map(dict, evaluations)]
 
 
 def report() -> str:
@@ -333,9 +333,9 @@ def report() -> str:
             "completions of 8 tokens, 50 or 60 steps, ranks 1 to 64 (`policies.py`). A run is labelled by its reward "
             "after held-out prompts: good from three quarters of the best gain of its family on, collapsed where the "
             "reward fell below its start or stays below half of that gain at a stronger rate. DPO on 64 pairs did not "
-            "raise the reward at any rate, so that only collapses can be told there. The table has the runs with a "
-            "WARNING or worse. Thresholds were chosen on the tuning seed; LW206's word on rewards came after a "
-            "held-out run had been missed.",
+            "raise the reward by more than its noise at any rate, so that only collapses can be told there; it is "
+            "evaluated every ten steps. The table has the runs with a WARNING or worse. Thresholds were chosen on the "
+            "tuning seed; LW206's word on rewards came after a held-out run had been missed.",
             table(["trainer", "seeds", "logged", "good: ERROR", *LABELS], rows),
         ]
     )

@@ -25,6 +25,8 @@ USEFUL_STEP = 0.25
 """What the first full step adds to the depth-scaled output ratio of a useful run, at ``ORDINARY_SCALE``."""
 WITH_A_HEAD = 0.35
 """Of that, where a classifier's head learns from nothing at the same rate."""
+OF_PREFERENCES = 0.1
+"""Of that, where preferences are learned against a reference: as recipes' rates for DPO to those for fine-tuning."""
 PLUS, OF_B_ALONE = 4.0, 1.5
 """Times that, where B's rate is so many times A's or more (LoRA+): the product then grows by B alone."""
 SCALE_EXPONENT = 0.7
@@ -103,7 +105,8 @@ def end_of(record: StepRecord, size: float) -> float:
 def useful_step(run: RunInfo, scale: float = ORDINARY_SCALE) -> float:
     """What the first full step should add to the depth-scaled output ratio, at this scale."""
     of_scale = (abs(scale) / ORDINARY_SCALE) ** (1.0 - SCALE_EXPONENT) if is_adaptive(run) else 1.0
-    return USEFUL_STEP * of_scale * _of_b(run) * (WITH_A_HEAD if has_new_head(run) else 1.0)
+    of_task = OF_PREFERENCES if learns_preferences(run) else WITH_A_HEAD if has_new_head(run) else 1.0
+    return USEFUL_STEP * of_scale * _of_b(run) * of_task
 
 
 def _useful_for_length(run: RunInfo, scale: float) -> float:
@@ -125,6 +128,11 @@ def has_new_head(run: RunInfo) -> bool:
     """A classifier's head learns from nothing together with the adapters."""
     configs = (run.config.get("lora") or {}).values()
     return any(str(lora.get("task_type")).endswith("_CLS") for lora in configs if isinstance(lora, Mapping))
+
+
+def learns_preferences(run: RunInfo) -> bool:
+    """Preferences are learned against a reference model, as by DPO and KTO."""
+    return bool(run.config.get("preference") and run.config.get("reference"))
 
 
 # -- which rate ----------------------------------------------------------------------------------------------------

@@ -11,7 +11,7 @@ from lora_watch.base.prescription import Evidence
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, plain
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
-from lora_watch.rules.forecast import end_of, has_new_head, is_gentle
+from lora_watch.rules.forecast import end_of, has_new_head, is_gentle, learns_preferences
 from lora_watch.rules.remedies import improved, is_proven, sound_steps, stronger, suspect, weaker
 from lora_watch.rules.reward import course
 from lora_watch.rules.size import (
@@ -50,7 +50,7 @@ class NormExplosion(Rule):
     Fires when two batches in a row cost 10 % more with the adapters than without, or three cost 3 % more; of large
     adapters one batch is enough. Where no batch can be computed twice, it fires when the loss rises above its start in
     the first steps, or when the adapters are large and the loss is not below its start. At a size that no good run has
-    reached, it fires at any loss.
+    reached, it fires at any loss. Large adapters that learn preferences against a reference are a WARNING.
     """
 
     id = "LW102"
@@ -63,6 +63,7 @@ class NormExplosion(Rule):
 
     threshold_if_worse: float = 1.5
     threshold: float = 12.0
+    of_preferences: float = 2.0
     beyond: float = 500.0
     loss_factor: float = 1.1
     compare: bool = True
@@ -99,7 +100,7 @@ class NormExplosion(Rule):
             suspected = overall <= always
         harm = self._harm(record, suspected, at_once=overall > always, young=young)
         compares = self.compare and record.comparable and not self.void
-        reward = course(record)
+        reward, severity = course(record), self.severity
         if metric == "output_ratio" and overall > self.beyond:
             why, threshold = "No run that ended well had adapters of this size.", self.beyond
         elif harm is not None and overall > if_worse:
@@ -112,6 +113,9 @@ class NormExplosion(Rule):
         elif not compares and record.step >= 3 and overall > always and not improved(record):
             what = "loss is not below" if reward is None else "reward is not above"
             why, threshold = f"The {what} its start.", always
+        elif learns_preferences(record.run) and metric == "output_ratio" and overall > self.of_preferences:
+            why, threshold = "The margin rises even where the answers get worse: read some of them.", self.of_preferences
+            severity = Severity.WARNING
         elif self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):
             why = ""
         else:
@@ -126,6 +130,7 @@ class NormExplosion(Rule):
             metric=metric,
             threshold=threshold / size.depth,
             numbers=_numbers(metric, size) | {"threshold": threshold},
+            severity=severity,
             **vars(suspect(record, is_proven(record), size.overall)),
         )
 

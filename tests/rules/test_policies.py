@@ -194,8 +194,18 @@ def test_the_reference_is_the_adapter_as_it_was(tmp_path: Path) -> None:
     assert any("the adapter ref" in note for note in monitor.run.notes)
 
 
-@pytest.mark.parametrize(("lr", "found"), [(5e-3, ["LW209"]), (3e-4, [])], ids=["at a high rate", "its twin"])
+@pytest.mark.parametrize(("lr", "found"), [(5e-3, ["LW209", "LW401"]), (3e-4, [])], ids=["at a high rate", "its twin"])
 def test_preferences_that_are_learned_by_heart(lr: float, found: list[str], tmp_path: Path) -> None:
     policy = Policy("DPO", reward="length", seed=1, steps=50, lr=lr)
     monitor, _ = trained(policy, tmp_path, eval_strategy="steps", eval_steps=10)
-    assert ids(monitor) == found
+    assert sorted(ids(monitor)) == found
+
+
+def test_preferences_that_cost_the_model_its_language() -> None:
+    """The margin rises in all of them. The rate that is advised is one at which the reward has held."""
+    ruined, held = (Policy("DPO", reward="letter", steps=50, lr=lr) for lr in (1e-2, 2e-3))
+    traces = load_all()
+    alert = next(alert for alert in judge(traces[ruined]) if alert.rule == "LW102")
+    assert alert.severity == Severity.WARNING
+    assert 3e-4 < alert.settings["learning_rate"] < 2e-3
+    assert judge(traces[held]) == []
