@@ -105,7 +105,7 @@ class Instruments:
         self._frozen = FrozenWeights()
         self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
         self._probe = OutputRatioProbe(model, ())
-        self.scaled_loss = ScaledLoss(model, ())
+        self.scaled_loss = ScaledLoss(model, (), guard=guard)
         self._of_any_step: Sequence[Instrument] = [self.gradients]
         self._of_norms: Sequence[Instrument] = ()
         """What reads nothing unless norms are due."""
@@ -117,13 +117,11 @@ class Instruments:
     def watch(self, monitored: MonitoredAdapters, step: int, coming: bool = True) -> None:
         """Measure the adapters of ``monitored`` from now on, after ``step``. Says there what cannot be measured.
         ``coming``: the coming pass has not begun, and what was to be seen in it still is."""
-        probe, scaled_loss = self._probe, self.scaled_loss
-        armed, wanted = probe.armed_for is not None, scaled_loss.wanted
+        armed, wanted = self._probe.armed_for is not None, self.scaled_loss.wanted
         self._gathered, self._note = monitored.gathered, monitored.note
         with self._gathered():  # first: other ranks come along
             self.close()
             self._watch(monitored, step)
-        self.scaled_loss.take_over(scaled_loss, monitored.run.nonzero_start)
         if coming and armed:
             self._probe.arm(step)
         if coming and wanted:
@@ -142,8 +140,7 @@ class Instruments:
                 "process (FSDP1, ZeRO-3), or their kind is not measured"
             )
         run = monitored.run
-        preference = bool(run.config.get("preference"))
-        self.scaled_loss = ScaledLoss(self._model, adapters, run.init_from_base, preference, self._guard)
+        self.scaled_loss.watch(adapters, run.init_from_base, bool(run.config.get("preference")), run.nonzero_start)
         seen = adapters if self._output_ratio else ()
         self._probe = OutputRatioProbe(self._model, seen, guard=self._guard, live=live)
         changed = Changed(live, step)
@@ -180,7 +177,8 @@ class Instruments:
 
     def arm(self, step: int) -> None:
         """The coming step, ``step`` + 1, is measured in full: see its forward pass."""
-        self._probe.arm(step)
+        if self._output_ratio:
+            self._probe.arm(step)
 
     def spoiled(self) -> tuple[str, ...]:
         """See ``StepRecord.spoiled``."""

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from transformers import Trainer
 
-from lora_watch import LoraWatchCallback
+from lora_watch import LoraWatchCallback, Monitor
 from lora_watch.adapters import find_adapters
 from lora_watch.base.records import BoolArray, Due, FloatArray
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe, sampled
@@ -234,3 +234,15 @@ def test_hooks_are_there_from_arming_to_reading_and_at_no_other_time() -> None:
         assert hooks(model) == before + 28 + 1, "one a layer; the model's own for the mask"
         end()
         assert hooks(model) == before
+
+
+def test_switched_off_it_is_in_no_record() -> None:
+    """Nor at a loss that is not finite, whose source is looked for at once."""
+    model = trained(targets=["q_proj"])
+    monitor = Monitor(model, console=False, output_ratio=False)
+    for loss in (1.0, float("nan")):
+        model(**batch())
+        record = monitor.step(loss=loss)
+        assert record is not None
+        assert "output_ratio" not in record.metrics
+    assert "LW901" not in {alert.rule for alert in monitor.alerts}

@@ -79,23 +79,22 @@ class ScaledLoss:
             return "the model is compiled"
         return NOT_KNOWN + what if (what := unknown_code(self._model)) else ""
 
+    def watch(self, adapters: Sequence[Adapter], init_from_base: str, preference: bool, nonzero_start: bool) -> None:
+        """Of other adapters of the model from now on. ``nonzero_start``: they are compared with how they began."""
+        self._adapters, self._batch = list(adapters), None
+        self.why_not = self._check(init_from_base, preference) or (OTHER if self.why_not == OTHER else "")
+        if nonzero_start and not self._trained().keys() <= self._beginning.keys():
+            self.why_not = self.why_not or GONE  # a session before this one has seen it
+
     def keep_beginning(self) -> None:
         """From now on a multiple of 0 leaves the model as it is now."""
-        own = {id(tensor) for adapter in self._adapters for tensor in adapter.own}
         if not self.why_not:
-            named = self._model.named_parameters()
-            self._beginning = {name: p.detach().to("cpu", copy=True) for name, p in named if id(p) in own}
+            self._beginning = {name: p.detach().to("cpu", copy=True) for name, p in self._trained().items()}
 
-    def take_over(self, other: ScaledLoss, nonzero_start: bool) -> None:
-        """Know of the training what ``other`` has found, which was of other adapters of the same model.
-        ``nonzero_start``: they are to be compared with how they began."""
-        self.why_not = self.why_not or (OTHER if other.why_not == OTHER else "")
-        if nonzero_start:
-            own = {id(tensor) for adapter in self._adapters for tensor in adapter.own}
-            if {name for name, p in self._model.named_parameters() if id(p) in own} <= other._beginning.keys():
-                self._beginning = other._beginning
-            else:  # a session before this one has seen it
-                self.why_not = self.why_not or GONE
+    def _trained(self) -> dict[str, Tensor]:
+        """The adapters' own parameters, by the model's names."""
+        own = {id(tensor) for adapter in self._adapters for tensor in adapter.own}
+        return {name: p for name, p in self._model.named_parameters() if id(p) in own}
 
     def arm(self, multiples: Mapping[str, float]) -> None:
         """Compute these losses in the next training pass: by name, what the adapters' output is multiplied by. 1 leaves
