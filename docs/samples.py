@@ -61,7 +61,7 @@ def of_training() -> Iterator[Sample]:
         for alert in replay(trace):
             twin = TWINS.get(name.partition("_")[0])
             sample = alert, f"benchmarks/corpus, {name}", curves(alert, trace, known[twin]) if twin else {}
-            if fault is None or alert.rule == FAULTS[fault[1]].rules[0]:
+            if fault is None or alert.rule in FAULTS[fault[1]].rules[:1]:
                 yield sample
             else:
                 others.append(sample)

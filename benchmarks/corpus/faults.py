@@ -297,7 +297,7 @@ def _list() -> list[Fault]:
         Fault("lr-x100", ("LW306", "LW102", "LW202"), False, _at(lambda m, o, s: _scale_lr(s, o, 100.0))),
         Fault("lr-zero", ("LW306",), False, _at(lambda m, o, s: _scale_lr(s, o, 0.0))),
         Fault("corrupted-batches", ("LW202", "LW203"), False, _loss(_corrupted_batches)),
-        Fault("noise-gradients", ("LW206",), False, _noise_gradients),
+        Fault("noise-gradients", (), False, _noise_gradients),
         Fault("no-targets", ("LW204", "LW201"), False, _loss(_no_targets)),
         Fault("loud-head", ("LW205",), False, _enlarged_head),
         Fault("merged-before", ("LW301",), False, _before_training(_merge)),

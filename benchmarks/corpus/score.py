@@ -120,7 +120,7 @@ def faults(runs: Runs) -> str:
         rows.append(
             [
                 name,
-                fault.rules[0],
+                *(fault.rules[:1] or ["none"]),
                 share(len(named), len(some)),
                 f"{statistics.median(delays):g}" if delays else "at the start" if named else "–",
                 layer,

@@ -13,14 +13,13 @@ from lora_watch.rules.loss import (
     FirstLossTooHigh,
     LossDivergence,
     LossExactlyZero,
-    LossNotDecreasing,
     LossSpike,
     StuckAtChance,
     WorseOnOtherTexts,
 )
 from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss
 from lora_watch.rules.norms import BarelyMoves, NormExplosion
-from lora_watch.rules.reward import ReferenceIsTheBase, RewardsAllEqual, StaleRollouts
+from lora_watch.rules.reward import ReferenceIsTheBase, RewardNotRising, RewardsAllEqual, StaleRollouts
 from lora_watch.rules.saving import MergeLosesUpdate, ResumedAnew, SavedAdapterDiffers
 from lora_watch.rules.settings import AggressiveScale, WarmUpTooLong
 from lora_watch.rules.updates import BaseWeightsMoved, OddRates, UpdatesLost
@@ -48,7 +47,7 @@ __all__ = [  # noqa: RUF022
     "WorseOnOtherTexts",
     "FirstLossTooHigh",
     "StuckAtChance",
-    "LossNotDecreasing",
+    "RewardNotRising",
     "MergeLosesUpdate",
     "AggressiveScale",
     "WarmUpTooLong",

@@ -18,8 +18,6 @@ NON_FINITE = ("LW101", "LW201")
 """Rules that explain all others that compare numbers: after a NaN no number is valid."""
 GROWN_TOO_LARGE = ("LW102", "LW202")
 """Rules whose open alert explains a NaN: weights that grow, or a loss that rises, end in one."""
-FORECAST = "LW401"
-"""The rule that asks before the first step whether settings are too strong, which the run answers."""
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,7 @@ from typing import Any, Literal
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import StepRecord
-from lora_watch.base.text import count
-from lora_watch.rules.base import FORECAST, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule, RuleBetweenSteps
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleBetweenSteps
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
 from lora_watch.rules.size import Growth, size_of
@@ -155,32 +154,17 @@ class Episodes:
         return changed
 
     def _unharmed(self, record: StepRecord) -> list[Alert]:
-        """Of a run that has learned without harm: the alert that carries what was prescribed before the first step, and
-        the question whether the scale is too high, which is answered."""
+        """Of a run that has learned without harm: the alert that carries what was prescribed before the first step."""
         asked = {rule.id for rule in self.rules if not rule.static}
         harmed = any(alert.rule in asked and alert.severity > Severity.INFO for alert in self.alerts)
-        if harmed or not improved(record):
+        if harmed or not improved(record) or not self._prescribing.withdraw():
             return []
-        answer = f"No harm was seen in {count(record.step, 'step')}. "
-        answer += "Only a second run shows whether a lower learning rate learns more."
-        changed = self._answer(answer, record.step)
-        if not self._prescribing.withdraw():
-            return changed
         carriers = [alert for alert in self.alerts if alert.next_run is not None]
         for alert in carriers:
             alert.next_run, alert.last_step = self.prescription, record.step
             if self.prescription is None:
-                alert.details = answer if alert.rule == FORECAST else alert.details
                 self.end(alert, record.step)
-        return [*changed, *carriers]
-
-    def _answer(self, answer: str, step: int) -> list[Alert]:
-        """Close the INFO that leaves open whether the settings are too strong (LW401), and say how it came out."""
-        asking = [alert for alert in self.open if alert.rule == FORECAST and alert.severity == Severity.INFO]
-        for alert in asking:
-            alert.details = answer
-            self._close(alert.rule, step)
-        return asking
+        return carriers
 
     def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
         """The run goes on at ``step`` from where it was at ``back_to``, and so do the rules: from ``memory`` of then.
@@ -267,12 +251,16 @@ class Episodes:
         """Returns the alert that opens, or has become graver and is stated anew, if one is, and the one that explains
         it. An open alert keeps its words else: those that the console has shown."""
         seen = record if rule.of is None else getattr(record, rule.of) or record
-        if (alert := self._open.get(rule.id)) is not None:
+        severity, alert, over = finding.severity or rule.severity, self._open.get(rule.id), []
+        between = isinstance(rule, RuleBetweenSteps)
+        if between and alert is not None and alert.step < record.step and severity >= alert.severity:  # another save
+            over, alert = [self._close(rule.id, record.step)], None
+        if alert is not None:
             alert.last_step = max(alert.last_step, seen.step)
             self._silent.pop(rule.id, None)
-            if (finding.severity or rule.severity) <= alert.severity:
+            if severity <= alert.severity:
                 return []
-        said = {**vars(finding), "severity": finding.severity or rule.severity}
+        said = {**vars(finding), "severity": severity}
         del said["follows"]  # which says of which alert, and is not said itself
         open_now = [self._open[other] for other in finding.follows if other in self._open]
         causes = [cause for cause in open_now if alert is None and cause.severity > Severity.INFO][:1]
@@ -280,15 +268,13 @@ class Episodes:
             since = f"{cause.message} since step {cause.step} ({cause.rule})"
             said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies]}
             cause.explains += [rule.id] * (rule.id not in cause.explains)
-        proposed = None if causes or said["severity"] <= Severity.INFO else finding.next_run
+        proposed = None if causes or severity <= Severity.INFO else finding.next_run
         if proposed is not None and self._keeps_scale and (rate := rate_set(record.run)):
             proposed = in_the_rate(proposed, record.run, rate)
         changes = proposed is not None and self._prescribing.propose(proposed, record.run)
         said["next_run"] = self.prescription if changes else None if alert is None else alert.next_run
         if alert is None:
-            answer = f"The settings are too strong: see {rule.id}."
-            answered = self._answer(answer, record.step) if rule.id in GROWN_TOO_LARGE else []
-            return [*causes, *answered, *self.say(Alert(rule.id, rule.name, step=seen.step, **said))]
+            return [*over, *causes, *self.say(Alert(rule.id, rule.name, step=seen.step, **said))]
         vars(alert).update(said)
         return [*self._prescribed_by(alert), alert]
 

@@ -10,28 +10,23 @@ import numpy as np
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Evaluation, StepRecord
-from lora_watch.base.text import count, percent, plain, times
+from lora_watch.base.text import plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SPIKE, trend
 from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import HIGHEST_END, is_gentle, pace
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import (
-    improved,
     is_ordinary,
     is_proven,
     raised_to,
     suspect,
     weaker,
-    why_slow,
     why_strong,
 )
-from lora_watch.rules.reward import course
 from lora_watch.rules.size import CLEAR, HARM, SLIGHT, Compared, classes_of, compared, extent, guessing
 
 JUDGED = "loss_spike_score"
 """A scalar of every record whose loss says how good the model is. A policy's does not."""
-ROWS = 12
-"""Rows with a reward without which it is not said that none has risen."""
 _FRESH = 3
 """Steps for which a comparison with the frozen model counts."""
 _AT_CHANCE = 0.98
@@ -195,8 +190,7 @@ class WorseOnOtherTexts(Rule):
 
     Fires when the last two evaluation losses are above the best one by more than their noise, and the training loss has
     fallen by 5 % since. With ``probe=`` it also fires when those texts cost 10 % more than without the adapters, at two
-    evaluations in a row that are no lower than before. A Trainer's run of three epochs and 200 steps without an
-    evaluation ends with an INFO that nothing is known.
+    evaluations in a row that are no lower than before.
     """
 
     id = "LW209"
@@ -208,8 +202,6 @@ class WorseOnOtherTexts(Rule):
     rise: float = 0.01
     noise: float = 3.0
     forgets: float = 0.1
-    epochs: int = 3
-    steps: int = 200
     evaluations: list[list[float]] = field(default_factory=list, init=False)
     """Step, evaluation loss, and mean training loss since the one before, of each."""
     trained: list[float] = field(default_factory=lambda: [0.0, 0.0], init=False)
@@ -226,18 +218,7 @@ class WorseOnOtherTexts(Rule):
         return finding
 
     def conclude(self, record: StepRecord) -> Finding | None:
-        epochs = record.run.config.get("epochs") or 0
-        unseen = not self.evaluations and record.evaluation is None
-        if not (
-            unseen and self.epochs <= epochs <= record.step and record.step >= self.steps and JUDGED in record.scalars
-        ):
-            return self._judge(record)
-        return Finding(
-            "whether the model has learned its training texts by heart is not known",
-            f"It has seen each of them about {count(epochs, 'time')}, and no evaluation loss was measured.",
-            remedies=["keep some examples out of the training data, and evaluate on them: eval_strategy"],
-            severity=Severity.INFO,
-        )
+        return self._judge(record)
 
     def _judge(self, record: StepRecord) -> Finding | None:
         if (last := record.evaluation) is None:
@@ -374,82 +355,6 @@ class FirstLossTooHigh(_OfTheLoss):
         if len(self.first) < FIRST or not self.first[0] > _AT_CHANCE * chance:
             return False
         return min(self.first) > self.guessed * chance and max(self.first) < _STEADY * self.first[0]
-
-
-@dataclass
-class LossNotDecreasing(Rule):
-    """The run has ended and its loss has not fallen, although a fall would have shown above its noise.
-
-    Of a policy: its reward has not risen by more than its noise, which is a WARNING.
-
-    Fires once, at the end of a run that was not stopped, when the first and the last third differ by no more than their
-    noise, and a fall of 5 % would have been more than that. It is silent if the last five losses lie below the start,
-    or the adapters lower the loss of the last batch: then the data have become harder.
-    """
-
-    id = "LW206"
-    name = "loss-not-decreasing"
-    severity = Severity.INFO
-    lasting = True
-    yields_to = (
-        *("LW101", "LW102", "LW104", "LW201", "LW202", "LW203", "LW204", "LW207", "LW210"),
-        *("LW301", "LW303", "LW306", "LW307"),
-    )
-
-    fall: float = 0.05
-    steps: int = 20
-    means: list[float] = field(default_factory=list, init=False)
-    """Means of the losses so far, ``width`` steps each; the last may be of fewer."""
-    width: int = field(default=1, init=False)
-    filled: int = field(default=0, init=False)
-    """Losses in the last of them."""
-
-    def check(self, record: StepRecord) -> Finding | None:
-        last_but_one = record.step + 1 == record.run.max_steps
-        self.wants = HARM if last_but_one and record.comparable and not improved(record) else {}
-        if record.loss is None or not math.isfinite(record.loss) or JUDGED not in record.scalars:
-            return None
-        if not self.means or self.filled == self.width:
-            if len(self.means) == 96:  # half as many, twice as wide: the whole run in bounded space
-                self.means = [(a + b) / 2.0 for a, b in zip(self.means[::2], self.means[1::2])]
-                self.width *= 2
-            self.means, self.filled = [*self.means, 0.0], 0
-        self.filled += 1
-        last = self.means[-1]
-        self.means = [*self.means[:-1], last + (record.loss - last) / self.filled]
-        return None
-
-    def conclude(self, record: StepRecord) -> Finding | None:
-        reward = None if JUDGED in record.scalars else course(record)
-        if reward is not None and reward.rows >= ROWS and not reward.has_risen:
-            return Finding(
-                "the reward has not risen",
-                f"In {record.step} steps the mean reward went {reward}: no more than its noise.",
-                causes=["the rate is too low for so few steps, or hardly any completion earns more than the others"],
-                remedies=["print completions with their rewards: some must be clearly better than others"],
-                severity=Severity.WARNING,
-            )
-        if (len(self.means) - 1) * self.width + self.filled < self.steps:
-            return None
-        whole = self.means if self.filled == self.width else self.means[:-1]
-        early, late, error = trend(whole)
-        if abs(early - late) >= 2.0 * error or not 2.0 * error < self.fall * abs(early):
-            return None
-        pair = compared(record)
-        if improved(record) or (pair is not None and pair.helps(record, 1.0 / (1.0 - self.fall))):
-            return None
-        cause = "the labels do not belong to their inputs, or the model already knows this data"
-        if is_gentle(record):
-            cause = f"{why_slow(record)}: the first step was less than half of a useful one"
-        return Finding(
-            "the loss has hardly fallen",
-            f"The mean loss was {plain(early)} in the first third of {record.step} steps and {plain(late)} in the last "
-            f"third. A fall of {percent(self.fall)} would have shown above the noise.",
-            metric="loss",
-            threshold=self.fall,
-            causes=[cause],
-            remedies=["train on eight examples: if their loss stays, the data or the loss is broken"],
-        )
 
 
 _NO_PATTERN = "the labels do not belong to their inputs, or the inputs do not determine them"

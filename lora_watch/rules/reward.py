@@ -8,7 +8,7 @@ from typing import NamedTuple
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import plain
-from lora_watch.rules.base import NON_FINITE, Finding, Rule
+from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleBetweenSteps
 from lora_watch.rules.size import extent
 
 NO_DIFFERENCE = "the reward function cannot tell them apart: all fail, all pass, or it returns a constant"
@@ -130,6 +130,33 @@ class StaleRollouts(Rule):
                 "look at how weights reach the sampler: a merge before the transfer, or a LoRA request by name",
                 "update TRL, vLLM and the package that patches them",
             ],
+        )
+
+
+@dataclass
+class RewardNotRising(RuleBetweenSteps):
+    """The run of a policy has ended and its reward has not risen by more than its noise.
+
+    Fires once, at the end of a run that was not stopped and has logged twelve rewards or more. The losses of other
+    runs are not judged by their course: harder batches at the end look the same.
+    """
+
+    id = "LW206"
+    name = "reward-not-rising"
+    severity = Severity.WARNING
+    yields_to = (*NON_FINITE, "LW102", "LW104", "LW210", "LW301", "LW303", "LW306", "LW307")
+
+    rows: int = 12
+
+    def conclude(self, record: StepRecord) -> Finding | None:
+        reward = None if "loss_start" in record.scalars else course(record)  # else the loss is what is judged
+        if reward is None or reward.rows < self.rows or reward.has_risen:
+            return None
+        return Finding(
+            "the reward has not risen",
+            f"In {record.step} steps the mean reward went {reward}: no more than its noise.",
+            causes=["the rate is too low for so few steps, or hardly any completion earns more than the others"],
+            remedies=["print completions with their rewards: some must be clearly better than others"],
         )
 
 

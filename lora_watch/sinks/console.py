@@ -10,7 +10,6 @@ from typing import Any
 from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import clean, columns, count, say, sentence, wrapped
-from lora_watch.rules.base import FORECAST
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
@@ -60,8 +59,8 @@ class ConsoleSink(Sink):
                 if alert.next_run is not None:
                     self._prescribed_by, self._prescribed = alert.rule, alert.next_run.values
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
-                answer = alert.details if alert.rule == FORECAST else f"It was seen last at step {alert.last_step}."
-                _print(f"lora_watch: {alert.rule} is over at step {record.step}. {answer}")
+                until = f"It was seen last at step {alert.last_step}."
+                _print(f"lora_watch: {alert.rule} is over at step {record.step}. {until}")
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: str, message: str | None) -> None:
         self.write(record, alerts)

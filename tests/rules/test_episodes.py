@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lora_watch.base.alerts import Alert, Severity
-from lora_watch.base.records import Reading, RunInfo, StepRecord
-from lora_watch.rules import Episodes, Finding, NormExplosion, Rule, catalogue, choose
+from lora_watch.base.records import Reading, Receipt, RunInfo, StepRecord
+from lora_watch.rules import Episodes, Finding, NormExplosion, Rule, SavedAdapterDiffers, catalogue, choose
 from tests.sinks.made_up import run_of
 
 
@@ -192,3 +192,12 @@ def test_ones_own_rules_and_limits_take_their_place() -> None:
     assert not {"LW203", "LW104"} & chosen.keys()
     with pytest.raises(ValueError, match="known: LW101"):
         choose(mute=["qqqq"])
+
+
+def test_each_bad_save_is_an_alert_of_its_own() -> None:
+    episodes = Episodes([SavedAdapterDiffers()])
+    for step, folder in ((2, "checkpoint-2"), (4, "checkpoint-4")):
+        receipt = Receipt(step, folder, missing=("a",))
+        changed = episodes.conclude(StepRecord(run_of(3), step, {}, receipt=receipt), "saved")
+        assert folder in changed[-1].details
+    assert [(alert.step, alert.closed_step) for alert in episodes.alerts] == [(2, 4), (4, None)]

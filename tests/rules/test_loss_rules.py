@@ -15,7 +15,7 @@ from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchError, Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.drivers.loop import Monitor
-from lora_watch.rules.loss import JUDGED, FirstLossTooHigh, LossDivergence, LossNotDecreasing
+from lora_watch.rules.loss import FirstLossTooHigh, LossDivergence
 from tests.rules.runs import (
     InOrder,
     by_difficulty,
@@ -123,7 +123,7 @@ def test_corrupted_batches_are_found_at_batch_size_one_and_sound_ones_are_not() 
     assert [alert.rule for alert in monitor.alerts if alert.closed_step is None] == ["LW202"], "one cause, one alert"
 
 
-# -- LW204 to LW206 ----------------------------------------------------------------------------------------------------
+# -- LW204 and LW205 --------------------------------------------------------------------------------------------------
 
 
 def faulty(fault: str, step: int = 20, steps: int = 40, batch: int = 4) -> Monitor:
@@ -253,33 +253,6 @@ def test_a_plain_loop_needs_to_name_no_vocabulary(blank: bool) -> None:
     assert monitor.run.notes == ()
 
 
-def test_loss_not_decreasing() -> None:
-    monitor = faulty("noise-gradients", batch=8)
-    alert = the("LW206", monitor)
-    assert (alert.step, alert.severity.name) == (40, "INFO")
-    assert ids(monitor) == ["LW206"]
-
-
-def test_a_loss_that_stays_up_because_the_data_become_harder_has_fallen() -> None:
-    """Sorted data, the easiest examples first. Elsewhere the comparison with the frozen model is not to be had."""
+def test_a_loss_that_stays_up_because_the_data_become_harder_is_no_fault() -> None:
+    """Sorted data, the easiest examples first."""
     assert ids(run(steps=40, lr=5e-3, dataset=by_difficulty(), trainer_class=InOrder)) == []
-    last = healthy().last
-    assert last is not None
-    for pair, found in (({}, True), ({"adapted_loss": 5.9, "base_loss": 6.0}, True), (HELPED, False)):
-        rule = LossNotDecreasing()
-        for step in range(1, 41):
-            scalars = {JUDGED: 0.0, "loss_improved": 0.0, **(pair if step == 40 else {})}
-            run_info = replace(last.run, max_steps=40)
-            record = replace(last, run=run_info, step=step, loss=6.0 + 0.01 * (step % 2), scalars=scalars)
-            rule.check(replace(record, comparable=True))
-            assert bool(rule.wants) == (step == 39)
-        assert (rule.conclude(record) is not None) == found
-
-
-HELPED = {"adapted_loss": 4.5, "base_loss": 6.0}
-
-
-def test_a_loss_that_fell_too_slowly_is_blamed_on_the_rate_and_prescribes_nothing() -> None:
-    alert = the("LW206", run(lora(tiny_model(), targets=["q_proj", "v_proj"]), steps=40, lr=5e-4, mute=["LW104"]))
-    assert 0.0005 in numbers(alert.causes[0])
-    assert alert.next_run is None, "an INFO prescribes nothing"

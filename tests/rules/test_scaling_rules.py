@@ -15,34 +15,30 @@ from tests.support import lora, tiny_model
 
 
 @pytest.mark.parametrize(
-    ("config", "lr", "severity", "stated", "formula"),
+    ("config", "lr", "stated", "formula"),
     [
-        ({"alpha": 32}, 5e-3, Severity.INFO, {4, 0.005}, "alpha/r"),
-        ({"r": 16, "alpha": 32, "use_rslora": True}, 5e-3, Severity.INFO, {8, 0.005}, "alpha/√r"),
-        ({"alpha": 16}, 5e-2, Severity.WARNING, {0.05}, "learning rate"),
-        ({"alpha": 128}, 1e-2, Severity.WARNING, {16, 0.01}, "alpha/r"),
-        ({"alpha": 128, "targets": ["q_proj", "v_proj"]}, 1e-2, Severity.INFO, {16, 0.01}, "alpha/r"),
+        ({"alpha": 16}, 5e-2, {0.05}, "learning rate"),
+        ({"alpha": 128}, 1e-2, {16, 0.01}, "alpha/r"),
     ],
-    ids=["scale", "rslora-is-not-alpha-over-r", "first-step", "both", "few-modules-may-each-be-larger"],
+    ids=["first-step", "both"],
 )
-def test_aggressive_scale(
-    config: dict[str, Any], lr: float, severity: Severity, stated: set[float], formula: str
-) -> None:
+def test_aggressive_scale(config: dict[str, Any], lr: float, stated: set[float], formula: str) -> None:
     monitor = run(lora(tiny_model(), **config), steps=1, lr=lr)
     alert = the("LW401", monitor)
-    assert (alert.step, alert.severity) == (0, severity)
+    assert (alert.step, alert.severity) == (0, Severity.WARNING)
     assert stated <= numbers(alert.message)
     assert formula in alert.message
-    assert bool(alert.settings) == (severity is Severity.WARNING), "an INFO prescribes nothing"
+    assert alert.settings
 
 
 @pytest.mark.parametrize(
     ("config", "settings"),
     [
-        ({"alpha": 32}, {"lr": 2e-4}),  # the scale alone
+        ({"alpha": 32}, {"lr": 5e-3}),  # above an ordinary step, and far from a ruinous one
+        ({"alpha": 128, "targets": ["q_proj", "v_proj"]}, {"lr": 1e-2}),  # few modules may each be larger
         ({"alpha": 16}, {"lr": 2e-3}),  # the rate alone
-        ({"alpha": 32}, {"lr": 1e-3}),  # both, and the first step is known to be easy
-        ({"alpha": 32}, {"lr": 1e-3, "optim": "sgd"}),  # the rule of thumb is about Adam
+        ({"alpha": 32}, {"lr": 1e-3, "optim": "sgd"}),  # whose first step follows the gradient
+        ({"r": 2, "alpha": 16, "use_rslora": True}, {"lr": 1e-5}),
     ],
 )
 def test_aggressive_scale_is_silent(config: dict[str, Any], settings: dict[str, Any]) -> None:
@@ -65,22 +61,10 @@ def test_the_prediction_is_what_adam_does_in_its_first_step() -> None:
         assert 0.85 < quotient.min() <= quotient.max() < 1.2
 
 
-@pytest.mark.parametrize(
-    ("config", "settings", "severity", "stated"),
-    [
-        ({"r": 2, "alpha": 16, "use_rslora": True}, {"lr": 1e-5}, Severity.INFO, {11.3}),
-        ({"r": 64, "alpha": 128, "use_rslora": True}, {"optim": "sgd"}, Severity.WARNING, {128, 2, 16}),
-        ({"r": 64, "alpha": 128, "use_rslora": True}, {"lr": 0.0}, Severity.INFO, {16}),
-    ],
-    ids=["low-rank", "size-unknown", "no-rate"],
-)
-def test_scale_that_was_not_meant(
-    config: dict[str, Any], settings: dict[str, Any], severity: Severity, stated: set[float]
-) -> None:
-    alert = the("LW401", run(lora(tiny_model(), **config), steps=1, **settings))
-    assert (alert.step, alert.severity) == (0, severity)
-    assert stated <= numbers(str(alert))
-    assert alert.settings == {}
+def test_rslora_over_an_alpha_that_was_meant_for_alpha_over_r_where_the_size_is_unknown() -> None:
+    alert = the("LW401", run(lora(tiny_model(), r=64, alpha=128, use_rslora=True), steps=1, optim="sgd"))
+    assert (alert.step, alert.severity, alert.settings) == (0, Severity.WARNING, {})
+    assert {128, 2, 16} <= numbers(str(alert))
 
 
 @pytest.mark.parametrize(
@@ -95,9 +79,3 @@ def test_scale_that_was_not_meant(
 )
 def test_a_scale_that_can_be_meant_is_silent(config: dict[str, Any]) -> None:
     assert "LW401" not in ids(run(lora(tiny_model(), **config), steps=1))
-
-
-def test_a_high_scale_that_did_no_harm_is_said_to_have_done_none() -> None:
-    alert = the("LW401", run(lora(tiny_model(), alpha=32), steps=25, lr=5e-3))
-    assert (alert.severity, alert.closed_step) == (Severity.INFO, 25)
-    assert "No harm was seen in 25 steps" in alert.details

@@ -248,7 +248,7 @@ def test_training_never_waits_for_a_slow_webhook_and_the_end_of_a_run_not_for_lo
     began = time.monotonic()
     for rule in ("LW102", "LW104", "LW202"):
         sink.write(record, [Alert(rule, "norm-explosion", Severity.ERROR, 3, "The adapters have exploded.")])
-    sink.write(record, [Alert("LW206", "loss-not-decreasing", Severity.INFO, 3, "Worth knowing.")])
+    sink.write(record, [Alert("LW207", "stuck-at-chance", Severity.INFO, 3, "Worth knowing.")])
     assert time.monotonic() - began < 0.4
     sink.finish("failed", None)
     assert time.monotonic() - began < 2.5, "three messages of 3 s each are on their way"
