@@ -29,10 +29,6 @@ _OF_DISKS = (
 """Error numbers of files that cannot be written. A refused connection is none of them."""
 
 
-def _to_nobody(message: str, remedy: str) -> None:
-    """What a failure is reported to before there is a run."""
-
-
 class Guard:
     """``with guard("measuring"):`` lets no exception out but what ends the run, and counts the time spent inside.
 
@@ -40,7 +36,7 @@ class Guard:
     ``doing``; one of the disk's is one line, once for each error number, whichever files it meets.
     """
 
-    def __init__(self, report: Callable[[str, str], None] = _to_nobody):
+    def __init__(self, report: Callable[[str, str], object] = lambda message, remedy: None):
         self.failures = 0
         """How many exceptions have cost a measurement or a judgement so far."""
         self._report = report
@@ -165,14 +161,14 @@ def guarded(
                 with guard(doing, aside):
                     return method(self, *args, **kwargs)
             except LoraWatchError:
-                torch.set_grad_enabled(gradients)
                 raise
             except Exception as error:  # else the door's own
-                torch.set_grad_enabled(gradients)
                 try:
                     guard.caught(doing, error, aside)
                 except Exception:
                     guard.failures += 1
+            finally:  # a door that fails on its way out leaves them off
+                torch.set_grad_enabled(gradients)
             return otherwise()
 
         return inside

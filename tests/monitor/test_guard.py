@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -14,7 +16,7 @@ import torch
 from lora_watch.base.alerts import Alert
 from lora_watch.base.records import StepRecord
 from lora_watch.gate import judge
-from lora_watch.run.guard import Guard
+from lora_watch.run.guard import Guard, guarded
 from lora_watch.run.sinks import Sinks
 from lora_watch.sinks.report import ReportSink
 from tests.sinks.made_up import record_of, run_of
@@ -79,6 +81,29 @@ def test_time_inside_counts_once_and_gradients_are_off_inside_alone() -> None:
         assert not torch.is_grad_enabled()
     assert torch.is_grad_enabled()
     assert 0.02 <= guard.seconds <= time.perf_counter() - began
+
+
+class _Doors:
+    def __init__(self) -> None:
+        self.guard = Guard()
+
+    @guarded("outer")
+    def enter(self) -> None:
+        with self.guard("inner"):
+            pass
+
+
+def test_a_door_that_fails_on_its_way_out_leaves_gradients_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    leave, calls = Guard.__exit__, itertools.count()
+
+    def fails_once(self: Guard, *error: Any) -> bool:
+        if next(calls) == 0:
+            raise RuntimeError("on purpose")
+        return leave(self, *error)
+
+    monkeypatch.setattr(Guard, "__exit__", fails_once)
+    _Doors().enter()
+    assert torch.is_grad_enabled()
 
 
 def test_the_overhead_is_the_share_of_the_time_inside(monkeypatch: pytest.MonkeyPatch) -> None:
