@@ -114,7 +114,8 @@ class NormExplosion(Rule):
             what = "loss is not below" if reward is None else "reward is not above"
             why, threshold = f"The {what} its start.", always
         elif learns_preferences(record.run) and metric == "output_ratio" and overall > self.of_preferences:
-            why, threshold = "The margin rises even where the answers get worse: read some of them.", self.of_preferences
+            why = "The margin rises even where the answers get worse: read some of them."
+            threshold = self.of_preferences
             severity = Severity.WARNING
         elif self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):
             why = ""
