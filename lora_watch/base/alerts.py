@@ -168,7 +168,7 @@ class Alert:
     @property
     def brief(self) -> str:
         """What is wrong and what to change: for who has the rest on the screen, or in the report."""
-        return clean("\n  ".join([self.title, *self._advice()]))
+        return "\n  ".join(map(clean, [self.title, *self._advice()]))
 
     def _where(self) -> str:
         """The two worst layers; by how much where a reader knows what is counted."""

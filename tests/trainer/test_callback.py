@@ -84,7 +84,7 @@ def test_an_error_stops_saves_and_raises() -> None:
     assert stopped < 12
     (first, *_) = caught.value.alerts
     assert (first.rule, caught.value.message) == ("LW102", first.brief), "the rest stands on the console"
-    assert str(first.next_run) in first.brief
+    assert first.brief.split("\n") == [first.title, f"  Next run: {first.next_run}"]
     report = report_of(trainer)
     assert (report["verdict"], report["step"]) == ("failed", stopped)
     assert "LW102" in report["message"]
