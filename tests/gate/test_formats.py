@@ -104,6 +104,8 @@ def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     assert text(judge([tmp_path / "fine"])).startswith("ok  ")
     paragraphs = text(judge([tmp_path])).split("\n\n")
     assert [("bad" in part, "fine" in part) for part in paragraphs] == [(True, True), (True, False), (False, False)]
+    write_run(tmp_path / "back", message="recovered at step 3, then 17 steps without an alert.")
+    assert "  recovered at step 3 · " in text(judge([tmp_path / "back"]))
 
 
 @given(title=st.text(), message=st.text())
