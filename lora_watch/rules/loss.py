@@ -10,7 +10,7 @@ import numpy as np
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Evaluation, StepRecord
-from lora_watch.base.text import plain, times
+from lora_watch.base.text import count, plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SPIKE, trend
 from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import HIGHEST_END, is_gentle, pace
@@ -190,7 +190,8 @@ class WorseOnOtherTexts(Rule):
 
     Fires when the last two evaluation losses are above the best one by more than their noise, and the training loss has
     fallen by 5 % since. With ``probe=`` it also fires when those texts cost 10 % more than without the adapters, at two
-    evaluations in a row that are no lower than before.
+    evaluations in a row that are no lower than before. Three epochs without an evaluation end with an INFO: nothing is
+    known.
     """
 
     id = "LW209"
@@ -202,6 +203,8 @@ class WorseOnOtherTexts(Rule):
     rise: float = 0.01
     noise: float = 3.0
     forgets: float = 0.1
+    epochs: int = 3
+    steps: int = 200
     evaluations: list[list[float]] = field(default_factory=list, init=False)
     """Step, evaluation loss, and mean training loss since the one before, of each."""
     trained: list[float] = field(default_factory=lambda: [0.0, 0.0], init=False)
@@ -218,7 +221,16 @@ class WorseOnOtherTexts(Rule):
         return finding
 
     def conclude(self, record: StepRecord) -> Finding | None:
-        return self._judge(record)
+        epochs = record.run.config.get("epochs") or 0
+        known = self.evaluations or record.evaluation is not None or JUDGED not in record.scalars
+        if known or epochs < self.epochs or record.step < self.steps:
+            return self._judge(record)
+        return Finding(
+            "whether the model has learned its training texts by heart is not known",
+            f"It has seen each of them about {count(epochs, 'time')}, and no evaluation loss was measured.",
+            remedies=["keep some examples out of the training data, and evaluate on them: eval_strategy"],
+            severity=Severity.INFO,
+        )
 
     def _judge(self, record: StepRecord) -> Finding | None:
         if (last := record.evaluation) is None:

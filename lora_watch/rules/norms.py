@@ -49,8 +49,8 @@ class NormExplosion(Rule):
 
     Fires when two batches in a row cost 10 % more with the adapters than without, or three cost 3 % more; of large
     adapters one batch is enough. Where no batch can be computed twice, it fires when the loss rises above its start in
-    the first steps, or when the adapters are large and the loss is not below its start. At a size that no good run has
-    reached, it fires at any loss. Large adapters that learn preferences against a reference are a WARNING.
+    the first steps, or the adapters are large and the loss is not below its start; under DPO, a WARNING, whenever they
+    are large. At a size that no good run has reached, always.
     """
 
     id = "LW102"

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 
+from benchmarks.corpus.generate import data, pretrained
 from lora_watch import Alert, LoraWatchCallback, Sink
 from lora_watch.base.records import StepRecord
+from lora_watch.rules import WorseOnOtherTexts
 from tests.rules.test_chance import classifier, code_or_prose
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -82,5 +84,28 @@ def test_a_classifier_learns_by_heart(texts: int, found: list[str]) -> None:
     settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": examples[400:480]}
     settings["lr_scheduler_type"] = "constant"
     build_trainer(classifier(), examples[:texts], 50, [callback], 3e-3, **settings).train()
+    assert callback.monitor is not None
+    assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
+
+
+@pytest.mark.parametrize(
+    ("evaluated", "steps", "found"), [("no", 60, ["INFO"]), ("steps", 60, []), ("no", 30, [])]
+)  # the last has two epochs
+def test_epochs_without_an_evaluation_leave_it_unknown(evaluated: str, steps: int, found: list[str]) -> None:
+    callback = LoraWatchCallback(tensorboard=False, console=False, rules=[WorseOnOtherTexts(steps=30)])
+    settings = {"eval_strategy": evaluated, "eval_steps": 20, "eval_dataset": stdlib_blocks(256)[240:]}
+    build_trainer(lora(tiny_model()), stdlib_blocks(256)[:60], steps, [callback], 1e-3, **settings).train()
+    assert callback.monitor is not None
+    assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("texts", "found"), [(8, ["WARNING"]), (160, [])], ids=["few texts", "its twin"])
+def test_a_larger_model_learns_by_heart(texts: int, found: list[str]) -> None:
+    examples, held_out = data("smollm2", "python")
+    callback = LoraWatchCallback(tensorboard=False, console=False)
+    settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": held_out, "lr_scheduler_type": "constant"}
+    settings["per_device_train_batch_size"] = 4
+    build_trainer(lora(pretrained("smollm2")), examples[:texts], 50, [callback], 5e-4, **settings).train()
     assert callback.monitor is not None
     assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
