@@ -47,7 +47,8 @@ def stays_healthy(*trainers: Any, fail_on: str = "error", **settings: Any) -> It
     try:
         yield
     except LoraWatchError as error:
-        raise AssertionError(f"\n{error}") from None
+        said = "\n".join(map(str, error.alerts)) or str(error)  # here no console has the alerts
+        raise AssertionError(f"\n{said}") from None
     finally:
         attached.detach()
     if not attached.monitors:

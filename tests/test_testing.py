@@ -30,6 +30,7 @@ def test_a_failing_one_fails_with_the_alert() -> None:
     with pytest.raises(AssertionError, match=r"ERROR at step \d: .*\(LW102\)") as caught, stays_healthy():
         train(lora(tiny_model(), alpha=128), **EXPLODED)
     assert "Next run: lora_alpha 128 →" in str(caught.value)
+    assert "Cause: " in str(caught.value)
 
 
 def test_a_trainer_built_before() -> None:
