@@ -69,6 +69,8 @@ class NormExplosion(Rule):
     compare: bool = True
     """Compute a batch with and without the adapters where that can be done: not in a sweep."""
     holds: bool = field(default=False, init=False)
+    mild: bool = field(default=False, init=False)
+    """What is known of it makes a WARNING."""
     highest: float = field(default=0.0, init=False)
     """The highest learning rate so far."""
     warm_up: int = field(default=0, init=False)
@@ -110,6 +112,7 @@ class NormExplosion(Rule):
             why, threshold = f"Meanwhile the mean loss rose from {plain(start)} to {plain(recent)}.", if_worse
         elif reward is not None and reward.has_fallen and overall > if_worse:
             why, threshold = f"Meanwhile the mean reward fell {reward}.", if_worse
+            severity = self.severity if overall > always else Severity.WARNING  # some such policies learn it again
         elif not compares and record.step >= 3 and overall > always and not improved(record):
             what = "loss is not below" if reward is None else "reward is not above"
             why, threshold = f"The {what} its start.", always
@@ -118,11 +121,11 @@ class NormExplosion(Rule):
             threshold = self.of_preferences
             severity = Severity.WARNING
         elif self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):
-            why = ""
+            why, severity = "", self.severity if overall > always or not self.mild else Severity.WARNING
         else:
             self.holds, self.helpful = False, 0
             return None
-        self.holds = True
+        self.holds, self.mild = True, severity < self.severity
         threshold /= unit
         return Finding(
             "the adapters are damaging the model" if harm is not None else "the adapters have become too large",
