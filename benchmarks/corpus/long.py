@@ -119,7 +119,8 @@ def report() -> str:
         f"{1e4 * warned / steps:.2f} in 10,000 steps; {failed} of them are ERRORs. The rules named "
         f"{share(len(named), len(faulty))} faults, after "
         f"{statistics.median(delays):g} steps (median), at most {max(delays)}. Of the ERRORs behind corrupted batches "
-        f"{_suspecting_data(faulty)} suspect the data first. The peers' false alerts on the same steps: "
+        f"{_suspecting_data(faulty)} suspect the data first. Rules that were merged since have their names of today. "
+        "The peers' false alerts on the same steps: "
         + ", ".join(f"{name} {count}" for name, count in theirs.items())
         + "."
     )

@@ -335,8 +335,8 @@ def report() -> str:
             "reward fell below its start or stays below half of that gain at a stronger rate. DPO on 64 pairs did not "
             "raise the reward by more than its noise at any rate, so that only collapses can be told there; it is "
             "evaluated every ten steps. The table has the runs with a WARNING or worse. Thresholds were chosen on the "
-            "tuning seed; LW206's word on rewards came after a held-out run had been missed, and LW102's on a reward that "
-            "falls became a WARNING after two held-out runs had learned it again.",
+            "tuning seed; LW206's word on rewards came after a held-out run had been missed, and LW102's on a reward "
+            "that falls became a WARNING after two held-out runs had learned it again.",
             table(["trainer", "seeds", "logged", "good: ERROR", *LABELS], rows),
         ]
     )

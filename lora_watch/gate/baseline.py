@@ -33,12 +33,17 @@ def finding(rule: str, step: int, message: str, severity: Severity = Severity.ER
 
 def load(path: Path) -> FinishedRun:
     """The run at ``path`` by its report alone. Raises UnreadableError where there is none, or none to compare with."""
-    places = find_runs(path)
-    if len(places) != 1:
-        raise UnreadableError(f"{path} holds {len(places)} runs: a baseline is one of them")
-    run = read_run(replace(places[0], events=()))
-    if run.verdict != "ok":
-        raise UnreadableError(f"{path} is not fit to be compared with: {run.ending}")
+    try:
+        places = find_runs(path)
+        if len(places) != 1:
+            raise UnreadableError(f"{path} holds {len(places)} runs, and a baseline is one")
+        run = read_run(replace(places[0], events=()))
+        if run.verdict != "ok":
+            raise UnreadableError(f"{path} is not fit to be compared with: {run.ending}")
+        if run.final_loss is None and run.loss_ends[1] is not None:
+            raise UnreadableError(f"{path} was written before reports had loss.final")
+    except UnreadableError as error:
+        raise UnreadableError(f"--baseline: {error}. Name a good run's folder, or a copy of its report.json") from error
     return run
 
 

@@ -457,6 +457,7 @@ class Engine:
         self._eval_loss = self._eval_loss or name  # of several sets the first
         judged, probed = bool(name) and name == self._eval_loss, dict[str, float]()
         if self._probe is not None and self._started and judged:
+            self.flush()  # a step is written before what is logged after it
             with self.guard("measuring the loss of probe=", aside=True):
                 probed = self._probe_losses()
         self.sinks.evaluated(step, {**metrics, **probed})

@@ -23,7 +23,7 @@ REWARD = "reward"
 QUALITIES = ("eval_reward", EVAL_LOSS, REWARD)
 """The first that all runs have is compared."""
 TRAIN_LOSS = "train_loss"
-"""The one quality that every run with event files has: the mean loss of the last tenth of its steps."""
+"""The one quality that every run has: the mean loss of the last tenth of its steps."""
 T_95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833)
 """Student's t that 95 in 100 are below, for 1 degree of freedom to 9; for more the last is wide enough."""
 WIDTH = 100
@@ -137,14 +137,14 @@ class Comparison:
         if self.best is None or configuration is (best := self.configurations[self.best]):
             return None
         ours, theirs = (
-            {t.seed: t.quality[self.metric] for t in trials if t.left_out is None and self.metric in t.quality}
+            {t.seed: t.quality[self.metric] for t in trials if t.seed is not None and self.values([t])}
             for trials in (configuration, best)
         )
         sign = 1.0 if self.higher_is_better else -1.0
         gaps = [sign * (value - ours[seed]) for seed, value in theirs.items() if seed in ours]
-        size = abs(statistics.fmean(theirs.values())) or 1.0  # a metric of 0 has no shares
-        if len(gaps) < 2 or not all(map(math.isfinite, gaps)):
+        if len(gaps) < 2:
             return None
+        size = abs(statistics.fmean(theirs.values())) or 1.0  # a metric of 0 has no shares
         reach = T_95[min(len(gaps) - 1, len(T_95)) - 1] * statistics.stdev(gaps) / math.sqrt(len(gaps))
         return statistics.fmean(gaps) / size, reach / size
 

@@ -76,8 +76,13 @@ class EventLog:
                     steps = [step for step in latest(steps) if step.step <= record.step]
             elif tags.VERDICT in record.values:
                 continue
-            elif steps and steps[-1].step == record.step and _is_more_of_a_step(record):
-                steps[-1] = steps[-1]._replace(values={**steps[-1].values, **record.values})
+            elif steps and steps[-1].step == record.step:
+                last = steps[-1]  # a step that is written again keeps what was logged after it
+                if _is_more_of_a_step(record):
+                    steps[-1] = last._replace(values={**last.values, **record.values})
+                else:
+                    logged = {tag: value for tag, value in last.values.items() if _is_logged(tag)}
+                    steps[-1] = record._replace(values={**logged, **record.values})
             else:
                 steps.append(record)
         return latest(steps)
@@ -161,7 +166,11 @@ def _session(begun: Record) -> str | None:
 
 def _is_more_of_a_step(record: Record) -> bool:
     """What a trainer or ``probe=`` has logged after a step was written: it replaces nothing else of it."""
-    return all(tag.startswith(tags.SERIES_PREFIX) and tag not in tags.CLOCKS for tag in record.values)
+    return all(map(_is_logged, record.values))
+
+
+def _is_logged(tag: str) -> bool:
+    return tag.startswith(tags.SERIES_PREFIX) and tag not in tags.CLOCKS
 
 
 def _content(tensor: Any) -> NDArray[np.float32] | bytes | None:

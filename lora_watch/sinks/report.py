@@ -17,7 +17,6 @@ import itertools
 import json
 import logging
 import os
-import statistics
 import time
 import uuid
 import weakref
@@ -215,6 +214,8 @@ class _Session:
             here = _point(record.step, record.loss)
             self.loss = {"first": self.loss["first"] or here, "last": here}
             self.losses[record.step] = record.loss
+            if len(self.losses) > record.step // 4 + 100:  # the last tenth is asked for
+                del self.losses[next(iter(self.losses))]
         self.last |= {name: (record.step, reading) for name, reading in record.metrics.items()}
 
     def take_reward(self, step: int, numbers: Mapping[str, float]) -> None:
@@ -231,7 +232,7 @@ class _Session:
         gone = discarded(alerts)
         kept = [loss for step, loss in self.losses.items() if step and not any(step in one for one in gone)]
         tail = kept[-max(1, self.step // 10) :]
-        return statistics.fmean(tail) if tail else None
+        return sum(tail) / len(tail) if tail else None
 
     def report(self) -> dict[str, Any]:
         last = {name: reading.known_values() for name, (_, reading) in self.last.items()}

@@ -137,5 +137,8 @@ def test_a_baseline_is_one_run_that_is_well(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match="not fit to be compared with: stopped"):
         load(tmp_path / "bad")
     write_run(tmp_path / "good")
-    with pytest.raises(UnreadableError, match="2 runs"):
+    with pytest.raises(UnreadableError, match=r"2 runs.*Name a good run's folder"):
         load(tmp_path)
+    edit_json(tmp_path / "good" / "lora_watch" / "report.json", loss={"last": {"step": 20, "value": 2.0}})
+    with pytest.raises(UnreadableError, match=r"before reports had loss\.final"):
+        load(tmp_path / "good")

@@ -104,6 +104,9 @@ def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     assert text(judge([tmp_path / "fine"])).startswith("ok  ")
     paragraphs = text(judge([tmp_path])).split("\n\n")
     assert [("bad" in part, "fine" in part) for part in paragraphs] == [(True, True), (True, False), (False, False)]
+    noted = [alert_of(4, "LW316", Severity.INFO)]
+    strict = judge([tmp_path / "fine", write_run(tmp_path / "noted", alerts=noted)], fail_on="info")
+    assert "(LW316)" in text(strict), "what fails is said"
     write_run(tmp_path / "back", message="recovered at step 3, then 17 steps without an alert.")
     assert "  recovered at step 3 · " in text(judge([tmp_path / "back"]))
 

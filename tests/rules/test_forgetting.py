@@ -12,7 +12,9 @@ import pytest
 import torch
 
 from lora_watch import LoraWatchCallback
+from lora_watch.base import deferred
 from lora_watch.rules import WorseOnOtherTexts
+from lora_watch.runs.run import read_runs
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
 GENERAL = [
@@ -54,6 +56,15 @@ def test_what_is_unlearned_for_nothing_is_named(tmp_path: Path) -> None:
 def test_its_twins_are_silent(probe: Any, tmp_path: Path) -> None:
     _, monitor = run(tmp_path, probe, 200, 30, 1e-4 if probe is GENERAL else 2e-3)
     assert "LW209" not in [alert.rule for alert in monitor.alerts]
+
+
+def test_its_losses_are_read_back_where_numbers_come_a_step_late(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deferred, "_NEAR", frozenset())  # a CPU in the place of an accelerator
+    run(tmp_path, GENERAL, steps=20)
+    (found,) = read_runs([tmp_path], [])
+    assert set(found.data.series_at("probe_loss")) == {10, 20}
 
 
 def test_training_and_random_states_are_as_without_it(tmp_path: Path) -> None:

@@ -97,6 +97,18 @@ def test_what_is_logged_before_a_sessions_first_step_belongs_to_the_step_it_star
     assert set(data.series_at("loss")) == (set(range(13)) if first_step else {1, 2}), "the step's own numbers stay"
 
 
+def test_a_step_that_is_written_again_keeps_what_was_logged_after_it(tmp_path: Path) -> None:
+    """An alert of the end writes the last step a second time."""
+    sink, run = TensorBoardSink(tmp_path), run_of()
+    sink.start(run, 0)
+    sink.write(record_of(run, 1), [])
+    sink.logged(1, {"probe_loss": 3.0})
+    sink.write(record_of(run, 1), [])
+    sink.finish("ok", None)
+    data = data_of(tmp_path)
+    assert (data.series_at("probe_loss"), set(data.series_at("loss"))) == ({1: 3.0}, {1})
+
+
 def test_files_go_by_their_times_and_not_by_their_names(tmp_path: Path) -> None:
     """A session with other adapters, whose file comes first in the order of names."""
     for folder, step, adapters in (("b", 1, 2), ("a", 2, 3)):

@@ -17,10 +17,14 @@ from lora_watch.runs.run import FinishedRun
 
 def text(judgement: Judgement) -> str:
     """A paragraph a run, worst finding first, and a last line with the sum. Of several runs a table, and paragraphs of
-    those that have more than notes."""
+    those that fail or have more than notes."""
     several = len(judgement.runs) > 1
     blocks = ["\n".join(_overview(judgement))] if several else []
-    told = [run for run in judgement.runs if not several or any(a.severity > Severity.INFO for a in run.findings)]
+    told = [
+        run
+        for run in judgement.runs
+        if not several or judgement.failures(run) or any(a.severity > Severity.INFO for a in run.findings)
+    ]
     blocks += ["\n".join(_run(judged, judgement)) for judged in told]
     blocks += [f"UNREADABLE {reason}" for reason in judgement.unreadable]
     return "\n\n".join([*blocks, summary(judgement)])
@@ -90,5 +94,5 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
         yield f"  Next run: {run.next_run}"
     for alert in findings:
         yield from (f"  {line}" for line in str(replace(alert, next_run=None)).splitlines())
-        if alert.closed_step is not None and alert.last_step and alert.rule != RECOVERED:
-            yield f"    Over: seen last at step {alert.last_step}."
+        if alert.closed_step is not None and alert.rule != RECOVERED:
+            yield f"    Over: seen last {f'at step {alert.last_step}' if alert.last_step else 'before step 1'}."
