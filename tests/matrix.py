@@ -45,58 +45,64 @@ WAYS: dict[str, tuple[str, int]] = {
 }
 """By the name that ``tests.sharding.ways`` knows: what the page calls it, and on how many ranks."""
 
+ONE, SEVERAL, NEVER = "tried in one process", "tried in several", "never run"
+
 LAST_GOOD = ("ddp", "fsdp2", "fsdp2-3", "fsdp2-trainer", "fsdp1-orig", "zero2", "zero3", "tensor-parallel")
 """Ways that also run into a NaN, to see what is left in last_good/."""
 
-PACKAGES: dict[str, tuple[str, str]] = {
-    "Trainer": (
-        "transformers",
-        "tests/trainer/test_distributed.py",
+SPREAD = ("zero3", "context-parallel")
+"""Ways without last_good/ by the callback's own check (the adapters are spread over ranks): no run shows it."""
+
+PACKAGES: dict[str, tuple[str, str, str]] = {
+    "`Trainer`": (SEVERAL, "transformers", "tests/trainer/test_distributed.py"),
+    "a plain loop (`Monitor`)": (SEVERAL, "torch", "tests/monitor/test_plain_loop.py"),
+    "Lightning": (SEVERAL, "lightning", "tests/integrations/test_lightning.py"),
+    "a loop of accelerate": (ONE, "accelerate", "tests/integrations/test_accelerate.py"),
+    "TRL: SFT, DPO, KTO, ORPO, CPO, reward, GRPO, RLOO; `Seq2SeqTrainer`": (
+        ONE,
+        "trl",
+        "tests/trainer/test_trainers.py tests/trainer/test_loss.py::test_sft_trainer "
+        "tests/trainer/test_loss.py::test_dpo_trainer tests/rules/test_policies.py",
     ),
-    "a plain loop (`Monitor`)": ("torch", "tests/monitor/test_plain_loop.py"),
-    "compiled models, fused kernels: without `output_ratio`": ("torch", "tests/monitor/test_hooks_unseen.py"),
-    "accelerate": ("accelerate", "tests/integrations/test_accelerate.py"),
-    "Lightning": ("lightning", "tests/integrations/test_lightning.py"),
-    "Axolotl, its plugins": ("axolotl", "tests/integrations/test_axolotl.py"),
-    "LLaMA-Factory, `run_exp`": ("llamafactory", "tests/integrations/test_llamafactory.py"),
-    "sentence-transformers": ("sentence-transformers", "tests/integrations/test_elsewhere.py -k sentence"),
-    "diffusers": ("diffusers", "tests/integrations/test_elsewhere.py -k unet"),
-    "TRL: SFT, KTO, ORPO, CPO, reward; Seq2SeqTrainer": ("trl", "tests/trainer/test_trainers.py"),
-    "TRL: SFT, DPO, their loss": ("trl", "tests/trainer/test_loss.py -k 'sft_trainer or dpo_trainer'"),
-    "TRL: GRPO, RLOO, DPO by their reward, in one process": ("trl", "tests/rules/test_policies.py"),
-    "TRL's own script": ("trl", "tests/trainer/test_run.py -k trls_own_script"),
-    "W&B, MLflow, Trackio, webhook": ("wandb", "tests/sinks/test_trackers.py"),
-    "TensorBoard": ("tensorboard", "tests/sinks/test_trainer.py"),
+    "Axolotl, its plugins": (ONE, "axolotl", "tests/integrations/test_axolotl.py"),
+    "LLaMA-Factory, `run_exp`": (ONE, "llamafactory", "tests/integrations/test_llamafactory.py"),
+    "sentence-transformers": (ONE, "sentence-transformers", "tests/integrations/test_elsewhere.py -k sentence"),
+    "diffusers": (ONE, "diffusers", "tests/integrations/test_elsewhere.py -k unet"),
+    "W&B, MLflow, Trackio, webhook": (ONE, "wandb", "tests/sinks/test_trackers.py"),
+    "TensorBoard": (ONE, "tensorboard", "tests/sinks/test_trainer.py"),
+    "compiled models, fused kernels": (ONE, "torch", "tests/monitor/test_hooks_unseen.py"),
 }
-"""What else is tried: a package, and the tests that do it."""
+"""What else is tried: in how many processes, with which package, and the tests that do it."""
+
+LACKS = {"compiled models, fused kernels": "`output_ratio`"}
+"""What a package does not let be measured."""
 
 HEAD = """# Does it work with my trainer?
 
-**Yes** for `Trainer`, TRL, Lightning, accelerate and plain loops, in one process, under DDP and FSDP2. **In
-part** under ZeRO, tensor parallelism and FSDP1, where some numbers are missing. **Not** under FSDP1 with
-`use_orig_params=False`. TRL was run in one process only, and nothing [ever ran on a GPU](#never-run).
+What was **tried in several** processes or **in one**, with gloo on CPUs. **Numbers missing**: the report lacks
+them, and the rules go by the others. What was **never run** [stands below](#never-run), a GPU first.
 
-`python -m tests.matrix` makes this table from real runs, with gloo on CPUs. "Missing" names the numbers that the report
-does not have; the rules then go by the others. In brackets: processes. [Integrations](integrations.md) has the lines to
-write.
+`python -m tests.matrix` makes this table from real runs. In brackets: processes. [Integrations](integrations.md) has
+the lines to write.
 
-| what | works | missing |
+| what | status | numbers missing |
 |---|---|---|"""
 
 TAIL = """
 - If every number is missing, the verdict is `unknown`, and `lora-watch check` exits with 2.
 - `recover` works with DDP and FSDP2, not with DeepSpeed and FSDP1.
 - Under ZeRO a NaN in the gradients is found after the update.
-- Saves are read back (LW313) with the Trainer, TRL's SFT, FSDP2 (2), ZeRO-3 (2), and resumed from, but not under FSDP2.
-- bitsandbytes weights of 8 and 4 bit are read (on a CPU). Under GPTQ and AWQ relative norms are unknown.
-- `output_ratio` is missing for convolutions, MoE experts, compiled models, replicas of one process (`DataParallel`),
-  and kernels that fuse LoRA with its layer.
+- Saves are read back (LW313) with the Trainer, TRL's SFT, FSDP2 (2) and ZeRO-3 (2). A resume is compared (LW314) only
+  where no adapter is spread over processes: not under FSDP2 and ZeRO-3.
+- **QLoRA**: weights of 4 and 8 bits are read, on a CPU; TRL on them was never run. GPTQ and AWQ have no
+  relative norms.
+- `output_ratio` is also missing for convolutions, MoE experts and replicas of one process (`DataParallel`).
 
 ## Never run
 
-A GPU, NCCL, more than three processes, several machines, pipeline parallelism, FSDP or ZeRO over
-quantised weights, TRL in several processes (GRPO under FSDP2, say), Unsloth, Axolotl's own training command, Comet,
-SwanLab, ClearML, 8-bit optimizers under `recover`.
+A GPU, NCCL, more than three processes, several machines, pipeline parallelism, FSDP or ZeRO over quantised weights, TRL
+in several processes (GRPO under FSDP2, say), PPO, vLLM, Unsloth, Axolotl's own training command,
+Comet, SwanLab, ClearML, 8-bit optimizers under `recover`.
 
 ## Versions
 
@@ -145,7 +151,7 @@ def packages(names: Sequence[str], python: str, kept: Mapping[str, Any]) -> dict
     """What the tests of each say; not of a package that is missing, where it was there before."""
     rows = {}
     for name in names:
-        package, tests = PACKAGES[name]
+        _, package, tests = PACKAGES[name]
         ask = f"from importlib import metadata; print(metadata.version({package!r}))"
         version = subprocess.run([python, "-c", ask], capture_output=True, text=True).stdout.strip() or None
         if version is None and name in kept:
@@ -167,32 +173,35 @@ def page(kept: Mapping[str, Any]) -> str:
     alike: dict[tuple[str, str], list[str]] = {}
     for name, (what, ranks) in WAYS.items():
         alike.setdefault(_way(name, kept["ways"]), []).append(f"{what} ({ranks})" if ranks > 1 else what)
-    rows += [f"| {'; '.join(names)} | {works} | {missing} |" for (works, missing), names in alike.items()]
+    rows += [f"| {'; '.join(names)} | {status} | {missing} |" for (status, missing), names in alike.items()]
     return "\n".join([HEAD, *rows, TAIL])
 
 
 def _way(name: str, ways: Mapping[str, Any]) -> tuple[str, str]:
-    """Whether it works, and what is missing. What is in last_good/ holds for all ways of one engine."""
+    """Its status, and what is missing. What is in last_good/ holds for all ways of one engine."""
     row = ways.get(name)
     if row is None:
-        return "not run", ""
+        return NEVER, ""
     most = max(row["known"].values(), default=0) or 1
     missing = [f"`{metric}`" for metric, n in row["known"].items() if n == 0]
     missing += [f"`{metric}` of {most - n} of {most} layers" for metric, n in row["known"].items() if 0 < n < most]
     nothing_known = len(missing) == len(row["known"])
     left = row.get("last_good") or ways.get(name.partition("-")[0], {}).get("last_good") or {}
-    if left and all(run["step"] is None for run in left.values()):
+    if name in SPREAD or (left and all(run["step"] is None for run in left.values())):
         missing.append("`last_good/`")
     if not row["same"] or any(run.get("same") is False for run in left.values()):
         return "**differs**", ", ".join(missing)
-    return ("no", "every number") if nothing_known else ("yes", ", ".join(missing) or "nothing")
+    status = SEVERAL if WAYS[name][1] > 1 else ONE
+    return status, "every number" if nothing_known else ", ".join(missing) or "none"
 
 
 def _package(name: str, row: Mapping[str, Any] | None) -> str:
     if row is None:
-        return f"| {name} | not run | |"
-    works = "yes" if row["says"].get("passed") and set(row["says"]) <= {"passed", "skipped"} else "**no**"
-    return f"| {name} | {works}, {PACKAGES[name][0]} {row['version'] or '(not installed)'} | |"
+        return f"| {name} | {NEVER} | |"
+    status, package, _ = PACKAGES[name]
+    passed = row["says"].get("passed") and set(row["says"]) <= {"passed", "skipped"}
+    with_ = f"{package} {(row['version'] or '(not installed)').partition('+')[0]}"
+    return f"| {name} | {status if passed else '**fails**'}, {with_} | {LACKS.get(name, '')} |"
 
 
 def main() -> None:

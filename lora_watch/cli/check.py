@@ -43,13 +43,16 @@ def check(
     junit: Annotated[Path | None, typer.Option(help="Also write JUnit XML to this file.", metavar="FILE")] = None,
     format: Annotated[
         Format | None,
-        typer.Option(help="Default: [bold]github[/] (text and annotations) inside GitHub Actions, else [bold]text[/]."),
+        typer.Option(
+            help="[bold]text[/], [bold]json[/], [bold]markdown[/] or [bold]github[/] (text and annotations). Default: "
+            "[bold]github[/] inside GitHub Actions, else [bold]text[/]."
+        ),
     ] = None,
 ) -> None:
     """Judge finished or interrupted runs from their files. The output says what went wrong, where, and what to change.
 
-    Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: there is no run, or it cannot be
-    read. A run that was killed is a finding.
+    Exit code 0: nothing of --fail-on or worse was found. 1: there are such findings; a run that was killed is one. 2:
+    there is no run, or one that cannot be read, was not measured or not judged to its end; or an option is wrong.
 
     Inside GitHub Actions the job's summary page gets it, too.
     """

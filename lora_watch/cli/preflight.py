@@ -25,7 +25,7 @@ def preflight(
     settings: Annotated[
         list[Path],
         typer.Argument(
-            metavar="FILE…",
+            metavar="SETTINGS…",
             help="adapter_config.json, training_args.json, a folder with them, or TRL's YAML. A later file overrides "
             "an earlier one.",
         ),
@@ -33,10 +33,10 @@ def preflight(
     model: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of the model, or its config.json. By default the folder that FILE names, if it is there."
+            help="Folder of the model, or its config.json. By default the folder that SETTINGS name, if there."
         ),
     ] = None,
-    steps: Annotated[int | None, typer.Option(help="Optimizer steps of the run, if the file gives epochs.")] = None,
+    steps: Annotated[int | None, typer.Option(help="Optimizer steps of the run, if SETTINGS give epochs.")] = None,
     fail_on: Annotated[
         Literal["warning", "error"], typer.Option(help="The least severity that makes the exit code 1.")
     ] = "warning",

@@ -69,14 +69,17 @@ def run(
     """Run an unchanged training script, monitor every Trainer in it, and end it when it goes wrong.
 
     The exit code is the script's own, with two exceptions. It is 1 if an alert ends the run. The alert is then printed
-    last, even if the script catches every exception. It is 2 if nothing was monitored, or a run was
-    not judged to its end. A run that broke off is one, unless a later run trains in the same folder.
+    last, even if the script catches every exception. It is 2 if nothing was monitored, a run was not judged to its end,
+    or an option is wrong. A run that broke off was not judged to its end, unless a later one trains in its folder.
 
     A LoraWatchCallback of the script keeps its arguments. --fail-on, --recover, --patience and --mute fill in those
     that it leaves open. At the end report.html, the LoRA tab as one file, lies next to the report.
 
     --find-lr prints a learning rate for the first Trainer's model and data, with its curve. The file find_lr.json next
     to the report holds it too. The exit code is 1 if the sweep makes no suggestion.
+
+    Environment: LORA_WATCH_HTML=0 leaves report.html out. LORA_WATCH_WEBHOOK is an address that gets each alert of
+    WARNING or worse.
     """
     if not module and not Path(script).exists():
         raise misuse(f"there is no script {script}")

@@ -213,9 +213,9 @@ class BarelyMoves(Rule):
     """At this pace the adapter will not have moved the model enough by the end of the schedule.
 
     Fires once, after a quarter of the schedule, when the adapters will stay too small even if every further update
-    agrees. It also fires when each of three batches would cost less with adapters twice as large as they become, and
-    what they would gain is a fifth more; a slow run need only gain more in the mean.
-    A policy is judged while its reward has not risen, an adapter that began large (PiSSA) never.
+    agrees. It also fires when adapters twice as large as these will become would lower the loss of each of three
+    batches by a fifth more; in a slow run a lower mean is enough. A policy is judged while its reward has not risen,
+    an adapter that began large (PiSSA) never.
     """
 
     id = "LW104"

@@ -93,7 +93,7 @@ class StaleRollouts(Rule):
 
     Fires when the log-probabilities of sampler and trainer part while the adapters grow, three rows in a row: by more
     than three times what they differed by at the start, and by a fifth of a nat a token. It takes a trainer that logs
-    both, as TRL does with vLLM.
+    both, as TRL does with vLLM. Tried with simulated numbers: vLLM was never run.
     """
 
     id = "LW315"

@@ -62,8 +62,8 @@ class AdaptersNotTrained(Rule):
     """Adapters are not trained: merged, switched off, frozen, gone, or unknown to the optimizer.
 
     Fires when no adapter is trained, when adapters that have trained no longer are, and when the optimizer does not
-    hold an adapter's tensors. The layers show it, at every step. While others train, frozen adapters do not count, for
-    layers may be trained in turn (LISA), nor does a change to another adapter that the optimizer holds.
+    hold an adapter's tensors. All of this is read from the layers at every step. Frozen adapters are no finding while
+    others train: layers may be trained in turn (LISA). A switch to another adapter that the optimizer holds is none.
     """
 
     id = "LW301"
