@@ -24,12 +24,18 @@ GENERAL = [
 
 
 def run(
-    folder: Path, probe: Sequence[Any] | None, texts: int = 8, steps: int = 50, lr: float = 5e-3, **own: Any
+    folder: Path,
+    probe: Sequence[Any] | None,
+    texts: int = 8,
+    steps: int = 50,
+    lr: float = 5e-3,
+    tensorboard: bool = False,
+    **own: Any,
 ) -> Any:
     """A run on Python's source of a model that knows Jane Austen."""
     blocks = stdlib_blocks(256)
     rules = [WorseOnOtherTexts(noise=math.inf)]  # of the evaluation loss alone nothing is said
-    watch = LoraWatchCallback(console=False, tensorboard=False, probe=probe, mute=["LW102"], rules=rules)
+    watch = LoraWatchCallback(console=False, tensorboard=tensorboard, probe=probe, mute=["LW102"], rules=rules)
     settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": blocks[224:240], **own}
     torch.manual_seed(0)  # for A
     model = lora(tiny_model(), lora_dropout=0.1)
@@ -62,7 +68,7 @@ def test_its_losses_are_read_back_where_numbers_come_a_step_late(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deferred, "_NEAR", frozenset())  # a CPU in the place of an accelerator
-    run(tmp_path, GENERAL, steps=20)
+    run(tmp_path, GENERAL, steps=20, tensorboard=True)
     (found,) = read_runs([tmp_path], [])
     assert set(found.data.series_at("probe_loss")) == {10, 20}
 
