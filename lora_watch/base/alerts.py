@@ -73,6 +73,8 @@ class Alert:
     """Step whose adapter the run went back to for this alert (LW910), which makes an ERROR a WARNING; else None."""
     changed: dict[str, list[float]] = field(default_factory=dict)
     """Of a recovery (LW910): settings by name, as the user's script has them, and as they are now."""
+    kind: str = ""
+    """Which of its rule's faults it is, where the rule has several."""
 
     def __post_init__(self) -> None:
         self.last_step = max(self.last_step, self.step)
@@ -132,6 +134,7 @@ class Alert:
                 last_step=whole(serialised.get("last_step", step)),
                 closed_step=or_none(whole, serialised.get("closed_step")),
                 back_to=or_none(whole, serialised.get("back_to")),
+                kind=clean(serialised.get("kind") or ""),
                 changed={clean(n): [float(v) for v in pair] for n, pair in (serialised.get("changed") or {}).items()},
             )
         except MISFITS as error:

@@ -40,6 +40,8 @@ class Finding:
     """The settings that this rule proposes, relative to those that the run has now. An INFO proposes none."""
     severity: Severity | None = None
     """The alert's severity, where it is not the rule's own."""
+    kind: str = ""
+    """Which of the rule's faults it is, where the rule has several: another one is another alert."""
     follows: tuple[str, ...] = ()
     """Ids of rules of whose open alert this is a consequence: the alert that opens all the same has that one's causes
     and remedies, proposes nothing, and is explained by it."""
@@ -77,7 +79,8 @@ class Rule(ABC):
     evidence: ClassVar[int] = 5
     """Steps before an alert that its evidence takes, in which the adapter may be damaged already."""
     yields_to: ClassVar[tuple[str, ...]] = ()
-    """Ids of rules whose open alert explains this one: the rule is then silent. One cause, one alert."""
+    """Ids of rules whose open alert explains this one: the rule is then silent. One cause, one alert. ``LW306:raised``:
+    where the alert is of that ``kind``."""
 
     wants: Mapping[str, float] = field(default_factory=dict, init=False)
     """Losses of the next step's batch that the rule needs: by name, what the adapters' output is multiplied by."""

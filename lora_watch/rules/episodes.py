@@ -99,8 +99,12 @@ class Episodes:
 
     def _take(self, rule: Rule, finding: Finding | None, record: StepRecord, changed: list[Alert]) -> None:
         """``finding``: of a rule that has found something, or has an open alert."""
-        explained = self._explained(rule, finding is not None, changed)
-        if finding is not None and not explained:
+        own = self._open.get(rule.id)
+        severity = rule.severity if finding is None or finding.severity is None else finding.severity
+        least = Severity.INFO if finding is None else severity
+        explained = self._explained(rule, finding is not None, changed, least)
+        lesser = own is not None and severity < own.severity  # what is less grave keeps no alert open
+        if finding is not None and not explained and not (lesser and not rule.lasting):
             changed += [alert for alert in self._hold(rule, finding, record) if alert not in changed]
         elif (
             rule.id in self._open
@@ -238,7 +242,8 @@ class Episodes:
         if not self._open:
             return False
         own = self._open.get(rule.id)
-        known = (self._open[other] for other in rule.yields_to if other in self._open)
+        named = (name.partition(":") for name in rule.yields_to)
+        known = (self._open[other] for other, _, kind in named if self._is_open(other, kind))
         alert = next((alert for alert in known if alert.severity >= max(least, Severity.WARNING)), None)
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
             return False  # a NaN that came later explains nothing
@@ -247,13 +252,20 @@ class Episodes:
             changed += [alert] * (alert not in changed)
         return alert is not None
 
+    def _is_open(self, rule: str, kind: str) -> bool:
+        return rule in self._open and kind in ("", self._open[rule].kind)
+
     def _hold(self, rule: Rule, finding: Finding, record: StepRecord) -> list[Alert]:
         """Returns the alert that opens, or has become graver and is stated anew, if one is, and the one that explains
         it. An open alert keeps its words else: those that the console has shown."""
         seen = record if rule.of is None else getattr(record, rule.of) or record
         severity, alert, over = finding.severity or rule.severity, self._open.get(rule.id), []
-        between = isinstance(rule, RuleBetweenSteps)
-        if between and alert is not None and alert.step < record.step and severity >= alert.severity:  # another save
+        if (
+            alert is not None
+            and alert.step < record.step
+            and severity >= alert.severity
+            and (isinstance(rule, RuleBetweenSteps) or finding.kind != alert.kind)  # another save, another fault
+        ):
             over, alert = [self._close(rule.id, record.step)], None
         if alert is not None:
             alert.last_step = max(alert.last_step, seen.step)
@@ -317,6 +329,10 @@ class Episodes:
         self._remember(state)
         self._prescribing = Prescribing.of_state(state.get("prescribing", {}))
         self.alerts = [Alert.from_dict(alert) for alert in state.get("alerts", [])]
+        known = {rule.id for rule in self.rules}
+        for alert in self.alerts:  # of a rule that an earlier version had nobody would close
+            if alert.closed_step is None and alert.rule not in known and "LW" < alert.rule < "LW8":
+                alert.closed_step = alert.last_step
         self._open = {alert.rule: alert for alert in self.alerts if alert.closed_step is None}
 
 

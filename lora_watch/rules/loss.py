@@ -62,7 +62,7 @@ class LossDivergence(_OfTheLoss):
     name = "loss-divergence"
     severity = Severity.ERROR
     zone = "diverged"
-    yields_to = ("LW101", "LW102", "LW201", "LW301")
+    yields_to = ("LW101", "LW102", "LW201", "LW301:switched")
 
     score: float = DECISIVE
     rise: float = 0.05
@@ -119,7 +119,7 @@ class LossSpike(_OfTheLoss):
     name = "loss-spike"
     severity = Severity.WARNING
     quiet = 1
-    yields_to = ("LW101", "LW102", "LW201", "LW202", "LW301", "LW306")
+    yields_to = ("LW101", "LW102", "LW201", "LW202", "LW301:switched", "LW306:raised")
 
     score: float = SPIKE
     """Standard deviations of the loss's own noise."""
@@ -190,8 +190,8 @@ class WorseOnOtherTexts(Rule):
 
     Fires when the last two evaluation losses are above the best one by more than their noise, and the training loss has
     fallen by 5 % since. With ``probe=`` it also fires when those texts cost 10 % more than without the adapters, at two
-    evaluations in a row that are no lower than before. Three epochs without an evaluation end with an INFO: nothing is
-    known.
+    evaluations in a row that are no lower than before. Three epochs and 200 steps without an evaluation end with an
+    INFO: nothing is known.
     """
 
     id = "LW209"
@@ -266,6 +266,7 @@ class WorseOnOtherTexts(Rule):
             f"The evaluation loss was best at step {at} ({losses[best]:.4g}) and has risen to {losses[-1]:.4g}, while "
             f"the training loss fell from {training[best]:.4g} to {training[-1]:.4g}.",
             metric="eval_loss",
+            kind="by heart",
             threshold=float(losses[best]),
             numbers={"margin": margin},
             causes=["too many passes over too few examples"],
@@ -293,6 +294,7 @@ class WorseOnOtherTexts(Rule):
             f"The texts of probe= cost {plain(now)}, and {plain(base)} without the adapters. The evaluation loss is "
             f"{last.loss:.4g} and was {self.lowest:.4g} at best.",
             metric="probe_loss",
+            kind="forgets",
             threshold=(1.0 + self.forgets) * base,
             causes=["the training goes on after the task has been learned, on nothing but its own texts"],
             remedies=["stop earlier, or mix a tenth of general texts into the training data"],
@@ -387,7 +389,7 @@ class StuckAtChance(Rule):
     quiet = 25
     yields_to = (
         *(*NON_FINITE, "LW102", "LW104", "LW202", "LW204", "LW205"),
-        *("LW301", "LW303", "LW306", "LW307"),
+        *("LW301", "LW303", "LW306:zero", "LW307:rounded"),
     )
 
     share: float = 0.97

@@ -11,7 +11,7 @@ from lora_watch.base.prescription import Evidence
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, plain
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
-from lora_watch.rules.forecast import end_of, has_new_head, is_gentle, learns_preferences
+from lora_watch.rules.forecast import OF_PREFERENCES, end_of, has_new_head, is_gentle, learns_preferences
 from lora_watch.rules.remedies import improved, is_proven, sound_steps, stronger, suspect, weaker
 from lora_watch.rules.reward import course
 from lora_watch.rules.size import (
@@ -69,8 +69,6 @@ class NormExplosion(Rule):
     compare: bool = True
     """Compute a batch with and without the adapters where that can be done: not in a sweep."""
     holds: bool = field(default=False, init=False)
-    mild: bool = field(default=False, init=False)
-    """What is known of it makes a WARNING."""
     highest: float = field(default=0.0, init=False)
     """The highest learning rate so far."""
     warm_up: int = field(default=0, init=False)
@@ -121,11 +119,11 @@ class NormExplosion(Rule):
             threshold = self.of_preferences
             severity = Severity.WARNING
         elif self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):
-            why, severity = "", self.severity if overall > always or not self.mild else Severity.WARNING
+            why = ""
         else:
             self.holds, self.helpful = False, 0
             return None
-        self.holds, self.mild = True, severity < self.severity
+        self.holds = severity is self.severity
         threshold /= unit
         return Finding(
             "the adapters are damaging the model" if harm is not None else "the adapters have become too large",
@@ -135,7 +133,11 @@ class NormExplosion(Rule):
             threshold=threshold / size.depth,
             numbers=_numbers(metric, size) | {"threshold": threshold},
             severity=severity,
-            **vars(suspect(record, is_proven(record), size.overall)),
+            **vars(
+                weaker(record, overall)
+                if learns_preferences(record.run)
+                else suspect(record, is_proven(record), size.overall)
+            ),
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
@@ -223,7 +225,7 @@ class BarelyMoves(Rule):
     severity = Severity.WARNING
     zone = "barely-moves"
     lasting = True
-    yields_to = (*NON_FINITE, "LW301", "LW303", "LW306", "LW307")
+    yields_to = (*NON_FINITE, "LW301", "LW303", "LW306:zero", "LW307:rounded")
 
     reach: float = 0.125
     spent: float = 0.25
@@ -251,7 +253,8 @@ class BarelyMoves(Rule):
             return None
         reward = course(record)
         of_a_policy = OF_A_POLICY if reward is not None and not prefers else 1.0
-        reach = (2.0 if has_new_head(record.run) else of_a_policy) * self.reach
+        of_the_task = OF_PREFERENCES if learns_preferences(record.run) else of_a_policy
+        reach = (2.0 if has_new_head(record.run) else of_the_task) * self.reach
         known = reward is not None or (not prefers and "loss_start" in record.scalars)
         judges = not self.judged and known and record.step >= STEPS
         learns = reward is not None and reward.has_risen

@@ -144,7 +144,7 @@ class RewardNotRising(RuleBetweenSteps):
     id = "LW206"
     name = "reward-not-rising"
     severity = Severity.WARNING
-    yields_to = (*NON_FINITE, "LW102", "LW104", "LW210", "LW301", "LW303", "LW306", "LW307")
+    yields_to = (*NON_FINITE, "LW102", "LW104", "LW210", "LW301", "LW303", "LW306:zero", "LW307:rounded")
 
     rows: int = 12
 

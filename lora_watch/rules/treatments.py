@@ -22,8 +22,9 @@ FEW = 5
 """Updates dropped in a row after which their batches are no longer taken to be the cause."""
 GROWN = 1.5
 """Adapters have grown since the good state, and are not what a risen loss comes from elsewhere, from this factor on."""
-SUSPECT = ("LW203", "LW306")
-"""Rules whose open alert says that what comes now may not be good. What they read is the same on every rank."""
+SUSPECT = (("LW203", ""), ("LW306", "raised"))
+"""Rules, and the kind of fault, whose open alert says that what comes now may not be good. They read the same on every
+rank."""
 
 
 class Treatment(enum.IntEnum):

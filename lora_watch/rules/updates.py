@@ -70,6 +70,7 @@ class OddRates(Rule):
             f"The rate has been exactly 0 for {self.zeros} updates{ahead}.{high}",
             metric="lr",
             threshold=0.0,
+            kind="zero",
             causes=[
                 "the schedule was made for fewer steps than are trained: epochs or ranks counted differently"
                 if high
@@ -87,6 +88,7 @@ class OddRates(Rule):
             f"The rate is {now:.3g} now, {times(now / planned)} the schedule's highest, {planned:g}.",
             metric="lr",
             threshold=self.factor * planned,
+            kind="raised",
             causes=["a callback or code of your own has changed the optimizer's rates or the scheduler's base_lrs"],
             remedies=["find what raised the rate; mute this rule if the rise is intended"],
         )
@@ -106,6 +108,7 @@ class OddRates(Rule):
             adapters=worst_first(record, rates, fast),
             metric="lr",
             threshold=self.apart * usual,
+            kind="apart",
             causes=["the optimizer was given a group of its own for these layers"],
             remedies=["give them the learning rate of the others"],
         )
@@ -121,6 +124,7 @@ class OddRates(Rule):
             "weight decay is undoing what is learned",
             f"It takes {percent(float(np.nanmax(taken)))} of A and of B at every step.",
             metric="weight_decay",
+            kind="decays",
             threshold=self.decay,
             causes=[f"weight_decay {decay:g} is multiplied by the learning rate at each step"],
             next_run=Prescription({"weight_decay": Setting(decay, 0.01 if decay > 0.01 else 0.0)}, step=record.step),
@@ -139,7 +143,7 @@ class UpdatesLost(Rule):
     id = "LW307"
     name = "updates-lost"
     severity = Severity.WARNING
-    yields_to = (*NON_FINITE, "LW301", "LW303", "LW306")
+    yields_to = (*NON_FINITE, "LW301", "LW303", "LW306:zero")
 
     changed: float = 0.5
     updates: int = 5
@@ -167,6 +171,7 @@ class UpdatesLost(Rule):
         return Finding(
             f"the optimizer has skipped {skipped} of the last {len(self.recent)} steps",
             "The gradients of these steps overflowed, so their batches taught nothing.",
+            kind="skipped",
             causes=["fp16 cannot hold this model's gradients or activations, as of models that were trained in bf16"],
             remedies=["bf16=True instead of fp16=True, or neither"],
         )
@@ -197,6 +202,7 @@ class UpdatesLost(Rule):
             f"rate is {rates.max():.3g}.",
             adapters=[(record.run.adapters[i].name, float(least[i])) for i in np.argsort(least) if known[i]][:10],
             metric=f"{factor.lower()}_changed",
+            kind="rounded",
             threshold=self.changed,
             causes=["the adapter was cast to bf16 with the rest of the model, and no float32 copy of it is kept"],
             remedies=[
@@ -227,7 +233,7 @@ class BaseWeightsMoved(Rule):
     name = "base-weights-moved"
     severity = Severity.ERROR
     needs = "base_drift"
-    yields_to = ("LW301",)
+    yields_to = ("LW301:switched",)
 
     drift: float = 0.01
     creep: float = 3e-4

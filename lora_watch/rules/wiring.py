@@ -128,6 +128,7 @@ class AdaptersNotTrained(Rule):
             f"{count(len(lost), 'adapter')} that had been training no longer {'is' if len(lost) == 1 else 'are'}",
             f"After step {record.step}, {' and '.join(now)}.",
             adapters=[(name, 0.0) for name in lost],
+            kind="switched",
             causes=[first.cause],
             remedies=[first.remedy],
         )

@@ -454,7 +454,8 @@ class Engine:
         step = self.steps if step is None else step
         losses = [name for name in metrics if name.startswith("eval_") and name.endswith("_loss")]
         name = "eval_loss" if "eval_loss" in metrics else next(iter(losses), "")
-        self._eval_loss = self._eval_loss or name  # of several sets the first
+        if name == "eval_loss" or not self._eval_loss:  # of several sets the first
+            self._eval_loss = name
         judged, probed = bool(name) and name == self._eval_loss, dict[str, float]()
         if self._probe is not None and self._started and judged:
             self.flush()  # a step is written before what is logged after it
@@ -503,7 +504,9 @@ class Engine:
 
         trained = dict.fromkeys(last.run.names, math.nan)  # which are only looked for
         # A callback may have put other weights in place since the step, and the best checkpoint may have been loaded.
-        trained |= self._norms_by_name("delta_norm") if model is None else norms_of(model)
+        trained |= self._norms_by_name("delta_norm")
+        now = {} if model is None else norms_of(model)  # unknown where that takes other ranks
+        trained |= {name: norm for name, norm in now.items() if math.isfinite(norm) or name not in trained}
         receipt = read_back(folder, self.steps, trained)
         if receipt is None:
             return

@@ -200,7 +200,8 @@ class Recovery:
         if self._over is not None:
             return
         self._learned.see()
-        suspects = [self._policy.reach(alert.rule) for alert in self._episodes.open if alert.rule in SUSPECT]
+        open_now = self._episodes.open
+        suspects = [self._policy.reach(alert.rule) for alert in open_now if (alert.rule, alert.kind) in SUSPECT]
         if self._dropping is None and suspects:
             self._good.forget_after(self._step - max(suspects))
         elif self._dropping is None:
@@ -291,14 +292,15 @@ class Recovery:
     ) -> bool:
         here = {alert.rule: alert for alert in self._episodes.open}
         own = [here.get(alert.rule, alert) for alert in alerts]
-        self._relax()
+        severities = [alert.severity for alert in own]
+        self._relax()  # which forgives what the recovery before was for
         self._used += 1
         good = None if chosen is Treatment.DROP and before_update else self._copy_for(own[0].rule)
         back_to = self._step if good is None else good.step
         recovered = Recovered(self._step, back_to, own[0].rule, self._changes(factor, record))
         cause = replace(own[0], next_run=self._episodes.prescription)
         alert = alert_of(recovered, cause, f"{self._used} of {self._policy.recover}")
-        causes = [(alert, alert.severity) for alert in own]
+        causes = list(zip(own, severities))
         self._latest = _Case(recovered, alert, causes, CALM if chosen is Treatment.DROP else None)
         if good is not None:
             own += self._go_back(good, factor, own, record)

@@ -19,6 +19,7 @@ class AlertHistory:
 
     def __init__(self) -> None:
         self._latest: dict[tuple[str, int], Alert] = {}
+        self._told: dict[tuple[str, int], Severity] = {}
         self._closed: set[tuple[str, int]] = set()
         self.counts: Counter[Severity] = Counter()
         """Number of episodes so far, open or closed, by their present severity."""
@@ -30,9 +31,9 @@ class AlertHistory:
             return news
         for alert in alerts:
             key = (alert.rule, alert.step)
-            if key not in self._latest:
+            if alert.severity > self._told.get(key, -1):  # new, or graver than it was
                 news.append(("opened", alert))
-            self._latest[key] = alert
+            self._latest[key], self._told[key] = alert, alert.severity
             if alert.closed_step is not None and key not in self._closed:
                 self._closed.add(key)
                 news.append(("closed", alert))

@@ -146,8 +146,9 @@ def test_nothing_monitored_is_no_success(python: Python, tmp_path: Path, text: s
 def test_the_alert_is_the_last_thing_printed(python: Python, tmp_path: Path) -> None:
     done = forked(python, tmp_path, GATE, *EXPLODES)
     assert done.returncode == 1
-    last = done.stderr[done.stderr.rindex("ERROR at step") :]
-    assert last.rstrip().splitlines()[-1].startswith("  More: ")
+    first, second, *_ = done.stderr[done.stderr.rindex("ERROR at step") :].splitlines()
+    assert "(LW102)" in first
+    assert second.startswith("  Next run: ")
     assert "Traceback" not in done.stderr
     assert report_of(tmp_path / "out")["verdict"] == "failed"
 
@@ -167,10 +168,10 @@ def test_a_script_that_catches_everything_fails_nevertheless(python: Python, tmp
     done = forked(python, tmp_path, path, *EXPLODES)
     assert done.returncode == 1
     assert "swallowed: LoraWatchError" in done.stdout
-    why, alert, *_, last = done.stderr.rpartition("lora-watch: ")[2].splitlines()
+    why, alert, advice, *_ = done.stderr.rpartition("lora-watch: ")[2].splitlines()
     assert "script" in why
     assert re.fullmatch(r"ERROR at step \d: .* \(LW102\)", alert)
-    assert last.startswith("  More: ")
+    assert advice.startswith("  Next run: ")
 
 
 BROKEN = """
