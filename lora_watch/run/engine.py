@@ -502,12 +502,17 @@ class Engine:
             return
         from lora_watch.snapshots.receipt import norms_of, read_back  # the core needs no safetensors
 
+        def now() -> dict[str, float]:  # unknown where that takes other ranks
+            norms = {} if model is None else norms_of(model)
+            return {name: norm for name, norm in norms.items() if math.isfinite(norm) or name not in trained}
+
         trained = dict.fromkeys(last.run.names, math.nan)  # which are only looked for
-        # A callback may have put other weights in place since the step, and the best checkpoint may have been loaded.
         trained |= self._norms_by_name("delta_norm")
-        now = {} if model is None else norms_of(model)  # unknown where that takes other ranks
-        trained |= {name: norm for name, norm in now.items() if math.isfinite(norm) or name not in trained}
+        if not self._started:  # the best checkpoint may have been loaded
+            trained |= now()
         receipt = read_back(folder, self.steps, trained)
+        if receipt is not None and receipt.differing:  # a callback may have put other weights in place since the step
+            receipt = read_back(folder, self.steps, trained | now())
         if receipt is None:
             return
         alerts = self.episodes.conclude(last.amended(receipt=receipt), "saved")
