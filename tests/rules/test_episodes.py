@@ -106,6 +106,58 @@ def test_one_cause_makes_one_alert() -> None:
     assert [(a.rule, a.step, a.closed_step) for a in episodes.alerts] == [("X2", 1, 2), ("X1", 2, None)]
 
 
+@dataclass
+class Several(Rule):
+    """Two faults: one of a loss above 1, a graver one above 3; a third at a loss of exactly 2."""
+
+    id = "X7"
+    name = "several"
+    severity = Severity.WARNING
+
+    def check(self, record: StepRecord) -> Finding | None:
+        loss = record.loss or 0.0
+        grave = Severity.ERROR if loss > 3 else None
+        return Finding(f"loss {loss}", kind="two" if loss == 2 else "", severity=grave) if loss > 1 else None
+
+
+@dataclass
+class OfTheSecond(Echo):
+    id = "X8"
+    name = "of-the-second"
+    yields_to = ("X7:two",)
+    limit: float = 0.5
+
+
+@dataclass
+class Grave(OfTheSecond):
+    id = "X9"
+    name = "grave"
+    severity = Severity.ERROR
+
+
+def test_another_fault_of_a_rule_is_another_alert_and_explains_what_it_causes_alone() -> None:
+    episodes = Episodes([Several(), OfTheSecond(), Grave()])
+    feed(episodes, [1.5, 1.5, 2.0, 2.0])
+    found = [(a.rule, a.step, a.closed_step, a.kind) for a in episodes.alerts]
+    assert found == [("X7", 1, 3, ""), ("X8", 1, 3, ""), ("X9", 1, None, ""), ("X7", 3, None, "two")]
+    assert episodes.alerts[-1].explains == ["X8"], "and a WARNING explains no ERROR"
+
+
+def test_what_is_less_grave_keeps_no_alert_open() -> None:
+    episodes = Episodes([Several()])
+    feed(episodes, [4.0] + [1.5] * 12)
+    assert [(a.severity.name, a.step, a.last_step) for a in episodes.alerts[:1]] == [("ERROR", 1, 1)]
+    assert [(a.severity.name, a.closed_step) for a in episodes.alerts[1:]] == [("WARNING", None)]
+
+
+def test_an_open_alert_of_a_rule_that_an_earlier_version_had_is_over_when_a_run_goes_on() -> None:
+    episodes, later = Episodes([Bad()]), Episodes([Bad()])
+    feed(episodes, [2.0])
+    episodes.say(Alert("LW302", "adapter-not-in-optimizer", Severity.ERROR, 1, "gone"))
+    later.load_state_dict(json.loads(json.dumps(episodes.state_dict())))
+    assert [alert.rule for alert in later.open] == ["X1"]
+
+
 def test_the_end_of_a_run_opens_alerts_and_adds_to_open_ones() -> None:
     episodes = Episodes([Bad(), Whole(), Listens()])
     feed(episodes, [2.0])

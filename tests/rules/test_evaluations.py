@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from transformers import TrainerCallback
 
 from benchmarks.corpus.generate import data, pretrained
 from lora_watch import Alert, LoraWatchCallback, Sink
@@ -97,6 +98,30 @@ def test_epochs_without_an_evaluation_leave_it_unknown(evaluated: str, steps: in
     build_trainer(lora(tiny_model()), stdlib_blocks(256)[:60], steps, [callback], 1e-3, **settings).train()
     assert callback.monitor is not None
     assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
+
+
+class Judged(Sink):
+    """The steps of the evaluations that rules have seen."""
+
+    def __init__(self) -> None:
+        self.steps: list[int] = []
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        self.steps += [record.evaluation.step] if record.evaluation else []
+
+
+def test_a_stray_evaluation_of_other_texts_is_not_the_one_that_is_judged_from_then_on(tmp_path: Path) -> None:
+    class Stray(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 0:
+                trainer.evaluate(blocks[230:238], metric_key_prefix="eval_holdout")
+
+    blocks, judged = stdlib_blocks(256), Judged()
+    settings = {"output_dir": str(tmp_path), "eval_strategy": "steps", "eval_steps": 2, "eval_dataset": blocks[240:]}
+    watch = LoraWatchCallback(tensorboard=False, console=False, sinks=[judged])
+    trainer = build_trainer(lora(tiny_model()), blocks[:8], 4, [watch, Stray()], 1e-3, **settings)
+    trainer.train()
+    assert 2 in judged.steps
 
 
 @pytest.mark.thorough
