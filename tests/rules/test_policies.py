@@ -196,7 +196,7 @@ def test_the_reference_is_the_adapter_as_it_was(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("lr", "found"), [(5e-3, ["LW209", "LW401"]), (3e-4, [])], ids=["at a high rate", "its twin"])
 def test_preferences_that_are_learned_by_heart(lr: float, found: list[str], tmp_path: Path) -> None:
-    policy = Policy("DPO", reward="length", seed=1, steps=50, lr=lr)
+    policy = Policy("DPO", reward="letter", steps=50, lr=lr)
     monitor, _ = trained(policy, tmp_path, eval_strategy="steps", eval_steps=10)
     assert sorted(ids(monitor)) == found
 
