@@ -100,11 +100,10 @@ class Episodes:
     def _take(self, rule: Rule, finding: Finding | None, record: StepRecord, changed: list[Alert]) -> None:
         """``finding``: of a rule that has found something, or has an open alert."""
         own = self._open.get(rule.id)
-        severity = rule.severity if finding is None or finding.severity is None else finding.severity
-        least = Severity.INFO if finding is None else severity
-        explained = self._explained(rule, finding is not None, changed, least)
-        lesser = own is not None and severity < own.severity  # what is less grave keeps no alert open
-        if finding is not None and not explained and not (lesser and not rule.lasting):
+        severity = Severity.INFO if finding is None else finding.severity or rule.severity
+        explained = self._explained(rule, finding is not None, changed, severity)
+        lesser = own is not None and severity < own.severity and not rule.lasting  # which keeps no alert open
+        if finding is not None and not explained and not lesser:
             changed += [alert for alert in self._hold(rule, finding, record) if alert not in changed]
         elif (
             rule.id in self._open
