@@ -68,7 +68,7 @@ PACKAGES: dict[str, tuple[str, str, str]] = {
     "LLaMA-Factory, `run_exp`": (ONE, "llamafactory", "tests/integrations/test_llamafactory.py"),
     "sentence-transformers": (ONE, "sentence-transformers", "tests/integrations/test_elsewhere.py -k sentence"),
     "diffusers": (ONE, "diffusers", "tests/integrations/test_elsewhere.py -k unet"),
-    "W&B, MLflow, Trackio, webhook": (ONE, "wandb", "tests/sinks/test_trackers.py"),
+    "W&B, MLflow, Trackio": (ONE, "wandb", "tests/sinks/test_trackers.py"),
     "TensorBoard": (ONE, "tensorboard", "tests/sinks/test_trainer.py"),
     "compiled models, fused kernels": (ONE, "torch", "tests/monitor/test_hooks_unseen.py"),
 }

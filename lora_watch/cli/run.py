@@ -78,8 +78,7 @@ def run(
     --find-lr prints a learning rate for the first Trainer's model and data, with its curve. The file find_lr.json next
     to the report holds it too. The exit code is 1 if the sweep makes no suggestion.
 
-    Environment: LORA_WATCH_HTML=0 leaves report.html out. LORA_WATCH_WEBHOOK is an address that gets each alert of
-    WARNING or worse.
+    Environment: LORA_WATCH_HTML=0 leaves report.html out.
     """
     if not module and not Path(script).exists():
         raise misuse(f"there is no script {script}")

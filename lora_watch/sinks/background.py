@@ -21,13 +21,12 @@ class Background:
     when nobody holds this object, or with the interpreter; ``last`` is its last job then. No job may hold this object.
     """
 
-    def __init__(self, name: str, last: Callable[[], object] | None = None):
+    def __init__(self, name: str, last: Callable[[], object]):
         self._name, self._last = name, last
         self.errors: list[Exception] = []
         self._thread: _Worker | None = None
-        if last is not None:  # before whatever has waited for the exit so far, such as the end of a writer
-            atexit.unregister(_end_all)
-            atexit.register(_end_all)
+        atexit.unregister(_end_all)  # before whatever has waited for the exit so far, such as the end of a writer
+        atexit.register(_end_all)
 
     def do(self, job: Callable[[], object]) -> None:
         """Returns at once, unless ``MOST_WAITING`` jobs wait already. The first one starts the thread."""
@@ -51,7 +50,7 @@ class Background:
         """The thread ends after what was given so far, without ``last``; the next ``do`` begins another one."""
         thread, self._thread = self._thread, None
         if thread is not None:
-            thread.last = None
+            thread.last = lambda: None
             thread.end_soon()
 
     def check(self) -> None:
@@ -65,7 +64,7 @@ class _Worker(threading.Thread):
     """What the thread knows; not the object that it works for, which ends it."""
 
     # Not an executor of the standard library: handing over would take three times as long.
-    def __init__(self, background: Background, name: str, last: Callable[[], object] | None):
+    def __init__(self, background: Background, name: str, last: Callable[[], object]):
         super().__init__(name=name, daemon=True)
         self.jobs: SimpleQueue[Callable[[], object]] = SimpleQueue()
         self.end = weakref.ref(background, self.jobs.put)
@@ -84,8 +83,7 @@ class _Worker(threading.Thread):
             if self.jobs.empty():
                 self.hurry.wait(PAUSE)
                 self.hurry.clear()
-        if self.last is not None:
-            self._do(self.last)
+        self._do(self.last)
 
     def _do(self, job: Callable[[], object]) -> None:
         try:
@@ -95,7 +93,7 @@ class _Worker(threading.Thread):
 
 
 def _end_all() -> None:
-    workers = [thread for thread in threading.enumerate() if isinstance(thread, _Worker) and thread.last is not None]
+    workers = [thread for thread in threading.enumerate() if isinstance(thread, _Worker)]
     for worker in workers:
         worker.end_soon()
     for worker in workers:

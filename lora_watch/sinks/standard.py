@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from lora_watch.format.files import shown
 from lora_watch.sinks import Sink
 from lora_watch.sinks.console import ConsoleSink
-from lora_watch.sinks.forwarding import MlflowSink, TrackioSink, WandbSink, WebhookSink
+from lora_watch.sinks.forwarding import TrackioSink, WandbSink
 from lora_watch.sinks.kept import LastGoodSink
 from lora_watch.sinks.report import ReportSink
 
@@ -34,7 +34,7 @@ def standard_sinks(
     if events is not None:
         sinks.append(events)
 
-    sinks += [WandbSink(report), TrackioSink(report), MlflowSink(report), WebhookSink(report)]
+    sinks += [WandbSink(report), TrackioSink(report)]
     drawn = page(report, events) if page is not None else None
     if drawn is not None:
         sinks.append(drawn)
