@@ -171,10 +171,6 @@ class Instruments:
         with self._gathered():
             return self._norms.begin(due)
 
-    @property
-    def bank(self) -> AdapterBank:
-        return self._norms.bank
-
     def arm(self, step: int) -> None:
         """The coming step, ``step`` + 1, is measured in full: see its forward pass."""
         if self._output_ratio:

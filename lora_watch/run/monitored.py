@@ -16,7 +16,7 @@ from lora_watch.adapters.find import are_meant, describe, find_other_adapters, l
 from lora_watch.adapters.live import Live
 from lora_watch.adapters.peft_config import init_from_base, prompts, settings_of, unmatched
 from lora_watch.adapters.placement import placement
-from lora_watch.adapters.sharding import gathered_together, none_alone, one_by_one, takes_every_rank
+from lora_watch.adapters.sharding import gathered_together, none_alone, takes_every_rank
 from lora_watch.adapters.tensors import partitioned
 from lora_watch.adapters.tree import Tree
 from lora_watch.base.records import BoolArray, RunInfo
@@ -50,8 +50,6 @@ class MonitoredAdapters:
         """Other ranks may have copies of them, and no parts."""
         self.partitioned = False
         """They are ZeRO-3's, and nothing is here between two layers' work."""
-        self.one_by_one = False
-        """Each factor takes a collective of its own."""
         self._trained: dict[str, Adapter] = {}
         """Every adapter that has been able to learn in this run, by its name."""
         self.live = Live([])
@@ -146,7 +144,6 @@ class MonitoredAdapters:
         self._rest, self._state_of_rest = rest, rest.now.state
         self._trained, self.retired = trained, retired
         self.collective, self.partitioned = collective, any(map(partitioned, tensors))
-        self.one_by_one = one_by_one(tensors)
         self.replicated = are_replicas([*tensors, *(adapter.base_weight for adapter in adapters)])
         self.groups, self.base, self.run = groups, base, run
 

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from lora_watch.base.deferred import HostCopy, PendingCopy, is_far
 from lora_watch.base.records import FIRST_STEPS, Due, Readings, StepRecord
-from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.norms.merging import kept_by_a_merge
 from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.labels import SAME
@@ -24,9 +23,6 @@ from lora_watch.run.guard import Guard
 from lora_watch.run.instruments import Instruments
 from lora_watch.run.monitored import MonitoredAdapters
 from lora_watch.run.ranks import world_size
-
-GATHERED_EVERY = 4
-"""Beats from one measurement of the norms to the next where each factor has to be brought together first (ZeRO-3)."""
 
 _SUSPECT = {"loss_rise_score": 3.0, "loss_spike_score": 4.0}
 """Scores of the loss that call for a full measurement: less than they take to open an alert. Healthy losses of the
@@ -51,8 +47,6 @@ class PendingRecord:
     """Fields of the record that were known at once."""
     numbers: PendingCopy
     """All else that was read, by name, which may still be on its way from an accelerator."""
-    bank: AdapterBank
-    """Of the adapters of that step: it has their spectrum when their norms are there."""
 
 
 class _Source(NamedTuple):
@@ -91,15 +85,12 @@ class Cadence:
         self._called |= odd and not self._odd
         self._odd = odd
 
-    def plan(
-        self, step: int, *, wanted: bool = False, alerts: int = 0, gathered: bool = False, ranks: bool = False
-    ) -> bool:
+    def plan(self, step: int, *, wanted: bool = False, alerts: int = 0, ranks: bool = False) -> bool:
         """Decide what the coming ``step`` has measured. True if that is everything.
 
         Args:
             wanted: it is the last step, or a rule needs a full measurement of it.
             alerts: how many have opened so far.
-            gathered: to read the norms takes much, see ``GATHERED_EVERY``.
             ranks: there are others. They see other losses and alerts, and must measure the same steps.
         """
         self._called |= alerts > self._alerts
@@ -107,7 +98,7 @@ class Cadence:
         beat, rest = divmod(step, self._every)
         early, called = step - self.first <= FIRST_STEPS, self._called and not ranks
         full = wanted or (rest == 0 and (early or called or beat % self._full_every == 0))
-        self.due = Due(step, norms=full or (rest == 0 and not (gathered and beat % GATHERED_EVERY)), full=full)
+        self.due = Due(step, norms=full or rest == 0, full=full)
         self._called &= not full
         return full
 
@@ -167,13 +158,11 @@ class Recorder:
     def plan(self, step: int, wanted: Mapping[str, float] | None = None, alerts: int = 0) -> None:
         """Decide how the step after ``step`` is measured (``Cadence.plan``), and have its forward pass seen where that
         takes it, and what rules have ``wanted`` (``Rule.wants``). ``alerts``: how many have opened so far."""
-        monitored, last = self.monitored, step + 1 == self.monitored.run.max_steps
+        last = step + 1 == self.monitored.run.max_steps
         at_last = HARM if last and self._judge_loss else {}  # what the weights at the end are compared with
         if losses := {**(wanted or {}), **at_last}:
             self.instruments.scaled_loss.arm(losses)
-        if self.cadence.plan(
-            step + 1, wanted=bool(wanted) or last, alerts=alerts, gathered=monitored.one_by_one, ranks=self.ranks
-        ):
+        if self.cadence.plan(step + 1, wanted=bool(wanted) or last, alerts=alerts, ranks=self.ranks):
             self.instruments.arm(step)
 
     def read_gradients(self, loss: Loss) -> bool:
@@ -234,7 +223,7 @@ class Recorder:
             "retired": monitored.retired,
             "updated": updated,
         }
-        return PendingRecord(due, known, self._host_copy.send(numbers), instruments.bank)
+        return PendingRecord(due, known, self._host_copy.send(numbers))
 
     def at_the_end(self, last: StepRecord) -> StepRecord | None:
         """``last`` with the norms of the weights as they stand, what a merge would keep of them, and the losses of the

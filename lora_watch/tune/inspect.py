@@ -15,6 +15,7 @@ from lora_watch.base.text import clean, first_of
 from lora_watch.base.untrusted import or_none
 from lora_watch.measurement.norms import AdapterBank, Measurement
 from lora_watch.measurement.norms.base import matrix_norms, relative
+from lora_watch.measurement.norms.spectrum import singular_values
 from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter, read_adapters
 from lora_watch.snapshots.weights import StoredError, StoredWeights, stored_weights, weight_of
 
@@ -89,10 +90,9 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspect
     spectra: list[FloatArray] = []
     norms: list[tuple[float, float]] = []
     for adapter in saved.adapters:
-        bank = AdapterBank([adapter])
-        rows.append({name: float(values[0]) for name, values in bank.measure().items()})
-        assert bank.spectrum is not None
-        spectra.append(bank.spectrum[0])
+        rows.append({name: float(values[0]) for name, values in AdapterBank([adapter]).measure().items()})
+        sigmas = np.concatenate([singular_values(block) for block in adapter.factors()])
+        spectra.append(np.abs(adapter.scale) * np.sort(sigmas)[::-1])
         norms.append((np.nan, np.nan) if weights is None else _base_norms(adapter, weights))
     if weights is not None and (unknown := sum(np.isnan(norm) for norm, _ in norms)):
         notes.append(f"{base} holds no readable weight for {unknown} of {len(norms)} layers: unknown there.")

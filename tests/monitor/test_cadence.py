@@ -65,10 +65,6 @@ def test_an_alert_that_opens_has_the_next_step_measured_in_full() -> None:
     assert measured(60, every=5, opened={26: 1})[1] == [5, 10, 15, 20, 30], 'with "every" the next one that is measured'
 
 
-def test_factors_that_are_brought_together_one_by_one_are_read_at_every_fourth_step() -> None:
-    assert measured(40, gathered=True) == ([*FIRST, 24, 28, 32, 36, 40], [*FIRST, 32])
-
-
 def test_what_is_wanted_is_measured_in_full_off_the_beat_too() -> None:
     cadence = Cadence(5)
     assert cadence.plan(33, wanted=True)

@@ -27,29 +27,6 @@ def test_unreadable_adapter_is_unknown() -> None:
     assert all(np.isfinite(values[1]) for values in metrics.values())
 
 
-def test_every_singular_value_largest_first() -> None:
-    broken = pair(9, 9, 2)
-    broken[0][0, 0] = torch.nan
-    low = pair(30, 20, 6, 5)
-    low[1][:, 2] = 0.0
-    adapters = [Bare(pair(12, 9, 3), scale=-2.0), Bare(pair(7, 20, 5, 1), pair(15, 6, 3, 2)), Bare(broken), Bare(low)]
-    bank = AdapterBank(adapters)
-    bank.measure(spectrum=False)
-    assert bank.spectrum is None
-    top = bank.measure()["spectral_norm"]
-    assert bank.spectrum is not None
-    want = np.full((4, 8), np.nan)
-    for row, adapter in zip(want, adapters):
-        products = [(b.double() @ a.double()).numpy() * adapter.scale for a, b in adapter.factors()]
-        if all(np.isfinite(product).all() for product in products):
-            sigmas = [np.linalg.svd(p, compute_uv=False)[: len(a)] for p, (a, _) in zip(products, adapter.factors())]
-            union = np.sort(np.concatenate(sigmas))[::-1]
-            row[: len(union)] = union
-    want[3, 5] = 0.0  # the pruned direction
-    np.testing.assert_allclose(bank.spectrum, want, rtol=1e-5, atol=1e-12)
-    np.testing.assert_array_equal(bank.spectrum[:, 0], top)
-
-
 @pytest.fixture
 def staged(monkeypatch: pytest.MonkeyPatch) -> None:
     """The CPU is taken for an accelerator."""

@@ -12,18 +12,12 @@ from torch import Tensor
 from lora_watch.adapters.sharding import dtensor, zero
 from lora_watch.adapters.tensors import at_hand, partitioned, sharded
 
-__all__ = ["gathered_together", "none_alone", "one_by_one", "takes_every_rank"]
+__all__ = ["gathered_together", "none_alone", "takes_every_rank"]
 
 
 def takes_every_rank(parameters: Iterable[Tensor]) -> bool:
     """To read some of ``parameters`` whole is a collective."""
     return any(sharded(parameter) or partitioned(parameter) for parameter in parameters)
-
-
-def one_by_one(parameters: Iterable[Tensor]) -> bool:
-    """Some of ``parameters`` take a collective each to be read whole: ZeRO-3's, and DTensors that are not cut along
-    their rows."""
-    return any(partitioned(p) or (sharded(p) and dtensor.row_split(p) is None) for p in parameters)
 
 
 @contextmanager

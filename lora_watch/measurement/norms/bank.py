@@ -34,11 +34,6 @@ class _Entry(NamedTuple):
     diagonal: Tensor | None
 
 
-_Solved = tuple[FloatArray, FloatArray]
-"""Of n blocks of one rank r: ``[n, 6]``, see ``spectrum.A2`` and what follows it; ``[n, r]``, their singular values,
-the largest first, or ``[n, 0]`` without a spectrum."""
-
-
 class _Group:
     """Blocks of one rank on one device, in the order of their adapters."""
 
@@ -69,8 +64,8 @@ class _Group:
             stacks += [(side, same[start : start + step]) for start in range(0, len(same), step)]
         return stacks
 
-    def begin(self, spectrum: bool) -> Deferred[_Solved]:
-        """Measure the blocks as they are now; nothing waits."""
+    def begin(self, spectrum: bool) -> Deferred[FloatArray]:
+        """Measure the n blocks as they are now: ``[n, 6]``, see ``spectrum.A2`` and what follows it. Nothing waits."""
         grams, kept = [], []
         for side, members in self._stacks:
             x = torch.stack([self._blocks[i][side] for i in members])
@@ -87,7 +82,7 @@ class _Group:
             there = [x[members.index(i)] for (_, members), x in zip(self._stacks, kept) if i in members]
             return Factors(*there)
 
-        def finish(values: Sequence[FloatArray]) -> _Solved:
+        def finish(values: Sequence[FloatArray]) -> FloatArray:
             both = np.empty((2, len(self._blocks), self._r, self._r))
             for (side, members), numbers in zip(self._stacks, values):
                 both[side, members] = numbers.reshape(-1, self._r, self._r)
@@ -104,7 +99,7 @@ class _Group:
 
     def _solved(
         self, grams: FloatArray, diagonals: FloatArray | None, spectrum: bool, block: Callable[[int], Factors]
-    ) -> _Solved:
+    ) -> FloatArray:
         """``grams``: A·Aᵀ and Bᵀ·B, ``[2, n, r, r]``; ``diagonals``: ``[n, r]``, or None."""
         step = max(_BATCH // max(self._r**2, 1), 1)
         parts = []
@@ -112,13 +107,10 @@ class _Group:
             part = slice(start, start + step)
             between = None if diagonals is None else diagonals[part]
             parts.append(solve(grams[0, part], grams[1, part], between, self._limits[part], spectrum))
-        rows, sigmas, doubtful = map(np.concatenate, zip(*parts))
+        rows, doubtful = map(np.concatenate, zip(*parts))
         for i in np.flatnonzero(doubtful).tolist():
-            rows[i], sigma = solve_precisely(block(i), None if diagonals is None else diagonals[i], rows[i])
-            if spectrum:
-                sigmas[i] = 0.0
-                sigmas[i, : len(sigma)] = sigma
-        return rows, sigmas
+            rows[i] = solve_precisely(block(i), None if diagonals is None else diagonals[i], rows[i])
+        return rows
 
 
 class AdapterBank:
@@ -138,9 +130,6 @@ class AdapterBank:
         """All blocks, and what they have been made of, if they can be used again."""
         self.known: BoolArray = np.zeros(len(self._adapters), dtype=bool)
         """``[n_adapters]``, of the latest measurement: False where the factors were not readable."""
-        self.spectrum: FloatArray | None = None
-        """``[n_adapters, r]``, of the latest measurement: every singular value of ΔW, the largest first; NaN beyond an
-        adapter's own rank. None where that was no full one."""
 
     @torch.no_grad()
     def measure(self, spectrum: bool = True) -> dict[str, FloatArray]:
@@ -170,9 +159,8 @@ class AdapterBank:
         def finish(values: Sequence[FloatArray]) -> Readings:
             rest = iter(values)
             solved = [part.finish(list(islice(rest, len(part.tensors)))) for part in begun]
-            found = [(group.adapters, of) for group, of in zip(groups, solved)]
-            self.spectrum = np.abs(scale)[:, None] * _spectra(len(scale), found) if due.full else None
-            metrics = _metrics(scale, _sums(known, found), due.full)
+            sums = _sums(known, [(group.adapters, of) for group, of in zip(groups, solved)])
+            metrics = _metrics(scale, sums, due.full)
             return {name: Reading(values, known) for name, values in metrics.items()}
 
         return Deferred([tensor for part in begun for tensor in part.tensors], finish)
@@ -192,14 +180,13 @@ class AdapterBank:
         return groups
 
 
-_Found = Sequence[tuple[NDArray[np.intp], _Solved]]
-"""Blocks of one rank, those of an adapter side by side: whose they are, ``[n]``, and what is known of them."""
+def _sums(known: BoolArray, found: Sequence[tuple[NDArray[np.intp], FloatArray]]) -> FloatArray:
+    """``[n_adapters, 6]``: the rows of all blocks of each adapter together.
 
-
-def _sums(known: BoolArray, found: _Found) -> FloatArray:
-    """``[n_adapters, 6]``: the rows of all blocks of each adapter together."""
+    ``found``: of blocks of one rank, those of an adapter side by side, whose they are, ``[n]``, and their rows.
+    """
     sums = np.zeros((len(known), 6))
-    for adapters, (rows, _) in found:
+    for adapters, rows in found:
         first = np.flatnonzero(np.diff(adapters, prepend=-1))
         whose = adapters[first]
         tops = np.maximum(sums[whose, TOP], np.maximum.reduceat(rows[:, TOP], first))
@@ -207,18 +194,6 @@ def _sums(known: BoolArray, found: _Found) -> FloatArray:
         sums[whose, TOP] = tops
     sums[~known] = np.nan
     return sums
-
-
-def _spectra(total: int, found: _Found) -> FloatArray:
-    """``[total, r]``: all singular values of each adapter, the largest first, and NaN behind them."""
-    rows: list[list[float]] = [[] for _ in range(total)]
-    for adapters, (_, sigmas) in found:
-        for adapter, sigma in zip(adapters, sigmas):
-            rows[adapter] += sigma.tolist()
-    out = np.full((total, max(map(len, rows), default=0)), np.nan)
-    for row, sigma in zip(out, rows):
-        row[: len(sigma)] = sigma
-    return -np.sort(-out, axis=1)
 
 
 def _metrics(scale: FloatArray, totals: FloatArray, spectrum: bool) -> dict[str, FloatArray]:

@@ -38,16 +38,15 @@ def solve(
     diagonal: FloatArray | None,
     rank_limit: NDArray[np.int64],
     spectrum: bool = True,
-) -> tuple[FloatArray, FloatArray, BoolArray]:
-    """Rows ``[n, 6]`` (see ``A2`` …) for n blocks of rank r; their singular values, largest first, ``[n, r]``; and
-    which of them need ``solve_precisely``.
+) -> tuple[FloatArray, BoolArray]:
+    """Rows ``[n, 6]`` (see ``A2`` …) for n blocks of rank r, and which of them need ``solve_precisely``.
 
     Args:
         gram_a: A·Aᵀ, ``[n, r, r]``.
         gram_b: Bᵀ·B, ``[n, r, r]``.
         diagonal: the diagonals between B and A, ``[n, r]``, or None.
         rank_limit: ``[n]``, the smaller side of each product: more singular values than that are zero.
-        spectrum: without it the columns from ``TOP`` on may be zero, and no singular values there (``[n, 0]``).
+        spectrum: without it the columns from ``TOP`` on may be zero.
 
     A block with a number in it that is not finite is a row of NaN, and disturbs no other.
     """
@@ -74,12 +73,11 @@ def solve(
     sigma = _singular_values(unit_a, unit_b, live, rank)
     rows[:, TOP:] = _summary(sigma * size[:, None])
     doubtful = _spectral_error(sigma, rank) > TOLERANCE
-    sigma = sigma[:, ::-1] * size[:, None]
-    rows[~finite] = sigma[~finite] = np.nan
-    return rows, sigma if spectrum else sigma[:, :0], doubtful & (size > 0)
+    rows[~finite] = np.nan
+    return rows, doubtful & (size > 0)
 
 
-def _norms(gram_a: FloatArray, gram_b: FloatArray) -> tuple[FloatArray, FloatArray, BoolArray] | None:
+def _norms(gram_a: FloatArray, gram_b: FloatArray) -> tuple[FloatArray, BoolArray] | None:
     """What ``solve`` gives without a spectrum, in a third of the time; None where numbers are not all ordinary."""
     square_a, square_b = (np.diagonal(gram, axis1=1, axis2=2) for gram in (gram_a, gram_b))
     rows = np.zeros((len(gram_a), 6))
@@ -88,21 +86,28 @@ def _norms(gram_a: FloatArray, gram_b: FloatArray) -> tuple[FloatArray, FloatArr
     if not (square_a.all() and square_b.all() and size2.min(initial=1.0) > _TINY and size2.max(initial=1.0) < _HUGE):
         return None  # a direction that adds nothing, NaN, infinity, or what products of two squares cannot hold
     np.maximum(np.einsum("nij,nij->n", gram_a, gram_b), 0.0, out=rows[:, F2])
-    return rows, np.zeros((len(rows), 0)), rows[:, F2] * TOLERANCE < NOISE / 2 * size2
+    return rows, rows[:, F2] * TOLERANCE < NOISE / 2 * size2
 
 
-def solve_precisely(block: Factors, diagonal: FloatArray | None, row: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """The same ``[6]`` and singular values ``[≤ r]`` from QR decompositions of the factors in float64, with an absolute
-    error of a few eps·‖A‖‖B‖. ``row`` is what ``solve`` gave; it stands where the factors have become non-finite
-    since."""
+def solve_precisely(block: Factors, diagonal: FloatArray | None, row: FloatArray) -> FloatArray:
+    """The same ``[6]`` from ``singular_values``. ``row`` is what ``solve`` gave; it stands where the factors are no
+    longer finite."""
+    sigma = singular_values(block, diagonal)
+    if np.isnan(sigma).any():
+        return row
+    return np.concatenate(([row[A2], row[B2], (sigma**2).sum()], _summary(sigma)))
+
+
+def singular_values(block: Factors, diagonal: FloatArray | None = None) -> FloatArray:
+    """Of B·diag(diagonal)·A, the largest first, ``[≤ r]``: from QR decompositions of the factors in float64, with an
+    absolute error of a few eps·‖A‖‖B‖. NaN where a factor is not finite."""
     a, b = (on_host(factor).numpy() for factor in block)
     if not np.isfinite(a.sum() + b.sum()):
-        return row, np.full(len(a), np.nan)
+        return np.full(len(a), np.nan)
     if diagonal is not None:
         a = diagonal[:, None] * a
     upper_a, upper_b = (torch.linalg.qr(torch.from_numpy(x), mode="r").R for x in (a.T, b))
-    sigma = np.asarray(np.linalg.svd((upper_b @ upper_a.T).numpy(), compute_uv=False), dtype=np.float64)
-    return np.concatenate(([row[A2], row[B2], (sigma**2).sum()], _summary(sigma))), sigma
+    return np.asarray(np.linalg.svd((upper_b @ upper_a.T).numpy(), compute_uv=False), dtype=np.float64)
 
 
 def _singular_values(unit_a: FloatArray, unit_b: FloatArray, live: BoolArray, rank: NDArray[np.int64]) -> FloatArray:
