@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
-from lora_watch.base.prescription import Prescription
+from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.text import clean, columns, count, full_stop, percent, plain, wrapped
 from lora_watch.base.untrusted import MISFITS, or_none, whole
 
@@ -225,13 +225,13 @@ def last_recovery(alerts: Iterable[Alert], step: int) -> str | None:
     since = sum(alert.step > last.step for alert in alerts)
     said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}, then {count(step - last.step, 'step')} "
     said += f"with {count(since, 'alert')}." if since else "without an alert."
-    new = ", ".join(repr(now) for _, now in last.changed.values())
+    new = ", ".join(f"{now:g}" for _, now in last.changed.values())
     return f"{said} Put {new} into your script." if changes else said
 
 
 def in_words(changed: Mapping[str, Sequence[float]]) -> str:
-    """``learning_rate 1.0 → 0.01``."""
-    return ", ".join(f"{name} {yours!r} → {now!r}" for name, (yours, now) in changed.items())
+    """``learning_rate 1 → 0.01``."""
+    return ", ".join(f"{name} {Setting(yours, now)}" for name, (yours, now) in changed.items())
 
 
 def discarded(alerts: Iterable[Alert]) -> list[range]:

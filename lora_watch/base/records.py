@@ -63,8 +63,6 @@ class RunInfo:
     """Highest learning rate of each parameter group, before warm-up and decay: as used, with ``lr_factor``."""
     lr_factor: float = 1.0
     """What recoveries have multiplied the learning rate of the user's script by, which ``config`` has."""
-    first_loss: tuple[int, float] | None = None
-    """Of a run that goes on from a checkpoint: the step and the loss with which it began."""
     init_from_base: str = ""
     """How the adapters were begun (``PiSSA`` …), where that moved a part of W₀ into them: their size is then not what
     was learned. Empty otherwise."""

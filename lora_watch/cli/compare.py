@@ -20,7 +20,7 @@ def compare(
     runs: Runs,
     metric: Annotated[
         str | None,
-        typer.Option(help="The metric. Default: eval_reward, eval_loss, reward, else train_loss, the loss at the end."),
+        typer.Option(help="The metric. Default: eval_reward, eval_loss, reward, else final_loss, in the last tenth."),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of the table.")] = False,
 ) -> None:

@@ -83,7 +83,7 @@ class Judgement:
                     "step": judged.run.step,
                     "max_steps": judged.run.max_steps,
                     "updated": judged.run.updated,
-                    "loss": {"first": judged.run.loss_ends[0], "last": judged.run.loss_ends[1]},
+                    "loss": {"start": judged.run.loss_ends[0], "last": judged.run.loss_ends[1]},
                     "adapters": len(judged.run.adapters),
                     "trainable_parameters": judged.run.trainable_parameters,
                     "compared": judged.compared,

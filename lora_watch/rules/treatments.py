@@ -119,8 +119,6 @@ def alert_of(recovered: Recovered, cause: Alert, number: str) -> Alert:
         recovered.step if went_back else recovered.step + 1,
         message,
         f"{said} {changes} Recovery {number}.",
-        causes=[f"{cause.message} ({cause.rule})"],
-        remedies=[] if next_run else list(cause.remedies[:1]),
         next_run=next_run,
         back_to=recovered.back_to,
         changed=dict(recovered.changed),

@@ -129,8 +129,6 @@ class Recorder:
         """Steps of which it was not known among how many classes the loss chooses."""
         self._skipped = 0
         """Steps that the optimizer has skipped."""
-        self._first_loss: tuple[int, float] | None = None
-        """Of the whole run, sessions before this one included: the step, and the loss."""
         self._source: _Source | None = None
         """Of the losses that are not finite at present."""
         self._unseen: int | None = 0
@@ -275,8 +273,6 @@ class Recorder:
         record = StepRecord(**{**known, **own, **since})
         if self._unseen is not None:
             self._look_for_gradients(pending.due, metrics)
-        if self._first_loss is None and loss is not None and not dropped:
-            self._first_loss = record.step, loss
         if self._judge_loss and not dropped:
             scalars |= self._guessing(loss, _number(there["own_loss"], float), _number(there["entropy"], float))
             labels = None if there["labels"] is None or "classes" not in scalars else there["labels"].tolist()
@@ -368,7 +364,6 @@ class Recorder:
         return {
             "loss": self._loss.state_dict(),
             "policy": {"progress": dict(vars(self._policy.progress)), "scalars": dict(self._policy.scalars)},
-            "first_loss": self._first_loss,
             "spent": self.instruments.rates.spent,
             "skipped": self._skipped,
             "nonzero_start": self.monitored.run.nonzero_start,
@@ -383,9 +378,6 @@ class Recorder:
         self.instruments.rates.spent = dict(state.get("spent", {}))
         self._skipped = state.get("skipped", 0)
         self.monitored.run = replace(self.monitored.run, nonzero_start=state.get("nonzero_start", False))
-        if first := state.get("first_loss"):
-            self._first_loss = first[0], first[1]
-            self.monitored.run = replace(self.monitored.run, first_loss=self._first_loss)
         self.monitored.base_norms = {name: (norm, top) for name, (norm, top) in state.get("frozen", {}).items()}
 
     def _fraction(self, step: int) -> float | None:

@@ -22,8 +22,9 @@ REWARD = "reward"
 """The quality of a policy: the mean of its last five rewards."""
 QUALITIES = ("eval_reward", EVAL_LOSS, REWARD)
 """The first that all runs have is compared."""
-TRAIN_LOSS = "train_loss"
-"""The one quality that every run has: the mean loss of the last tenth of its steps."""
+FINAL_LOSS = "final_loss"
+"""The one quality that every run has: the mean loss of the last tenth of its steps. The Trainer's own ``train_loss`` is
+that of all."""
 T_95 = (6.314, 2.920, 2.353, 2.132, 2.015, 1.943, 1.895, 1.860, 1.833)
 """Student's t that 95 in 100 are below, for 1 degree of freedom to 9; for more the last is wide enough."""
 WIDTH = 100
@@ -55,7 +56,7 @@ class Trial:
     settings: Mapping[str, str]
     """Everything else that was set, the training data included."""
     quality: Mapping[str, float]
-    """By name: what the last evaluation found, and ``train_loss``."""
+    """By name: what the last evaluation found, and ``final_loss``."""
     step: int
     alerts: Mapping[str, int]
     """How many there are of each severity."""
@@ -74,6 +75,8 @@ class Trial:
 
 
 _NOT_SET = "not set"
+BEGINNING = "adapters began"
+"""The setting that says whether a run has gone on with trained adapters."""
 
 
 @dataclass
@@ -100,8 +103,8 @@ class Comparison:
 
     @property
     def best(self) -> int | None:
-        """The place of the configuration with the best mean; None where no run has the metric, or not on one text."""
-        if self.on_other_data:
+        """The place of the configuration with the best mean; None where no run has the metric, or ``why_no_best``."""
+        if self.why_no_best:
             return None
         return next((place for place in self.best_first if self.values(self.configurations[place])), None)
 
@@ -117,13 +120,20 @@ class Comparison:
         )
 
     @property
-    def on_other_data(self) -> bool:
-        """The runs that count have the metric of different examples or rewards, as far as that is known."""
+    def why_no_best(self) -> str | None:
+        """Why the metric does not say which of the runs that count is best, in words; None where it does."""
+        counted = [t for c in self.configurations for t in c if t.left_out is None and self.metric in t.quality]
         names = ["eval_data" if self.metric.startswith("eval") else "train_data"]
         names += ["reward_funcs"] * self.metric.endswith(REWARD)
-        trials = (t for trials in self.configurations for t in trials)
-        counted = [t.settings for t in trials if t.left_out is None and self.metric in t.quality]
-        return any(len({settings[name] for settings in counted if name in settings}) > 1 for name in names)
+        if any(len({t.settings[name] for t in counted if name in t.settings}) > 1 for name in names):
+            return f"The {self.metric} is of different examples or rewards"
+        if self.metric.startswith("eval"):
+            return None
+        if len(steps := sorted({t.step for t in counted})) > 1:
+            return f"The runs have {steps[0]} to {steps[-1]} steps, and more steps alone make a {self.metric} better"
+        if len({t.settings[BEGINNING] for t in counted}) > 1:
+            return "Some of the runs continue a trained adapter, and others begin a new one"
+        return None
 
     def values(self, configuration: Sequence[Trial]) -> list[float]:
         """The metric of its runs that count, the finite ones."""
@@ -209,7 +219,7 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
     counted = [trial for trial in trials if trial.left_out is None]
     best = (name for name in QUALITIES if counted and all(name in trial.quality for trial in counted))
-    chosen = metric or next(best, TRAIN_LOSS)
+    chosen = metric or next(best, FINAL_LOSS)
     there = sorted({name for trial in trials for name in trial.quality})
     if metric is not None and trials and metric not in there:
         raise ValueError(f"no run has the metric {metric!r}; there are: {', '.join(there) or 'none'}")
@@ -218,8 +228,8 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
         groups[trial.configuration].append(trial)
     order = sorted(groups.values(), key=lambda c: [-1 if v is None else v for v in (c[0].r, c[0].scale, c[0].lr)])
     compared = Comparison(chosen, order, list(_notes(trials, chosen, metric)), unreadable)
-    if compared.on_other_data:
-        compared.notes.append(f"The {chosen} is of different examples or rewards: it does not say which run is best.")
+    if compared.why_no_best:
+        compared.notes.append(f"{compared.why_no_best}: the {chosen} does not say which run is best.")
     return compared
 
 
@@ -282,10 +292,10 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
         f"{trial.name}: {trial.left_out}. Its quality does not count." for trial in trials if trial.left_out is not None
     )
     yield from (f"{t.name} has no {chosen}." for t in trials if t.left_out is None and chosen not in t.quality)
-    if asked is None and chosen == TRAIN_LOSS and any(trial.left_out is None for trial in trials):
+    if asked is None and chosen == FINAL_LOSS and any(trial.left_out is None for trial in trials):
         yield (
-            f"There is no {EVAL_LOSS} for all of these runs, so the training loss is compared, which shows less. "
-            "Evaluate each run at its end: trainer.evaluate()."
+            f"There is no {EVAL_LOSS} for all of these runs, so the training loss of the last tenth is compared: it "
+            "shows less. Evaluate each run at its end: trainer.evaluate()."
         )
 
 
@@ -304,7 +314,7 @@ def _trial(name: str, run: FinishedRun) -> Trial:
         quality={
             **run.evaluation,
             **({} if run.reward_ends is None else {REWARD: run.reward_ends[1]}),
-            **({} if loss is None else {TRAIN_LOSS: loss}),
+            **({} if loss is None else {FINAL_LOSS: loss}),
         },
         step=run.step,
         alerts=dict(Counter(alert.severity.name.lower() for alert in run.alerts)),
@@ -337,6 +347,7 @@ def _settings(run: FinishedRun) -> dict[str, str]:
         if isinstance(values, Mapping):
             found |= {prefix + key: value for key, value in values.items() if key not in _NOT_A_SETTING}
     found["adapters"] = len(run.adapters)
+    found[BEGINNING] = "trained before, or not at zero" if run.nonzero_start else "new"
     found["recovered"] = "yes" if _recovered(run) else "no"
     ranks = {a.r for a in run.adapters.values()}
     if len(ranks) > 1:

@@ -74,7 +74,7 @@ class FinishedRun:
     started: str | None = None
     """When its latest session began, UTC, ISO 8601."""
     loss_ends: tuple[float | None, float | None] = (None, None)
-    """First and last loss."""
+    """The mean loss while the adapters were small, which rules and the tab count from, and the last loss."""
     final_loss: float | None = None
     """Mean over the last tenth of the steps; None where it is not known."""
     reward_ends: tuple[float, float] | None = None
@@ -87,6 +87,8 @@ class FinishedRun:
     """What the last evaluation found, by name."""
     next_run: Prescription | None = None
     """The settings to use next."""
+    nonzero_start: bool = False
+    """Its adapters added something before the first update, as those that were trained before do."""
     data: RunData = field(default_factory=lambda: RunData(EventLog(())))
     """Its event files, where there are some."""
     going: bool = False
@@ -126,11 +128,6 @@ class FinishedRun:
         if len(steps) > POINTS:
             steps = [steps[round((i + 1) * len(steps) / POINTS) - 1] for i in range(POINTS)]
         return sorted(self.data.series_at("loss", steps).items())
-
-    @cached_property
-    def start_loss(self) -> float | None:
-        """Mean loss while the adapters were small: rules and tab count from it. The first one without event files."""
-        return [self.loss_ends[0], *self.data.series_at("loss_start").values()][-1]
 
     def trained(self, steps: Iterable[int]) -> list[int]:
         """Those of ``steps`` that made the adapters what they are: neither 0 nor discarded."""
@@ -178,8 +175,9 @@ def read_run(place: RunFiles) -> FinishedRun:
             later = log.since(started)
             if later and later[-1] > run.step:  # a killed run's events go on behind its report
                 run.step, run.updated = later[-1], _iso(log.last_wall_time)
-                losses = run.data.series_at("loss", [*later[:2], later[-1]])
-                run.loss_ends = (losses[min(losses)], losses[max(losses)]) if losses else (None, None)
+                losses = [*run.data.series_at("loss", [*later[:2], later[-1]]).values()]
+                starts = [*losses[:1], *run.data.series_at("loss_start").values()]
+                run.loss_ends = (starts[-1], losses[-1]) if losses else (None, None)
                 run.final_loss = None
             run.going = run.message is None and is_claimed(place.report.parent)
     except (*MISFITS, OSError) as error:
@@ -222,13 +220,14 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         notes=[clean(note) for note in report.get("notes") or ()],
         run_id=or_none(clean, report.get("run_id")),
         started=or_none(clean, report.get("started")),
-        loss_ends=(_loss(loss.get("first")), _loss(loss.get("last"))),
+        loss_ends=(or_none(float, loss.get("start")), _loss(loss.get("last"))),
         final_loss=or_none(float, loss.get("final")),
         reward_ends=(float(reward["first"]["value"]), float(reward["last"]["value"])) if reward else None,
         config=clean_data(config),
         peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
         evaluation={clean(metric): float(of["last"]["value"]) for metric, of in evaluation.items() if of.get("last")},
         next_run=or_none(Prescription.from_dict, report.get("next_run")),
+        nonzero_start=report.get("nonzero_start") is True,
         data=RunData(log),
     )
 

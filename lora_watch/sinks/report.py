@@ -66,8 +66,6 @@ class ReportSink(Sink):
             notes = self._take_a_folder()
             number, run_id = self._keep_previous() + 1, run.run_id or uuid.uuid4().hex
             self._session = self._latest = _Session(run, step, number, notes, run_id)
-            if run.first_loss is not None:
-                self._session.loss["first"] = _point(*run.first_loss)
         self._write_report(self._session)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
@@ -193,7 +191,8 @@ class _Session:
     verdict: Verdict = "interrupted"
     message: str | None = None
     overhead: float | None = None
-    loss: dict[str, Point | None] = field(default_factory=lambda: dict.fromkeys(("first", "last")))
+    loss: dict[str, float | Point | None] = field(default_factory=lambda: dict.fromkeys(("start", "last")))
+    """``start`` as rules and the tab count from it; the session's first loss until that is known."""
     losses: dict[int, float] = field(default_factory=dict)
     """By step."""
     reward: dict[str, Point | None] | None = None
@@ -211,8 +210,9 @@ class _Session:
         if record.overhead is not None:
             self.overhead = record.overhead
         if record.loss is not None:
-            here = _point(record.step, record.loss)
-            self.loss = {"first": self.loss["first"] or here, "last": here}
+            first = record.loss if self.loss["start"] is None else self.loss["start"]
+            start = record.scalars.get("loss_start", first)
+            self.loss = {"start": start, "last": _point(record.step, record.loss)}
             self.losses[record.step] = record.loss
             if len(self.losses) > record.step // 4 + 100:  # the last tenth is asked for
                 del self.losses[next(iter(self.losses))]
@@ -269,6 +269,7 @@ class _Session:
             "optimizer": self.run.optimizer,
             "peak_lr": self.run.peak_lr,
             "lr_factor": self.run.lr_factor,
+            "nonzero_start": self.run.nonzero_start,
             "rules": self.run.rules,
             "config": self.run.config,
             "versions": self.run.versions,

@@ -171,26 +171,40 @@ def test_a_run_with_an_error_or_a_recovery_repeats_none_without(alert: Alert, sw
 
 def test_a_report_alone_has_the_mean_loss_too(sweep: Sweep, tmp_path: Path) -> None:
     shutil.copytree(sweep[0] / "r2-seed0", tmp_path / "bare", ignore=shutil.ignore_patterns("runs"))
-    content = as_json(sweep[0] / "r2-seed0", tmp_path / "bare", "--metric", "train_loss")
+    content = as_json(sweep[0] / "r2-seed0", tmp_path / "bare", "--metric", "final_loss")
     runs = [run for each in content["configurations"] for run in each["runs"]]
-    assert len({run["quality"]["train_loss"] for run in runs}) == 1
+    assert len({run["quality"]["final_loss"] for run in runs}) == 1
     edit_json(tmp_path / "bare" / "lora_watch" / "report.json", evaluation={})
     content = as_json(sweep[0] / "r2-seed1", tmp_path / "bare")
-    assert content["metric"] == "train_loss"
+    assert content["metric"] == "final_loss"
     assert any("trainer.evaluate()" in note for note in content["notes"])
     edit_json(tmp_path / "bare" / "lora_watch" / "report.json", loss={})
     content = as_json(sweep[0] / "r2-seed1", tmp_path / "bare")
-    assert any(note.endswith("bare has no train_loss.") for note in content["notes"])
+    assert any(note.endswith("bare has no final_loss.") for note in content["notes"])
+
+
+@pytest.mark.parametrize("edit", [{"step": 24}, {"nonzero_start": True}])
+def test_longer_or_continued_training_says_nothing_of_settings(
+    edit: dict[str, Any], sweep: Sweep, tmp_path: Path
+) -> None:
+    runs = [shutil.copytree(sweep[0] / name, tmp_path / name) for name in ("r2-seed0", "r8-seed0")]
+    assert as_json(*runs, "--metric", "final_loss")["best"] == 1
+    edit_json(runs[0] / "lora_watch" / "report.json", **edit)
+    content = as_json(*runs, "--metric", "final_loss")
+    assert content["best"] is None
+    assert content["notes"][-1].endswith("which run is best.")
+    assert "Best:" not in compare(*runs, "--metric", "final_loss").stdout
+    assert as_json(*runs)["best"] == 1, "an evaluation does"
 
 
 def test_the_metric_can_be_chosen(sweep: Sweep) -> None:
-    content = as_json(sweep[0], "--metric", "train_loss")
-    assert (content["metric"], content["higher_is_better"]) == ("train_loss", False)
+    content = as_json(sweep[0], "--metric", "final_loss")
+    assert (content["metric"], content["higher_is_better"]) == ("final_loss", False)
     means = [each["mean"] for each in content["configurations"]]
     assert means[content["best"]] == min(means)
     done = compare(sweep[0], "--metric", "eval_f1")
     assert done.exit_code == 2
-    assert "eval_loss, train_loss" in done.stderr.replace("\n", " ")
+    assert "eval_loss, final_loss" in done.stderr.replace("\n", " ")
 
 
 def test_nothing_and_unreadable(sweep: Sweep, tmp_path: Path) -> None:

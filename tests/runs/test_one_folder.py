@@ -203,7 +203,7 @@ def test_a_resumed_run_goes_on_in_the_folder(tmp_path: Path) -> None:
     assert ended["run_id"] != began["run_id"]
     assert not (tmp_path / "lora_watch-2").exists()
     (judged,) = judge([tmp_path]).runs
-    assert judged.run.loss_ends[0] == began["loss"]["first"]["value"]
+    assert judged.run.loss_ends[0] == began["loss"]["start"]
     assert judged.run.data.steps == list(range(9))
 
 

@@ -43,7 +43,7 @@ def test_a_finished_run(tmp_path: Path) -> None:
     assert (report["version"], report["verdict"], report["message"]) == (1, "ok", None)
     assert (report["step"], report["max_steps"], report["overhead"]) == (3, 100, 0.01)
     assert report["loss"] == {
-        "first": {"step": 1, "value": 3.0},
+        "start": 3.0,
         "last": {"step": 3, "value": 2.0},
         "final": 2.0,
     }
@@ -103,7 +103,7 @@ def test_all_json_is_strict(tmp_path: Path) -> None:
     assert [float(adapter["last"]["delta_norm"]) for adapter in report["adapters"]] == pytest.approx(
         [NAN, INF, -INF], nan_ok=True
     )
-    assert report["loss"] == {"first": {"step": 1, "value": "NaN"}, "last": {"step": 1, "value": "NaN"}, "final": "NaN"}
+    assert report["loss"] == {"start": "NaN", "last": {"step": 1, "value": "NaN"}, "final": "NaN"}
     (line,) = lines_in(tmp_path)
     assert line["threshold"] == "Infinity"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import threading
 import time
 from pathlib import Path
@@ -53,6 +54,10 @@ def test_the_first_loss_is_the_start_that_the_tab_counts_from(tmp_path: Path) ->
     records = [record_of(run_of(4), step, loss=3.0 + step, scalars={"loss_start": 5.25}) for step in range(1, 9)]
     write(tmp_path / "run", run_of(4), records)
     assert "loss 5.25 at the start" in drawn(tmp_path / "run")
+    assert json.loads((tmp_path / "run" / "lora_watch" / "report.json").read_text())["loss"]["start"] == 5.25
+    for events in (tmp_path / "run").glob("*tfevents*"):
+        events.unlink()
+    assert "loss 5.25 at the start" in drawn(tmp_path / "run"), "whatever is left of its files"
 
 
 def test_long_lines_go_on_below_their_beginning(folder: Path) -> None:
@@ -87,7 +92,7 @@ def test_a_final_loss_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -
     assert (found.final_loss, max(loss for _, loss in found.loss_curve)) == (1.0, 1.0)
     assert twin.final_loss == pytest.approx(15.7)
     compared = compare([tmp_path]).to_dict()["configurations"]
-    losses = {one["name"]: one["quality"]["train_loss"] for each in compared for one in each["runs"]}
+    losses = {one["name"]: one["quality"]["final_loss"] for each in compared for one in each["runs"]}
     assert losses == {"run": 1.0, "twin/run": twin.final_loss}
 
 

@@ -84,7 +84,7 @@ def test_a_resumed_run_tells_what_was_wrong_before(tmp_path: Path) -> None:
     session(True)
     report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
     assert report["session"] == 2
-    assert report["loss"]["first"] == before["loss"]["first"], "the run's own, not the session's"
+    assert report["loss"]["start"] == before["loss"]["start"], "the run's own, not the session's"
     assert ("LW102", opened) in [(alert["rule"], alert["step"]) for alert in report["alerts"]]
     assert judge([tmp_path]).exit_code == 1
 

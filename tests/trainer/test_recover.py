@@ -126,7 +126,7 @@ def test_an_explosion_is_taken_back_and_the_run_goes_on_with_the_advised_setting
         f"recovered at step {step} (learning_rate 0.01 → {now}), then {30 - step} steps without an alert. "
         f"Put {now} into your script."
     )
-    assert report["loss"]["last"]["value"] < 0.8 * report["loss"]["first"]["value"]
+    assert report["loss"]["last"]["value"] < 0.8 * report["loss"]["start"]
     judged = judge([Path(trainer.args.output_dir)])
     assert judged.exit_code == 0
     assert {a.rule for a in judged.runs[0].findings if a.severity.name == "WARNING"} >= {"LW102", "LW910"}
@@ -321,8 +321,8 @@ def test_a_second_recovery_is_told_relative_to_the_script() -> None:
     ]
     last = [alert for alert in callback.monitor.alerts if alert.rule == "LW910"][-1]  # type: ignore[union-attr]
     assert (last.changed, last.settings) == ({"learning_rate": [1.0, 0.01]}, {"learning_rate": 0.01})
-    assert "learning_rate 1.0 → 0.01" in last.details
-    assert report["message"].startswith("recovered at step 25 (learning_rate 1.0 → 0.01), then 5 steps without")
+    assert "learning_rate 1 → 0.01" in last.details
+    assert report["message"].startswith("recovered at step 25 (learning_rate 1 → 0.01), then 5 steps without")
     assert report["message"].endswith("Put 0.01 into your script.")
 
 

@@ -81,14 +81,14 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
     parts = [run.ending, steps, count(len(run.adapters), "adapter")]
     if run.reward_ends is not None:
         parts.append("mean reward {} → {}".format(*map(short, run.reward_ends)))
-    elif run.start_loss is not None:
+    elif run.loss_ends[0] is not None:
         curve = sparkline([value for _, value in run.loss_curve])
         end = (
             f"{short(run.loss_ends[1])} at last"
             if run.final_loss is None
             else f"{short(run.final_loss)} in the last tenth"
         )
-        parts.append(f"loss {short(run.start_loss)} at the start, {end} {curve}".rstrip())
+        parts.append(f"loss {short(run.loss_ends[0])} at the start, {end} {curve}".rstrip())
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"
