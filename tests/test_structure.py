@@ -93,6 +93,13 @@ def test_the_page_on_the_architecture_has_a_line_for_each_room():
     assert named - rooms == set()
 
 
+def test_the_page_on_the_architecture_names_files_that_there_are():
+    named = re.findall(r"`([\w/]+\.(?:py|yaml|js|md))`", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
+    files = [file.as_posix() for folder in ("lora_watch", "tests", "docs") for file in (ROOT / folder).rglob("*.*")]
+    assert len(named) > 30
+    assert [name for name in named if not any(file.endswith(f"/{name}") for file in files)] == []
+
+
 # -- types -------------------------------------------------------------------------------------------------------------
 def test_types_hold():
     pytest.importorskip("pyright")

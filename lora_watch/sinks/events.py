@@ -1,4 +1,4 @@
-"""Builds TensorBoard's protocol buffers; the only file that knows them.
+"""Builds TensorBoard's protocol buffers, which `runs/events.py` reads.
 
 ``values`` are those of an event, ``event.summary.value``, to which each function adds some.
 """

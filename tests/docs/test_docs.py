@@ -77,7 +77,7 @@ def test_every_public_name_and_command_is_in_its_page():
 
 
 BUDGETS = {"README.md": 800, "docs/guidance.md": 1000, "docs/learning-rate.md": 1000, "docs/trust.md": 1000}
-BUDGETS |= {"docs/cost.md": 400}
+BUDGETS |= {"docs/cost.md": 400, "ARCHITECTURE.md": 1500}
 OF_A_PAGE, OF_A_RULE, OF_ALL = 600, 150, 10_000
 
 
@@ -88,10 +88,10 @@ def words(text: str) -> int:
 
 def test_pages_keep_to_their_budgets_of_words(generate: ModuleType):
     made = dict(generate.made())
-    pages = [ROOT / "README.md", *(file for file in DOCS.glob("*.md") if file.name not in made)]
+    pages = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(file for file in DOCS.glob("*.md") if file.name not in made)]
     counted = {str(file.relative_to(ROOT)): words(file.read_text(encoding="utf-8")) for file in pages}
     assert {name: n for name, n in counted.items() if n > BUDGETS.get(name, OF_A_PAGE)} == {}
-    assert sum(n for name, n in counted.items() if name != "README.md") <= OF_ALL
+    assert sum(n for name, n in counted.items() if name.startswith("docs")) <= OF_ALL
     of_rules = {}
     for name, text in generate.rule_pages():
         tables = re.findall(r"\n\n\|", text)
