@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lora_watch.base.text import table
+from lora_watch.base.text import clean, first_of, table
 from lora_watch.cli.common import misuse, print_json, refusing
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 EXAMPLES = {
     "lora-watch inspect my-adapter": "a saved adapter, layer by layer",
     "lora-watch inspect my-adapter --base ./Llama-3-8B": "relative to the base weights",
+    "lora-watch inspect my-adapter --base ./Llama-3-8B --merge bfloat16": "what a merge would keep",
 }
 MORE = "No model is loaded and one layer is in memory at a time."
 
@@ -25,6 +26,10 @@ def inspect(
         Path, typer.Argument(metavar="ADAPTER", help="Folder that save_pretrained or the Trainer wrote.")
     ],
     base: Annotated[Path | None, typer.Option(help="Folder of its base model. Adds the relative norms.")] = None,
+    merge: Annotated[
+        str | None,
+        typer.Option(metavar="PRECISION", help="What a merge into --base keeps: float32, bfloat16, float16 or nf4."),
+    ] = None,
     rows: Annotated[int, typer.Option(help="Layers to show, those with the most energy first. 0: all.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
 ) -> None:
@@ -34,20 +39,26 @@ def inspect(
     strongest direction. The [bold]stable rank[/] ‖ΔW‖²/σ₁² and the [bold]effective rank[/] (entropy) show over how
     many directions it is spread. [bold]Energy[/] is the layer's share of Σ‖ΔW‖².
 
-    Exits with 1 when the adapter is broken: it holds a NaN.
+    Exits with 1 when the adapter is broken: it holds a NaN, or lacks layers of --base that target_modules names.
     """
+    from lora_watch.tune import merging
     from lora_watch.tune.inspect import inspect_adapter
 
+    if merge is not None and base is None:
+        raise misuse("--merge needs --base, the folder of the model to merge into")
     try:
         with refusing(ValueError):
             inspection = inspect_adapter(adapter, base)
+            merged = None if merge is None or base is None else merging.merge(inspection.saved, base, merge)
     except OSError as error:
         raise misuse(f"{error.filename}: {error.strerror}") from None
     if json:
-        print_json(inspection.to_dict())
+        print_json(inspection.to_dict() | {"merge": None if merged is None else merged.to_dict()})
     else:
         _print(inspection, rows)
-    raise typer.Exit(1 if inspection.not_finite else 0)
+        for said in () if merged is None else (merged.verdict, *merged.notes):
+            typer.echo(said)
+    raise typer.Exit(1 if inspection.not_finite or inspection.missing else 0)
 
 
 def _print(inspection: Inspection, rows: int) -> None:
@@ -76,6 +87,9 @@ def _print(inspection: Inspection, rows: int) -> None:
     typer.echo(f"{head}, {whole}")
     if inspection.not_finite:
         typer.secho(f"NOT FINITE: {', '.join(inspection.not_finite[:5])}: this adapter is broken", fg="red")
+    if lost := inspection.missing:
+        said = f"{first_of(lost, 5)}: target_modules names these {len(lost)} layers, and the file lacks them"
+        typer.secho(f"MISSING: {clean(said)}", fg="red")
     for note in inspection.notes:
         typer.echo(f"note: {note}")
 

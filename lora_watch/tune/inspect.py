@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
+from lora_watch.base.names import layer_index, module_family
 from lora_watch.base.records import FloatArray
 from lora_watch.base.text import clean, first_of
 from lora_watch.base.untrusted import or_none
@@ -18,6 +20,7 @@ from lora_watch.measurement.norms.base import matrix_norms, relative
 from lora_watch.measurement.norms.spectrum import singular_values
 from lora_watch.snapshots.adapter import SavedAdapters, StoredAdapter, read_adapters
 from lora_watch.snapshots.weights import StoredError, StoredWeights, stored_weights, weight_of
+from lora_watch.tune.base_model import read_model
 
 INSPECTION_VERSION = 1
 
@@ -32,6 +35,9 @@ class Inspection:
     """Every singular value of each ΔW, the largest first."""
     energy: FloatArray
     """Share of each adapter in Σ‖ΔW‖_F²."""
+    missing: tuple[str, ...]
+    """Layers of the base model that ``target_modules`` names and the file lacks, although it has others of their kind;
+    empty where no base model is known."""
     notes: tuple[str, ...]
 
     @property
@@ -56,6 +62,7 @@ class Inspection:
             "parameters": self.saved.parameters,
             "delta_norm": self.delta_norm,
             "not_finite": self.not_finite,
+            "missing": list(map(clean, self.missing)),
             "others": list(self.saved.others),
             "notes": list(self.notes),
             "adapters": [
@@ -79,13 +86,15 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspect
     """Measure the adapter saved at ``path``, without loading a model.
 
     One layer is in memory at a time. With ``base``, the folder of the model it was trained on (or a safetensors file),
-    norms relative to the base weights as well: each of these is then read some dozens of times.
+    norms relative to the base weights as well: each of these is then read some dozens of times. Which layers are
+    missing takes its ``config.json``, too.
 
     Raises StoredError: see ``read_adapters``; also when ``base`` holds no safetensors.
     """
     saved = read_adapters(Path(path))
     notes = []
-    weights = None if base is None else _base_weights(Path(base))
+    base = None if base is None else Path(base)
+    weights = None if base is None else base_weights(base)
     rows: list[dict[str, float]] = []
     spectra: list[FloatArray] = []
     norms: list[tuple[float, float]] = []
@@ -114,22 +123,49 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspect
         relative_norm=relative(values["delta_norm"], base_norm),
         relative_spectral_norm=relative(values["spectral_norm"], base_top),
     )
-    return Inspection(saved, measurement, tuple(spectra), energy, tuple(notes))
+    missing = () if base is None or weights is None else _missing(saved, base, weights)
+    if missing is None:
+        notes.append(f"Which layers are missing is not known: {base} has no config.json that says what the model is.")
+    return Inspection(saved, measurement, tuple(spectra), energy, missing or (), tuple(notes))
+
+
+def _missing(saved: SavedAdapters, base: Path, weights: StoredWeights) -> tuple[str, ...] | None:
+    """``Inspection.missing``; None where it is not known. Blocks behind the model's last one, which predict further
+    tokens, are no part of it."""
+    held = {name for adapter in saved.adapters if (name := weight_of(weights, adapter.module)) is not None}
+    kinds = set(map(module_family, held))
+    try:
+        model = read_model(base if base.is_dir() else base.parent)
+        named = model.adapted(saved.config) if saved.config.get("target_modules") else []
+    except ValueError:  # no config.json, or other names than the model has when it is loaded
+        return None
+    blocks = model.config.get("num_hidden_layers") or math.inf
+    wanted = [layer.name for layer in named if (layer_index(layer.name) or 0) < blocks]
+    # Of a kind that the file does not hold at all: what target_modules names by its last part.
+    ends = {name.removesuffix(".weight").rpartition(".")[2] for name in held}
+    targets = saved.config["target_modules"] if wanted else ()
+    gone = set() if isinstance(targets, str) else set(targets) - ends
+    return tuple(
+        name
+        for name in wanted
+        if f"{name}.weight" not in held
+        and (module_family(f"{name}.weight") in kinds or name.rpartition(".")[2] in gone)
+    )
 
 
 def _base_norms(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> tuple[float, float]:
-    weight = _base_weight(adapter, weights)
+    weight = base_weight(adapter, weights)
     return (np.nan, np.nan) if weight is None else matrix_norms(weight)
 
 
-def _base_weights(base: Path) -> StoredWeights:
+def base_weights(base: Path) -> StoredWeights:
     """The weights of the model at ``base``. Raises StoredError where it has none in safetensors."""
     if (weights := stored_weights(base)) is None:
         raise StoredError(f"{base}: no model.safetensors is there, nor an index of several")
     return weights
 
 
-def _base_weight(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> Tensor | None:
+def base_weight(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> Tensor | None:
     """The frozen weight of ``adapter`` as it is stored, kernels flattened; None where there is none of plain numbers.
     Raises StoredError for one of another size."""
     name = weight_of(weights, adapter.module)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -23,7 +24,7 @@ from lora_watch.measurement.norms import Measurement
 from lora_watch.snapshots.weights import StoredError
 from lora_watch.tune.inspect import inspect_adapter
 from tests.adapters.zoo import Experts, Net, adapted
-from tests.stored.saving import command, random_lora
+from tests.stored.saving import command, lose_a_layer, random_lora, rewrite
 from tests.support import lora, needs_peft, tiny_model
 
 COLUMNS = [field for field in Measurement.__dataclass_fields__ if field not in ("names", "methods", "r", "known")]
@@ -163,6 +164,40 @@ def test_a_nan_is_reported(tmp_path: Path) -> None:
     assert re.search(r"FINITE: model\.layers\.2\.self_attn\.q_proj:", shown.output)
     inspection = json.loads(command(tmp_path, "--json").output)
     assert inspection["not_finite"] == ["model.layers.2.self_attn.q_proj"]
+
+
+@pytest.mark.parametrize("targets", ["all-linear", ["q_proj", "up_proj"], r".*layers\.[13]\.mlp\.up_proj"])
+def test_a_layer_that_the_file_lacks_is_named(targets: Any, tmp_path: Path) -> None:
+    random_lora(targets=targets).save_pretrained(tmp_path)
+    assert command(tmp_path, "--base", TINY_LLAMA).exit_code == 0
+    rewrite(tmp_path, lose_a_layer)
+    shown = command(tmp_path, "--base", TINY_LLAMA)
+    assert (shown.exit_code, "MISSING: model.layers.1.mlp.up_proj: target" in shown.output) == (1, True), shown.output
+    found = json.loads(command(tmp_path, "--base", TINY_LLAMA, "--json").output)
+    assert found["missing"] == ["model.layers.1.mlp.up_proj"]
+
+
+def test_a_kind_of_layer_that_the_file_lacks_is_named(tmp_path: Path) -> None:
+    random_lora(targets=["q_proj", "v_proj"]).save_pretrained(tmp_path)
+    rewrite(tmp_path, lambda content: [content.pop(name) for name in [*content] if "v_proj" in name])
+    missing = inspect_adapter(tmp_path, TINY_LLAMA).missing
+    assert missing == tuple(f"model.layers.{block}.self_attn.v_proj" for block in range(4))
+
+
+def test_what_is_missing_is_unknown_without_a_config(tmp_path: Path) -> None:
+    random_lora(targets=["q_proj"]).save_pretrained(tmp_path)
+    weights = shutil.copy(TINY_LLAMA / "model.safetensors", tmp_path / "model.safetensors")
+    found = inspect_adapter(tmp_path, Path(weights))
+    assert (found.missing, any("missing is not known" in note for note in found.notes)) == ((), True)
+
+
+def test_blocks_that_only_the_file_of_the_base_model_has_are_not_missed(tmp_path: Path) -> None:
+    random_lora(targets=["q_proj"]).save_pretrained(tmp_path)
+    shutil.copytree(TINY_LLAMA, tmp_path / "base")
+    weights = load_file(TINY_LLAMA / "model.safetensors")
+    further = {name.replace("layers.3.", "layers.4."): weight.clone() for name, weight in weights.items()}
+    save_file(weights | further, tmp_path / "base" / "model.safetensors")
+    assert inspect_adapter(tmp_path, tmp_path / "base").missing == ()
 
 
 def test_an_untrained_adapter_is_zero(tmp_path: Path) -> None:
