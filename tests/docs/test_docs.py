@@ -88,7 +88,11 @@ def words(text: str) -> int:
 
 def test_pages_keep_to_their_budgets_of_words(generate: ModuleType):
     made = dict(generate.made())
-    pages = [ROOT / "README.md", ROOT / "ARCHITECTURE.md", *(file for file in DOCS.glob("*.md") if file.name not in made)]
+    pages = [
+        ROOT / "README.md",
+        ROOT / "ARCHITECTURE.md",
+        *(file for file in DOCS.glob("*.md") if file.name not in made),
+    ]
     counted = {str(file.relative_to(ROOT)): words(file.read_text(encoding="utf-8")) for file in pages}
     assert {name: n for name, n in counted.items() if n > BUDGETS.get(name, OF_A_PAGE)} == {}
     assert sum(n for name, n in counted.items() if name.startswith("docs")) <= OF_ALL
