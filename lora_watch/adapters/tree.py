@@ -1,10 +1,8 @@
-"""The modules of a model, and whether adapters are still where they were found: layers come and go in training."""
+"""The modules of a model, and whether they are still where they were found: layers come and go in training."""
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 from torch import nn
 
@@ -21,44 +19,18 @@ def walk(module: nn.Module, path: str = "", seen: set[int] | None = None) -> Ite
 
 
 class Tree:
-    """The modules of ``model`` as they were when its adapters, in ``layers``, were looked for."""
+    """The modules of ``model`` as they are now, and how many parameters lie in its dicts of them."""
 
-    def __init__(self, model: nn.Module, layers: Iterable[nn.Module] = ()):
-        modules = dict(walk(model))
-        paths = {id(module): path for path, module in modules.items()}
-        self._families = [module._modules for module in modules.values()]
+    def __init__(self, model: nn.Module):
+        modules = [module for _, module in walk(model)]
+        self._families = [module._modules for module in modules if module._modules]
+        self._dicts = [module._parameters for module in modules if isinstance(module, nn.ParameterDict)]
         self._members = self._everything()
-        links: dict[str, tuple[dict[str, Any], str]] = {}
-        held: dict[int, dict[str, Any]] = {}
-        for layer in layers:
-            held[id(layer)] = _held(layer)
-            path = paths.get(id(layer), "")
-            while path and path not in links:
-                above, _, name = path.rpartition(".")
-                links[path] = modules[above]._modules, name
-                path = above
-        self._links, self._held = list(links.values()), list(held.values())
-        self._children = [children.get(name) for children, name in self._links]
-        self._sizes = list(map(len, self._held))
-
-    @property
-    def is_whole(self) -> bool:
-        """Every layer is still in its place in the model, and holds as many adapters. Takes one look-up a layer."""
-        children = [children.get(name) for children, name in self._links]
-        return all(map(operator.is_, children, self._children)) and list(map(len, self._held)) == self._sizes
 
     @property
     def is_same(self) -> bool:
-        """Each module has the same children: nothing has come, either."""
-        now = self._everything()
-        return len(now) == len(self._members) and all(map(operator.is_, now, self._members))
+        """Nothing has come, gone or been exchanged. Takes one look-up a module."""
+        return self._everything() == self._members
 
-    def _everything(self) -> list[nn.Module | None]:
-        return [child for family in self._families for child in family.values()]
-
-
-def _held(layer: nn.Module) -> dict[str, Any]:
-    """By its adapters' names, what ``layer`` holds of each."""
-    mappings = [child for child in layer._modules.values() if isinstance(child, (nn.ModuleDict, nn.ParameterDict))]
-    filled = (mapping for mapping in mappings if next(mapping.parameters(), None) is not None)
-    return next((mapping._modules or mapping._parameters for mapping in filled), {})
+    def _everything(self) -> list[nn.Module | int | None]:
+        return [*(child for family in self._families for child in family.values()), *map(len, self._dicts)]

@@ -259,9 +259,9 @@ class Engine:
             # What was trained in this step is measured, although a callback may have switched to others already: those
             # are looked for afterwards, or when the next step looks.
             if not looked or not recorder.monitored.is_whole:
-                self._exchanged |= self._look_again(everywhere=due.full, coming=False)
+                self._exchanged |= self._look_again(coming=False)
             elif due.full:
-                switched = self._have_changed(everywhere=True)
+                switched = self._have_changed()
             elif due.norms:
                 recorder.monitored.live.refresh()  # the update may have put numbers elsewhere in memory
             rates = rates or recorder.monitored.lr
@@ -604,15 +604,15 @@ class Engine:
             self._announced = self.run
             self.sinks.start(self.run, self.steps)
 
-    def _have_changed(self, everywhere: bool = False) -> bool:
+    def _have_changed(self) -> bool:
         """Adapters have come, gone or been switched since they were looked for, or that has failed."""
         unknown = not self.run.searched and world_size() == 1  # several ranks stay alike
-        return unknown or self.recorder.monitored.has_changed(everywhere)
+        return unknown or self.recorder.monitored.has_changed()
 
-    def _look_again(self, everywhere: bool = False, coming: bool = True) -> bool:
+    def _look_again(self, coming: bool = True) -> bool:
         """Look for the adapters anew if they ``_have_changed``; whether they have. ``coming``: the pass of the coming
         step has not begun."""
-        changed = self._have_changed(everywhere)
+        changed = self._have_changed()
         if changed:
             self.recorder.find(self.steps, coming)
         return changed
@@ -690,7 +690,7 @@ class Engine:
         if not self._started or world_size() > 1:
             return
         self._judge_pending()
-        if self._look_again(everywhere=True) or self.run is not self._announced:  # found before the pass
+        if self._look_again() or self.run is not self._announced:  # found before the pass
             monitored = self.recorder.monitored
             wiring = monitored.wiring(readable=False, base_trainable=None)
             record = StepRecord(self.run, self.steps, {}, wiring=wiring, retired=monitored.retired)

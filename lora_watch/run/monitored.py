@@ -105,7 +105,7 @@ class MonitoredAdapters:
             live = Live(adapters)
             active, merged, trainable = live.now.state.T
             rest = Live([adapter for adapter in found if adapter not in adapters])
-            tree = Tree(self._model, [adapter.module for adapter in found])
+            tree = Tree(self._model)
             learning = active & trainable & ~merged
             trained = self._trained | {adapter.name: adapter for adapter, learns in zip(adapters, learning) if learns}
             retired = _retired(trained, found)
@@ -173,17 +173,14 @@ class MonitoredAdapters:
     @property
     def is_whole(self) -> bool:
         """Every adapter is still where it was found: what it holds can be read, whatever it is used for."""
-        return self._tree.is_whole
+        return self._tree.is_same
 
-    def has_changed(self, everywhere: bool = False) -> bool:
+    def has_changed(self) -> bool:
         """An adapter has been switched, merged, frozen, added or taken out since ``find``: another one may
-        be training now. Or tensors have been exchanged, in the model or in the optimizer: it may hold others.
-        ``everywhere``: look for new ones in other layers, too."""
-        if not self._tree.is_whole:
+        be training now. Or tensors have been exchanged, in the model or in the optimizer: it may hold others."""
+        if not self._tree.is_same:
             return True
         now, known = self.live.refresh(), self._known
-        if everywhere and not self._tree.is_same:
-            return True
         if self._rest.adapters and not np.array_equal(self._rest.refresh().state, self._state_of_rest):
             return True
         if now is not known:
