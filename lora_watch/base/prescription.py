@@ -76,7 +76,7 @@ class Prescription:
     def source(self) -> str:
         """The evidence in three words: ``from 6 steps``."""
         if self.evidence >= Evidence.SWEEP:
-            return "from a sweep; this run has used it"
+            return "from a sweep"
         if self.evidence >= Evidence.STEPS:
             return f"from {self.step} step{'' if self.step == 1 else 's'}"
         return "from the weights" if self.evidence is Evidence.WEIGHTS else "from the settings"

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_watch.base.names import module_family
-from lora_watch.base.prescription import Prescription
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -300,8 +299,6 @@ class StepRecord:
     measured, and before the step was checked."""
     zone: str = "unknown"
     """The run's zone at this step, one of ``lora_watch.rules.zone.ZONES``; set once the step has been checked."""
-    next_run: Prescription | None = None
-    """The run's prescription after this step; set once the step has been checked."""
     updated: bool = True
     """False when the optimizer skipped this step (a loss scaler found an overflow)."""
     broken: tuple[str, ...] = ()

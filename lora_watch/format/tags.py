@@ -22,7 +22,7 @@ UNKNOWN_BITS = 0x7FC007A2
 The payload is 1954, by which R has always told its NA from NaN; whoever does not look at the bits sees NaN.
 """
 VERDICT = "lora_watch/verdict"
-"""Scalar string, JSON ``{"verdict", "message", "next_run"}``: ``running`` from the start, at the end ``ok``,
+"""Scalar string, JSON ``{"verdict", "message"}``: ``running`` from the start, at the end ``ok``,
 ``unhealthy``, ``unknown``, ``failed`` or ``interrupted``; a killed run stays at ``running``."""
 SERIES_PREFIX = "lora_watch/s/"
 """``lora_watch/s/<name>``: float32 ``[1]``, or ``[n_groups]`` for ``lr`` and ``effective_lr``, NaN kept.

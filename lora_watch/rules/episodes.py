@@ -60,7 +60,7 @@ class Episodes:
     @property
     def prescription(self) -> Prescription | None:
         """What to change for the next run, relative to the user's own settings; None where nothing is known."""
-        return self._prescribing.standing
+        return self._prescribing.told
 
     @property
     def wanted(self) -> dict[str, float]:
@@ -133,7 +133,7 @@ class Episodes:
         silent = "unknown" if not known else "healthy" if improved(record) else "no-gain"
         zones = (rule.zone for rule in self.rules if rule.id in grave and rule.zone)
         zone = max(zones, key=NUMBER.__getitem__, default=silent)
-        return record.amended(size=None if size is None else size.overall, zone=zone, next_run=self.prescription)
+        return record.amended(size=None if size is None else size.overall, zone=zone)
 
     def conclude(
         self, record: StepRecord, about: Literal["conclude", "at_the_end", "resumed", "saved"] = "conclude"

@@ -43,6 +43,14 @@ class Prescribing:
     own: dict[str, float] = field(default_factory=dict)
     """The settings that the user's script has."""
     standing: Prescription | None = None
+    swept: bool = False
+    """The run has found its rate itself, as its script will again."""
+
+    @property
+    def told(self) -> Prescription | None:
+        """What to change for the next run: not what this one has found itself."""
+        found = self.swept and self.standing is not None and self.standing.evidence is Evidence.SWEEP
+        return None if found and self.standing.settings.keys() == {RATE} else self.standing  # type: ignore[union-attr]
 
     def begin(self, run: RunInfo) -> None:
         """The run has its settings: those of the script, or those of a sweep that has found others."""
@@ -53,7 +61,7 @@ class Prescribing:
         rate = found.get("rate") if isinstance(found, Mapping) else None
         if isinstance(script, (int, float)):
             rate = rate or self.own.get(RATE)  # of a range without a rate the run takes the middle
-            self.own[RATE] = float(script)
+            self.own[RATE], self.swept = float(script), True
         if isinstance(found, Mapping) and rate and RATE in self.own:
             swept = Setting(self.own[RATE], rate, found.get("low"), found.get("high"))
             told = Prescription({RATE: swept}, Evidence.SWEEP)
@@ -69,6 +77,8 @@ class Prescribing:
         if old is not None and any(map(_is_size, kept)) and sizes:
             refuted = found.evidence >= Evidence.HARM and _has(now, old)
             if found.evidence <= old.evidence and not refuted:
+                if old.evidence is Evidence.SWEEP and not self.swept:
+                    return True  # the run has not followed its sweep, which no alert has said yet
                 settings = {name: each for name, each in settings.items() if name not in sizes}
                 sizes = []
             else:
@@ -101,12 +111,14 @@ class Prescribing:
         return True
 
     def state_dict(self) -> dict[str, Any]:
-        return {"own": dict(self.own), "standing": self.standing.to_dict() if self.standing else None}
+        standing = self.standing.to_dict() if self.standing else None
+        return {"own": dict(self.own), "standing": standing, "swept": self.swept}
 
     @classmethod
     def of_state(cls, state: Mapping[str, Any]) -> Prescribing:
         standing = state.get("standing")
-        return cls(dict(state.get("own", {})), Prescription.from_dict(standing) if standing else None)
+        told = Prescription.from_dict(standing) if standing else None
+        return cls(dict(state.get("own", {})), told, bool(state.get("swept")))
 
 
 def _is_size(name: str) -> bool:

@@ -352,7 +352,6 @@ class Engine:
             alerts += [alert for alert in self.episodes.conclude(last) if alert not in alerts]
             self.coverage.concluded = True
             if alerts:
-                self.last = self.last.amended(next_run=self.next_run)
                 self._write(self.last, alerts)
             return self.failures
         return failures

@@ -187,14 +187,14 @@ class RunData:
         return next((place for place, alert in enumerate(alerts) if alert is first), None)
 
     def verdict(self) -> dict[str, Any]:
-        """``{"verdict", "message", "next_run"}`` as last written; None what a run does not say."""
+        """``{"verdict", "message"}`` as last written, and ``next_run``, which an alert carries; None what a run does not
+        say."""
         carried = next((alert.next_run for alert in self.episodes[0] if alert.next_run is not None), None)
         for event in reversed(self._source.events(tags.VERDICT)):
             reported = event.document(dict)
             if reported is not None and isinstance(reported.get("verdict"), str):
                 message, verdict = reported.get("message"), reported["verdict"]
-                told = carried or or_none(Prescription.from_dict, reported.get("next_run"))
-                return _said(verdict, message if isinstance(message, str) else None, told)
+                return _said(verdict, message if isinstance(message, str) else None, carried)
         return _said(None, None, carried)
 
     # -- numbers -----------------------------------------------------------------------------------------------------

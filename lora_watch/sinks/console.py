@@ -67,7 +67,7 @@ class ConsoleSink(Sink):
 
     def finish(self, verdict: str, message: str | None) -> None:
         lines = [self._outcome(verdict, message)]
-        told = self._history.next_run(self._latest)
+        told = self._history.next_run
         said = verdict == "failed" or lines[0].startswith("recovered")  # by the exception, or in the line itself
         if told is not None and not said:
             lines.append(f"Next run: {told}")

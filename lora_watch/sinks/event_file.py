@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lora_watch.base.alerts import Verdict
-from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format import tags
@@ -55,7 +54,7 @@ class EventFile:
         """What a reader needs first, at the start and whenever the set of adapters has changed."""
         event = events.event()
         self._put(event, tags.SCHEMA, strict_json(numbers.schema(run)))
-        self._put_verdict(event, "running", None, None)
+        self._put_verdict(event, "running", None)
         events.hparams_start(event.summary.value, numbers.hyperparameters(run), HPARAM_METRICS)
         self._add(event, step)
         self.flush()
@@ -83,10 +82,10 @@ class EventFile:
         self._put_series(event, {name: np.array([number]) for name, number in numbers.items()})
         self._add(event, step)
 
-    def end(self, verdict: Verdict, message: str | None, told: Prescription | None, step: int) -> None:
+    def end(self, verdict: Verdict, message: str | None, step: int) -> None:
         event = events.event()
         events.hparams_end(event.summary.value, verdict == "ok")
-        self._put_verdict(event, verdict, message, told)
+        self._put_verdict(event, verdict, message)
         self._add(event, step)
         self.flush()
 
@@ -98,9 +97,8 @@ class EventFile:
         for name, numbers_of_one in series.items():
             self._put(event, tags.SERIES_PREFIX + name, numbers_of_one)
 
-    def _put_verdict(self, event: Any, verdict: str, message: str | None, told: Prescription | None) -> None:
-        next_run = None if told is None else told.to_dict()
-        self._put(event, tags.VERDICT, strict_json({"verdict": verdict, "message": message, "next_run": next_run}))
+    def _put_verdict(self, event: Any, verdict: str, message: str | None) -> None:
+        self._put(event, tags.VERDICT, strict_json({"verdict": verdict, "message": message}))
 
     def _put(self, event: Any, tag: str, content: FloatArray | NDArray[np.float32] | bytes) -> None:
         """A value of the format. What it is stands with a tag's first value only: readers keep the first."""

@@ -8,7 +8,6 @@ from typing import Literal
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription
-from lora_watch.base.records import StepRecord
 
 News = tuple[Literal["opened", "closed"], Alert]
 
@@ -40,10 +39,10 @@ class AlertHistory:
         self.counts = Counter(alert.severity for alert in self)
         return news
 
-    def next_run(self, record: StepRecord | None) -> Prescription | None:
-        """The run's prescription: the alert that has changed it last carries it; ``record`` has that of a sweep."""
-        carried = next((alert.next_run for alert in self if alert.next_run is not None), None)
-        return carried if carried is not None or record is None else record.next_run
+    @property
+    def next_run(self) -> Prescription | None:
+        """The run's prescription: the alert that has changed it last carries it."""
+        return next((alert.next_run for alert in self if alert.next_run is not None), None)
 
     def __iter__(self) -> Iterator[Alert]:
         return iter(self._latest.values())

@@ -237,7 +237,7 @@ class _Session:
     def report(self) -> dict[str, Any]:
         last = {name: reading.known_values() for name, (_, reading) in self.last.items()}
         alerts = list(self.history)
-        first, next_run = first_to_show(alerts), self.history.next_run(self.latest)
+        first, next_run = first_to_show(alerts), self.history.next_run
         return {
             "version": REPORT_VERSION,
             "verdict": self.verdict,

@@ -132,8 +132,8 @@ class TensorBoardSink(Sink):
         """Says how the run ended if the writer still exists, and closes it if it is the sink's own."""
         if (file := self._find_file()) is not None:
             self._hand_over(self._left_out)
-            told, step = self._history.next_run(self._latest), self._latest.step if self._latest is not None else 0
-            self._background.do(partial(file.end, verdict, message, told, step))
+            step = self._latest.step if self._latest is not None else 0
+            self._background.do(partial(file.end, verdict, message, step))
         self._settle()
         try:
             self._check()

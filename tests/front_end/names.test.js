@@ -49,5 +49,5 @@ test('a share that rounds to nothing has no sign', () => {
 
 test('names of rules are words', () => {
   assert.equal(words('norm-explosion'), 'Norm explosion');
-  assert.equal(words('dora-over-zero-rows'), 'DoRA over zero rows');
+  assert.equal(words('b_grad_norm'), 'B grad norm');
 });

@@ -11,7 +11,6 @@ import pytest
 from tensorboard.compat.proto import event_pb2
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
-from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format import tags
 from lora_watch.runs.data import INF, NAN, UNKNOWN
@@ -134,11 +133,10 @@ def test_an_episode_is_one_alert_in_its_latest_state(tmp_path: Path) -> None:
 
 def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
     run = run_of(2)
-    told = Prescription({"learning_rate": Setting(1e-3, 0.01)}, Evidence.SWEEP)
     for verdict, message in (("ok", None), ("failed", HOSTILE)):
         sink = TensorBoardSink(tmp_path / verdict)
         sink.start(run, 0)
-        sink.write(record_of(run, 1, next_run=told if verdict == "ok" else None), [])
+        sink.write(record_of(run, 1), [])
         sink.finish(verdict, message)
     going = TensorBoardSink(tmp_path / "going")
     going.start(run, 0)
@@ -149,8 +147,6 @@ def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
         said = {name: tab.json("verdict", run=name) for name in ("ok", "failed", "going", "bare")}
     going.finish("ok", None)
     prescribed = {name: one.pop("next_run") for name, one in said.items()}
-    assert (prescribed["failed"], prescribed["bare"]) == (None, None)
-    assert prescribed["ok"]["text"] == str(told), "of the sweep: no alert carries it"
     assert prescribed["going"]["text"] == "lora_alpha none → 8 (from the settings)"
     assert said == {
         "ok": {"verdict": "ok", "message": None, "first": None},

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 6b9ae509d1b4af297ef272757ac7985635d41fe3eeda590d1a3521dc98449a09 */
+/* Made by tests/front_end/check.py --fix of sources 3606cc6824ed144c459bea6775361a3dd3cccfbdcc1dc05023252bb9bd38a7c0 */
 var Ue=Object.defineProperty;var X=(t,e)=>{for(var s in e)Ue(t,s,{get:e[s],enumerable:!0})};var Qt={zone:"the rules’ word for the run at a step, from healthy to exploding: it follows from the open alerts",output_ratio:"\
 ‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives","depth-scaled\
  output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius norm of the adap\
@@ -42,31 +42,30 @@ ty"},s);function x(t,e=.001){if(t==null)return"–";if(Number.isNaN(t))return"Na
 "−∞";if(t===0)return"0";let s=Math.abs(t);if(s>=1e6||s<e){let[r,o]=t.toExponential(s>=999500?2:1).split("e");return`${r.
 replace(/\.?0+$/,"")}e${o.replace("+","")}`.replaceAll("-","−")}return(s>=1e3?String(Math.round(t)):String(Number(t.toPrecision(
 3)))).replace("-","−")}var se=t=>x(t,1e-4);function q(t,e=0){let s=Math.abs(t*100).toFixed(e);return`${t<0&&Number(s)?
-"−":""}${s} %`}var He={lr:"learning rate",b:"B",rslora:"rsLoRA",dora:"DoRA",adalora:"AdaLoRA",non:"non-"},L=t=>{let e=t.
-split(/[-_]/).map(s=>He[s]??s).join(" ").replace("- ","-");return/[A-Z]/.test(e.split(" ")[0])?e:e.charAt(0).toUpperCase()+
-e.slice(1)},E={bubble(){let t=document.getElementById("tip")??c("div",{id:"tip",role:"tooltip"});return t.isConnected||document.
-body.append(t),t},show(t,...e){let s=this.bubble();s.replaceChildren(...e.flat().filter(a=>a!=null&&a!==!1).map(a=>a instanceof
-Node?a:c("div",null,a))),s.style.display="block";let{offsetWidth:n,offsetHeight:r}=s,o=t.clientX+16+n<innerWidth;s.style.
-left=`${Math.max(4,o?t.clientX+14:t.clientX-14-n)}px`,s.style.top=`${Math.max(4,Math.min(t.clientY+14,innerHeight-r-6))}\
-px`},under(t,...e){let{left:s,bottom:n}=t.getBoundingClientRect();this.show({clientX:s-14,clientY:n-8},...e)},hide(){this.
-bubble().style.display="none"}},ne=t=>({tabindex:0,role:"button",onclick:t,onkeydown:e=>{e.key!=="Enter"&&e.key!==" "||(e.
-preventDefault(),e.stopPropagation(),t(e))}}),re=(t,e,s)=>c("div",{class:"tip-row"},c("i",{style:`background:${t}`}),c("\
-span",null,e),c("b",null,s)),T=["ERROR","WARNING","INFO"],te={ERROR:"M0-6L6 5H-6Z",WARNING:"M0-6L6 0L0 6L-6 0Z",INFO:"M-\
-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z"},kt=t=>te[t]??te.INFO,R=(t,e=14)=>g("svg",{class:`severity ${I(t)}`,viewBox:"\
--7 -7 14 14",width:e,height:e,"aria-hidden":"true"},g("path",{d:kt(t)})),I=t=>T.includes(t)?t.toLowerCase():"info";function S(t,e=t){
-let s=Yt(e);return s?tt(t,s):t}function tt(t,e,s={}){let n=({currentTarget:o})=>{E.under(o,e),o.setAttribute("aria-descr\
-ibedby","tip")},r=({currentTarget:o})=>{E.hide(),o.removeAttribute("aria-describedby")};return c("button",{type:"button",
-...s,class:`term ${s.class??""}`.trim(),onclick:o=>{o.preventDefault(),o.stopPropagation(),n(o)},onfocus:n,onblur:r,onpointerenter:n,
-onpointerleave:r,onkeydown:o=>{o.key==="Escape"&&(o.stopPropagation(),r(o))}},t)}var F=(t,e,...s)=>c("section",{class:"c\
-ard"},t&&c("header",null,c("h2",null,t),e&&c("span",{class:"note"},e)),s),et=(t,e)=>e.length>0&&c("ul",{class:t},...e.map(
-s=>c("li",null,s))),Ge=700;function j(t,e,s=16,n=Ge){if(t<n)return{widths:e.map(()=>t),style:"grid-template-columns:minm\
-ax(0,1fr)"};let r=e.reduce((l,i)=>l+i,0),o=t-s*(e.length-1),a=e.map(l=>Math.floor(o*l/r));return{widths:a,style:`grid-te\
-mplate-columns:${a.map(l=>`${l}px`).join(" ")}`}}function ht(t,e,{hover:s,leave:n,zoom:r,choose:o}){let a=null,l=h=>h.clientX-
-t.getBoundingClientRect().left,i=()=>{a=null,e.style.display="none"};t.addEventListener("pointerdown",h=>{a=l(h)}),t.addEventListener(
-"pointermove",h=>{let d=l(h);a!=null&&Math.abs(d-a)>4&&(t.hasPointerCapture(h.pointerId)||t.setPointerCapture(h.pointerId),
-e.setAttribute("x",Math.min(d,a)),e.setAttribute("width",Math.abs(d-a)),e.style.display="block"),s(h,d)}),t.addEventListener(
-"pointerleave",()=>{n(),E.hide()}),t.addEventListener("pointercancel",i),t.addEventListener("click",h=>{let[d,u]=[a??l(h),
-l(h)];i(),Math.abs(u-d)>4?r(Math.min(d,u),Math.max(d,u)):o(h,u)})}var Ct={};X(Ct,{draw:()=>_s,endOf:()=>z,formulaOf:()=>bt,notesIn:()=>wt,peakOf:()=>we,rateOf:()=>ye,recoveryIn:()=>yt,severityOf:()=>Ft,
+"−":""}${s} %`}var He={lr:"learning rate",b:"B",non:"non-"},L=t=>{let e=t.split(/[-_]/).map(s=>He[s]??s).join(" ").replace(
+"- ","-");return/[A-Z]/.test(e.split(" ")[0])?e:e.charAt(0).toUpperCase()+e.slice(1)},E={bubble(){let t=document.getElementById(
+"tip")??c("div",{id:"tip",role:"tooltip"});return t.isConnected||document.body.append(t),t},show(t,...e){let s=this.bubble();
+s.replaceChildren(...e.flat().filter(a=>a!=null&&a!==!1).map(a=>a instanceof Node?a:c("div",null,a))),s.style.display="b\
+lock";let{offsetWidth:n,offsetHeight:r}=s,o=t.clientX+16+n<innerWidth;s.style.left=`${Math.max(4,o?t.clientX+14:t.clientX-
+14-n)}px`,s.style.top=`${Math.max(4,Math.min(t.clientY+14,innerHeight-r-6))}px`},under(t,...e){let{left:s,bottom:n}=t.getBoundingClientRect();
+this.show({clientX:s-14,clientY:n-8},...e)},hide(){this.bubble().style.display="none"}},ne=t=>({tabindex:0,role:"button",
+onclick:t,onkeydown:e=>{e.key!=="Enter"&&e.key!==" "||(e.preventDefault(),e.stopPropagation(),t(e))}}),re=(t,e,s)=>c("di\
+v",{class:"tip-row"},c("i",{style:`background:${t}`}),c("span",null,e),c("b",null,s)),T=["ERROR","WARNING","INFO"],te={ERROR:"\
+M0-6L6 5H-6Z",WARNING:"M0-6L6 0L0 6L-6 0Z",INFO:"M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 0Z"},kt=t=>te[t]??te.INFO,R=(t,e=14)=>g(
+"svg",{class:`severity ${I(t)}`,viewBox:"-7 -7 14 14",width:e,height:e,"aria-hidden":"true"},g("path",{d:kt(t)})),I=t=>T.
+includes(t)?t.toLowerCase():"info";function S(t,e=t){let s=Yt(e);return s?tt(t,s):t}function tt(t,e,s={}){let n=({currentTarget:o})=>{
+E.under(o,e),o.setAttribute("aria-describedby","tip")},r=({currentTarget:o})=>{E.hide(),o.removeAttribute("aria-describe\
+dby")};return c("button",{type:"button",...s,class:`term ${s.class??""}`.trim(),onclick:o=>{o.preventDefault(),o.stopPropagation(),
+n(o)},onfocus:n,onblur:r,onpointerenter:n,onpointerleave:r,onkeydown:o=>{o.key==="Escape"&&(o.stopPropagation(),r(o))}},
+t)}var F=(t,e,...s)=>c("section",{class:"card"},t&&c("header",null,c("h2",null,t),e&&c("span",{class:"note"},e)),s),et=(t,e)=>e.
+length>0&&c("ul",{class:t},...e.map(s=>c("li",null,s))),Ge=700;function j(t,e,s=16,n=Ge){if(t<n)return{widths:e.map(()=>t),
+style:"grid-template-columns:minmax(0,1fr)"};let r=e.reduce((l,i)=>l+i,0),o=t-s*(e.length-1),a=e.map(l=>Math.floor(o*l/r));
+return{widths:a,style:`grid-template-columns:${a.map(l=>`${l}px`).join(" ")}`}}function ht(t,e,{hover:s,leave:n,zoom:r,choose:o}){
+let a=null,l=h=>h.clientX-t.getBoundingClientRect().left,i=()=>{a=null,e.style.display="none"};t.addEventListener("point\
+erdown",h=>{a=l(h)}),t.addEventListener("pointermove",h=>{let d=l(h);a!=null&&Math.abs(d-a)>4&&(t.hasPointerCapture(h.pointerId)||
+t.setPointerCapture(h.pointerId),e.setAttribute("x",Math.min(d,a)),e.setAttribute("width",Math.abs(d-a)),e.style.display=
+"block"),s(h,d)}),t.addEventListener("pointerleave",()=>{n(),E.hide()}),t.addEventListener("pointercancel",i),t.addEventListener(
+"click",h=>{let[d,u]=[a??l(h),l(h)];i(),Math.abs(u-d)>4?r(Math.min(d,u),Math.max(d,u)):o(h,u)})}var Ct={};X(Ct,{draw:()=>_s,endOf:()=>z,formulaOf:()=>bt,notesIn:()=>wt,peakOf:()=>we,rateOf:()=>ye,recoveryIn:()=>yt,severityOf:()=>Ft,
 title:()=>vs,verdict:()=>gt});var st=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),Z=class t{constructor(e,s,n,r){let[o,
 a]=e.shape;this.columns=o,this.n=a,this.first=Float64Array.from(e.first),this.last=Float64Array.from(e.last),this.pooled=
 e.pooled,this.width=e.width,this.rows=e.rows,this.notes=e.notes,this.low=s,this.high=n,this.flags=r,this.bytes=(s===n?5:

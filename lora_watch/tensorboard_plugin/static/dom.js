@@ -59,8 +59,8 @@ export function percent(share, digits = 0) {
   return `${share < 0 && Number(size) ? '−' : ''}${size} %`;
 }
 
-const SPELT = {lr: 'learning rate', b: 'B', rslora: 'rsLoRA', dora: 'DoRA', adalora: 'AdaLoRA', non: 'non-'};
-/** `norm-explosion` → `Norm explosion`, `dora-over-zero-rows` → `DoRA over zero rows`. */
+const SPELT = {lr: 'learning rate', b: 'B', non: 'non-'};
+/** `norm-explosion` → `Norm explosion`, `b_norm` → `B norm`. */
 export const words = (name) => {
   const text = name
     .split(/[-_]/)
