@@ -1,6 +1,7 @@
 """Runs of Gemma 3 270M and Qwen2.5-Coder 0.5B: train them in the order of the plan, and score them.
 
     LORA_WATCH_MODELS=FOLDER python -m benchmarks.corpus.larger --train
+    LORA_WATCH_MODELS=FOLDER python -m benchmarks.corpus.larger --sweeps     find_lr on each text, and a run at its rate
     python -m benchmarks.corpus.larger --first     keeps the scores of now in larger.json, as those of untouched rules
 
 Writes the section of SCORES.md, as ``score.py`` does with all of it.
@@ -12,25 +13,32 @@ import argparse
 import collections
 import json
 import math
+import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from transformers import Trainer
 
 from benchmarks.corpus.cures import advice, advised
 from benchmarks.corpus.generate import files, load_all, trace, train_missing
+from benchmarks.corpus.generate import train as train_run
 from benchmarks.corpus.labels import GOOD, Outcome, label
 from benchmarks.corpus.markdown import share, table
 from benchmarks.corpus.plan import Spec, larger
 from benchmarks.corpus.replay import judge
 from benchmarks.corpus.traces import Trace
+from lora_watch import find_learning_rate
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.rules.forecast import ORDINARY_SCALE, at_scale, by_weights
 
 SCORES = Path(__file__).with_name("SCORES.md")
 HEADING = "## Larger models"
+SWEEPS = Path(__file__).with_name("larger_sweeps.json")
+"""The rate that a sweep found on each model and text, and the held-out loss after a run at it."""
 FIRST = Path(__file__).with_name("larger.json")
 """The rows of ``scores`` before any threshold had seen a run of these models."""
 NEAR = 5.0
@@ -60,6 +68,29 @@ def train() -> None:
     """Train what is missing of the plan, one run after another; what is there stays."""
     torch.set_num_threads(1)
     train_missing(list(larger()), trace, files())
+
+
+def sweep() -> None:
+    """Measure the rate on each model and text, and train with it; what is there stays."""
+    torch.set_num_threads(1)
+    kept: dict[str, Any] = json.loads(SWEEPS.read_text()) if SWEEPS.exists() else {}
+    plain = {(spec.base, spec.task): spec for spec in larger() if spec.targets == "linear" and spec.r == 8}
+    for base, task in plain:
+        if (name := f"{base} {task}") in kept:
+            continue
+        found: list[float | None] = []
+
+        def take(trainer: Trainer, found: list[float | None] = found) -> None:
+            suggestion = find_learning_rate(trainer)
+            found += [suggestion.rate, suggestion.rate_or_middle]
+            trainer.args.learning_rate = suggestion.rate_or_middle or trainer.args.learning_rate
+
+        spec = Spec(base, task, steps=24, batch=2, length=64)
+        with tempfile.TemporaryDirectory() as folder:
+            _, before, after = train_run(spec, folder, prepare=take)
+        kept[name] = {"rate": found[0], "trained_at": found[1], "before": before, "after": after}
+        SWEEPS.write_text(json.dumps(kept, indent=1) + "\n")
+        print(name, kept[name], flush=True)
 
 
 def row(some: Sequence[Spec], outcomes: Mapping[Spec, Outcome], said: Mapping[Spec, Sequence[Alert]]) -> list[str]:
@@ -134,6 +165,19 @@ def by_the_weights(runs: Mapping[Spec, Trace]) -> list[list[object]]:
     return rows
 
 
+def by_a_sweep(runs: Mapping[Spec, Trace]) -> Iterator[list[object]]:
+    """What ``sweep`` has kept, next to the best run of all linear layers on the same text."""
+    for name, kept in (json.loads(SWEEPS.read_text()) if SWEEPS.exists() else {}).items():
+        base, task = name.split()
+        afters = [
+            run.after for spec, run in runs.items() if (spec.base, spec.task, spec.targets) == (base, task, "linear")
+        ]
+        best = kept["before"] - min(afters)
+        losses = f"{kept['before']:.2f} → {kept['after']:.2f}"
+        rate = f"{kept['trained_at']:g}" + ("" if kept["rate"] else " (middle of a range)")
+        yield [MODELS[base][0], task, rate, losses, f"{(kept['before'] - kept['after']) / best:.2f}"]
+
+
 def report() -> str:
     """The section of SCORES.md."""
     planned = list(larger())
@@ -151,6 +195,8 @@ def report() -> str:
             table(heads, scores(runs)),
             "### The rate by the weights alone, at alpha = 2r",
             table(of_weights, by_the_weights(runs)),
+            "### The rate that a sweep measures (`find_lr`), and a run at it",
+            table(["model", "text", "rate", "held-out loss", "gain of the best run's"], by_a_sweep(runs)),
             "### Every run",
             table(["run", "held-out loss", "label", "gain", "alerts"], _every(runs)),
         ]
@@ -168,10 +214,13 @@ def _every(runs: Mapping[Spec, Trace]) -> Iterator[list[object]]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--train", action="store_true", help="train the runs that are missing")
+    parser.add_argument("--sweeps", action="store_true", help="measure the rate on each text, and train with it")
     parser.add_argument("--first", action="store_true", help="keep the scores of now as those of untouched rules")
     wanted = parser.parse_args()
     if wanted.train:
         train()
+    if wanted.sweeps:
+        sweep()
     if wanted.first:
         FIRST.write_text(json.dumps(scores(load_all(larger())), indent=1) + "\n")
     before, _, rest = SCORES.read_text().partition(f"{HEADING}\n")
