@@ -1,4 +1,4 @@
-"""One run's numbers, alerts and last words from its events, whoever holds them: files, or TensorBoard.
+"""One run's numbers, alerts and last words from its events.
 
 The events may come from another program, another version or a killed run. What does not fit is left out, and a note
 in words says so.
@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_right
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,8 +21,8 @@ from lora_watch.base.prescription import Prescription
 from lora_watch.base.strict_json import strict
 from lora_watch.base.untrusted import or_none
 from lora_watch.format import tags
-from lora_watch.format.decoding import Event, episodes, is_schema, names
 from lora_watch.format.quantiles import QUANTILES, quantiles
+from lora_watch.runs.events import Event, EventLog
 
 NAN = 1
 """Flag of a cell that holds a measured NaN."""
@@ -86,46 +86,21 @@ Decoded = tuple[Series, list[str]]
 """A matrix, and notes."""
 
 
-class Stamp(NamedTuple):
-    """How far the events of a tag go."""
-
-    step: int
-    wall_time: float
-
-
-class Source(Protocol):
-    """The events of one run as training last left them, without those of steps that were trained again."""
-
-    @property
-    def steps(self) -> Sequence[int]:
-        """Every step that was written, in order."""
-        ...
-
-    @property
-    def tags(self) -> dict[str, Stamp]:
-        """What of ours there is."""
-        ...
-
-    def events(self, tag: str) -> list[Event]:
-        """Of one tag, with rising steps; none if there are none."""
-        ...
-
-
 class RunData:
-    """Reads the events of one run."""
+    """What the events of one run say."""
 
-    def __init__(self, source: Source):
-        self._source = source
+    def __init__(self, log: EventLog):
+        self.log = log
 
     @property
     def steps(self) -> Sequence[int]:
         """Every step that was written, in order. 0 is the state before the first."""
-        return self._source.steps
+        return self.log.steps
 
     def overview(self) -> dict[str, Any] | None:
         """``metrics`` and ``series`` that there are, the latest ``step``, when that was written (``wall_time``), the
         ``verdict`` and its ``message``; None without a vector of ours."""
-        found, steps = self._source.tags, self.steps
+        found, steps = self.log.tags, self.steps
         metrics, series = (
             sorted(tag.removeprefix(prefix) for tag in found if tag.startswith(prefix))
             for prefix in (tags.METRIC_PREFIX, tags.SERIES_PREFIX)
@@ -142,11 +117,10 @@ class RunData:
 
     # -- words -------------------------------------------------------------------------------------------------------
     @cached_property
-    def schemas(self) -> tuple[list[tuple[Stamp, dict[str, Any]]], list[str]]:
-        """Those that can be read, each with where it begins, and notes."""
-        events = self._source.events(tags.SCHEMA)
-        read = [(Stamp(event.step, event.wall_time), event.document(dict)) for event in events]
-        good, notes = [(at, schema) for at, schema in read if is_schema(schema)], []
+    def schemas(self) -> tuple[list[tuple[Event, dict[str, Any]]], list[str]]:
+        """Those that can be read, each with the event with which it begins, and notes."""
+        events = self.log.events(tags.SCHEMA)
+        good, notes = [(event, read) for event in events if _is_schema(read := event.document(dict))], []
         if not good:
             notes.append("this run says nothing of its adapters (no readable schema): they are numbered")
         elif len(good) < len(events):
@@ -166,12 +140,24 @@ class RunData:
     @cached_property
     def names(self) -> list[str]:
         """Of the adapters, in the order of the columns of each metric."""
-        return names(self.schemas[0][-1][1]) if self.schemas[0] else []
+        return _names(self.schemas[0][-1][1]) if self.schemas[0] else []
 
     @cached_property
     def episodes(self) -> tuple[list[Alert], int]:
         """Every alert as it was last written, in the order of opening, and how many entries are damaged."""
-        return episodes(event.document(list) for event in self._source.events(tags.ALERTS))
+        found: dict[tuple[str, int], Alert] = {}
+        broken = 0
+        for event in self.log.events(tags.ALERTS):
+            listed = event.document(list)
+            entries: list[Any] = [None] if listed is None else listed
+            for entry in entries:
+                try:
+                    alert = Alert.from_dict(entry)
+                except ValueError:
+                    broken += 1
+                else:
+                    found[alert.rule, alert.step] = alert
+        return list(found.values()), broken
 
     def alerts(self) -> dict[str, Any]:
         """``{"alerts": episodes in the order of opening, each in its latest state, "notes": […]}``."""
@@ -190,7 +176,7 @@ class RunData:
         """``{"verdict", "message"}`` as last written, and ``next_run``, which an alert carries; None what a run does not
         say."""
         carried = next((alert.next_run for alert in self.episodes[0] if alert.next_run is not None), None)
-        for event in reversed(self._source.events(tags.VERDICT)):
+        for event in reversed(self.log.events(tags.VERDICT)):
             reported = event.document(dict)
             if reported is not None and isinstance(reported.get("verdict"), str):
                 message, verdict = reported.get("message"), reported["verdict"]
@@ -200,14 +186,15 @@ class RunData:
     # -- numbers -----------------------------------------------------------------------------------------------------
     def metric(self, name: str) -> Decoded:
         """A metric of every adapter in the order of the latest schema, and notes. A run whose set of adapters changed
-        stays one picture: unknown where an adapter was not there. Events that do not fit are left out."""
-        events = self._source.events(tags.METRIC_PREFIX + name)
+        stays one picture: unknown where an adapter was not there. Events that do not fit are left out. Raises
+        NotThereError."""
+        events = self._events(tags.METRIC_PREFIX + name)
         schemas, notes = self.schemas
         if not schemas:
             return _plain(events)
         orders = []
         for _, schema in schemas:
-            place = {name: i for i, name in enumerate(names(schema))}
+            place = {name: i for i, name in enumerate(_names(schema))}
             orders.append(np.array([place.get(name, -1) for name in self.names], int))
         begins, rows = [at.step for at, _ in schemas], []
         for event in events:
@@ -222,15 +209,20 @@ class RunData:
         return _stacked(rows, len(self.names)), [*notes, *more]
 
     def series(self, name: str) -> Decoded:
-        """A small vector such as ``loss`` by step, and notes."""
-        return _plain(self._source.events(tags.SERIES_PREFIX + name))
+        """A small vector such as ``loss`` by step, and notes. Raises NotThereError."""
+        return _plain(self._events(tags.SERIES_PREFIX + name))
+
+    def _events(self, tag: str) -> list[Event]:
+        if tag not in self.log.tags:
+            raise NotThereError(f"there is no {tag!r} in this run")
+        return self.log.events(tag)
 
     def series_at(self, name: str, steps: Collection[int] | None = None) -> dict[int, float]:
         """The first number of a small vector such as ``loss`` at those of ``steps`` that have it."""
         wanted = None if steps is None else set(steps)
         return {
             event.step: float(event.vector[0])
-            for event in self._source.events(tags.SERIES_PREFIX + name)
+            for event in self.log.events(tags.SERIES_PREFIX + name)
             if (wanted is None or event.step in wanted)
             and event.vector is not None
             and len(event.vector)
@@ -247,6 +239,21 @@ def spread(found: Decoded) -> Decoded:
     flags = np.bitwise_or.reduce(series.flags & ~np.uint8(UNKNOWN), axis=1)
     flags |= np.where(np.isnan(levels[:, 0]) & (flags == 0), np.uint8(UNKNOWN), np.uint8(0))
     return Series(series.steps, levels, np.repeat(flags[:, None], len(QUANTILES), axis=1)), notes
+
+
+def _is_schema(content: Any) -> bool:
+    """``content``, a document, says of which adapters the vectors after it are."""
+    return (
+        isinstance(content, dict)
+        and isinstance(content.get("version", 0), int)
+        and isinstance(content.get("adapters"), list)
+        and all(isinstance(adapter, dict) and isinstance(adapter.get("name"), str) for adapter in content["adapters"])
+    )
+
+
+def _names(schema: Mapping[str, Any]) -> list[str]:
+    """Of its adapters, in the order of the vectors."""
+    return [adapter["name"] for adapter in schema["adapters"]]
 
 
 def _said(verdict: str | None, message: str | None, told: Prescription | None) -> dict[str, Any]:

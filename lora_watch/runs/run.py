@@ -15,10 +15,9 @@ from lora_watch.base.alerts import Alert, Verdict, discarded
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, whole
-from lora_watch.format.decoding import clean_data
 from lora_watch.format.files import REPORT_VERSION, WAITING, is_claimed
 from lora_watch.runs.data import RunData
-from lora_watch.runs.events import EventLog
+from lora_watch.runs.events import EventLog, clean_data
 from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_report
 
 SILENT = 900.0

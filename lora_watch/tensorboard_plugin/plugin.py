@@ -7,6 +7,7 @@ constants. An error later, in ``load`` or in a route, stays inside the tab.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,11 +16,9 @@ from tensorboard.plugins import base_plugin
 from lora_watch.format import tags
 
 if TYPE_CHECKING:
-    from lora_watch.runs.data import Decoded, RunData
+    from lora_watch.runs.data import Decoded
     from lora_watch.tensorboard_plugin.board import Board
 
-KEEP_ALL = 0
-"""For ``--samples_per_plugin``. TensorBoard would keep 100 or 10 steps of a tag, chosen at random."""
 DEFAULT_COLUMNS = 1200
 MOST_COLUMNS = 20_000
 STATIC = Path(__file__).parent / "static"
@@ -29,14 +28,7 @@ MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 
 
 class LoraWatchLoader(base_plugin.TBLoader):
-    """A loader rather than a bare plugin because only a loader is shown the flags before the data is read."""
-
-    def fix_flags(self, flags: Any) -> None:
-        """Keeps every step of our tags, unless the user said how many."""
-        chosen = getattr(flags, "samples_per_plugin", None)
-        samples = dict(chosen) if isinstance(chosen, dict) else {}
-        samples.setdefault(tags.PLUGIN_NAME, KEEP_ALL)
-        flags.samples_per_plugin = samples
+    """The entry point."""
 
     def load(self, context: Any) -> Any:
         return LoraWatchPlugin(context)
@@ -66,9 +58,13 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
     plugin_name = tags.PLUGIN_NAME
 
     def __init__(self, context: Any):
-        from lora_watch.tensorboard_plugin.board import CLOCKS, MATRICES, Cache, size_of
+        self._logdir = context.logdir
 
-        self._data, self._kept = context.data_provider, (Cache(MATRICES, size_of), Cache(CLOCKS))
+    @cached_property
+    def _board(self) -> Board:
+        from lora_watch.tensorboard_plugin.board import Board
+
+        return Board(self._logdir)
 
     def is_active(self) -> bool:
         return False  # TensorBoard looks for data of this plugin's name itself
@@ -80,8 +76,8 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         return {
             "/static/*": self._serve_static,
             "/runs": self._route(_runs),
-            "/schema": self._route(lambda board, run, args: _data(board, run).schema()),
-            "/alerts": self._route(lambda board, run, args: _data(board, run).alerts()),
+            "/schema": self._route(lambda board, run, args: board.run(run).schema()),
+            "/alerts": self._route(lambda board, run, args: board.run(run).alerts()),
             "/verdict": self._route(_verdict),
             "/metric": self._route(_metric),
             "/spread": self._route(_spread),
@@ -92,22 +88,19 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         """A WSGI application that answers in JSON, or in binary where ``answer`` returns bytes."""
 
         def app(environ: Any, start_response: Any) -> Any:
-            from tensorboard import errors, plugin_util
             from tensorboard.backend import http_util
             from werkzeug.wrappers import Request
 
             from lora_watch.base.untrusted import MISFITS
             from lora_watch.runs.data import NotThereError
-            from lora_watch.tensorboard_plugin.board import Board
 
             request = Request(environ)
             code = 200
             try:
-                asked = plugin_util.context(environ), plugin_util.experiment_id(environ)
-                body = answer(Board(self._data, *asked, *self._kept), request.args.get("run", ""), request.args)
+                body = answer(self._board, request.args.get("run", ""), request.args)
             except BadRequestError as error:
                 code, body = 400, {"error": str(error)}
-            except (NotThereError, errors.NotFoundError) as error:
+            except NotThereError as error:
                 code, body = 404, {"error": str(error)}
             except MISFITS as error:  # an event that is none of ours
                 code, body = 422, {"error": f"the events of this run cannot be read: {error}"}
@@ -130,25 +123,20 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         return respond(environ, start_response)
 
 
-def _data(board: Board, run: str) -> RunData:
-    from lora_watch.runs.data import RunData
-
-    return RunData(board.run(run))
-
-
 def _runs(board: Board, run: str, args: Args) -> dict[str, Any]:
-    found = {name: _data(board, name).overview() for name in board.runs}
+    found = {name: data.overview() for name, data in board.runs().items()}
     return {name: overview for name, overview in found.items() if overview is not None}
 
 
 def _verdict(board: Board, run: str, args: Args) -> dict[str, Any]:
-    data = _data(board, run)
+    data = board.run(run)
     return {**data.verdict(), "first": data.first_alert(_whole_number(args, "step"))}
 
 
 def _decoded(board: Board, run: str, args: Args) -> Decoded:
-    metric = args.get("metric", "")
-    return board.run(run).cached(tags.METRIC_PREFIX + metric, lambda: _data(board, run).metric(metric))
+    from lora_watch.tensorboard_plugin.board import metric_of
+
+    return metric_of(board.run(run), args.get("metric", ""))
 
 
 def _metric(board: Board, run: str, args: Args) -> bytes:
@@ -170,8 +158,7 @@ def _spread(board: Board, run: str, args: Args) -> bytes:
 
 
 def _scalars(board: Board, run: str, args: Args) -> bytes:
-    name = args.get("name", "")
-    return _window(board.run(run).cached(tags.SERIES_PREFIX + name, lambda: _data(board, run).series(name)), args)
+    return _window(board.run(run).series(args.get("name", "")), args)
 
 
 def _window(found: Decoded, args: Args) -> bytes:

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tensorboard.backend.event_processing import data_provider, plugin_event_multiplexer
 from tensorboard.compat.proto import event_pb2
 from tensorboard.plugins import base_plugin
 from tensorboard.summary.writer.record_writer import RecordWriter
@@ -31,18 +30,14 @@ TAGS = [tags.SCHEMA, tags.ALERTS, tags.VERDICT, "lora_watch/s/loss", "lora_watch
 
 
 class Tab:
-    """The plugin over the event files in ``folder``, read by TensorBoard's own loader."""
+    """The plugin over the event files in ``folder``."""
 
     def __init__(self, folder: Path):
-        multiplexer = plugin_event_multiplexer.EventMultiplexer(tensor_size_guidance={tags.PLUGIN_NAME: 0})
-        multiplexer.AddRun(str(folder), "run")
-        multiplexer.Reload()
-        provider = data_provider.MultiplexerDataProvider(multiplexer, str(folder))
-        self._apps = LoraWatchPlugin(base_plugin.TBContext(data_provider=provider)).get_plugin_apps()
+        self._apps = LoraWatchPlugin(base_plugin.TBContext(logdir=str(folder))).get_plugin_apps()
 
     def ask(self, route: str, **query: str) -> int:
         """The status, after a look at what was answered."""
-        reply = Client(self._apps[f"/{route}"]).get("/", query_string={"run": "run", **query})
+        reply = Client(self._apps[f"/{route}"]).get("/", query_string={"run": ".", **query})
         if reply.mimetype == "application/json":
             answer = json.loads(reply.get_data(), parse_constant=pytest.fail)
             assert (reply.status_code == 200) == (set(answer) != {"error"})

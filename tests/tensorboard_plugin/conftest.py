@@ -29,9 +29,9 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return once(tmp_path_factory, "logdir", make)
 
 
-@pytest.fixture(scope="module", params=["python", pytest.param("rust", marks=pytest.mark.thorough)])
-def address(request: pytest.FixtureRequest, logdir: Path, browser: Any) -> Iterator[str]:
-    with server(logdir, request.param) as found:
+@pytest.fixture(scope="module")
+def address(logdir: Path, browser: Any) -> Iterator[str]:
+    with server(logdir) as found:
         yield found
 
 

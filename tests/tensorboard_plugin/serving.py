@@ -20,8 +20,6 @@ from tensorboard import default, program
 from tensorboard.backend import application
 from werkzeug.test import Client, TestResponse
 
-from tests.sinks.backend import LOADERS, Backend
-
 
 @dataclass
 class Table:
@@ -63,34 +61,23 @@ class Tab:
 
 
 @contextmanager
-def routes(logdir: Path, loader: str = "python", *flags: str) -> Iterator[Tab]:
-    """The real application over what is in ``logdir`` now, with the default flags of TensorBoard and the tab."""
+def routes(logdir: Path) -> Iterator[Tab]:
+    """The real application over ``logdir``, with the default flags of TensorBoard and the tab."""
     board = program.TensorBoard(plugins=default.get_plugins())  # the tab among them, by its entry point
-    board.configure(
-        ["", f"--logdir={logdir}", LOADERS[loader], "--reload_interval=0", "--reload_task=blocking", *flags]
-    )
+    board.configure(["", f"--logdir={logdir}", "--load_fast=false", "--reload_interval=0", "--reload_task=blocking"])
     data, multiplexer = board._make_data_provider()
-    try:
-        app = application.TensorBoardWSGIApp(
-            board.flags, board.plugin_loaders, data, board.assets_zip_provider, multiplexer
-        )
-        if loader == "rust":
-            Backend(app, data).wait_until_loaded()
-        yield Tab(app)
-    finally:
-        if loader == "rust":
-            board._ingester._stdin_handle.close()  # the server ends with its standard input
+    yield Tab(
+        application.TensorBoardWSGIApp(board.flags, board.plugin_loaders, data, board.assets_zip_provider, multiplexer)
+    )
 
 
 @contextmanager
-def server(
-    logdir: Path, loader: str, *flags: str, prefix: str = "", ready: str = "data/plugin/lora_watch/runs"
-) -> Iterator[str]:
+def server(logdir: Path, *flags: str, prefix: str = "", ready: str = "data/plugin/lora_watch/runs") -> Iterator[str]:
     """The address of a TensorBoard process over ``logdir``, once the route ``ready`` has something to say."""
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", f"--port={port}", LOADERS[loader]]
+    command = [sys.executable, "-m", "tensorboard.main", f"--logdir={logdir}", f"--port={port}", "--load_fast=false"]
     address = f"http://localhost:{port}{prefix}"
     with subprocess.Popen(
         [*command, "--reload_interval=1", *flags], stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True

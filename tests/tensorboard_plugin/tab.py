@@ -7,11 +7,6 @@ from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import quote
 
-import pytest
-
-ONE_LOADER = pytest.mark.parametrize("address", ["python"], indirect=True, scope="module")
-"""For what happens in the browser alone."""
-
 VIEWS = ("overview", "heatmap", "layer", "alerts", "compare")
 WAIT = 120_000
 """Milliseconds. TensorBoard and a browser share two cores with other tests: a page may take half a minute."""

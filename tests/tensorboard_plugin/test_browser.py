@@ -8,7 +8,7 @@ from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import HOSTILE, swept
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY, RECOVERED
 from tests.tensorboard_plugin.serving import fetch
-from tests.tensorboard_plugin.tab import MAGENTA, ONE_LOADER, VIEWS, Tab
+from tests.tensorboard_plugin.tab import MAGENTA, VIEWS, Tab
 
 
 def test_every_view_is_drawn_and_fits_into_1280_pixels(tab: Tab) -> None:
@@ -34,7 +34,6 @@ def test_every_view_is_drawn_and_fits_into_1280_pixels(tab: Tab) -> None:
     assert frame.input_value("#run") == HEALTHY
 
 
-@ONE_LOADER
 def test_the_tab_says_what_the_rules_wrote(tab: Tab) -> None:
     coloured = "all => [...new Set(all.map((line) => line.classList[2]))]"
     frame = tab.open(run=HEALTHY)
@@ -46,7 +45,6 @@ def test_the_tab_says_what_the_rules_wrote(tab: Tab) -> None:
     assert "error" in frame.eval_on_selector_all(".trace.zone", coloured)
 
 
-@ONE_LOADER
 def test_what_a_sweep_has_found_is_drawn_as_it_was_written(tab: Tab) -> None:
     found, texts = swept(), "all => all.map((e) => e.textContent)"
     frame = tab.open(run=f"broken {HOSTILE}")
@@ -61,7 +59,6 @@ def test_what_a_sweep_has_found_is_drawn_as_it_was_written(tab: Tab) -> None:
     assert tab.open(run=HEALTHY).query_selector("#found") is None
 
 
-@ONE_LOADER
 def test_from_an_alert_to_its_layer(tab: Tab) -> None:
     frame = tab.open(view="alerts", run=EXPLODED)
     row = frame.query_selector("#alerts tbody tr[data-alert^='LW102@']")
@@ -84,7 +81,6 @@ def test_from_an_alert_to_its_layer(tab: Tab) -> None:
     assert frame.inner_text("#step") == step
 
 
-@ONE_LOADER
 def test_what_a_run_has_thrown_away_is_shaded_in_every_chart(tab: Tab) -> None:
     alerts = fetch(tab.address, "data/plugin/lora_watch/alerts", run=RECOVERED)["alerts"]
     (back,) = [alert for alert in alerts if alert["rule"] == "LW910"]
@@ -108,7 +104,6 @@ def test_what_a_run_has_thrown_away_is_shaded_in_every_chart(tab: Tab) -> None:
     assert back["next_run"]["text"] in frame.inner_text("#detail")
 
 
-@ONE_LOADER
 def test_the_worst_alert_comes_first(tab: Tab) -> None:
     frame = tab.open(view="alerts", run=EXPLODED)
     texts = "all => all.map((row) => row.cells[1].textContent)"
@@ -131,7 +126,6 @@ PIXELS = """(colour) => {
 }"""
 
 
-@ONE_LOADER
 def test_a_nan_of_one_step_cannot_be_overlooked_and_leads_to_its_adapter(tab: Tab) -> None:
     run = f"broken {HOSTILE}"
     frame = tab.open(view="heatmap", run=run, metric="output_ratio")
@@ -161,7 +155,6 @@ def test_a_nan_of_one_step_cannot_be_overlooked_and_leads_to_its_adapter(tab: Ta
         assert frame.eval_on_selector_all(".broken text", "all => all.map(e => e.textContent)") == [said]
 
 
-@ONE_LOADER
 def test_metric_zoom_and_step_are_in_the_address(tab: Tab) -> None:
     frame = tab.open(view="heatmap", run=HEALTHY)
     picture = lambda: frame.evaluate("document.querySelector('#heat').toDataURL()")  # noqa: E731
@@ -191,7 +184,6 @@ def test_metric_zoom_and_step_are_in_the_address(tab: Tab) -> None:
     assert frame.inner_text("#step") == str(STEPS)
 
 
-@ONE_LOADER
 def test_names_and_texts_from_a_run_are_only_text(tab: Tab) -> None:
     frame = tab.open(view="alerts", run=f"broken {HOSTILE}")
     tab.after(lambda: frame.click("#alerts tbody tr"))
@@ -202,7 +194,6 @@ def test_names_and_texts_from_a_run_are_only_text(tab: Tab) -> None:
     assert frame.evaluate("window.pwned ?? parent.pwned ?? null") is None
 
 
-@ONE_LOADER
 def test_dark_mode_follows_tensorboard_at_once(tab: Tab) -> None:
     frame = tab.open(view="heatmap", run=HEALTHY)
     look = "() => getComputedStyle(document.body).backgroundColor"

@@ -55,7 +55,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     begun.start(run, 0)
     begun.write(record_of(run, 0, loss=None, overhead=0.98, scalars={}, zone="unknown"), [])
     begun.flush()
-    with server(folder, "python") as found:
+    with server(folder) as found:
         while len(fetch(found, "data/plugin/lora_watch/runs")) < len(list(folder.iterdir())):
             time.sleep(0.1)
         yield found

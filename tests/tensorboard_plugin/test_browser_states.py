@@ -17,10 +17,9 @@ from tests.tensorboard_plugin.conftest import STEPS
 from tests.tensorboard_plugin.made_up import record_of, run_of, write
 from tests.tensorboard_plugin.real_runs import EXPLODED, HEALTHY
 from tests.tensorboard_plugin.serving import server
-from tests.tensorboard_plugin.tab import ONE_LOADER, VIEWS, Tab
+from tests.tensorboard_plugin.tab import VIEWS, Tab
 
 
-@ONE_LOADER
 def test_back_leads_to_the_view_before_and_forward_on_again(tab: Tab) -> None:
     frame = tab.open(run=HEALTHY)
     tab.go("heatmap")
@@ -39,7 +38,6 @@ def test_back_leads_to_the_view_before_and_forward_on_again(tab: Tab) -> None:
     assert frame.input_value("#metric") == "delta_norm"
 
 
-@ONE_LOADER
 def test_the_address_belongs_to_the_tab_that_is_open(tab: Tab) -> None:
     tab.open(run=HEALTHY)
     tab.page.click("[data-plugin-id=scalars]")
@@ -51,7 +49,7 @@ def test_a_link_to_a_run_that_is_not_there_says_so_and_waits_for_it(tmp_path: Pa
     runs = tmp_path / "runs"
     for folder in (runs / "here", tmp_path / "later"):
         write(folder, run, [record_of(run, step) for step in range(1, 6)])
-    with server(runs, "python") as address:
+    with server(runs) as address:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         tab = Tab(page, address)
         frame = tab.open(view="layer", run="later", adapter=run.adapters[2].name, step=3)
@@ -80,7 +78,6 @@ def test_a_link_to_a_run_that_is_not_there_says_so_and_waits_for_it(tmp_path: Pa
         assert tab.errors == []
 
 
-@ONE_LOADER
 def test_a_server_that_went_away_is_asked_again(tab: Tab) -> None:
     frame = tab.open(run=HEALTHY)
     tab.page.route("**/plugin/lora_watch/*", lambda route: route.abort())
@@ -92,7 +89,6 @@ def test_a_server_that_went_away_is_asked_again(tab: Tab) -> None:
     assert frame.query_selector("#verdict.ok") is not None
 
 
-@ONE_LOADER
 def test_the_view_before_is_not_shown_in_place_of_one_that_takes_long(tab: Tab) -> None:
     frame = tab.open(run=HEALTHY)
     held: list[Any] = []
@@ -106,7 +102,6 @@ def test_the_view_before_is_not_shown_in_place_of_one_that_takes_long(tab: Tab) 
     assert frame.query_selector("#runs") is not None
 
 
-@ONE_LOADER
 def test_a_chart_zooms(tab: Tab) -> None:
     frame = tab.open(run=HEALTHY)
     card = ".card:has(h2 .term:text-is('Loss'))"
@@ -124,7 +119,6 @@ def test_a_chart_zooms(tab: Tab) -> None:
     assert frame.query_selector("#unzoom") is None
 
 
-@ONE_LOADER
 def test_every_view_fits_into_420_pixels(tab: Tab) -> None:
     frame = tab.open(run=EXPLODED)
     tab.after(lambda: tab.page.set_viewport_size({"width": 420, "height": 900}))
@@ -136,7 +130,6 @@ def test_every_view_fits_into_420_pixels(tab: Tab) -> None:
         assert frame.eval_on_selector_all("#view .card", "all => all.every((card) => card.clientWidth > 250)"), view
 
 
-@ONE_LOADER
 @pytest.mark.parametrize("mode", ["light", pytest.param("dark", marks=pytest.mark.thorough)])
 def test_axe_finds_nothing(tab: Tab, mode: str) -> None:
     frame = tab.open(run=EXPLODED)
@@ -148,7 +141,6 @@ def test_axe_finds_nothing(tab: Tab, mode: str) -> None:
         assert findings(frame) == [], view
 
 
-@ONE_LOADER
 def test_what_acts_as_a_button_is_pressed_by_space(tab: Tab) -> None:
     frame = tab.open(run=EXPLODED)
     tab.after(lambda: frame.press(".chart .mark >> nth=0", "Space"))
@@ -159,8 +151,7 @@ def test_what_acts_as_a_button_is_pressed_by_space(tab: Tab) -> None:
     assert chosen() != before
 
 
-@pytest.mark.parametrize("loader", ["python", pytest.param("rust", marks=pytest.mark.thorough)])
-def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) -> None:
+def test_a_growing_run_is_followed(tmp_path: Path, browser: Any) -> None:
     run = run_of(6)
     sink = TensorBoardSink(tmp_path / "growing")
     sink.start(run, 0)
@@ -168,7 +159,7 @@ def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) ->
     for step in range(1, 11):
         sink.write(record_of(run, step), [])
     flush()
-    with server(tmp_path, loader) as address:
+    with server(tmp_path) as address:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         tab = Tab(page, address)
         frame = tab.open()
@@ -206,7 +197,7 @@ def test_a_growing_run_is_followed(tmp_path: Path, browser: Any, loader: str) ->
 
 @pytest.mark.thorough
 def test_behind_a_path_prefix(logdir: Path, browser: Any) -> None:
-    with server(logdir, "python", "--path_prefix=/deep/down", prefix="/deep/down") as address:
+    with server(logdir, "--path_prefix=/deep/down", prefix="/deep/down") as address:
         page = browser.new_page(viewport={"width": 1280, "height": 900})
         tab = Tab(page, address)
         assert tab.open(view="heatmap", run=HEALTHY).query_selector("#heat") is not None

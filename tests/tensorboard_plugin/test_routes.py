@@ -1,4 +1,4 @@
-"""The routes of the tab, on TensorBoard's real data providers."""
+"""The routes of the tab, in the real TensorBoard."""
 
 from __future__ import annotations
 
@@ -16,7 +16,6 @@ from lora_watch.format import tags
 from lora_watch.runs.data import INF, NAN, UNKNOWN
 from lora_watch.sinks import events
 from lora_watch.sinks.tensorboard import TensorBoardSink
-from tests.sinks.backend import BY_EITHER_LOADER
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write, write_broken_run
 from tests.tensorboard_plugin.serving import routes
@@ -51,11 +50,10 @@ def schema_of(*names: str, **fields: Any) -> Any:
     return tags.SCHEMA, strict_json({"version": 1, "adapters": [{"name": n} for n in names]} | fields)
 
 
-@BY_EITHER_LOADER
-def test_every_step_is_kept_and_nothing_is_thinned_at_random(tmp_path: Path, loader: str) -> None:
+def test_every_step_is_kept_and_nothing_is_thinned_at_random(tmp_path: Path) -> None:
     run = run_of(2)
     write(tmp_path / "long", run, [record_of(run, step) for step in range(1, 301)])
-    with routes(tmp_path, loader) as tab:
+    with routes(tmp_path) as tab:
         table = tab.table("metric", run="long", metric="output_ratio")
         assert table.header["first"] == list(range(1, 301))
         np.testing.assert_allclose(table.low[:, 0], np.arange(1, 301) / 100, rtol=1e-6)
@@ -63,9 +61,8 @@ def test_every_step_is_kept_and_nothing_is_thinned_at_random(tmp_path: Path, loa
         assert tab.json("runs")["long"]["metrics"] == ["delta_norm", "output_ratio"]
 
 
-@BY_EITHER_LOADER
-def test_what_is_broken_in_a_run_arrives(broken: Path, loader: str) -> None:
-    with routes(broken, loader) as tab:
+def test_what_is_broken_in_a_run_arrives(broken: Path) -> None:
+    with routes(broken) as tab:
         whole = tab.table("metric", run="run", metric="output_ratio")
         np.testing.assert_array_equal(np.flatnonzero(whole.flags[:, 3]), [79])
         assert whole.flags[79, 3] == NAN
@@ -77,6 +74,20 @@ def test_what_is_broken_in_a_run_arrives(broken: Path, loader: str) -> None:
         assert few.header["pooled"]
         assert few.header["first"] == list(range(1, 161, 16))
         np.testing.assert_array_equal(few.flags[:, 3], [NAN if first == 65 else 0 for first in few.header["first"]])
+
+
+def test_a_run_that_goes_on_is_read_on(tmp_path: Path) -> None:
+    run, sink = run_of(2), TensorBoardSink(tmp_path / "run")
+    sink.start(run, 0)
+    with routes(tmp_path) as tab:
+        for last in (3, 5):
+            for step in range(last - 2, last + 1):
+                sink.write(record_of(run, step), [])
+            sink.flush()
+            assert tab.table("metric", run="run", metric="delta_norm").header["first"] == list(range(1, last + 1))
+            assert tab.json("runs")["run"]["step"] == last
+        sink.finish("ok", None)
+        assert tab.json("verdict", run="run")["verdict"] == "ok"
 
 
 def test_a_window_one_adapter_and_the_spread(broken: Path) -> None:
@@ -99,8 +110,7 @@ def test_a_window_one_adapter_and_the_spread(broken: Path) -> None:
         np.testing.assert_array_equal(single.flags[:, 0], [0, NAN, 0])
 
 
-@BY_EITHER_LOADER
-def test_a_run_resumed_at_an_earlier_step_shows_what_was_trained_last(tmp_path: Path, loader: str) -> None:
+def test_a_run_resumed_at_an_earlier_step_shows_what_was_trained_last(tmp_path: Path) -> None:
     def session(steps: range, value: float, alert_at: int | None, wall_time: float) -> None:
         written: list[tuple[int, list[Any]]] = [(steps[0] - 1, [schema_of("a")])]
         for step in steps:
@@ -112,7 +122,7 @@ def test_a_run_resumed_at_an_earlier_step_shows_what_was_trained_last(tmp_path: 
 
     session(range(1, 21), 1.0, alert_at=15, wall_time=1e9)
     session(range(11, 31), 2.0, alert_at=None, wall_time=2e9)  # names sort by their time: this one is read second
-    with routes(tmp_path, loader) as tab:
+    with routes(tmp_path) as tab:
         table = tab.table("metric", run="run", metric="delta_norm")
         assert table.header["first"] == list(range(1, 31))
         np.testing.assert_array_equal(table.low[:, 0], [1.0] * 10 + [2.0] * 20)
@@ -170,12 +180,12 @@ def test_columns_follow_the_adapters_when_their_set_changes(tmp_path: Path) -> N
     np.testing.assert_array_equal(table.flags, [[UNKNOWN, 0], [0, 0]])
 
 
-def test_a_run_without_a_schema_and_one_of_a_newer_version_are_shown_with_a_note(tmp_path: Path) -> None:
-    write_events(tmp_path / "bare", (1, [vector("delta_norm", [1, 2])]))
+def test_a_run_without_a_readable_schema_and_one_of_a_newer_version_are_shown_with_a_note(tmp_path: Path) -> None:
+    write_events(tmp_path / "torn", (0, [(tags.SCHEMA, b"{")]), (1, [vector("delta_norm", [1, 2])]))
     write_events(tmp_path / "newer", (0, [schema_of("a", version=99)]), (1, [vector("delta_norm", [1])]))
     with routes(tmp_path) as tab:
-        assert tab.table("metric", run="bare", metric="delta_norm").low.tolist() == [[1, 2]]
-        assert "numbered" in tab.json("schema", run="bare")["notes"][0]
+        assert tab.table("metric", run="torn", metric="delta_norm").low.tolist() == [[1, 2]]
+        assert "numbered" in tab.json("schema", run="torn")["notes"][0]
         assert "newer" in tab.json("schema", run="newer")["notes"][0]
 
 
