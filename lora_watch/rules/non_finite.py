@@ -10,7 +10,7 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Evidence, Prescription
 from lora_watch.base.records import BoolArray, StepRecord
-from lora_watch.base.text import plain
+from lora_watch.base.text import count, plain
 from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.forecast import ORDINARY_PACE, pace
 from lora_watch.rules.remedies import in_wider_numbers, raised_to, weaker, why_strong
@@ -133,7 +133,7 @@ class NonFiniteLoss(Rule):
         cause, remedies, next_run = self._why(record)
         return Finding(
             f"the loss is {'NaN' if math.isnan(record.loss) else 'infinite'}",
-            f"{where} The Trainer's log may show another number (logging_nan_inf_filter).".strip(),
+            f"{where} Training on it makes every adapter NaN. The Trainer's log may hide it.".strip(),
             adapters=[(layer, math.nan) for layer in layers],
             metric="targets" if masked else "loss",
             causes=[cause],
@@ -152,17 +152,16 @@ class NonFiniteLoss(Rule):
             return "the checkpoint of the base model is damaged, or its conversion overflowed", [fix], None
         if grown := self._grown(record):
             return grown, in_wider_numbers(record), _weaker(record)
-        cause = "the loss of this batch overflows, divides by zero or takes the logarithm of zero"
-        batch = f"look at the samples of step {record.step}"
-        lost = "if the run has gone on, its adapters are lost: begin from the checkpoint before it or from last_good/"
+        lost = f"If it was trained on, begin again from lora_watch/last_good or a checkpoint before step {record.step}"
         if self.masked:
             cause = f"all labels of the last {len(self.masked)} batches are -100"
             cause += ": the prompt template does not match the text, or truncation cut the answers off"
             batch = "print (labels != -100).sum() of some batches: it must not be 0"
-        elif not record.targets:  # None where nobody has counted them
-            cause = "a batch has no target (all of its labels are -100), or its loss divides by zero"
-            batch += "; drop samples without targets"
-        return cause, [batch, lost, *in_wider_numbers(record)], None
+        else:
+            labels = "" if record.targets is None else f"; its batch has {count(record.targets, 'label')} that count"
+            cause = f"not known. The frozen weights and the adapters were finite before it{labels}"
+            batch = "print the batch whose loss is not finite: a check in compute_loss finds it"
+        return cause, [f"{batch}. {lost}", *in_wider_numbers(record)], None
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""

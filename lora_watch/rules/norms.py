@@ -102,7 +102,8 @@ class NormExplosion(Rule):
         compares = self.compare and record.comparable and not self.void
         reward, severity = course(record), self.severity
         if metric == "output_ratio" and overall > self.beyond:
-            why, threshold = "No run that ended well had adapters of this size.", self.beyond
+            why = "No run that ended well had adapters of this size." if harm is None else f"{harm}."
+            threshold = self.beyond
         elif harm is not None and overall > if_worse:
             why, threshold = f"{harm}.", if_worse
         elif not compares and bad_start and overall > if_worse and _worse(record, self.loss_factor):

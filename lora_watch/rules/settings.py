@@ -10,7 +10,7 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import AdapterInfo, StepRecord
-from lora_watch.base.text import percent
+from lora_watch.base.text import percent, times
 from lora_watch.rules.base import Finding, RuleOnSettings
 from lora_watch.rules.forecast import ORDINARY_SCALE, pace
 from lora_watch.rules.remedies import formula_of, weaker
@@ -59,7 +59,7 @@ class AggressiveScale(RuleOnSettings):
         advice = weaker(record)
         return Finding(
             _verdict(adapter, rate),
-            "Judging by the model's weights, the first steps will be far larger than those of useful runs.",
+            f"Judging by the model's weights, the first full step will be {times(useful)} that of a useful run.",
             metric="effective_lr",
             numbers=numbers,
             causes=[usual] if abs(adapter.scale) > ORDINARY_SCALE else [],

@@ -157,7 +157,22 @@ _TO_REACH_ALL = (
     "call model.enable_input_require_grads(), or set gradient_checkpointing_kwargs={'use_reentrant': False}; take "
     "modules that the forward pass never reaches out of target_modules"
 )
-"""What lets gradients into layers without one."""
+"""What lets gradients into layers without one, and in all blocks."""
+
+
+def _why_cut(record: StepRecord, cut: BoolArray) -> tuple[str, str]:
+    """Cause and fix, by which layers are ``cut``: behind a place in the model, here and there, or in every block."""
+    layers = [adapter.layer for adapter in record.run.adapters]
+    without = {layer for layer, is_cut in zip(layers, cut) if is_cut}
+    whole = {layer for layer in layers if layer is not None} - without
+    if None in without or not whole:
+        return _CUT, _TO_REACH_ALL
+    last, first = max(layer for layer in without if layer is not None), min(whole)
+    if last + 1 == first and all(is_cut for layer, is_cut in zip(layers, cut) if layer in without):
+        cause = f"torch.no_grad(), a detach or a hook keeps the gradient of block {first} from block {last}"
+        return cause, f"look for these in and around the forward pass of block {last}"
+    cause = "the loss does not depend on these layers, or torch.no_grad(), a detach or a hook cuts them off"
+    return cause, "look for these around the layers; take those that no forward pass reaches out of target_modules"
 
 
 @dataclass
@@ -210,7 +225,7 @@ class NoGradient(Rule):
             zero &= record.wiring["active"] & record.wiring["trainable"]
         if not zero.any():
             return None
-        cause, remedy = _CUT, _TO_REACH_ALL
+        cause, remedy = _why_cut(record, zero)
         if not (a[zero].any() or b[zero].any()):
             cause = "A is exactly zero, too, so neither can get a gradient: a wrong start, or an empty file"
             remedy = "start A at random (init_lora_weights=True), or load the right adapter file"
@@ -246,13 +261,14 @@ class NoGradient(Rule):
         if not cut.any():
             return None
         longest = int(without.max())
+        cause, remedy = _why_cut(record, cut)
         since = "from the start" if longest >= record.step else f"since step {record.step - longest + 1}"
         return Finding(
             f"{_share(cut)} are not trained",
             f"These adapters have received no gradient {since}, while the others have.",
             adapters=worst_first(record, np.zeros(len(cut)), cut),
-            causes=[_CUT],
-            remedies=[_TO_REACH_ALL],
+            causes=[cause],
+            remedies=[remedy],
             severity=Severity.WARNING,
         )
 

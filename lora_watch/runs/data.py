@@ -19,7 +19,6 @@ from numpy.typing import ArrayLike, NDArray
 from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.strict_json import strict
-from lora_watch.base.untrusted import or_none
 from lora_watch.format import tags
 from lora_watch.format.quantiles import QUANTILES, quantiles
 from lora_watch.runs.events import Event, EventLog
@@ -173,7 +172,7 @@ class RunData:
         return next((place for place, alert in enumerate(alerts) if alert is first), None)
 
     def verdict(self) -> dict[str, Any]:
-        """``{"verdict", "message"}`` as last written, and ``next_run``, which an alert carries; None what a run does not
+        """``{"verdict", "message"}`` as last written, and the ``next_run`` of an alert; None what a run does not
         say."""
         carried = next((alert.next_run for alert in self.episodes[0] if alert.next_run is not None), None)
         for event in reversed(self.log.events(tags.VERDICT)):

@@ -214,7 +214,19 @@ def test_b_still_zero_in_some_layers() -> None:
     assert alert.step == 3
     assert {name.split(".")[2] for name, _ in alert.adapters} == {"0", "1"}
     assert {14, 28} <= numbers(said(alert))
-    assert not any("init_lora_weights" in remedy for remedy in alert.remedies), "A has its random start"
+    assert "block 2 from block 1" in alert.causes[0]
+    assert "block 1" in alert.remedies[0]
+
+
+def test_layers_that_a_pass_goes_around_are_looked_for_there() -> None:
+    model = lora(tiny_model())
+    mlp = model.base_model.model.model.layers[1].mlp
+    mlp.forward = torch.no_grad()(mlp.forward)
+    alert = the("LW303", run(model, steps=6))
+    assert {name.split(".")[2] for name, _ in alert.adapters} == {"1"}
+    assert "no_grad" in alert.causes[0]
+    assert "block" not in alert.causes[0]
+    assert "enable_input_require_grads" not in alert.remedies[0]
 
 
 def with_zeros(model: Any) -> Any:

@@ -33,8 +33,8 @@ _COMPILED = "the model is compiled, and a hook inside a compiled graph would slo
 _OTHERS = "their layers do not take one input row to one output row (convolutions, experts, fused projections)"
 _EVALUATION = "the model is in evaluation mode: call model.train()"
 _UNSEEN = (
-    "no pass of their frozen layers was seen whole (experts without a token, adapters that are off, kernels that "
-    "compute layer and adapter together, DataParallel, tensor parallelism, ZeRO-3)"
+    "no pass of their frozen layers was seen whole (torch.no_grad(), experts without a token, adapters that are off, "
+    "kernels that compute layer and adapter together, DataParallel, tensor parallelism, ZeRO-3)"
 )
 
 
