@@ -23,8 +23,8 @@ class NonFiniteAdapter(Rule):
     """A NaN or an infinity is in an adapter, or in the gradient that is about to reach it.
 
     Fires when one is found, and names the first layer in the order of the model. A gradient is found before the
-    optimizer uses it; under a loss scaler (fp16) it is left to the scaler, which skips such steps. What a non-finite
-    loss has spoiled is reported as LW201.
+    optimizer uses it (on an accelerator with `fail_on` or `recover`, else a step later). Under a loss scaler (fp16) it
+    is left to the scaler, which skips such steps. What a non-finite loss has spoiled is reported as LW201.
     """
 
     id = "LW101"
