@@ -140,8 +140,7 @@ class TrainerEvents(TrainerCallback):
             self.guard.caught("taking the loss of a step", error)
         try:
             failures = engine.after_update(**seen, step=state.global_step, updated=made)
-            if engine.is_armed:
-                engine.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
+            engine.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
             last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
             if control.should_save or last:  # nothing that has not been judged is saved
                 failures = engine.flush() or failures
@@ -304,7 +303,7 @@ class TrainerEvents(TrainerCallback):
             meant=self.meant,
         )
         engine = Engine(model, kwargs.get("optimizer"), settings, scheduler=scheduler, place=place)
-        self._tap.attach(trainer, engine, args)
+        self._tap.attach(trainer, engine)
         self._trackers.attach(trainer, engine, partial(self._before_trackers_end, engine))
         if self.settings.probe is not None:
             with engine.guard("reading the texts of probe=", aside=True), put_back(model):

@@ -14,7 +14,6 @@ from torch import Tensor, nn
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.measurement.signals.labels import Labels, OwnLoss, classes_of
 from lora_watch.rules.policy import Policy
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import guarded
@@ -74,8 +73,6 @@ class Monitor:
         self.guard = self.engine.guard
         self._micro_batches: list[Tensor] = []
         self._update_hook: Any = None
-        self._own_loss: OwnLoss | None = None
-        self._labels = Labels()
         self._started = self._over = False
 
     # -- a loop --------------------------------------------------------------------------------------------------------
@@ -108,7 +105,6 @@ class Monitor:
         if self._over:
             return self.last
         accumulation = getattr(self._optimizer, "gradient_state", None)  # accelerate's
-        seen: dict[str, Any] = {}
         with self.guard("reading the loss"):
             if accumulation is not None:
                 self._micro_batches += [] if loss is None else [torch.as_tensor(loss).detach().clone()]
@@ -116,11 +112,7 @@ class Monitor:
                     return self.last
                 there, self._micro_batches, loss = self._micro_batches, [], None
                 loss = torch.stack(there).mean() if there else None
-            own = {} if self._own_loss is None else self._own_loss.take()
-            seen = {**own, "labels": self._labels.counts, "targets": self._labels.targets}
-            self._labels.reset()
-        found = self.engine.after_update(loss, step, **seen)
-        self._raise_for(found)
+        self._raise_for(self.engine.after_update(loss, step))
         return self.last
 
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
@@ -202,9 +194,6 @@ class Monitor:
         optimizer = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate's holds torch's
         if engine.policy.can_act and hasattr(optimizer, "register_step_pre_hook"):
             self._update_hook = optimizer.register_step_pre_hook(self._before_step)
-        self._labels = Labels(classes_of(self._model))
-        self._own_loss = OwnLoss(self._model, self.guard, self._labels)
-        self._own_loss.place()
 
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> None:
@@ -217,14 +206,12 @@ class Monitor:
             self._let_go()
             raise
 
-    @guarded("taking the hooks off the model", aside=True)
+    @guarded("taking the hook off the optimizer", aside=True)
     def _let_go(self) -> None:
         """The run is over: whoever keeps this, for its alerts, does not keep the model."""
-        hooks, self._update_hook, self._own_loss = (self._update_hook, self._own_loss), None, None
-        for hook in hooks:
-            with self.guard("taking the hooks off the model", aside=True):
-                if hook is not None:
-                    hook.remove()
+        hook, self._update_hook = self._update_hook, None
+        if hook is not None:
+            hook.remove()
         if self._started:
             self._model, self._optimizer, self._scaler, self._over = nn.Module(), None, None, True
 

@@ -14,8 +14,7 @@ from transformers import Trainer
 
 from lora_watch.base.deferred import has_float64, is_far
 from lora_watch.drivers import trainer_info
-from lora_watch.measurement.signals.labels import Labels, OwnLoss, classes_of
-from lora_watch.measurement.signals.loss import FIRST
+from lora_watch.measurement.signals.labels import Labels, classes_of
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, guarded
 from lora_watch.run.ranks import Ranks
@@ -110,24 +109,15 @@ class StepTap(Tap):
         """Of the step so far."""
         self._adds_up = False
         self.labels = Labels()
-        self._own_loss: OwnLoss | None = None
-        """Listened to in a few steps, or in all where that alone shows what the Trainer's loss is."""
-        self._asked = 0
-        """Steps in which it is still listened to; negative: all."""
         self._broke_off = broke_off
         self.ranks = Ranks(together=True)
         """Those of the run, once it has begun."""
 
-    def attach(self, trainer: Trainer, engine: Engine, args: Any) -> None:
+    def attach(self, trainer: Trainer, engine: Engine) -> None:
         self._follow(trainer)
         self.guard, self._before_clipping = engine.guard, engine.before_clipping
         self._place_hooks, self._take_hooks_off = engine.place_hooks, engine.take_hooks_off
-        model: Any = trainer.model
-        self.labels, self._own_loss = Labels(classes_of(model)), None
-        with engine.guard("asking what the loss is"):
-            self._asked = FIRST if trainer_info.classes_of(trainer, model) else -1
-            if not trainer_info.is_compiled(args, trainer):
-                self._own_loss = OwnLoss(model, engine.guard, None)
+        self.labels = Labels(classes_of(trainer.model))
         with engine.guard("asking whether losses are added up"):
             self._adds_up = trainer_info.adds_up(trainer)
             if self._adds_up:
@@ -152,8 +142,6 @@ class StepTap(Tap):
                 self._broke_off(error)
                 raise
             finally:
-                if self._own_loss is not None:
-                    self._own_loss.remove()
                 if placed is not False:
                     self._take_hooks_off()
             self._see_loss(loss)
@@ -174,8 +162,6 @@ class StepTap(Tap):
     def _before_pass(self, inputs: Any) -> bool | None:
         """False where no hook is in place. The labels are counted before a loss takes them out of the batch."""
         placed = self._place_hooks()
-        if self._own_loss is not None:
-            self._own_loss.place()
         if isinstance(inputs, Mapping):
             self.labels.add(inputs.get("labels"))
         return placed
@@ -204,8 +190,4 @@ class StepTap(Tap):
         """``loss``, and what ``Recorder.measure`` takes, of this rank since ``open``. The next step begins anew."""
         seen = {"loss": self.loss, "labels": self.labels.counts, "targets": self.labels.targets}
         self.loss = None
-        if self._own_loss is not None:
-            own, self._asked = self._own_loss.take(), self._asked - 1
-            seen |= own if self._asked < 0 else {k: v for k, v in own.items() if k == "entropy"}
-            self._own_loss = None if self._asked == 0 else self._own_loss
         return seen

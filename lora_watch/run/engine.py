@@ -151,23 +151,21 @@ class Engine:
             self.recovery.start(step)
         with self.guard("planning the first step"):
             self.recorder.plan(step)
+            self.recorder.instruments.place_hooks()
         self.coverage.start(self.guard.failures)
         self.guard.start_clock()
 
     @guarded("placing hooks")
     def place_hooks(self) -> bool | None:
-        """See the passes of the coming step, where that is measured in full; False for another. ``start`` and
+        """See the coming pass, where there is something to be seen or heard; False for another. ``start`` and
         ``after_update`` place them too. A driver that knows when passes begin and end takes them off in between."""
-        if not self.is_armed:
+        instruments = self.recorder.instruments
+        if instruments.is_armed:
+            self._look_again()  # these are the adapters that the pass goes through
+        elif not instruments.own_loss.listens:
             return False
-        self._look_again()  # these are the adapters that the pass goes through
-        self.recorder.instruments.place_hooks()
+        instruments.place_hooks()
         return True
-
-    @property
-    def is_armed(self) -> bool:
-        """There is something to be seen in the coming pass."""
-        return self.recorder.instruments.is_armed
 
     @guarded("taking hooks off the model")
     def take_hooks_off(self) -> None:

@@ -18,6 +18,7 @@ from lora_watch.measurement.norms.finite import not_finite, spoiled
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.measurement.norms.sample import Changed, FrozenWeights
 from lora_watch.measurement.signals.gradients import NOTHING, Gradients
+from lora_watch.measurement.signals.labels import OwnLoss
 from lora_watch.measurement.signals.scaled_loss import ScaledLoss
 from lora_watch.run.guard import Guard
 from lora_watch.run.monitored import MonitoredAdapters
@@ -106,6 +107,7 @@ class Instruments:
         self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
         self._probe = OutputRatioProbe(model, ())
         self.scaled_loss = ScaledLoss(model, (), guard=guard)
+        self.own_loss = OwnLoss(model, guard, hooks=output_ratio)
         self._of_any_step: Sequence[Instrument] = [self.gradients]
         self._of_norms: Sequence[Instrument] = ()
         """What reads nothing unless norms are due."""
@@ -120,7 +122,7 @@ class Instruments:
         armed, wanted = self._probe.armed_for is not None, self.scaled_loss.wanted
         self._gathered, self._note = monitored.gathered, monitored.note
         with self._gathered():  # first: other ranks come along
-            self.close()
+            self._look_no_longer()
             self._watch(monitored, step)
         if coming and armed:
             self._probe.arm(step)
@@ -152,7 +154,7 @@ class Instruments:
 
     def forget(self) -> None:
         """Measure nothing until ``watch`` has found something."""
-        self.close()
+        self._look_no_longer()
         self.gradients = Gradients(Live([]))
         self._of_any_step, self._of_norms, self._of_full = [], [], []
 
@@ -216,20 +218,27 @@ class Instruments:
     @property
     def is_armed(self) -> bool:
         """There is something to be seen in the coming pass."""
-        return self._probe.armed_for is not None or bool(self.scaled_loss.wanted)
+        return self._probe.armed_for is not None or self.scaled_loss.is_armed
 
     def place_hooks(self) -> None:
-        """See the passes of a step that is measured in full, or in which a rule wants something. Does nothing in all
-        others, and where the hooks are in place."""
+        """Hear what the model says, and see the passes of a step that is measured in full, or in which a rule wants
+        something. Does nothing where the hooks are in place."""
+        if self.scaled_loss.is_armed or self.own_loss.listens:
+            self.own_loss.place()
         self.scaled_loss.place_hooks()
         self._probe.place_hooks()
 
     def take_hooks_off(self) -> None:
         """Nothing of ours is in the model, until ``place_hooks``."""
+        self.own_loss.remove()
         self.scaled_loss.take_hooks_off()
         self._probe.close()
 
     def close(self) -> None:
         """Take every hook off the model, and forget what they have seen."""
+        self.own_loss.remove()
+        self._look_no_longer()
+
+    def _look_no_longer(self) -> None:
         self.scaled_loss.close()
         self._probe.close()

@@ -14,7 +14,7 @@ from lora_watch.base.deferred import HostCopy, PendingCopy, is_far
 from lora_watch.base.records import FIRST_STEPS, Due, Readings, StepRecord
 from lora_watch.measurement.norms.merging import kept_by_a_merge
 from lora_watch.measurement.signals.gradients import any_seen, overflow
-from lora_watch.measurement.signals.labels import SAME
+from lora_watch.measurement.signals.labels import SAME, is_own
 from lora_watch.measurement.signals.loss import FIRST, Chance, LossSignals
 from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.measurement.signals.scaled_loss import GONE, NOT_KNOWN, OTHER
@@ -125,6 +125,7 @@ class Recorder:
         self._lr_fraction, self._is_scaled = lr_fraction, is_scaled
         self._loss, self._judge_loss = LossSignals(chance=Chance.of(monitored.run.config)), judge_loss
         self._policy = PolicySignals()
+        instruments.own_loss.asked = "classes" not in monitored.run.config
         self._unknown = 0
         """Steps of which it was not known among how many classes the loss chooses."""
         self._skipped = 0
@@ -198,18 +199,22 @@ class Recorder:
     ) -> PendingRecord:
         """Read all that is to be known of ``step``, without waiting for an accelerator.
 
-        ``seen``, as far as it is known: ``labels``, how often each class was one, ``[classes]``; ``targets``, how many
-        labels that count the micro-batch with the fewest has had; ``own_loss`` and ``entropy``, see ``OwnLoss.take``.
+        ``seen``, where the driver counts them: ``labels``, how often each class was one, ``[classes]``; ``targets``,
+        how many labels that count the micro-batch with the fewest has had.
         """
         due = self.cadence.due._replace(step=step, trained=step > 0)
         monitored, instruments = self.monitored, self.instruments
+        heard: dict[str, Any] = dict.fromkeys(("labels", "targets", "own_losses", "own_loss", "entropy"))
         if step:
             instruments.rates.step(lr, updated)
+            heard |= instruments.own_loss.take()
+        if "labels" in seen:
+            instruments.own_loss.labels = None
         numbers = {
             "metrics": instruments.measure(due),
             "loss": loss,
-            "wanted": instruments.scaled_loss.begin(loss) if instruments.scaled_loss.is_armed else {},
-            **dict.fromkeys(("labels", "targets", "own_loss", "entropy")),
+            "wanted": instruments.scaled_loss.begin() if instruments.scaled_loss.is_armed else {},
+            **heard,
             **seen,
         }
         known = {
@@ -252,6 +257,9 @@ class Recorder:
         that its loss says nothing of the run. ``since``: other fields."""
         there = pending.numbers.read()
         known, metrics, loss = pending.known, there["metrics"], _number(there["loss"], float)
+        wanted, own_losses = there["wanted"], there["own_losses"]
+        if wanted and own_losses is not None and loss is not None and not is_own(loss, own_losses.tolist()):
+            wanted, self.instruments.scaled_loss.why_not = {}, OTHER
         if (why_not := self.instruments.scaled_loss.why_not).startswith((OTHER, NOT_KNOWN, GONE)):
             self.monitored.note(
                 f"no batch is compared with the frozen model, so that rules go by sizes and the loss alone: {why_not}"
@@ -276,7 +284,7 @@ class Recorder:
         if self._judge_loss and not dropped:
             scalars |= self._guessing(loss, _number(there["own_loss"], float), _number(there["entropy"], float))
             labels = None if there["labels"] is None or "classes" not in scalars else there["labels"].tolist()
-            scalars |= self._loss.update(loss, labels, extent(record), record.lr) | there["wanted"]
+            scalars |= self._loss.update(loss, labels, extent(record), record.lr) | wanted
         self.cadence.see(record)
         if record.step - self.cadence.first == FIRST_STEPS:
             self._guard.start_clock()  # from here on a step costs what it costs in a long run
@@ -292,6 +300,7 @@ class Recorder:
             return {"classes": float(classes)} | ({} if entropy is None else {"entropy": entropy})
         self._unknown += loss is not None and run.own_classes > 1
         if self._unknown == FIRST and any(rule["id"] in BY_GUESSING for rule in run.rules):
+            self.instruments.own_loss.asked = False
             self.monitored.run = replace(run, rules=tuple(r for r in run.rules if r["id"] not in BY_GUESSING))
             if not run.config.get("preference"):  # whose loss nobody takes for the model's
                 self.monitored.note(

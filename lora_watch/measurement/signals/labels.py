@@ -1,8 +1,9 @@
-"""The labels of what a model is trained on: how many count, and how often each class of a classifier is one."""
+"""What a model itself says in its passes: its loss, how sure it is, how many labels count, and of which classes."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -14,7 +15,9 @@ from lora_watch.measurement.hooks import Hook, has_compiled
 from lora_watch.measurement.signals.loss import FIRST
 
 SAME = 1e-3
-"""Share by which the loss of a training may differ from the model's own."""
+"""Share by which the loss of a training may differ from the model's own, to be taken for it."""
+_ALIKE = 1.1
+"""By what factor they may differ where batches are compared by it: a small term more may be added to it."""
 ROWS = 32
 """At about how many positions of a micro-batch a language model is asked how sure it is."""
 
@@ -54,15 +57,16 @@ class Labels:
 
 class OwnLoss:
     """What the model itself says in passes with gradients, ``model(**batch)``: its loss, and how sure it is. A training
-    whose loss is the mean of those minimises the model's own: what guessing costs is known of no other. Nothing waits;
-    models that are compiled get no hook.
-
-    Args:
-        labels: those of each pass with a loss are added to them.
+    whose loss is the mean of those minimises the model's own: what guessing costs is known of no other, and a batch is
+    computed again by that alone. Nothing waits; models that are compiled get no hook.
     """
 
-    def __init__(self, model: nn.Module, guard: Callable[[str], AbstractContextManager[Any]], labels: Labels | None):
-        self._model, self._labels = model, labels
+    def __init__(self, model: nn.Module, guard: Callable[[str], AbstractContextManager[Any]], hooks: bool = True):
+        self._model = model
+        self.labels: Labels | None = Labels(classes_of(model))
+        """Those of each pass with a loss since the step before; None where a driver counts them."""
+        self.asked = True
+        """At each step: it is not known yet whether the training's loss is the model's own."""
         self._is_language = own_classes(model) > classes_of(model)
         self._losses: list[Tensor] = []
         """Of each micro-batch since the step before, ``[]``."""
@@ -72,18 +76,23 @@ class OwnLoss:
         self._steps = 0
         self._see_hook = Hook(guard, "hearing the model's own loss", self._see)
         self._hook: RemovableHandle | None = None
-        self._compiled = has_compiled(model)
+        self._may_listen = hooks and not has_compiled(model)
+
+    @property
+    def listens(self) -> bool:
+        """The coming pass is to be heard, whatever else is to be seen of it."""
+        return self._may_listen and (self.asked or self.labels is not None or self._steps < FIRST)
 
     def place(self) -> None:
-        if not self._compiled and self._hook is None:
+        if self._may_listen and self._hook is None:
             self._hook = self._model.register_forward_hook(self._see_hook, with_kwargs=True)
 
     def _see(self, module: nn.Module, args: Any, kwargs: dict[str, Any], output: Any) -> None:
         loss, logits = getattr(output, "loss", None), getattr(output, "logits", None)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             return
-        if self._labels is not None:
-            self._labels.add(kwargs.get("labels"))
+        if self.labels is not None:
+            self.labels.add(kwargs.get("labels"))
         self._losses.append(loss.detach().reshape(()))
         self._in_shares = self._is_language and kwargs.get("num_items_in_batch") is not None
         if self._is_language and self._steps < FIRST and isinstance(logits, Tensor):
@@ -91,15 +100,16 @@ class OwnLoss:
             chances = rows[:: max(len(rows) // ROWS, 1)].float().softmax(-1)
             self._entropy = torch.special.entr(chances).sum(-1).mean()
 
-    def take(self) -> dict[str, Tensor]:
-        """Of the step: ``own_loss``, and in the first steps of a language model ``entropy`` of its predictions, in
-        nats, ``[]`` each. What is not known is left out. What comes next is of the next step."""
-        seen = {}
+    def take(self) -> dict[str, Tensor | None]:
+        """Of the step: ``own_losses`` of its micro-batches, ``[n]``, ``own_loss``, in the first steps of a language
+        model ``entropy`` of its predictions, in nats, ``[]`` each, ``labels`` and ``targets``. The next step begins."""
+        seen: dict[str, Tensor | None] = {"entropy": self._entropy}
         if self._losses:
-            losses = torch.stack(self._losses).float()
+            losses = seen["own_losses"] = torch.stack(self._losses).float()
             seen["own_loss"] = losses.sum() if self._in_shares else losses.mean()
-        if self._entropy is not None:
-            seen["entropy"] = self._entropy
+        if self.labels is not None:
+            seen |= {"labels": self.labels.counts, "targets": self.labels.targets}
+            self.labels.reset()
         self._losses, self._entropy, self._steps = [], None, self._steps + 1
         return seen
 
@@ -107,6 +117,15 @@ class OwnLoss:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
+
+
+def is_own(loss: float, own: Sequence[float]) -> bool:
+    """Whether ``loss``, of a step, is the sum of its micro-batches' ``own``, or a mean of them, weighted or not, or
+    that divided by their number once more. True where a number is not finite."""
+    if not math.isfinite(loss + sum(own)):
+        return True
+    ranges = ((sum(own), sum(own)), (min(own), max(own)), (min(own) / len(own), max(own) / len(own)))
+    return any(low / _ALIKE <= loss <= high * _ALIKE for low, high in ranges)
 
 
 _CLASSIFIERS = tuple(f"For{what}Classification" for what in ("Sequence", "Image", "Video", "Audio"))

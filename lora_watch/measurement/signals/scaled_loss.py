@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
@@ -13,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lora_watch.adapters import Adapter
-from lora_watch.base.deferred import Deferred, ready
+from lora_watch.base.deferred import Deferred
 from lora_watch.base.generators import put_back
 from lora_watch.base.records import FloatArray
 from lora_watch.measurement.hooks import Hook, has_compiled
@@ -24,8 +23,6 @@ log = logging.getLogger("lora_watch")
 OTHER = "the training minimises another loss than the model's own"
 GONE = "how the adapters began is not at hand any more"
 NOT_KNOWN = "the model may notice a second pass, by "
-_ALIKE = 1.1
-"""By what factor the loss of a step and the model's own may differ: a small term more may be added to it."""
 
 
 class ScaledLoss:
@@ -58,9 +55,7 @@ class ScaledLoss:
         """Each of what was wanted, ``[1]``; none before the pass."""
         self._beginning: dict[str, Tensor] = {}
         """By the model's names, on the host."""
-        self._own: list[Tensor] = []
-        """What the model itself has returned for each micro-batch that is trained on, ``[1]``."""
-        self._handles: list[RemovableHandle] = []
+        self._handle: RemovableHandle | None = None
         self._batch: tuple[tuple[Any, ...], dict[str, Any], Tensor] | None = None
         """What the model was given in the latest pass that was computed again, and its loss then as it was."""
         self.why_not = self._check(init_from_base, preference)
@@ -105,38 +100,26 @@ class ScaledLoss:
             self.place_hooks()
 
     def place_hooks(self) -> None:
-        if not self._handles and (self.wanted or self._losses):
+        if self._handle is None and self.wanted:
             see = Hook(self._guard, "computing a loss with other adapters", self._see)
-            hear = Hook(self._guard, "hearing the model's own loss", self._hear)
-            self._handles = [
-                self._model.register_forward_pre_hook(see, with_kwargs=True),
-                self._model.register_forward_hook(hear),
-            ]
+            self._handle = self._model.register_forward_pre_hook(see, with_kwargs=True)
 
     def take_hooks_off(self) -> None:
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        if self._handle is not None:
+            self._handle.remove()
+            self._handle = None
 
-    def begin(self, loss: Tensor | float | None = None) -> Deferred[dict[str, float]]:
-        """The losses since ``arm``, by name; nothing where there was no pass, or they could not be computed, or
-        ``loss``, which the step was trained on, is another than the model's own."""
-        losses, own = self._losses, self._own
+    def begin(self) -> Deferred[dict[str, float]]:
+        """The losses since ``arm``, by name; nothing where there was no pass, or they could not be computed."""
+        losses = self._losses
         if self.wanted:  # else a rule would wait for an answer that never comes
             self.why_not = "the model's pass was not seen"
         self.close()
-        if not losses:
-            return ready({})
 
         def finish(arrays: Sequence[FloatArray]) -> dict[str, float]:
-            trained, *rest = (float(array[0]) for array in arrays)
-            if own and not _is_own(trained, rest[len(losses) :]):
-                self.why_not = OTHER
-                return {}
-            return dict(zip(losses, rest))
+            return {name: float(array[0]) for name, array in zip(losses, arrays)}
 
-        trained = torch.as_tensor(math.nan if loss is None else loss).detach().reshape(1)
-        return Deferred([trained, *losses.values(), *own], finish)
+        return Deferred([*losses.values()], finish)
 
     def again(self, multiples: Mapping[str, float]) -> dict[str, float]:
         """The same losses of the batch that was computed last, now, and ``adapted_loss_before``: its loss then. Nothing
@@ -161,7 +144,7 @@ class ScaledLoss:
             return {name: float(self._loss(multiple, args, kwargs)) for name, multiple in multiples.items()}
 
     def close(self) -> None:
-        self.wanted, self.is_armed, self._losses, self._own = {}, False, {}, []
+        self.wanted, self.is_armed, self._losses = {}, False, {}
         self.take_hooks_off()
 
     def _see(self, model: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
@@ -185,10 +168,6 @@ class ScaledLoss:
         for name in (name for name, multiple in multiples.items() if multiple == 1.0):
             self._batch = args, kwargs, self._losses[name]
 
-    def _hear(self, model: nn.Module, args: tuple[Any, ...], output: Any) -> None:
-        if model.training and isinstance(loss := getattr(output, "loss", None), Tensor):
-            self._own.append(loss.detach().float().mean().reshape(1))
-
     def _loss(self, multiple: float, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
         beginning = self._beginning if multiple == 0.0 else {}
         there = {name: kept.to(self._model.get_parameter(name).device) for name, kept in beginning.items()}
@@ -199,15 +178,6 @@ class ScaledLoss:
                     hook = _multiplied(base, multiple)
                     hooks.callback(module.register_forward_hook(hook, with_kwargs=True).remove)
             return torch.func.functional_call(self._model, there, args, kwargs).loss.detach().float().reshape(1)
-
-
-def _is_own(loss: float, own: Sequence[float]) -> bool:
-    """Whether ``loss``, of a step, is the sum of its micro-batches' ``own``, or a mean of them, weighted or not, or
-    that divided by their number once more. True where a number is not finite."""
-    if not math.isfinite(loss + sum(own)):
-        return True
-    ranges = ((sum(own), sum(own)), (min(own), max(own)), (min(own) / len(own), max(own) / len(own)))
-    return any(low / _ALIKE <= loss <= high * _ALIKE for low, high in ranges)
 
 
 def _multiplied(base: nn.Module, multiple: float) -> Callable[..., Any]:
