@@ -6,7 +6,7 @@ A reader runs inside TensorBoard, so nothing heavy is imported here: no torch, n
 from __future__ import annotations
 
 FORMAT_VERSION = 1
-"""Stands in the schema and, as ``{"version": 1}``, in the plugin content of each tag's first event."""
+"""Stands in the schema."""
 
 PLUGIN_NAME = "lora_watch"
 

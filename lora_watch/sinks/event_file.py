@@ -1,4 +1,7 @@
-"""One event file: all values of a step in one event."""
+"""One event file: all values of a step in one event. The only file that knows TensorBoard's protocol buffers."""
+
+# Generated protocol buffer modules define their names at run time:
+# pyright: reportAttributeAccessIssue=false
 
 from __future__ import annotations
 
@@ -11,12 +14,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from tensorboard.compat.proto import event_pb2, summary_pb2, types_pb2
+from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+from tensorboard.plugins.hparams import metadata as hparams_metadata
 
 from lora_watch.base.alerts import Verdict
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format import tags
-from lora_watch.sinks import events, numbers
+from lora_watch.sinks import numbers
 
 HPARAM_METRICS = (
     "lora/loss",
@@ -29,6 +35,12 @@ SPARE_BYTES = 1 << 20
 FLUSH_SECONDS = 1.0
 """A killed run may lose as much, and what is gathered. A writer's own pace, with the Trainer two minutes, is too slow
 to be followed."""
+
+
+_METADATA = summary_pb2.SummaryMetadata(
+    plugin_data=summary_pb2.SummaryMetadata.PluginData(plugin_name=tags.PLUGIN_NAME),
+    data_class=summary_pb2.DATA_CLASS_TENSOR,
+)
 
 
 class HandedOver(NamedTuple):
@@ -44,48 +56,56 @@ class EventFile:
     """One event file and what it has been told. Used by one thread at a time."""
 
     def __init__(self, handle: Any):
+        from torch.utils.tensorboard import summary
+
         self.handle = handle
         """Torch's FileWriter."""
-        self._tags: set[str] = set()  # tags that it has explained
+        self._summary = summary
         self._charted: list[str] = []  # metrics that its Custom Scalars layout shows
         self._flushed = time.monotonic()
 
     def begin(self, run: RunInfo, step: int) -> None:
         """What a reader needs first, at the start and whenever the set of adapters has changed."""
-        event = events.event()
-        self._put(event, tags.SCHEMA, strict_json(numbers.schema(run)))
-        self._put_verdict(event, "running", None)
-        events.hparams_start(event.summary.value, numbers.hyperparameters(run), HPARAM_METRICS)
+        event = event_pb2.Event()
+        put(event, tags.SCHEMA, strict_json(numbers.schema(run)))
+        _put_verdict(event, "running", None)
+        # As ``add_hparams`` writes it, without its second writer and its made-up metrics.
+        experiment, start, _ = self._summary.hparams(numbers.hyperparameters(run), dict.fromkeys(HPARAM_METRICS, 0.0))
+        event.summary.value.extend([*experiment.value, *start.value])
         self._add(event, step)
         self.flush()
 
     def write(self, step: HandedOver) -> None:
-        event, record = events.event(), step.record
+        event, record = event_pb2.Event(), step.record
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes Inf, as it should
             for name, reading in record.metrics.items():
-                self._put(event, tags.METRIC_PREFIX + name, numbers.unknown_marked(reading))
-            self._put_series(event, numbers.series(record))
-            events.scalars(event.summary.value, numbers.plain_scalars(record))
+                put(event, tags.METRIC_PREFIX + name, numbers.unknown_marked(reading))
+            _put_series(event, numbers.series(record))
+            _put_scalars(event, numbers.plain_scalars(record))
         if new := [name for name in record.metrics if name not in self._charted]:
             self._charted += new
-            events.custom_scalars(event.summary.value, numbers.layout(self._charted))
+            event.summary.value.extend(self._summary.custom_scalars(numbers.layout(self._charted)).value)
         if step.alerts is not None:
-            self._put(event, tags.ALERTS, step.alerts)
+            put(event, tags.ALERTS, step.alerts)
         if step.news:
-            events.text(event.summary.value, tags.SCALAR_PREFIX + "alerts", step.news)
+            event.summary.value.extend(self._summary.text(tags.SCALAR_PREFIX + "alerts", step.news).value)
         self._add(event, record.step)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
     def write_series(self, numbers: Mapping[str, float], step: int) -> None:
-        event = events.event()
-        self._put_series(event, {name: np.array([number]) for name, number in numbers.items()})
+        event = event_pb2.Event()
+        _put_series(event, {name: np.array([number]) for name, number in numbers.items()})
         self._add(event, step)
 
     def end(self, verdict: Verdict, message: str | None, step: int) -> None:
-        event = events.event()
-        events.hparams_end(event.summary.value, verdict == "ok")
-        self._put_verdict(event, verdict, message)
+        event = event_pb2.Event()
+        # Without it TensorBoard says that the outcome of what ``begin`` began is unknown.
+        status = api_pb2.STATUS_SUCCESS if verdict == "ok" else api_pb2.STATUS_FAILURE
+        over = plugin_data_pb2.HParamsPluginData(session_end_info=plugin_data_pb2.SessionEndInfo(status=status))
+        metadata = hparams_metadata.create_summary_metadata(over)
+        event.summary.value.add(tag=hparams_metadata.SESSION_END_INFO_TAG, metadata=metadata)
+        _put_verdict(event, verdict, message)
         self._add(event, step)
         self.flush()
 
@@ -93,24 +113,40 @@ class EventFile:
         self.handle.flush()
         self._flushed = time.monotonic()
 
-    def _put_series(self, event: Any, series: Mapping[str, FloatArray]) -> None:
-        for name, numbers_of_one in series.items():
-            self._put(event, tags.SERIES_PREFIX + name, numbers_of_one)
-
-    def _put_verdict(self, event: Any, verdict: str, message: str | None) -> None:
-        self._put(event, tags.VERDICT, strict_json({"verdict": verdict, "message": message}))
-
-    def _put(self, event: Any, tag: str, content: FloatArray | NDArray[np.float32] | bytes) -> None:
-        """A value of the format. What it is stands with a tag's first value only: readers keep the first."""
-        explanation = b"" if tag in self._tags else strict_json({"version": tags.FORMAT_VERSION})
-        self._tags.add(tag)
-        events.tensor(event.summary.value, tag, content, explanation)
-
     def _add(self, event: Any, step: int) -> None:
         """Raises OSError where there is no room. A writer of TensorBoard's that has met a full disk raises that for
         ever, to all who share it: so the disk is asked first."""
         ask_the_disk(self.handle.get_logdir())
         self.handle.add_event(event, step)
+
+
+def put(event: Any, tag: str, content: FloatArray | NDArray[np.float32] | bytes) -> None:
+    """Add a tensor of our plugin: a string, or numbers stored as float32. What float32 cannot hold becomes Inf: numpy's
+    warning of it is the caller's to switch off."""
+    tensor = event.summary.value.add(tag=tag, metadata=_METADATA).tensor
+    if isinstance(content, bytes):
+        tensor.dtype = types_pb2.DT_STRING
+        tensor.string_val.append(content)
+    else:
+        tensor.dtype = types_pb2.DT_FLOAT
+        for size in content.shape:
+            tensor.tensor_shape.dim.add(size=size)
+        tensor.tensor_content = content.astype("<f4", copy=False).tobytes()
+
+
+def _put_series(event: Any, series: Mapping[str, FloatArray]) -> None:
+    for name, numbers_of_one in series.items():
+        put(event, tags.SERIES_PREFIX + name, numbers_of_one)
+
+
+def _put_scalars(event: Any, scalars: Mapping[str, float]) -> None:
+    """Plain scalars by tag, as ``add_scalar`` writes them. Of what float32 cannot hold see ``put``."""
+    for tag, number in zip(scalars, np.array(list(scalars.values()), np.float64).astype(np.float32).tolist()):
+        event.summary.value.add(tag=tag, simple_value=number)
+
+
+def _put_verdict(event: Any, verdict: str, message: str | None) -> None:
+    put(event, tags.VERDICT, strict_json({"verdict": verdict, "message": message}))
 
 
 def ask_the_disk(directory: str | os.PathLike[str]) -> None:

@@ -14,7 +14,7 @@ from tensorboard.summary.writer.event_file_writer import EventFileWriter
 from lora_watch.base.strict_json import strict_json
 from lora_watch.format import tags
 from lora_watch.runs.data import INF, NAN, UNKNOWN
-from lora_watch.sinks import events
+from lora_watch.sinks.event_file import put
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write, write_broken_run
@@ -31,9 +31,9 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_events(folder: Path, *written: tuple[int, list[Any]], wall_time: float = 1e9) -> None:
     writer = EventFileWriter(str(folder))
     for i, (step, values) in enumerate(written):
-        event: event_pb2.Event = events.event()
+        event = event_pb2.Event()
         for tag, content in values:
-            events.tensor(event.summary.value, tag, content, b"")
+            put(event, tag, content)
         event.step, event.wall_time = step, wall_time + i
         writer.add_event(event)
     before = set(folder.glob("events.out.tfevents.*.*"))
