@@ -262,7 +262,8 @@ class Recorder:
             wanted, self.instruments.scaled_loss.why_not = {}, OTHER
         if (why_not := self.instruments.scaled_loss.why_not).startswith((OTHER, NOT_KNOWN, GONE)):
             self.monitored.note(
-                f"no batch is compared with the frozen model, so that rules go by sizes and the loss alone: {why_not}"
+                f"no batch is computed a second time, without the adapters: {why_not}. Nothing is wrong: the rules go "
+                "by the adapters' size and the loss"
             )
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = known["updated"] and not (self._is_scaled() and overflow(metrics))

@@ -171,7 +171,7 @@ def _checked(lora: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     if method != "LORA":
         raise ValueError(f"peft_type {method} is not LORA, which alone is judged")
     if "r" not in out:
-        raise ValueError("no rank is given: r is needed (in TRL's YAML lora_r)")
+        raise ValueError("no rank is given: r of adapter_config.json, or lora_r in TRL's YAML")
     if "lora_alpha" not in out:
         out["lora_alpha"] = DEFAULT_ALPHA
         notes.append(f"lora_alpha is not given: PEFT's default {DEFAULT_ALPHA} was judged.")

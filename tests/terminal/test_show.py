@@ -20,6 +20,7 @@ from lora_watch.runs.comparison import compare
 from lora_watch.runs.run import latest_run
 from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
+from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
 
@@ -94,6 +95,12 @@ def test_a_final_loss_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -
     compared = compare([tmp_path]).to_dict()["configurations"]
     losses = {one["name"]: one["quality"]["final_loss"] for each in compared for one in each["runs"]}
     assert losses == {"run": 1.0, "twin/run": twin.final_loss}
+
+
+def test_a_run_that_broke_off_says_so_as_check_does(tmp_path: Path) -> None:
+    write_run(tmp_path, steps=20, verdict=None)
+    assert "ERROR at step 20" in drawn(tmp_path)
+    assert "(LW801)" in drawn(tmp_path)
 
 
 def test_nothing_there_is_exit_code_2(tmp_path: Path) -> None:

@@ -111,6 +111,8 @@ def test_it_is_monitored(kind: str, tmp_path: Path) -> None:
     for metric in ("delta_norm", "a_grad_norm", "output_ratio", "effective_lr"):
         assert monitor.last.metrics[metric].known.all(), metric
     assert not [alert for alert in monitor.alerts if alert.severity >= Severity.ERROR]
+    if kind.startswith("SFT"):
+        assert monitor.last.comparable, "TRL's forward around the model's own keeps nothing of a pass"
 
 
 def test_what_trl_saves_is_read_back_and_resumed_from(tmp_path: Path) -> None:

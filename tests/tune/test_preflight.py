@@ -229,7 +229,7 @@ def test_a_key_that_nobody_knows_is_an_error_that_names_the_nearest(key: str, ne
         ("a.json", '{"r": 8, "peft_type": "ADALORA"}', "ADALORA is not LORA"),
         ("a.json", '{"r": 8, "lora_alpha": "many"}', "lora_alpha is 'many'"),
         ("a.json", '{"r": 8, "learning_rate": NaN}', "learning_rate is nan"),
-        ("a.json", '{"lora_alpha": 8}', "no rank"),
+        ("a.json", '{"lora_alpha": 8}', "r of adapter_config.json"),
         ("a.yaml", "a: [", "not YAML"),
         ("a.yaml", "!!python/object/apply:os.system ['true']", "not YAML"),
         ("a.json", None, os.strerror(errno.ENOENT)),

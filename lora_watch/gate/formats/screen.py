@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from lora_watch.base.alerts import in_order
+from lora_watch.base.alerts import Severity, in_order
 from lora_watch.base.text import short, sparkline, wrapped
 from lora_watch.gate.formats.text import described
+from lora_watch.gate.judging import Judgement, how_it_ended
 from lora_watch.runs.run import FinishedRun
 
 _STYLES = {"  ERROR": "bold red", "  WARNING": "yellow", "  INFO": "cyan", "  Next run:": "bold"}
@@ -15,7 +16,8 @@ _STYLES = {"  ERROR": "bold red", "  WARNING": "yellow", "  INFO": "cyan", "  Ne
 def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     """The paragraph of ``check`` in rows of ``width`` columns, with the size over time below. What a recovery has
     discarded is in neither curve. ``title``: else the run's name."""
-    lines = list(described(run, in_order(run.alerts)))
+    ended = () if run.going else how_it_ended(run, Judgement([], [], Severity.ERROR))
+    lines = list(described(run, in_order([*run.alerts, *ended])))
     if size := list(run.data.series_at("size", run.trained(run.data.steps)).values()):
         lines.append(f"  depth-scaled output ratio {short(size[0])} → {short(size[-1])} {sparkline(size)}")
     out = Text(f"{title or run.name}\n", style="bold")
