@@ -210,7 +210,7 @@ def test_recovering_does_what_was_measured() -> None:
     marks = {mark.partition(":")[0]: measured for mark, measured in rows(page.partition("## Settings that fail")[0])}
     fixed, good = (marks[f"failing settings {what}"].partition(" ")[0].split("/") for what in ("no longer bad", "good"))
     lost = marks["steps lost"].partition(",")[0]
-    assert states("docs/recovering.md", f"{fixed[0]} of {fixed[1]} failing runs", f"{good[0]} of them fully")
+    assert states("docs/recovering.md", f"{fixed[0]} of {fixed[1]} failing runs", f"{good[0]} of them good")
     assert f"median of {lost} steps" in text
     (healthy,) = re.findall(r"healthy runs: 0 recoveries \| 0 in (\d+) runs", page)
     assert states("docs/recovering.md", f"none of {healthy} healthy runs")
