@@ -13,7 +13,6 @@ from lora_watch.base.text import clean, columns, count, full_stop, percent, plai
 from lora_watch.base.untrusted import MISFITS, or_none, whole
 
 Verdict = Literal["ok", "unhealthy", "unknown", "failed", "interrupted"]
-"""What a run is called that has ended."""
 
 
 class Severity(enum.IntEnum):

@@ -62,7 +62,6 @@ class Deferred(Generic[T_co]):
 
 
 def ready(value: T) -> Deferred[T]:
-    """What is known at once."""
     return Deferred((), lambda _: value)
 
 

@@ -69,7 +69,6 @@ class Prescription:
 
     @property
     def values(self) -> dict[str, float]:
-        """The new values by name."""
         return {name: setting.ours for name, setting in self.settings.items()}
 
     @property

@@ -79,7 +79,6 @@ class RunInfo:
     """Adapters of other methods (LoHa, VeRA, OFT …), which are not measured, by name; a method that learns a prompt by
     its own. Next to LoRA those that train, but for the rows of LoRA's ``trainable_token_indices``."""
     unmatched: tuple[str, ...] = ()
-    """Names in the adapters' configuration that match no module, in words."""
     placement: str = ""
     """Where the adapters are and what has none, in words; empty without any."""
     notes: tuple[str, ...] = ()
@@ -171,7 +170,6 @@ class Reading:
 
     @classmethod
     def everywhere(cls, values: FloatArray) -> Reading:
-        """Every number is a measurement."""
         return cls(values, np.ones(len(values), dtype=bool))
 
     @cached_property
@@ -207,7 +205,6 @@ class Replica(NamedTuple):
     """The adapters of another rank, which are to be the same."""
 
     step: int
-    """Of both."""
     rank: int
     here: FloatArray
     """‖ΔW‖ on the first rank, ``[n_adapters]``, NaN where it is unknown."""
@@ -275,7 +272,6 @@ class StepRecord:
     lr: tuple[float, ...] = ()
     """Learning rate of each parameter group as used by this step."""
     weight_decay: tuple[float, ...] = ()
-    """Weight decay of each parameter group at this step."""
     lr_fraction: float | None = None
     """Share of the schedule's total Σ lr that has been spent, this step counted; None if unknown."""
     overhead: float | None = None
@@ -356,7 +352,6 @@ class Recovered:
     back_to: int
     """``step`` itself where updates are dropped, and nothing went back."""
     rule: str
-    """Id of the rule that it was for."""
     changed: dict[str, list[float]]
     """Settings by name, as the user's script has them and as they are now: ``learning_rate``."""
     dropped: int = 0

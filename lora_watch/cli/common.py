@@ -21,7 +21,6 @@ Runs = Annotated[
 
 
 def note(message: str) -> None:
-    """One line on standard error."""
     typer.echo(f"lora-watch: {message}", err=True)
 
 
@@ -50,7 +49,6 @@ def writing(path: Path) -> Iterator[None]:
 
 
 def print_json(content: Any) -> None:
-    """Strict JSON in one line on standard output."""
     from lora_watch.base.strict_json import strict_json
 
     typer.echo(strict_json(content).decode())

@@ -95,6 +95,5 @@ def _print(inspection: Inspection, rows: int) -> None:
 
 
 def _nan_first(value: Any) -> tuple[bool, float]:
-    """Sorts NaN first, then the largest."""
     unknown = value != value
     return not unknown, 0.0 if unknown else -float(value)

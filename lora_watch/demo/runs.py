@@ -21,14 +21,11 @@ from lora_watch.runs.run import FinishedRun, latest_run
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one run."""
-
     setup: Setup
     before: float
     """Mean loss on held-out examples, in nats a token, before the first step."""
     after: float
     run: FinishedRun
-    """As its files have it."""
 
     @property
     def stopped(self) -> bool:

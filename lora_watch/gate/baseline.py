@@ -48,7 +48,6 @@ def load(path: Path) -> FinishedRun:
 
 
 def compare(now: FinishedRun, before: FinishedRun) -> list[Alert]:
-    """What moved since the run ``before``, as findings."""
     found = [*_adapters(now, before), *_scales(now, before)]
     if not now.ended:
         return found

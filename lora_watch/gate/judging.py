@@ -34,7 +34,6 @@ class Judged:
     findings: list[Alert]
     """Worst first, then in the order of opening."""
     compared: bool = False
-    """A baseline was given."""
 
 
 @dataclass

@@ -42,7 +42,6 @@ class Episodes:
         self._urgent = [rule for rule in self.rules if rule.urgent]
         self._at_each_step = [r for r in self.rules if not (r.static or isinstance(r, RuleBetweenSteps))]
         self.alerts: list[Alert] = []
-        """Every alert of the run, in order of opening."""
         self._open: dict[str, Alert] = {}
         self._prescribing = Prescribing()
         self._growth = Growth()

@@ -63,7 +63,6 @@ class Rates:
         return cls(best / within, best, best * within)
 
     def __str__(self) -> str:
-        """As a prescription says it."""
         return " to ".join(f"{end:g}" for end in in_figures(self.low, self.high))
 
 

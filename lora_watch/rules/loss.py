@@ -399,9 +399,7 @@ class StuckAtChance(Rule):
     recent: list[float] = field(default_factory=list, init=False)
     """The last 2 * ``steps`` losses, as shares of the way from always right, 0, to guessing, 1."""
     overall: float = field(default=0.0, init=False)
-    """The size as last measured."""
     evaluated: float = field(default=math.inf, init=False)
-    """The latest evaluation loss."""
 
     def has_evidence(self, record: StepRecord) -> bool:
         """In a second pass the training loss falls by heart, too: there an evaluation has to show what was learned."""

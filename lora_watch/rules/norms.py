@@ -233,13 +233,10 @@ class BarelyMoves(Rule):
     more: float = 0.2
     slow: float = 1.0 / 16.0
     judged: bool = field(default=False, init=False)
-    """The size has been judged."""
     asked: int = field(default=0, init=False)
-    """How often a comparison was asked for."""
     losses: list[list[float]] = field(default_factory=list, init=False)
     """Of each comparison so far what was ``projected``."""
     compared: bool = field(default=False, init=False)
-    """The comparisons have been judged."""
 
     def check(self, record: StepRecord) -> Finding | None:
         if (self.judged and self.compared) or record.run.began_large:

@@ -37,7 +37,6 @@ class Policy:
     """When an alert ends the run. ``Policy()`` never does."""
 
     rules: Sequence[Rule] = ()
-    """Those that are asked."""
     default: Severity | None = None
     """The least severity that ends the run; None for never."""
     by_rule: Mapping[str, Severity | None] = field(default_factory=dict)
@@ -45,7 +44,6 @@ class Policy:
     patience: int = 0
     """Steps that an alert must have lasted. Facts that cannot pass, and numbers that are not finite, do not wait."""
     recover: int = 0
-    """How often the run goes back and on instead of ending."""
 
     @property
     def can_end_a_run(self) -> bool:
@@ -53,7 +51,6 @@ class Policy:
 
     @property
     def can_act(self) -> bool:
-        """It may end a run or have it recover."""
         return self.can_end_a_run or self.recover > 0
 
     @property
@@ -100,7 +97,6 @@ def severities(given: FailOn | Iterable[Any], rules: Sequence[Rule]) -> dict[str
 
 
 def _id(word: Any, rules: Iterable[Rule]) -> str:
-    """Of the finding with this id or name."""
     others = {known: rule for rule, name in _OTHERS.items() for known in (rule.lower(), name)}
     return others.get(str(word).lower()) or rule_called(word, rules).id
 

@@ -126,7 +126,6 @@ def _is_size(name: str) -> bool:
 
 
 def _has(now: Mapping[str, float], told: Prescription) -> bool:
-    """The run trains with what is prescribed."""
     same = [
         math.isclose(now[name], told.values[name], rel_tol=0.02) for name in SIZE if name in {*now} & {*told.values}
     ]

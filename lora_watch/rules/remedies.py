@@ -132,7 +132,6 @@ def why_strong(record: StepRecord) -> str:
 
 
 def why_slow(record: StepRecord) -> str:
-    """Why they grow too slowly."""
     return f"{settings_in_words(record)} is too low for LoRA"
 
 

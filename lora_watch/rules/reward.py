@@ -107,7 +107,6 @@ class StaleRollouts(Rule):
     first: float | None = field(default=None, init=False)
     """The gap of the first row, when the adapters were small."""
     wide: int = field(default=0, init=False)
-    """Rows in a row with a wide gap."""
 
     def check(self, record: StepRecord) -> Finding | None:
         now = None if record.logged is None else record.logged.numbers.get("sampling_gap")

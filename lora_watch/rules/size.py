@@ -24,7 +24,6 @@ class Size:
     values: FloatArray
     """``[n_adapters]``, NaN where a layer does not count."""
     depth: float
-    """``RunInfo.depth``."""
 
     def worst(self, record: StepRecord) -> list[tuple[str, float]]:
         """``(adapter, value)`` of the tenth of the layers that are largest, the largest first."""

@@ -42,7 +42,6 @@ class OddRates(Rule):
     apart: float = 20.0
     decay: float = 0.01
     zeros: int = field(default=0, init=False)
-    """Updates at zero in a row so far."""
 
     def check(self, record: StepRecord) -> Finding | None:
         if record.step == 0:

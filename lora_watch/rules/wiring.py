@@ -114,7 +114,6 @@ class AdaptersNotTrained(Rule):
 
     @staticmethod
     def _no_longer(record: StepRecord) -> Finding | None:
-        """Adapters that have trained in this run have stopped."""
         held = record.wiring.get("in_optimizer")
         in_turn = ("frozen", "replaced") if held is None or held.all() else ("frozen",)
         lost = {name: why for name, why in record.retired.items() if why not in in_turn}

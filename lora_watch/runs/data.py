@@ -82,7 +82,6 @@ class Series:
 
 
 Decoded = tuple[Series, list[str]]
-"""A matrix, and notes."""
 
 
 class RunData:

@@ -26,7 +26,6 @@ from lora_watch.base.untrusted import MISFITS, parse_json
 from lora_watch.format import tags
 
 FILES = "events.out.tfevents.*"
-"""How TensorBoard's files are called."""
 MOST_RECORD_BYTES = 4_000_000
 """Of one event that is read: a step of a thousand adapters has 200,000, their schema 260,000. Protobuf makes up to 40
 times as much memory of one that is meant to."""
@@ -49,8 +48,6 @@ class Record(NamedTuple):
 
 
 class Event(NamedTuple):
-    """One value of it."""
-
     step: int
     wall_time: float
     content: NDArray[np.float32] | bytes | None
@@ -157,7 +154,6 @@ class EventLog:
 
     @property
     def damage(self) -> list[str]:
-        """What could not be read, in words."""
         return self._read[1]
 
     @property

@@ -85,11 +85,9 @@ class FinishedRun:
     evaluation: Mapping[str, float] = field(default_factory=dict)
     """What the last evaluation found, by name."""
     next_run: Prescription | None = None
-    """The settings to use next."""
     nonzero_start: bool = False
     """Its adapters added something before the first update, as those that were trained before do."""
     data: RunData = field(default_factory=lambda: RunData(EventLog(())))
-    """Its event files, where there are some."""
     going: bool = False
     """It has no verdict yet, and its process is alive on this machine."""
     waiting: bool = False

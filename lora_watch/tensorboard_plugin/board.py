@@ -13,8 +13,6 @@ from lora_watch.runs.events import FILES, EventLog
 
 
 class Known(NamedTuple):
-    """A run as it was read last."""
-
     sizes: dict[Path, int]
     """Of its event files, in bytes."""
     data: RunData

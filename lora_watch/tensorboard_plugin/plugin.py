@@ -23,7 +23,6 @@ DEFAULT_COLUMNS = 1200
 MOST_COLUMNS = 20_000
 STATIC = Path(__file__).parent / "static"
 Args = Mapping[str, str]
-"""What a request asks for."""
 MEDIA_TYPES = {".js": "text/javascript", ".css": "text/css"}
 
 

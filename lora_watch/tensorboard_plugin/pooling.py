@@ -34,7 +34,6 @@ class Pooled:
     flags: NDArray[np.uint8]
     """``[n_columns, n]``: NAN and INF if any step of the column has one, UNKNOWN if all are unknown."""
     rows: int
-    """Steps that were logged."""
 
     @property
     def pooled(self) -> bool:

@@ -58,7 +58,6 @@ TASKS = (
         f"and LoRA reaches less here; consider full fine-tuning ({BIDERMAN})",
     ),
 )
-"""From the lowest ranks to the highest."""
 _UNKNOWN_TASK = Task("no task named", (8, 128), "double it until that no longer pays (rule of thumb)")
 
 
@@ -67,13 +66,11 @@ class Advice:
     """Settings to start from, with reasons. ``print`` it."""
 
     title: str
-    """The model and the task."""
     lora: dict[str, Any]
     """Keyword arguments of ``peft.LoraConfig``."""
     scale: float
     """s, the factor on B·A, that this makes."""
     learning_rate: float | None
-    """None where it is not known."""
     reasons: tuple[str, ...]
     """One line each: rank, alpha, learning rate, and what else there is to know."""
     rates: Rates | None = None

@@ -47,7 +47,6 @@ class Inspection:
 
     @property
     def not_finite(self) -> list[str]:
-        """Names of the adapters that hold a NaN or an infinity."""
         measured = zip(self.measurement.names, self.measurement.delta_norm)
         return [name for name, norm in measured if not np.isfinite(norm)]
 

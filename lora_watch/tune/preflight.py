@@ -43,7 +43,6 @@ class Preflight:
     notes: tuple[str, ...]
     """What could not be judged, and what is worth knowing and no fault."""
     run: RunInfo
-    """What was judged."""
 
     @property
     def learning_rate(self) -> float | None:
@@ -154,7 +153,6 @@ class WastedRate(RuleOnSettings):
 
 
 def _on_model(run: RunInfo, base: BaseModel | None, lora: Mapping[str, Any]) -> Iterator[str]:
-    """What of the model is not known."""
     if base is None:
         yield "No model was given: nothing relative to its weights was judged, such as the size of the first step."
         return

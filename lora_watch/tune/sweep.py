@@ -66,7 +66,6 @@ class Sweep:
 
     @property
     def next_rate(self) -> float:
-        """The rate of the coming step."""
         share = len(self.rates) / (self.steps - 1)
         return self.lowest * (self.highest / self.lowest) ** share
 

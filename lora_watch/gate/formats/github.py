@@ -29,7 +29,6 @@ def commands(judgement: Judgement) -> list[str]:
 
 
 def command(name: str, title: str, message: str) -> str:
-    """One workflow command, whatever the texts hold."""
     data = message.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
     value = title.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A").replace(":", "%3A").replace(",", "%2C")
     return f"::{name} title={value}::{data}"

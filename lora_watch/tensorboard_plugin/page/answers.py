@@ -25,8 +25,6 @@ COARSE = 13
 
 
 class Table(NamedTuple):
-    """The numbers of one binary route of one run, at every step."""
-
     run: str
     series: Series
     notes: list[str]

@@ -61,7 +61,6 @@ def write_runs(runs: Sequence[FinishedRun], target: Path, unreadable: list[str])
 
 
 def page(runs: Mapping[str, FinishedRun]) -> str:
-    """The HTML."""
     sheet, script = ((Path(__file__).parent / f"bundle.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     content, room = Answers(runs), MOST_BYTES - len(sheet.encode()) - len(script.encode()) - len(_PAGE)
     answers = _within(content, room)
