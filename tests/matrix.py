@@ -92,8 +92,8 @@ TAIL = """
 - If every number is missing, the verdict is `unknown`, and `lora-watch check` exits with 2.
 - `recover` works with DDP and FSDP2, not with DeepSpeed and FSDP1.
 - Under ZeRO a NaN in the gradients is found after the update.
-- Saves are read back (LW313) with the Trainer, TRL's SFT, FSDP2 (2) and ZeRO-3 (2). A resume is compared (LW314) only
-  where no adapter is spread over processes: not under FSDP2 and ZeRO-3.
+- Saves were read back (LW313) and resumes compared (LW314) with the Trainer, also over FSDP2 (2) and ZeRO-3 (2), TRL's
+  SFT, Lightning in one process, and plain loops, also over FSDP2 (2) and tensor parallelism (2).
 - **QLoRA**: weights of 4 and 8 bits are read, on a CPU; TRL on them was never run. GPTQ and AWQ have no
   relative norms.
 - `output_ratio` is also missing for convolutions, MoE experts and replicas of one process (`DataParallel`).

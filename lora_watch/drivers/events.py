@@ -330,4 +330,4 @@ def _remember(engine: Engine, state: TrainerState) -> None:
     """Leave the engine's state where the Trainer's next checkpoint picks it up."""
     saved: Any = state.stateful_callbacks
     saved.pop(_KEY, None)  # rather none than that of an earlier step
-    saved[_KEY] = json.loads(json.dumps(engine.state_dict()))
+    saved[_KEY] = json.loads(json.dumps(engine.state_dict(together=True)))

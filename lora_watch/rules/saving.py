@@ -17,8 +17,9 @@ class SavedAdapterDiffers(RuleBetweenSteps):
 
     After each save, also ``trainer.save_model()`` after training, the files are read back. Fires when an adapter is not
     in them, or under a name that PEFT does not load, or when its ‖ΔW‖ is not the one that was measured. It is a WARNING
-    where all adapters are there and none differs by a factor of two. Not compared are pickles, Lightning's own
-    checkpoints, sharded ones, AdaLoRA, KaSA, BD-LoRA, MonteCLoRA, experts and grouped convolutions.
+    where all adapters are there and none differs by a factor of two. Not compared are Lightning's own checkpoints,
+    sharded ones, and files that do not say all of ΔW: pickles, KaSA, BD-LoRA, MonteCLoRA, grouped convolutions, experts
+    with rank or alpha patterns.
     """
 
     id = "LW313"
@@ -68,8 +69,8 @@ class SavedAdapterDiffers(RuleBetweenSteps):
 class ResumedAnew(RuleBetweenSteps):
     """A run that was resumed from a checkpoint does not have the checkpoint's adapters.
 
-    Fires before the first step of the session when the ‖B·A‖ of an adapter differs by more than one per cent. Nothing
-    is compared where adapters are spread over processes (FSDP2, ZeRO-3, tensor parallelism).
+    Fires before the first step of the session when the ‖B·A‖ of an adapter differs by more than one per cent from the
+    checkpoint's. Adapters that are spread over processes (FSDP2, ZeRO-3, tensor parallelism) are gathered for it.
     """
 
     id = "LW314"

@@ -115,6 +115,8 @@ class Engine:
         """The step of the checkpoint from which this session goes on, and ‖B·A‖ of each adapter then."""
         self._open_before: set[str] = set()
         """The rules of the alerts that were open when the checkpoint was saved."""
+        self._gathered: StepRecord | None = None
+        """The norms of adapters that are spread over ranks, when all have last measured them together."""
         self.ended_for: list[Alert] = []
         """What all ranks have agreed to end the run for, worst first. It is not decided again from this rank's own."""
         self._ended_with: LoraWatchError | None = None
@@ -312,6 +314,8 @@ class Engine:
                 raise self._ended_with
             return
         self.conclude(step)
+        with self.guard("measuring what the run leaves"):
+            self._norms_by_name("delta_norm", together=True)  # the best checkpoint may have been loaded
         # Nothing is trained any more that could recover. What was agreed on at the last step stays so.
         self.ended_for = self.ended_for or self._agree(self._own_failures())
         if self.ended_for:
@@ -521,13 +525,14 @@ class Engine:
                 raise self.error()
 
     @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict, aside=True)
-    def state_dict(self) -> dict[str, Any]:
-        """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step, and until it is on disk."""
+    def state_dict(self, together: bool = False) -> dict[str, Any]:
+        """Plain numbers, lists and dicts, for a checkpoint. Waits for the latest step, and until it is on disk.
+        ``together``: every rank calls it, which measures adapters that are spread over them."""
         self.flush()
         self.sinks.flush()
         parts = {"episodes": self.episodes, "coverage": self.coverage, "recovery": self.recovery}
         states = {name: part.state_dict() for name, part in parts.items()}
-        norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("product_norm")
+        norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("product_norm", True, together)
         here = {"step": self.steps, "norms": norms, "evaluation": list(self._since.get("evaluation") or ())}
         return states | self.recorder.state_dict() | here
 
@@ -555,7 +560,8 @@ class Engine:
             # Alerts of the session before are this one's story, too.
             step, norms = self._checkpoint
             record = StepRecord(self.run, self.steps, {}, checkpoint=norms if step == self.steps else {})
-            if record.checkpoint and (now := self.recorder.norms_now(record)):
+            now = self.recorder.norms_now(record, together=True)  # whatever this rank knows of a checkpoint
+            if record.checkpoint and now:
                 self._unwritten += self.episodes.conclude(replace(record, metrics=now), "resumed")
             self._write_waiting(record)
 
@@ -614,15 +620,20 @@ class Engine:
             self.recorder.find(self.steps, coming)
         return changed
 
-    def _norms_by_name(self, metric: str) -> dict[str, float]:
-        """After the latest step, those that are known. Where ``every`` has left them out they are measured now."""
-        last = self.last
-        if last is None or last.step != self.steps:
+    def _norms_by_name(self, metric: str, anew: bool = False, together: bool = False) -> dict[str, float]:
+        """After the latest step, those that are known. They are measured now if ``anew`` (an update of AdaLoRA's ranks
+        may follow the step), and where ``every`` has left them out. Of adapters that are spread over ranks that takes
+        all of them, who come here ``together``."""
+        if self._started and together and self.recorder.monitored.collective:
+            record = StepRecord(self.run, self.steps, {})
+            self._gathered = replace(record, metrics=self.recorder.norms_now(record, together) or {})
+        known = self._gathered if self._gathered and self._gathered.step == self.steps else self.last
+        if known is None or known.step != self.steps:
             return {}
-        there = last.metrics.get(metric)
-        if there is None and self._started:
-            there = (self.recorder.norms_now(last) or {}).get(metric)
-        norms = {} if there is None else last.run.by_name(there.measured)
+        there = known.metrics
+        if self._started and (anew or metric not in there):
+            there = {**there, **(self.recorder.norms_now(known) or {})}
+        norms = known.run.by_name(there[metric].measured) if metric in there else {}
         return {name: norm for name, norm in norms.items() if math.isfinite(norm)}
 
     # -- what ends a run -----------------------------------------------------------------------------------------------

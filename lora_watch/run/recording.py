@@ -242,10 +242,10 @@ class Recorder:
         scalars = {**last.scalars, **losses, "merge_kept": kept}
         return replace(last, metrics={**last.metrics, **metrics}, scalars=scalars)
 
-    def norms_now(self, last: StepRecord) -> Readings | None:
-        """The norms of the weights as they stand. None: see ``at_the_end``."""
-        monitored = self.monitored
-        if monitored.run.names != last.run.names or monitored.collective or not monitored.is_whole:
+    def norms_now(self, last: StepRecord, together: bool = False) -> Readings | None:
+        """The norms of the weights as they stand. None: see ``at_the_end``. ``together``: all ranks come here."""
+        monitored, alone = self.monitored, self.monitored.collective and not together
+        if monitored.run.names != last.run.names or alone or not monitored.is_whole:
             return None
         monitored.live.refresh()
         if monitored.live.now.state[:, 1].any():  # merged

@@ -21,7 +21,9 @@ from lora_watch.snapshots.weights import StoredError, StoredWeights
 CONFIG = "adapter_config.json"
 SAFE = "adapter_model.safetensors"
 
-_KEY = re.compile(r"(.+)\.(lora_embedding_[AB]|lora_[AB]|lora_magnitude_vector)(?:\.default)?(?:\.weight)?")
+METHODS = ("LORA", "ADALORA")
+"""``peft_type`` of what is read."""
+_KEY = re.compile(r"(.+)\.(lora_embedding_[AB]|lora_[ABE]|lora_magnitude_vector)(?:\.default)?(?:\.weight)?")
 NOT_PLAIN = ("arrow_config", "use_qalora", "use_bdlora", "kasa_config", "monteclora_config")
 """Options of a LoraConfig with which the file does not say all of ΔW, or says it otherwise."""
 
@@ -39,7 +41,7 @@ class StoredAdapter:
     module: str
     """The same as it is stored."""
     variant: str
-    """``lora`` or ``dora``."""
+    """``lora``, ``dora`` or ``adalora``."""
     r: int
     alpha: float
     scale: float
@@ -50,21 +52,25 @@ class StoredAdapter:
     experts: int
     tensors: Mapping[str, Tensor]
     keys: Mapping[str, str]
-    """Where ``A`` and ``B`` are in ``tensors``."""
-    diagonal: None = None
-    """Nothing lies between B and A."""
+    """Where ``A`` and ``B`` are in ``tensors``, and AdaLoRA's ``E``."""
 
     def factors(self) -> Sequence[Factors]:
         """One block; one an expert where there are several."""
-        return by_expert(self._matrix("A"), self._matrix("B"), self.experts)
+        return by_expert(matrix_of(self._stored("A"), 1), matrix_of(self._stored("B"), 1), self.experts)
 
-    def _matrix(self, part: str) -> Tensor:
+    @property
+    def diagonal(self) -> Tensor | None:
+        """AdaLoRA's E, ``[r]``."""
+        return self._stored("E").flatten() if self.variant == "adalora" else None
+
+    def _stored(self, part: str) -> Tensor:
         stored = self.tensors[self.keys[part]]
         if str(stored.dtype).endswith("_x2"):
             raise StoredError(f"{self.name}: two numbers in one byte ({stored.dtype}) are not read")
         if stored.is_complex():
             raise StoredError(f"{self.name}: complex numbers ({stored.dtype}) are not read")
-        return matrix_of(stored, 1)
+        # Of a layer that AdaLoRA has left no rank: one that adds nothing.
+        return stored if self.r else stored.new_zeros([max(size, 1) for size in stored.shape])
 
 
 @dataclass(frozen=True)
@@ -84,7 +90,7 @@ def read_adapters(path: Path) -> SavedAdapters:
     """The adapters saved at ``path``: a folder, or its ``adapter_model.safetensors``. Only names and shapes are read.
 
     Raises StoredError, which names the file and what to do, for anything that is not such a folder: files that are
-    missing, damaged or do not fit each other, pickles, and methods other than plain LoRA, rsLoRA and DoRA.
+    missing, damaged or do not fit each other, pickles, and methods other than plain LoRA, rsLoRA, DoRA and AdaLoRA.
     """
     if not path.exists():
         raise StoredError(f"{path}: no such file or folder")
@@ -108,7 +114,7 @@ def read_adapters(path: Path) -> SavedAdapters:
             others.append(clean(key))
             continue
         parameters += math.prod(tensors.shapes[key])
-        if (part := match[2][-1]) in "AB":
+        if (part := match[2][-1]) in "ABE":
             found.setdefault(match[1], {})[part] = key
     if not found:
         first = f"; the first name in it is {others[0]}" if others else ""
@@ -142,11 +148,11 @@ def _config(file: Path, folder: Path) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise StoredError(f"{file}: not an adapter's configuration")
     kind = str(config.get("peft_type", "LORA")).upper()
-    method = f"peft_type is {clean(kind)}" if kind != "LORA" else next(filter(config.get, NOT_PLAIN), None)
+    method = f"peft_type is {clean(kind)}" if kind not in METHODS else next(filter(config.get, NOT_PLAIN), None)
     if method is not None:
         raise StoredError(
-            f"{file}: {method}, and only LoRA, rsLoRA and DoRA are read from files; lora_watch.measure(model) measures "
-            "others in a loaded model"
+            f"{file}: {method}, and only LoRA, rsLoRA, DoRA and AdaLoRA are read from files; lora_watch.measure(model) "
+            "measures others in a loaded model"
         )
     return config
 
@@ -160,21 +166,22 @@ def _adapter(
 ) -> StoredAdapter:
     name = clean_name(module)
     shown = clean(name)
-    if missing := {"A", "B"} - keys.keys():
+    adaptive = config.get("peft_type") == "ADALORA"
+    if missing := {"A", "B", *("E" * adaptive)} - keys.keys():
         raise StoredError(f"{file}: {shown} has no lora_{missing.pop()}; the file is damaged or incomplete")
     a, b = tensors.shapes[keys["A"]], tensors.shapes[keys["B"]]
     rows = a[0] if a else 0
-    if len(a) < 2 or len(b) < 2 or 0 in (*a, *b):
+    expected = _rank(config, name, shown)
+    if len(a) < 2 or len(b) < 2 or (0 in (*a, *b) and expected):
         raise StoredError(
             f"{file}: {shown} holds A {_size(a)} and B {_size(b)}, no matrices: saved from one shard of FSDP or "
             "ZeRO-3; gather before saving"
         )
     if len(b) > 2 and b[1] < rows and rows % b[1] == 0:
         raise GroupedError(f"{file}: {shown} is in a convolution with groups, whose adapters are not measured")
-    if b[1] != rows:
+    if b[1] != rows or (adaptive and tensors.shapes[keys["E"]] != (rows, 1)):
         raise StoredError(f"{file}: {shown}: A is {_size(a)} and B {_size(b)}, which do not multiply")
     alpha = _number("lora_alpha", _by_pattern(config, "alpha_pattern", name, config.get("lora_alpha")), shown)
-    expected = _number("r", _by_pattern(config, "rank_pattern", name, config.get("r")), shown)
     # Experts share one A and one B: r rows each.
     experts = (
         rows // int(expected)
@@ -184,20 +191,34 @@ def _adapter(
     r = rows // experts
     if r != expected:
         raise StoredError(f"{file}: {shown} has rank {r}, and {CONFIG} says {expected:g}; they do not belong together")
-    rooted = bool(config.get("use_rslora"))
+    if adaptive:  # ranks that were cut stay counted
+        scale, formula = alpha / (_number("init_r", config.get("init_r"), shown) + 1e-5), "alpha/ranknum"
+    else:
+        rooted = bool(config.get("use_rslora"))
+        scale, formula = alpha / (math.sqrt(r) if rooted else r), "alpha/sqrt(r)" if rooted else "alpha/r"
     return StoredAdapter(
         name=shown,
         module=name,
-        variant="dora" if config.get("use_dora") else "lora",
+        variant="adalora" if adaptive else "dora" if config.get("use_dora") else "lora",
         r=r,
         alpha=alpha,
-        scale=alpha / (math.sqrt(r) if rooted else r),
-        scale_formula="alpha/sqrt(r)" if rooted else "alpha/r",
+        scale=scale,
+        scale_formula=formula,
         shape=(b[0] * experts, math.prod(a[1:])),
         experts=experts,
         tensors=tensors,
         keys=keys,
     )
+
+
+def _rank(config: Mapping[str, Any], name: str, shown: str) -> float:
+    """The rank of the adapter ``name`` as PEFT will make it. AdaLoRA lists each rank of a layer, and whether it was
+    kept; none may be."""
+    if config.get("peft_type") != "ADALORA":
+        return _number("r", _by_pattern(config, "rank_pattern", name, config.get("r")), shown)
+    kept = config.get("rank_pattern")
+    ranks = kept.get(f"{name}.lora_E") if isinstance(kept, dict) else None
+    return sum(map(bool, ranks)) if isinstance(ranks, list) else _number("init_r", config.get("init_r"), shown)
 
 
 def _by_pattern(config: Mapping[str, Any], option: str, name: str, default: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +15,7 @@ from lora_watch.base.names import WRAPPERS
 from lora_watch.base.records import Receipt
 from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.measurement.norms import AdapterBank
-from lora_watch.snapshots.adapter import CONFIG, NOT_PLAIN, GroupedError, StoredAdapter, read_adapters
+from lora_watch.snapshots.adapter import CONFIG, METHODS, NOT_PLAIN, GroupedError, StoredAdapter, read_adapters
 from lora_watch.snapshots.weights import StoredError
 
 _PREFIX = "base_model.model."
@@ -30,8 +30,7 @@ def read_back(folder: Path, step: int, trained: Mapping[str, float]) -> Receipt 
 
     None where there is nothing to compare: no adapter was measured, PEFT has saved nothing there, as where each rank
     saves its own part of a model (FSDP, ZeRO-3), or it has saved a pickle, or adapters whose files do not say all of
-    their ΔW (AdaLoRA's, experts', those of grouped convolutions and of other methods). Sets of adapters that were not
-    saved are passed over.
+    their ΔW (those of grouped convolutions and of other methods). Sets of adapters that were not saved are passed over.
     """
     found: dict[str, StoredAdapter] = {}
     ends: list[str] = []
@@ -40,7 +39,9 @@ def read_back(folder: Path, step: int, trained: Mapping[str, float]) -> Receipt 
             return None
         ends.append(end)
         try:
-            found |= {f"{adapter.name}{end}": adapter for adapter in read_adapters(place).adapters}
+            saved = read_adapters(place)
+            parameters = {str(name).rpartition(".")[2] for name in saved.config.get("target_parameters") or ()}
+            found |= {_trained_as(adapter, end, parameters, trained): adapter for adapter in saved.adapters}
         except GroupedError:
             return None
         except StoredError as error:
@@ -77,11 +78,22 @@ def norms_of(model: nn.Module) -> dict[str, float]:
     return {adapter.name: norm for adapter, norm in zip(adapters, norms)}
 
 
+def _trained_as(adapter: StoredAdapter, end: str, parameters: Container[str], trained: Iterable[str]) -> str:
+    """The name in the model of what is ``adapter`` in a file: there the ``parameters`` of one module (experts) have the
+    module's name, and lie in one another as often as they come later in the model."""
+    ours = (name.removesuffix(end).rpartition(".") for name in trained if name.endswith(end))
+    own = [name for module, _, name in ours if module == adapter.module and name in parameters]
+    depth = adapter.keys["A"].split(".").count("base_layer")
+    return f"{adapter.module}.{own[depth]}{end}" if depth < len(own) else f"{adapter.name}{end}"
+
+
 def _says_all(config: Path) -> bool:
-    """The adapters are plain LoRA's: A, B and alpha are all that their ΔW is made of."""
+    """The adapters are plain LoRA's or AdaLoRA's: the file has all that their ΔW is made of. Patterns of ranks may name
+    parameters of a module, which the file does not."""
     try:
         said = load_json(config)
-        return said["peft_type"] == "LORA" and not any(said.get(option) for option in (*NOT_PLAIN, "target_parameters"))
+        unclear = said.get("target_parameters") and (said.get("rank_pattern") or said.get("alpha_pattern"))
+        return said["peft_type"] in METHODS and not unclear and not any(map(said.get, NOT_PLAIN))
     except (OSError, *MISFITS):
         return True  # reading it says what is wrong
 

@@ -14,8 +14,9 @@ import torch
 from transformers import TrainerCallback
 
 from lora_watch import Alert, LoraWatchCallback, LoraWatchError, Monitor
+from tests.adapters.test_placement import mixture
 from tests.stored.saving import UP, Damages, lose_a_layer, rewrite
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, lora, needs_peft, stdlib_blocks, tiny_model
 
 
 def trainer(folder: Path, *callbacks: TrainerCallback, steps: int = 6, **options: Any) -> Any:
@@ -69,7 +70,7 @@ def plain(
 ) -> Monitor:
     """A loop of one's own."""
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    batch = torch.tensor([block["input_ids"] for block in stdlib_blocks(4)])
+    batch = torch.tensor([block["input_ids"] for block in stdlib_blocks(4)]) % model.config.vocab_size
     monitor = Monitor(model, optimizer, console=False, **{"fail_on": "error", **options})
     if resume is not None:
         monitor.load_state_dict(resume)
@@ -79,9 +80,9 @@ def plain(
             loss.backward()
             optimizer.step()
             monitor.step(loss)
-            optimizer.zero_grad()
             if after is not None:
                 after(monitor)
+            optimizer.zero_grad()
     return monitor
 
 
@@ -250,15 +251,58 @@ def test_a_failure_that_is_not_to_be_saved_is_not_saved_at_the_end_of_the_epoch_
     assert [folder.name for folder in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]
 
 
-@pytest.mark.parametrize("kind", ["IA3", "AdaLoRA"])
-def test_what_the_files_do_not_tell_is_no_finding(kind: str, tmp_path: Path) -> None:
-    if kind == "IA3":
-        config: Any = peft.IA3Config(target_modules=["q_proj"], feedforward_modules=[], task_type="CAUSAL_LM")
-    else:
-        config = peft.AdaLoraConfig(
-            init_r=6, target_r=2, total_step=6, tinit=1, tfinal=2, target_modules=["q_proj"], task_type="CAUSAL_LM"
-        )
+def test_what_the_files_do_not_tell_is_no_finding(tmp_path: Path) -> None:
+    config = peft.IA3Config(target_modules=["q_proj"], feedforward_modules=[], task_type="CAUSAL_LM")
     watch = LoraWatchCallback(tensorboard=False, console=False)
     settings = {"output_dir": str(tmp_path), "save_strategy": "steps", "save_steps": 2}
-    build_trainer(peft.get_peft_model(tiny_model(), config), stdlib_blocks(), 6, [watch], **settings).train()
+    build_trainer(peft.get_peft_model(tiny_model(), config), stdlib_blocks(), 4, [watch], **settings).train()
     assert of("LW313", watch) == []
+
+
+# -- AdaLoRA, whose ranks are cut, and experts that are stored together ------------------------------------------------
+def adaptive() -> Any:
+    ranks: Any = {"init_r": 6, "target_r": 2, "tinit": 1, "tfinal": 3, "deltaT": 1, "total_step": 6, "lora_alpha": 16}
+    config = peft.AdaLoraConfig(**ranks, target_modules=["q_proj", "up_proj"], task_type="CAUSAL_LM")
+    return peft.get_peft_model(tiny_model(), config)
+
+
+def experts() -> Any:
+    parameters = ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]
+    return lora(mixture(), targets=["q_proj"], target_parameters=parameters)
+
+
+KINDS = [
+    pytest.param(adaptive, "model.layers.1.mlp.up_proj", "layers.1.mlp.up_proj.lora_E", id="AdaLoRA"),
+    pytest.param(
+        experts,
+        "model.layers.1.mlp.experts.gate_up_proj",
+        "layers.1.mlp.experts.base_layer.lora_B.weight",
+        id="experts",
+        marks=needs_peft("0.18"),
+    ),
+]
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+@pytest.mark.parametrize(("make", "name", "key"), KINDS)
+def test_cut_ranks_and_experts_are_compared(make: Any, name: str, key: str, damaged: bool, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model, state = make(), dict[str, Any]()
+    settings = {"fail_on": "never", "mute": ["LW205"]}  # AdaLoRA adds to the loss, and the experts are random
+
+    def save(monitor: Monitor) -> None:
+        if hasattr(model, "rankallocator"):
+            model.update_and_allocate(monitor.steps)
+        model.save_pretrained(tmp_path)
+        if damaged and monitor.steps == 3:
+            rewrite(tmp_path, lambda content: content[f"base_model.model.model.{key}"].mul_(3))
+        monitor.saved(tmp_path)
+        state.update(json.loads(json.dumps(monitor.state_dict())))
+
+    def found(monitor: Monitor) -> list[list[str]]:
+        return [[alert.rule, *(layer for layer, _ in alert.adapters)] for alert in monitor.alerts]
+
+    assert found(plain(model, 3, save, **settings)) == ([["LW313", name]] if damaged else [])
+    state.pop("episodes")  # with the alert of the save
+    again = peft.PeftModel.from_pretrained(make().unload(), tmp_path, is_trainable=True)
+    assert found(plain(again, 1, resume=state, **settings)) == ([["LW314", name]] if damaged else [])

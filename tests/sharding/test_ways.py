@@ -29,9 +29,8 @@ def torchs(python: Python, tmp_path_factory: pytest.TempPathFactory) -> tuple[di
         pytest.skip("this torch has no fully_shard")
     folder = tmp_path_factory.mktemp("ways")
     ways = ("pieces", "drifted", "fsdp2", "fsdp2-dora-8", "fsdp2-recovers", "fsdp1-orig", "fsdp1-flat")
-    return run(
-        python, folder, *ways, "tensor-parallel", "context-parallel", "kept-fsdp2", "saved-fsdp2-trainer"
-    ), folder
+    ways += ("tensor-parallel", "context-parallel", "kept-fsdp2", "saved-fsdp2-trainer")
+    return run(python, folder, *ways, "loop-fsdp2", "loop-tensor-parallel"), folder
 
 
 def check_exactly(row: dict[str, Any], adapters: int = 28) -> None:
@@ -106,12 +105,22 @@ def test_no_last_good_adapter_is_kept_where_it_is_spread_over_ranks(torchs: Any)
 
 
 def check_what_was_saved(row: dict[str, Any]) -> None:
-    """Each checkpoint and the final save were read back, and the one that lacks a layer is named."""
-    assert {name: run["rules"] for name, run in row.items()} == {name: ["LW313"] * (name == "lost") for name in row}
+    """Each checkpoint and the final save were read back, and each fault names its layer."""
+    rules = {"healthy": [], "resumed": [], "dropped": ["LW314"], "damaged": ["LW313", "LW313"]}
+    assert {name: run["alerts"] for name, run in row.items()} == {
+        name: [[rule, "model.layers.1.mlp.up_proj"] for rule in found] for name, found in rules.items()
+    }
     assert all({".", "checkpoint-2", "checkpoint-4"} <= {*run["files"]} for run in row.values())
 
 
-def test_what_fsdp2_saves_is_read_back(torchs: Any) -> None:
+@pytest.mark.parametrize("way", ["fsdp2", "tensor-parallel"])
+def test_a_loop_that_saves_what_one_rank_holds_is_told_so_and_a_resume_is_compared(torchs: Any, way: str) -> None:
+    found = torchs[0][f"loop-{way}"]
+    assert (found["whole"], found["shards"], found["nothing"]) == ([], ["LW313"], ["LW313"])
+    assert (found["resumed"], found["dropped"]) == ([], ["LW314"])
+
+
+def test_what_fsdp2_saves_is_read_back_and_resumed_from(torchs: Any) -> None:
     check_what_was_saved(torchs[0]["saved-fsdp2-trainer"])
 
 

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from accelerate.state import AcceleratorState
+from accelerate.state import AcceleratorState, PartialState
 from accelerate.utils import DistributedType
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback
 from tests.sharding.ways import STEPS, seen_by
-from tests.stored.saving import Damages, lose_a_layer
+from tests.stored.saving import UP, Damages, lose_a_layer
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 
@@ -50,6 +50,7 @@ def fresh(way: str) -> Iterator[None]:
         make(self, *args, fsdp_plugin=fsdp_plugin, **kwargs)
         if fsdp_plugin is not None:
             self.distributed_type, self.fsdp_plugin = DistributedType.FSDP, fsdp_plugin
+            PartialState._shared_state["distributed_type"] = DistributedType.FSDP  # which the next look-up takes over
 
     with unittest.mock.patch.object(AcceleratorState, "__init__", as_on_an_accelerator):
         yield
@@ -72,41 +73,56 @@ def a_trainer(
     )
 
 
+class Drops(TrainerCallback):
+    """Puts one layer of a first start in place of what a resume has loaded."""
+
+    def on_train_begin(self, *_: Any, model: Any = None, **__: Any) -> None:
+        (b,) = (p for name, p in model.named_parameters() if "layers.1.mlp.up_proj.lora_B" in name)
+        with torch.no_grad(), whole("zero3" if hasattr(b, "ds_id") else "", model, modifier_rank=0):
+            b.zero_()
+
+
 def saved(way: str, folder: Path) -> dict[str, Any]:
-    """Of two checkpoints, what is saved at the end and a resumed session: which rules speak, and which where a layer is
-    lost from the second checkpoint. FSDP2 on a CPU does not resume: accelerate waits for ever."""
-
-    class Shards(TrainerCallback):  # what accelerate forgets on a CPU
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            if way.startswith("fsdp2"):
-                AcceleratorState().distributed_type = DistributedType.FSDP
-
-    spoken = {}
-    for name in ("healthy", "lost") if way.startswith("fsdp2") else ("healthy", "resumed", "lost"):
-        callback = LoraWatchCallback(console=False, tensorboard=False)
-        place = folder / f"{way}-{'lost' if name == 'lost' else 'healthy'}"
+    """Of two checkpoints, the best of which is loaded and saved at the end: which alerts there are, and which where the
+    second session drops a layer, or a layer is another one in the first checkpoint and not in the second. The steps
+    that are saved are not measured by themselves."""
+    alerts = {}
+    sessions: dict[str, tuple[str, list[Any]]] = {
+        "healthy": ("healthy", []),
+        "resumed": ("healthy", []),
+        "dropped": ("healthy", [Drops()]),
+        "damaged": (
+            "damaged",
+            [Damages(lambda content: content[f"{UP}B.weight"].mul_(3), 2), Damages(lose_a_layer, 4)],
+        ),
+    }
+    for name, (place, callbacks) in sessions.items():
+        callback = LoraWatchCallback(console=False, tensorboard=False, every=3)
+        output, resumes = folder / f"{way}-{place}", name in ("resumed", "dropped")
+        best = {"load_best_model_at_end": True, "metric_for_best_model": "steps", "eval_strategy": "steps"}
         with fresh(way):
             trainer = a_trainer(
-                *(way, place, 6 if name == "resumed" else 4),
-                [Shards(), *([Damages(lose_a_layer, 4)] if name == "lost" else []), callback],
-                save_strategy="steps",
-                save_steps=2,
+                *(way, output, 5 if resumes else 4, [*callbacks, callback]),
+                **{"save_strategy": "steps", "save_steps": 2, "eval_steps": 2, **best},
+                eval_dataset=stdlib_blocks(4, 32),
             )
-            trainer.train(resume_from_checkpoint=name == "resumed")
+            trainer.evaluate = lambda *_, **__: {"eval_steps": -trainer.state.global_step}  # noqa: B023
+            trainer.train(resume_from_checkpoint=str(output / "checkpoint-4") if resumes else None)
             trainer.save_model()
         assert callback.monitor is not None
-        files = sorted(str(file.parent.relative_to(place)) for file in place.rglob("adapter_model.safetensors"))
-        spoken[name] = {"rules": [alert.rule for alert in callback.monitor.alerts], "files": files}
-    return spoken
+        files = sorted(str(file.parent.relative_to(output)) for file in output.rglob("adapter_model.safetensors"))
+        found = [[alert.rule, *(layer for layer, _ in alert.adapters)] for alert in callback.monitor.alerts]
+        alerts[name] = {"alerts": found, "files": files}
+    return alerts
 
 
-def whole(way: str, model: Any) -> contextlib.AbstractContextManager[Any]:
+def whole(way: str, model: Any, **options: Any) -> contextlib.AbstractContextManager[Any]:
     """Inside, what is trained of ``model`` is whole, or a DTensor."""
     if way != "zero3":
         return contextlib.nullcontext()
     import deepspeed  # pyright: ignore[reportMissingImports]
 
-    return deepspeed.zero.GatheredParameters([p for p in model.parameters() if p.requires_grad])
+    return deepspeed.zero.GatheredParameters([p for p in model.parameters() if p.requires_grad], **options)
 
 
 def trained(way: str, folder: Path, monitored: bool) -> dict[str, Any]:

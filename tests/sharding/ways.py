@@ -230,6 +230,35 @@ def drifted() -> dict[str, Any]:
     return {"known": int(before.known.sum()), "by_rank": everyone(said)}
 
 
+def saved_by_a_loop(way: str, folder: Path) -> dict[str, list[str]]:
+    """The rules that speak after one step and a save of the whole adapter, of what the first rank holds of it, and of
+    nothing; then where a session goes on with the same weights, and where one layer has lost them."""
+    torch.manual_seed(0)
+    model, _ = WAYS[way](lora(tiny_model()).train())
+    adapters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    optimizer = torch.optim.AdamW(adapters.values(), lr=2e-3)
+    ids, found = torch.tensor([block["input_ids"] for block in stdlib_blocks(2, 32)]), {}
+    for kind, method in {"whole": "full_tensor", "shards": "to_local", "nothing": ""}.items():
+        with Monitor(model, optimizer, output_dir=folder / kind, console=False) as monitor:
+            loss = model(input_ids=ids, labels=ids).loss
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss=loss)
+            optimizer.zero_grad()
+            content = {name: getattr(p, method, p.detach)() for name, p in adapters.items()} if method else {}
+            if rank() == 0:
+                model.save_pretrained(folder / kind, state_dict=content)
+                monitor.saved(folder / kind)
+        found[kind], state = [alert.rule for alert in monitor.alerts], monitor.state_dict()
+    for kind in ("resumed", "dropped"):
+        monitor = Monitor(model, optimizer, output_dir=folder / kind, console=False)
+        monitor.load_state_dict({name: state[name] for name in ("step", "norms")})
+        with monitor, torch.no_grad():
+            next(p for name, p in adapters.items() if "lora_B" in name).zero_()  # for the second one
+        found[kind] = [alert.rule for alert in monitor.alerts]
+    return found
+
+
 # -- what came of it --------------------------------------------------------------------------------------------------
 @torch.no_grad()
 def seen_by(monitor: Any, model: Any) -> dict[str, Any]:
@@ -318,6 +347,8 @@ def main(folder: Path, ways: Sequence[str]) -> None:
             result = drifted()
         elif way.startswith("saved-"):
             result = saved(way.removeprefix("saved-"), folder)
+        elif way.startswith("loop-"):
+            result = saved_by_a_loop(way.removeprefix("loop-"), folder / way)
         elif way.startswith("kept-"):
             result = kept(way.removeprefix("kept-"), folder)
         else:

@@ -36,7 +36,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], Any], str]] = {
     "rank": (lambda f: configure(f, r=9), "belong together"),
     "pattern": (lambda f: configure(f, alpha_pattern={"(": 3}), "regular expression"),
     "method": (lambda f: configure(f, peft_type="LOHA"), "peft_type is LOHA"),
-    "AdaLoRA": (lambda f: configure(f, peft_type="ADALORA"), "peft_type is ADALORA"),
+    "not AdaLoRA's": (lambda f: configure(f, peft_type="ADALORA", init_r=8), "has no lora_E"),
     "a variant": (lambda f: configure(f, use_qalora=True), "use_qalora, and only LoRA"),
     "a pickle": (lambda f: (f / "adapter_model.safetensors").rename(f / "adapter_model.bin"), "is a pickle"),
 }

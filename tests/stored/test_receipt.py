@@ -7,17 +7,20 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import peft
 import pytest
 import torch
 from torch import nn
 
-from lora_watch import measure
+from lora_watch import find_adapters, measure
 from lora_watch.base.records import Receipt
 from lora_watch.snapshots.receipt import read_back
+from lora_watch.tune.inspect import inspect_adapter
 from tests.stored.saving import random_lora, rewrite
 from tests.support import lora, tiny_model
 
 LAYER = "base_model.model.model.layers.1.mlp.up_proj.lora_"
+QUERY = "base_model.model.model.layers."
 NAME = "model.layers.1.mlp.up_proj"
 
 
@@ -105,6 +108,26 @@ def test_the_kinds_of_lora_that_are_read_have_the_norms_that_were_measured(tmp_p
         model = random_lora(tiny_model(), **options)
         model.save_pretrained(tmp_path / str(i))
         assert read_back(tmp_path / str(i), 7, norms(model)) == Receipt(7, str(tmp_path / str(i)))
+
+
+def test_adalora_is_read_with_the_ranks_that_it_has_kept(tmp_path: Path) -> None:
+    """Of the four layers the first has kept none of four, the last three."""
+    config = peft.AdaLoraConfig(init_r=4, target_modules=["q_proj"], total_step=9, init_lora_weights=False)
+    model: Any = peft.get_peft_model(tiny_model(), config)
+    kept = {f"model.layers.{i}.self_attn.q_proj.lora_E": [j < i for j in range(4)] for i in range(4)}
+    for adapter, ranks in zip(find_adapters(model), kept.values()):
+        adapter.diagonal_parameter.data[~torch.tensor(ranks)] = 0.0  # pyright: ignore[reportOptionalMemberAccess]
+    model.peft_config["default"].rank_pattern = kept
+    model.save_pretrained(tmp_path)
+    trained = norms(model)
+    assert read_back(tmp_path, 7, trained) == Receipt(7, str(tmp_path))
+    inspected = inspect_adapter(tmp_path).measurement
+    assert inspected.r == (0, 1, 2, 3)
+    assert dict(zip(inspected.names, inspected.delta_norm)) == pytest.approx(trained)
+    rewrite(tmp_path, lambda content: content.update({f"{QUERY}2.self_attn.q_proj.lora_E": torch.ones(3, 1)}))
+    found = read_back(tmp_path, 7, trained)
+    assert found is not None
+    assert "do not multiply" in found.unreadable
 
 
 def test_a_convolution_with_groups_is_not_compared(tmp_path: Path) -> None:
