@@ -52,6 +52,7 @@ BATCH = 16
 """Completions of a step."""
 PLAUSIBLE = 5.0
 """Nats that a token of the base model's own costs, on average. A completion that costs more counts less."""
+FRESH_SEED = 3
 CELLS = (
     *((8, 3e-5), (8, 5e-3), (8, 5e-2), (8, 2e-3), (64, 1e-3), (1, 5e-3), (8, 3e-4)),
     *((64, 2e-2), (1, 0.3), (64, 3e-5), (8, 0.3), (1, 3e-4), (8, 1e-2), (64, 5e-3)),
@@ -107,7 +108,18 @@ def plan() -> list[Policy]:
     turns = [[dataclasses.replace(one, r=r, lr=lr) for one in families] for r, lr in CELLS]
     equal = [Policy(reward="equal", lr=lr, seed=seed) for seed, lr in ((0, 2e-3), (1, 2e-3), (0, 1e-2), (1, 1e-2))]
     larger = [Policy(base="smollm2", lr=lr, steps=24, seed=1) for lr in (1e-5, 3e-4, 1e-3, 3e-2)]
-    return [*itertools.chain(*turns[:7]), *equal, *larger, *itertools.chain(*turns[7:])]
+    return [*itertools.chain(*turns[:7]), *equal, *larger, *itertools.chain(*turns[7:]), *fresh()]
+
+
+def fresh() -> list[Policy]:
+    """Runs of a seed that came after every threshold of the rules on rewards."""
+    families = [dataclasses.replace(Policy(reward=reward), seed=FRESH_SEED) for reward in ("letter", "length")]
+    families += [
+        Policy(reward="commas", beta=0.04, seed=FRESH_SEED),
+        Policy("RLOO", reward="words", beta=0.05, seed=FRESH_SEED),
+    ]
+    cells = [*CELLS[:7], (8, 1e-2)]
+    return [dataclasses.replace(one, r=r, lr=lr) for r, lr in cells for one in families]
 
 
 @torch.no_grad()

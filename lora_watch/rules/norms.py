@@ -31,6 +31,8 @@ from lora_watch.rules.size import (
 EARLY, LEARNED = 20, 5
 """Steps after the end of a warm-up in which a loss above its start is blamed on the adapters, and steps below the start
 after which it no longer is: then other causes are likelier (LW202)."""
+FALLS = 4
+"""Steps over which a reward has to lie below its start: the mean of five rows then holds none from before."""
 
 
 def _worse(record: StepRecord, factor: float) -> bool:
@@ -82,8 +84,12 @@ class NormExplosion(Rule):
     """The step of the latest comparison."""
     void: bool = field(default=False, init=False)
     """That one proves nothing (``Compared.is_void``)."""
+    fallen: list[int] = field(default_factory=list, init=False)
+    """Steps of the first and the latest row of those in a row with a reward that has fallen."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        if (reward := course(record)) is not None and record.logged is not None:
+            self.fallen = [*self.fallen[:1], record.logged.step] if reward.has_fallen else []
         if record.lr and max(record.lr) > self.highest:
             self.highest, self.warm_up = max(record.lr), record.step
         metric, unit = "output_ratio", 1.0
@@ -100,7 +106,7 @@ class NormExplosion(Rule):
             suspected = overall <= always
         harm = self._harm(record, suspected, at_once=overall > always, young=young)
         compares = self.compare and record.comparable and not self.void
-        reward, severity = course(record), self.severity
+        severity = self.severity
         if metric == "output_ratio" and overall > self.beyond:
             why = "No run that ended well had adapters of this size." if harm is None else f"{harm}."
             threshold = self.beyond
@@ -109,7 +115,7 @@ class NormExplosion(Rule):
         elif not compares and bad_start and overall > if_worse and _worse(record, self.loss_factor):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
             why, threshold = f"Meanwhile the mean loss rose from {plain(start)} to {plain(recent)}.", if_worse
-        elif reward is not None and reward.has_fallen and overall > if_worse:
+        elif self.fallen and overall > (if_worse if self.fallen[-1] - self.fallen[0] >= FALLS else always):
             why, threshold = f"Meanwhile the mean reward fell {reward}.", if_worse
             severity = self.severity if overall > always else Severity.WARNING  # some such policies learn it again
         elif not compares and record.step >= 3 and overall > always and not improved(record):
