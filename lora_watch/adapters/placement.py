@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Adapter
+from lora_watch.adapters.peft_config import settings_of
 from lora_watch.adapters.tensors import elements
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name, layer_index, module_family
@@ -26,7 +27,7 @@ def placement(
     """``28 adapters: q k v o gate up down in 4 of 4 blocks; 8.4 % of the parameters; rank 8, alpha/r 2.``
 
     After it stands how many more were ``found`` that do not train, and what has no adapter, where that may be a
-    mistake: whole blocks, the MLP, the experts.
+    mistake: whole blocks, the MLP, the experts. And an adapted output layer that is tied to the embeddings.
     """
     paths = {module: clean_name(path) for path, module in walk(model)}
     adapted = list(dict.fromkeys(paths[adapter.module] for adapter in adapters))
@@ -56,6 +57,8 @@ def placement(
         said.append(f"{count(resting, 'more adapter')} {'is' if resting == 1 else 'are'} frozen or inactive.")
     if bare := _left_out(having, _blocks(having), there, within, total):
         said.append(f"Without adapters: {'; '.join(bare)}.")
+    for ends in _tied(model, weights, having):
+        said.append(f"{' and '.join(ends)} share one weight: a merge changes both ends.")
     return " ".join(said)
 
 
@@ -77,6 +80,16 @@ def _left_out(
     elif not any(map(_MLP.search, adapted)) and (mlp := [name for name, _ in weights if _MLP.search(name)]):
         out.append(f"the MLP ({_leaves(mlp)})")
     return out
+
+
+def _tied(model: nn.Module, weights: Sequence[tuple[str, Tensor]], adapted: Sequence[str]) -> list[list[str]]:
+    """The layers of each weight that several have, where some of them are ``adapted`` and PEFT does not tie these."""
+    if any(config.get("ensure_weight_tying") for config in settings_of(model).values()):
+        return []
+    owners: dict[int, list[str]] = {}
+    for name, weight in weights:
+        owners.setdefault(id(weight), []).append(name)
+    return [ends for ends in owners.values() if len(ends) > 1 and not set(ends).isdisjoint(adapted)]
 
 
 def _block(name: str) -> tuple[str, int] | None:

@@ -17,9 +17,8 @@ class SavedAdapterDiffers(RuleBetweenSteps):
 
     After each save, also ``trainer.save_model()`` after training, the files are read back. Fires when an adapter is not
     in them, or under a name that PEFT does not load, or when its ‖ΔW‖ is not the one that was measured. It is a WARNING
-    where all adapters are there and none differs by a factor of two. Not compared are Lightning's own checkpoints,
-    sharded ones, and files that do not say all of ΔW: pickles, KaSA, BD-LoRA, MonteCLoRA, grouped convolutions, experts
-    with rank or alpha patterns.
+    where all adapters are there and none differs by a factor of two. Not compared are pickles, Lightning's own
+    checkpoints, sharded ones, KaSA, BD-LoRA, MonteCLoRA, grouped convolutions, experts under rank or alpha patterns.
     """
 
     id = "LW313"

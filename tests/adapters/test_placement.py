@@ -9,6 +9,7 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from lora_watch import Monitor
+from tests.adapters.test_find import tiny_llama
 from tests.support import lora, needs_peft, tiny_model
 
 
@@ -41,6 +42,13 @@ def test_a_model_that_is_adapted_everywhere_lacks_nothing() -> None:
 )  # fmt: skip
 def test_what_is_left_out_is_named(options: dict[str, Any], said: str) -> None:
     assert said in placement(tiny_model(), **options)
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_an_adapted_head_that_is_tied_is_named(tied: bool) -> None:
+    line = placement(tiny_llama(tie_word_embeddings=tied), targets=["q_proj", "lm_head"])
+    assert ("model.embed_tokens and lm_head share one weight: a merge changes both ends." in line) is tied
+    assert "share one weight" not in placement(tiny_llama(tie_word_embeddings=tied), targets=["q_proj"])
 
 
 def test_frozen_adapters_are_adapters() -> None:
