@@ -30,8 +30,6 @@ SERIES_PREFIX = "lora_watch/s/"
 ``effective_lr`` is lr times the largest scale in the group. ``size`` is that of ``StepRecord``, ``zone`` a place in the
 schema's list ``zones``.
 """
-CLOCKS = (f"{SERIES_PREFIX}zone", f"{SERIES_PREFIX}loss")
-"""Every step has the first of them, and most have the second."""
 
 EVAL_LOSS = "eval_loss"
 

@@ -141,13 +141,8 @@ class EventLog:
                     steps = [step for step in latest(steps) if step.step <= record.step]
             elif tags.VERDICT in record.values:
                 continue
-            elif steps and steps[-1].step == record.step:
-                last = steps[-1]  # a step that is written again keeps what was logged after it
-                if _is_more_of_a_step(record):
-                    steps[-1] = last._replace(values={**last.values, **record.values})
-                else:
-                    logged = {tag: value for tag, value in last.values.items() if _is_logged(tag)}
-                    steps[-1] = record._replace(values={**logged, **record.values})
+            elif steps and steps[-1].step == record.step:  # written again, or what was logged after it
+                steps[-1] = record._replace(values={**steps[-1].values, **record.values})
             else:
                 steps.append(record)
         return latest(steps)
@@ -215,15 +210,6 @@ def clean_data(content: Any, deepest: int = DEEPEST) -> Any:
 def _session(begun: Record) -> str | None:
     """``run_id`` of the session whose schema ``begun`` holds."""
     return (Event(begun.step, begun.wall_time, begun.values[tags.SCHEMA]).document(dict) or {}).get("run_id")
-
-
-def _is_more_of_a_step(record: Record) -> bool:
-    """What a trainer or ``probe=`` has logged after a step was written: it replaces nothing else of it."""
-    return all(map(_is_logged, record.values))
-
-
-def _is_logged(tag: str) -> bool:
-    return tag.startswith(tags.SERIES_PREFIX) and tag not in tags.CLOCKS
 
 
 def _content(tensor: Any) -> NDArray[np.float32] | bytes | None:

@@ -15,7 +15,7 @@ from tensorboard.summary.writer.record_writer import RecordWriter
 from werkzeug.test import Client
 
 from lora_watch.format import tags
-from lora_watch.tensorboard_plugin.plugin import LoraWatchPlugin
+from lora_watch.tensorboard_plugin.routes import LoraWatchPlugin
 from tests.fuzz.test_readers import inert, spoiled
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of
