@@ -79,7 +79,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
                 code, body = 400, {"error": str(error)}
             except NotThereError as error:
                 code, body = 404, {"error": str(error)}
-            except MISFITS as error:  # an event that is none of ours
+            except (OSError, *MISFITS) as error:  # a file that is gone, an event that is none of ours
                 code, body = 422, {"error": f"the events of this run cannot be read: {error}"}
             kind = "application/octet-stream" if isinstance(body, bytes) else "application/json"
             return http_util.Respond(request, body, kind, code=code)(environ, start_response)
