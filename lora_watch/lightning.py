@@ -12,7 +12,7 @@ from torch import Tensor
 from lora_watch.format.files import WaitingMark
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, event, guarded
-from lora_watch.run.ranks import Ranks, any_rank
+from lora_watch.run.ranks import Ranks
 from lora_watch.settings import LightningSettings, takes
 from lora_watch.sinks import Sink
 from lora_watch.sinks.standard import own_run, standard_sinks
@@ -74,9 +74,10 @@ class LoraWatch(Callback):
         with self.guard("starting"):
             engine = self._build(trainer, pl_module)
         # Ranks that wait for one that does not monitor hang.
-        if any_rank(engine is None, pl_module.device) or engine is None:
+        ranks = Ranks(pl_module.device, together=True)
+        if ranks.any(engine is None) or engine is None:
             return
-        engine.ranks = Ranks(pl_module.device, together=True)
+        engine.ranks = ranks
         self.monitor, self.guard = engine, engine.guard
         engine.start(self._step)
         with self.guard("taking a mark off a report", aside=True):

@@ -53,7 +53,7 @@ def stays_healthy(*trainers: Any, fail_on: str = "error", **settings: Any) -> It
         attached.detach()
     if not attached.monitors:
         raise AssertionError("no Trainer has trained inside stays_healthy(): nothing was monitored")
-    if any(monitor.is_blind for monitor in attached.monitors):
+    if any(monitor.coverage.is_blind for monitor in attached.monitors):
         raise AssertionError("a training was monitored in which no adapter was measured: see the notes in its report")
     alerts = [alert for monitor in attached.monitors for alert in monitor.alerts]
     bad = [alert for alert in alerts if alert.severity >= least or alert.rule == MONITOR_FAILURE]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch import Tensor, nn
@@ -20,21 +20,6 @@ class Read(NamedTuple):
 
     blocks: Sequence[Factors]
     diagonal: Tensor | None
-
-
-class Measurable(Protocol):
-    """What can be measured: an update s·B·diag(diagonal)·A. See ``Adapter`` for what each of these is."""
-
-    @property
-    def name(self) -> str: ...
-
-    @property
-    def scale(self) -> float: ...
-
-    @property
-    def diagonal(self) -> Tensor | None: ...
-
-    def factors(self) -> Sequence[Factors]: ...
 
 
 class Resolved:
@@ -74,7 +59,7 @@ class Resolved:
         return map(self._read, self._adapters) if self.kept is None else iter(self.kept)
 
     @staticmethod
-    def _read(adapter: Measurable) -> Read:
+    def _read(adapter: Any) -> Read:
         blocks = adapter.factors()
         return Read(blocks, adapter.diagonal if blocks else None)
 

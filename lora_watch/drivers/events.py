@@ -25,7 +25,7 @@ from lora_watch.format.files import WaitingMark
 from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, event, guarded
-from lora_watch.run.ranks import Ranks, any_rank
+from lora_watch.run.ranks import Ranks
 from lora_watch.settings import CallbackSettings, takes
 from lora_watch.sinks import Sink
 from lora_watch.sinks.standard import standard_sinks
@@ -91,10 +91,11 @@ class TrainerEvents(TrainerCallback):
         with self.guard("starting"):
             engine = self._build(args, state, kwargs)
         # Ranks that wait for one that does not monitor hang.
-        if any_rank(engine is None, args.device) or engine is None:
+        ranks = Ranks(args.device, together=True)
+        if ranks.any(engine is None) or engine is None:
             self._detach()
             return
-        engine.ranks = self._tap.ranks = Ranks(args.device, together=True)
+        engine.ranks = self._tap.ranks = ranks
         self.monitor, self.guard = engine, engine.guard
         if self.monitors is not None:
             self.monitors.append(engine)
@@ -140,7 +141,8 @@ class TrainerEvents(TrainerCallback):
             self.guard.caught("taking the loss of a step", error)
         try:
             failures = engine.after_update(**seen, step=state.global_step, updated=made)
-            engine.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
+            if engine.recorder.instruments.is_armed:
+                engine.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
             last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
             if control.should_save or last:  # nothing that has not been judged is saved
                 failures = engine.flush() or failures

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from lora_watch.base.records import BoolArray, RunInfo, StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.size import size_of
 
@@ -45,8 +44,7 @@ class Coverage:
         self._last = StepRecord(RunInfo((), searched=False), 0, {})
         """The latest record that was judged."""
         self._measured: set[str] = set()
-        self._seen: BoolArray = np.zeros(0, dtype=bool)
-        """Which adapters of that have been measured; ``_measured`` are those of other sets before."""
+        """Names of the adapters that have been."""
         self.concluded = False
         """The rules have had their last word."""
 
@@ -58,21 +56,16 @@ class Coverage:
         """The rules have been asked about ``record``; the guard has caught so many ``failures`` so far."""
         self._sound, self._failures = failures == self._failures, failures
         self._judged += self._sound
-        if len(self._seen) != len(record.run.names) or record.run.names != self._last.run.names:
-            self._measured, self._seen = self._all_measured(), np.zeros(len(record.run.names), dtype=bool)
         self._last = record
-        for name in ("delta_norm", "output_ratio"):
-            if name in record.metrics:
-                self._seen |= record.metrics[name].known
-
-    def _all_measured(self) -> set[str]:
-        return self._measured | {name for name, seen in zip(self._last.run.names, self._seen) if seen}
+        if not self._measured.issuperset(record.run.names):
+            for name in record.metrics.keys() & {"delta_norm", "output_ratio"}:
+                self._measured.update(itertools.compress(record.run.names, record.metrics[name].known))
 
     @property
     def is_blind(self) -> bool:
         """Steps have been done, adapters are there, and none of them was measured."""
         run = self._last.run
-        return self.done > 0 and not self._all_measured() and bool(run.adapters or run.unmeasurable)
+        return self.done > 0 and not self._measured and bool(run.adapters or run.unmeasurable)
 
     def gap(self, failures: int, lost: int) -> str | None:
         """What is missing for a run to be called ``ok``, in words. ``lost``: steps that it has discarded."""
@@ -90,7 +83,7 @@ class Coverage:
         if not run.searched:
             return "lora_watch failed while it looked for adapters (LW901)"
         found = {*run.names, *run.unmeasurable}
-        measured = len(self._all_measured() & found)
+        measured = len(self._measured & found)
         if not found:
             return "no adapter was found"
         if measured < MEASURED * len(found):

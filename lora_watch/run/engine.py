@@ -176,7 +176,7 @@ class Engine:
 
     def use(self, optimizer: Any, scheduler: Any = None) -> None:
         """What the coming update is made by, and its schedule: those of the update before, or others from now on."""
-        if not self._started or optimizer is None or self.recorder.monitored.is_trained_by(optimizer):
+        if not self._started or optimizer is None or optimizer is self.recorder.monitored.optimizer:
             return
         with self.guard("taking over another optimizer"):
             self._judge_pending()
@@ -416,11 +416,6 @@ class Engine:
     def failures(self) -> list[Alert]:
         """The alerts for which the policy ends the run, worst first: those of all ranks, once they have agreed."""
         return self.ended_for or self.policy.failures(self.episodes.open)
-
-    @property
-    def is_blind(self) -> bool:
-        """Steps have been done, and no adapter's size was known at any."""
-        return self.coverage.is_blind
 
     @property
     def overhead(self) -> float:

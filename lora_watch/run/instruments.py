@@ -11,10 +11,9 @@ from torch import nn
 
 from lora_watch.adapters.live import Live
 from lora_watch.base.deferred import Deferred, ready
-from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings, RunInfo
-from lora_watch.measurement.norms import AdapterBank, BaseNorms
-from lora_watch.measurement.norms.base import relative
-from lora_watch.measurement.norms.finite import not_finite, spoiled
+from lora_watch.base.records import Due, FloatArray, Reading, Readings, RunInfo
+from lora_watch.measurement.norms import AdapterBank
+from lora_watch.measurement.norms.finite import not_finite
 from lora_watch.measurement.norms.output_ratio import OutputRatioProbe
 from lora_watch.measurement.norms.sample import Changed, FrozenWeights
 from lora_watch.measurement.signals.gradients import NOTHING, Gradients
@@ -74,37 +73,14 @@ class LearningRates:
         return ready({"effective_lr": Reading(scale * self._rates, known), "predicted_norm": Reading(predicted, known)})
 
 
-class Norms:
-    """All of a bank's, and ``relative_norm`` and ``relative_spectral_norm``."""
-
-    def __init__(self, bank: AdapterBank, base: BaseNorms):
-        self.bank = bank
-        self._relative = {
-            "relative_norm": ("delta_norm", base.norm),
-            "relative_spectral_norm": ("spectral_norm", base.spectral_norm),
-        }
-
-    def begin(self, due: Due) -> Deferred[Readings]:
-        measured = self.bank.begin(due)
-
-        def finish(arrays: Sequence[FloatArray]) -> Readings:
-            out = dict(measured.finish(arrays))
-            for name, (of, base) in self._relative.items():
-                if of in out:
-                    out[name] = Reading(relative(out[of].values, base), out[of].known & (base > 0))
-            return out
-
-        return Deferred(measured.tensors, finish)
-
-
 class Instruments:
     """All instruments, an instrument itself."""
 
     def __init__(self, model: nn.Module, guard: Guard, *, output_ratio: bool):
         self._model, self._guard, self._output_ratio = model, guard, output_ratio
         self.rates, self.gradients = LearningRates(), Gradients(Live([]))
-        self._frozen = FrozenWeights()
-        self._norms = Norms(AdapterBank([]), BaseNorms(np.zeros(0), np.zeros(0)))
+        self.frozen = FrozenWeights()
+        self.bank = AdapterBank([])
         self._probe = OutputRatioProbe(model, ())
         self.scaled_loss = ScaledLoss(model, (), guard=guard)
         self.own_loss = OwnLoss(model, guard, hooks=output_ratio)
@@ -131,9 +107,9 @@ class Instruments:
 
     def _watch(self, monitored: MonitoredAdapters, step: int) -> None:
         adapters, live = monitored.adapters, monitored.live
-        self._norms, self.gradients = Norms(AdapterBank(adapters, live), monitored.base), Gradients(live)
+        self.bank, self.gradients = AdapterBank(adapters, live, monitored.base), Gradients(live)
         self.rates.watch(live, monitored.run)
-        self._frozen.watch(adapters)
+        self.frozen.watch(adapters)
         if monitored.partitioned:
             monitored.note("base_drift is unknown under ZeRO-3: LW309 compares no base weight")
         if unread := sum(not adapter.factors() for adapter in adapters):
@@ -149,8 +125,8 @@ class Instruments:
         self._of_any_step, self._of_norms, self._of_full = [self.gradients], [], []
         if adapters:
             self._of_any_step = [self.rates, self.gradients]
-            self._of_norms = [self._norms, *([changed] if changed.is_needed else [])]
-            self._of_full = [self._frozen, *([self._probe] if self._output_ratio else [])]
+            self._of_norms = [self.bank, *([changed] if changed.is_needed else [])]
+            self._of_full = [self.frozen, *([self._probe] if self._output_ratio else [])]
 
     def forget(self) -> None:
         """Measure nothing until ``watch`` has found something."""
@@ -158,29 +134,15 @@ class Instruments:
         self.gradients = Gradients(Live([]))
         self._of_any_step, self._of_norms, self._of_full = [], [], []
 
-    @property
-    def readable(self) -> bool:
-        """The factors of all adapters could be read, in the latest measurement."""
-        return bool(self._norms.bank.known.all())
-
-    @property
-    def base_trainable(self) -> BoolArray | None:
-        """``[n_adapters]``: which base weights require a gradient, as of the latest full measurement."""
-        return self._frozen.trainable
-
     def norms(self, due: Due) -> Deferred[Readings]:
         """All that the weights alone say."""
         with self._gathered():
-            return self._norms.begin(due)
+            return self.bank.begin(due)
 
     def arm(self, step: int) -> None:
         """The coming step, ``step`` + 1, is measured in full: see its forward pass."""
         if self._output_ratio:
             self._probe.arm(step)
-
-    def spoiled(self) -> tuple[str, ...]:
-        """See ``StepRecord.spoiled``."""
-        return spoiled(self.gradients.adapters)
 
     def search(self, step: int) -> tuple[Deferred[Readings], tuple[str, ...]]:
         """Where the loss of ``step``, which is not finite, comes from: ``output_ratio``, where that was seen, and

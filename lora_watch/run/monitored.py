@@ -32,7 +32,7 @@ class MonitoredAdapters:
     """The adapters of a model that are trained; all of them where none is. ``run``: what is known but these."""
 
     def __init__(self, model: nn.Module, optimizer: Any, run: RunInfo):
-        self._model, self._optimizer = model, optimizer
+        self._model, self.optimizer = model, optimizer
         self.run = self._given = replace(run, searched=False)
         self.adapters: Sequence[Adapter] = ()
         self.groups = ParameterGroups(optimizer, [])
@@ -64,12 +64,9 @@ class MonitoredAdapters:
         self._tree = Tree(nn.Module())
         """The model's modules, as of ``find``."""
 
-    def is_trained_by(self, optimizer: Any) -> bool:
-        return optimizer is self._optimizer
-
     def use(self, optimizer: Any, peak_lr: tuple[float, ...]) -> None:
         """Another optimizer trains from now on, with these peaks of its schedule, if any are known."""
-        self._optimizer, self._given = optimizer, replace(self._given, peak_lr=peak_lr)
+        self.optimizer, self._given = optimizer, replace(self._given, peak_lr=peak_lr)
 
     def note(self, text: str) -> None:
         """Add to what could not be monitored, once."""
@@ -111,7 +108,7 @@ class MonitoredAdapters:
             retired = _retired(trained, found)
             tensors = [tensor for adapter in adapters for tensor in adapter.own]
             collective = takes_every_rank(tensors)
-            groups = ParameterGroups(self._optimizer, live.now.parameters)
+            groups = ParameterGroups(self.optimizer, live.now.parameters)
             self.lowered.others = groups.others
         with self.none_alone():
             base = self._read_base_norms(adapters)
@@ -190,7 +187,7 @@ class MonitoredAdapters:
             if any(a is not b for one, other in pairs for a, b in zip(one, other)):
                 return True
             self._known = now
-        return self.groups.optimizer is not self._optimizer or not self.groups.is_same
+        return self.groups.optimizer is not self.optimizer or not self.groups.is_same
 
     def wiring(self, readable: bool, base_trainable: BoolArray | None) -> dict[str, BoolArray]:
         """See ``StepRecord.wiring``; as of ``find``, whose state ``has_changed`` tells to be the present one: the same
@@ -241,10 +238,6 @@ def _retired(trained: Mapping[str, Adapter], found: Sequence[Adapter]) -> dict[s
     return {name: reason for name, adapter in trained.items() if (reason := why(adapter))}
 
 
-def _trains(adapter: Adapter) -> bool:
-    return adapter.active and adapter.trainable and not adapter.merged
-
-
 def _in_training(found: Sequence[Adapter]) -> Sequence[Adapter]:
     """Without frozen and inactive adapters next to a training one (DPO's reference, say); all where none trains."""
-    return [adapter for adapter in found if _trains(adapter)] or found
+    return [adapter for adapter in found if adapter.active and adapter.trainable and not adapter.merged] or found

@@ -32,11 +32,6 @@ def is_first() -> bool:
     return world_size() == 1 or torch.distributed.get_rank() == 0
 
 
-def any_rank(flag: bool, device: torch.device) -> bool:
-    """Whether any rank says so. A stop that only some ranks see hangs the job, so all decide alike."""
-    return Ranks(device, together=True).any(flag)
-
-
 def shared_store() -> Any:
     """What the process group was made with, where ranks may leave each other words. None for one process, or a backend
     that has none (MPI)."""

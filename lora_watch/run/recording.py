@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from lora_watch.base.deferred import HostCopy, PendingCopy, is_far
 from lora_watch.base.records import FIRST_STEPS, Due, Readings, StepRecord
+from lora_watch.measurement.norms.finite import spoiled
 from lora_watch.measurement.norms.merging import kept_by_a_merge
 from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.labels import SAME, is_own
@@ -185,7 +186,7 @@ class Recorder:
         seen = {"loss": loss, "targets": _number(there["targets"], int)}
         record = StepRecord(self.monitored.run, step, there["gradients"], updated=not skipped, **seen)
         if not sound and not (skipped and (loss is None or math.isfinite(loss))):
-            record = replace(record, spoiled=self.instruments.spoiled())
+            record = replace(record, spoiled=spoiled(gradients.adapters))
         return self._with_source(record)
 
     def measure(
@@ -207,11 +208,13 @@ class Recorder:
         heard: dict[str, Any] = dict.fromkeys(("labels", "targets", "own_losses", "own_loss", "entropy"))
         if step:
             instruments.rates.step(lr, updated)
+        metrics = instruments.measure(due)  # first: other ranks come along
+        if step:
             heard |= instruments.own_loss.take()
         if "labels" in seen:
             instruments.own_loss.labels = None
         numbers = {
-            "metrics": instruments.measure(due),
+            "metrics": metrics,
             "loss": loss,
             "wanted": instruments.scaled_loss.begin() if instruments.scaled_loss.is_armed else {},
             **heard,
@@ -222,7 +225,10 @@ class Recorder:
             "step": step,
             "lr": lr,
             "weight_decay": monitored.groups.weight_decay,
-            "wiring": monitored.wiring(instruments.readable, instruments.base_trainable if due.full else None),
+            "wiring": monitored.wiring(
+                readable=bool(instruments.bank.known.all()),
+                base_trainable=instruments.frozen.trainable if due.full else None,
+            ),
             "retired": monitored.retired,
             "updated": updated,
         }

@@ -90,7 +90,6 @@ class LastGoodSink(Sink):
 
     def _save(self) -> None:
         began, folder, good = time.monotonic(), self._report.directory / FOLDER, self._last_good
-        good.save(folder)
-        saved = (FOLDER, good.step) if good.is_saved(folder) else (None, None)
+        saved = (FOLDER, good.step) if good.save(folder) else (None, None)
         self._report.tell_last_good(*saved, good.why_unavailable)
         self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME

@@ -73,17 +73,14 @@ class LastGood:
         """The run has gone wrong, after ``step`` as far as is known: take what was good then."""
         self._good = self._copies.before(step)
 
-    def save(self, folder: Path) -> None:
-        """Write the good copy to ``folder``, as ``PeftModel.from_pretrained`` reads it. Nothing if there is none.
+    def save(self, folder: Path) -> bool:
+        """Write the good copy to ``folder``, as ``PeftModel.from_pretrained`` reads it. False if there is none.
 
         Raises what the model's ``save_pretrained`` raises, OSError above all; the folder is then as it was.
         """
-        if self._good is not None and self._saved != (folder, self.step):
+        if self._good is not None and not (self._saved == (folder, self.step) and folder.is_dir()):
             self._write(folder, self._good.step, self._good.read())
-
-    def is_saved(self, folder: Path) -> bool:
-        """Whether ``folder`` holds what was last good."""
-        return self._good is not None and self._saved == (folder, self.step) and folder.is_dir()
+        return self._good is not None
 
     def _why_not(self, trained: dict[str, Tensor]) -> str | None:
         if not hasattr(self._model, "save_pretrained"):

@@ -112,7 +112,7 @@ def test_a_method_that_cannot_be_measured_is_not_ok(method: str, tmp_path: Path)
     with Monitor(model, optimizer, output_dir=tmp_path, console=False) as monitor:
         loop(monitor, model, optimizer, 2)
     assert (report(tmp_path)["verdict"], judge([tmp_path]).exit_code) == ("unknown", 2)
-    assert monitor.engine.is_blind
+    assert monitor.engine.coverage.is_blind
     assert monitor.alerts == []
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from itertools import groupby, islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from lora_watch.adapters.adapter import Factors
-from lora_watch.adapters.live import Live, Measurable, Resolved
+from lora_watch.adapters.live import Live, Resolved
 from lora_watch.base.deferred import Deferred, has_float64, is_far, ready, with_float64
 from lora_watch.base.records import BoolArray, Due, FloatArray, Reading, Readings
+from lora_watch.measurement.norms.base import BaseNorms
 from lora_watch.measurement.norms.spectrum import A2, B2, F2, SUM, SUM_LOG, TOP, solve, solve_precisely
 
 HOST_PIECE, DEVICE_PIECE = 1 << 18, 1 << 23
@@ -123,9 +124,11 @@ class AdapterBank:
     Memory: ``HOST_PIECE`` or ``DEVICE_PIECE`` numbers in float64, and the Grams.
     """
 
-    def __init__(self, adapters: Sequence[Measurable], live: Live | None = None):
-        """``live``: of the same adapters, kept up to date by the caller."""
-        self._adapters, self._live = list(adapters), live
+    def __init__(self, adapters: Sequence[Any], live: Live | None = None, base: BaseNorms | None = None):
+        """``adapters``: with a ``scale``, a ``diagonal`` and ``factors()``, as ``Adapter`` has them. ``live``: of the
+        same ones, kept up to date by the caller. ``base``: the norms of the weights under them, where these are known.
+        """
+        self._adapters, self._live, self._base = list(adapters), live, base
         self._groups: tuple[Resolved, list[_Group]] | None = None
         """All blocks, and what they have been made of, if they can be used again."""
         self.known: BoolArray = np.zeros(len(self._adapters), dtype=bool)
@@ -143,8 +146,8 @@ class AdapterBank:
 
         ``scale``, ``product_norm``, ``delta_norm``, ``a_norm``, ``b_norm``; in a full one also ``spectral_norm``,
         ``stable_rank``, ``effective_rank`` (entropy: Roy & Vetterli 2007), all of ΔW = s·B·diag(diagonal)·A, with |s|
-        for s. Where a factor holds a NaN or an infinity all but ``scale`` are NaN; where it is not readable they are
-        unknown. Zero ΔW has zero ranks.
+        for s. With ``base`` also ``relative_norm`` and ``relative_spectral_norm``. Where a factor holds a NaN or an
+        infinity all but ``scale`` are NaN; where it is not readable they are unknown. Zero ΔW has zero ranks.
 
         Blocks that have to be redone are read from what the Grams are of, or, where that was too much to keep, from the
         adapters: on an accelerator, a step later, they are those of that step.
@@ -161,7 +164,8 @@ class AdapterBank:
             solved = [part.finish(list(islice(rest, len(part.tensors)))) for part in begun]
             sums = _sums(known, [(group.adapters, of) for group, of in zip(groups, solved)])
             metrics = _metrics(scale, sums, due.full)
-            return {name: Reading(values, known) for name, values in metrics.items()}
+            readings = {name: Reading(values, known) for name, values in metrics.items()}
+            return {**readings, **(self._base.relative(readings) if self._base is not None else {})}
 
         return Deferred([tensor for part in begun for tensor in part.tensors], finish)
 

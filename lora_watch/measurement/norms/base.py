@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from lora_watch.adapters import Adapter
 from lora_watch.adapters.sharding import zero
 from lora_watch.base.deferred import with_float64
-from lora_watch.base.records import FloatArray
+from lora_watch.base.records import FloatArray, Reading, Readings
 
 _PIECE = 8 << 20
 """Bytes of float64 to which the rows of a weight are converted at a time."""
@@ -31,6 +31,15 @@ class BaseNorms:
     """‖W₀‖_F."""
     spectral_norm: FloatArray
     """σ₁(W₀)."""
+
+    def relative(self, readings: Readings) -> Readings:
+        """``relative_norm`` and ``relative_spectral_norm`` of what was read; unknown where a weight is, or is zero."""
+        sizes = {"norm": ("delta_norm", self.norm), "spectral_norm": ("spectral_norm", self.spectral_norm)}
+        return {
+            f"relative_{name}": Reading(relative(there.values, size), there.known & (size > 0))
+            for name, (of, size) in sizes.items()
+            if (there := readings.get(of)) is not None
+        }
 
 
 def relative(change: FloatArray, size: FloatArray) -> FloatArray:

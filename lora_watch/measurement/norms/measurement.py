@@ -12,7 +12,7 @@ from lora_watch.adapters import find_adapters
 from lora_watch.base.records import BoolArray, FloatArray
 from lora_watch.base.text import as_html, count, table
 from lora_watch.measurement.norms.bank import AdapterBank
-from lora_watch.measurement.norms.base import base_norms, relative
+from lora_watch.measurement.norms.base import base_norms
 
 _ROWS = 20
 _SHOWN = ("scale", "delta_norm", "spectral_norm", "stable_rank", "effective_rank", "relative_norm")
@@ -86,7 +86,7 @@ def measure(model: nn.Module) -> Measurement:
     parameters on a CPU. Raises NoAdaptersError when there is no LoRA adapter.
     """
     adapters = find_adapters(model)
-    bank, base = AdapterBank(adapters), base_norms(adapters)
+    bank = AdapterBank(adapters, base=base_norms(adapters))
     values = bank.measure()
     return Measurement(
         names=tuple(adapter.name for adapter in adapters),
@@ -94,6 +94,4 @@ def measure(model: nn.Module) -> Measurement:
         r=tuple(adapter.r for adapter in adapters),
         known=bank.known,
         **values,
-        relative_norm=relative(values["delta_norm"], base.norm),
-        relative_spectral_norm=relative(values["spectral_norm"], base.spectral_norm),
     )
