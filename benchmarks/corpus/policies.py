@@ -331,8 +331,9 @@ def report() -> str:
     }
     for (words, some), trainers in itertools.product(logged.items(), (("GRPO", "RLOO"), ("DPO",))):
         said = {policy: judge(trace) for policy, trace in some.items()}
-        for seeds, held_out in (("tuning", False), ("held-out", True)):
-            of = [p for p in traces if p.trainer in trainers and p.held_out == held_out]
+        for seeds, wanted in (("tuning", (0,)), ("held-out", (1, 2)), ("fresh", (FRESH_SEED,))):
+            if not (of := [p for p in traces if p.trainer in trainers and p.seed in wanted]):
+                continue
             by_label = [[p for p in of if labels[p] == name] for name in ("good", *LABELS)]
             least = [Severity.ERROR] + [Severity.WARNING] * len(LABELS)
             named = [[p for p in some if first(said[p], at) is not None] for some, at in zip(by_label, least)]
@@ -347,8 +348,8 @@ def report() -> str:
             "reward fell below its start or stays below half of that gain at a stronger rate. DPO on 64 pairs did not "
             "raise the reward by more than its noise at any rate, so that only collapses can be told there; it is "
             "evaluated every ten steps. The table has the runs with a WARNING or worse. Thresholds were chosen on the "
-            "tuning seed; LW206's word on rewards came after a held-out run had been missed, and LW102's on a reward "
-            "that falls became a WARNING after two held-out runs had learned it again.",
+            "tuning seed. Two things came after held-out runs had been seen: LW206's word on rewards (one was missed), and "
+            "that LW102 waits for a fall to last (two had learned it again). The fresh runs came after everything.",
             table(["trainer", "seeds", "logged", "good: ERROR", *LABELS], rows),
         ]
     )
