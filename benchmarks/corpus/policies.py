@@ -348,8 +348,8 @@ def report() -> str:
             "reward fell below its start or stays below half of that gain at a stronger rate. DPO on 64 pairs did not "
             "raise the reward by more than its noise at any rate, so that only collapses can be told there; it is "
             "evaluated every ten steps. The table has the runs with a WARNING or worse. Thresholds were chosen on the "
-            "tuning seed. Two things came after held-out runs had been seen: LW206's word on rewards (one was missed), and "
-            "that LW102 waits for a fall to last (two had learned it again). The fresh runs came after everything.",
+            "tuning seed. Two things came after held-out runs had been seen: LW206's word on rewards (one was missed), "
+            "and that LW102 waits for a fall to last (two had learned it again). The fresh runs came after everything.",
             table(["trainer", "seeds", "logged", "good: ERROR", *LABELS], rows),
         ]
     )
