@@ -38,6 +38,7 @@ _GUESSES = 0.8
 to 0.65, whatever it is given."""
 _RANDOM = "its weights are random (from_config instead of from_pretrained)"
 _MISMATCH = "the labels are wrong (shuffled, or shifted twice), or the tokenizer is another model's"
+_NO_PATTERN = "the labels do not belong to their inputs, or the inputs do not determine them"
 _LIKELY = 0.75
 """Share of the evidence for a rise from which that comparison is asked for."""
 
@@ -247,7 +248,10 @@ class WorseOnOtherTexts(Rule):
         when, losses, training = np.array(self.evaluations).T
         best = int(losses.argmin())
         risen = float(losses[-2:].min() - losses[best])
-        margin = self._margin(losses, last.samples)
+        margin, chance = self._margin(losses, last.samples), record.scalars.get("chance_loss", math.inf)
+        guesses = bool(losses[-2:].min() > (1.0 + self.rise) * chance)
+        if guesses:  # and what is lost by that is no noise
+            margin = self.rise * abs(float(losses.min()))
         if len(losses) - best < 3 or not risen > margin:
             return None
         if not training[-1] < (1.0 - _FALLEN) * training[best]:
@@ -269,7 +273,11 @@ class WorseOnOtherTexts(Rule):
             kind="by heart",
             threshold=float(losses[best]),
             numbers={"margin": margin},
-            causes=["too many passes over too few examples"],
+            causes=[
+                f"nothing that it learns holds for them (guessing costs {plain(chance)}): few examples, or wrong labels"
+                if guesses
+                else "too many passes over too few examples"
+            ],
             remedies=remedies,
         )
 
@@ -369,9 +377,6 @@ class FirstLossTooHigh(_OfTheLoss):
         if len(self.first) < FIRST or not self.first[0] > _AT_CHANCE * chance:
             return False
         return min(self.first) > self.guessed * chance and max(self.first) < _STEADY * self.first[0]
-
-
-_NO_PATTERN = "the labels do not belong to their inputs, or the inputs do not determine them"
 
 
 @dataclass

@@ -16,6 +16,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import math
 import os
 import time
 import uuid
@@ -36,6 +37,8 @@ log = logging.getLogger("lora_watch")
 
 SECONDS_BETWEEN_WRITES = 10.0
 LARGEST_SHARE_OF_TIME = 0.001
+ROWS_OF_MEANS = 10
+"""Rows with a reward from which on the first and the last are means: those of fewer would be of the same rows."""
 
 Point = dict[str, Any]
 """``{"step", "value"}``"""
@@ -196,7 +199,7 @@ class _Session:
     losses: dict[int, float] = field(default_factory=dict)
     """By step."""
     reward: dict[str, Point | None] | None = None
-    """``first`` and ``last`` of a policy, each a mean over some rows; None where no reward is logged."""
+    """``first`` and ``last`` of a policy, means over some rows where there are enough; None without a reward."""
     evaluation: dict[str, dict[str, Point]] = field(default_factory=dict)
     last: dict[str, tuple[int, Reading]] = field(default_factory=dict)
     """By metric the step of the last measurement, and what it found."""
@@ -219,9 +222,12 @@ class _Session:
         self.last |= {name: (record.step, reading) for name, reading in record.metrics.items()}
 
     def take_reward(self, step: int, numbers: Mapping[str, float]) -> None:
-        if "reward_start" in numbers:
-            first = self.reward or {"first": _point(step, numbers["reward_start"])}
-            self.reward = {"first": first["first"], "last": _point(step, numbers["reward_recent"])}
+        if (now := numbers.get("reward")) is None or not math.isfinite(now):
+            return
+        first, last = (self.reward or {}).get("first") or _point(step, now), now
+        if numbers.get("reward_rows", 0.0) >= ROWS_OF_MEANS:
+            first, last = {**first, "value": numbers["reward_start"]}, numbers["reward_recent"]
+        self.reward = {"first": first, "last": _point(step, last)}
 
     def take_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
         for name, value in metrics.items():

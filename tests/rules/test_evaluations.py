@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -85,6 +86,17 @@ def test_a_classifier_learns_by_heart(texts: int, found: list[str]) -> None:
     settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": examples[400:480]}
     settings["lr_scheduler_type"] = "constant"
     build_trainer(classifier(), examples[:texts], 50, [callback], 3e-3, **settings).train()
+    assert callback.monitor is not None
+    assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
+
+
+@pytest.mark.parametrize(("shuffled", "found"), [(True, ["WARNING"]), (False, [])], ids=["shuffled", "its twin"])
+def test_shuffled_labels_show_in_few_held_out_examples(shuffled: bool, found: list[str]) -> None:
+    draw, callback = random.Random(1), LoraWatchCallback(tensorboard=False, console=False)
+    examples = [{**row, "labels": draw.randrange(2) if shuffled else row["labels"]} for row in code_or_prose()]
+    settings = {"eval_strategy": "steps", "eval_steps": 20, "eval_dataset": examples[240:280]}
+    settings |= {"lr_scheduler_type": "constant", "per_device_train_batch_size": 8}
+    build_trainer(classifier(), examples[:240], 80, [callback], 1e-3, **settings).train()
     assert callback.monitor is not None
     assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
 

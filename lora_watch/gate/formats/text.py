@@ -80,7 +80,8 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
     steps = f"{steps_of(run)} steps" if run.max_steps is not None else count(run.step, "step")
     parts = [run.ending, steps, count(len(run.adapters), "adapter")]
     if run.reward_ends is not None:
-        parts.append("mean reward {} → {}".format(*map(short, run.reward_ends)))
+        what = "margin" if run.config.get("preference") else "mean reward"
+        parts.append(f"{what} {' → '.join(map(short, run.reward_ends))}")
     elif run.loss_ends[0] is not None:
         curve = sparkline([value for _, value in run.loss_curve])
         end = (
