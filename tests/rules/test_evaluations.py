@@ -146,3 +146,17 @@ def test_a_larger_model_learns_by_heart(texts: int, found: list[str]) -> None:
     build_trainer(lora(pretrained("smollm2")), examples[:texts], 50, [callback], 5e-4, **settings).train()
     assert callback.monitor is not None
     assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize(("texts", "found"), [(8, ["WARNING"]), (160, [])], ids=["few texts", "its twin"])
+def test_an_encoder_learns_by_heart(texts: int, found: list[str]) -> None:
+    examples, held_out = data("minilm", "topics")
+    callback = LoraWatchCallback(tensorboard=False, console=False)
+    settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": held_out[:40]}
+    settings |= {"lr_scheduler_type": "constant", "per_device_train_batch_size": 4, "per_device_eval_batch_size": 24}
+    torch.manual_seed(1)
+    model = lora(pretrained("minilm"), task_type="SEQ_CLS", modules_to_save=["classifier"])
+    build_trainer(model, examples[:texts], 60, [callback], 2e-3, **settings).train()
+    assert callback.monitor is not None
+    assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
