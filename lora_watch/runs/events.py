@@ -85,6 +85,8 @@ class EventFile:
         try:
             with open(self.path, "rb") as stream:
                 size = os.fstat(stream.fileno()).st_size
+                if size < self._offset:  # another one has been written in its place
+                    self.records, self._offset = [], 0
                 while self._offset < size:
                     stream.seek(self._offset)
                     head = stream.read(12)

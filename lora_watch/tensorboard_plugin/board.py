@@ -24,30 +24,36 @@ class Board:
 
     def __init__(self, logdir: str):
         self._logdir = Path(os.path.abspath(os.path.expanduser(logdir or os.devnull)))  # --logdir_spec names none
-        self._known: dict[str, Known] = {}
+        self._known: dict[Path, Known] = {}
         self._lock = threading.Lock()
 
     def runs(self) -> dict[str, RunData]:
         """Every folder with event files, in the order of names."""
         found = []
         for folder, children, _ in os.walk(self._logdir, followlinks=True):
-            children.sort()
+            children[:] = sorted(child for child in children if not self._leads_back(Path(folder, child)))
             if next(Path(folder).glob(FILES), None) is not None:
                 found.append(os.path.relpath(folder, self._logdir))
         return {name: self.run(name) for name in found}
+
+    def _leads_back(self, folder: Path) -> bool:
+        """It is a link to a folder that it lies in, and what is in there would be found again and again."""
+        above = (parent for parent in folder.parents if parent.is_relative_to(self._logdir))
+        return folder.is_symlink() and any(map(folder.samefile, above))
 
     def run(self, name: str) -> RunData:
         """One of them, or one without events."""
         folder = Path(os.path.normpath(self._logdir / name))
         inside = folder.is_relative_to(self._logdir)
-        sizes = {file: file.stat().st_size for file in sorted(folder.glob(FILES))} if inside else {}
+        files = sorted(folder.glob(FILES)) if inside else []
+        sizes = {file: file.stat().st_size for file in files if file.exists()}  # not a link to what is gone
         with self._lock:
-            known = self._known.get(name)
+            known = self._known.get(folder)  # whatever a request calls it
             if known is None or known.sizes != sizes:
                 known = Known(sizes, RunData(EventLog(sizes, None if known is None else known.data.log)))
                 _ = known.data.steps  # is read here, by one thread
                 if sizes:
-                    self._known[name] = known
+                    self._known[folder] = known
             return known.data
 
 

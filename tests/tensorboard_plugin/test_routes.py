@@ -16,6 +16,7 @@ from lora_watch.format import tags
 from lora_watch.runs.data import INF, NAN, UNKNOWN
 from lora_watch.sinks.event_file import put
 from lora_watch.sinks.tensorboard import TensorBoardSink
+from lora_watch.tensorboard_plugin.board import Board
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write, write_broken_run
 from tests.tensorboard_plugin.serving import routes
@@ -88,6 +89,36 @@ def test_a_run_that_goes_on_is_read_on(tmp_path: Path) -> None:
             assert tab.json("runs")["run"]["step"] == last
         sink.finish("ok", None)
         assert tab.json("verdict", run="run")["verdict"] == "ok"
+
+
+def test_a_file_that_is_written_anew_is_read_anew(tmp_path: Path) -> None:
+    run = run_of(2)
+    for folder, last in (("run", 9), ("other", 3)):
+        write(tmp_path / folder, run, [record_of(run, step) for step in range(1, last + 1)])
+    (file,), (other,) = ((tmp_path / folder).glob("events*") for folder in ("run", "other"))
+    with routes(tmp_path) as tab:
+        assert tab.json("runs")["run"]["step"] == 9
+        file.write_bytes(other.read_bytes())
+        assert tab.json("runs")["run"]["step"] == 3
+        assert tab.table("metric", run="run", metric="delta_norm").header["first"] == [1, 2, 3]
+
+
+def test_links_that_lead_back_or_nowhere_hide_no_run(broken: Path, tmp_path: Path) -> None:
+    (tmp_path / "run").symlink_to(broken / "run")
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "a" / "back").symlink_to(tmp_path)
+    (tmp_path / "a" / "round").symlink_to(tmp_path / "b")
+    (tmp_path / "b" / "round").symlink_to(tmp_path / "a")
+    write(tmp_path / "a" / "run", run_of(2), [record_of(run_of(2), 1)])
+    (tmp_path / "a" / "run" / "events.out.tfevents.gone").symlink_to(tmp_path / "nowhere")
+    runs = Board(str(tmp_path)).runs()  # TensorBoard itself would go round and round
+    assert list(runs) == ["a/run", "b/round/run", "run"]
+
+
+def test_a_run_is_kept_once_whatever_a_request_calls_it(broken: Path) -> None:
+    board = Board(str(broken))
+    assert len({id(board.run(name)) for name in ("run", "run/", "./run", "run//", "a/../run")}) == 1
 
 
 def test_a_window_one_adapter_and_the_spread(broken: Path) -> None:
