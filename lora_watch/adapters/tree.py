@@ -23,7 +23,8 @@ class Tree:
 
     def __init__(self, model: nn.Module):
         modules = [module for _, module in walk(model)]
-        self._families = [module._modules for module in modules if module._modules]
+        grows = (module for module in modules if module._modules or isinstance(module, nn.ModuleDict))
+        self._families = [module._modules for module in grows]
         self._dicts = [module._parameters for module in modules if isinstance(module, nn.ParameterDict)]
         self._members = self._everything()
 

@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from peft import get_peft_model
+from peft import LoraConfig, get_peft_model
 from torch import nn
 
 from lora_watch.adapters import find_adapters
 from lora_watch.adapters.live import Live
+from lora_watch.adapters.tree import Tree
 from lora_watch.base.records import Due, FloatArray
 from lora_watch.measurement.norms import AdapterBank
 from lora_watch.measurement.signals.gradients import Gradients
@@ -135,3 +136,14 @@ def test_the_gradient_is_that_of_the_present_parameter() -> None:
     for layer in layers(model):
         layer.lora_B["default"].weight.grad = torch.full_like(layer.lora_B["default"].weight, 2.0)
     np.testing.assert_allclose(gradients.begin(Due(3)).now()["b_grad_norm"].values, 2 * first, rtol=1e-12)
+
+
+def test_an_adapter_that_comes_to_a_layer_whose_last_one_has_gone_is_seen() -> None:
+    torch.manual_seed(0)
+    model = adapted(nn.Sequential(linear(), nn.Linear(10, 7)), target_modules=["0"])
+    model.add_adapter("second", LoraConfig(r=R, target_modules=["1"]))
+    model.delete_adapter("second")
+    tree = Tree(model)
+    assert tree.is_same
+    model.add_adapter("third", LoraConfig(r=R, target_modules=["1"]))
+    assert not tree.is_same
