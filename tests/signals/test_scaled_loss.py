@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from peft.tuners.lora import LoraLayer
+from torch import nn
 from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, find_adapters
+from lora_watch.measurement.signals.labels import OwnLoss
 from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER, ScaledLoss
 from lora_watch.rules.size import HARM
 from tests.rules.runs import Curious
@@ -189,3 +193,13 @@ def test_batches_are_compared_by_the_loss_that_is_trained_on(accumulation: int, 
     assert any(OTHER in note for note in callback.monitor.run.notes) != own
     if own:  # the mean of one micro-batch, however many there are
         assert last.scalars["adapted_loss"] == pytest.approx(last.scalars["loss_recent"], rel=0.3)
+
+
+def test_losses_that_replicas_hear_on_devices_of_their_own_make_one() -> None:
+    model = nn.Module()
+    heard = OwnLoss(model, lambda doing: contextlib.nullcontext())
+    for device in ("meta", "cpu"):  # as DataParallel's replicas do, on accelerators
+        heard._see(model, (), {}, SimpleNamespace(loss=torch.zeros((), device=device), logits=None))
+    losses = heard.take()["own_losses"]
+    assert losses is not None
+    assert losses.shape == (2,)
