@@ -131,9 +131,10 @@ class NonFiniteLoss(Rule):
                 return None  # LW204's
         layers, where = _source(record)
         cause, remedies, next_run = self._why(record)
+        harm = "" if masked or not record.updated else "Training on it makes every adapter NaN."
         return Finding(
             f"the loss is {'NaN' if math.isnan(record.loss) else 'infinite'}",
-            f"{where} Training on it makes every adapter NaN. The Trainer's log may hide it.".strip(),
+            " ".join(filter(None, (where, harm, "The Trainer's log may hide it."))),
             adapters=[(layer, math.nan) for layer in layers],
             metric="targets" if masked else "loss",
             causes=[cause],
@@ -152,15 +153,14 @@ class NonFiniteLoss(Rule):
             return "the checkpoint of the base model is damaged, or its conversion overflowed", [fix], None
         if grown := self._grown(record):
             return grown, in_wider_numbers(record), _weaker(record)
-        lost = f"If it was trained on, begin again from lora_watch/last_good or a checkpoint before step {record.step}"
-        if self.masked:
+        if without_target(record):  # which moves no weight
             cause = f"all labels of the last {len(self.masked)} batches are -100"
             cause += ": the prompt template does not match the text, or truncation cut the answers off"
-            batch = "print (labels != -100).sum() of some batches: it must not be 0"
-        else:
-            labels = "" if record.targets is None else f"; its batch has {count(record.targets, 'label')} that count"
-            cause = f"not known. The frozen weights and the adapters were finite before it{labels}"
-            batch = "print the batch whose loss is not finite: a check in compute_loss finds it"
+            return cause, ["print (labels != -100).sum() of some batches: it must not be 0"], None
+        labels = "" if record.targets is None else f"; its batch has {count(record.targets, 'label')} that count"
+        cause = f"not known. The frozen weights and the adapters were finite before it{labels}"
+        batch = "print the batch whose loss is not finite: a check in compute_loss finds it"
+        lost = f"If it was trained on, begin again from lora_watch/last_good or a checkpoint before step {record.step}"
         return cause, [f"{batch}. {lost}", *in_wider_numbers(record)], None
 
     def _grown(self, record: StepRecord) -> str:
