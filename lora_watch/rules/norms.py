@@ -32,7 +32,8 @@ EARLY, LEARNED = 20, 5
 """Steps after the end of a warm-up in which a loss above its start is blamed on the adapters, and steps below the start
 after which it no longer is: then other causes are likelier (LW202)."""
 FALLS = 4
-"""Steps over which a reward has to lie below its start: the mean of five rows then holds none from before."""
+"""Steps over which a reward has to lie below its start. With a row each step the mean of five then holds none from
+before; with fewer rows it takes two in a row."""
 
 
 def _worse(record: StepRecord, factor: float) -> bool:

@@ -527,7 +527,7 @@ class Engine:
         self.sinks.flush()
         parts = {"episodes": self.episodes, "coverage": self.coverage, "recovery": self.recovery}
         states = {name: part.state_dict() for name, part in parts.items()}
-        norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("product_norm", True, together)
+        norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("product_norm", together)
         here = {"step": self.steps, "norms": norms, "evaluation": list(self._since.get("evaluation") or ())}
         return states | self.recorder.state_dict() | here
 
@@ -615,10 +615,10 @@ class Engine:
             self.recorder.find(self.steps, coming)
         return changed
 
-    def _norms_by_name(self, metric: str, anew: bool = False, together: bool = False) -> dict[str, float]:
-        """After the latest step, those that are known. They are measured now if ``anew`` (an update of AdaLoRA's ranks
-        may follow the step), and where ``every`` has left them out. Of adapters that are spread over ranks that takes
-        all of them, who come here ``together``."""
+    def _norms_by_name(self, metric: str, together: bool = False) -> dict[str, float]:
+        """After the latest step, those that are known. They are measured now of AdaLoRA, whose ranks may be cut after
+        the step, and where ``every`` has left them out. Of adapters that are spread over ranks that takes all of them,
+        who come here ``together``."""
         if self._started and together and self.recorder.monitored.collective:
             record = StepRecord(self.run, self.steps, {})
             self._gathered = replace(record, metrics=self.recorder.norms_now(record, together) or {})
@@ -626,7 +626,8 @@ class Engine:
         if known is None or known.step != self.steps:
             return {}
         there = known.metrics
-        if self._started and (anew or metric not in there):
+        cut = any(adapter.variant == "adalora" for adapter in self.recorder.monitored.adapters)
+        if self._started and (cut or metric not in there):
             there = {**there, **(self.recorder.norms_now(known) or {})}
         norms = known.run.by_name(there[metric].measured) if metric in there else {}
         return {name: norm for name, norm in norms.items() if math.isfinite(norm)}

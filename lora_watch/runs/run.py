@@ -217,7 +217,7 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         notes=[clean(note) for note in report.get("notes") or ()],
         run_id=or_none(clean, report.get("run_id")),
         started=or_none(clean, report.get("started")),
-        loss_ends=(or_none(float, loss.get("start")), _loss(loss.get("last"))),
+        loss_ends=(or_none(float, loss.get("start", loss.get("first"))), _loss(loss.get("last"))),
         final_loss=or_none(float, loss.get("final")),
         reward_ends=(float(reward["first"]["value"]), float(reward["last"]["value"])) if reward else None,
         config=clean_data(config),

@@ -230,7 +230,7 @@ def move(adapter: Adapter, d: Drawn, what: str, step: int) -> None:
     if what in ("B", "both"):
         b += (d.move_size * d.size_b * noise(d, *b.shape, salt=20 + step)).to(b.dtype)
     if what == "scale":
-        adapter.module.scaling[adapter.key] *= -(1 + d.move_size)  # pyright: ignore
+        adapter.module.scaling[adapter._key] *= -(1 + d.move_size)  # pyright: ignore
     if what == "diagonal" and adapter.diagonal is not None:
         adapter.module.lora_E["default"].data *= 1 + d.move_size  # pyright: ignore
     if what == "spoil":
