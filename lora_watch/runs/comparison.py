@@ -226,7 +226,11 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
     groups: dict[Any, list[Trial]] = defaultdict(list)
     for trial in trials:
         groups[trial.configuration].append(trial)
-    order = sorted(groups.values(), key=lambda c: [-1 if v is None else v for v in (c[0].r, c[0].scale, c[0].lr)])
+    rows = list[list[Trial]]()
+    for trials_alike in groups.values():  # one seed twice: something differs that is no setting, the code perhaps
+        alone = len({trial.seed for trial in trials_alike}) < len(trials_alike)
+        rows += [[trial] for trial in trials_alike] if alone else [trials_alike]
+    order = sorted(rows, key=lambda c: [-1 if v is None else v for v in (c[0].r, c[0].scale, c[0].lr)])
     compared = Comparison(chosen, order, list(_notes(trials, chosen, metric)), unreadable)
     if compared.why_no_best:
         compared.notes.append(f"{compared.why_no_best}: the {chosen} does not say which run is best.")
