@@ -347,7 +347,7 @@ class FirstLossTooHigh(_OfTheLoss):
             return None
         first = self.first[0] if self.first else start
         details = f"The first loss is {plain(first)}. Guessing among {classes} classes costs {plain(chance)}."
-        message, cause = "the model starts no better than guessing", _MISMATCH
+        message, cause = "the first losses are no better than guessing", _MISMATCH
         known = many and self.entropy > 0.0
         guesses = known and self.entropy > _GUESSES * chance
         if known:

@@ -273,7 +273,7 @@ class BarelyMoves(Rule):
         elif why is None:
             return None
         return Finding(
-            "this run will hardly change the model",
+            "this run will hardly change the model" if too_small else "the run learns less than it could",
             f"By the last step the adapters will add {percent(end)} of a layer's output, summed over all blocks. {why}",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",

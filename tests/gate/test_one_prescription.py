@@ -17,12 +17,19 @@ from lora_watch.runs.run import read_run
 from lora_watch.tensorboard_plugin.page.answers import Answers
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
-SCRIPT = {
-    "explodes": {"alpha": 128, "lr": 5e-2, "fail_on": "error"},
-    "recovers": {"alpha": 64, "lr": 1.0, "recover": 3},
-    "hardly moves": {"alpha": 16, "lr": 2e-5},
-}
-"""What each run was started with."""
+SCRIPTS: list[dict[str, Any]] = [
+    {"alpha": 128, "lr": 5e-2, "fail_on": "error"},
+    {"alpha": 64, "lr": 1.0, "recover": 3},
+    {"alpha": 16, "lr": 2e-5},
+]
+"""What each run was started with: one explodes, one recovers, one hardly moves."""
+EXPLODING = ((16, 0.05), (16, 0.15), (16, 0.5), (16, 2.0), (32, 0.1), (64, 0.02), (64, 0.1), (256, 0.01), (512, 0.005))
+MORE = [
+    *({"alpha": alpha, "lr": lr, "fail_on": "error"} for alpha, lr in EXPLODING),
+    *({"alpha": alpha, "lr": lr, "recover": 3} for alpha, lr in ((16, 0.3), (128, 0.05), (512, 0.01))),
+    *({"alpha": alpha, "lr": lr} for alpha, lr in ((16, 1e-6), (16, 1e-5), (8, 5e-5), (16, 0.2), (128, 0.02))),
+]
+"""With the three above twenty ruined settings."""
 
 
 def told_in(text: str) -> list[str]:
@@ -31,10 +38,12 @@ def told_in(text: str) -> list[str]:
     return re.findall(r"Next run(?: \(replaces that of \w+\))?: (.*)", joined)
 
 
-@pytest.mark.parametrize("name", SCRIPT)
-def test_every_place_gives_the_same_numbers(name: str, tmp_path: Path, capsys: Any) -> None:
-    alpha, lr, *_ = SCRIPT[name].values()
-    policy = {key: value for key, value in SCRIPT[name].items() if key not in ("alpha", "lr")}
+@pytest.mark.parametrize(
+    "script", [*SCRIPTS, *(pytest.param(each, marks=pytest.mark.thorough) for each in MORE)], ids=str
+)
+def test_every_place_gives_the_same_numbers(script: dict[str, Any], tmp_path: Path, capsys: Any) -> None:
+    alpha, lr = script["alpha"], script["lr"]
+    policy = {key: value for key, value in script.items() if key not in ("alpha", "lr")}
     trainer = build_trainer(
         lora(tiny_model(), r=8, alpha=alpha),
         stdlib_blocks(64, 64),
@@ -57,9 +66,9 @@ def test_every_place_gives_the_same_numbers(name: str, tmp_path: Path, capsys: A
     assert {each["from"] for key, each in told["settings"].items() if key == "lora_alpha"} <= {alpha}
     assert settings
 
-    if name == "explodes":
+    if "fail_on" in policy:
         assert told_in(raised) == [told["text"]]
-    if name == "recovers":
+    if "recover" in policy:
         assert "lora_alpha" not in console, "one way out: a recovery leaves the scale"
         assert all(
             f"{value:g}" in console.rpartition("lora_watch: recovered at step")[2] for value in settings.values()
@@ -78,7 +87,7 @@ def test_every_place_gives_the_same_numbers(name: str, tmp_path: Path, capsys: A
     assert told_in(shown) == [told["text"]]
 
     compared = json.loads(CliRunner().invoke(app, ["compare", str(tmp_path), "--json"]).stdout)["configurations"]
-    trained_at = settings["learning_rate"] if name == "recovers" else lr
+    trained_at = settings["learning_rate"] if "recover" in policy else lr
     assert [each["learning_rate"] for each in compared] == [pytest.approx(trained_at, rel=0.2)]
 
     (place,) = find_runs(tmp_path)
