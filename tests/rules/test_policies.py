@@ -60,7 +60,8 @@ def test_runs_with_other_rewards_are_no_repeats_and_are_not_ranked(
     found = {}
     for name in (monitor.run.config["reward_funcs"], "another 01234567", None):
         other = shutil.copytree(folder, tmp_path / str(name))
-        edit_json(other / "lora_watch" / "report.json", config={**monitor.run.config, "reward_funcs": name})
+        config = {**monitor.run.config, "seed": 1, "reward_funcs": name}
+        edit_json(other / "lora_watch" / "report.json", config=config)
         compared = compare([folder, other])
         found[name] = len(compared.configurations), compared.best is not None
     assert [*found.values()] == [(1, True), (2, False), (2, True)], "the same, others, unknown ones"

@@ -106,7 +106,8 @@ class OwnLoss:
         seen: dict[str, Tensor | None] = {"entropy": self._entropy}
         if self._losses:
             device = self._losses[0].device  # under DataParallel each replica's is on its own
-            losses = seen["own_losses"] = torch.stack([loss.to(device) for loss in self._losses]).float()
+            together = [loss if loss.device == device else loss.to(device) for loss in self._losses]
+            losses = seen["own_losses"] = torch.stack(together).float()
             seen["own_loss"] = losses.sum() if self._in_shares else losses.mean()
         if self.labels is not None:
             seen |= {"labels": self.labels.counts, "targets": self.labels.targets}
