@@ -99,7 +99,8 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspect
     norms: list[tuple[float, float]] = []
     for adapter in saved.adapters:
         rows.append({name: float(values[0]) for name, values in AdapterBank([adapter]).measure().items()})
-        sigmas = np.concatenate([singular_values(block) for block in adapter.factors()])
+        between = None if adapter.diagonal is None else adapter.diagonal.double().numpy()
+        sigmas = np.concatenate([singular_values(block, between) for block in adapter.factors()])
         spectra.append(np.abs(adapter.scale) * np.sort(sigmas)[::-1])
         norms.append((np.nan, np.nan) if weights is None else _base_norms(adapter, weights))
     if weights is not None and (unknown := sum(np.isnan(norm) for norm, _ in norms)):

@@ -121,9 +121,11 @@ def test_adalora_is_read_with_the_ranks_that_it_has_kept(tmp_path: Path) -> None
     model.save_pretrained(tmp_path)
     trained = norms(model)
     assert read_back(tmp_path, 7, trained) == Receipt(7, str(tmp_path))
-    inspected = inspect_adapter(tmp_path).measurement
+    inspection = inspect_adapter(tmp_path)
+    inspected = inspection.measurement
     assert inspected.r == (0, 1, 2, 3)
     assert dict(zip(inspected.names, inspected.delta_norm)) == pytest.approx(trained)
+    assert [max(sigmas) for sigmas in inspection.spectra] == pytest.approx(inspected.spectral_norm)
     rewrite(tmp_path, lambda content: content.update({f"{QUERY}2.self_attn.q_proj.lora_E": torch.ones(3, 1)}))
     found = read_back(tmp_path, 7, trained)
     assert found is not None
