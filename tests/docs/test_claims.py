@@ -203,6 +203,27 @@ def test_larger_models() -> None:
     by_model = [*rows(scores_table("## By model"))[1:], *of_both]
     assert [row for row in rows(read("docs/trust.md")) if len(row) == 8][1:] == by_model
     assert states("README.md", f"in {sum(int(row[2]) for row in of_both)} runs of two larger ones")
+    named, ruined = (sum(int(n) for n in column) for column in zip(*(row[3].split()[0].split("/") for row in of_both)))
+    good = sum(int(row[4].split()[-1]) for row in of_both)
+    assert all(row[4].startswith("0 ") and row[5].startswith("0 ") for row in of_both)
+    assert states("README.md", f"{named} of {ruined} ruined runs", f"none of {good} good ones")
+    assert states("docs/larger-models.md", f"{named} of {ruined} ruined runs")
+    swept = [
+        row for row in rows(scores_table("## Larger models")) if len(row) == 5 and "→" in row[3] and "range" in row[2]
+    ]
+    assert len(swept) == 4
+    assert states("docs/larger-models.md", "middle reached", *(row[4] for row in swept))
+
+
+def test_policies_were_named_as_it_is_said() -> None:
+    found = [row for row in rows(scores_table("## Policies")) if row[0] == "GRPO, RLOO" and row[2] == "a row each step"]
+    kept = [[cell.split()[0].split("/") for cell in row[3:8]] for row in found if row[1] != "tuning"]
+    (errors, good), (warned, _), _, wasted, collapsed = ([sum(map(int, n)) for n in zip(*of)] for of in zip(*kept))
+    assert (errors, warned, good) == (1, 3, 20)
+    assert states("docs/policies.md", f"of {good} good held-out runs three got a WARNING", "one of them an ERROR too")
+    assert wasted[0] == wasted[1]
+    assert collapsed[0] == collapsed[1]
+    assert states("docs/policies.md", f"all {wasted[1]} wasted and all {collapsed[1]} collapsed")
 
 
 def test_recovering_does_what_was_measured() -> None:

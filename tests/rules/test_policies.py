@@ -168,6 +168,13 @@ def test_the_twins_of_the_corpus() -> None:
     assert ("LW102", Severity.ERROR) in [(alert.rule, alert.severity) for alert in collapsed]
 
 
+def test_a_reward_that_dips_is_no_reward_that_falls() -> None:
+    """One is below its start for three steps, and is learned again; the other stays there."""
+    dips, falls = (judge(load_all()[p]) for p in (Policy(reward="length", lr=1e-2, seed=1), Policy(r=64, lr=5e-3)))
+    assert "LW102" not in [alert.rule for alert in dips]
+    assert ("LW102", Severity.WARNING) in [(alert.rule, alert.severity) for alert in falls]
+
+
 def going_on(folder: Path, with_reference: bool) -> Any:
     """DPO that trains an adapter further."""
     callback = LoraWatchCallback(console=False, tensorboard=False)
