@@ -315,7 +315,7 @@ class Engine:
             return
         self.conclude(step)
         with self.guard("measuring what the run leaves"):
-            self._norms_by_name("delta_norm", together=True)  # the best checkpoint may have been loaded
+            self._gather()  # the best checkpoint may have been loaded
         # Nothing is trained any more that could recover. What was agreed on at the last step stays so.
         self.ended_for = self.ended_for or self._agree(self._own_failures())
         if self.ended_for:
@@ -527,7 +527,9 @@ class Engine:
         self.sinks.flush()
         parts = {"episodes": self.episodes, "coverage": self.coverage, "recovery": self.recovery}
         states = {name: part.state_dict() for name, part in parts.items()}
-        norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("product_norm", together)
+        if together:
+            self._gather()
+        norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("product_norm")
         here = {"step": self.steps, "norms": norms, "evaluation": list(self._since.get("evaluation") or ())}
         return states | self.recorder.state_dict() | here
 
@@ -615,13 +617,15 @@ class Engine:
             self.recorder.find(self.steps, coming)
         return changed
 
-    def _norms_by_name(self, metric: str, together: bool = False) -> dict[str, float]:
-        """After the latest step, those that are known. They are measured now of AdaLoRA, whose ranks may be cut after
-        the step, and where ``every`` has left them out. Of adapters that are spread over ranks that takes all of them,
-        who come here ``together``."""
-        if self._started and together and self.recorder.monitored.collective:
+    def _gather(self) -> None:
+        """Measure adapters that are spread over ranks: all ranks come here."""
+        if self._started and self.recorder.monitored.collective:
             record = StepRecord(self.run, self.steps, {})
-            self._gathered = replace(record, metrics=self.recorder.norms_now(record, together) or {})
+            self._gathered = replace(record, metrics=self.recorder.norms_now(record, together=True) or {})
+
+    def _norms_by_name(self, metric: str) -> dict[str, float]:
+        """After the latest step, those that are known. They are measured now of AdaLoRA, whose ranks may be cut after
+        the step, and where ``every`` has left them out; those that are spread over ranks where all ``_gather``."""
         known = self._gathered if self._gathered and self._gathered.step == self.steps else self.last
         if known is None or known.step != self.steps:
             return {}

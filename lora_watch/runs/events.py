@@ -183,8 +183,9 @@ class EventLog:
     @cached_property
     def tags(self) -> dict[str, Event]:
         """What of ours there is: the last event of each tag."""
-        known = {tag for record in self._read[0] for tag in record.values}
-        return {tag: events[-1] for tag in known if (events := self.events(tag))}
+        said = {tag: events[-1] for tag in (tags.SCHEMA, tags.VERDICT) if (events := self.events(tag))}
+        last = {tag: record for record in self._steps for tag in record.values}
+        return {**{tag: Event(r.step, r.wall_time, r.values[tag]) for tag, r in last.items()}, **said}
 
 
 def latest(records: Iterable[Record]) -> list[Record]:

@@ -1,4 +1,4 @@
-"""One event file: all values of a step in one event. The only file that knows TensorBoard's protocol buffers."""
+"""One event file: all values of a step in one event of TensorBoard's protocol buffers, which ``runs/events`` reads."""
 
 # Generated protocol buffer modules define their names at run time:
 # pyright: reportAttributeAccessIssue=false

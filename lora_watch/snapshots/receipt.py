@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -78,9 +78,11 @@ def norms_of(model: nn.Module) -> dict[str, float]:
     return {adapter.name: norm for adapter, norm in zip(adapters, norms)}
 
 
-def _trained_as(adapter: StoredAdapter, end: str, parameters: Container[str], trained: Iterable[str]) -> str:
+def _trained_as(adapter: StoredAdapter, end: str, parameters: Collection[str], trained: Iterable[str]) -> str:
     """The name in the model of what is ``adapter`` in a file: there the ``parameters`` of one module (experts) have the
     module's name, and lie in one another as often as they come later in the model."""
+    if not parameters:
+        return f"{adapter.name}{end}"
     ours = (name.removesuffix(end).rpartition(".") for name in trained if name.endswith(end))
     own = [name for module, _, name in ours if module == adapter.module and name in parameters]
     depth = adapter.keys["A"].split(".").count("base_layer")
