@@ -10,6 +10,7 @@ from short runs. An alert of training carries the curves for its page's picture:
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import re
@@ -39,7 +40,10 @@ from lora_watch.rules.policy import RECOVERED  # noqa: E402
 from lora_watch.runs.comparison import compare  # noqa: E402
 from lora_watch.runs.comparison import text as comparison_in_words  # noqa: E402
 from lora_watch.runs.run import latest_run  # noqa: E402
+from tests.rules.runs import run  # noqa: E402
 from tests.rules.test_chance import classifier, code_or_prose  # noqa: E402
+from tests.rules.test_saving import StartsAnew, trainer  # noqa: E402
+from tests.stored.saving import Damages, lose_a_layer  # noqa: E402
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, train  # noqa: E402
 
 TWINS = {"tiny": "tiny_python_r8_s2_lr0.002_b16_linear_seed0", "minilm": "minilm_news_r8_s2_lr0.001_b8_linear_seed0"}
@@ -148,6 +152,26 @@ def of_a_recovery() -> Iterator[Sample]:
                 yield alert, "a short run of the packaged model, alpha 128 and learning rate 0.01 with recover=3", {}
 
 
+def of_saves() -> Iterator[Sample]:
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):
+        cut, anew = Damages(lose_a_layer), StartsAnew()
+        for out, callbacks, resumed, words in (
+            (Path("out"), [cut], False, "a layer is cut out of its checkpoint"),
+            (Path("out-2"), [anew], True, "its adapter is made anew on resume"),
+        ):
+            torch.manual_seed(0)
+            if resumed:
+                trainer(out, steps=4)[0].train()
+            made, watch = trainer(out, *callbacks)
+            made.train(resume_from_checkpoint=resumed)
+            assert watch.monitor is not None
+            for alert in watch.monitor.alerts:
+                yield alert, f"a short run of the packaged model: {words}", {}
+        for alert in run(lora(tiny_model().to(torch.bfloat16)), steps=6, lr=2e-5).alerts:
+            if alert.rule == "LW316":
+                yield alert, "a short run of the packaged model in bfloat16", {}
+
+
 def sweep() -> str:
     """What a sweep prints."""
     torch.manual_seed(0)
@@ -190,7 +214,7 @@ def _json(samples: dict[str, Any]) -> str:
 
 def main() -> None:
     samples: dict[str, dict[str, Any]] = {}
-    for find in (of_training, of_own_runs, of_the_gate, of_a_recovery):
+    for find in (of_training, of_own_runs, of_the_gate, of_a_recovery, of_saves):
         for alert, source, drawn in find():
             samples.setdefault(alert.rule, {"alert": str(alert), "from": source} | ({"curves": drawn} if drawn else {}))
     path = ROOT / "docs" / "rules" / "samples.json"

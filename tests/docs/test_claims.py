@@ -106,7 +106,7 @@ def test_the_corpus_is_what_it_is_said_to_be() -> None:
     assert sum(spec.steps <= 100 for spec in scored) > 0.6 * len(scored)  # "most of these runs end by step 100"
     named = [row for row in rows(scores_table("## Injected faults")) if row[1].startswith("LW")]
     assert all(row[2].startswith("1/1") for row in named)
-    assert f"all {len(named)} are named" in text
+    assert f"26 kinds {len(named)} are named" in text
     assert list(faults(["x"]))
 
 
@@ -231,7 +231,8 @@ def test_recovering_does_what_was_measured() -> None:
     marks = {mark.partition(":")[0]: measured for mark, measured in rows(page.partition("## Settings that fail")[0])}
     fixed, good = (marks[f"failing settings {what}"].partition(" ")[0].split("/") for what in ("no longer bad", "good"))
     lost = marks["steps lost"].partition(",")[0]
-    assert states("docs/recovering.md", f"{fixed[0]} of {fixed[1]} failing runs", f"{good[0]} of them good")
+    assert states("docs/recovering.md", f"{fixed[0]} of {fixed[1]} failing runs ended good")
+    assert good == fixed
     assert f"median of {lost} steps" in text
     (healthy,) = re.findall(r"healthy runs: 0 recoveries \| 0 in (\d+) runs", page)
     assert states("docs/recovering.md", f"none of {healthy} healthy runs")
@@ -244,7 +245,7 @@ def test_the_readmes_three_numbers() -> None:
     assert states("README.md", f"{good[0]} of {good[1]} good ones")
     bad = int(diverged[1]) + int(damaged[1])
     named = int(diverged[0]) + int(damaged[0])
-    assert states("docs/trust.md", f"{good[0]} of {good[1]} good runs", f"{named} of the {bad} runs")
+    assert states("docs/trust.md", f"{good[0]} of {good[1]} good ones", f"the {bad} runs that were damaged or diverged {named} got")
     assert states("docs/trust.md", f"{int(damaged[1]) - int(damaged[0])} of {damaged[1]} damaged")
 
 
