@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lora_watch.cli.common import Runs, misuse, note, print_json, refusing, writing
+from lora_watch.cli.common import Runs, misuse, print_json, refusing, writing
 from lora_watch.format.files import replace_file
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ EXAMPLES = {
 
 _COLOURS = {"FAIL": "red", "UNREADABLE": "red", "  ERROR": "red", "ok": "green", "  WARNING": "yellow"}
 
-Format = Literal["text", "json", "github", "markdown"]
+Format = Literal["text", "json", "github"]
 
 
 def check(
@@ -44,8 +44,8 @@ def check(
     format: Annotated[
         Format | None,
         typer.Option(
-            help="[bold]text[/], [bold]json[/], [bold]markdown[/] or [bold]github[/] (text and annotations). Default: "
-            "[bold]github[/] inside GitHub Actions, else [bold]text[/]."
+            help="[bold]text[/], [bold]json[/] or [bold]github[/] (text and annotations). Default: [bold]github[/] "
+            "inside GitHub Actions, else [bold]text[/]."
         ),
     ] = None,
 ) -> None:
@@ -53,8 +53,6 @@ def check(
 
     Exit code 0: nothing of --fail-on or worse was found. 1: there are such findings; a run that was killed is one. 2:
     there is no run, or one that cannot be read, was not measured or not judged to its end; or an option is wrong.
-
-    Inside GitHub Actions the job's summary page gets it, too.
     """
     from lora_watch.base.alerts import Severity
     from lora_watch.gate import judge
@@ -77,30 +75,16 @@ def check(
 
         with writing(junit):
             replace_file(junit, junit_xml(judgement))
-    _summarise(judgement)
     raise typer.Exit(judgement.exit_code)
 
 
 def _print(judgement: Judgement, format: Format) -> None:
     from lora_watch.gate.formats.github import github
-    from lora_watch.gate.formats.markdown import markdown
     from lora_watch.gate.formats.text import text
 
     if format == "json":
         print_json(judgement.to_dict())
         return
-    for line in {"text": text, "github": github, "markdown": markdown}[format](judgement).splitlines():
+    for line in (github if format == "github" else text)(judgement).splitlines():
         colour = next((c for head, c in _COLOURS.items() if line.startswith(head + " ")), None)
         typer.secho(line, fg=colour if format == "text" else None)
-
-
-def _summarise(judgement: Judgement) -> None:
-    """GitHub names a file to append to; other places do not."""
-    if target := os.environ.get("GITHUB_STEP_SUMMARY"):
-        from lora_watch.gate.formats.markdown import markdown
-
-        try:
-            with open(target, "a", encoding="utf-8") as file:
-                file.write(markdown(judgement))
-        except OSError as error:
-            note(f"the job's summary could not be written: {error}")

@@ -19,7 +19,7 @@ from tests.gate import github_runner
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of
 
-OUTSIDE = {"GITHUB_ACTIONS": None, "GITHUB_STEP_SUMMARY": None}
+OUTSIDE = {"GITHUB_ACTIONS": None}
 
 
 def check(*arguments: str | Path, **environment: str) -> Result:
@@ -75,20 +75,10 @@ def test_in_a_process_of_its_own_without_torch(exploded: Path) -> None:
 
 def test_formats(exploded: Path) -> None:
     assert json.loads(check(exploded, "--format", "json").stdout)["exit_code"] == 1
-    assert check(exploded, "--format", "markdown").stdout.startswith("### lora_watch: ❌")
     assert github_runner.commands(check(exploded).stdout) == []
     for said in (check(exploded, "--format", "github"), check(exploded, GITHUB_ACTIONS="true")):
         assert github_runner.commands(said.stdout)[0].properties["title"].startswith("LW102")
     assert json.loads(check(exploded, "--format", "json", GITHUB_ACTIONS="true").stdout)["exit_code"] == 1
-
-
-def test_the_jobs_summary_is_appended_to(exploded: Path, tmp_path: Path) -> None:
-    summary = tmp_path / "summary.md"
-    summary.write_text("# before\n")
-    check(exploded, GITHUB_STEP_SUMMARY=str(summary))
-    said = summary.read_text("utf-8")
-    assert said.startswith("# before\n### lora_watch")
-    assert "(LW102)" in said
 
 
 def test_junit(exploded: Path, tmp_path: Path) -> None:

@@ -18,7 +18,6 @@ from lora_watch.base.strict_json import strict_json
 from lora_watch.gate import Judgement, judge
 from lora_watch.gate.formats.github import command, github
 from lora_watch.gate.formats.junit import junit
-from lora_watch.gate.formats.markdown import markdown
 from lora_watch.gate.formats.text import text
 from tests.gate import github_runner
 from tests.gate.junit_form import broken_rules
@@ -85,7 +84,7 @@ def plain(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
 
 
 # -- all of it -------------------------------------------------------------------------------------------------------
-@pytest.mark.parametrize("write", [text, github, markdown, as_json, lambda j: junit(j).decode()])
+@pytest.mark.parametrize("write", [text, github, as_json, lambda j: junit(j).decode()])
 def test_every_format_says_all_of_it(plain: Judgement, write: Any) -> None:
     said = write(plain)
     for part in ("bad", "good", "LW102", "norm-explosion", "too large", "lora_alpha", "LW203", "nowhere"):
@@ -121,7 +120,7 @@ def test_a_command_is_one_line_and_comes_back_whole(title: str, message: str) ->
     assert back.properties.get("title", "") == title
 
 
-@pytest.mark.parametrize("write", [text, as_json, markdown], ids=["text", "json", "markdown"])
+@pytest.mark.parametrize("write", [text, as_json], ids=["text", "json"])
 def test_no_name_becomes_a_command(hostile: Judgement, write: Any) -> None:
     assert github_runner.commands(write(hostile)) == []
 
@@ -137,17 +136,6 @@ def test_only_our_own_annotations_are_commands(hostile: Judgement) -> None:
 def test_nothing_moves_the_cursor(hostile: Judgement) -> None:
     for line in text(hostile).split("\n"):
         assert line.isprintable(), line
-
-
-def test_markdown_holds_it_in_one_block_of_code(hostile: Judgement) -> None:
-    said = markdown(hostile)
-    fence = re.findall(r"^`{3,}$", said, re.M)
-    assert len(fence) == 2
-    assert fence[0] == fence[1]
-    inside = said.split(fence[0])[1]
-    assert "<img" in inside
-    assert max(map(len, re.findall("`+", inside))) < len(fence[0])
-    assert said.splitlines()[0].startswith("### lora_watch: ❌")
 
 
 # -- JUnit -----------------------------------------------------------------------------------------------------------

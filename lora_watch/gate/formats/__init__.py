@@ -1,1 +1,1 @@
-"""Writes a judgement down: for a terminal, for GitHub, for Markdown, for JUnit's readers. All are pure."""
+"""Writes a judgement down: for a terminal, for GitHub, for JUnit's readers. All are pure."""
