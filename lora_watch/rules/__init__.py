@@ -89,25 +89,9 @@ def choose(rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> lis
     return [rule for rule in chosen.values() if rule.id not in muted]
 
 
-PART_OF = {
-    "LW302": "LW301",
-    "LW304": "LW301",
-    "LW305": "LW303",
-    "LW308": "LW307",
-    "LW211": "LW209",
-    "LW311": "LW306",
-    "LW107": "LW306",
-    "LW108": "LW306",
-    "LW408": "LW201",
-}
-"""Ids of rules that there were, and the rule that names the same fault now."""
-
-
 def rule_called(word: str, rules: Iterable[Rule]) -> Rule:
     """The one of ``rules`` with this id or name, in any case. Raises ValueError when none has, and suggests one."""
     rules, wanted = list(rules), str(word).lower()
-    if (now := PART_OF.get(wanted.upper())) is not None:
-        raise ValueError(f"{word} is no rule any more: {now} has taken it over, see the CHANGELOG")
     for rule in rules:
         if wanted in (rule.id.lower(), rule.name):
             return rule
