@@ -114,19 +114,15 @@ class TrainerEvents(TrainerCallback):
         if (engine := self.monitor) is None:
             return
         failures: list[Alert] = []
-        try:
+        with self.guard("averaging the loss over ranks"):
             self._tap.reduce()  # all come here, also one that has none
-        except Exception as error:
-            self.guard.caught("averaging the loss over ranks", error)
-        try:
+        with self.guard("looking at the loss and the gradients"):
             self._tap.close()
             trainer = self._tap.followed  # whose optimizer a script may have replaced without telling its events
             optimizer = getattr(trainer, "optimizer", None) or kwargs.get("optimizer")
             engine.use(optimizer, getattr(trainer, "lr_scheduler", None) or kwargs.get("lr_scheduler"))
             made = getattr(trainer, "is_deepspeed_enabled", True) and is_deepspeeds(optimizer)
             failures = engine.before_update(self._tap.loss, made, self._tap.labels.targets)
-        except Exception as error:
-            self.guard.caught("looking at the loss and the gradients", error)
         self._raise_for(engine.raise_for, failures)
 
     @event
@@ -135,19 +131,15 @@ class TrainerEvents(TrainerCallback):
             return
         failures: list[Alert] = []
         made, seen = not getattr(kwargs.get("optimizer"), "step_was_skipped", False), {"loss": None}
-        try:
+        with self.guard("taking the loss of a step"):
             seen = self._tap.take()
-        except Exception as error:
-            self.guard.caught("taking the loss of a step", error)
-        try:
+        with self.guard("judging a step"):
             failures = engine.after_update(**seen, step=state.global_step, updated=made)
             if engine.recorder.instruments.is_armed:
                 engine.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
             last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
             if control.should_save or last:  # nothing that has not been judged is saved
                 failures = engine.flush() or failures
-        except Exception as error:
-            self.guard.caught("judging a step", error)
         failures = engine.decide(failures)
         if control.should_save or failures:
             with self.guard("keeping the rules' state for a checkpoint", aside=True):

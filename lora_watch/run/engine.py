@@ -201,16 +201,14 @@ class Engine:
         urgent: list[Alert] = []
         if not self._started:
             return urgent
-        try:
+        with self.guard("looking for adapters"):
             if not self._looked:
                 self._exchanged |= self._look_again(coming=False)
             self._looked = True
             self._rates = self.recorder.monitored.lr
             if made:  # what is there now is not what the step before has left
                 self.sinks.updated(self.steps + 1)
-        except Exception as error:
-            self.guard.caught("looking for adapters", error)
-        try:  # whatever has failed: where they are sharded other ranks come here, too
+        with self.guard("reading gradients"):  # whatever has failed: where they are sharded other ranks come here, too
             if not self.recorder.read_gradients(loss) or self._can_act:
                 self._judge_pending()
                 self._coming = self.recorder.before_update(self.steps + 1, loss, targets, self._can_act)
@@ -221,8 +219,6 @@ class Engine:
                     self._write(self._coming)
             if self.policy.recover:
                 self.recovery.before_update()
-        except Exception as error:
-            self.guard.caught("reading gradients", error)
         return urgent
 
     @guarded("measuring", list)
@@ -247,13 +243,11 @@ class Engine:
         self._coming = None
         looked, self._looked = self._looked, False
         # What other ranks come to, too, stands behind a door of its own: this one comes there, whatever has failed.
-        try:
+        with self.guard("measuring"):
             self._judge_pending()
-        except Exception as error:
-            self.guard.caught("measuring", error)
         dropped = bool(self.policy.recover) and self.recovery.after_update(self.steps, loss, self.ranks)
         recorder, rates, switched = self.recorder, self._rates, False
-        try:
+        with self.guard("looking for adapters"):
             self.sinks.updated(self.steps)
             due, self._rates = recorder.cadence.due, ()
             # What was trained in this step is measured, although a callback may have switched to others already: those
@@ -267,9 +261,7 @@ class Engine:
             rates = rates or recorder.monitored.lr
             self.coverage.exchanged += self._exchanged and due.full
             self._exchanged = False
-        except Exception as error:
-            self.guard.caught("looking for adapters", error)
-        try:
+        with self.guard("measuring"):
             made = updated and not dropped
             pending = recorder.measure(self.steps, loss, lr=rates, updated=made, **seen)
             self._pending = pending
@@ -282,12 +274,8 @@ class Engine:
                 self._judge_pending(dropped)
             if self.policy.recover:
                 self.recovery.updated()
-        except Exception as error:
-            self.guard.caught("measuring", error)
-        try:
+        with self.guard("planning the next step"):
             recorder.plan(self.steps, self.episodes.wanted, len(self.episodes.alerts))
-        except Exception as error:
-            self.guard.caught("planning the next step", error)
         return self._acute if self.episodes.has_open else []
 
     def decide(self, alerts: Sequence[Alert] | None = None) -> list[Alert]:
@@ -579,11 +567,9 @@ class Engine:
         """Ask all rules, but none of a step whose update was taken back, and write what has come of it."""
         alerts: list[Alert] = []
         self.last = record
-        try:
+        with self.guard("asking the rules"):
             alerts = [] if dropped else self.episodes.check(record)
             self.last = self.episodes.place(record)
-        except Exception as error:
-            self.guard.caught("asking the rules", error)
         if record.step > self._first_step:
             self.coverage.judged(self.last, self.guard.failures)
             if self.policy.recover:

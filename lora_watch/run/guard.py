@@ -8,8 +8,8 @@ import logging
 import threading
 import time
 import traceback
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext, suppress
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
@@ -64,45 +64,29 @@ class Guard:
         began, before = self._clock
         return (self.seconds - before) / max(time.perf_counter() - began, 1e-9)
 
-    def __call__(self, doing: str, aside: bool = False) -> Guard:
-        """``aside``: a failure in there costs no measurement and no judgement, so that it is told and not counted."""
-        self._here.entering = doing, aside
-        return self
-
-    def __enter__(self) -> None:
-        """Start the clock, unless a door around this one has started it. Gradients are off inside, and numpy says
-        nothing of NaN and infinities, which are results here."""
+    @contextmanager
+    def __call__(self, doing: str, aside: bool = False) -> Iterator[None]:
+        """A door. ``aside``: a failure in there costs no measurement and no judgement, so that it is told and not
+        counted. Gradients are off inside, and numpy says nothing of NaN and infinities, which are results here."""
         here, gradients = self._here, torch.is_grad_enabled()
-        if gradients:
-            torch.set_grad_enabled(False)
-        if not here.doors:
-            here.began = time.perf_counter()
-            here.quiet = np.errstate(all="ignore")
-            here.quiet.__enter__()
-        doing, aside = here.entering
-        here.doors.append((doing, aside, gradients))
-
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: Any) -> bool:
-        """True if ``error`` ends here."""
-        here = self._here
-        doing, aside, gradients = here.doors[-1]
-        held = False
+        here.began = here.began if here.doors else time.perf_counter()
+        here.doors += 1
         try:
-            if isinstance(error, Exception) and not isinstance(error, LoraWatchError):
-                held = True
-                self.caught(doing, error, aside)
+            if gradients:
+                torch.set_grad_enabled(False)
+            with np.errstate(all="ignore") if here.doors == 1 else nullcontext():
+                yield
+        except Exception as error:
+            self.caught(doing, error, aside)
         finally:  # an interrupt may come meanwhile: nobody is to train without gradients then
-            here.doors.pop()
+            here.doors -= 1
             if not here.doors:
-                here.quiet.__exit__(kind, error, trace)
                 self._seconds += time.perf_counter() - here.began
             if gradients:
                 torch.set_grad_enabled(True)
-        return held
 
     def caught(self, doing: str, error: Exception, aside: bool = False) -> None:
-        """Count and report a failure that something else than a door has held up: ``except Exception as error`` inside
-        a door takes no time where nothing fails. What ends the run goes on."""
+        """Count and report a failure that a door, or something else, has held up. What ends the run goes on."""
         if isinstance(error, LoraWatchError):
             raise error
         self.failures += not aside
@@ -131,15 +115,12 @@ class Guard:
 
 
 class _OfAThread(threading.local):
-    """The doors of one thread: DataParallel runs forward hooks in several."""
+    """One thread's: DataParallel runs forward hooks in several."""
 
-    def __init__(self) -> None:
-        self.entering: tuple[str, bool] = "", False
-        """The door that is opened next: what is done in it, and whether that is ``aside``."""
-        self.doors: list[tuple[str, bool, bool]] = []
-        """Those that are open: the same, and whether gradients were on outside."""
-        self.began = 0.0
-        self.quiet = np.errstate(all="ignore")
+    doors = 0
+    """That are open, one inside the other."""
+    began = 0.0
+    """When the outermost was opened."""
 
 
 def guarded(
