@@ -65,8 +65,8 @@ def _severities(page: Page) -> str:
 
 RULES = """# What does this alert mean?
 
-An ERROR says that the run has failed ([how often wrongly](trust.md)), a WARNING needs a check, an INFO needs nothing.
-One cause makes one alert: it opens, lasts and closes.
+An ERROR says that a run, a save or a comparison has failed ([how often wrongly](trust.md)). A WARNING needs a check.
+An INFO says nothing against the run. One cause makes one alert: it opens, lasts and closes.
 `lora-watch rules LW102` shows a page in a terminal, and [this page](evidence.md) says where the thresholds come from.
 
 | id | name | severity | summary |

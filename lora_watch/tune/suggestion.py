@@ -104,7 +104,7 @@ class Suggestion:
             by_weights = typed_rate(for_length(self.predicted, None, self.steps, self.new_head))
             said.append(f"From the weights alone it would be {by_weights:g}: use the measured one.")
         if self.scale is not None:
-            said.append(f"It belongs to the scale {self.scale:.3g}: keep alpha.")
+            said.append("Keep alpha: the rate belongs to it.")
         return said
 
     @property

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import guidance, lengths, published_rates
-from benchmarks.corpus.cures import NEAR_BEST, UNTRIED
+from benchmarks.corpus.cures import NEAR_BEST, UNTRIED, of_bad
 from benchmarks.corpus.plan import SEEDS, everyday, faults, fresh, grid
 from lora_watch.gate.baseline import TOLERANCES
 from lora_watch.rules.forecast import LENGTH_EXPONENT
@@ -118,7 +118,6 @@ def test_false_errors_are_those_of_the_scores() -> None:
     assert states("docs/trust.md", f"{better} of these {len(names)} did even better")
     rates = [float(re.findall(r"_lr([\d.e-]+)_", name)[0]) for name in names]
     assert min(rates) == 0.01
-    assert f"lie at {min(rates)} to {max(rates)}" in flat("docs/trust.md")
     scored = {row[1]: row for row in rows(read("benchmarks/corpus/SCORES.md")) if row[0] == "learning rate"}
     assert f"{scored['up to 0.005'][3]} in {scored['up to 0.005'][2]} good runs" in flat("docs/trust.md")
 
@@ -128,7 +127,7 @@ def scores_table(heading: str) -> str:
 
 
 def test_advice_does_what_it_is_said_to_do() -> None:
-    runs = [run for run in json.loads(read("benchmarks/corpus/cures.json")) if run["label"] != "good"]
+    runs = of_bad(json.loads(read("benchmarks/corpus/cures.json")))
     named = [run for run in runs if run["rule"] and run["verdict"] != UNTRIED]
     fixed, good = (sum(run["verdict"] in kinds for run in named) for kinds in (("fair", "good"), ("good",)))
     missed = [run["label"] for run in runs if not run["rule"]]
