@@ -82,7 +82,7 @@ def _configs(model: nn.Module) -> dict[str, Any]:
     return next((configs for configs in held if isinstance(configs, dict)), {})
 
 
-def _is_named(word: str, name: str) -> bool:
+def is_named(word: str, name: str) -> bool:
     return name == word or name.endswith(f".{word}")
 
 
@@ -90,8 +90,8 @@ _WHOLE = re.compile(r"\.(original_module|modules_to_save\.[^.]+)(?=\.|$)")
 """Where PEFT keeps a part that is trained whole, inside that part's path."""
 
 _MATCHES = {
-    "target_modules": _is_named,
-    "target_parameters": _is_named,
+    "target_modules": is_named,
+    "target_parameters": is_named,
     "rank_pattern": matches_end,
     "alpha_pattern": matches_end,
 }

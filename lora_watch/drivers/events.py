@@ -18,7 +18,6 @@ from lora_watch.adapters.sharding.zero import is_deepspeeds
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.base.generators import put_back
 from lora_watch.drivers import trainer_info
-from lora_watch.drivers.schedule import follows_a_metric, read_schedule
 from lora_watch.drivers.step_tap import StepTap, wrap
 from lora_watch.drivers.trackers import Trackers
 from lora_watch.format.files import WaitingMark
@@ -26,6 +25,7 @@ from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, event, guarded
 from lora_watch.run.ranks import Ranks
+from lora_watch.run.rates import follows_a_metric, read_schedule
 from lora_watch.settings import CallbackSettings, takes
 from lora_watch.sinks import Sink
 from lora_watch.sinks.standard import standard_sinks
@@ -273,13 +273,11 @@ class TrainerEvents(TrainerCallback):
                     f"another callback of lora_watch on this Trainer writes into {place}: this one does nothing. Keep "
                     "one of the two, or give this one a report_dir of its own and tensorboard=False"
                 )
-        schedule = read_schedule(scheduler, state.max_steps)
         settings = self.settings.of_a_run(
             sinks=self._sinks(trainer, model) if trainer_info.is_first(state) else (),
             output_ratio=not trainer_info.is_compiled(args, trainer),
             max_steps=state.max_steps if state.max_steps > 0 else None,
-            lr_fraction=schedule.fraction if schedule else None,
-            peak_lr=schedule.peaks if schedule else None,
+            **read_schedule(scheduler, state.max_steps),
             config=trainer_info.config_of(args, model)
             | {
                 "train_data": trainer_info.data_of(trainer.train_dataset),

@@ -53,10 +53,6 @@ class Episodes:
         return list(self._open.values())
 
     @property
-    def has_open(self) -> bool:
-        return bool(self._open)
-
-    @property
     def prescription(self) -> Prescription | None:
         """What to change for the next run, relative to the user's own settings; None where nothing is known."""
         return self._prescribing.told
@@ -241,17 +237,15 @@ class Episodes:
             return False
         own = self._open.get(rule.id)
         named = (name.partition(":") for name in rule.yields_to)
-        known = (self._open[other] for other, _, kind in named if self._is_open(other, kind))
-        alert = next((alert for alert in known if alert.severity >= max(least, Severity.WARNING)), None)
+        known = ((self._open[other], kind) for other, _, kind in named if other in self._open)
+        least = max(least, Severity.WARNING)
+        alert = next((a for a, kind in known if kind in ("", a.kind) and a.severity >= least), None)
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
             return False  # a NaN that came later explains nothing
         if alert is not None and (holds or own is not None) and rule.id not in alert.explains:
             alert.explains.append(rule.id)
             changed += [alert] * (alert not in changed)
         return alert is not None
-
-    def _is_open(self, rule: str, kind: str) -> bool:
-        return rule in self._open and kind in ("", self._open[rule].kind)
 
     def _hold(self, rule: Rule, finding: Finding, record: StepRecord) -> list[Alert]:
         """Returns the alert that opens, or has become graver and is stated anew, if one is, and the one that explains

@@ -104,7 +104,8 @@ def weaker(
 
 def stronger(record: StepRecord, overall: float) -> Advice:
     """Multiply s·lr by ``stronger_by`` or a little less."""
-    return _advice(record, why_slow(record), 1.0 / stronger_by(record, overall), OF_GROWTH)
+    why = f"{settings_in_words(record)} is too low for LoRA"
+    return _advice(record, why, 1.0 / stronger_by(record, overall), OF_GROWTH)
 
 
 def suspect(record: StepRecord, of_the_data: bool, overall: float | None = None, otherwise: float = 2.0) -> Advice:
@@ -129,10 +130,6 @@ def why_strong(record: StepRecord) -> str:
     if raised := raised_to(record):
         return f"the learning rate is {raised[0]:.3g} now, and its schedule's highest is {raised[1]:g}"
     return f"{settings_in_words(record)} is too strong"
-
-
-def why_slow(record: StepRecord) -> str:
-    return f"{settings_in_words(record)} is too low for LoRA"
 
 
 def settings_in_words(record: StepRecord) -> str:

@@ -276,7 +276,7 @@ class Engine:
                 self.recovery.updated()
         with self.guard("planning the next step"):
             recorder.plan(self.steps, self.episodes.wanted, len(self.episodes.alerts))
-        return self._acute if self.episodes.has_open else []
+        return self._acute
 
     def decide(self, alerts: Sequence[Alert] | None = None) -> list[Alert]:
         """Those for which the run ends: on any rank the policy acts on ``alerts`` (``failures`` if None), and the run

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import itertools
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
+from torch.optim.lr_scheduler import LambdaLR
 
 from lora_watch.measurement.signals.optimizer import unwrapped
 from lora_watch.run.guard import Guard, guarded
@@ -89,3 +92,34 @@ def _schedulers(scheduler: Any) -> Iterator[Any]:
         yield scheduler
         for inner in getattr(scheduler, "_schedulers", ()):
             yield from _schedulers(inner)
+
+
+def follows_a_metric(scheduler: Any) -> bool:
+    """The schedule goes up and down with a metric (GreedyLR), so that nobody knows its highest rate in advance."""
+    inner = unwrapped(scheduler)
+    step = getattr(inner, "step", None)
+    return hasattr(inner, "max_lrs") and inspect.ismethod(step) and "metrics" in inspect.signature(step).parameters
+
+
+def read_schedule(scheduler: Any, max_steps: int) -> dict[str, Any]:
+    """``lr_fraction`` and ``peak_lr`` of ``RunSettings``, from the schedule's function of the step, as the Trainer's
+    own have one (LambdaLR); empty for others."""
+    scheduler = unwrapped(scheduler)
+    lambdas, base = getattr(scheduler, "lr_lambdas", None), getattr(scheduler, "base_lrs", ())
+    if max_steps <= 0 or not lambdas or not isinstance(scheduler, LambdaLR):
+        return {}
+    # Long schedules are sampled: they are smooth, and the sum need not be exact.
+    points = range(0, max_steps, max(1, max_steps // 2000))
+    factors = {of: [max(float(of(t)), 0.0) for t in points] for of in dict.fromkeys(lambdas)}
+    highest = {}
+    for of, values in factors.items():
+        at, reach = points[values.index(max(values))], points.step
+        highest[of] = max(float(of(t)) for t in range(max(at - reach + 1, 0), min(at + reach, max_steps)))
+    rates = factors[lambdas[0]]
+    spent = list(itertools.accumulate(rates, initial=0.0))
+    if not spent[-1] > 0:
+        return {}
+    return {
+        "lr_fraction": lambda step: spent[min(-(-step // points.step), len(rates))] / spent[-1],
+        "peak_lr": tuple(rate * highest[of] for rate, of in zip(base, lambdas)),
+    }

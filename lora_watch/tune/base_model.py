@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lora_watch.adapters.peft_config import methods
+from lora_watch.adapters.peft_config import is_named, methods
 from lora_watch.base.names import layer_index
 from lora_watch.base.records import AdapterInfo
 from lora_watch.base.text import meant
@@ -118,7 +118,7 @@ class BaseModel:
         targets = lora.get("target_modules")
         leaves = {layer.name.rpartition(".")[2] for layer in self.layers}
         words = [] if isinstance(targets, str) else sorted(map(str, targets or ()))
-        lost = [word for word in words if not any(_is_named(word, layer.name) for layer in self.layers)]
+        lost = [word for word in words if not any(is_named(word, layer.name) for layer in self.layers)]
         return "; ".join(f"{word!r}{meant(word.rpartition('.')[2], leaves)}" for word in lost) if self.layers else ""
 
     def _usual_targets(self) -> list[str] | str:
@@ -228,8 +228,4 @@ def _is_one_of(layer: Layer, words: Any) -> bool:
             return re.fullmatch(words, layer.name) is not None
         except re.error as error:
             raise ValueError(f"{words!r} is no regular expression: {error}") from None
-    return any(_is_named(word, layer.name) for word in words)
-
-
-def _is_named(word: str, name: str) -> bool:
-    return name == word or name.endswith(f".{word}")
+    return any(is_named(word, layer.name) for word in words)

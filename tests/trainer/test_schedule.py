@@ -13,10 +13,9 @@ from transformers import get_scheduler
 from transformers.trainer_utils import SchedulerType
 
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.drivers.schedule import follows_a_metric, read_schedule
 from lora_watch.measurement.signals.optimizer import ParameterGroups
 from lora_watch.rules import OddRates
-from lora_watch.run.rates import peaks
+from lora_watch.run.rates import follows_a_metric, peaks, read_schedule
 
 STEPS, LR = 60, 1e-3
 TORCHS: dict[str, Callable[[Optimizer], Any]] = {
@@ -54,7 +53,7 @@ def test_the_highest_rate_is_known_before_a_run(name: str) -> None:
     before = [{**group} for group in optimizer.param_groups], str(scheduler.state_dict())
     read = read_schedule(scheduler, STEPS)
     assert (optimizer.param_groups, str(scheduler.state_dict())) == before
-    highest = read.peaks if read is not None else peaks(scheduler) or ParameterGroups(optimizer, []).peak_lr
+    highest = read["peak_lr"] if read else peaks(scheduler) or ParameterGroups(optimizer, []).peak_lr
     config = {"learning_rate": LR} | ({"lr_follows_a_metric": True} if follows_a_metric(scheduler) else {})
     run = RunInfo((), config=config, peak_lr=highest)
     rates = []
@@ -65,8 +64,8 @@ def test_the_highest_rate_is_known_before_a_run(name: str) -> None:
         scheduler.step(*([1.0 / step] if name in METRIC else []))
     if name not in METRIC:
         assert highest[0] >= max(rates) * 0.999999
-    if read is not None:
-        assert [read.fraction(n) for n in (0, 20, STEPS)] == pytest.approx(
+    if read:
+        assert [read["lr_fraction"](n) for n in (0, 20, STEPS)] == pytest.approx(
             [0.0, sum(rates[:20]) / sum(rates), 1.0], abs=1e-6
         )
-    assert (read is None) == (name in METRIC or (name in TORCHS and name != "LambdaLR"))
+    assert (not read) == (name in METRIC or (name in TORCHS and name != "LambdaLR"))
