@@ -31,7 +31,6 @@ class Resolved:
 
     @cached_property
     def parameters(self) -> list[tuple[nn.Parameter, nn.Parameter]]:
-        """A and B of each adapter."""
         return [adapter.parameters for adapter in self._adapters]
 
     @cached_property

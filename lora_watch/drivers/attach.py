@@ -25,8 +25,6 @@ _TRAINER = "transformers.trainer"
 
 
 class Attached:
-    """What has become of it."""
-
     def __init__(self, settings: Mapping[str, Any]):
         self.settings = settings
         self._callbacks: list[Any] = []

@@ -73,7 +73,6 @@ class Tap:
         self._wrapped.close()
 
     def detach(self) -> None:
-        """Nothing is left in the Trainer."""
         self.close()
         self.followed = None
 

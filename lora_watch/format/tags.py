@@ -34,4 +34,4 @@ schema's list ``zones``.
 EVAL_LOSS = "eval_loss"
 
 SCALAR_PREFIX = "lora/"
-"""Plain scalars, charts, hyperparameters and texts for viewers that know nothing of this format."""
+"""Plain scalars, charts and hyperparameters for viewers that know nothing of this format."""

@@ -42,7 +42,6 @@ class Coverage:
         self._sound = False
         """The latest step was judged."""
         self._last = StepRecord(RunInfo((), searched=False), 0, {})
-        """The latest record that was judged."""
         self._measured: set[str] = set()
         """Names of the adapters that have been."""
         self.concluded = False

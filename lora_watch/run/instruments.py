@@ -27,8 +27,6 @@ _STEPS_TO_BE_SEEN = 3
 
 
 class Instrument(Protocol):
-    """What measures something."""
-
     def begin(self, due: Due) -> Deferred[Readings]:
         """Read what ``due`` asks for, without waiting for an accelerator; no readings of what it does not ask for."""
         ...

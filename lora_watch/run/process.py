@@ -30,8 +30,6 @@ class Run(Protocol):
 
 @dataclass
 class Counts:
-    """Of a process."""
-
     started: int = 0
     """Runs that have begun to be monitored."""
     unjudged: int = 0
@@ -69,7 +67,6 @@ def listen(run: Run) -> None:
 
 
 def stop_listening(run: Run) -> None:
-    """Nothing is to be finished any more."""
     for known in list(_running):  # other threads begin and end theirs
         if known() is None or known() is run:
             _running.pop(known, None)

@@ -48,8 +48,6 @@ HALF_WAY = "a recovery failed half-way, so that weights, optimizer and rates may
 
 @dataclass
 class _Case:
-    """One recovery."""
-
     recovered: Recovered
     alert: Alert
     """The one that reports it (LW910)."""
@@ -158,7 +156,6 @@ class Recovery:
             self.start(self._step)
 
     def before_update(self) -> None:
-        """The optimizer is about to use the gradients."""
         if self._drop_next or self._dropping is not None:
             self._held = take(self._learned.content(), self._step)
 

@@ -49,7 +49,6 @@ class HandedOver(NamedTuple):
     record: StepRecord
     alerts: bytes | None
     """JSON of the step's alerts."""
-    news: str
 
 
 class EventFile:
@@ -87,8 +86,6 @@ class EventFile:
             event.summary.value.extend(self._summary.custom_scalars(numbers.layout(self._charted)).value)
         if step.alerts is not None:
             put(event, tags.ALERTS, step.alerts)
-        if step.news:
-            event.summary.value.extend(self._summary.text(tags.SCALAR_PREFIX + "alerts", step.news).value)
         self._add(event, record.step)
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()

@@ -1,8 +1,8 @@
 """Writes a run into a TensorBoard event file: all numbers of a step in one event.
 
 ``format.tags`` explains the tags below `lora_watch/`. For viewers without the tab there are a dozen plain scalars below
-`lora/` (see ``numbers``), the alerts in words, a Custom Scalars layout, and the hyperparameters. There is no count of
-alerts among the scalars: a viewer that smooths makes 0.82 errors of one.
+`lora/` (see ``numbers``), a Custom Scalars layout, and the hyperparameters. There is no count of alerts among the
+scalars: a viewer that smooths makes 0.82 errors of one.
 
 One event instead of one a number is 20 times smaller and over 100 times faster to write. Tags of `lora_watch/` carry
 the plugin's name and DATA_CLASS_TENSOR on every event, because some readers take a nameless tensor for a number.
@@ -23,7 +23,7 @@ from lora_watch.format.files import names_the_path
 from lora_watch.sinks import Sink
 from lora_watch.sinks.background import Background
 from lora_watch.sinks.event_file import EventFile, HandedOver, ask_the_disk
-from lora_watch.sinks.history import AlertHistory, News
+from lora_watch.sinks.history import AlertHistory
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -106,11 +106,8 @@ class TensorBoardSink(Sink):
             return
         if self._file is not before:  # the writer came late, or has begun another file: it knows of no alert so far
             self._alerts_of_step = alerts = list(self._history)
-        step = HandedOver(
-            record,
-            strict_json([alert.to_dict() for alert in self._alerts_of_step]) if alerts else None,
-            "\n\n---\n\n".join(map(_in_words, news)),
-        )
+        told = strict_json([alert.to_dict() for alert in self._alerts_of_step]) if alerts else None
+        step = HandedOver(record, told)
         due = record.step % stride(record.step) == 0
         if due or self._alerts_of_step or record.step == self._run.max_steps:
             self._hand_over(step)
@@ -207,9 +204,3 @@ def _end_of_thread(held: list[EventFile], own: bool) -> None:
         file.flush()
         if own:
             file.handle.close()
-
-
-def _in_words(news: News) -> str:
-    event, alert = news
-    head = f"Closed at step {alert.closed_step}; steps it held: {alert.lasted}\n" if event == "closed" else ""
-    return (head + str(alert)).replace("\n", "  \n")  # Markdown's line break

@@ -67,7 +67,6 @@ class GoodCopies:
         return self._kept[0]
 
     def updated(self, step: int) -> None:
-        """``step`` updates have been applied."""
         if step % self.every == 0:
             self._kept = [*self._kept[1 - COPIES :], take(self._content(), step)]
 

@@ -8,8 +8,6 @@ from tensorboard.plugins import base_plugin
 
 
 class LoraWatchLoader(base_plugin.TBLoader):
-    """The entry point."""
-
     def load(self, context: Any) -> Any:
         from lora_watch.tensorboard_plugin.routes import LoraWatchPlugin
 

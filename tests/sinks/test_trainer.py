@@ -93,7 +93,7 @@ def test_the_trainers_curves_and_ours_are_whole(trained: tuple[Path, str], loade
         assert [step for step, _ in board.json(tags.ALERTS, run)] == [5]
         assert [schema["version"] for _, schema in board.json(tags.SCHEMA, run)] == [1]
 
-        assert {"args/text_summary", "lora/alerts/text_summary"} <= set(board.get("plugin/text/tags")[run])
+        assert "args/text_summary" in board.get("plugin/text/tags")[run]
         (group,) = board.session_groups()
         assert group["hparams"]["r"] == 8
         assert group["sessions"][0]["status"] == status
