@@ -49,7 +49,7 @@ class LoraWatch(Callback):
     def __init__(self, settings: LightningSettings):
         self.settings, self.policy = settings, settings.policy()
         self.monitor: Engine | None = None
-        """That of the latest ``fit``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
+        """That of the latest ``fit``: ``monitor.alerts``, ``monitor.last``."""
         self.guard = Guard()
         """The monitor's, where there is one. What is done inside a training is done in it: no exception comes out."""
         self._restored: dict[str, Any] = {}

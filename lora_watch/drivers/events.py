@@ -54,7 +54,7 @@ class TrainerEvents(TrainerCallback):
         self._trainer: weakref.ref[Trainer] | None = None
         self._mark = WaitingMark()
         self.monitor: Engine | None = None
-        """That of the latest ``train()``: ``monitor.alerts``, ``monitor.last``, ``monitor.overhead``."""
+        """That of the latest ``train()``: ``monitor.alerts``, ``monitor.last``."""
         self.monitors: list[Engine] | None = None
         """Those of all trainings, where somebody wants to know of them."""
         self.guard = Guard()

@@ -170,12 +170,6 @@ class Monitor:
         """The open alerts for which the policy ends the run, worst first."""
         return self.engine.failures
 
-    @property
-    def overhead(self) -> float:
-        """Share of the wall time that was spent in here, forward hooks counted: since the start, and after the first 20
-        steps, which are all measured in full, since then."""
-        return self.engine.overhead
-
     # -- helpers -------------------------------------------------------------------------------------------------------
     @guarded("starting")
     def _start(self, updated: bool = False) -> None:

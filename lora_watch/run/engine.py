@@ -265,8 +265,7 @@ class Engine:
             made = updated and not dropped
             pending = recorder.measure(self.steps, loss, lr=rates, updated=made, **seen)
             self._pending = pending
-            if self.run is not self._announced:
-                self._announce()
+            self._announce()
             if switched:
                 recorder.find(self.steps)
                 pending.known["retired"] = recorder.monitored.retired
@@ -370,7 +369,8 @@ class Engine:
             verdict, message = "unknown", "lora_watch failed while it judged the whole run"
             with self.guard("judging the whole run"):
                 verdict, message = self._verdict()
-        self._write_waiting(self.last or StepRecord(self.run, self.steps, {}))
+        if self._unwritten:
+            self._write(self.last or StepRecord(self.run, self.steps, {}))
         self.sinks.finish(verdict, message)
         process.count_end(self, verdict)
         with self.guard("letting go of the model", aside=True):  # whoever keeps a run keeps no model alive
@@ -404,12 +404,6 @@ class Engine:
     def failures(self) -> list[Alert]:
         """The alerts for which the policy ends the run, worst first: those of all ranks, once they have agreed."""
         return self.ended_for or self.policy.failures(self.episodes.open)
-
-    @property
-    def overhead(self) -> float:
-        """Share of the wall time that was spent in here, forward hooks counted: since ``start`` returned, and after the
-        first 20 steps, which are all measured in full, since then."""
-        return self.guard.overhead
 
     def note(self, text: str) -> None:
         """Add to the report's notes, once."""
@@ -548,7 +542,8 @@ class Engine:
             now = self.recorder.norms_now(record, together=True)  # whatever this rank knows of a checkpoint
             if record.checkpoint and now:
                 self._unwritten += self.episodes.conclude(replace(record, metrics=now), "resumed")
-            self._write_waiting(record)
+            if self._unwritten:
+                self._write(record)
 
     def _judge_pending(self, dropped: bool = False) -> None:
         pending, self._pending = self._pending, None
@@ -579,11 +574,6 @@ class Engine:
     def _write(self, record: StepRecord, alerts: Sequence[Alert] = ()) -> None:
         told, self._unwritten[:] = [*self._unwritten, *alerts], []
         self.sinks.write(record, told)
-
-    def _write_waiting(self, record: StepRecord | None) -> None:
-        """Give the sinks what they have not been given, with ``record``: nothing where there is none."""
-        if self._unwritten and record is not None:
-            self._write(record)
 
     def _announce(self) -> None:
         if self.run is not self._announced:  # other adapters, or a note

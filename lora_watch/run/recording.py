@@ -43,7 +43,6 @@ Loss = float | Tensor | None
 class PendingRecord:
     """What was read of one step, before its numbers have reached the host."""
 
-    due: Due
     known: dict[str, Any]
     """Fields of the record that were known at once."""
     numbers: PendingCopy
@@ -232,7 +231,7 @@ class Recorder:
             "retired": monitored.retired,
             "updated": updated,
         }
-        return PendingRecord(due, known, self._host_copy.send(numbers))
+        return PendingRecord(known, self._host_copy.send(numbers))
 
     def at_the_end(self, last: StepRecord) -> StepRecord | None:
         """``last`` with the norms of the weights as they stand, what a merge would keep of them, and the losses of the
@@ -286,8 +285,8 @@ class Recorder:
             "comparable": self._judge_loss and not dropped and not why_not,
         }
         record = StepRecord(**{**known, **own, **since})
-        if self._unseen is not None:
-            self._look_for_gradients(pending.due, metrics)
+        if self._unseen is not None and record.step and self.monitored.adapters:
+            self._look_for_gradients(self._unseen, metrics)
         if self._judge_loss and not dropped:
             scalars |= self._guessing(loss, _number(there["own_loss"], float), _number(there["entropy"], float))
             labels = None if there["labels"] is None or "classes" not in scalars else there["labels"].tolist()
@@ -315,11 +314,10 @@ class Recorder:
                 )
         return {}
 
-    def _look_for_gradients(self, due: Due, metrics: Readings) -> None:
-        """Gradients that are gone, or somewhere else, before they are read stand in no number: a note says so."""
-        if self._unseen is None or not due.trained or not self.monitored.adapters:
-            return
-        self._unseen = None if any_seen(metrics) else self._unseen + 1
+    def _look_for_gradients(self, unseen: int, metrics: Readings) -> None:
+        """Gradients that are gone, or somewhere else, before they are read stand in no number: a note says so.
+        ``unseen``: steps so far without any."""
+        self._unseen = None if any_seen(metrics) else unseen + 1
         if self._unseen == _STEPS_TO_BE_SEEN:
             self.monitored.note(
                 "the gradient norms are unknown: no adapter had a gradient when lora_watch looked. In a loop of your "

@@ -20,14 +20,10 @@ class AlertHistory:
         self._latest: dict[tuple[str, int], Alert] = {}
         self._told: dict[tuple[str, int], Severity] = {}
         self._closed: set[tuple[str, int]] = set()
-        self.counts: Counter[Severity] = Counter()
-        """Number of episodes so far, open or closed, by their present severity."""
 
     def update(self, alerts: Sequence[Alert]) -> list[News]:
         """Takes in the alerts of one step and returns which of them opened or closed (a short one did both)."""
         news: list[News] = []
-        if not alerts:  # as at most steps
-            return news
         for alert in alerts:
             key = (alert.rule, alert.step)
             if alert.severity > self._told.get(key, -1):  # new, or graver than it was
@@ -36,8 +32,12 @@ class AlertHistory:
             if alert.closed_step is not None and key not in self._closed:
                 self._closed.add(key)
                 news.append(("closed", alert))
-        self.counts = Counter(alert.severity for alert in self)
         return news
+
+    @property
+    def counts(self) -> Counter[Severity]:
+        """Number of episodes so far, open or closed, by their present severity."""
+        return Counter(alert.severity for alert in self)
 
     @property
     def next_run(self) -> Prescription | None:

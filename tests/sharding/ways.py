@@ -284,7 +284,6 @@ def seen_by(monitor: Any, model: Any) -> dict[str, Any]:
         "alike": all(other == measured for other in everyone(measured)),
         "alerts": [f"{alert.rule} {alert.message}" for alert in monitor.alerts],
         "wiring": sorted(record.wiring),
-        "overhead": monitor.overhead,
     }
 
 
