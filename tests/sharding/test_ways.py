@@ -14,6 +14,7 @@ import torch.distributed.fsdp
 
 from lora_watch.gate.judging import judge
 from tests.processes import Python
+from tests.sharding.ways import FEW
 
 
 def run(python: Python, folder: Path, *ways: str) -> dict[str, Any]:
@@ -45,7 +46,7 @@ def check_exactly(row: dict[str, Any], adapters: int = 28) -> None:
 
 @pytest.mark.parametrize("way", ["fsdp2", "fsdp2-dora-8", "tensor-parallel", "context-parallel"])
 def test_what_is_cut_into_dtensors_is_measured_as_in_one_process(torchs: Any, way: str) -> None:
-    row, adapters = torchs[0][way], 8 if way == "fsdp2-dora-8" else 28
+    row, adapters = torchs[0][way], 8 if way in FEW else 28
     check_exactly(row, adapters)
     assert row["known"]["a_grad_norm"] == adapters
     seen = 16 if way == "tensor-parallel" else adapters  # the MLP's are in parts there
@@ -89,7 +90,7 @@ def test_what_fsdp1_leaves_is_unknown(torchs: Any) -> None:
     assert parts["same"]
     assert nothing["same"]
     assert parts["alerts"] == nothing["alerts"] == []
-    in_forward = {"output_ratio": 28, "effective_lr": 28, "predicted_norm": 28}
+    in_forward = {"output_ratio": 8, "effective_lr": 8, "predicted_norm": 8}
     assert {metric: n for metric, n in parts["known"].items() if n} == in_forward
     assert not any(nothing["known"].values())
     assert nothing["verdict"] == "unknown"

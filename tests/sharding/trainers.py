@@ -57,10 +57,16 @@ def fresh(way: str) -> Iterator[None]:
 
 
 def a_trainer(
-    way: str, folder: Path, steps: int, callbacks: Sequence[Any], trainer_class: type[Trainer] = Trainer, **more: Any
+    way: str,
+    folder: Path,
+    steps: int,
+    callbacks: Sequence[Any],
+    trainer_class: type[Trainer] = Trainer,
+    targets: Any = "all-linear",
+    **more: Any,
 ) -> Trainer:
     return build_trainer(
-        lora(tiny_model()),
+        lora(tiny_model(), targets=targets),
         stdlib_blocks(4 * 2 * STEPS, 32),
         steps,
         callbacks=callbacks,
@@ -105,6 +111,7 @@ def saved(way: str, folder: Path) -> dict[str, Any]:
                 *(way, output, 5 if resumes else 4, [*callbacks, callback]),
                 **{"save_strategy": "steps", "save_steps": 2, "eval_steps": 2, **best},
                 eval_dataset=stdlib_blocks(4, 32),
+                targets=["q_proj", "up_proj"],
             )
             trainer.evaluate = lambda *_, **__: {"eval_steps": -trainer.state.global_step}  # noqa: B023
             trainer.train(resume_from_checkpoint=str(output / "checkpoint-4") if resumes else None)

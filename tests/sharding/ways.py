@@ -147,15 +147,15 @@ WAYS: dict[str, Callable[[Any], tuple[Any, Whole]]] = {
     "tensor-parallel": tensor_parallel,
     "context-parallel": context_parallel,
 }
+FEW = ("fsdp2-dora-8", "fsdp1-orig", "fsdp1-flat", "context-parallel")
+"""Of eight adapters: how many there are is another way's matter."""
 
 
 def loop(way: str, folder: Path, monitored: bool) -> dict[str, Any]:
     torch.manual_seed(0)
     dora, recovers = "dora" in way, way == "fsdp2-recovers"
     steps = MORE_STEPS if dora else STEPS
-    # Few of those that take long: trained leaves that are wrapped one by one, and the many steps of DoRA.
-    few = {"fsdp1-flat": ["q_proj", "v_proj"], "fsdp2-dora-8": ["q_proj", "down_proj"]}
-    targets = few.get(way, "all-linear")
+    targets = ["q_proj", "down_proj"] if way in FEW else "all-linear"
     alpha, lr = (128, 1e-2) if recovers else (16, 2e-3)
     model, whole = WAYS[way](lora(tiny_model(), alpha=alpha, targets=targets, use_dora=dora).train())
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
@@ -234,7 +234,7 @@ def saved_by_a_loop(way: str, folder: Path) -> dict[str, list[str]]:
     """The rules that speak after one step and a save of the whole adapter, of what the first rank holds of it, and of
     nothing; then where a session goes on with the same weights, and where one layer has lost them."""
     torch.manual_seed(0)
-    model, _ = WAYS[way](lora(tiny_model()).train())
+    model, _ = WAYS[way](lora(tiny_model(), targets=["gate_proj", "up_proj", "down_proj"]).train())
     adapters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     optimizer = torch.optim.AdamW(adapters.values(), lr=2e-3)
     ids, found = torch.tensor([block["input_ids"] for block in stdlib_blocks(2, 32)]), {}
