@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,6 +14,7 @@ from benchmarks.corpus.golden import changes, plain, read
 from benchmarks.corpus.plan import Spec, larger
 from benchmarks.corpus.replay import judge
 from benchmarks.corpus.traces import names
+from lora_watch.base.alerts import Alert
 from lora_watch.rules import BarelyMoves, NormExplosion
 
 EVERY = 40
@@ -23,17 +26,37 @@ def kept() -> dict[str, Any]:
     return {**read()}
 
 
+@pytest.fixture(scope="module")
+def sample() -> dict[Spec, list[Alert]]:
+    return {spec: judge(trace) for spec, trace in load_all(plan()[::EVERY]).items()}
+
+
 def test_every_trace_has_its_alerts_kept(kept: dict[str, Any]) -> None:
     assert {*kept} == {name for file in files() for name in names(file)} & {spec.name for spec in [*plan(), *larger()]}
 
 
-def test_a_sample_gives_the_alerts_that_were_kept(kept: dict[str, Any]) -> None:
+def test_a_sample_gives_the_alerts_that_were_kept(kept: dict[str, Any], sample: dict[Spec, list[Alert]]) -> None:
     moved = {}
-    for spec, trace in load_all(plan()[::EVERY]).items():
-        now = json.loads(json.dumps(plain(judge(trace))))
+    for spec, alerts in sample.items():
+        now = json.loads(json.dumps(plain(alerts)))
         if found := changes(kept[spec.name], now):
             moved[spec.name] = found
     assert moved == {}
+
+
+def test_no_run_ends_with_two_prescriptions(sample: dict[Spec, list[Alert]]) -> None:
+    carried = [sum(alert.next_run is not None for alert in alerts) for alerts in sample.values()]
+    assert max(carried) == 1
+    assert sum(carried) > 5
+
+
+def test_new_values_stand_in_the_prescription_alone(sample: dict[Spec, list[Alert]]) -> None:
+    def texts() -> Iterator[str]:
+        for alert in (alert for alerts in sample.values() for alert in alerts):
+            yield from (alert.message, alert.details, *alert.causes, *alert.remedies)
+
+    numbers = r"→|(learning_rate|lora_alpha)=[\d.]|times (too (strong|low)|as large as a useful)"
+    assert [text for text in texts() if re.search(numbers, text)] == []
 
 
 def test_a_moved_threshold_shows(kept: dict[str, Any]) -> None:

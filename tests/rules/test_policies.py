@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks.corpus.policies import Policy, build, load_all
 from benchmarks.corpus.replay import judge
+from benchmarks.corpus.traces import Trace
 from lora_watch import LoraWatchCallback, Severity
 from lora_watch.measurement.signals.policy import NAMES, numbers_of
 from lora_watch.rules.reward import BARE, NO_DIFFERENCE
@@ -41,6 +42,11 @@ def trained(policy: Policy, folder: Path, **settings: Any) -> tuple[Any, list[di
 def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("good")
     return folder, *trained(GOOD, folder)
+
+
+@pytest.fixture(scope="module")
+def traces() -> dict[Policy, Trace]:
+    return load_all()
 
 
 def test_a_good_policy_has_no_alert(good: tuple[Path, Any, list[dict[str, Any]]]) -> None:
@@ -152,25 +158,24 @@ def test_a_short_run_whose_rewards_are_all_equal_is_named_at_its_end(tmp_path: P
     assert the("LW303", monitor).causes == [NO_DIFFERENCE], "and no gradient that is cut"
 
 
-def test_a_reward_that_has_not_risen_by_the_end() -> None:
+def test_a_reward_that_has_not_risen_by_the_end(traces: dict[Policy, Trace]) -> None:
     flat, risen = (replace(Policy(seed=1, reward="length"), r=r, lr=lr) for r, lr in ((64, 1e-3), (8, 5e-3)))
-    traces = load_all()
     assert [alert.rule for alert in judge(traces[flat])] == ["LW206"], "its adapters are not too small"
     assert judge(traces[risen]) == []
 
 
-def test_the_twins_of_the_corpus() -> None:
+def test_the_twins_of_the_corpus(traces: dict[Policy, Trace]) -> None:
     """GRPO at a rate as for full fine-tuning, at a good one and at a ruinous one."""
-    wasted, good, collapsed = (judge(load_all()[Policy(lr=lr)]) for lr in (3e-5, 5e-3, 5e-2))
+    wasted, good, collapsed = (judge(traces[Policy(lr=lr)]) for lr in (3e-5, 5e-3, 5e-2))
     assert [(alert.rule, alert.severity) for alert in wasted] == [("LW104", Severity.WARNING)]
     assert wasted[0].settings["learning_rate"] > 3e-4
     assert good == []
     assert ("LW102", Severity.ERROR) in [(alert.rule, alert.severity) for alert in collapsed]
 
 
-def test_a_reward_that_dips_is_no_reward_that_falls() -> None:
+def test_a_reward_that_dips_is_no_reward_that_falls(traces: dict[Policy, Trace]) -> None:
     """One is below its start for three steps, and is learned again; the other stays there."""
-    dips, falls = (judge(load_all()[p]) for p in (Policy(reward="length", lr=1e-2, seed=1), Policy(r=64, lr=5e-3)))
+    dips, falls = (judge(traces[p]) for p in (Policy(reward="length", lr=1e-2, seed=1), Policy(r=64, lr=5e-3)))
     assert "LW102" not in [alert.rule for alert in dips]
     assert ("LW102", Severity.WARNING) in [(alert.rule, alert.severity) for alert in falls]
 
@@ -202,17 +207,17 @@ def test_the_reference_is_the_adapter_as_it_was(tmp_path: Path) -> None:
     assert any("the adapter ref" in note for note in monitor.run.notes)
 
 
-@pytest.mark.parametrize(("lr", "found"), [(5e-3, ["LW209", "LW401"]), (3e-4, [])], ids=["at a high rate", "its twin"])
-def test_preferences_that_are_learned_by_heart(lr: float, found: list[str], tmp_path: Path) -> None:
-    policy = Policy("DPO", reward="letter", steps=50, lr=lr)
-    monitor, _ = trained(policy, tmp_path, eval_strategy="steps", eval_steps=10)
-    assert sorted(ids(monitor)) == found
+def test_preferences_that_are_learned_by_heart(traces: dict[Policy, Trace], tmp_path: Path) -> None:
+    """A run, and its twin at a lower rate as the corpus has kept it."""
+    by_heart, twin = (Policy("DPO", reward="letter", steps=50, lr=lr) for lr in (5e-3, 3e-4))
+    monitor, _ = trained(by_heart, tmp_path, eval_strategy="steps", eval_steps=10)
+    assert sorted(ids(monitor)) == ["LW209", "LW401"]
+    assert judge(traces[twin]) == []
 
 
-def test_preferences_that_cost_the_model_its_language() -> None:
+def test_preferences_that_cost_the_model_its_language(traces: dict[Policy, Trace]) -> None:
     """The margin rises in all of them. The rate that is advised is one at which the reward has held."""
     ruined, held = (Policy("DPO", reward="letter", steps=50, lr=lr) for lr in (1e-2, 2e-3))
-    traces = load_all()
     alert = next(alert for alert in judge(traces[ruined]) if alert.rule == "LW102")
     assert alert.severity == Severity.WARNING
     assert 3e-4 < alert.settings["learning_rate"] < 2e-3
