@@ -52,12 +52,31 @@ def run(
     return callback.monitor.alerts
 
 
-def test_few_texts_for_many_epochs_are_learned_by_heart(tmp_path: Path) -> None:
-    (alert,) = overfitted(run(8, 5e-3, tmp_path, sinks=[opened := Opened()]))
-    assert str(alert) == opened.text, "what the console has shown is what the files have"
+SAVES: dict[str, Any] = {"steps": 50, "save_strategy": "steps", "save_steps": 20}
+
+
+@pytest.fixture(scope="module")
+def by_heart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Alert, str]:
+    """A run on few texts for many epochs: its folder, its alert, and that as it opened."""
+    folder, opened = tmp_path_factory.mktemp("by_heart"), Opened()
+    (alert,) = overfitted(run(8, 5e-3, folder, sinks=[opened], **SAVES))
+    return folder, alert, opened.text
+
+
+def test_few_texts_for_many_epochs_are_learned_by_heart(by_heart: tuple[Path, Alert, str]) -> None:
+    _, alert, opened = by_heart
+    assert str(alert) == opened, "what the console has shown is what the files have"
     assert (alert.severity.name, alert.step <= 50, alert.step % 10) == ("WARNING", True, 0)
     assert "was best at step 10" in str(alert)
     assert "no checkpoint of step 10 is left" in str(alert)
+
+
+def test_an_evaluation_at_the_step_of_a_save_is_not_lost_to_the_session_that_resumes(
+    by_heart: tuple[Path, Alert, str],
+) -> None:
+    folder, whole, _ = by_heart
+    (resumed,) = overfitted(run(8, 5e-3, folder, resume=str(folder / "checkpoint-20"), **SAVES))
+    assert str(resumed) == str(whole)
 
 
 def test_the_checkpoint_that_holds_the_best_step_is_named_where_it_is_there(tmp_path: Path) -> None:
@@ -72,13 +91,6 @@ def test_the_checkpoint_that_holds_the_best_step_is_named_where_it_is_there(tmp_
 )
 def test_its_twins_are_silent(texts: int, lr: float, held_out: int, tmp_path: Path) -> None:
     assert overfitted(run(texts, lr, tmp_path, held_out=held_out)) == []
-
-
-def test_an_evaluation_at_the_step_of_a_save_is_not_lost_to_the_session_that_resumes(tmp_path: Path) -> None:
-    saves = {"save_strategy": "steps", "save_steps": 20}
-    (whole,) = overfitted(run(8, 5e-3, tmp_path, steps=50, **saves))
-    (resumed,) = overfitted(run(8, 5e-3, tmp_path, steps=50, resume=str(tmp_path / "checkpoint-20"), **saves))
-    assert str(resumed) == str(whole)
 
 
 @pytest.mark.parametrize(("texts", "found"), [(16, ["WARNING"]), (400, [])], ids=["few texts", "its twin"])
@@ -103,12 +115,12 @@ def test_shuffled_labels_show_in_few_held_out_examples(shuffled: bool, found: li
 
 
 @pytest.mark.parametrize(
-    ("evaluated", "steps", "found"), [("no", 60, ["INFO"]), ("steps", 60, []), ("no", 30, [])]
+    ("evaluated", "steps", "found"), [("no", 20, ["INFO"]), ("steps", 20, []), ("no", 10, [])]
 )  # the last has two epochs
 def test_epochs_without_an_evaluation_leave_it_unknown(evaluated: str, steps: int, found: list[str]) -> None:
-    callback = LoraWatchCallback(tensorboard=False, console=False, rules=[WorseOnOtherTexts(steps=30)])
-    settings = {"eval_strategy": evaluated, "eval_steps": 20, "eval_dataset": stdlib_blocks(256)[240:]}
-    build_trainer(lora(tiny_model()), stdlib_blocks(256)[:60], steps, [callback], 1e-3, **settings).train()
+    callback = LoraWatchCallback(tensorboard=False, console=False, rules=[WorseOnOtherTexts(steps=10)])
+    settings = {"eval_strategy": evaluated, "eval_steps": 7, "eval_dataset": stdlib_blocks(256)[240:]}
+    build_trainer(lora(tiny_model()), stdlib_blocks(256)[:20], steps, [callback], 1e-3, **settings).train()
     assert callback.monitor is not None
     assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
 
