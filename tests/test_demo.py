@@ -7,6 +7,7 @@ import math
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
@@ -17,9 +18,11 @@ from lora_watch.demo import texts
 from lora_watch.demo.runs import Outcome, fixed
 from lora_watch.demo.show import _fresh
 from lora_watch.demo.tasks import FAILING, Setup, mean_loss
+from lora_watch.format import tags
 from lora_watch.runs.run import latest_run
-from tests.processes import Python
+from tests.processes import Done, Python
 from tests.runs.written import write_run
+from tests.sinks.backend import tensorboard
 from tests.support import stdlib_blocks, tiny_model, tiny_tokenizer
 
 
@@ -123,18 +126,24 @@ def test_the_model_can_be_made_again(tmp_path: Path, capsys: pytest.CaptureFixtu
 
 
 # -- the whole ---------------------------------------------------------------------------------------------------------
-def test_the_demo(python: Python, tmp_path: Path):
-    earlier = tmp_path / "tiny-healthy"  # of an earlier demo: it is replaced, not mixed with
+@pytest.fixture(scope="module")
+def demo(python: Python, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Done]:
+    folder = tmp_path_factory.mktemp("demo")
+    earlier = folder / "tiny-healthy"  # of an earlier demo: it is replaced, not mixed with
     (earlier / "lora_watch").mkdir(parents=True)
     (earlier / "lora_watch" / "report.json").write_text("{}")
     (earlier / "events.out.tfevents.1").touch()
-    done = python("-m", "lora_watch", "demo", "--quick", "--output-dir", tmp_path, COLUMNS="120")
+    return folder, python("-m", "lora_watch", "demo", "--quick", "--output-dir", folder, COLUMNS="120")
+
+
+def test_the_demo(demo: tuple[Path, Done]):
+    folder, done = demo
     assert done.returncode == 0, done.stdout + done.stderr
-    assert f"tensorboard --logdir {tmp_path}" in done.stdout.replace("\n", "")
+    assert f"tensorboard --logdir {folder}" in done.stdout.replace("\n", "")
     reports = {}
     for name in ("healthy", "too-strong", "fixed"):
-        assert len(list((tmp_path / f"tiny-{name}").glob("events.out.tfevents.*"))) == 1
-        reports[name] = json.loads((tmp_path / f"tiny-{name}" / "lora_watch" / "report.json").read_text())
+        assert len(list((folder / f"tiny-{name}").glob("events.out.tfevents.*"))) == 1
+        reports[name] = json.loads((folder / f"tiny-{name}" / "lora_watch" / "report.json").read_text())
     for name in ("healthy", "fixed"):
         assert reports[name]["verdict"] == "ok"
         assert not [alert for alert in reports[name]["alerts"] if alert["severity"] != "INFO"]
@@ -145,3 +154,16 @@ def test_the_demo(python: Python, tmp_path: Path):
     assert "(LW102)" in done.stdout
     assert "Next run: lora_alpha 64 →" in done.stdout
     assert "Traceback" not in done.stdout
+
+
+def test_its_healthy_run_has_curves_without_holes(demo: tuple[Path, Done]):
+    """What a reader of TensorBoard sees: each of 30 steps."""
+    steps = list(range(1, 31))
+    names = ("product_norm", "delta_norm", "a_norm", "b_norm", "relative_norm", "a_grad_norm", "b_grad_norm")
+    with tensorboard(demo[0] / "tiny-healthy", "python") as board:
+        for name in (*names, "scale", "effective_lr"):
+            found = board.tensors(tags.METRIC_PREFIX + name)
+            assert [step for step, _ in found if step] == steps, name
+            assert all(np.isfinite(values).all() for step, values in found if step), name
+        for tag in ("lora/delta_norm/max", "lora/scale", "lora/effective_lr", "lora/loss"):
+            assert [step for step, _ in board.scalars(tag) if step] == steps, tag

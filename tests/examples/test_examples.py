@@ -63,10 +63,15 @@ def test_trl_is_stopped_when_it_goes_wrong(ran: Ran):
     assert report["verdict"] == "failed"
 
 
-def test_a_policy_collapses_or_does_not(ran: Ran):
+@pytest.mark.thorough
+def test_a_policy_learns(ran: Ran):
     pytest.importorskip("trl")
     first, last = numbers(r"step 40: reward # -> #, alerts \[\]", ran("trl_grpo.py", "--steps", "40"))
     assert last > first + 0.3
+
+
+def test_a_policy_collapses(ran: Ran):
+    pytest.importorskip("trl")
     with pytest.raises(Exception, match=r"\(LW102\)"):
         ran("trl_grpo.py", "--steps", "12", "--lr", "0.3")
 

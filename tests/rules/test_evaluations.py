@@ -86,8 +86,11 @@ def test_the_checkpoint_that_holds_the_best_step_is_named_where_it_is_there(tmp_
 
 @pytest.mark.parametrize(
     ("texts", "lr", "held_out"),
-    [(200, 3e-3, 16), (40, 1e-3, 16), (200, 1e-2, 4)],
-    ids=["more texts", "a plateau", "noisy evaluations on four texts"],
+    [
+        pytest.param(200, 3e-3, 16, id="more texts", marks=pytest.mark.thorough),
+        pytest.param(40, 1e-3, 16, id="a plateau"),
+        pytest.param(200, 1e-2, 4, id="noisy evaluations on four texts"),
+    ],
 )
 def test_its_twins_are_silent(texts: int, lr: float, held_out: int, tmp_path: Path) -> None:
     assert overfitted(run(texts, lr, tmp_path, held_out=held_out)) == []

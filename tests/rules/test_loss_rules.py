@@ -258,6 +258,7 @@ def test_a_plain_loop_needs_to_name_no_vocabulary(blank: bool) -> None:
     assert monitor.run.notes == ()
 
 
+@pytest.mark.thorough
 def test_a_loss_that_stays_up_because_the_data_become_harder_is_no_fault() -> None:
     """Sorted data, the easiest examples first."""
     assert ids(run(steps=40, lr=5e-3, dataset=by_difficulty(), trainer_class=InOrder)) == []

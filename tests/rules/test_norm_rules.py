@@ -57,7 +57,7 @@ def small_base() -> Any:
 
 EXPLODED = [
     pytest.param({"alpha": 64}, {"lr": 2e-2}, id="its-loss-falls-all-the-way"),
-    pytest.param({"alpha": 128}, {"lr": 5e-2}, id="far-too-strong"),
+    pytest.param({"alpha": 128}, {"lr": 5e-2}, id="far-too-strong", marks=pytest.mark.thorough),
     pytest.param({"alpha": 128}, {"lr": 1e-2, "per_device_train_batch_size": 1}, id="batch-size-one"),
 ]
 

@@ -157,7 +157,15 @@ def new_in_the_groups(optimizer: Any, **_: Any) -> None:
         group["params"] = [nn.Parameter(p.detach().clone()) for p in group["params"]]
 
 
-@pytest.mark.parametrize("change", [assigned, loaded_with_low_memory, new_in_the_modules, new_in_the_groups])
+@pytest.mark.parametrize(
+    "change",
+    [
+        pytest.param(assigned, marks=pytest.mark.thorough),
+        pytest.param(loaded_with_low_memory, marks=pytest.mark.thorough),
+        new_in_the_modules,
+        new_in_the_groups,
+    ],
+)
 def test_an_optimizer_that_loses_the_adapters_in_mid_run_is_seen_at_once(change: Any) -> None:
     monitor = run(steps=10, before=(After(3, change),))
     alert = the("LW301", monitor)

@@ -120,19 +120,19 @@ def test_the_table_has_the_folder_and_the_rate_and_fits_a_screen(sweep: Sweep, t
     assert "/r2-seed0 " in out, "the end of a name tells runs apart"
 
 
-def test_runs_on_other_data_are_no_repeats(tmp_path: Path) -> None:
-    for name, seed, first in (("one", 0, 0), ("again", 1, 0), ("other", 1, 8)):
-        train_into(tmp_path / name, 2, 2, seed, first=first)
-    assert as_json(tmp_path / "one", tmp_path / "again")["best"] == 0
-    content = as_json(tmp_path)
-    assert [[run["name"] for run in each["runs"]] for each in content["configurations"]] == [
-        ["again", "one"],
+def test_runs_on_other_data_are_no_repeats(sweep: Sweep, tmp_path: Path) -> None:
+    runs = [sweep[0] / "r2-seed0", sweep[0] / "r2-seed1", tmp_path / "other"]
+    train_into(runs[2], 2, 2, 1, first=8)
+    assert as_json(*runs[:2])["best"] == 0
+    content = as_json(*runs)
+    assert [[Path(run["name"]).name for run in each["runs"]] for each in content["configurations"]] == [
+        ["r2-seed0", "r2-seed1"],
         ["other"],
     ]
     assert sorted(content["differences"]) == ["eval_data", "train_data"]
     assert content["best"] is None
     assert "of different examples" in content["notes"][-1]
-    assert "Best:" not in compare(tmp_path).stdout
+    assert "Best:" not in compare(*runs).stdout
 
 
 def test_other_settings_that_differ_are_named(muddle: Path) -> None:

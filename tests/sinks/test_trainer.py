@@ -10,8 +10,6 @@ import pytest
 from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
-from lora_watch.demo.runs import run
-from lora_watch.demo.tasks import HEALTHY, tiny
 from lora_watch.format import tags
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
@@ -121,18 +119,3 @@ def test_the_verdict_reaches_the_trainers_own_file_before_that_is_closed(tmp_pat
         assert [reported["verdict"] for _, reported in board.json(tags.VERDICT)] == ["running", ending]
         status = "STATUS_SUCCESS" if ending == "ok" else "STATUS_FAILURE"
         assert board.session_groups()[0]["sessions"][0]["status"] == status
-
-
-def test_the_demos_healthy_run_has_curves_without_holes(tmp_path: Path) -> None:
-    """What a reader of TensorBoard sees: each of 30 steps."""
-    task = tiny(quick=True)
-    assert run(task, HEALTHY, tmp_path).run.step == task.steps == 30
-    steps = list(range(1, 31))
-    names = ("product_norm", "delta_norm", "a_norm", "b_norm", "relative_norm", "a_grad_norm", "b_grad_norm")
-    with tensorboard(tmp_path, "python") as board:
-        for name in (*names, "scale", "effective_lr"):
-            found = board.tensors(tags.METRIC_PREFIX + name)
-            assert [step for step, _ in found if step] == steps, name
-            assert all(np.isfinite(values).all() for step, values in found if step), name
-        for tag in ("lora/delta_norm/max", "lora/scale", "lora/effective_lr", "lora/loss"):
-            assert [step for step, _ in board.scalars(tag) if step] == steps, tag

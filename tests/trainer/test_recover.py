@@ -156,7 +156,7 @@ def test_without_recover_a_resumed_run_says_that_the_scripts_rate_is_used_again(
     ("fault", "at", "rule", "lost", "went_back"),
     [
         pytest.param("nan-loss", 32, "LW201", 1, False, id="one-update-is-dropped"),
-        pytest.param("nan-in-one-layer", 32, "LW101", 12, True, id="weights-go-back"),
+        pytest.param("nan-in-one-layer", 32, "LW101", 12, True, id="weights-go-back", marks=pytest.mark.thorough),
         pytest.param("nan-in-one-layer", 31, "LW101", 12, True, id="weights-of-a-step-without-measurement"),
         pytest.param("lr-x100", 26, "LW102", 14, True, id="a-raised-rate-is-the-planned-one-again"),
     ],

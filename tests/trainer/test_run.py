@@ -37,8 +37,8 @@ def run(
 
 
 def forked(python: Python, folder: Path, *arguments: str | Path) -> Done:
-    """The same as ``run``, for scripts that train and would import for seconds first."""
-    return python("-m", "lora_watch", "run", *arguments, folder=folder)
+    """The same as ``run``, without the seconds of its imports."""
+    return python("-m", "lora_watch", "run", *arguments, folder=folder, TERM="dumb")
 
 
 def script(folder: Path, text: str, name: str = "train.py") -> Path:
@@ -106,8 +106,8 @@ def test_an_interrupt_is_an_interrupt(tmp_path: Path) -> None:
         (("--mute", "LW1002", GATE), "--mute: .*'LW1002'.* LW102 "),
     ],
 )
-def test_misuse_is_one_clear_line(tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
-    done = run(tmp_path, *arguments, TERM="dumb")
+def test_misuse_is_one_clear_line(python: Python, tmp_path: Path, arguments: tuple[str, ...], says: str) -> None:
+    done = forked(python, tmp_path, *arguments)
     assert done.returncode == 2
     assert re.search(says, done.stderr)
     assert "Traceback" not in done.stderr
