@@ -49,11 +49,16 @@ def test_the_core_imports_torch_and_numpy_alone():
         "for name in sys.argv[1:]:\n"
         "    importlib.import_module(f'lora_watch.{name}')\n"
         "    new = {module.split('.')[0] for module in sys.modules.keys() - before}\n"
-        "    print(name, *sorted(new - sys.stdlib_module_names - {'torch', 'numpy'}))"
+        "    print(name, *sorted(new - sys.stdlib_module_names - {'torch', 'numpy'}))\n"
+        # transformers and PEFT take four seconds, and only say what the files say.
+        "from lora_watch.tune.advise import advise\n"
+        "from lora_watch.demo.models import TINY_LLAMA\n"
+        "advise(TINY_LLAMA)\n"
+        "print('advise', *{'transformers', 'peft', 'bitsandbytes'} & sys.modules.keys())"
     )
     core = ("adapters", "measurement.norms", "measurement.signals.loss", "rules", "drivers.loop")
     done = subprocess.run([sys.executable, "-c", code, *core], capture_output=True, text=True, check=True, cwd=ROOT)
-    assert done.stdout.splitlines() == [f"{name} lora_watch" for name in core]
+    assert done.stdout.splitlines() == [*(f"{name} lora_watch" for name in core), "advise"]
 
 
 def test_transformers_is_known_to_few_files():

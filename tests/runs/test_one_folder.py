@@ -111,7 +111,7 @@ def training(
     **arguments: Any,
 ) -> Any:
     return build_trainer(
-        lora(tiny_model(), r=2, alpha=alpha),
+        lora(tiny_model(), r=2, alpha=alpha, targets=["q_proj", "down_proj"]),
         stdlib_blocks(32, 32),
         steps,
         callbacks=[LoraWatchCallback(console=console, find_lr=find_lr, report_dir=report_dir)],

@@ -20,6 +20,8 @@ from lora_watch.tune.suggestion import Curve, Suggestion
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
 TIMES = ("runtime", "per_second")
+FEW = ["q_proj", "down_proj"]
+"""Eight adapters."""
 
 
 def built(lr: float = 2e-4, **arguments: Any) -> Trainer:
@@ -35,7 +37,7 @@ def built(lr: float = 2e-4, **arguments: Any) -> Trainer:
         "eval_steps": 3,
         "eval_dataset": stdlib_blocks(4),
     }
-    return build_trainer(lora(tiny_model(), lora_dropout=0.1), steps=6, lr=lr, **{**settings, **arguments})
+    return build_trainer(lora(tiny_model(), targets=FEW, lora_dropout=0.1), steps=6, lr=lr, **{**settings, **arguments})
 
 
 def end_of(trainer: Trainer) -> tuple[str, list[dict[str, Any]]]:
@@ -104,7 +106,7 @@ def sft(**arguments: Any) -> Trainer:
     names = ("output_dir", "max_steps", "learning_rate", "use_cpu", "save_strategy", "report_to", "disable_tqdm")
     rows = [{"input_ids": row["input_ids"]} for row in stdlib_blocks(32)]
     return trl.SFTTrainer(
-        model=lora(tiny_model()),
+        model=lora(tiny_model(), targets=FEW),
         args=trl.SFTConfig(**{name: settings[name] for name in names}, bf16=False, per_device_train_batch_size=4),
         train_dataset=Dataset.from_list(rows),
         processing_class=tiny_tokenizer(),
