@@ -81,11 +81,12 @@ def group_effective_lr(record: StepRecord) -> FloatArray:
 def plain_scalars(record: StepRecord) -> dict[str, float]:
     """The step for viewers without the plugin, by full tag. Adapters a metric cannot have are left out of it."""
     out = {} if record.loss is None else {"loss": record.loss}
-    readings = {name: reading for name, reading in record.metrics.items() if reading.known.any()}
-    if readings:
-        bad = [reading.known & ~np.isfinite(reading.values) for reading in readings.values()]
-        out["nonfinite_adapters"] = float(np.any(bad, axis=0).sum())
-    shown = {name: reading.measured for name, reading in readings.items() if name in USUAL_METRICS}
+    readings = record.metrics
+    if readings and (known := np.stack([reading.known for reading in readings.values()])).any():
+        bad = known & ~np.isfinite([reading.values for reading in readings.values()])
+        out["nonfinite_adapters"] = float(bad.any(0).sum())
+    usual = {name: readings[name] for name in USUAL_METRICS if name in readings}
+    shown = {name: reading.measured for name, reading in usual.items() if reading.known.any()}
     for name in ONE_NUMBER_IS_ENOUGH:
         if name in shown:
             out[name] = float(np.fmax.reduce(shown.pop(name)))
