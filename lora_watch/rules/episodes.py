@@ -209,7 +209,7 @@ class Episodes:
         """``alert`` carries the prescription, and no other one does. Returns those that carried it before."""
         if alert.next_run is None:
             return []
-        self._prescribing.take(alert.next_run)
+        self._prescribing.standing = alert.next_run  # a recovery has tried it, or all ranks have agreed
         outdated = [other for other in self.alerts if other is not alert and other.next_run is not None]
         for other in outdated:
             other.next_run = None

@@ -96,10 +96,6 @@ class Prescribing:
             self.standing = replace(old, settings={**kept, **new})
         return True
 
-    def take(self, told: Prescription) -> None:
-        """``told`` stands from now on, whatever stood before: a recovery has tried it, or all ranks have agreed."""
-        self.standing = told
-
     def withdraw(self) -> bool:
         """The run has shown no harm: what settings or weights alone say of the adapters' size stands no more. True
         where the prescription has changed."""

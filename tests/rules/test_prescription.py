@@ -63,7 +63,7 @@ def test_a_sweep_stands_until_its_own_rate_does_harm() -> None:
 
 def test_after_a_recovery_it_is_relative_to_the_users_own_settings() -> None:
     one = begun(run_of(0.01))
-    one.take(told(Evidence.HARM, 0.01, 0.005))
+    one.standing = told(Evidence.HARM, 0.01, 0.005)
     now = dataclasses.replace(run_of(0.01), peak_lr=(0.005,), lr_factor=0.5)
     assert one.propose(told(Evidence.HARM, 0.005, 0.001, 20), now), "what was prescribed has done harm"
     assert one.standing == told(Evidence.HARM, 0.01, 0.001, 20)
