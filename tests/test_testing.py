@@ -8,7 +8,7 @@ import pytest
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.testing import stays_healthy
-from tests.support import build_trainer, lora, tiny_model, train
+from tests.support import build_trainer, few, lora, tiny_model, train
 
 EXPLODED: dict[str, Any] = {"lr": 5e-2, "steps": 12}
 
@@ -18,23 +18,21 @@ def test_a_healthy_training_passes_and_leaves_nothing_behind() -> None:
 
     before = list(module.DEFAULT_CALLBACKS)
     with stays_healthy():
-        trained = train(lora(tiny_model()), steps=4)
+        trained = train(few(), steps=4)
     assert before == module.DEFAULT_CALLBACKS
     assert trained.state.global_step == 4
-    assert not any(
-        isinstance(c, LoraWatchCallback) for c in build_trainer(lora(tiny_model())).callback_handler.callbacks
-    )
+    assert not any(isinstance(c, LoraWatchCallback) for c in build_trainer(few()).callback_handler.callbacks)
 
 
 def test_a_failing_one_fails_with_the_alert() -> None:
     with pytest.raises(AssertionError, match=r"ERROR at step \d: .*\(LW102\)") as caught, stays_healthy():
-        train(lora(tiny_model(), alpha=128), **EXPLODED)
+        train(few(alpha=128), **EXPLODED)
     assert "Next run: lora_alpha 128 →" in str(caught.value)
     assert "Cause: " in str(caught.value)
 
 
 def test_a_trainer_built_before() -> None:
-    trainer = build_trainer(lora(tiny_model(), alpha=128), **EXPLODED)
+    trainer = build_trainer(few(alpha=128), **EXPLODED)
     with pytest.raises(AssertionError, match="LW102"), stays_healthy(trainer):
         trainer.train()
 
@@ -56,7 +54,7 @@ def test_the_severity_is_a_choice() -> None:
 def test_a_stop_that_the_training_code_swallows_is_no_pass() -> None:
     def swallows() -> None:
         with pytest.raises(LoraWatchError):
-            train(lora(tiny_model(), alpha=128), **EXPLODED)
+            train(few(alpha=128), **EXPLODED)
 
     with pytest.raises(AssertionError, match="LW102"), stays_healthy():
         swallows()
@@ -65,7 +63,7 @@ def test_a_stop_that_the_training_code_swallows_is_no_pass() -> None:
 def test_a_callback_of_its_own_that_never_stops_is_judged_by_its_alerts() -> None:
     own = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
     with pytest.raises(AssertionError, match="LW102"), stays_healthy():
-        train(lora(tiny_model(), alpha=128), callbacks=[own], **EXPLODED)
+        train(few(alpha=128), callbacks=[own], **EXPLODED)
 
 
 def test_nothing_trained_is_no_pass() -> None:

@@ -23,10 +23,10 @@ from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.rules import Episodes, LossDivergence, NormExplosion, Rule
 from lora_watch.rules.remedies import why_strong
 from tests.rules.runs import healthy, ids, run, the, trainer_with_loss
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, stdlib_blocks
 from tests.tensorboard_plugin.serving import routes
 
-LAYER = "model.layers.1.self_attn.v_proj"
+LAYER = "model.layers.1.self_attn.q_proj"
 
 
 def without_targets() -> list[dict[str, list[int]]]:
@@ -40,7 +40,7 @@ def test_behind_a_loss_that_is_no_number_nothing_else_speaks() -> None:
 
 
 def test_a_broken_weight_is_named_with_its_layer() -> None:
-    model = lora(tiny_model())
+    model = few()
     with torch.no_grad():
         model.get_submodule(f"base_model.model.{LAYER}").base_layer.weight[0, 0] = torch.nan
     monitor = run(model, steps=3)
@@ -76,7 +76,7 @@ def nan_from(first: int) -> Any:
 
 
 def test_an_explosion_that_ends_in_a_nan_keeps_the_headline_and_the_prescription() -> None:
-    monitor = run(lora(tiny_model(), alpha=256), steps=20, lr=2e-2, trainer_class=nan_from(9))
+    monitor = run(few(alpha=256), steps=20, lr=2e-2, trainer_class=nan_from(9))
     first, second = in_order(monitor.alerts)[0], the("LW201", monitor)
     assert (first.rule, first.closed_step) == ("LW102", None), "nothing says that it is over"
     assert "LW201" in first.explains
@@ -86,13 +86,13 @@ def test_an_explosion_that_ends_in_a_nan_keeps_the_headline_and_the_prescription
 
 
 def test_a_single_update_that_is_too_large_comes_before_the_batch() -> None:
-    alert = the("LW201", run(lora(tiny_model(), alpha=256), steps=3, lr=2e-2, trainer_class=nan_from(2)))
+    alert = the("LW201", run(few(alpha=256), steps=3, lr=2e-2, trainer_class=nan_from(2)))
     assert set(alert.settings) == {"learning_rate", "lora_alpha"}
 
 
 @pytest.mark.parametrize("clipping", [1.0, 0.0, 1e-3])
 def test_a_gradient_is_named_by_its_own_layer_though_clipping_spreads_it(clipping: float) -> None:
-    model = lora(tiny_model())
+    model = few()
     factor = model.get_submodule(f"base_model.model.{LAYER}").lora_B["default"].weight
     factor.register_hook(lambda grad: grad * torch.nan)
     callback = LoraWatchCallback(fail_on="error", console=False, tensorboard=False)
@@ -125,7 +125,7 @@ def test_the_first_is_the_earliest_of_the_worst_that_no_other_explains() -> None
 def test_every_face_shows_the_same_alert_first(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """Console, exception, report, ``check`` and tab, of a run whose first alert is not the one to read first."""
     callback = LoraWatchCallback(fail_on="error")
-    trainer = build_trainer(lora(tiny_model(), alpha=1024), callbacks=[callback], lr=0.1, output_dir=str(tmp_path))
+    trainer = build_trainer(few(alpha=1024), callbacks=[callback], lr=0.1, output_dir=str(tmp_path))
     with pytest.raises(LoraWatchError) as caught:
         trainer.train()
     assert callback.monitor is not None

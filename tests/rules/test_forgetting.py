@@ -15,7 +15,7 @@ from lora_watch import LoraWatchCallback
 from lora_watch.base import deferred
 from lora_watch.rules import WorseOnOtherTexts
 from lora_watch.runs.run import read_runs
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
+from tests.support import build_trainer, few, stdlib_blocks, tiny_tokenizer
 
 GENERAL = [
     "It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want of a",
@@ -38,7 +38,7 @@ def run(
     watch = LoraWatchCallback(console=False, tensorboard=tensorboard, probe=probe, mute=["LW102"], rules=rules)
     settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": blocks[224:240], **own}
     torch.manual_seed(0)  # for A
-    model = lora(tiny_model(), lora_dropout=0.1)
+    model = few(lora_dropout=0.1)
     trainer = build_trainer(model, blocks[:texts], steps, [watch], lr, output_dir=str(folder), **settings)
     trainer.processing_class = tiny_tokenizer()
     trainer.callback_handler.processing_class = tiny_tokenizer()
@@ -84,7 +84,7 @@ def test_training_and_random_states_are_as_without_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("settings", "said"), [({}, "set eval_strategy"), ({"eval_strategy": "steps"}, "a tokenizer")])
 def test_what_a_probe_lacks_is_a_note_and_no_failure(settings: dict[str, Any], said: str, tmp_path: Path) -> None:
     watch, blocks = LoraWatchCallback(console=False, tensorboard=False, probe=GENERAL), stdlib_blocks(24)
-    model = lora(tiny_model())
+    model = few()
     build_trainer(model, blocks, 2, [watch], output_dir=str(tmp_path), eval_dataset=blocks[:4], **settings).train()
     assert watch.monitor is not None
     assert watch.monitor.alerts == []

@@ -11,13 +11,13 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import Monitor
 from tests.rules.runs import At, ids, numbers, run, said, schedule, the
-from tests.support import lora, stdlib_blocks, tiny_model
+from tests.support import few, lora, stdlib_blocks, tiny_model
 
 # -- LW306 -------------------------------------------------------------------------------------------------------------
 
 
 def test_a_schedule_that_ends_long_before_the_run_does() -> None:
-    monitor = run(steps=20, prepare=schedule(lambda step: max(0.0, 1 - step / 8)))
+    monitor = run(few(), steps=20, prepare=schedule(lambda step: max(0.0, 1 - step / 8)))
     alert = the("LW306", monitor)
     assert alert.step == 11, "the third update at zero"
     assert {9, 20} <= numbers(said(alert))
@@ -40,7 +40,7 @@ def in_half(model: Any) -> Any:
 
 
 def test_updates_too_small_for_bf16_are_named_with_what_keeps_them() -> None:
-    monitor = run(in_half(lora(tiny_model())), steps=12, lr=1e-5)
+    monitor = run(in_half(few()), steps=12, lr=1e-5)
     alert = the("LW307", monitor)
     assert alert.metric == "a_changed", "B starts at zero, where numbers are fine enough"
     assert all(share < 0.5 for _, share in alert.adapters)
@@ -51,8 +51,8 @@ def test_updates_too_small_for_bf16_are_named_with_what_keeps_them() -> None:
 @pytest.mark.parametrize(
     ("model", "arguments"),
     [
-        (lambda: in_half(lora(tiny_model())), {"lr": 2e-3, "warmup_steps": 10}),
-        (lambda: lora(tiny_model()), {"lr": 1e-5}),
+        (lambda: in_half(few()), {"lr": 2e-3, "warmup_steps": 10}),
+        (lambda: few(), {"lr": 1e-5}),
     ],
     ids=["warm-up", "float32"],
 )
@@ -73,7 +73,7 @@ def unfrozen(names: str) -> Callable[[Trainer], None]:
 
 
 def test_a_weight_that_trains_under_its_adapter_is_named() -> None:
-    monitor = run(steps=4, prepare=unfrozen("layers.2.mlp.down_proj"))
+    monitor = run(few(), steps=4, prepare=unfrozen("layers.2.mlp.down_proj"))
     alert = the("LW309", monitor)
     assert alert.step == 1
     assert [name for name, _ in alert.adapters] == ["model.layers.2.mlp.down_proj"]
@@ -86,7 +86,7 @@ def test_a_weight_that_is_overwritten_half_way_is_named() -> None:
             if "q_proj.base_layer" in name:
                 parameter.mul_(1.05)
 
-    alert = the("LW309", run(steps=6, before=(At(3, overwrite),)))
+    alert = the("LW309", run(few(), steps=6, before=(At(3, overwrite),)))
     assert (alert.step, len(alert.adapters), alert.threshold) == (3, 4, 0.01)
 
 
@@ -103,7 +103,7 @@ def test_weights_that_each_merge_rounds_a_little_are_named(merges: Sequence[int]
 
 
 def test_training_what_is_not_under_an_adapter_is_no_fault() -> None:
-    assert ids(run(steps=4, prepare=unfrozen("norm"))) == []
+    assert ids(run(few(), steps=4, prepare=unfrozen("norm"))) == []
     saved = lora(tiny_model(), targets=["q_proj", "v_proj"], modules_to_save=["lm_head"])
     assert ids(run(saved, steps=4)) == []
 
@@ -114,7 +114,7 @@ def test_training_what_is_not_under_an_adapter_is_no_fault() -> None:
 def scaled_loop(overflows: Callable[[int], bool], steps: int, **settings: Any) -> Monitor:
     """A plain loop under a real loss scaler; the loss is infinite to the backward pass at the steps named."""
     torch.manual_seed(0)
-    model = lora(tiny_model()).train()
+    model = few().train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)  # type: ignore[attr-defined]
     ids = torch.tensor([stdlib_blocks()[i]["input_ids"] for i in range(4)])

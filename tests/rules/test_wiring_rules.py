@@ -12,13 +12,7 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor, Severity
 from tests.rules.runs import At, ids, numbers, run, said, the
-from tests.support import build_trainer, lora, needs_peft, stdlib_blocks, tiny_model
-
-
-def few() -> Any:
-    """The packaged model with two adapters in each of its four blocks."""
-    return lora(tiny_model(), targets=["q_proj", "down_proj"])
-
+from tests.support import build_trainer, few, lora, needs_peft, stdlib_blocks, tiny_model
 
 # -- LW301 -------------------------------------------------------------------------------------------------------------
 

@@ -15,7 +15,7 @@ from transformers import TrainerCallback
 from lora_watch import LoraWatchCallback
 from lora_watch.gate import judge
 from tests.sinks.made_up import parse
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, stdlib_blocks
 
 # The first run waits in its second step until the second one has come and gone; the third comes when both are over.
 AT_ONCE = """
@@ -111,7 +111,7 @@ def training(
     **arguments: Any,
 ) -> Any:
     return build_trainer(
-        lora(tiny_model(), r=2, alpha=alpha, targets=["q_proj", "down_proj"]),
+        few(r=2, alpha=alpha),
         stdlib_blocks(32, 32),
         steps,
         callbacks=[LoraWatchCallback(console=console, find_lr=find_lr, report_dir=report_dir)],

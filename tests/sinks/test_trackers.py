@@ -13,7 +13,7 @@ from transformers import TrainerCallback
 
 from lora_watch import Alert, LoraWatchCallback, Severity, Sink
 from lora_watch.base.records import RunInfo, StepRecord
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, stdlib_blocks
 
 SUMMARY = ("lora/output_ratio/max", "lora/delta_norm/median", "lora/loss")
 EXPLODES = {"steps": 6, "lr": 0.5}
@@ -22,9 +22,7 @@ EXPLODES = {"steps": 6, "lr": 0.5}
 def run(tmp_path: Path, tracker: str, callbacks: Sequence[Any] = (), **settings: Any) -> tuple[Any, LoraWatchCallback]:
     callback = LoraWatchCallback(console=False, fail_on="never")
     settings = {"logging_steps": 1, "output_dir": str(tmp_path / "out"), **EXPLODES, **settings}
-    trainer = build_trainer(
-        lora(tiny_model()), stdlib_blocks(), callbacks=[*callbacks, callback], report_to=[tracker], **settings
-    )
+    trainer = build_trainer(few(), stdlib_blocks(), callbacks=[*callbacks, callback], report_to=[tracker], **settings)
     trainer.train()
     assert callback.monitor is not None
     return trainer, callback
@@ -169,5 +167,5 @@ class OwnSink(Sink):
 def test_a_sink_of_ones_own() -> None:
     kept = OwnSink()
     callback = LoraWatchCallback(console=False, tensorboard=False, sinks=[kept])
-    build_trainer(lora(tiny_model()), stdlib_blocks(), steps=2, callbacks=[callback], lr=1e-3).train()
-    assert (kept.adapters, kept.steps, kept.verdict) == (28, [0, 1, 2], "ok")
+    build_trainer(few(), stdlib_blocks(), steps=2, callbacks=[callback], lr=1e-3).train()
+    assert (kept.adapters, kept.steps, kept.verdict) == (8, [0, 1, 2], "ok")

@@ -17,7 +17,7 @@ import torch.nn.functional as F
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
+from tests.support import build_trainer, few, stdlib_blocks, tiny_model, tiny_tokenizer
 
 STEPS = 3
 
@@ -81,7 +81,7 @@ def monitored(
 ) -> ByHand:
     watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
     by_hand = ByHand(loss, watcher)
-    model = lora(tiny_model()) if model is None else model
+    model = few() if model is None else model
     trainer = build_trainer(model, data, STEPS, callbacks=[watcher, by_hand], trainer_class=trainer_class, **arguments)
     trainer.train()
     return by_hand
@@ -145,9 +145,7 @@ def test_a_nan_loss_is_nan_although_the_log_shows_zero() -> None:
 
     watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
     by_hand = ByHand(lambda model: torch.zeros(()), watcher)
-    trainer = build_trainer(
-        lora(tiny_model()), None, STEPS, callbacks=[watcher, by_hand], trainer_class=Broken, logging_steps=1
-    )
+    trainer = build_trainer(few(), None, STEPS, callbacks=[watcher, by_hand], trainer_class=Broken, logging_steps=1)
     trainer.train()
     assert by_hand.measured[0] is not None
     assert math.isfinite(by_hand.measured[0])
@@ -161,9 +159,7 @@ def test_two_runs_of_one_trainer_and_one_callback_do_not_double_count() -> None:
     data = ragged()
     watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
     by_hand = ByHand(mean_over_tokens(data), watcher)
-    trainer = build_trainer(
-        lora(tiny_model()), data, STEPS, callbacks=[watcher, by_hand], per_device_train_batch_size=8
-    )
+    trainer = build_trainer(few(), data, STEPS, callbacks=[watcher, by_hand], per_device_train_batch_size=8)
     trainer.train()
     trainer.train()
     assert by_hand.measured == pytest.approx(by_hand.expected, rel=2e-5)
@@ -184,7 +180,7 @@ def test_sft_trainer() -> None:
 
     by_hand = ByHand(expected, watcher)
     trainer = trl.SFTTrainer(
-        model=lora(tiny_model()),
+        model=few(),
         args=trl.SFTConfig(**_settings(per_device_train_batch_size=4, gradient_accumulation_steps=2)),
         train_dataset=Dataset.from_list([{"input_ids": e["input_ids"]} for e in data]),
         processing_class=tiny_tokenizer(),
@@ -225,7 +221,7 @@ def test_dpo_trainer() -> None:
 
     by_hand = ByHand(expected, watcher)
     trainer = trl.DPOTrainer(
-        model=lora(tiny_model()),
+        model=few(),
         args=trl.DPOConfig(**_settings(per_device_train_batch_size=4, beta=beta)),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,

@@ -17,11 +17,9 @@ from transformers import Trainer, TrainerCallback
 from lora_watch import LoraWatchCallback, find_learning_rate
 from lora_watch.drivers.trainer_info import planned_steps
 from lora_watch.tune.suggestion import Curve, Suggestion
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
+from tests.support import build_trainer, few, lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
 TIMES = ("runtime", "per_second")
-FEW = ["q_proj", "down_proj"]
-"""Eight adapters."""
 
 
 def built(lr: float = 2e-4, **arguments: Any) -> Trainer:
@@ -37,7 +35,7 @@ def built(lr: float = 2e-4, **arguments: Any) -> Trainer:
         "eval_steps": 3,
         "eval_dataset": stdlib_blocks(4),
     }
-    return build_trainer(lora(tiny_model(), targets=FEW, lora_dropout=0.1), steps=6, lr=lr, **{**settings, **arguments})
+    return build_trainer(few(lora_dropout=0.1), steps=6, lr=lr, **{**settings, **arguments})
 
 
 def end_of(trainer: Trainer) -> tuple[str, list[dict[str, Any]]]:
@@ -106,7 +104,7 @@ def sft(**arguments: Any) -> Trainer:
     names = ("output_dir", "max_steps", "learning_rate", "use_cpu", "save_strategy", "report_to", "disable_tqdm")
     rows = [{"input_ids": row["input_ids"]} for row in stdlib_blocks(32)]
     return trl.SFTTrainer(
-        model=lora(tiny_model(), targets=FEW),
+        model=few(),
         args=trl.SFTConfig(**{name: settings[name] for name in names}, bf16=False, per_device_train_batch_size=4),
         train_dataset=Dataset.from_list(rows),
         processing_class=tiny_tokenizer(),
