@@ -53,8 +53,10 @@ def placement(
     said = [f"{count(len(adapters), 'adapter')}: {where}; {share} of the parameters; rank {ranks}, {shown}."]
     within = [(name, weight) for name, weight in weights if _block(name) in there]
     having = list(dict.fromkeys(paths[adapter.module] for adapter in found))
-    if resting := len({*having} - {*adapted}):
-        said.append(f"{count(resting, 'more adapter')} {'is' if resting == 1 else 'are'} frozen or inactive.")
+    if resting := {paths[a.module]: a for a in found if paths[a.module] not in adapted}:
+        states = {"merged" if a.merged else "frozen" if a.active else "inactive" for a in resting.values()}
+        is_or_are = "is" if len(resting) == 1 else "are"
+        said.append(f"{count(len(resting), 'more adapter')} {is_or_are} {' or '.join(sorted(states))}.")
     if bare := _left_out(having, _blocks(having), there, within, total):
         said.append(f"Without adapters: {'; '.join(bare)}.")
     for ends in _tied(model, weights, having):

@@ -81,6 +81,8 @@ class RunInfo:
     unmatched: tuple[str, ...] = ()
     placement: str = ""
     """Where the adapters are and what has none, in words; empty without any."""
+    resting: int = 0
+    """Layers whose adapters do not train (frozen, inactive), next to those that do."""
     notes: tuple[str, ...] = ()
     """Parts that could not be monitored, in words."""
     run_id: str = ""

@@ -50,6 +50,11 @@ def plain(value: float) -> str:
     return digits.rstrip("0").rstrip(".") if "." in digits else f"{float(f'{value:.3g}'):.0f}"
 
 
+def adapters(training: int, resting: int) -> str:
+    """``28 adapters``, or ``14 of 28 adapters`` where the others do not train."""
+    return f"{training} of {count(training + resting, 'adapter')}" if resting else count(training, "adapter")
+
+
 def times(factor: float) -> str:
     """A factor in one figure, in two below 3: ``8 times``, ``250 times``."""
     if not math.isfinite(factor) or factor >= 1e6:

@@ -10,7 +10,7 @@ import numpy as np
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Evaluation, StepRecord
-from lora_watch.base.text import count, plain, times
+from lora_watch.base.text import count, percent, plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SPIKE, trend
 from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import HIGHEST_END, is_gentle, pace
@@ -37,6 +37,8 @@ _GUESSES = 0.8
 """Share of the entropy of guessing from which on a model guesses: with random weights 0.9 and more, a trained one 0.2
 to 0.65, whatever it is given."""
 _RANDOM = "its weights are random (from_config instead of from_pretrained)"
+_FIT = 0.9
+"""Share of the labels below which they are not those of their inputs. Masked ones (-100) do not count."""
 _MISMATCH = "the labels are wrong (shuffled, or shifted twice), or the tokenizer is another model's"
 _NO_PATTERN = "the labels do not belong to their inputs, or the inputs do not determine them"
 _LIKELY = 0.75
@@ -314,8 +316,9 @@ class FirstLossTooHigh(_OfTheLoss):
     """The first loss is no better than guessing: a language model's weights are random, or the labels are wrong.
 
     Fires at the third step when a language model's first three losses are about what guessing among the words of its
-    vocabulary costs, or above, or a classifier's are 1.5 times that. If the predictions are as spread as those of a
-    guesser, the weights are random. It is not asked where the training's loss is not the model's own.
+    vocabulary costs, or above, or a classifier's are 1.5 times that. It is an ERROR where a causal model, sure of its
+    predictions, was given labels that are not the tokens of their inputs. If it hesitates like a guesser, its weights
+    are random. It is not asked where the training's loss is not the model's own.
     """
 
     id = "LW205"
@@ -331,13 +334,15 @@ class FirstLossTooHigh(_OfTheLoss):
     """The first three losses: that of the base model, and two of adapters that have hardly moved yet."""
     entropy: float = field(default=0.0, init=False)
     """Of the base model's predictions, in nats; 0 if unknown."""
+    fit: float = field(default=1.0, init=False)
+    """Share of a causal model's labels that are the tokens of their inputs; 1 if unknown."""
 
     def check(self, record: StepRecord) -> Finding | None:
         classes, start = classes_of(record), record.scalars.get("loss_start")
         if len(self.first) < record.step <= FIRST and record.loss is not None:
             self.first = [*self.first, record.loss]
             if record.step == 1:
-                self.entropy = record.scalars.get("entropy", 0.0)
+                self.entropy, self.fit = record.scalars.get("entropy", 0.0), record.scalars.get("labels_fit", 1.0)
         if not classes or start is None or record.loss is None:
             return None
         chance, many = math.log(classes), classes > FEW
@@ -347,13 +352,23 @@ class FirstLossTooHigh(_OfTheLoss):
             return None
         first = self.first[0] if self.first else start
         details = f"The first loss is {plain(first)}. Guessing among {classes} classes costs {plain(chance)}."
-        message, cause = "the first losses are no better than guessing", _MISMATCH
+        message, cause, severity = "the first losses are no better than guessing", _MISMATCH, Severity.WARNING
+        remedy = (
+            "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then evaluate "
+        )
+        remedy += f"the base model without adapters: its loss should be far below {plain(chance)}"
         known = many and self.entropy > 0.0
-        guesses = known and self.entropy > _GUESSES * chance
         if known:
-            details += f" The model's own predictions are spread over about {math.exp(self.entropy):.0f} of them."
-        if guesses:
-            message, cause = "the base model guesses", _RANDOM
+            details += f" The model itself chooses among about {math.exp(self.entropy):.0f}."
+        if known and self.entropy > _GUESSES * chance:
+            message, cause, remedy = "the base model guesses", _RANDOM, "load the model with from_pretrained"
+        elif self.fit < _FIT:
+            message, severity = "the labels do not fit the inputs", Severity.ERROR
+            details += f" {percent(self.fit)} of the labels are the token at their place in input_ids."
+            cause = (
+                "the labels are those of other rows or positions, or were shifted before: the model shifts them itself"
+            )
+            remedy = "labels = input_ids, with -100 at places that are not to be learned"
         elif far:
             cause = f"{_MISMATCH}, or weights of the base model are damaged"
         elif many and not known:
@@ -364,12 +379,8 @@ class FirstLossTooHigh(_OfTheLoss):
             metric="loss",
             threshold=threshold if far else self.guessed * chance,
             causes=[cause],
-            remedies=[
-                "load the model with from_pretrained"
-                if guesses
-                else "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then "
-                f"evaluate the base model without adapters: its loss should be far below {plain(chance)}"
-            ],
+            remedies=[remedy],
+            severity=severity,
         )
 
     def _no_better(self, chance: float) -> bool:

@@ -21,6 +21,11 @@ def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
     return rates[~np.isnan(rates)]
 
 
+_LOST = 0.5
+"""Share of the weights that decay takes at a step of the full rate, from which on a run is lost, however long it is: of
+all updates, each is worth half of the one after it, and the sum is no larger than two."""
+
+
 @dataclass
 class OddRates(Rule):
     """The optimizer uses rates that nobody planned: zero, above the schedule, far apart, or a weight decay that eats.
@@ -28,7 +33,7 @@ class OddRates(Rule):
     Fires when the learning rate of all adapters is exactly 0 at three updates in a row, the first of which has more
     than a tenth of the planned steps ahead. It also fires when a Trainer's rate is more than twice the highest of its
     schedule, when one layer's rate is more than twenty times that of the others, and when weight decay takes more than
-    1 % of the weights at a step.
+    1 % of the weights at a step: an ERROR from half of them on, for the adapters then hold two updates at most.
     """
 
     id = "LW306"
@@ -119,14 +124,18 @@ class OddRates(Rule):
         if not (np.nan_to_num(taken) > self.decay).any():
             return None
         decay = max(record.weight_decay)
+        at_peak = record.run.per_adapter(record.run.peak_lr) * record.run.per_adapter(record.weight_decay)
+        lost = bool(np.median(np.nan_to_num(at_peak)) >= _LOST)
         return Finding(
             "weight decay is undoing what is learned",
-            f"It takes {percent(float(np.nanmax(taken)))} of A and of B at every step.",
+            f"It takes {percent(float(np.nanmax(taken)))} of A and of B at every step."
+            + " However long the run is, they become no larger than two updates make them." * lost,
             metric="weight_decay",
             kind="decays",
             threshold=self.decay,
             causes=[f"weight_decay {decay:g} is multiplied by the learning rate at each step"],
             next_run=Prescription({"weight_decay": Setting(decay, 0.01 if decay > 0.01 else 0.0)}, step=record.step),
+            severity=Severity.ERROR if lost else None,
         )
 
 

@@ -136,6 +136,7 @@ class MonitoredAdapters:
                 meant=meant or bool(found) or bool(unmeasurable),
                 unmatched=tuple(unmatched(self._model)),
                 placement=where,
+                resting=len({id(a.module) for a in found} - {id(a.module) for a in adapters}),
             )
         self.adapters, self.live, self._known, self._tree = adapters, live, live.now, tree
         self._rest, self._state_of_rest = rest, rest.now.state

@@ -204,7 +204,7 @@ class Recorder:
         """
         due = self.cadence.due._replace(step=step, trained=step > 0)
         monitored, instruments = self.monitored, self.instruments
-        heard: dict[str, Any] = dict.fromkeys(("labels", "targets", "own_losses", "own_loss", "entropy"))
+        heard: dict[str, Any] = dict.fromkeys(("labels", "targets", "own_losses", "own_loss", "entropy", "labels_fit"))
         if step:
             instruments.rates.step(lr, updated)
         metrics = instruments.measure(due)  # first: other ranks come along
@@ -288,7 +288,7 @@ class Recorder:
         if self._unseen is not None and record.step and self.monitored.adapters:
             self._look_for_gradients(self._unseen, metrics)
         if self._judge_loss and not dropped:
-            scalars |= self._guessing(loss, _number(there["own_loss"], float), _number(there["entropy"], float))
+            scalars |= self._guessing(loss, there)
             labels = None if there["labels"] is None or "classes" not in scalars else there["labels"].tolist()
             scalars |= self._loss.update(loss, labels, extent(record), record.lr) | wanted
         self.cadence.see(record)
@@ -296,14 +296,15 @@ class Recorder:
             self._guard.start_clock()  # from here on a step costs what it costs in a long run
         return self._with_source(record)
 
-    def _guessing(self, loss: float | None, own_loss: float | None, entropy: float | None) -> dict[str, float]:
-        """``classes``: among how many the loss chooses, where that is known; ``entropy``."""
-        run = self.monitored.run
+    def _guessing(self, loss: float | None, there: Mapping[str, Any]) -> dict[str, float]:
+        """``classes``: among how many the loss chooses, where that is known; what the model and its labels say."""
+        run, own_loss = self.monitored.run, _number(there["own_loss"], float)
         classes = run.config.get("classes")
         if own_loss is not None and loss is not None and abs(loss - own_loss) <= SAME * abs(own_loss):
             classes = run.own_classes
         if isinstance(classes, int) and classes > 1:
-            return {"classes": float(classes)} | ({} if entropy is None else {"entropy": entropy})
+            seen = {name: _number(there[name], float) for name in ("entropy", "labels_fit") if there[name] is not None}
+            return {"classes": float(classes)} | seen
         self._unknown += loss is not None and run.own_classes > 1
         if self._unknown == FIRST and any(rule["id"] in BY_GUESSING for rule in run.rules):
             self.instruments.own_loss.asked = False

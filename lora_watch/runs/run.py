@@ -84,6 +84,8 @@ class FinishedRun:
     """Highest learning rate of each parameter group."""
     evaluation: Mapping[str, float] = field(default_factory=dict)
     """What the last evaluation found, by name."""
+    resting: int = 0
+    """Layers whose adapters did not train, next to those of ``adapters``."""
     next_run: Prescription | None = None
     nonzero_start: bool = False
     """Its adapters added something before the first update, as those that were trained before do."""
@@ -223,6 +225,7 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         config=clean_data(config),
         peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
         evaluation={clean(metric): float(of["last"]["value"]) for metric, of in evaluation.items() if of.get("last")},
+        resting=whole(report.get("resting", 0)),
         next_run=or_none(Prescription.from_dict, report.get("next_run")),
         nonzero_start=report.get("nonzero_start") is True,
         data=RunData(log),

@@ -9,7 +9,7 @@ from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.base.text import clean, columns, count, say, sentence, wrapped
+from lora_watch.base.text import adapters, clean, columns, count, say, sentence, wrapped
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
@@ -28,7 +28,7 @@ class ConsoleSink(Sink):
 
     def __init__(self, left: Callable[[], Mapping[str, object]] = dict) -> None:
         self._left = left
-        self._adapters = 0
+        self._adapters = adapters(0, 0)
         self._latest: StepRecord | None = None
         self._noted: set[str] = set()
         self._history = AlertHistory()
@@ -37,8 +37,9 @@ class ConsoleSink(Sink):
         self._prescribed: dict[str, float] = {}
 
     def start(self, run: RunInfo, step: int) -> None:
-        if run.adapters and len(run.adapters) != self._adapters:
-            self._adapters = len(run.adapters)
+        now = adapters(len(run.adapters), run.resting)
+        if run.adapters and now != self._adapters:
+            self._adapters = now
             _print("\n".join(wrapped(f"lora_watch: {run.placement}", columns())))
         for note in run.notes:
             if note not in self._noted:
@@ -81,7 +82,7 @@ class ConsoleSink(Sink):
 
     def _outcome(self, verdict: str, message: str | None) -> str:
         steps = self._latest.step if self._latest is not None else 0
-        done = f"{count(steps, 'step')}, {count(self._adapters, 'adapter')}"
+        done = f"{count(steps, 'step')}, {self._adapters}"
         # What the run has recovered from comes before the word that it has.
         first = first_to_show(alert for alert in self._history if alert.rule != RECOVERED)
         if verdict == "failed" and first is not None:

@@ -272,6 +272,7 @@ class _Session:
             ],
             "measured_at": {name: step for name, (step, _) in self.last.items()},
             "placement": self.run.placement,
+            "resting": self.run.resting,
             "optimizer": self.run.optimizer,
             "peak_lr": self.run.peak_lr,
             "lr_factor": self.run.lr_factor,

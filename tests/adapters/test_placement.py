@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,6 +10,8 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForCausalLM
 
 from lora_watch import Monitor
+from lora_watch.gate.formats.text import text
+from lora_watch.gate.judging import judge
 from tests.adapters.test_find import tiny_llama
 from tests.support import lora, needs_peft, tiny_model
 
@@ -51,13 +54,16 @@ def test_an_adapted_head_that_is_tied_is_named(tied: bool) -> None:
     assert "share one weight" not in placement(tiny_llama(tie_word_embeddings=tied), targets=["q_proj"])
 
 
-def test_frozen_adapters_are_adapters() -> None:
+def test_frozen_adapters_are_adapters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The end of the run and ``check`` repeat it."""
     model = lora(tiny_model())
     for name, parameter in model.named_parameters():
         if "lora_" in name and ".layers.0." not in name:
             parameter.requires_grad_(False)
-    with Monitor(model, console=False) as monitor:
-        assert monitor.run.placement.endswith("rank 8, alpha/r 2. 21 more adapters are frozen or inactive.")
+    with Monitor(model, output_dir=tmp_path) as monitor:
+        assert monitor.run.placement.endswith("rank 8, alpha/r 2. 21 more adapters are frozen.")
+    assert "7 of 28 adapters" in capsys.readouterr().err
+    assert "7 of 28 adapters" in text(judge([tmp_path]))
 
 
 @needs_peft("0.18")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from transformers import Trainer
 
@@ -19,8 +20,13 @@ def test_decay_that_eats_the_adapters() -> None:
     assert ids(monitor) == ["LW306"]
 
 
-def test_decay_of_the_usual_size_is_silent() -> None:
-    assert ids(run(steps=40, weight_decay=0.1)) == []
+@pytest.mark.parametrize(("decay", "severity"), [(0.1, None), (20.0, "WARNING"), (100.0, "ERROR")])
+def test_decay_that_leaves_two_updates_is_an_error(decay: float, severity: str | None) -> None:
+    """At half of the weights a step a run has gained 0.25 nats where its twin gains 1.8, and with a tenth 1.25."""
+    monitor = run(steps=12, lr=5e-3, weight_decay=decay)
+    assert [(a.rule, a.severity.name, a.settings) for a in monitor.alerts] == (
+        [("LW306", severity, {"weight_decay": 0.01})] if severity else []
+    )
 
 
 def hot_layer(trainer: Trainer) -> None:

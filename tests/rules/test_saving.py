@@ -288,7 +288,7 @@ KINDS = [
 def test_cut_ranks_and_experts_are_compared(make: Any, name: str, key: str, damaged: bool, tmp_path: Path) -> None:
     torch.manual_seed(0)
     model, state = make(), dict[str, Any]()
-    settings = {"fail_on": "never", "mute": ["LW205"]}  # AdaLoRA adds to the loss, and the experts are random
+    settings = {"fail_on": "never", "mute": ["LW205"]}  # the experts are random
 
     def save(monitor: Monitor) -> None:
         if hasattr(model, "rankallocator"):

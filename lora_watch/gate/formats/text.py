@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from lora_watch.base.alerts import Alert, Severity
-from lora_watch.base.text import count, middle, short, sparkline, table
+from lora_watch.base.text import adapters, count, middle, short, sparkline, table
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.rules.policy import RECOVERED
@@ -78,7 +78,7 @@ def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
 def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
     """How far it came, its losses, what to change, and ``findings``: indented lines."""
     steps = f"{steps_of(run)} steps" if run.max_steps is not None else count(run.step, "step")
-    parts = [run.ending, steps, count(len(run.adapters), "adapter")]
+    parts = [run.ending, steps, adapters(len(run.adapters), run.resting)]
     if run.reward_ends is not None:
         what = "margin" if run.config.get("preference") else "mean reward"
         parts.append(f"{what} {' → '.join(map(short, run.reward_ends))}")

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
+from lora_watch.adapters.peft_config import methods
 from lora_watch.measurement.hooks import Hook, has_compiled
 from lora_watch.measurement.signals.loss import FIRST
 
@@ -68,11 +69,13 @@ class OwnLoss:
         self.asked = True
         """At each step: it is not known yet whether the training's loss is the model's own."""
         self._is_language = own_classes(model) > classes_of(model)
+        self._is_causal = not type(bare_model(model)).__name__.endswith("ForMaskedLM")
         self._losses: list[Tensor] = []
         """Of each micro-batch since the step before, ``[]``."""
         self._in_shares = False
         """They are shares of the step's mean, and no means."""
         self._entropy: Tensor | None = None
+        self._fit: Tensor | None = None
         self._steps = 0
         self._see_hook = Hook(guard, "hearing the model's own loss", self._see)
         self._hook: RemovableHandle | None = None
@@ -99,11 +102,17 @@ class OwnLoss:
             rows = logits.detach().flatten(0, -2)
             chances = rows[:: max(len(rows) // ROWS, 1)].float().softmax(-1)
             self._entropy = torch.special.entr(chances).sum(-1).mean()
+            labels, tokens = kwargs.get("labels"), kwargs.get("input_ids", *args[:1])
+            if self._is_causal and isinstance(labels, Tensor) and getattr(tokens, "shape", ()) == labels.shape:
+                count = labels != -100
+                self._fit = ((labels == tokens) & count).sum(dtype=torch.float32) / count.sum()
 
     def take(self) -> dict[str, Tensor | None]:
         """Of the step: ``own_losses`` of its micro-batches, ``[n]``, ``own_loss``, in the first steps of a language
-        model ``entropy`` of its predictions, in nats, ``[]`` each, ``labels`` and ``targets``. The next step begins."""
-        seen: dict[str, Tensor | None] = {"entropy": self._entropy}
+        model ``entropy`` of its predictions, in nats, ``[]`` each, ``labels`` and ``targets``; of a causal one
+        ``labels_fit``: which share of the labels that count is the token at their own place, for the model itself
+        shifts them. The next step begins."""
+        seen: dict[str, Tensor | None] = {"entropy": self._entropy, "labels_fit": self._fit}
         if self._losses:
             device = self._losses[0].device  # under DataParallel each replica's is on its own
             together = [loss if loss.device == device else loss.to(device) for loss in self._losses]
@@ -112,7 +121,7 @@ class OwnLoss:
         if self.labels is not None:
             seen |= {"labels": self.labels.counts, "targets": self.labels.targets}
             self.labels.reset()
-        self._losses, self._entropy, self._steps = [], None, self._steps + 1
+        self._losses, self._entropy, self._fit, self._steps = [], None, None, self._steps + 1
         return seen
 
     def remove(self) -> None:
@@ -144,7 +153,10 @@ def classes_of(model: Any) -> int:
 
 
 def own_classes(model: Any) -> int:
-    """Among how many classes the model's own loss chooses: the vocabulary of a language model. 0 if unknown."""
+    """Among how many classes the model's own loss chooses: the vocabulary of a language model. 0 if unknown, and of
+    AdaLoRA, which adds to that loss."""
+    if "ADALORA" in methods(model):
+        return 0
     bare = bare_model(model)
     if not type(bare).__name__.endswith(("ForCausalLM", "ForMaskedLM", "LMHeadModel")):
         return classes_of(model)
