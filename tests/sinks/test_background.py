@@ -26,7 +26,7 @@ from lora_watch.format import tags
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.backend import tensorboard
 from tests.sinks.made_up import record_of, run_of
-from tests.support import build_trainer, lora, tiny_model
+from tests.support import build_trainer, few
 
 
 def test_training_does_not_wait_for_the_disk_but_closing_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -111,7 +111,7 @@ def test_a_trainer_that_breaks_off_leaves_no_thread_and_all_its_steps(tmp_path: 
 
     before = ours()
     watch = LoraWatchCallback(console=False)
-    trainer = build_trainer(lora(tiny_model()), callbacks=[watch, Fails()], output_dir=str(tmp_path))
+    trainer = build_trainer(few(), callbacks=[watch, Fails()], output_dir=str(tmp_path))
     with pytest.raises(ValueError, match="theirs"):
         trainer.train()
     del trainer, watch

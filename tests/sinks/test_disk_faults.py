@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
 from lora_watch.gate import judge
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, stdlib_blocks
 
 STEPS = 12
 
@@ -76,7 +76,7 @@ def events_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
 def trained(folder: Path, callbacks: list[Any], tensorboard: bool) -> dict[str, torch.Tensor]:
     torch.manual_seed(0)
     trainer = build_trainer(
-        lora(tiny_model(), r=2, alpha=32),
+        few(r=2, alpha=32),
         stdlib_blocks(32, 32),
         STEPS,
         callbacks=callbacks,

@@ -16,7 +16,7 @@ from transformers import Trainer, TrainerCallback
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.snapshots import last_good
 from lora_watch.snapshots.last_good import LastGood
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, lora, stdlib_blocks, tiny_model
 
 HELD_OUT = torch.tensor([block["input_ids"] for block in stdlib_blocks(72, 64)[64:]])
 
@@ -145,14 +145,14 @@ def test_an_alert_takes_back_to_before_its_evidence() -> None:
 
 def test_what_is_too_large_to_be_held_twice_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(last_good, "LARGEST_COPY", 1000)
-    kept = kept_of(lora(tiny_model(), r=2))
+    kept = kept_of(few(r=2))
     kept.take_now(1)
     assert kept.step is None
     assert f"{1000 / 2**30:g} GiB" in str(kept.why_unavailable)
 
 
 def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = kept_of(lora(tiny_model(), r=2))
+    kept = kept_of(few(r=2))
     kept.take_now(1)
     kept.save(tmp_path / "last_good")
     before = sorted(path.name for path in (tmp_path / "last_good").iterdir())
@@ -185,7 +185,7 @@ def saved_without_a_network(model: Any, folder: Path, monkeypatch: pytest.Monkey
 
 
 def test_the_hub_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = lora(tiny_model(), r=2)
+    model = few(r=2)
     model.peft_config["default"].base_model_name_or_path = "somebody/some-model"
     saved_without_a_network(model, tmp_path / "last_good", monkeypatch)
     restored = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "last_good"))

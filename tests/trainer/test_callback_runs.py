@@ -16,7 +16,7 @@ from lora_watch import LoraWatchCallback, LoraWatchError, watch
 from lora_watch.adapters import walk
 from lora_watch.measurement.norms import base
 from tests.processes import Python
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, stdlib_blocks, tiny_model
 
 
 def report_of(trainer: Trainer) -> dict[str, Any]:
@@ -37,17 +37,17 @@ def test_a_resumed_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(base, "matrix_norms", lambda weight: read.append(1) or real(weight))
     whole = LoraWatchCallback(fail_on="never", console=False, full_every=1)
     settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5}
-    trainer = build_trainer(lora(tiny_model()), None, 10, callbacks=[whole], **settings)
+    trainer = build_trainer(few(), None, 10, callbacks=[whole], **settings)
     trainer.train()
     assert whole.monitor is not None
     expected = whole.monitor.state_dict()
-    assert len(read) == 28, "each frozen weight is read once a run"
+    assert len(read) == 8, "each frozen weight is read once a run"
 
     resumed = LoraWatchCallback(fail_on="never", console=False, full_every=1)
-    again = build_trainer(lora(tiny_model()), None, 10, callbacks=[resumed], **settings)
+    again = build_trainer(few(), None, 10, callbacks=[resumed], **settings)
     again.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-5"))
     assert resumed.monitor is not None
-    assert len(read) == 28, "and not again when it is resumed"
+    assert len(read) == 8, "and not again when it is resumed"
     assert to_nine_digits(resumed.monitor.state_dict()) == to_nine_digits(expected)
 
 
@@ -57,11 +57,11 @@ def test_a_resume_from_the_ruins_says_that_it_is_one() -> None:
         "save_steps": 50,
         "callbacks": [LoraWatchCallback(fail_on="error")],
     }
-    trainer = build_trainer(lora(tiny_model(), alpha=128), None, 20, lr=5e-2, **settings)
+    trainer = build_trainer(few(alpha=128), None, 20, lr=5e-2, **settings)
     with pytest.raises(LoraWatchError, match=r"^ERROR at step \d+: .*\(LW102\)"):
         trainer.train()
     (checkpoint,) = Path(trainer.args.output_dir).glob("checkpoint-*")
-    again = build_trainer(lora(tiny_model(), alpha=128), None, 20, lr=1e-4, **settings)
+    again = build_trainer(few(alpha=128), None, 20, lr=1e-4, **settings)
     step = checkpoint.name.removeprefix("checkpoint-")
     with pytest.raises(LoraWatchError, match=rf"from step {step}: LW102 .* was open .*(.|\n)*\(LW102\)"):
         again.train(resume_from_checkpoint=str(checkpoint))
@@ -74,7 +74,7 @@ def test_a_resumed_run_tells_what_was_wrong_before(tmp_path: Path) -> None:
     def session(resume: bool) -> None:
         callback = LoraWatchCallback(fail_on="never", console=False)
         settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 6, "output_dir": str(tmp_path)}
-        trainer = build_trainer(lora(tiny_model(), alpha=128), None, 7, callbacks=[callback], lr=5e-2, **settings)
+        trainer = build_trainer(few(alpha=128), None, 7, callbacks=[callback], lr=5e-2, **settings)
         trainer.train(resume_from_checkpoint=resume)
 
     session(False)
@@ -91,10 +91,10 @@ def test_a_resumed_run_tells_what_was_wrong_before(tmp_path: Path) -> None:
 
 def test_a_checkpoint_made_without_the_callback_can_be_resumed_with_it() -> None:
     settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5}
-    trainer = build_trainer(lora(tiny_model()), None, 10, **settings)
+    trainer = build_trainer(few(), None, 10, **settings)
     trainer.train()
     callback = LoraWatchCallback(fail_on="never", console=False)
-    again = build_trainer(lora(tiny_model()), None, 10, callbacks=[callback], **settings)
+    again = build_trainer(few(), None, 10, callbacks=[callback], **settings)
     again.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-5"))
     assert callback.monitor is not None
     assert callback.monitor.last is not None
@@ -103,19 +103,19 @@ def test_a_checkpoint_made_without_the_callback_can_be_resumed_with_it() -> None
 
 
 def test_watch_adds_the_callback_to_a_built_trainer() -> None:
-    trainer = build_trainer(lora(tiny_model()), None, 3)
+    trainer = build_trainer(few(), None, 3)
     callback = watch(trainer, fail_on="never", console=False)
     trainer.train()
     assert callback.monitor is not None
     assert callback.monitor.last is not None
     assert callback.monitor.last.loss is not None
-    assert callback.monitor.last.metrics["output_ratio"].values.shape == (28,)
+    assert callback.monitor.last.metrics["output_ratio"].values.shape == (8,)
 
 
 def test_evaluations_reach_the_report_also_those_after_training() -> None:
     callback = LoraWatchCallback(console=False)
     trainer = build_trainer(
-        lora(tiny_model()),
+        few(),
         None,
         4,
         callbacks=[callback],
@@ -188,7 +188,7 @@ def test_a_run_that_breaks_off_leaves_nothing_behind_for_the_next() -> None:
                 raise KeyError("theirs")
 
     callback, breaks = LoraWatchCallback(fail_on="never", console=False), Breaks()
-    trainer = build_trainer(lora(tiny_model()), None, 4, callbacks=[callback, breaks])
+    trainer = build_trainer(few(), None, 4, callbacks=[callback, breaks])
     with pytest.raises(KeyError):
         trainer.train()
     assert report_of(trainer)["verdict"] == "interrupted"
