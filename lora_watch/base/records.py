@@ -284,6 +284,8 @@ class StepRecord:
     comparable: bool = False
     """Losses of a batch with larger adapters, or without any, can be had: they are in ``scalars`` at the step after one
     at which a rule ``wants`` them."""
+    own_code: str = ""
+    """What of the model's code comes from no known library, in words: a hook, a ``forward``. Empty where none is."""
     wiring: Mapping[str, BoolArray] = field(default_factory=dict)
     """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown), and
     where ``base_drift`` is measured ``base_trainable``: the frozen weight requires a gradient."""

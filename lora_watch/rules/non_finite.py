@@ -158,10 +158,10 @@ class NonFiniteLoss(Rule):
             cause += ": the prompt template does not match the text, or truncation cut the answers off"
             return cause, ["print (labels != -100).sum() of some batches: it must not be 0"], None
         labels = "" if record.targets is None else f"; its batch has {count(record.targets, 'label')} that count"
-        cause = f"not known. The frozen weights and the adapters were finite before it{labels}"
+        cause = f"not known. No NaN was found in the frozen weights or in the adapters before it{labels}"
         batch = "print the batch whose loss is not finite: a check in compute_loss finds it"
-        lost = f"If it was trained on, begin again from lora_watch/last_good or a checkpoint before step {record.step}"
-        return cause, [f"{batch}. {lost}", *in_wider_numbers(record)], None
+        sound = f"Without it are lora_watch/last_good and each checkpoint before step {record.step}"
+        return cause, [f"{batch}. {sound}", *in_wider_numbers(record)], None
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""

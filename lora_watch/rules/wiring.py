@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lora_watch.base.alerts import Severity
+from lora_watch.base.names import module_family
 from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.base.text import count, plain, sentence
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleOnSettings, known_values, worst_first
@@ -168,10 +169,19 @@ def _why_cut(record: StepRecord, cut: BoolArray) -> tuple[str, str]:
         return _CUT, _TO_REACH_ALL
     last, first = max(layer for layer in without if layer is not None), min(whole)
     if last + 1 == first and all(is_cut for layer, is_cut in zip(layers, cut) if layer in without):
-        cause = f"torch.no_grad(), a detach or a hook keeps the gradient of block {first} from block {last}"
-        return cause, f"look for these in and around the forward pass of block {last}"
+        after, before = _block(record, first), _block(record, last)
+        cause = f"torch.no_grad(), a detach or a hook keeps the gradient of {after} from {before}"
+        if re.search(rf"(?<!\S){re.escape(before)}(?!\w)", record.own_code):
+            return cause, f"look first at {record.own_code}"
+        return cause, f"look for these in and around the forward pass of {before}"
     cause = "the loss does not depend on these layers, or torch.no_grad(), a detach or a hook cuts them off"
     return cause, "look for these around the layers; take those that no forward pass reaches out of target_modules"
+
+
+def _block(record: StepRecord, layer: int) -> str:
+    """``model.layers.1``."""
+    name = next(adapter.name for adapter in record.run.adapters if adapter.layer == layer)
+    return f"{module_family(name).partition('*')[0]}{layer}"
 
 
 @dataclass

@@ -31,6 +31,8 @@ from lora_watch.run.replicas import Replicas
 from lora_watch.run.sinks import Sinks
 from lora_watch.settings import RunSettings
 
+NOT_MADE = "The run was stopped before the update: this batch was not trained on."
+
 
 class Engine:
     """One training from its first event to its last: ``start``, ``before_update``, ``after_update``, ``end``.
@@ -417,6 +419,7 @@ class Engine:
         if open_then and self.last is None:  # not a step has been judged
             first = f"The run does not go on from step {self._first_step}: {open_then} was open when it was saved."
             lines.insert(0, first + " Resume from an earlier checkpoint, or begin anew.")
+        lines += [NOT_MADE] * (self._coming is not None)
         return LoraWatchError("\n".join([*lines, *self.recovery.story]), bad)
 
     @guarded("noting an evaluation", aside=True)
@@ -651,6 +654,10 @@ class Engine:
         """Raise the exception of a run that its ranks have agreed to end: this one ends it, whatever fails in here."""
         error = LoraWatchError("", self.ended_for)
         with self.guard("saying what has ended the run"):
+            for alert in self.episodes.open if self._coming is not None else ():
+                if alert.rule in self.policy.urgent:
+                    alert.details = f"{alert.details} {NOT_MADE}"
+                    self._unwritten.append(alert)
             error = self.error()
         self._ended_with = error
         self.finish("failed", error.message)

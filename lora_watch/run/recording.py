@@ -267,8 +267,8 @@ class Recorder:
             wanted, self.instruments.scaled_loss.why_not = {}, OTHER
         if (why_not := self.instruments.scaled_loss.why_not).startswith((OTHER, NOT_KNOWN, GONE)):
             self.monitored.note(
-                f"no batch is computed a second time, without the adapters: {why_not}. Nothing is wrong: the rules go "
-                "by the adapters' size and the loss"
+                f"no batch is computed a second time, without the adapters: {why_not}. The rules go by the adapters' "
+                "size and the loss instead"
             )
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = known["updated"] and not (self._is_scaled() and overflow(metrics))
@@ -283,6 +283,7 @@ class Recorder:
             "updated": updated,
             "scalars": scalars,
             "comparable": self._judge_loss and not dropped and not why_not,
+            "own_code": why_not.removeprefix(NOT_KNOWN) if why_not.startswith(NOT_KNOWN) else "",
         }
         record = StepRecord(**{**known, **own, **since})
         if self._unseen is not None and record.step and self.monitored.adapters:

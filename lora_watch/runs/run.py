@@ -86,6 +86,8 @@ class FinishedRun:
     """What the last evaluation found, by name."""
     resting: int = 0
     """Layers whose adapters did not train, next to those of ``adapters``."""
+    last_good: int | None = None
+    """The step of the adapter in ``last_good/``; None where there is none."""
     next_run: Prescription | None = None
     nonzero_start: bool = False
     """Its adapters added something before the first update, as those that were trained before do."""
@@ -226,6 +228,7 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
         evaluation={clean(metric): float(of["last"]["value"]) for metric, of in evaluation.items() if of.get("last")},
         resting=whole(report.get("resting", 0)),
+        last_good=or_none(whole, (report.get("last_good") or {}).get("step")),
         next_run=or_none(Prescription.from_dict, report.get("next_run")),
         nonzero_start=report.get("nonzero_start") is True,
         data=RunData(log),

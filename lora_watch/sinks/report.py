@@ -62,6 +62,12 @@ class ReportSink(Sink):
         """Of the latest session; None before the first."""
         return self._latest.run_id if self._latest is not None else None
 
+    @property
+    def last_good(self) -> tuple[str, int] | None:
+        """The folder next to the report that holds the last good adapter, and its step; None where there is none."""
+        told = self._latest and self._latest.last_good
+        return (told["folder"], told["step"]) if told and told["folder"] else None
+
     def start(self, run: RunInfo, step: int) -> None:
         if self._session is not None:
             self._session.run, self._session.last = run, {}

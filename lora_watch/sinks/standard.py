@@ -42,6 +42,8 @@ def standard_sinks(
     def left() -> dict[str, object]:
         path = report.directory / "report.json"
         found: dict[str, object] = {"report": shown(path)} if report.run_id is not None and os.path.isfile(path) else {}
+        if good := report.last_good:
+            found["last good adapter"] = f"{shown(report.directory / good[0])} (step {good[1]})"
         if (written := getattr(drawn, "written", None)) is not None:
             found["page"] = shown(written)
         if events is not None and events.folder is not None:

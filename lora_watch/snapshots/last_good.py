@@ -55,6 +55,10 @@ class LastGood:
         """The optimizer steps that the good copy has behind it; None while there is none."""
         return None if self._good is None else self._good.step
 
+    @property
+    def is_written(self) -> bool:
+        return self._saved is not None
+
     def updated(self, step: int) -> None:
         """The parameters now have ``step`` steps behind them, and nothing is known to be wrong."""
         if self._trained:

@@ -223,8 +223,8 @@ def test_b_still_zero_in_some_layers() -> None:
     assert alert.step == 3
     assert {name.split(".")[2] for name, _ in alert.adapters} == {"0", "1"}
     assert {4, 8} <= numbers(said(alert))
-    assert "block 2 from block 1" in alert.causes[0]
-    assert "block 1" in alert.remedies[0]
+    assert "model.layers.2 from model.layers.1" in alert.causes[0]
+    assert f"model.layers.1 ({__name__}.cut_after_block_1" in alert.remedies[0], "the hook itself"
 
 
 def test_layers_that_a_pass_goes_around_are_looked_for_there() -> None:
@@ -234,7 +234,7 @@ def test_layers_that_a_pass_goes_around_are_looked_for_there() -> None:
     alert = the("LW303", run(model, steps=6))
     assert {name.split(".")[2] for name, _ in alert.adapters} == {"1"}
     assert "no_grad" in alert.causes[0]
-    assert "block" not in alert.causes[0]
+    assert "model.layers.2 from" not in alert.causes[0]
     assert "enable_input_require_grads" not in alert.remedies[0]
 
 

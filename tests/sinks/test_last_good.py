@@ -14,6 +14,9 @@ from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.gate import judging
+from lora_watch.gate.formats.text import text
+from lora_watch.run.engine import NOT_MADE
 from lora_watch.snapshots import last_good
 from lora_watch.snapshots.last_good import LastGood
 from tests.support import build_trainer, few, lora, stdlib_blocks, tiny_model
@@ -79,14 +82,17 @@ def test_it_loads_and_is_as_good_as_the_run_was_then(case: str, fail_on: str, tm
         output_dir=str(tmp_path),
     )
     if fail_on == "error":
-        with pytest.raises(LoraWatchError, match=rule):
+        with pytest.raises(LoraWatchError, match=rule) as caught:
             trainer.train()
+        (alert,) = [alert for alert in report_in(tmp_path)["alerts"] if alert["rule"] == rule]
+        assert [NOT_MADE in told for told in (str(caught.value), alert["details"])] == [rule == "LW201"] * 2
     else:
         trainer.train()
 
     report = report_in(tmp_path)
     opened = next(alert["step"] for alert in report["alerts"] if alert["rule"] == rule)
     step = report["last_good"]["step"]
+    assert f"last_good/, of step {step}" in text(judging.judge([tmp_path]))
     assert step < opened
     restored = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "lora_watch" / report["last_good"]["folder"]))
     loss = held_out_loss(restored)

@@ -93,6 +93,8 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"
+    if run.last_good is not None:
+        yield f"  Last good adapter: last_good/, of step {run.last_good}"
     for alert in findings:
         yield from (f"  {line}" for line in str(replace(alert, next_run=None)).splitlines())
         if alert.closed_step is not None and alert.rule != RECOVERED:

@@ -22,7 +22,7 @@ log = logging.getLogger("lora_watch")
 
 OTHER = "the training minimises another loss than the model's own"
 GONE = "how the adapters began is not at hand any more"
-NOT_KNOWN = "the model has code of its own that may notice, "
+NOT_KNOWN = "a second pass could change the state of "
 
 
 class ScaledLoss:
