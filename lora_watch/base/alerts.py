@@ -151,7 +151,7 @@ class Alert:
 
     def lines(self, instead_of: str = "") -> list[str]:
         """At most six lines, each ``clean``: names are the model's, and end up in terminals and build logs.
-        ``instead_of``: the rule whose prescription the reader has seen before."""
+        ``instead_of``: the rule whose prescription the reader has seen before, and its evidence."""
         lines = [self.title, *filter(None, [self.details])]
         lines += [f"Cause: {full_stop(cause)}" for cause in self.causes[:1]]
         lines += self._advice(instead_of)

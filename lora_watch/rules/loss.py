@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from statistics import fmean
 
 import numpy as np
@@ -239,6 +239,8 @@ class WorseOnOtherTexts(Rule):
         if (last := record.evaluation) is None:
             return None
         by_heart, forgets = self._by_heart(record, last), self._forgets(last)
+        if by_heart and forgets:
+            return replace(by_heart, details=f"{by_heart.details} {forgets.details}", kind="both")
         return by_heart or forgets
 
     def _by_heart(self, record: StepRecord, last: Evaluation) -> Finding | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -274,7 +275,7 @@ class BarelyMoves(Rule):
             return None
         return Finding(
             "this run will hardly change the model" if too_small else "the run learns less than it could",
-            f"By the last step the adapters will add {percent(end)} of a layer's output, summed over all blocks. {why}",
+            f"At this pace the adapters add {percent(end)} of a layer's output by the last step, over all blocks. {why}",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             threshold=threshold,
@@ -297,7 +298,9 @@ class BarelyMoves(Rule):
             slow = is_gentle(record, self.slow)
             self.compared = len(self.losses) >= BATCHES or not (falls or slow)
             if self.compared and (falls or (slow and twice < (1.0 - OF_THE_MEAN) * end)):
-                return f"The loss of a batch would be {twice:.5g} with adapters twice as large, instead of {end:.5g}."
+                digits = max(1 - math.floor(math.log10(end - twice)), 0)
+                than = f"{twice:.{digits}f} instead of {end:.{digits}f}"
+                return f"With adapters twice as large the loss of a batch is {than}."
         self.compared |= has_new_head(record.run)
         if record.comparable and not self.compared and self.asked < 2 * BATCHES:
             self.asked += 1

@@ -35,6 +35,8 @@ class ConsoleSink(Sink):
         self._prescribed_by = ""
         """The rule under whose alert the latest prescription stands."""
         self._prescribed: dict[str, float] = {}
+        self._told = ""
+        """That rule, and the evidence."""
 
     def start(self, run: RunInfo, step: int) -> None:
         now = adapters(len(run.adapters), run.resting)
@@ -55,10 +57,11 @@ class ConsoleSink(Sink):
                 continue
             if event == "opened":
                 new = alert.next_run is not None and alert.next_run.values != self._prescribed
-                told = alert.text(columns(), instead_of=self._prescribed_by if new else "")
+                told = alert.text(columns(), instead_of=self._told if new else "")
                 _print(told, colour=_COLOURS[alert.severity])
                 if alert.next_run is not None:
                     self._prescribed_by, self._prescribed = alert.rule, alert.next_run.values
+                    self._told = f"{alert.rule}, {alert.next_run.source}"
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
                 until = f"It was seen last at step {alert.last_step}."
                 _print(f"lora_watch: {alert.rule} is over at step {record.step}. {until}")

@@ -86,10 +86,12 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
             raise ValueError(
                 "a schedule of your own keeps its rates: build it with what `lora-watch run --find-lr` says"
             )
-        note(callback, found := sweep_of(trainer))
         shows = trainer_info.is_first(state) and (only or callback.settings.console)
         if shows:
-            say(str(found), sys.stdout if only else sys.stderr)
+            say(f"lora_watch: trying learning rates, for about {STEPS} steps", sys.stderr)
+        note(callback, found := sweep_of(trainer))
+        if shows:
+            say(str(found) if only else f"lora_watch: {found}", sys.stdout if only else sys.stderr)
         if only:
             raise SystemExit(int(found.rate is None))
         if (rate := found.rate_or_middle) is None:

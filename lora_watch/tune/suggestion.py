@@ -28,6 +28,8 @@ SAFE_FROM_EDGE = 4.0
 """A suggestion is at most the edge divided by this."""
 SAFE_FOR_A_FORECAST = 2.0
 """The same where the rate comes from the weights, which do not depend on the sweep's few batches."""
+LEAST_SPREAD = 1.5
+"""The best rate may lie this far from the suggested one, however sharp the curve: 35 of 36 cases of FIND_LR.md."""
 NEW_HEAD = "A new head is trained, whose loss is no measure of the adapters."
 FORECAST = "The rate is the forecast of the weights (lora-watch advise), at most half the rate that does harm."
 
@@ -85,7 +87,7 @@ class Suggestion:
         if self.lowest_loss_at is not None:
             seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g} (too high for a run)")
         if self.ratio_one_at is not None:
-            seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g} (low)")
+            seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g} (too low for a run)")
         harm = self.edge_rule or "a loss that is not finite"
         seen.append("no rate did harm" if self.edge is None else f"{harm} is an ERROR at {self.edge:.2g}")
         said = [self._answer(), f"Over {len(self.curve)} steps {', '.join(seen)}."]
@@ -198,7 +200,7 @@ def estimate(curve: Curve, edge: float | None, new_head: bool = False, predicted
     near = curve.rates[smooth <= np.nanmin(smooth) + noise]
     rate, low, high = (by_sweep(at, one) for at in (lowest, float(near.min()), float(near.max())))
     rate = min(rate, cap)
-    low, high = min(low, rate), max(min(high, 2.0 * cap), rate)
+    low, high = min(low, rate / LEAST_SPREAD), max(min(high, 2.0 * cap), rate * LEAST_SPREAD)
     if new_head:
         return said(None, low=low, high=high, why=NEW_HEAD)
     last = float(curve.rates[-1])

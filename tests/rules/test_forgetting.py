@@ -13,8 +13,10 @@ import torch
 
 from lora_watch import LoraWatchCallback
 from lora_watch.base import deferred
+from lora_watch.base.text import plain
 from lora_watch.rules import WorseOnOtherTexts
 from lora_watch.runs.run import read_runs
+from tests.rules.runs import numbers
 from tests.support import build_trainer, few, stdlib_blocks, tiny_tokenizer
 
 GENERAL = [
@@ -30,11 +32,12 @@ def run(
     steps: int = 50,
     lr: float = 5e-3,
     tensorboard: bool = False,
+    noise: float = math.inf,
     **own: Any,
 ) -> Any:
     """A run on Python's source of a model that knows Jane Austen."""
     blocks = stdlib_blocks(256)
-    rules = [WorseOnOtherTexts(noise=math.inf)]  # of the evaluation loss alone nothing is said
+    rules = [WorseOnOtherTexts(noise=noise)]  # infinite: of the evaluation loss alone nothing is said
     watch = LoraWatchCallback(console=False, tensorboard=tensorboard, probe=probe, mute=["LW102"], rules=rules)
     settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": blocks[224:240], **own}
     torch.manual_seed(0)  # for A
@@ -54,6 +57,14 @@ def test_what_is_unlearned_for_nothing_is_named(tmp_path: Path) -> None:
     assert (alert.severity.name, alert.step % 10) == ("WARNING", 0), "the step of the evaluation"
     evaluation = json.loads((tmp_path / "lora_watch" / "report.json").read_text())["evaluation"]
     assert evaluation["probe_loss"]["last"]["value"] > 1.1 * evaluation["probe_base_loss"]["last"]["value"] > 0
+
+
+def test_what_is_learned_by_heart_hides_nothing_that_is_unlearned(tmp_path: Path) -> None:
+    _, monitor = run(tmp_path, GENERAL, noise=3.0)
+    *_, alert = (alert for alert in monitor.alerts if alert.rule == "LW209")
+    evaluation = json.loads((tmp_path / "lora_watch" / "report.json").read_text())["evaluation"]
+    assert alert.kind == "both"
+    assert float(plain(evaluation["probe_base_loss"]["last"]["value"])) in numbers(alert.details)
 
 
 @pytest.mark.parametrize(

@@ -25,11 +25,12 @@ def test_an_alert_is_reported_when_it_opens_and_when_it_closes(capsys: Captured)
 
 
 def test_a_prescription_that_replaces_another_says_so(capsys: Captured) -> None:
-    sink, told = ConsoleSink(), [Prescription({"learning_rate": Setting(0.01, rate)}) for rate in (0.006, 0.009)]
+    found = ((0.006, Evidence.WEIGHTS), (0.009, Evidence.HARM))
+    sink, told = ConsoleSink(), [Prescription({"learning_rate": Setting(0.01, rate)}, of) for rate, of in found]
     for step, rule, next_run in ((0, "LW401", told[0]), (3, "LW203", None), (4, "LW102", told[1])):
         sink.write(record_of(run_of(), step), [alert_of(step, rule, Severity.WARNING, next_run=next_run)])
     first, second = [line for line in capsys.readouterr().err.splitlines() if "Next run" in line]
-    assert ("replaces" in first, "replaces that of LW401" in second) == (False, True)
+    assert ("replaces" in first, "replaces that of LW401, from the weights" in second) == (False, True)
     sink.write(record_of(run_of(), 5), [alert_of(5, "LW910", Severity.WARNING, next_run=told[1])])
     assert "replaces" not in capsys.readouterr().err, "it is the same"
 
