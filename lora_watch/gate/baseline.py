@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity
-from lora_watch.base.text import count, short
+from lora_watch.base.text import count, first_of, percent, short
 from lora_watch.rules.policy import OF_FINISHED_RUNS
+from lora_watch.runs.comparison import trial_of
 from lora_watch.runs.places import UnreadableError, find_runs
 from lora_watch.runs.run import AdapterState, FinishedRun, read_run
 
@@ -48,13 +49,34 @@ def load(path: Path) -> FinishedRun:
 
 
 def compare(now: FinishedRun, before: FinishedRun) -> list[Alert]:
+    """What has moved. Each finding names the settings that differ, whether the loss is lower, and how to accept it."""
     found = [*_adapters(now, before), *_scales(now, before)]
-    if not now.ended:
-        return found
-    if now.step != before.step:
-        taken = f"The run has taken {count(now.step, 'step')}, the baseline {before.step}"
-        return [*found, finding("LW816", now.step, f"{taken}: their ends are no match.")]
-    return [*found, *_loss(now, before), *_norms(now, before)]
+    if now.ended and now.step != before.step:
+        taken = f"the run has taken {count(now.step, 'step')}, the baseline {before.step}"
+        found.append(finding("LW816", now.step, taken, details="Their ends are no match."))
+    elif now.ended:
+        found += [*_loss(now, before), *_norms(now, before)]
+    different = _different(now, before)
+    for alert in found:
+        if now.final_loss is not None and before.final_loss is not None and alert.rule in ("LW812", "LW813"):
+            losses = f"The final loss is {short(now.final_loss)}, and the baseline's {short(before.final_loss)}."
+            alert.details = f"{alert.details} {losses}".lstrip()
+        alert.causes = [f"{different} (baseline → this run)"] if different else alert.causes
+        alert.remedies = ["undo the change, or, if it is meant, give this run's folder to --baseline from now on"]
+    return found
+
+
+def _different(now: FinishedRun, before: FinishedRun) -> str:
+    """The settings that differ, in words; empty where none is known to."""
+
+    def settings(run: FinishedRun) -> dict[str, str]:
+        trial = trial_of(run.name, run)
+        numbers = {"learning_rate": trial.lr, "lora_alpha": trial.alpha, "r": trial.r, "seed": trial.seed}
+        return {name: f"{value:g}" for name, value in numbers.items() if value is not None} | {**trial.settings}
+
+    ours, theirs = settings(now), settings(before)
+    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
+    return first_of([f"{name} {theirs.get(name, 'not set')} → {ours.get(name, 'not set')}" for name in names], 4)
 
 
 def _adapters(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
@@ -68,7 +90,7 @@ def _adapters(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
         yield finding(
             "LW815",
             now.step,
-            f"The trained parameters have changed since the baseline: {', '.join(parts)}.",
+            f"the trained parameters have changed since the baseline: {', '.join(parts)}",
             adapters=[(name, 0.0) for name in gone] + [(name, 1.0) for name in new],
             metric="present",
             causes=["target_modules, the ranks or the model have changed"],
@@ -89,8 +111,8 @@ def _scales(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
         yield finding(
             "LW814",
             now.step,
-            f"The scale or the rank of {count(len(changed), 'adapter')} is not the baseline's: {name} has "
-            f"r {r}, scale {short(scale)} instead of r {r_before}, scale {short(scale_before)}.",
+            f"the scale or the rank of {count(len(changed), 'adapter')} is not the baseline's",
+            details=f"{name} has r {r}, scale {short(scale)} instead of r {r_before}, scale {short(scale_before)}.",
             adapters=[(name, math.nan if new is None else new) for name, (_, new), _ in changed],
             metric="scale",
             causes=["r, lora_alpha, use_rslora or a pattern of them has changed"],
@@ -103,8 +125,8 @@ def _loss(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
         return
     change = math.nan if new is None else (new - old) / abs(old or math.inf)
     if not change <= TOLERANCES["loss"]:  # a NaN is not
-        numbers = f"{short(new)} instead of {short(old)}, {100 * change:+.1f} %"
-        yield finding("LW811", now.step, f"The final loss is not as low as the baseline's: {numbers}.")
+        numbers = f"It is {short(new)} instead of {short(old)}, {100 * change:+.1f} %."
+        yield finding("LW811", now.step, "the final loss is not as low as the baseline's", details=numbers)
 
 
 def _norms(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
@@ -114,17 +136,18 @@ def _norms(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
     shifts = {name: _shift(a, b) for name, a, b in known if a or b}
     if not shifts or 2 * len(known) < len(pairs):
         if pairs:
-            message = "The adapters' norms cannot be compared with the baseline's."
-            cause = f"both reports have those of {len(known)} of {count(len(pairs), 'adapter')}"
-            yield finding("LW812", now.step, message, causes=[cause])
+            message = "the adapters' norms cannot be compared with the baseline's"
+            known_of = f"Both reports have those of {len(known)} of {count(len(pairs), 'adapter')}."
+            yield finding("LW812", now.step, message, details=known_of)
         return
     typical, tolerance = statistics.median(shifts.values()), TOLERANCES["typical_norm"]
     if not abs(typical) <= math.log1p(tolerance):
         yield finding(
             "LW812",
             now.step,
-            f"The adapters' norms ‖ΔW‖ have shifted as a whole: at the end the median layer has {_times(typical)} the "
-            f"baseline's (tolerance: {tolerance:.0%} either way).",
+            "the adapters' norms ‖ΔW‖ have shifted as a whole",
+            details=f"At the end the median layer has {_times(typical)} the baseline's (tolerance: "
+            f"{percent(tolerance)} either way).",
             metric="delta_norm",
             threshold=tolerance,
             causes=["the learning rate, its schedule or the scale has changed", "other data"],
@@ -139,9 +162,9 @@ def _norms(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
         yield finding(
             "LW813",
             now.step,
-            f"{count(len(moved), 'layer')} moved away from the rest since the baseline, {moved[0]} the farthest. "
-            f"Its ‖ΔW‖ is {_times(away[moved[0]])} what the other layers' change would make it "
-            f"(tolerance: a factor of {TOLERANCES['layer_norm']:g}).",
+            f"{count(len(moved), 'layer')} moved away from the rest since the baseline, {moved[0]} the farthest",
+            details=f"Its ‖ΔW‖ is {_times(away[moved[0]])} what the other layers' change would make it (tolerance: a "
+            f"factor of {TOLERANCES['layer_norm']:g}).",
             adapters=[(name, math.exp(away[name])) for name in moved],
             metric="delta_norm",
             threshold=TOLERANCES["layer_norm"],

@@ -273,9 +273,10 @@ class BarelyMoves(Rule):
             why += "" if reward is None else f" The mean reward went {reward}."
         elif why is None:
             return None
+        added = f"At this pace the adapters add {percent(end)} of a layer's output by the last step, over all blocks."
         return Finding(
             "this run will hardly change the model" if too_small else "the run learns less than it could",
-            f"At this pace the adapters add {percent(end)} of a layer's output by the last step, over all blocks. {why}",
+            f"{added} {why}",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             threshold=threshold,

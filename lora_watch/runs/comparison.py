@@ -125,14 +125,15 @@ class Comparison:
         counted = [t for c in self.configurations for t in c if t.left_out is None and self.metric in t.quality]
         names = ["eval_data" if self.metric.startswith("eval") else "train_data"]
         names += ["reward_funcs"] * self.metric.endswith(REWARD)
-        if any(len({t.settings[name] for t in counted if name in t.settings}) > 1 for name in names):
-            return f"The {self.metric} is of different examples or rewards"
+        names = [name for name in names if len({t.settings[name] for t in counted if name in t.settings}) > 1]
+        if names:
+            return f"their {' or '.join(names)} differ, and the {self.metric} with them"
         if self.metric.startswith("eval"):
             return None
         if len(steps := sorted({t.step for t in counted})) > 1:
-            return f"The runs have {steps[0]} to {steps[-1]} steps, and more steps alone make a {self.metric} better"
+            return f"they have {steps[0]} to {steps[-1]} steps, and more steps alone make a {self.metric} better"
         if len({t.settings[BEGINNING] for t in counted}) > 1:
-            return "Some of the runs continue a trained adapter, and others begin a new one"
+            return "some of them continue a trained adapter, and others begin a new one"
         return None
 
     def values(self, configuration: Sequence[Trial]) -> list[float]:
@@ -214,7 +215,7 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
     trials: list[Trial] = []
     for name, run in zip(short_names(list(runs)), runs.values()):
         try:
-            trials.append(_trial(name, run))
+            trials.append(trial_of(name, run))
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
     counted = [trial for trial in trials if trial.left_out is None]
@@ -233,7 +234,7 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
     order = sorted(rows, key=lambda c: [-1 if v is None else v for v in (c[0].r, c[0].scale, c[0].lr)])
     compared = Comparison(chosen, order, list(_notes(trials, chosen, metric)), unreadable)
     if compared.why_no_best:
-        compared.notes.append(f"{compared.why_no_best}: the {chosen} does not say which run is best.")
+        compared.notes.append(f"No run is called the best: {compared.why_no_best}.")
     return compared
 
 
@@ -298,12 +299,13 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
     yield from (f"{t.name} has no {chosen}." for t in trials if t.left_out is None and chosen not in t.quality)
     if asked is None and chosen == FINAL_LOSS and any(trial.left_out is None for trial in trials):
         yield (
-            f"There is no {EVAL_LOSS} for all of these runs, so the training loss of the last tenth is compared: it "
-            "shows less. Evaluate each run at its end: trainer.evaluate()."
+            f"Not each of these runs has an {EVAL_LOSS}, so {FINAL_LOSS} is compared, the mean training loss of the "
+            "last tenth. It shows less. Evaluate each run at its end: trainer.evaluate()."
         )
 
 
-def _trial(name: str, run: FinishedRun) -> Trial:
+def trial_of(name: str, run: FinishedRun) -> Trial:
+    """``run`` as it is compared, under this name."""
     used = sorted(run.peak_lr, reverse=True)
     rates = used if _recovered(run) else [run.config.get("learning_rate"), *used]
     loss = run.final_loss

@@ -109,8 +109,8 @@ class FinishedRun:
     @property
     def ending(self) -> str:
         """How it ended, in few words. Whether it is well is another question."""
-        if self.verdict == "ok" and self.message:  # "recovered at step 12, then …"
-            return self.message.partition(",")[0]
+        if self.verdict == "ok" and self.message:  # "recovered at step 12 (…), then …"
+            return self.message.partition(",")[0].partition(" (")[0]
         return "still going" if self.going else _ENDINGS[self.verdict]
 
     @property

@@ -65,8 +65,8 @@ def test_from_an_alert_to_its_layer(tab: Tab) -> None:
     step = row.get_attribute("data-alert").partition("@")[2]
     tab.after(row.click)
     assert "lora_alpha 64" in frame.inner_text("#detail")
-    drawn = re.search(r"threshold ([\d.]+) of a layer", frame.text_content("#detail svg.chart"))
-    assert float(drawn[1]) * 4 in (1.5, 12), "LW102's limit is over four blocks"
+    drawn = re.search(r"threshold ([\d.]+): ([\d.]+) over 4 blocks", frame.text_content("#detail svg.chart"))
+    assert float(drawn[1]) * 4 == float(drawn[2]) in (1.5, 12), "LW102's limit"
     assert frame.inner_text("#settings").startswith("lora_alpha 64 → 16, learning_rate ")
     worst = frame.inner_text("#detail .named .mono >> nth=0")
     tab.after(lambda: frame.click("#to-layer"))
@@ -74,7 +74,7 @@ def test_from_an_alert_to_its_layer(tab: Tab) -> None:
     assert frame.eval_on_selector("#adapter", "select => select.value") == worst
     assert frame.inner_text("#step") == step
     assert f"p.lora_watch.step={step}" in tab.hash()
-    assert "Norm explosion" in frame.inner_text(".layer-head")
+    assert "LW102" in frame.inner_text(".layer-head")
 
     tab.go("heatmap")
     assert frame.eval_on_selector("#metric", "select => select.value") == "output_ratio"

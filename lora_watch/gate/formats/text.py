@@ -61,7 +61,7 @@ def _overview(judgement: Judgement) -> list[str]:
     for name, judged in zip(short_names([judged.run.name for judged in judgement.runs]), judgement.runs):
         run, found = judged.run, judged.findings
         verdict = "FAIL" if judgement.failures(judged) else "ok"
-        worst = f"{found[0].rule} {found[0].name}" if found else ""
+        worst = f"{found[0].rule}: {middle(found[0].message, 44)}" if found else ""
         rows.append([middle(name, 32), verdict, run.ending, steps_of(run), tally(found), worst])
     return table(["run", "verdict", "", "steps", "alerts", "worst"], rows, left=(0, 1, 2, 4, 5))
 

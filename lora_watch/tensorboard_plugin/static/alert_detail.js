@@ -1,7 +1,7 @@
 // One alert: its words, cause, new settings, curve and adapters.
 
 import {chartCard} from './chart.js';
-import {em, h, num, severityClass, severityIcon, words} from './dom.js';
+import {em, h, num, sentence, severityClass, severityIcon} from './dom.js';
 
 /** Where an alert was raised, as the console says it. */
 export const at = ({step}) => (step ? `step ${step}` : 'before step 1');
@@ -24,15 +24,10 @@ export async function detail(app, alert, ended, width) {
       'header',
       null,
       severityIcon(alert.severity, 16),
-      h('h2', null, words(alert.name)),
+      h('h2', null, sentence(alert.message)),
       h('span', {class: 'note'}, `${alert.rule} · ${at(alert)} · ${held(alert, ended)}`),
     ),
-    h(
-      'p',
-      {class: 'message'},
-      h('b', null, alert.message.charAt(0).toUpperCase() + alert.message.slice(1)),
-      alert.details && `. ${alert.details}`,
-    ),
+    alert.details && h('p', {class: 'message'}, alert.details),
     listed('Cause', alert.causes),
     alert.next_run && [h('h3', null, 'Next run'), h('p', {class: 'advice', id: 'settings'}, alert.next_run.text)],
     listed('Fix', alert.remedies),
@@ -88,15 +83,14 @@ async function curve(app, alert, worst, width) {
     alerts: [alert],
     thresholds:
       isMeasured && (alert.threshold ?? 0) > 0
-        ? [
-            {
-              value: alert.threshold,
-              name: `threshold ${num(alert.threshold)}${metric === 'output_ratio' ? ' of a layer' : ''}`,
-            },
-          ]
+        ? [{value: alert.threshold, name: `threshold ${num(alert.threshold)}${overBlocks(alert)}`}]
         : [],
   });
 }
+
+/** A threshold for all blocks is drawn as the share of one. */
+const overBlocks = ({threshold, numbers}) =>
+  (numbers?.depth ?? 1) > 1 ? `: ${num(threshold * numbers.depth)} over ${num(numbers.depth)} blocks` : '';
 
 /** The adapters that the alert names, each opens to its layer. */
 function adaptersOf(app, alert) {

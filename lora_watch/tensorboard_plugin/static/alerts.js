@@ -1,7 +1,7 @@
 // What went wrong, why, and what to do about it.
 
-import {detail, held, keyOf, shortName} from './alert_detail.js';
-import {card, h, SEVERITIES, severityClass, severityIcon, split, term, words} from './dom.js';
+import {at, detail, held, keyOf, shortName} from './alert_detail.js';
+import {card, h, SEVERITIES, sentence, severityClass, severityIcon, split, term} from './dom.js';
 
 export const title = 'Alerts';
 const COLUMNS = ['Severity', 'Rule', 'What', 'Step', 'Held', 'Adapters'];
@@ -40,7 +40,7 @@ export async function draw(app) {
 }
 
 function row(app, alert, i, isChosen, ended) {
-  const {severity, rule, name, step, adapters} = alert;
+  const {severity, rule, message, adapters} = alert;
   return h(
     'tr',
     {
@@ -54,8 +54,8 @@ function row(app, alert, i, isChosen, ended) {
       h('span', {class: `tag ${severityClass(severity)}`}, severityIcon(severity, 11), severity.toLowerCase()),
     ),
     h('td', {class: 'mono'}, rule),
-    h('td', null, h('button', {id: `alert-${i}`, class: 'open', 'aria-current': String(isChosen)}, words(name))),
-    h('td', {class: 'number'}, step),
+    h('td', null, h('button', {id: `alert-${i}`, class: 'open', 'aria-current': String(isChosen)}, sentence(message))),
+    h('td', null, at(alert)),
     h('td', null, held(alert, ended)),
     h(
       'td',

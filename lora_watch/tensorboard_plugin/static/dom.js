@@ -59,6 +59,8 @@ export function percent(share, digits = 0) {
   return `${share < 0 && Number(size) ? '−' : ''}${size} %`;
 }
 
+export const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1);
+
 const SPELT = {lr: 'learning rate', b: 'B', non: 'non-'};
 /** `norm-explosion` → `Norm explosion`, `b_norm` → `B norm`. */
 export const words = (name) => {
@@ -67,7 +69,7 @@ export const words = (name) => {
     .map((word) => SPELT[word] ?? word)
     .join(' ')
     .replace('- ', '-');
-  return /[A-Z]/.test(text.split(' ')[0]) ? text : text.charAt(0).toUpperCase() + text.slice(1);
+  return /[A-Z]/.test(text.split(' ')[0]) ? text : sentence(text);
 };
 
 export const tip = {

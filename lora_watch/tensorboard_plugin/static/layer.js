@@ -1,5 +1,6 @@
 // Everything about one adapter.
 
+import {at} from './alert_detail.js';
 import {chartCard} from './chart.js';
 import {em, h, num, severityIcon, split, term, words} from './dom.js';
 import {formulaOf} from './overview.js';
@@ -165,7 +166,7 @@ function head(app, own) {
               'button',
               {class: 'chip', onclick: () => app.openAlert(alert, 'alerts'), title: alert.message},
               severityIcon(alert.severity, 11),
-              `${words(alert.name)}, step ${alert.step}`,
+              `${alert.rule}, ${at(alert)}`,
             ),
           )
         : h('span', {class: 'note'}, '✓ no alert names this adapter'),

@@ -28,7 +28,8 @@ export function zoneAt(schema, zones, step) {
   const zone = schema.zones?.[zones?.at(step)];
   if (!zone) return null;
   const kind = zone.severity ? severityClass(zone.severity) : zone.name === 'healthy' ? 'ok' : 'info';
-  return {name: zone.name, head: words(zone.name), text: zone.text, kind, colour: OWN_COLOURS[zone.name] ?? kind};
+  const head = zone.name === 'healthy' ? 'Loss below its start' : words(zone.name);
+  return {name: zone.name, head, text: zone.text, kind, colour: OWN_COLOURS[zone.name] ?? kind};
 }
 
 /**
@@ -171,7 +172,11 @@ function frame({left, right, top, bottom, x0, x1, y0, y1, X, Y}, name, height) {
       svg('text', {x: X(value), y: bottom + em(15), 'text-anchor': 'middle'}, percent(value)),
     ),
     svg('line', {x1: X(0), x2: X(0), y1: top, y2: bottom, class: 'axis'}),
-    svg('text', {x: right, y: height - 6, 'text-anchor': 'end', class: 'axis-name'}, 'loss below its start →'),
+    svg(
+      'text',
+      {x: right, y: height - 6, 'text-anchor': 'end', class: 'axis-name'},
+      'loss (mean of five) below its start →',
+    ),
     svg('text', {class: 'axis-name', 'text-anchor': 'middle', transform: turned}, `${name}, p90, log`),
   ];
 }

@@ -1,7 +1,7 @@
 // What the words and symbols of the tab mean: the text of their tooltips.
 
 const MEANINGS = {
-  zone: 'the rules’ word for the run at a step, from healthy to exploding: it follows from the open alerts',
+  zone: 'the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open alerts',
   output_ratio: '‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives',
   'depth-scaled output ratio': 'the 90th percentile of output_ratio over adapters × depth',
   delta_norm: '‖ΔW‖: Frobenius norm of the adapter update ΔW = s·B·A',
