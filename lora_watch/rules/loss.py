@@ -318,9 +318,9 @@ class FirstLossTooHigh(_OfTheLoss):
     """The first loss is no better than guessing: a language model's weights are random, or the labels are wrong.
 
     Fires at the third step when a language model's first three losses are about what guessing among the words of its
-    vocabulary costs, or above, or a classifier's are 1.5 times that. It is an ERROR where a causal model, sure of its
-    predictions, was given labels that are not the tokens of their inputs. If it hesitates like a guesser, its weights
-    are random. It is not asked where the training's loss is not the model's own.
+    vocabulary costs, or above, or a classifier's are 1.5 times that. It is an ERROR where a causal
+    model's labels are not its inputs' tokens. If its predictions are as spread as a guesser's, its weights are random.
+    It is not asked where the training's loss is not the model's own.
     """
 
     id = "LW205"
