@@ -60,7 +60,7 @@ def test_what_is_unlearned_for_nothing_is_named(tmp_path: Path) -> None:
 
 
 def test_what_is_learned_by_heart_hides_nothing_that_is_unlearned(tmp_path: Path) -> None:
-    _, monitor = run(tmp_path, GENERAL, noise=3.0)
+    _, monitor = run(tmp_path, GENERAL, lr=1e-2, noise=3.0)
     *_, alert = (alert for alert in monitor.alerts if alert.rule == "LW209")
     evaluation = json.loads((tmp_path / "lora_watch" / "report.json").read_text())["evaluation"]
     assert alert.kind == "both"
