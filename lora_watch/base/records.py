@@ -316,7 +316,7 @@ class StepRecord:
     receipt: Receipt | None = None
     """Where rules are asked about a save, on the first of several ranks."""
     checkpoint: Mapping[str, float] = field(default_factory=dict)
-    """Where a session begins from a checkpoint: ‖B·A‖ of each adapter when that was saved."""
+    """Where a session begins from a checkpoint: ‖ΔW‖ of each adapter when that was saved."""
 
     @cached_property
     def derived(self) -> dict[str, Any]:

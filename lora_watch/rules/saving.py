@@ -68,8 +68,9 @@ class SavedAdapterDiffers(RuleBetweenSteps):
 class ResumedAnew(RuleBetweenSteps):
     """A run that was resumed from a checkpoint does not have the checkpoint's adapters.
 
-    Fires before the first step of the session when the ‖B·A‖ of an adapter differs by more than one per cent from the
-    checkpoint's. Adapters that are spread over processes (FSDP2, ZeRO-3, tensor parallelism) are gathered for it.
+    Fires before the first step of the session when the ‖ΔW‖ of an adapter differs by more than one per cent from the
+    checkpoint's: other weights, or another scale. Adapters that are spread over processes (FSDP2, ZeRO-3, tensor
+    parallelism) are gathered for it.
     """
 
     id = "LW314"
@@ -79,7 +80,7 @@ class ResumedAnew(RuleBetweenSteps):
     tolerance: float = 0.01
 
     def resumed(self, record: StepRecord) -> Finding | None:
-        norms, before = record.metrics.get("product_norm"), record.checkpoint
+        norms, before = record.metrics.get("delta_norm"), record.checkpoint
         if norms is None or not before:
             return None
         now = record.run.by_name(norms.measured)  # an adapter that is off or frozen is LW301's
@@ -91,10 +92,11 @@ class ResumedAnew(RuleBetweenSteps):
         if not other:
             return None
         zero = [name for name, value in other if value == 0]
+        times = [value / before[name] if before[name] else math.inf for name, value in other]
         if zero:
             said = f"B is zero in {len(zero)} of {count(len(before), 'adapter')}, as before a first step"
         else:
-            said = f"{len(other)} of {count(len(before), 'adapter')} have another ‖B·A‖ than the checkpoint: "
+            said = f"{len(other)} of {count(len(before), 'adapter')} have another ‖ΔW‖ than the checkpoint: "
             said += f"{other[0][0]} has {plain(other[0][1])} instead of {plain(before[other[0][0]])}"
         cause = "these weights come from another file, or the checkpoint's was changed after the save"
         remedy = "resume from an earlier checkpoint"
@@ -104,11 +106,14 @@ class ResumedAnew(RuleBetweenSteps):
             remedy += "PeftModel.from_pretrained(model, checkpoint, is_trainable=True)"
         elif len(zero) == len(other):
             cause = "the checkpoint's file lacks these layers, or has them under other names: the rest was loaded"
+        elif len(other) == len(before) and math.isclose(min(times), max(times), rel_tol=self.tolerance):
+            cause = f"the scale is {plain(times[0])} times the checkpoint's (lora_alpha, use_rslora), or its weights are"
+            remedy = "resume with the lora_alpha and use_rslora of the checkpoint's adapter_config.json"
         return Finding(
             "training does not go on from the checkpoint's adapter",
             f"{said}.",
             adapters=other,
-            metric="product_norm",
+            metric="delta_norm",
             causes=[cause],
             remedies=[remedy],
         )

@@ -114,7 +114,7 @@ class Engine:
         self._probe_base: dict[str, float] = {}
         """``probe_base_loss``: that of the probe without the adapters, once it is known."""
         self._checkpoint: tuple[int, dict[str, float]] = (0, {})
-        """The step of the checkpoint from which this session goes on, and ‖B·A‖ of each adapter then."""
+        """The step of the checkpoint from which this session goes on, and ‖ΔW‖ of each adapter then."""
         self._open_before: set[str] = set()
         """The rules of the alerts that were open when the checkpoint was saved."""
         self._gathered: StepRecord | None = None
@@ -514,8 +514,8 @@ class Engine:
         states = {name: part.state_dict() for name, part in parts.items()}
         if together:
             self._gather()
-        norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("product_norm")
-        here = {"step": self.steps, "norms": norms, "evaluation": list(self._since.get("evaluation") or ())}
+        norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("delta_norm")
+        here = {"step": self.steps, "delta_norms": norms, "evaluation": list(self._since.get("evaluation") or ())}
         return states | self.recorder.state_dict() | here
 
     @guarded("taking over a checkpoint's state, so that what it does not tell starts anew")
@@ -526,7 +526,7 @@ class Engine:
         self.coverage.load_state_dict(state.get("coverage", {}))
         self._unwritten[:] = self.episodes.alerts  # else the files of this session would not know of them
         self.recorder.load_state_dict(state)
-        self._checkpoint = state.get("step", 0), dict(state.get("norms", {}))
+        self._checkpoint = state.get("step", 0), dict(state.get("delta_norms", {}))
         if evaluation := state.get("evaluation"):
             self._since["evaluation"] = Evaluation(*evaluation)
         self.recovery.load_state_dict(state.get("recovery", {}))

@@ -172,6 +172,23 @@ def test_the_callback_writes_it_whatever_the_end_was(tmp_path: Path, open_page: 
         LoraWatchCallback(html=True, tensorboard=False)
 
 
+@pytest.mark.parametrize(("until", "head"), [(6, "ERROR: the loss is NaN"), (99, "No alerts")])
+def test_an_update_that_was_refused_is_said_although_it_is_no_step(
+    until: int, head: str, tmp_path: Path, open_page: Open
+) -> None:
+    from lora_watch import LoraWatchCallback, LoraWatchError
+    from tests.support import build_trainer, few
+
+    calls = itertools.count(1)
+    watcher = LoraWatchCallback(html=True, fail_on="error", console=False)
+    model = few()
+    model.register_forward_hook(lambda _, __, out: out.update(loss=out.loss * (math.nan if next(calls) > until else 1)))
+    with pytest.raises(LoraWatchError) if until < 12 else nullcontext():
+        build_trainer(model, steps=12, callbacks=[watcher], output_dir=str(tmp_path)).train()
+    page = open_page(tmp_path / "lora_watch" / "report.html")
+    assert page.inner_text("#verdict h1").startswith(head)
+
+
 def test_what_cannot_be_drawn_is_said(tmp_path: Path, folder: Path) -> None:
     assert CliRunner().invoke(app, ["report", str(tmp_path), "-o", str(tmp_path / "a.html")]).exit_code == 2
     with pytest.raises(UnreadableError):

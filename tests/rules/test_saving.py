@@ -175,10 +175,15 @@ def test_a_resume_that_drops_the_adapter_is_an_error_and_one_that_loads_it_is_no
         (
             lambda content: [b.mul_(2) for b in content.values()],
             28,
+            ("28 of 28 adapters have", "or its weights are"),
+        ),
+        (
+            lambda content: [b.mul_(1 + i) for i, b in enumerate(content.values())],
+            28,
             ("28 of 28 adapters have", "come from another file"),
         ),
     ],
-    ids=["a layer", "another scale"],
+    ids=["a layer", "one factor", "other weights"],
 )
 def test_a_resume_from_a_damaged_file_names_what_it_lacks_and_the_way_out(
     change: Callable[..., Any], names: Any, said: tuple[str, str], tmp_path: Path
@@ -192,8 +197,20 @@ def test_a_resume_from_a_damaged_file_names_what_it_lacks_and_the_way_out(
     found = [name for name, _ in alert.adapters]
     assert found == names or len(found) == names
     assert all(words in str(alert) for words in said)
-    assert "\n  Fix: resume from an earlier checkpoint" in str(raised.value)
+    assert "\n  Fix: resume " in str(raised.value)
     assert not any(words in str(raised.value) for words in ("created anew", "was open"))
+
+
+@pytest.mark.parametrize(("alpha", "times"), [(64, 4), (16, 1)])
+def test_a_resume_at_another_scale_is_an_error(alpha: int, times: int, tmp_path: Path) -> None:
+    trainer(tmp_path, steps=4)[0].train()
+    watch = LoraWatchCallback(tensorboard=False, console=False)
+    build_trainer(lora(tiny_model(), alpha=alpha), stdlib_blocks(), 6, [watch], output_dir=str(tmp_path)).train(
+        resume_from_checkpoint=True
+    )
+    said = [str(alert) for alert in of("LW314", watch)]
+    assert len(said) == (times != 1)
+    assert all(f"the scale is {times} times the checkpoint's" in text for text in said)
 
 
 def test_an_alert_that_came_with_the_checkpoint_was_open_when_it_was_saved(tmp_path: Path) -> None:

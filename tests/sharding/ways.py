@@ -252,7 +252,7 @@ def saved_by_a_loop(way: str, folder: Path) -> dict[str, list[str]]:
         found[kind], state = [alert.rule for alert in monitor.alerts], monitor.state_dict()
     for kind in ("resumed", "dropped"):
         monitor = Monitor(model, optimizer, output_dir=folder / kind, console=False)
-        monitor.load_state_dict({name: state[name] for name in ("step", "norms")})
+        monitor.load_state_dict({name: state[name] for name in ("step", "delta_norms")})
         with monitor, torch.no_grad():
             next(p for name, p in adapters.items() if "lora_B" in name).zero_()  # for the second one
         found[kind] = [alert.rule for alert in monitor.alerts]
