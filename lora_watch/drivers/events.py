@@ -149,9 +149,10 @@ class TrainerEvents(TrainerCallback):
             control.should_log = True
             control.should_evaluate = False
             # What cannot wait has spoiled the weights, and a save that loses adapters loses them again: no good
-            # checkpoint makes room for either.
+            # checkpoint makes room for either. Else the state is saved to be looked at, where anything is saved.
             no_save = {*self.policy.urgent, SavedAdapterDiffers.id}
-            self._saves = control.should_save = not any(alert.rule in no_save for alert in failures)
+            spoiled = any(alert.rule in no_save for alert in failures)
+            self._saves = control.should_save = not spoiled and args.save_strategy != "no"
 
     @event
     def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

@@ -459,7 +459,7 @@ class StuckAtChance(Rule):
         elif fast:
             cause = f"{_NO_PATTERN}; or {why_strong(record)}. The run cannot tell which"
         chance, best = _costs(record)
-        when = "although the adapters have grown" if grown else "to the end of the run"
+        when = "although the adapters have grown" if grown else "at the end of the run"
         return Finding(
             "the classifier is no better than guessing",
             f"The mean of its last {min(len(self.recent), self.steps)} losses is "

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -180,9 +183,14 @@ def test_an_update_that_was_refused_is_said_although_it_is_no_step(
     from tests.support import build_trainer, few
 
     calls = itertools.count(1)
+
+    def spoil(_: Any, __: Any, output: Any) -> None:
+        if next(calls) > until:
+            output.loss = output.loss * math.nan
+
     watcher = LoraWatchCallback(html=True, fail_on="error", console=False)
     model = few()
-    model.register_forward_hook(lambda _, __, out: out.update(loss=out.loss * (math.nan if next(calls) > until else 1)))
+    model.register_forward_hook(spoil)
     with pytest.raises(LoraWatchError) if until < 12 else nullcontext():
         build_trainer(model, steps=12, callbacks=[watcher], output_dir=str(tmp_path)).train()
     page = open_page(tmp_path / "lora_watch" / "report.html")

@@ -93,7 +93,7 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"
-    if run.last_good is not None:
+    if run.last_good and run.verdict != "ok":  # of step 0 it is none that was trained
         yield f"  Last good adapter: last_good/, of step {run.last_good}"
     for alert in findings:
         yield from (f"  {line}" for line in str(replace(alert, next_run=None)).splitlines())

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 5d137b6a55f3c7612e8266325c33d29997a8a19f4ef5a95d17bc1109ceb7a278 */
+/* Made by tests/front_end/check.py --fix of sources 7954feac70b5aa16ec32e5cd1cf2e07599eef53da98e7c82d4d28ccb5ba3b49a */
 var Pe=Object.defineProperty;var tt=(t,e)=>{for(var s in e)Pe(t,s,{get:e[s],enumerable:!0})};var Yt={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "depth-scaled output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius nor\
@@ -231,27 +231,27 @@ info",head:"Not recorded",text:"This run was written without its zones."};let o=
 r)}:e;return e.name!=="unknown"||!s?o:Rt(s)?{...o,head:G(s)}:{...o,text:`${G(s)}.`}}var ks=t=>t?`No warnings, ${t} note${t>
 1?"s":""}`:"No alerts",bt=t=>t.filter(e=>e.severity==="INFO").length,xt=(t,e)=>t.findLast(s=>s.name==="recovered"&&s.step<=
 e),Ct=t=>({failed:2,unhealthy:2,interrupted:1,unknown:1})[t]??0;async function Ns(t){let{alerts:e,step:s,state:n}=t,r={at:s},
-o=t.window(600),[a,l,i,h,d,u,p]=await Promise.all([me(t,n.run),t.data.verdict(n.run,s),we(t,r),we(t,o),t.seriesOf(["loss",
-"loss_start","loss_recent",...gt,"overhead","zone"],r),t.series("effective_lr",{max_cols:600,to:s}),t.seriesOf(["loss","\
-loss_expected","probe_loss","reward","effective_lr"],o)]),w=l.first==null?null:e[l.first],m=yt(w,at(t.schema,d.zone,s),a.
-missing,xt(e,s),bt(e)),y=B(t.width,[43,57]),[f,$]=y.widths;return c("div",{class:"overview"},Is(t,m,j(l,t.run)),c("div",
-{class:"tiles"},Rs(t,{...d,rates:u},i,a)),c("div",{class:"columns",style:y.style},L(S("Where the run is","path"),Ss(a.points),
-pe(a,{width:f-26,height:b(470),damage:de(t.schema,a.metric),step:s,onStep:t.setStep})),Ms(t,{...p,size:h},a,$)),L("Alert\
-s",e.length?`${e.length} so far`:null,Ls(t)),ce(t,t.width))}function Ms(t,{loss:e,loss_expected:s,probe_loss:n,reward:r,
-effective_lr:o,size:a},l,i){let h=t.lastStep>0,d=t.charting,u=B(i,[1,1],16,520),p={...d,empty:h?"not logged in this run":
-l.missing,width:u.widths[0]-26,height:b(190)},w=r?[{name:"reward",matrix:r,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"\
-var(--c1)"},{name:"expected",matrix:s,colour:"var(--soft)",dash:"3 3",thin:!0},...n?[{name:"general texts",matrix:n,colour:"\
-var(--c2)"}]:[]],m=l.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",{class:"\
-stack"},U(r?"Reward":"Loss",null,w,{...d,term:r?"reward":"loss",width:i-26,height:b(212),alerts:t.alerts.filter(y=>y.step>
-0),onAlert:y=>t.openAlert(y,"alerts"),empty:h?"the loss is unknown in this run":l.missing}),c("div",{class:"columns",style:u.
-style},U(m,"over adapters",a&&h?As(a):[],{...p,term:l.metric,log:!0}),U("s · lr","per group",h?Os(o):[],{...p,term:"eff\
-ective_lr",zero:!0,log:d.discarded.length>0})))}var As=t=>["max","p90","median"].map((e,s)=>({name:e,column:s,matrix:t,colour:`\
-var(--c${[2,1,3][s]})`,thin:s!==1}));function Ss(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not recorded",n?.colour])),
-s=([n,r])=>c("span",null,c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());return c("span",{class:"legend"},
-[...e].map(s))}var we=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("relative_spectral_norm",e),Os=t=>Array.
-from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({name:`gr\
-oup ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function j({verdict:t,message:e},{wall_time:s},n=Date.now()/1e3){
-let r=(e??"").split(`
+o=t.window(600),[a,l,i,h,d,u,p]=await Promise.all([me(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),we(t,r),we(t,
+o),t.seriesOf(["loss","loss_start","loss_recent",...gt,"overhead","zone"],r),t.series("effective_lr",{max_cols:600,to:s}),
+t.seriesOf(["loss","loss_expected","probe_loss","reward","effective_lr"],o)]),w=l.first==null?null:e[l.first],m=yt(w,at(
+t.schema,d.zone,s),a.missing,xt(e,s),bt(e)),y=B(t.width,[43,57]),[f,$]=y.widths;return c("div",{class:"overview"},Is(t,m,
+j(l,t.run)),c("div",{class:"tiles"},Rs(t,{...d,rates:u},i,a)),c("div",{class:"columns",style:y.style},L(S("Where the run\
+ is","path"),Ss(a.points),pe(a,{width:f-26,height:b(470),damage:de(t.schema,a.metric),step:s,onStep:t.setStep})),Ms(t,{...p,
+size:h},a,$)),L("Alerts",e.length?`${e.length} so far`:null,Ls(t)),ce(t,t.width))}function Ms(t,{loss:e,loss_expected:s,
+probe_loss:n,reward:r,effective_lr:o,size:a},l,i){let h=t.lastStep>0,d=t.charting,u=B(i,[1,1],16,520),p={...d,empty:h?"n\
+ot logged in this run":l.missing,width:u.widths[0]-26,height:b(190)},w=r?[{name:"reward",matrix:r,colour:"var(--c1)"}]:[
+{name:"loss",matrix:e,colour:"var(--c1)"},{name:"expected",matrix:s,colour:"var(--soft)",dash:"3 3",thin:!0},...n?[{name:"\
+general texts",matrix:n,colour:"var(--c2)"}]:[]],m=l.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";
+return c("div",{class:"stack"},U(r?"Reward":"Loss",null,w,{...d,term:r?"reward":"loss",width:i-26,height:b(212),alerts:t.
+alerts.filter(y=>y.step>0),onAlert:y=>t.openAlert(y,"alerts"),empty:h?"the loss is unknown in this run":l.missing}),c("d\
+iv",{class:"columns",style:u.style},U(m,"over adapters",a&&h?As(a):[],{...p,term:l.metric,log:!0}),U("s · lr","per grou\
+p",h?Os(o):[],{...p,term:"effective_lr",zero:!0,log:d.discarded.length>0})))}var As=t=>["max","p90","median"].map((e,s)=>({
+name:e,column:s,matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function Ss(t){let e=new Map(t.map(({zone:n})=>[n?.
+head??"zone not recorded",n?.colour])),s=([n,r])=>c("span",null,c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());
+return c("span",{class:"legend"},[...e].map(s))}var we=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("rel\
+ative_spectral_norm",e),Os=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-
+1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function j({verdict:t,message:e},{
+wall_time:s},n=Date.now()/1e3){let r=(e??"").split(`
 `)[0];if(t==="ok")return{word:"finished",kind:"ok",text:"Training came to its end."};if(t==="unhealthy")return{word:"end\
 ed with an ERROR",kind:"error",text:r};if(t==="unknown")return{word:"finished, not judged",kind:"warning",text:r};if(t===
 "failed")return{word:"stopped by fail_on",kind:"error",text:r};if(t==="interrupted")return{word:"broke off",kind:"warnin\
