@@ -64,8 +64,8 @@ class ReportSink(Sink):
 
     @property
     def last_good(self) -> tuple[str, int] | None:
-        """The folder next to the report that holds the last good adapter of a run that has not ended well, and its step;
-        None where there is none, or one that is not trained."""
+        """The folder next to the report that holds the last good adapter of a run that is not well, and its step; None
+        where there is none, or one that is not trained."""
         told = self._latest and self._latest.verdict != "ok" and self._latest.last_good
         return (told["folder"], told["step"]) if told and told["folder"] and told["step"] else None
 
