@@ -152,7 +152,7 @@ def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
     if run.verdict in ("failed", "unhealthy") and not any(a.severity >= Severity.ERROR for a in run.alerts):
         said = f": {run.message}" if run.message else ""
         if run.verdict == "failed":
-            return [finding("LW803", run.step, f"The run was ended by its own fail_on at {planned}{said}")]
+            return [finding("LW803", run.step, f"The run was ended by its own fail_on{said}")]
         message = f"The run has ended with an ERROR at {planned}{said}"
         return [finding("LW803", run.step, message, name="ended-unhealthy")]
     if run.ended and run.max_steps is not None and run.step < run.max_steps:
