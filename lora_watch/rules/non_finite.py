@@ -22,8 +22,8 @@ _WEIGHTS, _GRADIENTS = ("b_norm", "a_norm", "delta_norm"), ("b_grad_norm", "a_gr
 class NonFiniteAdapter(Rule):
     """A NaN or an infinity is in an adapter, or in the gradient that is about to reach it.
 
-    Fires when one is found, and names the first layer in the order of the model. A gradient is found before the
-    optimizer uses it (on an accelerator with `fail_on` or `recover`, else a step later). Under a loss scaler (fp16) it
+    Fires when one is found, and names the first layer in the order of the model. A gradient is found before its
+    update; on an accelerator without `fail_on` or `recover` a step later. Under a loss scaler (fp16) it
     is left to the scaler, which skips such steps. What a non-finite loss has spoiled is reported as LW201.
     """
 
@@ -101,9 +101,9 @@ def without_target(record: StepRecord) -> bool:
 class NonFiniteLoss(Rule):
     """The true loss of an optimizer step is NaN or infinite.
 
-    Fires when the loss of the training step itself is not finite; the Trainer's own log may hide it. Where a batch has
-    no target (all labels are -100), LW204 names the first two steps in a row, and this rule fires at the third. It
-    names the first cause that shows: frozen weights, large adapters, too large an update, the batch.
+    Fires when the loss of the training step itself is not finite; the Trainer's own log may hide it. Batches without a
+    target (all labels are -100) are LW204's for two steps in a row, then this rule's. It names the first cause that
+    shows: frozen weights, large adapters, too large an update, the batch.
     """
 
     id = "LW201"

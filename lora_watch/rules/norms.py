@@ -225,7 +225,7 @@ class BarelyMoves(Rule):
 
     Fires once, after a quarter of the schedule, when the adapters will stay too small even if every further update
     agrees. It also fires when adapters twice as large as these will become would lower the loss of each of three
-    batches by a fifth more; in a slow run a lower mean is enough. A policy is judged while its reward has not risen,
+    batches by a fifth more. A policy is judged while its reward has not risen,
     an adapter that began large (PiSSA) never.
     """
 

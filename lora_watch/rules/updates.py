@@ -33,7 +33,7 @@ class OddRates(Rule):
     Fires when the learning rate of all adapters is exactly 0 at three updates in a row, the first of which has more
     than a tenth of the planned steps ahead. It also fires when a Trainer's rate is more than twice the highest of its
     schedule, when one layer's rate is more than twenty times that of the others, and when weight decay takes more than
-    1 % of the weights at a step. From half of them on it is an ERROR.
+    1 % of the weights at a step; at 50 % it is an ERROR.
     """
 
     id = "LW306"
