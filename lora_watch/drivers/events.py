@@ -151,8 +151,8 @@ class TrainerEvents(TrainerCallback):
             # What cannot wait has spoiled the weights, and a save that loses adapters loses them again: no good
             # checkpoint makes room for either. Else the state is saved to be looked at, where anything is saved.
             no_save = {*self.policy.urgent, SavedAdapterDiffers.id}
-            spoiled = any(alert.rule in no_save for alert in failures)
-            self._saves = control.should_save = not spoiled and args.save_strategy != "no"
+            self._saves = not any(alert.rule in no_save for alert in failures)
+            control.should_save = self._saves and (control.should_save or args.save_strategy != "no")
 
     @event
     def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:

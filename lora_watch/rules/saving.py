@@ -70,7 +70,7 @@ class ResumedAnew(RuleBetweenSteps):
 
     Fires before the first step of the session when the ‖ΔW‖ of an adapter differs by more than one per cent from the
     checkpoint's: other weights, or another scale. Adapters that are spread over processes (FSDP2, ZeRO-3, tensor
-    parallelism) are gathered for it.
+    parallelism) are gathered for it. Those whose scale the script has moved meanwhile are not compared.
     """
 
     id = "LW314"

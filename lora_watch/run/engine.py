@@ -96,6 +96,8 @@ class Engine:
         self._pending: PendingRecord | None = None
         """The latest step, while its numbers are still on their way."""
         self._coming: StepRecord | None = None
+        self._made = False
+        """The update of the coming step was made before anybody could refuse it (DeepSpeed)."""
         """What is known of a step whose update has not been applied yet."""
         self._looked = False
         """In this step it is known already how the adapters are: a plain one asks them once."""
@@ -203,6 +205,7 @@ class Engine:
         urgent: list[Alert] = []
         if not self._started:
             return urgent
+        self._made = made
         with self.guard("looking for adapters"):
             if not self._looked:
                 self._exchanged |= self._look_again(coming=False)
@@ -419,7 +422,7 @@ class Engine:
         if open_then and self.last is None:  # not a step has been judged
             first = f"The run does not go on from step {self._first_step}: {open_then} was open when it was saved."
             lines.insert(0, first + " Resume from an earlier checkpoint, or begin anew.")
-        lines += [NOT_MADE] * (self._coming is not None)
+        lines += [NOT_MADE] * self._refuses
         return LoraWatchError("\n".join([*lines, *self.recovery.story]), bad)
 
     @guarded("noting an evaluation", aside=True)
@@ -515,6 +518,9 @@ class Engine:
         if together:
             self._gather()
         norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("delta_norm")
+        # A scale that the script moves comes back as the script sets it, whenever that is.
+        begun, scales = {a.name: a.scale for a in self.run.adapters}, self._norms_by_name("scale")
+        norms = {name: norm for name, norm in norms.items() if scales.get(name) in (None, begun.get(name))}
         here = {"step": self.steps, "delta_norms": norms, "evaluation": list(self._since.get("evaluation") or ())}
         return states | self.recorder.state_dict() | here
 
@@ -617,6 +623,11 @@ class Engine:
 
     # -- what ends a run -----------------------------------------------------------------------------------------------
     @property
+    def _refuses(self) -> bool:
+        """What ends the run now keeps the coming update from being made."""
+        return self._coming is not None and not self._made
+
+    @property
     def _acute(self) -> list[Alert]:
         """``failures``, and where the run is to recover although nothing may end it what it is to recover from."""
         policy = self.policy.recovering if self.policy.recover else self.policy
@@ -654,7 +665,7 @@ class Engine:
         """Raise the exception of a run that its ranks have agreed to end: this one ends it, whatever fails in here."""
         error = LoraWatchError("", self.ended_for)
         with self.guard("saying what has ended the run"):
-            for alert in self.episodes.open if self._coming is not None else ():
+            for alert in self.episodes.open if self._refuses else ():
                 if alert.rule in self.policy.urgent:
                     alert.details = f"{alert.details} {NOT_MADE}"
                     self._unwritten.append(alert)

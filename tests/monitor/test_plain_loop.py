@@ -61,6 +61,17 @@ def test_no_nan_reaches_the_weights_under_fail_on(nan_at: int) -> None:
     assert not all(torch.isfinite(p).all() for p in model.parameters())
 
 
+@pytest.mark.parametrize("made", [False, True], ids=["stopped before it", "made by DeepSpeed"])
+def test_a_batch_was_not_trained_on_where_its_update_could_be_refused(made: bool) -> None:
+    model, optimizer = built()
+    engine = Monitor(model, optimizer, console=False, fail_on="error").engine
+    engine.start()
+    with pytest.raises(LoraWatchError) as raised:
+        engine.raise_for(engine.before_update(torch.tensor(float("nan")), made))
+    told = [str(raised.value), *(alert.details for alert in engine.alerts)]
+    assert [text for text in told if "this batch was not trained on" in text] == ([] if made else told)
+
+
 def test_without_fail_on_nothing_is_held_up() -> None:
     model, optimizer = built()
     monitor = Monitor(model, optimizer, console=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ import pytest
 import torch
 from transformers import TrainerCallback
 
-from lora_watch import Alert, LoraWatchCallback, LoraWatchError, Monitor
+from lora_watch import Alert, Finding, LoraWatchCallback, LoraWatchError, Monitor, Rule, Severity, find_adapters
 from tests.adapters.test_placement import mixture
 from tests.stored.saving import UP, Damages, lose_a_layer, rewrite
-from tests.support import build_trainer, lora, needs_peft, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, lora, needs_peft, stdlib_blocks, tiny_model
 
 
 def trainer(folder: Path, *callbacks: TrainerCallback, steps: int = 6, **options: Any) -> Any:
@@ -211,6 +212,45 @@ def test_a_resume_at_another_scale_is_an_error(alpha: int, times: int, tmp_path:
     said = [str(alert) for alert in of("LW314", watch)]
     assert len(said) == (times != 1)
     assert all(f"the scale is {times} times the checkpoint's" in text for text in said)
+
+
+class MovesTheScale(TrainerCallback):
+    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+        for adapter in find_adapters(model):
+            adapter.module.scaling["default"] = 0.1 * (1 + state.global_step)
+
+
+def test_a_scale_that_the_script_moves_is_no_other_checkpoint(tmp_path: Path) -> None:
+    trainer(tmp_path, MovesTheScale(), steps=4)[0].train()
+    made, watch = trainer(tmp_path, MovesTheScale(), steps=6)
+    made.train(resume_from_checkpoint=True)
+    assert of("LW314", watch) == []
+
+
+class SavesAtTheEnd(TrainerCallback):
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        control.should_save = state.global_step == 3
+
+
+@pytest.mark.parametrize("callbacks", [[], [SavesAtTheEnd()]], ids=["nobody saves", "a callback saves"])
+def test_a_failed_run_without_a_save_strategy_saves_what_a_callback_asks_for(
+    callbacks: list[TrainerCallback], tmp_path: Path
+) -> None:
+    @dataclass
+    class Third(Rule):
+        id = "X003"
+        name = "third"
+        severity = Severity.ERROR
+
+        def check(self, record: Any) -> Finding | None:
+            return Finding("it is the third step") if record.step == 3 else None
+
+    watch = LoraWatchCallback(tensorboard=False, console=False, fail_on="error", rules=[Third()])
+    settings = {"output_dir": str(tmp_path), "save_strategy": "no"}
+    made = build_trainer(few(), stdlib_blocks(), 6, [*callbacks, watch], **settings)
+    with pytest.raises(LoraWatchError):
+        made.train()
+    assert len([*tmp_path.glob("checkpoint-3")]) == len(callbacks)
 
 
 def test_an_alert_that_came_with_the_checkpoint_was_open_when_it_was_saved(tmp_path: Path) -> None:

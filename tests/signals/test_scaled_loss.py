@@ -203,3 +203,16 @@ def test_losses_that_replicas_hear_on_devices_of_their_own_make_one() -> None:
     losses = heard.take()["own_losses"]
     assert losses is not None
     assert losses.shape == (2,)
+
+
+def test_labels_may_lie_on_another_device_than_the_tokens() -> None:
+    class SplitForCausalLM(nn.Module):
+        config = SimpleNamespace(vocab_size=8)
+
+    model, tokens = SplitForCausalLM(), torch.arange(8).reshape(1, 8)
+    heard = OwnLoss(model, lambda doing: contextlib.nullcontext())
+    output = SimpleNamespace(loss=torch.zeros(()), logits=torch.zeros(1, 8, 8))
+    heard._see(model, (), {"input_ids": tokens, "labels": tokens.to("meta")}, output)  # as with device_map="auto"
+    fit = heard.take()["labels_fit"]
+    assert fit is not None
+    assert fit.device.type == "meta"

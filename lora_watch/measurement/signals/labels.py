@@ -104,8 +104,8 @@ class OwnLoss:
             self._entropy = torch.special.entr(chances).sum(-1).mean()
             labels, tokens = kwargs.get("labels"), kwargs.get("input_ids", *args[:1])
             if self._is_causal and isinstance(labels, Tensor) and getattr(tokens, "shape", ()) == labels.shape:
-                count = labels != -100
-                self._fit = ((labels == tokens) & count).sum(dtype=torch.float32) / count.sum()
+                count = labels != -100  # they may lie where the logits do: on the last device of several
+                self._fit = ((labels == tokens.to(labels.device)) & count).sum(dtype=torch.float32) / count.sum()
 
     def take(self) -> dict[str, Tensor | None]:
         """Of the step: ``own_losses`` of its micro-batches, ``[n]``, ``own_loss``, in the first steps of a language
