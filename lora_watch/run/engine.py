@@ -96,9 +96,9 @@ class Engine:
         self._pending: PendingRecord | None = None
         """The latest step, while its numbers are still on their way."""
         self._coming: StepRecord | None = None
-        self._made = False
-        """The update of the coming step was made before anybody could refuse it (DeepSpeed)."""
         """What is known of a step whose update has not been applied yet."""
+        self._made = False
+        """Its update has been made before anybody could refuse it (DeepSpeed)."""
         self._looked = False
         """In this step it is known already how the adapters are: a plain one asks them once."""
         self._exchanged = False

@@ -77,6 +77,7 @@ class LastGoodSink(Sink):
             else:
                 evidence = max(self._policy.evidence(alert.rule) for alert in self._serious)
                 self._last_good.choose(record.step - evidence)
+                self._last_good.forget_after(record.step - evidence)  # a run that recovers has copies of this for long
             if time.monotonic() >= self._next_write:
                 self._save()
 

@@ -77,6 +77,10 @@ class LastGood:
         """The run has gone wrong, after ``step`` as far as is known: take what was good then."""
         self._good = self._copies.before(step)
 
+    def forget_after(self, step: int) -> None:
+        """What the parameters were since is never to be chosen."""
+        self._copies.forget_after(step)
+
     def save(self, folder: Path) -> bool:
         """Write the good copy to ``folder``, as ``PeftModel.from_pretrained`` reads it. False if there is none.
 

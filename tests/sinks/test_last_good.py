@@ -13,10 +13,14 @@ from peft import AdaLoraConfig, PeftModel, get_peft_model
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
-from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch import Alert, LoraWatchCallback, LoraWatchError, Monitor, Rule, Severity
+from lora_watch.base.records import StepRecord
 from lora_watch.gate import judging
 from lora_watch.gate.formats.text import text
+from lora_watch.rules.policy import Policy
 from lora_watch.run.engine import NOT_MADE
+from lora_watch.sinks.kept import LastGoodSink
+from lora_watch.sinks.report import ReportSink
 from lora_watch.snapshots import last_good
 from lora_watch.snapshots.last_good import LastGood
 from tests.support import build_trainer, few, lora, stdlib_blocks, tiny_model
@@ -147,6 +151,32 @@ def test_an_alert_takes_back_to_before_its_evidence() -> None:
             assert kept.step == max((at - evidence) // 10 * 10, 0)
         kept.updated(at)
         kept.judged(at)
+
+
+def test_what_a_run_has_recovered_from_is_no_last_good_adapter(tmp_path: Path) -> None:
+    class Slow(Rule):
+        id, name, evidence = "X001", "slow", 12
+
+        def check(self, record: StepRecord) -> None:
+            pass
+
+    model = few(r=2)
+    engine = Monitor(model, console=False).engine
+    engine.start()
+    sink = LastGoodSink(ReportSink(tmp_path), model, Policy((Slow(),)))
+    sink.start(engine.run, 0)
+    alert = Alert("X001", "slow", Severity.ERROR, 25, "damaged since step 14")
+    for step in range(35):
+        for name, parameter in model.named_parameters():
+            if "lora_B" in name:
+                nn.init.constant_(parameter, step)
+        sink.updated(step)
+        alert.closed_step = 26 if step == 26 else None
+        sink.write(StepRecord(engine.run, step, {}), [alert] if step in (25, 26) else [])
+    sink.finish("ok", "recovered at step 26")
+    kept = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "last_good")).state_dict()
+    (of_step,) = {b.mean().item() for name, b in kept.items() if "lora_B" in name}
+    assert not 14 <= of_step <= 25
 
 
 def test_what_is_too_large_to_be_held_twice_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
