@@ -361,7 +361,7 @@ class FirstLossTooHigh(_OfTheLoss):
         remedy += f"the base model without adapters: its loss should be far below {plain(chance)}"
         known = many and self.entropy > 0.0
         if known:
-            details += f" The model itself chooses among about {math.exp(self.entropy):.0f}."
+            details += f" The model hesitates between about {math.exp(self.entropy):.0f} of them."
         if known and self.entropy > _GUESSES * chance:
             message, cause, remedy = "the base model guesses", _RANDOM, "load the model with from_pretrained"
         elif self.fit < _FIT:
