@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -67,16 +67,19 @@ def compare(now: FinishedRun, before: FinishedRun) -> list[Alert]:
 
 
 def _different(now: FinishedRun, before: FinishedRun) -> str:
-    """The settings that differ, in words; empty where none is known to."""
+    """The settings that differ, in words, of those that both reports record; empty where none is known to."""
 
     def settings(run: FinishedRun) -> dict[str, str]:
         trial = trial_of(run.name, run)
         numbers = {"learning_rate": trial.lr, "lora_alpha": trial.alpha, "r": trial.r, "seed": trial.seed}
-        return {name: f"{value:g}" for name, value in numbers.items() if value is not None} | {**trial.settings}
+        known = {name: f"{value:g}" for name, value in numbers.items() if value is not None} | {**trial.settings}
+        parts = [run.config, *(run.config.get("lora") or {}).values()]
+        unset = [name for part in parts if isinstance(part, Mapping) for name in part if part[name] is None]
+        return {**dict.fromkeys(unset, "not set"), **known}
 
     ours, theirs = settings(now), settings(before)
-    names = [name for name in {**ours, **theirs} if ours.get(name) != theirs.get(name)]
-    return first_of([f"{name} {theirs.get(name, 'not set')} → {ours.get(name, 'not set')}" for name in names], 4)
+    names = [name for name in ours if ours[name] != theirs.get(name, ours[name])]
+    return first_of([f"{name} {theirs[name]} → {ours[name]}" for name in names], 4)
 
 
 def _adapters(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:

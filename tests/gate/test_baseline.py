@@ -43,6 +43,14 @@ def test_another_learning_rate_moves_all_layers(healthy: Path, tmp_path: Path) -
     assert "--baseline" in found[0].remedies[0], "how to accept it"
     assert found[0].step == STEPS
 
+    config = json.loads((healthy / "lora_watch" / "report.json").read_text())["config"]
+    older = {name: value for name, value in config.items() if name != "seed"} | {"warmup_steps": None}
+    shutil.copytree(healthy / "lora_watch", tmp_path / "older")
+    edit_json(tmp_path / "older" / "report.json", config=older)
+    said = differing(tmp_path / "lora_watch", baseline_of(tmp_path / "older" / "report.json"))[0].causes[0]
+    assert "warmup_steps not set → 0" in said
+    assert "seed" not in said, "which that report does not record"
+
 
 def test_another_rank_scale_and_set_of_adapters_is_named(healthy: Path, tmp_path: Path) -> None:
     found = differing(train_into(tmp_path, r=4, targets=["q_proj", "v_proj"]), baseline_of(healthy))
