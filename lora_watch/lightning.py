@@ -127,11 +127,9 @@ class LoraWatch(Callback):
 
     @guarded("keeping the rules' state for a checkpoint, so that a resumed run starts them anew", dict, aside=True)
     def state_dict(self) -> dict[str, Any]:
-        """For Lightning's checkpoints."""
         return json.loads(json.dumps(self.monitor.state_dict())) if self.monitor is not None else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The rules go on where the checkpoint was made."""
         self._restored = state_dict
 
     # -- helpers -------------------------------------------------------------------------------------------------------

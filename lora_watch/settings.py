@@ -350,5 +350,4 @@ def variable(name: str) -> str:
 
 @functools.cache
 def all_of(settings: type[Settings]) -> dict[str, Field[Any]]:
-    """The fields of ``settings``, by name."""
     return {each.name: each for each in fields(settings)}

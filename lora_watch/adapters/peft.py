@@ -156,8 +156,7 @@ class PeftAdapter(Adapter):
 
     @property
     def diagonal_parameter(self) -> Tensor | None:
-        diagonals = getattr(self._layer, "lora_diag", {})
-        return diagonals.get(self._key)
+        return getattr(self._layer, "lora_diag", {}).get(self._key)
 
     @property
     def shape(self) -> tuple[int, int]:

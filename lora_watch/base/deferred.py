@@ -42,11 +42,6 @@ def with_float64(tensor: Tensor) -> Tensor:
     return tensor if has_float64(tensor.device) else tensor.cpu()
 
 
-def on_host(tensor: Tensor) -> Tensor:
-    """The same numbers in float64 on the host: converted there, as not every device can."""
-    return tensor.detach().cpu().double()
-
-
 @dataclass(frozen=True)
 class Deferred(Generic[T_co]):
     """What can be said once the numbers of some tensors are on the host."""

@@ -310,9 +310,8 @@ class StepRecord:
     replica: Replica | None = None
     """On the first of several ranks: what has been compared since the record before."""
     evaluation: Evaluation | None = None
-    """The latest since the record before."""
     logged: Logged | None = None
-    """The latest since the record before."""
+    """As the evaluation, the latest since the record before."""
     receipt: Receipt | None = None
     """Where rules are asked about a save, on the first of several ranks."""
     checkpoint: Mapping[str, float] = field(default_factory=dict)

@@ -145,14 +145,8 @@ def columns() -> int:
 
 def wrapped(line: str, width: int, indent: str = "") -> list[str]:
     """``line`` in rows of at most ``width`` columns, all but the first indented by four more."""
-    return textwrap.wrap(
-        line,
-        width,
-        initial_indent=indent,
-        subsequent_indent=f"{indent}    ",
-        break_long_words=False,
-        break_on_hyphens=False,
-    ) or [indent]
+    rows = textwrap.TextWrapper(width, indent, f"{indent}    ", break_long_words=False, break_on_hyphens=False)
+    return rows.wrap(line) or [indent]
 
 
 def width(text: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lora_watch.cli.common import Runs, misuse, print_json, refusing, writing
+from lora_watch.cli.common import Runs, misuse, print_json, refusing
 from lora_watch.format.files import replace_file
 
 if TYPE_CHECKING:
@@ -73,7 +73,7 @@ def check(
     if junit is not None:
         from lora_watch.gate.formats.junit import junit as junit_xml
 
-        with writing(junit):
+        with refusing(OSError):
             replace_file(junit, junit_xml(judgement))
     raise typer.Exit(judgement.exit_code)
 

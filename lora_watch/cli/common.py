@@ -36,16 +36,8 @@ def refusing(*kinds: type[Exception]) -> Iterator[None]:
     try:
         yield
     except kinds as error:
-        raise misuse(str(error)) from None
-
-
-@contextmanager
-def writing(path: Path) -> Iterator[None]:
-    """An OSError inside is a misuse: ``path`` cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise misuse(f"{path} cannot be written: {error.strerror}") from None
+        said = f"{error.filename}: {error.strerror}" if isinstance(error, OSError) and error.strerror else str(error)
+        raise misuse(said) from None
 
 
 def print_json(content: Any) -> None:

@@ -46,12 +46,9 @@ def inspect(
 
     if merge is not None and base is None:
         raise misuse("--merge needs --base, the folder of the model to merge into")
-    try:
-        with refusing(ValueError):
-            inspection = inspect_adapter(adapter, base)
-            merged = None if merge is None or base is None else merging.merge(inspection.saved, base, merge)
-    except OSError as error:
-        raise misuse(f"{error.filename}: {error.strerror}") from None
+    with refusing(ValueError, OSError):
+        inspection = inspect_adapter(adapter, base)
+        merged = None if merge is None or base is None else merging.merge(inspection.saved, base, merge)
     if json:
         print_json(inspection.to_dict() | {"merge": None if merged is None else merged.to_dict()})
     else:

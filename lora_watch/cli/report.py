@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from lora_watch.base.text import clean
-from lora_watch.cli.common import Runs, note, refusing, writing
+from lora_watch.cli.common import Runs, note, refusing
 
 EXAMPLES = {
     "lora-watch report out": "the LoRA tab as one file, report.html",
@@ -39,12 +39,9 @@ def report(
     from lora_watch.runs.places import UnreadableError
     from lora_watch.tensorboard_plugin.page.writing import write_page
 
-    target = output or (_folder_of(runs[0]) if len(runs) == 1 else Path()) / "report.html"
-    with refusing(UnreadableError), writing(target):
+    own = runs[0] if runs[0].is_dir() else runs[0].parent
+    target = output or (own if len(runs) == 1 else Path()) / "report.html"
+    with refusing(UnreadableError, OSError):
         for line in write_page(runs, target):
             note(f"left out: {line}")
         note(f"{clean(target)} written ({target.stat().st_size / 1e6:.2f} MB): open it in a browser")
-
-
-def _folder_of(run: Path) -> Path:
-    return run if run.is_dir() else run.parent

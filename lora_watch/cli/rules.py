@@ -58,11 +58,7 @@ def _table(known: Iterable[Page]) -> Table:
 def explanation(page: Page) -> str:
     """The page of one finding, as Markdown, without its evidence."""
     lines = [f"**{page.id} {page.name}** ({page.severity})", "", page.summary, "", page.fires, ""]
-    steps = {
-        "What it means": page.means,
-        "What to do": page.fix,
-        "Switching it off": page.mute,
-    }
+    steps = {"What it means": page.means, "What to do": page.fix, "Switching it off": page.mute}
     lines += [f"- **{title}**: {text}" for title, text in steps.items() if text]
     if page.rule is not None:
         lines += ["", *_settings(page.rule)]

@@ -32,7 +32,6 @@ SETTINGS = {"allow_interspersed_args": False}
 
 
 def help_of(name: str) -> str:
-    """The setting's own doc, as plain text."""
     doc = described(CallbackSettings, name).replace("``", "")
     return doc[0].upper() + doc[1:]
 
@@ -116,14 +115,17 @@ def start(todo: Handover) -> None:
             runpy.run_path(todo.script, run_name="__main__")
     except BaseException as error:
         attached.close(error)
-        trace = _of_the_script(error.__traceback__)
+        trace, ours = error.__traceback__, (__file__, runpy.run_path.__code__.co_filename)
+        while trace is not None and trace.tb_frame.f_code.co_filename in ours:  # the rest is what Python would show
+            trace = trace.tb_next
         if todo.module and trace is None and isinstance(error, ImportError):
             sys.exit(misuse(str(error)).exit_code)
         if isinstance(error, LoraWatchError):
             sys.excepthook = _the_alert_alone
             raise
         if not (isinstance(error, SystemExit) and error.code in (None, 0)):
-            _show_as_if_alone(trace)
+            shown = sys.excepthook
+            sys.excepthook = lambda kind, error, _: shown(kind, error.with_traceback(trace), trace)
             raise
     attached.close(None)
     if (caught := attached.first_failure()) is not None:
@@ -140,24 +142,6 @@ def start(todo: Handover) -> None:
     if counts.unjudged:
         note(f"{count(counts.unjudged, 'run')} could not be judged, or did not come to an end: see the report")
         sys.exit(2)
-
-
-def _of_the_script(trace: TracebackType | None) -> TracebackType | None:
-    """The part of a traceback that ``python SCRIPT`` would show."""
-    ours = (__file__, runpy.run_path.__code__.co_filename)
-    while trace is not None and trace.tb_frame.f_code.co_filename in ours:
-        trace = trace.tb_next
-    return trace
-
-
-def _show_as_if_alone(trace: TracebackType | None) -> None:
-    """Have Python print ``trace`` for the exception that is about to end it."""
-    shown = sys.excepthook
-
-    def hook(kind: type[BaseException], error: BaseException, _: TracebackType | None) -> None:
-        shown(kind, error.with_traceback(trace), trace)
-
-    sys.excepthook = hook
 
 
 def _the_alert_alone(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:

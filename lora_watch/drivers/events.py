@@ -142,8 +142,7 @@ class TrainerEvents(TrainerCallback):
                 failures = engine.flush() or failures
         failures = engine.decide(failures)
         if control.should_save or failures:
-            with self.guard("keeping the rules' state for a checkpoint", aside=True):
-                _remember(engine, state)
+            self._remember(engine, state)
         if failures:
             control.should_training_stop = True
             control.should_log = True
@@ -158,8 +157,7 @@ class TrainerEvents(TrainerCallback):
     def on_epoch_end(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         control.should_save = control.should_save and self._saves
         if control.should_save and self.monitor is not None:  # with save_strategy="epoch" it is known only now
-            with self.guard("keeping the rules' state for a checkpoint", aside=True):
-                _remember(self.monitor, state)
+            self._remember(self.monitor, state)
 
     @event
     def on_log(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -183,8 +181,7 @@ class TrainerEvents(TrainerCallback):
             samples, kept = trainer_info.evaluated_samples(metrics), trainer_info.checkpoints_in(self._saves_in(state))
             self.monitor.evaluated(trainer_info.quality(metrics), state.global_step, samples, kept)
             if control.should_save or args.save_strategy == "best":  # the checkpoint comes after it
-                with self.guard("keeping the rules' state for a checkpoint", aside=True):
-                    _remember(self.monitor, state)
+                self._remember(self.monitor, state)
 
     @event
     def on_save(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
@@ -318,9 +315,9 @@ class TrainerEvents(TrainerCallback):
             self._detach()
             engine.end(state.global_step)
 
-
-def _remember(engine: Engine, state: TrainerState) -> None:
-    """Leave the engine's state where the Trainer's next checkpoint picks it up."""
-    saved: Any = state.stateful_callbacks
-    saved.pop(_KEY, None)  # rather none than that of an earlier step
-    saved[_KEY] = json.loads(json.dumps(engine.state_dict(together=True)))
+    @guarded("keeping the rules' state for a checkpoint", aside=True)
+    def _remember(self, engine: Engine, state: TrainerState) -> None:
+        """Leave the engine's state where the Trainer's next checkpoint picks it up."""
+        saved: Any = state.stateful_callbacks
+        saved.pop(_KEY, None)  # rather none than that of an earlier step
+        saved[_KEY] = json.loads(json.dumps(engine.state_dict(together=True)))

@@ -69,7 +69,6 @@ class Tap:
             self._wrapped.callback(wrap(*method))
 
     def close(self) -> None:
-        """Put back what was wrapped."""
         self._wrapped.close()
 
     def detach(self) -> None:

@@ -217,7 +217,6 @@ def events_sink(trainer: Trainer, output_dir: Path) -> TensorBoardSink:
     reference = weakref.ref(trainer)
 
     def shared_writer() -> Any:
-        """The Trainer's; None while there is none."""
         writers = (getattr(known, "tb_writer", None) for known in callbacks_of(reference()))
         return next((writer for writer in writers if writer is not None), None)
 

@@ -93,7 +93,6 @@ def claim(folder: Path) -> Claim | None:
 
 
 def release(claim: Claim) -> None:
-    """The run that had it is over."""
     if _ours(claim.folder) is claim:  # else a later run has the folder
         del _claims[claim.folder]
         claim.lock.release()

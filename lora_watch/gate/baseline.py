@@ -24,6 +24,7 @@ TOLERANCES = {"loss": 0.10, "typical_norm": 0.15, "layer_norm": 2.0, "scale": 1e
 LAYERS_TO_COMPARE = 4
 """Fewer layers than this have no median that stands for all: the median is compared, single layers are not."""
 
+_NOT_A_SETTING = "no setting that both reports hold: the code, the data, the machine or the versions of libraries"
 RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule > "LW81"}
 
 
@@ -61,7 +62,7 @@ def compare(now: FinishedRun, before: FinishedRun) -> list[Alert]:
         if now.final_loss is not None and before.final_loss is not None and alert.rule in ("LW812", "LW813"):
             losses = f"The final loss is {short(now.final_loss)}, and the baseline's {short(before.final_loss)}."
             alert.details = f"{alert.details} {losses}".lstrip()
-        alert.causes = [f"{different} (baseline → this run)"] if different else alert.causes
+        alert.causes = [f"{different} (baseline → this run)" if different else _NOT_A_SETTING]
         alert.remedies = ["undo the change, or, if it is meant, give this run's folder to --baseline from now on"]
     return found
 
@@ -96,7 +97,6 @@ def _adapters(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
             f"the trained parameters have changed since the baseline: {', '.join(parts)}",
             adapters=[(name, 0.0) for name in gone] + [(name, 1.0) for name in new],
             metric="present",
-            causes=["target_modules, the ranks or the model have changed"],
         )
 
 
@@ -118,7 +118,6 @@ def _scales(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
             details=f"{name} has r {r}, scale {short(scale)} instead of r {r_before}, scale {short(scale_before)}.",
             adapters=[(name, math.nan if new is None else new) for name, (_, new), _ in changed],
             metric="scale",
-            causes=["r, lora_alpha, use_rslora or a pattern of them has changed"],
         )
 
 
@@ -153,7 +152,6 @@ def _norms(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
             f"{percent(tolerance)} either way).",
             metric="delta_norm",
             threshold=tolerance,
-            causes=["the learning rate, its schedule or the scale has changed", "other data"],
         )
     # Where the median is not finite nothing can be told apart: all layers are equally lost.
     if len(shifts) < LAYERS_TO_COMPARE or not math.isfinite(typical):
@@ -171,7 +169,6 @@ def _norms(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
             adapters=[(name, math.exp(away[name])) for name in moved],
             metric="delta_norm",
             threshold=TOLERANCES["layer_norm"],
-            causes=["these layers have another learning rate, rank, initialisation or data than before"],
         )
 
 

@@ -18,10 +18,6 @@ from lora_watch.gate.baseline import compare, finding
 from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
 from lora_watch.runs.run import FinishedRun, read_runs
 
-_WAITING = (
-    "{name}: the report is an earlier run's. A later run was set up here and has none: it did not begin to train, or "
-    "its monitor failed to start. If that is right, delete {mark}"
-)
 GATE_RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule < "LW81"}
 CHECK_VERSION = 1
 
@@ -57,7 +53,6 @@ class Judgement:
 
     @property
     def threshold(self) -> str:
-        """``fail_on`` in words."""
         return "never" if self.fail_on is None else self.fail_on.name.lower()
 
     @property
@@ -117,7 +112,10 @@ def judge(
             findings = in_order([*alerts, *how_it_ended(run, judgement), *(compare(run, baseline) if baseline else ())])
             runs.append(Judged(run, findings, compared=baseline is not None))
             if run.waiting:
-                unreadable.append(_WAITING.format(name=run.name, mark=WAITING))
+                unreadable.append(
+                    f"{run.name}: the report is an earlier run's. A later run was set up here and has none: it did not "
+                    f"begin to train, or its monitor failed to start. If that is right, delete {WAITING}"
+                )
             if run.verdict == "unknown":
                 unreadable.append(f"{run.name}: {run.message or 'it was not judged'}")
             elif run.verdict == "ok" and not (run.step and any(adapter.last for adapter in run.adapters.values())):

@@ -27,15 +27,12 @@ class Finding:
     message: str
     """What is wrong, without a full stop, as after a colon: the first line alone must be enough to act."""
     details: str = ""
-    """How bad it is: whole sentences, per cent and times before symbols."""
     adapters: list[tuple[str, float]] = field(default_factory=list)
     metric: str | None = None
     threshold: float | None = None
     numbers: dict[str, float] = field(default_factory=dict)
-    """What was compared, by name, for those who want to check it."""
     causes: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
-    """What to change that is no setting."""
     next_run: Prescription | None = None
     """The settings that this rule proposes, relative to those that the run has now. An INFO proposes none."""
     severity: Severity | None = None

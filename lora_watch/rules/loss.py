@@ -15,14 +15,7 @@ from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SPIKE, tre
 from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import HIGHEST_END, is_gentle, pace
 from lora_watch.rules.non_finite import without_target
-from lora_watch.rules.remedies import (
-    is_ordinary,
-    is_proven,
-    raised_to,
-    suspect,
-    weaker,
-    why_strong,
-)
+from lora_watch.rules.remedies import is_ordinary, is_proven, raised_to, suspect, weaker, why_strong
 from lora_watch.rules.size import CLEAR, HARM, SLIGHT, Compared, classes_of, compared, extent, guessing
 
 JUDGED = "loss_spike_score"
@@ -40,6 +33,7 @@ _RANDOM = "its weights are random (from_config instead of from_pretrained)"
 _FIT = 0.9
 """Share of the labels below which they are not those of their inputs. Masked ones (-100) do not count."""
 _MISMATCH = "the labels are wrong (shuffled, or shifted twice), or the tokenizer is another model's"
+_NOT_THEIRS = "the labels are those of other rows or positions, or were shifted before: the model shifts them itself"
 _NO_PATTERN = "the labels do not belong to their inputs, or the inputs do not determine them"
 _LIKELY = 0.75
 """Share of the evidence for a rise from which that comparison is asked for."""
@@ -355,10 +349,8 @@ class FirstLossTooHigh(_OfTheLoss):
         first = self.first[0] if self.first else start
         details = f"The first loss is {plain(first)}. Guessing among {classes} classes costs {plain(chance)}."
         message, cause, severity = "the first losses are no better than guessing", _MISMATCH, Severity.WARNING
-        remedy = (
-            "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then evaluate "
-        )
-        remedy += f"the base model without adapters: its loss should be far below {plain(chance)}"
+        remedy = "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then "
+        remedy += f"evaluate the base model without adapters: its loss should be far below {plain(chance)}"
         known = many and self.entropy > 0.0
         if known:
             details += f" The model hesitates between about {math.exp(self.entropy):.0f} of them."
@@ -367,10 +359,7 @@ class FirstLossTooHigh(_OfTheLoss):
         elif self.fit < _FIT:
             message, severity = "the labels do not fit the inputs", Severity.ERROR
             details += f" {percent(self.fit)} of the labels are the token at their place in input_ids."
-            cause = (
-                "the labels are those of other rows or positions, or were shifted before: the model shifts them itself"
-            )
-            remedy = "labels = input_ids, with -100 at places that are not to be learned"
+            cause, remedy = _NOT_THEIRS, "labels = input_ids, with -100 at places that are not to be learned"
         elif far:
             cause = f"{_MISMATCH}, or weights of the base model are damaged"
         elif many and not known:

@@ -45,7 +45,6 @@ class Coverage:
         self._measured: set[str] = set()
         """Names of the adapters that have been."""
         self.concluded = False
-        """The rules have had their last word."""
 
     def start(self, failures: int) -> None:
         """Steps follow: the guard's ``failures`` so far have cost none of them."""

@@ -84,7 +84,6 @@ class Engine:
         self.ranks = Ranks()
         """Alone, until the driver knows of others."""
         self.steps = 0
-        """Optimizer steps done."""
         self.last: StepRecord | None = None
         """The record of the latest step that has been judged."""
         self.place: object = object() if place is None else place.resolve()
@@ -392,12 +391,10 @@ class Engine:
     # -- questions, also after the end ---------------------------------------------------------------------------------
     @property
     def run(self) -> RunInfo:
-        """What is known of the run and its adapters."""
         return self.recorder.monitored.run
 
     @property
     def alerts(self) -> list[Alert]:
-        """Every alert so far, in order of opening."""
         return self.episodes.alerts
 
     @property

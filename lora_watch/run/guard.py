@@ -55,7 +55,6 @@ class Guard:
         return self._seconds + (time.perf_counter() - self._here.began if self._here.doors else 0.0)
 
     def start_clock(self) -> None:
-        """Count the overhead from now on."""
         self._clock = time.perf_counter(), self.seconds
 
     @property

@@ -189,7 +189,6 @@ class Instruments:
         self._probe.place_hooks()
 
     def take_hooks_off(self) -> None:
-        """Nothing of ours is in the model, until ``place_hooks``."""
         self.own_loss.remove()
         self.scaled_loss.take_hooks_off()
         self._probe.close()

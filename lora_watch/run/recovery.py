@@ -207,7 +207,6 @@ class Recovery:
             self._good.judged(self._judged.step, self._state_of_monitor)
 
     def judged(self, record: StepRecord) -> None:
-        """The rules have been asked about ``record``."""
         self._judged = record
         if self._over is None:
             self._size = total_norm(record) or self._size
@@ -384,7 +383,6 @@ class Recovery:
 
     # -- the end of recovering -----------------------------------------------------------------------------------------
     def give_up(self, why: str) -> None:
-        """The run does not recover any more."""
         if self._policy.recover:
             self._over = why
             self.story.append(f"The run does not recover again: {why}.")

@@ -57,11 +57,8 @@ class Replicas:
         if norms is not None and (record.step <= FIRST_STEPS or record.step % EVERY == 0):
             self._place = self._place or f"replicas/{next(Replicas._runs)}"
             turn = record.step if record.step <= FIRST_STEPS else record.step // EVERY
-            rank, other, place = (
-                torch.distributed.get_rank(),
-                1 + turn % (world_size() - 1),
-                f"{self._place}/{turn % 4}",
-            )
+            rank, other = torch.distributed.get_rank(), 1 + turn % (world_size() - 1)
+            place = f"{self._place}/{turn % 4}"
             if rank == 0:
                 self._pending = other, record, place
             elif rank == other:

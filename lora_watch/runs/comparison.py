@@ -172,7 +172,6 @@ class Comparison:
         return out
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data."""
         return {
             "version": COMPARISON_VERSION,
             "metric": self.metric,
@@ -305,7 +304,6 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
 
 
 def trial_of(name: str, run: FinishedRun) -> Trial:
-    """``run`` as it is compared, under this name."""
     used = sorted(run.peak_lr, reverse=True)
     rates = used if _recovered(run) else [run.config.get("learning_rate"), *used]
     loss = run.final_loss

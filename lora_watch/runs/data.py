@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from lora_watch.base.alerts import Alert, Severity, first_to_show
-from lora_watch.base.prescription import Prescription
 from lora_watch.base.strict_json import strict
 from lora_watch.format import tags
 from lora_watch.format.quantiles import QUANTILES, quantiles
@@ -173,13 +172,15 @@ class RunData:
     def verdict(self) -> dict[str, Any]:
         """``{"verdict", "message"}`` as last written, and the ``next_run`` of an alert; None what a run does not
         say."""
-        carried = next((alert.next_run for alert in self.episodes[0] if alert.next_run is not None), None)
-        for event in reversed(self.log.events(tags.VERDICT)):
-            reported = event.document(dict)
-            if reported is not None and isinstance(reported.get("verdict"), str):
-                message, verdict = reported.get("message"), reported["verdict"]
-                return _said(verdict, message if isinstance(message, str) else None, carried)
-        return _said(None, None, carried)
+        told = next((alert.next_run for alert in self.episodes[0] if alert.next_run is not None), None)
+        reported = next((event.document(dict) for event in self.log.events(tags.VERDICT)), None) or {}
+        words = {name: value for name, value in reported.items() if isinstance(value, str)}
+        message = words.get("message") if "verdict" in words else None
+        return {
+            "verdict": words.get("verdict"),
+            "message": message,
+            "next_run": None if told is None else told.to_dict(),
+        }
 
     # -- numbers -----------------------------------------------------------------------------------------------------
     def metric(self, name: str) -> Decoded:
@@ -252,10 +253,6 @@ def _is_schema(content: Any) -> bool:
 def _names(schema: Mapping[str, Any]) -> list[str]:
     """Of its adapters, in the order of the vectors."""
     return [adapter["name"] for adapter in schema["adapters"]]
-
-
-def _said(verdict: str | None, message: str | None, told: Prescription | None) -> dict[str, Any]:
-    return {"verdict": verdict, "message": message, "next_run": None if told is None else told.to_dict()}
 
 
 def _counts(alert: Alert, step: float) -> bool:

@@ -221,7 +221,10 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         notes=[clean(note) for note in report.get("notes") or ()],
         run_id=or_none(clean, report.get("run_id")),
         started=or_none(clean, report.get("started")),
-        loss_ends=(or_none(float, loss.get("start", loss.get("first"))), _loss(loss.get("last"))),
+        loss_ends=(
+            or_none(float, loss.get("start", loss.get("first"))),
+            or_none(lambda point: float(point["value"]), loss.get("last")),
+        ),
         final_loss=or_none(float, loss.get("final")),
         reward_ends=(float(reward["first"]["value"]), float(reward["last"]["value"])) if reward else None,
         config=clean_data(config),
@@ -243,10 +246,6 @@ def _adapter(content: Mapping[str, Any]) -> AdapterState:
         or_none(float, content.get("scale")),
         {clean(metric): float(value) for metric, value in content["last"].items() if value is not None},
     )
-
-
-def _loss(point: Any) -> float | None:
-    return None if point is None else float(point["value"])
 
 
 def _seconds(iso: str) -> float:

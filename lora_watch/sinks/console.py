@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, first_to_show
+from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import adapters, clean, columns, count, say, sentence, wrapped
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
@@ -32,11 +33,8 @@ class ConsoleSink(Sink):
         self._latest: StepRecord | None = None
         self._noted: set[str] = set()
         self._history = AlertHistory()
-        self._prescribed_by = ""
-        """The rule under whose alert the latest prescription stands."""
-        self._prescribed: dict[str, float] = {}
-        self._told = ""
-        """That rule, and the evidence."""
+        self._prescribed: tuple[str, Prescription] | None = None
+        """The latest prescription, after the rule under whose alert it stands."""
 
     def start(self, run: RunInfo, step: int) -> None:
         now = adapters(len(run.adapters), run.resting)
@@ -56,12 +54,11 @@ class ConsoleSink(Sink):
             if alert.rule == MONITOR_FAILURE:  # the log has said that
                 continue
             if event == "opened":
-                new = alert.next_run is not None and alert.next_run.values != self._prescribed
-                told = alert.text(columns(), instead_of=self._told if new else "")
-                _print(told, colour=_COLOURS[alert.severity])
-                if alert.next_run is not None:
-                    self._prescribed_by, self._prescribed = alert.rule, alert.next_run.values
-                    self._told = f"{alert.rule}, {alert.next_run.source}"
+                before, now = self._prescribed, alert.next_run
+                new = before is not None and now is not None and now.values != before[1].values
+                instead_of = f"{before[0]}, {before[1].source}" if before is not None and new else ""
+                _print(alert.text(columns(), instead_of=instead_of), colour=_COLOURS[alert.severity])
+                self._prescribed = before if now is None else (alert.rule, now)
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
                 until = f"It was seen last at step {alert.last_step}."
                 _print(f"lora_watch: {alert.rule} is over at step {record.step}. {until}")
@@ -75,8 +72,8 @@ class ConsoleSink(Sink):
         said = verdict == "failed" or lines[0].startswith("recovered")  # by the exception, or in the line itself
         if told is not None and not said:
             lines.append(f"Next run: {told}")
-        elif told is None and self._prescribed_by:
-            lines.append(f"Next run: no change. No harm was seen, so the advice of {self._prescribed_by} is withdrawn.")
+        elif told is None and self._prescribed is not None:
+            lines.append(f"Next run: no change. No harm was seen, so the advice of {self._prescribed[0]} is withdrawn.")
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):
             lines.append(f"lora_watch failed while monitoring ({MONITOR_FAILURE}): lora-watch check does not pass")
         lines += [f"{name.capitalize()}: {place}" for name, place in self._left().items()]

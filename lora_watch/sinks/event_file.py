@@ -24,11 +24,7 @@ from lora_watch.base.strict_json import strict_json
 from lora_watch.format import tags
 from lora_watch.sinks import numbers
 
-HPARAM_METRICS = (
-    "lora/loss",
-    "lora/delta_norm/max",
-    "lora/output_ratio/max",
-)
+HPARAM_METRICS = ("lora/loss", "lora/delta_norm/max", "lora/output_ratio/max")
 """Scalars shown with the hyperparameters, by the tags under which they are written anyway."""
 SPARE_BYTES = 1 << 20
 """What is left of a disk's room belongs to the checkpoints."""

@@ -84,7 +84,7 @@ class LastGoodSink(Sink):
     def finish(self, verdict: Verdict, message: str | None) -> None:
         if not self._is_wrong:
             self._last_good.choose(self._at - self._policy.evidence())
-        if self._is_wrong or verdict == "failed" or self._last_good.is_written:  # a run that has recovered goes on
+        if self._is_wrong or verdict == "failed" or self._last_good.saved:  # a run that has recovered goes on
             self._save()
         # Whoever holds this sink after the run does not hold its weights.
         self._last_good = LastGood(nn.Module(), self._policy.evidence())

@@ -171,10 +171,7 @@ class ReportSink(Sink):
         return (note,)
 
     def _is_still_ours(self, session: _Session) -> bool:
-        try:
-            return json.loads((self.directory / REPORT).read_bytes())["run_id"] == session.run_id
-        except (OSError, ValueError, TypeError, KeyError):
-            return True  # gone or spoiled: better ours than nothing
+        return _written(self.directory / REPORT, "run_id") in (None, session.run_id)  # better ours than nothing
 
     def _keep_previous(self) -> int:
         """Moves the last session's report aside and returns how many sessions there have been. That takes no room on
@@ -184,10 +181,8 @@ class ReportSink(Sink):
             if not path.exists():
                 return 0
             os.replace(path, previous)
-        try:
-            return int(json.loads(previous.read_bytes())["session"])
-        except (OSError, ValueError, TypeError, KeyError):  # not ours, or of another version
-            return 1
+        number = _written(previous, "session")
+        return number if isinstance(number, int) else 1
 
 
 @dataclass
@@ -204,7 +199,6 @@ class _Session:
     loss: dict[str, float | Point | None] = field(default_factory=lambda: dict.fromkeys(("start", "last")))
     """``start`` as rules and the tab count from it; the session's first loss until that is known."""
     losses: dict[int, float] = field(default_factory=dict)
-    """By step."""
     reward: dict[str, Point | None] | None = None
     """``first`` and ``last`` of a policy, means over some rows where there are enough; None without a reward."""
     evaluation: dict[str, dict[str, Point]] = field(default_factory=dict)
@@ -271,10 +265,7 @@ class _Session:
             "recoveries": [{**asdict(recovery), "lost": recovery.lost} for recovery in self.recoveries],
             "last_good": self.last_good,
             "adapters": [
-                {
-                    **adapter_fields(adapter),
-                    "last": {name: values[index] for name, values in last.items()},
-                }
+                {**adapter_fields(adapter), "last": {name: values[index] for name, values in last.items()}}
                 for index, adapter in enumerate(self.run.adapters)
             ],
             "measured_at": {name: step for name, (step, _) in self.last.items()},
@@ -289,6 +280,14 @@ class _Session:
             "versions": self.run.versions,
             "notes": [*self.run.notes, *self.notes],
         }
+
+
+def _written(report: Path, field: str) -> Any:
+    """What a report says in this field; None where it is gone, spoiled, not ours, or says nothing."""
+    try:
+        return json.loads(report.read_bytes()).get(field)
+    except (OSError, ValueError, AttributeError):
+        return None
 
 
 def _point(step: int, value: float) -> Point:

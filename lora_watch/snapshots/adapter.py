@@ -158,11 +158,7 @@ def _config(file: Path, folder: Path) -> dict[str, Any]:
 
 
 def _adapter(
-    module: str,
-    keys: dict[str, str],
-    tensors: StoredWeights,
-    config: Mapping[str, Any],
-    file: Path,
+    module: str, keys: dict[str, str], tensors: StoredWeights, config: Mapping[str, Any], file: Path
 ) -> StoredAdapter:
     name = clean_name(module)
     shown = clean(name)
@@ -183,11 +179,8 @@ def _adapter(
         raise StoredError(f"{file}: {shown}: A is {_size(a)} and B {_size(b)}, which do not multiply")
     alpha = _number("lora_alpha", _by_pattern(config, "alpha_pattern", name, config.get("lora_alpha")), shown)
     # Experts share one A and one B: r rows each.
-    experts = (
-        rows // int(expected)
-        if config.get("target_parameters") and rows > expected >= 1 and rows % expected == 0
-        else 1
-    )
+    stacked = config.get("target_parameters") and rows > expected >= 1 and rows % expected == 0
+    experts = rows // int(expected) if stacked else 1
     r = rows // experts
     if r != expected:
         raise StoredError(f"{file}: {shown} has rank {r}, and {CONFIG} says {expected:g}; they do not belong together")

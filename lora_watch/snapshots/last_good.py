@@ -35,7 +35,8 @@ class LastGood:
         self.every = self._copies.every
         """``updated`` and ``judged`` have nothing to do at steps between multiples of it."""
         self._good: Copy | None = None
-        self._saved: tuple[Path, int] | None = None
+        self.saved: tuple[Path, int] | None = None
+        """The folder that holds a good copy, and its step; None as long as none does."""
         self.why_unavailable: str | None = None
 
     def begin(self, step: int) -> None:
@@ -54,10 +55,6 @@ class LastGood:
     def step(self) -> int | None:
         """The optimizer steps that the good copy has behind it; None while there is none."""
         return None if self._good is None else self._good.step
-
-    @property
-    def is_written(self) -> bool:
-        return self._saved is not None
 
     def updated(self, step: int) -> None:
         """The parameters now have ``step`` steps behind them, and nothing is known to be wrong."""
@@ -86,7 +83,7 @@ class LastGood:
 
         Raises what the model's ``save_pretrained`` raises, OSError above all; the folder is then as it was.
         """
-        if self._good is not None and not (self._saved == (folder, self.step) and folder.is_dir()):
+        if self._good is not None and not (self.saved == (folder, self.step) and folder.is_dir()):
             self._write(folder, self._good.step, self._good.read())
         return self._good is not None
 
@@ -122,7 +119,7 @@ class LastGood:
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-        self._saved = folder, step
+        self.saved = folder, step
 
 
 def what_can_save(model: Any) -> Any:

@@ -63,8 +63,10 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
             "/alerts": self._route(lambda board, run, args: board.run(run).alerts()),
             "/verdict": self._route(_verdict),
             "/metric": self._route(_metric),
-            "/spread": self._route(_spread),
-            "/scalars": self._route(_scalars),
+            "/spread": self._route(lambda board, run, args: _window(spread(_decoded(board, run, args)), args)),
+            "/scalars": self._route(
+                lambda board, run, args: _window(board.run(run).series(args.get("name", "")), args)
+            ),
         }
 
     def _route(self, answer: Callable[[Board, str, Args], Any]) -> Callable[..., Any]:
@@ -119,14 +121,6 @@ def _metric(board: Board, run: str, args: Args) -> bytes:
             raise NotThereError(f"there is no adapter {column}")
         series = series.column(column)
     return _window((series, notes), args)
-
-
-def _spread(board: Board, run: str, args: Args) -> bytes:
-    return _window(spread(_decoded(board, run, args)), args)
-
-
-def _scalars(board: Board, run: str, args: Args) -> bytes:
-    return _window(board.run(run).series(args.get("name", "")), args)
 
 
 def _window(found: Decoded, args: Args) -> bytes:

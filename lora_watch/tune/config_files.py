@@ -25,13 +25,7 @@ ARGUMENT_FIELDS = frozenset(
     ("learning_rate", "lr_scheduler_type", "warmup_steps", "warmup_ratio", "optim", "max_steps")
 )
 """The same of TrainingArguments."""
-OF_TRL = {
-    "lora_r": "r",
-    "lora_target_modules": "target_modules",
-    "lora_target_parameters": "target_parameters",
-    "lora_modules_to_save": "modules_to_save",
-    "lora_task_type": "task_type",
-}
+OF_TRL = {f"lora_{name}": name for name in ("r", "target_modules", "target_parameters", "modules_to_save", "task_type")}
 """What TRL's ModelConfig calls them."""
 DEFAULTS_OF_TRL = {"r": 16, "lora_alpha": 32}
 MODEL, OF_ADAPTER = "model_name_or_path", "base_model_name_or_path"

@@ -269,7 +269,6 @@ def ratios_of(optimizer: Any) -> tuple[float, ...]:
 
 
 def set_rates(optimizer: Any, rate: float, ratios: Sequence[float]) -> None:
-    """The learning rate of each parameter group: ``rate`` times its ratio."""
     for group, ratio in zip(optimizer.param_groups, ratios):
         if isinstance(group["lr"], Tensor):
             group["lr"].fill_(rate * ratio)

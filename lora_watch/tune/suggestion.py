@@ -98,10 +98,9 @@ class Suggestion:
         if self.why:
             said.append(self.why)
         if self.rate is None:
-            middle = self.rate_or_middle
-            return said + (
-                [] if middle is None else [f"Without a second sweep take the middle of the range, {middle:g}."]
-            )
+            if (middle := self.rate_or_middle) is not None:
+                said.append(f"Without a second sweep take the middle of the range, {middle:g}.")
+            return said
         if self.predicted is not None and not self.new_head:
             by_weights = typed_rate(for_length(self.predicted, None, self.steps, self.new_head))
             said.append(f"From the weights alone it would be {by_weights:g}: use the measured one.")
@@ -148,11 +147,7 @@ class Suggestion:
 
 
 def suggestion(
-    sweep: Sweep,
-    steps: int | None = None,
-    new_head: bool = False,
-    predicted: float | None = None,
-    **facts: Any,
+    sweep: Sweep, steps: int | None = None, new_head: bool = False, predicted: float | None = None, **facts: Any
 ) -> Suggestion:
     """The suggestion of a finished ``sweep``. All further arguments are fields of it."""
     found = estimate(sweep.curve, sweep.edge, new_head, predicted)

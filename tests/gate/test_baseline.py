@@ -71,6 +71,7 @@ def test_one_layer_that_moved_is_named_with_its_factor(tmp_path: Path) -> None:
     assert finding.adapters == [("layers.4.q_proj", pytest.approx(3.0))]
     assert "layers.4.q_proj" in finding.message
     assert "3 times" in finding.details
+    assert finding.causes[0].startswith("no setting"), "their reports hold the same ones"
 
 
 def test_a_layer_is_compared_with_what_all_layers_did(tmp_path: Path) -> None:

@@ -84,12 +84,8 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
         parts.append(f"{what} {' → '.join(map(short, run.reward_ends))}")
     elif run.loss_ends[0] is not None:
         curve = sparkline([value for _, value in run.loss_curve])
-        end = (
-            f"{short(run.loss_ends[1])} at last"
-            if run.final_loss is None
-            else f"{short(run.final_loss)} in the last tenth"
-        )
-        parts.append(f"loss {short(run.loss_ends[0])} at the start, {end} {curve}".rstrip())
+        end, when = (run.loss_ends[1], "at last") if run.final_loss is None else (run.final_loss, "in the last tenth")
+        parts.append(f"loss {short(run.loss_ends[0])} at the start, {short(end)} {when} {curve}".rstrip())
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"

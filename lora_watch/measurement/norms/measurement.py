@@ -71,7 +71,6 @@ class Measurement:
         )
 
     def _repr_html_(self) -> str:
-        """For notebooks."""
         return as_html(repr(self))
 
     def _cell(self, name: str, i: int) -> str:

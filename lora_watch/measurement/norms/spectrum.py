@@ -12,7 +12,6 @@ import torch
 from numpy.typing import NDArray
 
 from lora_watch.adapters.adapter import Factors
-from lora_watch.base.deferred import on_host
 from lora_watch.base.records import BoolArray, FloatArray
 
 A2, B2, F2, TOP, SUM, SUM_LOG = range(6)
@@ -101,7 +100,7 @@ def solve_precisely(block: Factors, diagonal: FloatArray | None, row: FloatArray
 def singular_values(block: Factors, diagonal: FloatArray | None = None) -> FloatArray:
     """Of B·diag(diagonal)·A, the largest first, ``[≤ r]``: from QR decompositions of the factors in float64, with an
     absolute error of a few eps·‖A‖‖B‖. NaN where a factor is not finite."""
-    a, b = (on_host(factor).numpy() for factor in block)
+    a, b = (factor.detach().cpu().double().numpy() for factor in block)  # not every device has float64
     if not np.isfinite(a.sum() + b.sum()):
         return np.full(len(a), np.nan)
     if diagonal is not None:

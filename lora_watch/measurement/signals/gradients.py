@@ -140,5 +140,4 @@ def overflow(metrics: Readings) -> bool:
 
 
 def any_seen(metrics: Readings) -> bool:
-    """Whether some adapter has a gradient."""
     return any(metrics[name].known.any() for name in NAMES if name in metrics)

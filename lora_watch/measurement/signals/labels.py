@@ -74,8 +74,8 @@ class OwnLoss:
         """Of each micro-batch since the step before, ``[]``."""
         self._in_shares = False
         """They are shares of the step's mean, and no means."""
-        self._entropy: Tensor | None = None
-        self._fit: Tensor | None = None
+        self._first: dict[str, Tensor] = {}
+        """What is asked in the first steps alone, of the latest pass: see ``take``."""
         self._steps = 0
         self._see_hook = Hook(guard, "hearing the model's own loss", self._see)
         self._hook: RemovableHandle | None = None
@@ -101,18 +101,19 @@ class OwnLoss:
         if self._is_language and self._steps < FIRST and isinstance(logits, Tensor):
             rows = logits.detach().flatten(0, -2)
             chances = rows[:: max(len(rows) // ROWS, 1)].float().softmax(-1)
-            self._entropy = torch.special.entr(chances).sum(-1).mean()
+            self._first = {"entropy": torch.special.entr(chances).sum(-1).mean()}
             labels, tokens = kwargs.get("labels"), kwargs.get("input_ids", *args[:1])
             if self._is_causal and isinstance(labels, Tensor) and getattr(tokens, "shape", ()) == labels.shape:
                 count = labels != -100  # they may lie where the logits do: on the last device of several
-                self._fit = ((labels == tokens.to(labels.device)) & count).sum(dtype=torch.float32) / count.sum()
+                fits = (labels == tokens.to(labels.device)) & count
+                self._first["labels_fit"] = fits.sum(dtype=torch.float32) / count.sum()
 
     def take(self) -> dict[str, Tensor | None]:
         """Of the step: ``own_losses`` of its micro-batches, ``[n]``, ``own_loss``, in the first steps of a language
         model ``entropy`` of its predictions, in nats, ``[]`` each, ``labels`` and ``targets``; of a causal one
         ``labels_fit``: which share of the labels that count is the token at their own place, for the model itself
         shifts them. The next step begins."""
-        seen: dict[str, Tensor | None] = {"entropy": self._entropy, "labels_fit": self._fit}
+        seen: dict[str, Tensor | None] = {**self._first}
         if self._losses:
             device = self._losses[0].device  # under DataParallel each replica's is on its own
             together = [loss if loss.device == device else loss.to(device) for loss in self._losses]
@@ -121,7 +122,7 @@ class OwnLoss:
         if self.labels is not None:
             seen |= {"labels": self.labels.counts, "targets": self.labels.targets}
             self.labels.reset()
-        self._losses, self._entropy, self._fit, self._steps = [], None, None, self._steps + 1
+        self._losses, self._first, self._steps = [], {}, self._steps + 1
         return seen
 
     def remove(self) -> None:
