@@ -238,7 +238,6 @@ class Evaluation(NamedTuple):
     """The loss on texts that are not trained on."""
 
     step: int
-    """Optimizer steps done then."""
     loss: float
     samples: int | None = None
     """How many examples it is the mean of, about; None if unknown."""
@@ -252,7 +251,6 @@ class Logged(NamedTuple):
     """What a trainer has logged of a policy: means over the steps since its row before."""
 
     step: int
-    """Optimizer steps done then."""
     numbers: Mapping[str, float]
     """By the names of ``measurement.signals.policy``."""
 

@@ -227,12 +227,7 @@ class Engine:
 
     @guarded("measuring", list)
     def after_update(
-        self,
-        loss: Loss,
-        step: int | None = None,
-        *,
-        updated: bool = True,
-        **seen: Tensor | int | None,
+        self, loss: Loss, step: int | None = None, *, updated: bool = True, **seen: Tensor | int | None
     ) -> list[Alert]:
         """Measure, judge and write one finished optimizer step. Returns what the policy is to act on.
 

@@ -189,13 +189,7 @@ class Recorder:
         return self._with_source(record)
 
     def measure(
-        self,
-        step: int,
-        loss: Loss,
-        *,
-        lr: tuple[float, ...] = (),
-        updated: bool = True,
-        **seen: Tensor | int | None,
+        self, step: int, loss: Loss, *, lr: tuple[float, ...] = (), updated: bool = True, **seen: Tensor | int | None
     ) -> PendingRecord:
         """Read all that is to be known of ``step``, without waiting for an accelerator.
 

@@ -176,11 +176,7 @@ class RunData:
         reported = next((event.document(dict) for event in self.log.events(tags.VERDICT)), None) or {}
         words = {name: value for name, value in reported.items() if isinstance(value, str)}
         message = words.get("message") if "verdict" in words else None
-        return {
-            "verdict": words.get("verdict"),
-            "message": message,
-            "next_run": None if told is None else told.to_dict(),
-        }
+        return {"verdict": words.get("verdict"), "message": message, "next_run": told and told.to_dict()}
 
     # -- numbers -----------------------------------------------------------------------------------------------------
     def metric(self, name: str) -> Decoded:

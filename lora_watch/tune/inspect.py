@@ -102,7 +102,8 @@ def inspect_adapter(path: str | Path, base: str | Path | None = None) -> Inspect
         between = None if adapter.diagonal is None else adapter.diagonal.double().numpy()
         sigmas = np.concatenate([singular_values(block, between) for block in adapter.factors()])
         spectra.append(np.abs(adapter.scale) * np.sort(sigmas)[::-1])
-        norms.append((np.nan, np.nan) if weights is None else _base_norms(adapter, weights))
+        weight = None if weights is None else base_weight(adapter, weights)
+        norms.append((np.nan, np.nan) if weight is None else matrix_norms(weight))
     if weights is not None and (unknown := sum(np.isnan(norm) for norm, _ in norms)):
         notes.append(f"{base} holds no readable weight for {unknown} of {len(norms)} layers: unknown there.")
     if any(adapter.variant == "dora" for adapter in saved.adapters):
@@ -151,11 +152,6 @@ def _missing(saved: SavedAdapters, base: Path, weights: StoredWeights) -> tuple[
         if f"{name}.weight" not in held
         and (module_family(f"{name}.weight") in kinds or name.rpartition(".")[2] in gone)
     )
-
-
-def _base_norms(adapter: StoredAdapter, weights: Mapping[str, Tensor]) -> tuple[float, float]:
-    weight = base_weight(adapter, weights)
-    return (np.nan, np.nan) if weight is None else matrix_norms(weight)
 
 
 def base_weights(base: Path) -> StoredWeights:
