@@ -236,7 +236,7 @@ def train(
     fault = FAULTS[spec.fault] if spec.fault else None
     examples, held_out = everyday_data(spec) if spec.everyday else data(spec.base, spec.task, spec.steps >= LONG)
     set_seed(spec.seed)
-    model = pretrained(spec.base, spec.task)
+    model = pretrained(spec.base, spec.task).to(getattr(torch, spec.dtype))
     head = {"modules_to_save": ["classifier"]} if spec.base == "minilm" else {}
     lora = LoraConfig(
         r=spec.r,

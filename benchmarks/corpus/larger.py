@@ -57,10 +57,11 @@ HEADS = (
 )
 ABOUT = (
     "Of the {planned} planned runs of Gemma 3 270M and Qwen2.5-Coder 0.5B {made} are made: 24 steps, batches of 2 × 64 "
-    "tokens, r 8, rates of 1e-5 to 3e-2. Gemma's blocks begin with its `<bos>`: without it the model starts at a loss "
-    "of 6.9 instead of 3.3, and even 2e-4 undoes most of that. An advised rate is good where the gain, read off "
-    "between two runs on the same text and modules, is at least 0.75 of the best; the two lie at most a factor of 5 "
-    "apart. Rates at other scales are converted by scale^−0.7."
+    "tokens (six of 4 × 64), r 1, 8 and 64, LoRA, rsLoRA and DoRA, weights in float32 (four in bfloat16), rates of "
+    "1e-5 to 3e-2. Gemma's blocks begin with its `<bos>`: without it the model starts at a loss of 6.9 instead of 3.3, "
+    "and even 2e-4 undoes most of that. An advised rate is good where the gain, read off between two runs on the same "
+    "text and modules, is at least 0.75 of the best; the two lie at most a factor of 5 apart. Rates at other scales are "
+    "converted by scale^−0.7."
 )
 
 
@@ -74,8 +75,7 @@ def sweep() -> None:
     """Measure the rate on each model and text, and train with it; what is there stays."""
     torch.set_num_threads(1)
     kept: dict[str, Any] = json.loads(SWEEPS.read_text()) if SWEEPS.exists() else {}
-    plain = {(spec.base, spec.task): spec for spec in larger() if spec.targets == "linear" and spec.r == 8}
-    for base, task in plain:
+    for base, task in sorted({(spec.base, spec.task) for spec in larger()}):
         if (name := f"{base} {task}") in kept:
             continue
         found: list[float | None] = []
@@ -143,7 +143,7 @@ def gain_at(spec: Spec, outcomes: Mapping[Spec, Outcome]) -> float:
 
 
 def _alike(one: Spec, other: Spec) -> bool:
-    return (one.family, one.r, one.rslora, one.dora) == (other.family, other.r, other.rslora, other.dora)
+    return all(getattr(one, name) == getattr(other, name) for name in ("family", "r", "rslora", "dora", "dtype"))
 
 
 def _rate(spec: Spec) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,11 +38,38 @@ RATES = (
     (3e-4, 1e-3, 2e-3, 5e-3, 3e-2),
 )
 """Learning rates of the second grid on the tiny model, turn by turn."""
-LARGER_CELLS = (
-    *((2.0, 1e-3), (2.0, 1e-2), (2.0, 2e-4), (2.0, 1e-5), (8.0, 3e-3), (2.0, 3e-3), (8.0, 5e-5), (2.0, 5e-4)),
-    *((8.0, 2e-4), (8.0, 1e-2), (2.0, 5e-5), (2.0, 3e-2), (8.0, 5e-4), (8.0, 1e-3), (8.0, 1e-5), (8.0, 3e-2)),
-)
-"""Scale and learning rate of the larger models' runs."""
+WEAK_TO_STRONG = (1e-5, 2e-4, 5e-4, 1e-3, 3e-3, 1e-2)
+SOME_RATES = (2e-4, 1e-3, 1e-2)
+LARGER_CELLS: dict[str, list[tuple[dict[str, Any], Sequence[float]]]] = {
+    "gemma3": [
+        ({}, (*WEAK_TO_STRONG, 5e-5, 3e-2)),
+        ({"scale": 8.0}, (5e-5, *WEAK_TO_STRONG[1:])),
+        ({"targets": "qv"}, WEAK_TO_STRONG),
+        ({"targets": "qv", "scale": 8.0}, (1e-3, 3e-3)),
+        ({"rslora": True, "scale": 16 / math.sqrt(8)}, SOME_RATES),
+        ({"dora": True}, SOME_RATES),
+        ({"r": 1, "scale": 16.0}, SOME_RATES),
+        ({"r": 64, "scale": 0.25}, SOME_RATES),
+    ],
+    "qwen": [
+        ({}, WEAK_TO_STRONG),
+        ({"scale": 8.0}, (2e-4, 1e-3, 3e-3)),
+        ({"targets": "qv"}, (1e-3, 3e-3, 1e-2)),
+    ],
+}
+"""Settings of the larger models' runs on both texts, each with its learning rates."""
+LARGER_ON_CODE: dict[str, list[tuple[dict[str, Any], Sequence[float]]]] = {
+    "gemma3": [({"batch": 4}, SOME_RATES), ({"dtype": "bfloat16"}, SOME_RATES)],
+    "qwen": [
+        ({"batch": 4}, SOME_RATES),
+        ({"dtype": "bfloat16"}, (1e-3,)),
+        ({"rslora": True, "scale": 16 / math.sqrt(8)}, (1e-3,)),
+        ({"dora": True}, (1e-3,)),
+        ({"r": 1, "scale": 16.0}, (1e-3,)),
+        ({"r": 64, "scale": 0.25}, (1e-3,)),
+    ],
+}
+"""The same on one text alone."""
 ORDERS = ("shuffled", "longest", "easiest", "domains")
 """Longest examples first; those of the lowest loss of the pretrained model first; one text after another."""
 LONG = 500
@@ -78,6 +105,8 @@ class Spec:
     """The order of the data, one of ``ORDERS``."""
     dropout: float = 0.0
     dora: bool = False
+    dtype: str = "float32"
+    """Of the base model's weights."""
     seed: int = 0
     fault: str = ""
     """Name of a fault of ``faults.py``; empty for a run of the grid."""
@@ -101,6 +130,8 @@ class Spec:
         if self.order != "shuffled":
             parts.append(self.order)
         parts += ["dora"] * self.dora
+        if self.dtype != "float32":
+            parts.append(self.dtype)
         if self.dropout:
             parts.append(f"dropout{self.dropout:g}")
         if self.plus != 1:
@@ -223,22 +254,12 @@ def _everyday_smollm2(turn: int, seeds: tuple[int, ...], held_out: bool) -> Iter
 
 
 def larger() -> Iterator[Spec]:
-    """Gemma 3 270M, and at every third place Qwen2.5-Coder 0.5B. Any beginning of it has weak and strong settings of
-    both texts. They are scored on their own: see ``larger.py``."""
-    gemma, qwen = _larger("gemma3"), _larger("qwen")
-    while some := [*itertools.islice(gemma, 2), *itertools.islice(qwen, 1)]:
-        yield from some
-
-
-def _larger(base: str) -> Iterator[Spec]:
-    cells: list[dict[str, Any]] = [{"scale": scale, "lr": lr} for scale, lr in LARGER_CELLS]
-    cells += [{"targets": "qv", **cell} for cell in cells]
-    cells += [{"rslora": True, "scale": 16 / math.sqrt(8), "lr": lr} for lr in (2e-4, 1e-3, 1e-2)]
-    cells += [{"dora": True, "lr": lr} for lr in (2e-4, 1e-3, 1e-2)]
-    cells += [{"r": r, "scale": 16 / r, "lr": lr} for r in (1, 64) for lr in (2e-4, 1e-3, 1e-2)]
-    for cell in cells:
-        for task in ("python", "news"):
-            yield Spec(base, task, steps=24, batch=2, length=64, **cell)
+    """Gemma 3 270M and Qwen2.5-Coder 0.5B. They are scored on their own: see ``larger.py``."""
+    for tasks, cells in ((("python", "news"), LARGER_CELLS), (("python",), LARGER_ON_CODE)):
+        for base, task in itertools.product(cells, tasks):
+            for settings, rates in cells[base]:
+                for lr in rates:
+                    yield Spec(base, task, lr=lr, **{"steps": 24, "batch": 2, "length": 64, **settings})
 
 
 def extremes() -> Iterator[Spec]:
