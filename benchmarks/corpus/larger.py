@@ -60,8 +60,8 @@ ABOUT = (
     "tokens (six of 4 × 64), r 1, 8 and 64, LoRA, rsLoRA and DoRA, weights in float32 (four in bfloat16), rates of "
     "1e-5 to 3e-2. Gemma's blocks begin with its `<bos>`: without it the model starts at a loss of 6.9 instead of 3.3, "
     "and even 2e-4 undoes most of that. An advised rate is good where the gain, read off between two runs on the same "
-    "text and modules, is at least 0.75 of the best; the two lie at most a factor of 5 apart. Rates at other scales are "
-    "converted by scale^−0.7."
+    "text and modules, is at least 0.75 of the best; the two lie at most a factor of 5 apart. Rates at other scales "
+    "are converted by scale^−0.7."
 )
 
 
