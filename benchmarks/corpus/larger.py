@@ -55,6 +55,8 @@ HEADS = (
     *("model", "parameters", "runs", "damaged, diverged: named", "good: false ERRORs", "good: false WARNINGs"),
     *("wasted: named", "advised rates that are good"),
 )
+PLAIN = Spec(steps=24, batch=2, length=64)
+"""What most runs have in common, but for model, text and modules."""
 ABOUT = (
     "Of the {planned} planned runs of Gemma 3 270M and Qwen2.5-Coder 0.5B {made} are made: 24 steps, batches of 2 × 64 "
     "tokens (six of 4 × 64), r 1, 8 and 64, LoRA, rsLoRA and DoRA, weights in float32 (four in bfloat16), rates of "
@@ -85,7 +87,7 @@ def sweep() -> None:
             found += [suggestion.rate, suggestion.rate_or_middle]
             trainer.args.learning_rate = suggestion.rate_or_middle or trainer.args.learning_rate
 
-        spec = Spec(base, task, steps=24, batch=2, length=64)
+        spec = replace(PLAIN, base=base, task=task)
         with tempfile.TemporaryDirectory() as folder:
             _, before, after = train_run(spec, folder, prepare=take)
         kept[name] = {"rate": found[0], "trained_at": found[1], "before": before, "after": after}
@@ -146,6 +148,10 @@ def _alike(one: Spec, other: Spec) -> bool:
     return all(getattr(one, name) == getattr(other, name) for name in ("family", "r", "rslora", "dora", "dtype"))
 
 
+def _data(spec: Spec) -> dict[str, Any]:
+    return {"base": spec.base, "task": spec.task, "targets": spec.targets}
+
+
 def _rate(spec: Spec) -> float:
     return at_scale(spec.lr, spec.scale, ORDINARY_SCALE)
 
@@ -153,7 +159,7 @@ def _rate(spec: Spec) -> float:
 def by_the_weights(runs: Mapping[Spec, Trace]) -> list[list[object]]:
     """What ``lora-watch advise`` would say of each model before a step, next to the best run at α = 2r."""
     outcomes, rows = label(runs), []
-    plain = [spec for spec in runs if spec.r == 8 and spec.scale == ORDINARY_SCALE and not (spec.rslora or spec.dora)]
+    plain = [spec for spec in runs if spec.scale == ORDINARY_SCALE and _alike(spec, replace(PLAIN, **_data(spec)))]
     for base, task, targets in sorted({(spec.base, spec.task, spec.targets) for spec in plain}):
         some = [spec for spec in plain if (spec.base, spec.task, spec.targets) == (base, task, targets)]
         top = max(some, key=lambda spec: -runs[spec].after if math.isfinite(runs[spec].after) else -math.inf)
@@ -169,9 +175,7 @@ def by_a_sweep(runs: Mapping[Spec, Trace]) -> Iterator[list[object]]:
     """What ``sweep`` has kept, next to the best run of all linear layers on the same text."""
     for name, kept in (json.loads(SWEEPS.read_text()) if SWEEPS.exists() else {}).items():
         base, task = name.split()
-        afters = [
-            run.after for spec, run in runs.items() if (spec.base, spec.task, spec.targets) == (base, task, "linear")
-        ]
+        afters = [run.after for spec, run in runs.items() if spec.family == replace(PLAIN, base=base, task=task).family]
         best = kept["before"] - min(afters)
         losses = f"{kept['before']:.2f} → {kept['after']:.2f}"
         rate = f"{kept['trained_at']:g}" + ("" if kept["rate"] else " (middle of a range)")
