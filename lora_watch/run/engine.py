@@ -657,10 +657,11 @@ class Engine:
         """Raise the exception of a run that its ranks have agreed to end: this one ends it, whatever fails in here."""
         error = LoraWatchError("", self.ended_for)
         with self.guard("saying what has ended the run"):
-            for alert in self.episodes.open if self._refuses else ():
-                if alert.rule in self.policy.urgent:
+            if self._refuses and self._coming is not None:
+                spoiled = [alert for alert in self.episodes.open if alert.rule in self.policy.urgent]
+                for alert in spoiled:
                     alert.details = f"{alert.details} {NOT_MADE}"
-                    self._unwritten.append(alert)
+                self._write(self._coming, spoiled)
             error = self.error()
         self._ended_with = error
         self.finish("failed", error.message)

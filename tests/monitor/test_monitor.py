@@ -161,13 +161,13 @@ def test_what_every_leaves_out_is_measured_for_a_checkpoint() -> None:
     with Monitor(model, optimizer, every=4) as monitor:
         records = loop(monitor, model, optimizer, 6)
         assert "product_norm" not in records[-1].metrics
-        assert len(monitor.state_dict()["norms"]) == 28
+        assert len(monitor.state_dict()["delta_norms"]) == 28
 
 
 def test_a_checkpoint_that_is_made_after_the_end_has_the_norms_of_the_last_step() -> None:
     model, optimizer = built()
     with Monitor(model, optimizer) as monitor:
         loop(monitor, model, optimizer, 2)
-        before = monitor.state_dict()["norms"]
-    assert monitor.state_dict()["norms"] == before
+        before = monitor.state_dict()["delta_norms"]
+    assert monitor.state_dict()["delta_norms"] == before
     assert len(before) == 28
