@@ -86,7 +86,7 @@ class ConsoleSink(Sink):
         # What the run has recovered from comes before the word that it has.
         first = first_to_show(alert for alert in self._history if alert.rule != RECOVERED)
         if verdict == "failed" and first is not None:
-            return f"stopped after {count(steps, 'step')} by fail_on ({first.rule})."
+            return f"stopped at step {steps} by fail_on ({first.rule})."
         if verdict == "unknown":
             return f"{done}, but no verdict: {sentence(message or 'the run was not judged to its end')}"
         if verdict == "ok" and message:  # the run has recovered

@@ -88,7 +88,7 @@ def test_a_note_is_no_warning(capsys: Captured) -> None:
 
 def test_the_end_by_fail_on_names_the_alert_and_leaves_the_rest_to_the_exception(capsys: Captured) -> None:
     last, _ = ending(capsys, "failed", alert_of(3, settings={"learning_rate": 2e-4}))
-    assert last == "lora_watch: stopped after 60 steps by fail_on (LW102)."
+    assert last == "lora_watch: stopped at step 60 by fail_on (LW102)."
 
 
 def test_a_recovery_says_what_to_put_into_the_script_once(capsys: Captured) -> None:
