@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 7954feac70b5aa16ec32e5cd1cf2e07599eef53da98e7c82d4d28ccb5ba3b49a */
+/* Made by tests/front_end/check.py --fix of sources 3e44c24162ab4e8732a82c79514ce0369395b3c0f6471eeb73b1a1bed153ec60 */
 var Pe=Object.defineProperty;var tt=(t,e)=>{for(var s in e)Pe(t,s,{get:e[s],enumerable:!0})};var Yt={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "depth-scaled output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius nor\

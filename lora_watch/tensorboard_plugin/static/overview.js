@@ -60,7 +60,7 @@ export async function draw(app) {
     zoomed = app.window(600);
   const [path, ending, spread, size, known, rates, charted] = await Promise.all([
     pathOf(app, state.run),
-    app.data.verdict(state.run, step < app.lastStep ? step : undefined), // an update that was refused has no step
+    app.data.verdict(state.run, step < app.lastStep ? step : undefined), // the end with all that is known then
     sizeOf(app, now),
     sizeOf(app, zoomed),
     app.seriesOf(['loss', 'loss_start', 'loss_recent', ...REWARDS, 'overhead', 'zone'], now),
