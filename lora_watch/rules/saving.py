@@ -107,7 +107,7 @@ class ResumedAnew(RuleBetweenSteps):
         elif len(zero) == len(other):
             cause = "the checkpoint's file lacks these layers, or has them under other names: the rest was loaded"
         elif len(other) == len(before) and math.isclose(min(times), max(times), rel_tol=self.tolerance):
-            cause = f"each adds {plain(times[0])} times as much: another lora_alpha or use_rslora, or scaled weights"
+            cause = f"each adapter adds {plain(times[0])} times as much: lora_alpha, use_rslora or the weights differ"
             remedy = "resume with the lora_alpha and use_rslora of the checkpoint's adapter_config.json"
         return Finding(
             "training does not go on from the checkpoint's adapter",
