@@ -32,8 +32,6 @@ DOCS = ROOT / "docs"
 @pytest.fixture(scope="module")
 def generate() -> ModuleType:
     spec = importlib.util.spec_from_file_location("docs_generate", DOCS / "generate.py")
-    assert spec is not None
-    assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -203,7 +201,6 @@ def test_the_rule_of_ones_own_fires_when_it_should():
     for made, fires in ((model, True), (lora(tiny_model()), False)):
         callback = LoraWatchCallback(rules=[namespace["LayerStandsStill"](times=50)], console=False)
         train(made, steps=12, callbacks=[callback])
-        assert callback.monitor is not None
         found_alerts = [alert for alert in callback.monitor.alerts if alert.rule == "MY001"]
         assert bool(found_alerts) is fires
         if fires:

@@ -27,7 +27,6 @@ class Net(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for layer in self._modules.values():
-            assert layer is not None
             x = x + layer(x)
         return x
 

@@ -40,9 +40,7 @@ def test_a_sentence_transformer(tmp_path: Path) -> None:
         model=model, args=args, train_dataset=rows, loss=loss, callbacks=[watcher]
     )
     trainer.train()
-    assert watcher.monitor is not None
     last = watcher.monitor.last
-    assert last is not None
     assert last.loss == pytest.approx(float(trainer.state.log_history[-2]["loss"]), rel=1e-3)
     assert len(last.run.adapters) == 8
     assert all(last.metrics[name].known.all() for name in ("delta_norm", "output_ratio", "a_grad_norm"))
@@ -67,7 +65,6 @@ def test_a_unet_of_diffusers() -> None:
             optimizer.step()
             monitor.step(loss=loss)
             optimizer.zero_grad()
-    assert monitor.last is not None
     assert len(monitor.last.run.adapters) > 8
     assert all(monitor.last.metrics[name].known.all() for name in ("delta_norm", "a_grad_norm", "relative_norm"))
     linear = [adapter.kind == "Linear" for adapter in monitor.last.run.adapters]

@@ -96,8 +96,6 @@ def test_the_loss_is_the_mean_of_the_micro_batches(tmp_path: Path) -> None:
         ids = torch.tensor([b["input_ids"] for b in stdlib_blocks(64, 64)[4 * block : 4 * block + 4]])
         losses.append(float(module.model(input_ids=ids, labels=ids).loss))
     fit(tmp_path, module, callback, steps=1, accumulate_grad_batches=2)
-    assert callback.monitor is not None
-    assert callback.monitor.last is not None
     assert callback.monitor.last.loss == pytest.approx(sum(losses) / 2, rel=1e-5)
 
 
@@ -127,12 +125,10 @@ def test_a_resumed_run_goes_on_with_its_rules_and_its_alert(tmp_path: Path) -> N
     first = LoraWatch(console=False)
     trainer = fit(tmp_path / "a", Module(lr=0.5), first, steps=5)
     trainer.save_checkpoint(tmp_path / "saved.ckpt")
-    assert first.monitor is not None
     rules = {alert.rule for alert in first.monitor.alerts}
     assert "LW102" in rules
     second = LoraWatch(console=False)
     fit(tmp_path / "b", Module(lr=0.5), second, steps=6, resume=str(tmp_path / "saved.ckpt"))
-    assert second.monitor is not None
     found = [(alert.rule, alert.step) for alert in second.monitor.alerts if alert.rule == "LW102"]
     assert found == [(a.rule, a.step) for a in first.monitor.alerts if a.rule == "LW102"]
 
@@ -149,7 +145,6 @@ def test_an_adapter_that_a_resume_drops_is_named_and_a_save_is_read_back(dropped
     fit(tmp_path / "a", Module(), LoraWatch(console=False), steps=2).save_checkpoint(tmp_path / "saved.ckpt")
     module, watch = Drops(), LoraWatch(console=False)
     fit(tmp_path / "b", module, watch, steps=4, resume=str(tmp_path / "saved.ckpt"))
-    assert watch.monitor is not None
     assert [alert.rule for alert in watch.monitor.alerts] == ["LW314"] * dropped
     module.model.save_pretrained(tmp_path / "adapter")
     watch.monitor.saved(tmp_path / "adapter")
@@ -176,7 +171,6 @@ def test_a_run_recovers(tmp_path: Path) -> None:
     module = Module(spoil_at=2)
     callback = LoraWatch(recover=3, console=False)
     fit(tmp_path, module, callback)
-    assert callback.monitor is not None
     assert [(a.rule, a.step, a.back_to) for a in callback.monitor.alerts] == [("LW201", 3, 2), ("LW910", 3, 2)]
     assert all(torch.isfinite(p).all() for p in module.parameters())
     assert report(tmp_path)["verdict"] == "ok"
@@ -202,7 +196,6 @@ def test_what_one_fit_has_restored_is_not_the_next_ones(tmp_path: Path) -> None:
     fit(tmp_path / "b", Module(), callback, steps=2)
     assert [alert.rule for alert in callback.monitor.alerts] == ["LW201"]  # type: ignore[union-attr]
     fit(tmp_path / "c", Module(), callback, steps=2)
-    assert callback.monitor is not None
     assert callback.monitor.alerts == []
 
 

@@ -73,7 +73,6 @@ class Truth:
         self.lr_sum = 0.0
         self.numbers: dict[int, Numbers] = {}
         for i, adapter in enumerate(self.adapters):
-            assert adapter.base_layer is not None
             adapter.base_layer.register_forward_pre_hook(partial(self._see, i))
 
     def _see(self, i: int, layer: nn.Module, args: tuple[torch.Tensor, ...]) -> None:

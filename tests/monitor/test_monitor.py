@@ -28,7 +28,6 @@ def loop(monitor: Monitor, model: Any, optimizer: torch.optim.Optimizer, steps: 
         loss.backward()
         optimizer.step()
         record = monitor.step(loss=loss)
-        assert record is not None
         records.append(record)
         optimizer.zero_grad()
     return records

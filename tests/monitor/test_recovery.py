@@ -161,7 +161,6 @@ def test_the_rate_that_a_recovery_tries_keeps_its_range(rate: float, low: float,
     before = Prescription({"learning_rate": Setting(1e-2, 9e-3, 4e-3, 1e-2)})
     cause = Alert("LW102", "", Severity.ERROR, 5, "", next_run=before)
     told = alert_of(Recovered(5, 0, "LW102", {"learning_rate": [1e-2, rate]}), cause, "1 of 3").next_run
-    assert told is not None
     assert told.settings == {"learning_rate": Setting(1e-2, rate, low, high)}
 
 

@@ -51,7 +51,6 @@ def run(
     if prepare is not None:
         prepare(trainer)
     trainer.train()
-    assert callback.monitor is not None
     assert trainer.state.global_step == steps
     return callback.monitor
 
@@ -61,7 +60,6 @@ def schedule(factor: Callable[[int], float]) -> Callable[[Trainer], None]:
 
     def prepare(trainer: Trainer) -> None:
         trainer.create_optimizer()
-        assert trainer.optimizer is not None
         trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, factor)
 
     return prepare

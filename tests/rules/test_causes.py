@@ -128,7 +128,6 @@ def test_every_face_shows_the_same_alert_first(tmp_path: Path, capsys: pytest.Ca
     trainer = build_trainer(few(alpha=1024), callbacks=[callback], lr=0.1, output_dir=str(tmp_path))
     with pytest.raises(LoraWatchError) as caught:
         trainer.train()
-    assert callback.monitor is not None
     first = in_order(callback.monitor.alerts)[0]
     assert first.rule not in ("LW201", callback.monitor.alerts[0].rule)
     shown = {"exception": caught.value.alerts[0].rule}
@@ -168,7 +167,6 @@ def test_settings_that_were_right_for_long_are_not_the_first_suspect(
 ) -> None:
     """LW102 too, which is asked only where output_ratio was measured: here once, 1,000 steps after the start."""
     finding = rule().check(step(1000, 13.0, 5.0, improved=False, loss_sound=sound, **RISEN))
-    assert finding is not None
     assert ("data" in finding.causes[0]) == data_first
     assert (finding.next_run is None) == data_first, "one message, one action"
     assert not data_first or "batches" in finding.remedies[0]
@@ -190,7 +188,6 @@ def test_a_rate_that_something_has_raised_is_suspected_however_sound_the_run_was
     raised = step(61, 4.0, 5.0, improved=False, lr=1.0, loss_sound=60, **RISEN)
     raised = replace(raised, run=replace(raised.run, config={"learning_rate": 2e-3}))
     finding = LossDivergence().check(raised)
-    assert finding is not None
     assert finding.causes[0] == why_strong(raised)
     assert finding.next_run is None
 

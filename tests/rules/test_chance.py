@@ -66,7 +66,6 @@ def test_a_classifier_that_collapses_is_found_and_ends_as_an_error() -> None:
     assert 50 <= alert.step <= 55
     assert alert.severity == Severity.ERROR, "the last word"
     assert alert.settings["learning_rate"] < 3e-2
-    assert monitor.last is not None
     code = sum(row["labels"] == 0 for row in code_or_prose()) / len(code_or_prose())
     entropy = -sum(share * math.log(share) for share in (code, 1 - code))
     assert monitor.last.scalars["chance_loss"] == pytest.approx(entropy, abs=0.01)
@@ -83,7 +82,6 @@ def test_a_plain_loop_knows_of_a_new_head() -> None:
 def test_its_twin_at_a_sound_rate_is_silent() -> None:
     monitor = trained(5e-3)
     assert ids(monitor) == []
-    assert monitor.last is not None
     assert monitor.last.scalars["chance_loss"] < math.log(2) - 0.02, "and could have been found"
     (used,) = (rule for rule in monitor.policy.rules if isinstance(rule, StuckAtChance))
     assert used.overall > 1.0, "its adapters have grown, too"
@@ -149,7 +147,6 @@ def test_labels_count_where_the_loss_is_the_models_own(factor: float, seen: bool
 
     (plain, _), (with_monitor, monitor) = steps(False), steps(True)
     assert all(map(torch.equal, plain, with_monitor))
-    assert monitor.last is not None
     assert ("chance_loss" in monitor.last.scalars) == seen
     assert monitor.run.notes == ()
 
@@ -170,7 +167,6 @@ def opened(
     for step, loss in enumerate(losses, start=1):
         record = StepRecord(info, step, {"output_ratio": ratios}, loss=loss, lr=(1e-3,), scalars=scalars)
         episodes.check(record)
-    assert record is not None
     episodes.conclude(record)
     return [(alert.step, alert.severity) for alert in episodes.alerts if alert is not cause]
 

@@ -48,7 +48,6 @@ def run(
     evaluated = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": blocks[240 - held_out : 240]}
     settings = {"output_dir": str(folder), "lr_scheduler_type": "constant", **evaluated, **arguments}
     build_trainer(lora(tiny_model()), blocks[:texts], steps, [callback], lr, **settings).train(resume)
-    assert callback.monitor is not None
     return callback.monitor.alerts
 
 
@@ -102,7 +101,6 @@ def test_a_classifier_learns_by_heart(texts: int, found: list[str]) -> None:
     settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": examples[400:480]}
     settings["lr_scheduler_type"] = "constant"
     build_trainer(classifier(), examples[:texts], 50, [callback], 3e-3, **settings).train()
-    assert callback.monitor is not None
     assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
 
 
@@ -113,7 +111,6 @@ def test_shuffled_labels_show_in_few_held_out_examples(shuffled: bool, found: li
     settings = {"eval_strategy": "steps", "eval_steps": 20, "eval_dataset": examples[240:280]}
     settings |= {"lr_scheduler_type": "constant", "per_device_train_batch_size": 8}
     build_trainer(classifier(), examples[:240], 80, [callback], 1e-3, **settings).train()
-    assert callback.monitor is not None
     assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
 
 
@@ -124,7 +121,6 @@ def test_epochs_without_an_evaluation_leave_it_unknown(evaluated: str, steps: in
     callback = LoraWatchCallback(tensorboard=False, console=False, rules=[WorseOnOtherTexts(steps=10)])
     settings = {"eval_strategy": evaluated, "eval_steps": 7, "eval_dataset": stdlib_blocks(256)[240:]}
     build_trainer(lora(tiny_model()), stdlib_blocks(256)[:20], steps, [callback], 1e-3, **settings).train()
-    assert callback.monitor is not None
     assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
 
 
@@ -160,7 +156,6 @@ def test_a_larger_model_learns_by_heart(texts: int, found: list[str]) -> None:
     settings = {"eval_strategy": "steps", "eval_steps": 10, "eval_dataset": held_out, "lr_scheduler_type": "constant"}
     settings["per_device_train_batch_size"] = 4
     build_trainer(lora(pretrained("smollm2")), examples[:texts], 50, [callback], 5e-4, **settings).train()
-    assert callback.monitor is not None
     assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found
 
 
@@ -174,5 +169,4 @@ def test_an_encoder_learns_by_heart(texts: int, found: list[str]) -> None:
     torch.manual_seed(1)
     model = lora(pretrained("minilm"), task_type="SEQ_CLS", modules_to_save=["classifier"])
     build_trainer(model, examples[:texts], 60, [callback], 2e-3, **settings).train()
-    assert callback.monitor is not None
     assert [alert.severity.name for alert in overfitted(callback.monitor.alerts)] == found

@@ -90,7 +90,6 @@ def test_what_is_advised_is_lower_and_asks_for_no_further_advice(rslora: bool) -
     for alpha, lr, first, r, modules in GRID:
         record = record_of(alpha, lr, first, r, modules, rslora=rslora)
         advised = weaker(record, overall=20.0).next_run
-        assert advised is not None
         new = advised.settings
         rate, other = (new[k].ours if k in new else own for k, own in (("learning_rate", lr), ("lora_alpha", alpha)))
         assert rate <= lr
@@ -103,10 +102,7 @@ def test_what_is_advised_is_lower_and_asks_for_no_further_advice(rslora: bool) -
 
 def stated(alert: Alert) -> tuple[float, float]:
     """The range that is prescribed for the rate."""
-    assert alert.next_run is not None
     rate = alert.next_run.settings["learning_rate"]
-    assert rate.low is not None
-    assert rate.high is not None
     assert rate.low <= rate.ours <= rate.high
     return rate.low, rate.high
 
@@ -115,25 +111,18 @@ def test_all_sources_agree_on_one_run() -> None:
     """The packaged Llama at r 8 and alpha 16: the weights, the settings, an alert and a sweep."""
     failing = run(steps=20, lr=3e-2)
     weights = by_weights(failing.run)
-    assert weights is not None
     settings = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
     judged = preflight(settings, {"learning_rate": 5e-2}, model=TINY_LLAMA).findings[0]
     exploded = the("LW102", failing)
     swept = find_learning_rate(build_trainer(lora(tiny_model()), None, 40), steps=40)
-    assert swept.rate is not None
-    assert swept.low is not None
-    assert swept.high is not None
     assert swept.predicted == pytest.approx(weights.best)
     ranges = [(weights.low, weights.high), stated(judged), stated(exploded), (swept.low, swept.high)]
     assert max(low for low, _ in ranges) <= min(high for _, high in ranges), ranges
     for low, high in ranges[:3]:
         assert low <= swept.rate <= high, ranges
-    assert failing.last is not None
     longer = replace(failing.last, run=replace(failing.run, max_steps=LONG_RUN))
     longer.derived.update(failing.last.derived)
     told = weaker(longer).next_run
-    assert told is not None
     advised = told.values["learning_rate"]
     in_a_long_run = swept.at_steps(LONG_RUN)
-    assert in_a_long_run is not None
     assert 1 / OF_GROWTH <= advised / in_a_long_run <= OF_GROWTH

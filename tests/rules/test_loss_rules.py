@@ -53,7 +53,6 @@ def test_harder_data_is_no_finding_while_the_adapters_do_no_harm() -> None:
     data = [*examples[:100], *examples[-60:]]
     monitor = run(lora(tiny_model(), targets=["q_proj", "v_proj"]), 40, dataset=data, lr=1e-2, trainer_class=InOrder)
     assert ids(monitor) == []
-    assert monitor.last is not None
     assert monitor.last.zone in ("healthy", "no-gain")
 
 
@@ -154,9 +153,7 @@ def test_one_batch_without_a_target_is_named_under_the_trainer(accumulation: int
     monitor = run(steps=6, dataset=rows, trainer_class=InOrder, gradient_accumulation_steps=accumulation)
     assert [(alert.rule, alert.step) for alert in monitor.alerts] == [("LW204", 4)] * (accumulation == 1)
     assert all(alert.severity == Severity.WARNING for alert in monitor.alerts)
-    assert monitor.last is not None
     assert monitor.last.targets
-    assert monitor.last.loss is not None
     assert math.isfinite(monitor.last.loss)
 
 

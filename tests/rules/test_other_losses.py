@@ -31,8 +31,6 @@ QUIET: dict[str, Any] = {
 def trained(trainer: Trainer, callback: LoraWatchCallback) -> tuple[Monitor, StepRecord]:
     """Trains; the callback's monitor, and the record of its last step."""
     trainer.train()
-    assert callback.monitor is not None
-    assert callback.monitor.last is not None
     return callback.monitor, callback.monitor.last
 
 
@@ -95,8 +93,6 @@ def objective(loss: Callable[[Any, Any], torch.Tensor], lr: float, steps: int = 
 def test_an_objective_of_ones_own_is_not_judged_by_the_models_loss() -> None:
     monitor = objective(dft, 5e-3)
     assert ids(monitor) == []
-    assert monitor.last is not None
-    assert monitor.last.loss is not None
     assert monitor.last.loss < 0.6 * monitor.last.scalars["loss_start"], "a good run"
     guessed, compared = monitor.run.notes
     assert OTHER in compared

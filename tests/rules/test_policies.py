@@ -34,7 +34,6 @@ def trained(policy: Policy, folder: Path, **settings: Any) -> tuple[Any, list[di
     callback = LoraWatchCallback(console=False)
     trainer = build(policy, str(folder), [callback], **settings)
     trainer.train()
-    assert callback.monitor is not None
     return callback.monitor, trainer.state.log_history
 
 
@@ -128,7 +127,6 @@ def sampling_apart(folder: Path, stale: bool) -> Any:
     callback = LoraWatchCallback(console=False, tensorboard=False)
     trainer = build(replace(GOOD, steps=12), str(folder), [callback], kind=Apart)
     trainer.train()
-    assert callback.monitor is not None
     return callback.monitor
 
 
@@ -191,7 +189,6 @@ def going_on(folder: Path, with_reference: bool) -> Any:
     if not with_reference:  # as TRL before 0.29
         trainer.model.delete_adapter("ref")
     trainer.train()
-    assert callback.monitor is not None
     return callback.monitor
 
 

@@ -43,7 +43,6 @@ def test_better_evidence_replaces_what_stands_and_worse_does_not() -> None:
     for rate, evidence in zip((0.001, 0.002, 0.003), grades):
         assert one.propose(told(evidence, 0.01, rate), run)
         assert not any(one.propose(told(worse, 0.01, 0.02), run) for worse in grades if worse <= evidence)
-        assert one.standing is not None
         assert one.standing.values == {RATE: rate}
 
 
@@ -90,7 +89,6 @@ def test_without_harm_only_what_the_weights_had_said_of_the_size_is_withdrawn() 
     one.propose(Prescription({"warmup_steps": Setting(4000, 3)}), run)
     one.propose(told(Evidence.WEIGHTS, 0.01, 0.002), run)
     assert one.withdraw()
-    assert one.standing is not None
     assert one.standing.values == {"warmup_steps": 3}
     one.propose(told(Evidence.STEPS, 0.01, 0.002), run)
     assert not one.withdraw()
@@ -102,7 +100,6 @@ def test_settings_of_another_kind_join_and_each_is_named_once() -> None:
     assert one.propose(Prescription({"warmup_steps": Setting(4000, 3)}), run)
     assert one.propose(told(Evidence.STEPS, 0.01, 0.002), run)
     assert not one.propose(Prescription({"warmup_steps": Setting(4000, 9)}), run)
-    assert one.standing is not None
     assert one.standing.values == {"warmup_steps": 3, RATE: 0.002}
     assert Prescribing.of_state(one.state_dict()) == one
 

@@ -59,7 +59,6 @@ def test_a_full_fine_tune_is_no_error_and_not_well_either() -> None:
     callback.meant = True  # as under lora-watch run
     trainer = build_trainer(tiny_model(), steps=1, callbacks=[callback])
     trainer.train()
-    assert callback.monitor is not None
     assert ids(callback.monitor) == ["LW301"]
 
 
@@ -197,7 +196,6 @@ class StagesLost(Stages):
 @pytest.mark.parametrize("trainer_class", [Stages, StagesLost])
 def test_an_optimizer_that_is_replaced_in_mid_run_is_the_one_that_is_looked_at(trainer_class: Any) -> None:
     monitor = run(few(), steps=8, trainer_class=trainer_class)
-    assert monitor.last is not None
     assert monitor.last.lr == (5e-4,)
     assert ids(monitor) == ([] if trainer_class.holds else ["LW301"])
 

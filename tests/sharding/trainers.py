@@ -116,7 +116,6 @@ def saved(way: str, folder: Path) -> dict[str, Any]:
             trainer.evaluate = lambda *_, **__: {"eval_steps": -trainer.state.global_step}  # noqa: B023
             trainer.train(resume_from_checkpoint=str(output / "checkpoint-4") if resumes else None)
             trainer.save_model()
-        assert callback.monitor is not None
         files = sorted(str(file.parent.relative_to(output)) for file in output.rglob("adapter_model.safetensors"))
         found = [[alert.rule, *(layer for layer, _ in alert.adapters)] for alert in callback.monitor.alerts]
         alerts[name] = {"alerts": found, "files": files}

@@ -147,7 +147,6 @@ def test_an_alert_takes_back_to_before_its_evidence() -> None:
     for at in range(1, 90):
         for evidence in (5, 20):
             kept.choose(at - evidence)
-            assert kept.step is not None
             assert kept.step == max((at - evidence) // 10 * 10, 0)
         kept.updated(at)
         kept.judged(at)

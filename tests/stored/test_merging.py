@@ -135,7 +135,6 @@ def test_a_run_on_4_bits_ends_with_what_a_merge_into_them_would_lose(relative: f
             (factors,) = adapter.factors()
             delta = (factors.b.float() * adapter.scale) @ factors.a.float()
             weight = dequantised(adapter.base_layer)
-            assert weight is not None
             factors.b.mul_(relative * weight.norm() / delta.norm())
     share = kept_by_a_merge(adapters)
     layers: dict[str, Any] = {adapter.name: adapter.module for adapter in adapters}

@@ -39,14 +39,12 @@ def test_a_resumed_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch)
     settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 5}
     trainer = build_trainer(few(), None, 10, callbacks=[whole], **settings)
     trainer.train()
-    assert whole.monitor is not None
     expected = whole.monitor.state_dict()
     assert len(read) == 8, "each frozen weight is read once a run"
 
     resumed = LoraWatchCallback(fail_on="never", console=False, full_every=1)
     again = build_trainer(few(), None, 10, callbacks=[resumed], **settings)
     again.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-5"))
-    assert resumed.monitor is not None
     assert len(read) == 8, "and not again when it is resumed"
     assert to_nine_digits(resumed.monitor.state_dict()) == to_nine_digits(expected)
 
@@ -96,8 +94,6 @@ def test_a_checkpoint_made_without_the_callback_can_be_resumed_with_it() -> None
     callback = LoraWatchCallback(fail_on="never", console=False)
     again = build_trainer(few(), None, 10, callbacks=[callback], **settings)
     again.train(resume_from_checkpoint=str(Path(trainer.args.output_dir) / "checkpoint-5"))
-    assert callback.monitor is not None
-    assert callback.monitor.last is not None
     assert callback.monitor.last.step == 10
     assert not callback.monitor.alerts
 
@@ -106,8 +102,6 @@ def test_watch_adds_the_callback_to_a_built_trainer() -> None:
     trainer = build_trainer(few(), None, 3)
     callback = watch(trainer, fail_on="never", console=False)
     trainer.train()
-    assert callback.monitor is not None
-    assert callback.monitor.last is not None
     assert callback.monitor.last.loss is not None
     assert callback.monitor.last.metrics["output_ratio"].values.shape == (8,)
 
@@ -139,10 +133,8 @@ def test_a_model_without_adapters_is_one_clear_error_and_no_crash() -> None:
     callback.meant = True
     trainer = build_trainer(copy.deepcopy(tiny_model()), None, 3, callbacks=[callback])
     trainer.train()
-    assert callback.monitor is not None
     assert [a.rule for a in callback.monitor.alerts] == ["LW301"]
     assert "get_peft_model" in str(callback.monitor.alerts[0])
-    assert callback.monitor.last is not None
     assert callback.monitor.last.loss is not None, "the loss is still watched"
 
 
@@ -194,8 +186,6 @@ def test_a_run_that_breaks_off_leaves_nothing_behind_for_the_next() -> None:
     assert report_of(trainer)["verdict"] == "interrupted"
     trainer.remove_callback(breaks)
     trainer.train()
-    assert callback.monitor is not None
-    assert callback.monitor.last is not None
     assert callback.monitor.last.loss is not None
     assert report_of(trainer)["verdict"] == "ok"
     assert report_of(trainer)["session"] == 2

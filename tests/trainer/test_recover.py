@@ -36,7 +36,6 @@ def built(
 
 
 def said(callback: LoraWatchCallback) -> list[tuple[str, int, int | None]]:
-    assert callback.monitor is not None
     return [(a.rule, a.step, a.back_to) for a in callback.monitor.alerts if a.step > 0]
 
 
@@ -45,7 +44,6 @@ def report_of(trainer: Trainer) -> dict[str, Any]:
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
-    assert trainer.model is not None
     return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
 
 
@@ -55,7 +53,6 @@ def test_without_an_alert_training_is_bit_for_bit_the_same() -> None:
         trainer, callback = built(recover, steps=24)
         trainer.train()
         assert said(callback) == []
-        assert trainer.optimizer is not None
         ends.append((weights(trainer), trainer.optimizer.state_dict()["state"], torch.get_rng_state()))
     (plain, state, rng), (other, other_state, other_rng) = ends
     assert all(torch.equal(plain[name], other[name]) for name in plain)
@@ -166,13 +163,11 @@ def test_a_late_fault_costs_a_few_steps(fault: str, at: int, rule: str, lost: in
     trainer, callback = built(steps=40, every=1 if at % 2 == 0 else 8)
     FAULTS[fault].inject(trainer, at)
     trainer.train()
-    assert callback.monitor is not None
     (recovery,) = report_of(trainer)["recoveries"]
     assert (recovery["rule"], recovery["back_to"] < recovery["step"]) == (rule, went_back)
     assert recovery["lost"] <= lost
     run, last = callback.monitor.run, callback.monitor.last
     assert (run.learning_rate, run.peak_lr) == (2e-3, (2e-3, 2e-3)), "nothing was wrong with the settings"
-    assert last is not None
     plan = 2e-3 / 40
     assert plan <= last.lr[0] * (1 + 1e-9) <= 1.8 * plan, "the plan's, or that of the step to which the run went back"
     assert all(torch.isfinite(values).all() for values in weights(trainer).values())
@@ -253,7 +248,6 @@ def test_gradients_that_stay_nan_are_no_bad_batch() -> None:
     assert (back["rule"], back["step"], back["back_to"] < 11) == ("LW101", 16, True)
     assert back["changed"]["learning_rate"][1] < 2e-3
     assert report_of(trainer)["verdict"] == "ok"
-    assert callback.monitor is not None
     assert {alert.severity for alert in callback.monitor.alerts} == {Severity.WARNING}
 
 

@@ -38,14 +38,9 @@ def made(fall: float = 1.0, noise: float = 0.01, until: int = 60, measured: bool
 
 def test_the_rate_is_between_the_lowest_loss_and_an_output_ratio_of_one() -> None:
     found = estimate(made(), 9e-2)
-    assert found.lowest_loss_at is not None
-    assert found.ratio_one_at is not None
-    assert found.low is not None
-    assert found.high is not None
     assert found.lowest_loss_at == pytest.approx(LOWEST_AT, rel=0.5)
     assert found.ratio_one_at == pytest.approx(ONE_AT)
     assert found.rate == pytest.approx(math.sqrt(found.lowest_loss_at * found.ratio_one_at))
-    assert found.rate is not None
     assert found.low <= found.rate / 1.5 < found.rate * 1.5 <= found.high, "no sweep is surer than that"
 
 
@@ -63,8 +58,6 @@ def test_with_a_new_head_the_rate_is_the_forecast_of_the_weights() -> None:
     assert estimate(made(fall=0.0, noise=0.4), None, new_head=True, predicted=3e-3).rate is None
     unknown = estimate(made(), 9e-2, new_head=True)
     assert unknown.rate is None
-    assert unknown.low is not None
-    assert unknown.high is not None
     assert unknown.low < unknown.high
     without = estimate(made(), 9e-2, predicted=3e-3)
     assert without.rate == estimate(made(), 9e-2).rate
@@ -80,8 +73,6 @@ def test_without_an_output_ratio_the_loss_is_all_there_is() -> None:
 def test_noise_larger_than_the_fall_makes_no_suggestion_but_a_range(fall: float, batch: bool) -> None:
     found = estimate(made(fall=fall, noise=0.4), 9e-2)
     assert found.rate is None
-    assert found.low is not None
-    assert found.high is not None
     assert found.low < ONE_AT < found.high < 9e-2
     assert ("gradient_accumulation_steps" in found.why) is batch
     assert estimate(made(fall=fall, noise=0.4, measured=False), None).low is None
@@ -143,11 +134,8 @@ def test_a_sweep_ends_with_the_first_error() -> None:
 
 def test_a_longer_run_wants_a_lower_rate() -> None:
     short, long, unknown = swept(made(), steps=40), swept(made(), steps=2000), swept(made())
-    assert short.rate is not None
-    assert long.rate is not None
     assert short.rate == unknown.rate == swept(made(), steps=6).rate
     assert long.rate == pytest.approx(at_steps(short.rate, 40, 2000), rel=0.02)
-    assert short.low is not None
     assert long.low == pytest.approx(at_steps(short.low, 40, 2000))
     assert long.low <= long.rate <= long.high  # type: ignore[operator]
     assert long.high == short.high
@@ -160,7 +148,6 @@ def test_a_longer_run_wants_a_lower_rate() -> None:
 
 def test_with_a_new_head_a_long_run_wants_much_less() -> None:
     short, long = (swept(made(), steps=steps, new_head=True, predicted=4e-3) for steps in (40, 600))
-    assert short.rate is not None
     assert long.rate == pytest.approx(at_steps(short.rate, 40, 600, new_head=True), rel=0.05)
     assert long.rate < at_steps(short.rate, 40, 600) / 2
     assert short.at_steps(2000) == short.at_steps(600) == long.rate
@@ -172,8 +159,6 @@ def test_with_a_new_head_a_long_run_wants_much_less() -> None:
 def test_the_middle_of_a_range_is_what_to_take_where_the_loss_does_not_tell() -> None:
     clear, unclear = swept(made()), swept(made(fall=0.0, noise=0.4))
     assert clear.rate_or_middle == clear.rate
-    assert unclear.low is not None
-    assert unclear.rate_or_middle is not None
     assert unclear.low < unclear.rate_or_middle < unclear.high  # type: ignore[operator]
     assert re.search(rf"middle .* {unclear.rate_or_middle:g}\.", str(unclear))
     assert swept(made(fall=0.0, noise=0.4, measured=False)).rate_or_middle is None
