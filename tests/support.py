@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 import functools
+import json
 import os
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
@@ -135,3 +136,9 @@ def train(model: Any, dataset: Dataset | None = None, steps: int = 10, **rest: A
     trainer = build_trainer(model, dataset, steps, **rest)
     trainer.train()
     return trainer
+
+
+def report_of(run: Any) -> dict[str, Any]:
+    """What ``report.json`` holds of a run: of its Trainer, or of its ``output_dir``."""
+    folder = run if isinstance(run, Path) else Path(run.args.output_dir)
+    return json.loads((folder / "lora_watch" / "report.json").read_text(encoding="utf-8"))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -23,7 +22,7 @@ from lora_watch.runs.run import latest_run
 from tests.processes import Done, Python
 from tests.runs.written import write_run
 from tests.sinks.backend import tensorboard
-from tests.support import stdlib_blocks, tiny_model, tiny_tokenizer
+from tests.support import report_of, stdlib_blocks, tiny_model, tiny_tokenizer
 
 
 # -- texts -------------------------------------------------------------------------------------------------------------
@@ -143,7 +142,7 @@ def test_the_demo(demo: tuple[Path, Done]):
     reports = {}
     for name in ("healthy", "too-strong", "fixed"):
         assert len(list((folder / f"tiny-{name}").glob("events.out.tfevents.*"))) == 1
-        reports[name] = json.loads((folder / f"tiny-{name}" / "lora_watch" / "report.json").read_text())
+        reports[name] = report_of(folder / f"tiny-{name}")
     for name in ("healthy", "fixed"):
         assert reports[name]["verdict"] == "ok"
         assert not [alert for alert in reports[name]["alerts"] if alert["severity"] != "INFO"]

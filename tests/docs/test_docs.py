@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import inspect
-import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -23,7 +22,7 @@ from lora_watch.rules.guide import pages
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
 from lora_watch.settings import CallbackSettings, described
 from tests.processes import Python
-from tests.support import lora, stdlib_blocks, tiny_model, train
+from tests.support import lora, report_of, stdlib_blocks, tiny_model, train
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCS = ROOT / "docs"
@@ -121,7 +120,7 @@ def test_the_quickstart_runs_as_it_is_pasted(
         (folder / "train.py").write_text(found[1].replace("learning_rate=5e-3", f"learning_rate={lr}"))
         done = python("train.py", folder=folder)
         assert done.returncode == code, done.stderr[-2000:]
-        report = json.loads((folder / "out" / "lora_watch" / "report.json").read_text(encoding="utf-8"))
+        report = report_of(folder / "out")
         assert report["verdict"] == verdict
         if verdict == "failed":  # the page for programs names every field
             checked = judge([folder / "out"]).to_dict()
@@ -222,6 +221,6 @@ def test_the_trainer_of_ones_own_is_monitored(lr: float, verdict: str, tmp_path:
     failed = pytest.raises(LoraWatchError) if verdict == "failed" else contextlib.nullcontext()
     with failed:
         namespace["ToyTrainer"](model, optimizer, batches, [monitored]).fit()
-    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text(encoding="utf-8"))
+    report = report_of(tmp_path)
     assert report["verdict"] == verdict
     assert (report["step"] == len(batches)) is (verdict == "ok")

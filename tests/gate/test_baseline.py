@@ -19,6 +19,7 @@ from lora_watch.runs.run import FinishedRun, latest_run
 from tests.rules.runs import numbers
 from tests.runs.written import LR, STEPS, edit_json, train_into, write_run
 from tests.sinks.made_up import run_of
+from tests.support import report_of
 
 baseline_of = load
 
@@ -43,7 +44,7 @@ def test_another_learning_rate_moves_all_layers(healthy: Path, tmp_path: Path) -
     assert "--baseline" in found[0].remedies[0], "how to accept it"
     assert found[0].step == STEPS
 
-    config = json.loads((healthy / "lora_watch" / "report.json").read_text())["config"]
+    config = report_of(healthy)["config"]
     older = {name: value for name, value in config.items() if name != "seed"} | {"warmup_steps": None}
     shutil.copytree(healthy / "lora_watch", tmp_path / "older")
     edit_json(tmp_path / "older" / "report.json", config=older)

@@ -15,7 +15,7 @@ from lora_watch.cli.app import app
 from lora_watch.runs.places import find_runs
 from lora_watch.runs.run import read_run
 from lora_watch.tensorboard_plugin.page.answers import Answers
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, lora, report_of, stdlib_blocks, tiny_model
 
 SCRIPTS: list[dict[str, Any]] = [
     {"alpha": 128, "lr": 5e-2, "fail_on": "error"},
@@ -59,7 +59,7 @@ def test_every_place_gives_the_same_numbers(script: dict[str, Any], tmp_path: Pa
     except LoraWatchError as error:
         raised = str(error)
     console = capsys.readouterr().err
-    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    report = report_of(tmp_path)
     told = report["next_run"]
     settings = {name: setting["to"] for name, setting in told["settings"].items()}
     assert {each["from"] for key, each in told["settings"].items() if key == "learning_rate"} <= {lr}

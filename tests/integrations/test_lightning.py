@@ -14,7 +14,7 @@ from lora_watch import LoraWatchError
 from lora_watch.gate import judge
 from tests.processes import Python
 from tests.stored.saving import lose_a_layer, rewrite
-from tests.support import lora, stdlib_blocks, tiny_model
+from tests.support import lora, report_of, stdlib_blocks, tiny_model
 
 L: Any = pytest.importorskip("lightning.pytorch")
 from lora_watch.lightning import LoraWatch  # noqa: E402  (needs Lightning)
@@ -54,10 +54,6 @@ def fit(folder: Path, module: Any, callback: LoraWatch | None, steps: int = 4, *
     return trainer
 
 
-def report(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "lora_watch" / "report.json").read_text())
-
-
 @pytest.mark.parametrize("console", [True, False])
 def test_the_console_says_everything_once(console: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     fit(tmp_path, Module(), LoraWatch(console=console), steps=2)
@@ -83,7 +79,7 @@ def test_a_run_is_monitored_step_by_step_and_training_is_the_same(tmp_path: Path
              for m in monitored.modules() if hasattr(m, "lora_A")]  # fmt: skip
     assert measured == pytest.approx(truth, rel=1e-5)
     assert monitor.run.adapters[0].name.startswith("model.layers.0.")
-    content = report(tmp_path / "a")
+    content = report_of(tmp_path / "a")
     assert (content["verdict"], content["step"], len(content["adapters"])) == ("ok", 4, 28)
     assert "eval_loss" in content["evaluation"]
 
@@ -104,7 +100,7 @@ def test_a_nan_stops_before_the_update(tmp_path: Path) -> None:
     with pytest.raises(LoraWatchError, match="LW201"):
         fit(tmp_path, module, LoraWatch(console=False, fail_on="error"))
     assert all(torch.isfinite(p).all() for p in module.parameters())
-    assert (report(tmp_path)["verdict"], report(tmp_path)["step"]) == ("failed", 3)
+    assert (report_of(tmp_path)["verdict"], report_of(tmp_path)["step"]) == ("failed", 3)
 
 
 def test_an_exception_of_the_script_is_reported(tmp_path: Path) -> None:
@@ -116,7 +112,7 @@ def test_an_exception_of_the_script_is_reported(tmp_path: Path) -> None:
 
     with pytest.raises(KeyError):
         fit(tmp_path, Breaks(), LoraWatch(console=False))
-    content = report(tmp_path)
+    content = report_of(tmp_path)
     assert content["verdict"] == "interrupted"
     assert "mistake 7" in content["message"]
 
@@ -173,7 +169,7 @@ def test_a_run_recovers(tmp_path: Path) -> None:
     fit(tmp_path, module, callback)
     assert [(a.rule, a.step, a.back_to) for a in callback.monitor.alerts] == [("LW201", 3, 2), ("LW910", 3, 2)]
     assert all(torch.isfinite(p).all() for p in module.parameters())
-    assert report(tmp_path)["verdict"] == "ok"
+    assert report_of(tmp_path)["verdict"] == "ok"
 
 
 def test_a_fit_without_a_monitor_is_not_covered_by_the_report_of_the_one_before(
@@ -234,6 +230,6 @@ def test_two_ranks_have_the_same_numbers_and_stop_together(python: Python, tmp_p
     zero, one = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
     assert zero["sound"] == one["sound"]
     assert zero["sound"][:2] == ["ok", 4]
-    assert report(tmp_path / "sound")["verdict"] == "ok"
+    assert report_of(tmp_path / "sound")["verdict"] == "ok"
     assert zero["nan"][0] == one["nan"][0] == "LW201"
-    assert (report(tmp_path / "nan")["verdict"], report(tmp_path / "nan")["step"]) == ("failed", 3)
+    assert (report_of(tmp_path / "nan")["verdict"], report_of(tmp_path / "nan")["step"]) == ("failed", 3)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from lora_watch import LoraWatchCallback, LoraWatchError
-from tests.support import tiny_model, tiny_tokenizer
+from tests.support import report_of, tiny_model, tiny_tokenizer
 
 
 @pytest.fixture
@@ -39,7 +39,7 @@ def run(settings: dict[str, Any], callback: LoraWatchCallback) -> Any:
 def test_a_run_is_monitored(settings: dict[str, Any]) -> None:
     callback = LoraWatchCallback(console=False)
     run(settings, callback)
-    report = json.loads((Path(settings["output_dir"]) / "lora_watch" / "report.json").read_text())
+    report = report_of(Path(settings["output_dir"]))
     assert (report["verdict"], report["step"], len(report["adapters"])) == ("ok", 6, 28)
     assert callback.monitor.last.loss is not None
     assert callback.monitor.last.metrics["output_ratio"].known.all()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import random
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ import torch
 from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model, train
+from tests.support import build_trainer, lora, report_of, stdlib_blocks, tiny_model, train
 
 TARGETS = ["q_proj", "v_proj"]
 PER_TARGET = 4
@@ -155,7 +154,7 @@ def test_a_loop_whose_adapters_change_unseen_is_not_called_ok(tmp_path: Path) ->
             optimizer.step()
             monitor.step(loss=loss)
             optimizer.zero_grad()
-    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    report = report_of(tmp_path)
     assert report["verdict"] == "unknown"
     assert "LW102" in report["message"]
 
@@ -171,7 +170,7 @@ def test_adapters_of_another_method_that_train_beside_lora_are_noted_and_leave_a
     trainer = train(model, stdlib_blocks(16, 16), 6, callbacks=[callback])
     assert any(f"{PER_TARGET} LoHa" in note for note in callback.monitor.run.notes)
     assert len(callback.monitor.run.adapters) == PER_TARGET
-    report = json.loads(Path(str(trainer.args.output_dir), "lora_watch", "report.json").read_text())
+    report = report_of(trainer)
     assert report["verdict"] == verdict, report["message"]
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
@@ -20,11 +19,7 @@ from lora_watch.run.recovery import Recovery
 from lora_watch.snapshots.training import Learned
 from tests.monitor.test_monitor import built, loop
 from tests.sinks.made_up import record_of, run_of
-from tests.support import needs_peft, tiny_model
-
-
-def report(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "lora_watch" / "report.json").read_text())
+from tests.support import needs_peft, report_of, tiny_model
 
 
 def judged(folder: Path, steps: int = 4, **settings: Any) -> tuple[Monitor, str, int]:
@@ -32,7 +27,7 @@ def judged(folder: Path, steps: int = 4, **settings: Any) -> tuple[Monitor, str,
     model, optimizer = built()
     with Monitor(model, optimizer, output_dir=folder, console=False, **settings) as monitor:
         loop(monitor, model, optimizer, steps)
-    return monitor, report(folder)["verdict"], judge([folder]).exit_code
+    return monitor, report_of(folder)["verdict"], judge([folder]).exit_code
 
 
 class Broken(Rule):
@@ -69,13 +64,13 @@ def test_a_rule_that_always_raises_costs_itself_alone_and_the_verdict(tmp_path: 
     assert "X1" in failure.message
     _, verdict, code = judged(tmp_path / "healthy", rules=[Broken()])
     assert (verdict, code) == ("unknown", 2)
-    assert [alert["rule"] for alert in report(tmp_path / "healthy")["alerts"]] == ["LW901"]
+    assert [alert["rule"] for alert in report_of(tmp_path / "healthy")["alerts"]] == ["LW901"]
 
 
 def test_a_run_of_no_step_is_no_success(tmp_path: Path) -> None:
     with Monitor(*built(), output_dir=tmp_path, console=False):
         pass
-    assert report(tmp_path)["verdict"] == "unknown"
+    assert report_of(tmp_path)["verdict"] == "unknown"
 
 
 def test_an_error_that_is_over_was_one_all_the_same(tmp_path: Path) -> None:
@@ -111,7 +106,7 @@ def test_a_method_that_cannot_be_measured_is_not_ok(method: str, tmp_path: Path)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     with Monitor(model, optimizer, output_dir=tmp_path, console=False) as monitor:
         loop(monitor, model, optimizer, 2)
-    assert (report(tmp_path)["verdict"], judge([tmp_path]).exit_code) == ("unknown", 2)
+    assert (report_of(tmp_path)["verdict"], judge([tmp_path]).exit_code) == ("unknown", 2)
     assert monitor.engine.coverage.is_blind
     assert monitor.alerts == []
 
@@ -125,7 +120,7 @@ def test_tokens_that_lora_trains_are_noted_and_cost_no_verdict(tmp_path: Path) -
         with Monitor(model.train(), optimizer, output_dir=tmp_path, console=False) as monitor:
             loop(monitor, model, optimizer, 4)
         assert any("2 TrainableTokens" in note for note in monitor.run.notes)
-        return report(tmp_path)["verdict"], judge([tmp_path]).exit_code
+        return report_of(tmp_path)["verdict"], judge([tmp_path]).exit_code
 
     config = peft.LoraConfig(target_modules=["q_proj", "v_proj"], trainable_token_indices=[1, 2])
     assert verdict(peft.get_peft_model(tiny_model(), config)) == ("ok", 0)

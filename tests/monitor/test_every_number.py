@@ -6,7 +6,6 @@ magnitudes and inputs. A number of another step is then not equal to what is com
 
 from __future__ import annotations
 
-import json
 import math
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from lora_watch.run import recording
 from lora_watch.runs.data import RunData
 from lora_watch.runs.events import EventLog
 from tests.sinks.made_up import metric_at
+from tests.support import report_of
 
 STEPS = 14
 NOT_FINITE = {4, 5, 6, 8}
@@ -193,7 +193,7 @@ def test_what_a_file_holds_at_a_step_was_measured_at_that_step(written: tuple[di
 
 def test_a_report_holds_the_numbers_of_the_step_that_it_names(written: tuple[dict[int, Numbers], Path]) -> None:
     truth, folder = written
-    report = json.loads((folder / "lora_watch" / "report.json").read_text())
+    report = report_of(folder)
     for name, step in report["measured_at"].items():
         shown = [adapter["last"][name] for adapter in report["adapters"]]
         where = [i for i, value in enumerate(shown) if value is not None]

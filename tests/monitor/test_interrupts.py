@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from lora_watch import Monitor
 from tests.processes import Python
-from tests.support import lora, tiny_model
+from tests.support import lora, report_of, tiny_model
 
 SCRIPT = """
 import os, signal, sys, time
@@ -43,14 +42,10 @@ def script(folder: Path, end: str = "pass", data: str = "pass") -> Path:
     return path
 
 
-def report_in(folder: Path) -> Any:
-    return json.loads((folder / "out" / "lora_watch" / "report.json").read_text())
-
-
 def test_an_exception_in_the_data(python: Python, tmp_path: Path) -> None:
     raises = script(tmp_path, data="if os.path.exists('here'): raise KeyError('theirs')")
     assert python(raises, folder=tmp_path).returncode == 1
-    report = report_in(tmp_path)
+    report = report_of(tmp_path / "out")
     assert (report["verdict"], report["message"]) == ("interrupted", "KeyError: 'theirs'")
     assert report["step"] >= 3
 
@@ -68,7 +63,7 @@ def test_an_exception_whose_own_text_fails(tmp_path: Path) -> None:
     model = lora(tiny_model(), targets=["q_proj"])
     with pytest.raises(Mute):
         train(model)
-    report = report_in(tmp_path)
+    report = report_of(tmp_path / "out")
     assert (report["verdict"], report["message"]) == ("interrupted", "Mute")
     assert not any(module._forward_hooks or module._forward_pre_hooks for module in model.modules())
 
@@ -81,14 +76,14 @@ def test_a_signal(number: signal.Signals, said: str, python: Python, tmp_path: P
     kill += "\n            while True: time.sleep(0.01)"  # short: another thread may be the one that is told
     # How Python itself ends by a KeyboardInterrupt is not the fork's.
     assert python(script(tmp_path, end=kill), folder=tmp_path).returncode == {signal.SIGINT: 1}.get(number, -number)
-    report = report_in(tmp_path)
+    report = report_of(tmp_path / "out")
     assert (report["verdict"], report["step"]) == ("interrupted", 3)
     assert said in report["message"]
 
 
 def test_an_exit(python: Python, tmp_path: Path) -> None:
     assert python(script(tmp_path, end="sys.exit(0)"), folder=tmp_path).returncode == 0
-    report = report_in(tmp_path)
+    report = report_of(tmp_path / "out")
     assert (report["verdict"], report["step"]) == ("interrupted", 3)
     assert "process ended" in report["message"]
     assert "script caught" in report["message"], "nobody can tell which"

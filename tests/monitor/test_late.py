@@ -22,7 +22,7 @@ from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord
 from lora_watch.base.deferred import Deferred, HostCopy, has_float64
 from tests.monitor.test_monitor import built, loop
-from tests.support import DEVICE, build_trainer, few, lora, stdlib_blocks, tiny_model, train
+from tests.support import DEVICE, build_trainer, few, lora, report_of, stdlib_blocks, tiny_model, train
 
 LATE = pytest.mark.skipif(not has_float64(DEVICE), reason="what is on a device without float64 is read at once")
 
@@ -189,5 +189,5 @@ def test_a_run_recovers_although_it_is_judged_a_step_late(slow: None, fault: str
     trainer.train()
     assert [a.rule for a in callback.monitor.alerts if a.step > 0] == [rule, "LW910"]
     assert all(torch.isfinite(p).all() for p in model.parameters())
-    report = json.loads((Path(str(trainer.args.output_dir)) / "lora_watch" / "report.json").read_text())
+    report = report_of(trainer)
     assert report["verdict"] == "ok"

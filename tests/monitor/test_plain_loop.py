@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,7 @@ from peft import PeftModel
 
 from lora_watch import LoraWatchError, Monitor
 from tests.monitor.test_monitor import built
-from tests.support import stdlib_blocks, tiny_model
+from tests.support import report_of, stdlib_blocks, tiny_model
 
 IDS = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 32)])
 
@@ -37,7 +36,7 @@ def test_it_speaks_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"  Report: {tmp_path / 'lora_watch' / 'report.json'}\n" in printed
     events = list((tmp_path / "runs").rglob("events.out.tfevents.*"))
     assert f"  Curves: tensorboard --logdir {events[0].parent}" in printed
-    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    report = report_of(tmp_path)
     assert report["step"] == 12
     assert PeftModel.from_pretrained(tiny_model(), str(tmp_path / "lora_watch" / "last_good"))
 

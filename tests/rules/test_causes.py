@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.rules import Episodes, LossDivergence, NormExplosion, Rule
 from lora_watch.rules.remedies import why_strong
 from tests.rules.runs import healthy, ids, run, the, trainer_with_loss
-from tests.support import build_trainer, few, stdlib_blocks
+from tests.support import build_trainer, few, report_of, stdlib_blocks
 from tests.tensorboard_plugin.serving import routes
 
 LAYER = "model.layers.1.self_attn.q_proj"
@@ -134,7 +133,7 @@ def test_every_face_shows_the_same_alert_first(tmp_path: Path, capsys: pytest.Ca
     last_word = capsys.readouterr().err.rpartition("lora_watch: stopped")[2]
     for name, text in (("its text", str(caught.value)), ("console", last_word)):
         shown[name] = re.findall(r"\((LW\d+)\)", text)[0]
-    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    report = report_of(tmp_path)
     shown["report"] = report["alerts"][report["first"]]["rule"]
     shown["check"] = judge([tmp_path]).runs[0].findings[0].rule
     with routes(tmp_path / "runs") as tab:

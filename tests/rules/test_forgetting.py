@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,7 +16,7 @@ from lora_watch.base.text import plain
 from lora_watch.rules import WorseOnOtherTexts
 from lora_watch.runs.run import read_runs
 from tests.rules.runs import numbers
-from tests.support import build_trainer, few, stdlib_blocks, tiny_tokenizer
+from tests.support import build_trainer, few, report_of, stdlib_blocks, tiny_tokenizer
 
 GENERAL = [
     "It is a truth universally acknowledged, that a single man in possession of a good fortune, must be in want of a",
@@ -55,14 +54,14 @@ def test_what_is_unlearned_for_nothing_is_named(tmp_path: Path) -> None:
     _, monitor = run(tmp_path, GENERAL, eval_dataset={"own": held_out, "other": held_out[:2]})
     (alert,) = (alert for alert in monitor.alerts if alert.rule == "LW209")
     assert (alert.severity.name, alert.step % 10) == ("WARNING", 0), "the step of the evaluation"
-    evaluation = json.loads((tmp_path / "lora_watch" / "report.json").read_text())["evaluation"]
+    evaluation = report_of(tmp_path)["evaluation"]
     assert evaluation["probe_loss"]["last"]["value"] > 1.1 * evaluation["probe_base_loss"]["last"]["value"] > 0
 
 
 def test_what_is_learned_by_heart_hides_nothing_that_is_unlearned(tmp_path: Path) -> None:
     _, monitor = run(tmp_path, GENERAL, lr=1e-2, noise=3.0)
     *_, alert = (alert for alert in monitor.alerts if alert.rule == "LW209")
-    evaluation = json.loads((tmp_path / "lora_watch" / "report.json").read_text())["evaluation"]
+    evaluation = report_of(tmp_path)["evaluation"]
     assert alert.kind == "both"
     assert float(plain(evaluation["probe_base_loss"]["last"]["value"])) in numbers(alert.details)
 

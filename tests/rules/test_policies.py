@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 from contextlib import nullcontext
@@ -22,7 +21,7 @@ from lora_watch.runs.comparison import compare
 from lora_watch.runs.run import read_runs
 from tests.rules.runs import ids, the
 from tests.runs.written import edit_json
-from tests.support import lora, tiny_model
+from tests.support import lora, report_of, tiny_model
 
 pytest.importorskip("trl")
 
@@ -51,7 +50,7 @@ def traces() -> dict[Policy, Trace]:
 def test_a_good_policy_has_no_alert(good: tuple[Path, Any, list[dict[str, Any]]]) -> None:
     folder, monitor, _ = good
     assert ids(monitor) == []
-    reward = json.loads((folder / "lora_watch" / "report.json").read_text())["reward"]
+    reward = report_of(folder)["reward"]
     assert reward["last"]["value"] > reward["first"]["value"] + 0.1
     assert any("LW202 to LW205 and LW207 stand down" in note for note in monitor.run.notes)
     assert monitor.run.config["reference"] == BARE

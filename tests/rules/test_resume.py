@@ -15,7 +15,7 @@ from benchmarks.corpus.replay import records
 from lora_watch import LoraWatchCallback
 from lora_watch.base.records import StepRecord
 from lora_watch.rules import Episodes, catalogue
-from tests.support import build_trainer, lora, tiny_model
+from tests.support import build_trainer, lora, report_of, tiny_model
 
 
 def monitored(fault: str, begins: int, resume_from: Path | None = None) -> tuple[Trainer, list[dict[str, Any]]]:
@@ -25,7 +25,7 @@ def monitored(fault: str, begins: int, resume_from: Path | None = None) -> tuple
     trainer = build_trainer(lora(tiny_model()), None, 40, callbacks=[callback], **settings)
     FAULTS[fault].inject(trainer, begins)
     trainer.train(resume_from_checkpoint=None if resume_from is None else str(resume_from))
-    report = json.loads((Path(str(trainer.args.output_dir)) / "lora_watch" / "report.json").read_text())
+    report = report_of(trainer)
     return trainer, report["alerts"]
 
 

@@ -17,7 +17,7 @@ from transformers import TrainerCallback
 from lora_watch import Alert, Finding, LoraWatchCallback, LoraWatchError, Monitor, Rule, Severity, find_adapters
 from tests.adapters.test_placement import mixture
 from tests.stored.saving import UP, Damages, lose_a_layer, rewrite
-from tests.support import build_trainer, few, lora, needs_peft, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, lora, needs_peft, report_of, stdlib_blocks, tiny_model
 
 
 def trainer(folder: Path, *callbacks: TrainerCallback, steps: int = 6, **options: Any) -> Any:
@@ -112,7 +112,7 @@ def test_what_a_script_saves_after_training_is_read_back_once(lost: Callable[...
         made._save = lambda folder, **options: [save(folder, **options), rewrite(Path(folder), lost)]
     with pytest.raises(LoraWatchError, match="LW313") if lost else contextlib.nullcontext():
         made.save_model()
-    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    report = report_of(tmp_path)
     assert [report["verdict"], *(alert["rule"] for alert in report["alerts"])] == (
         ["unhealthy", "LW313"] if lost else ["ok"]
     )

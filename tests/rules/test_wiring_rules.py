@@ -60,6 +60,7 @@ def test_a_full_fine_tune_is_no_error_and_not_well_either() -> None:
     trainer = build_trainer(tiny_model(), steps=1, callbacks=[callback])
     trainer.train()
     assert ids(callback.monitor) == ["LW301"]
+    assert callback.monitor.last.loss is not None, "the loss is still watched"
 
 
 def test_no_trainable_adapter_is_silent_while_other_parameters_train_as_well() -> None:

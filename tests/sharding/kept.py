@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from transformers import Trainer, TrainerCallback
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
 from tests.sharding.trainers import a_trainer, fresh, whole
 from tests.sharding.ways import WAYS, rank, through_trainer
-from tests.support import lora, stdlib_blocks, tiny_model
+from tests.support import lora, report_of, stdlib_blocks, tiny_model
 
 NAN = float("nan")
 Truth = dict[int, dict[str, torch.Tensor]]
@@ -96,7 +95,7 @@ def compared(folder: Path, truth: Mapping[int, Mapping[str, torch.Tensor]]) -> d
     dist.barrier()
     if rank():
         return {}
-    report = json.loads((folder / "lora_watch" / "report.json").read_text())
+    report = report_of(folder)
     left = sorted(path.name for path in (folder / "lora_watch").glob("last_good*"))
     if report["last_good"]["step"] is None:
         return {"step": None, "why": report["last_good"]["why_not"], "left": left}

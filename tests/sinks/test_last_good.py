@@ -23,7 +23,7 @@ from lora_watch.sinks.kept import LastGoodSink
 from lora_watch.sinks.report import ReportSink
 from lora_watch.snapshots import last_good
 from lora_watch.snapshots.last_good import LastGood
-from tests.support import build_trainer, few, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, lora, report_of, stdlib_blocks, tiny_model
 
 HELD_OUT = torch.tensor([block["input_ids"] for block in stdlib_blocks(72, 64)[64:]])
 
@@ -59,10 +59,6 @@ class NanLoss(Trainer):
         return (loss, None) if return_outputs else loss
 
 
-def report_in(folder: Path) -> Any:
-    return json.loads((folder / "lora_watch" / "report.json").read_text())
-
-
 CASES: dict[str, tuple[str, type[Trainer], dict[str, Any], float]] = {
     "explosion": ("LW102", Trainer, {"alpha": 128}, 2e-2),
     "nan": ("LW201", NanLoss, {}, 2e-3),
@@ -88,12 +84,12 @@ def test_it_loads_and_is_as_good_as_the_run_was_then(case: str, fail_on: str, tm
     if fail_on == "error":
         with pytest.raises(LoraWatchError, match=rule) as caught:
             trainer.train()
-        (alert,) = [alert for alert in report_in(tmp_path)["alerts"] if alert["rule"] == rule]
+        (alert,) = [alert for alert in report_of(tmp_path)["alerts"] if alert["rule"] == rule]
         assert [NOT_MADE in told for told in (str(caught.value), alert["details"])] == [rule == "LW201"] * 2
     else:
         trainer.train()
 
-    report = report_in(tmp_path)
+    report = report_of(tmp_path)
     opened = next(alert["step"] for alert in report["alerts"] if alert["rule"] == rule)
     step = report["last_good"]["step"]
     assert (f"last_good/, of step {step}" in text(judging.judge([tmp_path]))) == (step > 0), "not the untrained one"
@@ -127,7 +123,7 @@ def test_training_goes_on_as_if_nothing_had_been_kept_or_written(tmp_path: Path)
         return weights, vars(model.peft_config["default"])
 
     monitored, their_settings = run([LoraWatchCallback(fail_on="never", console=False)])
-    assert report_in(tmp_path)["last_good"]["folder"]
+    assert report_of(tmp_path)["last_good"]["folder"]
     plain, settings = run([])
     assert all(torch.equal(monitored[name], plain[name]) for name in plain)
     assert str(their_settings) == str(settings)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import threading
 import time
 from pathlib import Path
@@ -22,6 +21,7 @@ from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of
+from tests.support import report_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
 
 
@@ -55,7 +55,7 @@ def test_the_first_loss_is_the_start_that_the_tab_counts_from(tmp_path: Path) ->
     records = [record_of(run_of(4), step, loss=3.0 + step, scalars={"loss_start": 5.25}) for step in range(1, 9)]
     write(tmp_path / "run", run_of(4), records)
     assert "loss 5.25 at the start" in drawn(tmp_path / "run")
-    assert json.loads((tmp_path / "run" / "lora_watch" / "report.json").read_text())["loss"]["start"] == 5.25
+    assert report_of(tmp_path / "run")["loss"]["start"] == 5.25
     for events in (tmp_path / "run").glob("*tfevents*"):
         events.unlink()
     assert "loss 5.25 at the start" in drawn(tmp_path / "run"), "whatever is left of its files"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -11,15 +10,12 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.rules.runs import At
+from tests.support import build_trainer, lora, report_of, stdlib_blocks, tiny_model
 
 
 def adapters_of(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
-
-
-def report_of(trainer: Trainer) -> dict[str, Any]:
-    return json.loads((Path(trainer.args.output_dir) / "lora_watch" / "report.json").read_text())
 
 
 # -- no harm -----------------------------------------------------------------------------------------------------------
@@ -91,17 +87,6 @@ def test_an_error_stops_saves_and_raises() -> None:
     assert logged[-1:] == [stopped], "the step that failed is in the Trainer's own log"
 
 
-@pytest.mark.parametrize("fail_on", [None, pytest.param("never", marks=pytest.mark.thorough)])
-def test_never_never_raises(fail_on: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("LORA_WATCH_FAIL_ON", raising=False)
-    callback = LoraWatchCallback(fail_on=fail_on, console=False)
-    trainer = build_trainer(lora(tiny_model(), alpha=128), None, 12, callbacks=[callback], **EXPLODED)
-    trainer.train()
-    assert trainer.state.global_step == 12
-    assert "LW102" in {a.rule for a in callback.monitor.alerts}
-    assert report_of(trainer)["verdict"] == "unhealthy"
-
-
 def test_a_warning_before_the_first_step_ends_the_run_before_it() -> None:
     callback = LoraWatchCallback(fail_on="warning", console=False)
     trainer = build_trainer(lora(tiny_model(), alpha=128), None, 40, callbacks=[callback], **EXPLODED)
@@ -150,25 +135,16 @@ def test_a_nan_gradient_never_reaches_the_weights_nor_the_checkpoint() -> None:
     assert all(torch.equal(p, kept[n]) for n, p in adapters_of(trainer).items())
 
 
-class NanWeight(TrainerCallback):
-    """Spoils one adapter behind everybody's back."""
-
-    def __init__(self, at: int, layer: str):
-        self.at, self.layer = at, layer
-
-    def on_optimizer_step(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        if state.global_step + 1 == self.at:
-            with torch.no_grad():
-                next(p for n, p in model.named_parameters() if self.layer in n and "lora_A" in n)[0, 0] = float("inf")
-
-
 def test_a_spoiled_adapter_does_not_overwrite_a_good_checkpoint() -> None:
+    def spoil(model: Any) -> None:
+        next(p for n, p in model.named_parameters() if "layers.1.self_attn.k_proj.lora_A" in n)[0, 0] = float("inf")
+
     callback = LoraWatchCallback(fail_on="error", console=False)
     trainer = build_trainer(
         lora(tiny_model()),
         None,
         20,
-        callbacks=[NanWeight(5, "layers.1.self_attn.k_proj"), callback],
+        callbacks=[At(5, spoil), callback],
         save_strategy="steps",
         save_steps=1,
         save_total_limit=1,

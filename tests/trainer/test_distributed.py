@@ -16,6 +16,7 @@ from packaging.version import Version
 
 from lora_watch.gate import judge
 from tests.processes import Python
+from tests.support import report_of
 
 ROOT = Path(__file__).parents[2]
 
@@ -165,7 +166,7 @@ def test_ranks_agree_on_the_mean_loss_and_one_of_them_writes(runs: Any) -> None:
     assert zero["losses"] == one["losses"]
     assert zero["losses"] == pytest.approx([float(value) for value in zero["logged"]], abs=2e-4)
     assert zero["norm"] == pytest.approx(one["norm"], rel=1e-6)
-    report = json.loads((folder / "none" / "lora_watch" / "report.json").read_text())
+    report = report_of(folder / "none")
     assert (report["verdict"], report["session"], report["step"]) == ("ok", 1, 8)
 
 
@@ -185,7 +186,7 @@ def test_all_ranks_stop_together(runs: Any, fault: str, rule: str) -> None:
     folder, zero, one = runs[0], runs[1][fault], runs[2][fault]
     assert zero["ended"] == one["ended"] == rule
     assert zero["step"] == one["step"]
-    report = json.loads((folder / fault / "lora_watch" / "report.json").read_text())
+    report = report_of(folder / fault)
     assert report["verdict"] == "failed"
     assert f"({rule})" in report["message"].partition("\n")[0]  # also where the rank that writes has not seen it itself
     assert rule in {alert["rule"] for alert in report["alerts"]}
@@ -199,7 +200,7 @@ def test_what_ranks_have_agreed_on_ends_all_of_them_whatever_each_has_seen_itsel
     ):
         folder, zero, one = runs[0], runs[1][fault], runs[2][fault]
         assert (zero["ended"], zero["step"]) == (one["ended"], one["step"]) == (rule, step)
-        report = json.loads((folder / fault / "lora_watch" / "report.json").read_text())
+        report = report_of(folder / fault)
         assert report["verdict"] == "failed"
         assert report["message"].startswith(said)
         (alert,) = (alert for alert in report["alerts"] if alert["rule"] == rule)
@@ -221,7 +222,7 @@ def test_all_ranks_recover_together(runs: Any, fault: str, rule: str, changed: s
     folder, zero, one = runs[0], runs[1][f"{fault}+recover"], runs[2][f"{fault}+recover"]
     assert (zero["ended"], zero["step"]) == (one["ended"], one["step"]) == ("ok", 8)
     assert zero["norm"] == pytest.approx(one["norm"], rel=1e-6)
-    (recovery,) = json.loads((folder / f"{fault}+recover" / "lora_watch" / "report.json").read_text())["recoveries"]
+    (recovery,) = report_of(folder / f"{fault}+recover")["recoveries"]
     assert (recovery["rule"], set(recovery["changed"])) == (rule, changed)
 
 
@@ -249,9 +250,7 @@ def test_monitors_of_a_plain_loop_stop_together_once_the_files_are_complete(pyth
     zero, one = python.ranks(2, script(tmp_path, PLAIN), tmp_path)
     assert one.returncode == 1
     assert time.monotonic() - began < 120
-    first, both = (
-        json.loads((tmp_path / name / "lora_watch" / "report.json").read_text()) for name in ("first", "all")
-    )
+    first, both = (report_of(tmp_path / name) for name in ("first", "all"))
     assert (first["verdict"], first["step"]) == ("ok", 6)
     assert "every rank" in zero.stderr + one.stderr
     assert (both["verdict"], both["step"]) == ("failed", 3)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,8 +19,7 @@ from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback
 from tests.support import build_trainer, few, stdlib_blocks, tiny_model, tiny_tokenizer
-
-STEPS = 3
+from tests.trainer.test_trainers import STEPS, settings
 
 
 class ByHand(TrainerCallback):
@@ -135,22 +135,6 @@ def test_compute_loss_func() -> None:
     check(by_hand)
 
 
-def test_a_nan_loss_is_nan_although_the_log_shows_zero() -> None:
-    class Broken(Trainer):
-        def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
-            loss = model(**inputs).loss
-            return loss * float("nan") if self.state.global_step == 1 else loss
-
-    watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
-    by_hand = ByHand(lambda model: torch.zeros(()), watcher)
-    trainer = build_trainer(few(), None, STEPS, callbacks=[watcher, by_hand], trainer_class=Broken, logging_steps=1)
-    trainer.train()
-    assert math.isfinite(by_hand.measured[0])
-    assert math.isnan(by_hand.measured[1])
-    logged = [entry["loss"] for entry in trainer.state.log_history if "loss" in entry]
-    assert float(logged[1]) == 0.0, "the Trainer's filter is what this test is about"
-
-
 def test_two_runs_of_one_trainer_and_one_callback_do_not_double_count() -> None:
     data = ragged()
     watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
@@ -163,7 +147,7 @@ def test_two_runs_of_one_trainer_and_one_callback_do_not_double_count() -> None:
     assert "training_step" not in vars(trainer), "the Trainer is left as it was"
 
 
-def test_sft_trainer() -> None:
+def test_sft_trainer(tmp_path: Path) -> None:
     trl = pytest.importorskip("trl")
     from datasets import Dataset
 
@@ -177,7 +161,7 @@ def test_sft_trainer() -> None:
     by_hand = ByHand(expected, watcher)
     trainer = trl.SFTTrainer(
         model=few(),
-        args=trl.SFTConfig(**_settings(per_device_train_batch_size=4, gradient_accumulation_steps=2)),
+        args=trl.SFTConfig(**settings(tmp_path, gradient_accumulation_steps=2)),
         train_dataset=Dataset.from_list([{"input_ids": e["input_ids"]} for e in data]),
         processing_class=tiny_tokenizer(),
         callbacks=[watcher, by_hand],
@@ -186,7 +170,7 @@ def test_sft_trainer() -> None:
     check(by_hand)
 
 
-def test_dpo_trainer() -> None:
+def test_dpo_trainer(tmp_path: Path) -> None:
     trl = pytest.importorskip("trl")
     from datasets import Dataset
 
@@ -218,7 +202,7 @@ def test_dpo_trainer() -> None:
     by_hand = ByHand(expected, watcher)
     trainer = trl.DPOTrainer(
         model=few(),
-        args=trl.DPOConfig(**_settings(per_device_train_batch_size=4, beta=beta)),
+        args=trl.DPOConfig(**settings(tmp_path, beta=beta)),
         train_dataset=Dataset.from_list(rows),
         processing_class=tokenizer,
         callbacks=[watcher, by_hand],
@@ -226,22 +210,3 @@ def test_dpo_trainer() -> None:
     trainer.train()
     check(by_hand)
     assert by_hand.expected[0] == pytest.approx(math.log(2), rel=1e-5)
-
-
-def _settings(**more: Any) -> dict[str, Any]:
-    import tempfile
-
-    return {
-        "output_dir": tempfile.mkdtemp(),
-        "max_steps": STEPS,
-        "learning_rate": 2e-3,
-        "use_cpu": True,
-        "dataloader_pin_memory": False,
-        "save_strategy": "no",
-        "report_to": "none",
-        "disable_tqdm": True,
-        "gradient_checkpointing": False,
-        "bf16": False,
-        "seed": 0,
-        **more,
-    }

@@ -67,8 +67,9 @@ class FrozenParameter(Stateful):
         return self.code.clone()
 
 
-@pytest.mark.parametrize("accumulation", [1, 2])
-@pytest.mark.parametrize("kind", [Generator, TensorAttribute, Hooked, FrozenParameter])
+@pytest.mark.parametrize(
+    ("kind", "accumulation"), [(Generator, 1), (Generator, 2), (TensorAttribute, 2), (Hooked, 1), (FrozenParameter, 2)]
+)
 def test_is_trained_as_without_the_callback(kind: Any, accumulation: int) -> None:
     def weights(callbacks: list[Any]) -> dict[str, torch.Tensor]:
         model = tiny_model()

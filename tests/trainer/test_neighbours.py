@@ -94,16 +94,41 @@ def test_a_wrapper_that_came_in_the_middle_stays_and_no_loss_counts_twice() -> N
     assert watch.monitor.last.loss == pytest.approx(losses[-1], rel=1e-3)
 
 
-@pytest.mark.parametrize("event", ["on_optimizer_step", "on_step_end", "on_log", "on_save", "on_evaluate"])
-def test_an_exception_outside_of_training_step_leaves_it_as_it_was(event: str) -> None:
+@pytest.mark.parametrize(
+    ("event", "first"),
+    [
+        *(("on_step_begin", True), ("on_substep_end", False), ("on_pre_optimizer_step", True)),
+        *(("on_optimizer_step", False), ("on_step_end", True), ("on_step_end", False), ("on_log", False)),
+        *(("on_save", False), ("on_evaluate", True), ("on_evaluate", False)),
+    ],
+)
+def test_an_exception_outside_of_training_step_leaves_all_as_it_was(event: str, first: bool) -> None:
+    """``first``: the callback that raises comes before ours."""
     steps = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "steps", "eval_steps": 1}
     broken = Breaks(event)
-    trainer, tracker = built(broken, eval_dataset=stdlib_blocks(2, 16), **steps)
+    trainer, tracker = built(broken, eval_dataset=stdlib_blocks(2, 16), gradient_accumulation_steps=2, **steps)
+    watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, LoraWatchCallback))
+    if first:
+        trainer.callback_handler.callbacks.remove(watch)
+        trainer.add_callback(watch)
+    model, seen = trainer.model, list[int]()
+    forward = model.forward
+
+    def hooks() -> int:
+        return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
+
+    def counting(*args: Any, **kwargs: Any) -> Any:
+        seen.append(hooks())
+        return forward(*args, **kwargs)
+
+    model.forward = counting
     with pytest.raises(RuntimeError, match="unlucky"):
         trainer.train()
-    assert places(trainer, tracker)[:2] == [None, None]
+    assert max(seen) > hooks() == 0, "they were there, and are not left"
+    assert places(trainer, tracker)[:2] == [None, None] or event == "on_substep_end", "between two passes of a step"
     trainer.remove_callback(broken)
     trainer.train()
+    assert watch.monitor.last.loss is not None
     assert places(trainer, tracker) == [None, None, None], "the next training leaves nothing"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from lora_watch.base.records import StepRecord
 from lora_watch.gate import judge
 from lora_watch.gate.formats.text import text
 from tests.rules.runs import InOrder
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, lora, report_of, stdlib_blocks, tiny_model
 
 STRONG = {"alpha": 128, "lr": 1e-2}
 
@@ -37,10 +36,6 @@ def built(
 
 def said(callback: LoraWatchCallback) -> list[tuple[str, int, int | None]]:
     return [(a.rule, a.step, a.back_to) for a in callback.monitor.alerts if a.step > 0]
-
-
-def report_of(trainer: Trainer) -> dict[str, Any]:
-    return json.loads(Path(str(trainer.args.output_dir), "lora_watch", "report.json").read_text())
 
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:

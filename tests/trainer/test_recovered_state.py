@@ -18,7 +18,7 @@ from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.gate import judge
 from lora_watch.snapshots.copies import take
 from lora_watch.snapshots.training import Learned, why_not
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, lora, report_of, stdlib_blocks, tiny_model
 
 STRONG, STEPS = 1e-2, 12
 IDS = torch.arange(32).reshape(2, 16)
@@ -27,10 +27,6 @@ IDS = torch.arange(32).reshape(2, 16)
 def logits(model: Any) -> torch.Tensor:
     with torch.no_grad():
         return model.eval()(input_ids=IDS).logits
-
-
-def report_of(trainer: Trainer) -> dict[str, Any]:
-    return json.loads(Path(str(trainer.args.output_dir), "lora_watch", "report.json").read_text())
 
 
 class FirstIsBest(Trainer):
@@ -133,7 +129,7 @@ def test_a_recovery_at_the_last_step_is_no_rescue(tmp_path: Path) -> None:
         trainer.train()
     with pytest.raises(LoraWatchError, match=r"the last\b.*trained"):
         trained({"max_steps": trainer.state.global_step, "lr_scheduler_type": "constant"}, tmp_path)
-    report = json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+    report = report_of(tmp_path)
     assert (report["verdict"], len(report["recoveries"])) == ("failed", 1)
     assert judge([tmp_path]).exit_code == 1
 

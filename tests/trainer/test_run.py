@@ -10,11 +10,11 @@ import subprocess
 import sys
 import textwrap
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from tests.processes import Done, Python
+from tests.support import report_of
 
 ROOT = Path(__file__).resolve().parents[2]
 GATE = ROOT / "examples" / "ci_gate.py"
@@ -45,10 +45,6 @@ def script(folder: Path, text: str, name: str = "train.py") -> Path:
     path = folder / name
     path.write_text(textwrap.dedent(text))
     return path
-
-
-def report_of(folder: Path) -> dict[str, Any]:
-    return json.loads((folder / "lora_watch" / "report.json").read_text())
 
 
 # -- as Python would -------------------------------------------------------------------------------------------------

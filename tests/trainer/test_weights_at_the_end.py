@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from torch import nn
 from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, lora, report_of, stdlib_blocks, tiny_model
 
 STEPS = 6
 TARGETS = ["q_proj", "down_proj"]
@@ -43,7 +42,7 @@ def ended(folder: Path, *others: Any, first: Any = (), model: Any = None, **sett
     if optimizers is not None:
         trainer.optimizer, trainer.lr_scheduler = optimizers(model)
     trainer.train()
-    report = json.loads((folder / "lora_watch" / "report.json").read_text())
+    report = report_of(folder)
     return report["verdict"], [alert["rule"] for alert in report["alerts"] if alert["severity"] == "ERROR"]
 
 
@@ -65,10 +64,18 @@ def huge(model: Any) -> None:
         b.mul_(1e4)
 
 
-@pytest.mark.parametrize("event", ["on_step_end", "on_epoch_end", "on_train_end"])
-@pytest.mark.parametrize(("change", "rule"), [(nan, "LW101"), (zeros, "LW303"), (huge, "LW102")])
+@pytest.mark.parametrize(
+    ("event", "change", "rule"),
+    [
+        ("on_step_end", nan, "LW101"),
+        ("on_step_end", huge, "LW102"),
+        ("on_epoch_end", zeros, "LW303"),
+        ("on_epoch_end", nan, "LW101"),
+        ("on_train_end", huge, "LW102"),
+    ],
+)
 def test_what_a_callback_writes_after_the_last_step_is_found(
-    change: Change, rule: str, event: str, tmp_path: Path
+    event: str, change: Change, rule: str, tmp_path: Path
 ) -> None:
     does = Does(event, change)
     early = event == "on_train_end"  # what comes after ours comes after the end

@@ -18,7 +18,7 @@ from lora_watch import LoraWatchCallback, find_learning_rate
 from lora_watch.drivers.trainer_info import planned_steps
 from lora_watch.tune.suggestion import Curve, Suggestion
 from lora_watch.tune.sweep import STEPS
-from tests.support import build_trainer, few, lora, stdlib_blocks, tiny_model, tiny_tokenizer
+from tests.support import build_trainer, few, lora, report_of, stdlib_blocks, tiny_model, tiny_tokenizer
 
 TIMES = ("runtime", "per_second")
 
@@ -88,7 +88,7 @@ def test_the_run_after_a_sweep_is_the_run_from_the_start() -> None:
     assert counts.steps == 6
     assert end_of(trainer) == from_the_start(found.rate)
     assert watch.found is found
-    config = json.loads((folder / "lora_watch" / "report.json").read_text())["config"]
+    config = report_of(folder)["config"]
     assert config["learning_rate"] == config["find_lr"]["rate"]
     assert config["find_lr"]["sentences"] == found.sentences()
 
@@ -253,7 +253,7 @@ def test_a_callback_that_finds_first_trains_as_from_the_start(capsys: pytest.Cap
     assert trainer.args.learning_rate == watch.found.rate
     alone = from_the_start(watch.found.rate, bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)
     assert end_of(trainer) == alone
-    report = json.loads((Path(trainer.args.output_dir) / "lora_watch" / "report.json").read_text())  # type: ignore[arg-type]
+    report = report_of(trainer)
     assert report["step"] == 6
     assert report["config"]["learning_rate"] == report["config"]["find_lr"]["rate"] == watch.found.rate
 
@@ -294,6 +294,6 @@ def test_what_a_run_has_found_itself_is_no_change_for_the_next_one(
     watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
     trainer = build_trainer(lora(tiny_model()), stdlib_blocks(8), steps=2, lr=2e-5, callbacks=[watch])
     trainer.train()
-    report = json.loads((Path(trainer.args.output_dir) / "lora_watch" / "report.json").read_text())  # type: ignore[arg-type]
+    report = report_of(trainer)
     assert (report["next_run"], report["alerts"]) == (None, [])
     assert max(report["peak_lr"]) == pytest.approx(rate or 4e-3)
