@@ -6,8 +6,6 @@ The text is under the licence of Python (https://docs.python.org/3/license.html)
 blocks, and with them other losses: tests that hold thresholds of single runs then have to be looked at.
 """
 
-from __future__ import annotations
-
 import numpy as np
 
 from lora_watch.demo.texts import blocks, stdlib_text

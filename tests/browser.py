@@ -1,7 +1,5 @@
 """The browser of all tests of a process: Playwright starts once in a thread."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterator

@@ -7,8 +7,6 @@
 A row that is not run keeps its numbers of the last time, which stand in docs/matrix.json.
 """
 
-from __future__ import annotations
-
 import argparse
 import datetime
 import json

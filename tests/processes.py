@@ -5,8 +5,6 @@ JSON for processes at once. It forks for each, which costs milliseconds, and ans
 process that imports in an order of its own. Tests of these start real ones.
 """
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import gc

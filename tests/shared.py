@@ -1,7 +1,5 @@
 """What the tests of a whole session share, however many processes run them."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Callable

@@ -7,8 +7,6 @@
     trainer = train(lora(tiny_model()), stdlib_blocks(), steps=5, callbacks=[LoraWatchCallback()])
 """
 
-from __future__ import annotations
-
 import copy
 import functools
 import json

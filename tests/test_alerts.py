@@ -1,7 +1,5 @@
 """An alert is the same after it has been written and read."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import replace
 from typing import Any

@@ -1,7 +1,5 @@
 """The command line: it teaches, it is light, and misuse is one clear line."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from importlib.metadata import files

@@ -1,7 +1,5 @@
 """The demo: its texts, its models, its promises, and the whole of it on real input."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Names of adapters without what wrappers put before them, and the layer that a name belongs to."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

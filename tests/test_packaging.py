@@ -1,7 +1,5 @@
 """What is shipped, and what importing it costs."""
 
-from __future__ import annotations
-
 import ast
 import os
 import subprocess

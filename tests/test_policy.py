@@ -1,7 +1,5 @@
 """What ends a run: severity, patience and muted rules, from the argument, the environment or the default."""
 
-from __future__ import annotations
-
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path

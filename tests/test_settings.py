@@ -1,7 +1,5 @@
 """Every argument once: all ways in take it from there, and a wrong value is one clear error before training."""
 
-from __future__ import annotations
-
 import inspect
 import pydoc
 from typing import Any

@@ -1,7 +1,5 @@
 """The shape of the code: rooms without circles, types."""
 
-from __future__ import annotations
-
 import ast
 import functools
 import graphlib

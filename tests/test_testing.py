@@ -1,7 +1,5 @@
 """``stays_healthy`` in tests as a project would write them, run by a real pytest."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

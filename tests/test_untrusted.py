@@ -1,7 +1,5 @@
 """Files that anybody may have written are read up to a size, or refused with an error that a command can show."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import pytest

@@ -1,7 +1,5 @@
 """Which adapters are found in a model, and what is said where there are none."""
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

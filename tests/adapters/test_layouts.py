@@ -1,7 +1,5 @@
 """loralib, litgpt and torchtune, read as they are, against their own merge or their own forward pass."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

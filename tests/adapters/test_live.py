@@ -1,7 +1,5 @@
 """What was looked up once is looked up again when it has changed: for each change, what was kept would be wrong."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable
 from typing import Any

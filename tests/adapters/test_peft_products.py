@@ -1,7 +1,5 @@
 """s·B·A as it is read, against what merging does to the weight."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """Scale and state, read live."""
 
-from __future__ import annotations
-
 import copy
 import math
 from typing import Any

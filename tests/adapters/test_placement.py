@@ -1,7 +1,5 @@
 """The line before the first step: where the adapters are, and what has none."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

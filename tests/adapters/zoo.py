@@ -1,7 +1,5 @@
 """One small float64 network for each kind of layer that PEFT adapts, and the truth to compare readings with."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

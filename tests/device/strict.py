@@ -10,8 +10,6 @@ The library is compiled once for a version of torch and of the source, by the co
 ninja and Python's headers.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ctypes
 import functools

@@ -1,7 +1,5 @@
 """Runs the device's tests in a process of their own: whoever has registered a device has it to the end."""
 
-from __future__ import annotations
-
 import pytest
 
 from tests.device import strict

@@ -1,7 +1,5 @@
 """On the device: the CPU's numbers, the bits of training without the monitor, and nobody waits for the monitor."""
 
-from __future__ import annotations
-
 import contextlib
 import copy
 from collections import Counter

@@ -1,7 +1,5 @@
 """Every figure of README and docs stands in the file that holds it, so that it falls with what is measured anew."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

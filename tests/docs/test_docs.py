@@ -1,7 +1,5 @@
 """The documentation: it says what the program has, and its links lead somewhere."""
 
-from __future__ import annotations
-
 import contextlib
 import importlib.util
 import inspect

@@ -1,7 +1,5 @@
 """What docstrings show is true: every call in them fits what it calls, and the loops that they begin with run."""
 
-from __future__ import annotations
-
 import inspect
 import re
 import textwrap

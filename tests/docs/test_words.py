@@ -1,7 +1,5 @@
 """Words that the glossary has replaced do not come back: in pages, messages and docstrings."""
 
-from __future__ import annotations
-
 import ast
 import re
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Every example script, run as it is with fewer steps, and what it prints."""
 
-from __future__ import annotations
-
 import json
 import re
 import runpy

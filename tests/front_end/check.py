@@ -9,8 +9,6 @@ checked in as ``page/bundle.js`` and ``page/bundle.css``.
 Node comes with ``pyright[nodejs]``; its tools are installed beside this file, in the versions of the lock file.
 """
 
-from __future__ import annotations
-
 import hashlib
 import json
 import sys

@@ -1,7 +1,5 @@
 """A model whose modules have hostile names: what it leaves and says is inert in every face, from training to CI."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -3,8 +3,6 @@
 A few examples in the suite; ``pytest tests/fuzz --hypothesis-profile=explore --timeout=0`` looks for an hour.
 """
 
-from __future__ import annotations
-
 import copy
 import json
 import re

@@ -1,7 +1,5 @@
 """The tab's routes over events that hold anything: an answer or one line."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

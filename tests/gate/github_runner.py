@@ -4,8 +4,6 @@ A line whose first characters, blanks aside, are ``::name key=value,…::`` is a
 in a line. The runner undoes ``%0D``, ``%0A`` and last ``%25``; in a value also ``%3A`` and ``%2C``.
 """
 
-from __future__ import annotations
-
 import re
 from typing import NamedTuple
 

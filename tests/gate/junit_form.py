@@ -2,8 +2,6 @@
 GitLab asks for beyond that. ``broken_rules`` names each breach.
 """
 
-from __future__ import annotations
-
 from xml.etree import ElementTree
 
 CHILDREN = {

@@ -1,7 +1,5 @@
 """What moved since a stored run: in which layer, by how much; and what does not count as moving."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

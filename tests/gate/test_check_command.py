@@ -1,7 +1,5 @@
 """``lora-watch check`` as a shell and a CI service see it: exit codes, streams, files."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

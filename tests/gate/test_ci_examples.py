@@ -1,7 +1,5 @@
 """The CI examples, as far as they go without the services: their steps, in their shells, with their variables."""
 
-from __future__ import annotations
-
 import os
 import re
 import shlex

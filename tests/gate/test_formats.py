@@ -1,7 +1,5 @@
 """Every format says all of it, is valid, and cannot be made to say something else by a hostile name."""
 
-from __future__ import annotations
-
 import math
 import re
 import xml.etree.ElementTree as ElementTree

@@ -1,7 +1,5 @@
 """What is judged of a run: its alerts, its end, and files that are not what they should be."""
 
-from __future__ import annotations
-
 import shutil
 from collections.abc import Callable
 from pathlib import Path

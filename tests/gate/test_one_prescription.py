@@ -1,7 +1,5 @@
 """One run, one prescription: console, exception, report, ``check``, ``show`` and the page give one number a setting."""
 
-from __future__ import annotations
-
 import json
 import re
 from pathlib import Path

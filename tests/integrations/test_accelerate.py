@@ -1,7 +1,5 @@
 """A loop of accelerate's: the optimizer steps are counted, not the micro-batches."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from accelerate import Accelerator

@@ -1,8 +1,6 @@
 """The plugin in Axolotl's own ``PluginManager`` where the package is installed (its dependencies do not install next to
 the libraries of this suite), else in a stand-in for it: ``integrations/base.py`` of 0.19."""
 
-from __future__ import annotations
-
 import importlib
 import importlib.util
 import sys

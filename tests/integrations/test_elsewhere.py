@@ -1,7 +1,5 @@
 """Other libraries that train LoRA, where they are installed: sentence-transformers and diffusers."""
 
-from __future__ import annotations
-
 import importlib
 import re
 from pathlib import Path

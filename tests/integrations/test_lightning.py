@@ -1,7 +1,5 @@
 """Lightning's own Trainer: the same numbers, stopped before a bad update, resumed, and its loggers."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -1,7 +1,5 @@
 """LLaMA-Factory's own ``run_exp``, where it is installed: it pins older libraries than those of this suite."""
 
-from __future__ import annotations
-
 import importlib
 import json
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A CPU in the place of an accelerator."""
 
-from __future__ import annotations
-
 import pytest
 
 from lora_watch.base import deferred

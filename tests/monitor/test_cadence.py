@@ -1,7 +1,5 @@
 """Which steps are measured, and in full: by steps and the run's own numbers, whatever the machine is doing."""
 
-from __future__ import annotations
-
 import itertools
 import time
 from collections.abc import Mapping

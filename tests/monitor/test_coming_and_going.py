@@ -1,7 +1,5 @@
 """Adapters that come, go or are replaced while a model is trained: the monitor measures what is there, and says so."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 from collections.abc import Callable

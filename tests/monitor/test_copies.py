@@ -1,7 +1,5 @@
 """Copies of what is in the middle of a run: the model, which has hooks in it, the monitor and the callback."""
 
-from __future__ import annotations
-
 import copy
 import io
 import pickle

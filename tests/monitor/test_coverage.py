@@ -1,7 +1,5 @@
 """``ok`` is earned: it is decided from steps judged of steps done and adapters measured of adapters found."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar

@@ -4,8 +4,6 @@ Each step gives everything that is measured another value: weights, gradients, s
 magnitudes and inputs. A number of another step is then not equal to what is computed here from the definitions.
 """
 
-from __future__ import annotations
-
 import math
 from functools import partial
 from pathlib import Path

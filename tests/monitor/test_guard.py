@@ -1,7 +1,5 @@
 """The one place that catches, and when what is measured."""
 
-from __future__ import annotations
-
 import logging
 import threading
 import time

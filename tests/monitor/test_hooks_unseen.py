@@ -1,7 +1,5 @@
 """Where a layer's own forward pass is not called: compiled models, and kernels that fuse LoRA with the layer."""
 
-from __future__ import annotations
-
 import re
 from types import SimpleNamespace
 from typing import Any

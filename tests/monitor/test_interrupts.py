@@ -1,7 +1,5 @@
 """A process that ends in the middle of a run leaves the step it has reached, and why."""
 
-from __future__ import annotations
-
 import os
 import signal
 from pathlib import Path

@@ -4,8 +4,6 @@ What a CPU cannot show is the asynchrony itself. In its place every copy is fill
 so that reading too early, or a buffer that is used again too soon, shows in the numbers.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

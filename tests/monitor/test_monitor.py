@@ -1,7 +1,5 @@
 """The monitor without a Trainer: plain torch loops, its budget, and its manners."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Sequence

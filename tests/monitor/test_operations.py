@@ -1,7 +1,5 @@
 """The monitor reads no number of a device but through the copy to the host."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from typing import Any

@@ -1,7 +1,5 @@
 """A plain loop as README shows it: it speaks, it leaves its files, and nothing non-finite reaches the weights."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What going back is made of: copies, live learning rates, treatments, and a plain loop."""
 
-from __future__ import annotations
-
 import functools
 import itertools
 import weakref

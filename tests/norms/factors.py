@@ -1,7 +1,5 @@
 """Adapters made of bare tensors, and the truth about them by explicit products in float64."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import numpy as np

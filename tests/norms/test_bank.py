@@ -1,7 +1,5 @@
 """The bank's own cases against explicit products in float64; ``test_every_metric`` draws whatever else there may be."""
 
-from __future__ import annotations
-
 import tracemalloc
 from typing import Any
 

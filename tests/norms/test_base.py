@@ -1,7 +1,5 @@
 """Norms of frozen weights against a full SVD in float64."""
 
-from __future__ import annotations
-
 import math
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Every metric of a step's record, on real PEFT layers of any shape, dtype and size, against extended precision."""
 
-from __future__ import annotations
-
 import math
 import warnings
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """``measure(model)`` on a real PEFT model."""
 
-from __future__ import annotations
-
 import random
 from typing import Any
 

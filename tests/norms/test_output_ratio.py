@@ -1,7 +1,5 @@
 """``output_ratio`` equals the direct computation on the same tokens, and counts the right tokens once."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import numpy as np

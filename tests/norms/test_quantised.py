@@ -1,7 +1,5 @@
 """Norms and ``output_ratio`` over really quantised layers under real PEFT."""
 
-from __future__ import annotations
-
 import warnings
 from collections.abc import Callable
 from typing import Any

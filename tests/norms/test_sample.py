@@ -1,7 +1,5 @@
 """Whether a few elements show that a tensor has moved, bit for bit."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

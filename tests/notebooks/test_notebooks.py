@@ -1,7 +1,5 @@
 """Every notebook runs from top to bottom, its own assertions hold, and what is committed of it is small and clean."""
 
-from __future__ import annotations
-
 import ast
 import importlib
 import os

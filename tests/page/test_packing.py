@@ -1,7 +1,5 @@
 """What is written into a page is what its scripts read from it, and no script is lost on the way."""
 
-from __future__ import annotations
-
 import json
 
 import numpy as np

@@ -1,7 +1,5 @@
 """A report of one file in a real browser without a network: real runs, hostile names, and the size of a long run."""
 
-from __future__ import annotations
-
 import itertools
 import math
 import re

@@ -1,7 +1,5 @@
 """Real runs of the packaged pretrained model: one that is healthy, and ways to spoil one."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections.abc import Callable, Sequence

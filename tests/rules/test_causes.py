@@ -1,7 +1,5 @@
 """The cause comes before its consequences: which rule speaks, which layer it names, and what is shown first."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """LW207: classifiers that stay at chance, their twins, and losses without such a number."""
 
-from __future__ import annotations
-
 import copy
 import functools
 import math

@@ -1,7 +1,5 @@
 """One alert an episode: it opens, lasts, closes, and is not repeated."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass, replace
 

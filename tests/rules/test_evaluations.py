@@ -1,7 +1,5 @@
 """Overfitting is named with its best step; more texts, a plateau and noisy evaluations are not."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """One model of the size of the adapters: its sources agree, and what is advised needs no further advice."""
 
-from __future__ import annotations
-
 import itertools
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """The loss of general texts at each evaluation: a rise while the task gains nothing is named; nothing is touched."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

@@ -1,7 +1,5 @@
 """A sample of the corpus gives the alerts that were kept: ``python -m benchmarks.corpus.golden`` replays all of it."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterator

@@ -1,7 +1,5 @@
 """Classifiers of images are judged as those of texts are."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """LW306 on the rates of single layers and on weight decay: it fires on the sick run, and not on its twin."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from transformers import Trainer

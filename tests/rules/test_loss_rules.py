@@ -1,7 +1,5 @@
 """LW2xx on real runs: each must fire on the spoiled run and stay silent on its healthy twin."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 from collections.abc import Sequence

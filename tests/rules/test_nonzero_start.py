@@ -1,7 +1,5 @@
 """Adapters that are not zero before the first update, trained before or random: what comes to them is judged."""
 
-from __future__ import annotations
-
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any

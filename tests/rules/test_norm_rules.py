@@ -1,7 +1,5 @@
 """LW1xx on real runs: each must fire on the sick run, at the right step and layer, and stay silent on its twin."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

@@ -1,7 +1,5 @@
 """LW104 on stored runs of the corpus that are too long to train here."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

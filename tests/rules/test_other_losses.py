@@ -1,7 +1,5 @@
 """Losses that mean something else than the model's own: policy gradients, preferences, objectives of one's own."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

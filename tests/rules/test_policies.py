@@ -1,7 +1,5 @@
 """Policies (GRPO, RLOO, DPO): real runs of TRL's trainers, each with a twin that is healthy."""
 
-from __future__ import annotations
-
 import re
 import shutil
 from contextlib import nullcontext

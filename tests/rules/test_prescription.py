@@ -1,7 +1,5 @@
 """One prescription a run: which proposal stands, and that following it asks for no further one."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 

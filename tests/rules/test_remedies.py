@@ -1,7 +1,5 @@
 """Remedies: numbers that people type, and that fix the run."""
 
-from __future__ import annotations
-
 import pytest
 import torch
 from peft.optimizers import create_loraplus_optimizer

@@ -1,7 +1,5 @@
 """A run that is resumed from a checkpoint says what the uninterrupted one says."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

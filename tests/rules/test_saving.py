@@ -1,7 +1,5 @@
 """What is on the disk is what was trained: a save that lost a layer and a resume that began anew are ERRORs."""
 
-from __future__ import annotations
-
 import contextlib
 import json
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """LW4xx: settings alone, before the first step."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from typing import Any
 

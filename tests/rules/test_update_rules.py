@@ -1,7 +1,5 @@
 """The rules of updates on real runs: each must fire where updates come to nothing and stay silent on a healthy twin."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Any
 

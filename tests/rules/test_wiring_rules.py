@@ -1,7 +1,5 @@
 """LW3xx on real runs: each must fire on the broken wiring and stay silent on its healthy twin."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pytest

@@ -1,7 +1,5 @@
 """The zone of a step says what the alerts say, and no more."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import numpy as np

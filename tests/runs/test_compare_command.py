@@ -1,7 +1,5 @@
 """``lora-watch compare`` on real runs: ranks and seeds of the packaged model, trained and evaluated by the Trainer."""
 
-from __future__ import annotations
-
 import math
 import re
 import shutil

@@ -1,7 +1,5 @@
 """The fast reader says what TensorBoard's own reader says, and survives damage."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import replace
 from pathlib import Path

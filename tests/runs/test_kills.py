@@ -1,7 +1,5 @@
 """Whatever moment a run is killed at, the gate reads what is there and never lets it pass."""
 
-from __future__ import annotations
-
 import os
 import random
 from pathlib import Path

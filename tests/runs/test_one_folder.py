@@ -1,7 +1,5 @@
 """Several runs with one ``output_dir``: at once, one after the other, and resumed. Real Trainers, real processes."""
 
-from __future__ import annotations
-
 import os
 import re
 import subprocess

@@ -1,7 +1,5 @@
 """Runs to judge: real ones of the real Trainer, shared by all tests of the gate, and made-up ones that cost nothing."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Runs that go wrong on several ranks, and the adapter that each leaves in last_good/."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Real ranks (gloo): the same numbers as one process, or unknown, and never ok about nothing."""
 
-from __future__ import annotations
-
 import importlib.util
 import json
 import re

@@ -3,8 +3,6 @@
 The classes here have the attributes of deepspeed 0.19's; ``test_ways.py`` runs the real ones where it is installed.
 """
 
-from __future__ import annotations
-
 from types import SimpleNamespace
 from typing import Any
 

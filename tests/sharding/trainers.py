@@ -1,7 +1,5 @@
 """Ways that the Trainer itself spreads a model: DeepSpeed's, and FSDP2 by accelerate."""
 
-from __future__ import annotations
-
 import contextlib
 import time
 import unittest.mock

@@ -5,8 +5,6 @@
 Rank 0 writes FOLDER/<way>.json. The suite's tests and ``python -m tests.matrix`` read it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import json

@@ -1,7 +1,5 @@
 """The loss detector on synthetic losses whose events are known."""
 
-from __future__ import annotations
-
 import json
 import math
 from dataclasses import replace

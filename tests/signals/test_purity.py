@@ -1,7 +1,5 @@
 """Which models may be run again: those made of known libraries alone, which are pure in evaluation mode."""
 
-from __future__ import annotations
-
 import copy
 import functools
 from collections.abc import Callable

@@ -1,7 +1,5 @@
 """The loss of a batch with other adapters: exact, and nothing of it is left in the training."""
 
-from __future__ import annotations
-
 import contextlib
 import random
 from types import SimpleNamespace

@@ -1,7 +1,5 @@
 """The real TensorBoard application in this process, with either of its two loaders."""
 
-from __future__ import annotations
-
 import json
 import time
 from collections.abc import Iterator

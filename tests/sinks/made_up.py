@@ -1,7 +1,5 @@
 """Records and alerts made of known numbers, and strict JSON reading."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from typing import Any

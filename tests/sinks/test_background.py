@@ -1,7 +1,5 @@
 """The training thread hands over and goes on; nothing that it has handed over is lost."""
 
-from __future__ import annotations
-
 import errno
 import gc
 import os

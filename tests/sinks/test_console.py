@@ -1,7 +1,5 @@
 """What a person reads while a run trains: one line for what opens and what closes, and one for the end."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

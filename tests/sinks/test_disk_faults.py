@@ -1,7 +1,5 @@
 """The disk under a real Trainer goes bad at its third step: training goes on bit for bit, and one line says so."""
 
-from __future__ import annotations
-
 import errno
 import logging
 import os

@@ -1,7 +1,5 @@
 """The adapter that is kept loads with PEFT and is as good as the run was when it was last healthy."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

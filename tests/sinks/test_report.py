@@ -1,7 +1,5 @@
 """`report.json` and `alerts.jsonl`: always whole, always strict, and honest about runs that were cut short."""
 
-from __future__ import annotations
-
 import errno
 import math
 import os

@@ -1,7 +1,5 @@
 """What the sink writes, read back through TensorBoard itself."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 from typing import Any

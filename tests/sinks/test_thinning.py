@@ -1,7 +1,5 @@
 """Which steps of a long run are written."""
 
-from __future__ import annotations
-
 from lora_watch.sinks.tensorboard import ALL_OF, stride
 
 

@@ -1,7 +1,5 @@
 """Trackers with the real packages: our summary in their own rows, and alerts as their own."""
 
-from __future__ import annotations
-
 import json
 import sys
 from collections.abc import Iterator, Sequence

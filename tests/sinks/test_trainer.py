@@ -1,7 +1,5 @@
 """Inside a real Trainer: the sink shares the writer of TensorBoardCallback, whose own curves stay whole."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Saved adapters, and the command that looks into them."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

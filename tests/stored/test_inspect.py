@@ -1,7 +1,5 @@
 """A file is measured as the loaded model is, in little memory; and what is no adapter is one clear error."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

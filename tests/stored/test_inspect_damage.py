@@ -1,7 +1,5 @@
 """`lora-watch inspect` on files that are no adapter, or a damaged one."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

@@ -1,7 +1,5 @@
 """What a merge keeps of an adapter: as PEFT's own merge has it, and as the arithmetic of rounding says."""
 
-from __future__ import annotations
-
 import copy
 import json
 import math

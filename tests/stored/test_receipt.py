@@ -1,7 +1,5 @@
 """A saved adapter is the one that was trained, or the receipt says what is not."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """axe-core, which finds what a page's own markup keeps from people; installed beside the front end's other tools."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tests.front_end.check import TOOLS, install

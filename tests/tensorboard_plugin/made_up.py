@@ -1,7 +1,5 @@
 """Runs of known numbers, with what goes wrong in real ones at known places."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Real runs of the packaged model under the real Trainer, written where a dashboard finds them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from torch.utils.tensorboard import SummaryWriter

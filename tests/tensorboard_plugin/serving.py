@@ -1,7 +1,5 @@
 """TensorBoard with the tab: inside this process for the routes, as a process of its own for the browser."""
 
-from __future__ import annotations
-
 import json
 import socket
 import subprocess
@@ -31,7 +29,7 @@ class Table:
     flags: np.ndarray
 
     @classmethod
-    def parse(cls, body: bytes) -> Table:
+    def parse(cls, body: bytes) -> "Table":
         length = int.from_bytes(body[:4], "little")
         header = json.loads(body[4 : 4 + length])
         columns, n = header["shape"]

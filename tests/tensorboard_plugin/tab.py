@@ -1,7 +1,5 @@
 """A browser page on a TensorBoard, as the tests of the tab drive it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any

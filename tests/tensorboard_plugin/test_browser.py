@@ -1,7 +1,5 @@
 """The tab in a real browser, over real TensorBoard processes with either loader: what its views show."""
 
-from __future__ import annotations
-
 import re
 
 from tests.tensorboard_plugin.conftest import STEPS

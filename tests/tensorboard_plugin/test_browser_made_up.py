@@ -1,7 +1,5 @@
 """The tab in a real browser over runs that are made up: what is not known, not there yet, or judged otherwise."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterator
 from dataclasses import replace

@@ -3,8 +3,6 @@
 And for who uses no mouse, no sight or no colours: axe-core over every page, light and dark.
 """
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """The routes of the tab, in the real TensorBoard."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What TensorBoard's own start pays for the tab, and that the tab cannot end it."""
 
-from __future__ import annotations
-
 import subprocess
 import sys
 from importlib.metadata import entry_points

@@ -1,7 +1,5 @@
 """``lora-watch show``: one screen from a run's files, in colours and in letters, and while the run goes on."""
 
-from __future__ import annotations
-
 import io
 import threading
 import time

@@ -7,8 +7,6 @@ at its first call and at a later one. ``--part 0 8`` makes every eighth row, ``-
 part. ``test_injection.py`` tries a sample.
 """
 
-from __future__ import annotations
-
 import argparse
 import contextlib
 import functools

@@ -4,8 +4,6 @@
 those that its way names. A rank that waits for the other one fails after ``PATIENCE``.
 """
 
-from __future__ import annotations
-
 import contextlib
 import datetime
 import io

@@ -1,7 +1,5 @@
 """The callback in a real Trainer: it does no harm, it stops what it should, and it leaves the files it promises."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The callback in runs that are resumed, reused, killed or broken off."""
 
-from __future__ import annotations
-
 import json
 import signal
 import textwrap

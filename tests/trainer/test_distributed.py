@@ -1,7 +1,5 @@
 """Two real ranks (gloo, DDP): one loss, one decision, one set of files."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -3,8 +3,6 @@
 ``python -m tests.trainer.injection`` tries all.
 """
 
-from __future__ import annotations
-
 import random
 from pathlib import Path
 

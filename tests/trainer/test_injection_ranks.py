@@ -1,7 +1,5 @@
 """An exception in any callable of ours on one of two ranks: none hangs, none ends alone. A sample."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 

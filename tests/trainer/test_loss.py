@@ -4,8 +4,6 @@ The oracle is independent: each run sees its whole dataset in every optimizer st
 can compute, by hand and before the step, what its loss must be.
 """
 
-from __future__ import annotations
-
 import inspect
 import math
 from collections.abc import Callable

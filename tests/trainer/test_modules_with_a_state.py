@@ -1,7 +1,5 @@
 """Modules that have a state of their own: a model that holds one is trained bit for bit as without the callback."""
 
-from __future__ import annotations
-
 import itertools
 from typing import Any
 

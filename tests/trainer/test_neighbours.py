@@ -1,7 +1,5 @@
 """What others have put into a Trainer stays theirs, nothing of ours stays, and no model is kept alive."""
 
-from __future__ import annotations
-
 import gc
 import weakref
 from typing import Any

@@ -1,7 +1,5 @@
 """Nothing of ours draws a random number: in a fresh process, where everything is imported for the first time."""
 
-from __future__ import annotations
-
 import json
 import os
 import subprocess

@@ -1,7 +1,5 @@
 """``recover=N``: a failing run goes back and on inside the same ``trainer.train()``."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from typing import Any

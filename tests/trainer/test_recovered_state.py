@@ -1,7 +1,5 @@
 """What a recovered run leaves behind is what it computes: adapters, checkpoints, buffers."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """``lora-watch run``: scripts that know nothing of lora_watch, run as they are."""
 
-from __future__ import annotations
-
 import json
 import os
 import re

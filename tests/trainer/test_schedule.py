@@ -1,7 +1,5 @@
 """What is read of a schedule before the run, for torch's and transformers' own."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from typing import Any
 

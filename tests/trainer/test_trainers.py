@@ -3,8 +3,6 @@
 SFT and DPO are in ``test_loss.py``, GRPO in ``tests/rules/test_loss_rules.py``.
 """
 
-from __future__ import annotations
-
 import importlib
 from collections.abc import Callable
 from pathlib import Path

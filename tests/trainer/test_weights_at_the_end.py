@@ -1,7 +1,5 @@
 """What a run leaves is judged: the last update, and whatever wrote to the weights after it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

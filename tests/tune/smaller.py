@@ -1,7 +1,5 @@
 """A model that is smaller than the packaged one, and rows for it."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import torch

@@ -1,7 +1,5 @@
 """The advice is what a real run then does: layers, scales and first steps are PEFT's, and the code runs as it is."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

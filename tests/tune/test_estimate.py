@@ -1,7 +1,5 @@
 """What a sweep's curve says, on curves that are made up: pure functions, no training."""
 
-from __future__ import annotations
-
 import json
 import math
 import re

@@ -1,7 +1,5 @@
 """A sweep leaves no trace: the run after it is bit for bit the one at that rate from the start."""
 
-from __future__ import annotations
-
 import hashlib
 import json
 import random

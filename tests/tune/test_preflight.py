@@ -1,7 +1,5 @@
 """Settings in files are judged as the callback judges them in a run, and files that are no settings are named."""
 
-from __future__ import annotations
-
 import errno
 import itertools
 import json

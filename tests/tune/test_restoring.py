@@ -1,7 +1,5 @@
 """What a checkpoint holds is after a sweep as it was before; what it does not hold is the user's."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable
 from typing import Any
