@@ -123,26 +123,6 @@ def test_an_argument_counts_more_than_the_environment_one_by_one() -> None:
     assert (judge.default, judge.by_rule, judge.patience, "LW203" in ids(judge)) == (WARNING, {}, 0, True)
 
 
-@pytest.mark.parametrize(
-    ("variable", "value", "names"),
-    [
-        ("LORA_WATCH_FAIL_ON", "eror", ("'eror'", "severity", "never, warning, error")),
-        ("LORA_WATCH_FAIL_ON", "LW2O2=never", ("'LW2O2'", "LW202 (loss-divergence)")),
-        ("LORA_WATCH_PATIENCE", "soon", ("'soon'", "steps")),
-        ("LORA_WATCH_PATIENCE", "-1", ("'-1'", "steps")),
-        ("LORA_WATCH_MUTE", "LW203,lost-spike", ("'lost-spike'", "LW203 (loss-spike)")),
-    ],
-)
-def test_a_typo_is_an_error_that_says_where_and_suggests(
-    variable: str, value: str, names: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv(variable, value)
-    with pytest.raises(ValueError) as caught:  # noqa: PT011
-        LoraWatchCallback()
-    assert str(caught.value).startswith(f"{variable}: ")
-    assert [name for name in names if name not in str(caught.value)] == []
-
-
 # -- in a real run -----------------------------------------------------------------------------------------------------
 
 
@@ -201,19 +181,3 @@ def test_an_urgent_rule_is_asked_before_the_update_and_its_step_is_not_saved() -
     assert [p.name for p in checkpoint.parent.glob("checkpoint-*")] == [checkpoint.name]
     saved = load_file(checkpoint / "adapter_model.safetensors")
     assert all(torch.equal(saved[name], value) for name, value in get_peft_model_state_dict(model).items())
-
-
-@pytest.mark.parametrize(
-    ("slip", "says"),
-    [
-        ({"rules": ["LW102"]}, r"^rules: a list of rules .*\[NormExplosion\(.*not \['LW102'\]$"),
-        ({"rules": [BarelyMoves]}, r"^rules: a list of rules .*\[NormExplosion\(.*BarelyMoves"),
-        ({"mute": 102}, "^mute: no rule is called 102; "),
-        ({"fail_on": True}, "^fail_on: True .*severity"),
-        ({"patience": 1.5}, "^patience: 1.5 .*steps"),
-    ],
-)
-def test_a_slip_is_an_error_that_says_what_was_meant(slip: dict[str, Any], says: str) -> None:
-    for build in (policy, LoraWatchCallback, lambda **settings: Monitor(torch.nn.Linear(1, 1), **settings)):
-        with pytest.raises(ValueError, match=says):
-            build(**slip)

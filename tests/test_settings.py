@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from lora_watch import LoraWatchCallback, Monitor, Severity, watch
+from lora_watch.rules import BarelyMoves
 from lora_watch.settings import CallbackSettings, MonitorSettings, Settings, all_of, described, variable
 
 SLIPS: list[tuple[dict[str, Any], str]] = [
@@ -24,6 +25,11 @@ SLIPS: list[tuple[dict[str, Any], str]] = [
     ({"sinks": LoraWatchCallback}, r"^sinks: .* list of sinks"),
     ({"mute": "LW999"}, r"^mute: .*'LW999'"),
     ({"fail_on": "errors"}, r"^fail_on: 'errors' .*never, warning, error"),
+    ({"fail_on": True}, "^fail_on: True .*severity"),
+    ({"mute": 102}, "^mute: no rule is called 102; "),
+    ({"patience": 1.5}, "^patience: 1.5 .*steps"),
+    ({"rules": ["LW102"]}, r"^rules: a list of rules .*\[NormExplosion\(.*not \['LW102'\]$"),
+    ({"rules": [BarelyMoves]}, r"^rules: a list of rules .*\[NormExplosion\(.*BarelyMoves"),
 ]
 OF_ONE: list[tuple[Any, dict[str, Any], str]] = [
     (LoraWatchCallback, {"tensorboard": "all"}, r"^tensorboard: 'all' .*True, False"),
@@ -57,12 +63,24 @@ def test_a_wrong_name_is_an_error_that_names_the_nearest() -> None:
         LoraWatchCallback("error")  # type: ignore[misc]
 
 
-def test_a_wrong_variable_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value, says in (("HTML", "maybe", "'maybe' .*True, False"), ("RECOVER", "twice", "'twice' .*times")):
-        with monkeypatch.context() as patch:
-            patch.setenv(f"LORA_WATCH_{name}", value)
-            with pytest.raises(ValueError, match=f"^LORA_WATCH_{name}: {says}"):
-                LoraWatchCallback()
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("HTML", "maybe", "'maybe' .*True, False"),
+        ("RECOVER", "twice", "'twice' .*times"),
+        ("FAIL_ON", "eror", "'eror' .*never, warning, error"),
+        ("FAIL_ON", "LW2O2=never", r".*'LW2O2'.* LW202 \(loss-divergence\)"),
+        ("PATIENCE", "soon", "'soon' .*steps"),
+        ("PATIENCE", "-1", "'-1' .*steps"),
+        ("MUTE", "LW203,lost-spike", r".*'lost-spike'.* LW203 \(loss-spike\)"),
+    ],
+)
+def test_a_wrong_variable_is_an_error_that_names_it(
+    name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"LORA_WATCH_{name}", value)
+    with pytest.raises(ValueError, match=f"^LORA_WATCH_{name}: {says}"):
+        LoraWatchCallback()
 
 
 @pytest.mark.parametrize(("of", "kind"), [(LoraWatchCallback, CallbackSettings), (Monitor, MonitorSettings)])

@@ -4,8 +4,6 @@ import math
 import re
 import shutil
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -218,15 +216,3 @@ def test_nothing_and_unreadable(sweep: Sweep, tmp_path: Path) -> None:
     content = as_json(sweep[0], report)
     assert len(content["unreadable"]) == 1
     assert content["best"] == 2  # what can be read is compared all the same
-
-
-def test_without_torch(sweep: Sweep) -> None:
-    code = (
-        "import sys\nfrom lora_watch.cli.app import main\n"
-        f"sys.argv = ['lora-watch', 'compare', {str(sweep[0])!r}]\n"
-        "try:\n    main()\n"
-        "finally:\n    print('heavy:', sorted({'torch', 'transformers', 'peft'} & set(sys.modules)))\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert "heavy: []" in done.stdout

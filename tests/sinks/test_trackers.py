@@ -12,6 +12,7 @@ from transformers import TrainerCallback
 from lora_watch import Alert, LoraWatchCallback, Severity, Sink
 from lora_watch.base.records import RunInfo, StepRecord
 from tests.support import build_trainer, few, stdlib_blocks
+from tests.trainer.test_neighbours import Tracker
 
 SUMMARY = ("lora/output_ratio/max", "lora/delta_norm/median", "lora/loss")
 EXPLODES = {"steps": 6, "lr": 0.5}
@@ -108,26 +109,7 @@ def test_trackio_has_the_summary_and_the_alerts(tmp_path: Path, monkeypatch: pyt
 
 # -- the Trainer's rows ------------------------------------------------------------------------------------------------
 def test_what_the_trainer_keeps_and_prints_is_the_row_without_ours(tmp_path: Path) -> None:
-    from transformers.integrations import DVCLiveCallback
-
-    tracked: list[dict[str, Any]] = []
     seen: list[dict[str, Any]] = []
-
-    class Tracker(DVCLiveCallback):  # stands for the trackers of the registry
-        def __init__(self) -> None:
-            pass
-
-        def setup(self, *_: Any) -> None:
-            pass
-
-        def on_train_begin(self, *_: Any, **__: Any) -> None:
-            pass
-
-        def on_train_end(self, *_: Any, **__: Any) -> None:
-            pass
-
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            tracked.append(dict(logs))
 
     class Printer(TrainerCallback):
         def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
@@ -135,7 +117,7 @@ def test_what_the_trainer_keeps_and_prints_is_the_row_without_ours(tmp_path: Pat
 
     tracker = Tracker()
     trainer, _ = run(tmp_path, "none", [tracker, Printer()], logging_steps=2, lr=1e-3)
-    losses = [row for row in tracked if "loss" in row]
+    losses = [row for row in tracker.rows if "loss" in row]
     assert len(losses) == 3
     assert set(SUMMARY) <= losses[-1].keys()
     assert all(any(name.startswith("lora/") for name in row) for row in losses)

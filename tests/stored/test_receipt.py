@@ -40,17 +40,11 @@ def test_what_was_saved_as_it_was_trained_names_nothing(tmp_path: Path) -> None:
     assert receipt(tmp_path).is_good
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_a_file_of_fewer_bits_is_the_same_adapter(tmp_path: Path, dtype: torch.dtype) -> None:
+def test_a_file_of_fewer_bits_is_the_same_adapter(tmp_path: Path) -> None:
     def rounded(content: dict[str, Any]) -> None:
-        content.update({name: tensor.to(dtype) for name, tensor in content.items()})
+        content.update({name: tensor.bfloat16() for name, tensor in content.items()})
 
     assert receipt(tmp_path, rounded).is_good
-
-
-def test_a_layer_that_is_not_there_is_named(tmp_path: Path) -> None:
-    found = receipt(tmp_path, lambda content: [content.pop(f"{LAYER}{part}.weight") for part in "AB"])
-    assert (found.missing, found.differing, found.is_good) == ((NAME,), (), False)
 
 
 def test_zeros_and_weights_of_another_step_are_named_with_both_numbers(tmp_path: Path) -> None:
