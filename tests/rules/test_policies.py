@@ -26,10 +26,10 @@ pytest.importorskip("trl")
 GOOD = Policy("GRPO", reward="words", lr=1e-2, beta=0.04, steps=20)
 
 
-def trained(policy: Policy, folder: Path, **settings: Any) -> tuple[Any, list[dict[str, Any]]]:
+def trained(policy: Policy, folder: Path) -> tuple[Any, list[dict[str, Any]]]:
     """The monitor, and the Trainer's rows."""
     callback = LoraWatchCallback(console=False)
-    trainer = build(policy, str(folder), [callback], **settings)
+    trainer = build(policy, str(folder), [callback])
     trainer.train()
     return callback.monitor, trainer.state.log_history
 
@@ -201,12 +201,10 @@ def test_the_reference_is_the_adapter_as_it_was(tmp_path: Path) -> None:
     assert any("the adapter ref" in note for note in monitor.run.notes)
 
 
-def test_preferences_that_are_learned_by_heart(traces: dict[Policy, Trace], tmp_path: Path) -> None:
-    """A run, and its twin at a lower rate as the corpus has kept it."""
-    by_heart, twin = (Policy("DPO", reward="letter", steps=50, lr=lr) for lr in (5e-3, 3e-4))
-    monitor, _ = trained(by_heart, tmp_path, eval_strategy="steps", eval_steps=10)
-    assert sorted(ids(monitor)) == ["LW209", "LW401"]
-    assert judge(traces[twin]) == []
+def test_preferences_that_are_learned_by_heart(traces: dict[Policy, Trace]) -> None:
+    by_heart, twin = (judge(traces[Policy("DPO", reward="letter", steps=50, lr=lr)]) for lr in (5e-3, 3e-4))
+    assert sorted(alert.rule for alert in by_heart) == ["LW209", "LW401"]
+    assert twin == []
 
 
 def test_preferences_that_cost_the_model_its_language(traces: dict[Policy, Trace]) -> None:

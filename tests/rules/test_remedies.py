@@ -5,7 +5,6 @@ import torch
 from peft.optimizers import create_loraplus_optimizer
 from transformers import Trainer
 
-from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import AdapterInfo
 from lora_watch.drivers.loop import Monitor
 from lora_watch.rules.remedies import rescaled, weaker
@@ -73,7 +72,7 @@ def test_advice_for_a_rate_of_lora_plus_is_for_the_rate_that_people_set() -> Non
 
 def test_an_alpha_of_a_pattern_is_no_new_lora_alpha() -> None:
     model = lora(tiny_model(), alpha_pattern={"down_proj": 256})
-    change = _weaker(run(model, steps=1, lr=1e-2))
+    change = weaker(run(model, steps=1, lr=1e-2).last).next_run
     ((name, alpha), *_) = change.settings.items()
     assert (alpha.yours, alpha.ours, "lora_alpha" in change.settings) == (256, 128, False)
     for word in ("lora_alpha", "down_proj", "alpha_pattern"):
@@ -89,12 +88,7 @@ def test_the_advice_is_for_the_fastest_group() -> None:
         slow = [p for name, p in model.named_parameters() if p.requires_grad and ".layers.3." not in name]
         trainer.optimizer = torch.optim.AdamW([{"params": slow, "lr": 2e-3}, {"params": fast, "lr": 0.2}])
 
-    change = _weaker(run(model, steps=1, prepare=groups))
+    change = weaker(run(model, steps=1, prepare=groups).last).next_run
     (rate,) = change.settings.values()
     assert rate.yours in (0.002, 0.2)
     assert rate.ours / rate.yours <= 0.5
-
-
-def _weaker(monitor: Monitor) -> Prescription:
-    told = weaker(monitor.last).next_run
-    return told
