@@ -69,6 +69,8 @@ class RunInfo:
     """The adapters added something before the first update: they had been trained before, or begin at random."""
     trains_more: bool = False
     """Parameters outside the adapters are trained, too: a head (``modules_to_save``), biases."""
+    unsaved_head: str = ""
+    """See ``measurement.signals.labels``."""
     own_classes: int = 0
     """Among how many classes the model's own loss chooses, whatever the training makes of it; 0 if unknown."""
     meant: bool = False

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,8 @@ from torch import Tensor, nn
 
 from lora_watch.base.alerts import Alert, LoraWatchError, Verdict
 from lora_watch.base.prescription import Prescription
-from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.records import FIRST_STEPS, RunInfo, StepRecord
+from lora_watch.measurement.hooks import has_compiled
 from lora_watch.rules.policy import Policy
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import guarded
@@ -73,6 +75,11 @@ class Monitor:
         self.guard = self.engine.guard
         self._micro_batches: list[Tensor] = []
         self._update_hook: Any = None
+        self._gradient_hook: Any = None
+        self._updated = False
+        """An update has been made, and no pass back has come since."""
+        self._kept: Tensor | None = None
+        """Whether a gradient was there before this step's first pass back, ``[]``; None where that is not known."""
         self._started = self._over = False
 
     # -- a loop --------------------------------------------------------------------------------------------------------
@@ -112,7 +119,11 @@ class Monitor:
                     return self.last
                 there, self._micro_batches, loss = self._micro_batches, [], None
                 loss = torch.stack(there).mean() if there else None
-        self._raise_for(self.engine.after_update(loss, step))
+        kept: dict[str, Any] = {} if self._kept is None else {"kept_gradient": self._kept}
+        self._updated, self._kept = True, None
+        self._raise_for(self.engine.after_update(loss, step, **kept))
+        if self.engine.steps > FIRST_STEPS:
+            self._look_at_no_gradient()
         return self.last
 
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
@@ -188,6 +199,23 @@ class Monitor:
         optimizer = getattr(self._optimizer, "optimizer", self._optimizer)  # accelerate's holds torch's
         if engine.policy.can_act and hasattr(optimizer, "register_step_pre_hook"):
             self._update_hook = optimizer.register_step_pre_hook(self._before_step)
+        with self.guard("looking at a gradient", aside=True):
+            adapter = next(iter(engine.recorder.monitored.adapters), None)
+            factor = None if adapter is None else adapter.parameters[1]
+            if factor is not None and factor.requires_grad and world_size() == 1 and not has_compiled(self._model):
+                self._gradient_hook = factor.register_hook(partial(self._before_a_gradient, factor))
+
+    @guarded("looking at a gradient")
+    def _before_a_gradient(self, factor: Tensor, gradient: Tensor) -> None:
+        """``gradient`` is about to be added to what ``factor`` has: after an update nothing is to be left there."""
+        if self._updated:
+            self._updated, left = False, factor.grad
+            self._kept = torch.zeros((), device=factor.device) if left is None else left.any().float()
+
+    def _look_at_no_gradient(self) -> None:
+        hook, self._gradient_hook = self._gradient_hook, None
+        if hook is not None:
+            hook.remove()
 
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> None:
@@ -206,6 +234,7 @@ class Monitor:
         hook, self._update_hook = self._update_hook, None
         if hook is not None:
             hook.remove()
+        self._look_at_no_gradient()
         if self._started:
             self._model, self._optimizer, self._scaler, self._over = nn.Module(), None, None, True
 

@@ -311,10 +311,10 @@ class WorseOnOtherTexts(Rule):
 class FirstLossTooHigh(_OfTheLoss):
     """The first loss is no better than guessing: a language model's weights are random, or the labels are wrong.
 
-    Fires at the third step when a language model's first three losses are about what guessing among the words of its
-    vocabulary costs, or above, or a classifier's are 1.5 times that. It is an ERROR where a causal
-    model's labels are not its inputs' tokens. If its predictions are as spread as a guesser's, its weights are random.
-    It is not asked where the training's loss is not the model's own.
+    Fires at the third step when a language model's first three losses are about what guessing a word costs, or above,
+    or a classifier's are 1.5 times that; also when a classifier guesses whose head is outside of ``modules_to_save``.
+    It is an ERROR where a causal model's labels are not its inputs' tokens. It is not asked where the training's loss
+    is not the model's own.
     """
 
     id = "LW205"
@@ -343,6 +343,8 @@ class FirstLossTooHigh(_OfTheLoss):
             return None
         chance, many = math.log(classes), classes > FEW
         threshold = self.factor * chance
+        if record.run.unsaved_head and len(self.first) == FIRST and fmean(self.first) > self.guessed * chance:
+            return self._head_is_lost(record.run.unsaved_head, chance)
         far = start > threshold and record.scalars["loss_recent"] > threshold
         if not far and not (many and self._no_better(chance)):
             return None
@@ -372,6 +374,17 @@ class FirstLossTooHigh(_OfTheLoss):
             causes=[cause],
             remedies=[remedy],
             severity=severity,
+        )
+
+    def _head_is_lost(self, head: str, chance: float) -> Finding:
+        return Finding(
+            f"the classifier's new head is saved in no checkpoint: {head}",
+            f"It is not in modules_to_save. The first losses are what guessing costs, {plain(chance)}, so it is new: "
+            "whoever loads the adapter draws another one.",
+            metric="loss",
+            kind="head",
+            causes=["without a task_type PEFT takes the head for a part of the pretrained model"],
+            remedies=[f'begin anew with modules_to_save=["{head}"] in the LoraConfig, or the right task_type'],
         )
 
     def _no_better(self, chance: float) -> bool:

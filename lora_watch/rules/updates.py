@@ -28,12 +28,12 @@ all updates, each is worth half of the one after it, and the sum is no larger th
 
 @dataclass
 class OddRates(Rule):
-    """The optimizer uses rates that nobody planned: zero, above the schedule, far apart, or a weight decay that eats.
+    """The optimizer uses what nobody planned: odd rates, a weight decay that eats, the gradients of earlier steps.
 
-    Fires when the learning rate of all adapters is exactly 0 at three updates in a row, the first of which has more
-    than a tenth of the planned steps ahead. It also fires when a Trainer's rate is more than twice the highest of its
-    schedule, when one layer's rate is more than twenty times that of the others, and when weight decay takes more than
-    1 % of the weights at a step; at 50 % it is an ERROR.
+    Fires when the learning rate of all adapters is 0 at three updates in a row, with a tenth of the planned steps
+    ahead; when a Trainer's rate is more than twice the highest of its schedule; when one layer's rate is more than
+    twenty times the others'; when weight decay takes more than 1 % of the weights at a step (50 %: an ERROR); when
+    three steps of a plain loop begin with the gradients of the step before.
     """
 
     id = "LW306"
@@ -47,6 +47,8 @@ class OddRates(Rule):
     apart: float = 20.0
     decay: float = 0.01
     zeros: int = field(default=0, init=False)
+    kept: float = field(default=0.0, init=False)
+    """Steps in a row that began with a gradient."""
 
     def check(self, record: StepRecord) -> Finding | None:
         if record.step == 0:
@@ -56,7 +58,7 @@ class OddRates(Rule):
             self.zeros += record.updated
             return self._zero(record)
         self.zeros = 0
-        return self._raised(record) or self._apart(record) or self._decays(record)
+        return self._raised(record) or self._apart(record) or self._decays(record) or self._adds_up(record)
 
     def _zero(self, record: StepRecord) -> Finding | None:
         planned = record.run.max_steps
@@ -81,6 +83,20 @@ class OddRates(Rule):
                 else "learning_rate is 0, or a schedule of your own returns 0"
             ],
             remedies=[fix],
+        )
+
+    def _adds_up(self, record: StepRecord) -> Finding | None:
+        kept = record.scalars.get("kept_gradient")
+        self.kept = self.kept if kept is None else (self.kept + 1.0) * kept
+        if self.kept < self.updates:
+            return None
+        return Finding(
+            "the gradients are never set to zero",
+            "Each update adds the gradients of all steps before it to those of its own batch.",
+            metric="b_grad_norm",
+            kind="adds up",
+            causes=["optimizer.zero_grad() is not called, or monitor.step() is called between two updates"],
+            remedies=["call optimizer.zero_grad() after each optimizer.step()"],
         )
 
     def _raised(self, record: StepRecord) -> Finding | None:

@@ -22,7 +22,7 @@ from lora_watch.adapters.tree import Tree
 from lora_watch.base.records import BoolArray, RunInfo
 from lora_watch.base.text import count
 from lora_watch.measurement.norms import BaseNorms, base_norms
-from lora_watch.measurement.signals.labels import own_classes
+from lora_watch.measurement.signals.labels import own_classes, unsaved_head
 from lora_watch.measurement.signals.optimizer import ParameterGroups, rates_of
 from lora_watch.run.rates import LoweredRate
 from lora_watch.run.replicas import are_replicas
@@ -133,6 +133,7 @@ class MonitoredAdapters:
                 init_from_base=init_from_base(self._model),
                 trains_more=any(p.requires_grad and id(p) not in own for p in self._model.parameters()),
                 own_classes=own_classes(self._model),
+                unsaved_head=unsaved_head(self._model),
                 meant=meant or bool(found) or bool(unmeasurable),
                 unmatched=tuple(unmatched(self._model)),
                 placement=where,

@@ -279,6 +279,8 @@ class Recorder:
             "comparable": self._judge_loss and not dropped and not why_not,
             "own_code": why_not.removeprefix(NOT_KNOWN) if why_not.startswith(NOT_KNOWN) else "",
         }
+        if there.get("kept_gradient") is not None:
+            scalars["kept_gradient"] = _number(there["kept_gradient"], float)
         record = StepRecord(**{**known, **own, **since})
         if self._unseen is not None and record.step and self.monitored.adapters:
             self._look_for_gradients(self._unseen, metrics)

@@ -66,6 +66,24 @@ def test_gradients_that_are_gone_when_they_are_read_are_noted(cleared: bool) -> 
     assert any("before zero_grad()" in note for note in monitor.run.notes) == cleared
 
 
+@pytest.mark.parametrize("adds_up", [True, False])
+def test_a_loop_that_never_sets_its_gradients_to_zero_is_told(adds_up: bool) -> None:
+    """And its twin, which calls zero_grad between the two passes, is not."""
+    model, optimizer = built()
+    with Monitor(model, optimizer, console=False) as monitor:
+        for example in stdlib_blocks(6, 32):
+            ids = torch.tensor([example["input_ids"]])
+            loss = model(input_ids=ids, labels=ids).loss
+            if not adds_up:
+                optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss)
+    found = [(alert.rule, alert.kind, alert.step) for alert in monitor.alerts]
+    assert found == [("LW306", "adds up", 4)] * adds_up
+    assert not any(parameter._backward_hooks for parameter in model.parameters()), "no hook is left behind"
+
+
 def test_a_bad_loop_raises_and_the_report_says_failed(tmp_path: Path) -> None:
     model, optimizer = built(alpha=128, lr=5e-2)
     with (

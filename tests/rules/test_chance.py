@@ -116,6 +116,21 @@ def test_a_head_that_is_sure_of_wrong_answers_is_worse_than_guessing_with_and_wi
     assert len(sound.run.notes) == adds_up(), "what is added up is said"
 
 
+def test_a_new_head_that_no_checkpoint_holds_is_named_and_one_that_was_trained_before_is_not() -> None:
+    def briefly(model: Any, steps: int) -> Monitor:
+        return run(model, steps, (), dataset=code_or_prose(), lr=3e-3, per_device_train_batch_size=8)
+
+    model = classifier().unload()  # as PEFT leaves it without a task_type: the head is a part of the base model
+    model = lora(model, task_type=None)
+    new = briefly(model, 25)
+    alert = the("LW205", new)
+    assert (alert.step, alert.severity, alert.kind) == (3, Severity.WARNING, "head")
+    assert "saved in no checkpoint: score" in alert.message
+    trained_before = briefly(lora(model.merge_and_unload(), task_type=None), 4)
+    assert trained_before.run.unsaved_head == "score"
+    assert ids(trained_before) == ids(briefly(classifier(), 4)) == []
+
+
 def adds_up() -> bool:
     """This version of transformers gives ``num_items_in_batch`` to Llama's classifier, which ignores it."""
     return build_trainer(classifier(), code_or_prose()).model_accepts_loss_kwargs

@@ -165,6 +165,17 @@ def own_classes(model: Any) -> int:
     return count if isinstance(count, int) else 0
 
 
+def unsaved_head(model: Any) -> str:
+    """Name of a classifier's head that PEFT saves with no adapter: the layer with an output for each class, outside
+    ``modules_to_save``. Empty where there is none, and without PEFT."""
+    classes = classes_of(model)
+    if not classes or not methods(model):
+        return ""
+    wide = [(name, layer) for name, layer in bare_model(model).named_modules() if isinstance(layer, nn.Linear)]
+    heads = [name for name, layer in wide if layer.out_features == classes and ".lora_" not in name]
+    return "" if any("modules_to_save" in name for name in heads) else "".join(heads[-1:]).removesuffix(".base_layer")
+
+
 def bare_model(model: Any) -> Any:
     model = getattr(model, "module", model)
     return model.get_base_model() if hasattr(model, "get_base_model") else model
