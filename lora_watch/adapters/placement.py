@@ -49,8 +49,8 @@ def placement(
     ranks = first_of([str(rank) for rank in sorted({info.r for info in described})], 5)
     scales = sorted({(info.scale_formula, info.scale) for info in described})
     shown = first_of([f"{formula} {scale:.3g}" for formula, scale in scales], 3)
-    share = percent(trained / max(total, 1))
-    said = [f"{count(len(adapters), 'adapter')}: {where}; {share} of the parameters; rank {ranks}, {shown}."]
+    share = f"{percent(trained / max(total, 1))} of the parameters" if trained else "all frozen"
+    said = [f"{count(len(adapters), 'adapter')}: {where}; {share}; rank {ranks}, {shown}."]
     within = [(name, weight) for name, weight in weights if _block(name) in there]
     having = list(dict.fromkeys(paths[adapter.module] for adapter in found))
     if resting := {paths[a.module]: a for a in found if paths[a.module] not in adapted}:

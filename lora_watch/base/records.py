@@ -287,8 +287,9 @@ class StepRecord:
     own_code: str = ""
     """What of the model's code comes from no known library, in words: a hook, a ``forward``. Empty where none is."""
     wiring: Mapping[str, BoolArray] = field(default_factory=dict)
-    """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown), and
-    where ``base_drift`` is measured ``base_trainable``: the frozen weight requires a gradient."""
+    """How each adapter is connected: ``active``, ``merged``, ``trainable``, ``in_optimizer`` (absent if unknown, as are
+    ``a_in_optimizer`` and ``b_in_optimizer``), and where ``base_drift`` is measured ``base_trainable``: the frozen
+    weight requires a gradient."""
     retired: Mapping[str, str] = field(default_factory=dict)
     """Adapters that have trained in this run and no longer do, and why: ``merged`` into the frozen weight, ``off``
     (inactive or disabled), ``frozen``, ``replaced`` by another adapter of the same layer, or ``gone`` from the

@@ -274,7 +274,10 @@ class Episodes:
             cause.explains += [rule.id] * (rule.id not in cause.explains)
         proposed = None if causes or severity <= Severity.INFO else finding.next_run
         if proposed is not None and self._keeps_scale and (rate := rate_set(record.run)):
-            proposed = in_the_rate(proposed, record.run, rate)
+            kept = in_the_rate(proposed, record.run, rate)
+            if kept != proposed and self.prescription is None:
+                said["details"] += " recover keeps alpha and changes the learning rate alone."
+            proposed = kept
         changes = proposed is not None and self._prescribing.propose(proposed, record.run)
         said["next_run"] = self.prescription if changes else None if alert is None else alert.next_run
         if alert is None:

@@ -34,6 +34,9 @@ _FIT = 0.9
 """Share of the labels below which they are not those of their inputs. Masked ones (-100) do not count."""
 _MISMATCH = "the labels are wrong (shuffled, or shifted twice), or the tokenizer is another model's"
 _NOT_THEIRS = "the labels are those of other rows or positions, or were shifted before: the model shifts them itself"
+ALL_MASKED = "every label is -100: the prompt template does not match the text, or truncation cut the answers off"
+SEE_LABELS = "print one batch of the data collator: (labels != -100).sum() must not be 0"
+"""The cause of a loss that is exactly 0, and what to do."""
 _NO_PATTERN = "the labels do not belong to their inputs, or the inputs do not determine them"
 _LIKELY = 0.75
 """Share of the evidence for a rise from which that comparison is asked for."""
@@ -166,10 +169,8 @@ class LossExactlyZero(_OfTheLoss):
             "The loss has been 0.0 for several steps.",
             metric="loss",
             threshold=0.0,
-            causes=[
-                "every label is -100: the prompt template does not match the text, or truncation cut the answers off"
-            ],
-            remedies=["print one batch of the data collator: (labels != -100).sum() must not be 0"],
+            causes=[ALL_MASKED],
+            remedies=[SEE_LABELS],
         )
 
 
@@ -349,18 +350,18 @@ class FirstLossTooHigh(_OfTheLoss):
         if not far and not (many and self._no_better(chance)):
             return None
         first = self.first[0] if self.first else start
-        details = f"The first loss is {plain(first)}. Guessing among {classes} classes costs {plain(chance)}."
+        tokens = "tokens" if many else "classes"
+        details = f"The first loss is {plain(first)}. Guessing among {classes} {tokens} costs {plain(chance)}."
         message, cause, severity = "the first losses are no better than guessing", _MISMATCH, Severity.WARNING
         remedy = "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then "
         remedy += f"evaluate the base model without adapters: its loss should be far below {plain(chance)}"
         known = many and self.entropy > 0.0
-        if known:
-            details += f" The model hesitates between about {math.exp(self.entropy):.0f} of them."
         if known and self.entropy > _GUESSES * chance:
+            details += f" The model takes about {math.exp(self.entropy):.0f} of them for equally likely."
             message, cause, remedy = "the base model guesses", _RANDOM, "load the model with from_pretrained"
         elif self.fit < _FIT:
             message, severity = "the labels do not fit the inputs", Severity.ERROR
-            details += f" {percent(self.fit)} of the labels are the token at their place in input_ids."
+            details += f" Only {percent(self.fit)} of the labels are the token that input_ids has at their place."
             cause, remedy = _NOT_THEIRS, "labels = input_ids, with -100 at places that are not to be learned"
         elif far:
             cause = f"{_MISMATCH}, or weights of the base model are damaged"

@@ -160,7 +160,7 @@ class NonFiniteLoss(Rule):
         labels = "" if record.targets is None else f"; its batch has {count(record.targets, 'label')} that count"
         cause = f"not known. No NaN was found in the frozen weights or in the adapters before it{labels}"
         batch = "print the batch whose loss is not finite: a check in compute_loss finds it"
-        sound = f"Free of the NaN: lora_watch/last_good, and each checkpoint before step {record.step}"
+        sound = f"Then resume from a checkpoint before step {record.step}, or go on from lora_watch/last_good"
         return cause, [f"{batch}. {sound}", *in_wider_numbers(record)], None
 
     def _grown(self, record: StepRecord) -> str:

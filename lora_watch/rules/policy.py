@@ -13,6 +13,7 @@ from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.rules import Rule, rule_called
 
 NEVER, DEFAULT = "never", "default"
+TOO_WEAK = "LW104"
 MONITOR_FAILURE, RECOVERED = "LW901", "LW910"
 """Ids of the findings that say that the monitor itself failed, and that the run has gone back and on. Neither ends a
 run."""
@@ -94,6 +95,13 @@ def severities(given: FailOn | Iterable[Any], rules: Sequence[Rule]) -> dict[str
     pairs = given.items() if isinstance(given, Mapping) else map(_pair, words(given))
     least = {word: _least(value) for word, value in pairs}
     return {word if word == DEFAULT else _id(word, rules): severity for word, severity in least.items()}
+
+
+def passes(alerts: Iterable[Alert]) -> str:
+    """That a run which has hardly learned passes under a fail_on of ``error``, and how to fail it; empty of others."""
+    if not any(alert.rule == TOO_WEAK and alert.closed_step is None for alert in alerts):
+        return ""
+    return f'The run is too weak, yet it passes: with fail_on="error,{TOO_WEAK}=warning" (or --fail-on) it fails.'
 
 
 def _id(word: Any, rules: Iterable[Rule]) -> str:

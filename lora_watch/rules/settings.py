@@ -55,27 +55,28 @@ class AggressiveScale(RuleOnSettings):
                     f"with use_rslora the scale is {abs(adapter.scale):.3g} (Kalajdzievski 2023, arXiv:2312.03732)"
                 ],
             )
-        usual = f"ordinary learning rates are meant for {formula_of(adapter)} = 1 to {ORDINARY_SCALE:g}"
+        usual = f"{formula_of(adapter)} = 1 to {ORDINARY_SCALE:g}"
+        product = f"the product of both, {abs(adapter.scale) * rate:.2g}, sets how fast the adapters grow"
         advice = weaker(record)
         return Finding(
             _verdict(adapter, rate),
             f"Judging by the model's weights, the first full step will be {times(useful)} that of a useful run.",
             metric="effective_lr",
             numbers=numbers,
-            causes=[usual] if abs(adapter.scale) > ORDINARY_SCALE else [],
+            causes=[f"{product}; usual rates are meant for {usual}"] * (abs(adapter.scale) > ORDINARY_SCALE),
             remedies=advice.remedies,
             next_run=advice.next_run,
         )
 
 
 def _verdict(adapter: AdapterInfo, rate: float) -> str:
-    """``alpha/r = 32 is too high for learning rate 0.002``, as far as they are known."""
+    """``learning rate 0.002 at alpha/r = 32 is too strong``, as far as they are known."""
     scale = f"{formula_of(adapter)} = {abs(adapter.scale):.3g}"
     if math.isnan(rate):
         return f"{scale} is too high for an ordinary learning rate"
     if abs(adapter.scale) <= ORDINARY_SCALE:
         return f"learning rate {rate:g} is too high for these weights"
-    return f"{scale} is too high for learning rate {rate:g}"
+    return f"learning rate {rate:g} at {scale} is too strong"
 
 
 def _is_found(record: StepRecord) -> bool:

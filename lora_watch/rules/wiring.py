@@ -15,6 +15,7 @@ from lora_watch.base.names import module_family
 from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.base.text import count, plain, sentence
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleOnSettings, known_values, worst_first
+from lora_watch.rules.loss import ALL_MASKED, SEE_LABELS
 from lora_watch.rules.reward import NO_DIFFERENCE, TO_TELL_APART
 
 
@@ -103,11 +104,19 @@ class AdaptersNotTrained(Rule):
         lost = active & trainable & ~record.wiring.get("in_optimizer", active)
         if not lost.any():
             return None
+        wired = {factor: record.wiring.get(f"{factor.lower()}_in_optimizer", ~lost) for factor in "AB"}
+        lacking = [factor for factor, held in wired.items() if (lost & ~held).any()]
+        what, detail = f"{_share(lost)} are", "The optimizer does not hold them, so they will never change."
+        cause = "the optimizer was built before the adapter was added, or from other parameters"
+        if len(lacking) == 1:
+            (factor,) = lacking
+            what, detail = f"{factor} of {_share(lost)} is", f"The optimizer will never change {factor}."
+            cause = "the optimizer was given a part of the adapters' parameters"
         return Finding(
-            f"{_share(lost)} are missing in the optimizer",
-            "The optimizer does not hold their A, their B or both, so they will never change.",
+            f"{what} missing in the optimizer",
+            detail,
             adapters=worst_first(record, np.zeros(len(lost)), lost),
-            causes=["the optimizer was built before the adapter was added, or from other parameters"],
+            causes=[cause],
             remedies=[
                 "build the optimizer after get_peft_model, from [p for p in model.parameters() if p.requires_grad]"
             ],
@@ -240,6 +249,8 @@ class NoGradient(Rule):
             remedy = "start A at random (init_lora_weights=True), or load the right adapter file"
         elif _b_is_frozen(record, zero):
             cause, remedy = "B is frozen: A alone has a gradient", "set requires_grad=True on lora_B, too"
+        elif record.loss == 0.0:
+            cause, remedy = ALL_MASKED, SEE_LABELS
         elif record.scalars.get("reward_flat"):
             cause, remedy = NO_DIFFERENCE, "; ".join(TO_TELL_APART)
         return Finding(

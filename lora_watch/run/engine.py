@@ -148,6 +148,10 @@ class Engine:
         with self.guard("looking for adapters"):
             self.recorder.find(step)
         with self.guard("starting"):
+            before = self.sinks.session_before() if step else None
+            if before is not None and before.rule not in self._open_before:
+                what = f"{before.when}: {before.message} ({before.rule})"
+                self.note(f"the session before this one ended with an ERROR {what}")
             self._announce()
             self.sinks.updated(step)
         with self.guard("judging what there is before the first step"):

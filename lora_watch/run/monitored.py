@@ -204,7 +204,8 @@ class MonitoredAdapters:
             active, merged, trainable = self._known.state.T
             wiring = {"active": active, "merged": merged, "trainable": trainable}
             if self.groups.known and readable:
-                wiring["in_optimizer"] = self.groups.in_optimizer
+                lacks_a, lacks_b = self.groups.lacking.T
+                wiring |= {"in_optimizer": ~(lacks_a | lacks_b), "a_in_optimizer": ~lacks_a, "b_in_optimizer": ~lacks_b}
             self._wired = of, wiring
         wiring = self._wired[1]
         return wiring if base_trainable is None else {**wiring, "base_trainable": base_trainable}

@@ -34,7 +34,7 @@ LONGEST_NAME = 28
 
 _NOT_A_SETTING = {
     "seed", "data_seed", "learning_rate", "r", "init_r", "lora_alpha",  # columns, or what repeats vary
-    "find_lr",  # where the learning rate comes from
+    "find_lr", "own_learning_rate",  # where the learning rate comes from
     "parameters", "trainable_parameters",  # follow from the model and the rank
     "base_model_name_or_path", "peft_version", "inference_mode",  # said elsewhere, or of no effect on training
 }  # fmt: skip
@@ -251,10 +251,7 @@ def text(comparison: Comparison) -> str:
             blocks.append([f"Best: {_label(best)}, {comparison.metric} {value}"])
     if different := comparison.differences():
         blocks.append(["Other settings that differ:"])
-        partly = [name for name, by_value in different.items() if len({*by_value} - {_NOT_SET}) == 1]
-        if partly:
-            blocks[-1].append(middle(f"  known of some runs only: {first_of(partly, 5)}", WIDTH))
-        for name in sorted(different.keys() - partly):
+        for name in sorted(different):
             for value, having in different[name].items():
                 if value == _NOT_SET:
                     continue  # by those that are not named

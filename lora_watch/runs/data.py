@@ -20,6 +20,7 @@ from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.strict_json import strict
 from lora_watch.format import tags
 from lora_watch.format.quantiles import QUANTILES, quantiles
+from lora_watch.rules.policy import passes
 from lora_watch.runs.events import Event, EventLog
 
 NAN = 1
@@ -170,13 +171,15 @@ class RunData:
         return next((place for place, alert in enumerate(alerts) if alert is first), None)
 
     def verdict(self) -> dict[str, Any]:
-        """``{"verdict", "message"}`` as last written, and the ``next_run`` of an alert; None what a run does not
-        say."""
+        """``{"verdict", "message"}`` as last written, the ``next_run`` of an alert, and what of a run that ``passes``
+        is not well; None what a run does not say."""
         told = next((alert.next_run for alert in self.episodes[0] if alert.next_run is not None), None)
         reported = next((event.document(dict) for event in self.log.events(tags.VERDICT)), None) or {}
         words = {name: value for name, value in reported.items() if isinstance(value, str)}
         message = words.get("message") if "verdict" in words else None
-        return {"verdict": words.get("verdict"), "message": message, "next_run": told and told.to_dict()}
+        verdict, next_run = words.get("verdict"), told and told.to_dict()
+        passed = passes(self.episodes[0]) if verdict == "ok" else ""
+        return {"verdict": verdict, "message": message, "next_run": next_run, "passes": passed or None}
 
     # -- numbers -----------------------------------------------------------------------------------------------------
     def metric(self, name: str) -> Decoded:

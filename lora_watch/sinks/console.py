@@ -10,8 +10,8 @@ from typing import Any
 from lora_watch.base.alerts import Alert, Severity, first_to_show
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.base.text import adapters, clean, columns, count, say, sentence, wrapped
-from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
+from lora_watch.base.text import adapters, clean, columns, count, full_stop, say, sentence, wrapped
+from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED, passes
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
 
@@ -56,7 +56,7 @@ class ConsoleSink(Sink):
             if event == "opened":
                 before, now = self._prescribed, alert.next_run
                 new = before is not None and now is not None and now.values != before[1].values
-                instead_of = f"{before[0]}, {before[1].source}" if before is not None and new else ""
+                instead_of = f"{before[0]}, which was {before[1].source}" if before is not None and new else ""
                 _print(alert.text(columns(), instead_of=instead_of), colour=_COLOURS[alert.severity])
                 self._prescribed = before if now is None else (alert.rule, now)
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
@@ -68,16 +68,21 @@ class ConsoleSink(Sink):
 
     def finish(self, verdict: str, message: str | None) -> None:
         lines = [self._outcome(verdict, message)]
-        told = self._history.next_run
+        told, first = self._history.next_run, first_to_show(self._history)
         said = verdict == "failed" or lines[0].startswith("recovered")  # by the exception, or in the line itself
+        if first is not None and first.severity is Severity.ERROR and not said:
+            lines += [f"Fix: {full_stop(remedy)}" for remedy in first.remedies[:1]]
         if told is not None and not said:
             lines.append(f"Next run: {told}")
         elif told is None and self._prescribed is not None:
             lines.append(f"Next run: no change. No harm was seen, so the advice of {self._prescribed[0]} is withdrawn.")
+        if verdict == "ok" and (passed := passes(self._history)):
+            lines.append(passed)
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):
             lines.append(f"lora_watch failed while monitoring ({MONITOR_FAILURE}): lora-watch check does not pass")
-        lines += [f"{name.capitalize()}: {place}" for name, place in self._left().items()]
-        rows = [*wrapped(f"lora_watch: {lines[0]}", columns()), *(f"  {line}" for line in lines[1:])]
+        rows = wrapped(f"lora_watch: {lines[0]}", columns())
+        rows += [row for line in lines[1:] for row in wrapped(line, columns(), "  ")]
+        rows += [f"  {name.capitalize()}: {place}" for name, place in self._left().items()]
         _print("\n".join(rows), colour="" if verdict == "ok" else _COLOURS[Severity.ERROR])
 
     def _outcome(self, verdict: str, message: str | None) -> str:

@@ -26,9 +26,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_watch.base.alerts import Alert, Verdict, discarded, first_to_show
+from lora_watch.base.alerts import Alert, Severity, Verdict, discarded, first_to_show
 from lora_watch.base.records import Reading, Recovered, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
+from lora_watch.base.untrusted import MISFITS
 from lora_watch.format.files import REPORT, REPORT_VERSION, claim, names_the_path, no_link, now, release, replace_file
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory, News
@@ -68,6 +69,14 @@ class ReportSink(Sink):
         where there is none, or one that is not trained."""
         told = self._latest and self._latest.verdict != "ok" and self._latest.last_good
         return (told["folder"], told["step"]) if told and told["folder"] and told["step"] else None
+
+    def session_before(self) -> Alert | None:
+        """The ERROR with which the last session in the folder ended; None where it ended without one."""
+        try:
+            alerts = [Alert.from_dict(alert) for alert in _read(self._wanted / REPORT).get("alerts", ())]
+        except MISFITS:
+            return None
+        return first_to_show(a for a in alerts if a.severity is Severity.ERROR and a.closed_step is None)
 
     def start(self, run: RunInfo, step: int) -> None:
         if self._session is not None:
@@ -171,7 +180,7 @@ class ReportSink(Sink):
         return (note,)
 
     def _is_still_ours(self, session: _Session) -> bool:
-        return _written(self.directory / REPORT, "run_id") in (None, session.run_id)  # better ours than nothing
+        return _read(self.directory / REPORT).get("run_id") in (None, session.run_id)  # better ours than nothing
 
     def _keep_previous(self) -> int:
         """Moves the last session's report aside and returns how many sessions there have been. That takes no room on
@@ -181,7 +190,7 @@ class ReportSink(Sink):
             if not path.exists():
                 return 0
             os.replace(path, previous)
-        number = _written(previous, "session")
+        number = _read(previous).get("session")
         return number if isinstance(number, int) else 1
 
 
@@ -282,12 +291,13 @@ class _Session:
         }
 
 
-def _written(report: Path, field: str) -> Any:
-    """What a report says in this field; None where it is gone, spoiled, not ours, or says nothing."""
+def _read(report: Path) -> dict[str, Any]:
+    """What a report says; nothing where it is gone, spoiled or not ours."""
     try:
-        return json.loads(report.read_bytes()).get(field)
-    except (OSError, ValueError, AttributeError):
-        return None
+        content = json.loads(report.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
 
 
 def _point(step: int, value: float) -> Point:

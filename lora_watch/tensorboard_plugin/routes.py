@@ -33,8 +33,8 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         /runs                                    {run: {metrics, series, step, wall_time, verdict, message}}
         /schema?run                              the run's latest schema, with notes
         /alerts?run                              {alerts: [episode], notes}
-        /verdict?run[&step]                      {verdict, message, next_run, first}: what the run says of itself;
-                                                 the place in /alerts of the one to show first by then, or null
+        /verdict?run[&step]                      {verdict, message, next_run, passes, first}: what the run says of
+                                                 itself; the place in /alerts of the one to show first by then, or null
         /metric?run&metric[&adapter][&window]    one metric: a column for each adapter, or one adapter's alone
         /spread?run&metric[&window]              the same over all adapters: max, p90, median, p10
         /scalars?run&name[&window]               a small vector, such as loss or lr

@@ -102,7 +102,7 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
         callback._swept["own_learning_rate"] = trainer.args.learning_rate  # what the next run's script still has
         apply(rate, trainer)
         if shows:
-            say(f"lora_watch found learning rate {rate:g}{found.spread} and trains at it now.", sys.stderr)
+            say("lora_watch trains at this rate now.", sys.stderr)
         return {"lr_scheduler": trainer.lr_scheduler}
     except ValueError as error:
         log.warning("lora_watch found no learning rate: %s", error)

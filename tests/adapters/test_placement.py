@@ -60,6 +60,8 @@ def test_frozen_adapters_are_adapters(tmp_path: Path, capsys: pytest.CaptureFixt
             parameter.requires_grad_(False)
     with Monitor(model, output_dir=tmp_path) as monitor:
         assert monitor.run.placement.endswith("rank 8, alpha/r 2. 21 more adapters are frozen.")
+    with Monitor(model.requires_grad_(False), console=False) as monitor:
+        assert "; all frozen; rank 8" in monitor.run.placement
     assert "7 of 28 adapters" in capsys.readouterr().err
     assert "7 of 28 adapters" in text(judge([tmp_path]))
 

@@ -60,6 +60,11 @@ test('a running mean keeps both ends', () => {
   assert.equal(path[1].gain, (0.1 + 0.5 + 0.2) / 3);
 });
 
+test('a run that ended by itself is no plain green while a warning is open', () => {
+  const kinds = [null, 0].map((first) => endOf({verdict: 'ok', message: null, first}, {wall_time: 0}).kind);
+  assert.deepEqual(kinds, ['ok', 'warning']);
+});
+
 test('a run that says nothing for long was killed, or is very slow', () => {
   const running = {verdict: 'running', message: null};
   assert.equal(endOf(running, {wall_time: 0}, 60).word, 'running');

@@ -104,8 +104,13 @@ def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     noted = [alert_of(4, "LW316", Severity.INFO)]
     strict = judge([tmp_path / "fine", write_run(tmp_path / "noted", alerts=noted)], fail_on="info")
     assert "(LW316)" in text(strict), "what fails is said"
-    write_run(tmp_path / "back", message="recovered at step 3, then 17 steps without an alert.")
-    assert "  recovered at step 3 · " in text(judge([tmp_path / "back"]))
+    large = alert_of(3, severity=Severity.WARNING, back_to=0, closed_step=3)
+    back = [large, alert_of(3, "LW910", Severity.WARNING, name="recovered", back_to=0)]
+    write_run(tmp_path / "back", message="recovered at step 3, then 17 steps without an alert.", alerts=back)
+    said = text(judge([tmp_path / "back"]))
+    assert "  recovered at step 3 · " in said
+    assert said.startswith("ok, 1 warning ")
+    assert "(LW102)" not in said, "its LW910 tells of it"
 
 
 @given(title=st.text(), message=st.text())

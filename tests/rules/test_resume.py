@@ -1,6 +1,8 @@
 """A run that is resumed from a checkpoint says what the uninterrupted one says."""
 
 import json
+import math
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +12,7 @@ from transformers import Trainer
 from benchmarks.corpus.faults import FAULTS
 from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.replay import records
-from lora_watch import LoraWatchCallback
+from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.records import StepRecord
 from lora_watch.rules import Episodes, catalogue
 from tests.support import build_trainer, lora, report_of, tiny_model
@@ -40,6 +42,36 @@ def test_a_resumed_run_raises_the_same_alerts(fault: str, begins: int, rule: str
     assert rule in [alert["rule"] for alert in alerts]
     _, resumed = monitored(fault, begins, Path(str(trainer.args.output_dir)) / "checkpoint-16")
     assert resumed == alerts
+
+
+def test_a_resumed_run_says_that_the_session_before_ended_with_an_error(tmp_path: Path) -> None:
+    """Its own verdict is none the worse for it."""
+
+    def trained(nan_from: int, resume_from: str | None = None) -> dict[str, Any]:
+        watch = LoraWatchCallback(fail_on="error", console=False, tensorboard=False)
+        trainer = build_trainer(
+            lora(tiny_model()),
+            None,
+            8,
+            callbacks=[watch],
+            save_strategy="steps",
+            save_steps=4,
+            output_dir=str(tmp_path),
+        )
+        inner: Any = trainer.compute_loss
+
+        def compute_loss(*args: Any, **kwargs: Any) -> Any:
+            return inner(*args, **kwargs) * (math.nan if trainer.state.global_step >= nan_from else 1.0)
+
+        trainer.compute_loss = compute_loss
+        with nullcontext() if resume_from else pytest.raises(LoraWatchError):
+            trainer.train(resume_from_checkpoint=resume_from)
+        return json.loads((tmp_path / "lora_watch" / "report.json").read_text())
+
+    assert trained(nan_from=5)["notes"] == []
+    report = trained(nan_from=99, resume_from=str(tmp_path / "checkpoint-4"))
+    assert report["notes"] == ["the session before this one ended with an ERROR at step 6: the loss is NaN (LW201)"]
+    assert (report["verdict"], report["alerts"]) == ("ok", [])
 
 
 def resumed_at(cut: int | None, recorded: list[StepRecord]) -> Episodes:

@@ -100,6 +100,21 @@ def test_adapter_not_in_optimizer() -> None:
     assert ids(monitor) == ["LW301"]
 
 
+@pytest.mark.parametrize("factor", "AB")
+def test_the_matrix_that_is_missing_in_the_optimizer_is_named(factor: str) -> None:
+    held = own_optimizer(lambda m: [p for n, p in m.named_parameters() if f"lora_{factor}" in n])
+    alert = the("LW301", run(few(), steps=2, prepare=held))
+    assert alert.message == f"{'BA'['AB'.index(factor)]} of all 8 adapters is missing in the optimizer"
+
+
+def test_adapters_without_a_gradient_are_no_fault_of_their_own_where_every_label_is_masked() -> None:
+    def masked(trainer: Trainer) -> None:
+        inner = trainer.compute_loss
+        trainer.compute_loss = lambda model, inputs, *args, **kwargs: inner(model, inputs, *args, **kwargs) * 0.0
+
+    assert "every label is -100" in the("LW303", run(few(), steps=4, prepare=masked)).causes[0]
+
+
 def test_one_forgotten_layer_is_named() -> None:
     monitor = run(
         few(),

@@ -136,6 +136,7 @@ def test_other_settings_that_differ_are_named(muddle: Path) -> None:
     assert "differ:" in out
     assert "  per_device_train_batch_size: 4 (small)" in out
     assert "  per_device_train_batch_size: 2 (large)" in out
+    assert "  warmup_steps: 5 (large)" in out
     assert {"per_device_train_batch_size", "warmup_steps"} <= set(as_json(muddle)["differences"])
 
 

@@ -12,7 +12,10 @@ from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
+from lora_watch.base.alerts import Severity
 from lora_watch.format import tags
+from lora_watch.gate import judge
+from lora_watch.gate.formats.text import text
 from lora_watch.runs.data import RunData
 from lora_watch.runs.events import FILES, EventLog
 from lora_watch.sinks.tensorboard import TensorBoardSink
@@ -135,7 +138,19 @@ def test_alerts_are_read_in_their_latest_state(tmp_path: Path) -> None:
 @pytest.mark.parametrize("verdict", ["ok", "failed", "interrupted"])
 def test_the_end_of_a_run(tmp_path: Path, verdict: str) -> None:
     write_run(tmp_path, verdict=verdict, message="because")  # type: ignore[arg-type]
-    assert data_of(tmp_path).verdict() == {"verdict": verdict, "message": "because", "next_run": None}
+    said = {"verdict": verdict, "message": "because", "next_run": None, "passes": None}
+    assert data_of(tmp_path).verdict() == said
+
+
+@pytest.mark.parametrize(("rule", "closed"), [("LW104", None), ("LW104", 5), ("LW203", None)])
+def test_a_run_that_is_too_weak_says_that_it_passes(tmp_path: Path, rule: str, closed: int | None) -> None:
+    write_run(tmp_path, alerts=[alert_of(4, rule, Severity.WARNING, closed_step=closed)])
+    weak = (rule, closed) == ("LW104", None)
+    assert (data_of(tmp_path).verdict()["passes"] is not None) is weak
+    assert ("yet it passes" in text(judge([tmp_path]))) is weak
+    failed = judge([tmp_path], by_rule={"LW104": Severity.WARNING})
+    assert (failed.exit_code == 1) is (rule == "LW104")
+    assert "yet it passes" not in text(failed)
 
 
 def test_the_end_of_a_run_that_went_on_does_not_count(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def test_a_prescription_that_replaces_another_says_so(capsys: Captured) -> None:
     for step, rule, next_run in ((0, "LW401", told[0]), (3, "LW203", None), (4, "LW102", told[1])):
         sink.write(record_of(run_of(), step), [alert_of(step, rule, Severity.WARNING, next_run=next_run)])
     first, second = [line for line in capsys.readouterr().err.splitlines() if "Next run" in line]
-    assert ("replaces" in first, "replaces that of LW401, from the weights" in second) == (False, True)
+    assert ("replaces" in first, "replaces that of LW401, which was from the weights" in second) == (False, True)
     sink.write(record_of(run_of(), 5), [alert_of(5, "LW910", Severity.WARNING, next_run=told[1])])
     assert "replaces" not in capsys.readouterr().err, "it is the same"
 
@@ -73,6 +73,17 @@ def test_the_last_lines_have_what_was_found_and_the_prescription_once(capsys: Ca
     assert "1 error, 1 warning" in last
     assert "LW102" in last
     assert "learning_rate none → 0.0002" in " ".join(line.strip() for line in told)
+
+
+def test_the_last_lines_repeat_a_fix_that_no_setting_is(capsys: Captured) -> None:
+    _, fix, _ = ending(capsys, "unhealthy", alert_of(3, "LW301", remedies=["load it with is_trainable=True", "or not"]))
+    assert fix == "  Fix: load it with is_trainable=True."
+
+
+def test_a_run_that_is_too_weak_says_that_it_passes(capsys: Captured) -> None:
+    said = " ".join(ending(capsys, "ok", alert_of(9, "LW104", Severity.WARNING)))
+    assert said.count('fail_on="error,LW104=warning"') == 1
+    assert "passes" not in " ".join(ending(capsys, "ok", alert_of(9, "LW203", Severity.WARNING)))
 
 
 def test_what_was_found_before_the_first_step_has_no_step_0(capsys: Captured) -> None:

@@ -10,7 +10,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.text import adapters, count, middle, short, sparkline, table
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.rules.policy import RECOVERED
+from lora_watch.rules.policy import RECOVERED, passes
 from lora_watch.runs.places import short_names
 from lora_watch.runs.run import FinishedRun
 
@@ -31,8 +31,8 @@ def text(judgement: Judgement) -> str:
 
 
 def tally(alerts: Sequence[Alert]) -> str:
-    """``1 error, 2 warnings``, the worst first."""
-    counts = Counter(alert.severity for alert in alerts)
+    """``1 error, 2 warnings``, the worst first. What a run has recovered from is in its LW910."""
+    counts = Counter(alert.severity for alert in alerts if not alert.recovered_from)
     return ", ".join(
         count(n, "note" if severity is Severity.INFO else severity.name.lower())
         for severity, n in sorted(counts.items(), reverse=True)
@@ -67,12 +67,13 @@ def _overview(judgement: Judgement) -> list[str]:
 
 
 def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
-    passed = f"ok, {tally(judged.findings)}" if judged.findings else "ok"
-    yield f"{'FAIL' if judgement.failures(judged) else passed}  {judged.run.name}"
+    fine = f"ok, {tally(judged.findings)}" if judged.findings else "ok"
+    yield f"{'FAIL' if judgement.failures(judged) else fine}  {judged.run.name}"
     yield from described(judged.run, judged.findings)
     if judged.compared and not any(alert.rule in BASELINE_RULES for alert in judged.findings):
         yield "  nothing has moved beyond the baseline's tolerances"
-    yield from (f"  note: {note}" for note in judged.run.notes)
+    if not judgement.failures(judged) and (passed := passes(judged.findings)):
+        yield f"  {passed}"
 
 
 def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
@@ -92,6 +93,10 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
     if run.last_good and run.verdict != "ok":  # of step 0 it is none that was trained
         yield f"  Last good adapter: last_good/, of step {run.last_good}"
     for alert in findings:
+        if alert.recovered_from:
+            continue  # its LW910 tells of it
         yield from (f"  {line}" for line in str(replace(alert, next_run=None)).splitlines())
         if alert.closed_step is not None and alert.rule != RECOVERED:
-            yield f"    Over: seen last {f'at step {alert.last_step}' if alert.last_step else 'before step 1'}."
+            seen = f": seen last at step {alert.last_step}" if alert.last_step else f" since step {alert.closed_step}"
+            yield f"    Over{seen}."
+    yield from (f"  note: {note}" for note in run.notes)

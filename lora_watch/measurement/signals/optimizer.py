@@ -24,7 +24,7 @@ class ParameterGroups:
     flat partitions (ZeRO) the engine says whose they are. ``adapters``: what each of them trains.
     """
 
-    def __init__(self, optimizer: Any, adapters: Sequence[tuple[Tensor, ...]]):
+    def __init__(self, optimizer: Any, adapters: Sequence[tuple[Tensor, Tensor]]):
         self.optimizer = optimizer
         self._members = [list(group["params"]) for group in getattr(optimizer, "param_groups", ())]
         groups = held(optimizer)
@@ -36,10 +36,9 @@ class ParameterGroups:
         others = {i for i, group in enumerate(groups or ()) if group} - holding if holding else set[int]()
         self.others = frozenset(others)
         """Indices of the groups that hold something, and no tensor of an adapter; none where no adapter is known."""
-        self.in_optimizer: BoolArray = np.array(
-            [all(id(p) in place for p in pair if p.requires_grad) for pair in adapters], dtype=bool
-        )
-        """Every trainable tensor of the adapter is held by the optimizer."""
+        lacking = [[p.requires_grad and id(p) not in place for p in pair] for pair in adapters]
+        self.lacking: BoolArray = np.array(lacking, dtype=bool).reshape(-1, 2)
+        """``[n_adapters, 2]``: the optimizer does not hold A, or B, of the adapter, which is trainable."""
 
     @property
     def is_same(self) -> bool:

@@ -17,7 +17,7 @@ import {
   words,
 } from './dom.js';
 import {foundCard} from './find_lr.js';
-import {againstStart, damageFrom, isWithoutStep, pathOf, picture, REWARDS, riseAt, zoneAt} from './picture.js';
+import {againstStart, damageFrom, gainAt, isWithoutStep, pathOf, picture, REWARDS, riseAt, zoneAt} from './picture.js';
 
 export const title = 'Overview';
 /** Steps that are all measured in full, and cost more: after them the overhead is counted anew. */
@@ -186,9 +186,11 @@ const groupLines = (effective) =>
     .map((group, i) => ({name: `group ${group}`, matrix: effective, column: group, colour: `var(--c${1 + (i % 6)})`}));
 
 /** What the run says of its own end: {word, text, kind}; null for a run that says nothing. */
-export function endOf(/** @type {Record<string, any>} */ {verdict, message}, {wall_time}, now = Date.now() / 1000) {
-  const text = (message ?? '').split('\n')[0];
-  if (verdict === 'ok') return {word: 'finished', kind: 'ok', text: 'Training came to its end.'};
+export function endOf(/** @type {Record<string, any>} */ ending, {wall_time}, now = Date.now() / 1000) {
+  const {verdict, message, first} = ending,
+    text = (message ?? '').split('\n')[0];
+  if (verdict === 'ok')
+    return {word: 'finished', kind: first == null ? 'ok' : 'warning', text: 'Training came to its end.'};
   if (verdict === 'unhealthy') return {word: 'ended with an ERROR', kind: 'error', text};
   if (verdict === 'unknown') return {word: 'finished, not judged', kind: 'warning', text};
   if (verdict === 'failed') return {word: 'stopped by fail_on', kind: 'error', text};
@@ -253,6 +255,7 @@ function banner(app, {kind, head, text, alert}, end) {
       cause && h('p', {id: 'cause'}, h('b', null, 'Cause '), cause),
       fix && h('p', {class: 'fix', id: 'fix'}, h('b', null, 'Fix'), fix),
       told && h('p', {class: 'fix', id: 'next-run'}, h('b', null, 'Next run'), told),
+      app.ending.passes && h('p', {id: 'passes'}, app.ending.passes),
     ),
     h('div', {class: 'chips'}, chips),
   );
@@ -294,7 +297,7 @@ const tile = (name, key, value, note, extra) =>
 function tiles(app, known, spread, path) {
   const {loss, reward, rates, overhead} = known;
   const {schema, adapters, step} = app;
-  const fall = 1 - loss?.at(step) / known.loss_start?.at(step), // of the loss that stands above it
+  const fall = gainAt(known, step), // of the mean, as in the picture
     size = spread?.at(step, 1),
     spent = overhead?.at(step),
     total = schema.max_steps,
@@ -315,7 +318,7 @@ function tiles(app, known, spread, path) {
     ),
     reward
       ? tile('Reward', 'reward', num(reward.at(step)), riseAt(known, step))
-      : tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(fall) ? againstStart(fall) : null),
+      : tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(fall) ? `mean of five ${againstStart(fall)}` : null),
     tile(
       ...depth,
       num(size == null ? null : path.depth * size),

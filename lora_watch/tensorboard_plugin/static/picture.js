@@ -152,7 +152,7 @@ function planeOf(shown, width, height, damage) {
     bottom = height - em(40);
   const gains = shown.map((p) => p.gain),
     sizes = shown.map((p) => Math.log10(p.ratio));
-  const x0 = Math.max(-1, Math.min(-0.2, ...gains.map((g) => g * 1.12))),
+  const x0 = Math.max(-10, Math.min(-0.2, ...gains.map((g) => g * 1.12))),
     x1 = Math.min(1, Math.max(0.4, ...gains.map((g) => g * 1.15)));
   const y0 = Math.max(-4, Math.min(...(sizes.length ? sizes : [-1])) - 0.3),
     y1 = Math.min(5, Math.max(...(sizes.length ? sizes : [1]), damage ? Math.log10(damage) : -4) + 0.3);
@@ -239,7 +239,7 @@ function dots(path, broken, {X, Y, left, right}, step) {
     gone = broken >= end.step,
     now = path.findLast((p) => p.step <= step);
   return [
-    path.length > 1 && dot(path[0], 3.5, 'begin', 'start'),
+    path.length > 1 && dot(path[0], 3.5, 'begin', `step ${path[0].step}`), // a loss has a start after some steps
     dot(end, 6, gone ? 'end gone' : 'end', `step ${end.step}${gone ? ', then NaN' : ''}`),
     now && now !== end && dot(now, 5, 'now', `step ${step}`),
   ].filter(Boolean);
@@ -260,7 +260,7 @@ function listen(root, path, {X, Y}, name, onStep) {
       event,
       `step ${p.step}: ${p.zone?.head.toLowerCase() ?? 'zone not recorded'}`,
       `${name} ${num(p.ratio)}`,
-      `loss ${againstStart(p.gain)}`,
+      `loss (mean of five) ${againstStart(p.gain)}`,
     );
   });
   root.addEventListener('pointerleave', () => tip.hide());
