@@ -24,6 +24,8 @@ from packaging.version import Version
 from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainingArguments
 
+from lora_watch import Alert, Sink, StepRecord
+from lora_watch.base.records import RunInfo
 from lora_watch.demo.models import tiny_llama
 
 Dataset = Sequence[Mapping[str, Any]]
@@ -134,6 +136,26 @@ def train(model: Any, dataset: Dataset | None = None, steps: int = 10, **rest: A
     trainer = build_trainer(model, dataset, steps, **rest)
     trainer.train()
     return trainer
+
+
+class Keeps(Sink):
+    """Keeps what sinks are given."""
+
+    def __init__(self) -> None:
+        self.runs: list[RunInfo] = []
+        self.records: list[StepRecord] = []
+        self.alerts: list[Alert] = []
+        self.verdicts: list[str] = []
+
+    def start(self, run: RunInfo, step: int) -> None:
+        self.runs.append(run)
+
+    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        self.records.append(record)
+        self.alerts += alerts
+
+    def finish(self, verdict: str, message: str | None) -> None:
+        self.verdicts.append(verdict)
 
 
 def report_of(run: Any) -> dict[str, Any]:

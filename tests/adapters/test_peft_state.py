@@ -8,19 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from lora_watch.adapters import Adapter, find_adapters
+from lora_watch.adapters import find_adapters
 from tests.adapters.zoo import ALPHA, Net, R, adapted, linear, products
-
-Layers = dict[str, Adapter]
-
-
-def by_name(model: nn.Module) -> Layers:
-    return {adapter.name: adapter for adapter in find_adapters(model)}
-
-
-def two_layers(**options: Any) -> Any:
-    model = nn.Sequential(linear(), nn.Linear(10, 7))
-    return adapted(model, target_modules=["0", "1"], **options)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +27,10 @@ def test_formula(options: dict[str, Any], scale: float, formula: str) -> None:
 
 
 def test_rank_and_alpha_patterns() -> None:
-    adapters = by_name(two_layers(rank_pattern={"0": 2}, alpha_pattern={"1": 8}))
-    assert [(a.r, a.alpha, a.scale) for a in adapters.values()] == [(2, ALPHA, ALPHA / 2), (R, 8, 8 / R)]
-    assert [a.factors()[0].a.shape[0] for a in adapters.values()] == [2, R]
+    two = nn.Sequential(linear(), nn.Linear(10, 7))
+    adapters = find_adapters(adapted(two, target_modules=["0", "1"], rank_pattern={"0": 2}, alpha_pattern={"1": 8}))
+    assert [(a.name, a.r, a.alpha, a.scale) for a in adapters] == [("0", 2, ALPHA, ALPHA / 2), ("1", R, 8, 8 / R)]
+    assert [a.factors()[0].a.shape[0] for a in adapters] == [2, R]
 
 
 @pytest.mark.parametrize("rslora", [False, True])

@@ -18,8 +18,7 @@ from torch import Tensor
 from benchmarks import gpu
 from lora_watch import LoraWatchCallback, Monitor, StepRecord, measure
 from tests.device import strict
-from tests.monitor.test_late import Sink
-from tests.support import DEVICE, build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import DEVICE, Keeps, build_trainer, lora, stdlib_blocks, tiny_model
 
 CPU, WIDE = torch.device("cpu"), torch.float64
 """In ``WIDE`` training itself is the same on both, so that the numbers can be compared."""
@@ -48,7 +47,7 @@ def train(make: Callable[[], Any], device: torch.device, watch: bool = True, **s
     torch.manual_seed(0)
     model = make().to(device).train()
     trained = [p for p in model.parameters() if p.requires_grad]
-    optimizer, sink, monitor = torch.optim.AdamW(trained, lr=1e-3), Sink(), None
+    optimizer, sink, monitor = torch.optim.AdamW(trained, lr=1e-3), Keeps(), None
     if watch:
         monitor = Monitor(model, optimizer, console=False, full_every=1, sinks=[sink], **settings)
     outcome = Outcome(trained, sink.records)

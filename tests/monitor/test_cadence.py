@@ -12,6 +12,7 @@ from lora_watch import Monitor
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.run.recording import FIRST_STEPS, Cadence
 from tests.monitor.test_monitor import built, loop
+from tests.support import few
 
 FIRST = list(range(1, FIRST_STEPS + 1))
 
@@ -89,7 +90,8 @@ def test_a_slow_machine_measures_the_same_steps_and_writes_the_same_numbers(monk
 
 def numbers() -> list[tuple[int, float | None, dict[str, bytes]]]:
     torch.manual_seed(0)
-    model, optimizer = built()
+    model = few().train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
     with Monitor(model, optimizer, console=False) as monitor:
         records = loop(monitor, model, optimizer, 36)
     return [

@@ -15,12 +15,12 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-import lora_watch
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord
 from lora_watch.base.deferred import Deferred, HostCopy, has_float64
 from tests.monitor.test_monitor import built, loop
-from tests.support import DEVICE, build_trainer, few, lora, report_of, stdlib_blocks, tiny_model, train
+from tests.rules.runs import At
+from tests.support import DEVICE, Keeps, build_trainer, few, lora, report_of, stdlib_blocks, tiny_model, train
 
 LATE = pytest.mark.skipif(not has_float64(DEVICE), reason="what is on a device without float64 is read at once")
 
@@ -48,16 +48,6 @@ def slow(far: None, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(HostCopy, "_copy", copy)
 
 
-class Sink(lora_watch.Sink):
-    """Keeps every record, in the order of writing."""
-
-    def __init__(self) -> None:
-        self.records: list[StepRecord] = []
-
-    def write(self, record: StepRecord, alerts: Any) -> None:
-        self.records.append(record)
-
-
 # -- the copy to the host ---------------------------------------------------------------------------------------------
 def total(*values: float) -> Deferred[float]:
     tensors = [torch.tensor(value, device=DEVICE) for value in values]
@@ -78,7 +68,7 @@ def test_two_sendings_do_not_disturb_each_other_whatever_their_sizes() -> None:
 
 
 # -- the monitor -------------------------------------------------------------------------------------------------------
-def monitored(steps: int, sink: Sink, **settings: Any) -> Monitor:
+def monitored(steps: int, sink: Keeps, **settings: Any) -> Monitor:
     model, optimizer = built()
     with Monitor(model, optimizer, sinks=[sink], full_every=1, **settings) as monitor:
         loop(monitor, model, optimizer, steps)
@@ -100,7 +90,7 @@ def same(one: StepRecord, other: StepRecord) -> None:
 
 @pytest.mark.parametrize("settings", [{}, {"every": 2}])
 def test_records_are_the_same_and_come_one_step_later(settings: dict[str, Any], request: pytest.FixtureRequest) -> None:
-    at_once, late = Sink(), Sink()
+    at_once, late = Keeps(), Keeps()
     monitored(5, at_once, **settings)
     request.getfixturevalue("slow")
     monitor = monitored(5, late, **settings)
@@ -108,11 +98,6 @@ def test_records_are_the_same_and_come_one_step_later(settings: dict[str, Any], 
     for one, other in zip(at_once.records, late.records, strict=True):
         same(one, other)
     assert monitor.last is late.records[-1]
-
-
-def spoil(model: Any) -> None:
-    with torch.no_grad():
-        next(p for n, p in model.named_parameters() if "lora_B" in n)[0, 0] = torch.nan
 
 
 # -- the Trainer -------------------------------------------------------------------------------------------------------
@@ -159,15 +144,11 @@ def test_nothing_non_finite_is_applied(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("slow")
 def test_an_adapter_that_a_last_step_has_spoiled_fails_the_run(tmp_path: Path) -> None:
-    from transformers import TrainerCallback
-
-    class Spoiler(TrainerCallback):
-        def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            if state.global_step == 2:
-                spoil(kwargs["model"])
+    def spoil(model: Any) -> None:
+        next(p for n, p in model.named_parameters() if "lora_B" in n)[0, 0] = torch.nan
 
     callback = LoraWatchCallback(fail_on="error", console=False, report_dir=tmp_path, tensorboard=False)
-    trainer = build_trainer(few(), steps=3, callbacks=[Spoiler(), callback])
+    trainer = build_trainer(few(), steps=3, callbacks=[At(3, spoil), callback])
     with pytest.raises(LoraWatchError, match="LW101"):
         trainer.train()
     assert json.loads((tmp_path / "report.json").read_text())["alerts"][0]["step"] == 3

@@ -2,7 +2,6 @@
 
 import json
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +10,22 @@ import pytest
 import torch
 from transformers import Adafactor
 
-from lora_watch import Alert, LoraWatchError, Monitor, Sink, StepRecord
+from lora_watch import LoraWatchError, Monitor, StepRecord
 from lora_watch.sinks.report import ReportSink
 from tests.rules.test_episodes import Whole
-from tests.support import lora, stdlib_blocks, tiny_model
+from tests.support import Keeps, lora, stdlib_blocks, tiny_model
 
 
-def loop(monitor: Monitor, model: Any, optimizer: torch.optim.Optimizer, steps: int) -> list[StepRecord]:
+def loop(
+    monitor: Monitor, model: Any, optimizer: torch.optim.Optimizer, steps: int, nan_at: int | None = None
+) -> list[StepRecord]:
+    """A plain loop. At step ``nan_at`` its backward pass makes NaNs of a loss that is a number."""
     data = torch.tensor([example["input_ids"] for example in stdlib_blocks(4 * steps, 32)]).split(4)
     records = []
-    for ids in data:
+    for step, ids in enumerate(data, start=1):
         ids = ids.to(model.device)
         loss = model(input_ids=ids, labels=ids).loss
-        loss.backward()
+        (loss * (torch.nan if step == nan_at else 1.0)).backward()
         optimizer.step()
         record = monitor.step(loss=loss)
         records.append(record)
@@ -147,28 +149,16 @@ def test_an_optimizer_that_makes_its_own_rate_has_none_that_is_known() -> None:
 # -- a resumed run -----------------------------------------------------------------------------------------------------
 
 
-class Written(Sink):
-    """Keeps what sinks are given."""
-
-    def __init__(self) -> None:
-        self.steps: list[float | None] = []
-        self.alerts: list[str] = []
-
-    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        self.steps.append(record.first_step)
-        self.alerts += [alert.rule for alert in alerts]
-
-
 def test_a_resumed_run_tells_the_alerts_of_the_session_before_once() -> None:
     model, optimizer = built(alpha=2048)
     watch = Monitor(model, optimizer)
     watch.engine.start()
     assert watch.alerts
-    sink = Written()
+    sink = Keeps()
     resumed = Monitor(model, optimizer, sinks=[sink])
     resumed.load_state_dict(json.loads(json.dumps(watch.state_dict())))
     resumed.engine.start(step=1)
-    assert sink.alerts == [alert.rule for alert in watch.alerts]
+    assert [alert.rule for alert in sink.alerts] == [alert.rule for alert in watch.alerts]
 
 
 def test_what_every_leaves_out_is_measured_for_a_checkpoint() -> None:

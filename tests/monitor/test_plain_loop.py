@@ -8,20 +8,13 @@ import torch
 from peft import PeftModel
 
 from lora_watch import LoraWatchError, Monitor
-from tests.monitor.test_monitor import built
-from tests.support import report_of, stdlib_blocks, tiny_model
-
-IDS = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 32)])
+from tests.monitor.test_monitor import built, loop
+from tests.support import report_of, tiny_model
 
 
 def train(monitor: Monitor, model: Any, optimizer: Any, steps: int, nan_at: int | None = None) -> None:
     with monitor:
-        for step in range(1, steps + 1):
-            loss = model(input_ids=IDS, labels=IDS).loss
-            (loss * (float("nan") if step == nan_at else 1.0)).backward()
-            optimizer.step()
-            monitor.step(loss=loss)
-            optimizer.zero_grad()
+        loop(monitor, model, optimizer, steps, nan_at)
 
 
 def test_it_speaks_and_leaves_its_files(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

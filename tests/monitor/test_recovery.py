@@ -13,7 +13,7 @@ from peft import AdaLoraConfig, get_peft_model
 from torch import nn, optim
 from torch.optim import lr_scheduler as schedules
 
-from lora_watch import LoraWatchError, Monitor, Sink
+from lora_watch import LoraWatchError, Monitor
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import AdapterInfo, Recovered, RunInfo, StepRecord
@@ -26,7 +26,7 @@ from lora_watch.run.recovery import Recovery
 from lora_watch.settings import Settings
 from lora_watch.snapshots.copies import GoodCopies, take
 from lora_watch.snapshots.training import Learned, why_not
-from tests.support import lora, stdlib_blocks, tiny_model
+from tests.support import Keeps, lora, stdlib_blocks, tiny_model
 
 OPTIMIZERS: list[Callable[[list[nn.Parameter]], optim.Optimizer]] = [
     lambda p: optim.AdamW(p, lr=1e-2, fused=True),
@@ -272,18 +272,6 @@ def test_what_is_wrong_before_the_first_step_is_named_as_the_reason() -> None:
         engine.raise_for()
 
 
-class Verdicts(Sink):
-    def __init__(self) -> None:
-        self.given: list[str] = []
-        self.notes: tuple[str, ...] = ()
-
-    def start(self, run: RunInfo, step: int) -> None:
-        self.notes = run.notes
-
-    def finish(self, verdict: str, message: str | None) -> None:
-        self.given.append(verdict)
-
-
 EXPLODES: dict[str, Any] = {"alpha": 128, "lr": 1e-2}
 
 
@@ -311,15 +299,15 @@ def test_a_recovery_that_fails_half_way_is_never_ok(
         raise RuntimeError("on purpose")
 
     monkeypatch.setattr(owner, name, at_its_turn)
-    sink = Verdicts()
+    sink = Keeps()
     with pytest.raises(LoraWatchError, match=r"(?s)half-way.*LW901"):
         loop(functools.partial(recovering, sinks=[sink]), **fault)
-    assert sink.given == ["failed"]
-    assert [note for note in sink.notes if "half-way" in note]
+    assert sink.verdicts == ["failed"]
+    assert [note for note in sink.runs[-1].notes if "half-way" in note]
     if "spoil" in fault:  # whose weights are NaN from there on
         return
     calls = itertools.count(1)
     monitor = loop(functools.partial(recovering, sinks=[sink], fail_on="never"), **fault)
-    assert sink.given[1:] == ["unhealthy"]
+    assert sink.verdicts[1:] == ["unhealthy"]
     # Where the weights had gone back and the rates had not, the adapters explode once more.
     assert {alert.rule for alert in monitor.alerts if alert.severity is Severity.ERROR} == {"LW102"}

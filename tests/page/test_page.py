@@ -117,6 +117,10 @@ def test_names_are_only_text(file: Path, open_page: Open) -> None:
         page.click(f"#tab-{view}")
         page.wait_for_selector(f"body[data-ready={view}]")
         assert page.query_selector("img") is None
+        if view == "alerts":
+            page.click("#alerts tbody tr")
+            page.wait_for_selector("#detail")
+            assert HOSTILE in page.inner_text("#detail")
     assert page.evaluate("window.pwned ?? null") is None
     assert "<img" not in file.read_text(encoding="utf-8")
 

@@ -26,12 +26,9 @@ from tests.tensorboard_plugin.serving import routes
 LAYER = "model.layers.1.self_attn.q_proj"
 
 
-def without_targets() -> list[dict[str, list[int]]]:
-    return [{**row, "labels": [-100] * len(row["labels"])} for row in stdlib_blocks()]  # type: ignore[misc]
-
-
 def test_behind_a_loss_that_is_no_number_nothing_else_speaks() -> None:
-    monitor = run(steps=12, dataset=without_targets())
+    without_targets = [{**row, "labels": [-100] * len(row["labels"])} for row in stdlib_blocks()]
+    monitor = run(steps=12, dataset=without_targets)
     assert ids(monitor) == ["LW204", "LW201"], "two batches without a target may be an accident"
     assert the("LW201", monitor).closed_step is None
 
@@ -45,20 +42,12 @@ def test_a_broken_weight_is_named_with_its_layer() -> None:
     assert [name for name, _ in the("LW201", monitor).adapters] == [LAYER]
 
 
-def one_element(model: Any) -> None:
-    with torch.no_grad():
-        model.get_submodule(f"base_model.model.{LAYER}").lora_B["default"].weight[0, 0] = torch.nan
-
-
-class Between(TrainerCallback):
-    """Writes a NaN into one adapter after a step has been judged."""
-
-    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        if state.global_step == 4:
-            one_element(model)
-
-
 def test_a_nan_that_is_written_into_one_adapter_is_named_with_its_layer_and_not_blamed_on_the_batch() -> None:
+    class Between(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+            if state.global_step == 4:  # after a step has been judged
+                model.get_submodule(f"base_model.model.{LAYER}").lora_B["default"].weight.data[0, 0] = torch.nan
+
     monitor = run(steps=8, before=(Between(),))
     assert ids(monitor) == ["LW101"]
     found = the("LW101", monitor)

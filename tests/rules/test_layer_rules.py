@@ -27,14 +27,10 @@ def test_decay_that_leaves_two_updates_is_an_error(decay: float, severity: str |
     )
 
 
-def hot_layer(trainer: Trainer) -> None:
-    FAULTS["one-hot-layer"].inject(trainer, 0)
-
-
 def test_a_layer_with_a_rate_of_its_own() -> None:
     model = lora(tiny_model())
     name = victim(model).name
-    monitor = run(model, steps=20, prepare=hot_layer)
+    monitor = run(model, steps=20, prepare=lambda trainer: FAULTS["one-hot-layer"].inject(trainer, 0))
     alert = the("LW306", monitor)
     assert alert.adapters[0][0] == name
     assert len(alert.adapters) == 1

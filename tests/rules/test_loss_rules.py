@@ -16,6 +16,7 @@ from lora_watch import LoraWatchError, Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.drivers.loop import Monitor
 from lora_watch.rules.loss import FirstLossTooHigh, LossDivergence
+from tests.monitor.test_monitor import loop
 from tests.rules.runs import (
     InOrder,
     by_difficulty,
@@ -30,12 +31,9 @@ from tests.rules.runs import (
 from tests.support import lora, stdlib_blocks, tiny_model
 
 
-def nan_at_seven(step: int, loss):  # type: ignore[no-untyped-def]
-    return loss * float("nan") if step == 7 else loss
-
-
 def test_non_finite_loss() -> None:
-    monitor = run(steps=9, trainer_class=trainer_with_loss(nan_at_seven), logging_steps=1)
+    nan_at_seven = trainer_with_loss(lambda step, loss: loss * float("nan") if step == 7 else loss)
+    monitor = run(steps=9, trainer_class=nan_at_seven, logging_steps=1)
     alert = the("LW201", monitor)
     assert alert.step == 7
     assert alert.causes[0].startswith("not known"), "nothing shows it"
@@ -251,14 +249,8 @@ def test_a_plain_loop_needs_to_name_no_vocabulary(blank: bool) -> None:
     base = tiny_model()
     model = lora(type(base)(base.config) if blank else base).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
-    rows = torch.tensor([row["input_ids"] for row in stdlib_blocks(24, 32)])
     with Monitor(model, optimizer, console=False) as monitor:
-        for batch in rows.split(4):
-            loss = model(input_ids=batch, labels=batch).loss
-            loss.backward()
-            optimizer.step()
-            monitor.step(loss=loss)
-            optimizer.zero_grad()
+        loop(monitor, model, optimizer, 6)
     assert [(a.rule, a.severity) for a in monitor.alerts] == [("LW205", Severity.WARNING)] * blank
     assert monitor.run.notes == ()
 

@@ -5,7 +5,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import pytest
 import torch
 from transformers import Trainer
 
@@ -15,14 +14,8 @@ from lora_watch.drivers.loop import Monitor
 from lora_watch.measurement.signals.scaled_loss import OTHER
 from tests.rules.runs import ids, run, the
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
+from tests.trainer.test_trainers import with_trl
 
-QUIET: dict[str, Any] = {
-    "use_cpu": True,
-    "bf16": False,
-    "report_to": "none",
-    "save_strategy": "no",
-    "disable_tqdm": True,
-}
 """For TRL's trainers: on the CPU, nothing saved, nothing shown."""
 
 
@@ -32,35 +25,16 @@ def trained(trainer: Trainer, callback: LoraWatchCallback) -> tuple[Monitor, Ste
     return callback.monitor, callback.monitor.last
 
 
-def dataset(rows: list[dict[str, Any]]) -> Any:
-    from datasets import Dataset  # TRL brings it
-
-    return Dataset.from_list(rows)
-
-
 def test_a_loss_of_preferences_is_judged_as_what_it_is(tmp_path: Path) -> None:
     """It begins at ln 2 whatever the vocabulary, and nears 0 as the pairs are learned by heart."""
-    trl = pytest.importorskip("trl")
     texts = [tiny_tokenizer().decode(row["input_ids"]) for row in stdlib_blocks(16, 48)]
     pairs = [
         {"prompt": text[:20], "chosen": text[20:60], "rejected": other[40:70]}
         for text, other in zip(texts, [*texts[5:], *texts[:5]])
     ]
     callback = LoraWatchCallback(console=False, tensorboard=False)
-    trainer = trl.DPOTrainer(
-        model=lora(tiny_model()),
-        processing_class=tiny_tokenizer(),
-        train_dataset=dataset(pairs),
-        args=trl.DPOConfig(
-            output_dir=str(tmp_path),
-            max_steps=40,
-            learning_rate=2e-3,
-            per_device_train_batch_size=4,
-            gradient_checkpointing=False,
-            **QUIET,
-        ),
-        callbacks=[callback],
-    )
+    more = {"max_steps": 40, "learning_rate": 2e-3, "gradient_checkpointing": False}
+    trainer = with_trl("DPO", pairs, **more)(tmp_path, callback)
     monitor, last = trained(trainer, callback)
     assert last.scalars["loss_recent"] < 0.3 < 0.4 < last.scalars["loss_start"] < 0.8, "the mean of the first steps"
     assert not last.comparable, "the model's own loss does not prefer an answer"

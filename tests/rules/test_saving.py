@@ -17,12 +17,17 @@ from tests.adapters.test_placement import mixture
 from tests.stored.saving import UP, Damages, lose_a_layer, rewrite
 from tests.support import build_trainer, few, lora, needs_peft, report_of, stdlib_blocks, tiny_model
 
+STEPWISE = {"save_strategy": "steps", "save_steps": 2, "save_total_limit": 2}
+BY_EPOCH = {"save_strategy": "epoch", "dataset": stdlib_blocks(12), "steps": -1}
 
-def trainer(folder: Path, *callbacks: TrainerCallback, steps: int = 6, **options: Any) -> Any:
+
+def trainer(
+    folder: Path, *callbacks: TrainerCallback, model: Any = None, saves: Any = STEPWISE, steps: int = 6, **options: Any
+) -> Any:
+    """It and its callback, whose settings are ``options``."""
     watch = LoraWatchCallback(tensorboard=False, console=False, **options)
-    settings = {"output_dir": str(folder), "save_strategy": "steps", "save_steps": 2, "save_total_limit": 2}
-    made = build_trainer(lora(tiny_model()), stdlib_blocks(), steps, [*callbacks, watch], **settings)
-    return made, watch
+    settings = {"output_dir": str(folder), "steps": steps, **saves}
+    return build_trainer(model or lora(tiny_model()), callbacks=[*callbacks, watch], **settings), watch
 
 
 def of(rule: str, watch: LoraWatchCallback) -> list[Alert]:
@@ -98,10 +103,9 @@ def test_a_plain_loop_asks_for_the_receipt(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("lost", [None, lose_a_layer, lambda content: content[f"{UP}B.weight"].zero_()])
 def test_what_a_script_saves_after_training_is_read_back_once(lost: Callable[..., Any] | None, tmp_path: Path) -> None:
-    watch = LoraWatchCallback(tensorboard=False, console=False, fail_on="error")
-    settings = {"eval_strategy": "steps", "eval_steps": 2, "save_strategy": "steps", "save_steps": 2}
-    best = {"load_best_model_at_end": True, "metric_for_best_model": "steps", "output_dir": str(tmp_path)}
-    made = build_trainer(lora(tiny_model()), None, 6, [watch], eval_dataset=stdlib_blocks()[:4], **settings, **best)
+    evaluates = {"eval_strategy": "steps", "eval_steps": 2, "eval_dataset": stdlib_blocks()[:4]}
+    best = {"load_best_model_at_end": True, "metric_for_best_model": "steps"}
+    made, _ = trainer(tmp_path, saves={"save_strategy": "steps", "save_steps": 2, **evaluates, **best}, fail_on="error")
     made.evaluate = lambda *_, **__: {"eval_steps": -made.state.global_step}  # that of step 2 is loaded at the end
     made.train()
     assert "save_model" in vars(made)
@@ -200,10 +204,8 @@ def test_a_resume_from_a_damaged_file_names_what_it_lacks_and_the_way_out(
 @pytest.mark.parametrize(("alpha", "times"), [(64, 4), (16, 1)])
 def test_a_resume_at_another_scale_is_an_error(alpha: int, times: int, tmp_path: Path) -> None:
     trainer(tmp_path, steps=4)[0].train()
-    watch = LoraWatchCallback(tensorboard=False, console=False)
-    build_trainer(lora(tiny_model(), alpha=alpha), stdlib_blocks(), 6, [watch], output_dir=str(tmp_path)).train(
-        resume_from_checkpoint=True
-    )
+    made, watch = trainer(tmp_path, model=lora(tiny_model(), alpha=alpha), saves={})
+    made.train(resume_from_checkpoint=True)
     said = [str(alert) for alert in of("LW314", watch)]
     assert len(said) == (times != 1)
     assert all(f"each adapter adds {times} times as much" in text for text in said)
@@ -240,9 +242,7 @@ def test_a_failed_run_without_a_save_strategy_saves_what_a_callback_asks_for(
         def check(self, record: Any) -> Finding | None:
             return Finding("it is the third step") if record.step == 3 else None
 
-    watch = LoraWatchCallback(tensorboard=False, console=False, fail_on="error", rules=[Third()])
-    settings = {"output_dir": str(tmp_path), "save_strategy": "no"}
-    made = build_trainer(few(), stdlib_blocks(), 6, [*callbacks, watch], **settings)
+    made, _ = trainer(tmp_path, *callbacks, model=few(), saves={}, fail_on="error", rules=[Third()])
     with pytest.raises(LoraWatchError):
         made.train()
     assert len([*tmp_path.glob("checkpoint-3")]) == len(callbacks)
@@ -280,10 +280,8 @@ def test_a_trial_of_a_search_is_not_compared_with_the_checkpoints_of_another_tra
 
 
 def test_a_session_from_a_checkpoint_of_an_epoch_knows_what_was_saved(tmp_path: Path) -> None:
-    def by_epoch(epochs: int, *callbacks: TrainerCallback) -> tuple[Any, LoraWatchCallback]:
-        watch = LoraWatchCallback(tensorboard=False, console=False)
-        settings = {"output_dir": str(tmp_path), "save_strategy": "epoch", "num_train_epochs": epochs}
-        return build_trainer(lora(tiny_model()), stdlib_blocks(12), -1, [*callbacks, watch], **settings), watch
+    def by_epoch(epochs: int, *callbacks: TrainerCallback) -> Any:
+        return trainer(tmp_path, *callbacks, saves={**BY_EPOCH, "num_train_epochs": epochs})
 
     by_epoch(1)[0].train()
     made, watch = by_epoch(2)
@@ -295,9 +293,8 @@ def test_a_session_from_a_checkpoint_of_an_epoch_knows_what_was_saved(tmp_path: 
 
 
 def test_a_failure_that_is_not_to_be_saved_is_not_saved_at_the_end_of_the_epoch_either(tmp_path: Path) -> None:
-    watch = LoraWatchCallback(tensorboard=False, console=False, fail_on="error")
-    settings = {"output_dir": str(tmp_path), "save_strategy": "epoch", "save_total_limit": 1, "num_train_epochs": 3}
-    made = build_trainer(lora(tiny_model()), stdlib_blocks(12), -1, [Damages(lose_a_layer, 3), watch], **settings)
+    saves = {**BY_EPOCH, "save_total_limit": 1, "num_train_epochs": 3}
+    made, _ = trainer(tmp_path, Damages(lose_a_layer, 3), saves=saves, fail_on="error")
     with pytest.raises(LoraWatchError):
         made.train()
     assert [folder.name for folder in tmp_path.glob("checkpoint-*")] == ["checkpoint-3"]
@@ -305,9 +302,8 @@ def test_a_failure_that_is_not_to_be_saved_is_not_saved_at_the_end_of_the_epoch_
 
 def test_what_the_files_do_not_tell_is_no_finding(tmp_path: Path) -> None:
     config = peft.IA3Config(target_modules=["q_proj"], feedforward_modules=[], task_type="CAUSAL_LM")
-    watch = LoraWatchCallback(tensorboard=False, console=False)
-    settings = {"output_dir": str(tmp_path), "save_strategy": "steps", "save_steps": 2}
-    build_trainer(peft.get_peft_model(tiny_model(), config), stdlib_blocks(), 4, [watch], **settings).train()
+    made, watch = trainer(tmp_path, model=peft.get_peft_model(tiny_model(), config), steps=4)
+    made.train()
     assert of("LW313", watch) == []
 
 

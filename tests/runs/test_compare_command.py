@@ -16,7 +16,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.cli.app import app
 from tests.runs.written import edit_json
 from tests.sinks.made_up import alert_of, parse
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, stdlib_blocks
 
 RANKS, SEEDS, STEPS = (2, 8, 32), (0, 1), 12
 LR = 1e-2
@@ -30,7 +30,7 @@ def train_into(
     torch.manual_seed(seed)
     data = stdlib_blocks(296, 64)[first:]
     trainer = build_trainer(
-        lora(tiny_model(), r=r, alpha=alpha),
+        few(r=r, alpha=alpha),
         data[:256],
         STEPS,
         callbacks=[LoraWatchCallback(fail_on=fail_on, console=False)],

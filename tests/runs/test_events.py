@@ -63,10 +63,11 @@ def test_unknown_numbers_are_left_out_and_measured_nan_is_kept(tmp_path: Path) -
 
 
 def test_a_session_that_resumed_replaces_what_came_after(tmp_path: Path) -> None:
-    write_run(tmp_path, steps=20)
+    write_run(tmp_path, steps=20, alerts=[alert_of(3), alert_of(15)])
     write_run(tmp_path, steps=15, first_step=10, loss=7.0)
     log = log_of(tmp_path)
     assert log.steps == list(range(16))
+    assert [alert.step for alert in RunData(log).episodes[0]] == [3], "step 15 was trained again, without that alert"
     losses = RunData(log).series_at("loss", [9, 10, 15])
     assert losses[9] == pytest.approx(1 / 9)
     assert (losses[10], losses[15]) == (7.0, 7.0)

@@ -28,7 +28,7 @@ from lora_watch.base.records import Due
 from lora_watch.measurement.norms.sample import FrozenWeights
 from tests.support import lora, stdlib_blocks, tiny_model
 
-STEPS = 10
+STEPS = 6
 """All of them are measured in full, also where that is seldom later (ZeRO-3)."""
 MORE_STEPS = 22
 """With a step of the fixed cadence after the first ones, which are all measured in full."""
@@ -152,7 +152,7 @@ FEW = ("fsdp2-dora-8", "fsdp1-orig", "fsdp1-flat", "context-parallel")
 def loop(way: str, folder: Path, monitored: bool) -> dict[str, Any]:
     torch.manual_seed(0)
     dora, recovers = "dora" in way, way == "fsdp2-recovers"
-    steps = MORE_STEPS if dora else STEPS
+    steps = MORE_STEPS if dora else 10 if recovers else STEPS
     targets = ["q_proj", "down_proj"] if way in FEW else "all-linear"
     alpha, lr = (128, 1e-2) if recovers else (16, 2e-3)
     model, whole = WAYS[way](lora(tiny_model(), alpha=alpha, targets=targets, use_dora=dora).train())

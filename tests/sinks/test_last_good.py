@@ -21,6 +21,7 @@ from lora_watch.sinks.kept import LastGoodSink
 from lora_watch.sinks.report import ReportSink
 from lora_watch.snapshots import last_good
 from lora_watch.snapshots.last_good import LastGood
+from tests.rules.runs import trainer_with_loss
 from tests.support import build_trainer, few, lora, report_of, stdlib_blocks, tiny_model
 
 HELD_OUT = torch.tensor([block["input_ids"] for block in stdlib_blocks(72, 64)[64:]])
@@ -48,15 +49,8 @@ class Judge(TrainerCallback):
         self.losses[state.global_step] = held_out_loss(model)
 
 
-class NanLoss(Trainer):
-    at = 7
-
-    def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
-        loss = model(**inputs).loss
-        loss = loss * float("nan") if self.state.global_step + 1 == self.at else loss
-        return (loss, None) if return_outputs else loss
-
-
+NAN_AT = 7
+NanLoss = trainer_with_loss(lambda step, loss: loss * math.nan if step == NAN_AT else loss)
 CASES: dict[str, tuple[str, type[Trainer], dict[str, Any], float]] = {
     "explosion": ("LW102", Trainer, {"alpha": 128}, 2e-2),
     "nan": ("LW201", NanLoss, {}, 2e-3),
@@ -96,7 +90,7 @@ def test_it_loads_and_is_as_good_as_the_run_was_then(case: str, fail_on: str, tm
     loss = held_out_loss(restored)
     assert loss == pytest.approx(judge.losses[step], abs=1e-5)
     if rule == "LW201" and fail_on == "error":  # found before the update: not a step is lost
-        assert step == NanLoss.at - 1
+        assert step == NAN_AT - 1
     end = held_out_loss(trainer.model)
     if fail_on == "never":
         assert math.isnan(end) or loss < end

@@ -9,9 +9,8 @@ from typing import Any
 import pytest
 from transformers import TrainerCallback
 
-from lora_watch import Alert, LoraWatchCallback, Severity, Sink
-from lora_watch.base.records import RunInfo, StepRecord
-from tests.support import build_trainer, few, stdlib_blocks
+from lora_watch import LoraWatchCallback, Severity
+from tests.support import Keeps, build_trainer, few, stdlib_blocks
 from tests.trainer.test_neighbours import Tracker
 
 SUMMARY = ("lora/output_ratio/max", "lora/delta_norm/median", "lora/loss")
@@ -127,23 +126,12 @@ def test_what_the_trainer_keeps_and_prints_is_the_row_without_ours(tmp_path: Pat
 
 
 # -- sinks of one's own -----------------------------------------------------------------------------------------------
-class OwnSink(Sink):
-    def __init__(self) -> None:
-        self.steps: list[int] = []
-        self.verdict: str | None = None
-
-    def start(self, run: RunInfo, step: int) -> None:
-        self.adapters = len(run.adapters)
-
-    def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        self.steps.append(record.step)
-
-    def finish(self, verdict: str, message: str | None) -> None:
-        self.verdict = verdict
 
 
 def test_a_sink_of_ones_own() -> None:
-    kept = OwnSink()
+    kept = Keeps()
     callback = LoraWatchCallback(console=False, tensorboard=False, sinks=[kept])
     build_trainer(few(), stdlib_blocks(), steps=2, callbacks=[callback], lr=1e-3).train()
-    assert (kept.adapters, kept.steps, kept.verdict) == (8, [0, 1, 2], "ok")
+    assert [len(run.adapters) for run in kept.runs] == [8]
+    assert [record.step for record in kept.records] == [0, 1, 2]
+    assert kept.verdicts == ["ok"]

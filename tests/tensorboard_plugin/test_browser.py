@@ -182,16 +182,6 @@ def test_metric_zoom_and_step_are_in_the_address(tab: Tab) -> None:
     assert frame.inner_text("#step") == str(STEPS)
 
 
-def test_names_and_texts_from_a_run_are_only_text(tab: Tab) -> None:
-    frame = tab.open(view="alerts", run=f"broken {HOSTILE}")
-    tab.after(lambda: frame.click("#alerts tbody tr"))
-    assert HOSTILE in frame.inner_text("#detail")
-    for view in VIEWS:
-        tab.go(view)
-        assert frame.query_selector("img") is None
-    assert frame.evaluate("window.pwned ?? parent.pwned ?? null") is None
-
-
 def test_dark_mode_follows_tensorboard_at_once(tab: Tab) -> None:
     frame = tab.open(view="heatmap", run=HEALTHY)
     look = "() => getComputedStyle(document.body).backgroundColor"

@@ -139,37 +139,6 @@ def test_a_window_one_adapter_and_the_spread(broken: Path) -> None:
         np.testing.assert_array_equal(single.flags[:, 0], [0, NAN, 0])
 
 
-def test_a_run_resumed_at_an_earlier_step_shows_what_was_trained_last(tmp_path: Path) -> None:
-    def session(steps: range, value: float, alert_at: int | None, wall_time: float) -> None:
-        written: list[tuple[int, list[Any]]] = [(steps[0] - 1, [schema_of("a")])]
-        for step in steps:
-            values = [vector("delta_norm", [value]), (tags.SERIES_PREFIX + "zone", np.array([1.0]))]
-            if step == alert_at:
-                values.append((tags.ALERTS, strict_json([alert_of(step).to_dict()])))
-            written.append((step, values))
-        write_events(tmp_path / "run", *written, wall_time=wall_time)
-
-    session(range(1, 21), 1.0, alert_at=15, wall_time=1e9)
-    session(range(11, 31), 2.0, alert_at=None, wall_time=2e9)  # names sort by their time: this one is read second
-    with routes(tmp_path) as tab:
-        table = tab.table("metric", run="run", metric="delta_norm")
-        assert table.header["first"] == list(range(1, 31))
-        np.testing.assert_array_equal(table.low[:, 0], [1.0] * 10 + [2.0] * 20)
-        # Step 15 was trained again, without that alert.
-        assert tab.json("alerts", run="run")["alerts"] == []
-
-
-def test_an_episode_is_one_alert_in_its_latest_state(tmp_path: Path) -> None:
-    run, alert = run_of(3), alert_of(3)
-    closed = alert_of(3, last_step=6, closed_step=7)
-    records = [record_of(run, step) for step in range(1, 10)]
-    write(tmp_path / "run", run, records, {3: [alert], 7: [closed], 9: [alert_of(9)]})
-    with routes(tmp_path) as tab:
-        found = tab.json("alerts", run="run")
-    assert [(a["step"], a["closed_step"]) for a in found["alerts"]] == [(3, 7), (9, None)]
-    assert found["notes"] == []
-
-
 def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
     run = run_of(2)
     for verdict, message in (("ok", None), ("failed", HOSTILE)):

@@ -3,8 +3,8 @@ no run that explodes may pass.
 
 ``python -m tests.trainer.injection`` makes the whole table: drivers (the Trainer, a loop of accelerate's, Lightning),
 healthy and exploding runs, without and with ``fail_on`` and ``recover``, each callable raising once and from then on,
-at its first call and at a later one. ``--part 0 8`` makes every eighth row, ``--driver``, ``--policy`` and ``--only`` a
-part. ``test_injection.py`` tries a sample.
+at its first call and at a later one. ``--part 0 8`` makes every eighth row, ``--setting`` and ``--only`` a part.
+``test_injection.py`` tries a sample.
 """
 
 import argparse
@@ -13,6 +13,7 @@ import functools
 import hashlib
 import inspect
 import io
+import itertools
 import logging
 import random
 import sys
@@ -351,29 +352,25 @@ def main() -> int:
         "--part", nargs=2, type=int, default=(0, 1), metavar=("I", "N"), help="every N-th, from the I-th"
     )
     parser.add_argument("--only", default="", help="those whose name contains this")
-    parser.add_argument("--driver", choices=list(DRIVERS), help="that one alone")
-    parser.add_argument("--policy", choices=list(POLICIES), help="that one alone")
-    parser.add_argument("--explodes", choices=["yes", "no"], help="those runs alone")
+    parser.add_argument("--setting", default="", help="those runs whose heading contains this")
     options = parser.parse_args()
     logging.getLogger("lora_watch").setLevel(logging.CRITICAL + 1)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     first, step = options.part
     bad = tried = 0
-    for driver in [options.driver] if options.driver else DRIVERS:
-        for policy in [options.policy] if options.policy is not None else POLICIES:
-            for explodes in {"yes": [True], "no": [False]}.get(options.explodes, [False, True]):
-                setting = Setting(driver, explodes, policy)
-                with tempfile.TemporaryDirectory() as folder:
-                    injection = Injection(Path(folder), setting)
-                    chosen = [t for t in injection.targets if options.only in t.name]
-                    rows = [(t, *way) for t in chosen for way in WAYS if injection.calls[t.name] > way[0]][first::step]
-                    print(f"{setting}: {len(rows)} rows, {len(chosen)} callables", flush=True)
-                    for target, later, once in rows:
-                        tried += 1
-                        if (harm := injection.harm(target, later, once)) is not None:
-                            bad += 1
-                            when = f"{'later' if later else 'first'} call, {'once' if once else 'from then on'}"
-                            print(f"  {target.name} ({when}): {harm}", flush=True)
+    settings = itertools.starmap(Setting, itertools.product(DRIVERS, (False, True), POLICIES))
+    for setting in (setting for setting in settings if options.setting in str(setting)):
+        with tempfile.TemporaryDirectory() as folder:
+            injection = Injection(Path(folder), setting)
+            chosen = [t for t in injection.targets if options.only in t.name]
+            rows = [(t, *way) for t in chosen for way in WAYS if injection.calls[t.name] > way[0]][first::step]
+            print(f"{setting}: {len(rows)} rows, {len(chosen)} callables", flush=True)
+            for target, later, once in rows:
+                tried += 1
+                if (harm := injection.harm(target, later, once)) is not None:
+                    bad += 1
+                    when = f"{'later' if later else 'first'} call, {'once' if once else 'from then on'}"
+                    print(f"  {target.name} ({when}): {harm}", flush=True)
     print(f"{tried} rows, {bad} harmed")
     return 1 if bad else 0
 

@@ -95,6 +95,12 @@ def test_a_warning_before_the_first_step_ends_the_run_before_it() -> None:
     assert all(torch.equal(t, before[n]) for n, t in adapters_of(trainer).items())
 
 
+def saving_each_step(*callbacks: Any) -> Trainer:
+    """A good checkpoint makes room for the next one."""
+    saves = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 1}
+    return build_trainer(lora(tiny_model()), None, 20, callbacks=callbacks, **saves)
+
+
 class NanGradient(TrainerCallback):
     """Puts a NaN into one layer's gradient, after clipping, as an overflow in its backward pass would."""
 
@@ -110,15 +116,7 @@ def test_a_nan_gradient_never_reaches_the_weights_nor_the_checkpoint() -> None:
     from peft import PeftModel
 
     callback = LoraWatchCallback(fail_on="error", console=False)
-    trainer = build_trainer(
-        lora(tiny_model()),
-        None,
-        20,
-        callbacks=[NanGradient(5, "layers.2.mlp.up_proj"), callback],
-        save_strategy="steps",
-        save_steps=1,
-        save_total_limit=1,
-    )
+    trainer = saving_each_step(NanGradient(5, "layers.2.mlp.up_proj"), callback)
     with pytest.raises(LoraWatchError, match=r"\(LW101\)") as caught:
         trainer.train()
     assert caught.value.alerts[0].adapters[0][0] == "model.layers.2.mlp.up_proj"
@@ -138,15 +136,7 @@ def test_a_spoiled_adapter_does_not_overwrite_a_good_checkpoint() -> None:
         next(p for n, p in model.named_parameters() if "layers.1.self_attn.k_proj.lora_A" in n)[0, 0] = float("inf")
 
     callback = LoraWatchCallback(fail_on="error", console=False)
-    trainer = build_trainer(
-        lora(tiny_model()),
-        None,
-        20,
-        callbacks=[At(5, spoil), callback],
-        save_strategy="steps",
-        save_steps=1,
-        save_total_limit=1,
-    )
+    trainer = saving_each_step(At(5, spoil), callback)
     with pytest.raises(LoraWatchError, match="LW101"):
         trainer.train()
     assert sorted(p.name for p in Path(trainer.args.output_dir).glob("checkpoint-*")) == ["checkpoint-4"]

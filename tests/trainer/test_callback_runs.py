@@ -1,8 +1,6 @@
 """The callback in runs that are resumed, reused, killed or broken off."""
 
 import json
-import signal
-import textwrap
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +8,6 @@ import pytest
 
 from lora_watch import LoraWatchCallback, LoraWatchError, watch
 from lora_watch.measurement.norms import base
-from tests.processes import Python
 from tests.support import build_trainer, few, report_of, stdlib_blocks
 
 # -- resume and reuse --------------------------------------------------------------------------------------------------
@@ -98,15 +95,8 @@ def test_watch_adds_the_callback_to_a_built_trainer() -> None:
 
 def test_evaluations_reach_the_report_also_those_after_training() -> None:
     callback = LoraWatchCallback(console=False)
-    trainer = build_trainer(
-        few(),
-        None,
-        4,
-        callbacks=[callback],
-        eval_dataset=stdlib_blocks(16),
-        eval_strategy="steps",
-        eval_steps=2,
-    )
+    evaluates: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2, "eval_dataset": stdlib_blocks(16)}
+    trainer = build_trainer(few(), None, 4, callbacks=[callback], **evaluates)
     trainer.evaluate()  # before there is a run: not noted
     trainer.train()
     during = report_of(trainer)["evaluation"]
@@ -116,38 +106,3 @@ def test_evaluations_reach_the_report_also_those_after_training() -> None:
     content = report_of(trainer)
     assert content["verdict"] == "ok"
     assert content["evaluation"]["test_loss"]["last"] == {"step": 4, "value": after["test_loss"]}
-
-
-@pytest.mark.parametrize("after", [pytest.param(0.2, marks=pytest.mark.thorough), 1.1])
-def test_a_killed_run_leaves_readable_files(python: Python, tmp_path: Path, after: float) -> None:
-    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-
-    script = tmp_path / "train.py"
-    script.write_text(
-        textwrap.dedent(
-            """
-            import os, signal, sys, threading, time
-            from pathlib import Path
-            from lora_watch import LoraWatchCallback
-            from tests.support import build_trainer, lora, tiny_model
-
-            def kill():
-                while not Path("out/lora_watch/report.json").exists():
-                    time.sleep(0.02)
-                time.sleep(float(sys.argv[1]))
-                os.kill(os.getpid(), signal.SIGKILL)
-
-            threading.Thread(target=kill, daemon=True).start()
-            build_trainer(lora(tiny_model()), None, 2000, callbacks=[LoraWatchCallback(console=False)],
-                          output_dir="out").train()
-            """
-        )
-    )
-    assert python(script, after, folder=tmp_path).returncode == -signal.SIGKILL
-    content = report_of(tmp_path / "out")
-    assert content["verdict"] == "interrupted"
-    assert len(content["adapters"]) == 28
-    (events,) = (tmp_path / "out" / "runs").rglob("events.out.tfevents.*")
-    readable = EventAccumulator(str(events.parent), size_guidance={"tensors": 0})
-    readable.Reload()
-    assert "lora_watch/schema" in readable.Tags()["tensors"]

@@ -16,8 +16,8 @@ import torch.nn.functional as F
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback
-from tests.support import build_trainer, few, stdlib_blocks, tiny_model, tiny_tokenizer
-from tests.trainer.test_trainers import STEPS, settings
+from tests.support import build_trainer, few, stdlib_blocks, tiny_model
+from tests.trainer.test_trainers import STEPS, with_trl
 
 
 class ByHand(TrainerCallback):
@@ -146,9 +146,6 @@ def test_two_runs_of_one_trainer_and_one_callback_do_not_double_count() -> None:
 
 
 def test_sft_trainer(tmp_path: Path) -> None:
-    trl = pytest.importorskip("trl")
-    from datasets import Dataset
-
     data = ragged()
     watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
 
@@ -156,23 +153,14 @@ def test_sft_trainer(tmp_path: Path) -> None:
         full = [{"input_ids": e["input_ids"], "labels": e["input_ids"]} for e in data]
         return token_losses(model, full).sum() / targets(full)
 
-    by_hand = ByHand(expected, watcher)
-    trainer = trl.SFTTrainer(
-        model=few(),
-        args=trl.SFTConfig(**settings(tmp_path, gradient_accumulation_steps=2)),
-        train_dataset=Dataset.from_list([{"input_ids": e["input_ids"]} for e in data]),
-        processing_class=tiny_tokenizer(),
-        callbacks=[watcher, by_hand],
-    )
+    rows, by_hand = [{"input_ids": e["input_ids"]} for e in data], ByHand(expected, watcher)
+    trainer = with_trl("SFT", rows, few, gradient_accumulation_steps=2, gradient_checkpointing=False)(tmp_path, watcher)
+    trainer.add_callback(by_hand)
     trainer.train()
     check(by_hand)
 
 
 def test_dpo_trainer(tmp_path: Path) -> None:
-    trl = pytest.importorskip("trl")
-    from datasets import Dataset
-
-    tokenizer = tiny_tokenizer()
     rows = [
         {"prompt": "It is a truth", "chosen": " universally acknowledged", "rejected": " nobody ever heard"},
         {"prompt": "She was", "chosen": " then but fifteen", "rejected": " def import class return"},
@@ -198,13 +186,8 @@ def test_dpo_trainer(tmp_path: Path) -> None:
         return -F.logsigmoid(beta * margin).mean()
 
     by_hand = ByHand(expected, watcher)
-    trainer = trl.DPOTrainer(
-        model=few(),
-        args=trl.DPOConfig(**settings(tmp_path, beta=beta)),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tokenizer,
-        callbacks=[watcher, by_hand],
-    )
+    trainer = with_trl("DPO", rows, few, beta=beta, gradient_checkpointing=False)(tmp_path, watcher)
+    trainer.add_callback(by_hand)
     trainer.train()
     check(by_hand)
     assert by_hand.expected[0] == pytest.approx(math.log(2), rel=1e-5)

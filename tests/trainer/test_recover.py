@@ -9,14 +9,14 @@ import torch
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS
-from lora_watch import Finding, LoraWatchCallback, LoraWatchError, Rule, Severity, Sink
+from lora_watch import Finding, LoraWatchCallback, LoraWatchError, Rule, Severity
 from lora_watch.base.alerts import first_to_show
 from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.records import StepRecord
 from lora_watch.gate import judge
 from lora_watch.gate.formats.text import text
-from tests.rules.runs import InOrder
-from tests.support import build_trainer, lora, report_of, stdlib_blocks, tiny_model
+from tests.rules.runs import InOrder, trainer_with_labels
+from tests.support import Keeps, build_trainer, lora, report_of, stdlib_blocks, tiny_model
 
 STRONG = {"alpha": 128, "lr": 1e-2}
 
@@ -53,18 +53,10 @@ def test_without_an_alert_training_is_bit_for_bit_the_same() -> None:
     assert torch.equal(rng, other_rng)
 
 
-class FullMeasurements(Sink):
-    def __init__(self) -> None:
-        self.steps: list[int] = []
-
-    def write(self, record: StepRecord, alerts: Any) -> None:
-        self.steps += [record.step] if "output_ratio" in record.metrics else []
-
-
 @pytest.fixture(scope="module")
 def exploded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Trainer, LoraWatchCallback]:
     """30 steps whose scale and learning rate are too high, evaluated and saved; they would be stopped early."""
-    trainer, callback = evaluated(tmp_path_factory.mktemp("exploded"), sinks=[FullMeasurements()])
+    trainer, callback = evaluated(tmp_path_factory.mktemp("exploded"), sinks=[Keeps()])
     trainer.train()
     return trainer, callback
 
@@ -167,19 +159,8 @@ def test_a_late_fault_costs_a_few_steps(fault: str, at: int, rule: str, lost: in
     assert report_of(trainer)["verdict"] == "ok"
 
 
-class Noise(Trainer):
-    """Random labels from step 70 to 82."""
-
-    def compute_loss(self, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
-        if 70 <= self.state.global_step < 82:
-            generator = torch.Generator().manual_seed(self.state.global_step)
-            labels = torch.randint(1024, inputs["labels"].shape, generator=generator)
-            inputs = {**inputs, "input_ids": labels, "labels": labels}
-        return super().compute_loss(model, inputs, *args, **kwargs)
-
-
 def test_noise_in_the_data_is_waited_out() -> None:
-    trainer, callback = built(steps=100, trainer_class=Noise)
+    trainer, callback = built(steps=100, trainer_class=trainer_with_labels(lambda step: 70 < step <= 82))
     trainer.train()
     (recovery,) = report_of(trainer)["recoveries"]
     assert recovery["rule"] == "LW202"
@@ -317,8 +298,9 @@ def test_a_second_recovery_is_told_relative_to_the_script() -> None:
 def test_measurements_after_a_recovery_follow_the_cadence_of_a_start(exploded: Any) -> None:
     _, callback = exploded
     (back,) = [alert.step for alert in callback.monitor.alerts if alert.rule == "LW910"]
-    (full,) = callback.settings.sinks
-    assert [step for step in full.steps if step > back] == [*range(back + 1, back + 21), 30]
+    (kept,) = callback.settings.sinks
+    full = [record.step for record in kept.records if "output_ratio" in record.metrics]
+    assert [step for step in full if step > back] == [*range(back + 1, back + 21), 30]
 
 
 def test_a_wiring_error_is_nothing_to_recover_from() -> None:

@@ -50,13 +50,8 @@ def scheduled(schedule: Callable[[Any], Any]) -> Callable[[Any], tuple[Any, Any]
     return make
 
 
-EVALUATED: dict[str, Any] = {
-    "eval_dataset": stdlib_blocks(68, 16)[64:],
-    "eval_strategy": "steps",
-    "eval_steps": 2,
-    "save_strategy": "steps",
-    "save_steps": 2,
-}
+EVALUATED: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2, "eval_dataset": stdlib_blocks(68, 16)[64:]}
+EVALUATED |= {"save_strategy": "steps", "save_steps": 2}
 CASES: dict[str, dict[str, Any]] = {
     "best at end": {
         **EVALUATED,

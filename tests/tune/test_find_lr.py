@@ -3,6 +3,7 @@
 import hashlib
 import json
 import random
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,8 @@ from lora_watch import LoraWatchCallback, find_learning_rate
 from lora_watch.drivers.trainer_info import planned_steps
 from lora_watch.tune.suggestion import Curve, Suggestion
 from lora_watch.tune.sweep import STEPS
-from tests.support import build_trainer, few, lora, report_of, stdlib_blocks, tiny_model, tiny_tokenizer
+from tests.support import build_trainer, few, lora, report_of, stdlib_blocks, tiny_model
+from tests.trainer.test_trainers import with_trl
 
 TIMES = ("runtime", "per_second")
 
@@ -24,16 +26,9 @@ TIMES = ("runtime", "per_second")
 def built(lr: float = 2e-4, **arguments: Any) -> Trainer:
     """Draws at every step: dropout, and the order of the data. Logs, saves and evaluates."""
     torch.manual_seed(0)
-    settings: dict[str, Any] = {
-        "dataset": stdlib_blocks(256),
-        "warmup_steps": 2,
-        "logging_steps": 2,
-        "save_strategy": "steps",
-        "save_steps": 3,
-        "eval_strategy": "steps",
-        "eval_steps": 3,
-        "eval_dataset": stdlib_blocks(4),
-    }
+    settings: dict[str, Any] = {"dataset": stdlib_blocks(256), "warmup_steps": 2, "logging_steps": 2}
+    settings |= {"save_strategy": "steps", "save_steps": 3}
+    settings |= {"eval_strategy": "steps", "eval_steps": 3, "eval_dataset": stdlib_blocks(4)}
     return build_trainer(few(lora_dropout=0.1), steps=6, lr=lr, **{**settings, **arguments})
 
 
@@ -91,21 +86,12 @@ def test_the_run_after_a_sweep_is_the_run_from_the_start() -> None:
     assert config["find_lr"]["sentences"] == found.sentences()
 
 
-def sft(**arguments: Any) -> Trainer:
+def sft() -> Trainer:
     """TRL's, with its own collator and loss."""
-    trl = pytest.importorskip("trl")
-    from datasets import Dataset
-
     torch.manual_seed(0)
-    settings = built(**arguments).args.to_dict()
-    names = ("output_dir", "max_steps", "learning_rate", "use_cpu", "save_strategy", "report_to", "disable_tqdm")
     rows = [{"input_ids": row["input_ids"]} for row in stdlib_blocks(32)]
-    return trl.SFTTrainer(
-        model=few(),
-        args=trl.SFTConfig(**{name: settings[name] for name in names}, bf16=False, per_device_train_batch_size=4),
-        train_dataset=Dataset.from_list(rows),
-        processing_class=tiny_tokenizer(),
-    )
+    folder = Path(tempfile.mkdtemp())
+    return with_trl("SFT", rows, few, max_steps=6)(folder, LoraWatchCallback(console=False, tensorboard=False))
 
 
 def in_groups(schedule: bool = False) -> Trainer:
@@ -170,22 +156,6 @@ def test_a_schedule_of_ones_own_is_not_touched(caplog: pytest.LogCaptureFixture)
     alone = in_groups(schedule=True)
     alone.train()
     assert end_of(trainer) == end_of(alone)
-
-
-def test_where_a_sweep_leaves_a_range_its_middle_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    nothing, one = np.zeros(0), np.ones(1)
-    answers = [
-        Suggestion(None, None, Curve(one, one, one), 1e-3, 4e-3),
-        Suggestion(None, None, Curve(nothing, one, one)),
-    ]
-    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_: answers[0])
-    for rate in (2e-3, 5e-4):  # the middle; the rate that is set, where nothing is known
-        watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
-        trainer = build_trainer(lora(tiny_model()), stdlib_blocks(8), steps=1, lr=5e-4, callbacks=[watch])
-        trainer.train()
-        assert trainer.args.learning_rate == pytest.approx(rate)
-        assert max(watch.monitor.run.peak_lr) == pytest.approx(rate)
-        answers.pop(0)
 
 
 def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
@@ -281,18 +251,22 @@ def test_adapters_that_do_not_begin_at_nothing(begun: str) -> None:
         assert 1e-3 < found.rate < found.edge / 2
 
 
-@pytest.mark.parametrize("found", [(3e-3, 2e-3, 5e-3), (None, 2e-3, 8e-3)], ids=["rate", "range"])
-def test_what_a_run_has_found_itself_is_no_change_for_the_next_one(
-    found: tuple[float | None, float, float], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("found", "taken"),
+    [((3e-3, 2e-3, 5e-3), 3e-3), ((None, 2e-3, 8e-3), 4e-3), ((None, None, None), 5e-4)],
+    ids=["rate", "range", "nothing"],
+)
+def test_what_a_run_has_found_itself_is_taken_and_no_change_for_the_next_one(
+    found: tuple[float | None, ...], taken: float, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Of a range the middle; where nothing is known the rate that is set."""
     rate, low, high = found
     one = np.ones(1)
-    monkeypatch.setattr(
-        "lora_watch.tune.find_lr.sweep_of", lambda *_: Suggestion(rate, None, Curve(one, one, one), low, high)
-    )
+    curve = Curve(np.zeros(0) if low is None else one, one, one)
+    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_: Suggestion(rate, None, curve, low, high))
     watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
-    trainer = build_trainer(lora(tiny_model()), stdlib_blocks(8), steps=2, lr=2e-5, callbacks=[watch])
+    trainer = build_trainer(lora(tiny_model()), stdlib_blocks(8), steps=2, lr=5e-4, callbacks=[watch])
     trainer.train()
     report = report_of(trainer)
     assert (report["next_run"], report["alerts"]) == (None, [])
-    assert max(report["peak_lr"]) == pytest.approx(rate or 4e-3)
+    assert max(report["peak_lr"]) == pytest.approx(taken) == trainer.args.learning_rate
