@@ -18,7 +18,6 @@ from lora_watch.gate.judging import GATE_RULES, judge
 from lora_watch.rules import catalogue
 from lora_watch.rules.guide import pages
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED
-from lora_watch.settings import CallbackSettings, described
 from tests.processes import Python
 from tests.support import lora, report_of, stdlib_blocks, tiny_model, train
 
@@ -44,31 +43,12 @@ def test_pages_that_are_made_are_those_of_today(generate: ModuleType):
 
 
 def test_every_finding_has_a_page_that_says_what_to_do():
-    listed = (DOCS / "rules.md").read_text(encoding="utf-8")
     assert {rule.id for rule in catalogue()} | {*GATE_RULES, *MOVED, MONITOR_FAILURE, RECOVERED} == set(pages())
-    for id, entry in pages().items():
-        text = (DOCS / "rules" / f"{id}.md").read_text(encoding="utf-8")
-        assert f"(rules/{id}.md)" in listed
-        for heading in ("What you see", "What it means", "What to do", "Switching it off"):
-            assert f"## {heading}" in text, id
-        assert all((entry.means, entry.fix, entry.mute)), id
+    assert [id for id, entry in pages().items() if not all((entry.means, entry.fix, entry.mute))] == []
 
 
 def test_findings_of_the_gate_have_the_names_that_their_pages_say():
     assert {id: pages()[id].name for id in (*GATE_RULES, *MOVED)} == {**GATE_RULES, **MOVED}
-
-
-def test_every_public_name_and_command_is_in_its_page():
-    from lora_watch.cli.app import app
-
-    text = (DOCS / "python.md").read_text(encoding="utf-8")
-    assert [name for name in lora_watch.__all__ if not name.startswith("__") and f"## `{name}`\n" not in text] == []
-    assert described(CallbackSettings, "full_every")[:30] in text  # an argument with its description
-    text = (DOCS / "command-line.md").read_text(encoding="utf-8")
-    names = [c.name or c.callback.__name__ for c in app.registered_commands if c.callback is not None]
-    assert "check" in names
-    assert [name for name in names if f"## `lora-watch {name}`\n" not in text] == []
-    assert "[cyan]" not in text
 
 
 BUDGETS = {"README.md": 800, "docs/guidance.md": 1000, "docs/learning-rate.md": 1000, "docs/trust.md": 1000}

@@ -1,4 +1,4 @@
-"""The tab's routes over events that hold anything: an answer or one line."""
+"""The tab's routes, and commands, over events that hold anything: an answer or one line."""
 
 import json
 from pathlib import Path
@@ -14,7 +14,7 @@ from werkzeug.test import Client
 
 from lora_watch.format import tags
 from lora_watch.tensorboard_plugin.routes import LoraWatchPlugin
-from tests.fuzz.test_readers import inert, spoiled
+from tests.fuzz.test_readers import inert, run, spoiled
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of
 from tests.tensorboard_plugin.serving import Table
@@ -55,39 +55,40 @@ def texts_in(answer: Any) -> list[str]:
 
 
 @pytest.fixture(scope="module")
-def recorded(tmp_path_factory: pytest.TempPathFactory) -> list[Any]:
-    """The events of a run with an alert."""
+def recorded(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[Any]]:
+    """The file of events of a run with an alert, and what it holds."""
     folder = tmp_path_factory.mktemp("tab")
-    write_run(folder, steps=4, alerts=[alert_of(2, metric="delta_norm", threshold=1.0)], report=False)
+    write_run(folder, steps=4, alerts=[alert_of(2, metric="delta_norm", threshold=1.0)], verdict="failed")
     (file,) = folder.rglob("events*")
     content, at, found = file.read_bytes(), 0, []
     while at < len(content):
         length = int.from_bytes(content[at : at + 8], "little")
         found.append(event_pb2.Event.FromString(content[at + 12 : at + 12 + length]))
         at += 16 + length
-    return found
-
-
-def write(folder: Path, written: list[Any]) -> Path:
-    folder.mkdir(exist_ok=True)
-    with open(folder / "events.out.tfevents.1.x", "wb") as stream:
-        writer = RecordWriter(stream)
-        for event in written:
-            writer.write(event.SerializeToString())
-    return folder
+    return file, found
 
 
 @short
 @given(data=st.data())
-def test_any_event_is_read(recorded: list[Any], tmp_path_factory: pytest.TempPathFactory, data: st.DataObject) -> None:
-    spoilt = [event_pb2.Event.FromString(event.SerializeToString()) for event in recorded]
+def test_any_event_is_read(recorded: tuple[Path, list[Any]], data: st.DataObject) -> None:
+    """By the tab and by commands, also from a file in which bytes are others, or that is cut off."""
+    file, events = recorded
+    spoilt = [event_pb2.Event.FromString(event.SerializeToString()) for event in events]
     ours = [event for event in spoilt if any(value.tag.startswith("lora_watch/") for value in event.summary.value)]
-    for _ in range(data.draw(st.integers(1, 4))):
+    for _ in range(data.draw(st.integers(0, 4))):
         spoil(data, data.draw(st.sampled_from(ours)))
-    folder = write(tmp_path_factory.getbasetemp() / "spoilt", spoilt)
-    tab = Tab(folder)
+    with open(file, "wb") as stream:
+        for event in spoilt:
+            RecordWriter(stream).write(event.SerializeToString())
+    whole = bytearray(file.read_bytes())
+    for place in data.draw(st.lists(st.integers(0, len(whole) - 1), max_size=3)):
+        whole[place] ^= data.draw(st.integers(1, 255))
+    file.write_bytes(whole[: data.draw(st.sampled_from([len(whole), len(whole) - 7, len(whole) // 2]))])
+    tab = Tab(file.parent)
     for route, query in ROUTES:
         tab.ask(route, **query)
+    for command in ("check", "compare", "show"):
+        run(command, file.parents[2])
 
 
 def spoil(data: st.DataObject, event: Any) -> None:

@@ -16,11 +16,10 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from benchmarks.corpus.faults import FAULTS
-from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, StepRecord
+from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.deferred import Deferred, HostCopy, has_float64
-from tests.monitor.test_monitor import built, loop
 from tests.rules.runs import At
-from tests.support import DEVICE, Keeps, build_trainer, few, lora, report_of, stdlib_blocks, tiny_model, train
+from tests.support import DEVICE, build_trainer, few, lora, report_of, stdlib_blocks, tiny_model, train
 
 LATE = pytest.mark.skipif(not has_float64(DEVICE), reason="what is on a device without float64 is read at once")
 
@@ -65,39 +64,6 @@ def test_two_sendings_do_not_disturb_each_other_whatever_their_sizes() -> None:
         assert np.isfinite(before.read()["a"])
         before = now
     assert before.read() == {"a": 0.0, "b": 1.0}
-
-
-# -- the monitor -------------------------------------------------------------------------------------------------------
-def monitored(steps: int, sink: Keeps, **settings: Any) -> Monitor:
-    model, optimizer = built()
-    with Monitor(model, optimizer, sinks=[sink], full_every=1, **settings) as monitor:
-        loop(monitor, model, optimizer, steps)
-    return monitor
-
-
-def same(one: StepRecord, other: StepRecord) -> None:
-    assert (one.step, one.lr, one.lr_fraction) == (other.step, other.lr, other.lr_fraction)
-    assert (one.loss is None) == (other.loss is None)
-    assert one.loss is None or one.loss == pytest.approx(other.loss, rel=1e-12)
-    assert one.metrics.keys() == other.metrics.keys()
-    for name, reading in one.metrics.items():
-        np.testing.assert_allclose(reading.values, other.metrics[name].values, rtol=1e-5, err_msg=name)
-        assert (reading.known == other.metrics[name].known).all(), name
-    assert {k: v for k, v in one.scalars.items() if np.isfinite(v)} == pytest.approx(
-        {k: v for k, v in other.scalars.items() if np.isfinite(v)}
-    )
-
-
-@pytest.mark.parametrize("settings", [{}, {"every": 2}])
-def test_records_are_the_same_and_come_one_step_later(settings: dict[str, Any], request: pytest.FixtureRequest) -> None:
-    at_once, late = Keeps(), Keeps()
-    monitored(5, at_once, **settings)
-    request.getfixturevalue("slow")
-    monitor = monitored(5, late, **settings)
-    assert [record.step for record in late.records] == list(range(6)), "the last one is judged at the end"
-    for one, other in zip(at_once.records, late.records, strict=True):
-        same(one, other)
-    assert monitor.last is late.records[-1]
 
 
 # -- the Trainer -------------------------------------------------------------------------------------------------------
