@@ -68,6 +68,14 @@ def probe_of(model: nn.Module, tokens: int = 10_000) -> OutputRatioProbe:
     return OutputRatioProbe(model, find_adapters(model), tokens)
 
 
+def measured(model: nn.Module, *args: Any, **inputs: Any) -> tuple[FloatArray, BoolArray]:
+    """Of one pass of the model in training."""
+    probe = probe_of(model)
+    probe.arm(0)
+    model(*args, **inputs)
+    return read(probe)
+
+
 @pytest.mark.parametrize(
     "config",
     [
@@ -81,10 +89,7 @@ def probe_of(model: nn.Module, tokens: int = 10_000) -> OutputRatioProbe:
 def test_equals_the_direct_computation(config: dict[str, Any]) -> None:
     model, inputs = trained(**config), batch()
     expected = direct(model, inputs)
-    probe = probe_of(model)
-    probe.arm(0)
-    model(**inputs)
-    ratio, known = read(probe)
+    ratio, known = measured(model, **inputs)
     assert known.all()
     assert ratio == pytest.approx(expected, rel=1e-4)
 
@@ -97,12 +102,10 @@ def test_a_bias_is_not_part_of_the_layers_own_voice() -> None:
     with torch.no_grad():
         model.base_model.model[0].base_layer.bias.fill_(100.0)
     x = torch.randn(5, 16)
-    probe = probe_of(model)
-    probe.arm(0)
-    model.train()(x)
+    ratio, _ = measured(model.train(), x)
     a = find_adapters(model)[0]
     spoken = a.scale * x @ a.factors()[0].a.T @ a.factors()[0].b.T
-    assert read(probe)[0][0] == pytest.approx(float(spoken.norm() / (x @ a.base_weight.T).norm()), rel=1e-4)
+    assert ratio[0] == pytest.approx(float(spoken.norm() / (x @ a.base_weight.T).norm()), rel=1e-4)
 
 
 def test_padding_does_not_count() -> None:
@@ -111,10 +114,7 @@ def test_padding_does_not_count() -> None:
     mask[0, 9:] = 0
     inputs["attention_mask"] = mask
     kept, everything = direct(model, inputs, mask.flatten().bool()), direct(model, inputs)
-    probe = probe_of(model)
-    probe.arm(0)
-    model(**inputs)
-    ratio, _ = read(probe)
+    ratio, _ = measured(model, **inputs)
     assert ratio == pytest.approx(kept, rel=1e-4)
     assert np.abs(kept / everything - 1).max() > 1e-3, "padding must matter here, or the test says nothing"
 
@@ -188,11 +188,8 @@ def test_every_position_of_a_batch_is_sampled_alike(count: int) -> None:
 
 def test_bf16_and_autocast_are_measured_in_single_precision() -> None:
     model, inputs = trained(), batch()
-    probe = probe_of(model)
-    probe.arm(0)
     with torch.autocast(DEVICE.type, torch.bfloat16):
-        model(**inputs)
-    ratio, _ = read(probe)
+        ratio, _ = measured(model, **inputs)
     assert ratio == pytest.approx(direct(model, inputs), rel=0.03)  # the inputs themselves are rounded
 
 

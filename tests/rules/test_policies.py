@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -26,10 +27,13 @@ pytest.importorskip("trl")
 GOOD = Policy("GRPO", reward="words", lr=1e-2, beta=0.04, steps=20)
 
 
-def trained(policy: Policy, folder: Path) -> tuple[Any, list[dict[str, Any]]]:
-    """The monitor, and the Trainer's rows."""
+def trained(
+    policy: Policy, folder: Path, before: Callable[[Any], object] = lambda trainer: None, **settings: Any
+) -> tuple[Any, list[dict[str, Any]]]:
+    """The monitor, and the Trainer's rows. ``before(trainer)`` comes before the training."""
     callback = LoraWatchCallback(console=False)
-    trainer = build(policy, str(folder), [callback])
+    trainer = build(policy, str(folder), [callback], **settings)
+    before(trainer)
     trainer.train()
     return callback.monitor, trainer.state.log_history
 
@@ -121,10 +125,7 @@ def sampling_apart(folder: Path, stale: bool) -> Any:
             out[4], self.use_vllm, self.vllm_importance_sampling_correction = scores, True, True
             return tuple(out)
 
-    callback = LoraWatchCallback(console=False, tensorboard=False)
-    trainer = build(replace(GOOD, steps=12), str(folder), [callback], kind=Apart)
-    trainer.train()
-    return callback.monitor
+    return trained(replace(GOOD, steps=12), folder, kind=Apart)[0]
 
 
 def test_rollouts_of_a_sampler_without_the_adapter(tmp_path: Path) -> None:
@@ -177,16 +178,16 @@ def test_a_reward_that_dips_is_no_reward_that_falls(traces: dict[Policy, Trace])
 
 def going_on(folder: Path, with_reference: bool) -> Any:
     """DPO that trains an adapter further."""
-    callback = LoraWatchCallback(console=False, tensorboard=False)
     model = lora(tiny_model())
     for name, parameter in model.named_parameters():
         if "lora_B" in name:
             parameter.data.normal_(std=0.02)
-    trainer = build(Policy("DPO", steps=3), str(folder), [callback], model=model)
-    if not with_reference:  # as TRL before 0.29
-        trainer.model.delete_adapter("ref")
-    trainer.train()
-    return callback.monitor
+
+    def before(trainer: Any) -> None:
+        if not with_reference:  # as TRL before 0.29
+            trainer.model.delete_adapter("ref")
+
+    return trained(Policy("DPO", steps=3), folder, before, model=model)[0]
 
 
 def test_the_reference_is_the_bare_base_of_an_adapter_that_is_trained_further(tmp_path: Path) -> None:
