@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Sequence
 
 from torch import Tensor, nn
 
 from lora_watch.adapters import layouts, peft, peft_config
 from lora_watch.adapters.adapter import Adapter, NoAdaptersError
-from lora_watch.adapters.peft import OtherAdapter
 from lora_watch.adapters.tensors import elements
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import layer_index, numbered
@@ -31,11 +28,6 @@ def find_adapters(model: nn.Module) -> list[Adapter]:
     for adapter, name in zip(adapters, numbered(adapter.name for adapter in adapters)):
         adapter.name = name
     return adapters
-
-
-def find_other_adapters(model: nn.Module) -> list[OtherAdapter]:
-    """Every adapter of PEFT's other tuners in module order; a layer once for each adapter that has something in it."""
-    return [other for path, module in walk(model) for other in peft.read_other(path, module)]
 
 
 def are_meant(model: nn.Module) -> bool:
@@ -72,17 +64,11 @@ def _address(parameter: Tensor) -> int:
 
 def _why_none(model: nn.Module) -> str:
     has = f"{type(model).__name__} has {sum(map(elements, model.parameters())):,} parameters"
-    others = find_other_adapters(model)
     foreign = [name for name, _ in model.named_parameters() if "lora" in name.lower()]
-    if others:
+    if methods := peft_config.methods(model):
         what = (
-            f"and adapters of another method ({listed(others)}), which are no product of two matrices A and B and are "
-            "not measured. Use peft.LoraConfig or peft.AdaLoraConfig."
-        )
-    elif methods := peft_config.methods(model):
-        what = (
-            f"and a PEFT configuration ({', '.join(methods)}) but no LoRA layer: the method makes none, or "
-            "merge_and_unload() took them out. Use peft.LoraConfig, and watch before merging."
+            f"and a PEFT configuration ({', '.join(methods)}) but no LoRA layer: another method, which is not "
+            "measured, or merge_and_unload() took them out. Use peft.LoraConfig, and watch before merging."
         )
     elif foreign:
         what = (
@@ -96,7 +82,3 @@ def _why_none(model: nn.Module) -> str:
         )
     looked = "Looked for LoRA layers of PEFT (AdaLoRA's too), loralib, litgpt and torchtune"
     return f"No LoRA adapter found. {looked}. {has} {what}"
-
-
-def listed(others: Sequence[OtherAdapter]) -> str:
-    return ", ".join(f"{count} {method}" for method, count in Counter(other.method for other in others).items())

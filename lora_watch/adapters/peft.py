@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,39 +39,6 @@ def read_layer(path: str, module: nn.Module) -> list[Adapter]:
     kind = ParameterAdapter if hasattr(module, "parameter_name") else PeftAdapter
     kind = AdaLoraAdapter if hasattr(module, "lora_E") else kind
     return [kind(path, module, key, a, b) for a, b in _pairs_of(module) for key in a if key in b]
-
-
-class OtherAdapter(NamedTuple):
-    """An adapter of a PEFT tuner that is not LoRA: it is listed, and not measured."""
-
-    name: str
-    method: str
-    """``LoHa``, ``Vera``, ``OFT`` …: PEFT's name of the tuner's layer, less ``Layer``."""
-    trains: bool
-    """It is active, not merged, and requires a gradient."""
-
-
-def read_other(path: str, module: nn.Module) -> list[OtherAdapter]:
-    """The adapters that ``module`` holds itself; empty when it is no PEFT layer, or one of LoRA's."""
-    cls = type(module)
-    names: Sequence[str] = getattr(cls, "adapter_layer_names", ())
-    # The class's own name is Linear or Conv2d, and FSDP2 changes it.
-    layer = next((c.__name__ for c in cls.__mro__ if c.__name__.endswith("Layer")), "")
-    if not names or layer in ("", "LoraLayer", "AdaLoraLayer"):
-        return []
-    trains: dict[str, bool] = {}
-    for holder in (child for name, child in module.named_children() if name in names and isinstance(child, _DICTS)):
-        for key, part in holder.items():
-            own = [part] if isinstance(part, nn.Parameter) else part.parameters()
-            trains[key] = trains.get(key, False) or any(p.requires_grad for p in own)
-    return [
-        OtherAdapter(
-            _name(path, key),
-            layer.removesuffix("Layer"),
-            learns and _is_active(module, key) and key not in module.merged_adapters,  # pyright: ignore
-        )
-        for key, learns in trains.items()
-    ]
 
 
 def _name(path: str, key: str) -> str:

@@ -1,8 +1,7 @@
 """What Hugging Face PEFT's configurations say, without importing it: methods, names that match nothing, beginnings.
 
 Relied on besides what ``peft.py`` names: ``peft_config`` of a model, and of a configuration ``peft_type``,
-``target_modules``, ``target_parameters``, ``rank_pattern``, ``alpha_pattern``, ``init_lora_weights`` and
-``is_prompt_learning``.
+``target_modules``, ``target_parameters``, ``rank_pattern``, ``alpha_pattern`` and ``init_lora_weights``.
 """
 
 from __future__ import annotations
@@ -22,8 +21,18 @@ from lora_watch.base.untrusted import matches_end
 
 def methods(model: nn.Module) -> list[str]:
     """The PEFT methods a model is configured for, such as ``PREFIX_TUNING``; empty for a plain model."""
-    types = [getattr(config, "peft_type", None) for config in _configs(model).values()]
-    return sorted({str(getattr(kind, "value", kind)) for kind in types})
+    return sorted({_method(config) for config in _configs(model).values()})
+
+
+def others(model: nn.Module) -> dict[str, bool]:
+    """The methods besides LoRA and AdaLoRA (LoHa, VeRA, OFT, prompts …), which nothing measures: does what they have
+    added to ``model`` train?"""
+    learning = {part for name, p in model.named_parameters() if p.requires_grad for part in name.split(".")}
+    found: dict[str, bool] = {}
+    for key, config in _configs(model).items():
+        if (method := _method(config)) not in ("LORA", "ADALORA"):
+            found[method] = found.get(method, False) or key in learning
+    return found
 
 
 def settings_of(model: nn.Module) -> dict[str, dict[str, Any]]:
@@ -70,16 +79,15 @@ def init_from_base(model: nn.Module) -> str:
 _FROM_BASE = ("PiSSA", "OLoRA", "CorDA", "LoftQ")
 
 
-def prompts(model: nn.Module) -> list[str]:
-    """Those of the methods that learn a prompt and adapt no layer."""
-    configs = _configs(model).values()
-    return [config.peft_type.value for config in configs if getattr(config, "is_prompt_learning", False)]
-
-
 def _configs(model: nn.Module) -> dict[str, Any]:
     """The configuration of each adapter by its name, from the outermost module that holds any."""
     held = (getattr(module, "peft_config", None) for _, module in walk(model))
     return next((configs for configs in held if isinstance(configs, dict)), {})
+
+
+def _method(config: Any) -> str:
+    kind = getattr(config, "peft_type", None)
+    return str(getattr(kind, "value", kind))
 
 
 def is_named(word: str, name: str) -> bool:

@@ -54,8 +54,6 @@ class Alert:
     """The name of the number that crossed ``threshold`` (a metric of the documentation, ``loss``, ``scale`` …)."""
     threshold: float | None = None
     """The threshold for a value in ``adapters``; if ``message`` is about all blocks, the share of one block."""
-    numbers: dict[str, float] = field(default_factory=dict)
-    """What the rule has compared, by name, for those who want to check it."""
     causes: list[str] = field(default_factory=list)
     """Likely causes, most likely first."""
     remedies: list[str] = field(default_factory=list)
@@ -98,7 +96,6 @@ class Alert:
         out = asdict(self)
         out["severity"] = self.severity.name
         out["next_run"] = None if self.next_run is None else self.next_run.to_dict()
-        out["numbers"] = {name: value for name, value in self.numbers.items() if math.isfinite(value)}
         out["adapters"] = [
             {"name": name, "value": value if math.isfinite(value) else None, "text": f"{value:.4g}"}
             for name, value in self.adapters
@@ -125,7 +122,6 @@ class Alert:
                 ],
                 metric=or_none(clean, serialised.get("metric")),
                 threshold=or_none(float, serialised.get("threshold")),
-                numbers={clean(name): float(value) for name, value in (serialised.get("numbers") or {}).items()},
                 causes=[clean(cause) for cause in serialised.get("causes") or ()],
                 remedies=[clean(remedy) for remedy in serialised.get("remedies") or ()],
                 next_run=or_none(Prescription.from_dict, serialised.get("next_run")),

@@ -78,8 +78,7 @@ class RunInfo:
     searched: bool = True
     """The model has been looked through: ``adapters`` are all there are. False before, and where that failed."""
     unmeasurable: tuple[str, ...] = ()
-    """Adapters of other methods (LoHa, VeRA, OFT …), which are not measured, by name; a method that learns a prompt by
-    its own. Next to LoRA those that train, but for the rows of LoRA's ``trainable_token_indices``."""
+    """PEFT's other methods (``LOHA``, ``PROMPT_TUNING`` …) that train something, which is not measured."""
     unmatched: tuple[str, ...] = ()
     placement: str = ""
     """Where the adapters are and what has none, in words; empty without any."""

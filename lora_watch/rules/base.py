@@ -30,7 +30,6 @@ class Finding:
     adapters: list[tuple[str, float]] = field(default_factory=list)
     metric: str | None = None
     threshold: float | None = None
-    numbers: dict[str, float] = field(default_factory=dict)
     causes: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
     next_run: Prescription | None = None

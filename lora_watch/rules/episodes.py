@@ -332,10 +332,11 @@ class Episodes:
 
 
 def _sees(rule: Rule, alert: Alert, record: StepRecord) -> bool:
-    """The step has what ``rule`` judges by: of the adapters of ``alert`` if the rule names its metric, else any norms.
-    Adapters that are gone are not waited for."""
+    """The step has what ``rule`` judges by: the metric of ``alert`` of its adapters, or any norms of a rule that names
+    no metric. Adapters that are gone are not waited for."""
     if rule.needs is None:
         return not record.run.adapters or "delta_norm" in record.metrics
     named = {name for name, _ in alert.adapters}.intersection(record.run.names)
-    known = record.metrics[rule.needs].known if rule.needs in record.metrics else []
+    reading = record.metrics.get(alert.metric or rule.needs)
+    known = [] if reading is None else reading.known
     return not named or any(there for name, there in zip(record.run.names, known) if name in named)

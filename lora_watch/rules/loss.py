@@ -102,7 +102,6 @@ class LossDivergence(_OfTheLoss):
             f"The loss rose from {plain(before)} to {plain(now)}, by {times(score)} its usual noise.",
             metric="loss",
             threshold=self.score,
-            numbers={"standard errors": score, "threshold": self.score},
             **vars(suspect(record, of_the_data, otherwise=4.0)),
         )
 
@@ -134,7 +133,6 @@ class LossSpike(_OfTheLoss):
             f"{times(score)} its usual noise. A single spike often passes; several announce a divergence.",
             metric="loss",
             threshold=self.score,
-            numbers={"standard deviations": score, "threshold": self.score},
             causes=["an unusual batch: very long, very short or damaged samples"],
             remedies=["look at the batch of this step"],
         )
@@ -271,7 +269,6 @@ class WorseOnOtherTexts(Rule):
             metric="eval_loss",
             kind="by heart",
             threshold=float(losses[best]),
-            numbers={"margin": margin},
             causes=[
                 f"nothing that it learns holds for them (guessing costs {plain(chance)}): few examples, or wrong labels"
                 if guesses
@@ -401,7 +398,8 @@ class StuckAtChance(Rule):
 
     Fires when the adapters have grown and the last 50 losses are no better than guessing, and do not fall. It is an
     ERROR if the run ends like that, an INFO if it ends so with small adapters or after 20 steps. From the second epoch
-    on only an evaluation loss ends it. Losses that are not a classifier's own are not judged.
+    on only an evaluation loss ends it. Losses that are not a classifier's own are not judged,
+    nor are those of smoothed labels.
     """
 
     id = "LW207"
@@ -418,7 +416,7 @@ class StuckAtChance(Rule):
     few: int = 20
     size: float = 1.0
     recent: list[float] = field(default_factory=list, init=False)
-    """The last 2 * ``steps`` losses, as shares of the way from always right, 0, to guessing, 1."""
+    """The last 2 * ``steps`` losses, as shares of what guessing costs."""
     overall: float = field(default=0.0, init=False)
     evaluated: float = field(default=math.inf, init=False)
 
@@ -426,30 +424,29 @@ class StuckAtChance(Rule):
         """In a second pass the training loss falls by heart, too: there an evaluation has to show what was learned."""
         epochs, planned = record.run.config.get("epochs"), record.run.max_steps
         first_pass = not epochs or not planned or record.step * epochs <= planned
-        chance, best = _costs(record)
-        return first_pass or self.evaluated < best + self.share * (chance - best)
+        return first_pass or self.evaluated < self.share * record.scalars.get("chance_loss", math.nan)
 
     def check(self, record: StepRecord) -> Finding | None:
         if record.evaluation is not None:
             self.evaluated = record.evaluation.loss
-        if "chance_loss" not in record.scalars:  # no classifier, as far as is known
+        if (chance := record.scalars.get("chance_loss")) is None:  # no classifier, as far as is known
             return None
         if (size := extent(record)) is not None:
             self.overall = size
-        chance, best = _costs(record)
-        if record.loss is not None and math.isfinite(record.loss) and chance > best:
-            self.recent = [*self.recent, (record.loss - best) / (chance - best)][-2 * self.steps :]
+        if record.loss is not None and math.isfinite(record.loss) and chance > 0:
+            self.recent = [*self.recent, record.loss / chance][-2 * self.steps :]
         return self._judged(record, Severity.WARNING)
 
     def conclude(self, record: StepRecord) -> Finding | None:
         return self._judged(record, Severity.ERROR)
 
     def _judged(self, record: StepRecord, severity: Severity) -> Finding | None:
+        chance = record.scalars.get("chance_loss")
         grown = len(self.recent) >= self.steps and self.overall > self.size
-        if not grown and (severity < Severity.ERROR or len(self.recent) < self.few):
+        if chance is None or (not grown and (severity < Severity.ERROR or len(self.recent) < self.few)):
             return None  # at the end of the run there is an INFO
         level, later = (fmean(self.recent[-steps:]) for steps in (self.steps, self.steps // 2))
-        if min(level, later) < self.share or self._falls(record):
+        if min(level, later) < self.share or self._falls(record, chance):
             return None
         cause, fast, next_run, otherwise = _NO_PATTERN, pace(record) > 1.0, None, "lower the rate"
         if not grown:
@@ -461,28 +458,20 @@ class StuckAtChance(Rule):
             next_run = weaker(record, self.overall).next_run
         elif fast:
             cause = f"{_NO_PATTERN}; or {why_strong(record)}. The run cannot tell which"
-        chance, best = _costs(record)
         when = "although the adapters have grown" if grown else "at the end of the run"
         return Finding(
             "the classifier is no better than guessing",
-            f"The mean of its last {min(len(self.recent), self.steps)} losses is "
-            f"{plain(best + (chance - best) * level)}, and guessing costs {plain(chance)}, {when}.",
+            f"The mean of its last {min(len(self.recent), self.steps)} losses is {plain(chance * level)}, and guessing "
+            f"costs {plain(chance)}, {when}.",
             metric="loss",
-            threshold=best + self.share * (chance - best),
+            threshold=self.share * chance,
             causes=[cause],
             remedies=[f"train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"],
             next_run=next_run,
             severity=severity,
         )
 
-    def _falls(self, record: StepRecord) -> bool:
+    def _falls(self, record: StepRecord, chance: float) -> bool:
         """The loss falls by more than its noise. A fall from above its start does not count: it undoes harm."""
-        chance, best = _costs(record)
-        early, late, error = (part * (chance - best) for part in trend(self.recent))
-        start = max(guessing(record), record.scalars.get("loss_start", 0.0))
-        return min(early, start - best) - late > 2.0 * error
-
-
-def _costs(record: StepRecord) -> tuple[float, float]:
-    """What guessing costs and what a model that is always right does; NaN, which is above nothing, where unknown."""
-    return record.scalars.get("chance_loss", math.nan), record.scalars.get("best_loss", 0.0)
+        early, late, error = (part * chance for part in trend(self.recent))
+        return min(early, max(guessing(record), record.scalars.get("loss_start", 0.0))) - late > 2.0 * error

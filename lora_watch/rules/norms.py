@@ -59,7 +59,7 @@ class NormExplosion(Rule):
 
     id = "LW102"
     name = "norm-explosion"
-    needs = "output_ratio"
+    needs = "relative_spectral_norm"  # there in every full measurement; ``output_ratio`` may be switched off
     severity = Severity.ERROR
     zone = "exploding"
     evidence = 5 + PAUSE
@@ -133,14 +133,12 @@ class NormExplosion(Rule):
             self.holds, self.helpful = False, 0
             return None
         self.holds = severity is self.severity
-        threshold /= unit
         return Finding(
             "the adapters are damaging the model" if harm is not None else "the adapters have become too large",
             why if harm is not None else f"{_in_words(metric, size)} {why}".rstrip(),
             adapters=size.worst(record),
             metric=metric,
-            threshold=threshold / size.depth,
-            numbers=_numbers(metric, size) | {"threshold": threshold},
+            threshold=threshold / unit / size.depth,
             severity=severity,
             **vars(
                 weaker(record, overall)
@@ -168,15 +166,14 @@ class NormExplosion(Rule):
             harm,
             adapters=size.worst(record),
             metric="relative_spectral_norm",
-            numbers=_numbers("relative_spectral_norm", size),
             causes=["the last update was much too large, or code has written to the weights after it"],
             remedies=["continue from an earlier checkpoint, or from last_good/"],
             next_run=weaker(record, size.overall, evidence=Evidence.HARM).next_run,
         )
 
     def has_evidence(self, record: StepRecord) -> bool:
-        weights = known_values(record, "relative_spectral_norm")
-        return super().has_evidence(record) or (weights is not None and bool(np.isfinite(weights).any()))
+        ratios = known_values(record, "output_ratio")
+        return super().has_evidence(record) or (ratios is not None and bool(np.isfinite(ratios).any()))
 
     def _harm(self, record: StepRecord, suspected: bool, at_once: bool, young: bool) -> Compared | None:
         """The comparison of this step, if it shows that the adapters do harm; asks for the next where it is due."""
@@ -202,10 +199,6 @@ def _in_words(metric: str, size: Size) -> str:
     what = "add" if metric == "output_ratio" else "are"
     than = "the layer's own output" if metric == "output_ratio" else "as large as the frozen weights"
     return f"In one layer of ten the adapters {what} {plain(size.p90)} times {than}, or more."
-
-
-def _numbers(metric: str, size: Size) -> dict[str, float]:
-    return {f"{metric} p90": size.p90, "depth": size.depth, "overall": size.overall}
 
 
 STEPS = 12
@@ -280,7 +273,6 @@ class BarelyMoves(Rule):
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             threshold=threshold,
-            numbers=_numbers("output_ratio", size) | {"overall at the end": end, "reach": reach},
             follows=("LW409",),
             **vars(stronger(record, size.overall)),
         )

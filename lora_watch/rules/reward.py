@@ -9,7 +9,6 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import plain
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleBetweenSteps
-from lora_watch.rules.size import extent
 
 NO_DIFFERENCE = "the reward function cannot tell them apart: all fail, all pass, or it returns a constant"
 TO_TELL_APART = ("print some completions with their rewards", "use easier prompts, or give part marks")
@@ -80,7 +79,6 @@ class RewardsAllEqual(Rule):
         return Finding(
             "the rewards no longer differ" if learned else "all completions get the same reward",
             f"For {row.step - self.since} steps no group of completions had two different rewards. Nothing is learned.",
-            numbers={"steps": float(row.step - self.since)},
             causes=[why],
             remedies=[*TO_TELL_APART],
             severity=Severity.INFO if learned else None,
@@ -116,14 +114,11 @@ class StaleRollouts(Rule):
         self.wide = self.wide + 1 if now > max(self.gap, self.times * self.first) else 0
         if self.wide < 3:
             return None
-        size = extent(record)
-        known = {} if size is None else {"overall": size}
         return Finding(
             "the rollouts do not use the adapter",
             f"Sampler and trainer differ by {plain(now)} nats a token; at the start they did by {plain(self.first)}. "
             "The rewards are those of another model.",
             threshold=max(self.gap, self.times * self.first),
-            numbers={"sampling gap": now, "at the start": self.first, **known},
             causes=["the sampler (vLLM, fast inference, a server) was not given the adapter's new weights"],
             remedies=[
                 "look at how weights reach the sampler: a merge before the transfer, or a LoRA request by name",

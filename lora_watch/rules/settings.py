@@ -43,18 +43,11 @@ class AggressiveScale(RuleOnSettings):
         lr, scale = run.per_adapter(run.peak_lr), np.array([abs(a.scale) for a in run.adapters])
         worst = int(np.nanargmax(scale * lr if (lr > 0).any() else scale))
         adapter, rate = run.adapters[worst], float(lr[worst])
-        numbers = {"first step, in useful ones": useful, "effective lr": abs(adapter.scale) * rate}
         if any(meant):
             alpha = adapter.alpha or math.nan
-            return Finding(
-                _verdict(adapter, rate),
-                metric="effective_lr",
-                numbers=numbers,
-                causes=[
-                    f"lora_alpha {alpha:g} at rank {adapter.r} is meant for alpha/r = {alpha / adapter.r:.3g}, and "
-                    f"with use_rslora the scale is {abs(adapter.scale):.3g} (Kalajdzievski 2023, arXiv:2312.03732)"
-                ],
-            )
+            cause = f"lora_alpha {alpha:g} at rank {adapter.r} is meant for alpha/r = {alpha / adapter.r:.3g}, and "
+            cause += f"with use_rslora the scale is {abs(adapter.scale):.3g} (Kalajdzievski 2023, arXiv:2312.03732)"
+            return Finding(_verdict(adapter, rate), metric="effective_lr", causes=[cause])
         usual = f"{formula_of(adapter)} = 1 to {ORDINARY_SCALE:g}"
         product = f"the product of both, {abs(adapter.scale) * rate:.2g}, sets how fast the adapters grow"
         advice = weaker(record)
@@ -62,7 +55,6 @@ class AggressiveScale(RuleOnSettings):
             _verdict(adapter, rate),
             f"Judging by the model's weights, the first full step will be {times(useful)} that of a useful run.",
             metric="effective_lr",
-            numbers=numbers,
             causes=[f"{product}; usual rates are meant for {usual}"] * (abs(adapter.scale) > ORDINARY_SCALE),
             remedies=advice.remedies,
             next_run=advice.next_run,

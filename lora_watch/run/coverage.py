@@ -80,12 +80,13 @@ class Coverage:
         run = self._last.run
         if not run.searched:
             return "lora_watch failed while it looked for adapters (LW901)"
-        found = {*run.names, *run.unmeasurable}
-        measured = len(self._measured & found)
-        if not found:
+        if run.unmeasurable:
+            return f"what {' and '.join(run.unmeasurable)} trains is not measured"
+        if not run.names:
             return "no adapter was found"
-        if measured < MEASURED * len(found):
-            return f"{measured or 'none'} of {count(len(found), 'adapter')} measured in {count(self.done, 'step')}"
+        measured = len(self._measured.intersection(run.names))
+        if measured < MEASURED * len(run.names):
+            return f"{measured or 'none'} of {count(len(run.names), 'adapter')} measured in {count(self.done, 'step')}"
         return None
 
     def _gap_at_the_end(self, failures: int, lost: int) -> str | None:

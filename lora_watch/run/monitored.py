@@ -12,9 +12,9 @@ import numpy as np
 from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters
-from lora_watch.adapters.find import are_meant, describe, find_other_adapters, listed
+from lora_watch.adapters.find import are_meant, describe
 from lora_watch.adapters.live import Live
-from lora_watch.adapters.peft_config import init_from_base, prompts, settings_of, unmatched
+from lora_watch.adapters.peft_config import init_from_base, others, settings_of, unmatched
 from lora_watch.adapters.placement import placement
 from lora_watch.adapters.sharding import gathered_together, none_alone, takes_every_rank
 from lora_watch.adapters.tensors import partitioned
@@ -80,19 +80,15 @@ class MonitoredAdapters:
         """
         self.run = replace(self.run, searched=False)
         with self.none_alone():
-            others, found = find_other_adapters(self._model), list[Adapter]()
+            methods, found = others(self._model), list[Adapter]()
             meant = self.run.meant or are_meant(self._model)
             try:
                 found = find_adapters(self._model)
-                if others:
-                    self.note(
-                        f"not measured next to {count(len(found), 'LoRA adapter')}: {listed(others)}, which are no "
-                        "product of two matrices A and B"
-                    )
-                # Rows that ``trainable_token_indices`` trains belong to LoRA's own configuration.
-                unmeasurable = [other.name for other in others if other.trains and other.method != "TrainableTokens"]
+                if methods:
+                    self.note(f"not measured next to {count(len(found), 'LoRA adapter')}: {', '.join(methods)}")
+                unmeasurable = [method for method, trains in methods.items() if trains]
             except NoAdaptersError as error:
-                unmeasurable = [*(other.name for other in others), *prompts(self._model)]
+                unmeasurable = [*methods]
                 self.note(
                     str(error)
                     if meant or unmeasurable

@@ -10,7 +10,9 @@ import torch
 from benchmarks.corpus.faults import FAULTS
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Reading
+from lora_watch.drivers.loop import Monitor
 from lora_watch.rules import BarelyMoves, Episodes
+from tests.monitor.test_monitor import loop
 from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, said, the
 from tests.support import lora, stdlib_blocks, tiny_model
 
@@ -68,6 +70,15 @@ def test_norm_explosion(config: dict[str, Any], settings: dict[str, Any]) -> Non
     values = [value for _, value in alert.adapters]
     assert values == sorted(values, reverse=True)
     assert "lora_alpha" in alert.settings
+
+
+@pytest.mark.parametrize(("alpha", "lr", "metrics"), [(128, 2e-2, ["relative_spectral_norm"]), (16, 2e-3, [])])
+def test_without_output_ratio_the_weights_are_judged(alpha: float, lr: float, metrics: list[str]) -> None:
+    model = lora(tiny_model(), alpha=alpha).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
+    with Monitor(model, optimizer, output_ratio=False, console=False) as monitor:
+        loop(monitor, model, optimizer, 8)
+    assert [alert.metric for alert in monitor.alerts if alert.rule == "LW102"] == metrics
 
 
 def test_a_layer_that_says_next_to_nothing_is_no_yardstick() -> None:

@@ -85,7 +85,7 @@ WAYS = {
     "loop that recovers": Way({"recover": 3}, ("Recorder.complete", "Recovery._is_odd", "Recovery._choose")),
     "trainer": Way({}, ("StepTap._see_loss", "TrainerEvents.on_step_begin"), 1e-3),
     "trainer that explodes": Way({"fail_on": "error"}, ("StepTap.take", "Recorder.before_update")),
-    "fsdp2": Way({}, ("Recorder.complete", "find.find_other_adapters", "Engine._look_again"), 1e-3),
+    "fsdp2": Way({}, ("Recorder.complete", "peft_config.others", "Engine._look_again"), 1e-3),
 }
 
 
