@@ -4,8 +4,6 @@ Public names are imported on first use (PEP 562), so that ``import lora_watch`` 
 neither torch, transformers nor tensorboard: TensorBoard imports this package at each of its own starts.
 """
 
-from __future__ import annotations
-
 import importlib
 from typing import TYPE_CHECKING, Any
 

@@ -7,8 +7,6 @@
       fail_on: error
 """
 
-from __future__ import annotations
-
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, field_validator

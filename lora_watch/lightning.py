@@ -1,7 +1,5 @@
 """Lightning: a callback for its Trainer. Optional: whoever imports this has ``lightning`` or ``pytorch_lightning``."""
 
-from __future__ import annotations
-
 import json
 import math
 from pathlib import Path

@@ -5,8 +5,6 @@ arguments from here. An argument that is given counts most, then the environment
 """
 
 # ruff: noqa: RUF009 (what the defaults call makes fields)
-from __future__ import annotations
-
 import functools
 import inspect
 import os
@@ -173,7 +171,7 @@ class Settings:
         chosen = self.value("mute", lambda given: choose(rules, words(given)))
         return Policy(chosen, default, least, self.value("patience"), recover)
 
-    def of_a_run(self, **known: Any) -> RunSettings:
+    def of_a_run(self, **known: Any) -> "RunSettings":
         """Those of its engine, with what the driver knows of the run."""
         names = all_of(RunSettings).keys() & all_of(type(self)).keys()
         return RunSettings(**{name: getattr(self, name) for name in names} | known)
@@ -280,7 +278,7 @@ class LightningSettings(_Files, RunSettings):
 class MonitorSettings(RunSettings):
     """Arguments of ``Monitor``."""
 
-    model: nn.Module = field(kw_only=False, metadata=about("the model that is being trained, with its adapters."))
+    model: "nn.Module" = field(kw_only=False, metadata=about("the model that is being trained, with its adapters."))
     optimizer: Any = field(
         default=None,
         kw_only=False,

@@ -9,8 +9,6 @@
             our_project.fine_tune(output_dir=tmp_path, max_steps=30)
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any

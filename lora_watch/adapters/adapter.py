@@ -1,7 +1,5 @@
 """An adapter, of any library."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any, NamedTuple

@@ -1,7 +1,5 @@
 """Finds the adapters of a model and describes them, or says why there are none."""
 
-from __future__ import annotations
-
 import math
 
 from torch import Tensor, nn

@@ -6,8 +6,6 @@ in its ``conv`` (loralib) or its ``linear`` (litgpt, with ``head_size``, ``n_hea
 0.6 the layers ``lora_a`` and ``lora_b`` with ``rank``, ``alpha`` (DoRA: ``scaling``, ``magnitude``) and ``disabled``.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from itertools import compress

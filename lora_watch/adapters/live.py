@@ -1,7 +1,5 @@
 """What a list of adapters is made of: looked up once, and again when their fingerprints tell that it has changed."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple

@@ -9,8 +9,6 @@ from PEFT 0.13 to 0.21: ``adapter_layer_names``, ``base_layer``, ``lora_A``/``lo
 ``_did_swap_in_out_features``, ``_disable_adapters``, ``_active_adapter``.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Sequence

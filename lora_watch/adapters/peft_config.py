@@ -4,8 +4,6 @@ Relied on besides what ``peft.py`` names: ``peft_config`` of a model, and of a c
 ``target_modules``, ``target_parameters``, ``rank_pattern``, ``alpha_pattern`` and ``init_lora_weights``.
 """
 
-from __future__ import annotations
-
 import re
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Where the adapters of a model are, and what has none, in words: read before the first step."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Reading a parameter that may be spread over processes, or not be here at all."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar

@@ -1,7 +1,5 @@
 """The modules of a model, and whether they are still where they were found: layers come and go in training."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from torch import nn

@@ -1,7 +1,5 @@
 """Severities, alerts and the error that ends a run."""
 
-from __future__ import annotations
-
 import enum
 import math
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,7 +21,7 @@ class Severity(enum.IntEnum):
     ERROR = 30
 
     @classmethod
-    def parse(cls, text: str | Severity) -> Severity:
+    def parse(cls, text: "str | Severity") -> "Severity":
         """The severity called ``text``, in any case. Raises ValueError for anything else."""
         if isinstance(text, Severity):
             return text
@@ -104,7 +102,7 @@ class Alert:
         return out
 
     @classmethod
-    def from_dict(cls, serialised: Mapping[str, Any]) -> Alert:
+    def from_dict(cls, serialised: Mapping[str, Any]) -> "Alert":
         """The alert that ``to_dict`` wrote, perhaps another version's, every text in it ``clean``. Raises ValueError
         for anything else."""
         try:

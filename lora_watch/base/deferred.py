@@ -1,7 +1,5 @@
 """Numbers on their way from devices to the host: one copy a device, for which nobody waits until it is read."""
 
-from __future__ import annotations
-
 import functools
 import operator
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """The random generators that a training uses: Python's, numpy's, torch's, and those of accelerators of any kind."""
 
-from __future__ import annotations
-
 import random
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """The names adapters go by: module paths without the parts that wrappers add."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterable
 

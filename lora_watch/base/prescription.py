@@ -1,7 +1,5 @@
 """The settings for the next run: one prescription a run, relative to the user's own settings."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -110,7 +108,7 @@ class Prescription:
         return {"settings": settings, "evidence": self.source, "grade": grade, "step": self.step, "text": str(self)}
 
     @classmethod
-    def from_dict(cls, serialised: Mapping[str, Any]) -> Prescription:
+    def from_dict(cls, serialised: Mapping[str, Any]) -> "Prescription":
         """What ``to_dict`` wrote, every text in it ``clean``. Raises ValueError for anything else."""
         try:
             settings = {

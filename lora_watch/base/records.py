@@ -1,7 +1,5 @@
 """The data of one run and of one optimizer step, as rules read them and sinks write them."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -172,7 +170,7 @@ class Reading:
     """``[n_adapters]``: where the number is a measurement."""
 
     @classmethod
-    def everywhere(cls, values: FloatArray) -> Reading:
+    def everywhere(cls, values: FloatArray) -> "Reading":
         return cls(values, np.ones(len(values), dtype=bool))
 
     @cached_property
@@ -322,7 +320,7 @@ class StepRecord:
         """What several rules make of it, by name, made once."""
         return {}
 
-    def amended(self, **changes: Any) -> StepRecord:
+    def amended(self, **changes: Any) -> "StepRecord":
         """The same step with other fields. What rules have ``derived`` is true of it still."""
         record = replace(self, **changes)
         record.derived.update(self.derived)

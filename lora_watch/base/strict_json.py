@@ -1,7 +1,5 @@
 """JSON that every parser accepts: no bare NaN or Infinity, whatever the training run produced."""
 
-from __future__ import annotations
-
 import json
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Small pieces of text: names of unknown origin made harmless, numbers made short, curves drawn in one line."""
 
-from __future__ import annotations
-
 import difflib
 import itertools
 import math

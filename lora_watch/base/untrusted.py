@@ -1,7 +1,5 @@
 """Files that anybody may have written: of bounded size, JSON and YAML as plain data, errors that a command can show."""
 
-from __future__ import annotations
-
 import errno
 import json
 import os

@@ -1,7 +1,5 @@
 """``lora-watch advise``: what rank, alpha and learning rate to start from."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

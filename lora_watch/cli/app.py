@@ -1,7 +1,5 @@
 """The command ``lora-watch``: its subcommands, put together."""
 
-from __future__ import annotations
-
 import io
 import sys
 from types import ModuleType

@@ -1,7 +1,5 @@
 """``lora-watch check``: judges runs from the files they left."""
 
-from __future__ import annotations
-
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -78,7 +76,7 @@ def check(
     raise typer.Exit(judgement.exit_code)
 
 
-def _print(judgement: Judgement, format: Format) -> None:
+def _print(judgement: "Judgement", format: Format) -> None:
     from lora_watch.gate.formats.github import github
     from lora_watch.gate.formats.text import text
 

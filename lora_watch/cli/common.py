@@ -1,7 +1,5 @@
 """Parts that several commands share: their argument RUN…, and how they print and fail."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path

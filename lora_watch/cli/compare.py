@@ -1,7 +1,5 @@
 """``lora-watch compare``: runs side by side, from the files they left."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

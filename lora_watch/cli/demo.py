@@ -1,7 +1,5 @@
 """``lora-watch demo``: a healthy run, a failed one, and the fixed one."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

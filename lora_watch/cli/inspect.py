@@ -1,7 +1,5 @@
 """``lora-watch inspect``: what is in a saved adapter."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -58,7 +56,7 @@ def inspect(
     raise typer.Exit(1 if inspection.not_finite or inspection.missing else 0)
 
 
-def _print(inspection: Inspection, rows: int) -> None:
+def _print(inspection: "Inspection", rows: int) -> None:
     measured, adapters = inspection.measurement, inspection.saved.adapters
     columns = ["product_norm", "delta_norm", "spectral_norm", "stable_rank", "effective_rank"]
     headings = ["r", "s", "‖B·A‖", "‖ΔW‖", "σ₁", "stable\nrank", "effect.\nrank", "energy"]

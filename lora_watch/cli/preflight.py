@@ -1,7 +1,5 @@
 """``lora-watch preflight``: judges settings before a run."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -67,7 +65,7 @@ def preflight(
     raise typer.Exit(judged.exit_code(Severity.parse(fail_on)))
 
 
-def _print(judged: Preflight, notes: list[str], fail_on: str) -> None:
+def _print(judged: "Preflight", notes: list[str], fail_on: str) -> None:
     from lora_watch.base.text import clean, count
 
     colours = {"ERROR": "red", "WARNING": "yellow"}

@@ -1,7 +1,5 @@
 """``lora-watch report``: runs as one HTML file that opens offline."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Annotated
 

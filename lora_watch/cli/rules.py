@@ -1,7 +1,5 @@
 """``lora-watch rules``: what is checked."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
@@ -40,7 +38,7 @@ def rules(
     console.print(Markdown(explanation(_called(rule, known))))
 
 
-def _called(word: str, known: Mapping[str, Page]) -> Page:
+def _called(word: str, known: "Mapping[str, Page]") -> "Page":
     called = word.upper() if word.lower().startswith("lw") else word.lower()
     by_word = {key: page for page in known.values() for key in (page.id, page.name)}
     if page := by_word.get(called):
@@ -48,14 +46,14 @@ def _called(word: str, known: Mapping[str, Page]) -> Page:
     raise misuse(f"no rule has the id or name {word!r}{meant(called, by_word)}; `lora-watch rules` lists them")
 
 
-def _table(known: Iterable[Page]) -> Table:
+def _table(known: "Iterable[Page]") -> Table:
     table = Table("id", "name", "severity", "summary", box=None, pad_edge=False)
     for page in known:
         table.add_row(page.id, page.name, page.severity, page.summary)
     return table
 
 
-def explanation(page: Page) -> str:
+def explanation(page: "Page") -> str:
     """The page of one finding, as Markdown, without its evidence."""
     lines = [f"**{page.id} {page.name}** ({page.severity})", "", page.summary, "", page.fires, ""]
     steps = {"What it means": page.means, "What to do": page.fix, "Switching it off": page.mute}
@@ -65,7 +63,7 @@ def explanation(page: Page) -> str:
     return "\n".join(lines)
 
 
-def _settings(rule: Rule) -> list[str]:
+def _settings(rule: "Rule") -> list[str]:
     """How to change the thresholds of a rule, mute it, or keep it from ending a run."""
     kind, thresholds = type(rule).__name__, rule.thresholds
     lines = []

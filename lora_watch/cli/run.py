@@ -1,7 +1,5 @@
 """``lora-watch run``: a training script, monitored without a change to it."""
 
-from __future__ import annotations
-
 import os
 import runpy
 import sys

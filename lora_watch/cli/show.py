@@ -1,7 +1,5 @@
 """``lora-watch show``: one screen of a run, for a terminal over ssh."""
 
-from __future__ import annotations
-
 import time
 from contextlib import suppress
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The demo's pretrained model, which is inside this package."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

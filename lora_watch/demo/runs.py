@@ -1,7 +1,5 @@
 """One monitored run of a task with the real Trainer and the real PEFT, and what came of it."""
 
-from __future__ import annotations
-
 import dataclasses
 from collections.abc import Sequence
 from contextlib import suppress

@@ -1,7 +1,5 @@
 """The demo as a person sees it: three verdicts, and where to look next."""
 
-from __future__ import annotations
-
 import os
 import shlex
 import shutil
@@ -46,7 +44,7 @@ def demo(quick: bool, output_dir: Path, console: Console) -> int:
 
     folders: list[Path] = []
 
-    def go(setup: Setup) -> Outcome:
+    def go(setup: "Setup") -> "Outcome":
         folders.append(_fresh(output_dir / f"tiny-{setup.name}"))
         with console.status(f"{setup.name}: {task.steps} steps …"):
             outcome = run(task, setup, folders[-1])
@@ -84,7 +82,7 @@ def _fresh(folder: Path) -> Path:
     return folder
 
 
-def verdict(outcome: Outcome, width: int) -> Text:
+def verdict(outcome: "Outcome", width: int) -> Text:
     """One run as ``lora-watch show`` draws it, and whether the task was learned."""
     learned = "learned" if outcome.learned else "not learned"
     said = screen(outcome.run, width, f"{outcome.setup.name}: {outcome.setup}")

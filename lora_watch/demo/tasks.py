@@ -1,7 +1,5 @@
 """The demo's task: a pretrained model, a text that it has not seen, and two ways to set LoRA up for it."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any

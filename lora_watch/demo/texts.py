@@ -1,7 +1,5 @@
 """Real texts that are on this machine, and the training blocks that are cut from them."""
 
-from __future__ import annotations
-
 import random
 import sysconfig
 from collections.abc import Sequence

@@ -8,8 +8,6 @@ The list is reached right after the script's first import of the Trainer, and no
 the script does would read the environment before the script has set it.
 """
 
-from __future__ import annotations
-
 import importlib.util
 import sys
 from collections.abc import Mapping, Sequence

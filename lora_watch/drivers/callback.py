@@ -1,7 +1,5 @@
 """``LoraWatchCallback``: what a user adds to a Trainer, and the sweep that it may make first."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from transformers import Trainer, TrainerState

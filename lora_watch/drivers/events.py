@@ -1,7 +1,5 @@
 """The Trainer's events, translated into those of a run."""
 
-from __future__ import annotations
-
 import itertools
 import json
 import weakref

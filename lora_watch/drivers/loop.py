@@ -1,7 +1,5 @@
 """``Monitor``, for plain loops."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -83,7 +81,7 @@ class Monitor:
         self._started = self._over = False
 
     # -- a loop --------------------------------------------------------------------------------------------------------
-    def __enter__(self) -> Monitor:
+    def __enter__(self) -> "Monitor":
         self._start()
         return self
 

@@ -1,8 +1,6 @@
 """Methods of a Trainer that are wrapped for a while: for the true loss of every optimizer step and its labels, and for
 gradients before clipping."""
 
-from __future__ import annotations
-
 import functools
 import weakref
 from collections.abc import Callable, Iterable, Mapping

@@ -6,8 +6,6 @@ the same numbers from us already. Changing the row in ``on_log`` would come too 
 a ``trainer.log`` of our own would swallow the Trainer's next row.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any

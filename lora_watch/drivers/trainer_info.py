@@ -1,7 +1,5 @@
 """Facts about a Trainer and its run: settings, classes, folders, what its loss means, what an evaluation says."""
 
-from __future__ import annotations
-
 import hashlib
 import inspect
 import math

@@ -1,7 +1,5 @@
 """Files that are whole or not there, errors that name them, and folders that one run at a time writes to."""
 
-from __future__ import annotations
-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress

@@ -1,7 +1,5 @@
 """The quantiles over adapters that stand among the plain scalars, and that the tab draws."""
 
-from __future__ import annotations
-
 import numpy as np
 
 from lora_watch.base.records import FloatArray

@@ -3,8 +3,6 @@
 A reader runs inside TensorBoard, so nothing heavy is imported here: no torch, no tensorboard, no numpy.
 """
 
-from __future__ import annotations
-
 FORMAT_VERSION = 1
 """Stands in the schema."""
 

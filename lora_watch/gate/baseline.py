@@ -4,8 +4,6 @@
 are those at the end: they are compared where both runs have come to the same one.
 """
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections.abc import Iterator, Mapping

@@ -3,8 +3,6 @@
 Findings are alerts: those of the run, and the gate's own, LW801 to LW816, which ``rules/guide.yaml`` explains.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Hooks of ours on a model: when they look, what becomes of them in a copy, and where they must not be."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from typing import Any

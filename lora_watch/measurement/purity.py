@@ -1,7 +1,5 @@
 """Whether a model may be run once more without a trace: that depends on whose code a pass goes through."""
 
-from __future__ import annotations
-
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any

@@ -1,7 +1,5 @@
 """The rules, the catalogue of those that ship, and how a run's set is chosen."""
 
-from __future__ import annotations
-
 import copy
 import difflib
 from collections.abc import Iterable, Sequence

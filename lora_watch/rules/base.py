@@ -1,7 +1,5 @@
 """Rules and their findings."""
 
-from __future__ import annotations
-
 import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Mapping

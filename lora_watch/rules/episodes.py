@@ -1,7 +1,5 @@
 """From findings to alerts: one alert an episode, opened, updated and closed."""
 
-from __future__ import annotations
-
 import copy
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal

@@ -6,8 +6,6 @@ proportional to s·lr, since B begins at zero, and good runs of three models lie
 how large that step is, each better than the one before: the weights, the run's own first steps, a sweep.
 """
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -59,7 +57,7 @@ class Rates:
     high: float
 
     @classmethod
-    def around(cls, best: float, within: float) -> Rates:
+    def around(cls, best: float, within: float) -> "Rates":
         return cls(best / within, best, best * within)
 
     def __str__(self) -> str:

@@ -1,8 +1,6 @@
 """What to do about each finding: the rules' docstrings and ``guide.yaml``, for the command line and the docs.
 Where thresholds come from is in ``evidence.yaml``."""
 
-from __future__ import annotations
-
 import functools
 import inspect
 from dataclasses import dataclass

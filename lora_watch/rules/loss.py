@@ -1,7 +1,5 @@
 """LW2xx: the loss itself."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field, replace
 from statistics import fmean

@@ -1,7 +1,5 @@
 """LW101 and LW201: what is not finite, and where that comes from."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 

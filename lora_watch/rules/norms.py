@@ -1,7 +1,5 @@
 """LW1xx: the size of what the adapters add."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 

@@ -3,8 +3,6 @@
 ``lora_watch.settings`` makes the policy of a run, from arguments and the environment.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -84,7 +82,7 @@ class Policy:
         return in_order(alert for alert in counting if alert.rule in impatient or alert.lasted > self.patience)
 
     @property
-    def recovering(self) -> Policy:
+    def recovering(self) -> "Policy":
         """Whose ``failures`` are what a run is to recover from: where nothing ends it, the ERRORs."""
         return self if self.can_end_a_run else replace(self, default=Severity.ERROR)
 

@@ -1,7 +1,5 @@
 """The one prescription of a run: which proposal of the rules stands, relative to the user's own settings."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Mapping
@@ -111,7 +109,7 @@ class Prescribing:
         return {"own": dict(self.own), "standing": standing, "swept": self.swept}
 
     @classmethod
-    def of_state(cls, state: Mapping[str, Any]) -> Prescribing:
+    def of_state(cls, state: Mapping[str, Any]) -> "Prescribing":
         standing = state.get("standing")
         told = Prescription.from_dict(standing) if standing else None
         return cls(dict(state.get("own", {})), told, bool(state.get("swept")))

@@ -1,7 +1,5 @@
 """From "too strong by this factor" to new settings and to the cause in words."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Policies (GRPO, RLOO, DPO …): what their rewards say, and whether there is anything to learn from."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """Whether what is on the disk is what was trained: after a save, after a resume, and after a merge."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """LW4xx: what looks wrong in the settings, before the first step."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

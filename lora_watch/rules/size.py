@@ -1,7 +1,5 @@
 """How large the adapters are, and what the loss of one batch says of that: do they harm, would larger ones help?"""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 

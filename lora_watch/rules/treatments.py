@@ -1,7 +1,5 @@
 """What a run that recovers is to do about an alert, and how it reports that. Pure: nothing is done here."""
 
-from __future__ import annotations
-
 import enum
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """LW306 to LW309: the gradients are there, and the updates come to nothing, or are not those that were planned."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 
 import numpy as np

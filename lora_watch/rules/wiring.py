@@ -1,7 +1,5 @@
 """LW301 to LW312: nothing trains, or not what should, while every curve looks healthy."""
 
-from __future__ import annotations
-
 import functools
 import re
 from collections import Counter

@@ -1,7 +1,5 @@
 """What a run is called at a step: one word, from the open alerts and from whether the loss has improved."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any

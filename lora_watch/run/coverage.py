@@ -1,7 +1,5 @@
 """What of a run has been judged and measured. Its verdict is decided from that, never from the absence of alerts."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Mapping
 from typing import Any

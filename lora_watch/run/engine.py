@@ -1,7 +1,5 @@
 """What happens in a training, in its order: measure, record, ask the rules, write, let ranks agree, act."""
 
-from __future__ import annotations
-
 import math
 import uuid
 from collections.abc import Callable, Mapping, Sequence

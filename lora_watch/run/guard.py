@@ -1,7 +1,5 @@
 """The one door between a training and what the monitor does inside it."""
 
-from __future__ import annotations
-
 import errno
 import functools
 import logging

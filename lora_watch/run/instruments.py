@@ -1,7 +1,5 @@
 """Everything that is measured of the monitored adapters. Each measurer has one verb, ``begin``, and one answer."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol

@@ -1,7 +1,5 @@
 """Which adapters are monitored, and what is known of them without measuring."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import replace

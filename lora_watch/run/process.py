@@ -3,8 +3,6 @@
 That is an exception that nobody catches, SIGTERM, or the process's own exit.
 """
 
-from __future__ import annotations
-
 import atexit
 import os
 import signal

@@ -1,7 +1,5 @@
 """What the processes of one training have to decide together."""
 
-from __future__ import annotations
-
 import itertools
 import logging
 import os

@@ -1,7 +1,5 @@
 """Learning rates: what schedules say of them, and one factor on them that is there in the optimizer's step alone."""
 
-from __future__ import annotations
-
 import inspect
 import itertools
 from collections.abc import Iterator, Sequence

@@ -1,7 +1,5 @@
 """From a step of the model to its record: what is due, reading it, and putting it together."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """A run that rescues itself: it drops the updates of broken batches, or goes back and turns its learning rate down."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,7 +1,5 @@
 """Whether ranks that each train a copy of one model still have the same adapters. Nobody waits for that."""
 
-from __future__ import annotations
-
 import itertools
 import json
 from collections.abc import Iterable

@@ -1,7 +1,5 @@
 """All sinks of a run as one, none of which can harm the run or another one."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Finished runs side by side, from the files they left: the settings they had and the quality they reached."""
 
-from __future__ import annotations
-
 import math
 import statistics
 from collections import Counter, defaultdict

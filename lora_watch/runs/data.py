@@ -4,8 +4,6 @@ The events may come from another program, another version or a killed run. What 
 in words says so.
 """
 
-from __future__ import annotations
-
 import math
 from bisect import bisect_right
 from collections.abc import Collection, Mapping, Sequence
@@ -50,7 +48,7 @@ class Series:
     """``[n_steps, n]``: NAN, INF, UNKNOWN or 0. A number that stands for many may be finite and flagged."""
 
     @classmethod
-    def of(cls, steps: ArrayLike, values: NDArray[np.float32]) -> Series:
+    def of(cls, steps: ArrayLike, values: NDArray[np.float32]) -> "Series":
         """Reads the flags off the values. The format tells an unknown number from a measured NaN by its bits."""
         flags = np.zeros(values.shape, np.uint8)
         if not np.isfinite(values).all():  # seldom: spares large, healthy runs three passes
@@ -61,22 +59,22 @@ class Series:
             flags[np.isinf(values)] = INF
         return cls(np.asarray(steps, np.int64), values, flags)
 
-    def rows(self, chosen: Any) -> Series:
+    def rows(self, chosen: Any) -> "Series":
         """The rows that ``chosen``, an index of numpy's, takes."""
         return Series(self.steps[chosen], self.values[chosen], self.flags[chosen])
 
-    def between(self, first: int | None, last: int | None) -> Series:
+    def between(self, first: int | None, last: int | None) -> "Series":
         """The rows whose step lies in ``[first, last]``; None leaves that side open."""
         start = 0 if first is None else int(np.searchsorted(self.steps, first, "left"))
         stop = len(self.steps) if last is None else int(np.searchsorted(self.steps, last, "right"))
         return self.rows(slice(start, stop))
 
-    def at(self, steps: Sequence[int]) -> Series:
+    def at(self, steps: Sequence[int]) -> "Series":
         """The rows that hold at ``steps``: of each the row of that step, or of the last one before it that has one."""
         rows = np.unique(np.searchsorted(self.steps, steps, "right")) - 1
         return self.rows(rows[rows >= 0])
 
-    def column(self, index: int) -> Series:
+    def column(self, index: int) -> "Series":
         """One column, still two-dimensional."""
         return Series(self.steps, self.values[:, [index]], self.flags[:, [index]])
 

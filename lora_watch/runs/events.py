@@ -8,8 +8,6 @@ compared here.
 # Generated protocol buffer modules define their names at run time:
 # pyright: reportAttributeAccessIssue=false
 
-from __future__ import annotations
-
 import math
 import os
 import struct
@@ -119,7 +117,7 @@ class EventLog:
     files only what is new is read.
     """
 
-    def __init__(self, files: Iterable[Path], before: EventLog | None = None):
+    def __init__(self, files: Iterable[Path], before: "EventLog | None" = None):
         known = {} if before is None else {file.path: file for file in before._files}
         self._files = [known.get(path) or EventFile(path) for path in files]
 

@@ -1,7 +1,5 @@
 """Finds the runs that a path names: a run's folder, its report, or a folder of runs."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Sequence

@@ -1,7 +1,5 @@
 """Reads one run from its report and its events, whatever became of it, into ``FinishedRun``."""
 
-from __future__ import annotations
-
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping

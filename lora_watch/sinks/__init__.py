@@ -1,7 +1,5 @@
 """The places that a run is written to. A sink gets each step after the rules have seen it."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from typing import ClassVar
 

@@ -1,7 +1,5 @@
 """One thread that does what training should not wait for."""
 
-from __future__ import annotations
-
 import atexit
 import threading
 import weakref

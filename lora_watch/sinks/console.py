@@ -1,7 +1,5 @@
 """Alerts on standard error as they open and close, and at the end what became of the run."""
 
-from __future__ import annotations
-
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence

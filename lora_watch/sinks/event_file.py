@@ -3,8 +3,6 @@
 # Generated protocol buffer modules define their names at run time:
 # pyright: reportAttributeAccessIssue=false
 
-from __future__ import annotations
-
 import errno
 import os
 import shutil

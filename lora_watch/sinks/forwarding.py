@@ -1,7 +1,5 @@
 """Alerts for trackers that have alerts of their own: W&B and Trackio, where they are in use in this process."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Sequence
 from typing import Any

@@ -1,7 +1,5 @@
 """Which alerts a sink has been handed, and which of those it is handed now are news."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal

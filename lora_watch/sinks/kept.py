@@ -4,8 +4,6 @@ A run goes wrong when an error opens, or an alert for which the policy ends it, 
 open any more.
 """
 
-from __future__ import annotations
-
 import time
 from collections.abc import Sequence
 

@@ -1,7 +1,5 @@
 """What a run's event file says of the run and of each step, as plain numbers."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from statistics import mode

@@ -11,8 +11,6 @@ A session that is resumed, or started again, in the same folder appends to `aler
 report of the one before is kept as `report.previous.json`.
 """
 
-from __future__ import annotations
-
 import itertools
 import json
 import logging
@@ -138,7 +136,7 @@ class ReportSink(Sink):
                 self._write_report(session)
             self._over()
 
-    def _write_report(self, session: _Session) -> None:
+    def _write_report(self, session: "_Session") -> None:
         began = time.monotonic()
         # Set before anything can fail: a full disk is tried again later, not at each step.
         self._next_write = began + SECONDS_BETWEEN_WRITES
@@ -146,7 +144,7 @@ class ReportSink(Sink):
         cost = time.monotonic() - began
         self._next_write = max(self._next_write, began + cost / LARGEST_SHARE_OF_TIME)
 
-    def _append(self, session: _Session, news: Sequence[News]) -> None:
+    def _append(self, session: "_Session", news: Sequence[News]) -> None:
         path = self.directory / "alerts.jsonl"
         lines = [
             strict_json({"event": event, "run_id": session.run_id, "time": now(), **alert.to_dict()}) + b"\n"
@@ -179,7 +177,7 @@ class ReportSink(Sink):
         log.warning("%s", note)
         return (note,)
 
-    def _is_still_ours(self, session: _Session) -> bool:
+    def _is_still_ours(self, session: "_Session") -> bool:
         return _read(self.directory / REPORT).get("run_id") in (None, session.run_id)  # better ours than nothing
 
     def _keep_previous(self) -> int:

@@ -1,7 +1,5 @@
 """The sinks of an ordinary run, which know of each other."""
 
-from __future__ import annotations
-
 import os
 import time
 from collections.abc import Callable
@@ -23,8 +21,8 @@ if TYPE_CHECKING:
 def standard_sinks(
     folder: Path,
     model: Any,
-    policy: Policy,
-    events: TensorBoardSink | None = None,
+    policy: "Policy",
+    events: "TensorBoardSink | None" = None,
     console: bool = True,
     page: Callable[..., Sink] | None = None,
 ) -> list[Sink]:

@@ -8,8 +8,6 @@ One event instead of one a number is 20 times smaller and over 100 times faster 
 the plugin's name and DATA_CLASS_TENSOR on every event, because some readers take a nameless tensor for a number.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -55,7 +53,7 @@ class TensorBoardSink(Sink):
             when one appears.
     """
 
-    def __init__(self, where: str | os.PathLike[str] | Callable[[], SummaryWriter | None]):
+    def __init__(self, where: "str | os.PathLike[str] | Callable[[], SummaryWriter | None]"):
         if not callable(where) and "://" not in os.fspath(where):
             where = os.path.abspath(where)  # scripts change the working directory
         self._where = where
@@ -189,7 +187,7 @@ class TensorBoardSink(Sink):
         self._held.clear()
 
 
-def _new_writer(directory: str | os.PathLike[str], purge_step: int) -> SummaryWriter:
+def _new_writer(directory: str | os.PathLike[str], purge_step: int) -> "SummaryWriter":
     with names_the_path(Path(directory), "cannot write TensorBoard's events"):
         os.makedirs(directory, exist_ok=True)
         ask_the_disk(directory)

@@ -1,7 +1,5 @@
 """A saved adapter as PEFT writes it: ``adapter_config.json`` next to ``adapter_model.safetensors``."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping, Sequence

@@ -1,7 +1,5 @@
 """Copies in host memory, which of them to go back to, and the way back: of tensors, numbers, and dicts of them."""
 
-from __future__ import annotations
-
 import copy
 import math
 from collections.abc import Callable, Iterable, Iterator

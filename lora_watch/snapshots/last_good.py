@@ -1,7 +1,5 @@
 """The adapter as it was when it was last found healthy: held in host memory, written down when it no longer is."""
 
-from __future__ import annotations
-
 import inspect
 import os
 import shutil

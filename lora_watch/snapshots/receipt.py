@@ -1,7 +1,5 @@
 """The receipt of a save: the adapter in the files is read back, and compared with the one that was trained."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path

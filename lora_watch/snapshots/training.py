@@ -5,8 +5,6 @@ buffers. The place in the training goes on: steps, schedule, loss scaler, data a
 these to go back, the schedule would not come to its end, and the next epoch might have the order of this one.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from typing import Any
 

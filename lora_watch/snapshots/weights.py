@@ -1,7 +1,5 @@
 """Tensors of a model's safetensors files: one file, or many with an index. Nothing is unpickled, nothing read early."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 

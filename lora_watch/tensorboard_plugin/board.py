@@ -1,7 +1,5 @@
 """The runs of a log directory, by the names that TensorBoard gives them."""
 
-from __future__ import annotations
-
 import os
 import threading
 from functools import lru_cache

@@ -1,7 +1,5 @@
 """What TensorBoard imports at each of its starts, unguarded. An error after that stays inside the tab."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from tensorboard.plugins import base_plugin

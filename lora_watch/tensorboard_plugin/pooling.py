@@ -5,8 +5,6 @@ columns, the lowest of each; where ``pooled`` then the highest; uint8 flags (see
 stands together, and of the numbers first all lowest bytes, at last all highest: that is quick to compress.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 from dataclasses import dataclass

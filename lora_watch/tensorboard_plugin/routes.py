@@ -1,7 +1,5 @@
 """The routes of the tab."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any

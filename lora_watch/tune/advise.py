@@ -1,7 +1,5 @@
 """A rank, an alpha and a learning rate to start from for a model and a task, and why."""
 
-from __future__ import annotations
-
 import json
 import math
 import statistics

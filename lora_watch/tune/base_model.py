@@ -4,8 +4,6 @@ Names and shapes of the weights say what the layers are. So neither transformers
 seconds, and no memory is taken.
 """
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """LoRA and training settings from files: what PEFT and the Trainer write, and the YAML of TRL's command line."""
 
-from __future__ import annotations
-
 import dataclasses
 import difflib
 import importlib

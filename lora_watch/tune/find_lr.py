@@ -1,7 +1,5 @@
 """The sweep of a Trainer: a short training on its own data, after which it is what it was."""
 
-from __future__ import annotations
-
 import copy
 import logging
 import math

@@ -1,7 +1,5 @@
 """What is in a saved adapter: every norm and spectrum, one layer at a time."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

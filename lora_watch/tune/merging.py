@@ -1,7 +1,5 @@
 """What a merge keeps of an adapter: W₀ + ΔW is rounded to the precision of the merged model."""
 
-from __future__ import annotations
-
 import math
 import re
 from collections.abc import Mapping

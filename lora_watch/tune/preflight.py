@@ -1,7 +1,5 @@
 """Whether settings are sound, before anything is loaded or trained: the rules on settings, and what else is known."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass

@@ -4,8 +4,6 @@ These are adapters and buffers, optimizer, scheduler, scaler, random states and 
 model's modules. Frozen weights are not copied, and the data are not kept: a sweep reads them by a fresh iterator.
 """
 
-from __future__ import annotations
-
 import copy
 import gc
 from collections.abc import Callable, Iterable, Iterator

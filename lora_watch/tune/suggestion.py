@@ -1,7 +1,5 @@
 """What a sweep says: a learning rate, a range, or nothing; for people and for programs."""
 
-from __future__ import annotations
-
 import math
 import os
 from dataclasses import dataclass, replace

@@ -1,7 +1,5 @@
 """Which learning rate each step of a sweep has, what came of it, and when the sweep is over."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass, field
 from typing import Any

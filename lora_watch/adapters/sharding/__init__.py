@@ -1,7 +1,5 @@
 """What sharding engines leave of a model's parameters, and how it is read whole: one file an engine."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any

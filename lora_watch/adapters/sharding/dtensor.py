@@ -1,8 +1,6 @@
 """FSDP2 and tensor parallelism: parameters and gradients are DTensors, each of which ``full_tensor()`` would gather by
 a collective of its own."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from typing import Any
 

@@ -5,8 +5,6 @@ without ZeRO), ``fp16_groups`` with ``sub_group_to_group_id`` (stage 3) of the o
 ``ds_id`` and ``ds_numel`` of stage 3's parameters, ``deepspeed.zero.GatheredParameters``.
 """
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -4,8 +4,6 @@ The grammar is ``::error title=…::message``. GitHub's runner undoes ``%25``, `
 ``%3A``, ``%2C`` in a property. It shows ten errors and ten warnings of a step; the log above has them all.
 """
 
-from __future__ import annotations
-
 from lora_watch.base.alerts import Severity
 from lora_watch.gate.formats.text import text
 from lora_watch.gate.judging import Judgement

@@ -5,8 +5,6 @@ A run is a test suite, a rule that judged it a test case: passed, or failed with
 that fired twice is one case. What is below the threshold passes, with the alert as its output.
 """
 
-from __future__ import annotations
-
 from dataclasses import replace
 from xml.etree import ElementTree
 

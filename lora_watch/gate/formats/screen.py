@@ -1,7 +1,5 @@
 """A run as one screen of a terminal, in colours."""
 
-from __future__ import annotations
-
 from rich.text import Text
 
 from lora_watch.base.alerts import Severity, in_order

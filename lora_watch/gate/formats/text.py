@@ -1,7 +1,5 @@
 """A judgement for a terminal or a build log."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace

@@ -4,8 +4,6 @@ are taken of all factors of one shape and dtype at a time, and no product B·A i
 In float64, because squares must neither overflow (float32 does at 1e20) nor lose the small singular values.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from itertools import groupby, islice
 from typing import Any, NamedTuple

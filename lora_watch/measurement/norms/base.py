@@ -1,7 +1,5 @@
 """How large the frozen weights are: ‖W₀‖_F and σ₁(W₀), once, without a second copy of the model."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

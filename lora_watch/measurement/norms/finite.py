@@ -1,7 +1,5 @@
 """Which weights are not finite, frozen ones and adapters: the places where a NaN loss comes from."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 
 import torch

@@ -1,7 +1,5 @@
 """One measurement of a whole model, outside training: ``measure(model)``."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, fields
 from typing import Any
 

@@ -1,7 +1,5 @@
 """What a merge into the frozen weights would keep of the adapters: W + ΔW is rounded to what W is kept in."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterable
 from typing import Any

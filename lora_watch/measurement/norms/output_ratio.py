@@ -1,7 +1,5 @@
 """``output_ratio``: each adapter's part of the output relative to its layer's own, on the step's own tokens."""
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext

@@ -3,8 +3,6 @@
 Both classes below compare all tensors of a device and dtype at once. Nothing waits.
 """
 
-from __future__ import annotations
-
 from collections.abc import Hashable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 

@@ -5,8 +5,6 @@ With AAᵀ = L·Lᵀ (Cholesky), the squared singular values of B·A are the eig
 What that does to each number is estimated here, and where it might be seen the block is redone from its factors.
 """
 
-from __future__ import annotations
-
 import numpy as np
 import torch
 from numpy.typing import NDArray

@@ -1,7 +1,5 @@
 """Gradient norms of the adapters, as they stand when the optimizer is about to use them."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any, NamedTuple
@@ -75,13 +73,13 @@ class Gradients:
 
         return Deferred([*now.tensors, *(before.tensors if before is not None else ())], finish)
 
-    def _now(self) -> list[_Alike]:
+    def _now(self) -> "list[_Alike]":
         now = self._live.now
         if self._alike is None or self._alike[0] is not now:
             self._alike = now, list(_alike(now.parameters))
         return self._alike[1]
 
-    def _norms(self, parameters: Sequence[_Alike]) -> Deferred[tuple[FloatArray, NDArray[np.bool_]]]:
+    def _norms(self, parameters: "Sequence[_Alike]") -> Deferred[tuple[FloatArray, NDArray[np.bool_]]]:
         """‖∂A‖_F and ‖∂B‖_F, ``[2, n_adapters]``, and where there are such gradients. Squares are added in float64, so
         that they neither vanish nor overflow."""
         there = np.zeros((len(NAMES), len(self.adapters)), dtype=bool)

@@ -1,7 +1,5 @@
 """What a model itself says in its passes: its loss, how sure it is, how many labels count, and of which classes."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager

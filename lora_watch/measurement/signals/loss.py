@@ -1,7 +1,5 @@
 """What a loss says: whether it jumps or rises, has come down from its start, and what guessing would cost."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -261,7 +259,7 @@ class Chance:
     counts: list[float] = field(default_factory=list)
 
     @classmethod
-    def of(cls, config: Mapping[str, Any]) -> Chance:
+    def of(cls, config: Mapping[str, Any]) -> "Chance":
         """For a run with these settings: ``classes`` and ``label_smoothing_factor``."""
         classes = config.get("classes")
         return cls(classes if isinstance(classes, int) else 0, bool(config.get("label_smoothing_factor")))

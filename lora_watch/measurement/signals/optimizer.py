@@ -1,7 +1,5 @@
 """Which parameter group each adapter belongs to, and at which learning rate it trains."""
 
-from __future__ import annotations
-
 import math
 import operator
 from collections.abc import Sequence

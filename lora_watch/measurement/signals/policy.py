@@ -1,7 +1,5 @@
 """What a trainer logs of a policy (GRPO, RLOO, PPO, DPO, KTO …): one name for each number, whatever TRL's version."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field

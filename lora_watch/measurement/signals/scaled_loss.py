@@ -1,7 +1,5 @@
 """The loss of a training batch with the adapters as they are, larger, or taken away, whatever the batch is."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager

@@ -5,8 +5,6 @@ is the JSON list ``[route, run, name]``. ``answers`` are those in JSON, and ``ta
 bytes begin behind the header, and how many there are (see ``pooling``).
 """
 
-from __future__ import annotations
-
 import base64
 import json
 import zlib

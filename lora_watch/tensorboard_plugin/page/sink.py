@@ -1,7 +1,5 @@
 """Writes report.html when a run is over, whatever its end was."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from lora_watch.base.alerts import Verdict

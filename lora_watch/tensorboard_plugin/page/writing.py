@@ -1,7 +1,5 @@
 """The page itself."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
