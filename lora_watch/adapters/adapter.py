@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 
-from lora_watch.adapters.tensors import gathered, here, marks, whole
+from lora_watch.adapters.tensors import gathered, marks, whole
 
 CONVOLUTIONS = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
 _KINDS = (*CONVOLUTIONS, nn.Embedding, nn.MultiheadAttention, nn.Linear)
@@ -54,7 +54,7 @@ class Adapter(ABC):
     @property
     def own(self) -> tuple[Tensor, ...]:
         """Every stored tensor that a measurement reads: A, B, what lies between them, the magnitudes."""
-        more = (self.magnitude_parameter, self.diagonal_parameter)
+        more = (self.magnitude, self.diagonal_parameter)
         return *self.parameters, *(parameter for parameter in more if parameter is not None)
 
     @property
@@ -114,18 +114,9 @@ class Adapter(ABC):
         return (weight.T if turned else weight,)
 
     @property
-    def magnitude_parameter(self) -> Tensor | None:
-        """DoRA's; None without."""
-        return None
-
-    @property
     def magnitude(self) -> Tensor | None:
-        """``[d_out]`` in whatever layout the library stores them; detached. None without DoRA, or where they are not
-        here."""
-        parameter = self.magnitude_parameter
-        if parameter is None or not here(magnitude := gathered(parameter)):
-            return None
-        return magnitude if magnitude.numel() == self.shape[0] else None  # FSDP1 leaves a part of it
+        """DoRA's, of ``d_out`` numbers in whatever layout the library stores them; None without."""
+        return None
 
     @property
     @abstractmethod

@@ -36,7 +36,7 @@ class OwnLayer(Adapter):
         self.module = module
         self._layer: Any = module
         self.name = clean_name(path)
-        self.variant = "lora" if self.magnitude_parameter is None else "dora"
+        self.variant = "lora" if self.magnitude is None else "dora"
 
     @property
     def _frozen(self) -> Any:
@@ -151,5 +151,5 @@ class TorchtuneAdapter(OwnLayer):
         return self._layer.lora_a.out_features
 
     @property
-    def magnitude_parameter(self) -> Tensor | None:
+    def magnitude(self) -> Tensor | None:
         return self._layer._parameters.get("magnitude")

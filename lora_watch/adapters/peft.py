@@ -161,7 +161,7 @@ class PeftAdapter(Adapter):
         return "dora" if (getattr(self._layer, "use_dora", None) or {}).get(self._key) else "lora"
 
     @property
-    def magnitude_parameter(self) -> Tensor | None:
+    def magnitude(self) -> Tensor | None:
         vectors = getattr(self._layer, "lora_magnitude_vector", {})
         return vectors[self._key].weight if self._key in vectors else None
 

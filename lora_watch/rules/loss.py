@@ -396,8 +396,8 @@ class StuckAtChance(Rule):
 
     Fires when the adapters have grown and the last 50 losses are no better than guessing, and do not fall. It is an
     ERROR if the run ends like that, an INFO if it ends so with small adapters or after 20 steps. From the second epoch
-    on only an evaluation loss ends it. Losses that are not a classifier's own are not judged,
-    nor are those of smoothed labels.
+    on only an evaluation loss ends it. Losses that are not a classifier's own are not judged, nor are those of
+    smoothed labels.
     """
 
     id = "LW207"

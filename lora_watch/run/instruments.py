@@ -78,7 +78,7 @@ class Instruments:
         self.frozen = FrozenWeights()
         self.bank = AdapterBank([])
         self._probe = OutputRatioProbe(model, ())
-        self.scaled_loss = ScaledLoss(model, (), guard=guard)
+        self.scaled_loss = ScaledLoss(model, guard=guard)
         self.own_loss = OwnLoss(model, guard, hooks=output_ratio)
         self._of_any_step: Sequence[Instrument] = [self.gradients]
         self._of_norms: Sequence[Instrument] = ()
@@ -113,8 +113,7 @@ class Instruments:
                 f"the norms of {unread} of {len(adapters)} adapters are unknown: their matrices are not whole in this "
                 "process (FSDP1, ZeRO-3), or their kind is not measured"
             )
-        run = monitored.run
-        self.scaled_loss.watch(adapters, run.init_from_base, bool(run.config.get("preference")), run.nonzero_start)
+        self.scaled_loss.watch(adapters, monitored.run)
         seen = adapters if self._output_ratio else ()
         self._probe = OutputRatioProbe(self._model, seen, guard=self._guard, live=live)
         changed = Changed(live, step)

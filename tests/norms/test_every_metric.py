@@ -233,7 +233,7 @@ def move(adapter: Adapter, d: Drawn, what: str, step: int) -> None:
         adapter.module.lora_E["default"].data *= 1 + d.move_size  # pyright: ignore
     if what == "spoil":
         (a if step else b)[0, 0] = d.spoiled
-    if (m := adapter.magnitude_parameter) is not None and what != "nothing":
+    if (m := adapter.magnitude) is not None and what != "nothing":
         m.data += (d.move_size * d.size_w * noise(d, *m.shape, salt=30 + step)).to(m.dtype)
     for parameter, size, salt in zip(adapter.parameters, (d.size_b, d.size_a), (40, 50)):
         parameter.grad = (size * noise(d, *parameter.shape, salt=salt + step)).to(parameter.dtype)

@@ -13,6 +13,7 @@ from torch import nn
 from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, find_adapters
+from lora_watch.base.records import RunInfo
 from lora_watch.measurement.signals.labels import OwnLoss
 from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER, ScaledLoss
 from lora_watch.rules.size import HARM
@@ -127,7 +128,9 @@ def test_what_cannot_be_compared_says_why_and_gives_nothing() -> None:
     model(input_ids=batch()["input_ids"])
     assert both.begin().now() == {}
     assert both.why_not, "no labels"
-    assert ScaledLoss(model, find_adapters(model), init_from_base="PiSSA").why_not
+    both = ScaledLoss(model)
+    both.watch(find_adapters(model), RunInfo((), init_from_base="PiSSA"))
+    assert both.why_not
     assert ScaledLoss(model, []).why_not
     model.merge_adapter()
     merged = ScaledLoss(model, find_adapters(model))

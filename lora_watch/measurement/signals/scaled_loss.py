@@ -12,7 +12,7 @@ from torch.utils.hooks import RemovableHandle
 from lora_watch.adapters import Adapter
 from lora_watch.base.deferred import Deferred
 from lora_watch.base.generators import put_back
-from lora_watch.base.records import FloatArray
+from lora_watch.base.records import FloatArray, RunInfo
 from lora_watch.measurement.hooks import Hook, has_compiled
 from lora_watch.measurement.purity import unknown_code
 
@@ -39,12 +39,10 @@ class ScaledLoss:
     def __init__(
         self,
         model: nn.Module,
-        adapters: Sequence[Adapter],
-        init_from_base: str = "",
-        preference: bool = False,
+        adapters: Sequence[Adapter] = (),
         guard: Callable[[str], AbstractContextManager[Any]] = lambda doing: torch.no_grad(),
     ):
-        self._model, self._adapters, self._guard = model, list(adapters), guard
+        self._model, self._guard = model, guard
         self.wanted: Mapping[str, float] = {}
         """What ``arm`` was given, as long as no pass has been seen since."""
         self.is_armed = False
@@ -56,14 +54,15 @@ class ScaledLoss:
         self._handle: RemovableHandle | None = None
         self._batch: tuple[tuple[Any, ...], dict[str, Any], Tensor] | None = None
         """What the model was given in the latest pass that was computed again, and its loss then as it was."""
-        self.why_not = self._check(init_from_base, preference)
+        self.why_not = ""
         """Why such losses cannot be compared, in words; empty where they can, as far as is known."""
+        self.watch(adapters, RunInfo(()))
 
-    def _check(self, init_from_base: str, preference: bool) -> str:
-        if preference:
+    def _check(self, run: RunInfo) -> str:
+        if run.config.get("preference"):
             return "the training compares answers, and the model's own loss does not"
-        if init_from_base:
-            return f"{init_from_base} has moved a part of the frozen weights into the adapters"
+        if run.init_from_base:
+            return f"{run.init_from_base} has moved a part of the frozen weights into the adapters"
         if not self._adapters or any(adapter.base_layer is None for adapter in self._adapters):
             return "an adapter does not wrap its frozen layer"
         if torch.distributed.is_available() and torch.distributed.is_initialized():
@@ -72,11 +71,11 @@ class ScaledLoss:
             return "the model is compiled"
         return NOT_KNOWN + what if (what := unknown_code(self._model)) else ""
 
-    def watch(self, adapters: Sequence[Adapter], init_from_base: str, preference: bool, nonzero_start: bool) -> None:
-        """Of other adapters of the model from now on. ``nonzero_start``: they are compared with how they began."""
+    def watch(self, adapters: Sequence[Adapter], run: RunInfo) -> None:
+        """Of other adapters of the model from now on: those of ``run``."""
         self._adapters, self._batch = list(adapters), None
-        self.why_not = self._check(init_from_base, preference) or (OTHER if self.why_not == OTHER else "")
-        if nonzero_start and not self._trained().keys() <= self._beginning.keys():
+        self.why_not = self._check(run) or (OTHER if self.why_not == OTHER else "")
+        if run.nonzero_start and not self._trained().keys() <= self._beginning.keys():
             self.why_not = self.why_not or GONE  # a session before this one has seen it
 
     def keep_beginning(self) -> None:
