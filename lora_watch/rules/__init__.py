@@ -76,11 +76,11 @@ def choose(rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> lis
     if not all(isinstance(rule, Rule) for rule in given):
         raise ValueError(f"rules: a list of rules is wanted, such as [NormExplosion(threshold=8.0)], and not {rules!r}")
     for rule in given:
-        kinds = {"id": str, "name": str, "severity": Severity}
+        kinds = {"id": str, "severity": Severity}
         if missing := [name for name, kind in kinds.items() if not isinstance(getattr(rule, name, None), kind)]:
             raise ValueError(
                 f"rules: {type(rule).__name__} has no {' and no '.join(missing)}: set it in the class, such as "
-                'id = "MY001", name = "my-rule", severity = Severity.WARNING'
+                'id = "MY001", severity = Severity.WARNING'
             )
     chosen = {rule.id: rule for rule in catalogue()} | {rule.id: copy.deepcopy(rule) for rule in given}
     muted = {rule_called(word, chosen.values()).id for word in mute}

@@ -1,6 +1,7 @@
 """Rules and their findings."""
 
 import inspect
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
@@ -52,6 +53,7 @@ class Rule(ABC):
 
     id: ClassVar[str]
     name: ClassVar[str]
+    """That of the class in words, such as ``norm-explosion``, unless one is set."""
     severity: ClassVar[Severity]
     lasting: ClassVar[bool] = False
     """The finding is a fact that does not pass: the alert stays open, although ``check`` returns it only once."""
@@ -78,6 +80,10 @@ class Rule(ABC):
 
     wants: Mapping[str, float] = field(default_factory=dict, init=False)
     """Losses of the next step's batch that the rule needs: by name, what the adapters' output is multiplied by."""
+
+    def __init_subclass__(cls) -> None:
+        if "name" not in vars(cls):
+            cls.name = re.sub(r"\B(?=[A-Z])", "-", cls.__name__).lower()
 
     @abstractmethod
     def check(self, record: StepRecord) -> Finding | None:

@@ -57,7 +57,6 @@ class LossDivergence(_OfTheLoss):
     """
 
     id = "LW202"
-    name = "loss-divergence"
     severity = Severity.ERROR
     zone = "diverged"
     yields_to = ("LW101", "LW102", "LW201", "LW301:switched")
@@ -113,7 +112,6 @@ class LossSpike(_OfTheLoss):
     """
 
     id = "LW203"
-    name = "loss-spike"
     severity = Severity.WARNING
     quiet = 1
     yields_to = ("LW101", "LW102", "LW201", "LW202", "LW301:switched", "LW306:raised")
@@ -145,7 +143,6 @@ class LossExactlyZero(_OfTheLoss):
     """
 
     id = "LW204"
-    name = "loss-exactly-zero"
     severity = Severity.WARNING
     yields_to = ("LW201",)
 
@@ -189,7 +186,6 @@ class WorseOnOtherTexts(Rule):
     """
 
     id = "LW209"
-    name = "worse-on-other-texts"
     severity = Severity.WARNING
     of = "evaluation"
     yields_to = (*NON_FINITE, *GROWN_TOO_LARGE)
@@ -314,7 +310,6 @@ class FirstLossTooHigh(_OfTheLoss):
     """
 
     id = "LW205"
-    name = "first-loss-too-high"
     severity = Severity.WARNING
     yields_to = ("LW101", "LW102", "LW201")
 
@@ -395,13 +390,11 @@ class StuckAtChance(Rule):
     """A classifier whose adapters have grown is no better than guessing.
 
     Fires when the adapters have grown and the last 50 losses are no better than guessing, and do not fall. It is an
-    ERROR if the run ends like that, an INFO if it ends so with small adapters or after 20 steps. From the second epoch
-    on only an evaluation loss ends it. Losses that are not a classifier's own are not judged, nor are those of
-    smoothed labels.
+    ERROR if the run ends like that, an INFO if with small adapters or after 20 steps. From the second epoch on only an
+    evaluation loss ends it. Losses of smoothed labels, or not a classifier's own, are not judged.
     """
 
     id = "LW207"
-    name = "stuck-at-chance"
     severity = Severity.WARNING
     quiet = 25
     yields_to = (

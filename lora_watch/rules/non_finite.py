@@ -26,7 +26,6 @@ class NonFiniteAdapter(Rule):
     """
 
     id = "LW101"
-    name = "non-finite-adapter"
     severity = Severity.ERROR
     urgent = True
     zone = "non-finite"
@@ -105,7 +104,6 @@ class NonFiniteLoss(Rule):
     """
 
     id = "LW201"
-    name = "non-finite-loss"
     severity = Severity.ERROR
     urgent = True
     zone = "non-finite"

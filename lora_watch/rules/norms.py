@@ -56,7 +56,6 @@ class NormExplosion(Rule):
     """
 
     id = "LW102"
-    name = "norm-explosion"
     needs = "relative_spectral_norm"  # there in every full measurement; ``output_ratio`` may be switched off
     severity = Severity.ERROR
     zone = "exploding"
@@ -221,7 +220,6 @@ class BarelyMoves(Rule):
     """
 
     id = "LW104"
-    name = "barely-moves"
     severity = Severity.WARNING
     zone = "barely-moves"
     lasting = True

@@ -53,7 +53,6 @@ class RewardsAllEqual(Rule):
     """
 
     id = "LW210"
-    name = "rewards-all-equal"
     severity = Severity.WARNING
     of = "logged"
     yields_to = (*NON_FINITE, "LW102", "LW315")
@@ -93,7 +92,6 @@ class StaleRollouts(Rule):
     """
 
     id = "LW315"
-    name = "stale-rollouts"
     severity = Severity.ERROR
     of = "logged"
     yields_to = NON_FINITE
@@ -134,7 +132,6 @@ class RewardNotRising(RuleBetweenSteps):
     """
 
     id = "LW206"
-    name = "reward-not-rising"
     severity = Severity.WARNING
     yields_to = (*NON_FINITE, "LW102", "LW104", "LW210", "LW301", "LW303", "LW306:zero", "LW307:rounded")
 
@@ -165,7 +162,6 @@ class ReferenceIsTheBase(Rule):
     """
 
     id = "LW410"
-    name = "reference-is-the-base"
     severity = Severity.WARNING
     lasting = True
 

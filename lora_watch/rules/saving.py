@@ -20,7 +20,6 @@ class SavedAdapterDiffers(RuleBetweenSteps):
     """
 
     id = "LW313"
-    name = "saved-adapter-differs"
     severity = Severity.ERROR
 
     far: float = 2.0
@@ -72,7 +71,6 @@ class ResumedAnew(RuleBetweenSteps):
     """
 
     id = "LW314"
-    name = "resumed-anew"
     severity = Severity.ERROR
 
     tolerance: float = 0.01
@@ -127,7 +125,6 @@ class MergeLosesUpdate(RuleBetweenSteps):
     """
 
     id = "LW316"
-    name = "merge-loses-update"
     severity = Severity.INFO
 
     kept: float = 0.9

@@ -24,7 +24,6 @@ class AggressiveScale(RuleOnSettings):
     """
 
     id = "LW401"
-    name = "aggressive-scale"
     severity = Severity.WARNING
 
     scale: float = 4.0
@@ -94,7 +93,6 @@ class WarmUpTooLong(RuleOnSettings):
     """
 
     id = "LW409"
-    name = "warm-up-too-long"
     severity = Severity.WARNING
 
     def check(self, record: StepRecord) -> Finding | None:

@@ -35,7 +35,6 @@ class OddRates(Rule):
     """
 
     id = "LW306"
-    name = "odd-rates"
     severity = Severity.WARNING
     yields_to = ("LW301", "LW102", "LW202")
 
@@ -163,7 +162,6 @@ class UpdatesLost(Rule):
     """
 
     id = "LW307"
-    name = "updates-lost"
     severity = Severity.WARNING
     yields_to = (*NON_FINITE, "LW301", "LW303", "LW306:zero")
 
@@ -252,7 +250,6 @@ class BaseWeightsMoved(Rule):
     """
 
     id = "LW309"
-    name = "base-weights-moved"
     severity = Severity.ERROR
     needs = "base_drift"
     yields_to = ("LW301:switched",)

@@ -67,7 +67,6 @@ class AdaptersNotTrained(Rule):
     """
 
     id = "LW301"
-    name = "adapters-not-trained"
     severity = Severity.ERROR
     breaks = True
 
@@ -201,7 +200,6 @@ class NoGradient(Rule):
     """
 
     id = "LW303"
-    name = "no-gradient"
     severity = Severity.ERROR
     yields_to = (*NON_FINITE, "LW301", "LW314")
 
@@ -307,7 +305,6 @@ class ReplicasDiffer(Rule):
     """
 
     id = "LW312"
-    name = "replicas-differ"
     severity = Severity.ERROR
     lasting = True
 
@@ -350,7 +347,6 @@ class TargetMatchedNothing(RuleOnSettings):
     """
 
     id = "LW310"
-    name = "target-matched-nothing"
     severity = Severity.WARNING
 
     def check(self, record: StepRecord) -> Finding | None:

@@ -227,9 +227,9 @@ def test_the_catalogue_is_consistent() -> None:
         json.dumps(rule.state_dict())
 
 
-@pytest.mark.parametrize("missing", ["id", "name", "severity"])
+@pytest.mark.parametrize("missing", ["id", "severity"])
 def test_a_rule_of_ones_own_without_what_each_rule_has_is_refused(missing: str) -> None:
-    said = {"id": "X2", "name": "x-two", "severity": Severity.WARNING, "check": lambda self, record: None}
+    said = {"id": "X2", "severity": Severity.WARNING, "check": lambda self, record: None}
     rule = type("Mine", (Rule,), {name: value for name, value in said.items() if name != missing})()
     with pytest.raises(ValueError, match=f"Mine has no {missing}: set it in the class"):
         choose([rule])
