@@ -36,7 +36,6 @@ prescriptions = st.builds(Prescription, st.dictionaries(names, settings), st.sam
         causes=st.lists(names, max_size=3),
         remedies=st.lists(names, max_size=3),
         details=names,
-        numbers=st.dictionaries(names, st.floats(allow_nan=False, allow_infinity=False), max_size=3),
         next_run=st.none() | prescriptions,
         last_step=steps,
         closed_step=st.none() | steps,
