@@ -167,7 +167,7 @@ def written(
     return truth.numbers, tmp_path
 
 
-def test_what_a_file_holds_at_a_step_was_measured_at_that_step(written: tuple[dict[int, Numbers], Path]) -> None:
+def test_what_files_hold_of_a_step_was_measured_at_that_step(written: tuple[dict[int, Numbers], Path]) -> None:
     truth, folder = written
     data = RunData(EventLog(sorted(folder.glob("runs/*/events.*"))))
     metrics = {name: metric_at(data, name) for name in (data.overview() or {})["metrics"]}
@@ -187,10 +187,6 @@ def test_what_a_file_holds_at_a_step_was_measured_at_that_step(written: tuple[di
     assert not NOT_FINITE & set(data.series_at("loss_recent", truth)), "nothing was added to what earlier losses say"
     losses = data.series_at("loss", truth)
     assert losses == pytest.approx({step: numbers["loss"][0] for step, numbers in truth.items()}, nan_ok=True, rel=1e-6)
-
-
-def test_a_report_holds_the_numbers_of_the_step_that_it_names(written: tuple[dict[int, Numbers], Path]) -> None:
-    truth, folder = written
     report = report_of(folder)
     for name, step in report["measured_at"].items():
         shown = [adapter["last"][name] for adapter in report["adapters"]]
