@@ -215,8 +215,8 @@ class BarelyMoves(Rule):
 
     Fires once, after a quarter of the schedule, when the adapters will stay too small even if every further update
     agrees. It also fires when adapters twice as large as these will become would lower the loss of each of three
-    batches by a fifth more. A policy is judged while its reward has not risen,
-    an adapter that began large (PiSSA) never.
+    batches by a fifth more. A policy is judged while its reward has not risen: at half of the schedule where the
+    adapters become nearly large enough. An adapter that began large (PiSSA) never is.
     """
 
     id = "LW104"
@@ -227,6 +227,7 @@ class BarelyMoves(Rule):
 
     reach: float = 0.125
     spent: float = 0.25
+    half: float = 0.5
     more: float = 0.2
     slow: float = 1.0 / 16.0
     judged: bool = field(default=False, init=False)
@@ -251,9 +252,10 @@ class BarelyMoves(Rule):
         of_the_task = OF_PREFERENCES if learns_preferences(record.run) else of_a_policy
         reach = (2.0 if has_new_head(record.run) else of_the_task) * self.reach
         known = reward is not None or (not prefers and "loss_start" in record.scalars)
-        judges = not self.judged and known and record.step >= STEPS
-        learns = reward is not None and reward.has_risen
         end = end_of(record, size.overall)
+        waits = of_the_task == OF_A_POLICY and end > reach / 2.0 and (record.lr_fraction or 0.0) < self.half
+        judges = not self.judged and known and record.step >= STEPS and not waits
+        learns = reward is not None and reward.has_risen
         too_small = judges and end < reach and not learns
         self.judged |= judges
         if too_small:

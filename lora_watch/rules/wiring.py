@@ -245,10 +245,10 @@ class NoGradient(Rule):
             remedy = "start A at random (init_lora_weights=True), or load the right adapter file"
         elif _b_is_frozen(record, zero):
             cause, remedy = "B is frozen: A alone has a gradient", "set requires_grad=True on lora_B, too"
-        elif record.loss == 0.0:
-            cause, remedy = ALL_MASKED, SEE_LABELS
         elif record.scalars.get("reward_flat"):
             cause, remedy = NO_DIFFERENCE, "; ".join(TO_TELL_APART)
+        elif record.loss == 0.0:
+            cause, remedy = ALL_MASKED, SEE_LABELS
         return Finding(
             f"{_share(zero)} have learned nothing",
             f"B is exactly zero in these adapters after {int(done[zero].max())} updates.",

@@ -211,13 +211,16 @@ def test_larger_models() -> None:
 
 def test_policies_were_named_as_it_is_said() -> None:
     found = [row for row in rows(scores_table("## Policies")) if row[0] == "GRPO, RLOO" and row[2] == "a row each step"]
-    kept = [[cell.split()[0].split("/") for cell in row[3:8]] for row in found if row[1] != "tuning"]
-    (errors, good), (warned, _), _, wasted, collapsed = ([sum(map(int, n)) for n in zip(*of)] for of in zip(*kept))
-    assert (errors, warned, good) == (1, 3, 20)
-    assert states("docs/policies.md", f"of {good} good held-out runs three got a WARNING", "one of them an ERROR too")
-    assert wasted[0] == wasted[1]
-    assert collapsed[0] == collapsed[1]
-    assert states("docs/policies.md", f"all {wasted[1]} wasted and all {collapsed[1]} collapsed")
+    kept = {row[1]: [cell.split()[0].split("/") for cell in row[3:8]] for row in found}
+    untuned = kept["seen"], kept["fresh"]
+    (errors, good), (warned, _), _, wasted, collapsed = ([sum(map(int, n)) for n in zip(*of)] for of in zip(*untuned))
+    assert (errors, warned) == (2, 4)
+    assert states("docs/policies.md", f"of {good} good runs four got a WARNING, two of them an ERROR too")
+    assert states("docs/policies.md", "{} of {} wasted and {} of {} collapsed ones".format(*wasted, *collapsed))
+    assert [counts[0] for counts in kept["fresh"][:2]] == ["0", "1"]
+    assert states(
+        "docs/policies.md", f"On {kept['fresh'][0][1]} good runs of a seed that came after all that: one, and none"
+    )
 
 
 def test_recovering_does_what_was_measured() -> None:

@@ -169,6 +169,15 @@ def test_the_twins_of_the_corpus(traces: dict[Policy, Trace]) -> None:
     assert ("LW102", Severity.ERROR) in [(alert.rule, alert.severity) for alert in collapsed]
 
 
+def test_where_the_adapters_become_nearly_large_enough_half_of_the_schedule_decides(
+    traces: dict[Policy, Trace],
+) -> None:
+    """By then the reward of one has risen, and that of its twin has not."""
+    learns = Policy("RLOO", reward="words", r=1, lr=5e-3, beta=0.05, seed=4)
+    assert judge(traces[learns]) == []
+    assert [(alert.rule, alert.step) for alert in judge(traces[Policy(reward="length", seed=1)])] == [("LW104", 18)]
+
+
 def test_a_reward_that_dips_is_no_reward_that_falls(traces: dict[Policy, Trace]) -> None:
     """One is below its start for three steps, and is learned again; the other stays there."""
     dips, falls = (judge(traces[p]) for p in (Policy(reward="length", lr=1e-2, seed=1), Policy(r=64, lr=5e-3)))
