@@ -70,6 +70,8 @@ class Alert:
     """Of a recovery (LW910): settings by name, as the user's script has them, and as they are now."""
     kind: str = ""
     """Which of its rule's faults it is, where the rule has several."""
+    graver_at: int | None = None
+    """Step at which it became as grave as it is; None where it opened so."""
 
     def __post_init__(self) -> None:
         self.last_step = max(self.last_step, self.step)
@@ -128,6 +130,7 @@ class Alert:
                 closed_step=or_none(whole, serialised.get("closed_step")),
                 back_to=or_none(whole, serialised.get("back_to")),
                 kind=clean(serialised.get("kind") or ""),
+                graver_at=or_none(whole, serialised.get("graver_at")),
                 changed={clean(n): [float(v) for v in pair] for n, pair in (serialised.get("changed") or {}).items()},
             )
         except MISFITS as error:
@@ -135,7 +138,8 @@ class Alert:
 
     @property
     def when(self) -> str:
-        return f"at step {self.step}" if self.step else "before step 1"
+        opened = f"at step {self.step}" if self.step else "before step 1"
+        return opened if self.graver_at is None else f"at step {self.graver_at} (seen {opened})"
 
     @property
     def title(self) -> str:

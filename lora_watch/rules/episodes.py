@@ -1,6 +1,7 @@
 """From findings to alerts: one alert an episode, opened, updated and closed."""
 
 import copy
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
@@ -8,9 +9,10 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import StepRecord
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleBetweenSteps
+from lora_watch.rules.forecast import HIGHEST_END
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
-from lora_watch.rules.size import Growth, size_of
+from lora_watch.rules.size import Growth, extent, size_of
 from lora_watch.rules.zone import NUMBER
 
 QUIET_STEPS, SILENT = 5, 2
@@ -150,15 +152,18 @@ class Episodes:
         return changed
 
     def _unharmed(self, record: StepRecord) -> list[Alert]:
-        """Of a run that has learned without harm: the alert that carries what was prescribed before the first step."""
+        """Of a run that has learned without harm, with adapters of an ordinary size: the alert that carries what was
+        prescribed before the first step."""
         asked = {rule.id for rule in self.rules if not rule.static}
         harmed = any(alert.rule in asked and alert.severity > Severity.INFO for alert in self.alerts)
-        if harmed or not improved(record) or not self._prescribing.withdraw():
+        within = (extent(record) or math.inf) <= HIGHEST_END
+        if harmed or not (improved(record) and within and self._prescribing.withdraw()):
             return []
         carriers = [alert for alert in self.alerts if alert.next_run is not None]
         for alert in carriers:
             alert.next_run, alert.last_step = self.prescription, record.step
             if self.prescription is None:
+                alert.details = f"{alert.details} The run came to no harm, so its advice is withdrawn."
                 self.end(alert, record.step)
         return carriers
 
@@ -280,7 +285,7 @@ class Episodes:
         said["next_run"] = self.prescription if changes else None if alert is None else alert.next_run
         if alert is None:
             return [*over, *causes, *self.say(Alert(rule.id, rule.name, step=seen.step, **said))]
-        vars(alert).update(said)
+        vars(alert).update(said, graver_at=seen.step if seen.step > alert.step else None)
         return [*self._prescribed_by(alert), alert]
 
     def _close(self, rule_id: str, step: int) -> Alert:

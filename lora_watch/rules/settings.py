@@ -45,14 +45,14 @@ class AggressiveScale(RuleOnSettings):
             cause = f"lora_alpha {alpha:g} at rank {adapter.r} is meant for alpha/r = {alpha / adapter.r:.3g}, and "
             cause += f"with use_rslora the scale is {abs(adapter.scale):.3g} (Kalajdzievski 2023, arXiv:2312.03732)"
             return Finding(_verdict(adapter, rate), metric="effective_lr", causes=[cause])
-        usual = f"{formula_of(adapter)} = 1 to {ORDINARY_SCALE:g}"
-        product = f"the product of both, {abs(adapter.scale) * rate:.2g}, sets how fast the adapters grow"
+        formula = formula_of(adapter)
+        usual = f"{formula} multiplies each step, and usual rates are meant for {formula} = 1 to {ORDINARY_SCALE:g}"
         advice = weaker(record)
         return Finding(
             _verdict(adapter, rate),
             f"Judging by the model's weights, the first full step will be {times(useful)} that of a useful run.",
             metric="effective_lr",
-            causes=[f"{product}; usual rates are meant for {usual}"] * (abs(adapter.scale) > ORDINARY_SCALE),
+            causes=[usual] * (abs(adapter.scale) > ORDINARY_SCALE),
             remedies=advice.remedies,
             next_run=advice.next_run,
         )

@@ -73,7 +73,7 @@ class ConsoleSink(Sink):
         if told is not None and not said:
             lines.append(f"Next run: {told}")
         elif told is None and self._prescribed is not None:
-            lines.append(f"Next run: no change. No harm was seen, so the advice of {self._prescribed[0]} is withdrawn.")
+            lines.append(f"Next run: no change. The run came to no harm: {self._prescribed[0]}'s advice is withdrawn.")
         if verdict == "ok" and (passed := passes(self._history)):
             lines.append(passed)
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):

@@ -148,6 +148,14 @@ def test_what_is_less_grave_keeps_no_alert_open() -> None:
     assert [(a.severity.name, a.closed_step) for a in episodes.alerts[1:]] == [("WARNING", None)]
 
 
+def test_what_becomes_graver_says_since_when_it_is_and_since_when_it_was_seen() -> None:
+    episodes = Episodes([Several()])
+    feed(episodes, [1.5, 1.5, 4.0])
+    (alert,) = episodes.alerts
+    assert alert.title == "ERROR at step 3 (seen at step 1): loss 4.0 (X7)"
+    assert Alert.from_dict(alert.to_dict()) == alert
+
+
 def test_an_open_alert_of_a_rule_that_an_earlier_version_had_is_over_when_a_run_goes_on() -> None:
     episodes, later = Episodes([Bad()]), Episodes([Bad()])
     feed(episodes, [2.0])

@@ -49,7 +49,7 @@ def test_a_prescription_that_is_withdrawn_is_said_to_be(capsys: Captured) -> Non
     sink.write(record_of(run_of(), 1), [forecast])
     forecast.next_run = None
     sink.finish("ok", None)
-    assert "advice of LW401 is withdrawn" in capsys.readouterr().err.splitlines()[-1]
+    assert "LW401's advice is withdrawn" in capsys.readouterr().err.splitlines()[-1]
 
 
 def ending(capsys: Captured, verdict: str, *alerts: Alert, steps: int = 60, message: str | None = None) -> list[str]:

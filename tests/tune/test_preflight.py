@@ -95,7 +95,7 @@ def test_a_rate_that_is_low_and_no_finding_says_from_where_on_it_is_one() -> Non
 def test_a_scale_says_what_is_usual_and_nothing_of_the_past() -> None:
     judged = preflight({"r": 8, "lora_alpha": 256}, {"learning_rate": 1e-2}, model=TINY_LLAMA)
     ((cause,),) = [alert.causes for alert in judged.findings]
-    assert "product of both, 0.32," in cause
+    assert "alpha/r multiplies each step" in cause
     assert cause.endswith("usual rates are meant for alpha/r = 1 to 2")
 
 
