@@ -17,6 +17,8 @@ NON_FINITE = ("LW101", "LW201")
 """Rules that explain all others that compare numbers: after a NaN no number is valid."""
 GROWN_TOO_LARGE = ("LW102", "LW202")
 """Rules whose open alert explains a NaN: weights that grow, or a loss that rises, end in one."""
+SORTED = "LW204:sorted"
+"""The alert that explains a high loss, and harm: they come with another class, whatever the settings."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class Finding:
     kind: str = ""
     """Which of the rule's faults it is, where the rule has several: another one is another alert."""
     follows: tuple[str, ...] = ()
-    """Ids of rules of whose open alert this is a consequence: the alert that opens all the same has that one's causes
-    and remedies, proposes nothing, and is explained by it."""
+    """Rules, named as in ``Rule.yields_to``, of whose open alert this is a consequence: the alert that opens all the
+    same has that one's causes and remedies, proposes nothing, and is explained by it."""
 
 
 @dataclass

@@ -238,17 +238,19 @@ class Episodes:
         """
         if not self._open:
             return False
-        own = self._open.get(rule.id)
-        named = (name.partition(":") for name in rule.yields_to)
-        known = ((self._open[other], kind) for other, _, kind in named if other in self._open)
-        least = max(least, Severity.WARNING)
-        alert = next((a for a, kind in known if kind in ("", a.kind) and a.severity >= least), None)
+        own, least = self._open.get(rule.id), max(least, Severity.WARNING)
+        alert = next((a for a in self._open_of(rule.yields_to) if a.severity >= least), None)
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
             return False  # a NaN that came later explains nothing
         if alert is not None and (holds or own is not None) and rule.id not in alert.explains:
             alert.explains.append(rule.id)
             changed += [alert] * (alert not in changed)
         return alert is not None
+
+    def _open_of(self, names: Iterable[str]) -> list[Alert]:
+        """The open alerts of ``names``: ``LW306``, or ``LW306:raised`` for one of that kind."""
+        parts = (name.partition(":") for name in names)
+        return [alert for id, _, kind in parts if (alert := self._open.get(id)) and kind in ("", alert.kind)]
 
     def _hold(self, rule: Rule, finding: Finding, record: StepRecord) -> list[Alert]:
         """Returns the alert that opens, or has become graver and is stated anew, if one is, and the one that explains
@@ -269,8 +271,8 @@ class Episodes:
                 return []
         said = {**vars(finding), "severity": severity}
         del said["follows"]  # which says of which alert, and is not said itself
-        open_now = [self._open[other] for other in finding.follows if other in self._open]
-        causes = [cause for cause in open_now if alert is None and cause.severity > Severity.INFO][:1]
+        open_now = [] if alert is not None else self._open_of(finding.follows)
+        causes = [cause for cause in open_now if cause.severity > Severity.INFO][:1]
         for cause in causes:
             since = f"{cause.message} since step {cause.step} ({cause.rule})"
             said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies]}

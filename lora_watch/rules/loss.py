@@ -10,8 +10,8 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Evaluation, StepRecord
 from lora_watch.base.text import count, percent, plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SPIKE, trend
-from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
-from lora_watch.rules.forecast import HIGHEST_END, is_gentle, pace
+from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, SORTED, Finding, Rule
+from lora_watch.rules.forecast import HIGHEST_END, HIGHEST_PACE, is_gentle, pace
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import is_ordinary, is_proven, raised_to, suspect, weaker, why_strong
 from lora_watch.rules.size import CLEAR, HARM, SLIGHT, Compared, classes_of, compared, extent, guessing
@@ -36,6 +36,10 @@ ALL_MASKED = "every label is -100: the prompt template does not match the text, 
 SEE_LABELS = "print one batch of the data collator: (labels != -100).sum() must not be 0"
 """The cause of a loss that is exactly 0, and what to do."""
 _NO_PATTERN = "the labels do not belong to their inputs, or the inputs do not determine them"
+_BY_HEART = 0.05
+"""Share of the loss at the start below which the data so far have been learned by heart."""
+_OTHERS = 8
+"""Labels after the last of a single class by which it is decided whether the data are sorted, or a class is rare."""
 _LIKELY = 0.75
 """Share of the evidence for a rise from which that comparison is asked for."""
 
@@ -92,13 +96,15 @@ class LossDivergence(_OfTheLoss):
             if not lost:
                 return None
         gentle = is_gentle(record) and raised_to(record) is None
-        of_the_data = gentle or is_proven(record) or is_ordinary(record)
         before, now = record.scalars["loss_before"], record.loss
+        by_heart = before < _BY_HEART * record.scalars.get("loss_start", 0.0) and pace(record) <= HIGHEST_PACE
+        of_the_data = gentle or by_heart or is_proven(record) or is_ordinary(record)
         return Finding(
             "the loss has risen and stays up",
             f"The loss rose from {plain(before)} to {plain(now)}, by {times(score)} its usual noise.",
             metric="loss",
             threshold=self.score,
+            follows=(SORTED,),
             **vars(suspect(record, of_the_data, otherwise=4.0)),
         )
 
@@ -114,7 +120,7 @@ class LossSpike(_OfTheLoss):
     id = "LW203"
     severity = Severity.WARNING
     quiet = 1
-    yields_to = ("LW101", "LW102", "LW201", "LW202", "LW301:switched", "LW306:raised")
+    yields_to = ("LW101", "LW102", "LW201", "LW202", SORTED, "LW301:switched", "LW306:raised")
 
     score: float = SPIKE
     """Standard deviations of the loss's own noise."""
@@ -136,15 +142,24 @@ class LossSpike(_OfTheLoss):
 
 @dataclass
 class LossExactlyZero(_OfTheLoss):
-    """The loss is exactly 0.0 for several steps: there is nothing to learn from, or it is not computed at all.
+    """There is nothing to learn: the loss is exactly 0.0 for several steps, or all labels are of one class.
 
     Fires when all of the last five losses, or the first three, are exactly 0. It also fires at a step whose batch has
-    no target: all of its labels are -100, and its loss is NaN.
+    no target: all of its labels are -100, and its loss is NaN. It fires when a classifier's first 230 labels in twelve
+    steps or more are of one class (100: an INFO), and when others follow all at once.
     """
 
     id = "LW204"
     severity = Severity.WARNING
     yields_to = ("LW201",)
+
+    steps: int = 12
+    few: int = 100
+    labels: int = 230
+    """Among so many a class of 2 % is seen with 99 % probability."""
+    alike: float = field(default=0.0, init=False)
+    """Labels of one class before there was any other."""
+    is_sorted: bool = field(default=False, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
         if without_target(record):
@@ -155,8 +170,9 @@ class LossExactlyZero(_OfTheLoss):
                 causes=["the template masks its answers, or truncation cut them off"],
                 remedies=["drop samples without a target, or raise max_length so that answers are not cut off"],
             )
-        if record.loss != 0.0 or record.scalars.get("loss_recent") != 0.0:
-            return None
+        alike = self._of_one_class(record)
+        if alike or record.loss != 0.0 or record.scalars.get("loss_recent") != 0.0:
+            return alike
         return Finding(
             "the loss is exactly 0, so nothing is learned",
             "The loss has been 0.0 for several steps.",
@@ -164,6 +180,33 @@ class LossExactlyZero(_OfTheLoss):
             threshold=0.0,
             causes=[ALL_MASKED],
             remedies=[SEE_LABELS],
+        )
+
+    def _of_one_class(self, record: StepRecord) -> Finding | None:
+        seen, share = record.scalars.get("labels_seen", 0.0), record.scalars.get("labels_share", 0.0)
+        others, since = (1.0 - share) * seen, seen - self.alike
+        if share == 1.0:
+            self.alike = seen
+        elif self.alike and since >= _OTHERS and not self.is_sorted:
+            self.is_sorted = others > since / 2.0
+            self.alike *= self.is_sorted  # a rare class is no fault
+        if record.step < self.steps or self.alike < self.few or not (share == 1.0 or self.is_sorted):
+            return None
+        if self.is_sorted:
+            return Finding(
+                "the training data come sorted by class",
+                f"The first {self.alike:.0f} labels were all the same, and then nearly all were of another class.",
+                kind="sorted",
+                causes=["the data are not shuffled: the model forgets each class while it learns the next"],
+                remedies=["shuffle the training data"],
+            )
+        return Finding(
+            f"every label so far is class {record.scalars['labels_class']:.0f}, so there is nothing to tell apart",
+            f"There were {self.alike:.0f} labels in {record.step} steps.",
+            kind="one class",
+            causes=["the training data are sorted by class, or all labels are the same by mistake"],
+            remedies=["count the labels of the training data; if there are others, shuffle"],
+            severity=None if self.alike >= self.labels else Severity.INFO,
         )
 
 
@@ -305,8 +348,8 @@ class FirstLossTooHigh(_OfTheLoss):
 
     Fires at the third step when a language model's first three losses are about what guessing a word costs, or above,
     or a classifier's are 1.5 times that; also when a classifier guesses whose head is outside of ``modules_to_save``.
-    It is an ERROR where a causal model's labels are not its inputs' tokens. It is not asked where the training's loss
-    is not the model's own.
+    An ERROR where a causal model's labels are not its inputs' tokens, or the losses are minus the model's own. Of other
+    losses it names only those below zero.
     """
 
     id = "LW205"
@@ -330,6 +373,8 @@ class FirstLossTooHigh(_OfTheLoss):
             self.first = [*self.first, record.loss]
             if record.step == 1:
                 self.entropy, self.fit = record.scalars.get("entropy", 0.0), record.scalars.get("labels_fit", 1.0)
+        if start is not None and len(self.first) == FIRST and max(self.first) < 0.0:
+            return self._below_zero(record, bool(classes))
         if not classes or start is None or record.loss is None:
             return None
         chance, many = math.log(classes), classes > FEW
@@ -376,6 +421,26 @@ class FirstLossTooHigh(_OfTheLoss):
             kind="head",
             causes=["without a task_type PEFT takes the head for a part of the pretrained model"],
             remedies=[f'begin anew with modules_to_save=["{head}"] in the LoraConfig, or the right task_type'],
+        )
+
+    def _below_zero(self, record: StepRecord, is_minus: bool) -> Finding | None:
+        """Of a model that chooses among classes or tokens, whatever its loss: a comparison of answers may be below."""
+        if not record.run.own_classes or record.run.config.get("preference"):
+            return None
+        message, cause = "the training raises the model's loss: its sign is wrong", "a minus stands before the loss"
+        remedy = "take the minus away: an optimizer lowers the loss that it is given"
+        if not is_minus:
+            message, cause = "the loss is below zero", f"{cause}, or it is no cross-entropy"
+            remedy += ". If it is meant to be below zero, mute this rule"
+        return Finding(
+            message,
+            f"The first loss is {plain(self.first[0])}. A cross-entropy is never below zero.",
+            metric="loss",
+            kind="sign",
+            threshold=0.0,
+            causes=[cause],
+            remedies=[remedy],
+            severity=Severity.ERROR if is_minus else None,
         )
 
     def _no_better(self, chance: float) -> bool:

@@ -9,7 +9,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Evidence
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, plain
-from lora_watch.rules.base import NON_FINITE, Finding, Rule, known_values, worst_first
+from lora_watch.rules.base import NON_FINITE, SORTED, Finding, Rule, known_values, worst_first
 from lora_watch.rules.forecast import OF_PREFERENCES, end_of, has_new_head, is_gentle, learns_preferences
 from lora_watch.rules.remedies import improved, is_proven, sound_steps, stronger, suspect, weaker
 from lora_watch.rules.reward import course
@@ -105,6 +105,7 @@ class NormExplosion(Rule):
             suspected = overall <= always
         harm = self._harm(record, suspected, at_once=overall > always, young=young)
         compares = self.compare and record.comparable and not self.void
+        prefers = learns_preferences(record.run)
         severity = self.severity
         if metric == "output_ratio" and overall > self.beyond:
             why = "No run that ended well had adapters of this size." if harm is None else f"{harm}."
@@ -117,10 +118,10 @@ class NormExplosion(Rule):
         elif self.fallen and overall > (if_worse if self.fallen[-1] - self.fallen[0] >= FALLS else always):
             why, threshold = f"Meanwhile the mean reward fell {reward}.", if_worse
             severity = self.severity if overall > always else Severity.WARNING  # some such policies learn it again
-        elif not compares and record.step >= 3 and overall > always and not improved(record):
+        elif not (compares or prefers) and record.step >= 3 and overall > always and not improved(record):
             what = "loss is not below" if reward is None else "reward is not above"
             why, threshold = f"The {what} its start.", always
-        elif learns_preferences(record.run) and metric == "output_ratio" and overall > self.of_preferences:
+        elif prefers and metric == "output_ratio" and overall > self.of_preferences:
             why = "The margin rises even where the answers get worse: read some of them."
             threshold = self.of_preferences
             severity = Severity.WARNING
@@ -137,11 +138,8 @@ class NormExplosion(Rule):
             metric=metric,
             threshold=threshold / unit / size.depth,
             severity=severity,
-            **vars(
-                weaker(record, overall)
-                if learns_preferences(record.run)
-                else suspect(record, is_proven(record), size.overall)
-            ),
+            follows=(SORTED,),
+            **vars(weaker(record, overall) if prefers else suspect(record, is_proven(record), size.overall)),
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:

@@ -102,7 +102,8 @@ def weaker(
 
 def stronger(record: StepRecord, overall: float) -> Advice:
     """Multiply s·lr by ``stronger_by`` or a little less."""
-    why = f"{settings_in_words(record)} is too low for LoRA"
+    of = "LoRA" if is_adaptive(record.run) else record.run.optimizer or "this optimizer"
+    why = f"{settings_in_words(record)} is too low for {of}"
     return _advice(record, why, 1.0 / stronger_by(record, overall), OF_GROWTH)
 
 
@@ -154,6 +155,8 @@ SOUND = 50
 
 def improved(record: StepRecord) -> bool:
     """The loss lies below its start by more than its noise; where it says nothing, the reward above its own."""
+    if "classes" in record.scalars and record.scalars.get("loss_start", 0.0) < 0.0:
+        return False  # a cross-entropy of the wrong sign falls as the model gets worse
     now = None if "loss_start" in record.scalars else course(record)
     return record.scalars.get("loss_improved", 0.0) > 0 or (now is not None and now.has_risen)
 

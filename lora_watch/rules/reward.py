@@ -10,6 +10,8 @@ from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleBetweenSteps
 
 NO_DIFFERENCE = "the reward function cannot tell them apart: all fail, all pass, or it returns a constant"
 TO_TELL_APART = ("print some completions with their rewards", "use easier prompts, or give part marks")
+SAME_ANSWERS = ("chosen and rejected are the same", "print some pairs as they are after template and truncation")
+"""Cause and fix."""
 SURE = 3.0
 """Standard errors from which a fall of the reward is taken for real."""
 
@@ -48,14 +50,14 @@ def course(record: StepRecord) -> Course | None:
 class RewardsAllEqual(Rule):
     """All completions of a prompt have the same reward, so that there is nothing to learn from.
 
-    Fires when for ten steps or more no group of completions had two different rewards. Where the reward has risen
-    before, it is an INFO: the policy has learned all that this reward can teach.
+    Fires when for ten steps or more no group of completions had two different rewards, or the margin of preferences was
+    exactly 0. Where the reward has risen before, it is an INFO: the policy has learned all that this reward can teach.
     """
 
     id = "LW210"
     severity = Severity.WARNING
     of = "logged"
-    yields_to = (*NON_FINITE, "LW102", "LW315")
+    yields_to = (*NON_FINITE, "LW102", "LW301", "LW303", "LW306:zero", "LW315")
 
     steps: int = 10
     since: int | None = field(default=None, init=False)
@@ -64,12 +66,21 @@ class RewardsAllEqual(Rule):
     def check(self, record: StepRecord) -> Finding | None:
         if (row := record.logged) is None:
             return None
-        if not record.scalars.get("reward_flat"):
+        alike = "accuracy" in row.numbers and row.numbers["reward"] == 0.0
+        if not alike and not record.scalars.get("reward_flat"):
             self.since = None
             return None
         self.since = row.step if self.since is None else self.since
         if row.step - self.since < self.steps:
             return None
+        if alike:
+            cause, remedy = SAME_ANSWERS
+            return Finding(
+                "chosen and rejected answers do not differ",
+                f"For {row.step - self.since} steps the margin between them was exactly 0. Nothing is learned.",
+                causes=[cause],
+                remedies=[remedy],
+            )
         now = course(record)
         learned = now is not None and now.has_risen
         why = f"the mean reward rose {now}, and one answer is left" if learned else NO_DIFFERENCE

@@ -31,7 +31,7 @@ class OddRates(Rule):
     Fires when the learning rate of all adapters is 0 at three updates in a row, with a tenth of the planned steps
     ahead; when a Trainer's rate is more than twice the highest of its schedule; when one layer's rate is more than
     twenty times the others'; when weight decay takes more than 1 % of the weights at a step (50 %: an ERROR); when
-    three steps of a plain loop begin with the gradients of the step before.
+    three steps of a plain loop begin with the gradients of the step before (an ERROR where each moves the adapters).
     """
 
     id = "LW306"
@@ -46,6 +46,9 @@ class OddRates(Rule):
     zeros: int = field(default=0, init=False)
     kept: float = field(default=0.0, init=False)
     """Steps in a row that began with a gradient."""
+    piled: float = field(default=0.0, init=False)
+    """Those of them that moved B as well: they gather no batches for a single update."""
+    b_norm: float = field(default=0.0, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
         if record.step == 0:
@@ -83,8 +86,11 @@ class OddRates(Rule):
         )
 
     def _adds_up(self, record: StepRecord) -> Finding | None:
-        kept = record.scalars.get("kept_gradient")
-        self.kept = self.kept if kept is None else (self.kept + 1.0) * kept
+        kept, norms = record.scalars.get("kept_gradient"), known_values(record, "b_norm")
+        now = self.b_norm if norms is None else float(np.nansum(norms))
+        moves, self.b_norm = now != self.b_norm, now
+        if kept is not None:
+            self.kept, self.piled = (self.kept + 1.0) * kept, (self.piled + 1.0) * kept * moves
         if self.kept < self.updates:
             return None
         return Finding(
@@ -94,6 +100,7 @@ class OddRates(Rule):
             kind="adds up",
             causes=["optimizer.zero_grad() is not called, or monitor.step() is called between two updates"],
             remedies=["call optimizer.zero_grad() after each optimizer.step()"],
+            severity=Severity.ERROR if self.piled >= self.updates else None,
         )
 
     def _raised(self, record: StepRecord) -> Finding | None:

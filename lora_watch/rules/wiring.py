@@ -14,7 +14,7 @@ from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.base.text import count, plain, sentence
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleOnSettings, known_values, worst_first
 from lora_watch.rules.loss import ALL_MASKED, SEE_LABELS
-from lora_watch.rules.reward import NO_DIFFERENCE, TO_TELL_APART
+from lora_watch.rules.reward import NO_DIFFERENCE, SAME_ANSWERS, TO_TELL_APART
 
 
 def _share(where: BoolArray) -> str:
@@ -249,6 +249,8 @@ class NoGradient(Rule):
             cause, remedy = NO_DIFFERENCE, "; ".join(TO_TELL_APART)
         elif record.loss == 0.0:
             cause, remedy = ALL_MASKED, SEE_LABELS
+        elif _is_flat(record):
+            cause, remedy = SAME_ANSWERS if record.run.config.get("preference") else _CONSTANT
         return Finding(
             f"{_share(zero)} have learned nothing",
             f"B is exactly zero in these adapters after {int(done[zero].max())} updates.",
@@ -287,6 +289,19 @@ class NoGradient(Rule):
             remedies=[remedy],
             severity=Severity.WARNING,
         )
+
+
+_CONSTANT = (
+    "the loss does not depend on the adapters: every gradient is exactly 0",
+    "look at what the loss is made of: a weight or a mask of 0, a clamp, or max_grad_norm=0",
+)
+"""Cause and fix where the graph is whole."""
+
+
+def _is_flat(record: StepRecord) -> bool:
+    """Every factor has a gradient, and all of them are exactly 0."""
+    norms = [known_values(record, f"{factor}_grad_norm") for factor in "ab"]
+    return all(norm is not None and not norm.any() for norm in norms)
 
 
 def _b_is_frozen(record: StepRecord, where: BoolArray) -> bool:

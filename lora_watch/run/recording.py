@@ -259,8 +259,7 @@ class Recorder:
             wanted, self.instruments.scaled_loss.why_not = {}, OTHER
         if (why_not := self.instruments.scaled_loss.why_not).startswith((OTHER, NOT_KNOWN, GONE)):
             self.monitored.note(
-                f"no batch is computed a second time, without the adapters: {why_not}. The rules go by the adapters' "
-                "size and the loss instead"
+                f"whether the adapters do harm is judged by their size and by the loss alone, because {why_not}"
             )
         # Accelerate does not see it when a fused optimizer (the Trainer's default) skips the step by itself.
         updated = known["updated"] and not (self._is_scaled() and overflow(metrics))
@@ -295,18 +294,20 @@ class Recorder:
         """``classes``: among how many the loss chooses, where that is known; what the model and its labels say."""
         run, own_loss = self.monitored.run, _number(there["own_loss"], float)
         classes = run.config.get("classes")
-        if own_loss is not None and loss is not None and abs(loss - own_loss) <= SAME * abs(own_loss):
-            classes = run.own_classes
+        if own_loss is not None and loss is not None:
+            is_minus = loss < 0.0 and is_own(-loss, there["own_losses"].tolist())  # which LW205 names
+            classes = run.own_classes if is_minus or abs(loss - own_loss) <= SAME * abs(own_loss) else classes
         if isinstance(classes, int) and classes > 1:
             seen = {name: _number(there[name], float) for name in ("entropy", "labels_fit") if there[name] is not None}
             return {"classes": float(classes)} | seen
-        self._unknown += loss is not None and run.own_classes > 1
+        self._unknown += loss is not None and loss >= 0.0 and run.own_classes > 1
         if self._unknown == FIRST and any(rule["id"] in BY_GUESSING for rule in run.rules):
             self.instruments.own_loss.asked = False
             self.monitored.run = replace(run, rules=tuple(r for r in run.rules if r["id"] not in BY_GUESSING))
             if not run.config.get("preference"):  # whose loss nobody takes for the model's
                 self.monitored.note(
-                    f"{' and '.join(BY_GUESSING)} are not asked: the training's loss is not seen to be the model's own"
+                    "wrong labels and random weights would not be noticed: the loss is not the one that the model "
+                    f"returns, so what guessing costs is not known ({' and '.join(BY_GUESSING)})"
                 )
         return {}
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from transformers import Adafactor
 
-from lora_watch import LoraWatchError, Monitor, StepRecord
+from lora_watch import LoraWatchError, Monitor, Severity, StepRecord
 from lora_watch.sinks.report import ReportSink
 from tests.rules.test_episodes import Whole
 from tests.support import Keeps, lora, stdlib_blocks, tiny_model
@@ -68,21 +68,23 @@ def test_gradients_that_are_gone_when_they_are_read_are_noted(cleared: bool) -> 
     assert any("before zero_grad()" in note for note in monitor.run.notes) == cleared
 
 
-@pytest.mark.parametrize("adds_up", [True, False])
-def test_a_loop_that_never_sets_its_gradients_to_zero_is_told(adds_up: bool) -> None:
-    """And its twin, which calls zero_grad between the two passes, is not."""
+@pytest.mark.parametrize(("every", "severity"), [(None, Severity.ERROR), (1, None), (5, Severity.WARNING)])
+def test_a_loop_that_never_sets_its_gradients_to_zero_is_told(every: int | None, severity: Severity | None) -> None:
+    """And its twin, which calls zero_grad after each update, is not. One that gathers the gradients of five batches for
+    an update counts its steps wrongly, and ruins nothing."""
     model, optimizer = built()
     with Monitor(model, optimizer, console=False) as monitor:
-        for example in stdlib_blocks(6, 32):
+        for step, example in enumerate(stdlib_blocks(11, 32), start=1):
             ids = torch.tensor([example["input_ids"]])
             loss = model(input_ids=ids, labels=ids).loss
-            if not adds_up:
-                optimizer.zero_grad()
             loss.backward()
-            optimizer.step()
+            if step % (every or 1) == 0:
+                optimizer.step()
             monitor.step(loss)
-    found = [(alert.rule, alert.kind, alert.step) for alert in monitor.alerts]
-    assert found == [("LW306", "adds up", 4)] * adds_up
+            if every and step % every == 0:
+                optimizer.zero_grad()
+    found = [(alert.rule, alert.kind, alert.severity, alert.step) for alert in monitor.alerts if alert.rule == "LW306"]
+    assert found == ([("LW306", "adds up", severity, 4)] if severity else [])
     assert not any(parameter._backward_hooks for parameter in model.parameters()), "no hook is left behind"
 
 

@@ -26,7 +26,7 @@ from lora_watch.measurement.signals.labels import classes_of
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
 from lora_watch.rules.forecast import has_new_head
-from tests.rules.runs import healthy, ids, run, the
+from tests.rules.runs import InOrder, healthy, ids, run, the
 from tests.support import build_trainer, lora, tiny_model, tiny_tokenizer
 
 DEAF = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
@@ -97,6 +97,31 @@ def test_random_labels_are_not_blamed_on_the_rate_and_a_short_run_says_what_it_c
     short = the("LW207", run(classifier(), 30, (), dataset=shuffled, **sizes))
     assert (short.step, short.severity) == (30, Severity.INFO)
     assert "the run is too short" in short.causes[0]
+
+
+def in_order(labels: Sequence[int]) -> Monitor:
+    """Pieces of code and prose as they come, with these labels: eight a step."""
+    rows = [{**row, "labels": label} for row, label in zip(sorted(code_or_prose(), key=lambda r: r["labels"]), labels)]
+    sizes = {"lr": 3e-3, "per_device_train_batch_size": 8, "trainer_class": InOrder}
+    return run(classifier(), len(labels) // 8, dataset=rows, **sizes)
+
+
+def test_labels_of_a_single_class_are_named_and_a_rare_class_is_not() -> None:
+    constant = the("LW204", in_order([0] * 240))
+    assert (constant.kind, constant.severity) == ("one class", Severity.WARNING)
+    assert "every label so far is class 0" in constant.message
+    rare = the("LW204", in_order([*[0] * 120, 1, *[0] * 63]))
+    assert (rare.kind, rare.severity, rare.step, rare.closed_step) == ("one class", Severity.INFO, 13, 21)
+
+
+def test_data_that_are_sorted_by_class_are_the_cause_and_no_rate_is_prescribed() -> None:
+    """Their twin, the same data shuffled, is silent at a higher rate."""
+    monitor = in_order([*[0] * 320, *[1] * 64])
+    assert [a.kind for a in monitor.alerts if a.rule == "LW204"] == ["one class", "sorted"]
+    failures = [a for a in monitor.alerts if a.severity == Severity.ERROR]
+    assert failures
+    assert all("sorted by class since step 41" in alert.causes[0] for alert in failures)
+    assert monitor.next_run is None
 
 
 def accumulated(lr: float, steps: int, head: float = 0.0) -> Monitor:

@@ -224,6 +224,17 @@ def test_labels_that_do_not_fit_the_inputs_are_an_error(trainer: type[Trainer], 
     assert monitor.run.notes == ()
 
 
+@pytest.mark.parametrize("steps", [1, 2])
+@pytest.mark.parametrize(("factor", "severity"), [(-1.0, Severity.ERROR), (-2.0, Severity.WARNING), (1.0, None)])
+def test_a_loss_of_the_wrong_sign_is_an_error(factor: float, severity: Severity | None, steps: int) -> None:
+    monitor = run(
+        steps=5, gradient_accumulation_steps=steps, trainer_class=trainer_with_loss(lambda n, loss: factor * loss)
+    )
+    found = [(a.rule, a.kind, a.severity, a.step) for a in monitor.alerts]
+    assert found == ([("LW205", "sign", severity, 3)] if severity else [])
+    assert monitor.last.zone != "healthy" or severity != Severity.ERROR, "and is not praised"
+
+
 def test_adaloras_own_term_in_the_loss_is_no_sign_of_wrong_labels() -> None:
     config = peft.AdaLoraConfig(r=8, lora_alpha=16, target_modules="all-linear", total_step=6, task_type="CAUSAL_LM")
     assert ids(run(peft.get_peft_model(tiny_model(), config), steps=6)) == []
@@ -239,7 +250,7 @@ def test_a_loss_of_ones_own_is_not_measured_by_the_number_of_classes(steps: int)
     )
     assert "classes" not in tenfold.run.config
     assert "LW205" not in ids(tenfold)
-    assert any("LW205 and LW207 are not asked" in note for note in tenfold.run.notes)
+    assert any("wrong labels and random weights would not be noticed" in note for note in tenfold.run.notes)
     assert not {"LW205", "LW207"} & {rule["id"] for rule in tenfold.run.rules}
 
 

@@ -30,6 +30,10 @@ def test_under_sgd_the_rate_alone_comes_down() -> None:
     assert rescaled(adapter(8, 64, 8.0), 4.0, adaptive=False) == (64, 4.0)
 
 
+def test_a_rate_that_is_too_low_for_sgd_is_not_called_too_low_for_lora() -> None:
+    assert the("LW104", run(steps=16, lr=2e-3, optim="sgd")).causes == ["learning rate 0.002 is too low for SGD"]
+
+
 @pytest.mark.parametrize(
     ("rule", "alpha", "lr", "optim"),
     [

@@ -9,7 +9,7 @@ from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor, Severity
-from tests.rules.runs import At, ids, numbers, run, said, the
+from tests.rules.runs import At, ids, numbers, run, said, the, trainer_with_loss
 from tests.support import build_trainer, few, lora, needs_peft, stdlib_blocks, tiny_model
 
 # -- LW301 -------------------------------------------------------------------------------------------------------------
@@ -270,6 +270,12 @@ def test_b_that_is_frozen_is_the_cause() -> None:
     alert = the("LW303", run(model, steps=6))
     assert (len(alert.causes), alert.causes[0][:11]) == (1, "B is frozen")
     assert "lora_B" in alert.remedies[0]
+
+
+def test_a_loss_that_does_not_depend_on_the_adapters_is_the_cause() -> None:
+    alert = the("LW303", run(few(), steps=4, trainer_class=trainer_with_loss(lambda n, loss: 0.0 * loss + 1.0)))
+    assert "the loss does not depend on the adapters" in alert.causes[0]
+    assert "checkpointing" not in str(alert)
 
 
 def test_b_still_zero_waits_for_real_updates() -> None:

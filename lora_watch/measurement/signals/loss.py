@@ -266,7 +266,8 @@ class Chance:
 
     def update(self, counts: Sequence[float] | None) -> dict[str, float]:
         """``counts``, how often each label was seen in this step, ``[classes]``; the record's scalar ``chance_loss``,
-        what guessing costs, in nats. Empty where that is not known."""
+        what guessing costs, in nats, and where labels were seen how many, the class of most and that one's share. Empty
+        where that is not known."""
         if counts is not None and sum(counts) > 0:
             before = self.counts or [0.0] * len(counts)
             self.counts = [float(a + b) for a, b in zip(before, counts)]
@@ -278,7 +279,9 @@ class Chance:
         shares = [count / seen for count in self.counts if count > 0]
         # Of few labels the entropy comes out too low by about (classes - 1) / (2 * labels) (Miller 1955).
         entropy = -sum(share * math.log(share) for share in shares) + (len(shares) - 1) / (2.0 * seen)
-        return {"chance_loss": min(entropy, math.log(len(self.counts)))}
+        most = max(self.counts)
+        of_labels = {"labels_seen": seen, "labels_class": float(self.counts.index(most)), "labels_share": most / seen}
+        return {"chance_loss": min(entropy, math.log(len(self.counts)))} | of_labels
 
 
 def trend(losses: Sequence[float]) -> tuple[float, float, float]:

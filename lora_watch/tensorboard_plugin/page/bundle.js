@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 8d64105bf8620e7f33f8e9cd6afff5ff67bb89967cd5ba4d46137be726b3ff6c */
+/* Made by tests/front_end/check.py --fix of sources 39e8c76aebe7121ab20895960507803a367c362a729a34f4d4604fdb252673a2 */
 var Pe=Object.defineProperty;var tt=(t,e)=>{for(var s in e)Pe(t,s,{get:e[s],enumerable:!0})};var Yt={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "depth-scaled output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius nor\
@@ -183,19 +183,19 @@ tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,ue=
  was made",Lt=t=>t===ue||t===fe,ms={unknown:"faint","non-finite":"broken",diverged:"c4"};function at(t,e,s){let n=t.zones?.[e?.
 at(s)];if(!n)return null;let r=n.severity?I(n.severity):n.name==="healthy"?"ok":"info",o=n.name==="healthy"?"Loss below \
 its start":G(n.name);return{name:n.name,head:o,text:n.text,kind:r,colour:ms[n.name]??r}}var lt=({loss:t,loss_start:e,loss_recent:s},n)=>Number.
-isFinite(t?.at(n)??0)?1-s?.at(n)/e?.at(n):Number.NaN,ct=t=>`${Z(Math.abs(t))} ${t<0?"above":"below"} its start`,wt=["rew\
-ard","reward_start","reward_recent"];function yt({reward_start:t,reward_recent:e},s){let n=e?.at(s)-t?.at(s);return Number.
-isFinite(n)?`gain ${n<0?"−":"+"}${x(Math.abs(n))}, mean of five`:null}var Ft=["output_ratio","relative_spectral_norm"];
-async function me(t,e){let s=Ft.find(v=>t.runs[e].metrics.includes(v)),{verdict:n}=await t.data.verdict(e),r=["running",
-null].includes(n)?ue:fe;if(!s){let v=t.runs[e].step?"the output ratio was not measured":r;return{metric:"output_ratio",points:[],
-depth:1,missing:v}}let o={max_cols:400},[a,{alerts:l},i,d]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(
-s,o,e),t.series("loss_recent",o,e)]),h=Rt(a),u=i.first.findIndex((v,k)=>i.flags[k*i.n]&3),p=u<0?void 0:i.first[u],w=d?.columns?
-[...new Set([...i.last,d.last.at(-1)])].filter(v=>v>=d.first[0]):[],[m,y]=await Promise.all([t.spread(s,{at:w},e),t.seriesOf(
-["loss","loss_start","loss_recent","zone"],{at:w},e)]),f=w.sort((v,k)=>v-k).map(v=>({step:v,gain:lt(y,v),ratio:h*m.at(v,
-1),zone:at(a,y.zone,v)})).filter(({gain:v,ratio:k})=>Number.isFinite(v)&&k>0),$=Q(l),_=([v,k],{step:M})=>v<=M&&M<=k,A=f.
-filter(v=>!$.some(k=>_(k,v))),N=$.map(v=>f.filter(k=>_(v,k)));return{metric:s,points:A,strays:N,depth:h,broken:p,missing:A.
-length?null:ps(t.runs[e],u<0?null:i.steps(u),r)}}var ps=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?t.includes("\
-reward")?"the reward counts here, not the loss":s?`NaN since ${s}`:"too few steps":"the loss is unknown";function de(t){
+isFinite(t?.at(n)??0)&&e?.at(n)>0?1-s?.at(n)/e?.at(n):Number.NaN,ct=t=>`${Z(Math.abs(t))} ${t<0?"above":"below"} its sta\
+rt`,wt=["reward","reward_start","reward_recent"];function yt({reward_start:t,reward_recent:e},s){let n=e?.at(s)-t?.at(s);
+return Number.isFinite(n)?`gain ${n<0?"−":"+"}${x(Math.abs(n))}, mean of five`:null}var Ft=["output_ratio","relative_s\
+pectral_norm"];async function me(t,e){let s=Ft.find(v=>t.runs[e].metrics.includes(v)),{verdict:n}=await t.data.verdict(e),
+r=["running",null].includes(n)?ue:fe;if(!s){let v=t.runs[e].step?"the output ratio was not measured":r;return{metric:"ou\
+tput_ratio",points:[],depth:1,missing:v}}let o={max_cols:400},[a,{alerts:l},i,d]=await Promise.all([t.data.schema(e),t.data.
+alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),h=Rt(a),u=i.first.findIndex((v,k)=>i.flags[k*i.n]&3),p=u<0?void 0:
+i.first[u],w=d?.columns?[...new Set([...i.last,d.last.at(-1)])].filter(v=>v>=d.first[0]):[],[m,y]=await Promise.all([t.spread(
+s,{at:w},e),t.seriesOf(["loss","loss_start","loss_recent","zone"],{at:w},e)]),f=w.sort((v,k)=>v-k).map(v=>({step:v,gain:lt(
+y,v),ratio:h*m.at(v,1),zone:at(a,y.zone,v)})).filter(({gain:v,ratio:k})=>Number.isFinite(v)&&k>0),$=Q(l),_=([v,k],{step:M})=>v<=
+M&&M<=k,A=f.filter(v=>!$.some(k=>_(k,v))),N=$.map(v=>f.filter(k=>_(v,k)));return{metric:s,points:A,strays:N,depth:h,broken:p,
+missing:A.length?null:ps(t.runs[e],u<0?null:i.steps(u),r)}}var ps=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?t.
+includes("reward")?"the reward counts here, not the loss":s?`NaN since ${s}`:"too few steps":"the loss is unknown";function de(t){
 let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),a=l=>o.
 reduce((i,d)=>i+l(d),0)/o.length;return{...s,gain:a(l=>l.gain),ratio:Math.exp(a(l=>Math.log(l.ratio)))}})}function pe(t,e){
 let{width:s,height:n,damage:r,step:o,onStep:a}=e,l=t.metric==="output_ratio"?"depth-scaled output ratio":"σ₁(ΔW) / σ₁(W₀\

@@ -33,11 +33,11 @@ export function zoneAt(schema, zones, step) {
 }
 
 /**
- * What the loss has gained at a step, as a share of its start; NaN where that is not known, or the loss is not finite.
+ * What the loss has gained at a step, as a share of its start; NaN where that is not above 0, or the loss is not finite.
  * @param {Record<string, any>} known
  */
 export const gainAt = ({loss, loss_start: start, loss_recent: recent}, step) =>
-  Number.isFinite(loss?.at(step) ?? 0) ? 1 - recent?.at(step) / start?.at(step) : Number.NaN;
+  Number.isFinite(loss?.at(step) ?? 0) && start?.at(step) > 0 ? 1 - recent?.at(step) / start?.at(step) : Number.NaN;
 
 /** The same in words. */
 export const againstStart = (gain) => `${percent(Math.abs(gain))} ${gain < 0 ? 'above' : 'below'} its start`;
