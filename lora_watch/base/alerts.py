@@ -211,8 +211,16 @@ def in_order(alerts: Iterable[Alert]) -> list[Alert]:
     return sorted(alerts, key=place)
 
 
-def last_recovery(alerts: Iterable[Alert], step: int) -> str | None:
-    """How a run of ``step`` steps went on after its last recovery, in words, and what to put into the script."""
+def part_of(alert: Alert, alerts: Iterable[Alert]) -> Alert | None:
+    """Which of ``alerts`` has taken over ``alert``, which is closed: it explains it, and was open when that closed."""
+    explain = [other for other in alerts if alert.rule in other.explains]
+    at = -1 if alert.closed_step is None else alert.closed_step
+    return next((a for a in explain if a.step <= at and (a.closed_step is None or a.closed_step >= at)), None)
+
+
+def last_recovery(alerts: Iterable[Alert], step: int, script: Mapping[str, Any]) -> str | None:
+    """How a run of ``step`` steps went on after its last recovery, in words, and what to put into the ``script`` whose
+    settings do not have it yet."""
     alerts = list(alerts)
     back = [alert for alert in alerts if alert.name == "recovered"]
     if not back:
@@ -222,8 +230,8 @@ def last_recovery(alerts: Iterable[Alert], step: int) -> str | None:
     since = sum(alert.step > last.step for alert in alerts)
     said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}, then {count(step - last.step, 'step')} "
     said += f"with {count(since, 'alert')}." if since else "without an alert."
-    new = ", ".join(f"{now:g}" for _, now in last.changed.values())
-    return f"{said} Put {new} into your script." if changes else said
+    new = ", ".join(f"{now:g}" for name, (_, now) in last.changed.items() if script.get(name) != now)
+    return f"{said} Put {new} into your script." if new else said
 
 
 def in_words(changed: Mapping[str, Sequence[float]]) -> str:

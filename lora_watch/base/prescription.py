@@ -2,7 +2,7 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lora_watch.base.text import clean
@@ -92,6 +92,11 @@ class Prescription:
             return True
         low, high = setting.low or setting.ours, setting.high or setting.ours
         return min(low, setting.ours) * 0.99 <= value <= max(high, setting.ours) * 1.01
+
+    def without(self, *names: str) -> "Prescription | None":
+        """The rest of it; None where nothing is left."""
+        rest = {name: setting for name, setting in self.settings.items() if name not in names}
+        return replace(self, settings=rest) if rest else None
 
     def to_dict(self) -> dict[str, Any]:
         """Strict JSON; ``evidence`` and ``text`` are for people."""

@@ -60,6 +60,8 @@ class RunInfo:
     """Highest learning rate of each parameter group, before warm-up and decay: as used, with ``lr_factor``."""
     lr_factor: float = 1.0
     """What recoveries have multiplied the learning rate of the user's script by, which ``config`` has."""
+    kept_rate: float | None = None
+    """See ``run.rates.kept_rate``; without ``lr_factor``."""
     init_from_base: str = ""
     """How the adapters were begun (``PiSSA`` …), where that moved a part of W₀ into them: their size is then not what
     was learned. Empty otherwise."""

@@ -139,8 +139,7 @@ def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
     if run.verdict == "interrupted":
         written = f" Its files were last written at {run.updated[:19].replace('T', ' ')} UTC." if run.updated else ""
         causes = [
-            "the process was killed: out of memory, a time limit, a cancelled job",
-            "training raised an exception of its own: see its log",
+            "the process was killed (memory, a time limit, a cancelled job), or its script caught an exception",
             "it is still going, on another machine: check it when it is done",
         ]
         message = f"The run has no verdict, its last sign is {planned}.{written}"

@@ -110,7 +110,7 @@ class Rule(ABC):
 
     def resumed(self, record: StepRecord) -> Finding | None:
         """A finding on the weights with which a session goes on from a checkpoint: ``record`` has their norms, and
-        those of the ``checkpoint``. Asked once, before the first step of such a session."""
+        those of the ``checkpoint``, as far as they are known. Asked once, before the first step of such a session."""
         return None
 
     def saved(self, record: StepRecord) -> Finding | None:

@@ -43,12 +43,18 @@ class Prescribing:
     standing: Prescription | None = None
     swept: bool = False
     """The run has found its rate itself, as its script will again."""
+    unused: float | None = None
+    """The learning rate of a script that has been resumed at another one: it is not prescribed once more."""
 
     @property
     def told(self) -> Prescription | None:
         """What to change for the next run: not what this one has found itself."""
-        found = self.swept and self.standing is not None and self.standing.evidence is Evidence.SWEEP
-        return None if found and self.standing.settings.keys() == {RATE} else self.standing  # type: ignore[union-attr]
+        told = self.standing
+        if told is None or RATE not in told.settings:
+            return told
+        found = self.swept and told.evidence is Evidence.SWEEP and told.settings.keys() == {RATE}
+        done = self.unused is not None and told.allows(RATE, self.unused)
+        return told.without(RATE) if found or done else told
 
     def begin(self, run: RunInfo) -> None:
         """The run has its settings: those of the script, or those of a sweep that has found others."""
@@ -100,8 +106,7 @@ class Prescribing:
         old = self.standing
         if old is None or old.evidence > Evidence.WEIGHTS or not any(map(_is_size, old.settings)):
             return False
-        kept = {name: each for name, each in old.settings.items() if not _is_size(name)}
-        self.standing = replace(old, settings=kept) if kept else None
+        self.standing = old.without(*filter(_is_size, old.settings))
         return True
 
     def state_dict(self) -> dict[str, Any]:

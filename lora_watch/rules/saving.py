@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.records import StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import count, percent, plain
 from lora_watch.rules.base import Finding, RuleBetweenSteps
 
@@ -30,11 +30,18 @@ class SavedAdapterDiffers(RuleBetweenSteps):
             return None
         gone, total = [*receipt.missing, *receipt.misnamed], len(record.run.adapters)
         grave = bool(receipt.unreadable or gone)
+        remedies = [
+            "keep an earlier checkpoint or lora_watch/last_good",
+            "save the whole adapter: trainer.save_model() on all ranks",
+        ]
         if receipt.unreadable:
             said, cause = receipt.unreadable, "the save was cut off, or only one rank's part was saved"
         elif receipt.missing:
             said = f"{receipt.folder} lacks {len(receipt.missing)} of {count(total, 'adapter')}"
             cause = "the save took only what one rank holds, or some of the adapters"
+            if record.run.config.get("world_size") == 1:
+                cause = "a _save or a state_dict of the script's own leaves them out"
+                remedies.insert(0, "let the Trainer save the adapter, without a _save or a state_dict of your own")
         elif receipt.misnamed:
             said = f"{receipt.folder} has {len(receipt.misnamed)} of {count(total, 'adapter')} under names that PEFT "
             said += "does not load"
@@ -53,21 +60,18 @@ class SavedAdapterDiffers(RuleBetweenSteps):
             adapters=[*((name, math.nan) for name in gone), *((name, saved) for name, saved, _ in receipt.differing)],
             metric="delta_norm" if receipt.differing and not gone else None,
             causes=[cause],
-            remedies=[
-                "keep an earlier checkpoint or lora_watch/last_good",
-                "save the whole adapter: trainer.save_model() on all ranks",
-            ],
+            remedies=remedies,
             severity=None if grave else Severity.WARNING,
         )
 
 
 @dataclass
 class ResumedAnew(RuleBetweenSteps):
-    """A run that was resumed from a checkpoint does not have the checkpoint's adapters.
+    """A run that was resumed from a checkpoint lacks the checkpoint's adapters, or the script's learning rate.
 
-    Fires before the first step of the session when the ‖ΔW‖ of an adapter differs by more than one per cent from the
-    checkpoint's: other weights, or another scale. Adapters that are spread over processes (FSDP2, ZeRO-3, tensor
-    parallelism) are gathered for it. Those whose scale the script has moved meanwhile are not compared.
+    Fires before the session's first step when an adapter's ‖ΔW‖ differs by more than one per cent from that in the
+    checkpoint. Adapters whose scale the script has moved meanwhile are not compared. It is a WARNING where only a
+    Trainer's schedule goes on at another learning rate than the script's.
     """
 
     id = "LW314"
@@ -76,6 +80,23 @@ class ResumedAnew(RuleBetweenSteps):
     tolerance: float = 0.01
 
     def resumed(self, record: StepRecord) -> Finding | None:
+        return self._other_adapters(record) or self._other_rate(record.run)
+
+    def _other_rate(self, run: RunInfo) -> Finding | None:
+        used = run.kept_rate and run.kept_rate * run.lr_factor
+        if used is None or math.isclose(used, run.config["learning_rate"], rel_tol=self.tolerance):
+            return None
+        return Finding(
+            f"the script's learning_rate {run.config['learning_rate']:g} has no effect: the checkpoint's schedule goes "
+            f"on at {used:g}",
+            metric="lr",
+            causes=["the Trainer restores the schedule from the checkpoint, with its learning rate"],
+            remedies=["begin anew, or load the adapter alone: PeftModel.from_pretrained(…, is_trainable=True)"],
+            severity=Severity.WARNING,
+            kind="rate",
+        )
+
+    def _other_adapters(self, record: StepRecord) -> Finding | None:
         norms, before = record.metrics.get("delta_norm"), record.checkpoint
         if norms is None or not before:
             return None

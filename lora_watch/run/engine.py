@@ -22,7 +22,7 @@ from lora_watch.run.guard import Guard, guarded
 from lora_watch.run.instruments import Instruments
 from lora_watch.run.monitored import MonitoredAdapters
 from lora_watch.run.ranks import Ranks, world_size
-from lora_watch.run.rates import peaks
+from lora_watch.run.rates import kept_rate, peaks
 from lora_watch.run.recording import Cadence, Loss, PendingRecord, Recorder
 from lora_watch.run.recovery import Recovery
 from lora_watch.run.replicas import Replicas
@@ -66,6 +66,7 @@ class Engine:
             config=dict(settings.config or {}),
             rules=tuple(rule.describe() for rule in self.policy.rules),
             peak_lr=tuple(settings.peak_lr or peaks(scheduler)),
+            kept_rate=kept_rate(optimizer, scheduler, (settings.config or {}).get("learning_rate")),
             notes=tuple(dict.fromkeys(settings.notes)),
             meant=settings.meant,
             run_id=uuid.uuid4().hex,
@@ -412,12 +413,17 @@ class Engine:
         """The exception that says why the policy ends the run."""
         bad = self.failures
         lines = [alert.brief for alert in self._prescribed(bad[:1])] + [alert.title for alert in bad[1:]]
-        open_then = " and ".join(f"{alert.rule} {alert.name}" for alert in bad if alert.rule in self._open_before)
-        if open_then and self.last is None:  # not a step has been judged
-            first = f"The run does not go on from step {self._first_step}: {open_then} was open when it was saved."
-            lines.insert(0, first + " Resume from an earlier checkpoint, or begin anew.")
         lines += [NOT_MADE] * self._refuses
-        return LoraWatchError("\n".join([*lines, *self.recovery.story]), bad)
+        return LoraWatchError("\n".join([*self._does_not_go_on, *lines, *self.recovery.story]), bad)
+
+    @property
+    def _does_not_go_on(self) -> list[str]:
+        """Why a session that was to go on from a checkpoint has not begun, in words; empty of any other."""
+        then = " and ".join(f"{alert.rule} {alert.name}" for alert in self.failures if alert.rule in self._open_before)
+        if not then or self.last is not None:  # a step has been judged
+            return []
+        why = f"The run does not go on from step {self._first_step}: {then} was open when it was saved."
+        return [f"{why} Resume from an earlier checkpoint, or begin anew."]
 
     @guarded("noting an evaluation", aside=True)
     def evaluated(
@@ -539,14 +545,13 @@ class Engine:
             if not updated:
                 self.recorder.note_the_start(record)
         else:  # a resumed run was judged before its first step already, and has what was found since then
-            # Alerts of the session before are this one's story, too.
             step, norms = self._checkpoint
             record = StepRecord(self.run, self.steps, {}, checkpoint=norms if step == self.steps else {})
             now = self.recorder.norms_now(record, together=True)  # whatever this rank knows of a checkpoint
-            if record.checkpoint and now:
-                self._unwritten += self.episodes.conclude(replace(record, metrics=now), "resumed")
-            if self._unwritten:
-                self._write(record)
+            found = self.episodes.conclude(replace(record, metrics=now or {}), "resumed")
+            self._write(record)  # alerts of the session before are this one's story, too: they come first, and alone
+            if found:
+                self._write(record, found)
 
     def _judge_pending(self, dropped: bool = False) -> None:
         pending, self._pending = self._pending, None
@@ -665,6 +670,9 @@ class Engine:
                     alert.details = f"{alert.details} {NOT_MADE}"
                 self._write(self._coming, spoiled)
             error = self.error()
+            for why in self._does_not_go_on:
+                self.note(why)
+                self._announce()
         self._ended_with = error
         self.finish("failed", error.message)
         self.ranks.wait()
@@ -679,7 +687,7 @@ class Engine:
         if errors := in_order(alert for alert in self.alerts if alert.severity >= Severity.ERROR):
             return "unhealthy", self._prescribed(errors[:1])[0].brief
         gap = self.coverage.gap(self.guard.failures, self.sinks.lost)
-        return ("ok", last_recovery(self.alerts, self.steps)) if gap is None else ("unknown", gap)
+        return ("ok", last_recovery(self.alerts, self.steps, self.run.config)) if gap is None else ("unknown", gap)
 
     @guarded("looking for what has ended the run", aside=True)
     def _explain(self) -> None:

@@ -2,6 +2,7 @@
 
 import inspect
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -90,6 +91,15 @@ def _schedulers(scheduler: Any) -> Iterator[Any]:
         yield scheduler
         for inner in getattr(scheduler, "_schedulers", ()):
             yield from _schedulers(inner)
+
+
+def kept_rate(optimizer: Any, scheduler: Any, own: Any) -> float | None:
+    """The one rate by which a schedule of a function of the step goes, where the script has built the optimizer with
+    another one, its ``own``: a checkpoint that is loaded brings its rates with it, and leaves the defaults alone."""
+    scheduler, built = unwrapped(scheduler), getattr(unwrapped(optimizer), "defaults", {}).get("lr")
+    rates = {float(rate) for rate in scheduler.base_lrs} if isinstance(scheduler, LambdaLR) else set[float]()
+    known = own and built == own and len(rates) == 1
+    return next((rate for rate in rates if not math.isclose(rate, own)), None) if known else None
 
 
 def follows_a_metric(scheduler: Any) -> bool:

@@ -124,7 +124,7 @@ class Recovery:
         if self._over is not None and (factor := monitored.lowered.factor) != 1.0:
             monitored.note(
                 f"a recovery had turned the learning rate down by {1 / factor:.3g}, and does not any more: the "
-                "script's own is used"
+                "schedule's own is used"
             )
             monitored.lowered.factor = 1.0
             monitored.lower(1.0 / monitored.run.lr_factor)

@@ -242,6 +242,8 @@ def text(comparison: Comparison) -> str:
         better = "higher" if comparison.higher_is_better else "lower"
         runs = count(sum(map(len, found)), "run")
         head = f"{runs} in {count(len(found), 'configuration')}, by {comparison.metric} ({better} is better)"
+        failed = sum("error" in trials[0].alerts for trials in found)
+        head += ", those with an ERROR last" * (0 < failed < len(found))
         blocks.append([head, "", *_table(comparison)])
         if comparison.best is not None and len(found) > 1:
             best = found[comparison.best]

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lora_watch.base.alerts import Alert, Severity, first_to_show
+from lora_watch.base.alerts import Alert, Severity, first_to_show, part_of
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import adapters, clean, columns, count, full_stop, say, sentence, wrapped
@@ -29,12 +29,15 @@ class ConsoleSink(Sink):
         self._left = left
         self._adapters = adapters(0, 0)
         self._latest: StepRecord | None = None
+        self._resumed_at = 0
         self._noted: set[str] = set()
         self._history = AlertHistory()
         self._prescribed: tuple[str, Prescription] | None = None
         """The latest prescription, after the rule under whose alert it stands."""
 
     def start(self, run: RunInfo, step: int) -> None:
+        if self._latest is None:
+            self._resumed_at = step
         now = adapters(len(run.adapters), run.resting)
         if run.adapters and now != self._adapters:
             self._adapters = now
@@ -45,21 +48,27 @@ class ConsoleSink(Sink):
                 _print(f"lora_watch: {note}")
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
+        of_before = self._latest is None and record.step == self._resumed_at > 0
         self._latest = record
         news = self._history.update(alerts)
         recovers = ("opened", RECOVERED) in ((event, alert.rule) for event, alert in news)  # what that is from is over
         for event, alert in news:
             if alert.rule == MONITOR_FAILURE:  # the log has said that
                 continue
-            if event == "opened":
+            if of_before:
+                if event == "opened" and not alert.recovered_from:
+                    _print(f"lora_watch: from the session before: {alert.title}")
+                self._prescribed = (alert.rule, alert.next_run) if alert.next_run else self._prescribed
+            elif event == "opened":
                 before, now = self._prescribed, alert.next_run
                 new = before is not None and now is not None and now.values != before[1].values
                 instead_of = f"{before[0]}, which was {before[1].source}" if before is not None and new else ""
                 _print(alert.text(columns(), instead_of=instead_of), colour=_COLOURS[alert.severity])
                 self._prescribed = before if now is None else (alert.rule, now)
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
-                until = f"It was seen last at step {alert.last_step}."
-                _print(f"lora_watch: {alert.rule} is over at step {record.step}. {until}")
+                whole, seen = part_of(alert, self._history), f"It was seen last at step {alert.last_step}."
+                now = f"is part of {whole.rule} now." if whole else f"is over at step {record.step}. {seen}"
+                _print(f"lora_watch: {alert.rule} {now}")
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: str, message: str | None) -> None:
         self.write(record, alerts)

@@ -92,7 +92,7 @@ class TensorBoardSink(Sink):
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         news = self._history.update(alerts)
         if not record.metrics and record.step == self._start_step:  # a resumed run's: an event would replace the step's
-            self._before = list(alerts)
+            self._before += [alert for alert in alerts if alert not in self._before]
             return
         alerts, self._before = [*(old for old in self._before if old not in alerts), *alerts], []
         # A step that is written twice replaces itself, so the second time must say all that the first did.

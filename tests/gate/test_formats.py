@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lora_watch.base.alerts import Severity
+from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.strict_json import strict_json
 from lora_watch.gate import Judgement, judge
 from lora_watch.gate.formats.github import command, github
@@ -63,10 +64,11 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
     return judge([folder, folder / HOSTILE[1]])
 
 
-def test_a_threshold_of_single_rules_is_no_threshold_called_never(tmp_path: Path) -> None:
-    write_run(tmp_path, alerts=[alert_of(3)])
-    judgement = judge([tmp_path], None, by_rule={"LW102": Severity.ERROR})
-    assert text(judgement).endswith("1 run checked: 1 with findings that --fail-on names")
+@pytest.mark.parametrize("default", [None, Severity.ERROR])
+def test_a_threshold_of_single_rules_is_called_by_no_severity(default: Severity | None, tmp_path: Path) -> None:
+    write_run(tmp_path, alerts=[alert_of(3, severity=Severity.WARNING)])
+    judgement = judge([tmp_path], default, by_rule={"LW102": Severity.WARNING})
+    assert text(judgement).endswith("1 run checked: 1 fails")
 
 
 @pytest.fixture(scope="module")
@@ -161,6 +163,23 @@ def test_junit_has_a_suite_a_run_and_a_case_a_rule(plain: Judgement) -> None:
     (passed,) = bad.findall("testcase/system-out")
     assert "LW203" in str(passed.text)
     assert "nowhere" in str(unjudged[0][0].text)
+
+
+def test_junit_of_a_run_that_passes_says_what_to_change(tmp_path: Path) -> None:
+    told = Prescription({"learning_rate": Setting(1e-5, 0.01)})
+    weak = alert_of(5, "LW104", Severity.WARNING, next_run=told)
+    write_run(tmp_path, alerts=[alert_of(3, "LW203", Severity.WARNING), weak])
+    said = [each.text or "" for each in ElementTree.fromstring(junit(judge([tmp_path]))).iter("system-out")]
+    assert [("Next run" in each, "yet it passes" in each) for each in said] == [(True, True), (False, False)]
+    assert "yet it passes" not in junit(judge([tmp_path], "warning")).decode()
+
+
+def test_what_another_alert_has_taken_over_is_not_over(tmp_path: Path) -> None:
+    rates = alert_of(2, "LW306", Severity.WARNING, closed_step=3)
+    write_run(tmp_path, alerts=[rates, alert_of(3, explains=["LW306"])])
+    assert [line.strip() for line in text(judge([tmp_path])).splitlines() if "Part of" in line or "Over" in line] == [
+        "Part of LW102 since step 3."
+    ]
 
 
 def test_junit_of_nothing() -> None:

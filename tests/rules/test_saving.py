@@ -13,6 +13,7 @@ import torch
 from transformers import TrainerCallback
 
 from lora_watch import Alert, Finding, LoraWatchCallback, LoraWatchError, Monitor, Rule, Severity, find_adapters
+from lora_watch.runs.run import latest_run
 from tests.adapters.test_placement import mixture
 from tests.stored.saving import UP, Damages, lose_a_layer, rewrite
 from tests.support import build_trainer, few, lora, needs_peft, report_of, stdlib_blocks, tiny_model
@@ -42,6 +43,7 @@ def test_a_save_without_a_layer_ends_the_run_before_the_next_one_replaces_a_good
     (alert,) = of("LW313", watch)
     assert (alert.step, [name for name, _ in alert.adapters]) == (4, ["model.layers.1.mlp.up_proj"])
     assert "checkpoint-4 lacks 1 of 28 adapters" in str(alert)
+    assert "Cause: a _save or a state_dict of the script's own" in str(alert), "there is one process"
     assert (tmp_path / "checkpoint-2").is_dir()
 
 
@@ -255,6 +257,25 @@ def test_an_alert_that_came_with_the_checkpoint_was_open_when_it_was_saved(tmp_p
         LoraWatchError, match=r"^The run does not go on from step 4: LW313 .* was open when it\s+was saved"
     ):
         made.train(resume_from_checkpoint=True)
+    (note,) = latest_run(tmp_path).notes
+    assert note.startswith("The run does not go on from step 4: LW313"), "check and show say it, too"
+
+
+def test_a_rate_of_the_script_that_the_checkpoint_overrules_is_a_warning_and_prescribed_no_more(tmp_path: Path) -> None:
+    def resumed(lr: float, steps: int, again: bool = True, **options: Any) -> LoraWatchCallback:
+        made, watch = trainer(tmp_path, steps=steps, saves={**STEPWISE, "lr": lr}, mute=["LW102", "LW202"], **options)
+        made.train(resume_from_checkpoint=again)
+        return watch
+
+    before = resumed(0.1, 2, again=False).monitor.next_run
+    assert resumed(0.1, 4).monitor.next_run == before, "the script has not changed"
+    with pytest.raises(
+        LoraWatchError, match=r"learning_rate 0\.006 has no effect: the checkpoint's schedule .* at 0\.1"
+    ):
+        resumed(0.006, 6, fail_on="warning")
+    watch = resumed(0.006, 6)
+    assert [alert.step for alert in of("LW314", watch)] == [4]
+    assert (before.allows("learning_rate", 0.006), watch.monitor.next_run) == (True, None)
 
 
 @pytest.mark.parametrize("dropped", [False, True])

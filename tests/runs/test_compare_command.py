@@ -162,6 +162,8 @@ def test_a_run_with_an_error_or_a_recovery_repeats_none_without(alert: Alert, sw
     edit_json(other / "lora_watch" / "report.json", alerts=[alert.to_dict()])
     content = as_json(sweep[0] / "r2-seed0", other)
     assert [len(each["runs"]) for each in content["configurations"]] == [1, 1]
+    said = compare(sweep[0] / "r2-seed0", other).stdout.splitlines()[0]
+    assert said.endswith("ERROR last") == (alert.severity is Severity.ERROR)
     if alert.recovered_from:
         assert {each["value"] for each in content["differences"]["recovered"]} == {"yes", "no"}
 

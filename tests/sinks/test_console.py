@@ -22,6 +22,25 @@ def test_an_alert_is_reported_when_it_opens_and_when_it_closes(capsys: Captured)
     assert re.search(r"LW102 .*step 13\. .*last at step 7\.$", capsys.readouterr().err.strip())
 
 
+def test_what_another_alert_has_taken_over_is_not_over(capsys: Captured) -> None:
+    sink, rates = ConsoleSink(), alert_of(2, "LW306", Severity.WARNING)
+    sink.write(record_of(run_of(), 2), [rates])
+    rates.closed_step = 3
+    sink.write(record_of(run_of(), 3), [rates, alert_of(3, explains=["LW306"])])
+    assert "lora_watch: LW306 is part of LW102 now.\n" in (said := capsys.readouterr().err)
+    assert "is over" not in said
+
+
+def test_alerts_of_the_session_before_are_one_line_each(capsys: Captured) -> None:
+    sink, told = ConsoleSink(), Prescription({"learning_rate": Setting(0.1, 0.006)})
+    sink.start(run_of(), 4)
+    capsys.readouterr()
+    sink.write(record_of(run_of(), 4), [old := alert_of(4, next_run=told), alert_of(2, "LW203", back_to=0)])
+    assert capsys.readouterr().err == f"lora_watch: from the session before: {old.title}\n"
+    sink.write(record_of(run_of(), 4), [new := alert_of(4, "LW314", Severity.WARNING)])
+    assert capsys.readouterr().err == f"{new}\n"
+
+
 def test_a_prescription_that_replaces_another_says_so(capsys: Captured) -> None:
     found = ((0.006, Evidence.WEIGHTS), (0.009, Evidence.HARM))
     sink, told = ConsoleSink(), [Prescription({"learning_rate": Setting(0.01, rate)}, of) for rate, of in found]

@@ -126,13 +126,15 @@ def test_a_recovered_run_resumes_with_the_recovered_settings(exploded: Any, tmp_
     assert [rule for rule, _, _ in said(callback)] == ["LW102", "LW910"]
 
 
-def test_without_recover_a_resumed_run_says_that_the_scripts_rate_is_used_again(exploded: Any, tmp_path: Path) -> None:
+def test_without_recover_a_resumed_run_says_that_the_schedules_rate_is_used_again(
+    exploded: Any, tmp_path: Path
+) -> None:
     trainer, _ = exploded
     resumed, watch = evaluated(tmp_path)
     resumed.remove_callback(watch)
     resumed.add_callback(LoraWatchCallback(console=False, tensorboard=False))
     resumed.train(resume_from_checkpoint=str(Path(trainer.args.output_dir, "checkpoint-16")))
-    assert [note for note in report_of(resumed)["notes"] if "script's own" in note]
+    assert [note for note in report_of(resumed)["notes"] if "schedule's own" in note]
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from xml.etree import ElementTree
 from lora_watch.base.alerts import Alert
 from lora_watch.gate.baseline import RULES
 from lora_watch.gate.judging import GATE_RULES, Judged, Judgement
+from lora_watch.rules.policy import passes
 
 
 def junit(judgement: Judgement) -> bytes:
@@ -40,14 +41,16 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
         fired.setdefault(alert.rule, []).append(alert)
     names = {**run.rules, **GATE_RULES, **(RULES if judged.compared else {})}
     names.update({rule: alerts[0].name for rule, alerts in fired.items()})
-    told = [] if run.next_run is None else [f"Next run: {run.next_run}"]
+    fails = bool(judgement.failures(judged))
+    told = [] if run.next_run is None else [f"Next run: {run.next_run}"]  # under the first that fails, once a run
     for rule, name in sorted(names.items()):
         case = ElementTree.SubElement(suite, "testcase", classname=run.name, name=f"{rule} {name}")
         alerts = fired.get(rule, [])
-        report = "\n\n".join(str(replace(alert, next_run=None)) for alert in alerts)
+        report = "\n\n".join(str(replace(alert, next_run=None) if fails else alert) for alert in alerts)
         if any(map(judgement.counts, alerts)):
             failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
             failure.text = "\n\n".join([report, *told])
-            told = []  # once a run
+            told = []
         elif alerts:
-            ElementTree.SubElement(case, "system-out").text = report
+            passed = "" if fails else passes(alerts)
+            ElementTree.SubElement(case, "system-out").text = f"{report}\n\n{passed}".rstrip()

@@ -15,7 +15,7 @@ def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     """The paragraph of ``check`` in rows of ``width`` columns, with the size over time below. What a recovery has
     discarded is in neither curve. ``title``: else the run's name."""
     ended = () if run.going else how_it_ended(run, Judgement([], [], Severity.ERROR))
-    lines = list(described(run, in_order([*run.alerts, *ended])))
+    lines = list(described(run, in_order([*run.alerts, *ended]), fails=run.verdict != "ok"))
     if size := list(run.data.series_at("size", run.trained(run.data.steps)).values()):
         lines.append(f"  depth-scaled output ratio {short(size[0])} → {short(size[-1])} {sparkline(size)}")
     out = Text(f"{title or run.name}\n", style="bold")

@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity, part_of
 from lora_watch.base.text import adapters, count, middle, short, sparkline, table
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
@@ -47,8 +47,9 @@ def summary(judgement: Judgement) -> str:
     failing = sum(bool(judgement.failures(judged)) for judged in judgement.runs)
     parts = []
     if judgement.runs:
-        which = "that --fail-on names" if judgement.fail_on is None else f"at or above {judgement.threshold}"
-        parts.append(f"{f'{failing} with' if failing else 'no'} findings {which}")
+        found = f"{f'{failing} with' if failing else 'no'} findings at or above {judgement.threshold}"
+        by_rule = judgement.by_rule or judgement.fail_on is None
+        parts.append(f"{failing or 'none'} fail{'s' * (failing < 2)}" if by_rule else found)
     if judgement.unreadable:
         parts.append(f"{len(judgement.unreadable)} could not be judged")
     return f"{count(len(judgement.runs), 'run')} checked: {'; '.join(parts) or 'there is nothing to judge'}"
@@ -67,14 +68,12 @@ def _overview(judgement: Judgement) -> list[str]:
 def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
     fine = f"ok, {tally(judged.findings)}" if judged.findings else "ok"
     yield f"{'FAIL' if judgement.failures(judged) else fine}  {judged.run.name}"
-    yield from described(judged.run, judged.findings)
+    yield from described(judged.run, judged.findings, bool(judgement.failures(judged)))
     if judged.compared and not any(alert.rule in BASELINE_RULES for alert in judged.findings):
         yield "  nothing has moved beyond the baseline's tolerances"
-    if not judgement.failures(judged) and (passed := passes(judged.findings)):
-        yield f"  {passed}"
 
 
-def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
+def described(run: FinishedRun, findings: Sequence[Alert], fails: bool) -> Iterator[str]:
     """How far it came, its losses, what to change, and ``findings``: indented lines."""
     steps = f"{steps_of(run)} steps" if run.max_steps is not None else count(run.step, "step")
     parts = [run.ending, steps, adapters(len(run.adapters), run.resting)]
@@ -94,7 +93,11 @@ def described(run: FinishedRun, findings: Sequence[Alert]) -> Iterator[str]:
         if alert.recovered_from:
             continue  # its LW910 tells of it
         yield from (f"  {line}" for line in str(replace(alert, next_run=None)).splitlines())
-        if alert.closed_step is not None and alert.rule != RECOVERED:
+        if (whole := part_of(alert, findings)) is not None:
+            yield f"    Part of {whole.rule} since step {alert.closed_step}."
+        elif alert.closed_step is not None and alert.rule != RECOVERED:
             seen = f": seen last at step {alert.last_step}" if alert.last_step else f" since step {alert.closed_step}"
             yield f"    Over{seen}."
+    if not fails and (passed := passes(findings)):
+        yield f"  {passed}"
     yield from (f"  note: {note}" for note in run.notes)
