@@ -58,13 +58,9 @@ MEASURED = {
     ("SmolLM2", "135 M"): Spec("smollm2", steps=25, batch=4, seed=2),
     ("Gemma 3 270M", "268 M"): Spec("gemma3", steps=24, batch=2, length=64),
     ("Qwen2.5-Coder 0.5B", "494 M"): Spec("qwen", steps=24, batch=2, length=64),
+    ("Qwen2.5-Coder 1.5B", "1.5 B"): Spec("qwen1.5b", steps=24, batch=2, length=64),
 }
 """By model and parameters, a run of the family whose best rate counts."""
-
-LEAST = 4
-"""Runs that it takes to call one of them the best."""
-BY_HAND = {"qwen": (5e-4, 5)}
-"""Best rate of so many runs at alpha = 2r and rates of 1e-5 to 1e-2 that were made by hand, without traces."""
 
 
 class Rate(NamedTuple):
@@ -92,11 +88,7 @@ def measured() -> Iterator[Rate]:
             assert rates is not None
             ours = at_steps(rates.best, SHORT_RUN, one.steps, has_new_head(run))
             found, ours = (at_scale(rate, top.scale, ORDINARY_SCALE) for rate in (top.lr, ours))
-            count = len(runs)
-            if count < LEAST:
-                found, count = BY_HAND.get(one.base, (math.nan, 0))
-            if count:
-                yield Rate(model, parameters, found, f"here, {count} runs", ours)
+            yield Rate(model, parameters, found, f"here, {len(runs)} runs", ours)
 
 
 def predicted(model: Published) -> float:

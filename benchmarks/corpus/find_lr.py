@@ -30,6 +30,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import PrinterCallback, Trainer, TrainingArguments, set_seed
 
+from benchmarks.corpus import larger, markdown, plan
+from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.labels import GOOD as GOOD_RUN
 from benchmarks.corpus.models import minilm, smollm2
 from benchmarks.corpus.plan import HELD_OUT_SEED, SEEDS
@@ -55,6 +57,10 @@ CUSTOMARY = 2e-4
 LEFT_OUT = "smollm2"
 """The model that no choice was made on."""
 GOOD, BAD = 0.9, 0.5
+ABOUT_LARGER = (
+    "Tokens: of a batch of the sweep. The runs at its rate have the grid's batches of 128, and 24 steps. The gain is a "
+    "share of that of the best run of all linear layers on the same text (`larger.py --sweeps`)."
+)
 
 
 @dataclass(frozen=True)
@@ -323,6 +329,8 @@ def scores(results: dict[str, Any]) -> str:
         f"## On the other seeds ({len(chosen)} cases)",
         "\n".join(table(chosen)),
         "Gains at rates that no run was made at are read off the line between the two nearest.",
+        "## On larger models (nothing was chosen on them)",
+        f"{markdown.table(larger.SWEEP_HEADS, larger.by_a_sweep(load_all(plan.larger())))}\n\n{ABOUT_LARGER}",
         "## Rates that are too high, all cases",
         too_fast(done),
         "## Case by case",

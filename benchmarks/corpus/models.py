@@ -31,8 +31,8 @@ def package_folder(package: str, install: str) -> Path:
     return Path(spec.submodule_search_locations[0])
 
 
-LARGER = {"gemma3": "gemma3-270m", "qwen": "qwen2.5-coder-0.5b"}
-"""Gemma 3 270M and Qwen2.5-Coder 0.5B, by the folders that ``larger_models.sh`` makes of them."""
+LARGER = {"gemma3": "gemma3-270m", "qwen": "qwen2.5-coder-0.5b", "qwen1.5b": "qwen2.5-coder-1.5b"}
+"""Gemma 3 270M and Qwen2.5-Coder 0.5B and 1.5B, by the folders that ``larger_models.sh`` makes of them."""
 
 
 def larger(base: str) -> tuple[Any, Any]:

@@ -196,17 +196,29 @@ def test_larger_models() -> None:
     of_both = [row[:8] for row in rows(today) if row[8] == "both"]
     by_model = [*rows(scores_table("## By model"))[1:], *of_both]
     assert [row for row in rows(read("docs/trust.md")) if len(row) == 8][1:] == by_model
-    assert states("README.md", f"in {sum(int(row[2]) for row in of_both)} runs of two larger ones")
+    runs = sum(int(row[2]) for row in of_both)
+    assert states("README.md", f"in {runs} runs of three larger ones")
     named, ruined = (sum(int(n) for n in column) for column in zip(*(row[3].split()[0].split("/") for row in of_both)))
     good = sum(int(row[4].split()[-1]) for row in of_both)
     assert all(row[4].startswith("0 ") and row[5].startswith("0 ") for row in of_both)
     assert states("README.md", f"{named} of {ruined} ruined runs", f"none of {good} good ones")
     assert states("docs/larger-models.md", f"{named} of {ruined} ruined runs")
-    swept = [
-        row for row in rows(scores_table("## Larger models")) if len(row) == 5 and "→" in row[3] and "range" in row[2]
-    ]
-    assert len(swept) == 4
-    assert states("docs/larger-models.md", "middle reached", *(row[4] for row in swept))
+    assert states("docs/larger-models.md", f"{runs} runs of 24 steps")
+    assert states("docs/larger-models.md", f"None of {good} good runs")
+    larger = scores_table("## Larger models")
+    again = rows(larger.partition("### Bad runs again")[2].partition("\n### ")[0])
+    of_gemma, *of_qwen = [row for row in again if row[1] == "both"]
+    assert all(row[5].endswith("(100 %)") for row in of_qwen)
+    assert states("docs/larger-models.md", "in {0} of {0}, Gemma's".format(sum(int(row[2]) for row in of_qwen)))
+    good_again, no_longer_bad = (of_gemma[column].split()[0].split("/") for column in (5, 3))
+    assert states("docs/larger-models.md", "Gemma's in {} of {}; {} of Gemma's".format(*good_again, no_longer_bad[0]))
+    swept = [row for row in rows(larger) if len(row) == 6 and "→" in row[4]]
+    middle, found = ([row for row in swept if ("range" in row[3]) == without] for without in (True, False))
+    reached = sorted(float(row[5]) for row in middle)
+    assert {(row[0], row[1]) for row in middle if row[2] != "128"} == {("Gemma 3 270M", "news")}
+    assert {row[2] for row in found} == {"512"}
+    assert all(float(row[5]) > 0.95 for row in found)
+    assert states("docs/larger-models.md", f"middle reached {reached[0]:.2f} to {reached[-1]:.2f}", found[0][3])
 
 
 def test_policies_were_named_as_it_is_said() -> None:
