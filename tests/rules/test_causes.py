@@ -137,10 +137,9 @@ def step(number: int, ratio: float, loss: float, improved: bool, lr: float = 1e-
     """A step of the packaged model's run: every layer with this output ratio, a loss that began at 4."""
     run = replace(healthy().run, config={})
     known = {"loss_start": 4.0, "loss_recent": loss, "loss_noise": 0.01, "loss_improved": float(improved)}
-    values = np.full(len(run.adapters), ratio)
-    return StepRecord(
-        run, number, {"output_ratio": Reading.everywhere(values)}, loss=loss, lr=(lr,), scalars=known | scalars
-    )
+    sizes = Reading.everywhere(np.full(len(run.adapters), ratio))
+    metrics = dict.fromkeys(("output_ratio", "relative_spectral_norm"), sizes)
+    return StepRecord(run, number, metrics, loss=loss, lr=(lr,), scalars=known | scalars)
 
 
 RISEN = {"loss_rise_score": 9.0, "loss_rise": 0.5, "loss_before": 2.0}

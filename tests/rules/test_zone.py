@@ -18,7 +18,7 @@ def record(
     adapters = healthy().run.adapters
     each = tuple(replace(adapters[0], name=f"layers.{i}.{k}", layer=i) for i in range(layers) for k in range(6))
     scalars = {"loss_start": 4.0, "loss_recent": 4.0 * (1 - gain), "loss_noise": 0.01, "loss_improved": float(improved)}
-    metrics = {"output_ratio": Reading.everywhere(np.full(len(each), size))}
+    metrics = dict.fromkeys(("output_ratio", "relative_spectral_norm"), Reading.everywhere(np.full(len(each), size)))
     return StepRecord(
         RunInfo(each, init_from_base=init_from_base), step, metrics, loss=scalars["loss_recent"], scalars=scalars
     )
