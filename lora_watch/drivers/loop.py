@@ -76,8 +76,9 @@ class Monitor:
         self._gradient_hook: Any = None
         self._updated = False
         """An update has been made, and no pass back has come since."""
-        self._kept: Tensor | None = None
-        """Whether a gradient was there before this step's first pass back, ``[]``; None where that is not known."""
+        self._kept: Tensor | int | None = 0
+        """Whether a gradient was there before this step's first pass back, ``[]``; None where that is not known. A
+        session begins without, whatever the one before did."""
         self._started = self._over = False
 
     # -- a loop --------------------------------------------------------------------------------------------------------

@@ -55,7 +55,7 @@ class Rule(ABC):
 
     id: ClassVar[str]
     name: ClassVar[str]
-    """That of the class in words, such as ``norm-explosion``, unless one is set."""
+    """That of the class with the ``id`` in words, such as ``norm-explosion``, unless one is set."""
     severity: ClassVar[Severity]
     lasting: ClassVar[bool] = False
     """The finding is a fact that does not pass: the alert stays open, although ``check`` returns it only once."""
@@ -84,7 +84,7 @@ class Rule(ABC):
     """Losses of the next step's batch that the rule needs: by name, what the adapters' output is multiplied by."""
 
     def __init_subclass__(cls) -> None:
-        if "name" not in vars(cls):
+        if "id" in vars(cls) and "name" not in vars(cls):  # a subclass of a rule is that rule
             cls.name = re.sub(r"\B(?=[A-Z])", "-", cls.__name__).lower()
 
     @abstractmethod

@@ -341,11 +341,12 @@ class Episodes:
 
 
 def _sees(rule: Rule, alert: Alert, record: StepRecord) -> bool:
-    """The step has what ``rule`` judges by: the metric of ``alert`` of its adapters, or any norms of a rule that names
-    no metric. Adapters that are gone are not waited for."""
+    """The step has what ``rule`` judges by: what it needs, of the adapters of ``alert``, or any norms where it needs no
+    metric. Adapters that are gone are not waited for."""
     if rule.needs is None:
         return not record.run.adapters or "delta_norm" in record.metrics
     named = {name for name, _ in alert.adapters}.intersection(record.run.names)
-    reading = record.metrics.get(alert.metric or rule.needs)
+    # LW102 needs the weights alone, and goes by this where it is known.
+    reading = record.metrics.get("output_ratio" if alert.metric == "output_ratio" else rule.needs)
     known = [] if reading is None else reading.known
     return not named or any(there for name, there in zip(record.run.names, known) if name in named)

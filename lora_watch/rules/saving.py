@@ -69,15 +69,16 @@ class SavedAdapterDiffers(RuleBetweenSteps):
 class ResumedAnew(RuleBetweenSteps):
     """A run that was resumed from a checkpoint lacks the checkpoint's adapters, or the script's learning rate.
 
-    Fires before the session's first step when an adapter's ‖ΔW‖ differs by more than one per cent from that in the
-    checkpoint. Adapters whose scale the script has moved meanwhile are not compared. It is a WARNING where only a
-    Trainer's schedule goes on at another learning rate than the script's.
+    Fires before the session's first step when an adapter's ‖ΔW‖ is over one per cent off (a loop without ``with``:
+    after it, by a half). Adapters whose scale the script has moved are not compared. It is a WARNING where a
+    Trainer's schedule goes on at another rate than the script's.
     """
 
     id = "LW314"
     severity = Severity.ERROR
 
     tolerance: float = 0.01
+    tolerance_updated: float = 0.5
 
     def resumed(self, record: StepRecord) -> Finding | None:
         return self._other_adapters(record) or self._other_rate(record.run)
@@ -101,10 +102,11 @@ class ResumedAnew(RuleBetweenSteps):
         if norms is None or not before:
             return None
         now = record.run.by_name(norms.measured)  # an adapter that is off or frozen is LW301's
+        within = self.tolerance_updated if record.updated else self.tolerance
         other = [
             (name, now[name])
             for name, norm in before.items()
-            if name in now and not math.isnan(now[name]) and not math.isclose(now[name], norm, rel_tol=self.tolerance)
+            if name in now and not math.isnan(now[name]) and not math.isclose(now[name], norm, rel_tol=within)
         ]
         if not other:
             return None

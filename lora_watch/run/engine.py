@@ -548,7 +548,7 @@ class Engine:
             step, norms = self._checkpoint
             record = StepRecord(self.run, self.steps, {}, checkpoint=norms if step == self.steps else {})
             now = self.recorder.norms_now(record, together=True)  # whatever this rank knows of a checkpoint
-            found = self.episodes.conclude(replace(record, metrics=now or {}), "resumed")
+            found = self.episodes.conclude(replace(record, metrics=now or {}, updated=updated), "resumed")
             self._write(record)  # alerts of the session before are this one's story, too: they come first, and alone
             if found:
                 self._write(record, found)

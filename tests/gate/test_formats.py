@@ -91,6 +91,12 @@ def test_every_format_says_all_of_it(plain: Judgement, write: Any) -> None:
         assert part in said, part
 
 
+@pytest.mark.parametrize("verdict", ["ok", "unknown"])
+def test_a_weak_run_passes_only_where_it_was_judged(tmp_path: Path, verdict: str) -> None:
+    write_run(tmp_path, alerts=[alert_of(9, "LW104", Severity.WARNING)], verdict=verdict)
+    assert ("too weak, yet it passes" in text(judge([tmp_path]))) == (verdict == "ok")
+
+
 def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     write_run(tmp_path / "fine")
     warned = [alert_of(step, rule, Severity.WARNING) for step, rule in ((2, "LW203"), (3, "LW204"))]

@@ -163,6 +163,27 @@ def test_a_resumed_run_tells_the_alerts_of_the_session_before_once() -> None:
     assert [alert.rule for alert in sink.alerts] == [alert.rule for alert in watch.alerts]
 
 
+@pytest.mark.parametrize("anew", [False, True])
+def test_a_session_that_starts_with_its_first_step_has_only_what_is_wrong_with_it(anew: bool) -> None:
+    """The one before never called ``zero_grad``. Without ``with`` an update has been made when weights are compared."""
+    model, optimizer = built()
+    before = Monitor(model, optimizer, console=False)
+    for example in stdlib_blocks(5, 32):
+        ids = torch.tensor([example["input_ids"]])
+        loss = model(input_ids=ids, labels=ids).loss
+        loss.backward()
+        optimizer.step()
+        before.step(loss)
+    assert [alert.last_step for alert in before.alerts] == [5]
+    resumed = Monitor(*(built() if anew else (model, optimizer)), console=False)
+    resumed.load_state_dict(json.loads(json.dumps(before.state_dict())))
+    before.finish()
+    optimizer.zero_grad()
+    loop(resumed, resumed._model, resumed._optimizer, 1)
+    found = {alert.rule: alert.last_step for alert in resumed.alerts}
+    assert found == {"LW306": 5} | ({"LW314": 5} if anew else {})
+
+
 def test_what_every_leaves_out_is_measured_for_a_checkpoint() -> None:
     model, optimizer = built()
     with Monitor(model, optimizer, every=4) as monitor:

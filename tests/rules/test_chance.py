@@ -11,8 +11,10 @@ from statistics import fmean
 from typing import Any
 
 import numpy as np
+import peft
 import pytest
 import torch
+import transformers
 from transformers import AutoModelForSequenceClassification
 
 from benchmarks.corpus.tasks import labelled
@@ -22,7 +24,7 @@ from lora_watch.base.records import Evaluation, Reading, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.demo.texts import python_manual, stdlib_text
 from lora_watch.drivers.loop import Monitor
-from lora_watch.measurement.signals.labels import classes_of
+from lora_watch.measurement.signals.labels import classes_of, unsaved_head
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
 from lora_watch.rules.forecast import has_new_head
@@ -153,6 +155,17 @@ def test_a_new_head_that_no_checkpoint_holds_is_named_and_one_that_was_trained_b
     trained_before = briefly(lora(model.merge_and_unload(), task_type=None), 4)
     assert trained_before.run.unsaved_head == "score"
     assert ids(trained_before) == ids(briefly(classifier(), 4)) == []
+
+
+def test_a_head_of_several_layers_is_named_and_asked_for_as_a_whole() -> None:
+    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+
+    def lost(**saved: Any) -> str:
+        model = transformers.RobertaForSequenceClassification(transformers.RobertaConfig(vocab_size=50, **size))
+        return unsaved_head(peft.get_peft_model(model, peft.LoraConfig(target_modules=["query"], **saved)))
+
+    assert [lost(), lost(modules_to_save=["classifier.out_proj"])] == ["classifier", "classifier"]
+    assert [lost(modules_to_save=["classifier"]), lost(task_type="SEQ_CLS")] == ["", ""]
 
 
 def adds_up() -> bool:

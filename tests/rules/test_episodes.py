@@ -201,6 +201,19 @@ def test_a_silent_measurement_ends_no_alert_and_neither_does_one_without_its_ada
     assert alert.closed_step == 64
 
 
+def test_an_alert_about_what_is_no_metric_closes_where_its_rule_can_judge() -> None:
+    class OfTheLoss(Norms):
+        def check(self, record: StepRecord) -> Finding | None:
+            found = super().check(record)
+            return found and replace(found, adapters=[(record.run.names[0], 1.0)], metric="loss")
+
+    episodes, run = Episodes([OfTheLoss()]), run_of(1)
+    norms = {"delta_norm": Reading(np.ones(1), np.ones(1, bool))}
+    for step in range(1, 12):
+        episodes.check(StepRecord(run, step, norms, loss=2.0 * (step == 1)))
+    assert [(alert.step, alert.closed_step) for alert in episodes.alerts] == [(1, 7)]
+
+
 def test_state_survives_json() -> None:
     losses = [0, 2, 2] + [0] * 9 + [2, 2]
     one, two = Episodes([Bad()]), Episodes([Bad()])
@@ -247,6 +260,8 @@ def test_ones_own_rules_and_limits_take_their_place() -> None:
     chosen = {rule.id: rule for rule in choose([NormExplosion(threshold=8.0), Bad()], mute=["loss-spike", "lw104"])}
     assert chosen["LW102"].thresholds["threshold"] == 8.0
     assert "X1" in chosen
+    stricter = type("Stricter", (NormExplosion,), {})()
+    assert "LW102" not in {rule.id for rule in choose([stricter], mute=["norm-explosion"])}
     assert not {"LW203", "LW104"} & chosen.keys()
     with pytest.raises(ValueError, match="known: LW101"):
         choose(mute=["qqqq"])

@@ -98,6 +98,6 @@ def described(run: FinishedRun, findings: Sequence[Alert], fails: bool) -> Itera
         elif alert.closed_step is not None and alert.rule != RECOVERED:
             seen = f": seen last at step {alert.last_step}" if alert.last_step else f" since step {alert.closed_step}"
             yield f"    Over{seen}."
-    if not fails and (passed := passes(findings)):
+    if run.verdict == "ok" and not fails and (passed := passes(findings)):
         yield f"  {passed}"
     yield from (f"  note: {note}" for note in run.notes)

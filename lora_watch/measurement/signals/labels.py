@@ -164,14 +164,19 @@ def own_classes(model: Any) -> int:
 
 
 def unsaved_head(model: Any) -> str:
-    """Name of a classifier's head that PEFT saves with no adapter: the layer with an output for each class, outside
-    ``modules_to_save``. Empty where there is none, and without PEFT."""
-    classes = classes_of(model)
+    """Name of a classifier's head of which PEFT saves a part with no adapter, outside ``modules_to_save``: it has a
+    layer with an output for each class. Empty where there is none, and without PEFT."""
+    classes, bare = classes_of(model), bare_model(model)
     if not classes or not methods(model):
         return ""
-    wide = [(name, layer) for name, layer in bare_model(model).named_modules() if isinstance(layer, nn.Linear)]
-    heads = [name for name, layer in wide if layer.out_features == classes and ".lora_" not in name]
-    return "" if any("modules_to_save" in name for name in heads) else "".join(heads[-1:]).removesuffix(".base_layer")
+    layers = {name: layer for name, layer in bare.named_modules() if isinstance(layer, nn.Linear)}
+    layers = {name: layer for name, layer in layers.items() if ".lora_" not in name and ".original_module" not in name}
+    last = "".join([name for name, layer in layers.items() if layer.out_features == classes][-1:])
+    head = last.partition(".")[0]
+    if head in ("", getattr(bare, "base_model_prefix", "")):  # a part of what is pretrained
+        return "" if "modules_to_save" in last else last.removesuffix(".base_layer")
+    within = [name for name in layers if name.partition(".")[0] == head]
+    return "" if all("modules_to_save" in name for name in within) else head
 
 
 def bare_model(model: Any) -> Any:
