@@ -247,7 +247,7 @@ class NoGradient(Rule):
             cause, remedy = "B is frozen: A alone has a gradient", "set requires_grad=True on lora_B, too"
         elif record.scalars.get("reward_flat"):
             cause, remedy = NO_DIFFERENCE, "; ".join(TO_TELL_APART)
-        elif record.loss == 0.0:
+        elif record.scalars.get("loss_recent") == 0.0:  # of a policy it says nothing
             cause, remedy = ALL_MASKED, SEE_LABELS
         elif _is_flat(record):
             cause, remedy = SAME_ANSWERS if record.run.config.get("preference") else _CONSTANT

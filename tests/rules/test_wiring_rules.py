@@ -115,6 +115,16 @@ def test_adapters_without_a_gradient_are_no_fault_of_their_own_where_every_label
     assert "every label is -100" in the("LW303", run(few(), steps=4, prepare=masked)).causes[0]
 
 
+def test_a_policys_loss_of_zero_says_nothing_about_labels() -> None:
+    model = few()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
+    with Monitor(model, optimizer, console=False, judge_loss=False) as monitor:
+        for _ in range(4):  # no gradient: cut
+            optimizer.step()
+            monitor.step(0.0)
+    assert "cuts the graph" in the("LW303", monitor).causes[0]
+
+
 def test_one_forgotten_layer_is_named() -> None:
     monitor = run(
         few(),
