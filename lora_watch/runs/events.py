@@ -96,7 +96,8 @@ class EventFile:
                     event = event_pb2.Event.FromString(content if _OURS.encode() in content else b"")
                     if not 0 <= event.step <= LAST_STEP:
                         raise DecodeError
-                    ours = {v.tag: _content(v.tensor) for v in event.summary.value if v.tag.startswith(_OURS)}
+                    known = [v for v in event.summary.value if v.tag.startswith(_OURS) and v.tag.isprintable()]
+                    ours = {v.tag: _content(v.tensor) for v in known}
                     if ours:
                         self.records.append(Record(event.step, event.wall_time, ours))
                     self._offset += 16 + length

@@ -33,7 +33,8 @@ class Table:
         length = int.from_bytes(body[:4], "little")
         header = json.loads(body[4 : 4 + length])
         columns, n = header["shape"]
-        planes = np.frombuffer(body, np.uint8, -1, 4 + length).reshape(-1, n, columns).T  # [column, item, byte]
+        planes = np.frombuffer(body, np.uint8, -1, 4 + length)
+        planes = planes.reshape(-1 if n * columns else 5, n, columns).T  # [column, item, byte]
         numbers = np.ascontiguousarray(planes[..., :-1]).view("<f4")
         return cls(header, numbers[..., 0], numbers[..., -1], planes[..., -1])
 

@@ -157,10 +157,10 @@ def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
     prescribed = {name: one.pop("next_run") for name, one in said.items()}
     assert prescribed["going"]["text"] == "lora_alpha none → 8 (from the settings)"
     assert said == {
-        "ok": {"verdict": "ok", "message": None, "first": None},
-        "failed": {"verdict": "failed", "message": HOSTILE, "first": None},
-        "going": {"verdict": "running", "message": None, "first": 0},
-        "bare": {"verdict": None, "message": None, "first": None},
+        "ok": {"verdict": "ok", "message": None, "passes": None, "first": None},
+        "failed": {"verdict": "failed", "message": HOSTILE, "passes": None, "first": None},
+        "going": {"verdict": "running", "message": None, "passes": None, "first": 0},
+        "bare": {"verdict": None, "message": None, "passes": None, "first": None},
     }
 
 

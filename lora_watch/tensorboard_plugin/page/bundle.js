@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 39e8c76aebe7121ab20895960507803a367c362a729a34f4d4604fdb252673a2 */
+/* Made by tests/front_end/check.py --fix of sources bbaeb309c401268615f724f3544448e6a31d867310fbc993c565041b1bdaef2f */
 var Pe=Object.defineProperty;var tt=(t,e)=>{for(var s in e)Pe(t,s,{get:e[s],enumerable:!0})};var Yt={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "depth-scaled output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius nor\
@@ -36,38 +36,38 @@ Yt,t)?Yt[t]:void 0,De=[[/^output_ratio$/,"ratio of norms"],[/^relative_/,"relati
 "per step"],[/^loss/,"loss"],[/^reward/,"reward"],[/^scale$/,"s"]],te=t=>De.find(([e])=>e.test(t))?.[1];var He="http://www.w3.org/2000/svg";function se(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
 "on")?t.addEventListener(n.slice(2),r):t.setAttribute(n,r===!0?"":r));return t.append(...s.flat(1/0).filter(n=>n!=null&&
 n!==!1)),t}var b=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>se(document.
-createElement(t),e,s),g=(t,e,...s)=>se(document.createElementNS(He,t),e,s),ht=(t,e,s,n,r={})=>g("svg",{class:t,width:e,height:s,
-viewBox:`0 0 ${e} ${s}`,role:"img","aria-label":n,...r}),ut=(t,e,s)=>g("text",{x:t,y:e,"text-anchor":"middle",class:"emp\
+createElement(t),e,s),g=(t,e,...s)=>se(document.createElementNS(He,t),e,s),ft=(t,e,s,n,r={})=>g("svg",{class:t,width:e,height:s,
+viewBox:`0 0 ${e} ${s}`,role:"img","aria-label":n,...r}),mt=(t,e,s)=>g("text",{x:t,y:e,"text-anchor":"middle",class:"emp\
 ty"},s);function x(t,e=.001){if(t==null)return"–";if(Number.isNaN(t))return"NaN";if(!Number.isFinite(t))return t>0?"∞":
 "−∞";if(t===0)return"0";let s=Math.abs(t);if(s>=1e6||s<e){let[r,o]=t.toExponential(s>=999500?2:1).split("e");return`${r.
 replace(/\.?0+$/,"")}e${o.replace("+","")}`.replaceAll("-","−")}return(s>=1e3?String(Math.round(t)):String(Number(t.toPrecision(
 3)))).replace("-","−")}var ne=t=>x(t,1e-4);function Z(t,e=0){let s=Math.abs(t*100).toFixed(e);return`${t<0&&Number(s)?
 "−":""}${s} %`}var et=t=>t.charAt(0).toUpperCase()+t.slice(1),Ge={lr:"learning rate",b:"B",non:"non-"},G=t=>{let e=t.split(
-/[-_]/).map(s=>Ge[s]??s).join(" ").replace("- ","-");return/[A-Z]/.test(e.split(" ")[0])?e:et(e)},E={bubble(){let t=document.
+/[-_]/).map(s=>Ge[s]??s).join(" ").replace("- ","-");return/[A-Z]/.test(e.split(" ")[0])?e:et(e)},I={bubble(){let t=document.
 getElementById("tip")??c("div",{id:"tip",role:"tooltip"});return t.isConnected||document.body.append(t),t},show(t,...e){
 let s=this.bubble();s.replaceChildren(...e.flat().filter(a=>a!=null&&a!==!1).map(a=>a instanceof Node?a:c("div",null,a))),
 s.style.display="block";let{offsetWidth:n,offsetHeight:r}=s,o=t.clientX+16+n<innerWidth;s.style.left=`${Math.max(4,o?t.clientX+
 14:t.clientX-14-n)}px`,s.style.top=`${Math.max(4,Math.min(t.clientY+14,innerHeight-r-6))}px`},under(t,...e){let{left:s,bottom:n}=t.
 getBoundingClientRect();this.show({clientX:s-14,clientY:n-8},...e)},hide(){this.bubble().style.display="none"}},re=t=>({
 tabindex:0,role:"button",onclick:t,onkeydown:e=>{e.key!=="Enter"&&e.key!==" "||(e.preventDefault(),e.stopPropagation(),t(
-e))}}),oe=(t,e,s)=>c("div",{class:"tip-row"},c("i",{style:`background:${t}`}),c("span",null,e),c("b",null,s)),C=["ERROR",
+e))}}),oe=(t,e,s)=>c("div",{class:"tip-row"},c("i",{style:`background:${t}`}),c("span",null,e),c("b",null,s)),T=["ERROR",
 "WARNING","INFO"],ee={ERROR:"M0-6L6 5H-6Z",WARNING:"M0-6L6 0L0 6L-6 0Z",INFO:"M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 \
-0Z"},At=t=>ee[t]??ee.INFO,R=(t,e=14)=>g("svg",{class:`severity ${I(t)}`,viewBox:"-7 -7 14 14",width:e,height:e,"aria-hid\
-den":"true"},g("path",{d:At(t)})),I=t=>C.includes(t)?t.toLowerCase():"info";function S(t,e=t){let s=Xt(e);return s?st(t,
-s):t}function st(t,e,s={}){let n=({currentTarget:o})=>{E.under(o,e),o.setAttribute("aria-describedby","tip")},r=({currentTarget:o})=>{
-E.hide(),o.removeAttribute("aria-describedby")};return c("button",{type:"button",...s,class:`term ${s.class??""}`.trim(),
+0Z"},Ot=t=>ee[t]??ee.INFO,R=(t,e=14)=>g("svg",{class:`severity ${E(t)}`,viewBox:"-7 -7 14 14",width:e,height:e,"aria-hid\
+den":"true"},g("path",{d:Ot(t)})),E=t=>T.includes(t)?t.toLowerCase():"info";function S(t,e=t){let s=Xt(e);return s?st(t,
+s):t}function st(t,e,s={}){let n=({currentTarget:o})=>{I.under(o,e),o.setAttribute("aria-describedby","tip")},r=({currentTarget:o})=>{
+I.hide(),o.removeAttribute("aria-describedby")};return c("button",{type:"button",...s,class:`term ${s.class??""}`.trim(),
 onclick:o=>{o.preventDefault(),o.stopPropagation(),n(o)},onfocus:n,onblur:r,onpointerenter:n,onpointerleave:r,onkeydown:o=>{
 o.key==="Escape"&&(o.stopPropagation(),r(o))}},t)}var L=(t,e,...s)=>c("section",{class:"card"},t&&c("header",null,c("h2",
 null,t),e&&c("span",{class:"note"},e)),s),nt=(t,e)=>e.length>0&&c("ul",{class:t},...e.map(s=>c("li",null,s))),Ve=700;function B(t,e,s=16,n=Ve){
 if(t<n)return{widths:e.map(()=>t),style:"grid-template-columns:minmax(0,1fr)"};let r=e.reduce((l,i)=>l+i,0),o=t-s*(e.length-
-1),a=e.map(l=>Math.floor(o*l/r));return{widths:a,style:`grid-template-columns:${a.map(l=>`${l}px`).join(" ")}`}}function ft(t,e,{
+1),a=e.map(l=>Math.floor(o*l/r));return{widths:a,style:`grid-template-columns:${a.map(l=>`${l}px`).join(" ")}`}}function pt(t,e,{
 hover:s,leave:n,zoom:r,choose:o}){let a=null,l=d=>d.clientX-t.getBoundingClientRect().left,i=()=>{a=null,e.style.display=
 "none"};t.addEventListener("pointerdown",d=>{a=l(d)}),t.addEventListener("pointermove",d=>{let h=l(d);a!=null&&Math.abs(
 h-a)>4&&(t.hasPointerCapture(d.pointerId)||t.setPointerCapture(d.pointerId),e.setAttribute("x",Math.min(h,a)),e.setAttribute(
-"width",Math.abs(h-a)),e.style.display="block"),s(d,h)}),t.addEventListener("pointerleave",()=>{n(),E.hide()}),t.addEventListener(
+"width",Math.abs(h-a)),e.style.display="block"),s(d,h)}),t.addEventListener("pointerleave",()=>{n(),I.hide()}),t.addEventListener(
 "pointercancel",i),t.addEventListener("click",d=>{let[h,u]=[a??l(d),l(d)];i(),Math.abs(u-h)>4?r(Math.min(h,u),Math.max(h,
-u)):o(d,u)})}var Tt={};tt(Tt,{draw:()=>Ns,endOf:()=>j,formulaOf:()=>$t,notesIn:()=>xt,peakOf:()=>ye,rateOf:()=>be,recoveryIn:()=>vt,severityOf:()=>Ct,
-title:()=>_s,verdict:()=>bt});var rt=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),J=class t{constructor(e,s,n,r){let[o,
+u)):o(d,u)})}var Ct={};tt(Ct,{draw:()=>Ns,endOf:()=>j,formulaOf:()=>kt,notesIn:()=>$t,peakOf:()=>ye,rateOf:()=>be,recoveryIn:()=>_t,severityOf:()=>Tt,
+title:()=>_s,verdict:()=>vt});var rt=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),J=class t{constructor(e,s,n,r){let[o,
 a]=e.shape;this.columns=o,this.n=a,this.first=Float64Array.from(e.first),this.last=Float64Array.from(e.last),this.pooled=
 e.pooled,this.width=e.width,this.rows=e.rows,this.notes=e.notes,this.low=s,this.high=n,this.flags=r,this.bytes=(s===n?5:
 9)*r.length,this.until=void 0}static parse(e){let s=new DataView(e).getUint32(0,!0),n=JSON.parse(new TextDecoder().decode(
@@ -88,11 +88,11 @@ n?`step ${s}`:`steps ${s}–${n}`}};function V(t,e,s){let n=(e-t)/Math.max(1,s);
 r).find(l=>l>=n*.999)??10*r,a=[];for(let l=Math.ceil(t/o)*o;l<=e+o*1e-9;l+=o)a.push(Number(l.toPrecision(12)));return a}
 function ot(t,e,s=6){let n=o=>{let a=[];for(let l=Math.floor(t);l<=Math.ceil(e);l++)for(let i of o)Math.log10(i)+l>=t-1e-9&&
 Math.log10(i)+l<=e+1e-9&&a.push(+`${i}e${l}`);return a},r=n([1]);return r.length>=3?r.filter((o,a)=>a%Math.ceil(r.length/
-s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:V(10**t,10**e,s/2))}var St=(t,{left:e,right:s},n,r=ne)=>t.
+s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:V(10**t,10**e,s/2))}var It=(t,{left:e,right:s},n,r=ne)=>t.
 flatMap(o=>[g("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),g("text",{x:e-6,y:n(o)+b(4),"text-anchor":"end"},r(o))]),
-Q=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function mt(t,e){
-let{width:s,height:n,step:r,alerts:o=[]}=e,a=t.filter(Ke),l=t.map(f=>f.name).join(", "),i=ht("chart",s,n,l,o.length?{role:"\
-group"}:{});if(!a.length)return i.append(ut(s/2,n/2,e.empty??"not logged in this run")),i;let d=qe(a,e),{X:h,x0:u,x1:p,top:w,
+Q=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function gt(t,e){
+let{width:s,height:n,step:r,alerts:o=[]}=e,a=t.filter(Ke),l=t.map(f=>f.name).join(", "),i=ft("chart",s,n,l,o.length?{role:"\
+group"}:{});if(!a.length)return i.append(mt(s/2,n/2,e.empty??"not logged in this run")),i;let d=qe(a,e),{X:h,x0:u,x1:p,top:w,
 foot:m}=d;i.append(...Ye(d,e),...Xe(d,e.thresholds??[]));let y=[];for(let f of a)i.append(...os(f,d,y));return i.append(
 ...es(d,e.discarded??[])),r!=null&&r>=u&&r<=p&&i.append(g("line",{x1:h(r),x2:h(r),y1:w,y2:m,class:"cursor"})),i.append(...ss(
 d,o,e.onAlert),...(e.marks??[]).flatMap(f=>ts(d,f))),ns(i,a,d,e),i}var Ke=({matrix:t,column:e=0,dash:s})=>t&&Array.from(
@@ -108,7 +108,7 @@ e&&a-e<1&&(e=a+.05),r&&a<t&&t-a<1&&(t=a-.05)}return[t,e]}function Qe([t,e],s,n){
 t)*.06;return[s&&t===0?t:t-r,e+r]}function Ye({left:t,right:e,top:s,foot:n,x0:r,x1:o,log:a,to:l,low:i,high:d,X:h,Y:u},p){
 let{height:w,term:m,axis:y="step"}=p,f=n-s,$=a?ot(i,d,Math.max(2,f/b(18))):V(i,d,Math.max(2,f/b(32))),_=()=>V(r,o,(e-t)/
 b(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),N=[te(m??""),a&&"log"].filter(Boolean).join(", "),v=`transl\
-ate(${b(10)},${s+f/2})rotate(-90)`;return[...St($,{left:t,right:e},k=>u(l(k))),...A.map(([k,M])=>g("text",{x:h(k),y:w-5,
+ate(${b(10)},${s+f/2})rotate(-90)`;return[...It($,{left:t,right:e},k=>u(l(k))),...A.map(([k,M])=>g("text",{x:h(k),y:w-5,
 "text-anchor":"middle"},M)),g("text",{class:"axis-name",x:t-8,y:w-5,"text-anchor":"end"},y),g("text",{class:"axis-name",
 "text-anchor":"middle",transform:v},N)]}var Xe=({left:t,right:e,to:s,low:n,high:r,Y:o},a)=>a.map(({value:l,name:i})=>({v:s(
 l),name:i})).filter(({v:l})=>l>=n&&l<=r).flatMap(({v:l,name:i})=>[g("line",{x1:t,x2:e,y1:o(l),y2:o(l),class:"threshold"}),
@@ -119,15 +119,15 @@ max(s,a-.5),until:Math.min(n,l+.5)})).filter(({from:a,until:l})=>l>a).map(({firs
 `steps ${a} to ${l} were discarded`:`step ${l} was discarded`,u={x:r(i),y:t,width:r(d)-r(i),height:e-t},p=`M${r(d)} ${t+
 6}H${r(i)}m5 -4l-5 4l5 4`;return g("g",{class:"discarded"},g("title",null,h),g("rect",u),g("path",{d:p}))});function ss({
 top:t,foot:e,x0:s,x1:n,X:r},o,a){let l=o.filter(i=>i.step>=s&&i.step<=n);return l.flatMap((i,d)=>{let h=l.slice(0,d).filter(
-({step:m})=>m===i.step).length,u=Math.min(n,i.closed_step==null?n:i.last_step),p=I(i.severity),w={x:r(i.step),y:7.5,width:r(
-u)-r(i.step),height:3,class:`held severity ${p}`};return[...u>i.step?[g("rect",w)]:[],Ot(i,r(i.step)+13*h,h?0:e-t+11,()=>a?.(
-i))]})}var Ot=(t,e,s,n)=>g("g",{class:`mark severity ${I(t.severity)}`,"aria-label":`${t.severity} ${t.name} at step ${t.
+({step:m})=>m===i.step).length,u=Math.min(n,i.closed_step==null?n:i.last_step),p=E(i.severity),w={x:r(i.step),y:7.5,width:r(
+u)-r(i.step),height:3,class:`held severity ${p}`};return[...u>i.step?[g("rect",w)]:[],Et(i,r(i.step)+13*h,h?0:e-t+11,()=>a?.(
+i))]})}var Et=(t,e,s,n)=>g("g",{class:`mark severity ${E(t.severity)}`,"aria-label":`${t.severity} ${t.name} at step ${t.
 step}`,transform:`translate(${e},9)`,...re(r=>{r.stopPropagation(),n()}),onpointermove:r=>{r.stopPropagation();let o=c("\
-b",null,`${t.severity} ${t.rule} ${t.name}`);E.show(r,o,`step ${t.step}`,t.message)},onpointerleave:()=>E.hide()},s>0&&g(
-"path",{d:`M0 6V${s}`,class:"stem"}),g("path",{d:At(t.severity)}));function ns(t,e,{left:s,right:n,top:r,foot:o,x0:a,x1:l,
+b",null,`${t.severity} ${t.rule} ${t.name}`);I.show(r,o,`step ${t.step}`,t.message)},onpointerleave:()=>I.hide()},s>0&&g(
+"path",{d:`M0 6V${s}`,class:"stem"}),g("path",{d:Ot(t.severity)}));function ns(t,e,{left:s,right:n,top:r,foot:o,x0:a,x1:l,
 X:i},d){let{axis:h="step",say:u=String,onStep:p,onZoom:w}=d,m=g("line",{y1:r,y2:o,class:"hover"}),y=g("rect",{y:r,height:o-
-r,class:"select"});t.append(m,y);let f=$=>Math.round(a+Math.max(0,Math.min(1,($-s)/(n-s)))*(l-a));ft(t,y,{hover:($,_)=>{
-let A=f(_);m.setAttribute("x1",i(A)),m.setAttribute("x2",i(A)),m.style.display="block",E.show($,`${h} ${u(A)}`,rs(e,A))},
+r,class:"select"});t.append(m,y);let f=$=>Math.round(a+Math.max(0,Math.min(1,($-s)/(n-s)))*(l-a));pt(t,y,{hover:($,_)=>{
+let A=f(_);m.setAttribute("x1",i(A)),m.setAttribute("x2",i(A)),m.style.display="block",I.show($,`${h} ${u(A)}`,rs(e,A))},
 leave:()=>{m.style.display="none"},zoom:($,_)=>f($)<f(_)&&w?.(f($),f(_)),choose:($,_)=>p?.(f(_))})}var rs=(t,e)=>t.map(({
 matrix:s,column:n=0,colour:r,name:o})=>s.first[0]>e?null:oe(r,o,s.say(s.columnOf(e),n,x)));function os(t,{X:e,Y:s,to:n,x0:r,
 x1:o,top:a,foot:l},i){let{matrix:d,column:h=0,colour:u,dash:p,thin:w}=t,m=[],y="",f=!1,$="",_="",A=[],N=[],v=[],k=()=>{A.
@@ -142,102 +142,102 @@ g("path",{d:_+$,class:"lone",style:`stroke:${u}`}),...m.filter(({from:M,to:O})=>
 from:M,to:O})).map(({from:M,to:O,kind:W})=>g("g",{class:"broken"},g("rect",{x:M-1.5,width:O-M+3,y:a,height:l-a}),g("rect",
 {class:"foot",x:M-1.5,width:O-M+3,y:l-6,height:6}),g("text",{x:M+3,y:l-10},W)))].filter(Boolean)}var is=t=>c("div",{class:"\
 legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`--swatch:${e.colour}`}),S(e.name)))),U=(t,e,s,n)=>L(
-S(t,n.term),e,(n.legend??s.length>1)&&is(s),mt(s,n));var K=({step:t})=>t?`step ${t}`:"before step 1",pt=t=>`${t.rule}@${t.step}`;function Et({step:t,last_step:e,closed_step:s},n){
-return s==null?n?"to the end":"still open":`${e-t+1} step${e>t?"s":""}`}async function ae(t,e,s,n){let r=e.adapters?.[0]&&
-t.adapters.find(({name:o})=>o===e.adapters[0].name);return c("section",{class:`card detail ${I(e.severity)}`,id:"detail"},
-c("header",null,R(e.severity,16),c("h2",null,et(e.message)),c("span",{class:"note"},`${e.rule} · ${K(e)} · ${Et(e,s)}`)),
-e.details&&c("p",{class:"message"},e.details),ie("Cause",e.causes),e.next_run&&[c("h3",null,"Next run"),c("p",{class:"ad\
-vice",id:"settings"},e.next_run.text)],ie("Fix",e.remedies),await as(t,e,r,n),c("div",{class:"actions"},c("button",{id:"\
-to-layer",disabled:!r,onclick:()=>t.openAlert(e,"layer")},"See the layer"),c("button",{id:"to-heatmap",disabled:!t.run.metrics.
-length,onclick:()=>t.openAlert(e,"heatmap")},"See it in the heatmap")),cs(t,e))}var le=(t,e)=>t.adapters.find(s=>s.name===
-e)?.short??e,ie=(t,e)=>e?.length?[c("h3",null,t),c("ul",{class:"advice"},e.map(s=>c("li",null,String(s))))]:null;async function as(t,e,s,n){
-let{metric:r}=e,o=t.run.metrics.includes(r),a=t.window(400),l=null;return o&&s?l={name:`${r}, ${s.short}`,matrix:await t.
-metric(r,{adapter:s.index,...a})}:t.run.series.includes(r)&&(l={name:r,matrix:await t.series(r,a)}),l?U(l.name,null,[{...l,
-colour:"var(--c1)"}],{term:r,width:n-52,height:b(150),log:o,...t.charting,alerts:[e],thresholds:o&&(e.threshold??0)>0?[{
-value:e.threshold,name:`threshold ${x(e.threshold)}${ls(e)}`}]:[]}):null}var ls=({threshold:t,numbers:e})=>(e?.depth??1)>
-1?`: ${x(t*e.depth)} over ${x(e.depth)} blocks`:"";function cs(t,e){if(!e.adapters?.length)return null;let s=({name:n,value:r,
-text:o})=>c("button",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,alert:pt(e)})},c("span",{class:"\
-mono"},n),c("b",null,r==null?(o??"–").replace("nan","NaN"):x(r)));return[c("h3",null,`Adapters, worst first (${e.adapters.
-length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}var It={};tt(It,{draw:()=>us,inOrder:()=>gt,title:()=>ds});var ds="Alerts",hs=["Severity","Rule","What","Step","Held","Adapters"],gt=t=>[...t].sort((e,s)=>C.indexOf(e.severity)-C.
-indexOf(s.severity)||e.step-s.step);async function us(t){if(!t.alerts.length)return L(null,null,c("p",{class:"none"},"✓ \
-No alert in this run."));let e=!["running",null].includes(t.ending.verdict),s=gt(t.alerts),n=s.find(a=>pt(a)===t.state.alert)??
-s[0],r=B(t.width,[52,48]),o=c("div",{class:"columns",style:`${r.style};align-items:start`},L(null,null,c("table",{class:"\
-grid",id:"alerts"},c("thead",null,c("tr",null,...hs.map(a=>c("th",null,S(a))))),c("tbody",null,s.map((a,l)=>fs(t,a,l,a===
-n,e))))),await ae(t,n,e,r.widths[1]));return c("div",null,o)}function fs(t,e,s,n,r){let{severity:o,rule:a,message:l,adapters:i}=e;
-return c("tr",{class:n?"chosen":null,"data-alert":pt(e),onclick:()=>t.openAlert(e)},c("td",null,c("span",{class:`tag ${I(
-o)}`},R(o,11),o.toLowerCase())),c("td",{class:"mono"},a),c("td",null,c("button",{id:`alert-${s}`,class:"open","aria-curr\
-ent":String(n)},et(l))),c("td",null,K(e)),c("td",null,Et(e,r)),c("td",null,i?.length?[c("span",{class:"mono clip"},le(t,
-i[0].name)),i.length>1&&c("small",null,` +${i.length-1}`)]:"–"))}function ce(t,e){let s=t.schema.config?.find_lr,n=it(s?.curve?.rate),r=n.length;if(r<2)return null;let o=B(e-26,[3,2],24),
-[a,l]=[Math.log10(n[0]),Math.log10(n[r-1])],i=f=>1+(r-1)*(Math.log10(f)-a)/(l-a),d={width:o.widths[0],range:[1,r],axis:"\
-rate",ticks:ot(a,l,o.widths[0]/b(70)).filter(f=>i(f)>r/20).map(f=>[i(f),x(f)]),say:f=>x(n[f-1]),marks:[{rate:s.rate,name:"\
-suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:f})=>f!=
-null).map(f=>({...f,at:i(f.rate)}))},{loss:h,smoothed:u,output_ratio:p}=s.curve,w=Math.max(...it(u).filter(Number.isFinite)),
-m=[{name:"loss",matrix:Wt(it(h).map(f=>f>w?Number.NaN:f)),thin:!0},{name:"loss, mean of five",matrix:Wt(it(u))}].map(f=>({
-...f,colour:"var(--c1)"})),y=[{name:"depth-scaled output ratio",matrix:Wt(it(p)),colour:"var(--c2)"}];return L("Learning\
- rate, found by a sweep",`${r} steps before the run`,c("div",{class:"sweep",id:"found",style:o.style},c("div",null,mt(m,
-{...d,height:b(180),term:"loss, mean of five"}),mt(y,{...d,height:b(140),log:!0,term:y[0].name,thresholds:[{value:1}]})),
-nt("words",s.sentences??[])))}var it=t=>(t??[]).map(e=>e==null?Number.NaN:Number(e));function Wt(t){let e=t.map((r,o)=>o+
-1),s=Float32Array.from(t),n={shape:[t.length,1],first:e,last:e,width:1,rows:t.length,notes:[]};return new J({...n,pooled:!1},
-s,s,new Uint8Array(t.length))}var Rt=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),he=({rules:t},e)=>e==="ou\
-tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,ue="waiting for the first step",fe="no step\
- was made",Lt=t=>t===ue||t===fe,ms={unknown:"faint","non-finite":"broken",diverged:"c4"};function at(t,e,s){let n=t.zones?.[e?.
-at(s)];if(!n)return null;let r=n.severity?I(n.severity):n.name==="healthy"?"ok":"info",o=n.name==="healthy"?"Loss below \
-its start":G(n.name);return{name:n.name,head:o,text:n.text,kind:r,colour:ms[n.name]??r}}var lt=({loss:t,loss_start:e,loss_recent:s},n)=>Number.
+S(t,n.term),e,(n.legend??s.length>1)&&is(s),gt(s,n));var it=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),ae=({rules:t},e)=>e==="ou\
+tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,le="waiting for the first step",ce="no step\
+ was made",Wt=t=>t===le||t===ce,as={unknown:"faint","non-finite":"broken",diverged:"c4"};function at(t,e,s){let n=t.zones?.[e?.
+at(s)];if(!n)return null;let r=n.severity?E(n.severity):n.name==="healthy"?"ok":"info",o=n.name==="healthy"?"Loss below \
+its start":G(n.name);return{name:n.name,head:o,text:n.text,kind:r,colour:as[n.name]??r}}var lt=({loss:t,loss_start:e,loss_recent:s},n)=>Number.
 isFinite(t?.at(n)??0)&&e?.at(n)>0?1-s?.at(n)/e?.at(n):Number.NaN,ct=t=>`${Z(Math.abs(t))} ${t<0?"above":"below"} its sta\
 rt`,wt=["reward","reward_start","reward_recent"];function yt({reward_start:t,reward_recent:e},s){let n=e?.at(s)-t?.at(s);
-return Number.isFinite(n)?`gain ${n<0?"−":"+"}${x(Math.abs(n))}, mean of five`:null}var Ft=["output_ratio","relative_s\
-pectral_norm"];async function me(t,e){let s=Ft.find(v=>t.runs[e].metrics.includes(v)),{verdict:n}=await t.data.verdict(e),
-r=["running",null].includes(n)?ue:fe;if(!s){let v=t.runs[e].step?"the output ratio was not measured":r;return{metric:"ou\
+return Number.isFinite(n)?`gain ${n<0?"−":"+"}${x(Math.abs(n))}, mean of five`:null}var dt=["output_ratio","relative_s\
+pectral_norm"];async function de(t,e){let s=dt.find(v=>t.runs[e].metrics.includes(v)),{verdict:n}=await t.data.verdict(e),
+r=["running",null].includes(n)?le:ce;if(!s){let v=t.runs[e].step?"the output ratio was not measured":r;return{metric:"ou\
 tput_ratio",points:[],depth:1,missing:v}}let o={max_cols:400},[a,{alerts:l},i,d]=await Promise.all([t.data.schema(e),t.data.
-alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),h=Rt(a),u=i.first.findIndex((v,k)=>i.flags[k*i.n]&3),p=u<0?void 0:
+alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),h=it(a),u=i.first.findIndex((v,k)=>i.flags[k*i.n]&3),p=u<0?void 0:
 i.first[u],w=d?.columns?[...new Set([...i.last,d.last.at(-1)])].filter(v=>v>=d.first[0]):[],[m,y]=await Promise.all([t.spread(
 s,{at:w},e),t.seriesOf(["loss","loss_start","loss_recent","zone"],{at:w},e)]),f=w.sort((v,k)=>v-k).map(v=>({step:v,gain:lt(
 y,v),ratio:h*m.at(v,1),zone:at(a,y.zone,v)})).filter(({gain:v,ratio:k})=>Number.isFinite(v)&&k>0),$=Q(l),_=([v,k],{step:M})=>v<=
 M&&M<=k,A=f.filter(v=>!$.some(k=>_(k,v))),N=$.map(v=>f.filter(k=>_(v,k)));return{metric:s,points:A,strays:N,depth:h,broken:p,
-missing:A.length?null:ps(t.runs[e],u<0?null:i.steps(u),r)}}var ps=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?t.
-includes("reward")?"the reward counts here, not the loss":s?`NaN since ${s}`:"too few steps":"the loss is unknown";function de(t){
+missing:A.length?null:ls(t.runs[e],u<0?null:i.steps(u),r)}}var ls=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?t.
+includes("reward")?"the reward counts here, not the loss":s?`NaN since ${s}`:"too few steps":"the loss is unknown";function ie(t){
 let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),a=l=>o.
-reduce((i,d)=>i+l(d),0)/o.length;return{...s,gain:a(l=>l.gain),ratio:Math.exp(a(l=>Math.log(l.ratio)))}})}function pe(t,e){
+reduce((i,d)=>i+l(d),0)/o.length;return{...s,gain:a(l=>l.gain),ratio:Math.exp(a(l=>Math.log(l.ratio)))}})}function he(t,e){
 let{width:s,height:n,damage:r,step:o,onStep:a}=e,l=t.metric==="output_ratio"?"depth-scaled output ratio":"σ₁(ΔW) / σ₁(W₀\
-) × depth",i=de(t.points),d=(t.strays??[]).map(de),h=gs([...i,...d.flat()],s,n,r),u=ht("picture",s,n,`${l} against impr\
-ovement of the loss`);return u.append(...ws(h,l,n),...ys(h,r)),t.missing?u.append(bs(h,t.missing)):u.append(...xs(t.points,
-i,d,h),...vs(i,t.broken,h,o)),$s(u,i,h,l,a),u}function gs(t,e,s,n){let r=b(56),o=e-b(20),a=b(12),l=s-b(40),i=t.map(f=>f.
+) × depth",i=ie(t.points),d=(t.strays??[]).map(ie),h=cs([...i,...d.flat()],s,n,r),u=ft("picture",s,n,`${l} against impr\
+ovement of the loss`);return u.append(...ds(h,l,n),...hs(h,r)),t.missing?u.append(us(h,t.missing)):u.append(...fs(t.points,
+i,d,h),...ms(i,t.broken,h,o)),ps(u,i,h,l,a),u}function cs(t,e,s,n){let r=b(56),o=e-b(20),a=b(12),l=s-b(40),i=t.map(f=>f.
 gain),d=t.map(f=>Math.log10(f.ratio)),h=Math.max(-10,Math.min(-.2,...i.map(f=>f*1.12))),u=Math.min(1,Math.max(.4,...i.map(
 f=>f*1.15))),p=Math.max(-4,Math.min(...d.length?d:[-1])-.3),w=Math.min(5,Math.max(...d.length?d:[1],n?Math.log10(n):-4)+
 .3);return{left:r,right:o,top:a,bottom:l,x0:h,x1:u,y0:p,y1:w,X:f=>r+(Math.max(h,Math.min(u,f))-h)/(u-h)*(o-r),Y:f=>l-(Math.
-max(p,Math.min(w,Math.log10(f)))-p)/(w-p)*(l-a)}}function ws({left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:a,y1:l,X:i,Y:d},h,u){
-let p=e-t,w=`translate(${b(12)},${(s+n)/2})rotate(-90)`;return[g("rect",{x:t,y:s,width:p,height:n-s,class:"frame"}),...St(
+max(p,Math.min(w,Math.log10(f)))-p)/(w-p)*(l-a)}}function ds({left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:a,y1:l,X:i,Y:d},h,u){
+let p=e-t,w=`translate(${b(12)},${(s+n)/2})rotate(-90)`;return[g("rect",{x:t,y:s,width:p,height:n-s,class:"frame"}),...It(
 ot(a,l),{left:t,right:e},d),...V(r,o,Math.max(4,p/b(70))).map(m=>g("text",{x:i(m),y:n+b(15),"text-anchor":"middle"},Z(m))),
 g("line",{x1:i(0),x2:i(0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-6,"text-anchor":"end",class:"axis-name"},"loss (mea\
-n of five) below its start →"),g("text",{class:"axis-name","text-anchor":"middle",transform:w},`${h}, p90, log`)]}function ys({
+n of five) below its start →"),g("text",{class:"axis-name","text-anchor":"middle",transform:w},`${h}, p90, log`)]}function hs({
 left:t,right:e,top:s,Y:n},r){return r?[g("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damaged"}),g("text",{x:e-b(6),y:n(
-r)-b(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var bs=({left:t,right:e,top:s,bottom:n},r)=>ut(
-(t+e)/2,(s+n)/2,Lt(r)?r:`no path: ${r}`);function xs(t,e,s,{X:n,Y:r}){let o=i=>`${n(i.gain).toFixed(1)} ${r(i.ratio).toFixed(
+r)-b(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var us=({left:t,right:e,top:s,bottom:n},r)=>mt(
+(t+e)/2,(s+n)/2,Wt(r)?r:`no path: ${r}`);function fs(t,e,s,{X:n,Y:r}){let o=i=>`${n(i.gain).toFixed(1)} ${r(i.ratio).toFixed(
 1)}`,a=i=>i.map((d,h)=>`${h?"L":"M"}${o(d)}`).join(""),l=({zone:i},d)=>i&&d&&g("path",{d:`M${o(e[d-1])}L${o(e[d])}`,class:`\
 trace zone ${i.kind}`,style:`stroke:var(--${i.colour})`});return[g("path",{class:"trace-raw",d:t.map(i=>`M${o(i)}h.01`).
 join("")}),...s.map(i=>g("path",{d:a(i),class:"trace stray"},g("title",null,`steps ${i[0]?.step} to ${i.at(-1)?.step}, d\
-iscarded`))),g("path",{d:a(e),class:"trace-halo"}),g("path",{d:a(e),class:"trace"}),...e.map(l).filter(Boolean)]}function vs(t,e,{
+iscarded`))),g("path",{d:a(e),class:"trace-halo"}),g("path",{d:a(e),class:"trace"}),...e.map(l).filter(Boolean)]}function ms(t,e,{
 X:s,Y:n,left:r,right:o},a){let l=(u,p,w,m)=>{let y=s(u.gain)>o-b(50)?"end":s(u.gain)<r+b(50)?"start":"middle";return g("\
 g",{class:w,transform:`translate(${s(u.gain).toFixed(1)},${n(u.ratio).toFixed(1)})`},g("circle",{r:b(p)}),g("text",{y:w===
 "begin"?b(17):-b(p+5),"text-anchor":y},m))},i=t[t.length-1],d=e>=i.step,h=t.findLast(u=>u.step<=a);return[t.length>1&&l(
 t[0],3.5,"begin",`step ${t[0].step}`),l(i,6,d?"end gone":"end",`step ${i.step}${d?", then NaN":""}`),h&&h!==i&&l(h,5,"no\
-w",`step ${a}`)].filter(Boolean)}function $s(t,e,{X:s,Y:n},r,o){let a=l=>{let i=t.getBoundingClientRect(),d=u=>Math.hypot(
+w",`step ${a}`)].filter(Boolean)}function ps(t,e,{X:s,Y:n},r,o){let a=l=>{let i=t.getBoundingClientRect(),d=u=>Math.hypot(
 s(u.gain)-(l.clientX-i.left),n(u.ratio)-(l.clientY-i.top)),h=e.reduce((u,p)=>u&&d(u)<=d(p)?u:p,null);return h&&d(h)<30?h:
-null};t.addEventListener("pointermove",l=>{let i=a(l);if(!i)return E.hide();E.show(l,`step ${i.step}: ${i.zone?.head.toLowerCase()??
-"zone not recorded"}`,`${r} ${x(i.ratio)}`,`loss (mean of five) ${ct(i.gain)}`)}),t.addEventListener("pointerleave",()=>E.
-hide()),t.addEventListener("click",l=>{let i=a(l);i&&o(i.step)})}var _s="Overview",ge=20;function bt(t,e,s,n,r=0){if(t)return{kind:I(t.severity),head:`${t.severity}: ${t.message}`,text:t.
+null};t.addEventListener("pointermove",l=>{let i=a(l);if(!i)return I.hide();I.show(l,`step ${i.step}: ${i.zone?.head.toLowerCase()??
+"zone not recorded"}`,`${r} ${x(i.ratio)}`,`loss (mean of five) ${ct(i.gain)}`)}),t.addEventListener("pointerleave",()=>I.
+hide()),t.addEventListener("click",l=>{let i=a(l);i&&o(i.step)})}var K=({step:t})=>t?`step ${t}`:"before step 1",bt=t=>`${t.rule}@${t.step}`;function Rt({step:t,last_step:e,closed_step:s},n){
+return s==null?n?"to the end":"still open":`${e-t+1} step${e>t?"s":""}`}async function fe(t,e,s,n){let r=e.adapters?.[0]&&
+t.adapters.find(({name:o})=>o===e.adapters[0].name);return c("section",{class:`card detail ${E(e.severity)}`,id:"detail"},
+c("header",null,R(e.severity,16),c("h2",null,et(e.message)),c("span",{class:"note"},`${e.rule} · ${K(e)} · ${Rt(e,s)}`)),
+e.details&&c("p",{class:"message"},e.details),ue("Cause",e.causes),e.next_run&&[c("h3",null,"Next run"),c("p",{class:"ad\
+vice",id:"settings"},e.next_run.text)],ue("Fix",e.remedies),await gs(t,e,r,n),c("div",{class:"actions"},c("button",{id:"\
+to-layer",disabled:!r,onclick:()=>t.openAlert(e,"layer")},"See the layer"),c("button",{id:"to-heatmap",disabled:!t.run.metrics.
+length,onclick:()=>t.openAlert(e,"heatmap")},"See it in the heatmap")),ys(t,e))}var me=(t,e)=>t.adapters.find(s=>s.name===
+e)?.short??e,ue=(t,e)=>e?.length?[c("h3",null,t),c("ul",{class:"advice"},e.map(s=>c("li",null,String(s))))]:null;async function gs(t,e,s,n){
+let{metric:r}=e,o=t.run.metrics.includes(r),a=t.window(400),l=null;return o&&s?l={name:`${r}, ${s.short}`,matrix:await t.
+metric(r,{adapter:s.index,...a})}:t.run.series.includes(r)&&(l={name:r,matrix:await t.series(r,a)}),l?U(l.name,null,[{...l,
+colour:"var(--c1)"}],{term:r,width:n-52,height:b(150),log:o,...t.charting,alerts:[e],thresholds:o&&(e.threshold??0)>0?[{
+value:e.threshold,name:`threshold ${x(e.threshold)}${ws(e,it(t.schema))}`}]:[]}):null}var ws=({threshold:t,metric:e},s)=>s>
+1&&dt.includes(e)?`: ${x(t*s)} over ${x(s)} blocks`:"";function ys(t,e){if(!e.adapters?.length)return null;let s=({name:n,
+value:r,text:o})=>c("button",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,alert:bt(e)})},c("span",
+{class:"mono"},n),c("b",null,r==null?(o??"–").replace("nan","NaN"):x(r)));return[c("h3",null,`Adapters, worst first (${e.
+adapters.length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}var Lt={};tt(Lt,{draw:()=>vs,inOrder:()=>xt,title:()=>bs});var bs="Alerts",xs=["Severity","Rule","What","Step","Held","Adapters"],xt=t=>[...t].sort((e,s)=>T.indexOf(e.severity)-T.
+indexOf(s.severity)||e.step-s.step);async function vs(t){if(!t.alerts.length)return L(null,null,c("p",{class:"none"},"✓ \
+No alert in this run."));let e=!["running",null].includes(t.ending.verdict),s=xt(t.alerts),n=s.find(a=>bt(a)===t.state.alert)??
+s[0],r=B(t.width,[52,48]),o=c("div",{class:"columns",style:`${r.style};align-items:start`},L(null,null,c("table",{class:"\
+grid",id:"alerts"},c("thead",null,c("tr",null,...xs.map(a=>c("th",null,S(a))))),c("tbody",null,s.map((a,l)=>$s(t,a,l,a===
+n,e))))),await fe(t,n,e,r.widths[1]));return c("div",null,o)}function $s(t,e,s,n,r){let{severity:o,rule:a,message:l,adapters:i}=e;
+return c("tr",{class:n?"chosen":null,"data-alert":bt(e),onclick:()=>t.openAlert(e)},c("td",null,c("span",{class:`tag ${E(
+o)}`},R(o,11),o.toLowerCase())),c("td",{class:"mono"},a),c("td",null,c("button",{id:`alert-${s}`,class:"open","aria-curr\
+ent":String(n)},et(l))),c("td",null,K(e)),c("td",null,Rt(e,r)),c("td",null,i?.length?[c("span",{class:"mono clip"},me(t,
+i[0].name)),i.length>1&&c("small",null,` +${i.length-1}`)]:"–"))}function pe(t,e){let s=t.schema.config?.find_lr,n=ht(s?.curve?.rate),r=n.length;if(r<2)return null;let o=B(e-26,[3,2],24),
+[a,l]=[Math.log10(n[0]),Math.log10(n[r-1])],i=f=>1+(r-1)*(Math.log10(f)-a)/(l-a),d={width:o.widths[0],range:[1,r],axis:"\
+rate",ticks:ot(a,l,o.widths[0]/b(70)).filter(f=>i(f)>r/20).map(f=>[i(f),x(f)]),say:f=>x(n[f-1]),marks:[{rate:s.rate,name:"\
+suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:f})=>f!=
+null).map(f=>({...f,at:i(f.rate)}))},{loss:h,smoothed:u,output_ratio:p}=s.curve,w=Math.max(...ht(u).filter(Number.isFinite)),
+m=[{name:"loss",matrix:Ft(ht(h).map(f=>f>w?Number.NaN:f)),thin:!0},{name:"loss, mean of five",matrix:Ft(ht(u))}].map(f=>({
+...f,colour:"var(--c1)"})),y=[{name:"depth-scaled output ratio",matrix:Ft(ht(p)),colour:"var(--c2)"}];return L("Learning\
+ rate, found by a sweep",`${r} steps before the run`,c("div",{class:"sweep",id:"found",style:o.style},c("div",null,gt(m,
+{...d,height:b(180),term:"loss, mean of five"}),gt(y,{...d,height:b(140),log:!0,term:y[0].name,thresholds:[{value:1}]})),
+nt("words",s.sentences??[])))}var ht=t=>(t??[]).map(e=>e==null?Number.NaN:Number(e));function Ft(t){let e=t.map((r,o)=>o+
+1),s=Float32Array.from(t),n={shape:[t.length,1],first:e,last:e,width:1,rows:t.length,notes:[]};return new J({...n,pooled:!1},
+s,s,new Uint8Array(t.length))}var _s="Overview",ge=20;function vt(t,e,s,n,r=0){if(t)return{kind:E(t.severity),head:`${t.severity}: ${t.message}`,text:t.
 details,alert:t};if(n)return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.details||n.message};if(!e)return{kind:"\
 info",head:"Not recorded",text:"This run was written without its zones."};let o=["ok","info"].includes(e.kind)?{...e,head:ks(
-r)}:e;return e.name!=="unknown"||!s?o:Lt(s)?{...o,head:G(s)}:{...o,text:`${G(s)}.`}}var ks=t=>t?`No warnings, ${t} note${t>
-1?"s":""}`:"No alerts",xt=t=>t.filter(e=>e.severity==="INFO").length,vt=(t,e)=>t.findLast(s=>s.name==="recovered"&&s.step<=
-e),Ct=t=>({failed:2,unhealthy:2,interrupted:1,unknown:1})[t]??0;async function Ns(t){let{alerts:e,step:s,state:n}=t,r={at:s},
-o=t.window(600),[a,l,i,d,h,u,p]=await Promise.all([me(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),we(t,r),we(t,
+r)}:e;return e.name!=="unknown"||!s?o:Wt(s)?{...o,head:G(s)}:{...o,text:`${G(s)}.`}}var ks=t=>t?`No warnings, ${t} note${t>
+1?"s":""}`:"No alerts",$t=t=>t.filter(e=>e.severity==="INFO").length,_t=(t,e)=>t.findLast(s=>s.name==="recovered"&&s.step<=
+e),Tt=t=>({failed:2,unhealthy:2,interrupted:1,unknown:1})[t]??0;async function Ns(t){let{alerts:e,step:s,state:n}=t,r={at:s},
+o=t.window(600),[a,l,i,d,h,u,p]=await Promise.all([de(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),we(t,r),we(t,
 o),t.seriesOf(["loss","loss_start","loss_recent",...wt,"overhead","zone"],r),t.series("effective_lr",{max_cols:600,to:s}),
-t.seriesOf(["loss","loss_expected","probe_loss","reward","effective_lr"],o)]),w=l.first==null?null:e[l.first],m=bt(w,at(
-t.schema,h.zone,s),a.missing,vt(e,s),xt(e)),y=B(t.width,[43,57]),[f,$]=y.widths;return c("div",{class:"overview"},Is(t,m,
+t.seriesOf(["loss","loss_expected","probe_loss","reward","effective_lr"],o)]),w=l.first==null?null:e[l.first],m=vt(w,at(
+t.schema,h.zone,s),a.missing,_t(e,s),$t(e)),y=B(t.width,[43,57]),[f,$]=y.widths;return c("div",{class:"overview"},Es(t,m,
 j(l,t.run)),c("div",{class:"tiles"},Rs(t,{...h,rates:u},i,a)),c("div",{class:"columns",style:y.style},L(S("Where the run\
- is","path"),Ss(a.points),pe(a,{width:f-26,height:b(470),damage:he(t.schema,a.metric),step:s,onStep:t.setStep})),Ms(t,{...p,
-size:d},a,$)),L("Alerts",e.length?`${e.length} so far`:null,Ls(t)),ce(t,t.width))}function Ms(t,{loss:e,loss_expected:s,
+ is","path"),Ss(a.points),he(a,{width:f-26,height:b(470),damage:ae(t.schema,a.metric),step:s,onStep:t.setStep})),Ms(t,{...p,
+size:d},a,$)),L("Alerts",e.length?`${e.length} so far`:null,Ls(t)),pe(t,t.width))}function Ms(t,{loss:e,loss_expected:s,
 probe_loss:n,reward:r,effective_lr:o,size:a},l,i){let d=t.lastStep>0,h=t.charting,u=B(i,[1,1],16,520),p={...h,empty:d?"n\
 ot logged in this run":l.missing,width:u.widths[0]-26,height:b(190)},w=r?[{name:"reward",matrix:r,colour:"var(--c1)"}]:[
 {name:"loss",matrix:e,colour:"var(--c1)"},{name:"expected",matrix:s,colour:"var(--soft)",dash:"3 3",thin:!0},...n?[{name:"\
@@ -257,16 +257,16 @@ return{word:"ended with an ERROR",kind:"error",text:a};if(n==="unknown")return{w
 text:a};if(n==="failed")return{word:"stopped by fail_on",kind:"error",text:a};if(n==="interrupted")return{word:"broke of\
 f",kind:"warning",text:a};if(n!=="running")return null;let l=(s-e)/60;if(l<15)return{word:"running",kind:"info",text:"Tr\
 aining goes on."};let[i,d]=l<120?[l,"min"]:l<2880?[l/60,"h"]:[l/1440,"days"];return{word:`silent for ${Math.round(i)} ${d}`,
-kind:"warning",text:"The run wrote nothing since, not even its end: killed, or very slow."}}var Es=({step:t,last_step:e,
-closed_step:s})=>s==null?t?`since step ${t}`:"since before step 1":e>t?`steps ${t}–${e}`:`at step ${t}`;function Is(t,{
-kind:e,head:s,text:n,alert:r},o){let a=t.ending.next_run?.text,l=r?.causes?.join("; "),i=!a&&r?.remedies?.join("; "),d=C.
-map(h=>{let u=t.alerts.filter(p=>p.severity===h).length;return c("button",{class:`chip ${I(h)}`,disabled:!u,title:"show \
+kind:"warning",text:"The run wrote nothing since, not even its end: killed, or very slow."}}var Is=({step:t,last_step:e,
+closed_step:s})=>s==null?t?`since step ${t}`:"since before step 1":e>t?`steps ${t}–${e}`:`at step ${t}`;function Es(t,{
+kind:e,head:s,text:n,alert:r},o){let a=t.ending.next_run?.text,l=r?.causes?.join("; "),i=!a&&r?.remedies?.join("; "),d=T.
+map(h=>{let u=t.alerts.filter(p=>p.severity===h).length;return c("button",{class:`chip ${E(h)}`,disabled:!u,title:"show \
 the alerts",onclick:()=>t.set({view:"alerts"})},R(h,11),c("b",null,u),h.toLowerCase()+(h==="INFO"||u===1?"":"s"))});return c(
 "section",{class:`banner ${e}`,id:"verdict"},c("div",{class:"sign","aria-hidden":"true"},e==="ok"?"✓":R(e.toUpperCase(),
-30)),c("div",{class:"words"},c("h1",null,s,o&&st(o.word,o.text,{id:"ended",class:`badge ${o.kind}`}),r&&c("small",null,Es(
+30)),c("div",{class:"words"},c("h1",null,s,o&&st(o.word,o.text,{id:"ended",class:`badge ${o.kind}`}),r&&c("small",null,Is(
 r))),n&&c("p",null,n),l&&c("p",{id:"cause"},c("b",null,"Cause "),l),i&&c("p",{class:"fix",id:"fix"},c("b",null,"Fix"),i),
 a&&c("p",{class:"fix",id:"next-run"},c("b",null,"Next run"),a),t.ending.passes&&c("p",{id:"passes"},t.ending.passes)),c(
-"div",{class:"chips"},d))}var $t=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function Ws(t){let e=new Map;for(let n of t)
+"div",{class:"chips"},d))}var kt=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function Ws(t){let e=new Map;for(let n of t)
 e.set(n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.length>1?`${x(s[0])}…`:x(s[0])}function ye(t,e,s=[]){
 let n=null,r=o=>s.some(([a,l])=>a<=t.last[o]&&t.first[o]<=l);for(let o=0;o<(t?.columns??0)&&t.first[o]<=e;o++)for(let a=0;a<
 t.n&&!r(o);a++){let l=t.high[o*t.n+a];Number.isFinite(l)&&(n==null||l>n)&&(n=l)}return n}var P=(t,e,s,n,r)=>c("div",{class:"\
@@ -277,17 +277,17 @@ tput ratio"]:["σ₁ relative to W₀ × depth",n.metric],_=["r","alpha","scale"
 return[P("Step","step",[String(h),m&&c("small",null,` / ${m}`)],y==null?null:`${Z(y)} of the schedule`,y!=null&&c("i",{class:"\
 progress",style:`--share:${y}`})),o?P("Reward","reward",x(o.at(h)),yt(e,h)):P("Loss","loss",x(r?.at(h)),Number.isFinite(
 u)?`mean of five ${ct(u)}`:null),P(...$,x(p==null?null:n.depth*p),p==null?"not measured":`${x(p)} × depth ${x(n.depth)}`),
-P("s · lr, peak","effective_lr",x(ye(a,h,Q(t.alerts))),be(i)),P("r / α / s","scale",d.length?_:"–",f?`s = ${$t(f)}`:
+P("s · lr, peak","effective_lr",x(ye(a,h,Q(t.alerts))),be(i)),P("r / α / s","scale",d.length?_:"–",f?`s = ${kt(f)}`:
 "no adapters"),P("Adapters","adapters",String(d.length),i.config?.model_type??i.optimizer),P("Overhead","overhead",w==null||
 !t.lastStep?"–":Z(w,1),t.lastStep?`of the wall time ${h>ge?`since step ${ge}`:"so far"}`:n.missing)]}function be({config:t,
 peak_lr:e}){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${x(n)} to ${x(r)})`:"";return s!=null&&s===t?.
 learning_rate?`lr ${x(s)}, found by a sweep${o}`:e?.length?`peak lr ${x(Math.max(...e))}`:null}function Ls(t){if(!t.alerts.
 length)return c("p",{class:"none"},"✓ No alert in this run.");let e=s=>c("button",{class:"row",onclick:()=>t.openAlert(
 s,"alerts")},R(s.severity),c("b",null,s.rule),c("span",{class:"note"},K(s)),c("span",{class:"clip"},s.message));return c(
-"ol",{class:"alert-list"},gt(t.alerts).slice(0,6).map(s=>c("li",null,e(s))))}var jt={};tt(jt,{draw:()=>Ts,title:()=>Fs});var Fs="Compare",Cs=/^(learning_rate|parameters|find_lr\..*|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
+"ol",{class:"alert-list"},xt(t.alerts).slice(0,6).map(s=>c("li",null,e(s))))}var jt={};tt(jt,{draw:()=>Cs,title:()=>Fs});var Fs="Compare",Ts=/^(learning_rate|parameters|find_lr\..*|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
 function xe(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[n,r]of Object.entries(t))xe(r,e?`${e}.${n}`:
 n,s);else s[e]=ve(t);return s}function ve(t){return Array.isArray(t)?t.map(String).join(", "):typeof t=="number"&&!Number.
-isInteger(t)?x(t):String(t??"–")}async function Ts(t){let e=await Promise.all(t.runNames.map(r=>Us(t,r))),s=e.some(({last:r})=>r.
+isInteger(t)?x(t):String(t??"–")}async function Cs(t){let e=await Promise.all(t.runNames.map(r=>Us(t,r))),s=e.some(({last:r})=>r.
 reward),n=[...js.filter(([r])=>s||!r.startsWith("reward")),...zs(e)];return c("div",{class:"compare"},L(`${e.length} run${e.
 length===1?"":"s"}`,"with every setting that differs",c("div",{class:"scroll",tabindex:0,role:"region","aria-label":"run\
 s"},c("table",{class:"grid sets",id:"runs"},c("thead",null,c("tr",null,c("th",null,"Run"),...n.map(([r])=>c("th",null,S(
@@ -299,14 +299,14 @@ view")};return c("tr",{class:e.name===t.state.run?"chosen":null},c("th",{scope:"
 "scale")],["lr",({schema:t})=>[...new Set(t.peak_lr??[])].map(e=>x(e)).join(", ")||"–"],["loss, mean of five",({last:t})=>{
 if(!Number.isFinite(t.loss?.at(1/0)??0))return"NaN";let e=lt(t,1/0);return[x(t.loss_recent?.at(1/0)),Number.isFinite(e)&&
 c("small",null,` ${ct(e)}`)]}],["reward, mean of five",({last:t})=>[x(t.reward_recent?.at(1/0)),c("small",null,` ${yt(t,
-1/0)??""}`)]],["depth-scaled output ratio",({ratio:t})=>x(t)],["alerts",({alerts:t})=>C.map(e=>[e,t.filter(s=>s.severity===
+1/0)??""}`)]],["depth-scaled output ratio",({ratio:t})=>x(t)],["alerts",({alerts:t})=>T.map(e=>[e,t.filter(s=>s.severity===
 e).length]).filter(([,e])=>e).map(([e,s])=>c("span",{class:"tally"},R(e,11),s))]],Bt=({adapters:t},e)=>[...new Set(t.map(
-s=>ve(s[e])))].join(", ")||"–";function zs(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(s=>!Cs.
+s=>ve(s[e])))].join(", ")||"–";function zs(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(s=>!Ts.
 test(s)).filter(s=>new Set(t.map(({settings:n})=>n[s])).size>1).map(s=>[s,({settings:n})=>n[s]??"–"])}async function Us(t,e){
-let{step:s,metrics:n}=t.runs[e],r=Ft.find(p=>n.includes(p)),[o,{alerts:a},l,i,d]=await Promise.all([t.data.schema(e),t.data.
+let{step:s,metrics:n}=t.runs[e],r=dt.find(p=>n.includes(p)),[o,{alerts:a},l,i,d]=await Promise.all([t.data.schema(e),t.data.
 alerts(e),t.data.verdict(e),t.seriesOf(["loss","loss_start","loss_recent",...wt,"zone"],{at:s},e),r?t.spread(r,{at:s},e):
-null]),h=d?.at(1/0,1),u=bt(a[l.first],at(o,i.zone,1/0),null,vt(a,1/0),xt(a));return{name:e,step:s,schema:o,alerts:a,last:i,
-says:u,end:j(l,t.runs[e]),ratio:h==null?null:Rt(o)*h,settings:xe({...o.config,optimizer:o.optimizer,versions:o.versions??
+null]),h=d?.at(1/0,1),u=vt(a[l.first],at(o,i.zone,1/0),null,_t(a,1/0),$t(a));return{name:e,step:s,schema:o,alerts:a,last:i,
+says:u,end:j(l,t.runs[e]),ratio:h==null?null:it(o)*h,settings:xe({...o.config,optimizer:o.optimizer,versions:o.versions??
 {}})}}var Ht={};tt(Ht,{draw:()=>Qs,title:()=>Zs});var Y=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],$e=Uint32Array.
 from({length:256},(t,e)=>{let s=e/255*(Y.length-1),n=Math.min(Y.length-2,Math.floor(s)),r=s-n,[o,a,l]=[0,1,2].map(i=>Math.
 round(Y[n][i]+(Y[n+1][i]-Y[n][i])*r));return(255<<24|l<<16|a<<8|o)>>>0}),_e=`linear-gradient(90deg,${Y.map(t=>`rgb(${t})`).
@@ -328,14 +328,14 @@ o+s,0);return r.stroke(),n}function Pt(t,e){if(t.length<=e)return t;let s=t.slic
 for(let[r,{layer:o}]of t.entries())for(let[a,l]of e[r].entries())n.set(s(o,l,a),(n.get(s(o,l,a))??0)+1);return t.map((r,o)=>{
 let{name:a,layer:l}=r,i=e[o].find((d,h)=>n.get(s(l,d,h))===1)??a;return{...r,index:o,type:i,short:l==null?a:`${l} · ${Pt(
 i,18)}`}})}function Oe(t){let e=new Map;for(let s of t)e.has(s.type)||e.set(s.type,[]),e.get(s.type).push(s);return[...e].map(([s,n])=>({
-name:s,adapters:n}))}function Ee({high:t}){let e=Float32Array.from(t,Math.log2),s=[],n=-1/0,r=Math.max(1,Math.floor(e.length/
+name:s,adapters:n}))}function Ie({high:t}){let e=Float32Array.from(t,Math.log2),s=[],n=-1/0,r=Math.max(1,Math.floor(e.length/
 2e4))|1;e.forEach((a,l)=>{Number.isFinite(a)&&(n=Math.max(n,a),l%r===0&&s.push(a))}),s.sort((a,l)=>a-l),n===-1/0&&(n=0);
 let o=Math.min(s[Math.floor(.01*s.length)]??0,n-1e-6);return{cells:e.map(a=>(a-o)/(n-o)),ends:[`≤ ${x(2**o)}`,"log",x(
-2**n)]}}var Ie=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),_t=t=>b(108+6*(Ie(t)-11));function We(t,e,s,n){
+2**n)]}}var Ee=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),Nt=t=>b(108+6*(Ee(t)-11));function We(t,e,s,n){
 let r=Ps(t,e),{rows:o,size:a,height:l}=r,i=Math.max(1,Math.min(3,devicePixelRatio||1)),d=c("canvas",{id:"heat",width:Math.
 round(n*i),height:Math.round(l*i),role:"img",style:`width:${n}px;height:${l}px`,"aria-label":`${t.state.metric} of ${e.n}\
  adapters at ${e.columns} columns of steps`});Ae(d,t,e,s,o,a,i);let h=Ds(t,e,r,n);return Hs(d,t,e,o,h,n),c("div",{class:"\
-plot",style:`grid-template-columns:${_t(t)-4}px ${n}px`},c("span",{class:"strip-name"},"alerts"),Ks(t,e,n),Vs(t,e,r),c("\
+plot",style:`grid-template-columns:${Nt(t)-4}px ${n}px`},c("span",{class:"strip-name"},"alerts"),Ks(t,e,n),Vs(t,e,r),c("\
 div",{class:"stage",style:`width:${n}px;height:${l}px`},d,h.overlay),c("span",{class:"strip-name"},"step"),qs(e,n))}function Ps(t,{
 n:e}){let s=Oe(t.adapters),n=Math.max(300,innerHeight-b(232)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(1,Math.min(b(
 30),Math.floor((n-r*s.length)/e))),a=[],l=[],i=0;for(let d of s){let h=i;for(let u of d.adapters)a.push({adapter:u,y:i}),
@@ -346,23 +346,23 @@ adapter.name===t.state.adapter);h&&i.append(g("rect",{class:"at",x:.5,y:h.y-.5,w
 cross",height:n+2,width:o}),p=g("rect",{class:"cross",height:r}),w=g("rect",{class:"select",y:0,height:r});return i.append(
 u,p,w),{overlay:i,band:w,point:(f,$)=>{u.setAttribute("y",f.y-1),p.setAttribute("x",a($)),p.setAttribute("width",l($)),u.
 style.display=p.style.display="block"},leave:()=>{u.style.display=p.style.display="none"}}}function Hs(t,e,s,n,{band:r,point:o,
-leave:a},l){let i=h=>s.columnOf(s.stepAt(h/l)),d=h=>n.findLast(({y:u})=>u<=h.clientY-t.getBoundingClientRect().top);ft(t,
-r,{hover:(h,u)=>{let p=d(h);p&&(o(p,i(u)),E.show(h,...Gs(s,i(u),p.adapter)))},leave:a,zoom:(h,u)=>e.set({from:s.first[i(
+leave:a},l){let i=h=>s.columnOf(s.stepAt(h/l)),d=h=>n.findLast(({y:u})=>u<=h.clientY-t.getBoundingClientRect().top);pt(t,
+r,{hover:(h,u)=>{let p=d(h);p&&(o(p,i(u)),I.show(h,...Gs(s,i(u),p.adapter)))},leave:a,zoom:(h,u)=>e.set({from:s.first[i(
 h)],to:s.last[i(u)]}),choose:(h,u)=>{let p=d(h)?.adapter.name,w=s.last[i(u)];p&&e.set({view:"layer",adapter:p,step:w>=e.
 lastStep?"":w})}})}function Gs(t,e,{name:s,index:n}){let r=t.flags[e*t.n+n];return[c("b",null,s),`${t.steps(e)}: ${t.say(
-e,n,x)||"–"}`,r&3?c("strong",null,rt(r)):null]}function Vs(t,{n:e},{rows:s,labels:n,size:r,height:o}){let a=_t(t),l=g(
+e,n,x)||"–"}`,r&3?c("strong",null,rt(r)):null]}function Vs(t,{n:e},{rows:s,labels:n,size:r,height:o}){let a=Nt(t),l=g(
 "svg",{class:"gutter",width:a-6,height:o}),i=r>=b(11)&&n.length<e,d=-99;for(let h of n)h.y-d<b(12)||(d=h.y,l.append(g("t\
-ext",{x:i?a-b(36):a-12,y:h.y+b(4),"text-anchor":"end",class:"group"},Pt(h.name,Ie(t)+(i?0:4)),g("title",null,h.name))));
+ext",{x:i?a-b(36):a-12,y:h.y+b(4),"text-anchor":"end",class:"group"},Pt(h.name,Ee(t)+(i?0:4)),g("title",null,h.name))));
 for(let{adapter:h,y:u}of i?s:[])l.append(g("text",{x:a-12,y:u+r/2+b(4),"text-anchor":"end",class:"item"},h.layer??""));return l}
 function Ks(t,e,s){let r=g("svg",{class:"strip",width:s,height:20});for(let o of t.alerts){if(o.step<e.first[0]||o.step>
-e.end)continue;let a=e.columnOf(o.step),l=(e.place(a)+e.place(a+1))/2*s;r.append(Ot(o,Math.max(7,l),20,()=>t.openAlert(o)))}
+e.end)continue;let a=e.columnOf(o.step),l=(e.place(a)+e.place(a+1))/2*s;r.append(Et(o,Math.max(7,l),20,()=>t.openAlert(o)))}
 return r}function qs(t,e){let s=g("svg",{class:"axis",width:e,height:b(18)}),n=r=>(r-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+
 1)*e;for(let r of V(t.first[0],t.end,e/b(70)).filter(Number.isInteger)){let o=n(r);s.append(g("text",{x:o,y:b(14),"text-\
 anchor":o<12?"start":o>e-14?"end":"middle"},r))}return s}var Zs="Heatmap",Js=12,Dt=()=>b(268);async function Qs(t){let{state:e,adapters:s}=t;if(!s.length||!e.metric)return c("p",
-{class:"empty-page"},"This run has no adapters.");let n=Ys(t),r=t.width>3*Dt(),o=t.width-(r?Dt()+16:0)-28,a=o-_t(t)-4,l=await t.
+{class:"empty-page"},"This run has no adapters.");let n=Ys(t),r=t.width>3*Dt(),o=t.width-(r?Dt()+16:0)-28,a=o-Nt(t)-4,l=await t.
 metric(e.metric,t.window(Math.max(50,Math.floor(a/50)*50)));if(t.notes=[...new Set([...t.notes,...l.notes])],!l.columns)
 return c("div",null,n,c("p",{class:"empty-page"},"No step of this metric lies in the chosen range."));l.until=Math.min(t.
-lastStep,e.to===""?1/0:Number(e.to));let i=Ee(l);return c("div",{class:"heat"},n,c("div",{class:"columns",style:`grid-te\
+lastStep,e.to===""?1/0:Number(e.to));let i=Ie(l);return c("div",{class:"heat"},n,c("div",{class:"columns",style:`grid-te\
 mplate-columns:minmax(0,1fr)${r?` ${Dt()}px`:""}`},c("section",{class:"card"},Xs(l,i),We(t,l,i,a)),c("section",{class:"c\
 ard side"},c("header",null,c("h2",null,S(`Stand out at ${l.steps(l.columnOf(t.step))}`,"Stand out"))),tn(t,l))))}var Ys=t=>c(
 "div",{class:"toolbar"},c("span",{class:"pick"},S("Metric",t.state.metric),c("select",{id:"metric","aria-label":"metric",
@@ -408,21 +408,21 @@ ow"}),e.length?e.map(i=>c("button",{class:"chip",onclick:()=>t.openAlert(i,"aler
 rule}, ${K(i)}`)):c("span",{class:"note"},"✓ no alert names this adapter")),c("dl",{class:"facts"},l(S("Kind"),s.kind),
 s.d_out!=null&&l(S("W₀"),`${s.d_out} × ${s.d_in}`),(s.r??0)>0&&l(S("B · A"),`${s.d_out} × ${s.r} · ${s.r} × ${s.d_in}`),
 l(S("r","r"),s.r||null),l(S("α","alpha"),s.alpha==null?null:x(s.alpha)),l(S("s","scale"),s.scale==null?null:x(s.scale),
-$t(s.scale_formula)),l(S("Group","group"),s.group==null?"in no optimizer group":String(s.group),a!=null?`lr ≤ ${x(a)}`:
+kt(s.scale_formula)),l(S("Group","group"),s.group==null?"in no optimizer group":String(s.group),a!=null?`lr ≤ ${x(a)}`:
 null),l(S("Trainable"),s.trainable?.toLocaleString("en")),l(S("‖W₀‖","base_norm"),s.base_norm==null?"unknown":x(Number(
-s.base_norm))),l(S("σ₁(W₀)","base_spectral_norm"),s.base_spectral_norm==null?"unknown":x(Number(s.base_spectral_norm)))))}var q={overview:Tt,heatmap:Ht,layer:Gt,alerts:It,compare:jt};function Vt(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
+s.base_norm))),l(S("σ₁(W₀)","base_spectral_norm"),s.base_spectral_norm==null?"unknown":x(Number(s.base_spectral_norm)))))}var q={overview:Ct,heatmap:Ht,layer:Gt,alerts:Lt,compare:jt};function Vt(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
 el":"views"},on(t)),cn(t),an(t),c("button",{id:"latest",class:"quiet",title:"follow the latest step (End)",disabled:t.state.
 step==="",onclick:()=>t.set({step:""})},"latest"),s===""&&n===""?"":c("button",{id:"unzoom",class:"quiet",title:"all ste\
 ps (Esc)",onclick:()=>t.set({from:"",to:""})},`steps ${s}–${n}  ✕`),c("span",{class:"grow"}),t.live?ln(t):""),e&&document.
-getElementById(e)?.focus({preventScroll:!0})}function on(t){let e=C.find(s=>t.alerts.some(n=>n.severity===s));return Object.
+getElementById(e)?.focus({preventScroll:!0})}function on(t){let e=T.find(s=>t.alerts.some(n=>n.severity===s));return Object.
 entries(q).map(([s,n])=>c("button",{id:`tab-${s}`,"aria-current":s===t.state.view&&"page",onclick:()=>t.set({view:s})},n.
-title,s==="alerts"&&t.alerts.length?c("span",{class:`count ${I(e)}`},t.alerts.length):null))}var an=t=>c("label",{class:"\
+title,s==="alerts"&&t.alerts.length?c("span",{class:`count ${E(e)}`},t.alerts.length):null))}var an=t=>c("label",{class:"\
 pick scrub"},"Step",c("input",{id:"scrub",type:"range",min:0,max:t.lastStep,value:t.step,"aria-label":"step",onchange:e=>t.
 setStep(Number(e.target.value)),oninput:e=>{e.target.nextElementSibling.textContent=e.target.value}}),c("output",{id:"st\
 ep"},t.step)),ln=t=>c("button",{id:"refresh",class:t.newer?"quiet newer":"quiet",title:"ask TensorBoard again","aria-lab\
 el":t.newer?null:"refresh",onclick:()=>t.refresh()},t.newer?`↻ ${t.newer}`:"↻");function cn(t){let e=s=>{let n=j(t.runs[s],
 t.runs[s]);return c("option",{value:s,selected:s===t.state.run},n?`${s} (${n.word})`:s)};return c("label",{class:"pick"},
-"Run",c("select",{id:"run",onchange:({target:s})=>t.openRun(s.value)},t.runNames.map(e)))}var kt=class{#n;#t=new Map;#s=new WeakMap;#r=0;constructor(e){this.#n=e}forget(){this.#t.clear(),this.#r++}runs(){return this.#e(
+"Run",c("select",{id:"run",onchange:({target:s})=>t.openRun(s.value)},t.runNames.map(e)))}var Mt=class{#n;#t=new Map;#s=new WeakMap;#r=0;constructor(e){this.#n=e}forget(){this.#t.clear(),this.#r++}runs(){return this.#e(
 "runs",{})}runsNow(){return this.#n("runs",[])}schema(e){return this.#e("schema",{run:e})}alerts(e){return this.#e("aler\
 ts",{run:e})}verdict(e,s){return this.#e("verdict",{run:e,step:s})}metric(e,s,n){return this.#e("metric",{run:e,metric:s,
 ...n})}spread(e,s,n){return this.#e("spread",{run:e,metric:s,...n})}scalars(e,s,n){return this.#e("scalars",{run:e,name:s,
@@ -430,16 +430,16 @@ ts",{run:e})}verdict(e,s){return this.#e("verdict",{run:e,step:s})}metric(e,s,n)
 n)}`;if(this.#t.has(r)){let l=this.#t.get(r);return this.#t.delete(r),this.#t.set(r,l),l}let o=this.#r,a=this.#n(e,n);this.#t.
 set(r,a);try{let l=await a;return this.#s.set(a,l.bytes??0),o===this.#r&&this.#o(),l}catch(l){throw this.#t.get(r)===a&&
 this.#t.delete(r),l}}#o(){let e=n=>this.#s.get(n)??0,s=0;for(let n of this.#t.values())s+=e(n);for(let[n,r]of this.#t){if(s<=
-104857600)break;s-=e(r),this.#t.delete(n)}}};var Kt="lora_watch",dt=`p.${Kt}.`,qt=!1;function Le(){qt=!0}function Zt(){if(qt)return window;try{return window.parent.location.
+104857600)break;s-=e(r),this.#t.delete(n)}}};var Kt="lora_watch",ut=`p.${Kt}.`,qt=!1;function Le(){qt=!0}function Zt(){if(qt)return window;try{return window.parent.location.
 hash,window.parent}catch{return window}}function Fe(t){let e=()=>{let s=matchMedia("(prefers-color-scheme: dark)");s.addEventListener(
 "change",()=>t(s.matches)),t(s.matches)};if(qt)return e();try{let s=window.parent.document.body,n=()=>t(s.classList.contains(
-"dark-mode"));new MutationObserver(n).observe(s,{attributes:!0,attributeFilter:["class"]}),n()}catch{e()}}var Nt=()=>Zt().
-location.hash.replace(/^#/,"").split("&"),Ce=()=>["",Kt].includes(Nt()[0]);function Jt(){let t={};for(let e of Nt()){if(!e.
-startsWith(dt))continue;let[s,n=""]=e.slice(dt.length).split("=");try{t[s]=decodeURIComponent(n.replaceAll("+"," "))}catch{}}
-return t}function Te(t,e){if(!Ce())return;let s=Nt().filter((o,a)=>a>0&&o&&!o.startsWith(dt)),n=Object.entries(t).filter(
-([,o])=>o!==""&&o!=null).map(([o,a])=>`${dt}${o}=${encodeURIComponent(a)}`),{history:r}=Zt();try{r[e?"pushState":"replac\
-eState"](r.state,"",`#${[Kt,...n,...s].join("&")}`)}catch{}}function Be(t){let e=Zt(),s=()=>{Ce()&&Nt().some(n=>n.startsWith(
-dt))&&t(Jt())};e.addEventListener("hashchange",s),window.addEventListener("pagehide",()=>e.removeEventListener("hashchan\
+"dark-mode"));new MutationObserver(n).observe(s,{attributes:!0,attributeFilter:["class"]}),n()}catch{e()}}var At=()=>Zt().
+location.hash.replace(/^#/,"").split("&"),Te=()=>["",Kt].includes(At()[0]);function Jt(){let t={};for(let e of At()){if(!e.
+startsWith(ut))continue;let[s,n=""]=e.slice(ut.length).split("=");try{t[s]=decodeURIComponent(n.replaceAll("+"," "))}catch{}}
+return t}function Ce(t,e){if(!Te())return;let s=At().filter((o,a)=>a>0&&o&&!o.startsWith(ut)),n=Object.entries(t).filter(
+([,o])=>o!==""&&o!=null).map(([o,a])=>`${ut}${o}=${encodeURIComponent(a)}`),{history:r}=Zt();try{r[e?"pushState":"replac\
+eState"](r.state,"",`#${[Kt,...n,...s].join("&")}`)}catch{}}function Be(t){let e=Zt(),s=()=>{Te()&&At().some(n=>n.startsWith(
+ut))&&t(Jt())};e.addEventListener("hashchange",s),window.addEventListener("pagehide",()=>e.removeEventListener("hashchan\
 ge",s))}function ze(t,e){if(e.ctrlKey||e.metaKey||e.altKey||!t.shown||e.target.matches?.("select")||e.target.id==="scrub"&&e.key.
 startsWith("Arrow"))return;let s=e.shiftKey?Math.max(1,Math.round(t.lastStep/20)):1,n=["layer","heatmap"].includes(t.state.
 view),r={ArrowLeft:()=>t.setStep(t.step-s),ArrowRight:()=>t.setStep(t.step+s),ArrowUp:n&&(()=>t.moveAdapter(-1)),ArrowDown:n&&
@@ -447,7 +447,7 @@ view),r={ArrowLeft:()=>t.setStep(t.step-s),ArrowRight:()=>t.setStep(t.step+s),Ar
 l_norm","relative_norm","delta_norm"],hn=5e3;function un(t,e,s){let n=Object.keys(e).filter(l=>!(l in t)),r=n.length?`${n.
 length} new run${n.length>1?"s":""}`:null;if(n.includes(s)||r&&!Object.keys(t).length)return{words:r,isHere:!0};let[o,a]=[
 t[s],e[s]];return o&&a&&a.step!==o.step?{words:`now at step ${a.step}`,isHere:!0}:o&&a&&a.wall_time!==o.wall_time?{words:"\
-more was written",isHere:!0}:r?{words:r,isHere:!1}:null}var Mt=class{constructor(e,s,n=!0){this.data=new kt(s),this.live=
+more was written",isHere:!0}:r?{words:r,isHere:!1}:null}var St=class{constructor(e,s,n=!0){this.data=new Mt(s),this.live=
 n,this.state={...Qt},this.bar=c("header",{id:"bar"}),this.main=c("main",{id:"view",tabindex:-1}),this.heading=c("h1",{class:"\
 unseen"}),this.bar.tabIndex=-1,e.append(this.bar,this.main),this.bar.focus({preventScroll:!0}),document.documentElement.
 lang="en",this.drawing=0,this.runs={},this.run={metrics:[],series:[],step:0,wall_time:0},this.schema={adapters:[],notes:[]},
@@ -471,7 +471,7 @@ o),Vt(this),this.#l();let a=await q[this.state.view].draw(this);this.#i(e,a)}cat
 ge",role:"alert"},c("p",null,`This view could not be drawn: ${o.message}`),c("button",{id:"again",class:"quiet",onclick:()=>this.
 refresh()},"Try again")))}finally{clearTimeout(r)}}#r(){if(this.wanted&&this.wanted.run in this.runs&&([this.state,this.
 wanted]=[this.wanted,null]),this.state.run in this.runs)return;this.state.run&&(this.wanted??=this.state);let e=({verdict:n,
-wall_time:r})=>[this.live?0:Ct(n),r],s=(n,r)=>e(n)[0]-e(r)[0]||e(n)[1]-e(r)[1];this.#s({...this.wanted?{view:this.state.
+wall_time:r})=>[this.live?0:Tt(n),r],s=(n,r)=>e(n)[0]-e(r)[0]||e(n)[1]-e(r)[1];this.#s({...this.wanted?{view:this.state.
 view}:this.state,run:Object.keys(this.runs).reduce((n,r)=>s(this.runs[r],this.runs[n])>0?r:n)})}async#e(){let e=this.state.
 run,[s,n,r]=await Promise.all([this.data.schema(e),this.data.alerts(e),this.data.verdict(e)]);return{schema:s,found:n,ending:r}}async#o({
 schema:e,found:s,ending:n}){this.schema=e,this.ending=n,this.alerts=s.alerts,this.notes=[...e.notes,...s.notes],this.run=
@@ -479,11 +479,11 @@ this.runs[this.state.run],this.adapters=await this.#d(e),this.missing=this.#a();
 metric)||(this.state.metric=dn.find(o=>r.includes(o))??r[0]??""),this.endWord=j(n,this.run)?.word,this.newer=void 0}#a(){
 let{adapter:e}=this.state;return this.wanted?`There is no run “${this.wanted.run}” here, or TensorBoard has not read i\
 t yet. This is the latest one.`:e&&!this.adapters.some(({name:s})=>s===e)?`This run has no adapter “${e}”.`:this.adapters.
-length?null:"This run has no adapters: nothing but its loss and rates is known."}#l(){this.wanted||Te(Object.fromEntries(
+length?null:"This run has no adapters: nothing but its loss and rates is known."}#l(){this.wanted||Ce(Object.fromEntries(
 Object.entries(this.state).filter(([e,s])=>s!==Qt[e])),this.navigated),this.navigated=!1}#c(e){let s=e==="compare"?` and\
  ${Object.keys(this.runs??{}).length} runs`:"";this.main.replaceChildren(c("div",{class:"empty-page",role:"status",id:"l\
 oading"},`Reading ${q[e].title.toLowerCase()}${s} …`,c("progress")))}#i(e,s){if(e!==this.drawing)return;let n=document.
-activeElement?.id,r=this.main.scrollTop;E.hide();let o=nt("notes",[this.missing??[]].flat());this.main.replaceChildren(...c(
+activeElement?.id,r=this.main.scrollTop;I.hide();let o=nt("notes",[this.missing??[]].flat());this.main.replaceChildren(...c(
 "div",null,o,s,nt("notes",this.notes??[])).childNodes),n&&document.activeElement?.id!==n&&document.getElementById(n)?.focus(
 {preventScroll:!0}),document.activeElement===document.body&&this.main.focus({preventScroll:!0}),this.main.scrollTop=this.
 shown===this.state.view?r:0,this.heading.textContent=document.title=`LoRA: ${q[this.state.view].title}, ${this.state.run}`,
@@ -511,4 +511,4 @@ decode(new Uint8Array(n,4,r))),l=new Map,i=d=>{let[h,u]=a[d];return l.has(d)||l.
 get(d)};return async(d,h)=>{let{run:u="",metric:p,name:w,at:m,...y}=Object.fromEntries(h),f=Object.fromEntries(Object.entries(
 y).map(([A,N])=>[A,Number(N)])),$=JSON.stringify([d,u,p??w??""]),_=JSON.stringify([`${d} at`,u,p??w??""]);if(m&&_ in a)return i(
 _);if($ in a)return i($).window(f);if(!($ in o))throw new Error(`The report does not hold ${p??w??d}.`);return d==="verd\
-ict"?fn(o[$],f.step??1/0):o[$]}}var fn=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});Le();var mn=document.getElementById("answers");Ue(mn?.textContent??"").then(t=>new Mt(document.body,t,!1).start());
+ict"?fn(o[$],f.step??1/0):o[$]}}var fn=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});Le();var mn=document.getElementById("answers");Ue(mn?.textContent??"").then(t=>new St(document.body,t,!1).start());

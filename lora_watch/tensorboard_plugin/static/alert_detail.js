@@ -2,6 +2,7 @@
 
 import {chartCard} from './chart.js';
 import {em, h, num, sentence, severityClass, severityIcon} from './dom.js';
+import {depthOf, RATIOS} from './picture.js';
 
 /** Where an alert was raised, as the console says it. */
 export const at = ({step}) => (step ? `step ${step}` : 'before step 1');
@@ -83,14 +84,14 @@ async function curve(app, alert, worst, width) {
     alerts: [alert],
     thresholds:
       isMeasured && (alert.threshold ?? 0) > 0
-        ? [{value: alert.threshold, name: `threshold ${num(alert.threshold)}${overBlocks(alert)}`}]
+        ? [{value: alert.threshold, name: `threshold ${num(alert.threshold)}${overBlocks(alert, depthOf(app.schema))}`}]
         : [],
   });
 }
 
 /** A threshold for all blocks is drawn as the share of one. */
-const overBlocks = ({threshold, numbers}) =>
-  (numbers?.depth ?? 1) > 1 ? `: ${num(threshold * numbers.depth)} over ${num(numbers.depth)} blocks` : '';
+const overBlocks = ({threshold, metric}, depth) =>
+  depth > 1 && RATIOS.includes(metric) ? `: ${num(threshold * depth)} over ${num(depth)} blocks` : '';
 
 /** The adapters that the alert names, each opens to its layer. */
 function adaptersOf(app, alert) {
