@@ -127,7 +127,7 @@ def start(todo: Handover) -> None:
             raise
     attached.close(None)
     if (caught := attached.first_failure()) is not None:
-        note("the script has ended without an error, after this has ended its training:")
+        note("an alert ended the training, and the script has caught its exception:")
         sys.excepthook = _the_alert_alone
         raise caught
 

@@ -58,6 +58,9 @@ class Monitor:
 
     @takes(MonitorSettings)
     def __init__(self, settings: MonitorSettings):
+        if not isinstance(settings.model, nn.Module):
+            given = type(settings.model).__name__
+            raise TypeError(f"Monitor: model is a torch.nn.Module, and this is {given}: Monitor(model, optimizer)")
         self._model: nn.Module = settings.model
         self._optimizer: Any = settings.optimizer
         self._scaler: Any = settings.scaler

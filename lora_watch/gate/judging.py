@@ -108,7 +108,7 @@ def judge(
         try:
             alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
             findings = in_order([*alerts, *how_it_ended(run, judgement), *(compare(run, baseline) if baseline else ())])
-            runs.append(Judged(run, findings, compared=baseline is not None))
+            runs.append(Judged(run, findings, compared=baseline is not None and run.ended))
             if run.waiting:
                 unreadable.append(
                     f"{run.name}: the report is an earlier run's. A later run was set up here and has none: it did not "

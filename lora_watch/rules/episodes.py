@@ -278,7 +278,7 @@ class Episodes:
         open_now = [] if alert is not None else self._open_of(finding.follows)
         causes = [cause for cause in open_now if cause.severity > Severity.INFO][:1]
         for cause in causes:
-            since = f"{cause.message} since step {cause.step} ({cause.rule})"
+            since = f"{cause.message} ({cause.rule}, {cause.when})"
             said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies]}
             cause.explains += [rule.id] * (rule.id not in cause.explains)
         proposed = None if causes or severity <= Severity.INFO else finding.next_run

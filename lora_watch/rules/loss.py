@@ -63,7 +63,7 @@ class LossDivergence(_OfTheLoss):
     id = "LW202"
     severity = Severity.ERROR
     zone = "diverged"
-    yields_to = ("LW101", "LW102", "LW201", "LW301:switched")
+    yields_to = ("LW101", "LW102", "LW201", "LW301:switched", "LW314")
 
     score: float = DECISIVE
     rise: float = 0.05
@@ -120,7 +120,7 @@ class LossSpike(_OfTheLoss):
     id = "LW203"
     severity = Severity.WARNING
     quiet = 1
-    yields_to = ("LW101", "LW102", "LW201", "LW202", SORTED, "LW301:switched", "LW306:raised")
+    yields_to = ("LW101", "LW102", "LW201", "LW202", SORTED, "LW301:switched", "LW306:raised", "LW314")
 
     score: float = SPIKE
     """Standard deviations of the loss's own noise."""

@@ -12,6 +12,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.text import short
 from lora_watch.gate import judge
 from lora_watch.gate.baseline import load
+from lora_watch.gate.formats.text import text
 from lora_watch.runs.places import UnreadableError
 from lora_watch.runs.run import FinishedRun, latest_run
 from tests.rules.runs import numbers
@@ -126,6 +127,13 @@ def test_a_run_of_another_length(tmp_path: Path) -> None:
     (finding,) = differing(write_run(tmp_path / "now", steps=15), before)
     assert finding.rule == "LW816"
     assert re.search(r"\b15 steps, .*\b20\b", finding.message)
+
+
+def test_a_run_that_broke_off_is_not_called_like_the_baseline(tmp_path: Path) -> None:
+    before = baseline_of(write_run(tmp_path / "before", steps=20))
+    judged = judge([write_run(tmp_path / "now", steps=15, verdict="interrupted")], baseline=before)
+    assert not judged.runs[0].compared
+    assert "nothing has moved" not in text(judged)
 
 
 def test_nothing_in_common_is_no_pass(tmp_path: Path) -> None:

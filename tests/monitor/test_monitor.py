@@ -88,6 +88,12 @@ def test_a_loop_that_never_sets_its_gradients_to_zero_is_told(every: int | None,
     assert not any(parameter._backward_hooks for parameter in model.parameters()), "no hook is left behind"
 
 
+def test_arguments_in_the_wrong_order_are_named() -> None:
+    model, optimizer = built()
+    with pytest.raises(TypeError, match=r"this is AdamW: Monitor\(model, optimizer\)"):
+        Monitor(optimizer, model)
+
+
 def test_a_bad_loop_raises_and_the_report_says_failed(tmp_path: Path) -> None:
     model, optimizer = built(alpha=128, lr=5e-2)
     with (

@@ -122,7 +122,7 @@ def test_data_that_are_sorted_by_class_are_the_cause_and_no_rate_is_prescribed()
     assert [a.kind for a in monitor.alerts if a.rule == "LW204"] == ["one class", "sorted"]
     failures = [a for a in monitor.alerts if a.severity == Severity.ERROR]
     assert failures
-    assert all("sorted by class since step 41" in alert.causes[0] for alert in failures)
+    assert all("sorted by class (LW204, at step 41)" in alert.causes[0] for alert in failures)
     assert monitor.next_run is None
 
 

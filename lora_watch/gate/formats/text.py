@@ -59,14 +59,15 @@ def _overview(judgement: Judgement) -> list[str]:
     rows = []
     for name, judged in zip(short_names([judged.run.name for judged in judgement.runs]), judgement.runs):
         run, found = judged.run, judged.findings
-        verdict = "FAIL" if judgement.failures(judged) else "ok"
+        verdict = "FAIL" if judgement.failures(judged) else "?" if run.verdict == "unknown" else "ok"
         worst = f"{found[0].rule}: {middle(found[0].message, 44)}" if found else ""
         rows.append([middle(name, 32), verdict, run.ending, steps_of(run), tally(found), worst])
     return table(["run", "verdict", "", "steps", "alerts", "worst"], rows, left=(0, 1, 2, 4, 5))
 
 
 def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
-    fine = f"ok, {tally(judged.findings)}" if judged.findings else "ok"
+    fine = "?" if judged.run.verdict == "unknown" else "ok"
+    fine += f", {tally(judged.findings)}" if judged.findings else ""
     yield f"{'FAIL' if judgement.failures(judged) else fine}  {judged.run.name}"
     yield from described(judged.run, judged.findings, bool(judgement.failures(judged)))
     if judged.compared and not any(alert.rule in BASELINE_RULES for alert in judged.findings):
