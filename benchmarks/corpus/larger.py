@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import functools
 import itertools
 import json
 import math
@@ -123,9 +124,9 @@ def sweep() -> None:
 def follow() -> None:
     """Train each bad run again with the settings that its alert advises, the models in turn; what is there stays."""
     torch.set_num_threads(1)
-    kept = trained_again()
+    kept = dict(trained_again())
     runs = load_all(larger())
-    wanted = [new for _, new, _ in bad_with_advice(runs) if new not in runs]
+    wanted = [new for _, new in bad_with_advice(runs) if new not in runs]
     by_model = [list(dict.fromkeys(new for new in wanted if new.base == base)) for base in ("gemma3", "qwen")]
     for new in filter(None, itertools.chain(*itertools.zip_longest(*by_model))):
         if new.name in kept:
@@ -137,12 +138,12 @@ def follow() -> None:
         print(new.name, after, flush=True)
 
 
-def bad_with_advice(runs: Mapping[Spec, Trace]) -> Iterator[tuple[Spec, Spec, str]]:
-    """``(run, the same as advised, rule)`` of every bad run whose alert names settings."""
+def bad_with_advice(runs: Mapping[Spec, Trace]) -> Iterator[tuple[Spec, Spec]]:
+    """Every bad run whose alert names settings, and the same as advised."""
     outcomes = label(runs)
     for spec, run in runs.items():
         if outcomes[spec].bad and (alert := advice(judge(run))) is not None:
-            yield spec, advised(spec, alert.settings), alert.rule
+            yield spec, advised(spec, alert.settings)
 
 
 def row(some: Sequence[Spec], outcomes: Mapping[Spec, Outcome], said: Mapping[Spec, Sequence[Alert]]) -> list[str]:
@@ -170,7 +171,7 @@ def scores(runs: Mapping[Spec, Trace]) -> list[list[str]]:
         spoke = collections.Counter(
             (a.rule, a.severity.name, outcomes[s].label) for s in some for a in said[s] if a.severity > Severity.INFO
         )
-        told = [gain_of(advised(s, a.settings), runs) for s in some if (a := advice(said[s])) is not None]
+        told = [gain_of(advised(s, a.settings), runs, outcomes) for s in some if (a := advice(said[s])) is not None]
         told = [found for found in told if not math.isnan(found)]
         rows.append(
             [
@@ -183,9 +184,8 @@ def scores(runs: Mapping[Spec, Trace]) -> list[list[str]]:
     return rows
 
 
-def gain_of(spec: Spec, runs: Mapping[Spec, Trace]) -> float:
+def gain_of(spec: Spec, runs: Mapping[Spec, Trace], outcomes: Mapping[Spec, Outcome]) -> float:
     """The gain of ``spec``: as it was trained, in the grid or to ``follow`` an alert, else ``gain_at``."""
-    outcomes = label(runs)
     if spec in outcomes:
         return outcomes[spec].gain
     after = trained_again().get(spec.name, math.nan)
@@ -197,6 +197,7 @@ def gain_of(spec: Spec, runs: Mapping[Spec, Trace]) -> float:
     return gain(runs[family[0]].before, after, runs[best(runs, family)].after)
 
 
+@functools.cache
 def trained_again() -> dict[str, float | None]:
     """The held-out losses after the runs of ``follow``, by name; None where one is not finite."""
     return json.loads(FOLLOWED.read_text()) if FOLLOWED.exists() else {}
@@ -204,9 +205,10 @@ def trained_again() -> dict[str, float | None]:
 
 def followed(runs: Mapping[Spec, Trace]) -> Iterator[list[object]]:
     """What became of the bad runs of each model, and of those of each text, with the settings that were advised."""
-    entries = [(old, rule, gain_of(new, runs)) for old, new, rule in bad_with_advice(runs)]
-    for base, task in sorted({(old.base, task) for old, *_ in entries for task in ("", old.task)}):
-        gains = [share for old, _, share in entries if old.base == base and task in ("", old.task)]
+    outcomes = label(runs)
+    entries = [(old, gain_of(new, runs, outcomes)) for old, new in bad_with_advice(runs)]
+    for base, task in sorted({(old.base, task) for old, _ in entries for task in ("", old.task)}):
+        gains = [share for old, share in entries if old.base == base and task in ("", old.task)]
         reached = [sum(share >= least for share in gains) for least in (BAD, GOOD, NEAR_BEST)]
         yield [MODELS[base][0], task or "both", len(gains), *(share(many, len(gains)) for many in reached)]
 

@@ -124,8 +124,8 @@ class Monitor:
         kept: dict[str, Any] = {} if self._kept is None else {"kept_gradient": self._kept}
         self._updated, self._kept = True, None
         self._raise_for(self.engine.after_update(loss, step, **kept))
-        if self.engine.steps > FIRST_STEPS:
-            self._look_at_no_gradient()
+        if self._gradient_hook is not None and self.engine.steps > FIRST_STEPS:
+            self._gradient_hook.remove()
         return self.last
 
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
@@ -214,11 +214,6 @@ class Monitor:
             self._updated, left = False, factor.grad
             self._kept = torch.zeros((), device=factor.device) if left is None else left.any().float()
 
-    def _look_at_no_gradient(self) -> None:
-        hook, self._gradient_hook = self._gradient_hook, None
-        if hook is not None:
-            hook.remove()
-
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> None:
         self._raise_for(self.engine.before_update(None))
@@ -230,13 +225,12 @@ class Monitor:
             self._let_go()
             raise
 
-    @guarded("taking the hook off the optimizer", aside=True)
+    @guarded("taking the hooks off", aside=True)
     def _let_go(self) -> None:
         """The run is over: whoever keeps this, for its alerts, does not keep the model."""
-        hook, self._update_hook = self._update_hook, None
-        if hook is not None:
+        hooks, self._update_hook, self._gradient_hook = (self._update_hook, self._gradient_hook), None, None
+        for hook in filter(None, hooks):
             hook.remove()
-        self._look_at_no_gradient()
         if self._started:
             self._model, self._optimizer, self._scaler, self._over = nn.Module(), None, None, True
 

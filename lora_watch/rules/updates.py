@@ -86,10 +86,10 @@ class OddRates(Rule):
         )
 
     def _adds_up(self, record: StepRecord) -> Finding | None:
-        kept, norms = record.scalars.get("kept_gradient"), known_values(record, "b_norm")
-        now = self.b_norm if norms is None else float(np.nansum(norms))
-        moves, self.b_norm = now != self.b_norm, now
-        if kept is not None:
+        if (kept := record.scalars.get("kept_gradient")) is not None:  # of the first steps of a plain loop alone
+            norms = known_values(record, "b_norm")
+            now = self.b_norm if norms is None else float(np.nansum(norms))
+            moves, self.b_norm = now != self.b_norm, now
             self.kept, self.piled = (self.kept + 1.0) * kept, (self.piled + 1.0) * kept * moves
         if self.kept < self.updates:
             return None

@@ -12,7 +12,6 @@ report of the one before is kept as `report.previous.json`.
 """
 
 import itertools
-import json
 import logging
 import math
 import os
@@ -27,7 +26,7 @@ from typing import Any
 from lora_watch.base.alerts import Alert, Severity, Verdict, discarded, first_to_show
 from lora_watch.base.records import Reading, Recovered, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
-from lora_watch.base.untrusted import MISFITS
+from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.format.files import REPORT, REPORT_VERSION, claim, names_the_path, no_link, now, release, replace_file
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory, News
@@ -292,8 +291,8 @@ class _Session:
 def _read(report: Path) -> dict[str, Any]:
     """What a report says; nothing where it is gone, spoiled or not ours."""
     try:
-        content = json.loads(report.read_bytes())
-    except (OSError, ValueError):
+        content = load_json(report)
+    except (OSError, *MISFITS):
         return {}
     return content if isinstance(content, dict) else {}
 

@@ -59,17 +59,19 @@ def _overview(judgement: Judgement) -> list[str]:
     rows = []
     for name, judged in zip(short_names([judged.run.name for judged in judgement.runs]), judgement.runs):
         run, found = judged.run, judged.findings
-        verdict = "FAIL" if judgement.failures(judged) else "?" if run.verdict == "unknown" else "ok"
         worst = f"{found[0].rule}: {middle(found[0].message, 44)}" if found else ""
-        rows.append([middle(name, 32), verdict, run.ending, steps_of(run), tally(found), worst])
+        rows.append([middle(name, 32), _verdict(judged, judgement), run.ending, steps_of(run), tally(found), worst])
     return table(["run", "verdict", "", "steps", "alerts", "worst"], rows, left=(0, 1, 2, 4, 5))
 
 
+def _verdict(judged: Judged, judgement: Judgement) -> str:
+    return "FAIL" if judgement.failures(judged) else "?" if judged.run.verdict == "unknown" else "ok"
+
+
 def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
-    fine = "?" if judged.run.verdict == "unknown" else "ok"
-    fine += f", {tally(judged.findings)}" if judged.findings else ""
-    yield f"{'FAIL' if judgement.failures(judged) else fine}  {judged.run.name}"
-    yield from described(judged.run, judged.findings, bool(judgement.failures(judged)))
+    verdict, fails = _verdict(judged, judgement), bool(judgement.failures(judged))
+    yield f"{verdict}{f', {tally(judged.findings)}' if judged.findings and not fails else ''}  {judged.run.name}"
+    yield from described(judged.run, judged.findings, fails)
     if judged.compared and not any(alert.rule in BASELINE_RULES for alert in judged.findings):
         yield "  nothing has moved beyond the baseline's tolerances"
 
