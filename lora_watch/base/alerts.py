@@ -2,6 +2,7 @@
 
 import enum
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -211,6 +212,26 @@ def in_order(alerts: Iterable[Alert]) -> list[Alert]:
     return sorted(alerts, key=place)
 
 
+def tally(alerts: Iterable[Alert]) -> str:
+    """``1 error, 2 warnings``, the worst first. What a run has recovered from is in its LW910."""
+    counts = Counter(alert.severity for alert in alerts if not alert.recovered_from)
+    return ", ".join(
+        count(n, "note" if severity is Severity.INFO else severity.name.lower())
+        for severity, n in sorted(counts.items(), reverse=True)
+    )
+
+
+def in_sum(alerts: Iterable[Alert]) -> str:
+    """``2 warnings. Worst: one loss is far above the others (LW203, at step 7).``"""
+    alerts = list(alerts)
+    first, counted = first_to_show(alert for alert in alerts if alert.name != "recovered"), tally(alerts)
+    if first is None:  # what the run has recovered from comes before the word that it has
+        return f"{counted or 'no alerts'}."
+    if first.severity is Severity.INFO:
+        return f"no warnings, {counted} ({first.rule}, {first.when})."
+    return f"{counted}. Worst: {first.message} ({first.rule}, {first.when})."
+
+
 def part_of(alert: Alert, alerts: Iterable[Alert]) -> Alert | None:
     """Which of ``alerts`` has taken over ``alert``, which is closed: it explains it, and was open when that closed."""
     explain = [other for other in alerts if alert.rule in other.explains]
@@ -227,11 +248,14 @@ def last_recovery(alerts: Iterable[Alert], step: int, script: Mapping[str, Any])
         return None
     last = back[-1]
     changes = in_words(last.changed)
-    since = sum(alert.step > last.step for alert in alerts)
-    said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}, then {count(step - last.step, 'step')} "
-    said += f"with {count(since, 'alert')}." if since else "without an alert."
-    new = ", ".join(f"{now:g}" for name, (_, now) in last.changed.items() if script.get(name) != now)
-    return f"{said} Put {new} into your script." if new else said
+    others = [alert for alert in alerts if alert.name != "recovered" and not alert.recovered_from]
+    open_since = [alert for alert in others if alert.step > last.step or alert.closed_step is None]
+    said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}, then {count(step - last.step, 'step')}"
+    said += f", {in_sum(open_since)}" if open_since else " without an alert."
+    for name, (yours, now) in last.changed.items():
+        if last.settings.get(name) == now != script.get(name):  # it is prescribed, too
+            said += f" Put {now:g} into your script to begin anew. To resume this run keep {yours:g} and recover."
+    return said
 
 
 def in_words(changed: Mapping[str, Sequence[float]]) -> str:

@@ -60,6 +60,8 @@ class RunInfo:
     """Highest learning rate of each parameter group, before warm-up and decay: as used, with ``lr_factor``."""
     lr_factor: float = 1.0
     """What recoveries have multiplied the learning rate of the user's script by, which ``config`` has."""
+    lapsed_factor: float = 1.0
+    """What recoveries of earlier sessions had multiplied it by, and this session does not: without ``recover``."""
     kept_rate: float | None = None
     """See ``run.rates.kept_rate``; without ``lr_factor``."""
     init_from_base: str = ""

@@ -11,7 +11,6 @@ from typing import Any
 from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
-from lora_watch.format.files import WAITING
 from lora_watch.gate.baseline import compare, finding
 from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
 from lora_watch.runs.run import FinishedRun, read_runs
@@ -109,11 +108,6 @@ def judge(
             alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
             findings = in_order([*alerts, *how_it_ended(run, judgement), *(compare(run, baseline) if baseline else ())])
             runs.append(Judged(run, findings, compared=baseline is not None and run.ended))
-            if run.waiting:
-                unreadable.append(
-                    f"{run.name}: the report is an earlier run's. A later run was set up here and has none: it did not "
-                    f"begin to train, or its monitor failed to start. If that is right, delete {WAITING}"
-                )
             if run.verdict == "unknown":
                 unreadable.append(f"{run.name}: {run.message or 'it was not judged'}")
             elif run.verdict == "ok" and not (run.step and any(adapter.last for adapter in run.adapters.values())):

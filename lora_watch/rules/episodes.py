@@ -147,8 +147,8 @@ class Episodes:
                 changed += [alert for alert in held if alert not in changed]
             except Exception as error:
                 self._failed(f"asking {rule.id} {rule.name} about the whole run", error)
-        if about == "resumed" and record.run.kept_rate is not None:
-            self._prescribing.unused = record.run.config["learning_rate"]
+        if about == "resumed" and (record.run.kept_rate is not None or record.run.lapsed_factor != 1.0):
+            self._prescribing.unused = record.run.config.get("learning_rate", math.nan)
             for alert in self.alerts:
                 alert.next_run = alert.next_run and self.prescription
         if about == "conclude":

@@ -1,7 +1,7 @@
 """LW101 and LW201: what is not finite, and where that comes from."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -21,8 +21,9 @@ class NonFiniteAdapter(Rule):
     """A NaN or an infinity is in an adapter, or in the gradient that is about to reach it.
 
     Fires when one is found, and names the first layer in the order of the model. A gradient is found before its
-    update; on an accelerator without `fail_on` or `recover` a step later. Under a loss scaler (fp16) it
-    is left to the scaler, which skips such steps. What a non-finite loss has spoiled is reported as LW201.
+    update; on an accelerator without `fail_on` or `recover` a step later. A checkpoint's NaN is found before the first
+    step. Under a loss scaler (fp16) it is left to the scaler, which skips such steps. What a non-finite loss has
+    spoiled is reported as LW201.
     """
 
     id = "LW101"
@@ -37,7 +38,8 @@ class NonFiniteAdapter(Rule):
         bad, what, metric = found
         first = record.run.adapters[int(np.argmax(bad))]
         cause = "the backward pass of this layer overflows or divides by zero"
-        few = what == "weight" and 2 * bad.sum() < len(bad)  # an update spoils many at a time
+        # An update spoils many at a time, and none has been made before the first step.
+        few = what == "weight" and (2 * bad.sum() < len(bad) or not record.step)
         if few:
             cause = "code other than the optimizer has written to this adapter, or its file holds a NaN"
         elif what == "weight":
@@ -55,6 +57,12 @@ class NonFiniteAdapter(Rule):
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
         return self.check(record)
+
+    def resumed(self, record: StepRecord) -> Finding | None:
+        if record.updated or (found := self.check(record)) is None:
+            return None
+        cause, remedy = "the checkpoint's file holds it", "resume from an earlier checkpoint, or go on from last_good/"
+        return replace(found, causes=[cause], remedies=[remedy], next_run=None)
 
     def has_evidence(self, record: StepRecord) -> bool:
         """Behind a NaN loss nothing shows whether the adapters had been finite without it."""

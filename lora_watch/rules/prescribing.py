@@ -27,6 +27,13 @@ def rate_set(run: RunInfo) -> float | None:
     return max(rates) if len(rates) == 1 else None
 
 
+def rate_now(run: RunInfo) -> float | None:
+    """The learning rate that the run trains at now, before warm-up and decay: the script's, or of its parameter groups
+    the highest. None where it is not known."""
+    peaks = [peak for peak in run.peak_lr if peak > 0]
+    return run.learning_rate if run.learning_rate in peaks else max(peaks, default=run.learning_rate)
+
+
 def settings_of(run: RunInfo) -> dict[str, float]:
     """What a script would have to say for the run as it trains now."""
     known = ((RATE, rate_set(run)), (ALPHA, usual_alpha(run)))
@@ -44,7 +51,8 @@ class Prescribing:
     swept: bool = False
     """The run has found its rate itself, as its script will again."""
     unused: float | None = None
-    """The learning rate of a script that has been resumed at another one: it is not prescribed once more."""
+    """The learning rate of a script that has been resumed at another one, or without its recovery's: until that has
+    done harm it is not prescribed once more."""
 
     @property
     def told(self) -> Prescription | None:
@@ -81,8 +89,9 @@ class Prescribing:
         if old is not None and any(map(_is_size, kept)) and sizes:
             refuted = found.evidence >= Evidence.HARM and _has(now, old)
             if found.evidence <= old.evidence and not refuted:
-                if old.evidence is Evidence.SWEEP and not self.swept:
-                    return True  # the run has not followed its sweep, which no alert has said yet
+                if self.unused is not None or (old.evidence is Evidence.SWEEP and not self.swept):
+                    self.unused = None  # that of the script is not what has done harm
+                    return True  # the run has not followed it, or its sweep, which no alert has said yet
                 settings = {name: each for name, each in settings.items() if name not in sizes}
                 sizes = []
             else:

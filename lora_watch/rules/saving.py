@@ -7,6 +7,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import count, percent, plain
 from lora_watch.rules.base import Finding, RuleBetweenSteps
+from lora_watch.rules.prescribing import rate_now
 
 
 @dataclass
@@ -70,8 +71,8 @@ class ResumedAnew(RuleBetweenSteps):
     """A run that was resumed from a checkpoint lacks the checkpoint's adapters, or the script's learning rate.
 
     Fires before the session's first step when an adapter's ‖ΔW‖ is over one per cent off (a loop without ``with``:
-    after it, by a half). Adapters whose scale the script has moved are not compared. It is a WARNING where a
-    Trainer's schedule goes on at another rate than the script's.
+    after it, by a half). Adapters whose scale the script has moved are not compared. It is a WARNING where
+    training goes on at another rate than the script's, or without a recovery's.
     """
 
     id = "LW314"
@@ -85,14 +86,28 @@ class ResumedAnew(RuleBetweenSteps):
 
     def _other_rate(self, run: RunInfo) -> Finding | None:
         used = run.kept_rate and run.kept_rate * run.lr_factor
-        if used is None or math.isclose(used, run.config["learning_rate"], rel_tol=self.tolerance):
+        ignored = used is not None and not math.isclose(used, run.config["learning_rate"], rel_tol=self.tolerance)
+        now, lapsed = rate_now(run), run.lapsed_factor
+        no_effect = f"the script's learning_rate {run.config.get('learning_rate', math.nan):g} has no effect"
+        causes = ["the Trainer restores the schedule from the checkpoint, with its learning rate"] * ignored
+        remedies = ["begin anew, or load the adapter alone: PeftModel.from_pretrained(…, is_trainable=True)"]
+        if lapsed != 1.0:
+            rate = "" if now is None else f", {now:g} instead of {now * lapsed:.3g}"
+            said = f"training goes on at the learning rate that a recovery had turned down{rate}"
+            details = f"{no_effect[0].upper()}{no_effect[1:]}." * ignored
+            causes.insert(0, "the checkpoint's schedule has the old rate, and only recover lowers it again")
+            lower = "the lower rate" if now is None else f"learning_rate {now * lapsed:.3g}"
+            remedies = [f"resume with recover, or begin anew with {lower}"]
+        elif ignored:
+            said, details = f"{no_effect}: the checkpoint's schedule goes on at {used:g}", ""
+        else:
             return None
         return Finding(
-            f"the script's learning_rate {run.config['learning_rate']:g} has no effect: the checkpoint's schedule goes "
-            f"on at {used:g}",
+            said,
+            details,
             metric="lr",
-            causes=["the Trainer restores the schedule from the checkpoint, with its learning rate"],
-            remedies=["begin anew, or load the adapter alone: PeftModel.from_pretrained(…, is_trainable=True)"],
+            causes=causes,
+            remedies=remedies,
             severity=Severity.WARNING,
             kind="rate",
         )

@@ -2,7 +2,6 @@
 
 import enum
 from collections.abc import Sequence
-from dataclasses import replace
 
 from lora_watch.base.alerts import Alert, Severity, in_words
 from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
@@ -10,6 +9,7 @@ from lora_watch.base.records import Recovered, RunInfo, StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE
 from lora_watch.rules.policy import RECOVERED
+from lora_watch.rules.prescribing import rate_now
 from lora_watch.rules.remedies import SOUND, TYPED, in_the_rate, nearest, raised_to
 
 UNSURE = 3.0
@@ -67,31 +67,23 @@ def is_in_vain(cause: Alert, dropped: int) -> bool:
 
 def turned_down(alert: Alert, run: RunInfo) -> float:
     """What the learning rate is multiplied by for ``alert``: its settings ``in_the_rate``, for the scale stays."""
-    own, told = rate_of(run), alert.next_run
+    own, told = rate_now(run), alert.next_run
     told = in_the_rate(told, run, own) if told is not None and own else told
     by = told.values[RATE] / own if told is not None and own and RATE in told.values else 1.0
     by = by if by < 1.0 else 1.0 / UNSURE
     return nearest(own * by, TYPED, 10) / own if own else by
 
 
-def rate_of(run: RunInfo) -> float | None:
-    """The learning rate that the run trains at now, before warm-up and decay: the script's, or of its parameter groups
-    the highest. None where it is not known."""
-    peaks = [peak for peak in run.peak_lr if peak > 0]
-    return run.learning_rate if run.learning_rate in peaks else max(peaks, default=run.learning_rate)
-
-
 def tried(recovered: Recovered, before: Prescription | None) -> Prescription | None:
     """What a recovery prescribes: the rate that it goes on with, in the range that was prescribed ``before``. Where
-    that was for another alpha, the range is as much lower or higher as the rate."""
-    if not recovered.changed:
+    that was for another alpha, the range is as much lower or higher as the rate. None where no rule has blamed the
+    rate, which was turned down on trial."""
+    told = before.settings.get(RATE) if before else None
+    if told is None or RATE not in recovered.changed:
         return None
-    settings = {name: Setting(yours, now) for name, (yours, now) in recovered.changed.items()}
-    told, new = before.settings.get(RATE) if before else None, settings.get(RATE)
-    if told is not None and new is not None and told.low is not None and told.high is not None:
-        by = new.ours / told.ours
-        settings[RATE] = replace(new, low=told.low * by, high=told.high * by)
-    return Prescription(settings, Evidence.HARM, recovered.step)
+    yours, now = recovered.changed[RATE]
+    low, high = (None if end is None else end * now / told.ours for end in (told.low, told.high))
+    return Prescription({RATE: Setting(yours, now, low, high)}, Evidence.HARM, recovered.step)
 
 
 def alert_of(recovered: Recovered, cause: Alert, number: str) -> Alert:

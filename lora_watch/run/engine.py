@@ -9,13 +9,14 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
-from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, in_order, last_recovery
+from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, first_to_show, in_order, last_recovery
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import Evaluation, Logged, RunInfo, StepRecord
 from lora_watch.measurement.signals.policy import numbers_of
 from lora_watch.measurement.signals.scaled_loss import OTHER
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE
+from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run import process
 from lora_watch.run.coverage import Coverage
 from lora_watch.run.guard import Guard, guarded
@@ -147,10 +148,7 @@ class Engine:
         with self.guard("looking for adapters"):
             self.recorder.find(step)
         with self.guard("starting"):
-            before = self.sinks.session_before() if step else None
-            if before is not None and before.rule not in self._open_before:
-                what = f"{before.when}: {before.message} ({before.rule})"
-                self.note(f"the session before this one ended with an ERROR {what}")
+            self._take_over(self.sinks.session_before() if step else ())
             self._announce()
             self.sinks.updated(step)
         with self.guard("judging what there is before the first step"):
@@ -538,6 +536,18 @@ class Engine:
         self.recovery.load_state_dict(state.get("recovery", {}))
 
     # -- parts of a step -----------------------------------------------------------------------------------------------
+    def _take_over(self, before: Sequence[Alert]) -> None:
+        """What the session ``before`` ended with. A checkpoint is saved before it is read back: its state lacks the
+        alert about itself."""
+        for alert in before:
+            if alert.rule == SavedAdapterDiffers.id and alert.step == self.steps:
+                self._unwritten += self.episodes.adopt(alert)
+                self._open_before.add(alert.rule)
+        first = first_to_show(alert for alert in before if alert.severity is Severity.ERROR)
+        if first is not None and first.rule not in self._open_before:
+            what = f"{first.when}: {first.message} ({first.rule})"
+            self.note(f"the session before this one ended with an ERROR {what}")
+
     def _judge_the_start(self, updated: bool) -> None:
         if self.steps == 0:
             record = self.recorder.complete(self.recorder.measure(0, None))

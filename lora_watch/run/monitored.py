@@ -157,6 +157,12 @@ class MonitoredAdapters:
         self._given = replace(self._given, peak_lr=peaks)
         self.run = replace(self.run, lr_factor=self.run.lr_factor * factor)
 
+    def raise_again(self) -> None:
+        """What recoveries of earlier sessions have turned the rate down by is on it no more."""
+        lapsed, self.lowered.factor = self.lowered.factor, 1.0
+        self.lower(1.0 / self.run.lr_factor)
+        self.run = replace(self.run, lapsed_factor=lapsed)
+
     @property
     def lr(self) -> tuple[float, ...]:
         """The learning rate of each group that the next update uses."""

@@ -17,6 +17,7 @@ from lora_watch.measurement.signals.optimizer import rates_of
 from lora_watch.rules import Episodes
 from lora_watch.rules.base import NON_FINITE
 from lora_watch.rules.policy import Policy
+from lora_watch.rules.prescribing import rate_now
 from lora_watch.rules.remedies import raised_to
 from lora_watch.rules.treatments import (
     SUSPECT,
@@ -24,7 +25,6 @@ from lora_watch.rules.treatments import (
     Treatment,
     alert_of,
     is_in_vain,
-    rate_of,
     treatment,
     turned_down,
 )
@@ -121,13 +121,8 @@ class Recovery:
         monitored = self._recorder.monitored
         if self._policy.recover and (why := self._attach(self._optimizer)):
             monitored.note(f"recover is unavailable: {why}. Alerts act as fail_on says")
-        if self._over is not None and (factor := monitored.lowered.factor) != 1.0:
-            monitored.note(
-                f"a recovery had turned the learning rate down by {1 / factor:.3g}, and does not any more: the "
-                "schedule's own is used"
-            )
-            monitored.lowered.factor = 1.0
-            monitored.lower(1.0 / monitored.run.lr_factor)
+        if self._over is not None:
+            monitored.raise_again()
 
     def _attach(self, optimizer: Any) -> str | None:
         """Why there is no recovering from what ``optimizer`` does, in words."""
@@ -311,7 +306,7 @@ class Recovery:
     def _changes(self, factor: float, record: StepRecord) -> dict[str, list[float]]:
         """What a ``factor`` on the rate of the adapters' groups changes of the settings of the user's script."""
         run = self._recorder.monitored.run
-        rate = rate_of(run)
+        rate = rate_now(run)
         if raised := raised_to(record):  # by the script, whose settings are right
             pair = raised[1] / factor, raised[1]
         else:
@@ -383,7 +378,7 @@ class Recovery:
     def give_up(self, why: str) -> None:
         if self._policy.recover:
             self._over = why
-            self.story.append(f"The run does not recover again: {why}.")
+            self.story.append(f"The run does not recover{' again' if self._used else ''}: {why}.")
 
     def _fail(self, why: str) -> None:
         """What has been recovered from stands as it was."""

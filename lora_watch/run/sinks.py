@@ -24,10 +24,10 @@ class Sinks:
         self._written = [sink for sink in sinks if _has(sink, "write")]
         self._of_steps = [sink for sink in self._written if not getattr(sink, "of_alerts", False)]
 
-    def session_before(self) -> Alert | None:
-        """The ERROR with which the session before this one ended, where a sink knows of one."""
-        asked = (getattr(sink, "session_before", None) for sink in self._sinks)
-        return next((alert for ask in asked if ask is not None and (alert := ask()) is not None), None)
+    def session_before(self) -> Sequence[Alert]:
+        """The alerts with which the session before this one ended, from the first sink that knows of any."""
+        told = (sink.session_before() for sink in self._sinks if _has(sink, "session_before"))
+        return next(filter(None, told), ())
 
     def start(self, run: RunInfo, step: int) -> None:
         self._each("starting", "start", run, step)

@@ -93,7 +93,7 @@ class FinishedRun:
     going: bool = False
     """It has no verdict yet, and its process is alive on this machine."""
     waiting: bool = False
-    """A later Trainer was built for its folder, and has not begun to train."""
+    """A later Trainer was built for its folder, and has not begun to train: nothing here is its."""
 
     @property
     def name(self) -> str:
@@ -109,7 +109,7 @@ class FinishedRun:
         """How it ended, in few words. Whether it is well is another question."""
         if self.verdict == "ok" and self.message:  # "recovered at step 12 (…), then …"
             return self.message.partition(",")[0].partition(" (")[0]
-        return "still going" if self.going else _ENDINGS[self.verdict]
+        return "an earlier run" if self.waiting else "still going" if self.going else _ENDINGS[self.verdict]
 
     @property
     def goes_on(self) -> bool:
@@ -183,7 +183,12 @@ def read_run(place: RunFiles) -> FinishedRun:
         reason = f"{type(error).__name__}: {error}"
         raise UnreadableError(f"{place.report} does not hold what it should ({reason})") from error
     run.notes += [clean(damage) for damage in log.damage]
-    run.waiting = place.report.with_name(WAITING).is_file()
+    if place.report.with_name(WAITING).is_file():
+        run.waiting, run.verdict = True, "unknown"
+        run.message = (
+            "the report is an earlier run's. A later run was set up here and has none: it did not begin to train, or "
+            f"its monitor failed to start. If that is right, delete {WAITING}"
+        )
     return run
 
 

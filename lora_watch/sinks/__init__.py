@@ -14,6 +14,10 @@ class Sink:
     of_alerts: ClassVar[bool] = False
     """``write`` has nothing to do at a step without alerts, and is not called."""
 
+    def session_before(self) -> Sequence[Alert]:
+        """Before ``start`` of a run that is resumed: the alerts with which the session before it ended, if known."""
+        return ()
+
     def start(self, run: RunInfo, step: int) -> None:
         """Monitoring begins after ``step`` optimizer steps, or the set of adapters has changed there."""
 

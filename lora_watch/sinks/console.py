@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lora_watch.base.alerts import Alert, Severity, first_to_show, part_of
+from lora_watch.base.alerts import Alert, Severity, first_to_show, in_sum, part_of
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import adapters, clean, columns, count, full_stop, say, sentence, wrapped
@@ -15,7 +15,6 @@ from lora_watch.sinks.history import AlertHistory
 
 _COLOURS = {Severity.INFO: "36", Severity.WARNING: "33", Severity.ERROR: "1;31"}
 """What a terminal is told (SGR). Written here: importing a library for it would draw from Python's ``random``."""
-_CALLED = {Severity.INFO: "note", Severity.WARNING: "warning", Severity.ERROR: "error"}
 
 
 class ConsoleSink(Sink):
@@ -76,7 +75,8 @@ class ConsoleSink(Sink):
     def finish(self, verdict: str, message: str | None) -> None:
         lines = [self._outcome(verdict, message)]
         told, first = self._history.next_run, first_to_show(self._history)
-        said = verdict == "failed" or lines[0].startswith("recovered")  # by the exception, or in the line itself
+        recovered = verdict == "ok" and any(a.rule == RECOVERED and a.next_run is not None for a in self._history)
+        said = verdict == "failed" or recovered  # by the exception, or in the line itself
         if first is not None and first.severity is Severity.ERROR and not said:
             lines += [f"Fix: {full_stop(remedy)}" for remedy in first.remedies[:1]]
         if told is not None and not said:
@@ -95,7 +95,6 @@ class ConsoleSink(Sink):
     def _outcome(self, verdict: str, message: str | None) -> str:
         steps = self._latest.step if self._latest is not None else 0
         done = f"{count(steps, 'step')}, {self._adapters}"
-        # What the run has recovered from comes before the word that it has.
         first = first_to_show(alert for alert in self._history if alert.rule != RECOVERED)
         if verdict == "failed" and first is not None:
             return f"stopped at step {steps} by fail_on ({first.rule})."
@@ -103,13 +102,8 @@ class ConsoleSink(Sink):
             return f"{done}, but no verdict: {sentence(message or 'the run was not judged to its end')}"
         if verdict == "ok" and message:  # the run has recovered
             return message
-        numbers = sorted(self._history.counts.items(), reverse=True)
-        alerts = ", ".join(count(number, _CALLED[severity]) for severity, number in numbers) or "no alerts"
-        worst = "" if first is None else f" Worst: {first.message} ({first.rule}, {first.when})."
-        if first is not None and first.severity is Severity.INFO:
-            alerts, worst = f"no warnings, {alerts} ({first.rule}, {first.when})", ""
         ended = f"{verdict}{f' ({message})' if message else ''} after " if verdict not in ("ok", "unhealthy") else ""
-        return f"{ended}{done}, {alerts}.{worst}"
+        return f"{ended}{done}, {in_sum(self._history)}"
 
 
 def _print(text: str, colour: str = "") -> None:

@@ -1,6 +1,5 @@
 """Which alerts a sink has been handed, and which of those it is handed now are news."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Literal
 
@@ -31,11 +30,6 @@ class AlertHistory:
                 self._closed.add(key)
                 news.append(("closed", alert))
         return news
-
-    @property
-    def counts(self) -> Counter[Severity]:
-        """Number of episodes so far, open or closed, by their present severity."""
-        return Counter(alert.severity for alert in self)
 
     @property
     def next_run(self) -> Prescription | None:

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_watch.base.alerts import Alert, Severity, Verdict, discarded, first_to_show
+from lora_watch.base.alerts import Alert, Verdict, discarded, first_to_show
 from lora_watch.base.records import Reading, Recovered, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.base.untrusted import MISFITS, load_json
@@ -67,13 +67,12 @@ class ReportSink(Sink):
         told = self._latest and self._latest.verdict != "ok" and self._latest.last_good
         return (told["folder"], told["step"]) if told and told["folder"] and told["step"] else None
 
-    def session_before(self) -> Alert | None:
-        """The ERROR with which the last session in the folder ended; None where it ended without one."""
+    def session_before(self) -> Sequence[Alert]:
         try:
             alerts = [Alert.from_dict(alert) for alert in _read(self._wanted / REPORT).get("alerts", ())]
         except MISFITS:
-            return None
-        return first_to_show(a for a in alerts if a.severity is Severity.ERROR and a.closed_step is None)
+            return ()
+        return [alert for alert in alerts if alert.closed_step is None]
 
     def start(self, run: RunInfo, step: int) -> None:
         if self._session is not None:

@@ -268,7 +268,7 @@ def test_what_is_wrong_before_the_first_step_is_named_as_the_reason() -> None:
     optimizer = optim.AdamW([next(model.parameters()).requires_grad_()], lr=1e-3)
     engine = recovering(model, optimizer, console=False).engine
     engine.start()
-    with pytest.raises(LoraWatchError, match="not recover again: LW301 was there before the first step"):
+    with pytest.raises(LoraWatchError, match="not recover: LW301 was there before the first step"):
         engine.raise_for()
 
 

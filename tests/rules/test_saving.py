@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -143,6 +144,28 @@ def test_a_layer_is_missed_also_where_its_norm_is_not_known(tmp_path: Path) -> N
 
 
 # -- a resume ----------------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize("fail_on", ["never", "error"])
+def test_a_nan_in_a_checkpoint_is_an_error_before_a_step_is_spent(fail_on: str, tmp_path: Path) -> None:
+    trainer(tmp_path, steps=4)[0].train()
+    rewrite(tmp_path / "checkpoint-4", lambda content: [factor.fill_(math.nan) for factor in content.values()])
+    made, watch = trainer(tmp_path, steps=6, fail_on=fail_on)
+    with contextlib.nullcontext() if fail_on == "never" else pytest.raises(LoraWatchError):
+        made.train(resume_from_checkpoint=True)
+    (alert,) = watch.monitor.alerts
+    assert (alert.rule, alert.step, alert.severity) == ("LW101", 4, Severity.ERROR)
+    assert alert.next_run is None, "no rate has made it so"
+    assert made.state.global_step == (6 if fail_on == "never" else 4)
+
+
+@pytest.mark.parametrize(("checkpoint", "known"), [(2, []), (4, ["LW313"])], ids=["a good one", "the damaged one"])
+def test_a_checkpoint_brings_the_alert_about_itself(checkpoint: int, known: list[str], tmp_path: Path) -> None:
+    """Its own state was saved before it was read back."""
+    trainer(tmp_path, Damages(lambda content: content[f"{UP}B.weight"].mul_(1.2), step=4), steps=4)[0].train()
+    made, watch = trainer(tmp_path, steps=6, saves={"save_strategy": "no"})
+    made.train(resume_from_checkpoint=str(tmp_path / f"checkpoint-{checkpoint}"))
+    assert [alert.rule for alert in of("LW313", watch)] == known
+
+
 class StartsAnew(TrainerCallback):
     """Puts the adapter of a first start in place of the one that was loaded."""
 

@@ -211,7 +211,9 @@ def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(
     training(tmp_path, 3).train()
     assert judge([tmp_path]).exit_code == 0
     later = training(tmp_path, 3)  # and here its process may die
-    assert judge([tmp_path]).exit_code == 2
+    judged = judge([tmp_path])
+    assert (judged.exit_code, [run.run.verdict for run in judged.runs]) == (2, ["unknown"]), "nowhere is it called ok"
+    assert judged.unreadable == [f"{tmp_path}: {judged.runs[0].run.message}"]
     later.evaluate(stdlib_blocks(4, 32))  # type: ignore[arg-type]
     assert judge([tmp_path]).exit_code == 0, "it was built to evaluate"
     later = training(tmp_path, 3)

@@ -15,7 +15,7 @@ from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.records import StepRecord
 from lora_watch.gate import judge
 from lora_watch.gate.formats.text import text
-from tests.rules.runs import InOrder, trainer_with_labels
+from tests.rules.runs import InOrder, numbers, trainer_with_labels
 from tests.support import Keeps, build_trainer, lora, report_of, stdlib_blocks, tiny_model
 
 STRONG = {"alpha": 128, "lr": 1e-2}
@@ -107,7 +107,7 @@ def test_an_explosion_is_taken_back_and_the_run_goes_on_with_the_advised_setting
     assert (report["verdict"], report["config"]["learning_rate"]) == ("ok", 1e-2)
     assert report["message"] == (
         f"recovered at step {step} (learning_rate 0.01 → {now}), then {30 - step} steps without an alert. "
-        f"Put {now} into your script."
+        f"Put {now} into your script to begin anew. To resume this run keep 0.01 and recover."
     )
     assert report["loss"]["last"]["value"] < 0.8 * report["loss"]["start"]
     judged = judge([Path(trainer.args.output_dir)])
@@ -126,15 +126,34 @@ def test_a_recovered_run_resumes_with_the_recovered_settings(exploded: Any, tmp_
     assert [rule for rule, _, _ in said(callback)] == ["LW102", "LW910"]
 
 
-def test_without_recover_a_resumed_run_says_that_the_schedules_rate_is_used_again(
-    exploded: Any, tmp_path: Path
+@pytest.mark.parametrize("recover", [None, 3])
+@pytest.mark.parametrize("script", ["as it was", "as advised"])
+def test_without_recover_a_resumed_run_says_that_the_rate_of_before_is_used_again(
+    recover: int | None, script: str, exploded: Any, tmp_path: Path
 ) -> None:
+    trainer, callback = exploded
+    told = callback.monitor.next_run
+    now = told.values["learning_rate"]
+    strong = STRONG if script == "as it was" else STRONG | {"lr": now}
+    resumed, watch = built(recover, **strong, lr_scheduler_type="constant", output_dir=str(tmp_path))
+    resumed.train(resume_from_checkpoint=str(Path(trainer.args.output_dir, "checkpoint-8")))
+    report, last = report_of(resumed), [alert for alert in watch.monitor.alerts if alert.step > 0][2:]
+    if recover:
+        assert (last, report["lr_factor"]) == ([], callback.monitor.run.lr_factor), "with it nothing is to be said"
+        assert report["message"].count(f"{now:g}") == (2 if script == "as it was" else 1)
+        return
+    rate, harm = last
+    assert (rate.rule, rate.kind, rate.step, rate.severity) == ("LW314", "rate", 8, Severity.WARNING)
+    assert {0.01, now} <= numbers(rate.message)
+    assert (harm.rule, harm.next_run) == ("LW102", told), "whatever the script says, 0.01 has done the harm"
+
+
+def test_the_last_word_on_a_recovered_run_says_no_less_than_its_alerts(exploded: Any, tmp_path: Path) -> None:
     trainer, _ = exploded
-    resumed, watch = evaluated(tmp_path)
-    resumed.remove_callback(watch)
-    resumed.add_callback(LoraWatchCallback(console=False, tensorboard=False))
+    resumed, _ = built(None, **STRONG, output_dir=str(tmp_path))
     resumed.train(resume_from_checkpoint=str(Path(trainer.args.output_dir, "checkpoint-16")))
-    assert [note for note in report_of(resumed)["notes"] if "schedule's own" in note]
+    assert report_of(resumed)["verdict"] == "ok"
+    assert "LW314" in report_of(resumed)["message"]
 
 
 @pytest.mark.parametrize(
@@ -222,8 +241,11 @@ def test_gradients_that_stay_nan_are_no_bad_batch() -> None:
     dropped, back = report_of(trainer)["recoveries"]
     assert (dropped["rule"], dropped["changed"], dropped["dropped"]) == ("LW101", {}, 5)
     assert (back["rule"], back["step"], back["back_to"] < 11) == ("LW101", 16, True)
-    assert back["changed"]["learning_rate"][1] < 2e-3
-    assert report_of(trainer)["verdict"] == "ok"
+    now = back["changed"]["learning_rate"][1]
+    assert now < 2e-3
+    report = report_of(trainer)
+    assert (report["verdict"], report["next_run"]) == ("ok", None), "nobody knows that the rate was the cause"
+    assert report["message"].count(f"{now:g}") == 1, "what it went on with, and no advice"
     assert {alert.severity for alert in callback.monitor.alerts} == {Severity.WARNING}
 
 
@@ -294,7 +316,7 @@ def test_a_second_recovery_is_told_relative_to_the_script() -> None:
     assert (last.changed, last.settings) == ({"learning_rate": [1.0, 0.01]}, {"learning_rate": 0.01})
     assert "learning_rate 1 → 0.01" in last.details
     assert report["message"].startswith("recovered at step 25 (learning_rate 1 → 0.01), then 5 steps without")
-    assert report["message"].endswith("Put 0.01 into your script.")
+    assert "Put 0.01 into your script" in report["message"]
 
 
 def test_measurements_after_a_recovery_follow_the_cadence_of_a_start(exploded: Any) -> None:
@@ -308,7 +330,7 @@ def test_measurements_after_a_recovery_follow_the_cadence_of_a_start(exploded: A
 def test_a_wiring_error_is_nothing_to_recover_from() -> None:
     trainer, _ = built()
     FAULTS["merged"].inject(trainer, 5)
-    with pytest.raises(LoraWatchError, match=r"going back .*LW301"):
+    with pytest.raises(LoraWatchError, match=r"does not recover: .*going back .*LW301"):
         trainer.train()
     assert report_of(trainer)["recoveries"] == []
 

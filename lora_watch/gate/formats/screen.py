@@ -8,7 +8,13 @@ from lora_watch.gate.formats.text import described
 from lora_watch.gate.judging import Judgement, how_it_ended
 from lora_watch.runs.run import FinishedRun
 
-_STYLES = {"  ERROR": "bold red", "  WARNING": "yellow", "  INFO": "cyan", "  Next run:": "bold"}
+_STYLES = {
+    "  ERROR": "bold red",
+    "  WARNING": "yellow",
+    "  INFO": "cyan",
+    "  Next run:": "bold",
+    "  UNREADABLE": "bold red",
+}
 
 
 def screen(run: FinishedRun, width: int, title: str = "") -> Text:
@@ -19,6 +25,7 @@ def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     if size := list(run.data.series_at("size", run.trained(run.data.steps)).values()):
         lines.append(f"  depth-scaled output ratio {short(size[0])} → {short(size[-1])} {sparkline(size)}")
     out = Text(f"{title or run.name}\n", style="bold")
+    lines += [f"  UNREADABLE {run.message}"] * (run.verdict == "unknown" and run.message is not None)
     for line in lines:
         style = next((style for head, style in _STYLES.items() if line.startswith(head + " ")), "not bold")
         said = line.lstrip()

@@ -1,10 +1,9 @@
 """A judgement for a terminal or a build log."""
 
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from lora_watch.base.alerts import Alert, Severity, part_of
+from lora_watch.base.alerts import Alert, Severity, part_of, tally
 from lora_watch.base.text import adapters, count, middle, short, sparkline, table
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
@@ -26,15 +25,6 @@ def text(judgement: Judgement) -> str:
     blocks += ["\n".join(_run(judged, judgement)) for judged in told]
     blocks += [f"UNREADABLE {reason}" for reason in judgement.unreadable]
     return "\n\n".join([*blocks, summary(judgement)])
-
-
-def tally(alerts: Sequence[Alert]) -> str:
-    """``1 error, 2 warnings``, the worst first. What a run has recovered from is in its LW910."""
-    counts = Counter(alert.severity for alert in alerts if not alert.recovered_from)
-    return ", ".join(
-        count(n, "note" if severity is Severity.INFO else severity.name.lower())
-        for severity, n in sorted(counts.items(), reverse=True)
-    )
 
 
 def steps_of(run: FinishedRun) -> str:
