@@ -26,6 +26,7 @@ import numpy as np
 import torch
 from transformers import Trainer
 
+from benchmarks.corpus import rates
 from benchmarks.corpus.cures import NEAR_BEST, advice, advised
 from benchmarks.corpus.generate import files, load_all, trace, train_missing
 from benchmarks.corpus.generate import train as train_run
@@ -51,8 +52,6 @@ FOLLOWED = Path(__file__).with_name("larger_followed.json")
 """The held-out loss after each run that was trained with the settings that an alert of another advised."""
 FIRST = Path(__file__).with_name("larger.json")
 """The rows of ``scores`` before any threshold had seen a run of these models."""
-NEAR = 5.0
-"""Rates of two runs by at most this factor apart tell of those between them."""
 MODELS = {
     "tiny": ("packaged Llama", "1 M"),
     "minilm": ("MiniLM", "22 M"),
@@ -215,10 +214,10 @@ def followed(runs: Mapping[Spec, Trace]) -> Iterator[list[object]]:
 
 def gain_at(spec: Spec, outcomes: Mapping[Spec, Outcome]) -> float:
     """The gain of the settings of ``spec``, read off between the runs on the same data and modules; NaN where the two
-    next to it are not ``NEAR``."""
+    next to it are not ``rates.NEAR``."""
     known = {_rate(s): max(o.gain, 0.0) if o.gain == o.gain else 0.0 for s, o in outcomes.items() if _alike(s, spec)}
     below, above = ([rate for rate in known if rate <= _rate(spec)], [rate for rate in known if rate >= _rate(spec)])
-    if not below or not above or min(above) > NEAR * max(below):
+    if not below or not above or min(above) > rates.NEAR * max(below):
         return math.nan
     ends = max(below), min(above)
     return float(np.interp(math.log(_rate(spec)), [*map(math.log, ends)], [known[rate] for rate in ends]))
@@ -243,11 +242,11 @@ def by_the_weights(runs: Mapping[Spec, Trace]) -> list[list[object]]:
     for base, task, targets in sorted({(spec.base, spec.task, spec.targets) for spec in plain}):
         some = [spec for spec in plain if (spec.base, spec.task, spec.targets) == (base, task, targets)]
         top = max(some, key=lambda spec: -runs[spec].after if math.isfinite(runs[spec].after) else -math.inf)
-        rates = by_weights(runs[top].records[0].run)
-        if rates is not None:
-            gain = gain_at(replace(top, lr=rates.best), outcomes)
+        told = by_weights(runs[top].records[0].run)
+        if told is not None:
+            gain = gain_at(replace(top, lr=told.best), outcomes)
             known = f"{gain:.2f}" if math.isfinite(gain) else "–"
-            rows.append([MODELS[base][0], task, targets, len(some), f"{rates.best:.2g}", f"{top.lr:g}", known])
+            rows.append([MODELS[base][0], task, targets, len(some), f"{told.best:.2g}", f"{top.lr:g}", known])
     return rows
 
 
@@ -282,6 +281,8 @@ def report() -> str:
             table(["model", "text", "runs", "no longer bad", "good", "0.9 of the best gain"], followed(runs)),
             "### The rate by the weights alone, at alpha = 2r",
             table(of_weights, by_the_weights(runs)),
+            "### Would a lower or a higher rate be better?",
+            rates.report(),
             "### The rate that a sweep measures (`find_lr`), and a run at it",
             table(SWEEP_HEADS, by_a_sweep(runs)),
             "### Every run",

@@ -212,6 +212,12 @@ def test_larger_models() -> None:
     assert states("docs/larger-models.md", "in {0} of {0}, Gemma's".format(sum(int(row[2]) for row in of_qwen)))
     good_again, no_longer_bad = (of_gemma[column].split()[0].split("/") for column in (5, 3))
     assert states("docs/larger-models.md", "Gemma's in {} of {}; {} of Gemma's".format(*good_again, no_longer_bad[0]))
+    factors = {row[0]: row[6].split()[0].split("/") for row in rows(larger) if len(row) == 10}
+    assert states("docs/larger-models.md", "0.4 of it", "gain in {} of {} grids".format(*factors["0.4"]))
+    beside = {row[0]: row[3:] for row in rows(larger) if row[1] == "600"}
+    (half, twice), (of_a_head, twice_of_a_head) = beside["packaged Llama"], beside["MiniLM"]
+    pieces = f"{half} of the gain (MiniLM {of_a_head})", f"twice it {twice} ({twice_of_a_head})"
+    assert states("docs/learning-rate.md", *pieces)
     swept = [row for row in rows(larger) if len(row) == 6 and "→" in row[4]]
     middle, found = ([row for row in swept if ("range" in row[3]) == without] for without in (True, False))
     reached = sorted(float(row[5]) for row in middle)
