@@ -1,7 +1,7 @@
 """What works where: every way, trainer and tracker tried with real processes and packages, as a page of the docs.
 
-    python -m tests.matrix                        all rows that this machine can run; writes docs/matrix.md
-    python -m tests.matrix --only                 the page alone, from what is kept
+    python -m tests.matrix                        all rows that this machine can run; writes the table of docs/matrix.md
+    python -m tests.matrix --only                 the table alone, from what is kept
     python -m tests.matrix --python /other/python --only zero2 diffusers  rows that another interpreter can run
 
 A row that is not run keeps its numbers of the last time, which stand in docs/matrix.json.
@@ -75,61 +75,17 @@ PACKAGES: dict[str, tuple[str, str, str]] = {
 LACKS = {"compiled models, fused kernels": "`output_ratio`"}
 """What a package does not let be measured."""
 
-HEAD = """# Does it work with my trainer?
-
-What was **tried in several** processes or **in one**, with gloo on CPUs. **Numbers missing**: the report lacks
-them, and the rules go by the others. What was **never run** [stands below](#never-run), a GPU first.
-
-`python -m tests.matrix` makes this table from real runs. In brackets: processes. [Integrations](integrations.md) has
-the lines to write.
-
-| what | status | numbers missing |
-|---|---|---|"""
-
-TAIL = """
-- If every number is missing, the verdict is `unknown`, and `lora-watch check` exits with 2.
-- `recover` works with DDP and FSDP2, not with DeepSpeed and FSDP1.
-- Under ZeRO a NaN in the gradients is found after the update.
-- Saves were read back (LW313) and resumes compared (LW314) with the Trainer, also over FSDP2 (2) and ZeRO-3 (2), TRL's
-  SFT, Lightning in one process, and plain loops, also over FSDP2 (2) and tensor parallelism (2).
-- **QLoRA**: weights of 4 and 8 bits are read, on a CPU; TRL on them was never run. GPTQ and AWQ have no
-  relative norms.
-- `output_ratio` is also missing for convolutions, MoE experts and replicas of one process (`DataParallel`).
-
-## Never run
-
-A GPU, NCCL, more than three processes, several machines, pipeline parallelism, FSDP or ZeRO over quantised weights, TRL
-in several processes (GRPO under FSDP2, say), PPO, vLLM, Unsloth, Axolotl's own training command,
-Comet, SwanLab, ClearML, 8-bit optimizers under `recover`.
-
-## Versions
-
-| | Python | torch | transformers | PEFT | accelerate | TensorBoard | NumPy |
-|---|---|---|---|---|---|---|---|
-| oldest | 3.10.13 | 2.4.1 | 4.46.3 | 0.13.2 | 0.34.2 | 2.16.2 | 1.24.4 |
-| developed on | 3.11.7 | 2.13.0 | 5.24.0 | 0.21.2 | 1.15.0 | 2.21.0 | 2.4.6 |
-| also tried | 3.13.0 | 2.15.0 | | | | | 2.5.5 |
-
-The core's tests ran with each row (`sh tests/versions.sh oldest`). With the oldest, eight tests failed that ask for
-newer features. Versions in between were not tried as a whole.
-
-**Stable**: rule ids, names and units of metrics, exit codes, fields of `report.json`. A newer package reads older
-files. Messages, thresholds and advice may change with any version; public names only with a minor one.
-"""
-
 
 def ways(names: Sequence[str], python: str) -> dict[str, Any]:
     """Rows of ``tests.sharding.ways``, those on as many ranks from one start; with what ``LAST_GOOD`` leaves."""
     rows = {}
     with tempfile.TemporaryDirectory() as folder:
-        loads = {}
         for ranks, zero in sorted({(WAYS[name][1], "zero" in name) for name in names}):
             same = [name for name in names if (WAYS[name][1], "zero" in name) == (ranks, zero)]
             group = [*same, *(f"kept-{name}" for name in same if name in LAST_GOOD)]
             start = ["-m", "torch.distributed.run", "--standalone", f"--nproc_per_node={ranks}"] if ranks > 1 else []
             command = [python, *start, "-m", "tests.sharding.ways", folder, *group]
             env = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1", "DS_ACCELERATOR": "cpu"}
-            loads |= dict.fromkeys(same, os.getloadavg()[0])
             done = subprocess.run(command, env=env, cwd=ROOT, capture_output=True, text=True)
             if done.returncode:
                 print(done.stderr[-2000:], file=sys.stderr)
@@ -137,11 +93,7 @@ def ways(names: Sequence[str], python: str) -> dict[str, Any]:
             file, left = Path(folder, f"{name}.json"), Path(folder, f"kept-{name}.json")
             if file.exists():
                 result = json.loads(left.read_text()) if left.exists() else None
-                rows[name] = json.loads(file.read_text()) | {
-                    "date": today(),
-                    "load": loads[name],
-                    "last_good": result,
-                }
+                rows[name] = json.loads(file.read_text()) | {"date": today(), "last_good": result}
     return rows
 
 
@@ -165,14 +117,15 @@ def today() -> str:
     return str(datetime.datetime.now(datetime.timezone.utc).date())
 
 
-def page(kept: Mapping[str, Any]) -> str:
-    """A row a package; ways of which the same is missing share one."""
+def page(kept: Mapping[str, Any], before: str) -> str:
+    """``before``, whose first table has a row a package; ways of which the same is missing share one."""
     rows = [_package(name, kept["packages"].get(name)) for name in PACKAGES]
     alike: dict[tuple[str, str], list[str]] = {}
     for name, (what, ranks) in WAYS.items():
         alike.setdefault(_way(name, kept["ways"]), []).append(f"{what} ({ranks})" if ranks > 1 else what)
     rows += [f"| {'; '.join(names)} | {status} | {missing} |" for (status, missing), names in alike.items()]
-    return "\n".join([HEAD, *rows, TAIL])
+    head, line, rest = before.partition("|---|---|---|\n")
+    return head + line + "".join(f"{row}\n" for row in rows) + rest[re.match(r"(\|.*\n)*", rest).end() :]
 
 
 def _way(name: str, ways: Mapping[str, Any]) -> tuple[str, str]:
@@ -215,7 +168,7 @@ def main() -> None:
     kept["ways"] |= ways([name for name in WAYS if name in only], chosen.python)
     kept["packages"] |= packages([name for name in PACKAGES if name in only], chosen.python, kept["packages"])
     KEPT.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
-    PAGE.write_text(page(kept), encoding="utf-8")
+    PAGE.write_text(page(kept, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Python as if started afresh, without the seconds of its imports: how long it takes, how much memory, what it says.
+"""Python as if started afresh, without the seconds of its imports.
 
 A fork of the tests' process, made when their modules have been imported and none has run, reads requests: a line of
 JSON for processes at once. It forks for each, which costs milliseconds, and answers with a line. What a fork is not: a
@@ -32,10 +32,6 @@ PATIENCE = 500
 class Done(NamedTuple):
     returncode: int
     """-14: it was ended."""
-    seconds: float
-    """CPU time: the machine may be busy."""
-    memory: float
-    """MiB at its highest, beyond what the modules take."""
     stdout: str
     stderr: str
 
@@ -106,44 +102,42 @@ def _serve(modules: Sequence[str], requests: IO[str], answers: IO[str]) -> NoRet
         importlib.import_module(module)
     gc.collect()
     gc.freeze()  # a Trainer collects garbage: among what its training has made, and not in all that is imported
-    nothing = int(1024 * _fork([None])[0].memory)
     for line in requests:
-        print(json.dumps(_fork(json.loads(line), nothing)), file=answers, flush=True)
+        print(json.dumps(_fork(json.loads(line))), file=answers, flush=True)
     os._exit(0)
 
 
-def _fork(requests: Sequence[dict[str, Any] | None], before: int = 0) -> list[Done]:
-    """A process for each, which does what is asked or nothing. ``before``: KiB of one that does nothing."""
+def _fork(requests: Sequence[dict[str, Any]]) -> list[Done]:
+    """A process for each, which does what is asked."""
     with contextlib.ExitStack() as stack:
         files = [[stack.enter_context(tempfile.TemporaryFile()) for _ in range(2)] for _ in requests]
         children = [_begin(request, *said) for request, said in zip(requests, files)]
-        ended: dict[int, tuple[int, Any]] = {}
+        ended: dict[int, int] = {}
         while len(ended) < len(children):
-            child, status, used = os.wait4(-1, 0)
-            ended[child] = (status, used)
+            child, status = os.wait()
+            ended[child] = status
             if status:
                 for other in set(children) - ended.keys():
                     os.kill(other, signal.SIGTERM)
-        return [_done(*ended[child], before, said) for child, said in zip(children, files)]
+        return [_done(ended[child], said) for child, said in zip(children, files)]
 
 
-def _begin(request: dict[str, Any] | None, stdout: IO[bytes], stderr: IO[bytes]) -> int:
+def _begin(request: dict[str, Any], stdout: IO[bytes], stderr: IO[bytes]) -> int:
     child = os.fork()
     if child == 0:
         signal.alarm(PATIENCE)
         os.dup2(stdout.fileno(), 1)
         os.dup2(stderr.fileno(), 2)
-        _be_python(**request) if request else os._exit(0)
+        _be_python(**request)
     return child
 
 
-def _done(status: int, used: Any, before: int, files: Sequence[IO[bytes]]) -> Done:
+def _done(status: int, files: Sequence[IO[bytes]]) -> Done:
     said = []
     for file in files:
         file.seek(0)
         said.append(file.read().decode("utf-8", "replace"))
-    seconds, memory = used.ru_utime + used.ru_stime, (used.ru_maxrss - before) / 1024
-    return Done(os.waitstatus_to_exitcode(status), seconds, memory, *said)
+    return Done(os.waitstatus_to_exitcode(status), *said)
 
 
 def _be_python(words: list[str], folder: str, variables: dict[str, str]) -> None:

@@ -12,7 +12,7 @@ import functools
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,10 +22,12 @@ import pytest
 import torch
 from packaging.version import Version
 from peft import LoraConfig, get_peft_model
-from transformers import PrinterCallback, Trainer, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
+from typer.testing import CliRunner, Result
 
 from lora_watch import Alert, Sink, StepRecord
 from lora_watch.base.records import RunInfo
+from lora_watch.cli.app import app
 from lora_watch.demo.models import tiny_llama
 
 Dataset = Sequence[Mapping[str, Any]]
@@ -156,6 +158,23 @@ class Keeps(Sink):
 
     def finish(self, verdict: str, message: str | None) -> None:
         self.verdicts.append(verdict)
+
+
+def lora_watch(*words: object, **environment: str) -> Result:
+    """The command line in this process. Whatever it raises but an exit is raised here."""
+    env = {"COLUMNS": "250", "TERM": "dumb", "NO_COLOR": "1", "GITHUB_ACTIONS": None, **environment}
+    return CliRunner().invoke(app, list(map(str, words)), env=env, catch_exceptions=False)
+
+
+def on(event: str, act: Callable[..., object]) -> TrainerCallback:
+    """Calls ``act`` at an event of the Trainer's: ``on("step_end", lambda state, model, **_: …)``."""
+
+    def called(args: Any, state: Any, control: Any, **rest: Any) -> None:
+        act(args=args, state=state, control=control, **rest)
+
+    callback = TrainerCallback()
+    setattr(callback, f"on_{event}", called)
+    return callback
 
 
 def report_of(run: Any) -> dict[str, Any]:

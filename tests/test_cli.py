@@ -5,17 +5,12 @@ import sys
 from importlib.metadata import files
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from lora_watch import __version__
 from lora_watch.base.alerts import Alert, Severity
-from lora_watch.cli.app import app
 from lora_watch.rules import catalogue
 from lora_watch.rules.guide import pages
-
-
-def lora_watch(*arguments: str) -> Result:
-    return CliRunner().invoke(app, list(arguments), env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
+from tests.support import lora_watch
 
 
 def test_no_arguments_show_the_help():

@@ -84,12 +84,7 @@ def test_the_fix_is_the_prescription(tmp_path: Path):
 
 
 # -- folders -----------------------------------------------------------------------------------------------------------
-def test_an_earlier_demo_is_replaced_and_a_stranger_is_left_alone(tmp_path: Path):
-    earlier = tmp_path / "tiny-healthy"
-    (earlier / "lora_watch").mkdir(parents=True)
-    (earlier / "lora_watch" / "report.json").write_text("{}")
-    assert list(_fresh(earlier).iterdir()) == []
-
+def test_what_is_no_demo_is_left_alone(tmp_path: Path):
     thesis = tmp_path / "mine"
     thesis.mkdir()
     (thesis / "thesis.txt").write_text("years of work")

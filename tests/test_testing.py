@@ -64,11 +64,8 @@ def test_a_callback_of_its_own_that_never_stops_is_judged_by_its_alerts() -> Non
         train(few(alpha=128), callbacks=[own], **EXPLODED)
 
 
-def test_nothing_trained_is_no_pass() -> None:
+def test_nothing_trained_is_no_pass_and_an_error_of_the_training_itself_is_left_as_it_is() -> None:
     with pytest.raises(AssertionError, match="was monitored"), stays_healthy():
         pass
-
-
-def test_an_error_of_the_training_itself_is_left_as_it_is() -> None:
     with pytest.raises(ZeroDivisionError), stays_healthy():
         raise ZeroDivisionError

@@ -60,6 +60,7 @@ def test_one_block(label: str, make: Callable[[], nn.Module], options: dict[str,
     assert adapter.base_weight is model.base_model.model.layer.get_base_layer().weight
     assert (adapter.name, adapter.kind, adapter.variant) == ("layer", kind, "lora")
     assert (adapter.r, adapter.alpha) == (options.get("r", R), ALPHA)
+    assert adapter.scale_formula == ("alpha/sqrt(r)" if "use_rslora" in options else "alpha/r")
     assert adapter.shape == as_matrix(stored(model)).shape
     assert adapter.base_layer is model.base_model.model.layer.get_base_layer()
     check(adapter, [as_matrix(merged_change(model))])

@@ -1,5 +1,6 @@
 """``lora-watch check`` as a shell and a CI service see it: exit codes, streams, files."""
 
+import functools
 import json
 import os
 import re
@@ -10,20 +11,14 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
-from typer.testing import CliRunner, Result
 
 from lora_watch.base.alerts import Severity
-from lora_watch.cli.app import app
 from tests.gate import github_runner
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of
+from tests.support import lora_watch
 
-OUTSIDE = {"GITHUB_ACTIONS": None}
-
-
-def check(*arguments: str | Path, **environment: str) -> Result:
-    env = {"COLUMNS": "200", "NO_COLOR": "1", **OUTSIDE, **environment}
-    return CliRunner().invoke(app, ["check", *map(str, arguments)], env=env, catch_exceptions=False)
+check = functools.partial(lora_watch, "check")
 
 
 def test_exit_codes(healthy: Path, exploded: Path, tmp_path: Path) -> None:
@@ -65,7 +60,7 @@ def test_in_a_process_of_its_own_without_torch(command: str, exit_code: int, exp
         capture_output=True,
         text=True,
         check=False,
-        env={**{k: v for k, v in os.environ.items() if k not in OUTSIDE}, "PYTHONIOENCODING": "ascii"},
+        env={**{k: v for k, v in os.environ.items() if k != "GITHUB_ACTIONS"}, "PYTHONIOENCODING": "ascii"},
     )
     assert done.returncode == exit_code, done.stderr
     assert "heavy: []" in done.stdout

@@ -131,22 +131,11 @@ def test_a_command_is_one_line_and_comes_back_whole(title: str, message: str) ->
     assert back.properties.get("title", "") == title
 
 
-@pytest.mark.parametrize("write", [text, as_json], ids=["text", "json"])
-def test_no_name_becomes_a_command(hostile: Judgement, write: Any) -> None:
-    assert github_runner.commands(write(hostile)) == []
-
-
 def test_only_our_own_annotations_are_commands(hostile: Judgement) -> None:
     found = github_runner.commands(github(hostile))
     assert len(found) == len(HOSTILE) + 1
     assert {c.name for c in found} == {"error"}
     assert all(set(c.properties) == {"title"} for c in found)
-
-
-# -- what it is written into -----------------------------------------------------------------------------------------
-def test_nothing_moves_the_cursor(hostile: Judgement) -> None:
-    for line in text(hostile).split("\n"):
-        assert line.isprintable(), line
 
 
 # -- JUnit -----------------------------------------------------------------------------------------------------------

@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
 from lora_watch.base.alerts import Severity
@@ -16,7 +15,7 @@ from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.runs.written import STEPS, edit_json, write_run
 from tests.sinks.made_up import alert_of, record_of, run_of
-from tests.support import lora, stdlib_blocks, tiny_model, train
+from tests.support import lora, on, stdlib_blocks, tiny_model, train
 
 
 def rules_of(judgement: Judgement) -> list[str]:
@@ -117,11 +116,10 @@ def test_a_run_that_was_killed_is_at_fault_whatever_was_open(tmp_path: Path) -> 
 
 
 def test_a_trainer_that_stops_early_has_finished(tmp_path: Path) -> None:
-    class Enough(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-            control.should_training_stop = state.global_step == 2
+    def enough(state: Any, control: Any, **_: Any) -> None:
+        control.should_training_stop = state.global_step == 2
 
-    callbacks = [Enough(), LoraWatchCallback(fail_on="never", console=False)]
+    callbacks = [on("step_end", enough), LoraWatchCallback(fail_on="never", console=False)]
     train(lora(tiny_model(), r=2, alpha=4), stdlib_blocks(8, 16), 5, callbacks=callbacks, output_dir=str(tmp_path))
     judgement = judge([tmp_path])
     assert judgement.runs[0].run.verdict == "ok"

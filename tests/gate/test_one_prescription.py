@@ -6,14 +6,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
 
 from lora_watch import LoraWatchCallback, LoraWatchError
-from lora_watch.cli.app import app
 from lora_watch.runs.places import find_runs
 from lora_watch.runs.run import read_run
 from lora_watch.tensorboard_plugin.page.answers import Answers
-from tests.support import build_trainer, lora, report_of, stdlib_blocks, tiny_model
+from tests.support import build_trainer, lora, lora_watch, report_of, stdlib_blocks, tiny_model
 
 SCRIPTS: list[dict[str, Any]] = [
     {"alpha": 128, "lr": 5e-2, "fail_on": "error"},
@@ -39,7 +37,9 @@ def told_in(text: str) -> list[str]:
 @pytest.mark.parametrize(
     "script", [*SCRIPTS, *(pytest.param(each, marks=pytest.mark.thorough) for each in MORE)], ids=str
 )
-def test_every_place_gives_the_same_numbers(script: dict[str, Any], tmp_path: Path, capsys: Any) -> None:
+def test_every_place_gives_the_same_numbers_and_alert_first(
+    script: dict[str, Any], tmp_path: Path, capsys: Any
+) -> None:
     alpha, lr = script["alpha"], script["lr"]
     policy = {key: value for key, value in script.items() if key not in ("alpha", "lr")}
     trainer = build_trainer(
@@ -64,8 +64,12 @@ def test_every_place_gives_the_same_numbers(script: dict[str, Any], tmp_path: Pa
     assert {each["from"] for key, each in told["settings"].items() if key == "lora_alpha"} <= {alpha}
     assert settings
 
+    first = report["alerts"][report["first"]]["rule"]
+    assert first != report["alerts"][0]["rule"] or script is not SCRIPTS[0], "or the order says nothing"
     if "fail_on" in policy:
         assert told_in(raised) == [told["text"]]
+        for text in (raised, console.rpartition("lora_watch: stopped")[2]):
+            assert re.findall(r"\((LW\d+)\)", text)[0] == first
     if "recover" in policy:
         assert "lora_alpha" not in console, "one way out: a recovery leaves the scale"
         assert all(
@@ -74,20 +78,22 @@ def test_every_place_gives_the_same_numbers(script: dict[str, Any], tmp_path: Pa
     else:
         assert told_in(console)[-1] == told["text"]
 
-    checked = CliRunner().invoke(app, ["check", str(tmp_path)]).stdout
+    checked = lora_watch("check", tmp_path).stdout
     assert told_in(checked) == [told["text"]], "once, above the alerts"
-    (run,) = json.loads(CliRunner().invoke(app, ["check", str(tmp_path), "--format", "json"]).stdout)["runs"]
-    assert run["next_run"]["text"] == told["text"]
+    (run,) = json.loads(lora_watch("check", tmp_path, "--format", "json").stdout)["runs"]
+    assert (run["next_run"]["text"], run["findings"][0]["rule"]) == (told["text"], first)
     in_report = {alert["rule"]: alert["next_run"] for alert in report["alerts"]}
     assert {finding["rule"]: finding["next_run"] for finding in run["findings"]} == in_report
     assert all(isinstance(each["from"], int) for key, each in told["settings"].items() if key == "lora_alpha")
-    shown = CliRunner().invoke(app, ["show", str(tmp_path)], env={"COLUMNS": "300"}).stdout
+    shown = lora_watch("show", tmp_path, COLUMNS="300").stdout
     assert told_in(shown) == [told["text"]]
 
-    compared = json.loads(CliRunner().invoke(app, ["compare", str(tmp_path), "--json"]).stdout)["configurations"]
+    compared = json.loads(lora_watch("compare", tmp_path, "--json").stdout)["configurations"]
     trained_at = settings["learning_rate"] if "recover" in policy else lr
     assert [each["learning_rate"] for each in compared] == [pytest.approx(trained_at, rel=0.2)]
 
     (place,) = find_runs(tmp_path)
     answers = Answers({"run": read_run(place)})
-    assert answers.plain['["verdict","run",""]']["next_run"]["text"] == told["text"], "the tab's banner"
+    alerts, ending = (answers.plain[f'["{route}","run",""]'] for route in ("alerts", "verdict"))
+    assert ending["next_run"]["text"] == told["text"], "the tab's banner"
+    assert alerts["alerts"][ending["first"]]["rule"] == first

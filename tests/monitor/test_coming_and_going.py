@@ -9,10 +9,9 @@ from typing import Any
 import peft
 import pytest
 import torch
-from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor
-from tests.support import build_trainer, lora, report_of, stdlib_blocks, tiny_model, train
+from tests.support import build_trainer, lora, on, report_of, stdlib_blocks, tiny_model, train
 
 TARGETS = ["q_proj", "v_proj"]
 PER_TARGET = 4
@@ -54,16 +53,15 @@ def second(model: Any, targets: list[str] = TARGETS) -> None:
 def test_an_adapter_that_is_deleted_is_reported_by_its_rule_alone() -> None:
     """Its gradients cannot be asked for any more, before or after they are clipped."""
 
-    class Deletes(TrainerCallback):
-        def on_step_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step == 3:
-                second(model)
-                model.set_adapter("second")
-                model.delete_adapter("default")
+    def delete(state: Any, **_: Any) -> None:
+        if state.global_step == 3:
+            second(model)
+            model.set_adapter("second")
+            model.delete_adapter("default")
 
     model = lora(tiny_model(), r=2, alpha=4, targets=TARGETS)
     watch = LoraWatchCallback(console=False, tensorboard=False)
-    train(model, stdlib_blocks(16, 16), 6, callbacks=[watch, Deletes()])
+    train(model, stdlib_blocks(16, 16), 6, callbacks=[watch, on("step_begin", delete)])
     assert opened(watch.monitor) == {"LW301": 4}
     assert all(name.endswith(".second") for name in watch.monitor.run.names)
 
@@ -119,15 +117,12 @@ def some_layers(model: Any, step: int) -> None:
 def test_adapters_that_change_at_every_step_are_measured_and_judged(
     switch: Callable[[Any, int], None], lr: float, rules: set[str], first: bool
 ) -> None:
-    class Switches(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            switch(model, state.global_step)
-
     torch.manual_seed(0)
     model = lora(tiny_model(), r=8, alpha=16, targets=SEVERAL)
     model.add_adapter("second", peft.LoraConfig(r=8, lora_alpha=16, target_modules=SEVERAL))
     watch = LoraWatchCallback(console=False, tensorboard=False, mute=["LW401"])
-    callbacks = [Switches(), watch] if first else [watch, Switches()]
+    switches = on("step_end", lambda state, **_: switch(model, state.global_step))
+    callbacks = [switches, watch] if first else [watch, switches]
     trainer = build_trainer(model, stdlib_blocks(64, 32), 12, callbacks, lr)
     trainer.create_optimizer_and_scheduler(12)
     trainer.optimizer = torch.optim.AdamW([p for n, p in model.named_parameters() if "lora_" in n], lr=lr)
@@ -184,13 +179,9 @@ def test_adapters_of_another_method_that_train_beside_lora_are_noted_and_leave_a
 def test_what_leaves_the_backward_pass_without_a_gradient_is_named(switch: Callable[[Any], object], rule: str) -> None:
     """The Trainer ends by torch's own exception, before a step shows the switch."""
 
-    class Switches(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step == 2:
-                switch(model)
-
     model = lora(tiny_model(), r=2, alpha=4, targets=TARGETS)
+    switches = on("step_end", lambda state, **_: state.global_step == 2 and switch(model))
     watch = LoraWatchCallback(console=False, tensorboard=False)
     with contextlib.suppress(RuntimeError, ZeroDivisionError):
-        train(model, stdlib_blocks(16, 16), 4, callbacks=[watch, Switches()])
+        train(model, stdlib_blocks(16, 16), 4, callbacks=[watch, switches])
     assert opened(watch.monitor) == ({rule: 2} if rule else {})

@@ -1,7 +1,6 @@
 """Copies of what is in the middle of a run: the model, which has hooks in it, the monitor and the callback."""
 
 import copy
-import io
 import pickle
 from collections.abc import Callable
 from typing import Any
@@ -13,13 +12,6 @@ from lora_watch import Monitor
 from tests.monitor.test_monitor import built, loop
 
 
-def saved_and_loaded(model: Any) -> Any:
-    buffer = io.BytesIO()
-    torch.save(model, buffer)
-    buffer.seek(0)
-    return torch.load(buffer, weights_only=False)
-
-
 def pickled(thing: Any) -> Any:
     return pickle.loads(pickle.dumps(thing))
 
@@ -28,7 +20,7 @@ def hooks(model: Any) -> list[Any]:
     return [hook for m in model.modules() for hook in (*m._forward_hooks.values(), *m._forward_pre_hooks.values())]
 
 
-@pytest.mark.parametrize("copied", [copy.deepcopy, pickled, saved_and_loaded])
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
 def test_a_copy_of_a_model_in_mid_run_computes_the_same_and_is_not_monitored(copied: Callable[[Any], Any]) -> None:
     model, optimizer = built()
     ids = torch.arange(32)[None]

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -56,31 +55,3 @@ def pair(d_out: int, d_in: int, r: int, seed: int = 0, dtype: torch.dtype = torc
     a = torch.randn(r, d_in, generator=g)
     b = torch.randn(d_out, r, generator=g) * torch.logspace(0, -2, r)
     return a.to(dtype), b.to(dtype)
-
-
-def truth(adapter: Adapter) -> dict[str, float]:
-    """Every metric from the singular values of the explicit products, scaled so that nothing leaves float64."""
-    sigmas, a2, b2 = [], 0.0, 0.0
-    for block in adapter.factors():
-        a, b = (factor.detach().double().numpy() for factor in block)
-        top_a, top_b = (max(np.abs(x).max(), np.finfo(float).tiny) for x in (a, b))
-        m = np.ones(len(a)) if adapter.diagonal is None else adapter.diagonal.detach().double().numpy()
-        unit = np.linalg.svd((b / top_b * m) @ (a / top_a), compute_uv=False)[: len(a)]  # the rest is rounding
-        sigmas.append(unit * top_a * top_b)
-        a2, b2 = a2 + (np.linalg.norm(a / top_a) * top_a) ** 2, b2 + (np.linalg.norm(b / top_b) * top_b) ** 2
-    sigma, s = np.concatenate(sigmas), abs(adapter.scale)
-    top = sigma.max()
-    unit = sigma / top if top > 0 else sigma
-    nothing = top == 0 or s == 0
-    p = unit[unit > 0] / max(unit.sum(), 1e-300)
-    norm = np.linalg.norm(unit) * top
-    return {
-        "scale": adapter.scale,
-        "product_norm": norm,
-        "delta_norm": s * norm,
-        "spectral_norm": s * top,
-        "stable_rank": 0.0 if nothing else (unit**2).sum(),
-        "effective_rank": 0.0 if nothing else np.exp(-(p * np.log(p)).sum()),
-        "a_norm": np.sqrt(a2),
-        "b_norm": np.sqrt(b2),
-    }

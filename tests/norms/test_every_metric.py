@@ -1,6 +1,7 @@
 """Every metric of a step's record, on real PEFT layers of any shape, dtype and size, against extended precision."""
 
 import math
+import unittest.mock
 import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from torch import Tensor, nn
 
 from lora_watch import Monitor, StepRecord
 from lora_watch.adapters import Adapter, find_adapters
+from lora_watch.base import deferred
 
 PROMISE = 1e-6
 DTYPES = [torch.float32, torch.bfloat16, torch.float16, torch.float64]
@@ -255,6 +257,7 @@ def steps(model: Any, drawn: Sequence[Drawn], inputs: Sequence[Tensor], lr: floa
             move(adapter, d, d.moves[step], step)
         seen.append([look(a) for a in adapters])
         watch.engine.after_update(1.0)
+        watch.state_dict()  # which waits where numbers come a step late
         assert [alert.message for alert in watch.alerts if alert.rule == "LW901"] == []
         yield watch.last, seen, outputs
 
@@ -275,9 +278,16 @@ def outputs_of(model: Any, adapters: Sequence[Adapter], inputs: Sequence[Tensor]
     method=st.sampled_from(["lora", "lora", "dora", "adalora"]),
     lr=st.sampled_from([1e-5, 0.1]),
     rows=st.integers(1, 40),
+    near=st.sampled_from([deferred._NEAR, frozenset()]),
 )
 @np.errstate(invalid="ignore")  # NaN is among what is drawn
-def test_every_metric_is_true(drawn: list[Drawn], method: str, lr: float, rows: int) -> None:
+def test_every_metric_is_true(drawn: list[Drawn], method: str, lr: float, rows: int, near: frozenset[str]) -> None:
+    """``near``: without the CPU among them it is taken for an accelerator."""
+    with unittest.mock.patch.object(deferred, "_NEAR", near):
+        measured(drawn, method, lr, rows)
+
+
+def measured(drawn: list[Drawn], method: str, lr: float, rows: int) -> None:
     model = build(drawn, method)
     adapters = find_adapters(model)
     for adapter, d in zip(adapters, drawn):

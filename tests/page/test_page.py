@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
-from typer.testing import CliRunner
 
+from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.alerts import Alert, Severity, Verdict
-from lora_watch.cli.app import app
 from lora_watch.runs.places import UnreadableError
 from lora_watch.tensorboard_plugin.page.writing import MOST_BYTES, write_page
 from tests.sinks.made_up import alert_of
+from tests.support import build_trainer, few, lora, lora_watch, tiny_model
 from tests.tensorboard_plugin.axe import findings
 from tests.tensorboard_plugin.conftest import logdir as logdir
 from tests.tensorboard_plugin.made_up import HOSTILE, LONG, record_of, run_of, write, write_long_run
@@ -65,7 +65,7 @@ def open_page(browser: Any) -> Iterator[Open]:
 @pytest.fixture(scope="module")
 def file(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     target = tmp_path_factory.mktemp("page") / "report.html"
-    assert CliRunner().invoke(app, ["report", str(folder), "-o", str(target)]).exit_code == 0
+    assert lora_watch("report", folder, "-o", target).exit_code == 0
     return target
 
 
@@ -96,7 +96,7 @@ def test_a_page_opens_on_the_worst_run_and_says_how_each_ended(tmp_path: Path, o
         records = [record_of(run, step, zone="healthy") for step in range(1, 31)]
         write(tmp_path / name, run, records, alerts, verdict)
     target = tmp_path / "report.html"
-    assert CliRunner().invoke(app, ["report", str(tmp_path)]).exit_code == 0
+    assert lora_watch("report", tmp_path).exit_code == 0
     page = open_page(target)
     assert page.input_value("#run") == "a/bad"
     page.keyboard.press("Tab")
@@ -161,8 +161,6 @@ def test_what_is_said_of_a_step_is_of_that_step(tmp_path: Path, open_page: Open)
 
 
 def test_the_callback_writes_it_whatever_the_end_was(tmp_path: Path, open_page: Open) -> None:
-    from lora_watch import LoraWatchCallback, LoraWatchError
-    from tests.support import build_trainer, lora, tiny_model
 
     watcher = LoraWatchCallback(html=True, fail_on="error", console=False)
     trainer = build_trainer(
@@ -181,8 +179,6 @@ def test_the_callback_writes_it_whatever_the_end_was(tmp_path: Path, open_page: 
 def test_an_update_that_was_refused_is_said_although_it_is_no_step(
     until: int, head: str, tmp_path: Path, open_page: Open
 ) -> None:
-    from lora_watch import LoraWatchCallback, LoraWatchError
-    from tests.support import build_trainer, few
 
     calls = itertools.count(1)
 
@@ -200,7 +196,7 @@ def test_an_update_that_was_refused_is_said_although_it_is_no_step(
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path: Path, folder: Path) -> None:
-    assert CliRunner().invoke(app, ["report", str(tmp_path), "-o", str(tmp_path / "a.html")]).exit_code == 2
+    assert lora_watch("report", tmp_path, "-o", tmp_path / "a.html").exit_code == 2
     with pytest.raises(UnreadableError):
         write_page([tmp_path], tmp_path / "a.html")
     assert not (tmp_path / "a.html").exists()

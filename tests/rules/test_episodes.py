@@ -214,18 +214,6 @@ def test_an_alert_about_what_is_no_metric_closes_where_its_rule_can_judge() -> N
     assert [(alert.step, alert.closed_step) for alert in episodes.alerts] == [(1, 7)]
 
 
-def test_state_survives_json() -> None:
-    losses = [0, 2, 2] + [0] * 9 + [2, 2]
-    one, two = Episodes([Bad()]), Episodes([Bad()])
-    feed(one, losses)
-    feed(two, losses[:2])
-    resumed = Episodes([Bad()])
-    resumed.load_state_dict(json.loads(json.dumps(two.state_dict())))
-    for step, loss in enumerate(losses[2:], start=3):
-        resumed.check(StepRecord(RunInfo(()), step, {}, loss=loss))
-    assert [a.to_dict() for a in resumed.alerts] == [a.to_dict() for a in one.alerts]
-
-
 def test_a_resumed_run_remembers_for_how_long_a_rule_has_been_silent() -> None:
     losses = [2.0, *[0.0] * 12]
     one, two, resumed = Episodes([Norms()]), Episodes([Norms()]), Episodes([Norms()])

@@ -10,6 +10,7 @@ import torch
 from lora_watch import LoraWatchCallback, Monitor, find_adapters
 from lora_watch.measurement.signals.scaled_loss import ScaledLoss
 from lora_watch.rules.size import HARM
+from tests.monitor.test_monitor import built, loop
 from tests.rules.runs import ids, said, the
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
@@ -89,15 +90,8 @@ def test_the_beginning_is_compared_with_exactly_and_nothing_of_that_stays() -> N
     "late", [True, False], ids=["Monitor begins after the first update", "Monitor begins before it"]
 )
 def test_the_first_update_is_no_beginning(late: bool) -> None:
-    torch.manual_seed(0)
-    model = lora(tiny_model()).train()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-2)
+    model, optimizer = built(lr=2e-2)
     monitor = Monitor(model, optimizer, console=False)
     with nullcontext() if late else monitor:
-        for example in stdlib_blocks(3, 32):
-            row = torch.tensor([example["input_ids"]])
-            model(input_ids=row, labels=row).loss.backward()
-            optimizer.step()
-            monitor.step()
-            optimizer.zero_grad()
+        loop(monitor, model, optimizer, 3)
     assert not monitor.run.nonzero_start

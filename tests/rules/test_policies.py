@@ -128,12 +128,9 @@ def sampling_apart(folder: Path, stale: bool) -> Any:
     return trained(replace(GOOD, steps=12), folder, kind=Apart)[0]
 
 
-def test_rollouts_of_a_sampler_without_the_adapter(tmp_path: Path) -> None:
+def test_rollouts_of_a_sampler_without_the_adapter_and_of_one_that_follows(tmp_path: Path) -> None:
     assert the("LW315", sampling_apart(tmp_path / "stale", stale=True)).severity == Severity.ERROR
-
-
-def test_rollouts_of_a_sampler_that_follows(tmp_path: Path) -> None:
-    assert ids(sampling_apart(tmp_path, stale=False)) == []
+    assert ids(sampling_apart(tmp_path / "follows", stale=False)) == []
 
 
 def test_rewards_that_are_all_equal(tmp_path: Path) -> None:
@@ -199,14 +196,11 @@ def going_on(folder: Path, with_reference: bool) -> Any:
     return trained(Policy("DPO", steps=3), folder, before, model=model)[0]
 
 
-def test_the_reference_is_the_bare_base_of_an_adapter_that_is_trained_further(tmp_path: Path) -> None:
-    monitor = going_on(tmp_path, with_reference=False)
+def test_the_reference_of_an_adapter_that_is_trained_further_is_the_bare_base_or_the_adapter(tmp_path: Path) -> None:
+    monitor = going_on(tmp_path / "bare", with_reference=False)
     assert the("LW410", monitor).severity == Severity.WARNING
     assert monitor.run.config["reference"] == BARE
-
-
-def test_the_reference_is_the_adapter_as_it_was(tmp_path: Path) -> None:
-    monitor = going_on(tmp_path, with_reference=True)
+    monitor = going_on(tmp_path / "adapter", with_reference=True)
     assert ids(monitor) == []
     assert any("the adapter ref" in note for note in monitor.run.notes)
 

@@ -17,7 +17,7 @@ from lora_watch import Alert, Finding, LoraWatchCallback, LoraWatchError, Monito
 from lora_watch.runs.run import latest_run
 from tests.adapters.test_placement import mixture
 from tests.stored.saving import UP, Damages, lose_a_layer, rewrite
-from tests.support import build_trainer, few, lora, needs_peft, report_of, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, lora, needs_peft, on, report_of, stdlib_blocks, tiny_model
 
 STEPWISE = {"save_strategy": "steps", "save_steps": 2, "save_total_limit": 2}
 BY_EPOCH = {"save_strategy": "epoch", "dataset": stdlib_blocks(12), "steps": -1}
@@ -64,12 +64,6 @@ def test_what_else_a_save_can_lose(change: Callable[..., Any], severity: str, wo
     assert (alert.severity.name, words in str(alert)) == (severity, True), str(alert)
 
 
-def test_a_save_as_the_trainer_makes_it_says_nothing(tmp_path: Path) -> None:
-    made, watch = trainer(tmp_path)
-    made.train()
-    assert watch.monitor.alerts == []
-
-
 def plain(
     model: Any, steps: int, after: Callable[[Monitor], None] | None = None, resume: Any = None, **options: Any
 ) -> Monitor:
@@ -89,19 +83,6 @@ def plain(
                 after(monitor)
             optimizer.zero_grad()
     return monitor
-
-
-def test_a_plain_loop_asks_for_the_receipt(tmp_path: Path) -> None:
-    model = lora(tiny_model())
-
-    def save(monitor: Monitor) -> None:
-        model.save_pretrained(tmp_path)
-        if monitor.steps == 2:
-            rewrite(tmp_path, lose_a_layer)
-        monitor.saved(tmp_path)
-
-    monitor = plain(model, 3, save, fail_on="never")
-    assert [(alert.rule, alert.step) for alert in monitor.alerts] == [("LW313", 2)]
 
 
 @pytest.mark.parametrize("lost", [None, lose_a_layer, lambda content: content[f"{UP}B.weight"].zero_()])
@@ -236,25 +217,22 @@ def test_a_resume_at_another_scale_is_an_error(alpha: int, times: int, tmp_path:
     assert all(f"each adapter adds {times} times as much" in text for text in said)
 
 
-class MovesTheScale(TrainerCallback):
-    def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
+def test_a_scale_that_the_script_moves_is_no_other_checkpoint(tmp_path: Path) -> None:
+    def move(state: Any, model: Any, **_: Any) -> None:
         for adapter in find_adapters(model):
             adapter.module.scaling["default"] = 0.1 * (1 + state.global_step)
 
-
-def test_a_scale_that_the_script_moves_is_no_other_checkpoint(tmp_path: Path) -> None:
-    trainer(tmp_path, MovesTheScale(), steps=4)[0].train()
-    made, watch = trainer(tmp_path, MovesTheScale(), steps=6)
+    trainer(tmp_path, on("step_begin", move), steps=4)[0].train()
+    made, watch = trainer(tmp_path, on("step_begin", move), steps=6)
     made.train(resume_from_checkpoint=True)
     assert of("LW314", watch) == []
 
 
-class SavesAtTheEnd(TrainerCallback):
-    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        control.should_save = state.global_step == 3
+def saves(state: Any, control: Any, **_: Any) -> None:
+    control.should_save = state.global_step == 3
 
 
-@pytest.mark.parametrize("callbacks", [[], [SavesAtTheEnd()]], ids=["nobody saves", "a callback saves"])
+@pytest.mark.parametrize("callbacks", [[], [on("step_end", saves)]], ids=["nobody saves", "a callback saves"])
 def test_a_failed_run_without_a_save_strategy_saves_what_a_callback_asks_for(
     callbacks: list[TrainerCallback], tmp_path: Path
 ) -> None:
@@ -299,18 +277,6 @@ def test_a_rate_of_the_script_that_the_checkpoint_overrules_is_a_warning_and_pre
     watch = resumed(0.006, 6)
     assert [alert.step for alert in of("LW314", watch)] == [4]
     assert (before.allows("learning_rate", 0.006), watch.monitor.next_run) == (True, None)
-
-
-@pytest.mark.parametrize("dropped", [False, True])
-def test_a_plain_loop_goes_on_where_its_state_was_taken(dropped: bool) -> None:
-    model = lora(tiny_model())
-    state: list[dict[str, Any]] = []
-    plain(model, 3, lambda monitor: state.append(monitor.state_dict()))
-    if dropped:
-        StartsAnew().on_train_begin(None, None, None, model)
-    monitor = plain(model, 2, resume=json.loads(json.dumps(state[-1])), fail_on="never")
-    assert monitor.steps == 5
-    assert [alert.rule for alert in monitor.alerts] == (["LW314"] if dropped else [])
 
 
 def test_a_trial_of_a_search_is_not_compared_with_the_checkpoints_of_another_training(tmp_path: Path) -> None:

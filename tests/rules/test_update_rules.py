@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 
 from lora_watch import Monitor
 from tests.rules.runs import At, ids, numbers, run, said, schedule, the
-from tests.support import few, lora, stdlib_blocks, tiny_model
+from tests.support import few, lora, on, stdlib_blocks, tiny_model
 
 # -- LW306 -------------------------------------------------------------------------------------------------------------
 
@@ -90,13 +90,12 @@ def test_a_weight_that_is_overwritten_half_way_is_named() -> None:
 
 @pytest.mark.parametrize(("merges", "found"), [(range(2, 13), ["WARNING"]), ((4, 8), [])], ids=["always", "twice"])
 def test_weights_that_each_merge_rounds_a_little_are_named(merges: Sequence[int], found: list[str]) -> None:
-    class Merges(TrainerCallback):
-        def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-            if state.global_step in merges:
-                model.merge_adapter()
-                model.unmerge_adapter()
+    def merge(state: Any, model: Any, **_: Any) -> None:
+        if state.global_step in merges:
+            model.merge_adapter()
+            model.unmerge_adapter()
 
-    monitor = run(lora(tiny_model().bfloat16()), steps=14, before=(Merges(),), lr=1e-2)
+    monitor = run(lora(tiny_model().bfloat16()), 14, (on("step_begin", merge),), dataset=stdlib_blocks(64, 16), lr=1e-2)
     assert [alert.severity.name for alert in monitor.alerts if alert.rule == "LW309"] == found
 
 
@@ -135,9 +134,6 @@ def test_steps_that_go_on_being_skipped_are_one_alert_in_the_words_in_which_it_o
     assert ids(monitor) == ["LW307"]
 
 
-def test_the_scalers_search_at_the_start_is_no_fault() -> None:
+def test_the_scalers_search_at_the_start_is_no_fault_and_one_that_never_ends_is() -> None:
     assert ids(scaled_loop(lambda step: step <= 12, steps=30)) == []
-
-
-def test_a_search_that_never_ends_is_one() -> None:
     assert the("LW307", scaled_loop(lambda step: True, steps=24)).step == 21

@@ -4,13 +4,13 @@ from typing import Any
 
 import pytest
 import torch
-from peft import LoraConfig, get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor, Severity
 from tests.rules.runs import At, ids, numbers, run, said, the, trainer_with_loss
-from tests.support import build_trainer, few, lora, needs_peft, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, lora, needs_peft, on, stdlib_blocks, tiny_model
 
 # -- LW301 -------------------------------------------------------------------------------------------------------------
 
@@ -88,7 +88,9 @@ def own_optimizer(parameters: Any) -> Any:
     return prepare
 
 
-def test_adapter_not_in_optimizer() -> None:
+def test_adapter_not_in_optimizer_and_ones_own_complete_optimizer() -> None:
+    complete = own_optimizer(lambda m: [p for p in m.parameters() if p.requires_grad])
+    assert ids(run(few(), steps=6, prepare=complete)) == []
     monitor = run(
         with_trainable_norms(few()),
         steps=6,
@@ -136,37 +138,9 @@ def test_one_forgotten_layer_is_named() -> None:
     assert [name for name, _ in the("LW301", monitor).adapters] == ["model.layers.2.mlp.down_proj"]
 
 
-def test_adapter_not_in_optimizer_is_silent_with_ones_own_complete_optimizer() -> None:
-    complete = own_optimizer(lambda m: [p for p in m.parameters() if p.requires_grad])
-    assert ids(run(few(), steps=6, prepare=complete)) == []
-
-
-class After(TrainerCallback):
+def after(step: int, change: Any) -> TrainerCallback:
     """Does something at the end of a step. Of the event's arguments ``change`` takes what it needs."""
-
-    def __init__(self, step: int, change: Any):
-        self.step, self.change = step, change
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **event: Any) -> None:
-        if state.global_step == self.step:
-            self.change(**event)
-
-
-def assigned(model: Any, **_: Any) -> None:
-    tensors = {name: p.detach().clone() for name, p in model.named_parameters() if "lora_" in name}
-    model.load_state_dict(tensors, strict=False, assign=True)
-    thawed(model)
-
-
-def loaded_with_low_memory(model: Any, **_: Any) -> None:
-    kept = {name: p.clone() for name, p in get_peft_model_state_dict(model).items()}
-    set_peft_model_state_dict(model, kept, low_cpu_mem_usage=True)
-    thawed(model)
-
-
-def thawed(model: Any) -> None:
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_("lora_" in name)
+    return on("step_end", lambda state, **event: state.global_step == step and change(**event))
 
 
 def new_in_the_modules(model: Any, **_: Any) -> None:
@@ -181,17 +155,9 @@ def new_in_the_groups(optimizer: Any, **_: Any) -> None:
         group["params"] = [nn.Parameter(p.detach().clone()) for p in group["params"]]
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        pytest.param(assigned, marks=pytest.mark.thorough),
-        pytest.param(loaded_with_low_memory, marks=pytest.mark.thorough),
-        new_in_the_modules,
-        new_in_the_groups,
-    ],
-)
+@pytest.mark.parametrize("change", [new_in_the_modules, new_in_the_groups])
 def test_an_optimizer_that_loses_the_adapters_in_mid_run_is_seen_at_once(change: Any) -> None:
-    monitor = run(few(), steps=10, before=(After(3, change),))
+    monitor = run(few(), steps=10, before=(after(3, change),))
     alert = the("LW301", monitor)
     assert alert.severity is Severity.ERROR
     assert 3 <= alert.step <= 4
@@ -333,24 +299,13 @@ def test_one_layer_that_is_merged_is_named() -> None:
     assert ids(monitor) == ["LW301"]
 
 
-def test_another_adapter_that_the_optimizer_does_not_hold_is_no_other_fault() -> None:
-    def switch(model: Any) -> None:
-        with torch.enable_grad():
-            model.add_adapter("other", model.peft_config["default"])
-            model.set_adapter("other")
-
-    monitor = run(few(), steps=12, before=(At(3, switch),))
-    assert ids(monitor) == ["LW301"]
-
-
 def test_merging_for_an_evaluation_and_unmerging_is_no_fault() -> None:
-    class MergedEvaluation(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-            model.merge_adapter()
-            model(input_ids=torch.tensor([stdlib_blocks()[0]["input_ids"]]))
-            model.unmerge_adapter()
+    def evaluate(model: Any, **_: Any) -> None:
+        model.merge_adapter()
+        model(input_ids=torch.tensor([stdlib_blocks()[0]["input_ids"]]))
+        model.unmerge_adapter()
 
-    assert ids(run(few(), steps=8, before=(MergedEvaluation(),))) == []
+    assert ids(run(few(), steps=8, before=(on("step_end", evaluate),))) == []
 
 
 # -- LW303, from some step on ------------------------------------------------------------------------------------------
@@ -483,7 +438,7 @@ def only_blocks(*blocks: int) -> Any:
 
 
 def test_layers_that_are_trained_in_turn_are_no_fault() -> None:
-    turns = [After(step, only_blocks(step % 4, (step + 1) % 4)) for step in range(2, 20, 3)]
+    turns = [after(step, only_blocks(step % 4, (step + 1) % 4)) for step in range(2, 20, 3)]
 
     def prepare(trainer: Any) -> None:
         adapters = [p for name, p in trainer.model.named_parameters() if "lora_" in name]

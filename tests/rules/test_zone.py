@@ -44,14 +44,11 @@ def test_a_loss_that_is_a_number_again_is_not_non_finite() -> None:
     assert (placed.zone, alerts) == ("healthy", ["LW201"]), "the alert waits whether it comes again"
 
 
-def test_late_in_a_run_a_loss_above_its_start_is_no_explosion() -> None:
-    placed, alerts = judged(record(500, size=0.5, gain=-0.15, improved=False))
-    assert (placed.zone, placed.size, alerts) == ("no-gain", 2.0, [])
-
-
-def test_the_same_within_the_first_steps_is_one() -> None:
+def test_a_loss_above_its_start_is_an_explosion_within_the_first_steps_and_none_late_in_a_run() -> None:
     placed, alerts = judged(record(15, size=0.5, gain=-0.15, improved=False))
     assert (placed.zone, alerts) == ("exploding", ["LW102"])
+    placed, alerts = judged(record(500, size=0.5, gain=-0.15, improved=False))
+    assert (placed.zone, placed.size, alerts) == ("no-gain", 2.0, [])
 
 
 def test_what_pissa_began_with_is_not_its_size() -> None:

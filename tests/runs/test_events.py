@@ -50,18 +50,6 @@ def test_it_reads_what_tensorboards_reader_reads(healthy: Path) -> None:
     assert log.damage == []
 
 
-def test_unknown_numbers_are_left_out_and_measured_nan_is_kept(tmp_path: Path) -> None:
-    run = run_of()
-    sink = TensorBoardSink(tmp_path)
-    sink.start(run, 0)
-    values, known = np.array([1.0, np.nan, np.nan]), np.array([True, True, False])
-    sink.write(record_of(run, 1, metrics={"delta_norm": values}, known={"delta_norm": known}), [])
-    sink.finish("ok", None)
-    read = metric_at(data_of(tmp_path), "delta_norm")[1]
-    assert set(read) == {"layers.0.q_proj", "layers.1.q_proj"}
-    assert np.isnan(read["layers.1.q_proj"])
-
-
 def test_a_session_that_resumed_replaces_what_came_after(tmp_path: Path) -> None:
     write_run(tmp_path, steps=20, alerts=[alert_of(3), alert_of(15)])
     write_run(tmp_path, steps=15, first_step=10, loss=7.0)
@@ -134,13 +122,6 @@ def test_alerts_are_read_in_their_latest_state(tmp_path: Path) -> None:
     sink.finish("failed", None)
     (latest,) = data_of(tmp_path).episodes[0]
     assert (latest.rule, latest.step, latest.last_step, latest.closed_step) == ("LW102", 3, 5, 6)
-
-
-@pytest.mark.parametrize("verdict", ["ok", "failed", "interrupted"])
-def test_the_end_of_a_run(tmp_path: Path, verdict: str) -> None:
-    write_run(tmp_path, verdict=verdict, message="because")  # type: ignore[arg-type]
-    said = {"verdict": verdict, "message": "because", "next_run": None, "passes": None}
-    assert data_of(tmp_path).verdict() == said
 
 
 @pytest.mark.parametrize(("rule", "closed"), [("LW104", None), ("LW104", 5), ("LW203", None)])

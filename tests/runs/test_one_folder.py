@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
 from lora_watch.gate import judge
 from tests.sinks.made_up import parse
-from tests.support import build_trainer, few, stdlib_blocks
+from tests.support import build_trainer, few, on, stdlib_blocks
 
 # The first run waits in its second step until the second one has come and gone; the third comes when both are over.
 AT_ONCE = """
@@ -119,27 +118,19 @@ def training(
     )
 
 
-class AtStep2(TrainerCallback):
-    def __init__(self, act: Any):
-        self.act = act
-
-    def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-        if state.global_step == 2:
-            self.act()
-
-
 def test_a_run_that_broke_off_leaves_its_folder_to_the_next(tmp_path: Path) -> None:
-    def stop() -> None:
-        raise KeyboardInterrupt
+    def stop(state: Any, **_: Any) -> None:
+        if state.global_step == 2:
+            raise KeyboardInterrupt
 
     first, second = training(tmp_path, 6), training(tmp_path, 6)
-    first.add_callback(AtStep2(stop))
+    first.add_callback(stops := on("step_end", stop))
     with pytest.raises(KeyboardInterrupt):
         first.train()
     second.train()
     assert report_in(tmp_path / "lora_watch", "report.previous.json")["verdict"] == "interrupted"
     assert (report_in(tmp_path / "lora_watch")["verdict"], judge([tmp_path]).exit_code) == ("ok", 0)
-    first.remove_callback(AtStep2)
+    first.remove_callback(stops)
     first.train()
     assert report_in(tmp_path / "lora_watch")["session"] == 3
     assert not (tmp_path / "lora_watch-2").exists()
@@ -164,13 +155,12 @@ def test_files_stay_in_a_relative_folder_when_the_script_changes_its_own(
     other.mkdir()
     monkeypatch.chdir(home)
 
-    class Moves(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if moves and state.global_step == 2:
-                os.chdir(other)
+    def move(state: Any, **_: Any) -> None:
+        if moves and state.global_step == 2:
+            os.chdir(other)
 
     trainer = training(Path("out"), 12, lr=5e-2, alpha=128, console=True)
-    trainer.add_callback(Moves)
+    trainer.add_callback(on("step_end", move))
     trainer.train()
     files = home / "out" / "lora_watch"
     assert [path for path in other.iterdir() if path.name != "out"] == []
@@ -190,19 +180,6 @@ def test_files_stay_in_a_relative_folder_when_the_script_changes_its_own(
     monkeypatch.chdir(other)
     again.train()
     assert not (files / "waiting.json").exists()
-
-
-def test_a_resumed_run_goes_on_in_the_folder(tmp_path: Path) -> None:
-    training(tmp_path, 8, save_strategy="steps", save_steps=4).train()
-    began = report_in(tmp_path / "lora_watch")
-    training(tmp_path, 8).train(resume_from_checkpoint=str(tmp_path / "checkpoint-4"))
-    ended = report_in(tmp_path / "lora_watch")
-    assert (ended["session"], ended["verdict"], ended["step"]) == (2, "ok", 8)
-    assert ended["run_id"] != began["run_id"]
-    assert not (tmp_path / "lora_watch-2").exists()
-    (judged,) = judge([tmp_path]).runs
-    assert judged.run.loss_ends[0] == began["loss"]["start"]
-    assert judged.run.data.steps == list(range(9))
 
 
 def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(

@@ -10,7 +10,6 @@ import functools
 import json
 import os
 import sys
-import time
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -161,7 +160,7 @@ def loop(way: str, folder: Path, monitored: bool) -> dict[str, Any]:
     if dora:
         settings["full_every"] = MORE_STEPS
     data = torch.tensor([block["input_ids"] for block in stdlib_blocks(2 * steps, 32)]).split(2)
-    losses, full, took, ours, at_first = [], [], [], [], []
+    losses, full, at_first = [], [], []
     if recovers:
         settings |= {"recover": 3}
         with torch.no_grad():
@@ -169,23 +168,20 @@ def loop(way: str, folder: Path, monitored: bool) -> dict[str, Any]:
     monitor = Monitor(model, optimizer, **settings) if monitored else None
     with monitor or contextlib.nullcontext():
         for ids in data:
-            began, spent = time.perf_counter(), monitor.guard.seconds if monitor is not None else 0.0
             loss = model(**inputs(way, ids)).loss
             loss.backward()
             optimizer.step()
             losses.append(float(loss.detach()))
             if monitor is not None:
                 record = monitor.step(loss=losses[-1])
-                ours.append(monitor.guard.seconds - spent)
                 full += [record.step] if record is not None and "effective_rank" in record.metrics else []
             optimizer.zero_grad()
-            took.append(time.perf_counter() - began)
     with whole():
-        seen = {"full": full, "ms_ours": 1e3 * min(ours), **seen_by(monitor, model)} if monitor is not None else {}
+        seen = {"full": full, **seen_by(monitor, model)} if monitor is not None else {}
         if recovers and monitor is not None:
             back = [alert.step for alert in monitor.alerts if alert.rule == "LW910"]
             seen["back"] = [(losses[step], at_first[step]) for step in back]  # of the step after it
-        return {"losses": losses, "ms": 1e3 * min(took), **seen}
+        return {"losses": losses, **seen}
 
 
 def pieces() -> dict[str, Any]:
@@ -322,8 +318,7 @@ def row(way: str, folder: Path) -> dict[str, Any]:
     train = trained if through_trainer(way) else loop
     plain, monitored = train(way, folder, False), train(way, folder, True)
     same = plain.pop("losses") == monitored.pop("losses")
-    return {"way": way, "ranks": dist.get_world_size() if dist.is_initialized() else 1, "same": same,
-            "ms_plain": plain["ms"], **monitored}  # fmt: skip
+    return {"way": way, "ranks": dist.get_world_size() if dist.is_initialized() else 1, "same": same, **monitored}
 
 
 def main(folder: Path, ways: Sequence[str]) -> None:

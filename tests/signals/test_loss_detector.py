@@ -1,6 +1,5 @@
 """The loss detector on synthetic losses whose events are known."""
 
-import json
 import math
 from dataclasses import replace
 
@@ -8,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.real_losses import load
-from lora_watch.measurement.signals.loss import LossDetector, LossSignals
+from lora_watch.measurement.signals.loss import LossDetector
 from lora_watch.rules.loss import LossDivergence, LossSpike
 
 LIMITS = LossDivergence()
@@ -110,12 +109,3 @@ def test_losses_without_a_meaning_stand_it_down(losses: list[float]) -> None:
     for loss in losses:
         detector.update(loss)
     assert all(math.isnan(detector.update(5.0 + step).before) for step in range(100))
-
-
-def test_state_survives_json() -> None:
-    losses = clean(3, 120, NOISE["mid"])
-    one, two = LossSignals(), LossSignals()
-    for loss in losses[:60]:
-        one.update(float(loss))
-    two.load_state_dict(json.loads(json.dumps(one.state_dict())))
-    assert [one.update(float(x)) for x in losses[60:]] == [two.update(float(x)) for x in losses[60:]]

@@ -17,14 +17,13 @@ import torch
 from tensorboard.backend.event_processing.event_file_loader import EventFileLoader
 from tensorboard.summary.writer.record_writer import RecordWriter
 from torch.utils.tensorboard import SummaryWriter
-from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback, Monitor
 from lora_watch.format import tags
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.backend import tensorboard
 from tests.sinks.made_up import record_of, run_of
-from tests.support import build_trainer, few
+from tests.support import build_trainer, few, on
 
 
 def test_training_does_not_wait_for_the_disk_but_closing_does(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -102,14 +101,13 @@ def ended(before: list[threading.Thread]) -> bool:
 
 
 def test_a_trainer_that_breaks_off_leaves_no_thread_and_all_its_steps(tmp_path: Path) -> None:
-    class Fails(TrainerCallback):
-        def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
-            if state.global_step == 3:
-                raise ValueError("theirs")
+    def fails(state: Any, **_: Any) -> None:
+        if state.global_step == 3:
+            raise ValueError("theirs")
 
     before = ours()
     watch = LoraWatchCallback(console=False)
-    trainer = build_trainer(few(), callbacks=[watch, Fails()], output_dir=str(tmp_path))
+    trainer = build_trainer(few(), callbacks=[watch, on("step_end", fails)], output_dir=str(tmp_path))
     with pytest.raises(ValueError, match="theirs"):
         trainer.train()
     del trainer, watch
@@ -120,23 +118,32 @@ def test_a_trainer_that_breaks_off_leaves_no_thread_and_all_its_steps(tmp_path: 
         assert [step for step, _ in board.scalars("lora/loss")] == [1, 2, 3]
 
 
-@pytest.mark.parametrize("end", ["raise KeyboardInterrupt", "sink = writer = None; gc.collect()"])
-def test_nothing_is_lost_when_the_interpreter_ends_without_a_word(tmp_path: Path, end: str) -> None:
-    code = f"""
-import atexit, gc, sys
+ENDS = ("raise KeyboardInterrupt", "sink = writer = None; gc.collect()")
+
+
+def test_nothing_is_lost_when_the_interpreter_ends_without_a_word(tmp_path: Path) -> None:
+    """Of two interpreters, which import once."""
+    code = """
+import atexit, gc, os, sys
 from torch.utils.tensorboard import SummaryWriter
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.sinks.made_up import record_of, run_of
-writer = SummaryWriter(sys.argv[1])  # the Trainer's writes to disk every two minutes
+child = os.fork()
+if child:
+    os.waitpid(child, 0)
+folder, end = sys.argv[1:3] if child else sys.argv[3:]
+writer = SummaryWriter(folder)  # the Trainer's writes to disk every two minutes
 atexit.register(writer.close)
 sink = TensorBoardSink(lambda: writer)
 sink.start(run_of(), 0)
 for step in range(1, 51):
     sink.write(record_of(run_of(), step), [])
-{end}
+exec(end)
 """
-    subprocess.run([sys.executable, "-c", code, str(tmp_path)], timeout=120, stderr=subprocess.DEVNULL)
+    each = [str(part) for pair in zip((tmp_path / "a", tmp_path / "b"), ENDS) for part in pair]
+    subprocess.run([sys.executable, "-c", code, *each], timeout=120, stderr=subprocess.DEVNULL)
     with tensorboard(tmp_path, "python") as board:
-        steps = [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm")]
-        assert steps == list(range(1, 51))
-        assert [reported["verdict"] for _, reported in board.json(tags.VERDICT)] == ["running"]
+        for run in ("a", "b"):
+            steps = [step for step, _ in board.tensors(tags.METRIC_PREFIX + "delta_norm", run)]
+            assert steps == list(range(1, 51))
+            assert [reported["verdict"] for _, reported in board.json(tags.VERDICT, run)] == ["running"]

@@ -22,7 +22,7 @@ from lora_watch.sinks.report import ReportSink
 from lora_watch.snapshots import last_good
 from lora_watch.snapshots.last_good import LastGood
 from tests.rules.runs import trainer_with_loss
-from tests.support import build_trainer, few, lora, report_of, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, lora, on, report_of, stdlib_blocks, tiny_model
 
 HELD_OUT = torch.tensor([block["input_ids"] for block in stdlib_blocks(72, 64)[64:]])
 
@@ -36,17 +36,13 @@ def held_out_loss(model: Any) -> float:
     return loss
 
 
-class Judge(TrainerCallback):
+def judges(losses: dict[int, float]) -> list[TrainerCallback]:
     """What the model is worth after each step."""
 
-    def __init__(self) -> None:
-        self.losses: dict[int, float] = {}
+    def judge(state: Any, model: Any, **_: Any) -> None:
+        losses[state.global_step] = held_out_loss(model)
 
-    def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        self.losses[0] = held_out_loss(model)
-
-    def on_step_end(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-        self.losses[state.global_step] = held_out_loss(model)
+    return [on("train_begin", judge), on("step_end", judge)]
 
 
 NAN_AT = 7
@@ -62,13 +58,13 @@ CASES: dict[str, tuple[str, type[Trainer], dict[str, Any], float]] = {
 @pytest.mark.parametrize("case", CASES)
 def test_it_loads_and_is_as_good_as_the_run_was_then(case: str, fail_on: str, tmp_path: Path) -> None:
     rule, trainer_class, config, lr = CASES[case]
-    judge = Judge()
+    losses: dict[int, float] = {}
     torch.manual_seed(0)
     trainer = build_trainer(
         lora(tiny_model(), **config),
         None,
         12,
-        callbacks=[judge, LoraWatchCallback(fail_on=fail_on, console=False)],
+        callbacks=[*judges(losses), LoraWatchCallback(fail_on=fail_on, console=False)],
         lr=lr,
         trainer_class=trainer_class,
         output_dir=str(tmp_path),
@@ -88,7 +84,7 @@ def test_it_loads_and_is_as_good_as_the_run_was_then(case: str, fail_on: str, tm
     assert step < opened
     restored = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "lora_watch" / report["last_good"]["folder"]))
     loss = held_out_loss(restored)
-    assert loss == pytest.approx(judge.losses[step], abs=1e-5)
+    assert loss == pytest.approx(losses[step], abs=1e-5)
     if rule == "LW201" and fail_on == "error":  # found before the update: not a step is lost
         assert step == NAN_AT - 1
     end = held_out_loss(trainer.model)
@@ -104,12 +100,9 @@ def test_training_goes_on_as_if_nothing_had_been_kept_or_written(tmp_path: Path)
         settings: dict[str, Any] = {"tinit": 1, "tfinal": 3, "deltaT": 1, "total_step": 12, "task_type": "CAUSAL_LM"}
         config = AdaLoraConfig(init_r=6, target_r=3, lora_alpha=512, target_modules=["q_proj", "v_proj"], **settings)
 
-        class Allocate(TrainerCallback):
-            def on_optimizer_step(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-                kwargs["model"].base_model.update_and_allocate(state.global_step)
-
         model = get_peft_model(tiny_model(), config)
-        trainer = build_trainer(model, None, 12, callbacks=[Allocate(), *callbacks], lr=0.1, output_dir=str(tmp_path))
+        allocates = on("optimizer_step", lambda state, **_: model.base_model.update_and_allocate(state.global_step))
+        trainer = build_trainer(model, None, 12, callbacks=[allocates, *callbacks], lr=0.1, output_dir=str(tmp_path))
         trainer.train()
         weights = {name: p.detach().clone() for name, p in model.named_parameters() if "lora_" in name}
         return weights, vars(model.peft_config["default"])
@@ -125,19 +118,6 @@ def kept_of(model: Any) -> LastGood:
     kept = LastGood(model, evidence=20)
     kept.begin(0)
     return kept
-
-
-def test_an_alert_takes_back_to_before_its_evidence() -> None:
-    model: Any = nn.Linear(2, 2)
-    model.save_pretrained = lambda *_, **__: None
-    kept = kept_of(model)
-    kept.judged(0)
-    for at in range(1, 90):
-        for evidence in (5, 20):
-            kept.choose(at - evidence)
-            assert kept.step == max((at - evidence) // 10 * 10, 0)
-        kept.updated(at)
-        kept.judged(at)
 
 
 def test_what_a_run_has_recovered_from_is_no_last_good_adapter(tmp_path: Path) -> None:

@@ -31,6 +31,7 @@ def lines_in(folder: Path) -> list[dict[str, Any]]:
 def test_a_finished_run(tmp_path: Path) -> None:
     run = run_of(versions={"torch": "2"}, notes=("a note",))
     sink = ReportSink(tmp_path / "new" / "folder")
+    sink.evaluated(0, {"eval_loss": 9.0})  # before there is a run: nothing to write to
     sink.start(run, 0)
     sink.write(record_of(run, 0, loss=None), [])
     for step, loss in ((1, 3.0), (2, 1.0), (3, 2.0)):
@@ -58,34 +59,6 @@ def test_a_finished_run(tmp_path: Path) -> None:
     assert {file.name for file in (tmp_path / "new" / "folder").iterdir()} == {"report.json", LOCK}
 
 
-def test_a_run_in_progress_says_interrupted(tmp_path: Path) -> None:
-    run = run_of()
-    sink = ReportSink(tmp_path)
-    sink.start(run, 0)
-    assert report_in(tmp_path)["verdict"] == "interrupted"
-    sink.write(record_of(run, 1), [alert_of(1)])
-    report = report_in(tmp_path)
-    assert (report["verdict"], report["step"]) == ("interrupted", 1)
-    assert report["alerts"][0]["rule"] == "LW102"
-    sink.finish("failed", "norm-explosion")
-    assert (report_in(tmp_path)["verdict"], report_in(tmp_path)["message"]) == ("failed", "norm-explosion")
-
-
-def test_the_table_keeps_the_last_measurement(tmp_path: Path) -> None:
-    run = run_of(2)
-    sink = ReportSink(tmp_path)
-    sink.start(run, 0)
-    sink.write(record_of(run, 1, metrics={"delta_norm": np.array([5.0, NAN]), "output_ratio": np.array([1.0, NAN])},
-                         known={"output_ratio": np.array([True, False])}), [])  # fmt: skip
-    sink.write(record_of(run, 2, metrics={"delta_norm": np.array([NAN, NAN])}), [])
-    sink.write(record_of(run, 3, metrics={}), [])
-    sink.finish("ok", None)
-    first, second = report_in(tmp_path)["adapters"]
-    assert first["last"] == {"delta_norm": "NaN", "output_ratio": 1.0}
-    assert second["last"] == {"delta_norm": "NaN", "output_ratio": None}  # measured as NaN; unknown
-    assert report_in(tmp_path)["measured_at"] == {"delta_norm": 2, "output_ratio": 1}
-
-
 def test_all_json_is_strict(tmp_path: Path) -> None:
     everywhere: Any = {"a": NAN, "b": [INF, (-INF,), np.float32(NAN)], "c": np.array([NAN]), "d": Path("x"), 5: None}
     run = run_of(config=everywhere, rules=(everywhere,), peak_lr=(INF,), notes=("odd \udcff name",))
@@ -104,25 +77,6 @@ def test_all_json_is_strict(tmp_path: Path) -> None:
     assert report["loss"] == {"start": "NaN", "last": {"step": 1, "value": "NaN"}, "final": "NaN"}
     (line,) = lines_in(tmp_path)
     assert line["threshold"] == "Infinity"
-
-
-def test_evaluations_are_kept_also_after_the_end(tmp_path: Path) -> None:
-    run = run_of()
-    sink = ReportSink(tmp_path)
-    sink.evaluated(0, {"eval_loss": 9.0})  # before there is a run: nothing to write to
-    sink.start(run, 0)
-    assert report_in(tmp_path)["evaluation"] == {}
-    for step, loss in ((1, 2.0), (2, 1.0), (3, NAN)):
-        sink.write(record_of(run, step), [])
-        sink.evaluated(step, {"eval_loss": loss})
-    sink.finish("ok", None)
-    sink.evaluated(3, {"eval_loss": 1.5, "eval_f1": INF})
-    report = report_in(tmp_path)
-    assert report["verdict"] == "ok"
-    assert report["evaluation"] == {
-        "eval_loss": {"last": {"step": 3, "value": 1.5}},
-        "eval_f1": {"last": {"step": 3, "value": "Infinity"}},
-    }
 
 
 def test_an_alert_has_a_line_when_it_opens_and_one_when_it_closes(tmp_path: Path) -> None:

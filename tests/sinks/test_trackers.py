@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback, Severity
-from tests.support import Keeps, build_trainer, few, stdlib_blocks
+from tests.support import build_trainer, few, on, stdlib_blocks
 from tests.trainer.test_neighbours import Tracker
 
 SUMMARY = ("lora/output_ratio/max", "lora/delta_norm/median", "lora/loss")
@@ -109,13 +108,8 @@ def test_trackio_has_the_summary_and_the_alerts(tmp_path: Path, monkeypatch: pyt
 # -- the Trainer's rows ------------------------------------------------------------------------------------------------
 def test_what_the_trainer_keeps_and_prints_is_the_row_without_ours(tmp_path: Path) -> None:
     seen: list[dict[str, Any]] = []
-
-    class Printer(TrainerCallback):
-        def on_log(self, args: Any, state: Any, control: Any, logs: Any = None, **_: Any) -> None:
-            seen.append(dict(logs))
-
-    tracker = Tracker()
-    trainer, _ = run(tmp_path, "none", [tracker, Printer()], logging_steps=2, lr=1e-3)
+    printer, tracker = on("log", lambda logs, **_: seen.append(dict(logs))), Tracker()
+    trainer, _ = run(tmp_path, "none", [tracker, printer], logging_steps=2, lr=1e-3)
     losses = [row for row in tracker.rows if "loss" in row]
     assert len(losses) == 3
     assert set(SUMMARY) <= losses[-1].keys()
@@ -123,15 +117,3 @@ def test_what_the_trainer_keeps_and_prints_is_the_row_without_ours(tmp_path: Pat
     assert not any(name.startswith("lora/") for row in [*seen, *trainer.state.log_history] for name in row)
     assert [row["loss"] for row in losses] == [row["loss"] for row in trainer.state.log_history if "loss" in row]
     assert "on_log" not in vars(tracker)  # nothing of ours is left in it
-
-
-# -- sinks of one's own -----------------------------------------------------------------------------------------------
-
-
-def test_a_sink_of_ones_own() -> None:
-    kept = Keeps()
-    callback = LoraWatchCallback(console=False, tensorboard=False, sinks=[kept])
-    build_trainer(few(), stdlib_blocks(), steps=2, callbacks=[callback], lr=1e-3).train()
-    assert [len(run.adapters) for run in kept.runs] == [8]
-    assert [record.step for record in kept.records] == [0, 1, 2]
-    assert kept.verdicts == ["ok"]

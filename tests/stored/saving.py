@@ -1,5 +1,6 @@
 """Saved adapters, and the command that looks into them."""
 
+import functools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -8,18 +9,14 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import TrainerCallback
-from typer.testing import CliRunner, Result
 
-from lora_watch.cli.app import app
-from tests.support import lora, tiny_model
+from tests.support import lora, lora_watch, tiny_model
 
 Q = "base_model.model.model.layers.0.self_attn.q_proj.lora_"
 UP = "base_model.model.model.layers.1.mlp.up_proj.lora_"
 
 
-def command(*arguments: Any) -> Result:
-    words = ["inspect", *map(str, arguments)]
-    return CliRunner().invoke(app, words, env={"COLUMNS": "250", "TERM": "dumb", "NO_COLOR": "1"})
+command = functools.partial(lora_watch, "inspect")
 
 
 def random_lora(model: nn.Module | None = None, seed: int = 0, **config: Any) -> Any:

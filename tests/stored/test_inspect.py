@@ -145,9 +145,6 @@ def test_the_command_shows_the_layers_and_the_whole(saved: Path) -> None:
     assert "/σ₁(W₀)  layer\n" in shown.output
     assert "… and 25 more" in shown.output
     assert "28 layers (lora), 78,848 parameters, rank 8, s = α/r" in shown.output
-
-
-def test_the_json(saved: Path) -> None:
     for more in ((), ("--base", TINY_LLAMA)):
         content = json.loads(command(saved, "--json", *more).output)
         assert len(content["adapters"][0]["spectrum"]) == 8

@@ -17,7 +17,7 @@ from lora_watch.measurement.norms.base import dequantised
 from lora_watch.measurement.norms.merging import kept_by_a_merge
 from tests.rules.runs import run
 from tests.stored.saving import command, random_lora
-from tests.support import in_4_bits, lora, tiny_model
+from tests.support import in_4_bits, lora, stdlib_blocks, tiny_model
 
 
 def sized(model: Any, relative: float) -> Any:
@@ -149,7 +149,7 @@ def test_a_run_on_4_bits_ends_with_what_a_merge_into_them_would_lose(relative: f
 @pytest.mark.parametrize("kind", ["bfloat16", "float16", "float32"])
 def test_a_run_ends_with_what_a_merge_would_lose(kind: str, tmp_path: Path) -> None:
     model = lora(tiny_model().to(getattr(torch, kind)))
-    monitor = run(model, steps=6, lr=2e-5)
+    monitor = run(model, steps=6, lr=2e-5, dataset=stdlib_blocks(64, 16))  # a CPU takes long for half precision
     assert [alert.severity.name for alert in monitor.alerts if alert.rule == "LW316"] == ["INFO"] * (kind != "float32")
     share = kept_by_a_merge(find_adapters(model))
     if kind == "float32":

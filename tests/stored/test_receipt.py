@@ -36,22 +36,12 @@ def receipt(folder: Path, change: Callable[[dict[str, Any]], Any] = lambda conte
     return found
 
 
-def test_what_was_saved_as_it_was_trained_names_nothing(tmp_path: Path) -> None:
-    assert receipt(tmp_path).is_good
-
-
-def test_a_file_of_fewer_bits_is_the_same_adapter(tmp_path: Path) -> None:
+def test_what_was_saved_as_it_was_trained_or_in_fewer_bits_names_nothing(tmp_path: Path) -> None:
     def rounded(content: dict[str, Any]) -> None:
         content.update({name: tensor.bfloat16() for name, tensor in content.items()})
 
+    assert receipt(tmp_path).is_good
     assert receipt(tmp_path, rounded).is_good
-
-
-def test_zeros_and_weights_of_another_step_are_named_with_both_numbers(tmp_path: Path) -> None:
-    ((name, saved, trained),) = receipt(tmp_path, lambda content: content[f"{LAYER}B.weight"].zero_()).differing
-    assert (name, saved, trained > 0) == (NAME, 0.0, True)
-    ((name, saved, trained),) = receipt(tmp_path, lambda content: content[f"{LAYER}B.weight"].mul_(1.1)).differing
-    assert (name, saved) == (NAME, pytest.approx(1.1 * trained))
 
 
 def test_keys_that_peft_does_not_load_are_named(tmp_path: Path) -> None:

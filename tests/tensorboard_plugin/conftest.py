@@ -27,7 +27,7 @@ def logdir(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return once(tmp_path_factory, "logdir", make)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def address(logdir: Path, browser: Any) -> Iterator[str]:
     with server(logdir) as found:
         yield found

@@ -7,34 +7,23 @@ from typing import Any
 import numpy as np
 
 from lora_watch.base.alerts import Verdict
-from lora_watch.base.records import AdapterInfo, Reading, RunInfo, StepRecord
+from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from lora_watch.tune.suggestion import suggestion
 from lora_watch.tune.sweep import Sweep
-from tests.sinks.made_up import alert_of, readings
+from tests.sinks import made_up
+from tests.sinks.made_up import alert_of
 
 TYPES = ("q_proj", "v_proj", "up_proj", "down_proj")
 HOSTILE = "<img src=x onerror=window.pwned=1>"
 
 
 def run_of(n: int, names: dict[int, str] | None = None) -> RunInfo:
+    own = names or {}
     adapters = tuple(
-        AdapterInfo(
-            name=(names or {}).get(i, f"model.layers.{i // 4}.self_attn.{TYPES[i % 4]}"),
-            kind="Linear",
-            layer=i // 4,
-            d_out=64,
-            d_in=64,
-            r=8,
-            alpha=16.0,
-            scale=2.0,
-            scale_formula="alpha/r",
-            group=0,
-            trainable=1024,
-            base_norm=4.0,
-        )
-        for i in range(n)
+        replace(each, name=own.get(i, f"model.layers.{i // 4}.self_attn.{TYPES[i % 4]}"), layer=i // 4, base_norm=4.0)
+        for i, each in enumerate(made_up.run_of(n).adapters)
     )
     return RunInfo(adapters, max_steps=200, config={"model": HOSTILE}, peak_lr=(1e-3,))
 
@@ -46,12 +35,9 @@ def record_of(run: RunInfo, step: int, **fields: Any) -> StepRecord:
     fields = {
         "metrics": {"output_ratio": size, "delta_norm": 2 * size},
         "loss": 4.0 - step / 100,
-        "lr": (1e-3,),
-        "overhead": 0.01,
         "scalars": {"loss_start": 4.0, "loss_recent": 4.0 - step / 100},
     } | fields
-    metrics = readings(fields.pop("metrics"), fields.pop("known", None))
-    return StepRecord(run, step, metrics, **fields)
+    return made_up.record_of(run, step, **fields)
 
 
 def write(

@@ -13,18 +13,6 @@ def series_of(values: np.ndarray) -> Series:
     return Series.of(np.arange(1, len(values) + 1), values.astype(np.float32))
 
 
-def test_a_spike_a_nan_and_an_infinity_of_one_step_are_seen_in_ten_thousand() -> None:
-    values = np.ones((10_000, 4))
-    values[1234, 0], values[1234, 1], values[1234, 2], values[1234, 3] = 50, np.nan, np.inf, 0.01
-    pooled = pool(series_of(values), 100)
-
-    (column,) = np.flatnonzero((pooled.first <= 1235) & (pooled.last >= 1235))
-    np.testing.assert_array_equal(pooled.high[column], np.float32([50, 1, 1, 1]))
-    np.testing.assert_array_equal(pooled.low[column], np.float32([1, 1, 1, 0.01]))
-    np.testing.assert_array_equal(pooled.flags[column], [0, NAN, INF, 0])
-    assert np.count_nonzero(pooled.flags) == 2
-
-
 @settings(max_examples=60, deadline=None)
 @given(st.integers(1, 90), st.integers(1, 40), st.randoms(use_true_random=False))
 def test_pooling_says_what_looking_at_every_step_says(rows: int, columns: int, random) -> None:

@@ -71,7 +71,10 @@ def test_a_resumed_run_tells_what_was_wrong_before(tmp_path: Path) -> None:
     assert report["session"] == 2
     assert report["loss"]["start"] == before["loss"]["start"], "the run's own, not the session's"
     assert ("LW102", opened) in [(alert["rule"], alert["step"]) for alert in report["alerts"]]
-    assert judge([tmp_path]).exit_code == 1
+    judgement = judge([tmp_path])
+    steps = judgement.runs[0].run.data.steps
+    assert (judgement.exit_code, steps) == (1, list(range(len(steps))))
+    assert not (tmp_path / "lora_watch-2").exists()
 
 
 def test_a_checkpoint_made_without_the_callback_can_be_resumed_with_it() -> None:

@@ -133,18 +133,6 @@ def test_compute_loss_func() -> None:
     check(by_hand)
 
 
-def test_two_runs_of_one_trainer_and_one_callback_do_not_double_count() -> None:
-    data = ragged()
-    watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
-    by_hand = ByHand(mean_over_tokens(data), watcher)
-    trainer = build_trainer(few(), data, STEPS, callbacks=[watcher, by_hand], per_device_train_batch_size=8)
-    trainer.train()
-    trainer.train()
-    assert by_hand.measured == pytest.approx(by_hand.expected, rel=2e-5)
-    assert len(by_hand.measured) == 2 * STEPS
-    assert "training_step" not in vars(trainer), "the Trainer is left as it was"
-
-
 def test_sft_trainer(tmp_path: Path) -> None:
     data = ragged()
     watcher = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)

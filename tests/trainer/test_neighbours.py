@@ -5,12 +5,13 @@ import weakref
 from typing import Any
 
 import pytest
-import torch
-from transformers import Trainer, TrainerCallback
+from transformers import Trainer
 from transformers.integrations.integration_utils import CometCallback
 
 from lora_watch import LoraWatchCallback, Monitor
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.monitor.test_monitor import built as of_a_loop
+from tests.monitor.test_monitor import loop
+from tests.support import build_trainer, lora, on, stdlib_blocks, tiny_model
 
 
 class Tracker(CometCallback):
@@ -29,15 +30,10 @@ class Tracker(CometCallback):
         self.rows.append(dict(logs))
 
 
-class Breaks(TrainerCallback):
-    """Raises in one event of the second step; without an event it does nothing."""
-
-    def __init__(self, event: str):
-        def raises(args: Any, state: Any, *_: Any, **__: Any) -> None:
-            if state.global_step >= 1:
-                raise RuntimeError("unlucky")
-
-        setattr(self, event or "nothing", raises)
+def raises(state: Any, **_: Any) -> None:
+    """In one event of the second step."""
+    if state.global_step >= 1:
+        raise RuntimeError("unlucky")
 
 
 def built(*callbacks: Any, **arguments: Any) -> tuple[Trainer, Tracker]:
@@ -79,12 +75,11 @@ def test_wrappers_that_were_there_before_are_there_afterwards() -> None:
 
 
 def test_a_wrapper_that_came_in_the_middle_stays_and_no_loss_counts_twice() -> None:
-    class Wraps(TrainerCallback):
-        def on_step_begin(self, *_: Any, **__: Any) -> None:
-            inner = trainer.training_step
-            trainer.training_step = lambda *args, **kwargs: inner(*args, **kwargs)  # type: ignore[method-assign]
+    def wrap(**_: Any) -> None:
+        inner = trainer.training_step
+        trainer.training_step = lambda *args, **kwargs: inner(*args, **kwargs)  # type: ignore[method-assign]
 
-    trainer, _ = built(Wraps())
+    trainer, _ = built(on("step_begin", wrap))
     trainer.train()
     assert "training_step" in vars(trainer)
     watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, LoraWatchCallback))
@@ -95,15 +90,15 @@ def test_a_wrapper_that_came_in_the_middle_stays_and_no_loss_counts_twice() -> N
 @pytest.mark.parametrize(
     ("event", "first"),
     [
-        *(("on_step_begin", True), ("on_substep_end", False), ("on_pre_optimizer_step", True)),
-        *(("on_optimizer_step", False), ("on_step_end", True), ("on_step_end", False), ("on_log", False)),
-        *(("on_save", False), ("on_evaluate", True), ("on_evaluate", False)),
+        *(("step_begin", True), ("substep_end", False), ("pre_optimizer_step", True)),
+        *(("optimizer_step", False), ("step_end", True), ("step_end", False), ("log", False)),
+        *(("save", False), ("evaluate", True), ("evaluate", False)),
     ],
 )
 def test_an_exception_outside_of_training_step_leaves_all_as_it_was(event: str, first: bool) -> None:
     """``first``: the callback that raises comes before ours."""
     steps = {"save_strategy": "steps", "save_steps": 1, "eval_strategy": "steps", "eval_steps": 1}
-    broken = Breaks(event)
+    broken = on(event, raises)
     trainer, tracker = built(broken, eval_dataset=stdlib_blocks(2, 16), gradient_accumulation_steps=2, **steps)
     watch = next(c for c in trainer.callback_handler.callbacks if isinstance(c, LoraWatchCallback))
     if first:
@@ -123,7 +118,7 @@ def test_an_exception_outside_of_training_step_leaves_all_as_it_was(event: str, 
     with pytest.raises(RuntimeError, match="unlucky"):
         trainer.train()
     assert max(seen) > hooks() == 0, "they were there, and are not left"
-    assert places(trainer, tracker)[:2] == [None, None] or event == "on_substep_end", "between two passes of a step"
+    assert places(trainer, tracker)[:2] == [None, None] or event == "substep_end", "between two passes of a step"
     trainer.remove_callback(broken)
     trainer.train()
     assert watch.monitor.last.loss is not None
@@ -132,19 +127,14 @@ def test_an_exception_outside_of_training_step_leaves_all_as_it_was(event: str, 
 
 # -- models ------------------------------------------------------------------------------------------------------------
 def test_a_monitor_that_has_finished_keeps_no_model() -> None:
-    model = lora(tiny_model(), r=2, targets=["q_proj"])
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-    batch = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 16)])
+    model, optimizer = of_a_loop()
     with Monitor(model, optimizer, console=False, recover=2) as monitor:
-        loss = model(input_ids=batch, labels=batch).loss
-        loss.backward()
-        optimizer.step()
-        monitor.step(loss=loss)
+        loop(monitor, model, optimizer, 1)
     model = weakref.ref(model)
-    del optimizer, loss
+    del optimizer
     gc.collect()
     assert model() is None
-    assert len(monitor.run.adapters) == 4
+    assert len(monitor.run.adapters) == 28
     assert monitor.last is not None
     assert monitor.state_dict()["recovery"]
     assert monitor.step(loss=1.0) is monitor.last, "it is over"

@@ -60,23 +60,10 @@ CASES: dict[str, dict[str, Any]] = {
         "trainer_class": FirstIsBest,
     },
     "save limit": {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 2},
-    "accumulation": {"gradient_accumulation_steps": 2, "per_device_train_batch_size": 2},
-    "dropout": {"config": {"lora_dropout": 0.2}},
-    "dora": {"config": {"use_dora": True}},
-    "heads": {"config": {"modules_to_save": ["lm_head"]}},
-    "lora+": {"optimizers": lambda model: (grouped(model, STRONG, 16 * STRONG), None)},
+    "dora and a head": {"config": {"use_dora": True, "modules_to_save": ["lm_head"], "lora_dropout": 0.2}},
     "a rate of 0": {"optimizers": lambda model: (grouped(model, 0.0, STRONG), None)},
     "plateau": {**EVALUATED, "lr_scheduler_type": "reduce_lr_on_plateau"},
-    "cosine with a floor": {
-        "lr_scheduler_type": "cosine_with_min_lr",
-        "lr_scheduler_kwargs": {"min_lr_rate": 0.1},
-    },
     "one cycle": {"optimizers": scheduled(lambda o: schedules.OneCycleLR(o, 2 * STRONG, total_steps=STEPS))},
-    "cyclic": {
-        "optimizers": scheduled(
-            lambda o: schedules.CyclicLR(o, STRONG, 4 * STRONG, step_size_up=4, cycle_momentum=False)
-        )
-    },
 }
 
 

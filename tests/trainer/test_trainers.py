@@ -13,7 +13,6 @@ import torch
 from transformers import (
     DataCollatorForSeq2Seq,
     LlamaForSequenceClassification,
-    PreTrainedTokenizerBase,
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
     T5Config,
@@ -46,13 +45,9 @@ def seq2seq(folder: Path, watcher: LoraWatchCallback) -> Any:
         model=model,
         args=Seq2SeqTrainingArguments(**settings(folder)),
         train_dataset=stdlib_blocks(16, 16),  # type: ignore[arg-type]
-        data_collator=DataCollatorForSeq2Seq(tokenizer(), model=model),
+        data_collator=DataCollatorForSeq2Seq(tiny_tokenizer(), model=model),
         callbacks=[watcher],
     )
-
-
-def tokenizer() -> PreTrainedTokenizerBase:
-    return tiny_tokenizer()
 
 
 def with_trl(kind: str, rows: list[dict[str, Any]], model: Callable[[], Any] = lambda: lora(tiny_model()), **more: Any):
@@ -65,7 +60,7 @@ def with_trl(kind: str, rows: list[dict[str, Any]], model: Callable[[], Any] = l
             model=model(),
             args=getattr(place, f"{kind}Config")(**settings(folder, **more)),
             train_dataset=Dataset.from_list(rows),
-            processing_class=tokenizer(),
+            processing_class=tiny_tokenizer(),
             callbacks=[watcher],
         )
 

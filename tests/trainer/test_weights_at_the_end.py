@@ -10,23 +10,22 @@ from torch import nn
 from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
-from tests.support import build_trainer, lora, report_of, stdlib_blocks, tiny_model
+from tests.support import build_trainer, lora, on, report_of, stdlib_blocks, tiny_model
 
 STEPS = 6
 TARGETS = ["q_proj", "down_proj"]
 Change = Callable[[Any], object]
 
 
-class Does(TrainerCallback):
+def does(event: str, change: Change) -> TrainerCallback:
     """``change(model)`` at an event, once the last step is done."""
 
-    def __init__(self, event: str, change: Change):
-        def act(args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-            if state.global_step == STEPS:
-                with torch.no_grad():
-                    change(model)
+    @torch.no_grad()
+    def act(state: Any, model: Any, **_: Any) -> None:
+        if state.global_step == STEPS:
+            change(model)
 
-        setattr(self, event, act)
+    return on(event, act)
 
 
 def ended(folder: Path, *others: Any, first: Any = (), model: Any = None, **settings: Any) -> tuple[str, list[str]]:
@@ -65,19 +64,19 @@ def huge(model: Any) -> None:
 @pytest.mark.parametrize(
     ("event", "change", "rule"),
     [
-        ("on_step_end", nan, "LW101"),
-        ("on_step_end", huge, "LW102"),
-        ("on_epoch_end", zeros, "LW303"),
-        ("on_epoch_end", nan, "LW101"),
-        ("on_train_end", huge, "LW102"),
+        ("step_end", nan, "LW101"),
+        ("step_end", huge, "LW102"),
+        ("epoch_end", zeros, "LW303"),
+        ("epoch_end", nan, "LW101"),
+        ("train_end", huge, "LW102"),
     ],
 )
 def test_what_a_callback_writes_after_the_last_step_is_found(
     event: str, change: Change, rule: str, tmp_path: Path
 ) -> None:
-    does = Does(event, change)
-    early = event == "on_train_end"  # what comes after ours comes after the end
-    found = ended(tmp_path, *(() if early else (does,)), first=(does,) if early else ())
+    late = (does(event, change),)
+    early = event == "train_end"  # what comes after ours comes after the end
+    found = ended(tmp_path, *(() if early else late), first=late if early else ())
     assert found == ("unhealthy", [rule])
 
 
@@ -100,7 +99,7 @@ def test_the_weights_alone_show_it_where_no_batch_can_be_computed_again(
 ) -> None:
     base = tiny_model()
     base.model.norm = nn.Sequential(base.model.norm, Mine())
-    assert ended(tmp_path, Does("on_step_end", change), model=lora(base)) == ("unhealthy", [rule])
+    assert ended(tmp_path, does("step_end", change), model=lora(base)) == ("unhealthy", [rule])
 
 
 def earlier(model: Any) -> None:
@@ -115,7 +114,7 @@ def earlier(model: Any) -> None:
     ids=["earlier adapters", "merged", "unloaded", "evaluation mode"],
 )
 def test_what_is_done_with_a_trained_model_is_no_fault(change: Change, tmp_path: Path) -> None:
-    assert ended(tmp_path, first=(Does("on_train_end", change),)) == ("ok", [])
+    assert ended(tmp_path, first=(does("train_end", change),)) == ("ok", [])
 
 
 def test_the_best_model_that_is_loaded_at_the_end_is_none(tmp_path: Path) -> None:

@@ -9,18 +9,16 @@ import pytest
 import torch
 from peft import LoraConfig, get_peft_model
 from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
-from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback, Monitor, advise, find_adapters
 from lora_watch.adapters.find import describe
 from lora_watch.base.alerts import Severity
-from lora_watch.cli.app import app
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.rules.forecast import at_rate, first_step_of
 from lora_watch.tune.advise import TASKS
 from lora_watch.tune.base_model import planned_adapters, read_model
 from lora_watch.tune.preflight import planned_run, preflight
-from tests.support import lora, tiny_model, train
+from tests.support import lora, lora_watch, tiny_model, train
 
 
 def config_of(code: str) -> Any:
@@ -33,10 +31,6 @@ def folder(path: Path, config: Any, architecture: str) -> Path:
     config.architectures = [architecture]
     config.save_pretrained(path)
     return path
-
-
-def command(*arguments: str) -> Result:
-    return CliRunner().invoke(app, ["advise", *arguments], env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
 
 
 # -- what it says is what happens --------------------------------------------------------------------------------------
@@ -257,7 +251,7 @@ def test_bad_input_is_named(model: Path, settings: dict[str, Any], says: str) ->
 
 # -- the command -------------------------------------------------------------------------------------------------------
 def test_the_command_prints_few_lines_and_the_code() -> None:
-    shown = command(str(TINY_LLAMA), "--task", "instruction-tuning")
+    shown = lora_watch("advise", TINY_LLAMA, "--task", "instruction-tuning")
     assert shown.exit_code == 0
     assert len(shown.output.splitlines()) < 12
     assert "157,696 trainable parameters" in shown.output

@@ -15,7 +15,6 @@ from lora_watch.tune.suggestion import (
     SAFE_FROM_EDGE,
     Curve,
     Suggestion,
-    crossing,
     estimate,
     lines,
     suggestion,
@@ -98,15 +97,10 @@ def test_losses_that_are_not_finite_do_not_spread() -> None:
     assert smoothed(losses)[:3].tolist() == [3.0, 2.5, 2.0]
     curve = made()
     curve.losses[55] = math.inf
+    curve.sizes[34] = math.nan  # next to where it is 1
     found = estimate(curve, float(RATES[55]))
     assert found.rate is not None
-
-
-def test_what_is_not_measured_is_not_crossed() -> None:
-    sizes = np.array([0.1, np.nan, 10.0])
-    assert crossing(np.array([1.0, 2.0, 100.0]), sizes) == pytest.approx(10.0)
-    assert crossing(np.array([1.0, 2.0, 100.0]), sizes, level=20.0) is None
-    assert crossing(np.array([1.0, 2.0]), np.array([3.0, 2.0])) == 1.0
+    assert found.ratio_one_at == pytest.approx(ONE_AT)
 
 
 def swept(curve: Curve, **facts: Any) -> Suggestion:

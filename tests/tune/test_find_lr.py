@@ -94,9 +94,9 @@ def sft() -> Trainer:
     return with_trl("SFT", rows, few, max_steps=6)(folder, LoraWatchCallback(console=False, tensorboard=False))
 
 
-def in_groups(schedule: bool = False) -> Trainer:
+def in_groups(schedule: bool = False, **arguments: Any) -> Trainer:
     """As LoRA+ has it: B four times as fast as A, under a schedule of one's own or the Trainer's."""
-    trainer = built()
+    trainer = built(**arguments)
     named = [(n, p) for n, p in trainer.model.named_parameters() if p.requires_grad]  # type: ignore[union-attr]
     slow, fast = ([p for n, p in named if (".lora_B." in n) is is_b] for is_b in (False, True))
     trainer.optimizer = torch.optim.AdamW([{"params": slow}, {"params": fast, "lr": 4e-3}], lr=1e-3)
@@ -167,19 +167,12 @@ def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
                 raise RuntimeError("unlucky")
             return super().compute_loss(*args, **kwargs)
 
-    def with_a_schedule_of_its_own(kind: type[Trainer]) -> Trainer:
-        trainer = built(trainer_class=kind)
-        groups = [{"params": [p for p in trainer.model.parameters() if p.requires_grad]}]  # type: ignore[union-attr]
-        trainer.optimizer = torch.optim.AdamW(groups, lr=1e-3)
-        trainer.lr_scheduler = torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, lambda step: 1.0 / (step + 1))
-        return trainer
-
-    trainer = with_a_schedule_of_its_own(Breaks)
+    trainer = in_groups(schedule=True, trainer_class=Breaks)
     with pytest.raises(RuntimeError, match="unlucky"):
         find_learning_rate(trainer, steps=30)
     trainer.broken = False  # type: ignore[attr-defined]
     trainer.train()
-    alone = with_a_schedule_of_its_own(Trainer)
+    alone = in_groups(schedule=True)
     alone.train()
     assert end_of(trainer) == end_of(alone)
 

@@ -12,20 +12,13 @@ import pytest
 import torch
 from peft import LoraConfig
 from transformers import AutoModelForSequenceClassification, TrainingArguments
-from typer.testing import CliRunner, Result
 
 from lora_watch import LoraWatchCallback, Monitor
 from lora_watch.base.alerts import Severity
-from lora_watch.cli.app import app
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.tune.config_files import DEFAULTS_OF_TRL, OF_TRL, read_settings
 from lora_watch.tune.preflight import preflight
-from tests.support import lora, tiny_model, train
-
-
-def command(*arguments: Any) -> Result:
-    words = ["preflight", *map(str, arguments)]
-    return CliRunner().invoke(app, words, env={"COLUMNS": "200", "TERM": "dumb", "NO_COLOR": "1"})
+from tests.support import lora, lora_watch, tiny_model, train
 
 
 def written(path: Path, **settings: Any) -> Path:
@@ -92,13 +85,6 @@ def test_a_rate_that_is_low_and_no_finding_says_from_where_on_it_is_one() -> Non
     assert "WARNING from 20 times too low" in judged.notes[0]
 
 
-def test_a_scale_says_what_is_usual_and_nothing_of_the_past() -> None:
-    judged = preflight({"r": 8, "lora_alpha": 256}, {"learning_rate": 1e-2}, model=TINY_LLAMA)
-    ((cause,),) = [alert.causes for alert in judged.findings]
-    assert "alpha/r multiplies each step" in cause
-    assert cause.endswith("usual rates are meant for alpha/r = 1 to 2")
-
-
 @pytest.mark.parametrize(("settings", "lr", "rules"), SETTINGS)
 def test_the_formulas_need_no_model(settings: dict[str, Any], lr: float, rules: list[str]) -> None:
     judged = preflight(settings, {"learning_rate": lr})
@@ -134,7 +120,7 @@ def test_a_warm_up_that_is_too_long(
     expected = [("LW409", severity, advised)] if severity else []
     assert [(a.rule, a.severity, a.settings) for a in judged.findings] == expected
     assert any("LW409" in note for note in judged.notes) == (arguments == {"warmup_steps": 500})
-    assert command(written(tmp_path / "all.json", **given)).exit_code == (severity is Severity.WARNING)
+    assert lora_watch("preflight", written(tmp_path / "all.json", **given)).exit_code == (severity is Severity.WARNING)
 
 
 # -- advice ------------------------------------------------------------------------------------------------------------
@@ -178,11 +164,11 @@ def test_what_peft_and_the_trainer_write(tmp_path: Path) -> None:
     LoraConfig(r=4, lora_alpha=32, use_rslora=True, target_modules=["q_proj"]).save_pretrained(tmp_path)
     arguments = TrainingArguments(str(tmp_path), learning_rate=3e-4, max_steps=50)
     (tmp_path / "training_args.json").write_text(arguments.to_json_string())
-    shown = command(tmp_path)
+    shown = lora_watch("preflight", tmp_path)
     assert shown.exit_code == 1
     assert "(LW401)" in shown.output
     assert "r 4, lora_alpha 32, scale 16 (alpha/sqrt(r)), learning rate 0.0003: 1 finding" in shown.output
-    assert command(tmp_path, "--fail-on", "error").exit_code == 0
+    assert lora_watch("preflight", tmp_path, "--fail-on", "error").exit_code == 0
 
 
 def test_trls_yaml(tmp_path: Path) -> None:
@@ -212,7 +198,7 @@ def test_names_and_defaults_of_trl_are_trls() -> None:
     [("lora_alhpa", "lora_alpha"), ("lr", "r"), ("leraning_rate", "learning_rate"), ("lora_rank", "lora_r")],
 )
 def test_a_key_that_nobody_knows_is_an_error_that_names_the_nearest(key: str, nearest: str, tmp_path: Path) -> None:
-    shown = command(written(tmp_path / "a.json", **{"r": 8, "learning_rate": 2e-4, key: 256}))
+    shown = lora_watch("preflight", written(tmp_path / "a.json", **{"r": 8, "learning_rate": 2e-4, key: 256}))
     assert shown.exit_code == 2
     assert f"{key!r}: the nearest is {nearest!r}" in shown.stderr
     assert "a.json" in shown.stderr
@@ -236,7 +222,7 @@ def test_a_key_that_nobody_knows_is_an_error_that_names_the_nearest(key: str, ne
 def test_what_is_no_setting_is_named_in_one_line(name: str, content: str | None, says: str, tmp_path: Path) -> None:
     if content is not None:
         (tmp_path / name).write_text(content)
-    shown = command(tmp_path / name)
+    shown = lora_watch("preflight", tmp_path / name)
     assert shown.exit_code == 2
     assert says in shown.stderr
     assert shown.stderr.count("\n") == 1
@@ -248,14 +234,14 @@ def test_the_model_that_the_settings_name_is_read(tmp_path: Path) -> None:
     file = tmp_path / "sft.yaml"
     for name in (TINY_LLAMA, tmp_path / "model"):
         file.write_text(text.format(name))
-        shown = command(file)
+        shown = lora_watch("preflight", file)
         assert shown.exit_code == 1
         assert f"{name}, and it is read" in shown.output.splitlines()[0]
     for name in ("nobody/no-such-model", "/no/such/model"):
         file.write_text(text.format(name))
-        shown = command(file)
+        shown = lora_watch("preflight", file)
         assert shown.exit_code == 0  # settings alone are an INFO
         assert name in shown.output.splitlines()[0]
         assert "No model" in shown.output
     (tmp_path / "model" / "config.json").write_text("{}")
-    assert command(file, "--model", tmp_path / "model").exit_code == 2
+    assert lora_watch("preflight", file, "--model", tmp_path / "model").exit_code == 2
