@@ -7,37 +7,15 @@ import peft
 import pytest
 import torch
 from torch import nn
-from transformers import GPT2Config, GPT2LMHeadModel, LlamaConfig, LlamaForCausalLM
 
 from lora_watch.adapters import NoAdaptersError, find_adapters
 from tests.adapters.zoo import Net, adapted, linear, needs
-
-
-def tiny_llama(**options: Any) -> LlamaForCausalLM:
-    config = {
-        "vocab_size": 32,
-        "hidden_size": 16,
-        "intermediate_size": 24,
-        "num_hidden_layers": 2,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 1,
-    }
-    return LlamaForCausalLM(LlamaConfig(**(config | options)))
-
-
-def test_gpt2_and_its_conv1d() -> None:
-    config = GPT2Config(vocab_size=32, n_positions=8, n_embd=8, n_layer=1, n_head=2)
-    model = adapted(GPT2LMHeadModel(config), target_modules=["c_attn", "wte"], fan_in_fan_out=True)
-    adapters = find_adapters(model)
-    assert [(a.name, a.kind, a.shape) for a in adapters] == [
-        ("transformer.wte", "Embedding", (8, 32)),
-        ("transformer.h.0.attn.c_attn", "Conv1D", (24, 8)),
-    ]
+from tests.tune.smaller import tiny
 
 
 def test_adapters_put_into_a_model_without_a_peft_model() -> None:
     """As ``add_adapter`` of transformers and diffusers does."""
-    model = peft.inject_adapter_in_model(peft.LoraConfig(target_modules=["q_proj"]), tiny_llama())
+    model = peft.inject_adapter_in_model(peft.LoraConfig(target_modules=["q_proj"]), tiny())
     assert [a.name for a in find_adapters(model)] == [f"model.layers.{i}.self_attn.q_proj" for i in range(2)]
 
 
@@ -49,14 +27,14 @@ def test_a_module_in_two_places_is_listed_once() -> None:
 
 
 def test_tied_base_weights_have_two_adapters() -> None:
-    model = tiny_llama(tie_word_embeddings=True)
+    model = tiny(tie_word_embeddings=True)
     model = adapted(model, target_modules=["embed_tokens", "lm_head"])
     assert [a.name for a in find_adapters(model)] == ["model.embed_tokens", "lm_head"]
 
 
 def test_tied_adapters_are_listed_once() -> None:
     needs("ensure_weight_tying")
-    model = tiny_llama(tie_word_embeddings=True)
+    model = tiny(tie_word_embeddings=True)
     model = adapted(model, target_modules=["embed_tokens", "lm_head"], ensure_weight_tying=True)
     head, embedding = model.base_model.model.lm_head, model.base_model.model.model.embed_tokens
     if head.lora_A["default"].weight.data_ptr() != embedding.lora_embedding_B["default"].data_ptr():
@@ -65,7 +43,7 @@ def test_tied_adapters_are_listed_once() -> None:
 
 
 def test_sharded_placeholders_are_not_taken_for_one_another() -> None:
-    model = adapted(tiny_llama(), target_modules=["q_proj", "v_proj"])
+    model = adapted(tiny(), target_modules=["q_proj", "v_proj"])
     for name, parameter in model.named_parameters():
         if "lora_" in name:
             parameter.data = torch.empty(0)

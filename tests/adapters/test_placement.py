@@ -10,8 +10,8 @@ from transformers import AutoConfig, AutoModelForCausalLM
 from lora_watch import Monitor
 from lora_watch.gate.formats.text import text
 from lora_watch.gate.judging import judge
-from tests.adapters.test_find import tiny_llama
 from tests.support import lora, needs_peft, tiny_model
+from tests.tune.smaller import tiny
 
 
 def placement(model: Any, **options: Any) -> str:
@@ -47,9 +47,9 @@ def test_what_is_left_out_is_named(options: dict[str, Any], said: str) -> None:
 
 @pytest.mark.parametrize("tied", [True, False])
 def test_an_adapted_head_that_is_tied_is_named(tied: bool) -> None:
-    line = placement(tiny_llama(tie_word_embeddings=tied), targets=["q_proj", "lm_head"])
+    line = placement(tiny(tie_word_embeddings=tied), targets=["q_proj", "lm_head"])
     assert ("model.embed_tokens and lm_head share one weight: a merge changes both ends." in line) is tied
-    assert "share one weight" not in placement(tiny_llama(tie_word_embeddings=tied), targets=["q_proj"])
+    assert "share one weight" not in placement(tiny(tie_word_embeddings=tied), targets=["q_proj"])
 
 
 def test_frozen_adapters_are_adapters(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -141,9 +141,12 @@ def test_a_report_does_not_stand_for_a_later_run_whose_report_is_elsewhere(tmp_p
     good.train()
     training(tmp_path / "out", 6, report_dir=tmp_path / "elsewhere").train()
     good.evaluate(stdlib_blocks(8, 32))  # type: ignore[arg-type]  # writes the report of the earlier run again
-    assert report_in(tmp_path / "out" / "lora_watch")["verdict"] == "ok"
-    judgement = judge([tmp_path / "out"])
-    assert (judgement.exit_code, judgement.runs) == (2, [])
+    home = tmp_path / "out" / "lora_watch"
+    assert report_in(home)["verdict"] == "ok"
+    for path in (home.parent, home, home / "report.json"):
+        judgement = judge([path])
+        assert (judgement.exit_code, judgement.runs) == (2, []), path
+        assert "of an earlier run" in judgement.unreadable[0]
 
 
 @pytest.mark.parametrize("moves", [False, True], ids=["stays", "moves"])

@@ -289,15 +289,7 @@ def everyone(own: Any) -> list[Any]:
     return by_rank
 
 
-METRICS = (
-    "delta_norm",
-    "a_grad_norm",
-    "output_ratio",
-    "relative_norm",
-    "base_drift",
-    "effective_lr",
-    "predicted_norm",
-)
+METRICS = ("delta_norm", "a_grad_norm", "output_ratio", "relative_norm", "base_drift", "effective_lr", "predicted_norm")
 
 
 def monitor_folder(monitor: Any) -> Path:

@@ -120,6 +120,19 @@ def kept_of(model: Any) -> LastGood:
     return kept
 
 
+def test_an_alert_takes_back_to_before_its_evidence() -> None:
+    model: Any = nn.Linear(2, 2)
+    model.save_pretrained = lambda *_, **__: None
+    kept = kept_of(model)
+    kept.judged(0)
+    for at in range(1, 90):
+        for evidence in (5, 20):
+            kept.choose(at - evidence)
+            assert kept.step == max((at - evidence) // 10 * 10, 0)
+        kept.updated(at)
+        kept.judged(at)
+
+
 def test_what_a_run_has_recovered_from_is_no_last_good_adapter(tmp_path: Path) -> None:
     class Slow(Rule):
         id, name, evidence = "X001", "slow", 12

@@ -288,6 +288,14 @@ class Left:
     """Exit code of ``lora-watch check``."""
 
 
+@contextlib.contextmanager
+def counted(known: list[Target], calls: dict[str, int]) -> Iterator[None]:
+    with contextlib.ExitStack() as stack:
+        for target in known:
+            stack.enter_context(replaced(target, counting(calls, target.name)))
+        yield
+
+
 class Injection:
     """Tries one target after the other against the same training without us."""
 
@@ -298,15 +306,8 @@ class Injection:
         self.calls: dict[str, int] = {}
         """How often each target is called in a training."""
         self.targets = targets()
-        assert self._train(True, self._all_counted()).state == self.unharmed.state
+        assert self._train(True, counted(self.targets, self.calls)).state == self.unharmed.state
         self.targets = [target for target in self.targets if target.name in self.calls]
-
-    @contextlib.contextmanager
-    def _all_counted(self) -> Iterator[None]:
-        with contextlib.ExitStack() as stack:
-            for target in self.targets:
-                stack.enter_context(replaced(target, counting(self.calls, target.name)))
-            yield
 
     def _train(self, monitored: bool, around: AbstractContextManager[Any] = NOTHING) -> Left:
         self._runs += 1

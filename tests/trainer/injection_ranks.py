@@ -21,7 +21,7 @@ import torch.distributed as dist
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
 from tests.sharding.ways import fsdp2
 from tests.support import build_trainer
-from tests.trainer.injection import IDS, NOTHING, Injected, Target, counting, raising, replaced, targets, tiny
+from tests.trainer.injection import IDS, NOTHING, Injected, Target, counted, raising, replaced, targets, tiny
 
 PATIENCE = datetime.timedelta(seconds=20)
 STEPS = 4
@@ -120,20 +120,12 @@ def train(way: str, folder: Path, around: AbstractContextManager[Any] = NOTHING)
         return "raised", done
 
 
-@contextlib.contextmanager
-def counted(stack: contextlib.ExitStack, known: list[Target], calls: dict[str, int]) -> Iterator[None]:
-    for target in known:
-        stack.enter_context(replaced(target, counting(calls, target.name)))
-    yield
-
-
 def rows(folder: Path, way: str) -> Iterator[tuple[Target, bool]]:
     """What each training of this ``way`` calls, to fail at its first call or half-way."""
     calls: dict[str, int] = {}
     train(way, folder / "imports")
     known = targets()
-    with contextlib.ExitStack() as stack:
-        train(way, folder / "counted", counted(stack, known, calls))
+    train(way, folder / "counted", counted(known, calls))
     everyone: list[Any] = [None, None]
     dist.all_gather_object(everyone, calls)
     for target in known:

@@ -3,6 +3,7 @@
 SFT and DPO are in ``test_loss.py``, GRPO in ``tests/rules/test_loss_rules.py``.
 """
 
+import functools
 import importlib
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,6 @@ import pytest
 import torch
 from transformers import (
     DataCollatorForSeq2Seq,
-    LlamaForSequenceClassification,
     Seq2SeqTrainer,
     Seq2SeqTrainingArguments,
     T5Config,
@@ -20,6 +20,7 @@ from transformers import (
 )
 
 from lora_watch import LoraWatchCallback, Severity
+from tests.rules.test_chance import classifier
 from tests.stored.saving import Damages, lose_a_layer
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
@@ -67,15 +68,6 @@ def with_trl(kind: str, rows: list[dict[str, Any]], model: Callable[[], Any] = l
     return build
 
 
-def judge_of_answers() -> Any:
-    bare = tiny_model()
-    config = bare.config
-    config.num_labels, config.pad_token_id = 1, tiny_tokenizer().pad_token_id
-    model = LlamaForSequenceClassification(config).float()
-    model.model.load_state_dict(bare.model.state_dict())
-    return lora(model, task_type="SEQ_CLS", targets=["q_proj", "v_proj"])
-
-
 BUILD: dict[str, Callable[[Path, LoraWatchCallback], Any]] = {
     "Seq2Seq": seq2seq,
     "SFT, packed": with_trl(
@@ -85,7 +77,7 @@ BUILD: dict[str, Callable[[Path, LoraWatchCallback], Any]] = {
     "KTO": with_trl("KTO", SINGLE),
     "ORPO": with_trl("ORPO", PAIRS, max_length=32),
     "CPO": with_trl("CPO", PAIRS, max_length=32),
-    "Reward": with_trl("Reward", PAIRS, judge_of_answers),
+    "Reward": with_trl("Reward", PAIRS, functools.partial(classifier, labels=1)),
 }
 
 

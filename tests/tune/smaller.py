@@ -8,10 +8,10 @@ from transformers import LlamaConfig, LlamaForCausalLM
 VOCABULARY, LENGTH, ROWS = 1024, 6, 24
 
 
-def tiny() -> Any:
+def tiny(**options: Any) -> Any:
     torch.manual_seed(0)
     sizes = {"hidden_size": 16, "intermediate_size": 24, "num_attention_heads": 2, "num_key_value_heads": 1}
-    return LlamaForCausalLM(LlamaConfig(vocab_size=VOCABULARY, num_hidden_layers=2, **sizes))
+    return LlamaForCausalLM(LlamaConfig(**{"vocab_size": VOCABULARY, "num_hidden_layers": 2, **sizes, **options}))
 
 
 def rows() -> list[dict[str, list[int]]]:
