@@ -13,16 +13,13 @@ from lora_watch.rules.guide import pages
 from tests.support import lora_watch
 
 
-def test_no_arguments_show_the_help():
-    assert "lora-watch demo --quick" in lora_watch().output
-
-
 @pytest.mark.parametrize("command", [[], ["check"], ["run"]])
 def test_no_type_stands_beside_a_flag(command: list[str]):
     assert "<bool>" not in lora_watch(*command, "--help").output
 
 
-def test_version():
+def test_help_and_version():
+    assert "lora-watch demo --quick" in lora_watch().output
     shown = lora_watch("--version")
     assert (shown.exit_code, shown.output.strip()) == (0, f"lora-watch {__version__}")
 

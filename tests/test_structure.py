@@ -83,15 +83,12 @@ def test_importing_the_callback_loads_nothing_of_what_comes_before_a_run():
     assert "tune" not in found
 
 
-def test_the_page_on_the_architecture_has_a_line_for_each_room():
+def test_the_page_on_the_architecture_has_a_line_for_each_room_and_names_files_that_there_are():
     rows = re.findall(r"^\| (`[^|]+) \|", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"), re.MULTILINE)
     named = {word.rstrip("/").removesuffix(".py") for row in rows for word in re.findall(r"`([^`]+)`", row)}
     rooms = {name.split(".")[1] for name in modules() if name.count(".") and not name.startswith("lora_watch.__")}
     assert rooms - named == set()
     assert named - rooms == set()
-
-
-def test_the_page_on_the_architecture_names_files_that_there_are():
     named = re.findall(r"`([\w/]+\.(?:py|yaml|js|md))`", (ROOT / "ARCHITECTURE.md").read_text(encoding="utf-8"))
     files = [file.as_posix() for folder in ("lora_watch", "tests", "docs") for file in (ROOT / folder).rglob("*.*")]
     assert len(named) > 30

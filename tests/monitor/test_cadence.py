@@ -45,9 +45,6 @@ def test_norms_at_every_step_and_everything_at_the_first_and_at_fixed_ones() -> 
     assert measured(70) == (list(range(1, 71)), [*FIRST, 32, 48, 64])
     assert measured(30, full_every=1)[1] == list(range(1, 31))
     assert measured(30, first=100)[1] == [*range(101, 121), 128], "a resumed run has first steps of its own"
-
-
-def test_every_thins_both_alike() -> None:
     assert measured(100, every=3) == (list(range(3, 100, 3)), [3, 6, 9, 12, 15, 18, 48, 96])
 
 

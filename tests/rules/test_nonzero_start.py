@@ -60,7 +60,6 @@ def test_a_start_in_the_frozen_weights_is_not_called_small(tmp_path: Path) -> No
 def test_harm_that_comes_to_it_is_one(tmp_path: Path) -> None:
     alert = the("LW102", trained(0.1, tmp_path))
     assert "as they began" in said(alert)
-    assert "as they began" in said(alert)
 
 
 def test_the_beginning_is_compared_with_exactly_and_nothing_of_that_stays() -> None:

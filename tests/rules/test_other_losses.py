@@ -16,8 +16,6 @@ from tests.rules.runs import ids, run, the
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
 from tests.trainer.test_trainers import with_trl
 
-"""For TRL's trainers: on the CPU, nothing saved, nothing shown."""
-
 
 def trained(trainer: Trainer, callback: LoraWatchCallback) -> tuple[Monitor, StepRecord]:
     """Trains; the callback's monitor, and the record of its last step."""

@@ -75,21 +75,17 @@ def test_noise_larger_than_the_fall_makes_no_suggestion_but_a_range(fall: float,
     assert estimate(made(fall=fall, noise=0.4, measured=False), None).low is None
 
 
-def test_a_sweep_that_ends_while_the_loss_falls_says_so() -> None:
+def test_a_sweep_that_ends_while_the_loss_falls_or_after_a_few_steps_says_so() -> None:
     assert "higher rate" in estimate(made(until=40), None).why
     assert estimate(made(), None).why == ""
+    found = estimate(made(until=4), 2e-5)
+    assert (found.rate, "too few" in found.why) == (None, True)
 
 
 def test_a_fall_where_the_adapters_hardly_move_is_chance() -> None:
     curve = made(fall=0.0, noise=0.01)
     curve.losses[10:15] -= 1.0
     assert estimate(curve, None).rate is None
-
-
-def test_a_few_steps_say_nothing() -> None:
-    found = estimate(made(until=4), 2e-5)
-    assert found.rate is None
-    assert "too few" in found.why
 
 
 def test_losses_that_are_not_finite_do_not_spread() -> None:
