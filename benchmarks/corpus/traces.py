@@ -24,7 +24,7 @@ from lora_watch.base.records import AdapterInfo, FloatArray, Reading, RunInfo, S
 BITS = 13
 """Bits of mantissa: exact to 6e-5, far below what any threshold can tell apart."""
 COARSE = {
-    "a_grad_norm": 6, "b_grad_norm": 6, "effective_rank": 8, "a_norm": 10, "b_norm": 10, "spectral_norm": 11,
+    "a_grad_norm": 5, "b_grad_norm": 5, "effective_rank": 8, "a_norm": 10, "b_norm": 10, "spectral_norm": 11,
     "product_norm": 11,
 }  # fmt: skip
 """The same of metrics that rules compare less closely. The golden file has the alerts of all runs at ``BITS``."""
@@ -222,9 +222,9 @@ def _is_near(stored: _Column | None, followed: _Column | None) -> bool:
 
 
 def _short(value: Any) -> Any:
-    """Nine digits name every float32."""
+    """Six digits: ten times as exact as the numbers of columns."""
     if isinstance(value, float):
-        return float(f"{value:.9g}")
+        return float(f"{value:.6g}")
     if isinstance(value, Mapping):
         return {key: _short(each) for key, each in value.items()}
     return [*map(_short, value)] if isinstance(value, (list, tuple)) else value
