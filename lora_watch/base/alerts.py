@@ -212,19 +212,22 @@ def in_order(alerts: Iterable[Alert]) -> list[Alert]:
     return sorted(alerts, key=place)
 
 
-def tally(alerts: Iterable[Alert]) -> str:
-    """``1 error, 2 warnings``, the worst first. What a run has recovered from is in its LW910."""
-    counts = Counter(alert.severity for alert in alerts if not alert.recovered_from)
-    return ", ".join(
-        count(n, "note" if severity is Severity.INFO else severity.name.lower())
-        for severity, n in sorted(counts.items(), reverse=True)
-    )
+def tally(alerts: Iterable[Alert]) -> dict[str, int]:
+    """How many of ``alerts`` there are of each severity, open or closed, by its name in small letters. Whoever counts
+    alerts counts these: what a run has recovered from is in its LW910."""
+    return dict(Counter(alert.severity.name.lower() for alert in alerts if not alert.recovered_from))
+
+
+def in_numbers(counts: Mapping[str, int]) -> str:
+    """``1 error, 2 warnings``, the worst first; empty without any."""
+    called = {"error": "error", "warning": "warning", "info": "note"}
+    return ", ".join(count(counts[name], word) for name, word in called.items() if counts.get(name))
 
 
 def in_sum(alerts: Iterable[Alert]) -> str:
     """``2 warnings. Worst: one loss is far above the others (LW203, at step 7).``"""
     alerts = list(alerts)
-    first, counted = first_to_show(alert for alert in alerts if alert.name != "recovered"), tally(alerts)
+    first, counted = first_to_show(alert for alert in alerts if alert.name != "recovered"), in_numbers(tally(alerts))
     if first is None:  # what the run has recovered from comes before the word that it has
         return f"{counted or 'no alerts'}."
     if first.severity is Severity.INFO:

@@ -24,7 +24,8 @@ def rules(
 ) -> None:
     """List all rules, or explain one: when it fires, what it means, what to do, how to change or mute it.
 
-    [bold]INFO[/] is worth knowing, [bold]WARNING[/] needs a check, [bold]ERROR[/] means a failed run.
+    [bold]INFO[/] is worth knowing, [bold]WARNING[/] needs a check, [bold]ERROR[/] means a failed run. LW801 to LW816
+    come from [bold]check[/], which reads the files of a run, LW801 to LW803 also from [bold]show[/].
     """
     from rich.markdown import Markdown
 

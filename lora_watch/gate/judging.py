@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, in_order
-from lora_watch.base.text import clean
+from lora_watch.base.text import clean, count
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.gate.baseline import compare, finding
 from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
@@ -17,6 +17,7 @@ from lora_watch.runs.run import FinishedRun, read_runs
 
 GATE_RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule < "LW81"}
 CHECK_VERSION = 1
+OF_A_RUN = ("name", "verdict", "message", "step", "max_steps", "updated", "trainable_parameters", "notes")
 
 
 @dataclass
@@ -45,6 +46,10 @@ class Judgement:
         least = self.by_rule.get(alert.rule, self.fail_on)
         return least is not None and alert.severity >= least
 
+    def is_off(self, alert: Alert) -> bool:
+        """Its rule alone is switched off, such as by ``--fail-on error,LW812=never``."""
+        return self.by_rule.get(alert.rule, Severity.INFO) is None
+
     def failures(self, judged: Judged) -> list[Alert]:
         return [alert for alert in judged.findings if self.counts(alert)]
 
@@ -65,22 +70,16 @@ class Judgement:
             "version": CHECK_VERSION,
             "exit_code": self.exit_code,
             "fail_on": self.threshold,
+            "switched_off": sorted(rule for rule, least in self.by_rule.items() if least is None),
             "runs": [
                 {
-                    "name": judged.run.name,
+                    **{name: getattr(judged.run, name) for name in OF_A_RUN},
                     "failed": bool(self.failures(judged)),
-                    "verdict": judged.run.verdict,
-                    "message": judged.run.message,
-                    "step": judged.run.step,
-                    "max_steps": judged.run.max_steps,
-                    "updated": judged.run.updated,
-                    "loss": {"start": judged.run.loss_ends[0], "last": judged.run.loss_ends[1]},
+                    "loss": dict(zip(("start", "last", "final"), (*judged.run.loss_ends, judged.run.final_loss))),
                     "adapters": len(judged.run.adapters),
-                    "trainable_parameters": judged.run.trainable_parameters,
                     "compared": judged.compared,
                     "next_run": None if judged.run.next_run is None else judged.run.next_run.to_dict(),
                     "findings": [alert.to_dict() for alert in judged.findings],
-                    "notes": judged.run.notes,
                 }
                 for judged in self.runs
             ],
@@ -121,29 +120,33 @@ def judge(
 
 def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
     """What the verdict adds to the alerts: one finding or none."""
-    planned = f"step {run.step}" + (f" of {run.max_steps}" if run.max_steps else "")
-    if run.verdict == "interrupted" and run.message is not None:
-        errors = [a for a in run.alerts if a.severity >= Severity.ERROR and a.closed_step is None]
-        if any(map(judgement.counts, errors)):
-            return []  # that is why it raised, and stands there
-        return [finding("LW801", run.step, f"Training broke off at {planned}: {run.message}")]
+    made = f"It made {run.step} of {run.max_steps} steps." if run.max_steps else f"It made {count(run.step, 'step')}."
+    errors = [alert for alert in run.alerts if alert.severity >= Severity.ERROR]
+    why = [] if run.message is None else [run.message]
+
+    def found(rule: str, message: str, fix: str, **fields: Any) -> Sequence[Alert]:
+        return [finding(rule, run.step, message, **{"details": made, "causes": why, "remedies": [fix], **fields})]
+
     if run.going:
-        message = f"The run has no verdict yet and its process is alive, at {planned}: check it when it is done."
-        return [finding("LW801", run.step, message, name="still-going")]
+        made = f"{made} Its process is alive."
+        return found("LW801", "the run has not ended yet", "check it when it is done", name="still-going")
     if run.verdict == "interrupted":
-        written = f" Its files were last written at {run.updated[:19].replace('T', ' ')} UTC." if run.updated else ""
-        causes = [
+        if why and any(judgement.counts(alert) for alert in errors if alert.closed_step is None):
+            return []  # that is why it raised, and stands there
+        message = "training broke off" if why else "the run has left no verdict"
+        made += f" Its files were last written at {run.updated[:19].replace('T', ' ')} UTC." if run.updated else ""
+        why = why or [
             "the process was killed (memory, a time limit, a cancelled job), or its script caught an exception",
             "it is still going, on another machine: check it when it is done",
         ]
-        message = f"The run has no verdict, its last sign is {planned}.{written}"
-        return [finding("LW801", run.step, message, causes=causes)]
-    if run.verdict in ("failed", "unhealthy") and not any(a.severity >= Severity.ERROR for a in run.alerts):
-        said = f": {run.message}" if run.message else ""
-        if run.verdict == "failed":
-            return [finding("LW803", run.step, f"The run was ended by its own fail_on{said}")]
-        message = f"The run has ended with an ERROR at {planned}{said}"
-        return [finding("LW803", run.step, message, name="ended-unhealthy")]
+        return found("LW801", message, "read what the script printed last, and start it again")
+    if run.verdict == "failed" and not errors:
+        return found("LW803", "the run was ended by its own fail_on", "follow the alert that the cause names")
+    if run.verdict == "unhealthy" and not errors:
+        fix = "follow the alert in the log of the run: its report does not list it"
+        return found("LW803", "the run has ended with an ERROR", fix, name="ended-unhealthy")
     if run.ended and run.max_steps is not None and run.step < run.max_steps:
-        return [finding("LW802", run.step, f"Training ended by itself at {planned}.", Severity.WARNING)]
+        fix = "nothing, where early stopping is meant; else see which callback has set should_training_stop"
+        why = []
+        return found("LW802", "training stopped before its planned steps", fix, severity=Severity.WARNING)
     return []

@@ -262,7 +262,9 @@ class BarelyMoves(Rule):
             why += "" if reward is None else f" The mean reward went {reward}."
         elif why is None:
             return None
-        added = f"At this pace the adapters add {percent(end)} of a layer's output by the last step, over all blocks."
+        blocks = f"all {record.run.blocks} blocks together" if record.run.blocks > 1 else "the adapters together"
+        added = f"So far {blocks} add {percent(size.overall)} of a layer's output, "
+        added += f"at this pace {percent(end)} by the end."
         return Finding(
             "this run will hardly change the model" if too_small else "the run learns less than it could",
             f"{added} {why}",

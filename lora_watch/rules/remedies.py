@@ -221,8 +221,8 @@ def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None
     if (factor > 1) != (new < old):  # a small change that rounding has undone
         new = nearest(old / factor, (1, 1.2, 1.5, *range(2, 10)), 10, most=1.0)
     low = high = None
-    if within is not None:  # what is to be lowered is not left as it is
-        low, high = new / within, new * within
-        high = min(high, old) if factor > 1 else high
+    if within is not None:
+        low, high, short = new / within, new * within, (new * new * old) ** (1 / 3)  # of what has failed, when rounded
+        low, high = (low, min(high, short)) if new < old else (max(low, short), high)
     name = RATE if known else f"{RATE} of the fastest parameter group (the others by the same factor)"
     return {name: Setting(old, new, low, high)}

@@ -58,7 +58,7 @@ class OddRates(Rule):
             self.zeros += record.updated
             return self._zero(record)
         self.zeros = 0
-        return self._raised(record) or self._apart(record) or self._decays(record) or self._adds_up(record)
+        return self._raised(record) or self._apart(record) or self.decays(record) or self._adds_up(record)
 
     def _zero(self, record: StepRecord) -> Finding | None:
         planned = record.run.max_steps
@@ -137,7 +137,8 @@ class OddRates(Rule):
             remedies=["give them the learning rate of the others"],
         )
 
-    def _decays(self, record: StepRecord) -> Finding | None:
+    def decays(self, record: StepRecord) -> Finding | None:
+        """Weight decay takes more than ``decay`` of the weights at this record's rates."""
         if not any(record.weight_decay) or not is_adaptive(record.run):
             return None
         taken = record.run.per_adapter(record.lr) * record.run.per_adapter(record.weight_decay)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_watch.base.alerts import Severity
+from lora_watch.base.alerts import Severity, in_numbers, tally
 from lora_watch.base.text import clean, count, first_of, mean_and_spread, middle, short, table
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.format.tags import EVAL_LOSS
@@ -267,17 +267,13 @@ def _table(comparison: Comparison) -> list[str]:
     rows = []
     for configuration in (comparison.configurations[place] for place in comparison.best_first):
         first = configuration[0]
-        said = [
-            count(n, severity.name.lower())
-            for severity in sorted(Severity, reverse=True)
-            if (n := sum(trial.alerts.get(severity.name.lower(), 0) for trial in configuration))
-        ]
+        said = [in_numbers(sum((Counter(trial.alerts) for trial in configuration), Counter[str]()))]
         if out := sum(trial.left_out is not None for trial in configuration):
             said.append(f"{out} left out" if len(configuration) > 1 else "left out")
         numbers = (short(value) for value in (first.r, first.alpha, first.scale, first.lr))
         value, gap = mean_and_spread(comparison.values(configuration)), comparison.behind(configuration)
         far = "" if gap is None else f"{100 * gap[0]:.2g} ± {100 * gap[1]:.2g} %"
-        rows.append([_label(configuration), *numbers, str(first.step), value, far, ", ".join(said)])
+        rows.append([_label(configuration), *numbers, str(first.step), value, far, ", ".join(filter(None, said))])
     behind = "behind" if any(row[-2] for row in rows) else ""
     headings = ["run", "r", "alpha", "s", "lr", "steps", comparison.metric, behind, "alerts"]
     return table(headings, rows, left=(0, len(headings) - 1))
@@ -318,7 +314,7 @@ def trial_of(name: str, run: FinishedRun) -> Trial:
             **({} if loss is None else {FINAL_LOSS: loss}),
         },
         step=run.step,
-        alerts=dict(Counter(alert.severity.name.lower() for alert in run.alerts)),
+        alerts=tally(run.alerts),
         left_out=_why_not(run),
     )
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lora_watch.base.alerts import Alert, Severity, first_to_show
+from lora_watch.base.alerts import Alert, Severity, first_to_show, tally
 from lora_watch.base.strict_json import strict
 from lora_watch.format import tags
 from lora_watch.format.quantiles import QUANTILES, quantiles
@@ -156,10 +156,11 @@ class RunData:
         return list(found.values()), broken
 
     def alerts(self) -> dict[str, Any]:
-        """``{"alerts": episodes in the order of opening, each in its latest state, "notes": […]}``."""
+        """``{"alerts": episodes in the order of opening, each in its latest state, "counts": how many of each severity
+        (``tally``), "notes": […]}``."""
         found, broken = self.episodes
         notes = [f"{broken} damaged alert entries were left out"] if broken else []
-        return {"alerts": [strict(alert.to_dict()) for alert in found], "notes": notes}
+        return {"alerts": [strict(alert.to_dict()) for alert in found], "counts": tally(found), "notes": notes}
 
     def first_alert(self, step: int | None) -> int | None:
         """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors

@@ -85,7 +85,7 @@ class FinishedRun:
     resting: int = 0
     """Layers whose adapters did not train, next to those of ``adapters``."""
     last_good: int | None = None
-    """The step of the adapter in ``last_good/``; None where there is none."""
+    """The step of the adapter in ``last_good/``; None where there is none that was better than at the start."""
     next_run: Prescription | None = None
     nonzero_start: bool = False
     """Its adapters added something before the first update, as those that were trained before do."""
@@ -204,8 +204,8 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         )
     if report["verdict"] not in get_args(Verdict):
         raise UnreadableError(f"{path} has the verdict {report['verdict']!r}, which does not exist")
-    known = ("loss", "reward", "evaluation", "config")
-    loss, reward, evaluation, config = (report.get(key) or {} for key in known)
+    known = ("loss", "reward", "evaluation", "config", "last_good")
+    loss, reward, evaluation, config, good = (report.get(key) or {} for key in known)
     if not isinstance(config, Mapping):
         raise ValueError("its config holds no names with values")
     adapters = {clean(content["name"]): _adapter(content) for content in listed(report["adapters"])}
@@ -234,7 +234,7 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
         evaluation={clean(metric): float(of["last"]["value"]) for metric, of in evaluation.items() if of.get("last")},
         resting=whole(report.get("resting", 0)),
-        last_good=or_none(whole, (report.get("last_good") or {}).get("step")),
+        last_good=None if good.get("gained") is False else or_none(whole, good.get("step")),
         next_run=or_none(Prescription.from_dict, report.get("next_run")),
         nonzero_start=report.get("nonzero_start") is True,
         data=RunData(log),

@@ -77,7 +77,7 @@ class ConsoleSink(Sink):
         told, first = self._history.next_run, first_to_show(self._history)
         recovered = verdict == "ok" and any(a.rule == RECOVERED and a.next_run is not None for a in self._history)
         said = verdict == "failed" or recovered  # by the exception, or in the line itself
-        if first is not None and first.severity is Severity.ERROR and not said:
+        if first is not None and first.severity > Severity.INFO and not said:
             lines += [f"Fix: {full_stop(remedy)}" for remedy in first.remedies[:1]]
         if told is not None and not said:
             lines.append(f"Next run: {told}")

@@ -13,12 +13,15 @@ from torch import nn
 from lora_watch.base.alerts import Alert, Severity, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.rules.policy import Policy
+from lora_watch.rules.remedies import improved
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
 from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
 from lora_watch.snapshots.last_good import LastGood
 
 FOLDER = "last_good"
+JUDGED_FROM = 12
+"""Steps after which a run is known to have gained, or to have not."""
 
 
 class LastGoodSink(Sink):
@@ -41,6 +44,8 @@ class LastGoodSink(Sink):
         self._serious: list[Alert] = []
         """The open alerts by which the run has gone wrong."""
         self._is_wrong = False
+        self._gained: bool | None = None
+        """The run has been better than at its start; None where nothing tells."""
         self._next_write = 0.0  # time.monotonic()
 
     def start(self, run: RunInfo, step: int) -> None:
@@ -65,6 +70,8 @@ class LastGoodSink(Sink):
             finite = norms is None or bool(np.isfinite(norms.values[norms.known]).all())  # also where LW101 is muted
             if norms is not None and finite:
                 self._healthy_at = record.step
+            if record.step >= JUDGED_FROM and {"loss_start", "reward_start"} & record.scalars.keys():
+                self._gained = bool(self._gained) or improved(record)
             if finite and record.step % self._last_good.every == 0:
                 self._last_good.judged(record.step)
         elif not self._is_wrong:
@@ -90,5 +97,5 @@ class LastGoodSink(Sink):
     def _save(self) -> None:
         began, folder, good = time.monotonic(), self._report.directory / FOLDER, self._last_good
         saved = (FOLDER, good.step) if good.save(folder) else (None, None)
-        self._report.tell_last_good(*saved, good.why_unavailable)
+        self._report.tell_last_good(*saved, good.why_unavailable, self._gained)
         self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_watch.base.alerts import Alert, Verdict, discarded, first_to_show
+from lora_watch.base.alerts import Alert, Verdict, discarded, first_to_show, tally
 from lora_watch.base.records import Reading, Recovered, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.base.untrusted import MISFITS, load_json
@@ -63,9 +63,9 @@ class ReportSink(Sink):
     @property
     def last_good(self) -> tuple[str, int] | None:
         """The folder next to the report that holds the last good adapter of a run that is not well, and its step; None
-        where there is none, or one that is not trained."""
+        where there is none, or one that is no better than at the start."""
         told = self._latest and self._latest.verdict != "ok" and self._latest.last_good
-        return (told["folder"], told["step"]) if told and told["folder"] and told["step"] else None
+        return (told["folder"], told["step"]) if told and told["step"] and told["gained"] is not False else None
 
     def session_before(self) -> Sequence[Alert]:
         try:
@@ -100,11 +100,14 @@ class ReportSink(Sink):
             self._latest.take_evaluation(step, metrics)
             self._write_late()
 
-    def tell_last_good(self, folder: str | None, step: int | None, why_not: str | None) -> None:
+    def tell_last_good(
+        self, folder: str | None, step: int | None, why_not: str | None, gained: bool | None = None
+    ) -> None:
         """The run has gone wrong: ``folder``, next to the report, holds the adapter as it was after ``step``. Without
-        one ``why_not`` says why it could not be kept; None where there was no good one."""
+        one ``why_not`` says why it could not be kept; None where there was no good one. ``gained``: the run had been
+        better than at its start; None where nothing tells."""
         if self._latest is not None:
-            self._latest.last_good = {"folder": folder, "step": step, "why_not": why_not}
+            self._latest.last_good = {"folder": folder, "step": step, "why_not": why_not, "gained": gained}
             self._write_late()
 
     def _write_late(self) -> None:
@@ -266,6 +269,7 @@ class _Session:
             "evaluation": self.evaluation,
             "next_run": None if next_run is None else next_run.to_dict(),
             "alerts": [alert.to_dict() for alert in alerts],
+            "counts": tally(alerts),
             "first": next((place for place, alert in enumerate(alerts) if alert is first), None),
             "recoveries": [{**asdict(recovery), "lost": recovery.lost} for recovery in self.recoveries],
             "last_good": self.last_good,

@@ -20,7 +20,7 @@ LORA_FIELDS = frozenset(
 )
 """Fields of PEFT's LoraConfig that a judgement depends on."""
 ARGUMENT_FIELDS = frozenset(
-    ("learning_rate", "lr_scheduler_type", "warmup_steps", "warmup_ratio", "optim", "max_steps")
+    ("learning_rate", "lr_scheduler_type", "warmup_steps", "warmup_ratio", "weight_decay", "optim", "max_steps")
 )
 """The same of TrainingArguments."""
 OF_TRL = {f"lora_{name}": name for name in ("r", "target_modules", "target_parameters", "modules_to_save", "task_type")}

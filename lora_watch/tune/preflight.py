@@ -12,7 +12,7 @@ from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.untrusted import MISFITS, or_none
-from lora_watch.rules import Episodes, Finding, catalogue
+from lora_watch.rules import Episodes, Finding, OddRates, catalogue
 from lora_watch.rules.base import RuleOnSettings
 from lora_watch.rules.forecast import (
     OF_WEIGHTS,
@@ -84,9 +84,10 @@ def preflight(
         notes.append("The number of steps is not known: the warm-up was not judged (LW409).")
     if not run.peak_lr:
         notes.append("No learning rate was given: LW401 was not judged.")
-    rules = [*(rule for rule in catalogue() if rule.static), WastedRate()]
+    rules = [*(rule for rule in catalogue() if rule.static), WastedRate(), DecayAtItsPeak()]
+    decay = positive("weight_decay", given.get("weight_decay"), allow=0.0) or 0.0
     try:
-        findings = in_order(Episodes(rules).check(StepRecord(run, 0, {})))
+        findings = in_order(Episodes(rules).check(StepRecord(run, 0, {}, lr=run.peak_lr, weight_decay=(decay,))))
     except MISFITS as error:  # a rank that is a list, an infinite number of steps …
         raise ValueError(f"these settings cannot be judged: {type(error).__name__}: {error}") from None
     if not any(alert.rule in ("LW104", "LW401") for alert in findings):
@@ -148,6 +149,16 @@ class WastedRate(RuleOnSettings):
             causes=[f"learning rate {rate:g} is too low for LoRA"],
             next_run=Prescription({RATE: Setting(rate, rates.best, rates.low, rates.high)}, Evidence.WEIGHTS),
         )
+
+
+@dataclass
+class DecayAtItsPeak(RuleOnSettings):
+    """What LW306 will say of the weight decay when the learning rate is at its highest."""
+
+    id, name, severity = OddRates.id, "odd-rates", OddRates.severity
+
+    def check(self, record: StepRecord) -> Finding | None:
+        return OddRates().decays(record)
 
 
 def _on_model(run: RunInfo, base: BaseModel | None, lora: Mapping[str, Any]) -> Iterator[str]:

@@ -50,9 +50,9 @@ class Suggestion:
     """The range that the rate lies in, as far as one is known."""
     edge_rule: str = ""
     lowest_loss_at: float | None = None
-    """Rate at which the smoothed loss is lowest: too high for a whole run."""
+    """Rate at which the smoothed loss is lowest: mostly above the best one of a whole run."""
     ratio_one_at: float | None = None
-    """Rate at which the depth-scaled output ratio passes 1: often too low for a whole run."""
+    """Rate at which the depth-scaled output ratio passes 1: mostly below the best one of a whole run."""
     why: str = ""
     """Why ``rate`` is None, or what else there is to know of it."""
     scale: float | None = None
@@ -83,9 +83,9 @@ class Suggestion:
         """One a fact, the answer first."""
         seen = []
         if self.lowest_loss_at is not None:
-            seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g} (too high for a run)")
+            seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g}")
         if self.ratio_one_at is not None:
-            seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g} (too low for a run)")
+            seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g}")
         harm = self.edge_rule or "a loss that is not finite"
         seen.append("no rate did harm" if self.edge is None else f"{harm} is an ERROR at {self.edge:.2g}")
         said = [self._answer(), f"Over {len(self.curve)} steps {', '.join(seen)}."]

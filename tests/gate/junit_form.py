@@ -7,9 +7,10 @@ from xml.etree import ElementTree
 CHILDREN = {
     "testsuites": {"testsuite"},
     "testsuite": {"testcase"},
-    "testcase": {"failure", "error", "system-out"},
+    "testcase": {"failure", "error", "skipped", "system-out"},
     "failure": set(),
     "error": set(),
+    "skipped": set(),
     "system-out": set(),
 }
 ATTRIBUTES = {
@@ -18,6 +19,7 @@ ATTRIBUTES = {
     "testcase": {"name", "classname"},
     "failure": {"type", "message"},
     "error": {"type", "message"},
+    "skipped": {"message"},
     "system-out": set(),
 }
 

@@ -18,6 +18,7 @@ from lora_watch.gate import Judgement, judge
 from lora_watch.gate.formats.github import command, github
 from lora_watch.gate.formats.junit import junit
 from lora_watch.gate.formats.text import text
+from lora_watch.rules import catalogue
 from tests.gate import github_runner
 from tests.gate.junit_form import broken_rules
 from tests.runs.written import write_run
@@ -121,6 +122,26 @@ def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     assert "(LW102)" not in said, "its LW910 tells of it"
 
 
+def test_what_check_adds_is_counted_apart_and_told_of_one_cause_once(tmp_path: Path) -> None:
+    first = alert_of(2, "LW203", Severity.WARNING, causes=["the data"])
+    same = alert_of(3, "LW204", Severity.WARNING, causes=["the data"])
+    write_run(tmp_path, steps=10, run=run_of(max_steps=20), alerts=[first, same])
+    said = text(judge([tmp_path]))
+    assert said.startswith("ok, 2 warnings, 1 from check  ")
+    causes = [line.strip() for line in said.splitlines() if "Cause" in line]
+    assert causes == ["Cause: the data.", "Cause: that of LW203."]
+
+
+def test_a_finding_that_is_switched_off_is_called_so(tmp_path: Path) -> None:
+    write_run(tmp_path, steps=10, run=run_of(max_steps=20), alerts=[alert_of(3)])
+    judgement = judge([tmp_path], by_rule={"LW102": None, "LW802": None})
+    assert judgement.exit_code == 0
+    assert [each for write in (text, github) for each in ("ERROR", "WARNING", "::") if each in write(judgement)] == []
+    assert "Switched off (LW102=never): too large" in text(judgement)
+    assert judgement.to_dict()["switched_off"] == ["LW102", "LW802"]
+    assert "ERROR" in text(judge([tmp_path])), "else it is none"
+
+
 @given(title=st.text(), message=st.text())
 def test_a_command_is_one_line_and_comes_back_whole(title: str, message: str) -> None:
     line = command("error", title, message)
@@ -158,6 +179,15 @@ def test_junit_has_a_suite_a_run_and_a_case_a_rule(plain: Judgement) -> None:
     (passed,) = bad.findall("testcase/system-out")
     assert "LW203" in str(passed.text)
     assert "nowhere" in str(unjudged[0][0].text)
+
+
+def test_junit_skips_what_was_not_asked(tmp_path: Path) -> None:
+    rules = tuple(rule.describe() for rule in catalogue() if rule.id != "LW203")
+    write_run(tmp_path, run=run_of(rules=rules), steps=100, alerts=[alert_of(3)])
+    document = junit(judge([tmp_path], by_rule={"LW102": None, "LW104": None}))
+    assert broken_rules(document) == []
+    skipped = [str(case.get("name"))[:5] for case in ElementTree.fromstring(document).iter("testcase") if len(case)]
+    assert skipped == ["LW102", "LW104", "LW203"]
 
 
 def test_junit_of_a_run_that_passes_says_what_to_change(tmp_path: Path) -> None:

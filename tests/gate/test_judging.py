@@ -86,7 +86,8 @@ def test_a_run_that_broke_off_says_for_what(tmp_path: Path) -> None:
     write_run(tmp_path, verdict="interrupted", message="OutOfMemoryError: 2 GiB")
     (finding,) = judge([tmp_path]).runs[0].findings
     assert finding.rule == "LW801"
-    assert "OutOfMemoryError: 2 GiB" in finding.message
+    assert finding.causes == ["OutOfMemoryError: 2 GiB"]
+    assert finding.remedies
     write_run(
         tmp_path / "b", verdict="interrupted", message="no grad_fn", alerts=[alert_of(0, "LW301", Severity.ERROR)]
     )
@@ -118,7 +119,8 @@ def test_a_policy_that_ended_a_run_for_a_warning_is_an_error(tmp_path: Path) -> 
     )
     judgement = judge([tmp_path])
     assert (judgement.exit_code, rules_of(judgement)) == (1, ["LW803", "LW203"])
-    assert judgement.runs[0].findings[0].message.endswith("WARNING LW203")
+    finding = judgement.runs[0].findings[0]
+    assert ("WARNING" in finding.title, finding.causes) == (False, ["WARNING LW203"])
 
 
 def test_a_folder_of_runs(tmp_path: Path) -> None:

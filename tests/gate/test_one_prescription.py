@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch.base.alerts import in_numbers
 from lora_watch.runs.places import find_runs
 from lora_watch.runs.run import read_run
 from lora_watch.tensorboard_plugin.page.answers import Answers
@@ -98,3 +99,11 @@ def test_every_place_gives_the_same_numbers_and_alert_first(
     assert ending["next_run"]["text"] == told["text"], "the tab's banner"
     if "recover" not in policy:  # whose alerts are over
         assert alerts["alerts"][ending["first"][-1][1]]["rule"] == first
+
+    counts = report["counts"]
+    assert [one["alerts"] for each in compared for one in each["runs"]] == [counts]
+    assert answers.plain['["alerts","run",""]']["counts"] == counts
+    if report["verdict"] == "ok":
+        assert checked.startswith(f"ok, {in_numbers(counts)}  ")
+    if "recover" in policy:
+        assert (counts, len(report["alerts"]) > 1) == ({"warning": 1}, True), "what it has recovered from is in LW910"

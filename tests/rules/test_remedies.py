@@ -7,7 +7,7 @@ from transformers import Trainer
 
 from lora_watch.base.records import AdapterInfo
 from lora_watch.drivers.loop import Monitor
-from lora_watch.rules.remedies import rescaled, weaker
+from lora_watch.rules.remedies import rescaled, stronger, weaker
 from tests.rules.runs import ids, numbers, run, the
 from tests.support import lora, tiny_model
 
@@ -26,6 +26,15 @@ def test_a_high_scale_comes_down_before_the_learning_rate() -> None:
 
 def test_a_rate_that_is_too_low_for_sgd_is_not_called_too_low_for_lora() -> None:
     assert the("LW104", run(steps=16, lr=2e-3, optim="sgd")).causes == ["learning rate 0.002 is too low for SGD"]
+
+
+def test_no_range_holds_the_rate_that_failed() -> None:
+    last = run(steps=4, lr=2e-2).last
+    for advice in (weaker(last), stronger(last, 4.0)):
+        assert advice.next_run is not None
+        rate = advice.next_run.settings["learning_rate"]
+        assert not rate.low <= rate.yours <= rate.high, rate  # type: ignore[operator]
+        assert rate.low <= rate.ours <= rate.high, rate  # type: ignore[operator]
 
 
 @pytest.mark.thorough

@@ -92,6 +92,18 @@ def test_it_loads_and_is_as_good_as_the_run_was_then(case: str, fail_on: str, tm
         assert math.isnan(end) or loss < end
 
 
+@pytest.mark.parametrize(("lr", "offered"), [(2e-6, False), (2e-3, True)])
+def test_an_adapter_that_has_learned_nothing_is_not_offered(lr: float, offered: bool, tmp_path: Path) -> None:
+    loss = trainer_with_loss(lambda step, loss: loss * math.nan if step == 20 else loss)
+    callback = LoraWatchCallback(fail_on="never", mute=["LW104"], console=False)
+    build_trainer(
+        lora(tiny_model()), None, 20, callbacks=[callback], lr=lr, trainer_class=loss, output_dir=str(tmp_path)
+    ).train()
+    known = report_of(tmp_path)["last_good"]
+    assert (known["folder"], known["step"] > 0, known["gained"]) == ("last_good", True, offered)
+    assert ("Last good" in text(judging.judge([tmp_path]))) is offered
+
+
 def test_training_goes_on_as_if_nothing_had_been_kept_or_written(tmp_path: Path) -> None:
     """An explosion that nobody stops, with AdaLoRA, whose settings PEFT changes when it saves."""
 

@@ -157,6 +157,7 @@ def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
     found = swept(curve, scale=2.0, predicted=1e-3)
     answer = found.sentences()[0]
     assert answer in str(found)
+    assert [said for said in found.sentences() if "too high" in said or "too low" in said] == [], "its range holds them"
     assert all(len(line) < 80 for line in lines(found))
     path = found.save(tmp_path)
     content = json.loads(path.read_text())

@@ -15,12 +15,13 @@ def github(judgement: Judgement) -> str:
 
 
 def commands(judgement: Judgement) -> list[str]:
-    """One line each. A finding at or above ``fail_on`` is an error, other warnings are warnings, INFO is left out."""
+    """One line each. A finding at or above ``fail_on`` is an error, another WARNING a warning; INFO and what is
+    switched off are left out."""
     out = [command("error", "lora_watch", reason) for reason in judgement.unreadable]
     for judged in judgement.runs:
         for alert in judged.findings:
             fails = judgement.counts(alert)
-            if fails or alert.severity >= Severity.WARNING:
+            if fails or (alert.severity >= Severity.WARNING and not judgement.is_off(alert)):
                 title = f"{alert.rule} {alert.name} in {judged.run.name}"
                 out.append(command("error" if fails else "warning", title, str(alert)))
     return out

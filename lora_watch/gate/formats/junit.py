@@ -2,7 +2,8 @@
 
 A run is a test suite, a rule that judged it a test case: passed, or failed with the alert as its text. GitLab shows
 ``classname`` and ``name`` and the text inside ``<failure>``, and of two cases of one name only the first, so a rule
-that fired twice is one case. What is below the threshold passes, with the alert as its output.
+that fired twice is one case. What is below the threshold passes, with the alert as its output. A rule that the run did
+not ask, or that is switched off, is skipped.
 """
 
 from dataclasses import replace
@@ -11,6 +12,7 @@ from xml.etree import ElementTree
 from lora_watch.base.alerts import Alert
 from lora_watch.gate.baseline import RULES
 from lora_watch.gate.judging import GATE_RULES, Judged, Judgement
+from lora_watch.rules import catalogue
 from lora_watch.rules.policy import passes
 
 
@@ -41,9 +43,11 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
         fired.setdefault(alert.rule, []).append(alert)
     names = {**run.rules, **GATE_RULES, **(RULES if judged.compared else {})}
     names.update({rule: alerts[0].name for rule, alerts in fired.items()})
+    muted = {rule.id: rule.name for rule in catalogue() if run.rules and rule.id not in names}
+    off = {rule for rule, least in judgement.by_rule.items() if least is None}
     fails = bool(judgement.failures(judged))
     told = [] if run.next_run is None else [f"Next run: {run.next_run}"]  # under the first that fails, once a run
-    for rule, name in sorted(names.items()):
+    for rule, name in sorted((names | muted).items()):
         case = ElementTree.SubElement(suite, "testcase", classname=run.name, name=f"{rule} {name}")
         alerts = fired.get(rule, [])
         report = "\n\n".join(str(replace(alert, next_run=None) if fails else alert) for alert in alerts)
@@ -51,6 +55,9 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
             failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
             failure.text = "\n\n".join([report, *told])
             told = []
+        elif rule in muted or rule in off:
+            why = "the run did not ask it" if rule in muted else f"switched off: {rule}=never"
+            ElementTree.SubElement(case, "skipped", message=why)
         elif alerts:
             passed = "" if fails else passes(alerts)
             ElementTree.SubElement(case, "system-out").text = f"{report}\n\n{passed}".rstrip()

@@ -5,7 +5,7 @@ from rich.text import Text
 from lora_watch.base.alerts import Severity, in_order
 from lora_watch.base.text import short, sparkline, wrapped
 from lora_watch.gate.formats.text import described
-from lora_watch.gate.judging import Judgement, how_it_ended
+from lora_watch.gate.judging import Judged, Judgement, how_it_ended
 from lora_watch.runs.run import FinishedRun
 
 _STYLES = {
@@ -20,10 +20,12 @@ _STYLES = {
 def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     """The paragraph of ``check`` in rows of ``width`` columns, with the size over time below. What a recovery has
     discarded is in neither curve. ``title``: else the run's name."""
-    ended = () if run.going else how_it_ended(run, Judgement([], [], Severity.ERROR))
-    lines = list(described(run, in_order([*run.alerts, *ended]), fails=run.verdict != "ok"))
+    judgement = Judgement([], [], Severity.ERROR)
+    ended = () if run.going else how_it_ended(run, judgement)
+    lines = list(described(Judged(run, in_order([*run.alerts, *ended])), judgement))
     if size := list(run.data.series_at("size", run.trained(run.data.steps)).values()):
-        lines.append(f"  depth-scaled output ratio {short(size[0])} → {short(size[-1])} {sparkline(size)}")
+        what = "what all blocks together add, relative to a layer's own output"
+        lines.append(f"  depth-scaled output ratio {short(size[0])} → {short(size[-1])} {sparkline(size)} ({what})")
     out = Text(f"{title or run.name}\n", style="bold")
     lines += [f"  UNREADABLE {run.message}"] * (run.verdict == "unknown" and run.message is not None)
     for line in lines:

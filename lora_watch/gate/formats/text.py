@@ -3,11 +3,11 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from lora_watch.base.alerts import Alert, Severity, part_of, tally
+from lora_watch.base.alerts import Alert, Severity, in_numbers, part_of, tally
 from lora_watch.base.text import adapters, count, middle, short, sparkline, table
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.rules.policy import RECOVERED, passes
+from lora_watch.rules.policy import OF_FINISHED_RUNS, RECOVERED, passes
 from lora_watch.runs.places import short_names
 from lora_watch.runs.run import FinishedRun
 
@@ -25,6 +25,13 @@ def text(judgement: Judgement) -> str:
     blocks += ["\n".join(_run(judged, judgement)) for judged in told]
     blocks += [f"UNREADABLE {reason}" for reason in judgement.unreadable]
     return "\n\n".join([*blocks, summary(judgement)])
+
+
+def _tally(findings: Sequence[Alert], judgement: Judgement) -> str:
+    """``1 error, 2 warnings, 1 from check``: the run's own alerts are counted as everywhere else."""
+    own = in_numbers(tally(alert for alert in findings if alert.rule not in OF_FINISHED_RUNS))
+    added = sum(alert.rule in OF_FINISHED_RUNS and not judgement.is_off(alert) for alert in findings)
+    return ", ".join(filter(None, [own, f"{added} from check" if added else ""]))
 
 
 def steps_of(run: FinishedRun) -> str:
@@ -48,9 +55,10 @@ def summary(judgement: Judgement) -> str:
 def _overview(judgement: Judgement) -> list[str]:
     rows = []
     for name, judged in zip(short_names([judged.run.name for judged in judgement.runs]), judgement.runs):
-        run, found = judged.run, judged.findings
-        worst = f"{found[0].rule}: {middle(found[0].message, 44)}" if found else ""
-        rows.append([middle(name, 32), _verdict(judged, judgement), run.ending, steps_of(run), tally(found), worst])
+        run, found = judged.run, _tally(judged.findings, judgement)
+        first = next((alert for alert in judged.findings if not judgement.is_off(alert)), None)
+        worst = f"{first.rule}: {middle(first.message, 44)}" if first is not None else ""
+        rows.append([middle(name, 32), _verdict(judged, judgement), run.ending, steps_of(run), found, worst])
     return table(["run", "verdict", "", "steps", "alerts", "worst"], rows, left=(0, 1, 2, 4, 5))
 
 
@@ -59,15 +67,17 @@ def _verdict(judged: Judged, judgement: Judgement) -> str:
 
 
 def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
-    verdict, fails = _verdict(judged, judgement), bool(judgement.failures(judged))
-    yield f"{verdict}{f', {tally(judged.findings)}' if judged.findings and not fails else ''}  {judged.run.name}"
-    yield from described(judged.run, judged.findings, fails)
+    verdict = _verdict(judged, judgement)
+    found = "" if verdict == "FAIL" else _tally(judged.findings, judgement)
+    yield f"{verdict}{f', {found}' if found else ''}  {judged.run.name}"
+    yield from described(judged, judgement)
     if judged.compared and not any(alert.rule in BASELINE_RULES for alert in judged.findings):
         yield "  nothing has moved beyond the baseline's tolerances"
 
 
-def described(run: FinishedRun, findings: Sequence[Alert], fails: bool) -> Iterator[str]:
-    """How far it came, its losses, what to change, and ``findings``: indented lines."""
+def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
+    """How far a run came, its losses, what to change, and its findings: indented lines."""
+    run, findings = judged.run, [alert for alert in judged.findings if not judgement.is_off(alert)]
     steps = f"{steps_of(run)} steps" if run.max_steps is not None else count(run.step, "step")
     parts = [run.ending, steps, adapters(len(run.adapters), run.resting)]
     if run.reward_ends is not None:
@@ -82,15 +92,22 @@ def described(run: FinishedRun, findings: Sequence[Alert], fails: bool) -> Itera
         yield f"  Next run: {run.next_run}"
     if run.last_good and run.verdict != "ok":  # of step 0 it is none that was trained
         yield f"  Last good adapter: last_good/, of step {run.last_good}"
+    told = dict[tuple[str, ...], str]()
     for alert in findings:
         if alert.recovered_from:
             continue  # its LW910 tells of it
-        yield from (f"  {line}" for line in str(replace(alert, next_run=None)).splitlines())
+        said = replace(alert, next_run=None)
+        for cause in alert.causes[:1]:
+            if (rule := told.setdefault((cause, *alert.remedies), alert.rule)) != alert.rule:
+                said = replace(said, causes=[f"that of {rule}"], remedies=[])
+        yield from (f"  {line}" for line in str(said).splitlines())
         if (whole := part_of(alert, findings)) is not None:
             yield f"    Part of {whole.rule} since step {alert.closed_step}."
         elif alert.closed_step is not None and alert.rule != RECOVERED:
             seen = f": seen last at step {alert.last_step}" if alert.last_step else f" since step {alert.closed_step}"
             yield f"    Over{seen}."
-    if run.verdict == "ok" and not fails and (passed := passes(findings)):
+    for alert in filter(judgement.is_off, judged.findings):
+        yield f"  Switched off ({alert.rule}=never): {alert.message}"
+    if run.verdict == "ok" and not judgement.failures(judged) and (passed := passes(findings)):
         yield f"  {passed}"
     yield from (f"  note: {note}" for note in run.notes)

@@ -10,7 +10,8 @@ export const at = ({step}) => (step ? `step ${step}` : 'before step 1');
 export const keyOf = (alert) => `${alert.rule}@${alert.step}`;
 
 /** For how many steps the cause of an alert lasted. */
-export function held({step, last_step, closed_step}, ended) {
+export function held({name, step, last_step, closed_step, back_to: back}, ended) {
+  if (back != null && name !== 'recovered') return 'recovered from';
   if (closed_step == null) return ended ? 'to the end' : 'still open';
   return `${last_step - step + 1} step${last_step > step ? 's' : ''}`;
 }

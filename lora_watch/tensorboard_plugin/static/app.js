@@ -66,6 +66,7 @@ export class App {
     this.ending = {verdict: null, message: null, first: null};
     /** @type {import('./data.js').Alert[]} */
     this.alerts = [];
+    this.counts = {};
     /** @type {import('./data.js').Adapter[]} */
     this.adapters = [];
     /** @type {string[]} */
@@ -214,6 +215,7 @@ export class App {
     this.schema = schema;
     this.ending = ending;
     this.alerts = found.alerts;
+    this.counts = found.counts;
     this.notes = [...schema.notes, ...found.notes];
     this.run = this.runs[this.state.run];
     this.adapters = await this.#adapters(schema);

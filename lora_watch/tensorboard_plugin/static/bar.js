@@ -1,6 +1,6 @@
 // The bar on top: views, run, step.
 
-import {h, SEVERITIES, severityClass} from './dom.js';
+import {countOf, h, SEVERITIES, severityClass} from './dom.js';
 import {endOf} from './overview.js';
 import {VIEWS} from './views.js';
 
@@ -44,15 +44,14 @@ export function drawBar(app) {
  * @param {App} app
  */
 function tabs(app) {
-  const worst = SEVERITIES.find((severity) => app.alerts.some((alert) => alert.severity === severity));
+  const worst = SEVERITIES.find((severity) => countOf(app.counts, severity)),
+    count = SEVERITIES.reduce((sum, severity) => sum + countOf(app.counts, severity), 0);
   return Object.entries(VIEWS).map(([name, view]) =>
     h(
       'button',
       {id: `tab-${name}`, 'aria-current': name === app.state.view && 'page', onclick: () => app.set({view: name})},
       view.title,
-      name === 'alerts' && app.alerts.length
-        ? h('span', {class: `count ${severityClass(worst)}`}, app.alerts.length)
-        : null,
+      name === 'alerts' && worst ? h('span', {class: `count ${severityClass(worst)}`}, count) : null,
     ),
   );
 }

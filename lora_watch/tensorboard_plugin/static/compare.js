@@ -1,7 +1,7 @@
 // All runs in one table: how each ended, what came of it, and what was set differently.
 
-import {card, explained, h, num, SEVERITIES, severityIcon, term} from './dom.js';
-import {endOf, notesIn, recoveryIn, verdict} from './overview.js';
+import {card, countOf, explained, h, num, SEVERITIES, severityIcon, term} from './dom.js';
+import {endOf, recoveryIn, verdict} from './overview.js';
 import {againstStart, depthOf, gainAt, RATIOS, REWARDS, riseAt, zoneAt} from './picture.js';
 
 export const title = 'Compare';
@@ -85,8 +85,8 @@ const COLUMNS = [
   ['depth-scaled output ratio', ({ratio}) => num(ratio)],
   [
     'alerts',
-    ({alerts}) =>
-      SEVERITIES.map((severity) => [severity, alerts.filter((alert) => alert.severity === severity).length])
+    ({counts}) =>
+      SEVERITIES.map((severity) => [severity, countOf(counts, severity)])
         .filter(([, count]) => count)
         .map(([severity, count]) => h('span', {class: 'tally'}, severityIcon(severity, 11), count)),
   ],
@@ -109,7 +109,7 @@ function differences(found) {
 async function readRun(app, name) {
   const {step, metrics} = app.runs[name];
   const metric = RATIOS.find((known) => metrics.includes(known));
-  const [schema, {alerts}, ending, last, sizes] = await Promise.all([
+  const [schema, {alerts, counts}, ending, last, sizes] = await Promise.all([
     app.data.schema(name),
     app.data.alerts(name),
     app.data.verdict(name),
@@ -122,13 +122,13 @@ async function readRun(app, name) {
       zoneAt(schema, last.zone, Infinity),
       null,
       recoveryIn(alerts, Infinity),
-      notesIn(alerts),
+      counts.info,
     );
   return {
     name,
     step,
     schema,
-    alerts,
+    counts,
     last,
     says,
     end: endOf(ending, app.runs[name]),

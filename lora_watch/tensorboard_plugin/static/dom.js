@@ -140,6 +140,8 @@ export const severityIcon = (severity, size = 14) =>
     },
     svg('path', {d: severityShape(severity)}),
   );
+/** How many alerts of a severity there are, of the counts that Python has made. */
+export const countOf = (counts, severity) => counts[severity.toLowerCase()] ?? 0;
 export const severityClass = (severity) => (SEVERITIES.includes(severity) ? severity.toLowerCase() : 'info');
 
 /** A word with its meaning; the bare word where it has none. */

@@ -4,6 +4,7 @@ import {inOrder} from './alerts.js';
 import {chartCard, discarded} from './chart.js';
 import {
   card,
+  countOf,
   em,
   explained,
   h,
@@ -42,9 +43,6 @@ export function verdict(first, zone, missing, recovered, notes = 0) {
 
 const noWarnings = (notes) => (notes ? `No warnings, ${notes} note${notes > 1 ? 's' : ''}` : 'No alerts');
 
-/** How many of the alerts are no more than worth knowing. */
-export const notesIn = (alerts) => alerts.filter((alert) => alert.severity === 'INFO').length;
-
 /** The last time up to a step that the run went back for an alert and on; none if it did not. */
 export const recoveryIn = (alerts, step) =>
   alerts.findLast((alert) => alert.name === 'recovered' && alert.step <= step);
@@ -73,7 +71,7 @@ export async function draw(app) {
     zoneAt(app.schema, known.zone, step),
     path.missing,
     recoveryIn(alerts, step),
-    notesIn(alerts),
+    app.counts.info,
   );
   const page = split(app.width, [43, 57]),
     [left, right] = page.widths;
@@ -223,7 +221,7 @@ function banner(app, {kind, head, text, alert}, end) {
     cause = alert?.causes?.join('; '),
     fix = !told && alert?.remedies?.join('; ');
   const chips = SEVERITIES.map((severity) => {
-    const count = app.alerts.filter((one) => one.severity === severity).length;
+    const count = countOf(app.counts, severity);
     return h(
       'button',
       {

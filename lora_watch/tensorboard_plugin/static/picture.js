@@ -154,8 +154,9 @@ function planeOf(shown, width, height, damage) {
     sizes = shown.map((p) => Math.log10(p.ratio));
   const x0 = Math.max(-10, Math.min(-0.2, ...gains.map((g) => g * 1.12))),
     x1 = Math.min(1, Math.max(0.4, ...gains.map((g) => g * 1.15)));
-  const y0 = Math.max(-4, Math.min(...(sizes.length ? sizes : [-1])) - 0.3),
-    y1 = Math.min(5, Math.max(...(sizes.length ? sizes : [1]), damage ? Math.log10(damage) : -4) + 0.3);
+  const lowest = Math.max(-4, Math.min(...(sizes.length ? sizes : [-1]))),
+    y1 = Math.min(5, Math.max(...(sizes.length ? sizes : [1]), damage ? Math.log10(damage) : -4) + 0.3),
+    y0 = lowest - Math.max(0.3, (y1 - lowest) / 9); // below a point stands its step, above the ticks
   const X = (gain) => left + ((Math.max(x0, Math.min(x1, gain)) - x0) / (x1 - x0)) * (right - left);
   const Y = (ratio) => bottom - ((Math.max(y0, Math.min(y1, Math.log10(ratio))) - y0) / (y1 - y0)) * (bottom - top);
   return {left, right, top, bottom, x0, x1, y0, y1, X, Y};
