@@ -100,9 +100,7 @@ class ReportSink(Sink):
             self._latest.take_evaluation(step, metrics)
             self._write_late()
 
-    def tell_last_good(
-        self, folder: str | None, step: int | None, why_not: str | None, gained: bool | None = None
-    ) -> None:
+    def tell_last_good(self, folder: str | None, step: int | None, why_not: str | None, gained: bool | None) -> None:
         """The run has gone wrong: ``folder``, next to the report, holds the adapter as it was after ``step``. Without
         one ``why_not`` says why it could not be kept; None where there was no good one. ``gained``: the run had been
         better than at its start; None where nothing tells."""

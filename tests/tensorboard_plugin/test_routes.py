@@ -202,7 +202,7 @@ def test_what_cannot_be_answered_is_a_client_error_in_words(broken: Path) -> Non
             assert reply.status_code == code, (route, query)
             assert json.loads(reply.get_data(as_text=True))["error"]
             assert reply.mimetype == "application/json"
-        assert tab.json("alerts", run="nowhere") == {"alerts": [], "notes": []}
+        assert tab.json("alerts", run="nowhere") == {"alerts": [], "counts": {}, "notes": []}
 
 
 def test_static_files_are_those_of_one_folder(broken: Path) -> None:

@@ -56,9 +56,8 @@ def _overview(judgement: Judgement) -> list[str]:
     rows = []
     for name, judged in zip(short_names([judged.run.name for judged in judgement.runs]), judgement.runs):
         run, found = judged.run, _tally(judged.findings, judgement)
-        first = next((alert for alert in judged.findings if not judgement.is_off(alert)), None)
-        worst = f"{first.rule}: {middle(first.message, 44)}" if first is not None else ""
-        rows.append([middle(name, 32), _verdict(judged, judgement), run.ending, steps_of(run), found, worst])
+        worst = [f"{a.rule}: {middle(a.message, 44)}" for a in judged.findings if not judgement.is_off(a)] or [""]
+        rows.append([middle(name, 32), _verdict(judged, judgement), run.ending, steps_of(run), found, worst[0]])
     return table(["run", "verdict", "", "steps", "alerts", "worst"], rows, left=(0, 1, 2, 4, 5))
 
 
