@@ -124,7 +124,7 @@ class Monitor:
         kept: dict[str, Any] = {} if self._kept is None else {"kept_gradient": self._kept}
         self._updated, self._kept = True, None
         self._raise_for(self.engine.after_update(loss, step, **kept))
-        if self._gradient_hook is not None and self.engine.steps > FIRST_STEPS:
+        if self._gradient_hook is not None and self.engine.coverage.done > FIRST_STEPS:  # of this session
             self._gradient_hook.remove()
         return self.last
 

@@ -90,7 +90,7 @@ class MonitoredAdapters:
                 self.note(
                     str(error)
                     if meant or unmeasurable
-                    else "no adapter was found, and nothing says that one was meant: only the loss is judged"
+                    else "no adapter was found: only the loss is judged. For LoRA call get_peft_model(model, …) before"
                 )
             adapters = _in_training(found)
             live = Live(adapters)

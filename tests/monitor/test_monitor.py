@@ -68,12 +68,17 @@ def test_gradients_that_are_gone_when_they_are_read_are_noted(cleared: bool) -> 
     assert any("before zero_grad()" in note for note in monitor.run.notes) == cleared
 
 
+@pytest.mark.parametrize("done", [0, 100], ids=["from the start", "resumed"])
 @pytest.mark.parametrize(("every", "severity"), [(None, Severity.ERROR), (1, None), (5, Severity.WARNING)])
-def test_a_loop_that_never_sets_its_gradients_to_zero_is_told(every: int | None, severity: Severity | None) -> None:
+def test_a_loop_that_never_sets_its_gradients_to_zero_is_told(
+    every: int | None, severity: Severity | None, done: int
+) -> None:
     """And its twin, which calls zero_grad after each update, is not. One that gathers the gradients of five batches for
     an update counts its steps wrongly, and ruins nothing."""
     model, optimizer = built()
-    with Monitor(model, optimizer, console=False) as monitor:
+    monitor = Monitor(model, optimizer, console=False)
+    monitor.load_state_dict({"step": done})
+    with monitor:
         for step, example in enumerate(stdlib_blocks(11, 32), start=1):
             ids = torch.tensor([example["input_ids"]])
             loss = model(input_ids=ids, labels=ids).loss
@@ -84,7 +89,7 @@ def test_a_loop_that_never_sets_its_gradients_to_zero_is_told(every: int | None,
             if every and step % every == 0:
                 optimizer.zero_grad()
     found = [(alert.rule, alert.kind, alert.severity, alert.step) for alert in monitor.alerts if alert.rule == "LW306"]
-    assert found == ([("LW306", "adds up", severity, 4)] if severity else [])
+    assert found == ([("LW306", "adds up", severity, done + 4)] if severity else [])
     assert not any(parameter._backward_hooks for parameter in model.parameters()), "no hook is left behind"
 
 
