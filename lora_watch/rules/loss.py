@@ -146,7 +146,7 @@ class LossExactlyZero(_OfTheLoss):
 
     Fires when all of the last five losses, or the first three, are exactly 0. It also fires at a step whose batch has
     no target: all of its labels are -100, and its loss is NaN. It fires when a classifier's first 230 labels in twelve
-    steps or more are of one class (100: an INFO), and when others follow all at once.
+    steps or more are of one class, and when others follow all at once. It is an ERROR if the run ends so.
     """
 
     id = "LW204"
@@ -156,9 +156,9 @@ class LossExactlyZero(_OfTheLoss):
     steps: int = 12
     few: int = 100
     labels: int = 230
-    """Among so many a class of 2 % is seen with 99 % probability."""
+    """Among so many a class of 2 % is seen with 99 % probability. A run of ``few`` ends with a WARNING."""
     alike: float = field(default=0.0, init=False)
-    """Labels of one class before there was any other."""
+    """Examples of one class before there was any other."""
     is_sorted: bool = field(default=False, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
@@ -182,7 +182,11 @@ class LossExactlyZero(_OfTheLoss):
             remedies=[SEE_LABELS],
         )
 
-    def _of_one_class(self, record: StepRecord) -> Finding | None:
+    def conclude(self, record: StepRecord) -> Finding | None:
+        """Of a run that has met a single class it is known that its classifier has learned nothing."""
+        return None if self.is_sorted else self._of_one_class(record, is_over=True)
+
+    def _of_one_class(self, record: StepRecord, is_over: bool = False) -> Finding | None:
         seen, share = record.scalars.get("labels_seen", 0.0), record.scalars.get("labels_share", 0.0)
         others, since = (1.0 - share) * seen, seen - self.alike
         if share == 1.0:
@@ -190,7 +194,8 @@ class LossExactlyZero(_OfTheLoss):
         elif self.alike and since >= _OTHERS and not self.is_sorted:
             self.is_sorted = others > since / 2.0
             self.alike *= self.is_sorted  # a rare class is no fault
-        if record.step < self.steps or self.alike < self.few or not (share == 1.0 or self.is_sorted):
+        least = self.few if self.is_sorted or is_over else self.labels
+        if record.step < self.steps or self.alike < least or not (share == 1.0 or self.is_sorted):
             return None
         if self.is_sorted:
             return Finding(
@@ -206,7 +211,7 @@ class LossExactlyZero(_OfTheLoss):
             kind="one class",
             causes=["the training data are sorted by class, or all labels are the same by mistake"],
             remedies=["count the labels of the training data; if there are others, shuffle"],
-            severity=None if self.alike >= self.labels else Severity.INFO,
+            severity=Severity.ERROR if is_over and self.alike >= self.labels else None,
         )
 
 

@@ -9,6 +9,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Evidence
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, plain
+from lora_watch.measurement.signals.loss import FEW
 from lora_watch.rules.base import NON_FINITE, SORTED, Finding, Rule, known_values, worst_first
 from lora_watch.rules.forecast import OF_PREFERENCES, end_of, has_new_head, is_gentle, learns_preferences
 from lora_watch.rules.remedies import improved, is_proven, sound_steps, stronger, suspect, weaker
@@ -21,6 +22,7 @@ from lora_watch.rules.size import (
     SPECTRAL,
     Compared,
     Size,
+    classes_of,
     compared,
     projected,
     size_of,
@@ -45,14 +47,24 @@ def _worse(record: StepRecord, factor: float) -> bool:
     return recent > factor * start + 2.0 * noise and rest > (1.0 + factor) / 2.0 * start
 
 
+def _has_few_labels(record: StepRecord) -> bool:
+    """A classifier's batch has: its loss with the adapters, and that without, are noise unless others agree."""
+    return 1 < classes_of(record) <= FEW
+
+
+def _no_better(record: StepRecord) -> bool:
+    """The last five losses, without the highest of them, are no lower than the start."""
+    return record.scalars.get("loss_without_highest", 0.0) >= record.scalars.get("loss_start", math.inf)
+
+
 @dataclass
 class NormExplosion(Rule):
     """The adapters have become so large that they make the model worse.
 
     Fires when two batches in a row cost 10 % more with the adapters than without, or three cost 3 % more; of large
-    adapters one batch is enough. Where no batch can be computed twice, it fires when the loss rises above its start in
-    the first steps, or the adapters are large and the loss is not below its start; under DPO, a WARNING, whenever they
-    are large. At a size that no good run has reached, always.
+    adapters one batch is enough. Where none can be computed twice, when the loss rises above its start in the first
+    steps, or the adapters are large and the loss is not below its start; under DPO, a WARNING, whenever they are large.
+    A classifier's last losses must agree. At sizes no good run has reached, always.
     """
 
     id = "LW102"
@@ -106,6 +118,8 @@ class NormExplosion(Rule):
         harm = self._harm(record, suspected, at_once=overall > always, young=young)
         compares = self.compare and record.comparable and not self.void
         prefers = learns_preferences(record.run)
+        of_few = _worse(record, self.loss_factor) if self.void else _no_better(record)
+        not_below = of_few if _has_few_labels(record) else not improved(record)
         severity = self.severity
         if metric == "output_ratio" and overall > self.beyond:
             why = "No run that ended well had adapters of this size." if harm is None else f"{harm}."
@@ -118,7 +132,7 @@ class NormExplosion(Rule):
         elif self.fallen and overall > (if_worse if self.fallen[-1] - self.fallen[0] >= FALLS else always):
             why, threshold = f"Meanwhile the mean reward fell {reward}.", if_worse
             severity = self.severity if overall > always else Severity.WARNING  # some such policies learn it again
-        elif not (compares or prefers) and record.step >= 3 and overall > always and not improved(record):
+        elif not (compares or prefers) and record.step >= 3 and overall > always and not_below:
             what = "loss is not below" if reward is None else "reward is not above"
             why, threshold = f"The {what} its start.", always
         elif prefers and metric == "output_ratio" and overall > self.of_preferences:
@@ -187,7 +201,10 @@ class NormExplosion(Rule):
             pause = PAUSE
         due = suspected and record.step >= self.compared_at + pause
         self.wants = HARM if self.compare and record.comparable and due else {}
-        return now if now is not None and (self.clear >= (1 if at_once else 2) or self.slight > 2) else None
+        if now is None or not (self.clear >= (1 if at_once else 2) or self.slight > 2):
+            return None
+        above = now.adapted > SLIGHT * record.scalars.get("loss_start", math.inf)
+        return now if not _has_few_labels(record) or (above and _no_better(record)) else None
 
 
 def _in_words(metric: str, size: Size) -> str:
