@@ -5,7 +5,7 @@
 #   PYTHON=python3.13 sh tests/versions.sh newest      on any Python; python3 if none is named
 #   sh tests/versions.sh newest tests/rules -x         further arguments go to pytest
 #
-# Makes .venv-oldest or .venv-newest, and prints a row for the table of versions in tests/matrix.py before the tests; the last line is
+# Makes .venv-oldest or .venv-newest, and prints a row for the table of versions in docs/matrix.md before the tests; the last line is
 # pytest's. Left out is what needs more than the core: documentation, notebooks, larger models, a browser, types.
 set -eu
 cd "$(dirname "$0")/.."

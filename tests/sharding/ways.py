@@ -2,7 +2,7 @@
 
     torchrun --nproc_per_node 2 -m tests.sharding.ways FOLDER fsdp2 tensor-parallel …
 
-Rank 0 writes FOLDER/<way>.json. The suite's tests and ``python -m tests.matrix`` read it.
+Rank 0 writes FOLDER/<way>.json. The suite's tests and ``python docs/matrix.py`` read it.
 """
 
 import contextlib

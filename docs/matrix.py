@@ -1,8 +1,8 @@
 """What works where: every way, trainer and tracker tried with real processes and packages, as a page of the docs.
 
-    python -m tests.matrix                        all rows that this machine can run; writes the table of docs/matrix.md
-    python -m tests.matrix --only                 the table alone, from what is kept
-    python -m tests.matrix --python /other/python --only zero2 diffusers  rows that another interpreter can run
+    python docs/matrix.py                        all rows that this machine can run; writes the table of docs/matrix.md
+    python docs/matrix.py --only                 the table alone, from what is kept
+    python docs/matrix.py --python /other/python --only zero2 diffusers  rows that another interpreter can run
 
 A row that is not run keeps its numbers of the last time, which stand in docs/matrix.json.
 """
