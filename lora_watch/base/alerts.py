@@ -33,6 +33,26 @@ class Severity(enum.IntEnum):
 
 
 @dataclass
+class Recovered:
+    """The run has gone back to an earlier state and on from there, or drops updates (LW910)."""
+
+    step: int
+    """Optimizer steps done then: those after ``back_to`` are discarded."""
+    back_to: int
+    """``step`` itself where updates are dropped, and nothing went back."""
+    rule: str
+    changed: dict[str, list[float]]
+    """Settings by name, as the user's script has them and as they are now: ``learning_rate``."""
+    dropped: int = 0
+    """Updates that were dropped after ``step``, until the loss was as before."""
+
+    @property
+    def lost(self) -> int:
+        """Optimizer steps that taught nothing."""
+        return self.step - self.back_to + self.dropped
+
+
+@dataclass
 class Alert:
     """One episode of one rule: it opens, is updated while the cause lasts, and closes. It never repeats."""
 
@@ -67,8 +87,8 @@ class Alert:
     """Step at which the episode was over; None while it is open."""
     back_to: int | None = None
     """Step whose adapter the run went back to for this alert (LW910), which makes an ERROR a WARNING; else None."""
-    changed: dict[str, list[float]] = field(default_factory=dict)
-    """Of a recovery (LW910): settings by name, as the user's script has them, and as they are now."""
+    recovery: Recovered | None = None
+    """What LW910 tells of; None in all others."""
     kind: str = ""
     """Which of its rule's faults it is, where the rule has several."""
     graver_at: int | None = None
@@ -132,7 +152,7 @@ class Alert:
                 back_to=or_none(whole, serialised.get("back_to")),
                 kind=clean(serialised.get("kind") or ""),
                 graver_at=or_none(whole, serialised.get("graver_at")),
-                changed={clean(n): [float(v) for v in pair] for n, pair in (serialised.get("changed") or {}).items()},
+                recovery=or_none(_recovery, serialised.get("recovery")),
             )
         except MISFITS as error:
             raise ValueError(f"no alert of lora_watch ({type(error).__name__}: {clean(error)})") from error
@@ -161,7 +181,7 @@ class Alert:
 
     def _advice(self, instead_of: str = "") -> list[str]:
         lines = [f"Fix: {full_stop(remedy)}" for remedy in self.remedies[:1]]
-        if self.next_run is not None and not self.changed:  # of a recovery the details say what it goes on with
+        if self.next_run is not None and self.recovery is None:  # of a recovery the details say what it goes on with
             told = f" (replaces that of {instead_of})" if instead_of else ""
             lines.insert(0, f"Next run{told}: {self.next_run}")
         return lines
@@ -189,6 +209,11 @@ class Alert:
     def __str__(self) -> str:
         title, *rest = self.lines()
         return "\n".join([title, *(f"  {line}" for line in rest)])
+
+
+def _recovery(told: Mapping[str, Any]) -> Recovered:
+    changed = {clean(name): [float(value) for value in pair] for name, pair in told["changed"].items()}
+    return Recovered(whole(told["step"]), whole(told["back_to"]), clean(told["rule"]), changed, whole(told["dropped"]))
 
 
 def first_to_show(alerts: Iterable[Alert]) -> Alert | None:
@@ -250,12 +275,13 @@ def last_recovery(alerts: Iterable[Alert], step: int, script: Mapping[str, Any])
     if not back:
         return None
     last = back[-1]
-    changes = in_words(last.changed)
+    changed = last.recovery.changed if last.recovery is not None else {}
+    changes = in_words(changed)
     others = [alert for alert in alerts if alert.name != "recovered" and not alert.recovered_from]
     open_since = [alert for alert in others if alert.step > last.step or alert.closed_step is None]
     said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}, then {count(step - last.step, 'step')}"
     said += f", {in_sum(open_since)}" if open_since else " without an alert."
-    for name, (yours, now) in last.changed.items():
+    for name, (yours, now) in changed.items():
         if last.settings.get(name) == now != script.get(name):  # it is prescribed, too
             said += f" Put {now:g} into your script to begin anew. To resume this run keep {yours:g} and recover."
     return said

@@ -61,7 +61,7 @@ class RunInfo:
     lr_factor: float = 1.0
     """What recoveries have multiplied the learning rate of the user's script by, which ``config`` has."""
     lapsed_factor: float = 1.0
-    """What recoveries of earlier sessions had multiplied it by, and this session does not: without ``recover``."""
+    """What recoveries of earlier sessions had multiplied it by, and this one, without ``recover``, does not."""
     kept_rate: float | None = None
     """See ``run.rates.kept_rate``; without ``lr_factor``."""
     init_from_base: str = ""
@@ -346,23 +346,3 @@ class StepRecord:
     def learned(self) -> bool:
         """The update was applied, and the loss that it came from is a number, as far as is known."""
         return self.updated and (self.loss is None or math.isfinite(self.loss))
-
-
-@dataclass
-class Recovered:
-    """The run has gone back to an earlier state and on from there, or drops updates (LW910)."""
-
-    step: int
-    """Optimizer steps done then: those after ``back_to`` are discarded."""
-    back_to: int
-    """``step`` itself where updates are dropped, and nothing went back."""
-    rule: str
-    changed: dict[str, list[float]]
-    """Settings by name, as the user's script has them and as they are now: ``learning_rate``."""
-    dropped: int = 0
-    """Updates that were dropped after ``step``, until the loss was as before."""
-
-    @property
-    def lost(self) -> int:
-        """Optimizer steps that taught nothing."""
-        return self.step - self.back_to + self.dropped

@@ -51,8 +51,7 @@ class Prescribing:
     swept: bool = False
     """The run has found its rate itself, as its script will again."""
     unused: float | None = None
-    """The learning rate of a script that has been resumed at another one, or without its recovery's: until that has
-    done harm it is not prescribed once more."""
+    """The rate of a script that is resumed at another one: not prescribed once more, until the other does harm."""
 
     @property
     def told(self) -> Prescription | None:

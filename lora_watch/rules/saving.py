@@ -85,31 +85,23 @@ class ResumedAnew(RuleBetweenSteps):
         return self._other_adapters(record) or self._other_rate(record.run)
 
     def _other_rate(self, run: RunInfo) -> Finding | None:
-        used = run.kept_rate and run.kept_rate * run.lr_factor
+        used, now, lapsed = run.kept_rate and run.kept_rate * run.lr_factor, rate_now(run), run.lapsed_factor
         ignored = used is not None and not math.isclose(used, run.config["learning_rate"], rel_tol=self.tolerance)
-        now, lapsed = rate_now(run), run.lapsed_factor
-        no_effect = f"the script's learning_rate {run.config.get('learning_rate', math.nan):g} has no effect"
-        causes = ["the Trainer restores the schedule from the checkpoint, with its learning rate"] * ignored
-        remedies = ["begin anew, or load the adapter alone: PeftModel.from_pretrained(…, is_trainable=True)"]
+        no_effect = f"script's learning_rate {run.config['learning_rate']:g} has no effect" if ignored else ""
         if lapsed != 1.0:
-            rate = "" if now is None else f", {now:g} instead of {now * lapsed:.3g}"
-            said = f"training goes on at the learning rate that a recovery had turned down{rate}"
-            details = f"{no_effect[0].upper()}{no_effect[1:]}." * ignored
-            causes.insert(0, "the checkpoint's schedule has the old rate, and only recover lowers it again")
-            lower = "the lower rate" if now is None else f"learning_rate {now * lapsed:.3g}"
-            remedies = [f"resume with recover, or begin anew with {lower}"]
+            rates = "" if now is None else f", {now:g} instead of {now * lapsed:.3g}"
+            said = f"training goes on at the learning rate that a recovery had turned down{rates}"
+            details = f"The {no_effect}." if ignored else ""
+            cause = "the checkpoint's schedule has the old rate, and only recover lowers it again"
+            remedy = "resume with recover, or begin anew with the lower rate"
         elif ignored:
-            said, details = f"{no_effect}: the checkpoint's schedule goes on at {used:g}", ""
+            said, details = f"the {no_effect}: the checkpoint's schedule goes on at {used:g}", ""
+            cause = "the Trainer restores the schedule from the checkpoint, with its learning rate"
+            remedy = "begin anew, or load the adapter alone: PeftModel.from_pretrained(…, is_trainable=True)"
         else:
             return None
         return Finding(
-            said,
-            details,
-            metric="lr",
-            causes=causes,
-            remedies=remedies,
-            severity=Severity.WARNING,
-            kind="rate",
+            said, details, metric="lr", causes=[cause], remedies=[remedy], severity=Severity.WARNING, kind="rate"
         )
 
     def _other_adapters(self, record: StepRecord) -> Finding | None:

@@ -3,9 +3,9 @@
 import enum
 from collections.abc import Sequence
 
-from lora_watch.base.alerts import Alert, Severity, in_words
+from lora_watch.base.alerts import Alert, Recovered, Severity, in_words
 from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
-from lora_watch.base.records import Recovered, RunInfo, StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules.base import NON_FINITE
 from lora_watch.rules.policy import RECOVERED
@@ -86,30 +86,27 @@ def tried(recovered: Recovered, before: Prescription | None) -> Prescription | N
     return Prescription({RATE: Setting(yours, now, low, high)}, Evidence.HARM, recovered.step)
 
 
-def alert_of(recovered: Recovered, cause: Alert, number: str) -> Alert:
-    """The alert that says how a run has recovered, for the time ``number``: ``1 of 3``. ``cause`` carries what was
-    prescribed before."""
-    went_back = recovered.back_to < recovered.step
-    if went_back:
-        message = f"the run went back to step {recovered.back_to} because of {cause.rule}"
-        said = f"{count(recovered.lost, 'step')} discarded."
-    else:
-        message = f"updates are dropped because of {cause.rule}, until the loss is sound"
+def alert_of(recovered: Recovered, before: Prescription | None, number: str) -> Alert:
+    """The alert that says how a run has recovered, for the time ``number``: ``1 of 3``. ``before``: what was prescribed
+    until then."""
+    step, back_to = recovered.step, recovered.back_to
+    message = f"the run went back to step {back_to} because of {recovered.rule}"
+    said = f"{count(recovered.lost, 'step')} discarded."
+    if back_to == step:  # from the coming one on
+        step += 1
+        message = f"updates are dropped because of {recovered.rule}, until the loss is sound"
         said = "Adapters and optimizer stay as they were."
-    changes = (
-        f"It goes on with {in_words(recovered.changed)} (logs show the script's rate)."
-        if recovered.changed
-        else "No setting was changed."
-    )
-    next_run = tried(recovered, cause.next_run)
+    changes = "No setting was changed."
+    if recovered.changed:
+        changes = f"It goes on with {in_words(recovered.changed)} (logs show the script's rate)."
     return Alert(
         RECOVERED,
         "recovered",
         Severity.WARNING,
-        recovered.step if went_back else recovered.step + 1,
+        step,
         message,
         f"{said} {changes} Recovery {number}.",
-        next_run=next_run,
-        back_to=recovered.back_to,
-        changed=dict(recovered.changed),
+        next_run=tried(recovered, before),
+        back_to=back_to,
+        recovery=recovered,
     )

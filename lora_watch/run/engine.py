@@ -9,7 +9,16 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
-from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, first_to_show, in_order, last_recovery
+from lora_watch.base.alerts import (
+    Alert,
+    LoraWatchError,
+    Severity,
+    Verdict,
+    discarded,
+    first_to_show,
+    in_order,
+    last_recovery,
+)
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import Evaluation, Logged, RunInfo, StepRecord
 from lora_watch.measurement.signals.policy import numbers_of
@@ -515,7 +524,8 @@ class Engine:
         states = {name: part.state_dict() for name, part in parts.items()}
         if together:
             self._gather()
-        norms = {} if self.recovery.went_back == self.steps else self._norms_by_name("delta_norm")
+        gone = any(self.steps in stretch for stretch in discarded(self.alerts))  # it was measured before it went back
+        norms = {} if gone else self._norms_by_name("delta_norm")
         # A scale that the script moves comes back as the script sets it, whenever that is.
         begun, scales = {a.name: a.scale for a in self.run.adapters}, self._norms_by_name("scale")
         norms = {name: norm for name, norm in norms.items() if scales.get(name) in (None, begun.get(name))}
@@ -537,8 +547,7 @@ class Engine:
 
     # -- parts of a step -----------------------------------------------------------------------------------------------
     def _take_over(self, before: Sequence[Alert]) -> None:
-        """What the session ``before`` ended with. A checkpoint is saved before it is read back: its state lacks the
-        alert about itself."""
+        """Open alerts of the session before. A checkpoint's state lacks that about itself: it is read back later."""
         for alert in before:
             if alert.rule == SavedAdapterDiffers.id and alert.step == self.steps:
                 self._unwritten += self.episodes.adopt(alert)
@@ -696,7 +705,8 @@ class Engine:
         """What a run is called that has ended by itself, and why it is not ``ok``, or what it has recovered from."""
         if errors := in_order(alert for alert in self.alerts if alert.severity >= Severity.ERROR):
             return "unhealthy", self._prescribed(errors[:1])[0].brief
-        gap = self.coverage.gap(self.guard.failures, self.sinks.lost)
+        lost = sum(a.recovery.lost for a in self.alerts if a.recovery and a.step > self._first_step)
+        gap = self.coverage.gap(self.guard.failures, lost)
         return ("ok", last_recovery(self.alerts, self.steps, self.run.config)) if gap is None else ("unknown", gap)
 
     @guarded("looking for what has ended the run", aside=True)

@@ -151,23 +151,19 @@ class MonitoredAdapters:
     def _own(self) -> list[Tensor]:
         return [tensor for adapter in self.adapters for tensor in adapter.own]
 
-    def lower(self, factor: float) -> None:
-        """The run trains at ``factor`` times its rates so far. Rules judge by that from the next ``find`` on."""
-        peaks = self._given.peak_lr or self.groups.peak_lr  # read while no step is under way
-        self._given = replace(self._given, peak_lr=peaks)
-        self.run = replace(self.run, lr_factor=self.run.lr_factor * factor)
-
-    def raise_again(self) -> None:
-        """What recoveries of earlier sessions have turned the rate down by is on it no more."""
-        lapsed, self.lowered.factor = self.lowered.factor, 1.0
-        self.lower(1.0 / self.run.lr_factor)
-        self.run = replace(self.run, lapsed_factor=lapsed)
+    def turn_down(self, factor: float, of_script: float) -> None:
+        """The updates use ``factor`` times the rates so far, which is ``of_script`` times those of the script. Rules
+        judge by that from the next ``find`` on."""
+        self.lowered.factor *= factor
+        if of_script != 1.0:
+            peaks = self._given.peak_lr or self.groups.peak_lr  # read while no step is under way
+            self._given = replace(self._given, peak_lr=peaks)
+            self.run = replace(self.run, lr_factor=self.run.lr_factor * of_script)
 
     @property
     def lr(self) -> tuple[float, ...]:
         """The learning rate of each group that the next update uses."""
-        rates = rates_of(self.groups.optimizer)
-        return rates if self.lowered.factor == 1.0 else self.lowered.used(rates)
+        return self.lowered.used(rates_of(self.groups.optimizer))
 
     @property
     def is_whole(self) -> bool:

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from lora_watch.base.alerts import Alert, Severity
-from lora_watch.base.records import Recovered, StepRecord
+from lora_watch.base.alerts import Alert, Recovered, Severity
+from lora_watch.base.records import StepRecord
 from lora_watch.base.text import count
 from lora_watch.measurement.signals.optimizer import rates_of
 from lora_watch.rules import Episodes
 from lora_watch.rules.base import NON_FINITE
-from lora_watch.rules.policy import Policy
+from lora_watch.rules.policy import RECOVERED, Policy
 from lora_watch.rules.prescribing import rate_now
 from lora_watch.rules.remedies import raised_to
 from lora_watch.rules.treatments import (
@@ -51,21 +51,14 @@ class _Case:
     """The one that reports it (LW910)."""
     causes: list[tuple[Alert, Severity]]
     """What it is for, the first cause first, each as grave as it was."""
-    still_sound: int | None = None
-    """Sound updates in a row that are to come until no more are dropped for an odd loss; None where none is."""
+    still_sound: int = 0
+    """Sound updates in a row that are to come until no more are dropped for an odd loss; 0 where none is."""
     in_a_row: int = 0
     """Updates dropped since the last one that was not."""
 
     @property
     def cause(self) -> Alert:
         return self.causes[0][0]
-
-    def count(self, odd: bool) -> None:
-        """An update has been dropped, or was not ``odd``."""
-        if self.still_sound is not None:
-            self.still_sound = CALM if odd else self.still_sound - 1
-            self.in_a_row = self.in_a_row + 1 if odd else 0
-            self.recovered.dropped += odd
 
 
 class Recovery:
@@ -95,12 +88,12 @@ class Recovery:
         self._model, self._optimizer, self._memory = model, optimizer, memory
         self._policy, self._recorder, self._episodes, self._sinks = policy, recorder, episodes, sinks
         self._guard, self._say = guard, say
-        self.story: list[str] = []
-        """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
-        self.went_back = -1
-        """The step after which the weights last went back: what was measured there is no longer so."""
         self._over: str | None = "it has not begun"
         """Why the run does not recover (any more), in words; None while it does."""
+        self._gave_up: str | None = None
+        """The same where it has tried to."""
+        self._kept: Mapping[str, Any] = {}
+        """Of the checkpoint from which this session goes on."""
         self._learned = Learned(None)
         self._good = GoodCopies(dict, 0)
         self._held: Copy | None = None
@@ -108,7 +101,6 @@ class Recovery:
         self._drop_next = False
         """The update that is under way is taken back, whatever its loss."""
         self._latest: _Case | None = None
-        self._used = 0
         self._step = 0
         self._judged: StepRecord | None = None
         """The latest record that has been judged."""
@@ -121,8 +113,11 @@ class Recovery:
         monitored = self._recorder.monitored
         if self._policy.recover and (why := self._attach(self._optimizer)):
             monitored.note(f"recover is unavailable: {why}. Alerts act as fail_on says")
+        factor, of_script = (float(self._kept.get(name, 1.0)) for name in ("factor", "lr_factor"))
         if self._over is not None:
-            monitored.raise_again()
+            monitored.run = replace(monitored.run, lapsed_factor=of_script)
+        else:
+            monitored.turn_down(factor, of_script)
 
     def _attach(self, optimizer: Any) -> str | None:
         """Why there is no recovering from what ``optimizer`` does, in words."""
@@ -177,11 +172,15 @@ class Recovery:
         if odd:
             self._learned.put_back(held)
         if (case := self._dropping) is not None:
-            case.count(odd)
-            case.alert.last_step = self._step if odd else case.alert.last_step
+            if odd:
+                case.in_a_row, case.alert.last_step = case.in_a_row + 1, self._step
+                case.recovered.dropped += 1
+            left, case.in_a_row = (CALM, case.in_a_row) if odd else (case.still_sound - 1, 0)
             if case.recovered.dropped > MOST_DROPPED:
                 self._fail(f"{MOST_DROPPED} updates were dropped, and what {case.recovered.rule} has found goes on")
-            if case.still_sound == 0 or self._over is not None:
+            if left and self._over is None:
+                case.still_sound = left
+            else:
                 self._relax()
         return odd
 
@@ -209,9 +208,8 @@ class Recovery:
         """The run is over. One whose last updates were all dropped has not recovered; a single one may have been."""
         case = self._dropping
         if case is not None and case.still_sound == CALM and case.recovered.dropped > 1:
-            self._fail(
-                f"the run has ended while updates were dropped, and what {case.recovered.rule} has found goes on"
-            )
+            goes_on = f"what {case.recovered.rule} has found goes on"
+            self._fail(f"the run has ended while updates were dropped, and {goes_on}")
         self._relax()
 
     def let_go(self) -> None:
@@ -251,9 +249,8 @@ class Recovery:
         then, factor, run = good.monitor["size"], 1.0, self._recorder.monitored.run
         grown = self._size / then if self._size and then else None
         chosen = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
-        last = latest.recovered if latest is not None else None
-        goes_on = last is not None and (self._dropping is not None or record.step <= last.step + last.lost)
-        again = last if last and last.rule == first.rule and goes_on else None
+        last = latest.recovered if latest is not None and latest.recovered.rule == first.rule else None
+        again = last if last and (self._dropping is not None or record.step <= last.step + last.lost) else None
         # An earlier update may have spoiled the weights unmeasured, or the mild treatment has not helped.
         too_mild = chosen is Treatment.DROP and not self._learned.finite
         if too_mild or (again is not None and not again.changed and chosen is not Treatment.NONE):
@@ -263,7 +260,7 @@ class Recovery:
         why = ""
         if chosen is Treatment.NONE:
             why = f"nothing is gained by going back for {first.rule}"
-        elif self._used >= self._policy.recover:
+        elif len(self._before) >= self._policy.recover:
             why = f"recover={self._policy.recover} is used up"
         elif again is not None and again.changed:
             why = f"{first.rule} came again before the {count(again.lost, 'step')} that it had cost were made up"
@@ -281,19 +278,20 @@ class Recovery:
     ) -> bool:
         here = {alert.rule: alert for alert in self._episodes.open}
         own = [here.get(alert.rule, alert) for alert in alerts]
-        severities = [alert.severity for alert in own]
+        causes = [(alert, alert.severity) for alert in own]
         self._relax()  # which forgives what the recovery before was for
-        self._used += 1
         good = None if chosen is Treatment.DROP and before_update else self._copy_for(own[0].rule)
         back_to = self._step if good is None else good.step
         recovered = Recovered(self._step, back_to, own[0].rule, self._changes(factor, record))
-        cause = replace(own[0], next_run=self._episodes.prescription)
-        alert = alert_of(recovered, cause, f"{self._used} of {self._policy.recover}")
-        causes = list(zip(own, severities))
-        self._latest = _Case(recovered, alert, causes, CALM if chosen is Treatment.DROP else None)
+        told, number = self._episodes.prescription, f"{len(self._before) + 1} of {self._policy.recover}"
+        alert = alert_of(recovered, told, number)
+        self._latest = _Case(recovered, alert, causes, CALM if chosen is Treatment.DROP else 0)
         if good is not None:
             own += self._go_back(good, factor, own, record)
-        self._report(self._latest, own)
+        self._episodes.forgive(own, back_to)
+        self._say(self._episodes.say(alert))
+        if not self._latest.still_sound:
+            self._episodes.end(alert, self._step)
         if good is not None and record.step >= (self._recorder.monitored.run.max_steps or math.inf):
             self._fail(f"step {record.step} was the last, and nothing is trained any more")
         self._drop_next = before_update  # with gradients of what is broken, or has been thrown away
@@ -305,13 +303,11 @@ class Recovery:
 
     def _changes(self, factor: float, record: StepRecord) -> dict[str, list[float]]:
         """What a ``factor`` on the rate of the adapters' groups changes of the settings of the user's script."""
-        run = self._recorder.monitored.run
-        rate = rate_now(run)
-        if raised := raised_to(record):  # by the script, whose settings are right
-            pair = raised[1] / factor, raised[1]
-        else:
-            pair = None if rate is None else (rate / run.lr_factor, rate * factor)
-        return {} if factor == 1.0 or pair is None else {"learning_rate": [float(f"{rate:.6g}") for rate in pair]}
+        rate, raised, so_far = rate_now(record.run), raised_to(record), record.run.lr_factor
+        if factor == 1.0 or rate is None:
+            return {}
+        pair = (raised[1] / factor, raised[1]) if raised else (rate / so_far, rate * factor)  # the script's are right
+        return {"learning_rate": [float(f"{rate:.6g}") for rate in pair]}
 
     def _go_back(self, good: Copy, factor: float, own: list[Alert], record: StepRecord) -> list[Alert]:
         """To ``good``, and on with ``factor`` on the learning rate. The alerts about settings that are then no longer
@@ -320,8 +316,7 @@ class Recovery:
         self._held, outdated = None, []
         self._good.forget_after(good.step)
         self._learned.put_back(good)
-        self.went_back = step
-        self._turn_down(factor, record)
+        recorder.monitored.turn_down(factor, 1.0 if raised_to(record) else factor)
         self._say(self._episodes.rewind(good.monitor["rules"], good.step, step, own))
         recorder.load_state_dict(copy.deepcopy(good.monitor["recorder"]))
         self._size = good.monitor["size"]
@@ -333,26 +328,11 @@ class Recovery:
         recorder.cadence.start(step)  # what follows is measured as after a start
         return outdated
 
-    def _turn_down(self, factor: float, record: StepRecord) -> None:
-        monitored = self._recorder.monitored
-        monitored.lowered.factor *= factor
-        if not raised_to(record):
-            monitored.lower(factor)
-
-    def _report(self, case: _Case, own: Sequence[Alert]) -> None:
-        """``own``: alerts that the run has recovered from."""
-        self._episodes.forgive(own, case.recovered.back_to)
-        self.story.append(f"At step {case.alert.step} {case.alert.message}. {case.alert.details}")
-        self._say(self._episodes.say(case.alert))
-        if case.still_sound is None:
-            self._episodes.end(case.alert, self._step)
-        self._sinks.recovered(case.recovered)
-
     # -- dropping updates ----------------------------------------------------------------------------------------------
     @property
     def _dropping(self) -> _Case | None:
         """That for which updates are dropped while their loss is odd."""
-        return self._latest if self._latest is not None and self._latest.still_sound is not None else None
+        return self._latest if self._latest is not None and self._latest.still_sound else None
 
     @property
     def dropping_for(self) -> Alert | None:
@@ -366,7 +346,7 @@ class Recovery:
         case = self._dropping
         if case is None:
             return
-        case.still_sound, over = None, [case.alert]
+        case.still_sound, over = 0, [case.alert]
         case.alert.details += f" {count(case.recovered.dropped, 'update')} dropped in all."
         if self._over is None:  # while updates were dropped it was as grave again as at first
             self._episodes.forgive([case.cause], case.cause.back_to)
@@ -377,8 +357,19 @@ class Recovery:
     # -- the end of recovering -----------------------------------------------------------------------------------------
     def give_up(self, why: str) -> None:
         if self._policy.recover:
-            self._over = why
-            self.story.append(f"The run does not recover{' again' if self._used else ''}: {why}.")
+            self._over = self._gave_up = why
+
+    @property
+    def _before(self) -> list[Alert]:
+        """What the run has recovered from so far, also before it was resumed."""
+        return [alert for alert in self._episodes.alerts if alert.rule == RECOVERED]
+
+    @property
+    def story(self) -> list[str]:
+        """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
+        told = [f"At step {alert.step} {alert.message}. {alert.details}" for alert in self._before]
+        again = " again" if told else ""
+        return told + [f"The run does not recover{again}: {self._gave_up}."] * (self._gave_up is not None)
 
     def _fail(self, why: str) -> None:
         """What has been recovered from stands as it was."""
@@ -399,7 +390,7 @@ class Recovery:
                 self._fail(f"{HALF_WAY} (LW901)")
                 self._sinks.start(monitored.run, self._step)
                 if self._latest is not None:
-                    self._latest.still_sound = None
+                    self._latest.still_sound = 0
                     self._say(self._episodes.end(self._latest.alert, self._step))
         return bool(done)
 
@@ -410,18 +401,13 @@ class Recovery:
         return {"rules": self._episodes.memory(), "recorder": recorder, "size": self._size, "lr": rates}
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint, plain: what was changed, and how often. What is copied is not in it."""
+        """For a checkpoint, plain: what was changed. What is copied is not in it."""
         monitored = self._recorder.monitored
-        factors = {"factor": monitored.lowered.factor, "lr_factor": monitored.run.lr_factor}
-        return {"used": self._used, "story": list(self.story), **factors}
+        return {"factor": monitored.lowered.factor, "lr_factor": monitored.run.lr_factor}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Before ``prepare``."""
-        monitored = self._recorder.monitored
-        self._used, self.story = int(state.get("used", 0)), list(state.get("story", []))
-        if (factor := float(state.get("lr_factor", 1.0))) != 1.0:
-            monitored.lower(factor)
-        monitored.lowered.factor = float(state.get("factor", 1.0))
+        self._kept = state
 
 
 def back_to_plan(record: StepRecord, then: Sequence[float]) -> float:

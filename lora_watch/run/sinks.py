@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Verdict
-from lora_watch.base.records import Recovered, RunInfo, StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.rules.policy import MONITOR_FAILURE
 from lora_watch.run.guard import Guard
 from lora_watch.sinks import Sink
+from lora_watch.sinks.report import ReportSink
 
 
 class Sinks:
@@ -16,8 +17,6 @@ class Sinks:
 
     def __init__(self, sinks: Sequence[Sink], guard: Guard):
         self._sinks, self._guard = list(sinks), guard
-        self.lost = 0
-        """Optimizer steps that recoveries have discarded."""
         self._behind: list[Sink] = []
         """Those that have failed with the latest record."""
         self._updated = [sink for sink in sinks if _has(sink, "updated")]
@@ -25,9 +24,8 @@ class Sinks:
         self._of_steps = [sink for sink in self._written if not getattr(sink, "of_alerts", False)]
 
     def session_before(self) -> Sequence[Alert]:
-        """The alerts with which the session before this one ended, from the first sink that knows of any."""
-        told = (sink.session_before() for sink in self._sinks if _has(sink, "session_before"))
-        return next(filter(None, told), ())
+        """The alerts with which the session before this one ended, as far as its report is there."""
+        return next((sink.session_before() for sink in self._sinks if isinstance(sink, ReportSink)), ())
 
     def start(self, run: RunInfo, step: int) -> None:
         self._each("starting", "start", run, step)
@@ -50,10 +48,6 @@ class Sinks:
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: Verdict, message: str | None) -> None:
         self._each("amending what was written by", "amend", record, list(alerts), verdict, message)
-
-    def recovered(self, recovery: Recovered) -> None:
-        self.lost += recovery.lost
-        self._each("giving a recovery to", "recovered", recovery)
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         """A sink that has failed to its last record does not know that all is ``ok``."""

@@ -185,10 +185,8 @@ def read_run(place: RunFiles) -> FinishedRun:
     run.notes += [clean(damage) for damage in log.damage]
     if place.report.with_name(WAITING).is_file():
         run.waiting, run.verdict = True, "unknown"
-        run.message = (
-            "the report is an earlier run's. A later run was set up here and has none: it did not begin to train, or "
-            f"its monitor failed to start. If that is right, delete {WAITING}"
-        )
+        run.message = "the report is an earlier run's. A later one was set up here and has none: it did not begin to "
+        run.message += f"train, or its monitor failed to start. If that is right, delete {WAITING}"
     return run
 
 

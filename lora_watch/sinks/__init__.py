@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import ClassVar
 
 from lora_watch.base.alerts import Alert, Verdict
-from lora_watch.base.records import Recovered, RunInfo, StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
 
 
 class Sink:
@@ -13,10 +13,6 @@ class Sink:
 
     of_alerts: ClassVar[bool] = False
     """``write`` has nothing to do at a step without alerts, and is not called."""
-
-    def session_before(self) -> Sequence[Alert]:
-        """Before ``start`` of a run that is resumed: the alerts with which the session before it ended, if known."""
-        return ()
 
     def start(self, run: RunInfo, step: int) -> None:
         """Monitoring begins after ``step`` optimizer steps, or the set of adapters has changed there."""
@@ -36,9 +32,6 @@ class Sink:
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: Verdict, message: str | None) -> None:
         """After ``finish``: alerts that have opened since, about what was saved, and what the run is called now."""
-
-    def recovered(self, recovery: Recovered) -> None:
-        """The run goes back (``recover``), just before its alert LW910. ``recovery.dropped`` may grow later."""
 
     def flush(self) -> None:
         """A checkpoint is about to be saved, and what has been written is to be on disk: waits for that."""

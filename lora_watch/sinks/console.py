@@ -75,8 +75,8 @@ class ConsoleSink(Sink):
     def finish(self, verdict: str, message: str | None) -> None:
         lines = [self._outcome(verdict, message)]
         told, first = self._history.next_run, first_to_show(self._history)
-        recovered = verdict == "ok" and any(a.rule == RECOVERED and a.next_run is not None for a in self._history)
-        said = verdict == "failed" or recovered  # by the exception, or in the line itself
+        in_line = verdict == "ok" and any(a.rule == RECOVERED and a.next_run is not None for a in self._history)
+        said = verdict == "failed" or in_line  # by the exception, or in the line itself
         if first is not None and first.severity > Severity.INFO and not said:
             lines += [f"Fix: {full_stop(remedy)}" for remedy in first.remedies[:1]]
         if told is not None and not said:

@@ -56,7 +56,7 @@ class LastGoodSink(Sink):
         if step == self._at:  # told twice of one update
             return
         self._at = step
-        if not self._is_wrong and step % self._last_good.every == 0:
+        if not self._is_wrong and step % self._last_good.copies.every == 0:
             self._last_good.updated(step)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
@@ -72,8 +72,8 @@ class LastGoodSink(Sink):
                 self._healthy_at = record.step
             if record.step >= JUDGED_FROM and {"loss_start", "reward_start"} & record.scalars.keys():
                 self._gained = bool(self._gained) or improved(record)
-            if finite and record.step % self._last_good.every == 0:
-                self._last_good.judged(record.step)
+            if finite:
+                self._last_good.copies.judged(record.step, lambda: True)
         elif not self._is_wrong:
             self._is_wrong = True
             if record.step - 1 == self._at == self._healthy_at:
@@ -82,7 +82,7 @@ class LastGoodSink(Sink):
             else:
                 evidence = max(self._policy.evidence(alert.rule) for alert in self._serious)
                 self._last_good.choose(record.step - evidence)
-                self._last_good.forget_after(record.step - evidence)  # a run that recovers has copies of this for long
+                self._last_good.copies.forget_after(record.step - evidence)  # a run that recovers has them for long
             if time.monotonic() >= self._next_write:
                 self._save()
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Verdict, discarded, first_to_show, tally
-from lora_watch.base.records import Reading, Recovered, RunInfo, StepRecord
+from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.format.files import REPORT, REPORT_VERSION, claim, names_the_path, no_link, now, release, replace_file
@@ -68,6 +68,7 @@ class ReportSink(Sink):
         return (told["folder"], told["step"]) if told and told["step"] and told["gained"] is not False else None
 
     def session_before(self) -> Sequence[Alert]:
+        """The alerts that were open when the last session in the folder ended."""
         try:
             alerts = [Alert.from_dict(alert) for alert in _read(self._wanted / REPORT).get("alerts", ())]
         except MISFITS:
@@ -122,10 +123,6 @@ class ReportSink(Sink):
             self._session = self._latest
             self.write(record, alerts)
             self.finish(verdict, message)
-
-    def recovered(self, recovery: Recovered) -> None:
-        if self._session is not None:
-            self._session.recoveries.append(recovery)
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         session, self._session = self._session, None
@@ -212,7 +209,6 @@ class _Session:
     """By metric the step of the last measurement, and what it found."""
     history: AlertHistory = field(default_factory=AlertHistory)
     latest: StepRecord | None = None
-    recoveries: list[Recovered] = field(default_factory=list)
     last_good: dict[str, Any] | None = None
 
     def take(self, record: StepRecord) -> None:
@@ -269,7 +265,7 @@ class _Session:
             "alerts": [alert.to_dict() for alert in alerts],
             "counts": tally(alerts),
             "first": next((place for place, alert in enumerate(alerts) if alert is first), None),
-            "recoveries": [{**asdict(recovery), "lost": recovery.lost} for recovery in self.recoveries],
+            "recoveries": [asdict(a.recovery) | {"lost": a.recovery.lost} for a in alerts if a.recovery is not None],
             "last_good": self.last_good,
             "adapters": [
                 {**adapter_fields(adapter), "last": {name: values[index] for name, values in last.items()}}

@@ -29,9 +29,7 @@ class LastGood:
     def __init__(self, model: nn.Module, evidence: int):
         self._model: Any = what_can_save(model)
         self._trained: dict[str, Tensor] = {}
-        self._copies = GoodCopies(lambda: self._trained, evidence)
-        self.every = self._copies.every
-        """``updated`` and ``judged`` have nothing to do at steps between multiples of it."""
+        self.copies = GoodCopies(lambda: self._trained, evidence)
         self._good: Copy | None = None
         self.saved: tuple[Path, int] | None = None
         """The folder that holds a good copy, and its step; None as long as none does."""
@@ -45,9 +43,9 @@ class LastGood:
         self.why_unavailable = self._why_not(trained)
         self._trained = trained if self.why_unavailable is None else {}
         if {n: p.shape for n, p in self._trained.items()} != before:
-            self._copies.clear()
+            self.copies.clear()
             if step == 0 and self._trained:
-                self._copies.start(0)
+                self.copies.start(0)
 
     @property
     def step(self) -> int | None:
@@ -57,11 +55,7 @@ class LastGood:
     def updated(self, step: int) -> None:
         """The parameters now have ``step`` steps behind them, and nothing is known to be wrong."""
         if self._trained:
-            self._copies.updated(step)
-
-    def judged(self, step: int) -> None:
-        """``step`` was healthy, as far as is known."""
-        self._copies.judged(step, lambda: True)
+            self.copies.updated(step)
 
     def take_now(self, step: int) -> None:
         """The parameters of now, after ``step``, are the good ones."""
@@ -70,11 +64,7 @@ class LastGood:
 
     def choose(self, step: int) -> None:
         """The run has gone wrong, after ``step`` as far as is known: take what was good then."""
-        self._good = self._copies.before(step)
-
-    def forget_after(self, step: int) -> None:
-        """What the parameters were since is never to be chosen."""
-        self._copies.forget_after(step)
+        self._good = self.copies.before(step)
 
     def save(self, folder: Path) -> bool:
         """Write the good copy to ``folder``, as ``PeftModel.from_pretrained`` reads it. False if there is none.

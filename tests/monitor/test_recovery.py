@@ -14,15 +14,15 @@ from torch import nn, optim
 from torch.optim import lr_scheduler as schedules
 
 from lora_watch import LoraWatchError, Monitor
-from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Recovered, Severity
 from lora_watch.base.prescription import Prescription, Setting
-from lora_watch.base.records import AdapterInfo, Recovered, RunInfo, StepRecord
+from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.rules.episodes import Episodes
 from lora_watch.rules.treatments import TREATED, Treatment, alert_of, treatment, turned_down
 from lora_watch.run.guard import Guard
+from lora_watch.run.monitored import MonitoredAdapters
 from lora_watch.run.ranks import Ranks
 from lora_watch.run.rates import LoweredRate
-from lora_watch.run.recovery import Recovery
 from lora_watch.settings import Settings
 from lora_watch.snapshots.copies import GoodCopies, take
 from lora_watch.snapshots.training import Learned, why_not
@@ -157,8 +157,7 @@ def test_alpha_and_rate_are_turned_down_in_the_rate_alone() -> None:
 @pytest.mark.parametrize(("rate", "low", "high"), [(9e-3, 4e-3, 1e-2), (1.8e-3, 8e-4, 2e-3)])
 def test_the_rate_that_a_recovery_tries_keeps_its_range(rate: float, low: float, high: float) -> None:
     before = Prescription({"learning_rate": Setting(1e-2, 9e-3, 4e-3, 1e-2)})
-    cause = Alert("LW102", "", Severity.ERROR, 5, "", next_run=before)
-    told = alert_of(Recovered(5, 0, "LW102", {"learning_rate": [1e-2, rate]}), cause, "1 of 3").next_run
+    told = alert_of(Recovered(5, 0, "LW102", {"learning_rate": [1e-2, rate]}), before, "1 of 3").next_run
     assert told.settings == {"learning_rate": Setting(1e-2, rate, low, high)}
 
 
@@ -279,7 +278,7 @@ EXPLODES: dict[str, Any] = {"alpha": 128, "lr": 1e-2}
     ("owner", "name", "answer", "fault"),
     [
         pytest.param(Learned, "put_back", 1, EXPLODES, id="weights-and-optimizer"),
-        pytest.param(Recovery, "_turn_down", 1, EXPLODES, id="rates"),
+        pytest.param(MonitoredAdapters, "turn_down", 2, EXPLODES, id="rates"),
         pytest.param(Episodes, "rewind", 1, EXPLODES, id="rules"),
         pytest.param(Ranks, "any", 1, EXPLODES, id="another-rank"),
         pytest.param(Learned, "put_back", 1, {"spoil": 12}, id="an-update-that-is-taken-back"),

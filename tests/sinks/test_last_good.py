@@ -136,13 +136,13 @@ def test_an_alert_takes_back_to_before_its_evidence() -> None:
     model: Any = nn.Linear(2, 2)
     model.save_pretrained = lambda *_, **__: None
     kept = kept_of(model)
-    kept.judged(0)
+    kept.copies.judged(0, bool)
     for at in range(1, 90):
         for evidence in (5, 20):
             kept.choose(at - evidence)
             assert kept.step == max((at - evidence) // 10 * 10, 0)
         kept.updated(at)
-        kept.judged(at)
+        kept.copies.judged(at, bool)
 
 
 def test_what_a_run_has_recovered_from_is_no_last_good_adapter(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def test_an_explosion_is_taken_back_and_the_run_goes_on_with_the_advised_setting
     assert logged == pytest.approx({step: 1e-2 * (31 - step) / 30 for step in logged})
     report = report_of(trainer)
     (recovery,) = report["recoveries"]
-    assert recovery["changed"] == recovered.changed == {"learning_rate": [1e-2, now]}
+    assert recovery["changed"] == recovered.recovery.changed == {"learning_rate": [1e-2, now]}
     assert (recovery["back_to"], recovery["lost"]) == (0, step)
     assert 30 > report["last_good"]["step"] > step, "what it has become since, and no untrained adapter"
     assert (report["verdict"], report["config"]["learning_rate"]) == ("ok", 1e-2)
@@ -225,7 +225,7 @@ class Overflows(Trainer):
 
     def training_step(self, model: Any, *args: Any, **kwargs: Any) -> Any:
         loss, step = super().training_step(model, *args, **kwargs), self.state.global_step + 1
-        turned_down = any("learning_rate" in a.changed for a in self.callback_handler.callbacks[-1].monitor.alerts)
+        turned_down = any(a.recovery and a.recovery.changed for a in self.callback_handler.callbacks[-1].monitor.alerts)
         if step >= 12 and not turned_down if self.always else 12 <= step < 15:
             next(p for p in model.parameters() if p.grad is not None).grad.fill_(float("nan"))
         return loss
@@ -313,7 +313,7 @@ def test_a_second_recovery_is_told_relative_to_the_script() -> None:
         {"learning_rate": [1.0, 0.01]},
     ]
     last = [alert for alert in callback.monitor.alerts if alert.rule == "LW910"][-1]  # type: ignore[union-attr]
-    assert (last.changed, last.settings) == ({"learning_rate": [1.0, 0.01]}, {"learning_rate": 0.01})
+    assert (last.recovery.changed, last.settings) == ({"learning_rate": [1.0, 0.01]}, {"learning_rate": 0.01})
     assert "learning_rate 1 → 0.01" in last.details
     assert report["message"].startswith("recovered at step 25 (learning_rate 1 → 0.01), then 5 steps without")
     assert "Put 0.01 into your script" in report["message"]

@@ -8,13 +8,7 @@ from lora_watch.gate.formats.text import described
 from lora_watch.gate.judging import Judged, Judgement, how_it_ended
 from lora_watch.runs.run import FinishedRun
 
-_STYLES = {
-    "  ERROR": "bold red",
-    "  WARNING": "yellow",
-    "  INFO": "cyan",
-    "  Next run:": "bold",
-    "  UNREADABLE": "bold red",
-}
+_STYLES = {"  ERROR": "bold red", "  WARNING": "yellow", "  INFO": "cyan", "  Next run:": "bold"}
 
 
 def screen(run: FinishedRun, width: int, title: str = "") -> Text:
