@@ -32,4 +32,4 @@ class Tree:
         return self._everything() == self._members
 
     def _everything(self) -> list[nn.Module | int | None]:
-        return [*(child for family in self._families for child in family.values()), *map(len, self._dicts)]
+        return [child for family in self._families for child in family.values()] + [*map(len, self._dicts)]

@@ -141,4 +141,4 @@ def copies_done_on(device: torch.device) -> Callable[[], None]:
 
 
 def _numbers(tensors: Sequence[Tensor]) -> list[FloatArray]:
-    return [tensor.detach().cpu().double().flatten().numpy() for tensor in tensors]
+    return [tensor.detach().cpu().double().numpy().reshape(-1) for tensor in tensors]

@@ -142,7 +142,7 @@ class OddRates(Rule):
         if not any(record.weight_decay) or not is_adaptive(record.run):
             return None
         taken = record.run.per_adapter(record.lr) * record.run.per_adapter(record.weight_decay)
-        if not (np.nan_to_num(taken) > self.decay).any():
+        if not (taken > self.decay).any():
             return None
         decay = max(record.weight_decay)
         at_peak = record.run.per_adapter(record.run.peak_lr) * record.run.per_adapter(record.weight_decay)

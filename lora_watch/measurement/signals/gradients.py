@@ -42,7 +42,7 @@ class Gradients:
 
     def see_unclipped(self) -> None:
         """They are about to be clipped, which may spread one NaN to all: see where they are finite before that."""
-        self._unclipped = self._norms([alike for alike in self._now() if not alike.sharded])
+        self._unclipped = self._norms([alike for alike in self._now() if not alike.sharded], sums=True)
 
     def read(self) -> Deferred[Readings]:
         """Read them now, for the coming ``begin`` as well."""
@@ -79,9 +79,11 @@ class Gradients:
             self._alike = now, list(_alike(now.parameters))
         return self._alike[1]
 
-    def _norms(self, parameters: "Sequence[_Alike]") -> Deferred[tuple[FloatArray, NDArray[np.bool_]]]:
+    def _norms(
+        self, parameters: "Sequence[_Alike]", sums: bool = False
+    ) -> Deferred[tuple[FloatArray, NDArray[np.bool_]]]:
         """‖∂A‖_F and ‖∂B‖_F, ``[2, n_adapters]``, and where there are such gradients. Squares are added in float64, so
-        that they neither vanish nor overflow."""
+        that they neither vanish nor overflow. ``sums``, in half the time, are finite where all that they add is."""
         there = np.zeros((len(NAMES), len(self.adapters)), dtype=bool)
         norms, places = [], []
         for alike in parameters:
@@ -89,19 +91,23 @@ class Gradients:
             own = [gradient for gradient in gradients if gradient is not None]
             if not own:
                 continue
-            places.append(tuple(alike.places[:, [gradient is not None for gradient in gradients]]))
-            there[places[-1]] = True
+            all_have = len(own) == len(gradients)
+            places.append(alike.places if all_have else alike.places[:, [g is not None for g in gradients]])
+            there[tuple(places[-1])] = True
             if alike.sharded:
                 norms.append(dtensor.norms(own))
             else:
                 rows = torch.stack(own).flatten(1)
                 rows = rows if has_float64(rows.device) else rows.cpu()
-                norms.append(torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64))
+                if sums:
+                    norms.append(rows.sum(1, dtype=torch.promote_types(rows.dtype, torch.float32)))
+                else:
+                    norms.append(torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64))
 
         def finish(values: Sequence[FloatArray]) -> tuple[FloatArray, NDArray[np.bool_]]:
             out = np.full(there.shape, np.nan)
             for where, numbers in zip(places, values):
-                out[where] = numbers
+                out[tuple(where)] = numbers
             return out, there
 
         return Deferred(norms, finish)

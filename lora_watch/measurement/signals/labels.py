@@ -42,7 +42,7 @@ class Labels:
             return
         # Of a text's tokens nothing predicts the first.
         counted = labels[:, 1:] if labels.ndim == 2 and labels.shape[1] > 1 else labels
-        targets = (counted.detach() != -100).sum(dtype=torch.float32)
+        targets = (counted != -100).sum(dtype=torch.float32)
         self.targets = targets if self.targets is None else torch.minimum(self.targets, targets)
         if self.classes:
             # Compared rather than counted by bincount, which makes an accelerator wait.
