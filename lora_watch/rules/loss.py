@@ -460,8 +460,8 @@ class StuckAtChance(Rule):
     """A classifier whose adapters have grown is no better than guessing.
 
     Fires when the adapters have grown and the last 50 losses are no better than guessing, and do not fall. It is an
-    ERROR if the run ends like that, an INFO if with small adapters or after 20 steps. From the second epoch on only an
-    evaluation loss ends it. Losses of smoothed labels, or not a classifier's own, are not judged.
+    ERROR if the run ends like that, with adapters beyond useful ones after 20 steps; else an INFO. From the second
+    epoch on only an evaluation loss ends it. Losses of smoothed labels, or not a classifier's own, are not judged.
     """
 
     id = "LW207"
@@ -503,8 +503,10 @@ class StuckAtChance(Rule):
 
     def _judged(self, record: StepRecord, severity: Severity) -> Finding | None:
         chance = record.scalars.get("chance_loss")
-        grown = len(self.recent) >= self.steps and self.overall > self.size
-        if chance is None or (not grown and (severity < Severity.ERROR or len(self.recent) < self.few)):
+        is_over = severity is Severity.ERROR
+        enough = self.few if is_over and self.overall > HIGHEST_END else self.steps
+        grown = len(self.recent) >= enough and self.overall > self.size
+        if chance is None or (not grown and (not is_over or len(self.recent) < self.few)):
             return None  # at the end of the run there is an INFO
         level, later = (fmean(self.recent[-steps:]) for steps in (self.steps, self.steps // 2))
         if min(level, later) < self.share or self._falls(record, chance):
