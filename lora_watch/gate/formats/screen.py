@@ -18,8 +18,8 @@ def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     ended = () if run.going else how_it_ended(run, judgement)
     lines = list(described(Judged(run, in_order([*run.alerts, *ended])), judgement))
     if size := list(run.data.series_at("size", run.trained(run.data.steps)).values()):
-        what = "what all blocks together add, relative to a layer's own output"
-        lines.append(f"  depth-scaled output ratio {short(size[0])} → {short(size[-1])} {sparkline(size)} ({what})")
+        what = "what all blocks together add, in times a layer's own output; most good runs stay below 8"
+        lines.append(f"  size of the adapters {short(size[0])} → {short(size[-1])} {sparkline(size)} ({what})")
     out = Text(f"{title or run.name}\n", style="bold")
     lines += [f"  UNREADABLE {run.message}"] * (run.verdict == "unknown" and run.message is not None)
     for line in lines:
