@@ -8,7 +8,7 @@ from typing import Any, Literal
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import StepRecord
-from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleBetweenSteps
+from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule, RuleBetweenSteps
 from lora_watch.rules.forecast import HIGHEST_END
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
@@ -96,7 +96,7 @@ class Episodes:
         """``finding``: of a rule that has found something, or has an open alert."""
         own = self._open.get(rule.id)
         severity = Severity.INFO if finding is None else finding.severity or rule.severity
-        explained = self._explained(rule, finding is not None, changed, severity)
+        explained = self._explained(rule, finding, changed, severity)
         lesser = own is not None and severity < own.severity and not rule.lasting  # which keeps no alert open
         if finding is not None and not explained and not lesser:
             changed += [alert for alert in self._hold(rule, finding, record) if alert not in changed]
@@ -141,7 +141,7 @@ class Episodes:
             try:
                 finding = getattr(rule, about)(record)
                 # A verdict hangs on the last word: it gives way to no lesser alert.
-                if finding is None or self._explained(rule, True, changed, finding.severity or rule.severity):
+                if finding is None or self._explained(rule, finding, changed, finding.severity or rule.severity):
                     continue
                 held = self._hold(rule, finding, record)
                 changed += [alert for alert in held if alert not in changed]
@@ -234,19 +234,22 @@ class Episodes:
         known.remedies += [remedy for remedy in alert.remedies if remedy not in known.remedies]
         return [known]
 
-    def _explained(self, rule: Rule, holds: bool, changed: list[Alert], least: Severity = Severity.INFO) -> bool:
-        """An open alert explains this rule. Where the rule ``holds``, or its own alert gives way, that alert notes it.
+    def _explained(self, rule: Rule, finding: Finding | None, changed: list[Alert], least: Severity) -> bool:
+        """An open alert explains this rule. Where this has a ``finding``, or an alert that gives way, that notes it.
 
         What is noted anew is added to ``changed``. ``least``: an alert that is less grave explains nothing, and neither
-        does an INFO.
+        does an INFO. Harm does not explain what is proven to have caused it.
         """
         if not self._open:
             return False
         own, least = self._open.get(rule.id), max(least, Severity.WARNING)
-        alert = next((a for a in self._open_of(rule.yields_to) if a.severity >= least), None)
+        kind = own.kind if finding is None and own is not None else getattr(finding, "kind", "")
+        harm = GROWN_TOO_LARGE if f"{rule.id}:{kind}" in FAULTS else ()
+        explaining = self._open_of(name for name in rule.yields_to if name not in harm)
+        alert = next((a for a in explaining if a.severity >= least), None)
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
             return False  # a NaN that came later explains nothing
-        if alert is not None and (holds or own is not None) and rule.id not in alert.explains:
+        if alert is not None and (finding is not None or own is not None) and rule.id not in alert.explains:
             alert.explains.append(rule.id)
             changed += [alert] * (alert not in changed)
         return alert is not None
@@ -275,8 +278,8 @@ class Episodes:
                 return []
         said = {**vars(finding), "severity": severity}
         del said["follows"]  # which says of which alert, and is not said itself
-        open_now = [] if alert is not None else self._open_of(finding.follows)
-        causes = [cause for cause in open_now if cause.severity > Severity.INFO][:1]
+        causes = [cause for cause in self._open_of(finding.follows) if cause.severity > Severity.INFO]
+        causes = [cause for cause in causes if alert is None or rule.id in cause.explains][:1]  # not of a later fault
         for cause in causes:
             since = f"{cause.message} ({cause.rule}, {cause.when})"
             said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies]}

@@ -10,7 +10,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Evaluation, StepRecord
 from lora_watch.base.text import count, percent, plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SPIKE, trend
-from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, SORTED, Finding, Rule
+from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import HIGHEST_END, HIGHEST_PACE, is_gentle, pace
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import is_ordinary, is_proven, raised_to, suspect, weaker, why_strong
@@ -104,7 +104,7 @@ class LossDivergence(_OfTheLoss):
             f"The loss rose from {plain(before)} to {plain(now)}, by {times(score)} its usual noise.",
             metric="loss",
             threshold=self.score,
-            follows=(SORTED,),
+            follows=FAULTS,
             **vars(suspect(record, of_the_data, otherwise=4.0)),
         )
 
@@ -120,7 +120,7 @@ class LossSpike(_OfTheLoss):
     id = "LW203"
     severity = Severity.WARNING
     quiet = 1
-    yields_to = ("LW101", "LW102", "LW201", "LW202", SORTED, "LW301:switched", "LW306:raised", "LW314")
+    yields_to = ("LW101", "LW102", "LW201", "LW202", *FAULTS, "LW301:switched", "LW306:raised", "LW314")
 
     score: float = SPIKE
     """Standard deviations of the loss's own noise."""
@@ -393,6 +393,7 @@ class FirstLossTooHigh(_OfTheLoss):
         tokens = "tokens" if many else "classes"
         details = f"The first loss is {plain(first)}. Guessing among {classes} {tokens} costs {plain(chance)}."
         message, cause, severity = "the first losses are no better than guessing", _MISMATCH, Severity.WARNING
+        kind = ""
         remedy = "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then "
         remedy += f"evaluate the base model without adapters: its loss should be far below {plain(chance)}"
         known = many and self.entropy > 0.0
@@ -400,7 +401,7 @@ class FirstLossTooHigh(_OfTheLoss):
             details += f" The model takes about {math.exp(self.entropy):.0f} of them for equally likely."
             message, cause, remedy = "the base model guesses", _RANDOM, "load the model with from_pretrained"
         elif self.fit < _FIT:
-            message, severity = "the labels do not fit the inputs", Severity.ERROR
+            message, severity, kind = "the labels do not fit the inputs", Severity.ERROR, "labels"
             details += f" Only {percent(self.fit)} of the labels are the token that input_ids has at their place."
             cause, remedy = _NOT_THEIRS, "labels = input_ids, with -100 at places that are not to be learned"
         elif far:
@@ -412,6 +413,7 @@ class FirstLossTooHigh(_OfTheLoss):
             details,
             metric="loss",
             threshold=threshold if far else self.guessed * chance,
+            kind=kind,
             causes=[cause],
             remedies=[remedy],
             severity=severity,
@@ -468,7 +470,7 @@ class StuckAtChance(Rule):
     severity = Severity.WARNING
     quiet = 25
     yields_to = (
-        *(*NON_FINITE, "LW102", "LW104", "LW202", "LW204", "LW205"),
+        *(*NON_FINITE, *FAULTS, "LW102", "LW104", "LW202", "LW204", "LW205"),
         *("LW301", "LW303", "LW306:zero", "LW307:rounded"),
     )
 

@@ -9,7 +9,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Evidence, Prescription
 from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.base.text import count, plain
-from lora_watch.rules.base import GROWN_TOO_LARGE, Finding, Rule
+from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.forecast import ORDINARY_PACE, pace
 from lora_watch.rules.remedies import in_wider_numbers, raised_to, weaker, why_strong
 
@@ -52,7 +52,7 @@ class NonFiniteAdapter(Rule):
             causes=[cause],
             remedies=["continue from a sound adapter, such as last_good/"] if few else in_wider_numbers(record),
             next_run=_weaker(record) if what == "weight" and not few else None,
-            follows=() if few else GROWN_TOO_LARGE,
+            follows=() if few else _causes(what == "weight"),
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
@@ -91,6 +91,12 @@ class NonFiniteAdapter(Rule):
 def _weaker(record: StepRecord) -> Prescription | None:
     """Clipping is none of it: a norm that is NaN makes every gradient NaN."""
     return weaker(record, otherwise=10.0, evidence=Evidence.HARM).next_run
+
+
+def _causes(of_the_rate: bool) -> tuple[str, ...]:
+    """``Finding.follows``: what spoils a single batch, or overflows in half precision, has nothing to do with a fault
+    that makes weights grow."""
+    return (*FAULTS, *GROWN_TOO_LARGE) if of_the_rate else GROWN_TOO_LARGE
 
 
 MASKED_STEPS = 3
@@ -144,7 +150,7 @@ class NonFiniteLoss(Rule):
             causes=[cause],
             remedies=remedies,
             next_run=next_run,
-            follows=() if record.broken else GROWN_TOO_LARGE,
+            follows=() if record.broken else _causes(next_run is not None),
         )
 
     def has_evidence(self, record: StepRecord) -> bool:

@@ -10,7 +10,7 @@ from lora_watch.base.prescription import Evidence
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, plain
 from lora_watch.measurement.signals.loss import FEW
-from lora_watch.rules.base import NON_FINITE, SORTED, Finding, Rule, known_values, worst_first
+from lora_watch.rules.base import FAULTS, NON_FINITE, Finding, Rule, known_values, worst_first
 from lora_watch.rules.forecast import OF_PREFERENCES, end_of, has_new_head, is_gentle, learns_preferences
 from lora_watch.rules.remedies import improved, is_proven, sound_steps, stronger, suspect, weaker
 from lora_watch.rules.reward import course
@@ -134,6 +134,8 @@ class NormExplosion(Rule):
             severity = self.severity if overall > always else Severity.WARNING  # some such policies learn it again
         elif not (compares or prefers) and record.step >= 3 and overall > always and not_below:
             what = "loss is not below" if reward is None else "reward is not above"
+            if "classes" in record.scalars and record.scalars.get("loss_start", 0.0) < 0.0:
+                what = "model's own loss is not below"  # a minus stands before it
             why, threshold = f"The {what} its start.", always
         elif prefers and metric == "output_ratio" and overall > self.of_preferences:
             why = "The margin rises even where the answers get worse: read some of them."
@@ -152,7 +154,7 @@ class NormExplosion(Rule):
             metric=metric,
             threshold=threshold / unit / size.depth,
             severity=severity,
-            follows=(SORTED,),
+            follows=FAULTS,
             **vars(weaker(record, overall) if prefers else suspect(record, is_proven(record), size.overall)),
         )
 
@@ -175,6 +177,7 @@ class NormExplosion(Rule):
             harm,
             adapters=size.worst(record),
             metric="relative_spectral_norm",
+            follows=FAULTS,
             causes=["the last update was much too large, or code has written to the weights after it"],
             remedies=["continue from an earlier checkpoint, or from last_good/"],
             next_run=weaker(record, size.overall, evidence=Evidence.HARM).next_run,
@@ -238,7 +241,7 @@ class BarelyMoves(Rule):
     severity = Severity.WARNING
     zone = "barely-moves"
     lasting = True
-    yields_to = (*NON_FINITE, "LW301", "LW303", "LW306:zero", "LW307:rounded")
+    yields_to = (*NON_FINITE, *FAULTS, "LW301", "LW303", "LW306:zero", "LW307:rounded")
 
     reach: float = 0.125
     spent: float = 0.25

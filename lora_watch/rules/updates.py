@@ -302,6 +302,7 @@ class BaseWeightsMoved(Rule):
             adapters=worst_first(record, drift, drifted)[:10],
             metric="base_drift",
             threshold=0.0 if trained.any() else self.drift,
+            kind="moved",
             causes=[cause],
             remedies=[remedy],
         )

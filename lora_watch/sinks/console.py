@@ -66,7 +66,7 @@ class ConsoleSink(Sink):
                 self._prescribed = before if now is None else (alert.rule, now)
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
                 whole, seen = part_of(alert, self._history), f"It was seen last at step {alert.last_step}."
-                now = f"is part of {whole.rule} now." if whole else f"is over at step {record.step}. {seen}"
+                now = f"is told with {whole.rule} from now on." if whole else f"is over at step {record.step}. {seen}"
                 _print(f"lora_watch: {alert.rule} {now}")
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: str, message: str | None) -> None:

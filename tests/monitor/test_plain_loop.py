@@ -8,8 +8,9 @@ import torch
 from peft import PeftModel
 
 from lora_watch import LoraWatchError, Monitor
+from lora_watch.base.alerts import in_order
 from tests.monitor.test_monitor import built, loop
-from tests.support import report_of, tiny_model
+from tests.support import report_of, stdlib_blocks, tiny_model
 
 
 def train(monitor: Monitor, model: Any, optimizer: Any, steps: int, nan_at: int | None = None) -> None:
@@ -54,3 +55,35 @@ def test_a_batch_was_not_trained_on_where_its_update_could_be_refused(made: bool
         engine.raise_for(engine.before_update(torch.tensor(float("nan")), made))
     told = [str(raised.value), *(alert.details for alert in engine.alerts)]
     assert [text for text in told if "this batch was not trained on" in text] == ([] if made else told)
+
+
+def faulty(fault: str, lr: float, steps: int) -> Monitor:
+    model, optimizer = built(lr=lr)
+    if fault == "moved":  # the weights under the adapters train, too
+        model.requires_grad_(True)
+        optimizer = torch.optim.AdamW(model.parameters(), lr=lr)
+    ids = torch.tensor([block["input_ids"] for block in stdlib_blocks(4 * steps, 32)])
+    with Monitor(model, optimizer, max_steps=steps, console=False, mute=["LW401"]) as monitor:
+        for batch in ids.split(4):
+            loss = model(input_ids=batch, labels=batch).loss * (-1 if fault == "sign" else 1)
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss=loss)
+            if fault != "adds up":
+                optimizer.zero_grad()
+    return monitor
+
+
+@pytest.mark.parametrize(
+    ("fault", "lr", "steps"), [("adds up", 1e-2, 20), ("sign", 1e-2, 20), ("moved", 3e-2, 10), ("", 3e-2, 10)]
+)
+def test_a_fault_of_the_code_is_the_cause_of_the_harm_that_comes_after_it(fault: str, lr: float, steps: int) -> None:
+    """And its twin without one, whose rate is too high, is told a lower one."""
+    monitor = faulty(fault, lr, steps)
+    first, *rest = in_order(monitor.alerts)
+    harm = rest[0] if fault else first
+    assert (first.kind, first.closed_step, harm.rule, len(monitor.alerts)) == (fault, None, "LW102", 1 + bool(fault))
+    assert harm.causes[0].startswith(first.message if fault else f"learning rate {lr:g} is too strong")
+    assert (monitor.next_run is None) == bool(fault)
+    assert not fault or harm.remedies == first.remedies
+    assert ("not below its start" in harm.details) == ("The model's own loss" in harm.details) == (fault == "sign")

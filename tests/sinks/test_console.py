@@ -27,7 +27,7 @@ def test_what_another_alert_has_taken_over_is_not_over(capsys: Captured) -> None
     sink.write(record_of(run_of(), 2), [rates])
     rates.closed_step = 3
     sink.write(record_of(run_of(), 3), [rates, alert_of(3, explains=["LW306"])])
-    assert "lora_watch: LW306 is part of LW102 now.\n" in (said := capsys.readouterr().err)
+    assert "lora_watch: LW306 is told with LW102 from now on.\n" in (said := capsys.readouterr().err)
     assert "is over" not in said
 
 
