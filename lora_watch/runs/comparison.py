@@ -10,7 +10,7 @@ from typing import Any
 
 from lora_watch.base.alerts import Severity, in_numbers, tally
 from lora_watch.base.text import clean, count, first_of, mean_and_spread, middle, short, table
-from lora_watch.base.untrusted import MISFITS
+from lora_watch.base.untrusted import MISFITS, or_none
 from lora_watch.format.tags import EVAL_LOSS
 from lora_watch.runs.places import short_names
 from lora_watch.runs.run import FinishedRun, read_runs
@@ -49,7 +49,7 @@ class Trial:
     scale: float | None
     """s of most adapters when training began."""
     lr: float | None
-    """Peak learning rate."""
+    """Peak learning rate: the script's, unless the run had another, as after a resume or a recovery."""
     seed: int | None
     settings: Mapping[str, str]
     """Everything else that was set, the training data included."""
@@ -126,13 +126,17 @@ class Comparison:
         names = [name for name in names if len({t.settings[name] for t in counted if name in t.settings}) > 1]
         if names:
             return f"their {' or '.join(names)} differ, and the {self.metric} with them"
-        if self.metric.startswith("eval"):
-            return None
-        if len(steps := sorted({t.step for t in counted})) > 1:
-            return f"they have {steps[0]} to {steps[-1]} steps, and more steps alone make a {self.metric} better"
-        if len({t.settings[BEGINNING] for t in counted}) > 1:
-            return "some of them continue a trained adapter, and others begin a new one"
-        return None
+        if not self.metric.startswith("eval"):
+            if len(steps := sorted({t.step for t in counted})) > 1:
+                return f"they have {steps[0]} to {steps[-1]} steps, and more steps alone make a {self.metric} better"
+            if len({t.settings[BEGINNING] for t in counted}) > 1:
+                return "some of them continue a trained adapter, and others begin a new one"
+        alike: dict[Any, list[str]] = defaultdict(list)  # as far as is printed
+        for trials in (self.configurations[place] for place in self.best_first):
+            if values := self.values(trials):
+                alike["error" in trials[0].alerts, short(statistics.fmean(values))].append(_label(trials))
+        tied = next(iter(alike.values()), [])
+        return f"{first_of(tied, 3)} have the same {self.metric}" if len(tied) > 1 else None
 
     def values(self, configuration: Sequence[Trial]) -> list[float]:
         """The metric of its runs that count, the finite ones."""
@@ -297,15 +301,14 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
 
 
 def trial_of(name: str, run: FinishedRun) -> Trial:
-    used = sorted(run.peak_lr, reverse=True)
-    rates = used if _recovered(run) else [run.config.get("learning_rate"), *used]
-    loss = run.final_loss
+    rate, loss = or_none(float, run.config.get("learning_rate")), run.final_loss
+    trained_at_it = rate is not None and any(math.isclose(rate, peak) for peak in run.peak_lr)  # LoRA+ has more groups
     return Trial(
         name=name,
         r=_commonest([a.r for a in run.adapters.values()]),
         alpha=_commonest([a.alpha for a in run.adapters.values()]),
         scale=_commonest([a.scale for a in run.adapters.values()]),
-        lr=next((float(rate) for rate in rates if rate is not None), None),
+        lr=rate if trained_at_it else max(run.peak_lr, default=rate),
         seed=None if (seed := run.config.get("seed")) is None else int(seed),
         settings=_settings(run),
         quality={
@@ -327,6 +330,8 @@ def _recovered(run: FinishedRun) -> bool:
 def _why_not(run: FinishedRun) -> str | None:
     if run.ended:
         return None
+    if run.waiting:
+        return run.message
     errors = [f": {alert.rule} {alert.name}" for alert in run.alerts if alert.severity >= Severity.ERROR]
     return f"{run.ending} at step {run.step}{errors[0] if errors else ''}"
 

@@ -101,8 +101,8 @@ class FinishedRun:
 
     @property
     def ended(self) -> bool:
-        """It came to its end, whatever was found on the way."""
-        return self.verdict in ("ok", "unhealthy", "unknown")
+        """It came to its end, whatever was found on the way. Of a run that has not begun nothing is known."""
+        return not self.waiting and self.verdict in ("ok", "unhealthy", "unknown")
 
     @property
     def ending(self) -> str:
@@ -184,9 +184,11 @@ def read_run(place: RunFiles) -> FinishedRun:
         raise UnreadableError(f"{place.report} does not hold what it should ({reason})") from error
     run.notes += [clean(damage) for damage in log.damage]
     if place.report.with_name(WAITING).is_file():
+        run.message = (
+            f"the report is an earlier run's ({run.ending}). A later one was set up here and has none: it did not "
+            f"begin to train, or its monitor failed to start. If that is right, delete {WAITING}"
+        )
         run.waiting, run.verdict = True, "unknown"
-        run.message = "the report is an earlier run's. A later one was set up here and has none: it did not begin to "
-        run.message += f"train, or its monitor failed to start. If that is right, delete {WAITING}"
     return run
 
 

@@ -14,6 +14,7 @@ from typer.testing import CliRunner, Result
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.cli.app import app
+from lora_watch.drivers.trainer_info import data_of
 from tests.runs.written import edit_json
 from tests.sinks.made_up import alert_of, parse
 from tests.support import build_trainer, few, stdlib_blocks
@@ -131,6 +132,12 @@ def test_runs_on_other_data_are_no_repeats(sweep: Sweep, tmp_path: Path) -> None
     assert "Best:" not in compare(*runs).stdout
 
 
+def test_equal_rows_are_the_same_data_whatever_a_map_calls_them_and_are_read_as_stored() -> None:
+    whole = pytest.importorskip("datasets").Dataset.from_list([{"text": str(i)} for i in range(100)])
+    mapped = whole.map(lambda row: row, new_fingerprint="0" * 16).with_transform(lambda rows: 1 / 0)
+    assert data_of(mapped) == data_of(whole) != data_of(whole.select(range(99, -1, -1)))
+
+
 def test_other_settings_that_differ_are_named(muddle: Path) -> None:
     out = compare(muddle).stdout
     assert "differ:" in out
@@ -166,6 +173,18 @@ def test_a_run_with_an_error_or_a_recovery_repeats_none_without(alert: Alert, sw
     assert said.endswith("ERROR last") == (alert.severity is Severity.ERROR)
     if alert.recovered_from:
         assert {each["value"] for each in content["differences"]["recovered"]} == {"yes", "no"}
+
+
+def test_a_rate_that_did_not_train_is_not_shown_and_equal_results_have_no_best(sweep: Sweep, tmp_path: Path) -> None:
+    runs = [sweep[0] / "r8-seed0", shutil.copytree(sweep[0] / "r8-seed0", tmp_path / "resumed")]
+    report = runs[1] / "lora_watch" / "report.json"
+    edit_json(report, config={**parse(report.read_bytes())["config"], "learning_rate": LR / 3})
+    content = as_json(*runs)
+    assert [each["learning_rate"] for each in content["configurations"]] == [LR, LR]
+    assert content["best"] is None
+    assert content["notes"][-1].endswith("resumed have the same eval_loss.")
+    edit_json(report, alerts=[alert_of(3, "LW301", Severity.ERROR).to_dict()])
+    assert re.search(r"^Best: .*r8-seed0, ", compare(*runs).stdout, re.MULTILINE), "with an ERROR it is behind"
 
 
 def test_a_report_alone_has_the_mean_loss_too(sweep: Sweep, tmp_path: Path) -> None:

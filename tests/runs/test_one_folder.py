@@ -11,7 +11,9 @@ import pytest
 
 from lora_watch import LoraWatchCallback
 from lora_watch.gate import judge
-from tests.sinks.made_up import parse
+from lora_watch.runs.comparison import trial_of
+from tests.runs.written import write_run
+from tests.sinks.made_up import parse, run_of
 from tests.support import build_trainer, few, on, stdlib_blocks
 
 # The first run waits in its second step until the second one has come and gone; the third comes when both are over.
@@ -215,3 +217,14 @@ def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(
     with pytest.raises(SystemExit):
         training(tmp_path, 3, find_lr="only").train()
     assert judge([tmp_path]).exit_code == 0, "it was built to find a learning rate"
+
+
+def test_a_run_that_broke_off_is_none_that_stopped_early_after_a_start_that_never_began(tmp_path: Path) -> None:
+    write_run(tmp_path, 5, verdict=None, run=run_of(max_steps=9))
+    assert [alert.rule for alert in judge([tmp_path]).runs[0].findings] == ["LW801"]
+    (tmp_path / "lora_watch" / "waiting.json").write_text("{}")
+    judgement = judge([tmp_path])
+    (judged,) = judgement.runs
+    assert (judgement.exit_code, judged.findings) == (2, [])
+    assert "an earlier run's (broke off)" in judgement.unreadable[0]
+    assert "an earlier run's" in (trial_of("again", judged.run).left_out or "")
