@@ -114,6 +114,8 @@ class Episodes:
         if blind or not rule.has_evidence(record) or not _sees(rule, alert, record):
             return False
         silent = self._silent[rule.id] = self._silent.get(rule.id, 0) + 1
+        if alert.recovered_from and any(other.recovery for other in self.open):
+            return False  # updates are still dropped for it: what comes before that is over is no new episode
         since = record.step - alert.last_step
         return since > rule.quiet if rule.quiet is not None else since > QUIET_STEPS and silent >= SILENT
 
@@ -246,7 +248,8 @@ class Episodes:
         kind = own.kind if finding is None and own is not None else getattr(finding, "kind", "")
         harm = GROWN_TOO_LARGE if f"{rule.id}:{kind}" in FAULTS else ()
         explaining = self._open_of(name for name in rule.yields_to if name not in harm)
-        alert = next((a for a in explaining if a.severity >= least), None)
+        mended = {a.rule for a in self.open if a.recovered_from and a.rule in self._silent}  # by dropping its updates
+        alert = next((a for a in explaining if a.severity >= least and a.rule not in mended), None)
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
             return False  # a NaN that came later explains nothing
         if alert is not None and (finding is not None or own is not None) and rule.id not in alert.explains:

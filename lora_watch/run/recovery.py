@@ -131,6 +131,9 @@ class Recovery:
     def start(self, step: int) -> None:
         """Training begins after ``step``, which has been judged."""
         self._step = step
+        for alert in [alert for alert in self._episodes.open if alert.back_to is not None]:
+            self._episodes.forgive([alert], alert.back_to)  # the session before ended while updates were dropped
+            self._say(self._episodes.end(alert, step))
         if self._over is None:
             self._good.start(step).monitor = self._state_of_monitor()
 
@@ -207,7 +210,7 @@ class Recovery:
     def conclude(self) -> None:
         """The run is over. One whose last updates were all dropped has not recovered; a single one may have been."""
         case = self._dropping
-        if case is not None and case.still_sound == CALM and case.recovered.dropped > 1:
+        if case is not None and case.in_a_row > 1:
             goes_on = f"what {case.recovered.rule} has found goes on"
             self._fail(f"the run has ended while updates were dropped, and {goes_on}")
         self._relax()

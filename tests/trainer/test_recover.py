@@ -1,6 +1,7 @@
 """``recover=N``: a failing run goes back and on inside the same ``trainer.train()``."""
 
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -258,6 +259,49 @@ def test_a_run_that_has_dropped_several_bad_batches_ends_well() -> None:
     assert report["verdict"] == "ok"
     ends = {alert["rule"]: (alert["step"], alert["last_step"]) for alert in report["alerts"]}
     assert ends["LW910"] == ends["LW101"] == (recovery["step"] + 1, recovery["step"] + 3)
+
+
+class NowAndThen(Trainer):
+    """The loss is NaN at some steps."""
+
+    def __init__(self, *args: Any, nan_at: Any, **kwargs: Any):
+        super().__init__(*args, **kwargs)
+        self.nan_at = nan_at
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        loss: Any = super().compute_loss(*args, **kwargs)
+        return loss * torch.nan if self.state.global_step + 1 in self.nan_at else loss
+
+
+def test_bad_batches_now_and_then_are_dropped_each_time() -> None:
+    trainer, callback = built(trainer_class=partial(NowAndThen, nan_at=(1, 5, 6, 10, 15, 22, 30)))
+    trainer.train()
+    (recovery,) = report_of(trainer)["recoveries"]
+    assert (recovery["changed"], recovery["dropped"], recovery["lost"]) == ({}, 7, 7), "and no sound step with them"
+    assert [rule for rule, *_ in said(callback)] == ["LW201", "LW910"]
+    assert report_of(trainer)["verdict"] == "ok"
+
+
+def test_a_loss_that_stays_nan_goes_back_and_ends_the_run() -> None:
+    trainer, _ = built(trainer_class=partial(NowAndThen, nan_at=(1, 5, *range(15, 31))))
+    with pytest.raises(LoraWatchError, match=r"went back to step \d+ because of LW201"):
+        trainer.train()
+    dropped, back = report_of(trainer)["recoveries"]
+    assert (dropped["dropped"], back["back_to"] < back["step"], list(back["changed"])) == (7, True, ["learning_rate"])
+
+
+def test_an_explosion_between_bad_batches_is_seen() -> None:
+    trainer, callback = built(**STRONG, trainer_class=partial(NowAndThen, nan_at=range(1, 30, 2)))
+    trainer.train()
+    assert {"LW102", "LW201"} <= {rule for rule, *_ in said(callback)}
+
+
+def test_a_run_saved_while_updates_were_dropped_resumes_sound(tmp_path: Path) -> None:
+    saved = {"output_dir": str(tmp_path), "save_strategy": "steps", "save_steps": 8}
+    built(**saved, steps=8, trainer_class=partial(NowAndThen, nan_at=(5, 6)))[0].train()
+    trainer, callback = built(None, **saved, fail_on="error")
+    trainer.train(resume_from_checkpoint=True)
+    assert [alert.rule for alert in callback.monitor.alerts if alert.closed_step is None] == []
 
 
 class Undoes(TrainerCallback):
