@@ -222,7 +222,8 @@ def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None
         new = nearest(old / factor, (1, 1.2, 1.5, *range(2, 10)), 10, most=1.0)
     low = high = None
     if within is not None:
-        low, high, short = new / within, new * within, (new * new * old) ** (1 / 3)  # of what has failed, when rounded
-        low, high = (low, min(high, short)) if new < old else (max(low, short), high)
+        low, high = new / within, new * within
+        short = (new * new * old) ** (1 / 3)  # of what has failed: rounding to one figure moves by a factor of 1.5
+        low, high = (low, min(high, max(short, old / 1.5))) if new < old else (max(low, min(short, 1.5 * old)), high)
     name = RATE if known else f"{RATE} of the fastest parameter group (the others by the same factor)"
     return {name: Setting(old, new, low, high)}

@@ -8,7 +8,6 @@ from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.rules.policy import MONITOR_FAILURE
 from lora_watch.run.guard import Guard
 from lora_watch.sinks import Sink
-from lora_watch.sinks.report import ReportSink
 
 
 class Sinks:
@@ -25,6 +24,8 @@ class Sinks:
 
     def session_before(self) -> Sequence[Alert]:
         """The alerts with which the session before this one ended, as far as its report is there."""
+        from lora_watch.sinks.report import ReportSink  # the core needs no filelock
+
         return next((sink.session_before() for sink in self._sinks if isinstance(sink, ReportSink)), ())
 
     def start(self, run: RunInfo, step: int) -> None:

@@ -97,8 +97,7 @@ def test_the_last_lines_have_what_was_found_and_the_prescription_once(capsys: Ca
 def test_the_last_lines_repeat_a_fix_that_no_setting_is(capsys: Captured) -> None:
     for severity in (Severity.ERROR, Severity.WARNING):
         alert = alert_of(3, "LW301", severity, remedies=["load it with is_trainable=True", "or not"])
-        _, fix, _ = ending(capsys, "unhealthy", alert)
-        assert fix == "  Fix: load it with is_trainable=True."
+        assert "  Fix: load it with is_trainable=True." in ending(capsys, "unhealthy", alert)
 
 
 def test_a_run_that_is_too_weak_says_that_it_passes(capsys: Captured) -> None:
