@@ -53,6 +53,16 @@ This command runs, checks and compares trainings, and explains the rules.""",
 )
 
 
+class _Pipe(io.FileIO):
+    """What nobody reads any more, as after ``| head``, is dropped: the exit code is of what was found."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except BrokenPipeError:
+            return len(data)
+
+
 def _show_version(wanted: bool) -> None:
     if wanted:
         typer.echo(f"lora-watch {__version__}")
@@ -69,6 +79,9 @@ def _options(
 ) -> None:
     if ctx.invoked_subcommand != "run" and isinstance(sys.stdout, io.TextIOWrapper):  # a script's output is its own
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ‖ gets its escape, not an error
+        if sys.stdout is sys.__stdout__ and not sys.stdout.isatty():
+            raw, (encoding, errors) = sys.stdout.fileno(), (sys.stdout.encoding, sys.stdout.errors)
+            sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Pipe(raw, "wb", closefd=False)), encoding, errors)
 
 
 def _add(module: ModuleType) -> None:

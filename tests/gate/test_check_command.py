@@ -68,6 +68,18 @@ def test_in_a_process_of_its_own_without_torch(command: str, exit_code: int, exp
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "exit_code"), [("check {}", 0), ("check {}/none", 2), ("rules", 0), ("show {}", 0)]
+)
+def test_a_pipe_that_is_closed_is_no_finding(arguments: str, exit_code: int, healthy: Path) -> None:
+    reads, writes = os.pipe()
+    os.close(reads)  # as head does in the end
+    command = [sys.executable, "-m", "lora_watch", *arguments.format(healthy).split()]
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, check=False)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (exit_code, "")
+
+
 def test_formats(exploded: Path) -> None:
     assert json.loads(check(exploded, "--format", "json").stdout)["exit_code"] == 1
     assert github_runner.commands(check(exploded).stdout) == []

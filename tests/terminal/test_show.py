@@ -45,7 +45,7 @@ def test_one_screen(folder: Path) -> None:
     assert "lower it" in plain
     assert "\x1b" not in plain, "what a run says cannot move the cursor"
     assert "\x1b[2J" not in coloured
-    losses, _, size = plain.partition("at the start")[2].partition("depth-scaled")
+    losses, _, size = plain.partition("in the first steps")[2].partition("depth-scaled")
     assert ("!" in losses, "!" in size) == (True, False)
 
 
@@ -56,11 +56,11 @@ def test_a_run_that_is_too_weak_says_that_it_passes(tmp_path: Path) -> None:
 def test_the_first_loss_is_the_start_that_the_tab_counts_from(tmp_path: Path) -> None:
     records = [record_of(run_of(4), step, loss=3.0 + step, scalars={"loss_start": 5.25}) for step in range(1, 9)]
     write(tmp_path / "run", run_of(4), records)
-    assert "loss 5.25 at the start" in drawn(tmp_path / "run")
+    assert "loss 5.25 in the first steps" in drawn(tmp_path / "run")
     assert report_of(tmp_path / "run")["loss"]["start"] == 5.25
     for events in (tmp_path / "run").glob("*tfevents*"):
         events.unlink()
-    assert "loss 5.25 at the start" in drawn(tmp_path / "run"), "whatever is left of its files"
+    assert "loss 5.25 in the first steps" in drawn(tmp_path / "run"), "whatever is left of its files"
 
 
 def test_long_lines_go_on_below_their_beginning(folder: Path) -> None:

@@ -85,7 +85,7 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
     elif run.loss_ends[0] is not None:
         curve = sparkline([value for _, value in run.loss_curve])
         end, when = (run.loss_ends[1], "at last") if run.final_loss is None else (run.final_loss, "in the last tenth")
-        parts.append(f"loss {short(run.loss_ends[0])} at the start, {short(end)} {when} {curve}".rstrip())
+        parts.append(f"loss {short(run.loss_ends[0])} in the first steps, {short(end)} {when} {curve}".rstrip())
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"
