@@ -120,7 +120,9 @@ def judge(
 
 def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
     """What the verdict adds to the alerts: one finding or none."""
-    made = f"It made {run.step} of {run.max_steps} steps." if run.max_steps else f"It made {count(run.step, 'step')}."
+    steps = f"{run.step} of {run.max_steps} steps" if run.max_steps else count(run.step, "step")
+    killed = run.verdict == "interrupted" and run.message is None  # what it did after its last words is not known
+    made = f"It made {'at least ' * killed}{steps}."
     errors = [alert for alert in run.alerts if alert.severity >= Severity.ERROR]
     why = [] if run.message is None else [run.message]
 
@@ -139,7 +141,8 @@ def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
             "the process was killed (memory, a time limit, a cancelled job), or its script caught an exception",
             "it is still going, on another machine: check it when it is done",
         ]
-        return found("LW801", message, "read what the script printed last, and start it again")
+        fix = "read what the script printed last, and start it again"
+        return found("LW801", message, f"{fix}, with resume_from_checkpoint=True where it has left a checkpoint")
     if run.verdict == "failed" and not errors:
         return found("LW803", "the run was ended by its own fail_on", "follow the alert that the cause names")
     if run.verdict == "unhealthy" and not errors:

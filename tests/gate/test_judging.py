@@ -56,6 +56,7 @@ def test_a_run_without_a_verdict_is_at_fault(tmp_path: Path) -> None:
     assert (judgement.exit_code, rules_of(judgement)) == (1, ["LW801"])
     (finding,) = judgement.runs[0].findings
     assert "no verdict" in finding.message
+    assert finding.details.startswith("It made at least 20 of 20 steps.")
     assert any("memory" in cause for cause in finding.causes)
     run = judgement.runs[0].run  # the report was written at step 0
     assert (run.step, run.loss_ends[1]) == (20, run.loss_curve[-1][1])
@@ -86,7 +87,7 @@ def test_a_run_that_broke_off_says_for_what(tmp_path: Path) -> None:
     write_run(tmp_path, verdict="interrupted", message="OutOfMemoryError: 2 GiB")
     (finding,) = judge([tmp_path]).runs[0].findings
     assert finding.rule == "LW801"
-    assert finding.causes == ["OutOfMemoryError: 2 GiB"]
+    assert (finding.causes, finding.details[:17]) == (["OutOfMemoryError: 2 GiB"], "It made 20 of 20 ")
     assert finding.remedies
     write_run(
         tmp_path / "b", verdict="interrupted", message="no grad_fn", alerts=[alert_of(0, "LW301", Severity.ERROR)]
