@@ -523,6 +523,7 @@ class StuckAtChance(Rule):
             next_run = weaker(record, self.overall).next_run
         elif fast:
             cause = f"{_NO_PATTERN}; or {why_strong(record)}. The run cannot tell which"
+        first = "decode eight inputs and read them with their labels. Then " if cause.startswith(_NO_PATTERN) else ""
         when = "although the adapters have grown" if grown else "at the end of the run"
         return Finding(
             "the classifier is no better than guessing",
@@ -531,7 +532,9 @@ class StuckAtChance(Rule):
             metric="loss",
             threshold=self.share * chance,
             causes=[cause],
-            remedies=[f"train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"],
+            remedies=[
+                f"{first}train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"
+            ],
             next_run=next_run,
             severity=severity,
         )

@@ -140,7 +140,7 @@ class NormExplosion(Rule):
         elif prefers and metric == "output_ratio" and overall > self.of_preferences:
             why = "The margin rises even where the answers get worse: read some of them."
             threshold = self.of_preferences
-            severity = Severity.WARNING
+            severity = self.severity if self.holds else Severity.WARNING
         elif self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):
             why = ""
         else:

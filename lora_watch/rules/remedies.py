@@ -27,6 +27,9 @@ TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
 """First digits of the learning rates to which one is turned down. Every prescribed rate is among them."""
 ROUNDED_UP = 1.2
 """A learning rate is rounded to one figure, and up by this factor at most."""
+AT_ONCE = 10.0
+"""Under SGD adapters grow more than in proportion to the rate: as B does, so does the gradient of A. Where nothing
+clips gradients, no law tells by how much."""
 DATA = "the data changed, to another domain, corrupted batches or a new epoch's order"
 BATCHES = "look at the batches of the last steps"
 
@@ -101,10 +104,12 @@ def weaker(
 
 
 def stronger(record: StepRecord, overall: float) -> Advice:
-    """Multiply s·lr by ``stronger_by`` or a little less."""
-    of = "LoRA" if is_adaptive(record.run) else record.run.optimizer or "this optimizer"
-    why = f"{settings_in_words(record)} is too low for {of}"
-    return _advice(record, why, 1.0 / stronger_by(record, overall), OF_GROWTH)
+    """Multiply s·lr by ``stronger_by`` or a little less: by ``AT_ONCE`` at most where steps follow the gradient."""
+    why, by = f"{settings_in_words(record)} is too low for", stronger_by(record, overall)
+    if is_adaptive(record.run):
+        return _advice(record, f"{why} LoRA", 1.0 / by, OF_GROWTH)
+    advice = _advice(record, f"{why} {record.run.optimizer or 'this optimizer'}", 1.0 / min(by, AT_ONCE), None)
+    return replace(advice, remedies=[*advice.remedies, "use AdamW, or raise the rate tenfold at a time and look again"])
 
 
 def suspect(record: StepRecord, of_the_data: bool, overall: float | None = None, otherwise: float = 2.0) -> Advice:

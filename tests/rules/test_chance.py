@@ -65,6 +65,7 @@ def test_a_classifier_that_collapses_is_found_and_ends_as_an_error() -> None:
     assert 50 <= alert.step <= 55
     assert alert.severity == Severity.ERROR, "the last word"
     assert alert.settings["learning_rate"] < 3e-2
+    assert "decode" not in alert.remedies[0], "the rate is known to be the cause"
     code = sum(row["labels"] == 0 for row in code_or_prose()) / len(code_or_prose())
     entropy = -sum(share * math.log(share) for share in (code, 1 - code))
     assert monitor.last.scalars["chance_loss"] == pytest.approx(entropy, abs=0.01)
@@ -95,6 +96,7 @@ def test_random_labels_are_not_blamed_on_the_rate_and_a_short_run_says_what_it_c
     alert = the("LW207", run(classifier(), 80, (), dataset=shuffled, **sizes))
     assert "the labels do not belong to their inputs" in alert.causes[0]
     assert "0.005 is too strong" in alert.causes[0]
+    assert alert.remedies[0].startswith("decode eight inputs")
     assert alert.next_run is None
     short = the("LW207", run(classifier(), 30, (), dataset=shuffled, **sizes))
     assert (short.step, short.severity) == (30, Severity.INFO)

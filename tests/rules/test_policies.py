@@ -218,3 +218,5 @@ def test_preferences_that_cost_the_model_its_language(traces: dict[Policy, Trace
     assert alert.severity == Severity.WARNING
     assert 3e-4 < alert.settings["learning_rate"] < 2e-3
     assert judge(traces[held]) == []
+    worst = judge(traces[Policy("DPO", reward="letter", steps=50, lr=5e-2)])  # its adapters grow to the end
+    assert [(a.severity, a.closed_step) for a in worst if a.rule == "LW102"] == [(Severity.ERROR, None)]

@@ -24,8 +24,12 @@ def test_a_high_scale_comes_down_before_the_learning_rate() -> None:
     assert rescaled(adapter(8, 64, 8.0), 4.0, adaptive=False) == (64, 4.0), "under SGD the rate alone comes down"
 
 
-def test_a_rate_that_is_too_low_for_sgd_is_not_called_too_low_for_lora() -> None:
-    assert the("LW104", run(steps=16, lr=2e-3, optim="sgd")).causes == ["learning rate 0.002 is too low for SGD"]
+def test_a_rate_that_is_too_low_for_sgd_is_raised_tenfold_at_a_time() -> None:
+    """In one step it would be 1, which ruins the run where nothing clips its gradients."""
+    alert = the("LW104", run(steps=16, lr=2e-3, optim="sgd"))
+    assert alert.causes == ["learning rate 0.002 is too low for SGD"]
+    assert [(told.ours, told.low) for told in alert.next_run.settings.values()] == [(0.02, None)]  # type: ignore[union-attr]
+    assert "tenfold" in alert.remedies[0]
 
 
 def test_no_range_holds_the_rate_that_failed() -> None:
