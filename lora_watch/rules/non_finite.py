@@ -11,7 +11,7 @@ from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.base.text import count, plain
 from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.forecast import ORDINARY_PACE, pace
-from lora_watch.rules.remedies import in_wider_numbers, raised_to, weaker, why_strong
+from lora_watch.rules.remedies import from_before, in_wider_numbers, raised_to, weaker, why_strong
 
 _WEIGHTS, _GRADIENTS = ("b_norm", "a_norm", "delta_norm"), ("b_grad_norm", "a_grad_norm")
 
@@ -50,7 +50,7 @@ class NonFiniteAdapter(Rule):
             adapters=[(record.run.names[i], math.nan) for i in np.flatnonzero(bad)],
             metric=metric,
             causes=[cause],
-            remedies=["continue from a sound adapter, such as last_good/"] if few else in_wider_numbers(record),
+            remedies=[from_before(record.step - bool(record.spoiled))] if few else in_wider_numbers(record),
             next_run=_weaker(record) if what == "weight" and not few else None,
             follows=() if few else _causes(what == "weight"),
         )
@@ -61,7 +61,7 @@ class NonFiniteAdapter(Rule):
     def resumed(self, record: StepRecord) -> Finding | None:
         if record.updated or (found := self.check(record)) is None:
             return None
-        cause, remedy = "the checkpoint's file holds it", "resume from an earlier checkpoint, or go on from last_good/"
+        cause, remedy = "the checkpoint's file holds it", "resume from an earlier checkpoint, or begin anew"
         return replace(found, causes=[cause], remedies=[remedy], next_run=None)
 
     def has_evidence(self, record: StepRecord) -> bool:
@@ -170,8 +170,7 @@ class NonFiniteLoss(Rule):
         labels = "" if record.targets is None else f"; its batch has {count(record.targets, 'label')} that count"
         cause = f"not known. No NaN was found in the frozen weights or in the adapters before it{labels}"
         batch = "print the batch whose loss is not finite: a check in compute_loss finds it"
-        sound = f"Then resume from a checkpoint before step {record.step}, or go on from lora_watch/last_good"
-        return cause, [f"{batch}. {sound}", *in_wider_numbers(record)], None
+        return cause, [f"{batch}. Then {from_before(record.step)}", *in_wider_numbers(record)], None
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""

@@ -12,7 +12,7 @@ from lora_watch.base.text import percent, plain
 from lora_watch.measurement.signals.loss import FEW
 from lora_watch.rules.base import FAULTS, NON_FINITE, Finding, Rule, known_values, worst_first
 from lora_watch.rules.forecast import OF_PREFERENCES, end_of, has_new_head, is_gentle, learns_preferences
-from lora_watch.rules.remedies import improved, is_proven, sound_steps, stronger, suspect, weaker
+from lora_watch.rules.remedies import from_before, improved, is_proven, sound_steps, stronger, suspect, weaker
 from lora_watch.rules.reward import course
 from lora_watch.rules.size import (
     HARM,
@@ -179,7 +179,7 @@ class NormExplosion(Rule):
             metric="relative_spectral_norm",
             follows=FAULTS,
             causes=["the last update was much too large, or code has written to the weights after it"],
-            remedies=["continue from an earlier checkpoint, or from last_good/"],
+            remedies=[from_before(record.step)],
             next_run=weaker(record, size.overall, evidence=Evidence.HARM).next_run,
         )
 

@@ -184,6 +184,11 @@ def is_ordinary(record: StepRecord) -> bool:
     return pace(record) <= ORDINARY_PACE and size is not None and size <= ORDINARY_SIZE and raised_to(record) is None
 
 
+def from_before(step: int) -> str:
+    """What to go on from when the weights, or the batch of ``step``, are not sound since that step."""
+    return f"resume from the last checkpoint before step {step}; without one, begin anew" if step > 1 else "begin anew"
+
+
 def in_wider_numbers(record: StepRecord) -> list[str]:
     """What helps against numbers that are not finite and is not done yet."""
     return ["train in bf16 or fp32 instead of fp16"] if record.run.config.get("fp16") else []

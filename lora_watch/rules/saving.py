@@ -31,10 +31,7 @@ class SavedAdapterDiffers(RuleBetweenSteps):
             return None
         gone, total = [*receipt.missing, *receipt.misnamed], len(record.run.adapters)
         grave = bool(receipt.unreadable or gone)
-        remedies = [
-            "keep an earlier checkpoint or lora_watch/last_good",
-            "save the whole adapter: trainer.save_model() on all ranks",
-        ]
+        remedies = ["keep an earlier checkpoint", "save the whole adapter: trainer.save_model() on all ranks"]
         if receipt.unreadable:
             said, cause = receipt.unreadable, "the save was cut off, or only one rank's part was saved"
         elif receipt.missing:

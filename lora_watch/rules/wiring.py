@@ -79,11 +79,14 @@ class AdaptersNotTrained(Rule):
         if not run.adapters:
             if run.unmeasurable or not run.meant:
                 return None  # another method or a full fine-tune; the run's notes say that nothing is monitored
+            trained = run.config.get("trainable_parameters")
+            others = f"{trained:,} parameters" if isinstance(trained, int) else "weights"
+            full = f"{others} will be trained, and no LoRA adapter is among them"
             return Finding(
-                "nothing will be trained",
+                full if run.trains_more else "nothing will be trained",
                 "No LoRA adapter was found in the model that is being trained.",
-                causes=["the model was given to the trainer before peft.get_peft_model wrapped it"],
-                remedies=["wrap the model first: model = get_peft_model(model, LoraConfig(...))"],
+                causes=["peft.get_peft_model has not wrapped it, or merge_and_unload or unload took the adapters out"],
+                remedies=["wrap it first: model = get_peft_model(model, LoraConfig(...)), and merge after training"],
             )
         active, merged, trainable = (record.wiring.get(k) for k in ("active", "merged", "trainable"))
         if active is None or merged is None or trainable is None:

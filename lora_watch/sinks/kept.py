@@ -12,6 +12,7 @@ from torch import nn
 
 from lora_watch.base.alerts import Alert, Severity, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.rules.base import NON_FINITE
 from lora_watch.rules.policy import Policy
 from lora_watch.rules.remedies import improved
 from lora_watch.sinks import Sink
@@ -72,6 +73,8 @@ class LastGoodSink(Sink):
                 self._healthy_at = record.step
             if record.step >= JUDGED_FROM and {"loss_start", "reward_start"} & record.scalars.keys():
                 self._gained = bool(self._gained) or improved(record)
+            elif norms is not None and not self._gained:
+                self._gained = None if norms.values.any() else False  # nothing has moved yet
             if finite:
                 self._last_good.copies.judged(record.step, lambda: True)
         elif not self._is_wrong:
@@ -80,9 +83,9 @@ class LastGoodSink(Sink):
                 # Found before its update was applied: what is there now is what the step before has left.
                 self._last_good.take_now(self._at)
             else:
-                evidence = max(self._policy.evidence(alert.rule) for alert in self._serious)
-                self._last_good.choose(record.step - evidence)
-                self._last_good.copies.forget_after(record.step - evidence)  # a run that recovers has them for long
+                good = record.step - max(self._evidence(alert.rule) for alert in self._serious)
+                self._last_good.choose(good)
+                self._last_good.copies.forget_after(good)  # a run that recovers has them for long
             if time.monotonic() >= self._next_write:
                 self._save()
 
@@ -93,6 +96,9 @@ class LastGoodSink(Sink):
             self._save()
         # Whoever holds this sink after the run does not hold its weights.
         self._last_good = LastGood(nn.Module(), self._policy.evidence())
+
+    def _evidence(self, rule: str) -> int:
+        return 1 if rule in NON_FINITE else self._policy.evidence(rule)  # a copy that is finite is from before a NaN
 
     def _save(self) -> None:
         began, folder, good = time.monotonic(), self._report.directory / FOLDER, self._last_good

@@ -74,10 +74,10 @@ class GoodCopies:
             if kept.monitor is None and kept.step == step:
                 kept.monitor = monitor()
 
-    def before(self, step: int) -> Copy | None:
-        """The latest that was good at ``step``."""
+    def before(self, step: int, sound: Callable[[Copy], bool] = lambda _: True) -> Copy | None:
+        """The latest that was good at ``step``, of those that are ``sound``."""
         good = [kept for kept in self._kept if kept.step <= step or kept.step == self._beginning]
-        return next((kept for kept in reversed(good) if kept.monitor is not None), None)
+        return next((kept for kept in reversed(good) if kept.monitor is not None and sound(kept)), None)
 
     def forget_after(self, step: int) -> None:
         """What has been copied since is not good. The oldest stays."""
@@ -119,6 +119,11 @@ def tensors_in(thing: Any) -> Iterator[Tensor]:
     elif type(thing) is dict:
         for value in thing.values():
             yield from tensors_in(value)
+
+
+def is_finite(kept: Copy) -> bool:
+    """No NaN was copied from a step whose norms were not measured."""
+    return all(bool(tensor.isfinite().all()) for tensor in tensors_in(kept.read()))
 
 
 def size_of(thing: Any) -> int:

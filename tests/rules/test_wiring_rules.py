@@ -1,5 +1,6 @@
 """LW3xx on real runs: each must fire on the broken wiring and stay silent on its healthy twin."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from torch import nn
 from transformers import Trainer, TrainerCallback
 
-from lora_watch import LoraWatchCallback, Monitor, Severity
+from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, Severity
 from tests.rules.runs import At, ids, numbers, run, said, the, trainer_with_loss
 from tests.support import build_trainer, few, lora, needs_peft, on, stdlib_blocks, tiny_model
 
@@ -59,6 +60,23 @@ def test_a_full_fine_tune_is_no_error_and_not_well_either() -> None:
     trainer.train()
     assert ids(callback.monitor) == ["LW301"]
     assert callback.monitor.last.loss is not None, "the loss is still watched"
+
+
+@pytest.mark.parametrize("taken_out", [False, True], ids=["never-wrapped", "merged"])
+def test_a_model_without_adapters_is_said_once_and_as_it_is(taken_out: bool, tmp_path: Path, caplog: Any) -> None:
+    model = few().merge_and_unload() if taken_out else tiny_model()
+    callback = LoraWatchCallback(console=False, fail_on="error")
+    callback.meant = True  # as under lora-watch run
+    with pytest.raises(LoraWatchError):
+        build_trainer(model, steps=1, callbacks=[callback], output_dir=str(tmp_path)).train()
+    alert = the("LW301", callback.monitor)
+    many = sum(parameter.numel() for parameter in model.parameters())
+    assert ("nothing will be trained" in alert.message, f"{many:,} parameters will" in alert.message) == (
+        taken_out,
+        not taken_out,
+    )
+    assert "merge_and_unload" in alert.causes[0]
+    assert not [record for record in caplog.records if record.exc_info], "no page is drawn of nothing"
 
 
 def test_no_trainable_adapter_is_silent_while_other_parameters_train_as_well() -> None:

@@ -92,16 +92,29 @@ def test_it_loads_and_is_as_good_as_the_run_was_then(case: str, fail_on: str, tm
         assert math.isnan(end) or loss < end
 
 
-@pytest.mark.parametrize(("lr", "offered"), [(2e-6, False), (2e-3, True)])
-def test_an_adapter_that_has_learned_nothing_is_not_offered(lr: float, offered: bool, tmp_path: Path) -> None:
-    loss = trainer_with_loss(lambda step, loss: loss * math.nan if step == 20 else loss)
+@pytest.mark.parametrize(("lr", "at", "offered"), [(0.0, 11, False), (2e-6, 20, False), (2e-3, 20, True)])
+def test_an_adapter_that_has_learned_nothing_is_not_offered(lr: float, at: int, offered: bool, tmp_path: Path) -> None:
+    loss = trainer_with_loss(lambda step, loss: loss * math.nan if step == at else loss)
     callback = LoraWatchCallback(fail_on="never", mute=["LW104"], console=False)
     build_trainer(
-        lora(tiny_model()), None, 20, callbacks=[callback], lr=lr, trainer_class=loss, output_dir=str(tmp_path)
+        lora(tiny_model()), None, at, callbacks=[callback], lr=lr, trainer_class=loss, output_dir=str(tmp_path)
     ).train()
     known = report_of(tmp_path)["last_good"]
     assert (known["folder"], known["step"] > 0, known["gained"]) == ("last_good", True, offered)
     assert ("Last good" in text(judging.judge([tmp_path]))) is offered
+
+
+@pytest.mark.parametrize(("at", "step", "fix"), [(12, 10, "checkpoint before step 12"), (1, 0, "begin anew")])
+def test_after_a_nan_it_is_the_latest_copy(at: int, step: int, fix: str, tmp_path: Path) -> None:
+    def spoil(state: Any, model: Any, **_: Any) -> None:
+        if state.global_step == at:
+            next(p for name, p in model.named_parameters() if "lora_B" in name).data[0, 0] = math.nan
+
+    callbacks = [on("step_end", spoil), LoraWatchCallback(fail_on="error", console=False)]
+    with pytest.raises(LoraWatchError, match=f"(?s)LW101.*Fix: .*{fix}"):
+        build_trainer(few(), None, 20, callbacks=callbacks, output_dir=str(tmp_path)).train()
+    assert report_of(tmp_path)["last_good"]["step"] == step
+    assert ("Last good" in text(judging.judge([tmp_path]))) is (step > 0)
 
 
 def test_training_goes_on_as_if_nothing_had_been_kept_or_written(tmp_path: Path) -> None:
@@ -143,6 +156,11 @@ def test_an_alert_takes_back_to_before_its_evidence() -> None:
             assert kept.step == max((at - evidence) // 10 * 10, 0)
         kept.updated(at)
         kept.copies.judged(at, bool)
+    nn.init.constant_(model.weight, math.nan)
+    kept.updated(90)
+    kept.copies.judged(90, bool)
+    kept.choose(90)
+    assert kept.step == 80, "not a NaN from a step whose norms were not measured"
 
 
 def test_what_a_run_has_recovered_from_is_no_last_good_adapter(tmp_path: Path) -> None:

@@ -37,5 +37,6 @@ class PageSink(Sink):
         if events is None:
             return
         place = RunFiles(folder.parent, folder / "report.json", tuple(sorted(events.glob(FILES))))
-        write_runs([read_run(place)], folder / NAME, [])
-        self.written = folder / NAME
+        if (run := read_run(place)).data.overview() is not None:  # else it has ended before a first number
+            write_runs([run], folder / NAME, [])
+            self.written = folder / NAME
