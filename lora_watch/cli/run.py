@@ -12,6 +12,7 @@ import typer
 
 from lora_watch.base.text import count
 from lora_watch.cli.common import misuse, note
+from lora_watch.format.files import shown
 from lora_watch.rules.policy import words
 from lora_watch.settings import CallbackSettings, described, variable
 
@@ -122,14 +123,14 @@ def start(todo: Handover) -> None:
             sys.excepthook = _the_alert_alone
             raise
         if not (isinstance(error, SystemExit) and error.code in (None, 0)):
-            shown = sys.excepthook
-            sys.excepthook = lambda kind, error, _: shown(kind, error.with_traceback(trace), trace)
+            usual = sys.excepthook
+            sys.excepthook = lambda kind, error, _: usual(kind, error.with_traceback(trace), trace)
             raise
     attached.close(None)
-    if (caught := attached.first_failure()) is not None:
-        note("an alert ended the training, and the script has caught its exception:")
+    if (failed := attached.first_failure()) is not None:
+        note(f"an alert ended the training in {shown(failed.place)}, and the script has caught its exception:")
         sys.excepthook = _the_alert_alone
-        raise caught
+        raise failed.error()
 
     if not counts.started:
         note(

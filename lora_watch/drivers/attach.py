@@ -16,7 +16,6 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any
 
-from lora_watch.base.alerts import LoraWatchError
 from lora_watch.run.process import in_words
 
 _TRAINER = "transformers.trainer"
@@ -53,11 +52,10 @@ class Attached:
         for monitor in self.monitors:
             monitor.finish("interrupted", why)
 
-    def first_failure(self) -> LoraWatchError | None:
-        """Why the first training was ended that an alert has ended, by a policy that is not the script's own."""
+    def first_failure(self) -> Any:
+        """The Monitor of the first training that an alert has ended, by a policy that is not the script's own."""
         own = (callback for callback in self._callbacks if callback.settings.fail_on is None)
-        failed = (monitor for callback in own for monitor in callback.monitors if monitor.failures)
-        return next((monitor.error() for monitor in failed), None)
+        return next((monitor for callback in own for monitor in callback.monitors if monitor.failures), None)
 
     def detach(self) -> None:
         """Trainers that are built from now on are not monitored."""

@@ -322,11 +322,6 @@ def trial_of(name: str, run: FinishedRun) -> Trial:
     )
 
 
-def _recovered(run: FinishedRun) -> bool:
-    """The run did not train at the rate of its script to its end."""
-    return any(alert.recovered_from for alert in run.alerts)
-
-
 def _why_not(run: FinishedRun) -> str | None:
     if run.ended:
         return None
@@ -350,7 +345,7 @@ def _settings(run: FinishedRun) -> dict[str, str]:
             found |= {prefix + key: value for key, value in values.items() if key not in _NOT_A_SETTING}
     found["adapters"] = len(run.adapters)
     found[BEGINNING] = "trained before, or not at zero" if run.nonzero_start else "new"
-    found["recovered"] = "yes" if _recovered(run) else "no"
+    found["recovered"] = "yes" if any(alert.recovered_from for alert in run.alerts) else "no"
     ranks = {a.r for a in run.adapters.values()}
     if len(ranks) > 1:
         found["ranks within the run"] = sorted(ranks, key=lambda r: r or 0)

@@ -163,7 +163,7 @@ def test_a_script_that_catches_everything_fails_nevertheless(python: Python, tmp
     assert done.returncode == 1
     assert "swallowed: LoraWatchError" in done.stdout
     why, alert, advice, *_ = done.stderr.rpartition("lora-watch: ")[2].splitlines()
-    assert "script" in why
+    assert f"in {Path('out') / 'lora_watch'}, and the script" in why
     assert re.fullmatch(r"ERROR at step \d: .* \(LW102\)", alert)
     assert advice.startswith("  Next run: ")
 
