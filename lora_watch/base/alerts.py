@@ -277,9 +277,12 @@ def last_recovery(alerts: Iterable[Alert], step: int, script: Mapping[str, Any])
     last = back[-1]
     changed = last.recovery.changed if last.recovery is not None else {}
     changes = in_words(changed)
+    if last.recovery is not None and last.last_step > last.step:
+        changes = f"{count(last.recovery.dropped, 'update')} dropped, the last at step {last.last_step}"
     others = [alert for alert in alerts if alert.name != "recovered" and not alert.recovered_from]
     open_since = [alert for alert in others if alert.step > last.step or alert.closed_step is None]
-    said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}, then {count(step - last.step, 'step')}"
+    said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}"
+    said += f", then {count(step - last.last_step, 'step')}"
     said += f", {in_sum(open_since)}" if open_since else " without an alert."
     for name, (yours, now) in changed.items():
         if last.settings.get(name) == now != script.get(name):  # it is prescribed, too

@@ -91,11 +91,12 @@ def alert_of(recovered: Recovered, before: Prescription | None, number: str) -> 
     until then."""
     step, back_to = recovered.step, recovered.back_to
     message = f"the run went back to step {back_to} because of {recovered.rule}"
-    said = f"{count(recovered.lost, 'step')} discarded."
+    said, remedies = f"{count(recovered.lost, 'step')} discarded.", []
     if back_to == step:  # from the coming one on
         step += 1
         message = f"updates are dropped because of {recovered.rule}, until the loss is sound"
         said = "Adapters and optimizer stay as they were."
+        remedies = ["print the batches whose updates were dropped, and take the broken rows out of the data"]
     changes = "No setting was changed."
     if recovered.changed:
         changes = f"It goes on with {in_words(recovered.changed)} (logs show the script's rate)."
@@ -106,6 +107,7 @@ def alert_of(recovered: Recovered, before: Prescription | None, number: str) -> 
         step,
         message,
         f"{said} {changes} Recovery {number}.",
+        remedies=remedies,
         next_run=tried(recovered, before),
         back_to=back_to,
         recovery=recovered,

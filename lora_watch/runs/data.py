@@ -164,9 +164,10 @@ class RunData:
 
     def first_alert(self, step: int | None) -> int | None:
         """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors
-        up to then; None without any."""
+        up to then; None without any. What the run has recovered from is told by its LW910."""
         alerts, until = self.episodes[0], math.inf if step is None else step
-        first = first_to_show([alert for alert in alerts if alert.step <= until and _counts(alert, until)])
+        left = [alert for alert in alerts if not alert.recovered_from]
+        first = first_to_show([alert for alert in left if alert.step <= until and _counts(alert, until)])
         return next((place for place, alert in enumerate(alerts) if alert is first), None)
 
     def verdict(self) -> dict[str, Any]:

@@ -201,7 +201,8 @@ class _Session:
     overhead: float | None = None
     loss: dict[str, float | Point | None] = field(default_factory=lambda: dict.fromkeys(("start", "last")))
     """``start`` as rules and the tab count from it; the session's first loss until that is known."""
-    losses: dict[int, float] = field(default_factory=dict)
+    losses: dict[int, tuple[float, bool]] = field(default_factory=dict)
+    """By step, and whether its update was made."""
     reward: dict[str, Point | None] | None = None
     """``first`` and ``last`` of a policy, means over some rows where there are enough; None without a reward."""
     evaluation: dict[str, dict[str, Point]] = field(default_factory=dict)
@@ -219,7 +220,7 @@ class _Session:
             first = record.loss if self.loss["start"] is None else self.loss["start"]
             start = record.scalars.get("loss_start", first)
             self.loss = {"start": start, "last": _point(record.step, record.loss)}
-            self.losses[record.step] = record.loss
+            self.losses[record.step] = record.loss, record.updated
             if len(self.losses) > record.step // 4 + 100:  # the last tenth is asked for
                 del self.losses[next(iter(self.losses))]
         self.last |= {name: (record.step, reading) for name, reading in record.metrics.items()}
@@ -237,9 +238,11 @@ class _Session:
             self.evaluation[name] = {"last": _point(step, float(value))}
 
     def final_loss(self, alerts: Sequence[Alert]) -> float | None:
-        """Mean of the last tenth of the steps that the run has not taken back."""
+        """Mean of the last tenth of the steps that the run has neither taken back nor dropped."""
         gone = discarded(alerts)
-        kept = [loss for step, loss in self.losses.items() if step and not any(step in one for one in gone)]
+        dropping = [range(a.step, a.last_step + 1) for a in alerts if a.recovery is not None]
+        losses = [(step, loss, gone if made else [*gone, *dropping]) for step, (loss, made) in self.losses.items()]
+        kept = [loss for step, loss, without in losses if step and not any(step in one for one in without)]
         tail = kept[-max(1, self.step // 10) :]
         return sum(tail) / len(tail) if tail else None
 

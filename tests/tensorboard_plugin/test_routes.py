@@ -150,9 +150,13 @@ def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
     going.start(run, 0)
     going.write(record_of(run, 1), [alert_of(1, settings={"lora_alpha": 8})])
     going.flush()
+    back = TensorBoardSink(tmp_path / "back")
+    back.start(run, 0)
+    back.write(record_of(run, 1), [alert_of(1, back_to=0, closed_step=1)])
+    back.finish("ok", None)
     write_events(tmp_path / "bare", (1, [vector("delta_norm", [1, 2])]))
     with routes(tmp_path) as tab:
-        said = {name: tab.json("verdict", run=name) for name in ("ok", "failed", "going", "bare")}
+        said = {name: tab.json("verdict", run=name) for name in ("ok", "failed", "going", "back", "bare")}
     going.finish("ok", None)
     prescribed = {name: one.pop("next_run") for name, one in said.items()}
     assert prescribed["going"]["text"] == "lora_alpha none → 8 (from the settings)"
@@ -160,6 +164,7 @@ def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
         "ok": {"verdict": "ok", "message": None, "passes": None, "first": None},
         "failed": {"verdict": "failed", "message": HOSTILE, "passes": None, "first": None},
         "going": {"verdict": "running", "message": None, "passes": None, "first": 0},
+        "back": {"verdict": "ok", "message": None, "passes": None, "first": None},
         "bare": {"verdict": None, "message": None, "passes": None, "first": None},
     }
 

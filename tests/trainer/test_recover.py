@@ -279,7 +279,10 @@ def test_bad_batches_now_and_then_are_dropped_each_time() -> None:
     (recovery,) = report_of(trainer)["recoveries"]
     assert (recovery["changed"], recovery["dropped"], recovery["lost"]) == ({}, 7, 7), "and no sound step with them"
     assert [rule for rule, *_ in said(callback)] == ["LW201", "LW910"]
-    assert report_of(trainer)["verdict"] == "ok"
+    report = report_of(trainer)
+    assert (report["verdict"], report["loss"]["final"] < 6) == ("ok", True), "of the steps that count"
+    assert "7 updates dropped, the last at step 30), then 0 steps" in report["message"]
+    assert "take the broken rows out" in text(judge([Path(trainer.args.output_dir)])), "its LW201 is not shown"
 
 
 def test_a_loss_that_stays_nan_goes_back_and_ends_the_run() -> None:
