@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 from typing import Any
-from xml.etree import ElementTree
 
 import pytest
 from hypothesis import given
@@ -12,7 +11,6 @@ from hypothesis import strategies as st
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity
 from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.strict_json import strict_json
-from lora_watch.base.text import as_html
 from tests.sinks.made_up import alert_of
 
 names = st.text(st.characters(categories=["L", "N", "P"]), max_size=12).filter(lambda text: "##[" not in text)
@@ -74,16 +72,6 @@ def test_every_text_is_made_inert() -> None:
 def test_what_is_no_alert_is_a_value_error(change: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match=r"severity|no alert|steps"):
         Alert.from_dict(alert_of().to_dict() | change)
-
-
-def test_a_notebook_gets_html_in_which_no_name_is_markup() -> None:
-    alert = alert_of(3)
-    alert.adapters = [("<script>&\x1b[2J", 1.0)]
-    shown = as_html(str(alert))
-    text = "".join(ElementTree.fromstring(shown).itertext())
-    assert text == str(alert)
-    assert "<script" in text
-    assert "<script" not in shown
 
 
 def explosion() -> Alert:

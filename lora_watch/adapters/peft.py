@@ -44,10 +44,6 @@ def _name(path: str, key: str) -> str:
     return name if key == "default" else f"{name}.{key}"
 
 
-def _is_active(layer: Any, key: str) -> bool:
-    return not layer.disable_adapters and key in layer.active_adapters
-
-
 def keys_of(module: nn.Module) -> set[str]:
     """Names of the LoRA adapters that ``module`` itself holds."""
     return {key for a, b in _pairs_of(module) for key in a if key in b}
@@ -79,7 +75,7 @@ class PeftAdapter(Adapter):
     @property
     def active(self) -> bool:
         """False, too, once the adapter has been deleted."""
-        return _is_active(self._layer, self._key)
+        return not self._layer.disable_adapters and self._key in self._layer.active_adapters
 
     @property
     def merged(self) -> bool:

@@ -8,7 +8,6 @@ import statistics
 import textwrap
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
-from html import escape
 from typing import TextIO
 
 LONGEST = 2000
@@ -129,11 +128,6 @@ def sentence(text: str) -> str:
 
 def full_stop(text: str) -> str:
     return text if text.endswith((".", "?", "!")) else f"{text}."
-
-
-def as_html(text: str) -> str:
-    """The lines of ``text`` as they stand, for notebooks: names come from models and files."""
-    return f"<pre>{chr(10).join(escape(clean(line)) for line in text.splitlines())}</pre>"
 
 
 def columns() -> int:

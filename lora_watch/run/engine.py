@@ -420,7 +420,7 @@ class Engine:
         """The exception that says why the policy ends the run."""
         bad = self.failures
         lines = [alert.brief for alert in self._prescribed(bad[:1])] + [alert.title for alert in bad[1:]]
-        lines += [NOT_MADE] * self._refuses
+        lines += [NOT_MADE] * (self._coming is not None and not self._made)  # which the end of the run prevents
         return LoraWatchError("\n".join([*self._does_not_go_on, *lines, *self.recovery.story]), bad)
 
     @property
@@ -641,11 +641,6 @@ class Engine:
 
     # -- what ends a run -----------------------------------------------------------------------------------------------
     @property
-    def _refuses(self) -> bool:
-        """What ends the run now keeps the coming update from being made."""
-        return self._coming is not None and not self._made
-
-    @property
     def _acute(self) -> list[Alert]:
         """``failures``, and where the run is to recover although nothing may end it what it is to recover from."""
         policy = self.policy.recovering if self.policy.recover else self.policy
@@ -683,7 +678,7 @@ class Engine:
         """Raise the exception of a run that its ranks have agreed to end: this one ends it, whatever fails in here."""
         error = LoraWatchError("", self.ended_for)
         with self.guard("saying what has ended the run"):
-            if self._refuses and self._coming is not None:
+            if self._coming is not None and not self._made:
                 spoiled = [alert for alert in self.episodes.open if alert.rule in self.policy.urgent]
                 for alert in spoiled:
                     alert.details = f"{alert.details} {NOT_MADE}"

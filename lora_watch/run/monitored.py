@@ -92,7 +92,9 @@ class MonitoredAdapters:
                     if meant or unmeasurable
                     else "no adapter was found: only the loss is judged. For LoRA call get_peft_model(model, …) before"
                 )
-            adapters = _in_training(found)
+            # Without frozen and inactive adapters next to a training one (DPO's reference, say); all where none trains.
+            training = [adapter for adapter in found if adapter.active and adapter.trainable and not adapter.merged]
+            adapters = training or found
             live = Live(adapters)
             active, merged, trainable = live.now.state.T
             rest = Live([adapter for adapter in found if adapter not in adapters])
@@ -235,8 +237,3 @@ def _retired(trained: Mapping[str, Adapter], found: Sequence[Adapter]) -> dict[s
         return "merged" if adapter.merged else "" if adapter.trainable else "frozen"
 
     return {name: reason for name, adapter in trained.items() if (reason := why(adapter))}
-
-
-def _in_training(found: Sequence[Adapter]) -> Sequence[Adapter]:
-    """Without frozen and inactive adapters next to a training one (DPO's reference, say); all where none trains."""
-    return [adapter for adapter in found if adapter.active and adapter.trainable and not adapter.merged] or found

@@ -83,7 +83,9 @@ class LastGoodSink(Sink):
                 # Found before its update was applied: what is there now is what the step before has left.
                 self._last_good.take_now(self._at)
             else:
-                good = record.step - max(self._evidence(alert.rule) for alert in self._serious)
+                # Where a copy is finite it is from before a NaN.
+                evidence = (1 if a.rule in NON_FINITE else self._policy.evidence(a.rule) for a in self._serious)
+                good = record.step - max(evidence)
                 self._last_good.choose(good)
                 self._last_good.copies.forget_after(good)  # a run that recovers has them for long
             if time.monotonic() >= self._next_write:
@@ -96,9 +98,6 @@ class LastGoodSink(Sink):
             self._save()
         # Whoever holds this sink after the run does not hold its weights.
         self._last_good = LastGood(nn.Module(), self._policy.evidence())
-
-    def _evidence(self, rule: str) -> int:
-        return 1 if rule in NON_FINITE else self._policy.evidence(rule)  # a copy that is finite is from before a NaN
 
     def _save(self) -> None:
         began, folder, good = time.monotonic(), self._report.directory / FOLDER, self._last_good

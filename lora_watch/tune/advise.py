@@ -109,7 +109,11 @@ def advise(model: nn.Module | str | Path, task: str | None = None, *, steps: int
     if layers:  # most of them: a router or a head may be far narrower than all that matters
         width = statistics.median_low(min(layer.d_out, layer.d_in) for layer in layers)
         r, high = min(r, width), min(high, width)
-    lora = {"r": r, **_alpha(r), **where}
+    # Scale 1, or about 1; with rsLoRA where α/r would fade, so that a higher rank needs no other α.
+    alpha = (
+        {"lora_alpha": typed(round_alpha(math.sqrt(r))), "use_rslora": True} if r >= HIGH_RANK else {"lora_alpha": r}
+    )
+    lora = {"r": r, **alpha, **where}
 
     run = planned_run(lora, base, max_steps=steps)
     rates, scale = useful_rates(run), run.adapters[0].scale
@@ -133,11 +137,6 @@ def advise(model: nn.Module | str | Path, task: str | None = None, *, steps: int
         rates=rates,
         parameters=parameters,
     )
-
-
-def _alpha(r: int) -> dict[str, Any]:
-    """Scale 1, or about 1; with rsLoRA where α/r would fade, so that a higher rank needs no other α."""
-    return {"lora_alpha": r} if r < HIGH_RANK else {"lora_alpha": typed(round_alpha(math.sqrt(r))), "use_rslora": True}
 
 
 def _on_the_rate(run: RunInfo, rates: Rates | None) -> str:

@@ -8,7 +8,7 @@ from torch import nn
 
 from lora_watch.adapters import find_adapters
 from lora_watch.base.records import BoolArray, FloatArray
-from lora_watch.base.text import as_html, count, table
+from lora_watch.base.text import count, table
 from lora_watch.measurement.norms.bank import AdapterBank
 from lora_watch.measurement.norms.base import base_norms
 
@@ -67,9 +67,6 @@ class Measurement:
         return "\n".join(
             [f"Measurement of {count(len(self.names), 'adapter')}", *table(("adapter", "r", *_SHOWN), rows), *more]
         )
-
-    def _repr_html_(self) -> str:
-        return as_html(repr(self))
 
     def _cell(self, name: str, i: int) -> str:
         value = self._value(name, i)
