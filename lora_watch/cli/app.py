@@ -79,7 +79,7 @@ def _options(
 ) -> None:
     if ctx.invoked_subcommand != "run" and isinstance(sys.stdout, io.TextIOWrapper):  # a script's output is its own
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ‖ gets its escape, not an error
-        if sys.stdout is sys.__stdout__ and not sys.stdout.isatty():
+        if sys.stdout is sys.__stdout__ and not (sys.stdout.isatty() or sys.stdout.write_through):
             raw, (encoding, errors) = sys.stdout.fileno(), (sys.stdout.encoding, sys.stdout.errors)
             sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Pipe(raw, "wb", closefd=False)), encoding, errors)
 

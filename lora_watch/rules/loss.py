@@ -158,7 +158,7 @@ class LossExactlyZero(_OfTheLoss):
     labels: int = 230
     """Among so many a class of 2 % is seen with 99 % probability. A run of ``few`` ends with a WARNING."""
     alike: float = field(default=0.0, init=False)
-    """Examples of one class before there was any other."""
+    """Labels of one class before there was any other."""
     is_sorted: bool = field(default=False, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
@@ -443,7 +443,7 @@ class FirstLossTooHigh(_OfTheLoss):
             message,
             f"The first loss is {plain(self.first[0])}. A cross-entropy is never below zero.",
             metric="loss",
-            kind="sign",
+            kind="sign" if is_minus else "below zero",
             threshold=0.0,
             causes=[cause],
             remedies=[remedy],

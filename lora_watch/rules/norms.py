@@ -53,8 +53,9 @@ def _has_few_labels(record: StepRecord) -> bool:
 
 
 def _no_better(record: StepRecord) -> bool:
-    """The last five losses, without the highest of them, are no lower than the start."""
-    return record.scalars.get("loss_without_highest", 0.0) >= record.scalars.get("loss_start", math.inf)
+    """The last five losses, without the highest of them, are no lower than the start; or a minus stands before all."""
+    start = record.scalars.get("loss_start", math.inf)
+    return start < 0.0 or record.scalars.get("loss_without_highest", 0.0) >= start
 
 
 @dataclass

@@ -549,7 +549,8 @@ class Engine:
     def _take_over(self, before: Sequence[Alert]) -> None:
         """Open alerts of the session before. A checkpoint's state lacks that about itself: it is read back later."""
         for alert in before:
-            if alert.rule == SavedAdapterDiffers.id and alert.step == self.steps:
+            itself = alert.step == self.steps and f"checkpoint-{self.steps}" in alert.details  # not a later save
+            if alert.rule == SavedAdapterDiffers.id and itself:
                 self._unwritten += self.episodes.adopt(alert)
                 self._open_before.add(alert.rule)
         first = first_to_show(alert for alert in before if alert.severity is Severity.ERROR)

@@ -173,7 +173,8 @@ def read_run(place: RunFiles) -> FinishedRun:
         if run.verdict == "interrupted":
             later = log.since(started)
             if later and later[-1] > run.step:  # a killed run's events go on behind its report
-                run.step, run.updated = later[-1], _iso(log.last_wall_time)
+                run.step, at = later[-1], log.last_wall_time
+                run.updated = datetime.fromtimestamp(at, timezone.utc).isoformat("T", "milliseconds") if at else None
                 losses = [*run.data.series_at("loss", [*later[:2], later[-1]]).values()]
                 starts = [*losses[:1], *run.data.series_at("loss_start").values()]
                 run.loss_ends = (starts[-1], losses[-1]) if losses else (None, None)
@@ -254,10 +255,6 @@ def _adapter(content: Mapping[str, Any]) -> AdapterState:
 def _seconds(iso: str) -> float:
     """Since 1970."""
     return datetime.fromisoformat(iso.replace("Z", "+00:00")).timestamp()
-
-
-def _iso(wall_time: float | None) -> str | None:
-    return None if wall_time is None else datetime.fromtimestamp(wall_time, timezone.utc).isoformat("T", "milliseconds")
 
 
 def read_json(path: Path) -> Any:

@@ -124,20 +124,6 @@ def test_labels_of_a_single_class_are_named_and_a_rare_class_is_not() -> None:
     assert ids(in_order([*[0] * 120, 1, *[0] * 63])) == []
 
 
-def test_tags_that_come_in_stretches_are_not_as_many_labels() -> None:
-    """18 steps of two texts each, all of whose 32 tags are the same, and then texts with others."""
-    torch.manual_seed(0)
-    size = {"hidden_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
-    tagger = transformers.BertForTokenClassification(transformers.BertConfig(vocab_size=1024, num_labels=3, **size))
-    rows = [
-        {**row, "labels": [i % 3 if n >= 36 else 0 for i in range(32)]} for n, row in enumerate(code_or_prose()[:48])
-    ]
-    model = lora(tagger, targets=["query"], task_type="TOKEN_CLS")
-    monitor = run(model, 24, dataset=rows, per_device_train_batch_size=2, trainer_class=InOrder)
-    assert monitor.last.scalars["labels_seen"] == pytest.approx(48)
-    assert "LW204" not in ids(monitor)
-
-
 @pytest.mark.parametrize(("lr", "step"), [(8e-3, None), (0.1, 8)])
 def test_the_noise_of_a_new_head_at_the_peak_of_its_rate_is_no_explosion(lr: float, step: int | None) -> None:
     """Batches of eight. At step 13 one costs 2.3 with the adapters and 0.96 without; the run ends below 0.4."""

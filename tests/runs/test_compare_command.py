@@ -136,6 +136,8 @@ def test_equal_rows_are_the_same_data_whatever_a_map_calls_them_and_are_read_as_
     whole = pytest.importorskip("datasets").Dataset.from_list([{"text": str(i)} for i in range(100)])
     mapped = whole.map(lambda row: row, new_fingerprint="0" * 16).with_transform(lambda rows: 1 / 0)
     assert data_of(mapped) == data_of(whole) != data_of(whole.select(range(99, -1, -1)))
+    wide, other = ([{"pixels": "0" * 200_000}, {"pixels": last}] for last in "01")
+    assert data_of(wide) == data_of(other), "of wide rows the first alone is read"
 
 
 def test_other_settings_that_differ_are_named(muddle: Path) -> None:

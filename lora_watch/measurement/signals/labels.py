@@ -31,7 +31,7 @@ class Labels:
     def __init__(self, classes: int = 0):
         self.classes = classes
         self.counts: Tensor | None = None
-        """Examples of each class since ``reset``, a text's tags together one, ``[classes]``; None if none was seen."""
+        """How often each class has been a label since ``reset``, ``[classes]``; None if nothing was counted."""
         self.targets: Tensor | None = None
         """How many labels that count the micro-batch with the fewest has had since ``reset``, ``[]``; None without
         labels."""
@@ -48,7 +48,6 @@ class Labels:
             # Compared rather than counted by bincount, which makes an accelerator wait.
             each = torch.arange(self.classes, device=labels.device)
             counts = (labels.detach().reshape(-1, 1) == each).sum(0, dtype=torch.float32)
-            counts *= len(labels) / counts.sum().clamp(min=1.0) if labels.ndim > 1 else 1.0
             self.counts = counts if self.counts is None else self.counts + counts
 
     def reset(self) -> None:
