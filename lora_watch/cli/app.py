@@ -79,9 +79,10 @@ def _options(
 ) -> None:
     if ctx.invoked_subcommand != "run" and isinstance(sys.stdout, io.TextIOWrapper):  # a script's output is its own
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ‖ gets its escape, not an error
-        if sys.stdout is sys.__stdout__ and not (sys.stdout.isatty() or sys.stdout.write_through):
-            raw, (encoding, errors) = sys.stdout.fileno(), (sys.stdout.encoding, sys.stdout.errors)
-            sys.stdout = io.TextIOWrapper(io.BufferedWriter(_Pipe(raw, "wb", closefd=False)), encoding, errors)
+        if (old := sys.stdout) is sys.__stdout__ and not old.isatty():
+            pipe: Any = _Pipe(old.fileno(), "wb", closefd=False)
+            pipe = pipe if old.write_through else io.BufferedWriter(pipe)  # as Python does for PYTHONUNBUFFERED
+            sys.stdout = io.TextIOWrapper(pipe, old.encoding, old.errors, write_through=old.write_through)
 
 
 def _add(module: ModuleType) -> None:
