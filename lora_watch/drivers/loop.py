@@ -126,6 +126,7 @@ class Monitor:
         self._raise_for(self.engine.after_update(loss, step, **kept))
         if self._gradient_hook is not None and self.engine.coverage.done > FIRST_STEPS:  # of this session
             self._gradient_hook.remove()
+            self._gradient_hook = None
         return self.last
 
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:

@@ -46,9 +46,10 @@ class Judgement:
         least = self.by_rule.get(alert.rule, self.fail_on)
         return least is not None and alert.severity >= least
 
-    def is_off(self, alert: Alert) -> bool:
-        """Its rule alone is switched off, such as by ``--fail-on error,LW812=never``."""
-        return self.by_rule.get(alert.rule, Severity.INFO) is None
+    @property
+    def switched_off(self) -> list[str]:
+        """Rules that are switched off by themselves, such as by ``--fail-on error,LW812=never``."""
+        return sorted(rule for rule, least in self.by_rule.items() if least is None)
 
     def failures(self, judged: Judged) -> list[Alert]:
         return [alert for alert in judged.findings if self.counts(alert)]
@@ -70,7 +71,7 @@ class Judgement:
             "version": CHECK_VERSION,
             "exit_code": self.exit_code,
             "fail_on": self.threshold,
-            "switched_off": sorted(rule for rule, least in self.by_rule.items() if least is None),
+            "switched_off": self.switched_off,
             "runs": [
                 {
                     **{name: getattr(judged.run, name) for name in OF_A_RUN},

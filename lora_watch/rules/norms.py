@@ -52,7 +52,7 @@ def _has_few_labels(record: StepRecord) -> bool:
     return 1 < classes_of(record) <= FEW
 
 
-def _no_better(record: StepRecord) -> bool:
+def _not_below_start(record: StepRecord) -> bool:
     """The last five losses, without the highest of them, are no lower than the start; or a minus stands before all."""
     start = record.scalars.get("loss_start", math.inf)
     return start < 0.0 or record.scalars.get("loss_without_highest", 0.0) >= start
@@ -119,7 +119,7 @@ class NormExplosion(Rule):
         harm = self._harm(record, suspected, at_once=overall > always, young=young)
         compares = self.compare and record.comparable and not self.void
         prefers = learns_preferences(record.run)
-        of_few = _worse(record, self.loss_factor) if self.void else _no_better(record)
+        of_few = _worse(record, self.loss_factor) if self.void else _not_below_start(record)
         not_below = of_few if _has_few_labels(record) else not improved(record)
         severity = self.severity
         if metric == "output_ratio" and overall > self.beyond:
@@ -208,7 +208,7 @@ class NormExplosion(Rule):
         if now is None or not (self.clear >= (1 if at_once else 2) or self.slight > 2):
             return None
         above = now.adapted > SLIGHT * record.scalars.get("loss_start", math.inf)
-        return now if not _has_few_labels(record) or (above and _no_better(record)) else None
+        return now if not _has_few_labels(record) or (above and _not_below_start(record)) else None
 
 
 def _in_words(metric: str, size: Size) -> str:

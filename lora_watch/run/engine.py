@@ -9,16 +9,7 @@ from typing import Any, NoReturn
 
 from torch import Tensor, nn
 
-from lora_watch.base.alerts import (
-    Alert,
-    LoraWatchError,
-    Severity,
-    Verdict,
-    discarded,
-    first_to_show,
-    in_order,
-    last_recovery,
-)
+from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, discarded, in_order, last_recovery
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import Evaluation, Logged, RunInfo, StepRecord
 from lora_watch.measurement.signals.policy import numbers_of
@@ -420,7 +411,7 @@ class Engine:
         """The exception that says why the policy ends the run."""
         bad = self.failures
         lines = [alert.brief for alert in self._prescribed(bad[:1])] + [alert.title for alert in bad[1:]]
-        lines += [NOT_MADE] * (self._coming is not None and not self._made)  # which the end of the run prevents
+        lines += [NOT_MADE] * (self._refused is not None)
         return LoraWatchError("\n".join([*self._does_not_go_on, *lines, *self.recovery.story]), bad)
 
     @property
@@ -553,10 +544,10 @@ class Engine:
             if alert.rule == SavedAdapterDiffers.id and itself:
                 self._unwritten += self.episodes.adopt(alert)
                 self._open_before.add(alert.rule)
-        first = first_to_show(alert for alert in before if alert.severity is Severity.ERROR)
-        if first is not None and first.rule not in self._open_before:
-            what = f"{first.when}: {first.message} ({first.rule})"
-            self.note(f"the session before this one ended with an ERROR {what}")
+        for first in in_order(alert for alert in before if alert.severity is Severity.ERROR)[:1]:
+            if first.rule not in self._open_before:
+                what = f"{first.when}: {first.message} ({first.rule})"
+                self.note(f"the session before this one ended with an ERROR {what}")
 
     def _judge_the_start(self, updated: bool) -> None:
         if self.steps == 0:
@@ -642,6 +633,11 @@ class Engine:
 
     # -- what ends a run -----------------------------------------------------------------------------------------------
     @property
+    def _refused(self) -> StepRecord | None:
+        """The coming step, where what ends the run now keeps its update from being made."""
+        return None if self._made else self._coming
+
+    @property
     def _acute(self) -> list[Alert]:
         """``failures``, and where the run is to recover although nothing may end it what it is to recover from."""
         policy = self.policy.recovering if self.policy.recover else self.policy
@@ -679,11 +675,11 @@ class Engine:
         """Raise the exception of a run that its ranks have agreed to end: this one ends it, whatever fails in here."""
         error = LoraWatchError("", self.ended_for)
         with self.guard("saying what has ended the run"):
-            if self._coming is not None and not self._made:
+            if self._refused is not None:
                 spoiled = [alert for alert in self.episodes.open if alert.rule in self.policy.urgent]
                 for alert in spoiled:
                     alert.details = f"{alert.details} {NOT_MADE}"
-                self._write(self._coming, spoiled)
+                self._write(self._refused, spoiled)
             error = self.error()
             for why in self._does_not_go_on:
                 self.note(why)

@@ -155,7 +155,7 @@ class WastedRate(RuleOnSettings):
 class DecayAtItsPeak(RuleOnSettings):
     """What LW306 will say of the weight decay when the learning rate is at its highest."""
 
-    id, name, severity = OddRates.id, "odd-rates", OddRates.severity
+    id, name, severity = OddRates.id, OddRates.name, OddRates.severity
 
     def check(self, record: StepRecord) -> Finding | None:
         return OddRates().decays(record)

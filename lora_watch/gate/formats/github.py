@@ -21,7 +21,7 @@ def commands(judgement: Judgement) -> list[str]:
     for judged in judgement.runs:
         for alert in judged.findings:
             fails = judgement.counts(alert)
-            if fails or (alert.severity >= Severity.WARNING and not judgement.is_off(alert)):
+            if fails or (alert.severity >= Severity.WARNING and alert.rule not in judgement.switched_off):
                 title = f"{alert.rule} {alert.name} in {judged.run.name}"
                 out.append(command("error" if fails else "warning", title, str(alert)))
     return out

@@ -44,7 +44,6 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
     names = {**run.rules, **GATE_RULES, **(RULES if judged.compared else {})}
     names.update({rule: alerts[0].name for rule, alerts in fired.items()})
     muted = {rule.id: rule.name for rule in catalogue() if run.rules and rule.id not in names}
-    off = {rule for rule, least in judgement.by_rule.items() if least is None}
     fails = bool(judgement.failures(judged))
     told = [] if run.next_run is None else [f"Next run: {run.next_run}"]  # under the first that fails, once a run
     for rule, name in sorted((names | muted).items()):
@@ -55,7 +54,7 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
             failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
             failure.text = "\n\n".join([report, *told])
             told = []
-        elif rule in muted or rule in off:
+        elif rule in muted or rule in judgement.switched_off:
             why = "the run did not ask it" if rule in muted else f"switched off: {rule}=never"
             ElementTree.SubElement(case, "skipped", message=why)
         elif alerts:

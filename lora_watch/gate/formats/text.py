@@ -30,7 +30,7 @@ def text(judgement: Judgement) -> str:
 def _tally(findings: Sequence[Alert], judgement: Judgement) -> str:
     """``1 error, 2 warnings, 1 from check``: the run's own alerts are counted as everywhere else."""
     own = in_numbers(tally(alert for alert in findings if alert.rule not in OF_FINISHED_RUNS))
-    added = sum(alert.rule in OF_FINISHED_RUNS and not judgement.is_off(alert) for alert in findings)
+    added = sum(alert.rule in OF_FINISHED_RUNS.keys() - judgement.switched_off for alert in findings)
     return ", ".join(filter(None, [own, f"{added} from check" if added else ""]))
 
 
@@ -56,7 +56,8 @@ def _overview(judgement: Judgement) -> list[str]:
     rows = []
     for name, judged in zip(short_names([judged.run.name for judged in judgement.runs]), judgement.runs):
         run, found = judged.run, _tally(judged.findings, judgement)
-        worst = [f"{a.rule}: {middle(a.message, 44)}" for a in judged.findings if not judgement.is_off(a)] or [""]
+        left = [alert for alert in judged.findings if alert.rule not in judgement.switched_off]
+        worst = [f"{alert.rule}: {middle(alert.message, 44)}" for alert in left] or [""]
         rows.append([middle(name, 32), _verdict(judged, judgement), run.ending, steps_of(run), found, worst[0]])
     return table(["run", "verdict", "", "steps", "alerts", "worst"], rows, left=(0, 1, 2, 4, 5))
 
@@ -76,7 +77,8 @@ def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:
 
 def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
     """How far a run came, its losses, what to change, and its findings: indented lines."""
-    run, findings = judged.run, [alert for alert in judged.findings if not judgement.is_off(alert)]
+    run, off = judged.run, judgement.switched_off
+    findings = [alert for alert in judged.findings if alert.rule not in off]
     steps = f"{steps_of(run)} steps" if run.max_steps is not None else count(run.step, "step")
     parts = [run.ending, steps, adapters(len(run.adapters), run.resting)]
     if run.reward_ends is not None:
@@ -105,7 +107,7 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
         elif alert.closed_step is not None and alert.rule != RECOVERED:
             seen = f": seen last at step {alert.last_step}" if alert.last_step else f" since step {alert.closed_step}"
             yield f"    Over{seen}."
-    for alert in filter(judgement.is_off, judged.findings):
+    for alert in (alert for alert in judged.findings if alert.rule in off):
         yield f"  Switched off ({alert.rule}=never): {alert.message}"
     if run.verdict == "ok" and not judgement.failures(judged) and (passed := passes(findings)):
         yield f"  {passed}"

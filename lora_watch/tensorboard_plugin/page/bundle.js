@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources bfeb62a9b2d170877e25549f1516db1c2f10472b0782cef35f264ce0d4c71828 */
+/* Made by tests/front_end/check.py --fix of sources 04af5fe66c3a49476ab51cfc4c72d3b288f6623670e7ac173387ff905503d6c0 */
 var Pe=Object.defineProperty;var et=(t,e)=>{for(var s in e)Pe(t,s,{get:e[s],enumerable:!0})};var Yt={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "depth-scaled output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius nor\
@@ -227,32 +227,31 @@ f=[{name:"loss",matrix:Ft(ut(h).map(m=>m>w?Number.NaN:m)),thin:!0},{name:"loss, 
 rt("words",s.sentences??[])))}var ut=t=>(t??[]).map(e=>e==null?Number.NaN:Number(e));function Ft(t){let e=t.map((r,o)=>o+
 1),s=Float32Array.from(t),n={shape:[t.length,1],first:e,last:e,width:1,rows:t.length,notes:[]};return new Q({...n,pooled:!1},
 s,s,new Uint8Array(t.length))}var _s="Overview",ge=20;function $t(t,e,s,n,r=0){if(t)return{kind:I(t.severity),head:`${t.severity}: ${t.message}`,text:t.
-details,alert:t};if(n)return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.details||n.message};if(!e)return{kind:"\
-info",head:"Not recorded",text:"This run was written without its zones."};let o=["ok","info"].includes(e.kind)?{...e,head:ks(
-r)}:e;return e.name!=="unknown"||!s?o:Wt(s)?{...o,head:G(s)}:{...o,text:`${G(s)}.`}}var ks=t=>t?`No warnings, ${t} note${t>
-1?"s":""}`:"No alerts",_t=(t,e)=>t.findLast(s=>s.name==="recovered"&&s.step<=e),Ct=t=>({failed:2,unhealthy:2,interrupted:1,
-unknown:1})[t]??0;async function Ms(t){let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[a,l,i,d,h,u,p]=await Promise.
-all([de(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),we(t,r),we(t,o),t.seriesOf(["loss","loss_start","loss_recen\
-t",...yt,"overhead","zone"],r),t.series("effective_lr",{max_cols:600,to:s}),t.seriesOf(["loss","loss_expected","probe_lo\
-ss","reward","effective_lr"],o)]),w=l.first==null?null:e[l.first],f=$t(w,lt(t.schema,h.zone,s),a.missing,_t(e,s),t.counts.
-info),y=B(t.width,[43,57]),[m,b]=y.widths;return c("div",{class:"overview"},Is(t,f,j(l,t.run)),c("div",{class:"tiles"},Rs(
-t,{...h,rates:u},i,a)),c("div",{class:"columns",style:y.style},L(S("Where the run is","path"),Ss(a.points),he(a,{width:m-
-26,height:x(470),damage:ae(t.schema,a.metric),step:s,onStep:t.setStep})),Ns(t,{...p,size:d},a,b)),L("Alerts",e.length?`${e.
-length} so far`:null,Ls(t)),pe(t,t.width))}function Ns(t,{loss:e,loss_expected:s,probe_loss:n,reward:r,effective_lr:o,size:a},l,i){
-let d=t.lastStep>0,h=t.charting,u=B(i,[1,1],16,520),p={...h,empty:d?"not logged in this run":l.missing,width:u.widths[0]-
-26,height:x(190)},w=r?[{name:"reward",matrix:r,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"ex\
-pected",matrix:s,colour:"var(--soft)",dash:"3 3",thin:!0},...n?[{name:"general texts",matrix:n,colour:"var(--c2)"}]:[]],
-f=l.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",{class:"stack"},U(r?"Rewa\
-rd":"Loss",null,w,{...h,term:r?"reward":"loss",width:i-26,height:x(212),alerts:t.alerts.filter(y=>y.step>0),onAlert:y=>t.
-openAlert(y,"alerts"),empty:d?"the loss is unknown in this run":l.missing}),c("div",{class:"columns",style:u.style},U(f,
-"over adapters",a&&d?As(a):[],{...p,term:l.metric,log:!0}),U("s · lr","per group",d?Os(o):[],{...p,term:"effective_lr",
-zero:!0,log:h.discarded.length>0})))}var As=t=>["max","p90","median"].map((e,s)=>({name:e,column:s,matrix:t,colour:`var(\
---c${[2,1,3][s]})`,thin:s!==1}));function Ss(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not recorded",n?.colour])),
-s=([n,r])=>c("span",null,c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());return c("span",{class:"legend"},
-[...e].map(s))}var we=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("relative_spectral_norm",e),Os=t=>Array.
-from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({name:`gr\
-oup ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function j(t,{wall_time:e},s=Date.now()/1e3){let{verdict:n,message:r,
-first:o}=t,a=(r??"").split(`
+details,alert:t};if(n)return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.details||n.message,alert:n};if(!e)
+return{kind:"info",head:"Not recorded",text:"This run was written without its zones."};let o=["ok","info"].includes(e.kind)?
+{...e,head:ks(r)}:e;return e.name!=="unknown"||!s?o:Wt(s)?{...o,head:G(s)}:{...o,text:`${G(s)}.`}}var ks=t=>t?`No warnin\
+gs, ${t} note${t>1?"s":""}`:"No alerts",_t=(t,e)=>t.findLast(s=>s.name==="recovered"&&s.step<=e),Ct=t=>({failed:2,unhealthy:2,
+interrupted:1,unknown:1})[t]??0;async function Ms(t){let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[a,l,i,d,h,
+u,p]=await Promise.all([de(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),we(t,r),we(t,o),t.seriesOf(["loss","loss\
+_start","loss_recent",...yt,"overhead","zone"],r),t.series("effective_lr",{max_cols:600,to:s}),t.seriesOf(["loss","loss_\
+expected","probe_loss","reward","effective_lr"],o)]),w=l.first==null?null:e[l.first],f=$t(w,lt(t.schema,h.zone,s),a.missing,
+_t(e,s),t.counts.info),y=B(t.width,[43,57]),[m,b]=y.widths;return c("div",{class:"overview"},Is(t,f,j(l,t.run)),c("div",
+{class:"tiles"},Rs(t,{...h,rates:u},i,a)),c("div",{class:"columns",style:y.style},L(S("Where the run is","path"),Ss(a.points),
+he(a,{width:m-26,height:x(470),damage:ae(t.schema,a.metric),step:s,onStep:t.setStep})),Ns(t,{...p,size:d},a,b)),L("Alert\
+s",null,Ls(t)),pe(t,t.width))}function Ns(t,{loss:e,loss_expected:s,probe_loss:n,reward:r,effective_lr:o,size:a},l,i){let d=t.
+lastStep>0,h=t.charting,u=B(i,[1,1],16,520),p={...h,empty:d?"not logged in this run":l.missing,width:u.widths[0]-26,height:x(
+190)},w=r?[{name:"reward",matrix:r,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"expected",matrix:s,
+colour:"var(--soft)",dash:"3 3",thin:!0},...n?[{name:"general texts",matrix:n,colour:"var(--c2)"}]:[]],f=l.metric==="out\
+put_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",{class:"stack"},U(r?"Reward":"Loss",null,w,
+{...h,term:r?"reward":"loss",width:i-26,height:x(212),alerts:t.alerts.filter(y=>y.step>0),onAlert:y=>t.openAlert(y,"aler\
+ts"),empty:d?"the loss is unknown in this run":l.missing}),c("div",{class:"columns",style:u.style},U(f,"over adapters",a&&
+d?As(a):[],{...p,term:l.metric,log:!0}),U("s · lr","per group",d?Os(o):[],{...p,term:"effective_lr",zero:!0,log:h.discarded.
+length>0})))}var As=t=>["max","p90","median"].map((e,s)=>({name:e,column:s,matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==
+1}));function Ss(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not recorded",n?.colour])),s=([n,r])=>c("span",null,
+c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());return c("span",{class:"legend"},[...e].map(s))}var we=async(t,e)=>await t.
+spread("output_ratio",e)??await t.spread("relative_spectral_norm",e),Os=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(
+e=>t.columns&&Number.isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,column:e,colour:`var\
+(--c${1+s%6})`}));function j(t,{wall_time:e},s=Date.now()/1e3){let{verdict:n,message:r,first:o}=t,a=(r??"").split(`
 `)[0];if(n==="ok")return{word:"finished",kind:o==null?"ok":"warning",text:"Training came to its end."};if(n==="unhealthy")
 return{word:"ended with an ERROR",kind:"error",text:a};if(n==="unknown")return{word:"finished, not judged",kind:"warning",
 text:a};if(n==="failed")return{word:"stopped by fail_on",kind:"error",text:a};if(n==="interrupted")return{word:"broke of\

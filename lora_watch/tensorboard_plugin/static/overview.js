@@ -34,7 +34,12 @@ export function verdict(first, zone, missing, recovered, notes = 0) {
       alert: first,
     };
   if (recovered)
-    return {kind: 'warning', head: `Recovered at step ${recovered.step}`, text: recovered.details || recovered.message};
+    return {
+      kind: 'warning',
+      head: `Recovered at step ${recovered.step}`,
+      text: recovered.details || recovered.message,
+      alert: recovered,
+    };
   if (!zone) return {kind: 'info', head: 'Not recorded', text: 'This run was written without its zones.'};
   const calm = ['ok', 'info'].includes(zone.kind) ? {...zone, head: noWarnings(notes)} : zone;
   if (zone.name !== 'unknown' || !missing) return calm;
@@ -96,7 +101,7 @@ export async function draw(app) {
       ),
       charts(app, {...charted, size}, path, right),
     ),
-    card('Alerts', alerts.length ? `${alerts.length} so far` : null, alertList(app)),
+    card('Alerts', null, alertList(app)),
     foundCard(app, app.width),
   );
 }
