@@ -11,7 +11,8 @@ from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.rules import Rule, rule_called
 
 NEVER, DEFAULT = "never", "default"
-TOO_WEAK = "LW104"
+CAUTIONS = ("LW203", "LW401", "LW410")
+"""Rules whose WARNING says nothing of what the run has done: a single loss, a forecast, a choice that may be meant."""
 MONITOR_FAILURE, RECOVERED = "LW901", "LW910"
 """Ids of the findings that say that the monitor itself failed, and that the run has gone back and on. Neither ends a
 run."""
@@ -96,10 +97,16 @@ def severities(given: FailOn | Iterable[Any], rules: Sequence[Rule]) -> dict[str
 
 
 def passes(alerts: Iterable[Alert]) -> str:
-    """That a run which has hardly learned passes under a fail_on of ``error``, and how to fail it; empty of others."""
-    if not any(alert.rule == TOO_WEAK and alert.closed_step is None for alert in alerts):
+    """That runs which end with WARNINGs pass under a fail_on of ``error``, and how to fail them; empty without any."""
+    silent = (*CAUTIONS, *_OTHERS)
+    warned = [a for a in alerts if a.severity is Severity.WARNING and a.closed_step is None and a.rule not in silent]
+    rules = sorted({alert.rule for alert in warned if alert.rule.startswith("LW")})  # fail_on knows no rule of your own
+    if not rules:
         return ""
-    return f'The run is too weak, yet it passes: with fail_on="error,{TOO_WEAK}=warning" (or --fail-on) it fails.'
+    what, them = ("which are WARNINGs", "them") if rules[1:] else ("a WARNING", "it")
+    policy = ",".join(["error", *(f"{rule}=warning" for rule in rules)])
+    passed = f"Passed in spite of {' and '.join(rules)}, {what}."
+    return f"{passed} To fail on {them}, set --fail-on (in Python fail_on) to {policy}."
 
 
 def _id(word: Any, rules: Iterable[Rule]) -> str:

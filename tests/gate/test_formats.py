@@ -17,11 +17,14 @@ from lora_watch.base.strict_json import strict_json
 from lora_watch.gate import Judgement, judge
 from lora_watch.gate.formats.github import command, github
 from lora_watch.gate.formats.junit import junit
+from lora_watch.gate.formats.screen import screen
 from lora_watch.gate.formats.text import text
 from lora_watch.rules import catalogue
+from lora_watch.runs.run import latest_run
+from lora_watch.settings import Settings
 from tests.gate import github_runner
 from tests.gate.junit_form import broken_rules
-from tests.runs.written import write_run
+from tests.runs.written import edit_json, write_run
 from tests.sinks.made_up import alert_of, parse, run_of
 
 HOSTILE = [
@@ -93,9 +96,16 @@ def test_every_format_says_all_of_it(plain: Judgement, write: Any) -> None:
 
 
 @pytest.mark.parametrize("verdict", ["ok", "unknown"])
-def test_a_weak_run_passes_only_where_it_was_judged(tmp_path: Path, verdict: str) -> None:
-    write_run(tmp_path, alerts=[alert_of(9, "LW104", Severity.WARNING)], verdict=verdict)
-    assert ("too weak, yet it passes" in text(judge([tmp_path]))) == (verdict == "ok")
+def test_a_run_with_a_warning_passes_only_where_it_was_judged(tmp_path: Path, verdict: str) -> None:
+    """The last line has the flag, which both commands take, and with which the run fails."""
+    write_run(tmp_path, alerts=[alert_of(0, "LW310", Severity.WARNING), alert_of(9, "LW104", Severity.WARNING)])
+    edit_json(tmp_path / "lora_watch" / "report.json", verdict=verdict)
+    flag = "error,LW104=warning,LW310=warning"
+    assert (f"to {flag}." in text(judge([tmp_path])).splitlines()[-1]) == (verdict == "ok")
+    assert (flag in screen(latest_run(tmp_path), 200).plain) == (verdict == "ok")
+    policy = Settings(fail_on=flag).policy()
+    failed = judge([tmp_path], policy.default, by_rule=policy.by_rule)
+    assert (flag not in text(failed), len(failed.failures(failed.runs[0]))) == (True, 2)
 
 
 def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
@@ -195,8 +205,8 @@ def test_junit_of_a_run_that_passes_says_what_to_change(tmp_path: Path) -> None:
     weak = alert_of(5, "LW104", Severity.WARNING, next_run=told)
     write_run(tmp_path, alerts=[alert_of(3, "LW203", Severity.WARNING), weak])
     said = [each.text or "" for each in ElementTree.fromstring(junit(judge([tmp_path]))).iter("system-out")]
-    assert [("Next run" in each, "yet it passes" in each) for each in said] == [(True, True), (False, False)]
-    assert "yet it passes" not in junit(judge([tmp_path], "warning")).decode()
+    assert [("Next run" in each, "Passed" in each) for each in said] == [(True, True), (False, False)]
+    assert "Passed" not in junit(judge([tmp_path], "warning")).decode()
 
 
 def test_what_another_alert_has_taken_over_is_not_over(tmp_path: Path) -> None:

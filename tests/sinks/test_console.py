@@ -102,8 +102,8 @@ def test_the_last_lines_repeat_a_fix_that_no_setting_is(capsys: Captured) -> Non
 
 def test_a_run_that_is_too_weak_says_that_it_passes(capsys: Captured) -> None:
     said = " ".join(ending(capsys, "ok", alert_of(9, "LW104", Severity.WARNING)))
-    assert said.count('fail_on="error,LW104=warning"') == 1
-    assert "passes" not in " ".join(ending(capsys, "ok", alert_of(9, "LW203", Severity.WARNING)))
+    assert said.count("error,LW104=warning") == 1
+    assert "Passed" not in " ".join(ending(capsys, "ok", alert_of(9, "LW203", Severity.WARNING)))
 
 
 def test_a_note_is_no_warning_and_one_before_the_first_step_has_no_step_0(capsys: Captured) -> None:

@@ -49,10 +49,6 @@ def test_one_screen(folder: Path) -> None:
     assert ("!" in losses, "!" in size) == (True, False)
 
 
-def test_a_run_that_is_too_weak_says_that_it_passes(tmp_path: Path) -> None:
-    assert "yet it passes" in drawn(write_run(tmp_path, alerts=[alert_of(9, "LW104", Severity.WARNING)]))
-
-
 def test_the_first_loss_is_the_start_that_the_tab_counts_from(tmp_path: Path) -> None:
     records = [record_of(run_of(4), step, loss=3.0 + step, scalars={"loss_start": 5.25}) for step in range(1, 9)]
     write(tmp_path / "run", run_of(4), records)

@@ -4,7 +4,7 @@ from rich.text import Text
 
 from lora_watch.base.alerts import Severity, in_order
 from lora_watch.base.text import short, sparkline, wrapped
-from lora_watch.gate.formats.text import described
+from lora_watch.gate.formats.text import described, passing
 from lora_watch.gate.judging import Judged, Judgement, how_it_ended
 from lora_watch.runs.run import FinishedRun
 
@@ -16,7 +16,8 @@ def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     discarded is in neither curve. ``title``: else the run's name."""
     judgement = Judgement([], [], Severity.ERROR)
     ended = () if run.going else how_it_ended(run, judgement)
-    lines = list(described(Judged(run, in_order([*run.alerts, *ended])), judgement))
+    judgement.runs.append(judged := Judged(run, in_order([*run.alerts, *ended])))
+    lines = [*described(judged, judgement), *(f"  {passed}" for passed in passing(judgement))]
     if size := list(run.data.series_at("size", run.trained(run.data.steps)).values()):
         what = "what all blocks together add, in times a layer's own output; most good runs stay below 8"
         lines.append(f"  size of the adapters {short(size[0])} → {short(size[-1])} {sparkline(size)} ({what})")

@@ -49,7 +49,15 @@ def summary(judgement: Judgement) -> str:
         parts.append(f"{failing or 'none'} fail{'s' * (failing < 2)}" if by_rule else found)
     if judgement.unreadable:
         parts.append(f"{len(judgement.unreadable)} could not be judged")
-    return f"{count(len(judgement.runs), 'run')} checked: {'; '.join(parts) or 'there is nothing to judge'}"
+    checked = f"{count(len(judgement.runs), 'run')} checked: {'; '.join(parts) or 'there is nothing to judge'}"
+    return ". ".join([checked, *passing(judgement)])
+
+
+def passing(judgement: Judgement) -> list[str]:
+    """The sentence of ``passes`` on the runs that do not fail, where there is one."""
+    passed = (j for j in judgement.runs if j.run.verdict == "ok" and not judgement.failures(j))
+    said = passes(a for judged in passed for a in judged.findings if a.rule not in judgement.switched_off)
+    return [said] if said else []
 
 
 def _overview(judgement: Judgement) -> list[str]:
@@ -109,6 +117,4 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
             yield f"    Over{seen}."
     for alert in (alert for alert in judged.findings if alert.rule in off):
         yield f"  Switched off ({alert.rule}=never): {alert.message}"
-    if run.verdict == "ok" and not judgement.failures(judged) and (passed := passes(findings)):
-        yield f"  {passed}"
     yield from (f"  note: {note}" for note in run.notes)
