@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from lora_watch.cli.common import Runs, misuse, print_json, refusing
+from lora_watch.cli.common import Runs, misuse, note, print_json, refusing
 from lora_watch.format.files import replace_file
 
 if TYPE_CHECKING:
@@ -67,6 +67,13 @@ def check(
     judgement = judge(runs, policy.default, kept, policy.by_rule)
     if kept is not None and len(judgement.runs) > 1:
         raise misuse(f"a baseline is compared with one run, and there are {len(judgement.runs)}: name one of them")
+    for run in (judged.run for judged in judgement.runs):
+        if kept is None:
+            break
+        if run.path.resolve() == kept.path.resolve():
+            raise misuse(f"--baseline: {baseline} is the run itself. Name an earlier run, or a copy of its report.json")
+        if run.run_id is not None and run.run_id == kept.run_id:
+            note("the baseline is a copy of this run's own report, so nothing can have moved: it is for later runs")
     _print(judgement, format or ("github" if os.environ.get("GITHUB_ACTIONS") == "true" else "text"))
     if junit is not None:
         from lora_watch.gate.formats.junit import junit as junit_xml

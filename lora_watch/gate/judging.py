@@ -138,10 +138,8 @@ def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
             return []  # that is why it raised, and stands there
         message = "training broke off" if why else "the run has left no verdict"
         made += f" Its files were last written at {run.updated[:19].replace('T', ' ')} UTC." if run.updated else ""
-        why = why or [
-            "the process was killed (memory, a time limit, a cancelled job), or its script caught an exception",
-            "it is still going, on another machine: check it when it is done",
-        ]
+        killed_by = "the process was killed (memory, a time limit, a cancelled job), or its script caught an exception"
+        why = why or [f"{killed_by}, or it is still going on another machine"]
         fix = "read what the script printed last, and start it again"
         return found("LW801", message, f"{fix}, with resume_from_checkpoint=True where it has left a checkpoint")
     if run.verdict == "failed" and not errors:

@@ -23,7 +23,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from lora_watch.base.alerts import Alert, Verdict, discarded, first_to_show, tally
+from lora_watch.base.alerts import Alert, Severity, Verdict, discarded, first_to_show, in_order, tally
 from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.base.untrusted import MISFITS, load_json
@@ -35,6 +35,7 @@ log = logging.getLogger("lora_watch")
 
 SECONDS_BETWEEN_WRITES = 10.0
 LARGEST_SHARE_OF_TIME = 0.001
+PREVIOUS = "report.previous.json"
 ROWS_OF_MEANS = 10
 """Rows with a reward from which on the first and the last are means: those of fewer would be of the same rows."""
 
@@ -69,18 +70,18 @@ class ReportSink(Sink):
 
     def session_before(self) -> Sequence[Alert]:
         """The alerts that were open when the last session in the folder ended."""
-        try:
-            alerts = [Alert.from_dict(alert) for alert in _read(self._wanted / REPORT).get("alerts", ())]
-        except MISFITS:
-            return ()
-        return [alert for alert in alerts if alert.closed_step is None]
+        return _open_alerts(_read(self._wanted / REPORT))
 
     def start(self, run: RunInfo, step: int) -> None:
         if self._session is not None:
             self._session.run, self._session.last = run, {}
         else:
-            notes = self._take_a_folder()
-            number, run_id = self._keep_previous() + 1, run.run_id or uuid.uuid4().hex
+            notes, before = self._take_a_folder(), self._keep_previous()
+            for worst in [] if step else _open_alerts(before)[:1]:  # a resumed run notes that itself
+                if worst.severity >= Severity.ERROR or before.get("verdict") == "failed":
+                    told = f"an earlier run in this folder ended with the {worst.title}"
+                    notes = [*notes, f"{told}. Its report is {PREVIOUS}"]
+            number, run_id = before.get("session", 0) + 1, run.run_id or uuid.uuid4().hex
             self._session = self._latest = _Session(run, step, number, notes, run_id)
         self._write_report(self._session)
 
@@ -176,16 +177,18 @@ class ReportSink(Sink):
     def _is_still_ours(self, session: "_Session") -> bool:
         return _read(self.directory / REPORT).get("run_id") in (None, session.run_id)  # better ours than nothing
 
-    def _keep_previous(self) -> int:
-        """Moves the last session's report aside and returns how many sessions there have been. That takes no room on
-        the disk: where this session's cannot be written, the old one does not stand for it."""
-        path, previous = self.directory / REPORT, self.directory / "report.previous.json"
+    def _keep_previous(self) -> dict[str, Any]:
+        """Moves the last session's report aside and returns it, with its number as ``session``; empty where there was
+        none. That takes no room on the disk: where this session's cannot be written, the old one does not stand for
+        it."""
+        path, previous = self.directory / REPORT, self.directory / PREVIOUS
         with names_the_path(path, "cannot move the last session's report aside"):
             if not path.exists():
-                return 0
+                return {}
             os.replace(path, previous)
-        number = _read(previous).get("session")
-        return number if isinstance(number, int) else 1
+        before = _read(previous)
+        number = before.get("session")
+        return before | {"session": number if isinstance(number, int) else 1}
 
 
 @dataclass
@@ -295,6 +298,15 @@ def _read(report: Path) -> dict[str, Any]:
     except (OSError, *MISFITS):
         return {}
     return content if isinstance(content, dict) else {}
+
+
+def _open_alerts(report: Mapping[str, Any]) -> list[Alert]:
+    """Those that were open when the session of ``report`` ended, the worst first."""
+    try:
+        alerts = [Alert.from_dict(alert) for alert in report.get("alerts", ())]
+    except MISFITS:
+        return []
+    return in_order(alert for alert in alerts if alert.closed_step is None)
 
 
 def _point(step: int, value: float) -> Point:

@@ -107,6 +107,11 @@ def test_a_baseline_from_first_to_last(healthy: Path, exploded: Path, tmp_path: 
     said = check(healthy, "--baseline", file)
     assert said.exit_code == 0
     assert re.search("nothing .*tolerances", said.stdout)
+    assert "copy of this run's own" in said.stderr
+    (tmp_path / "link").symlink_to(healthy)
+    for itself in (healthy, os.path.relpath(healthy), tmp_path / "link", healthy / "lora_watch" / "report.json"):
+        said = check(healthy, "--baseline", itself)
+        assert (said.exit_code, "is the run itself" in said.stderr) == (2, True), itself
 
     said = check(exploded, "--baseline", file)
     assert said.exit_code == 1

@@ -108,6 +108,18 @@ def test_a_run_with_a_warning_passes_only_where_it_was_judged(tmp_path: Path, ve
     assert (flag not in text(failed), len(failed.failures(failed.runs[0]))) == (True, 2)
 
 
+@pytest.mark.parametrize("severity", [Severity.ERROR, Severity.WARNING])
+def test_a_run_that_passes_says_what_ended_an_earlier_one_in_its_folder(tmp_path: Path, severity: Severity) -> None:
+    def told(first_step: int = 0) -> list[bool]:
+        write_run(tmp_path, first_step=first_step)
+        return ["(LW102). Its report is" in each(judge([tmp_path])) for each in (text, github, as_json)]
+
+    write_run(tmp_path, verdict="failed", alerts=[alert_of(4, severity=severity)])
+    assert [told(), told()] == [[True] * 3, [False] * 3], "the second one's is the good run before"
+    write_run(tmp_path, verdict="failed", alerts=[alert_of(4, severity=severity)])
+    assert told(first_step=9) == [False] * 3, "it goes on, and its engine notes that"
+
+
 def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     write_run(tmp_path / "fine")
     warned = [alert_of(step, rule, Severity.WARNING) for step, rule in ((2, "LW203"), (3, "LW204"))]
