@@ -36,6 +36,7 @@ from benchmarks.corpus.traces import Trace, load, save
 from lora_watch.base.alerts import Severity
 from lora_watch.demo.models import tiny_llama
 from lora_watch.demo.texts import python_manual
+from lora_watch.measurement.signals.policy import NAMES
 
 PACKED = TRACES / "policies.zip"
 PROMPTS, TOKENS, SAMPLES = 64, 8, 4
@@ -50,12 +51,14 @@ REWARDS: dict[str, Callable[[str], float]] = {
 """Of one completion. The last one teaches nothing."""
 BATCH = 16
 """Completions of a step."""
+FULL_EVERY = 4
+"""Steps between two full measurements; a live run has one every 16, and all of the first 20 and after an alert."""
 PLAUSIBLE = 5.0
 """Nats that a token of the base model's own costs, on average. A completion that costs more counts less."""
 SEEN = 1, 2, 3, 4
-"""Seeds on which no threshold was chosen, but whose runs had been seen when LW102 and LW104 learned to wait."""
-FRESH_SEED = 5
-"""Its runs came after everything."""
+"""Seeds on which no threshold was chosen, but whose runs were looked at."""
+FRESH = (5,)
+"""Their runs came after everything."""
 CELLS = (
     *((8, 3e-5), (8, 5e-3), (8, 5e-2), (8, 2e-3), (64, 1e-3), (1, 5e-3), (8, 3e-4)),
     *((64, 2e-2), (1, 0.3), (64, 3e-5), (8, 0.3), (1, 3e-4), (8, 1e-2), (64, 5e-3)),
@@ -112,7 +115,7 @@ def plan() -> list[Policy]:
         *equal,
         *larger,
         *itertools.chain(*turns[7:]),
-        *itertools.chain(*map(later, (3, 4, FRESH_SEED))),
+        *itertools.chain(*map(later, (3, 4, *FRESH))),
     ]
 
 
@@ -257,7 +260,7 @@ def build(
 
 def trace(policy: Policy) -> Trace:
     """Train ``policy`` under the recording callback. DPO is evaluated every ten steps, on pairs of its own."""
-    callback = RecordingCallback()
+    callback = RecordingCallback(FULL_EVERY)
     evaluated = {"eval_strategy": "steps", "eval_steps": 10} if policy.trainer == "DPO" else {}
     with tempfile.TemporaryDirectory() as folder:
         trainer = build(policy, folder, [callback], **evaluated)
@@ -272,12 +275,14 @@ def trace(policy: Policy) -> Trace:
     history = trainer.state.log_history
     logged = {row["step"]: row["grad_norm"] for row in history if "grad_norm" in row}
     grad_norm = np.array([float(logged.get(step, math.nan)) for step in range(1, policy.steps + 1)])
-    rows = [
-        {k: v for k, v in row.items() if isinstance(v, (int, float))}
-        for row in history
-        if {"loss", "eval_loss"} & row.keys()
-    ]
+    rows = [read_of(row) for row in history if {"loss", "eval_loss"} & row.keys()]
     return Trace(dataclasses.asdict(policy), before, after, grad_norm, callback.recorder.records, rows)
+
+
+def read_of(row: Mapping[str, Any]) -> dict[str, float]:
+    """What a replay reads of a Trainer's row."""
+    used = {"step", "loss", "eval_loss", "eval_runtime", "eval_samples_per_second", *itertools.chain(*NAMES.values())}
+    return {name: value for name, value in row.items() if name in used and isinstance(value, (int, float))}
 
 
 def files() -> Iterator[Path]:
@@ -333,7 +338,7 @@ def report() -> str:
     }
     for (words, some), trainers in itertools.product(logged.items(), (("GRPO", "RLOO"), ("DPO",))):
         said = {policy: judge(trace) for policy, trace in some.items()}
-        for seeds, wanted in (("tuning", (0,)), ("seen", SEEN), ("fresh", (FRESH_SEED,))):
+        for seeds, wanted in (("tuning", (0,)), ("seen", SEEN), ("fresh", FRESH)):
             if not (of := [p for p in traces if p.trainer in trainers and p.seed in wanted]):
                 continue
             by_label = [[p for p in of if labels[p] == name] for name in ("good", *LABELS)]

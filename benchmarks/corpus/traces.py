@@ -8,6 +8,7 @@ and hold what a number's bits have moved since the step before. What follows fro
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import lzma
 import zipfile
@@ -247,13 +248,16 @@ def _columns(records: Sequence[StepRecord], begin: int) -> dict[tuple[str, str],
 
 
 def _followed(run: RunInfo, name: str, columns: Mapping[tuple[str, str], _Column]) -> _Column | None:
-    """The metric ``name`` from those that it follows from; None where one is missing."""
+    """The metric ``name`` from those that it follows from, at the steps that have them all; None where one is
+    missing."""
     needs, follow = FOLLOWS[name]
     found = [columns[key] for need in needs if (key := ("metrics", need)) in columns]
-    if len(found) < len(needs) or any(len(column.steps) != len(found[0].steps) for column in found):
+    if len(found) < len(needs):
         return None
+    steps = functools.reduce(np.intersect1d, (column.steps for column in found))
+    values = (column.values[np.isin(column.steps, steps)] for column in found)
     with np.errstate(all="ignore"):
-        return _Column("metrics", name, found[0].steps, follow(run, *(column.values for column in found)))
+        return _Column("metrics", name, steps, follow(run, *values))
 
 
 def _stable_rank(run: RunInfo, delta: FloatArray, spectral: FloatArray) -> FloatArray:
