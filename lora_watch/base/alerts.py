@@ -160,7 +160,7 @@ class Alert:
     @property
     def when(self) -> str:
         opened = f"at step {self.step}" if self.step else "before step 1"
-        return opened if self.graver_at is None else f"at step {self.graver_at} (seen {opened})"
+        return opened if self.graver_at is None else f"at step {self.graver_at}, first seen {opened}"
 
     @property
     def title(self) -> str:

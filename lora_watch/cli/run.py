@@ -30,6 +30,9 @@ SETTINGS = {"allow_interspersed_args": False}
 """For the command: every word after the script belongs to the script, even one that looks like our option."""
 
 
+OURS = ("--fail-on", "--recover", "--patience", "--mute", "--report-dir", "--find-lr", "--apply")
+
+
 def help_of(name: str) -> str:
     doc = described(CallbackSettings, name).replace("``", "")
     return doc[0].upper() + doc[1:]
@@ -119,6 +122,9 @@ def start(todo: Handover) -> None:
             trace = trace.tb_next
         if todo.module and trace is None and isinstance(error, ImportError):
             sys.exit(misuse(str(error)).exit_code)
+        meant = next((word for word in todo.arguments if word.partition("=")[0] in OURS), None)
+        if meant is not None and isinstance(error, SystemExit) and error.code == 2:  # argparse's
+            note(f"{meant} went to the script. If it was meant for lora-watch run, put it before the script's name")
         if isinstance(error, LoraWatchError):
             sys.excepthook = _the_alert_alone
             raise

@@ -17,7 +17,7 @@ from lora_watch.runs.run import FinishedRun, read_runs
 
 GATE_RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule < "LW81"}
 CHECK_VERSION = 1
-OF_A_RUN = ("name", "verdict", "message", "step", "max_steps", "updated", "trainable_parameters", "notes")
+OF_A_RUN = ("name", "verdict", "message", "step", "max_steps", "updated", "trainable_parameters", "evaluation", "notes")
 
 
 @dataclass

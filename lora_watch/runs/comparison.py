@@ -271,15 +271,15 @@ def _table(comparison: Comparison) -> list[str]:
     rows = []
     for configuration in (comparison.configurations[place] for place in comparison.best_first):
         first = configuration[0]
-        said = [in_numbers(sum((Counter(trial.alerts) for trial in configuration), Counter[str]()))]
-        if out := sum(trial.left_out is not None for trial in configuration):
-            said.append(f"{out} left out" if len(configuration) > 1 else "left out")
+        said = in_numbers(sum((Counter(trial.alerts) for trial in configuration), Counter[str]()))
         numbers = (short(value) for value in (first.r, first.alpha, first.scale, first.lr))
         value, gap = mean_and_spread(comparison.values(configuration)), comparison.behind(configuration)
+        if out := sum(trial.left_out is not None for trial in configuration):
+            value = f"{value} ({out} left out)" if out < len(configuration) else "left out"
         far = "" if gap is None else f"{100 * gap[0]:.2g} ± {100 * gap[1]:.2g} %"
-        rows.append([_label(configuration), *numbers, str(first.step), value, far, ", ".join(filter(None, said))])
+        rows.append([_label(configuration), *numbers, str(first.step), value, far, said])
     behind = "behind" if any(row[-2] for row in rows) else ""
-    headings = ["run", "r", "alpha", "s", "lr", "steps", comparison.metric, behind, "alerts"]
+    headings = ["run", "r", "alpha", "scale", "lr", "steps", comparison.metric, behind, "alerts"]
     return table(headings, rows, left=(0, len(headings) - 1))
 
 

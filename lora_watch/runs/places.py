@@ -72,8 +72,8 @@ def find_runs(path: Path) -> list[RunFiles]:
         return [_reported(path / REPORT)]  # whoever reads it will say what is wrong with it
     if not found:
         raise UnreadableError(
-            f"{path}: there is no run of lora_watch here, no {HOME}/{REPORT}. Did the training start, with "
-            "LoraWatchCallback among its callbacks, and with this folder as its output_dir?"
+            f"{path}: there is no run of lora_watch here, no {HOME}/{REPORT}. Did the training start, under lora-watch "
+            "run or with a LoraWatchCallback, and with this folder as its output_dir?"
         )
     return found
 

@@ -155,7 +155,10 @@ def latest_run(path: Path) -> FinishedRun:
     runs = list(read_runs([path], unreadable))
     if not runs:
         raise UnreadableError("\n".join(unreadable))
-    return max(runs, key=lambda run: run.updated or "")
+    latest = max(runs, key=lambda run: run.updated or "")
+    if runs[1:]:
+        latest.notes.append(f"the latest of {len(runs)} runs: name another, or see all with lora-watch check")
+    return latest
 
 
 def read_run(place: RunFiles) -> FinishedRun:

@@ -65,9 +65,10 @@ class ConsoleSink(Sink):
                 _print(alert.text(columns(), instead_of=instead_of), colour=_COLOURS[alert.severity])
                 self._prescribed = before if now is None else (alert.rule, now)
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
-                whole, seen = part_of(alert, self._history), f"It was seen last at step {alert.last_step}."
-                now = f"is told with {whole.rule} from now on." if whole else f"is over at step {record.step}. {seen}"
-                _print(f"lora_watch: {alert.rule} {now}")
+                seen = f"at step {alert.last_step}" if alert.last_step else "before step 1"
+                whole = part_of(alert, self._history)
+                same = f"has the same cause as {whole.rule}, which stands for both" if whole else ""
+                _print(f"lora_watch: {alert.rule} {same or f'ended: seen last {seen}'}.")
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: str, message: str | None) -> None:
         self.write(record, alerts)

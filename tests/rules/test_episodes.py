@@ -152,7 +152,7 @@ def test_what_becomes_graver_says_since_when_it_is_and_since_when_it_was_seen() 
     episodes = Episodes([Several()])
     feed(episodes, [1.5, 1.5, 4.0])
     (alert,) = episodes.alerts
-    assert alert.title == "ERROR at step 3 (seen at step 1): loss 4.0 (X7)"
+    assert alert.title == "ERROR at step 3, first seen at step 1: loss 4.0 (X7)"
     assert Alert.from_dict(alert.to_dict()) == alert
 
 

@@ -19,7 +19,7 @@ def test_an_alert_is_reported_when_it_opens_and_when_it_closes(capsys: Captured)
     assert capsys.readouterr().err == f"{alert}\n"
     alert.last_step, alert.closed_step = 7, 13
     sink.write(record_of(run_of(), 13), [alert])
-    assert re.search(r"LW102 .*step 13\. .*last at step 7\.$", capsys.readouterr().err.strip())
+    assert re.search(r"LW102 ended: seen last at step 7\.$", capsys.readouterr().err.strip())
 
 
 def test_what_another_alert_has_taken_over_is_not_over(capsys: Captured) -> None:
@@ -27,8 +27,8 @@ def test_what_another_alert_has_taken_over_is_not_over(capsys: Captured) -> None
     sink.write(record_of(run_of(), 2), [rates])
     rates.closed_step = 3
     sink.write(record_of(run_of(), 3), [rates, alert_of(3, explains=["LW306"])])
-    assert "lora_watch: LW306 is told with LW102 from now on.\n" in (said := capsys.readouterr().err)
-    assert "is over" not in said
+    assert "lora_watch: LW306 has the same cause as LW102" in (said := capsys.readouterr().err)
+    assert "ended" not in said
 
 
 def test_alerts_of_the_session_before_are_one_line_each(capsys: Captured) -> None:
@@ -59,7 +59,7 @@ def test_a_recovery_is_all_that_is_said_of_what_it_is_from(capsys: Captured) -> 
     capsys.readouterr()
     sink.write(record_of(run_of(), 3), [large, alert_of(3, "LW910", Severity.WARNING)])
     assert "LW910" in (said := capsys.readouterr().err)
-    assert "is over" not in said
+    assert "ended" not in said
 
 
 def test_a_prescription_that_is_withdrawn_is_said_to_be(capsys: Captured) -> None:

@@ -17,7 +17,7 @@ from lora_watch.runs.comparison import compare
 from lora_watch.runs.run import latest_run
 from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
-from tests.runs.written import write_run
+from tests.runs.written import edit_json, write_run
 from tests.sinks.made_up import alert_of
 from tests.support import report_of
 from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
@@ -93,6 +93,16 @@ def test_a_final_loss_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -
     compared = compare([tmp_path]).to_dict()["configurations"]
     losses = {one["name"]: one["quality"]["final_loss"] for each in compared for one in each["runs"]}
     assert losses == {"run": 1.0, "twin/run": twin.final_loss}
+
+
+def test_it_says_which_of_several_runs_it_draws_and_how_it_was_evaluated(tmp_path: Path) -> None:
+    for name, loss in (("first", 4.5), ("second", 3.25)):
+        write_run(tmp_path / name)
+        evaluation = {"eval_loss": {"last": {"step": 20, "value": loss}}}
+        edit_json(tmp_path / name / "lora_watch" / "report.json", evaluation=evaluation)
+    said = drawn(tmp_path)
+    assert ("latest of 2 runs" in said, "eval_loss 3.25" in said) == (True, True)
+    assert "latest of" not in drawn(tmp_path / "second")
 
 
 def test_a_run_that_broke_off_says_so_as_check_does(tmp_path: Path) -> None:

@@ -107,6 +107,14 @@ def test_misuse_is_one_clear_line(python: Python, tmp_path: Path, arguments: tup
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("word", ["--fail-on=warning", "--fail-lately"])
+def test_an_option_of_ours_that_the_script_refuses_is_said_to_come_before_it(
+    python: Python, tmp_path: Path, word: str
+) -> None:
+    done = forked(python, tmp_path, script(tmp_path, "import argparse; argparse.ArgumentParser().parse_args()"), word)
+    assert (done.returncode, "put it before" in done.stderr) == (2, word == "--fail-on=warning")
+
+
 PLAIN_LOOP = """
     import torch
     from lora_watch import Monitor

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from lora_watch.base.alerts import Alert, Severity, in_numbers, part_of, tally
 from lora_watch.base.text import adapters, count, middle, short, sparkline, table
+from lora_watch.format.tags import EVAL_LOSS
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.rules.policy import OF_FINISHED_RUNS, RECOVERED, passes
@@ -28,10 +29,10 @@ def text(judgement: Judgement) -> str:
 
 
 def _tally(findings: Sequence[Alert], judgement: Judgement) -> str:
-    """``1 error, 2 warnings, 1 from check``: the run's own alerts are counted as everywhere else."""
+    """``1 error, 2 warnings, 1 found by check``: the run's own alerts are counted as everywhere else."""
     own = in_numbers(tally(alert for alert in findings if alert.rule not in OF_FINISHED_RUNS))
     added = sum(alert.rule in OF_FINISHED_RUNS.keys() - judgement.switched_off for alert in findings)
-    return ", ".join(filter(None, [own, f"{added} from check" if added else ""]))
+    return ", ".join(filter(None, [own, f"{added} found by check" if added else ""]))
 
 
 def steps_of(run: FinishedRun) -> str:
@@ -96,6 +97,8 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
         curve = sparkline([value for _, value in run.loss_curve])
         end, when = (run.loss_ends[1], "at last") if run.final_loss is None else (run.final_loss, "in the last tenth")
         parts.append(f"loss {short(run.loss_ends[0])} in the first steps, {short(end)} {when} {curve}".rstrip())
+    if (evaluated := run.evaluation.get(EVAL_LOSS)) is not None:
+        parts.append(f"{EVAL_LOSS} {short(evaluated)}")
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"
@@ -111,10 +114,9 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
                 said = replace(said, causes=[f"that of {rule}"], remedies=[])
         yield from (f"  {line}" for line in str(said).splitlines())
         if (whole := part_of(alert, findings)) is not None:
-            yield f"    Part of {whole.rule} since step {alert.closed_step}."
+            yield f"    {whole.rule} has the same cause, and stands for it since step {alert.closed_step}."
         elif alert.closed_step is not None and alert.rule != RECOVERED:
-            seen = f": seen last at step {alert.last_step}" if alert.last_step else f" since step {alert.closed_step}"
-            yield f"    Over{seen}."
+            yield f"    Ended: seen last {f'at step {alert.last_step}' if alert.last_step else 'before step 1'}."
     for alert in (alert for alert in judged.findings if alert.rule in off):
         yield f"  Switched off ({alert.rule}=never): {alert.message}"
     yield from (f"  note: {note}" for note in run.notes)
