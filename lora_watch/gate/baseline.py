@@ -14,7 +14,7 @@ from typing import Any
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.text import count, first_of, percent, short
 from lora_watch.rules.policy import OF_FINISHED_RUNS
-from lora_watch.runs.comparison import trial_of
+from lora_watch.runs.comparison import trial_of, undecided
 from lora_watch.runs.places import UnreadableError, find_runs
 from lora_watch.runs.run import AdapterState, FinishedRun, read_run
 
@@ -78,6 +78,7 @@ def _different(now: FinishedRun, before: FinishedRun) -> str:
 
     ours, theirs = settings(now), settings(before)
     names = [name for name in ours if ours[name] != theirs.get(name, ours[name])]
+    names = [name for name in names if not undecided((ours[name], theirs[name]))]
     return first_of([f"{name} {theirs[name]} → {ours[name]}" for name in names], 4)
 
 
