@@ -41,7 +41,7 @@ class _Measured(NamedTuple):
     """Its place among all of them."""
     scale: float
     numbers: Tensor
-    """``[2]``: see ``_square_and_norm``."""
+    """``[2]``: see ``_norms``."""
 
 
 class OutputRatioProbe:
@@ -138,12 +138,13 @@ class OutputRatioProbe:
             known = np.zeros(len(self._adapters), dtype=bool)
             for group, numbers in zip(by_device.values(), values):
                 indices, scales = [each.adapter for each in group], [each.scale for each in group]
-                squares, own = numbers.reshape(-1, 2).T
-                spoken = np.abs(scales) * np.sqrt(np.maximum(squares, 0.0))  # what has cancelled may be negative
+                spoken, own = numbers.reshape(-1, 2).T
                 # Zero: only padding was sampled, or the layer is silent. Infinite: beyond single precision. Either way
                 # there is nothing to compare with.
                 known[indices] = comparable = (own != 0) & ~np.isinf(own)
-                ratio[indices] = np.divide(spoken, own, out=np.full(len(own), np.nan), where=comparable)
+                ratio[indices] = np.divide(
+                    np.abs(scales) * spoken, own, out=np.full(len(own), np.nan), where=comparable
+                )
             return {"output_ratio": Reading(ratio, known)}
 
         return Deferred([torch.stack([each.numbers for each in group]) for group in by_device.values()], finish)
@@ -189,7 +190,7 @@ class OutputRatioProbe:
             if not adapter.active or (read := self._read(index)) is None:
                 continue
             self._due.remove(index)
-            numbers = self._square_and_norm(read, adapter.kind == "Embedding", layer, args[0], output)
+            numbers = self._norms(read, adapter.kind == "Embedding", layer, args[0], output)
             self._measured.append(_Measured(index, adapter.scale, numbers))
 
     def _read(self, index: int) -> Read | None:
@@ -201,12 +202,11 @@ class OutputRatioProbe:
             return None
         return Read(blocks, adapter.diagonal)
 
-    @torch.no_grad()
-    def _square_and_norm(self, read: Read, embedding: bool, layer: Any, x: Tensor, y: Tensor) -> Tensor:
-        """``[2]``, over the sampled rows: ‖B·diag(diagonal)·A·x‖² and ‖W₀·x‖.
+    def _norms(self, read: Read, embedding: bool, layer: Any, x: Tensor, y: Tensor) -> Tensor:
+        """``[2]``, over the sampled rows: ‖B·diag(diagonal)·A·x‖ and ‖W₀·x‖.
 
-        With h = A·x the first is tr(BᵀB·h·hᵀ): nothing as wide as the layer is made of it. On a CPU products with x are
-        in single precision, of float64 factors in double; all else is in float64 where there is one.
+        On a CPU products are in single precision, of float64 factors in double; all else is in float64 where there is
+        one.
         """
         (a, b), diagonal = read.blocks[0], read.diagonal
         count = x.numel() if embedding else x.numel() // x.shape[-1]
@@ -214,20 +214,19 @@ class OutputRatioProbe:
         # Autocast would compute our products in half precision.
         autocast = torch.is_autocast_enabled(x.device.type)
         with torch.autocast(x.device.type, enabled=False) if autocast else nullcontext():
-            a = _wide(a.detach())
-            inside = F.embedding(x.reshape(-1)[sample], a.T) if embedding else _rows(x)[sample].to(a.dtype) @ a.T
+            a = _wide(a)
+            inside = F.embedding(x.reshape(-1)[sample], a.T) if embedding else F.linear(_rows(x)[sample].to(a.dtype), a)
             own = _rows(y)[sample].to(a.dtype)
             if getattr(layer, "bias", None) is not None:
                 own = own - layer.bias.to(own.dtype)
-            inside, own = _precise(inside), _precise(torch.linalg.vector_norm(own, dim=1))
             if self._mask is not None and self._mask.numel() == count:
-                counts = (self._mask.reshape(-1)[sample] != 0).to(own.device)
-                inside, own = inside * counts[:, None], own * counts
-            factor = _precise(b.detach())
+                counts = (self._mask.reshape(-1)[sample] != 0).to(own.device)[:, None]
+                inside, own = inside * counts, own * counts
             if diagonal is not None:
-                factor = factor * _precise(diagonal.detach())
-            square = ((inside.T @ inside) * (factor.T @ factor)).sum()
-            return torch.stack((square, torch.linalg.vector_norm(own)))
+                inside = inside * diagonal
+            spoken = F.linear(inside, b.to(inside.dtype))
+            precise = torch.float64 if has_float64(own.device) else torch.float32
+            return torch.stack([torch.linalg.vector_norm(each, dtype=precise) for each in (spoken, own)])
 
 
 def sampled(count: int, most: int, step: int) -> slice:
@@ -239,12 +238,7 @@ def sampled(count: int, most: int, step: int) -> slice:
 
 def _rows(x: Tensor) -> Tensor:
     """x ``[…, d]`` as ``[rows, d]``."""
-    return x.detach().reshape(-1, x.shape[-1])
-
-
-def _precise(x: Tensor) -> Tensor:
-    """In float64 where there is one."""
-    return x.double() if has_float64(x.device) else x.float()
+    return x.reshape(-1, x.shape[-1])
 
 
 def _wide(factor: Tensor) -> Tensor:
