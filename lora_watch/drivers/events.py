@@ -18,7 +18,7 @@ from lora_watch.base.generators import put_back
 from lora_watch.drivers import trainer_info
 from lora_watch.drivers.step_tap import StepTap, wrap
 from lora_watch.drivers.trackers import Trackers
-from lora_watch.format.files import WaitingMark
+from lora_watch.format.files import REPORT, WaitingMark
 from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, event, guarded
@@ -287,7 +287,10 @@ class TrainerEvents(TrainerCallback):
             | ({"reference": known} if (known := trainer_info.reference_of(trainer, model)) else {})
             | self._swept,
             judge_loss=not trainer_info.is_policy_gradient(trainer),
-            notes=trainer_info.notes_on(args, trainer, model),
+            notes=[
+                *trainer_info.notes_on(args, trainer, model),
+                *([] if state.global_step else trainer_info.given_up(args, place / REPORT)),
+            ],
             meant=self.meant,
         )
         engine = Engine(model, kwargs.get("optimizer"), settings, scheduler=scheduler, place=place)

@@ -16,6 +16,8 @@ from transformers import Trainer, TrainerCallback, TrainerState, TrainingArgumen
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lora_watch.adapters import walk
+from lora_watch.base.untrusted import MISFITS, load_json
+from lora_watch.format.files import is_claimed_elsewhere
 from lora_watch.format.tags import OF_ROWS
 from lora_watch.measurement.signals import labels
 from lora_watch.rules.reward import BARE
@@ -100,6 +102,17 @@ def data_of(data: Any) -> str | None:
         some = first if len(first := rows(1)) > 100_000 else rows(64)  # many wide rows would take seconds
         return f"{len(data)} examples, {OF_ROWS} {hashlib.sha256(some.encode()).hexdigest()[:8]}"
     return None
+
+
+def given_up(args: TrainingArguments, report: Path) -> list[str]:
+    """That a run which begins anew could have gone on from a checkpoint: the run of ``report`` broke off."""
+    with suppress(OSError, *MISFITS):
+        broke_off = load_json(report)["verdict"] == "interrupted" and not is_claimed_elsewhere(report.parent)
+        if broke_off and not getattr(args, "overwrite_output_dir", False):
+            there = checkpoints_in(Path(args.output_dir or "."))[-1:]
+            begins = "this run begins anew. The one before it in the folder broke off and left"
+            return [f"{begins} checkpoint-{at}, from which resume_from_checkpoint=True goes on" for at in there]
+    return []
 
 
 def config_of(args: TrainingArguments, model: Any) -> dict[str, Any]:

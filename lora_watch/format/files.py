@@ -98,9 +98,12 @@ def release(claim: Claim) -> None:
 
 def is_claimed(folder: Path) -> bool:
     """A run in a process that is alive has claimed ``folder``, as far as there are locks that could tell."""
-    if _ours(folder.resolve()) is not None:
-        return True
-    if not (folder / LOCK).is_file():
+    return _ours(folder.resolve()) is not None or is_claimed_elsewhere(folder)
+
+
+def is_claimed_elsewhere(folder: Path) -> bool:
+    """The same of a run in another process: of this one a later run takes the folder over."""
+    if _ours(folder.resolve()) is not None or not (folder / LOCK).is_file():
         return False
     lock = _lock(folder)
     if lock is not None:

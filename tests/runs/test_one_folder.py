@@ -122,19 +122,22 @@ def training(
 
 def test_a_run_that_broke_off_leaves_its_folder_to_the_next(tmp_path: Path) -> None:
     def stop(state: Any, **_: Any) -> None:
-        if state.global_step == 2:
+        if state.global_step == 3:
             raise KeyboardInterrupt
 
-    first, second = training(tmp_path, 6), training(tmp_path, 6)
+    first, second = (training(tmp_path, 6, save_strategy="steps", save_steps=2) for _ in range(2))
     first.add_callback(stops := on("step_end", stop))
     with pytest.raises(KeyboardInterrupt):
         first.train()
     second.train()
     assert report_in(tmp_path / "lora_watch", "report.previous.json")["verdict"] == "interrupted"
-    assert (report_in(tmp_path / "lora_watch")["verdict"], judge([tmp_path]).exit_code) == ("ok", 0)
+    report = report_in(tmp_path / "lora_watch")
+    assert (report["verdict"], judge([tmp_path]).exit_code) == ("ok", 0)
+    assert ["checkpoint-2" in note for note in report["notes"]] == [True], "it could have gone on"
     first.remove_callback(stops)
     first.train()
-    assert report_in(tmp_path / "lora_watch")["session"] == 3
+    report = report_in(tmp_path / "lora_watch")
+    assert (report["session"], any("checkpoint-" in note for note in report["notes"])) == (3, False)
     assert not (tmp_path / "lora_watch-2").exists()
 
 
