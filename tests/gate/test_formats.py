@@ -203,13 +203,19 @@ def test_junit_has_a_suite_a_run_and_a_case_a_rule(plain: Judgement) -> None:
     assert "nowhere" in str(unjudged[0][0].text)
 
 
-def test_junit_skips_what_was_not_asked(tmp_path: Path) -> None:
+@pytest.mark.parametrize("verdict", ["ok", "failed", "interrupted"])
+def test_junit_skips_what_was_not_asked_or_could_not_be_judged(tmp_path: Path, verdict: Any) -> None:
     rules = tuple(rule.describe() for rule in catalogue() if rule.id != "LW203")
-    write_run(tmp_path, run=run_of(rules=rules), steps=100, alerts=[alert_of(3)])
+    run = run_of(rules=rules, config={"world_size": 1})
+    write_run(tmp_path, run=run, verdict=verdict, message="", steps=100, alerts=[alert_of(3), alert_of(9, "LW301")])
     document = junit(judge([tmp_path], by_rule={"LW102": None, "LW104": None}))
     assert broken_rules(document) == []
-    skipped = [str(case.get("name"))[:5] for case in ElementTree.fromstring(document).iter("testcase") if len(case)]
-    assert skipped == ["LW102", "LW104", "LW203"]
+    cases = ElementTree.fromstring(document).iter("testcase")
+    skipped = {str(case.get("name"))[:5] for case in cases if case.find("skipped") is not None}
+    empty = {"LW206", "LW209", "LW210", "LW309", "LW312", "LW315"}  # no reward, evaluation, drift, second process
+    static = {rule.id for rule in catalogue() if rule.static}
+    rest = {rule.id for rule in catalogue()} - static - {"LW301"}
+    assert skipped == {"LW102", "LW104", "LW203", *empty, *([] if verdict == "ok" else rest)}
 
 
 def test_junit_of_a_run_that_passes_says_what_to_change(tmp_path: Path) -> None:

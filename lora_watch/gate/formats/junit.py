@@ -3,7 +3,7 @@
 A run is a test suite, a rule that judged it a test case: passed, or failed with the alert as its text. GitLab shows
 ``classname`` and ``name`` and the text inside ``<failure>``, and of two cases of one name only the first, so a rule
 that fired twice is one case. What is below the threshold passes, with the alert as its output. A rule that the run did
-not ask, or that is switched off, is skipped.
+not ask, that is switched off, or that could not judge the run or not all of it, is skipped.
 """
 
 from dataclasses import replace
@@ -11,9 +11,13 @@ from xml.etree import ElementTree
 
 from lora_watch.base.alerts import Alert
 from lora_watch.gate.baseline import RULES
+from lora_watch.gate.formats.text import steps_of
 from lora_watch.gate.judging import GATE_RULES, Judged, Judgement
-from lora_watch.rules import catalogue
+from lora_watch.rules import ReplicasDiffer, RewardNotRising, RewardsAllEqual, Rule, StaleRollouts, catalogue
 from lora_watch.rules.policy import passes
+from lora_watch.runs.run import FinishedRun
+
+OF_REWARDS = (RewardNotRising.id, RewardsAllEqual.id, StaleRollouts.id)
 
 
 def junit(judgement: Judgement) -> bytes:
@@ -43,7 +47,8 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
         fired.setdefault(alert.rule, []).append(alert)
     names = {**run.rules, **GATE_RULES, **(RULES if judged.compared else {})}
     names.update({rule: alerts[0].name for rule, alerts in fired.items()})
-    muted = {rule.id: rule.name for rule in catalogue() if run.rules and rule.id not in names}
+    known = {rule.id: rule for rule in catalogue()}
+    muted = {rule: known[rule].name for rule in known if run.rules and rule not in names}
     fails = bool(judgement.failures(judged))
     told = [] if run.next_run is None else [f"Next run: {run.next_run}"]  # under the first that fails, once a run
     for rule, name in sorted((names | muted).items()):
@@ -60,3 +65,21 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
         elif alerts:
             passed = "" if fails else passes(alerts)
             ElementTree.SubElement(case, "system-out").text = f"{report}\n\n{passed}".rstrip()
+        elif rule in run.rules and (why := _not_judged(known.get(rule), run)):
+            ElementTree.SubElement(case, "skipped", message=why)
+
+
+def _not_judged(rule: Rule | None, run: FinishedRun) -> str:
+    """Why a rule that has found nothing had nothing to judge, or not all of it, as far as files tell; else empty."""
+    if rule is not None:
+        if rule.of == "evaluation" and not run.evaluation:
+            return "the run had no evaluation"
+        if rule.id in OF_REWARDS and run.reward_ends is None:
+            return "the run had no reward"
+        if rule.id == ReplicasDiffer.id and run.config.get("world_size") == 1:
+            return "one process trained"
+        if rule.needs is not None and not any(rule.needs in adapter.last for adapter in run.adapters.values()):
+            return f"{rule.needs} was not measured"
+    if run.ended or (rule is not None and rule.static):  # settings are judged before the first step
+        return ""
+    return f"the run ended before all was judged: {run.ending}, {steps_of(run)} steps"
