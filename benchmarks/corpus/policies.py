@@ -51,8 +51,6 @@ REWARDS: dict[str, Callable[[str], float]] = {
 """Of one completion. The last one teaches nothing."""
 BATCH = 16
 """Completions of a step."""
-FULL_EVERY = 4
-"""Steps between two full measurements; a live run has one every 16, and all of the first 20 and after an alert."""
 PLAUSIBLE = 5.0
 """Nats that a token of the base model's own costs, on average. A completion that costs more counts less."""
 SEEN = 1, 2, 3, 4
@@ -259,8 +257,9 @@ def build(
 
 
 def trace(policy: Policy) -> Trace:
-    """Train ``policy`` under the recording callback. DPO is evaluated every ten steps, on pairs of its own."""
-    callback = RecordingCallback(FULL_EVERY)
+    """Train ``policy`` under the recording callback, which measures as often as a live run's. DPO is evaluated every
+    ten steps, on pairs of its own."""
+    callback = RecordingCallback(full_every=16)
     evaluated = {"eval_strategy": "steps", "eval_steps": 10} if policy.trainer == "DPO" else {}
     with tempfile.TemporaryDirectory() as folder:
         trainer = build(policy, folder, [callback], **evaluated)

@@ -50,7 +50,6 @@ def records(
     for record, following in itertools.zip_longest(trace.records, trace.records[1:]):
         asked, metrics, wiring = wanted(), record.metrics, record.wiring
         scalars = {name: value for name, value in record.scalars.items() if name not in ON_REQUEST or name in asked}
-        scalars = {name: value for name, value in scalars.items() if not name.startswith("reward_")}  # of ``rows``
         in_full = bool(asked) or record.step == record.run.max_steps
         if not cadence.plan(record.step, wanted=in_full, alerts=opened()) and record.step:
             metrics = {name: reading for name, reading in metrics.items() if name not in FULL_ONLY}

@@ -100,8 +100,8 @@ def names(path: Path) -> list[str]:
 
 
 def load(path: Path, wanted: Collection[str] | None = None) -> dict[str, Trace]:
-    """Read what ``save`` wrote, or the runs ``wanted`` of it. Scores of the loss are not in it: a replay computes them
-    anew."""
+    """Read what ``save`` wrote, or the runs ``wanted`` of it. What loss and reward say is not in it: a replay computes
+    it anew."""
     found: dict[str, Trace] = {}
     with zipfile.ZipFile(path) as file:
         for i, block in enumerate(json.loads(file.read(_INDEX))):
@@ -200,7 +200,8 @@ def _taken_apart(trace: Trace) -> tuple[dict[str, Any], list[_Column]]:
         columns += [column for key, column in own.items() if key[0] != "metrics" or key[1] not in follows]
         runs.append([begin, dataclasses.asdict(run) | {"rules": []}, follows])
     plain = {name: [_short(getattr(record, name)) for record in records] for name in _PLAIN}
-    scalars = [{k: v for k, v in record.scalars.items() if not k.startswith("loss_")} for record in records]
+    computed = "loss_", "reward_"
+    scalars = [{k: v for k, v in record.scalars.items() if not k.startswith(computed)} for record in records]
     head = {
         "spec": dict(trace.spec),
         "before": trace.before,

@@ -10,10 +10,10 @@ from lora_watch.base.prescription import Evidence
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, plain
 from lora_watch.measurement.signals.loss import FEW
+from lora_watch.measurement.signals.policy import course
 from lora_watch.rules.base import FAULTS, NON_FINITE, Finding, Rule, known_values, worst_first
 from lora_watch.rules.forecast import OF_PREFERENCES, end_of, has_new_head, is_gentle, learns_preferences
 from lora_watch.rules.remedies import from_before, improved, is_proven, sound_steps, stronger, suspect, weaker
-from lora_watch.rules.reward import course
 from lora_watch.rules.size import (
     HARM,
     NEAR,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field, replace
 from lora_watch.base.prescription import ALPHA, RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.base.text import times
+from lora_watch.measurement.signals.policy import course
 from lora_watch.rules.forecast import (
     OF_GROWTH,
     ORDINARY_PACE,
@@ -21,7 +22,6 @@ from lora_watch.rules.forecast import (
     weaker_by,
 )
 from lora_watch.rules.prescribing import rate_set, usual_alpha
-from lora_watch.rules.reward import course
 
 TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
 """First digits of the learning rates to which one is turned down. Every prescribed rate is among them."""

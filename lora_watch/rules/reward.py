@@ -1,49 +1,24 @@
 """Policies (GRPO, RLOO, DPO …): what their rewards say, and whether there is anything to learn from."""
 
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import plain
+from lora_watch.measurement.signals.policy import course
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleBetweenSteps
+from lora_watch.rules.remedies import ORDINARY_SIZE, Advice, improved, weaker
+from lora_watch.rules.size import extent
 
 NO_DIFFERENCE = "the reward function cannot tell them apart: all fail, all pass, or it returns a constant"
 TO_TELL_APART = ("print some completions with their rewards", "use easier prompts, or give part marks")
 SAME_ANSWERS = ("chosen and rejected are the same", "print some pairs as they are after template and truncation")
 """Cause and fix."""
-SURE = 3.0
-"""Standard errors from which a fall of the reward is taken for real."""
-
-
-class Course(NamedTuple):
-    """Where the reward of a policy stands against its start, in its own unit: under DPO the margin, which begins at
-    0."""
-
-    start: float
-    recent: float
-    """Mean of the last five rows."""
-    noise: float
-    """Standard error of ``recent - start``. Of few rows it holds the rise itself, too."""
-    rows: float
-    """How many rows there are, 33 at most."""
-
-    @property
-    def has_risen(self) -> bool:
-        return self.recent - self.start > 2.0 * self.noise
-
-    @property
-    def has_fallen(self) -> bool:
-        return self.start - self.recent > SURE * self.noise
-
-    def __str__(self) -> str:
-        return f"from {plain(self.start)} to {plain(self.recent)}"
-
-
-def course(record: StepRecord) -> Course | None:
-    """None where no reward is logged, and before there are three."""
-    known = [record.scalars.get(f"reward_{name}") for name in Course._fields]
-    return None if None in known else Course(*known)  # type: ignore[arg-type]
+OF_SMALL = Advice(
+    ["the rate is too low for so few steps, or hardly any completion earns more than the others"],
+    ["print completions with their rewards: some must be clearly better than others"],
+)
+"""Of a reward that has not risen while the adapters are not large."""
 
 
 @dataclass
@@ -74,16 +49,14 @@ class RewardsAllEqual(Rule):
         if row.step - self.since < self.steps:
             return None
         if alike:
-            cause, remedy = SAME_ANSWERS
             return Finding(
                 "chosen and rejected answers do not differ",
                 f"For {row.step - self.since} steps the margin between them was exactly 0. Nothing is learned.",
-                causes=[cause],
-                remedies=[remedy],
+                causes=[SAME_ANSWERS[0]],
+                remedies=[SAME_ANSWERS[1]],
             )
-        now = course(record)
-        learned = now is not None and now.has_risen
-        why = f"the mean reward rose {now}, and one answer is left" if learned else NO_DIFFERENCE
+        learned = improved(record)
+        why = f"the mean reward rose {course(record)}, and one answer is left" if learned else NO_DIFFERENCE
         return Finding(
             "the rewards no longer differ" if learned else "all completions get the same reward",
             f"For {row.step - self.since} steps no group of completions had two different rewards. Nothing is learned.",
@@ -152,12 +125,10 @@ class RewardNotRising(RuleBetweenSteps):
         reward = None if "loss_start" in record.scalars else course(record)  # else the loss is what is judged
         if reward is None or reward.rows < self.rows or reward.has_risen:
             return None
-        return Finding(
-            "the reward has not risen",
-            f"In {record.step} steps the mean reward went {reward}: no more than its noise.",
-            causes=["the rate is too low for so few steps, or hardly any completion earns more than the others"],
-            remedies=["print completions with their rewards: some must be clearly better than others"],
-        )
+        size = extent(record) or 0.0
+        advice = weaker(record, size) if size > ORDINARY_SIZE else OF_SMALL
+        why = f"In {record.step} steps the mean reward went {reward}: no more than its noise."
+        return Finding("the reward has not risen", why, **vars(advice))
 
 
 BARE = "the base model without adapters"
@@ -176,12 +147,9 @@ class ReferenceIsTheBase(Rule):
     severity = Severity.WARNING
     lasting = True
 
-    told: bool = field(default=False, init=False)
-
     def check(self, record: StepRecord) -> Finding | None:
-        if self.told or record.run.config.get("reference") != BARE or not record.run.began_large:
+        if record.run.config.get("reference") != BARE or not record.run.began_large:
             return None
-        self.told = True
         return Finding(
             "the reference model lacks the adapter that is trained further",
             "Margins and KL count from the base model, not from the model that training began with.",

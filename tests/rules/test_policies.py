@@ -153,8 +153,11 @@ def test_a_short_run_whose_rewards_are_all_equal_is_named_at_its_end(tmp_path: P
 
 def test_a_reward_that_has_not_risen_by_the_end(traces: dict[Policy, Trace]) -> None:
     flat, risen = (replace(Policy(seed=1, reward="length"), r=r, lr=lr) for r, lr in ((64, 1e-3), (8, 5e-3)))
-    assert [alert.rule for alert in judge(traces[flat])] == ["LW206"], "its adapters are not too small"
+    (alert,) = judge(traces[flat])
+    assert (alert.rule, alert.settings) == ("LW206", {}), "its adapters are neither too small nor too large"
     assert judge(traces[risen]) == []
+    (too_strong,) = judge(traces[Policy(lr=1e-2)])
+    assert (too_strong.rule, too_strong.settings) == ("LW206", {"learning_rate": 5e-3}), "the best of its family"
 
 
 def test_the_twins_of_the_corpus(traces: dict[Policy, Trace]) -> None:

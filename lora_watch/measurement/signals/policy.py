@@ -3,8 +3,10 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
+from lora_watch.base.records import StepRecord
+from lora_watch.base.text import plain
 from lora_watch.measurement.signals.loss import LossProgress
 
 NAMES: Mapping[str, tuple[str, ...]] = {
@@ -30,6 +32,36 @@ def numbers_of(row: Mapping[str, Any]) -> dict[str, float]:
     found = {name: next((row[own] for own in theirs if own in row), None) for name, theirs in NAMES.items()}
     known = {name: float(value) for name, value in found.items() if isinstance(value, (int, float))}
     return known if "reward" in known and "eval_loss" not in row else {}
+
+
+class Course(NamedTuple):
+    """Where the reward of a policy stands against its start, in its own unit: under DPO the margin, which begins at
+    0."""
+
+    start: float
+    recent: float
+    """Mean of the last five rows."""
+    noise: float
+    """Standard error of ``recent - start``. Of few rows it holds the rise itself, too."""
+    rows: float
+    """How many rows there are, 33 at most."""
+
+    @property
+    def has_risen(self) -> bool:
+        return self.recent - self.start > 2.0 * self.noise
+
+    @property
+    def has_fallen(self) -> bool:
+        return self.start - self.recent > 3.0 * self.noise
+
+    def __str__(self) -> str:
+        return f"from {plain(self.start)} to {plain(self.recent)}"
+
+
+def course(record: StepRecord) -> Course | None:
+    """None where no reward is logged, and before there are three."""
+    known = [record.scalars.get(f"reward_{name}") for name in Course._fields]
+    return None if None in known else Course(*known)  # type: ignore[arg-type]
 
 
 @dataclass
