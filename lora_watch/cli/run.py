@@ -126,6 +126,8 @@ def start(todo: Handover) -> None:
         if meant is not None and isinstance(error, SystemExit) and error.code == 2:  # argparse's
             note(f"{meant} went to the script. If it was meant for lora-watch run, put it before the script's name")
         if isinstance(error, LoraWatchError):
+            for failed in [monitor for monitor in attached.monitors if monitor.failures][-1:]:
+                note(f"an alert ended the training in {shown(failed.place)}:")
             sys.excepthook = _the_alert_alone
             raise
         if not (isinstance(error, SystemExit) and error.code in (None, 0)):

@@ -148,7 +148,8 @@ def test_nothing_monitored_is_no_success(python: Python, tmp_path: Path, text: s
 def test_the_alert_is_the_last_thing_printed(python: Python, tmp_path: Path) -> None:
     done = forked(python, tmp_path, GATE, *EXPLODES)
     assert done.returncode == 1
-    first, second, *_ = done.stderr[done.stderr.rindex("ERROR at step") :].splitlines()
+    where, first, second, *_ = done.stderr.rpartition("lora-watch: ")[2].splitlines()
+    assert f"in {Path('out') / 'lora_watch'}:" in where
     assert "(LW102)" in first
     assert second.startswith("  Next run: ")
     assert "Traceback" not in done.stderr
