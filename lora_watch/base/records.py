@@ -248,6 +248,8 @@ class Evaluation(NamedTuple):
     """Steps whose checkpoints are there; None if unknown."""
     probe: tuple[float, float] | None = None
     """The loss of the texts of ``probe=``, and that without the adapters; None if unknown."""
+    right: float | None = None
+    """Share of the examples that a classifier gets right, or of the pairs; None if unknown."""
 
 
 class Logged(NamedTuple):

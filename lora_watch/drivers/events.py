@@ -61,6 +61,8 @@ class TrainerEvents(TrainerCallback):
         self._trackers = Trackers()
         self._saves = True
         """No failure is open that a checkpoint must not hold."""
+        self._untrained: tuple[Any, ...] | None = None
+        """What ``trainer.evaluate()`` has said before the training."""
 
     # -- before training -----------------------------------------------------------------------------------------------
     @guarded("marking the report of an earlier run", aside=True)
@@ -99,6 +101,9 @@ class TrainerEvents(TrainerCallback):
             self.monitors.append(engine)
         engine.start(state.global_step)
         engine.take_hooks_off()
+        if state.global_step == 0 and self._untrained is not None:
+            engine.evaluated(*self._untrained)
+        self._untrained = None
         self.waits_no_longer()
         self._raise_for(engine.raise_for)  # nothing has been trained yet: nothing to save
 
@@ -174,10 +179,13 @@ class TrainerEvents(TrainerCallback):
 
     @event
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
-        if self.monitor is not None:
-            metrics = kwargs.get("metrics") or {}
-            samples, kept = trainer_info.evaluated_samples(metrics), trainer_info.checkpoints_in(self._saves_in(state))
-            self.monitor.evaluated(trainer_info.quality(metrics), state.global_step, samples, kept)
+        metrics = kwargs.get("metrics") or {}
+        samples, kept = trainer_info.evaluated_samples(metrics), trainer_info.checkpoints_in(self._saves_in(state))
+        seen = trainer_info.quality(metrics), state.global_step, samples, kept
+        if self.monitor is None:
+            self._untrained = seen
+        else:
+            self.monitor.evaluated(*seen)
             if control.should_save or args.save_strategy == "best":  # the checkpoint comes after it
                 self._remember(self.monitor, state)
 

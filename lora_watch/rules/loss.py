@@ -11,9 +11,9 @@ from lora_watch.base.records import Evaluation, StepRecord
 from lora_watch.base.text import count, percent, plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SPIKE, trend
 from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
-from lora_watch.rules.forecast import HIGHEST_END, HIGHEST_PACE, is_gentle, pace
+from lora_watch.rules.forecast import HIGHEST_END, HIGHEST_PACE, is_gentle, learns_preferences, pace
 from lora_watch.rules.non_finite import without_target
-from lora_watch.rules.remedies import is_ordinary, is_proven, raised_to, suspect, weaker, why_strong
+from lora_watch.rules.remedies import suits, suspect, weaker, why_strong
 from lora_watch.rules.size import CLEAR, HARM, SLIGHT, Compared, classes_of, compared, extent, guessing
 
 JUDGED = "loss_spike_score"
@@ -40,6 +40,8 @@ _BY_HEART = 0.05
 """Share of the loss at the start below which the data so far have been learned by heart."""
 _OTHERS = 8
 """Labels after the last of a single class by which it is decided whether the data are sorted, or a class is rare."""
+_SETTLED = 5
+"""Steps after a spike from which on a loss that is still up is none. LW202 has decided by then."""
 _LIKELY = 0.75
 """Share of the evidence for a rise from which that comparison is asked for."""
 
@@ -95,17 +97,15 @@ class LossDivergence(_OfTheLoss):
             lost = min(record.scalars.get("loss_recent", math.inf), pair.adapted) > CLEAR * guessing(record)
             if not lost:
                 return None
-        gentle = is_gentle(record) and raised_to(record) is None
         before, now = record.scalars["loss_before"], record.loss
         by_heart = before < _BY_HEART * record.scalars.get("loss_start", 0.0) and pace(record) <= HIGHEST_PACE
-        of_the_data = gentle or by_heart or is_proven(record) or is_ordinary(record)
         return Finding(
             "the loss has risen and stays up",
             f"The loss rose from {plain(before)} to {plain(now)}, by {times(score)} its usual noise.",
             metric="loss",
             threshold=self.score,
             follows=FAULTS,
-            **vars(suspect(record, of_the_data, otherwise=4.0)),
+            **vars(suspect(record, by_heart or suits(record), otherwise=4.0)),
         )
 
 
@@ -114,7 +114,7 @@ class LossSpike(_OfTheLoss):
     """One loss lies far above its own noise. A single spike often passes; several announce a divergence.
 
     Fires from the 21st step on, when the loss lies far outside its own noise, and twice as far above its mean as the
-    highest outlier of about the last 200 steps.
+    highest outlier of about the last 200 steps. Five steps later it says so if the loss stays up there.
     """
 
     id = "LW203"
@@ -124,11 +124,19 @@ class LossSpike(_OfTheLoss):
 
     score: float = SPIKE
     """Standard deviations of the loss's own noise."""
+    since: int = field(default=0, init=False)
+    """The step of the latest spike."""
+    before: float = field(default=0.0, init=False)
+    """The loss that was to be expected at it."""
 
     def check(self, record: StepRecord) -> Finding | None:
         score = record.scalars.get("loss_spike_score", 0.0)
-        if record.loss is None or not score > self.score:
+        if record.loss is None:
             return None
+        if not score > self.score:
+            stays = self.since and record.scalars.get("loss_rise_score", 0.0) > DECISIVE
+            return self._stays(record) if stays and record.step >= self.since + _SETTLED else None
+        self.since, self.before = record.step, record.scalars["loss_expected"]
         return Finding(
             "one loss is far above the others",
             f"The loss jumped from about {plain(record.scalars['loss_expected'])} to {plain(record.loss)}, by "
@@ -137,6 +145,18 @@ class LossSpike(_OfTheLoss):
             threshold=self.score,
             causes=["an unusual batch: very long, very short or damaged samples"],
             remedies=["look at the batch of this step"],
+        )
+
+    def _stays(self, record: StepRecord) -> Finding:
+        """LW202 would say so if the adapters were the cause."""
+        return Finding(
+            f"the loss has jumped at step {self.since} and stays up",
+            f"It was about {plain(self.before)} before, and its last five are {plain(record.scalars['loss_recent'])}.",
+            metric="loss",
+            kind="stays",
+            threshold=DECISIVE,
+            causes=[f"the training data changed at step {self.since}: they are not shuffled, or other texts began"],
+            remedies=["shuffle the training data, or train on one kind of texts at a time on purpose"],
         )
 
 
@@ -223,14 +243,39 @@ _OF_SECOND_DIFFERENCES = 0.6745 * math.sqrt(6.0)
 """Their median relative to the standard deviation of one value, where values are a line and Gaussian noise."""
 
 
+_FAR = 0.25
+"""Share by which an evaluation loss above the best one proves something at once."""
+_OF_PAIRS = 0.1
+"""How far from ln 2 the loss of pairs begins."""
+_TOO_FEW = (
+    "too few different examples, or they are made otherwise than those of the evaluation: template, tokenizer, labels",
+    "count the different examples, and decode one of training and one of evaluation",
+)
+_SWAPPED = (
+    "chosen and rejected are swapped in the training pairs, or in those of the evaluation",
+    "read three pairs of training and three of evaluation",
+)
+_MAPPED = (
+    "the labels of the training data are not those of the evaluation: other numbers for the classes, or shifted rows",
+    "print three texts with their labels, of training and of evaluation",
+)
+"""Why nothing that is learned holds for the evaluation, and what to look at."""
+
+
+def _few(samples: int | None) -> float:
+    """By how much two evaluations of so many examples may differ without meaning anything."""
+    return _PAIRED / math.sqrt(samples) if samples else 0.0
+
+
 @dataclass
 class WorseOnOtherTexts(Rule):
     """The model gets worse on texts that it is not trained on.
 
     Fires when the last two evaluation losses are above the best one by more than their noise, and the training loss has
-    fallen by 5 % since. With ``probe=`` it also fires when those texts cost 10 % more than without the adapters, at two
-    evaluations in a row that are no lower than before. Three epochs and 200 steps without an evaluation end with an
-    INFO: nothing is known.
+    fallen by 5 % since; or when one is far above the best. Also when one is 5 % above guessing, or above the loss
+    before the training, while the training loss falls: from 10 % on an ERROR. With ``probe=`` it fires when those texts
+    cost 10 % more than without the adapters, at two evaluations in a row that are no lower than before. Three epochs
+    and 200 steps without an evaluation end with an INFO.
     """
 
     id = "LW209"
@@ -240,6 +285,7 @@ class WorseOnOtherTexts(Rule):
 
     rise: float = 0.01
     noise: float = 3.0
+    worse: float = 0.1
     forgets: float = 0.1
     epochs: int = 3
     steps: int = 200
@@ -273,17 +319,56 @@ class WorseOnOtherTexts(Rule):
     def _judge(self, record: StepRecord) -> Finding | None:
         if (last := record.evaluation) is None:
             return None
-        by_heart, forgets = self._by_heart(record, last), self._forgets(last)
+        by_heart, forgets = self._noted(record, last), self._forgets(last)
         if by_heart and forgets:
             return replace(by_heart, details=f"{by_heart.details} {forgets.details}", kind="both")
         return by_heart or forgets
 
-    def _by_heart(self, record: StepRecord, last: Evaluation) -> Finding | None:
+    def _noted(self, record: StepRecord, last: Evaluation) -> Finding | None:
         if not math.isfinite(last.loss) or JUDGED not in record.scalars:
             return None
         total, steps = self.trained
-        self.evaluations.append([last.step, last.loss, total / steps if steps else math.nan])
+        start = record.scalars.get("loss_start", math.nan)
+        self.evaluations.append([last.step, last.loss, total / steps if steps else start])
         self.trained = [0.0, 0.0]
+        return self._knows_less(record, last, start) or self._has_risen(record, last)
+
+    def _knows_less(self, record: StepRecord, last: Evaluation, start: float) -> Finding | None:
+        """By how much is evidence enough: it takes no further evaluation."""
+        classes, pairs = classes_of(record), learns_preferences(record.run)
+        if pairs:  # which all cost the same before the training, whatever they are
+            classes = 2 * (abs(start - math.log(2.0)) < _OF_PAIRS)
+        guess = math.log(classes) if classes > 1 else math.inf
+        first, untrained, _ = self.evaluations[0]
+        untrained = math.inf if first else untrained
+        least, few = min(guess, untrained), _few(last.samples)
+        learns = self.evaluations[-1][2] < (1.0 - _FALLEN) * start
+        if not learns or min(loss for _, loss, _ in self.evaluations) < (1.0 - self.rise) * least:
+            return None
+        chooses = 1 < classes <= FEW
+        by_chance, right = 1.0 / classes if chooses else 0.0, last.right if chooses else None
+        if right is not None and right > by_chance:  # and too sure of what it gets wrong
+            return None
+        fewer = right is not None and right < by_chance - 2.0 * few  # by two standard deviations
+        more = 1.0 if chooses and right is None else self.worse / 2.0
+        if not last.loss > least + max(more * least, 0.0 if fewer else 4.0 * few):
+            return None
+        got = "" if right is None else f" It gets {percent(right)} right; guessing gets {percent(by_chance)}."
+        cause, remedy = _SWAPPED if pairs else _MAPPED if chooses else _TOO_FEW
+        than, by = ("guessing", "by guessing") if guess <= untrained else ("before the training", "before it")
+        return Finding(
+            f"on the evaluation's examples the model is worse than {than}",
+            f"They cost {plain(last.loss)}, and {plain(least)} {by}, while the training loss fell from "
+            f"{plain(start)} to {plain(self.evaluations[-1][2])}.{got}",
+            metric="eval_loss",
+            kind="knows less",
+            threshold=least,
+            causes=[cause],
+            remedies=[f"{remedy}; mend what differs and begin anew: no checkpoint of this run is better"],
+            severity=Severity.ERROR if fewer or last.loss > (1.0 + self.worse) * least else None,
+        )
+
+    def _has_risen(self, record: StepRecord, last: Evaluation) -> Finding | None:
         when, losses, training = np.array(self.evaluations).T
         best = int(losses.argmin())
         risen = float(losses[-2:].min() - losses[best])
@@ -291,23 +376,36 @@ class WorseOnOtherTexts(Rule):
         guesses = bool(losses[-2:].min() > (1.0 + self.rise) * chance)
         if guesses:  # and what is lost by that is no noise
             margin = self.rise * abs(float(losses.min()))
-        if len(losses) - best < 3 or not risen > margin:
+        far = bool(losses[-1] - losses[best] > max(_FAR * abs(float(losses[best])), 8.0 * _few(last.samples)))
+        falls = bool(training[-1] < (1.0 - _FALLEN) * training[best])
+        if not far and not (falls and len(losses) - best > 2 and risen > margin):
             return None
-        if not training[-1] < (1.0 - _FALLEN) * training[best]:
-            return None
-        at = f"{when[best]:.0f}"
+        at, trains = f"{when[best]:.0f}", f"from {training[best]:.4g} to {training[-1]:.4g}"
+        of_its_best = (
+            f"The evaluation loss was best at step {at} ({losses[best]:.4g}) and has risen to {losses[-1]:.4g}"
+        )
         stop = "stop earlier: fewer epochs, or EarlyStoppingCallback; more examples help most"
-        if last.kept is None:
+        if last.kept is None or (best == 0 and not when[0]):
             remedies = [stop]
         elif int(when[best]) in last.kept:
             remedies = [f"use checkpoint-{at}, the best one", stop]
         else:
             keep = "load_best_model_at_end=True keeps it, with save_strategy as eval_strategy"
             remedies = [f"no checkpoint of step {at} is left: {keep}", stop]
+        if not falls:
+            cause = f"the training data changed after step {at}: they are not shuffled, or other texts began"
+            return Finding(
+                "the evaluation loss has risen far, and the training loss does not fall",
+                f"{of_its_best}. The training loss went {trains}.",
+                metric="eval_loss",
+                kind="changed",
+                threshold=float(losses[best]),
+                causes=[cause if suits(record) else why_strong(record)],
+                remedies=["shuffle the training data" if suits(record) else "lower the learning rate", *remedies[:-1]],
+            )
         return Finding(
             "the model learns its training texts by heart",
-            f"The evaluation loss was best at step {at} ({losses[best]:.4g}) and has risen to {losses[-1]:.4g}, while "
-            f"the training loss fell from {training[best]:.4g} to {training[-1]:.4g}.",
+            f"{of_its_best}, while the training loss fell {trains}.",
             metric="eval_loss",
             kind="by heart",
             threshold=float(losses[best]),
@@ -321,9 +419,8 @@ class WorseOnOtherTexts(Rule):
 
     def _margin(self, losses: np.ndarray, samples: int | None) -> float:
         """What evaluations may differ by without meaning anything: around their own trend, and for few examples."""
-        around = float(np.median(np.abs(np.diff(losses, 2)))) / _OF_SECOND_DIFFERENCES if len(losses) > 2 else 0.0
-        few = _PAIRED / math.sqrt(samples) if samples else 0.0
-        return max(self.rise * abs(float(losses.min())), self.noise * around, few)
+        around = float(np.median(np.abs(np.diff(losses, 2)))) / _OF_SECOND_DIFFERENCES if len(losses) > 3 else 0.0
+        return max(self.rise * abs(float(losses.min())), self.noise * around, _few(samples))
 
     def _forgets(self, last: Evaluation) -> Finding | None:
         """The texts of ``probe=`` and the model's mode are the same each time, so that their loss has no noise."""

@@ -15,6 +15,7 @@ from lora_watch.rules.forecast import (
     ORDINARY_SCALE,
     at_scale,
     is_adaptive,
+    is_gentle,
     pace,
     rate_of,
     stronger_by,
@@ -182,6 +183,12 @@ def is_ordinary(record: StepRecord) -> bool:
     suspect, however young the run."""
     size = record.size_before
     return pace(record) <= ORDINARY_PACE and size is not None and size <= ORDINARY_SIZE and raised_to(record) is None
+
+
+def suits(record: StepRecord) -> bool:
+    """The settings are not the first suspect of a loss that rises: its data are."""
+    gentle = is_gentle(record) and raised_to(record) is None
+    return gentle or is_proven(record) or is_ordinary(record)
 
 
 def from_before(step: int) -> str:

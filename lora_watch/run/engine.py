@@ -448,7 +448,9 @@ class Engine:
             self.sinks.logged(step, probed)
         if judged:
             pair = (probed["probe_loss"], probed["probe_base_loss"]) if probed else None
-            self._since["evaluation"] = Evaluation(step, metrics[name], samples, checkpoints, pair)
+            shares = (f"{name.removesuffix('loss')}{share}" for share in ("accuracy", "rewards/accuracies"))
+            right = next((metrics[share] for share in shares if share in metrics), None)
+            self._since["evaluation"] = Evaluation(step, metrics[name], samples, checkpoints, pair, right)
 
     def probe(self, batch: dict[str, Any]) -> None:
         """Compute the loss of ``batch``, which the model is given with its ``labels``, at each evaluation."""

@@ -8,14 +8,15 @@ from typing import Any
 
 import pytest
 import torch
-from transformers import TrainerCallback
+from transformers import Trainer, TrainerCallback
 
 from benchmarks.corpus.generate import data, pretrained
 from lora_watch import Alert, LoraWatchCallback, Sink
 from lora_watch.base.records import StepRecord
 from lora_watch.rules import WorseOnOtherTexts
+from tests.rules.runs import InOrder
 from tests.rules.test_chance import classifier, code_or_prose
-from tests.support import Keeps, build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import Keeps, build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
 
 
 class Opened(Sink):
@@ -102,6 +103,62 @@ def test_a_classifier_learns_by_heart(texts: int, found: list[str], tmp_path: Pa
     rows = code_or_prose()
     alerts = run(tmp_path, classifier(), rows[:texts], rows[400:480], 3e-3, 50, watching={"mute": ["LW102"]})
     assert severities(alerts) == found
+
+
+def accuracy(predictions: Any) -> dict[str, float]:
+    return {"accuracy": float((predictions.predictions.argmax(-1) == predictions.label_ids).mean())}
+
+
+@pytest.mark.parametrize(("flipped", "found"), [(True, [("ERROR", 10)]), (False, [])], ids=["flipped", "its twin"])
+def test_labels_that_are_not_those_of_the_evaluation_show_at_the_first_one(
+    flipped: bool, found: list[Any], tmp_path: Path
+) -> None:
+    class Counts(Trainer):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs, compute_metrics=accuracy)
+
+    rows = code_or_prose()
+    trained = [{**row, "labels": 1 - row["labels"] if flipped else row["labels"]} for row in rows[:240]]
+    batches = {"per_device_train_batch_size": 16, "trainer_class": Counts}
+    alerts = run(tmp_path, classifier(), trained, rows[400:480], 3e-3, 20, **batches)
+    assert [(alert.severity.name, alert.step) for alert in alerts] == found
+
+
+@pytest.mark.parametrize(("texts", "found"), [(1, ["WARNING"]), (200, [])], ids=["one", "its twin"])
+def test_texts_worse_than_before_the_training_show_at_the_first_evaluation_that_proves_it(
+    texts: int, found: list[str], tmp_path: Path
+) -> None:
+    blocks, callback = stdlib_blocks(256), LoraWatchCallback(tensorboard=False, console=False)
+    settings: dict[str, Any] = {
+        "output_dir": str(tmp_path),
+        "eval_strategy": "steps",
+        "eval_steps": 10,
+        "eval_dataset": blocks[200:240],
+        "lr_scheduler_type": "constant",
+    }
+    torch.manual_seed(0)
+    trainer = build_trainer(lora(tiny_model()), blocks[:texts], 30, [callback], 1e-2, **settings)
+    trainer.evaluate()
+    trainer.train()
+    assert severities(callback.monitor.alerts) == found
+
+
+@pytest.mark.parametrize(("trainer", "found"), [(InOrder, ["LW203", "LW209"]), (Trainer, [])], ids=["in order", "twin"])
+def test_data_that_change_on_the_way_are_named(trainer: Any, found: list[str], tmp_path: Path) -> None:
+    """Sums, then Python."""
+    sums = (" ".join(f"The sum of {a} and {b} is {a + b}." for b in range(20)) for a in range(100))
+    easy = [dict.fromkeys(("input_ids", "labels"), tiny_tokenizer()(text)["input_ids"][:64]) for text in sums]
+    callback = LoraWatchCallback(tensorboard=False, console=False)
+    settings: dict[str, Any] = {
+        "output_dir": str(tmp_path),
+        "eval_strategy": "steps",
+        "eval_steps": 5,
+        "eval_dataset": easy[::6],
+    }
+    settings |= {"lr_scheduler_type": "constant", "trainer_class": trainer}
+    build_trainer(lora(tiny_model()), [*easy, *stdlib_blocks(100)], 50, [callback], 3e-3, **settings).train()
+    assert sorted({alert.rule for alert in callback.monitor.alerts}) == found
+    assert not found or {alert.kind for alert in callback.monitor.alerts} >= {"stays", "changed"}
 
 
 @pytest.mark.parametrize(("shuffled", "found"), [(True, ["WARNING"]), (False, [])], ids=["shuffled", "its twin"])
