@@ -271,11 +271,11 @@ def _few(samples: int | None) -> float:
 class WorseOnOtherTexts(Rule):
     """The model gets worse on texts that it is not trained on.
 
-    Fires when the last two evaluation losses are above the best one by more than their noise, and the training loss has
-    fallen by 5 % since; or when one is far above the best. Also when one is 5 % above guessing, or above the loss
-    before the training, while the training loss falls: from 10 % on an ERROR. With ``probe=`` it fires when those texts
-    cost 10 % more than without the adapters, at two evaluations in a row that are no lower than before. Three epochs
-    and 200 steps without an evaluation end with an INFO.
+    Fires when the last two evaluation losses are above the best by more than their noise and the training loss has
+    fallen by 5 % since, or when one is far above it. Also at one 5 % above guessing, or above the loss before the
+    training, while the training loss falls; from 10 % on an ERROR. Also when the texts of ``probe=`` cost 10 % more
+    than without the adapters, twice running. Three epochs and 200 steps without an evaluation
+    end with an INFO.
     """
 
     id = "LW209"

@@ -124,7 +124,7 @@ def test_labels_that_are_not_those_of_the_evaluation_show_at_the_first_one(
     assert [(alert.severity.name, alert.step) for alert in alerts] == found
 
 
-@pytest.mark.parametrize(("texts", "found"), [(1, ["WARNING"]), (200, [])], ids=["one", "its twin"])
+@pytest.mark.parametrize(("texts", "found"), [(1, ["ERROR"]), (200, [])], ids=["one", "its twin"])
 def test_texts_worse_than_before_the_training_show_at_the_first_evaluation_that_proves_it(
     texts: int, found: list[str], tmp_path: Path
 ) -> None:
