@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Factors
-from lora_watch.adapters.peft import fingerprints
+from lora_watch.adapters.peft import fingerprints, is_plain
 from lora_watch.adapters.sharding import takes_every_rank
 from lora_watch.base.records import BoolArray, FloatArray
 
@@ -70,11 +70,23 @@ class Live:
 
     def __init__(self, adapters: Sequence[Any]):
         self.adapters = list(adapters)
+        self._are_plain = all(map(is_plain, adapters))
         self.now = self._resolved()
+        self._followed: Any = None
 
     def refresh(self) -> Resolved:
         if fingerprints(self.adapters) != self._before:
             self.now = self._resolved()
+        return self.now
+
+    def follow(self) -> Resolved:
+        """``refresh`` after an update, for what is used of the numbers: of plain LoRA it looks at scales and addresses
+        alone."""
+        own = [parameter for pair in self.now.parameters for parameter in pair] if self._are_plain else []
+        where = [parameter.data_ptr() for parameter in own if type(parameter) is nn.Parameter]
+        numbers = [adapter.scale for adapter in self.adapters], where
+        if self._followed != (self.now, numbers) or len(where) < 2 * len(self.adapters):
+            self._followed = self.refresh(), numbers
         return self.now
 
     def _resolved(self) -> Resolved:

@@ -198,13 +198,17 @@ class AdaLoraAdapter(PeftAdapter):
         return "adalora"
 
 
+def is_plain(adapter: Any) -> bool:
+    """LoRA in a layer of PEFT's. Of other variants the product is made of more, and AdaLoRA's scale is computed."""
+    return isinstance(adapter, PeftAdapter) and adapter.variant in _PLAIN
+
+
 def fingerprints(adapters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """``Adapter.fingerprint`` of each. What plain LoRA in a layer of PEFT's is made of is looked up right here: every
-    step asks twice, and a call for each adapter takes longer than reading them does."""
+    """``Adapter.fingerprint`` of each. What plain LoRA is made of is looked up right here: every step asks, and a call
+    for each adapter takes longer than reading them does."""
     out = []
     for adapter in adapters:
-        # Of other variants the product is made of more, and AdaLoRA's scale is computed.
-        if not isinstance(adapter, PeftAdapter) or adapter.variant not in _PLAIN:
+        if not is_plain(adapter):
             out.append(adapter.fingerprint)
             continue
         layer, key = adapter._layer, adapter._key

@@ -257,7 +257,7 @@ class Engine:
             elif due.full:
                 switched = self._have_changed()
             elif due.norms:
-                recorder.monitored.live.refresh()  # the update may have put numbers elsewhere in memory
+                recorder.monitored.live.follow()  # the update may have put numbers elsewhere in memory
             rates = rates or recorder.monitored.lr
             self.coverage.exchanged += self._exchanged and due.full
             self._exchanged = False
