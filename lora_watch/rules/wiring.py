@@ -4,7 +4,6 @@ import functools
 import re
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import NamedTuple
 
 import numpy as np
 
@@ -21,40 +20,34 @@ def _share(where: BoolArray) -> str:
     return f"all {len(where)} adapters" if where.all() else f"{where.sum()} of {len(where)} adapters"
 
 
-class _Idle(NamedTuple):
-    what: str
-    cause: str
-    remedy: str
-
-
 _IDLE = {
-    "off": _Idle(
+    "off": (
         "inactive or disabled",
         "disable_adapter_layers(), or set_adapter() of another adapter, was called and not undone",
         "call model.enable_adapter_layers() and model.set_adapter(name)",
     ),
-    "merged": _Idle(
+    "merged": (
         "merged into the base weights",
         "merge_adapter() was called, and not undone before the next step",
         "call model.unmerge_adapter() after the evaluation or the save, or merge a copy",
     ),
-    "frozen": _Idle(
+    "frozen": (
         "frozen (requires_grad=False)",
         "PeftModel.from_pretrained loads for inference, or requires_grad_(False) went over all parameters",
         "load with from_pretrained(…, is_trainable=True), or freeze the base model before get_peft_model, not after it",
     ),
-    "replaced": _Idle(
+    "replaced": (
         "replaced by another adapter that the optimizer does not hold",
         "add_adapter, load_adapter or set_adapter has made another adapter the active one",
         "call model.set_adapter(name) of the trained adapter, or give the new adapter's tensors to the optimizer",
     ),
-    "gone": _Idle(
+    "gone": (
         "gone from the model",
         "delete_adapter, unload or merge_and_unload was called while training goes on",
         "delete or merge adapters when training has ended, or on a copy of the model",
     ),
 }
-"""Why an adapter is not trained, among it all that ``StepRecord.retired`` says, and in words."""
+"""Why an adapter is not trained, among it all that ``StepRecord.retired`` says: in words, the cause, and the fix."""
 
 
 @dataclass
@@ -93,30 +86,26 @@ class AdaptersNotTrained(Rule):
             return None
         if not (active & trainable & ~merged).any():
             where = {"off": ~active, "merged": merged, "frozen": ~trainable}
-            states = [(_IDLE[why], _share(idle)) for why, idle in where.items() if idle.any()]
+            states = {why: _share(idle) for why, idle in where.items() if idle.any()}
+            _, cause, remedy = _IDLE[next(iter(states))]
             return Finding(
                 "no adapter will be trained" if record.step == 0 else "no adapter is trained",
-                sentence(" and ".join(f"{many} are {state.what}" for state, many in states))
+                sentence(" and ".join(f"{many} are {_IDLE[why][0]}" for why, many in states.items()))
                 + " What is trained are other weights, such as a head." * run.trains_more,
-                causes=[states[0][0].cause],
-                remedies=[states[0][0].remedy],
+                causes=[cause],
+                remedies=[remedy],
             )
         lost = active & trainable & ~record.wiring.get("in_optimizer", active)
         if not lost.any():
             return None
-        wired = {factor: record.wiring.get(f"{factor.lower()}_in_optimizer", ~lost) for factor in "AB"}
-        lacking = [factor for factor, held in wired.items() if (lost & ~held).any()]
-        what, detail = f"{_share(lost)} are", "The optimizer does not hold them, so they will never change."
-        cause = "the optimizer was built before the adapter was added, or from other parameters"
-        if len(lacking) == 1:
-            (factor,) = lacking
-            what, detail = f"{factor} of {_share(lost)} is", f"The optimizer will never change {factor}."
-            cause = "the optimizer was given a part of the adapters' parameters"
+        held = {factor: record.wiring.get(f"{factor.lower()}_in_optimizer", ~lost) for factor in "AB"}
+        lacking = [factor for factor in "AB" if (lost & ~held[factor]).any()]
+        what = f"{lacking[0]} of {_share(lost)} is" if len(lacking) == 1 else f"{_share(lost)} are"
         return Finding(
             f"{what} missing in the optimizer",
-            detail,
+            "What the optimizer does not hold will never change.",
             adapters=worst_first(record, np.zeros(len(lost)), lost),
-            causes=[cause],
+            causes=["the optimizer was built before the adapter was added, or from other parameters"],
             remedies=[
                 "build the optimizer after get_peft_model, from [p for p in model.parameters() if p.requires_grad]"
             ],
@@ -129,17 +118,16 @@ class AdaptersNotTrained(Rule):
         lost = {name: why for name, why in record.retired.items() if why not in in_turn}
         if not lost:
             return None
-        counts = Counter(lost.values())
-        states = [(_IDLE[why], counts[why]) for why in _IDLE if why in counts]
-        now = [f"{many} {'is' if many == 1 else 'are'} {state.what}" for state, many in states]
-        first, _ = states[0]
+        counts = Counter(sorted(lost.values(), key=[*_IDLE].index))
+        now = [f"{many} {'is' if many == 1 else 'are'} {_IDLE[why][0]}" for why, many in counts.items()]
+        _, cause, remedy = _IDLE[next(iter(counts))]
         return Finding(
             f"{count(len(lost), 'adapter')} that had been training no longer {'is' if len(lost) == 1 else 'are'}",
             f"After step {record.step}, {' and '.join(now)}.",
             adapters=[(name, 0.0) for name in lost],
             kind="switched",
-            causes=[first.cause],
-            remedies=[first.remedy],
+            causes=[cause],
+            remedies=[remedy],
         )
 
 
@@ -161,21 +149,15 @@ def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
     return out
 
 
-_CUT = "gradient checkpointing or a detach cuts the graph, or the loss does not depend on these layers"
-_TO_REACH_ALL = (
-    "call model.enable_input_require_grads(), or set gradient_checkpointing_kwargs={'use_reentrant': False}; take "
-    "modules that the forward pass never reaches out of target_modules"
-)
-"""What lets gradients into layers without one, and in all blocks."""
-
-
 def _why_cut(record: StepRecord, cut: BoolArray) -> tuple[str, str]:
     """Cause and fix, by which layers are ``cut``: behind a place in the model, here and there, or in every block."""
     layers = [adapter.layer for adapter in record.run.adapters]
     without = {layer for layer, is_cut in zip(layers, cut) if is_cut}
     whole = {layer for layer in layers if layer is not None} - without
     if None in without or not whole:
-        return _CUT, _TO_REACH_ALL
+        cause = "gradient checkpointing or a detach cuts the graph, or the loss does not depend on these layers"
+        fix = "call model.enable_input_require_grads(), or set gradient_checkpointing_kwargs={'use_reentrant': False}"
+        return cause, f"{fix}; take modules that the forward pass never reaches out of target_modules"
     last, first = max(layer for layer in without if layer is not None), min(whole)
     if last + 1 == first and all(is_cut for layer, is_cut in zip(layers, cut) if layer in without):
         after, before = _block(record, first), _block(record, last)
@@ -185,6 +167,23 @@ def _why_cut(record: StepRecord, cut: BoolArray) -> tuple[str, str]:
         return cause, f"look for these in and around the forward pass of {before}"
     cause = "the loss does not depend on these layers, or torch.no_grad(), a detach or a hook cuts them off"
     return cause, "look for these around the layers; take those that no forward pass reaches out of target_modules"
+
+
+def _why_zero(record: StepRecord, zero: BoolArray) -> tuple[str, str]:
+    """Cause and fix where B of the adapters is ``zero`` after updates, and A is not."""
+    a, b = known_values(record, "a_grad_norm"), known_values(record, "b_grad_norm")
+    if a is not None and b is not None and np.isnan(b[zero]).all() and not np.isnan(a[zero]).any():
+        return "B is frozen: A alone has a gradient", "set requires_grad=True on lora_B, too"
+    if record.scalars.get("reward_flat"):
+        return NO_DIFFERENCE, "; ".join(TO_TELL_APART)
+    if record.scalars.get("loss_recent") == 0.0:  # of a policy it says nothing
+        return ALL_MASKED, SEE_LABELS
+    if a is None or b is None or a.any() or b.any():  # NaN: no gradient comes there
+        return _why_cut(record, zero)
+    if record.run.config.get("preference"):
+        return SAME_ANSWERS
+    cause = "the loss does not depend on the adapters: every gradient is exactly 0"
+    return cause, "look at what the loss is made of: a weight or a mask of 0, a clamp, or max_grad_norm=0"
 
 
 def _block(record: StepRecord, layer: int) -> str:
@@ -242,18 +241,10 @@ class NoGradient(Rule):
             zero &= record.wiring["active"] & record.wiring["trainable"]
         if not zero.any():
             return None
-        cause, remedy = _why_cut(record, zero)
+        cause, remedy = _why_zero(record, zero)
         if not (a[zero].any() or b[zero].any()):
             cause = "A is exactly zero, too, so neither can get a gradient: a wrong start, or an empty file"
             remedy = "start A at random (init_lora_weights=True), or load the right adapter file"
-        elif _b_is_frozen(record, zero):
-            cause, remedy = "B is frozen: A alone has a gradient", "set requires_grad=True on lora_B, too"
-        elif record.scalars.get("reward_flat"):
-            cause, remedy = NO_DIFFERENCE, "; ".join(TO_TELL_APART)
-        elif record.scalars.get("loss_recent") == 0.0:  # of a policy it says nothing
-            cause, remedy = ALL_MASKED, SEE_LABELS
-        elif _is_flat(record):
-            cause, remedy = SAME_ANSWERS if record.run.config.get("preference") else _CONSTANT
         return Finding(
             f"{_share(zero)} have learned nothing",
             f"B is exactly zero in these adapters after {int(done[zero].max())} updates.",
@@ -292,25 +283,6 @@ class NoGradient(Rule):
             remedies=[remedy],
             severity=Severity.WARNING,
         )
-
-
-_CONSTANT = (
-    "the loss does not depend on the adapters: every gradient is exactly 0",
-    "look at what the loss is made of: a weight or a mask of 0, a clamp, or max_grad_norm=0",
-)
-"""Cause and fix where the graph is whole."""
-
-
-def _is_flat(record: StepRecord) -> bool:
-    """Every factor has a gradient, and all of them are exactly 0."""
-    norms = [known_values(record, f"{factor}_grad_norm") for factor in "ab"]
-    return all(norm is not None and not norm.any() for norm in norms)
-
-
-def _b_is_frozen(record: StepRecord, where: BoolArray) -> bool:
-    """B of the adapters has no gradient, and A has, be it 0."""
-    a, b = known_values(record, "a_grad_norm"), known_values(record, "b_grad_norm")
-    return a is not None and b is not None and bool(np.isnan(b[where]).all() and not np.isnan(a[where]).any())
 
 
 @dataclass
