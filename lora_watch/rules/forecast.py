@@ -17,8 +17,6 @@ from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 
 ORDINARY_SCALE = 2.0
 """Above this scale, lower alpha first: α = r and α = 2r are what learning rates in papers and docs are meant for."""
-HIGH_SCALE = 4.0
-"""From this scale on LW401 asks whether the first step is easy."""
 USEFUL_STEP = 0.25
 """What the first full step adds to the depth-scaled output ratio of a useful run, at ``ORDINARY_SCALE``."""
 WITH_A_HEAD = 0.35
@@ -177,14 +175,15 @@ def length_law(new_head: bool) -> tuple[float, int, int]:
 def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> tuple[float, float | None]:
     """By how much s·lr should come down, from 2 on: to a useful first step for the run's length. Where single steps are
     of an ordinary size and only their sum is too large, to an end near ``USEFUL_END`` instead, and by 10 at most:
-    ``overall`` is the size now. Where that is unknown too, ``otherwise``. Returns it, and the
-    factor within which the best rate lies of the one that results; None where nothing tells."""
+    ``overall`` is the size now. Where that is unknown too, ``otherwise``. In any case to a pace up to ``HIGHEST_PACE``.
+    Returns it, and the factor within which the best rate lies of the one that results; None where nothing tells."""
     known = record.first_step or _by_weights(record.run)  # NaN where neither is known
-    within = OF_GROWTH if record.first_step else OF_WEIGHTS
-    if (fast := _too_fast(record, known / _useful_for_length(record.run, _scale(record)))) > 2.0:
-        return _allowed(record, fast), within
-    by = otherwise if overall is None else min(max(end_of(record, overall) / USEFUL_END, 2.0), 10.0)
-    return _allowed(record, by), None
+    useful, within = _useful_for_length(record.run, _scale(record)), OF_GROWTH if record.first_step else OF_WEIGHTS
+    by, allowed = (_too_fast(record, excess) for excess in (known / useful, pace(record) / HIGHEST_PACE))
+    if not by > 2.0:
+        within = None
+        by = otherwise if overall is None else min(max(end_of(record, overall) / USEFUL_END, 2.0), 10.0)
+    return float(np.fmax(by, allowed)), within
 
 
 def stronger_by(record: StepRecord, overall: float) -> float:
@@ -210,14 +209,6 @@ def _too_fast(record: StepRecord, excess: float) -> float:
         return excess
     by_alpha = excess ** (1.0 / SCALE_EXPONENT)
     return by_alpha if scale / by_alpha > ORDINARY_SCALE else excess * useful_step(run, scale) / useful_step(run)
-
-
-def _allowed(record: StepRecord, factor: float) -> float:
-    """``factor``, or what it takes for LW401 to be silent about the settings that it leads to."""
-    if not is_adaptive(record.run) or not (now := pace(record)) > 0:
-        return factor
-    stays_high = _scale(record) / factor >= HIGH_SCALE
-    return max(factor, _too_fast(record, now / (ORDINARY_PACE if stays_high else HIGHEST_PACE)))
 
 
 def typical_scale(run: RunInfo) -> float:
