@@ -2,7 +2,7 @@
 
 import math
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -82,39 +82,29 @@ class Prescribing:
         """``found`` is relative to what ``run`` trains with now. True where the prescription has changed."""
         if run.unmatched and found.evidence < Evidence.HARM:
             return False  # LW310: with all of its layers the next run needs other settings
-        now, old, settings = settings_of(run), self.standing, dict(found.settings)
-        kept = {} if old is None else dict(old.settings)
-        sizes = [name for name in settings if _is_size(name)]
-        if old is not None and any(map(_is_size, kept)) and sizes:
-            refuted = found.evidence >= Evidence.HARM and _has(now, old)
-            if found.evidence <= old.evidence and not refuted:
-                if self.unused is not None or (old.evidence is Evidence.SWEEP and not self.swept):
-                    self.unused = None  # that of the script is not what has done harm
-                    return True  # the run has not followed it, or its sweep, which no alert has said yet
-                settings = {name: each for name, each in settings.items() if name not in sizes}
-                sizes = []
-            else:
-                kept = {name: each for name, each in kept.items() if not _is_size(name)}
+        old = self.standing or replace(found, settings={})
+        sizes, proposed = _sizes(old), _sizes(found)
+        refuted = found.evidence >= Evidence.HARM and _has(settings_of(run), old)
+        if proposed and sizes and found.evidence <= old.evidence and not refuted:
+            if self.unused is not None or (old.evidence is Evidence.SWEEP and not self.swept):
+                self.unused = None  # that of the script is not what has done harm
+                return True  # the run has not followed it, or its sweep, which no alert has said yet
+            found, proposed = replace(found, settings=_without(found, proposed)), []
+        kept = _without(old, sizes if proposed else [])
         new = {
-            name: replace(each, yours=self.own.get(name, each.yours))
-            for name, each in settings.items()
-            if name not in kept
+            name: replace(each, yours=self.own.get(name, each.yours)) for name, each in _without(found, kept).items()
         }
-        if not new:
-            return False
-        if sizes or old is None:
-            self.standing = Prescription({**kept, **new}, found.evidence, found.step)
-        else:
-            self.standing = replace(old, settings={**kept, **new})
-        return True
+        if new:
+            self.standing = replace(found if proposed else old, settings={**kept, **new})
+        return bool(new)
 
     def withdraw(self) -> bool:
         """The run has shown no harm: what settings or weights alone say of the adapters' size stands no more. True
         where the prescription has changed."""
         old = self.standing
-        if old is None or old.evidence > Evidence.WEIGHTS or not any(map(_is_size, old.settings)):
+        if old is None or old.evidence > Evidence.WEIGHTS or not (sizes := _sizes(old)):
             return False
-        self.standing = old.without(*filter(_is_size, old.settings))
+        self.standing = old.without(*sizes)
         return True
 
     def state_dict(self) -> dict[str, Any]:
@@ -128,12 +118,15 @@ class Prescribing:
         return cls(dict(state.get("own", {})), told, bool(state.get("swept")))
 
 
-def _is_size(name: str) -> bool:
-    return name.partition(" ")[0] in SIZE
+def _sizes(told: Prescription) -> list[str]:
+    """Names of its settings that say how fast the adapters grow, those of a single module among them."""
+    return [name for name in told.settings if name.partition(" ")[0] in SIZE]
+
+
+def _without(told: Prescription, names: Collection[str]) -> dict[str, Setting]:
+    return {name: each for name, each in told.settings.items() if name not in names}
 
 
 def _has(now: Mapping[str, float], told: Prescription) -> bool:
-    same = [
-        math.isclose(now[name], told.values[name], rel_tol=0.02) for name in SIZE if name in {*now} & {*told.values}
-    ]
-    return bool(same) and all(same)
+    both = {*SIZE} & {*now} & {*told.values}
+    return bool(both) and all(math.isclose(now[name], told.values[name], rel_tol=0.02) for name in both)

@@ -31,8 +31,6 @@ ROUNDED_UP = 1.2
 AT_ONCE = 10.0
 """Under SGD adapters grow more than in proportion to the rate: as B does, so does the gradient of A. Where nothing
 clips gradients, no law tells by how much."""
-DATA = "the data changed, to another domain, corrupted batches or a new epoch's order"
-BATCHES = "look at the batches of the last steps"
 
 
 def nearest(value: float, factors: Sequence[float], base: int, most: float = math.inf) -> float:
@@ -116,8 +114,9 @@ def stronger(record: StepRecord, overall: float) -> Advice:
 def suspect(record: StepRecord, of_the_data: bool, overall: float | None = None, otherwise: float = 2.0) -> Advice:
     """Why a loss has risen: the data, or else the settings, to be ``weaker``."""
     if of_the_data:
+        why = "the data changed, to another domain, corrupted batches or a new epoch's order"
         proven = f": these settings had been right for {sound_steps(record)} steps" if is_proven(record) else ""
-        return Advice([f"{DATA}{proven}"], [BATCHES])
+        return Advice([f"{why}{proven}"], ["look at the batches of the last steps"])
     return weaker(record, overall, otherwise, Evidence.HARM)
 
 
