@@ -100,11 +100,7 @@ class Episodes:
         lesser = own is not None and severity < own.severity and not rule.lasting  # which keeps no alert open
         if finding is not None and not explained and not lesser:
             changed += [alert for alert in self._hold(rule, finding, record) if alert not in changed]
-        elif (
-            rule.id in self._open
-            and not rule.lasting
-            and (explained or self._is_over(rule, self._open[rule.id], record))
-        ):
+        elif own is not None and not rule.lasting and (explained or self._is_over(rule, own, record)):
             changed.append(self._close(rule.id, record.step))
 
     def _is_over(self, rule: Rule, alert: Alert, record: StepRecord) -> bool:
@@ -141,12 +137,8 @@ class Episodes:
         changed: list[Alert] = []
         for rule in self.rules:
             try:
-                finding = getattr(rule, about)(record)
-                # A verdict hangs on the last word: it gives way to no lesser alert.
-                if finding is None or self._explained(rule, finding, changed, finding.severity or rule.severity):
-                    continue
-                held = self._hold(rule, finding, record)
-                changed += [alert for alert in held if alert not in changed]
+                if (finding := getattr(rule, about)(record)) is not None:
+                    self._take(rule, finding, record, changed)
             except Exception as error:
                 self._failed(f"asking {rule.id} {rule.name} about the whole run", error)
         if about == "resumed" and (record.run.kept_rate is not None or record.run.lapsed_factor != 1.0):
@@ -242,17 +234,15 @@ class Episodes:
         What is noted anew is added to ``changed``. ``least``: an alert that is less grave explains nothing, and neither
         does an INFO. Harm does not explain what is proven to have caused it.
         """
-        if not self._open:
-            return False
         own, least = self._open.get(rule.id), max(least, Severity.WARNING)
-        kind = own.kind if finding is None and own is not None else getattr(finding, "kind", "")
+        kind = finding.kind if finding is not None else own.kind if own is not None else ""
         harm = GROWN_TOO_LARGE if f"{rule.id}:{kind}" in FAULTS else ()
         explaining = self._open_of(name for name in rule.yields_to if name not in harm)
         mended = {a.rule for a in self.open if a.recovered_from and a.rule in self._silent}  # by dropping its updates
         alert = next((a for a in explaining if a.severity >= least and a.rule not in mended), None)
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
             return False  # a NaN that came later explains nothing
-        if alert is not None and (finding is not None or own is not None) and rule.id not in alert.explains:
+        if alert is not None and rule.id not in alert.explains:
             alert.explains.append(rule.id)
             changed += [alert] * (alert not in changed)
         return alert is not None
