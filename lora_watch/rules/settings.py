@@ -3,15 +3,13 @@
 import math
 from dataclasses import dataclass
 
-import numpy as np
-
 from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import AdapterInfo, StepRecord
 from lora_watch.base.text import percent, times
 from lora_watch.rules.base import Finding, RuleOnSettings
-from lora_watch.rules.forecast import ORDINARY_SCALE, pace
-from lora_watch.rules.remedies import formula_of, weaker
+from lora_watch.rules.forecast import ORDINARY_SCALE, pace, strongest
+from lora_watch.rules.remedies import formula_of, settings_in_words, weaker
 
 
 @dataclass
@@ -33,39 +31,26 @@ class AggressiveScale(RuleOnSettings):
         run = record.run
         if not run.adapters or _is_found(record):
             return None
-        useful = pace(record)
-        meant = [math.isnan(useful) and _is_meant_for_vanilla(adapter, self.scale) for adapter in run.adapters]
-        if not (useful > self.useful_steps or any(meant)):
-            return None
-        lr, scale = run.per_adapter(run.peak_lr), np.array([abs(a.scale) for a in run.adapters])
-        worst = int(np.nanargmax(scale * lr if (lr > 0).any() else scale))
-        adapter, rate = run.adapters[worst], float(lr[worst])
-        if any(meant):
+        useful, adapter = pace(record), strongest(record)
+        said = f"{settings_in_words(record)} is too strong"
+        if math.isnan(useful) and _is_meant_for_vanilla(adapter, self.scale):
             alpha = adapter.alpha or math.nan
             cause = f"lora_alpha {alpha:g} at rank {adapter.r} is meant for alpha/r = {alpha / adapter.r:.3g}, and "
             cause += f"with use_rslora the scale is {abs(adapter.scale):.3g} (Kalajdzievski 2023, arXiv:2312.03732)"
-            return Finding(_verdict(adapter, rate), metric="effective_lr", causes=[cause])
+            return Finding(said, metric="effective_lr", causes=[cause])
+        if not useful > self.useful_steps:
+            return None
         formula = formula_of(adapter)
         usual = f"{formula} multiplies each step, and usual rates are meant for {formula} = 1 to {ORDINARY_SCALE:g}"
         advice = weaker(record)
         return Finding(
-            _verdict(adapter, rate),
+            said,
             f"Judging by the model's weights, the first full step will be {times(useful)} that of a useful run.",
             metric="effective_lr",
             causes=[usual] * (abs(adapter.scale) > ORDINARY_SCALE),
             remedies=advice.remedies,
             next_run=advice.next_run,
         )
-
-
-def _verdict(adapter: AdapterInfo, rate: float) -> str:
-    """``learning rate 0.002 at alpha/r = 32 is too strong``, as far as they are known."""
-    scale = f"{formula_of(adapter)} = {abs(adapter.scale):.3g}"
-    if math.isnan(rate):
-        return f"{scale} is too high for an ordinary learning rate"
-    if abs(adapter.scale) <= ORDINARY_SCALE:
-        return f"learning rate {rate:g} is too high for these weights"
-    return f"learning rate {rate:g} at {scale} is too strong"
 
 
 def _is_found(record: StepRecord) -> bool:
