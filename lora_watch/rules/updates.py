@@ -206,13 +206,11 @@ class UpdatesLost(Rule):
 
     def _rounded(self, record: StepRecord) -> Finding | None:
         """Of factors in half precision: PEFT's default, float32, has no such metric."""
-        if "a_changed" not in record.metrics or not record.updated:
-            return None
         a, b = (self._changed_share(record, factor) for factor in "ab")
-        if a is None or b is None:
+        if a is None or b is None or not record.updated:
             return None
         rates, peak = _rates(record.run, record.lr), _rates(record.run, record.run.peak_lr)
-        if not len(rates) or not rates.max() > 0:
+        if not rates.max(initial=0.0) > 0:
             return None
         least = np.fmin(a, b)
         known = np.isfinite(least)
@@ -265,7 +263,7 @@ class BaseWeightsMoved(Rule):
     drift: float = 0.01
     creep: float = 3e-4
     moves: int = 4
-    moved: dict[str, int] = field(default_factory=dict, init=False)
+    moved: dict[str, float] = field(default_factory=dict, init=False)
     """By adapter, at how many full measurements its weight was further from the start than ever before."""
     furthest: dict[str, float] = field(default_factory=dict, init=False)
 
@@ -276,41 +274,37 @@ class BaseWeightsMoved(Rule):
         trained = (drift > 0) & trainable
         drifted = trained | (drift > self.drift)
         creeping = self._creeps(record, drift)
-        if creeping.any() and not drifted.any():
-            return Finding(
-                "the frozen weights move a little at each merge",
-                f"The weights under {int(creeping.sum())} of {len(drift)} adapters have moved again and again, by "
-                f"{percent(float(drift[creeping].max()))} so far.",
-                adapters=worst_first(record, drift, creeping)[:10],
-                metric="base_drift",
-                threshold=self.creep,
-                causes=["merge_adapter() and unmerge_adapter() round the weights each time"],
-                remedies=["merge a copy of the weights, and put the old ones back instead of unmerging"],
-                severity=Severity.WARNING,
-            )
-        if not drifted.any():
+        moved = drifted if drifted.any() else creeping
+        if not moved.any():
             return None
-        cause = "requires_grad_(True) over all parameters, or a name filter that matches too much, unfroze them"
-        remedy = "for n, p in model.named_parameters(): p.requires_grad_('lora_' in n), before the optimizer is built"
-        if not trained.any():
-            cause = "a checkpoint was loaded, weights were averaged or an adapter was merged while training went on"
-            remedy = "change the weights only after training has ended, or start again from them"
+        message, threshold = "the frozen weights are changing, and they are not saved with the adapter", self.drift
+        cause = "a checkpoint was loaded, weights were averaged or an adapter was merged while training went on"
+        fix = "change the weights only after training has ended, or start again from them"
+        if trained.any():
+            threshold = 0.0
+            cause = "requires_grad_(True) over all parameters, or a name filter that matches too much, unfroze them"
+            fix = "for n, p in model.named_parameters(): p.requires_grad_('lora_' in n), before the optimizer is built"
+        elif moved is creeping:
+            message, threshold = "the frozen weights move a little at each merge", self.creep
+            cause = "merge_adapter() and unmerge_adapter() round the weights each time"
+            fix = "merge a copy of the weights, and put the old ones back instead of unmerging"
         return Finding(
-            "the frozen weights are changing, and they are not saved with the adapter",
-            f"The weights under {int(drifted.sum())} of {len(drifted)} adapters have moved, by up to "
-            f"{percent(float(drift[drifted].max()))}.",
-            adapters=worst_first(record, drift, drifted)[:10],
+            message,
+            f"The weights under {moved.sum()} of {len(moved)} adapters have moved, by up to "
+            f"{percent(float(drift[moved].max()))}.",
+            adapters=worst_first(record, drift, moved)[:10],
             metric="base_drift",
-            threshold=0.0 if trained.any() else self.drift,
-            kind="moved",
+            threshold=threshold,
+            kind="" if moved is creeping else "moved",
             causes=[cause],
-            remedies=[remedy],
+            remedies=[fix],
+            severity=Severity.WARNING if moved is creeping else None,
         )
 
     def _creeps(self, record: StepRecord, drift: FloatArray) -> BoolArray:
         """``[n_adapters]``: the weight is off by a little, and has come there in several moves."""
         run, before = record.run, record.run.of_each(self.furthest)
         moved = run.of_each(self.moved) + (drift > 1.02 * before)
-        self.moved |= {name: int(count) for name, count in run.by_name(moved).items()}
+        self.moved |= run.by_name(moved)
         self.furthest |= run.by_name(np.fmax(drift, before))
         return (drift > self.creep) & (moved >= self.moves)
