@@ -196,7 +196,8 @@ class NormExplosion(Rule):
             self.slight = now.in_a_row(self.slight, SLIGHT, steps)
             self.clear = now.in_a_row(self.clear, self.loss_factor, steps)
             self.compared_at, self.void = record.step, now.is_void(record)
-            self.helpful = self.helpful + 1 if self.holds and now.helps(record, SLIGHT) else 0
+            helps = now.base > SLIGHT * now.adapted and not self.void
+            self.helpful = self.helpful + 1 if self.holds and helps else 0
         if self.holds:
             pause = PAUSE if self.helpful else NEAR
         elif self.slight or not self.compared_at or (at_once and young and not improved(record)):

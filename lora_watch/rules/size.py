@@ -37,9 +37,8 @@ def size_of(record: StepRecord, metric: str = "output_ratio") -> Size | None:
     """
     if metric not in record.metrics:
         return None
-    if record.run.began_large:  # relative to what rules learn of the beginning meanwhile
-        return _size_of(record, metric)
-    if (name := f"size of {metric}") not in record.derived:
+    name = f"size of {metric}"
+    if name not in record.derived or record.run.began_large:  # relative to what rules learn of the beginning meanwhile
         record.derived[name] = _size_of(record, metric)
     return record.derived[name]
 
@@ -142,13 +141,9 @@ class Compared:
         other = "with them as they began" if self.nonzero_start else "without"
         return f"The loss of a batch is {plain(self.adapted)} with the adapters and {plain(self.base)} {other}"
 
-    def harms(self, factor: float = 1.0) -> bool:
+    def harms(self, factor: float) -> bool:
         """The adapters make the loss ``factor`` times as high or more; also where it is NaN with them."""
         return not self.adapted < factor * self.base
-
-    def helps(self, record: StepRecord, factor: float = CLEAR) -> bool:
-        """The loss is ``factor`` times as high without the adapters, or more, and that proves something."""
-        return self.base > factor * self.adapted and not self.is_void(record)
 
     def is_void(self, record: StepRecord) -> bool:
         """Without the adapters, too, the model is far worse than at the start, and than guessing: what else is trained,
