@@ -177,17 +177,12 @@ def is_proven(record: StepRecord) -> bool:
     return sound_steps(record) >= SOUND and raised_to(record) is None
 
 
-def is_ordinary(record: StepRecord) -> bool:
-    """Steps and adapters have an ordinary size, and nothing has raised the learning rate: the data are the first
-    suspect, however young the run."""
-    size = record.size_before
-    return pace(record) <= ORDINARY_PACE and size is not None and size <= ORDINARY_SIZE and raised_to(record) is None
-
-
 def suits(record: StepRecord) -> bool:
-    """The settings are not the first suspect of a loss that rises: its data are."""
-    gentle = is_gentle(record) and raised_to(record) is None
-    return gentle or is_proven(record) or is_ordinary(record)
+    """The settings are not the first suspect of a loss that rises: its data are. They have been right for long, or are
+    gentle, or steps and adapters have an ordinary size, however young the run."""
+    size = record.size_before
+    ordinary = pace(record) <= ORDINARY_PACE and size is not None and size <= ORDINARY_SIZE
+    return is_proven(record) or (raised_to(record) is None and (ordinary or is_gentle(record)))
 
 
 def from_before(step: int) -> str:

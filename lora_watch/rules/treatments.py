@@ -68,10 +68,10 @@ def is_in_vain(cause: Alert, dropped: int) -> bool:
 def turned_down(alert: Alert, run: RunInfo) -> float:
     """What the learning rate is multiplied by for ``alert``: its settings ``in_the_rate``, for the scale stays."""
     own, told = rate_now(run), alert.next_run
-    told = in_the_rate(told, run, own) if told is not None and own else told
-    by = told.values[RATE] / own if told is not None and own and RATE in told.values else 1.0
-    by = by if by < 1.0 else 1.0 / UNSURE
-    return nearest(own * by, TYPED, 10) / own if own else by
+    if not own:
+        return 1.0 / UNSURE
+    ours = in_the_rate(told, run, own).values.get(RATE, own) if told is not None else own
+    return nearest(ours if ours < own else own / UNSURE, TYPED, 10) / own
 
 
 def tried(recovered: Recovered, before: Prescription | None) -> Prescription | None:
