@@ -271,20 +271,19 @@ def last_recovery(alerts: Iterable[Alert], step: int, script: Mapping[str, Any])
     """How a run of ``step`` steps went on after its last recovery, in words, and what to put into the ``script`` whose
     settings do not have it yet."""
     alerts = list(alerts)
-    back = [alert for alert in alerts if alert.name == "recovered"]
+    back = [(alert, alert.recovery) for alert in alerts if alert.recovery is not None]
     if not back:
         return None
-    last = back[-1]
-    changed = last.recovery.changed if last.recovery is not None else {}
-    changes = in_words(changed)
-    if last.recovery is not None and last.last_step > last.step:
-        changes = f"{count(last.recovery.dropped, 'update')} dropped, the last at step {last.last_step}"
+    last, recovery = back[-1]
+    changes = in_words(recovery.changed)
+    if last.last_step > last.step:
+        changes = f"{count(recovery.dropped, 'update')} dropped, the last at step {last.last_step}"
     others = [alert for alert in alerts if alert.name != "recovered" and not alert.recovered_from]
     open_since = [alert for alert in others if alert.step > last.step or alert.closed_step is None]
     said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}"
     said += f", then {count(step - last.last_step, 'step')}"
     said += f", {in_sum(open_since)}" if open_since else " without an alert."
-    for name, (yours, now) in changed.items():
+    for name, (yours, now) in recovery.changed.items():
         if last.settings.get(name) == now != script.get(name):  # it is prescribed, too
             said += f" Put {now:g} into your script to begin anew. To resume this run keep {yours:g} and recover."
     return said
