@@ -12,7 +12,7 @@ from torch import nn
 from lora_watch.adapters.live import Live, Resolved
 from lora_watch.adapters.sharding import dtensor
 from lora_watch.adapters.tensors import sharded, whole
-from lora_watch.base.deferred import Deferred, has_float64, ready
+from lora_watch.base.deferred import Deferred, has_float64, is_far, ready
 from lora_watch.base.records import Due, FloatArray, Reading, Readings
 
 NAMES = ("a_grad_norm", "b_grad_norm")
@@ -61,17 +61,18 @@ class Gradients:
 
     def _readings(self) -> Deferred[Readings]:
         now, before = self._norms(self._now()), self._unclipped
+        late = [] if before is None or not any(is_far(x.device) for x in before.tensors) else before.tensors
 
         def finish(values: Sequence[FloatArray]) -> Readings:
             norms, known = now.finish(values[: len(now.tensors)])
             if before is not None and not np.isfinite(norms[known]).all():
-                unclipped, seen = before.finish(values[len(now.tensors) :])
+                unclipped, seen = before.finish(values[len(now.tensors) :]) if late else before.now()
                 sound = ~(seen & ~np.isfinite(unclipped)).any(0)
                 if not sound.all():  # else they became so after clipping
                     known = known & ~(sound & ~np.isfinite(norms))
             return {name: Reading(*pair) for name, *pair in zip(NAMES, norms, known)}
 
-        return Deferred([*now.tensors, *(before.tensors if before is not None else ())], finish)
+        return Deferred([*now.tensors, *late], finish)
 
     def _now(self) -> "list[_Alike]":
         now = self._live.now
@@ -97,12 +98,12 @@ class Gradients:
             if alike.sharded:
                 norms.append(dtensor.norms(own))
             else:
-                rows = torch.stack(own).flatten(1)
-                rows = rows if has_float64(rows.device) else rows.cpu()
+                x = torch.stack(own)
+                x, each = x if has_float64(x.device) else x.cpu(), tuple(range(1, x.ndim))
                 if sums:
-                    norms.append(rows.sum(1, dtype=torch.promote_types(rows.dtype, torch.float32)))
+                    norms.append(x.sum(each, dtype=torch.promote_types(x.dtype, torch.float32)))
                 else:
-                    norms.append(torch.linalg.vector_norm(rows, dim=1, dtype=torch.float64))
+                    norms.append(torch.linalg.vector_norm(x, dim=each, dtype=torch.float64))
 
         def finish(values: Sequence[FloatArray]) -> tuple[FloatArray, NDArray[np.bool_]]:
             out = np.full(there.shape, np.nan)
