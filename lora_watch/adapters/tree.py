@@ -1,6 +1,7 @@
 """The modules of a model, and whether they are still where they were found: layers come and go in training."""
 
 from collections.abc import Iterator
+from itertools import chain
 
 from torch import nn
 
@@ -32,4 +33,4 @@ class Tree:
         return self._everything() == self._members
 
     def _everything(self) -> list[nn.Module | int | None]:
-        return [child for family in self._families for child in family.values()] + [*map(len, self._dicts)]
+        return [*chain.from_iterable(map(dict.values, self._families)), *map(len, self._dicts)]
