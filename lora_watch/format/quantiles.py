@@ -14,8 +14,8 @@ def quantiles(rows: FloatArray) -> FloatArray:
     last = np.maximum(np.count_nonzero(~np.isnan(rows), axis=1) - 1, 0)
     position = last[:, None] * np.array(list(QUANTILES.values()))
     below = np.floor(position).astype(int)
-    low = np.take_along_axis(ordered, below, axis=1)
-    high = np.take_along_axis(ordered, np.ceil(position).astype(int), axis=1)
+    each = np.arange(len(rows))[:, None]
+    low, high = ordered[each, below], ordered[each, np.ceil(position).astype(int)]
     with np.errstate(invalid="ignore"):  # inf - inf, replaced in the next line
         between = low + (high - low) * (position - below)
     return np.where(low == high, low, between)
