@@ -13,8 +13,7 @@ import torch
 from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback
-from lora_watch.snapshots.copies import Copy, take
-from lora_watch.snapshots.training import Learned
+from lora_watch.snapshots.copies import Copy, Learned, take
 
 
 class Halve(TrainerCallback):

@@ -108,6 +108,11 @@ class Alert:
         return self.back_to is not None and self.name != "recovered"
 
     @property
+    def is_treated(self) -> bool:
+        """It is open because the updates of its batches are dropped, and none has come since the last that was."""
+        return self.recovered_from and self.severity < Severity.ERROR
+
+    @property
     def lasted(self) -> int:
         """Number of optimizer steps from the first to the last at which the rule held, both counted; 1 at least."""
         return max(self.last_step - max(self.step, 1) + 1, 1)
@@ -276,13 +281,15 @@ def last_recovery(alerts: Iterable[Alert], step: int, script: Mapping[str, Any])
         return None
     last, recovery = back[-1]
     changes = in_words(recovery.changed)
-    if last.last_step > last.step:
-        changes = f"{count(recovery.dropped, 'update')} dropped, the last at step {last.last_step}"
+    if recovery.dropped:
+        latest = f", the last at step {last.last_step}" if last.last_step > last.step else ""
+        changes += f"{', ' * bool(changes)}{count(recovery.dropped, 'update')} dropped{latest}"
     others = [alert for alert in alerts if alert.name != "recovered" and not alert.recovered_from]
     open_since = [alert for alert in others if alert.step > last.step or alert.closed_step is None]
     said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}"
     said += f", then {count(step - last.last_step, 'step')}"
     said += f", {in_sum(open_since)}" if open_since else " without an alert."
+    said += " Take the broken rows out of the data." if recovery.dropped else ""
     for name, (yours, now) in recovery.changed.items():
         if last.settings.get(name) == now != script.get(name):  # it is prescribed, too
             said += f" Put {now:g} into your script to begin anew. To resume this run keep {yours:g} and recover."

@@ -106,7 +106,9 @@ class Episodes:
     def _is_over(self, rule: Rule, alert: Alert, record: StepRecord) -> bool:
         """``rule`` is silent, and has been for long enough, at steps that could have shown what ``alert`` is about."""
         # What is not finite now is not what the rule judges by.
-        blind = any(other in self._open and other in rule.yields_to for other in NON_FINITE)
+        blind = any(
+            other in self._open and other in rule.yields_to for other in NON_FINITE if other not in self._mended
+        )
         if blind or not rule.has_evidence(record) or not _sees(rule, alert, record):
             return False
         silent = self._silent[rule.id] = self._silent.get(rule.id, 0) + 1
@@ -173,17 +175,6 @@ class Episodes:
         since = [a for a in self.open if a in over or (a.step > back_to and a.rule in known)]
         return [self._close(alert.rule, step) for alert in since]
 
-    def outdated(self, record: StepRecord) -> list[Alert]:
-        """Close the alerts about settings that ``record.run`` no longer has, or that are less grave now; returns
-        them."""
-
-        def severity(rule: Rule) -> int:
-            finding = rule.check(record)
-            return -1 if finding is None else finding.severity or rule.severity
-
-        static = [rule for rule in self.rules if rule.static and rule.id in self._open]
-        return [self._close(rule.id, record.step) for rule in static if severity(rule) < self._open[rule.id].severity]
-
     def say(self, alert: Alert) -> list[Alert]:
         """Open an alert, once for each rule at a time."""
         if alert.rule in self._open:
@@ -238,14 +229,18 @@ class Episodes:
         kind = finding.kind if finding is not None else own.kind if own is not None else ""
         harm = GROWN_TOO_LARGE if f"{rule.id}:{kind}" in FAULTS else ()
         explaining = self._open_of(name for name in rule.yields_to if name not in harm)
-        mended = {a.rule for a in self.open if a.recovered_from and a.rule in self._silent}  # by dropping its updates
-        alert = next((a for a in explaining if a.severity >= least and a.rule not in mended), None)
+        alert = next((a for a in explaining if a.severity >= least and a.rule not in self._mended), None)
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
             return False  # a NaN that came later explains nothing
         if alert is not None and rule.id not in alert.explains:
             alert.explains.append(rule.id)
             changed += [alert] * (alert not in changed)
         return alert is not None
+
+    @property
+    def _mended(self) -> set[str]:
+        """Rules of alerts that stay open because the updates of their batches are dropped, and do not hold now."""
+        return {alert.rule for alert in self.open if alert.recovered_from and alert.rule in self._silent}
 
     def _open_of(self, names: Iterable[str]) -> list[Alert]:
         """The open alerts of ``names``: ``LW306``, or ``LW306:raised`` for one of that kind."""
@@ -268,6 +263,9 @@ class Episodes:
             alert.last_step = max(alert.last_step, seen.step)
             self._silent.pop(rule.id, None)
             if severity <= alert.severity:
+                return []
+            if alert.recovered_from:  # another broken batch: no news, if it is dropped like the first
+                alert.severity = severity
                 return []
         said = {**vars(finding), "severity": severity}
         del said["follows"]  # which says of which alert, and is not said itself

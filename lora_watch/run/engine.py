@@ -126,7 +126,7 @@ class Engine:
         self._ending: tuple[Verdict, str | None] | None = None
         """How a run was ended that did not end by itself, and why."""
         self._replicas = Replicas()
-        parts = self.policy, self.recorder, self.episodes, self.sinks, self.guard, self._unwritten.extend
+        parts = self.policy, self.recorder, self.episodes, self.guard, self._unwritten.extend
         self.recovery = Recovery(model, optimizer, *parts, settings.recover_memory)
 
     # -- the course of a run -------------------------------------------------------------------------------------------
@@ -222,8 +222,8 @@ class Engine:
                 urgent = [alert for alert in self._acute if alert.rule in self.policy.urgent]
                 if urgent:  # else it is written when the step is done
                     self._write(self._coming)
-            if self.policy.recover:
-                self.recovery.before_update()
+        if self.policy.recover:
+            self.recovery.before_update(loss, self.ranks)
         return urgent
 
     @guarded("measuring", list)
@@ -245,8 +245,10 @@ class Engine:
         # What other ranks come to, too, stands behind a door of its own: this one comes there, whatever has failed.
         with self.guard("measuring"):
             self._judge_pending()
-        dropped = bool(self.policy.recover) and self.recovery.after_update(self.steps, loss, self.ranks)
-        recorder, rates, switched = self.recorder, self._rates, False
+        recorder, rates, switched, dropped = self.recorder, self._rates, False, False
+        if self.policy.recover:
+            with self.guard("counting dropped updates"):
+                dropped = self.recovery.after_update(self.steps)
         with self.guard("looking for adapters"):
             self.sinks.updated(self.steps)
             due, self._rates = recorder.cadence.due, ()
@@ -271,8 +273,6 @@ class Engine:
                 pending.known["retired"] = recorder.monitored.retired
             if dropped or not pending.numbers.late:
                 self._judge_pending(dropped)
-            if self.policy.recover:
-                self.recovery.updated()
         with self.guard("planning the next step"):
             recorder.plan(self.steps, self.episodes.wanted, len(self.episodes.alerts))
         return self._acute
@@ -643,7 +643,7 @@ class Engine:
     def _acute(self) -> list[Alert]:
         """``failures``, and where the run is to recover although nothing may end it what it is to recover from."""
         policy = self.policy.recovering if self.policy.recover else self.policy
-        return [alert for alert in policy.failures(self.episodes.open) if alert is not self.recovery.dropping_for]
+        return policy.failures(self.episodes.open)
 
     @guarded("looking for what ends the run", list)
     def _own_failures(self) -> list[Alert]:
@@ -685,7 +685,7 @@ class Engine:
             error = self.error()
             for why in self._does_not_go_on:
                 self.note(why)
-                self._announce()
+            self._announce()
         self._ended_with = error
         self.finish("failed", error.message)
         self.ranks.wait()

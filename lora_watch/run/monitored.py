@@ -154,13 +154,16 @@ class MonitoredAdapters:
         return [tensor for adapter in self.adapters for tensor in adapter.own]
 
     def turn_down(self, factor: float, of_script: float) -> None:
-        """The updates use ``factor`` times the rates so far, which is ``of_script`` times those of the script. Rules
-        judge by that from the next ``find`` on."""
+        """The updates use ``factor`` times the rates so far, which is ``of_script`` times those of the script."""
         self.lowered.factor *= factor
         if of_script != 1.0:
             peaks = self._given.peak_lr or self.groups.peak_lr  # read while no step is under way
             self._given = replace(self._given, peak_lr=peaks)
-            self.run = replace(self.run, lr_factor=self.run.lr_factor * of_script)
+            self.run = replace(
+                self.run,
+                lr_factor=self.run.lr_factor * of_script,
+                peak_lr=self.lowered.times(self.run.peak_lr, of_script),
+            )
 
     @property
     def lr(self) -> tuple[float, ...]:

@@ -14,28 +14,34 @@ from lora_watch.run.guard import Guard, guarded
 
 
 class LoweredRate:
-    """One ``factor`` on the learning rates of the parameter groups that hold adapters, in the optimizer's step alone.
+    """One ``factor`` on the learning rates of the parameter groups that hold adapters, in the optimizer's step alone,
+    and the steps that are to change nothing.
 
     Schedulers, logs and checkpoints read and write the rates of the user's script, and find none of ours. A loop may
     set them by hand.
     """
 
     def __init__(self) -> None:
-        self.factor = 1.0
-        self.guard = Guard()
+        self.factor, self.guard = 1.0, Guard()
         self.others: frozenset[int] = frozenset()
         """The groups that hold something else and no adapter: the factor is not on them."""
         self.works = False
-        """The optimizer has called the hooks: it is one of torch's, whose step is not compiled away."""
+        """The optimizer has called the hooks and goes by these rates: its step is torch's, and not compiled away."""
         self._hooks: list[Any] = []
-        self._own: list[tuple[dict[str, Any], Any, Any]] = []
-        """Inside a step: group, the user's rate, and ours."""
+        self._inside: list[dict[str, Any]] = []
+        """The optimizer's groups, inside its step."""
+        self._own: list[tuple[dict[str, Any], Any]] = []
+        """Groups that have our rate, and the user's."""
+        self._taken: list[tuple[Tensor, Tensor]] = []
+        """Inside a step that is to change nothing: parameters, and their gradients."""
+        self._dropped = self._pending = False
+        """The step that comes or is under way changes nothing; and has not begun."""
 
     def attach(self, optimizer: Any, guard: Guard) -> None:
         """Be in the steps of ``optimizer`` from now on, and in those of no other."""
         self.detach()
         inner, self.guard = unwrapped(optimizer), guard
-        pairs = (("register_step_pre_hook", self._lower), ("register_step_post_hook", self.give_back))
+        pairs = (("register_step_pre_hook", self._begin), ("register_step_post_hook", self.give_back))
         self._hooks = [getattr(inner, name)(hook) for name, hook in pairs if hasattr(inner, name)]
 
     def detach(self) -> None:
@@ -52,32 +58,40 @@ class LoweredRate:
         """What the updates use where the groups' ``rates`` are there now."""
         return tuple(rates) if self._own else self.times(rates, self.factor)
 
+    def drop(self) -> None:
+        """The step that comes, or is under way, finds no gradients. A loss scaler sees them before it."""
+        self._dropped, self._pending = True, not self._inside
+        for group in self._inside:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._taken.append((parameter, parameter.grad))
+                    parameter.grad = None
+
+    def end(self) -> bool:
+        """The step is over, also one that has raised. True where it was dropped."""
+        self.give_back()
+        dropped, self._dropped, self._pending = self._dropped, False, False
+        return dropped
+
     @guarded("turning the learning rate down")
-    def _lower(self, optimizer: Any, *_: Any) -> None:
-        self.works = True
+    def _begin(self, optimizer: Any, *_: Any) -> None:
+        self._inside = groups = optimizer.param_groups
+        self.works = all(group["lr"] is not None for group in groups)
+        if self._pending:
+            self.drop()
         if self._own or self.factor == 1.0:  # a step inside a step, of a class that calls ``super().step()``
             return
-        for i, group in enumerate(optimizer.param_groups):
-            rate = group["lr"]
-            if i in self.others:
-                continue
-            if isinstance(rate, Tensor):  # a compiled step reads this very tensor
-                self._own.append((group, rate.clone(), rate))
-                rate.mul_(self.factor)
-            else:
-                group["lr"] = rate * self.factor
-                self._own.append((group, rate, group["lr"]))
+        self._own = [(group, group["lr"]) for i, group in enumerate(groups) if i not in self.others]
+        for group, rate in self._own:
+            group["lr"] = rate * self.factor
 
     @guarded("putting the learning rate back")
     def give_back(self, *_: Any) -> None:
-        """The user's rates are there again, but where somebody has set another one meanwhile."""
-        for group, rate, ours in self._own:
-            if group["lr"] is ours:
-                if isinstance(ours, Tensor):
-                    ours.copy_(rate)
-                else:
-                    group["lr"] = rate
-        self._own = []
+        for group, rate in self._own:
+            group["lr"] = rate
+        for parameter, gradient in self._taken:
+            parameter.grad = gradient
+        self._own, self._taken, self._inside = [], [], []
 
 
 def peaks(scheduler: Any) -> tuple[float, ...]:

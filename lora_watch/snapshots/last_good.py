@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from lora_watch.adapters.sharding import takes_every_rank
 from lora_watch.adapters.tensors import elements, sharded
-from lora_watch.snapshots.copies import Copy, GoodCopies, is_finite, take, why_not_copied
+from lora_watch.snapshots.copies import Copy, GoodCopies, take, why_not_copied
 
 LARGEST_COPY = 1 << 30
 """Bytes of trained parameters up to which copies are kept."""
@@ -64,7 +64,7 @@ class LastGood:
 
     def choose(self, step: int) -> None:
         """The run has gone wrong, after ``step`` as far as is known: take what was good then."""
-        self._good = self.copies.before(step, is_finite)
+        self._good = self.copies.before(step, lambda copy: all(bool(t.isfinite().all()) for t in copy.read().values()))
 
     def save(self, folder: Path) -> bool:
         """Write the good copy to ``folder``, as ``PeftModel.from_pretrained`` reads it. False if there is none.

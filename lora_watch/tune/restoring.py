@@ -16,8 +16,9 @@ from torch import Tensor, nn
 from lora_watch.base.generators import kinds_in_use, random_state, set_random_state
 from lora_watch.measurement.signals.optimizer import unwrapped
 from lora_watch.snapshots import copies
-from lora_watch.snapshots.training import may_change
 
+SMALL = 64 << 10
+"""Bytes up to which a buffer of integers may be changed by training. Larger ones are masks and quantised weights."""
 Back = Callable[[], Any]
 
 
@@ -54,7 +55,8 @@ def _trained(model: nn.Module) -> Iterator[Tensor]:
         if parameter.requires_grad and not parameter.is_meta:
             yield parameter
     for buffer in model.buffers():
-        if may_change(buffer):
+        numbers = buffer.is_floating_point() and buffer.element_size() > 1  # one byte: a quantised weight
+        if not buffer.is_meta and (numbers or buffer.numel() * buffer.element_size() <= SMALL):
             yield buffer
 
 

@@ -14,7 +14,7 @@ from lora_watch.gate import judge
 from lora_watch.run.coverage import Coverage
 from lora_watch.run.recording import Recorder
 from lora_watch.run.recovery import Recovery
-from lora_watch.snapshots.training import Learned
+from lora_watch.snapshots.copies import Learned
 from tests.monitor.test_monitor import built, loop
 from tests.sinks.made_up import record_of, run_of
 from tests.support import needs_peft, report_of, tiny_model

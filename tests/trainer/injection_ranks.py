@@ -34,7 +34,7 @@ MEETING = {
             "run.engine.Engine.before_update",
             *("run.engine.Engine.decide", "run.engine.Engine.raise_for"),
             *("run.engine.Engine._agree", "run.engine.Engine._fail", "run.engine.Engine._recover"),
-            *("run.recovery.Recovery.after_update", "run.recovery.Recovery.recover"),
+            *("run.recovery.Recovery.before_update", "run.recovery.Recovery.recover"),
             *("drivers.loop.Monitor.step", "drivers.loop.Monitor._start", "drivers.loop.Monitor._before_step"),
             *("drivers.loop.Monitor._raise_for", "drivers.events.TrainerEvents._raise_for"),
             *("drivers.loop.Monitor.__enter__", "drivers.loop.Monitor.__exit__"),
@@ -82,7 +82,7 @@ class Way(NamedTuple):
 WAYS = {
     "loop": Way({"fail_on": "error"}, ("Recorder.complete", "Engine.failures"), 1e-3),
     "loop that explodes": Way({"fail_on": "error"}, ("Recorder.measure", "Engine.error")),
-    "loop that recovers": Way({"recover": 3}, ("Recorder.complete", "Recovery._is_odd", "Recovery._choose")),
+    "loop that recovers": Way({"recover": 3}, ("Recorder.complete", "Recovery.after_update", "Recovery._choose")),
     "trainer": Way({}, ("StepTap._see_loss", "TrainerEvents.on_step_begin"), 1e-3),
     "trainer that explodes": Way({"fail_on": "error"}, ("StepTap.take", "Recorder.before_update")),
     "fsdp2": Way({}, ("Recorder.complete", "peft_config.others", "Engine._look_again"), 1e-3),

@@ -14,8 +14,7 @@ from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.gate import judge
-from lora_watch.snapshots.copies import take
-from lora_watch.snapshots.training import Learned, why_not
+from lora_watch.snapshots.copies import Learned, take, why_not
 from tests.support import build_trainer, lora, report_of, stdlib_blocks, tiny_model
 
 STRONG, STEPS = 1e-2, 12
