@@ -9,7 +9,8 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Evaluation, StepRecord
 from lora_watch.base.text import count, percent, plain, times
-from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SPIKE, trend
+from lora_watch.measurement.signals.labels import SEEN_FIRST
+from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SPIKE, WARM_UP, trend
 from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import HIGHEST_END, HIGHEST_PACE, is_gentle, learns_preferences, pace
 from lora_watch.rules.non_finite import without_target
@@ -31,7 +32,12 @@ _RANDOM = "its weights are random (from_config instead of from_pretrained)"
 _FIT = 0.9
 """Share of the labels below which they are not those of their inputs. Masked ones (-100) do not count."""
 _MISMATCH = "the labels are wrong (shuffled, or shifted twice), or the tokenizer is another model's"
-_NOT_THEIRS = "the labels are those of other rows or positions, or were shifted before: the model shifts them itself"
+_NOT_THEIRS = "the labels are those of other rows or positions"
+_SHIFTED = "the labels were shifted before, and the model shifts them once more"
+_PADDED = 0.1
+"""Share of the labels from which on padding among them is no slip of single tokens."""
+_SURPRISED = 1.3
+"""How many times the entropy of its predictions a first loss is that labels of another place explain."""
 ALL_MASKED = "every label is -100: the prompt template does not match the text, or truncation cut the answers off"
 SEE_LABELS = "print one batch of the data collator: (labels != -100).sum() must not be 0"
 """The cause of a loss that is exactly 0, and what to do."""
@@ -446,12 +452,12 @@ class WorseOnOtherTexts(Rule):
 
 @dataclass
 class FirstLossTooHigh(_OfTheLoss):
-    """The first loss is no better than guessing: a language model's weights are random, or the labels are wrong.
+    """The first losses or batches show that weights, labels, head or the sign of the loss are wrong.
 
-    Fires at the third step when a language model's first three losses are about what guessing a word costs, or above,
-    or a classifier's are 1.5 times that; also when a classifier guesses whose head is outside of ``modules_to_save``.
-    An ERROR where a causal model's labels are not its inputs' tokens, or the losses are minus the model's own. Of other
-    losses it names only those below zero.
+    Fires at the third step when a language model's first three losses are about what guessing a word costs,
+    or a classifier's 1.5 times that; also when a classifier guesses whose head is outside of ``modules_to_save``.
+    Labels that are shifted or on padding count at any loss. An ERROR where labels are not their inputs' tokens, the
+    losses are minus the model's own, or they end no better. Of other losses it names only those below zero.
     """
 
     id = "LW205"
@@ -464,17 +470,16 @@ class FirstLossTooHigh(_OfTheLoss):
     classifier's head does guess."""
     first: list[float] = field(default_factory=list, init=False)
     """The first three losses: that of the base model, and two of adapters that have hardly moved yet."""
-    entropy: float = field(default=0.0, init=False)
-    """Of the base model's predictions, in nats; 0 if unknown."""
-    fit: float = field(default=1.0, init=False)
-    """Share of a causal model's labels that are the tokens of their inputs; 1 if unknown."""
+    seen: dict[str, float] = field(default_factory=dict, init=False)
+    """``entropy`` of the base model's predictions, in nats, and where its labels lie, as far as known: see
+    ``signals.labels``."""
 
     def check(self, record: StepRecord) -> Finding | None:
         classes, start = classes_of(record), record.scalars.get("loss_start")
         if len(self.first) < record.step <= FIRST and record.loss is not None:
             self.first = [*self.first, record.loss]
             if record.step == 1:
-                self.entropy, self.fit = record.scalars.get("entropy", 0.0), record.scalars.get("labels_fit", 1.0)
+                self.seen = {name: record.scalars[name] for name in SEEN_FIRST if name in record.scalars}
         if start is not None and len(self.first) == FIRST and max(self.first) < 0.0:
             return self._below_zero(record, bool(classes))
         if not classes or start is None or record.loss is None:
@@ -484,36 +489,70 @@ class FirstLossTooHigh(_OfTheLoss):
         if record.run.unsaved_head and len(self.first) == FIRST and fmean(self.first) > self.guessed * chance:
             return self._head_is_lost(record.run.unsaved_head, chance)
         far = start > threshold and record.scalars["loss_recent"] > threshold
-        if not far and not (many and self._no_better(chance)):
-            return None
+        no_better, entropy = far or (many and self._no_better(chance)), self.seen.get("entropy", 0.0)
+        guesses = many and entropy > _GUESSES * chance
+        placed = self._misplaced(no_better) if many and len(self.first) == FIRST and not guesses else None
+        if placed or not no_better:
+            return placed
         first = self.first[0] if self.first else start
         tokens = "tokens" if many else "classes"
         details = f"The first loss is {plain(first)}. Guessing among {classes} {tokens} costs {plain(chance)}."
-        message, cause, severity = "the first losses are no better than guessing", _MISMATCH, Severity.WARNING
-        kind = ""
+        message, cause = "the first losses are no better than guessing", _MISMATCH
         remedy = "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then "
         remedy += f"evaluate the base model without adapters: its loss should be far below {plain(chance)}"
-        known = many and self.entropy > 0.0
-        if known and self.entropy > _GUESSES * chance:
-            details += f" The model takes about {math.exp(self.entropy):.0f} of them for equally likely."
+        if guesses:
+            details += f" The model takes about {math.exp(entropy):.0f} of them for equally likely."
             message, cause, remedy = "the base model guesses", _RANDOM, "load the model with from_pretrained"
-        elif self.fit < _FIT:
-            message, severity, kind = "the labels do not fit the inputs", Severity.ERROR, "labels"
-            details += f" Only {percent(self.fit)} of the labels are the token that input_ids has at their place."
-            cause, remedy = _NOT_THEIRS, "labels = input_ids, with -100 at places that are not to be learned"
         elif far:
             cause = f"{_MISMATCH}, or weights of the base model are damaged"
-        elif many and not known:
+        elif many and not entropy:
             cause = f"{_RANDOM}, or {_MISMATCH}"
         return Finding(
             message,
             details,
             metric="loss",
             threshold=threshold if far else self.guessed * chance,
-            kind=kind,
             causes=[cause],
             remedies=[remedy],
-            severity=severity,
+        )
+
+    def conclude(self, record: StepRecord) -> Finding | None:
+        """A run that ends where it began has learned nothing."""
+        finding, recent = self.check(record), record.scalars.get("loss_recent", 0.0)
+        learned = record.step < WARM_UP or recent < _AT_CHANCE * math.log(max(classes_of(record), 2))
+        return finding if finding is None or learned or finding.kind else replace(finding, severity=Severity.ERROR)
+
+    def _misplaced(self, no_better: bool) -> Finding | None:
+        """What the labels of the first batch prove, of a causal model."""
+        fit, padded = self.seen.get("labels_fit", 1.0), self.seen.get("labels_padded", 0.0)
+        ahead, behind = (self.seen.get(f"labels_{place}", 0.0) >= _FIT > fit for place in ("ahead", "behind"))
+        if ahead or behind:  # of a calibrated model entropy is what right labels cost
+            no_better |= self.first[0] > _SURPRISED * self.seen["entropy"]
+        if no_better and fit < _FIT:
+            details = f"Only {percent(fit)} of the labels are the token that input_ids has at their place."
+            if ahead or behind:
+                details = f"Each label is the token {'after' if ahead else 'before'} its own place in input_ids."
+            cause = _SHIFTED if ahead or behind else _NOT_THEIRS
+            remedy = "labels = input_ids, with -100 at places that are not to be learned"
+            return self._proven("the labels do not fit the inputs", details, cause, remedy)
+        if padded < _PADDED:
+            return None
+        details = f"{percent(padded)} of the labels that count lie where attention_mask is 0."
+        cause = "labels are a copy of input_ids that keeps the padding: the model learns to write it"
+        remedy = "set the labels to -100 where attention_mask is 0"
+        found = self._proven("padding counts as text to be learned", details, cause, remedy)
+        return found if no_better else replace(found, severity=Severity.WARNING, kind="padding")
+
+    def _proven(self, message: str, details: str, cause: str, remedy: str) -> Finding:
+        details = f"The first loss is {plain(self.first[0])}. {details}"
+        return Finding(
+            message,
+            details,
+            metric="loss",
+            kind="labels",
+            causes=[cause],
+            remedies=[remedy],
+            severity=Severity.ERROR,
         )
 
     def _head_is_lost(self, head: str, chance: float) -> Finding:

@@ -52,7 +52,7 @@ class NonFiniteAdapter(Rule):
             causes=[cause],
             remedies=[from_before(record.step - bool(record.spoiled))] if few else in_wider_numbers(record),
             next_run=_weaker(record) if what == "weight" and not few else None,
-            follows=() if few else _causes(what == "weight"),
+            follows=_causes(what == "weight" and not few),
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:

@@ -140,6 +140,8 @@ class NormExplosion(Rule):
             why, threshold = f"The {what} its start.", always
         elif prefers and metric == "output_ratio" and overall > self.of_preferences:
             why = "The margin rises even where the answers get worse: read some of them."
+            if reward is not None and not reward.has_risen:
+                why = f"Meanwhile the mean margin went {reward}."
             threshold = self.of_preferences
             severity = self.severity if self.holds else Severity.WARNING
         elif self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):

@@ -8,7 +8,7 @@ from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import AdapterInfo, StepRecord
 from lora_watch.base.text import percent, times
 from lora_watch.rules.base import Finding, RuleOnSettings
-from lora_watch.rules.forecast import ORDINARY_SCALE, pace, strongest
+from lora_watch.rules.forecast import ORDINARY_SCALE, learns_preferences, pace, strongest
 from lora_watch.rules.remedies import formula_of, settings_in_words, weaker
 
 
@@ -18,7 +18,7 @@ class AggressiveScale(RuleOnSettings):
 
     Fires before the first step when the first step at the full learning rate will be five times a useful one. Where the
     weights are unknown, it fires when rsLoRA multiplies an alpha that is meant for α/r. Up to a learning rate that a
-    sweep has found it is silent.
+    sweep has found it is silent. Where preferences are learned it is an INFO up to 25 times a useful step.
     """
 
     id = "LW401"
@@ -43,13 +43,19 @@ class AggressiveScale(RuleOnSettings):
         formula = formula_of(adapter)
         usual = f"{formula} multiplies each step, and usual rates are meant for {formula} = 1 to {ORDINARY_SCALE:g}"
         advice = weaker(record)
+        details = f"Judging by the model's weights, the first full step will be {times(useful)} that of a useful run."
+        may_suit = learns_preferences(run) and useful < self.useful_steps**2  # as that of the best run may be
+        if may_suit:
+            said = f"{settings_in_words(record)} is strong"
+            details += " Whether it is too strong shows in the first steps."
         return Finding(
             said,
-            f"Judging by the model's weights, the first full step will be {times(useful)} that of a useful run.",
+            details,
             metric="effective_lr",
             causes=[usual] * (abs(adapter.scale) > ORDINARY_SCALE),
             remedies=advice.remedies,
             next_run=advice.next_run,
+            severity=Severity.INFO if may_suit else None,
         )
 
 

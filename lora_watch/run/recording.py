@@ -13,7 +13,7 @@ from lora_watch.base.records import FIRST_STEPS, Due, Readings, StepRecord
 from lora_watch.measurement.norms.finite import spoiled
 from lora_watch.measurement.norms.merging import kept_by_a_merge
 from lora_watch.measurement.signals.gradients import any_seen, overflow
-from lora_watch.measurement.signals.labels import SAME, is_own
+from lora_watch.measurement.signals.labels import SAME, SEEN_FIRST, is_own
 from lora_watch.measurement.signals.loss import FIRST, Chance, LossSignals
 from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.measurement.signals.scaled_loss import GONE, NOT_KNOWN, OTHER
@@ -196,7 +196,7 @@ class Recorder:
         """
         due = self.cadence.due._replace(step=step, trained=step > 0)
         monitored, instruments = self.monitored, self.instruments
-        heard: dict[str, Any] = dict.fromkeys(("labels", "targets", "own_losses", "own_loss", "entropy", "labels_fit"))
+        heard: dict[str, Any] = dict.fromkeys(("labels", "targets", "own_losses", "own_loss", *SEEN_FIRST))
         if step:
             instruments.rates.step(lr, updated)
         metrics = instruments.measure(due)  # first: other ranks come along
@@ -298,7 +298,7 @@ class Recorder:
             is_minus = loss < 0.0 and is_own(-loss, there["own_losses"].tolist())  # which LW205 names
             classes = run.own_classes if is_minus or abs(loss - own_loss) <= SAME * abs(own_loss) else classes
         if isinstance(classes, int) and classes > 1:
-            seen = {name: _number(there[name], float) for name in ("entropy", "labels_fit") if there[name] is not None}
+            seen = {name: _number(there[name], float) for name in SEEN_FIRST if there[name] is not None}
             return {"classes": float(classes)} | seen
         self._unknown += loss is not None and loss >= 0.0 and run.own_classes > 1
         if self._unknown == FIRST and any(rule["id"] in BY_GUESSING for rule in run.rules):

@@ -205,23 +205,28 @@ def test_a_weak_base_that_explodes_at_once_was_not_guessing() -> None:
 def mismatched(fault: str) -> Sequence[dict[str, Any]]:
     """The data of most runs, with labels of another order or another text, or shifted by the user."""
     draw = torch.Generator().manual_seed(0)
-    rows = stdlib_blocks(48, 32)
-    ids = torch.tensor([row["input_ids"] for row in rows])
+    ids = torch.tensor([row["input_ids"] for row in stdlib_blocks(48, 32)])
     labels = {
         "places": lambda: torch.stack([row[torch.randperm(32, generator=draw)] for row in ids]),
         "rows": lambda: ids.roll(1, 0),
         "shifted": lambda: ids.roll(-1, 1),
+        "back": lambda: ids.roll(1, 1),
+        "padding": lambda: ids.masked_fill_(torch.arange(32) >= 8, 0),
         "": lambda: torch.where(torch.arange(32) < 8, -100, ids),
     }[fault]()
-    return [{**row, "labels": its.tolist()} for row, its in zip(rows, labels)]
+    mask = [[1] * (8 if fault == "padding" else 32) + [0] * (24 if fault == "padding" else 0)] * 48
+    columns = {"input_ids": ids.tolist(), "labels": labels.tolist(), "attention_mask": mask}
+    return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
 @pytest.mark.parametrize("trainer", [Trainer, trainer_with_loss(lambda n, loss: loss)])
-@pytest.mark.parametrize("fault", ["places", "rows", "shifted", ""])
+@pytest.mark.parametrize("fault", ["places", "rows", "shifted", "back", "padding", ""])
 def test_labels_that_do_not_fit_the_inputs_are_an_error(trainer: type[Trainer], fault: str) -> None:
     monitor = run(steps=5, lr=5e-3, dataset=mismatched(fault), trainer_class=trainer)
     assert [(a.rule, a.severity, a.step) for a in monitor.alerts] == [("LW205", Severity.ERROR, 3)] * bool(fault)
     assert monitor.run.notes == ()
+    causes = {"shifted": "shifted before", "back": "shifted before", "padding": "keeps the padding"}
+    assert all(causes.get(fault, "other rows") in alert.causes[0] for alert in monitor.alerts)
 
 
 @pytest.mark.parametrize("steps", [1, 2])

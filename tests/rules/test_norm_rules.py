@@ -36,6 +36,13 @@ def test_non_finite_adapter_names_the_first_layer_and_step() -> None:
     assert ids(monitor) == ["LW101"], "the NaN loss that follows has the same cause"
 
 
+def test_a_nan_in_one_adapter_of_a_model_that_has_exploded_is_the_explosions() -> None:
+    later = At(9, spoil("layers.1.mlp.down_proj", torch.nan))
+    monitor = run(lora(tiny_model(), alpha=256), 9, (later,), lr=2e-2)
+    cause = the("LW101", monitor).causes[0]
+    assert "(LW102, at step" in cause
+
+
 def test_an_ordinary_run_learns_and_all_are_silent() -> None:
     assert ids(healthy()) == []
     last = healthy().last

@@ -102,15 +102,12 @@ class OwnLoss:
             self._first = {"entropy": torch.special.entr(chances).sum(-1).mean()}
             labels, tokens = kwargs.get("labels"), kwargs.get("input_ids", *args[:1])
             if self._is_causal and isinstance(labels, Tensor) and getattr(tokens, "shape", ()) == labels.shape:
-                count = labels != -100  # they may lie where the logits do: on the last device of several
-                fits = (labels == tokens.to(labels.device)) & count
-                self._first["labels_fit"] = fits.sum(dtype=torch.float32) / count.sum()
+                self._first |= _placed(labels, tokens, kwargs.get("attention_mask"))
 
     def take(self) -> dict[str, Tensor | None]:
         """Of the step: ``own_losses`` of its micro-batches, ``[n]``, ``own_loss``, in the first steps of a language
-        model ``entropy`` of its predictions, in nats, ``[]`` each, ``labels`` and ``targets``; of a causal one
-        ``labels_fit``: which share of the labels that count is the token at their own place, for the model itself
-        shifts them. The next step begins."""
+        model ``entropy`` of its predictions, in nats, ``[]`` each, ``labels`` and ``targets``; of a causal one what
+        ``_placed`` says of its labels. The next step begins."""
         seen: dict[str, Tensor | None] = {**self._first}
         if self._losses:
             device = self._losses[0].device  # under DataParallel each replica's is on its own
@@ -127,6 +124,21 @@ class OwnLoss:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
+
+
+SEEN_FIRST = ("entropy", "labels_fit", "labels_ahead", "labels_behind", "labels_padded")
+"""What is asked in the first steps alone."""
+
+
+def _placed(labels: Tensor, tokens: Tensor, mask: Any) -> dict[str, Tensor]:
+    """Which shares of the labels that count are the token at their own place, for a causal model itself shifts them, at
+    the next one, and at the one before; and, where ``mask`` is as large, which lie on padding."""
+    count, tokens = labels != -100, tokens.to(labels.device)  # they may lie where the logits do, of several devices
+    places = zip(SEEN_FIRST[1:], (tokens, tokens.roll(-1, -1), tokens.roll(1, -1)))
+    found = {name: labels == token for name, token in places}
+    if getattr(mask, "shape", ()) == labels.shape:
+        found["labels_padded"] = mask.to(labels.device) == 0
+    return {name: (each & count).sum(dtype=torch.float32) / count.sum() for name, each in found.items()}
 
 
 def is_own(loss: float, own: Sequence[float]) -> bool:
