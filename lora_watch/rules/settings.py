@@ -1,11 +1,11 @@
 """LW4xx: what looks wrong in the settings, before the first step."""
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Prescription, Setting
-from lora_watch.base.records import AdapterInfo, StepRecord
+from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, times
 from lora_watch.rules.base import Finding, RuleOnSettings
 from lora_watch.rules.forecast import ORDINARY_SCALE, learns_preferences, pace, strongest
@@ -33,8 +33,8 @@ class AggressiveScale(RuleOnSettings):
             return None
         useful, adapter = pace(record), strongest(record)
         said = f"{settings_in_words(record)} is too strong"
-        if math.isnan(useful) and _is_meant_for_vanilla(adapter, self.scale):
-            alpha = adapter.alpha or math.nan
+        alpha, rooted = adapter.alpha or 0.0, adapter.scale_formula == "alpha/sqrt(r)"
+        if math.isnan(useful) and rooted and alpha >= adapter.r and abs(adapter.scale) > self.scale:
             cause = f"lora_alpha {alpha:g} at rank {adapter.r} is meant for alpha/r = {alpha / adapter.r:.3g}, and "
             cause += f"with use_rslora the scale is {abs(adapter.scale):.3g} (Kalajdzievski 2023, arXiv:2312.03732)"
             return Finding(said, metric="effective_lr", causes=[cause])
@@ -42,7 +42,6 @@ class AggressiveScale(RuleOnSettings):
             return None
         formula = formula_of(adapter)
         usual = f"{formula} multiplies each step, and usual rates are meant for {formula} = 1 to {ORDINARY_SCALE:g}"
-        advice = weaker(record)
         details = f"Judging by the model's weights, the first full step will be {times(useful)} that of a useful run."
         may_suit = learns_preferences(run) and useful < self.useful_steps**2  # as that of the best run may be
         if may_suit:
@@ -52,9 +51,7 @@ class AggressiveScale(RuleOnSettings):
             said,
             details,
             metric="effective_lr",
-            causes=[usual] * (abs(adapter.scale) > ORDINARY_SCALE),
-            remedies=advice.remedies,
-            next_run=advice.next_run,
+            **vars(replace(weaker(record), causes=[usual] * (abs(adapter.scale) > ORDINARY_SCALE))),
             severity=Severity.INFO if may_suit else None,
         )
 
@@ -63,12 +60,6 @@ def _is_found(record: StepRecord) -> bool:
     """The learning rate is no higher than what a sweep has found."""
     found, used = (record.run.config.get("find_lr") or {}).get("rate"), record.run.learning_rate
     return bool(found) and isinstance(used, (int, float)) and used <= found * (1 + 1e-9)
-
-
-def _is_meant_for_vanilla(adapter: AdapterInfo, scale: float) -> bool:
-    """Under rsLoRA, at a scale above ``scale``, α is a multiple of r."""
-    known = adapter.scale_formula == "alpha/sqrt(r)" and adapter.alpha is not None
-    return known and adapter.alpha >= adapter.r and abs(adapter.scale) > scale  # type: ignore[operator]
 
 
 WITHOUT_WARM_UP = ("constant", "reduce_lr_on_plateau", "greedy")
