@@ -66,8 +66,7 @@ class Episodes:
         """The alerts that opened or closed at this step. ``urgent``: ask the urgent rules alone."""
         changed: list[Alert] = []
         try:
-            if not self._prescribing.own:
-                self._prescribing.begin(record.run)
+            self._prescribing.begin(record.run)
             self._growth.tell(record, urgent)
         except Exception as error:
             self._failed("looking at how the adapters began", error)

@@ -68,12 +68,12 @@ class Prescribing:
         if self.own or not run.adapters:
             return
         self.own = settings_of(run)
-        found, script = run.config.get("find_lr"), run.config.get("own_learning_rate")
-        rate = found.get("rate") if isinstance(found, Mapping) else None
+        found, script = run.config.get("find_lr") or {}, run.config.get("own_learning_rate")
+        rate = found.get("rate")
         if isinstance(script, (int, float)):
             rate = rate or self.own.get(RATE)  # of a range without a rate the run takes the middle
             self.own[RATE], self.swept = float(script), True
-        if isinstance(found, Mapping) and rate and RATE in self.own:
+        if found and rate and RATE in self.own:
             swept = Setting(self.own[RATE], rate, found.get("low"), found.get("high"))
             told = Prescription({RATE: swept}, Evidence.SWEEP)
             self.standing = None if told.allows(RATE, self.own[RATE]) else told

@@ -29,29 +29,26 @@ class SavedAdapterDiffers(RuleBetweenSteps):
         receipt = record.receipt
         if receipt is None or receipt.is_good:
             return None
-        gone, total = [*receipt.missing, *receipt.misnamed], len(record.run.adapters)
-        grave = bool(receipt.unreadable or gone)
+        gone, of_all = [*receipt.missing, *receipt.misnamed], f"of {count(len(record.run.adapters), 'adapter')}"
+        grave = True
         remedies = ["keep an earlier checkpoint", "save the whole adapter: trainer.save_model() on all ranks"]
         if receipt.unreadable:
             said, cause = receipt.unreadable, "the save was cut off, or only one rank's part was saved"
         elif receipt.missing:
-            said = f"{receipt.folder} lacks {len(receipt.missing)} of {count(total, 'adapter')}"
+            said = f"{receipt.folder} lacks {len(receipt.missing)} {of_all}"
             cause = "the save took only what one rank holds, or some of the adapters"
             if record.run.config.get("world_size") == 1:
                 cause = "a _save or a state_dict of the script's own leaves them out"
                 remedies.insert(0, "let the Trainer save the adapter, without a _save or a state_dict of your own")
         elif receipt.misnamed:
-            said = f"{receipt.folder} has {len(receipt.misnamed)} of {count(total, 'adapter')} under names that PEFT "
-            said += "does not load"
+            said = f"{receipt.folder} has {len(receipt.misnamed)} {of_all} under names that PEFT does not load"
             cause = "the names of a wrapped model were saved (FSDP, torch.compile): unwrap it before saving"
         else:
             name, saved, trained = receipt.differing[0]
-            said = f"In {receipt.folder}, {len(receipt.differing)} of {count(total, 'adapter')} have another ‖ΔW‖ than "
-            said += f"was measured: {name} has {plain(saved)} instead of {plain(trained)}"
+            said = f"In {receipt.folder}, {len(receipt.differing)} {of_all} have another ‖ΔW‖ than was measured: "
+            said += f"{name} has {plain(saved)} instead of {plain(trained)}"
             cause = "the file holds weights of another step, averaged weights, or another scale"
-            grave = any(
-                not trained / self.far <= saved <= trained * self.far for _, saved, trained in receipt.differing
-            )
+            grave = any(not old / self.far <= new <= old * self.far for _, new, old in receipt.differing)
         return Finding(
             "the saved adapter is not the trained one",
             f"{said}.",

@@ -68,6 +68,9 @@ class OddRates(Rule):
         peak = _rates(record.run, record.run.peak_lr)
         high = f" The schedule was meant to reach {peak.max():.3g}." if len(peak) and peak.max() > 0 else ""
         ahead = f", with {planned - record.step} of {planned} steps to go" if planned is not None else ""
+        cause = "learning_rate is 0, or a schedule of your own returns 0"
+        if high:
+            cause = "the schedule was made for fewer steps than are trained: epochs or ranks counted differently"
         fix = "give the schedule the number of optimizer steps as its length"
         if "learning_rate" in record.run.config:  # a Trainer
             fix = "let the Trainer make the schedule, or give num_training_steps the number of optimizer steps"
@@ -77,11 +80,7 @@ class OddRates(Rule):
             metric="lr",
             threshold=0.0,
             kind="zero",
-            causes=[
-                "the schedule was made for fewer steps than are trained: epochs or ranks counted differently"
-                if high
-                else "learning_rate is 0, or a schedule of your own returns 0"
-            ],
+            causes=[cause],
             remedies=[fix],
         )
 
