@@ -47,7 +47,7 @@ LAYERS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_
 WIDTH, RANK, ROWS = 8, 2, 4
 
 PARTS: dict[str, list[tuple[Any, str]]] = {
-    "fingerprints": [(Live, "refresh")],
+    "fingerprints": [(Live, "refresh"), (Live, "follow")],
     "gradients": [(Gradients, "begin")],
     "Grams": [(AdapterBank, "begin")],
     "norms and spectra from Grams": [(bank, "solve"), (bank, "_metrics")],

@@ -8,7 +8,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lora_watch.adapters.adapter import Factors
-from lora_watch.adapters.peft import fingerprints, is_plain
+from lora_watch.adapters.peft import fingerprints, plain_scales
 from lora_watch.adapters.sharding import takes_every_rank
 from lora_watch.base.records import BoolArray, FloatArray
 
@@ -70,7 +70,6 @@ class Live:
 
     def __init__(self, adapters: Sequence[Any]):
         self.adapters = list(adapters)
-        self._are_plain = all(map(is_plain, adapters))
         self.now = self._resolved()
         self._followed: Any = None
 
@@ -82,10 +81,10 @@ class Live:
     def follow(self) -> Resolved:
         """``refresh`` after an update, for what is used of the numbers: of plain LoRA it looks at scales and addresses
         alone."""
-        own = [parameter for pair in self.now.parameters for parameter in pair] if self._are_plain else []
+        own = (parameter for pair in self.now.parameters for parameter in pair)
         where = [parameter.data_ptr() for parameter in own if type(parameter) is nn.Parameter]
-        numbers = [adapter.scale for adapter in self.adapters], where
-        if self._followed != (self.now, numbers) or len(where) < 2 * len(self.adapters):
+        numbers = plain_scales(self.adapters), where
+        if self._followed != (self.now, numbers) or sum(map(len, numbers)) < 3 * len(self.adapters):
             self._followed = self.refresh(), numbers
         return self.now
 

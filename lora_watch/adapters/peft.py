@@ -198,17 +198,19 @@ class AdaLoraAdapter(PeftAdapter):
         return "adalora"
 
 
-def is_plain(adapter: Any) -> bool:
-    """LoRA in a layer of PEFT's. Of other variants the product is made of more, and AdaLoRA's scale is computed."""
-    return isinstance(adapter, PeftAdapter) and adapter.variant in _PLAIN
+def plain_scales(adapters: Sequence[Any]) -> list[float | None]:
+    """The scale of each that is plain LoRA in a layer of PEFT's."""
+    plain = (each for each in adapters if isinstance(each, PeftAdapter) and each.variant in _PLAIN)
+    return [adapter._layer.scaling.get(adapter._key) for adapter in plain]
 
 
 def fingerprints(adapters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """``Adapter.fingerprint`` of each. What plain LoRA is made of is looked up right here: every step asks, and a call
-    for each adapter takes longer than reading them does."""
+    """``Adapter.fingerprint`` of each. What plain LoRA in a layer of PEFT's is made of is looked up right here: every
+    step asks, and a call for each adapter takes longer than reading them does."""
     out = []
     for adapter in adapters:
-        if not is_plain(adapter):
+        # Of other variants the product is made of more, and AdaLoRA's scale is computed.
+        if not isinstance(adapter, PeftAdapter) or adapter.variant not in _PLAIN:
             out.append(adapter.fingerprint)
             continue
         layer, key = adapter._layer, adapter._key
