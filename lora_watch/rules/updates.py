@@ -249,9 +249,8 @@ class BaseWeightsMoved(Rule):
     """The weights under the adapters change, although they are not saved with the adapter.
 
     Fires when 64 elements of each weight have moved since the start, at all while the weight requires a gradient, else
-    by more than 1 %. It is a WARNING when they are off by 0.03 % and have moved on at four full measurements, as where
-    an adapter is merged and unmerged in bf16 again and again. Weights under ZeRO-3 and FSDP1, and quantised ones, are
-    not compared.
+    by more than 1 %. It is a WARNING when they are off by 0.03 % and have moved on at four full measurements, as by
+    merging and unmerging in bf16. Weights under ZeRO-3 and FSDP1, and quantised ones, are not compared.
     """
 
     id = "LW309"
