@@ -108,11 +108,6 @@ class Alert:
         return self.back_to is not None and self.name != "recovered"
 
     @property
-    def is_treated(self) -> bool:
-        """It is open because the updates of its batches are dropped, and none has come since the last that was."""
-        return self.recovered_from and self.severity < Severity.ERROR
-
-    @property
     def lasted(self) -> int:
         """Number of optimizer steps from the first to the last at which the rule held, both counted; 1 at least."""
         return max(self.last_step - max(self.step, 1) + 1, 1)

@@ -105,9 +105,7 @@ class Episodes:
     def _is_over(self, rule: Rule, alert: Alert, record: StepRecord) -> bool:
         """``rule`` is silent, and has been for long enough, at steps that could have shown what ``alert`` is about."""
         # What is not finite now is not what the rule judges by.
-        blind = any(
-            other in self._open and other in rule.yields_to for other in NON_FINITE if other not in self._mended
-        )
+        blind = set(NON_FINITE).intersection(self._open, rule.yields_to) - self._mended
         if blind or not rule.has_evidence(record) or not _sees(rule, alert, record):
             return False
         silent = self._silent[rule.id] = self._silent.get(rule.id, 0) + 1

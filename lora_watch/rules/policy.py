@@ -60,7 +60,8 @@ class Policy:
 
     def counts(self, alert: Alert) -> bool:
         """``alert`` is bad enough to end the run, now or when it has lasted."""
-        if alert.rule in (MONITOR_FAILURE, RECOVERED) or alert.is_treated:
+        is_treated = alert.recovered_from and alert.severity < Severity.ERROR  # no such batch since it was dropped
+        if alert.rule in (MONITOR_FAILURE, RECOVERED) or is_treated:
             return False
         least = self.by_rule.get(alert.rule, self.default)
         return least is not None and alert.severity >= least

@@ -282,8 +282,14 @@ class Engine:
         does not recover from them. Every rank calls it at the same step, and gets the same answer."""
         alerts = self._own_failures() if alerts is None else alerts
         agreed = self._agree(alerts) if alerts or self.ranks.several else []
-        self.ended_for = [] if not agreed or self._recovers_from(agreed) else agreed
-        return self.ended_for
+        if agreed and self.policy.recover:
+            with self.guard("recovering"):
+                self._judge_pending()
+            recovered = self.recovery.recover(in_order(agreed), self._coming, self.ranks)
+            if recovered or not self.policy.can_end_a_run:  # alike on every rank, which its own alerts are not
+                agreed = []
+        self.ended_for = agreed
+        return agreed
 
     def raise_for(self, alerts: Sequence[Alert] | None = None) -> None:
         """``decide``, and end the training now, on every rank, where the answer is to end it."""
@@ -663,15 +669,6 @@ class Engine:
                 if new and self.last is not None:
                     self._write(self.last, new)
         return agreed
-
-    def _recovers_from(self, alerts: Sequence[Alert]) -> bool:
-        """Go back and on for ``alerts`` on which all ranks have agreed: all or none. True if the run goes on."""
-        if not self.policy.recover:
-            return False
-        with self.guard("recovering"):
-            self._judge_pending()
-        recovered = self.recovery.recover(in_order(alerts), self._coming, self.ranks)
-        return recovered or not self.policy.can_end_a_run  # alike on every rank, which its own alerts are not
 
     def _fail(self) -> NoReturn:
         """Raise the exception of a run that its ranks have agreed to end: this one ends it, whatever fails in here."""

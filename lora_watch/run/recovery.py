@@ -38,8 +38,6 @@ LARGE = 12.0
 """Depth-scaled output ratio from which on a NaN comes from the adapters, not from its batch: LW102's ``threshold``."""
 GROWN = 1.5
 """Adapters have grown since the good state, and are not what a risen loss comes from elsewhere, from this factor on."""
-OF_THE_RATE = "LW401"
-"""The rule on the settings that is about a high learning rate."""
 
 
 class Treatment(enum.IntEnum):
@@ -251,8 +249,8 @@ class Recovery:
             self._end_dropping()
             recovered, number = Recovered(step, back_to, own[0].rule, changes(factor, record)), len(self._went_back)
             alert = alert_of(recovered, self._episodes.prescription, number + 1, most)
-            if factor != 1.0:  # what there was to say of the old rate
-                own = [*own, *(alert for alert in self._episodes.open if alert.rule == OF_THE_RATE)]
+            if factor != 1.0:  # what LW401 has said of the old rate
+                own = [*own, *(alert for alert in self._episodes.open if alert.rule == "LW401")]
             if good is not None:
                 self._go_back(good, factor, own, record)
             self._say(self._episodes.say(alert))

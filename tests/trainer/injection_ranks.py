@@ -33,7 +33,7 @@ MEETING = {
             *("run.engine.Engine.start", "run.engine.Engine.after_update", "run.engine.Engine.end"),
             "run.engine.Engine.before_update",
             *("run.engine.Engine.decide", "run.engine.Engine.raise_for"),
-            *("run.engine.Engine._agree", "run.engine.Engine._fail", "run.engine.Engine._recover"),
+            *("run.engine.Engine._agree", "run.engine.Engine._fail"),
             *("run.recovery.Recovery.before_update", "run.recovery.Recovery.recover"),
             *("drivers.loop.Monitor.step", "drivers.loop.Monitor._start", "drivers.loop.Monitor._before_step"),
             *("drivers.loop.Monitor._raise_for", "drivers.events.TrainerEvents._raise_for"),
