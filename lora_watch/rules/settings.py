@@ -29,8 +29,9 @@ class AggressiveScale(RuleOnSettings):
 
     def check(self, record: StepRecord) -> Finding | None:
         run = record.run
-        if not run.adapters or _is_found(record):
-            return None
+        found = (run.config.get("find_lr") or {}).get("rate") or 0.0
+        if not run.adapters or (run.learning_rate or math.inf) <= found * (1 + 1e-9):
+            return None  # a sweep has found this one, or a higher one
         useful, adapter = pace(record), strongest(record)
         said = f"{settings_in_words(record)} is too strong"
         alpha, rooted = adapter.alpha or 0.0, adapter.scale_formula == "alpha/sqrt(r)"
@@ -54,12 +55,6 @@ class AggressiveScale(RuleOnSettings):
             **vars(replace(weaker(record), causes=[usual] * (abs(adapter.scale) > ORDINARY_SCALE))),
             severity=Severity.INFO if may_suit else None,
         )
-
-
-def _is_found(record: StepRecord) -> bool:
-    """The learning rate is no higher than what a sweep has found."""
-    found, used = (record.run.config.get("find_lr") or {}).get("rate"), record.run.learning_rate
-    return bool(found) and isinstance(used, (int, float)) and used <= found * (1 + 1e-9)
 
 
 WITHOUT_WARM_UP = ("constant", "reduce_lr_on_plateau", "greedy")
