@@ -28,11 +28,9 @@ class Attached:
 
     def watch(self, trainer: Any) -> Any:
         """The LoraWatchCallback of ``trainer``, a new one where it has none. Its monitors count from now on."""
-        from lora_watch.drivers.callback import LoraWatchCallback, watch
-        from lora_watch.drivers.trainer_info import callbacks_of
+        from lora_watch.drivers.callback import watch
 
-        own = (known for known in callbacks_of(trainer) if isinstance(known, LoraWatchCallback))
-        callback = next(own, None) or watch(trainer, **self.settings)
+        callback = _own(trainer) or watch(trainer, **self.settings)
         if callback.monitors is None:
             callback.monitors = []
         if callback not in self._callbacks:
@@ -96,18 +94,42 @@ class _AfterImport(MetaPathFinder):
         return spec
 
 
+def _own(trainer: Any) -> Any:
+    """The LoraWatchCallback that ``trainer`` has, or None."""
+    from lora_watch.drivers.callback import LoraWatchCallback
+    from lora_watch.drivers.trainer_info import callbacks_of
+
+    return next((known for known in callbacks_of(trainer) if isinstance(known, LoraWatchCallback)), None)
+
+
 def _give(module: ModuleType, to: Attached) -> None:
     from transformers.trainer_callback import TrainerCallback
 
     class WatchEveryTrainer(TrainerCallback):
-        """Adds a LoraWatchCallback to the Trainer whose training begins, unless it has one."""
+        """Adds a LoraWatchCallback to the Trainer whose training begins, unless it has one. Until then one that is not
+        added marks an earlier report, as the script's own does."""
 
         attached = to
+
+        def __init__(self) -> None:
+            from lora_watch.drivers.callback import LoraWatchCallback
+
+            self.waiting = LoraWatchCallback(**to.settings)
+
+        def on_init_end(self, *event: Any, **_: Any) -> None:
+            from lora_watch.drivers.trainer_info import trainer_that_holds
+
+            if _own(trainer_that_holds(self)) is None:
+                self.waiting.on_init_end(*event)
+
+        def on_prediction_step(self, *_: Any, **__: Any) -> None:
+            self.waiting.waits_no_longer()
 
         def on_train_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:
             from lora_watch.drivers.trainer_info import trainer_that_holds
 
             if (trainer := trainer_that_holds(self)) is not None:
+                self.waiting.waits_no_longer()
                 ours = to.watch(trainer)  # the Trainer's loop over its callbacks comes to a new one next
                 ours.meant = True
                 ours.find_lr = ours.find_lr or to.settings.get("find_lr", False)

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lora_watch.gate import judge
 from tests.processes import Done, Python
 from tests.support import report_of
 
@@ -236,6 +237,25 @@ def test_a_training_that_broke_off_is_no_success_unless_it_was_repeated(
     assert ("1 run " in done.stderr) == (code == 2)
     if (tmp_path / "out" / "lora_watch" / "report.json").exists():
         assert (report_of(tmp_path / "out")["verdict"] == "interrupted") == (code == 2)
+
+
+@pytest.mark.parametrize(
+    ("end", "code"),
+    [
+        ("os.kill(os.getpid(), 9)", 2),
+        ("trainer.train(resume_from_checkpoint=True)", 2),
+        ("trainer.evaluate(data)", 0),
+        ("trainer.train()", 0),
+    ],
+)
+def test_a_start_that_dies_before_step_1_is_not_covered_by_the_report_of_the_one_before(
+    python: Python, tmp_path: Path, end: str, code: int
+) -> None:
+    again = "import os; train(); model, data = lora(tiny_model()), stdlib_blocks(16, 16)\n"
+    again += f"trainer = build_trainer(model, data, 3, [], output_dir='out'); {end}"
+    done = forked(python, tmp_path, script(tmp_path, textwrap.dedent(BROKEN) + again))
+    assert (done.returncode == 0) == (code == 0), done.stderr
+    assert judge([tmp_path / "out"]).exit_code == code
 
 
 def test_options_reach_the_callback_and_the_run_goes_on(python: Python, tmp_path: Path) -> None:
