@@ -299,7 +299,7 @@ class StepRecord:
     model."""
     size: float | None = None
     """The depth-scaled output ratio: the 90th percentile over layers of ``output_ratio`` times ``RunInfo.depth``.
-    Without it, ``relative_spectral_norm`` counts. PiSSA and similar methods count from their start. None if it was not
+    Without it, 0.3 × ``relative_spectral_norm``. PiSSA and similar methods count from their start. None if it was not
     measured, and before the step was checked."""
     zone: str = "unknown"
     """The run's zone at this step, one of ``lora_watch.rules.zone.ZONES``; set once the step has been checked."""

@@ -12,7 +12,7 @@ from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, NON_FINITE, Finding, 
 from lora_watch.rules.forecast import HIGHEST_END
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
-from lora_watch.rules.size import Growth, extent, size_of
+from lora_watch.rules.size import Growth, extent
 from lora_watch.rules.zone import NUMBER
 
 QUIET_STEPS, SILENT = 5, 2
@@ -117,15 +117,15 @@ class Episodes:
     def place(self, record: StepRecord) -> StepRecord:
         """``record`` with its ``size`` and, from the alerts that are open now, its ``zone``. Once a step, in order."""
         self._growth.begin(record)
-        size = size_of(record) or size_of(record, "relative_spectral_norm")
-        self._growth.latest = self._growth.latest if size is None else size.overall
+        size = extent(record)
+        self._growth.latest = self._growth.latest if size is None else size
         open_now = (alert for alert in self._open.values() if alert.severity > Severity.INFO)
         grave = {alert.rule for alert in open_now if alert.rule not in self._silent}  # else it does not hold now
         known = self._growth.latest is not None and "loss_improved" in record.scalars
         silent = "unknown" if not known else "healthy" if improved(record) else "no-gain"
         zones = (rule.zone for rule in self.rules if rule.id in grave and rule.zone)
         zone = max(zones, key=NUMBER.__getitem__, default=silent)
-        return record.amended(size=None if size is None else size.overall, zone=zone)
+        return record.amended(size=size, zone=zone)
 
     def conclude(
         self, record: StepRecord, about: Literal["conclude", "at_the_end", "resumed", "saved"] = "conclude"

@@ -24,6 +24,7 @@ from lora_watch.rules.size import (
     Size,
     classes_of,
     compared,
+    extent,
     projected,
     size_of,
     wanted_at_the_end,
@@ -158,7 +159,7 @@ class NormExplosion(Rule):
             threshold=threshold / unit / size.depth,
             severity=severity,
             follows=FAULTS,
-            **vars(weaker(record, overall) if prefers else suspect(record, is_proven(record), size.overall)),
+            **vars(weaker(record, overall) if prefers else suspect(record, is_proven(record), overall)),
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
@@ -183,7 +184,7 @@ class NormExplosion(Rule):
             follows=FAULTS,
             causes=["the last update was much too large, or code has written to the weights after it"],
             remedies=[from_before(record.step)],
-            next_run=weaker(record, size.overall, evidence=Evidence.HARM).next_run,
+            next_run=weaker(record, extent(record) or 0.0, evidence=Evidence.HARM).next_run,
         )
 
     def has_evidence(self, record: StepRecord) -> bool:

@@ -12,6 +12,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Reading
 from lora_watch.drivers.loop import Monitor
 from lora_watch.rules import BarelyMoves, Episodes
+from lora_watch.rules.size import extent
 from tests.monitor.test_monitor import loop
 from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, said, the
 from tests.support import lora, stdlib_blocks, tiny_model
@@ -86,6 +87,7 @@ def test_without_output_ratio_the_weights_are_judged(alpha: float, lr: float, me
     with Monitor(model, optimizer, output_ratio=False, console=False) as monitor:
         loop(monitor, model, optimizer, 8)
     assert [alert.metric for alert in monitor.alerts if alert.rule == "LW102"] == metrics
+    assert monitor.last.size == extent(monitor.last)  # thresholds and advice are in ``output_ratio``
 
 
 def test_a_layer_that_says_next_to_nothing_is_no_yardstick() -> None:
