@@ -30,6 +30,8 @@ COARSE = {
 }  # fmt: skip
 """The same of metrics that rules compare less closely. The golden file has the alerts of all runs at ``BITS``."""
 _ALL_BITS = 23
+_UNREAD = ("predicted_norm",)
+"""Metrics that no rule reads."""
 _ROUGH = ("a_grad_norm", "b_grad_norm", "output_ratio")
 """Metrics that differ from step to step at random. The others go on as they went."""
 _TOGETHER = 16
@@ -237,6 +239,8 @@ def _columns(records: Sequence[StepRecord], begin: int) -> dict[tuple[str, str],
     found: dict[tuple[str, str], list[tuple[int, NDArray[Any]]]] = {}
     for i, record in enumerate(records, begin):
         for name, reading in record.metrics.items():
+            if name in _UNREAD:
+                continue
             found.setdefault(("metrics", name), []).append((i, reading.values))
             if not reading.known.all():
                 found.setdefault(("known", name), []).append((i, reading.known))
