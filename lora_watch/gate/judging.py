@@ -125,6 +125,7 @@ def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
     killed = run.verdict == "interrupted" and run.message is None  # what it did after its last words is not known
     made = f"It made {'at least ' * killed}{steps}."
     errors = [alert for alert in run.alerts if alert.severity >= Severity.ERROR]
+    told = any(judgement.counts(alert) for alert in errors if alert.closed_step is None)
     why = [] if run.message is None else [run.message]
 
     def found(rule: str, message: str, fix: str, **fields: Any) -> Sequence[Alert]:
@@ -134,7 +135,7 @@ def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
         made = f"{made} Its process is alive."
         return found("LW801", "the run has not ended yet", "check it when it is done", name="still-going")
     if run.verdict == "interrupted":
-        if why and any(judgement.counts(alert) for alert in errors if alert.closed_step is None):
+        if why and told:
             return []  # that is why it raised, and stands there
         message = "training broke off" if why else "the run has left no verdict"
         made += f" Its files were last written at {run.updated[:19].replace('T', ' ')} UTC." if run.updated else ""
@@ -142,8 +143,9 @@ def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
         why = why or [f"{killed_by}, or it is still going on another machine"]
         fix = "read what the script printed last, and start it again"
         return found("LW801", message, f"{fix}, with resume_from_checkpoint=True where it has left a checkpoint")
-    if run.verdict == "failed" and not errors:
-        return found("LW803", "the run was ended by its own fail_on", "follow the alert that the cause names")
+    if run.verdict == "failed" and not told:
+        fix = "follow the alert that the cause names, or have the run's own fail_on let it pass, too"
+        return found("LW803", "the run was ended by its own fail_on", fix)
     if run.verdict == "unhealthy" and not errors:
         fix = "follow the alert in the log of the run: its report does not list it"
         return found("LW803", "the run has ended with an ERROR", fix, name="ended-unhealthy")

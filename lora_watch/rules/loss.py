@@ -9,8 +9,7 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Evaluation, StepRecord
 from lora_watch.base.text import count, percent, plain, times
-from lora_watch.measurement.signals.labels import SEEN_FIRST
-from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SPIKE, WARM_UP, trend
+from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SEEN_FIRST, SPIKE, WARM_UP, trend
 from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import HIGHEST_END, HIGHEST_PACE, is_gentle, learns_preferences, pace
 from lora_watch.rules.non_finite import without_target

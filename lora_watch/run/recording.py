@@ -13,8 +13,8 @@ from lora_watch.base.records import FIRST_STEPS, Due, Readings, StepRecord
 from lora_watch.measurement.norms.finite import spoiled
 from lora_watch.measurement.norms.merging import kept_by_a_merge
 from lora_watch.measurement.signals.gradients import any_seen, overflow
-from lora_watch.measurement.signals.labels import SAME, SEEN_FIRST, is_own
-from lora_watch.measurement.signals.loss import FIRST, Chance, LossSignals
+from lora_watch.measurement.signals.labels import SAME, is_own
+from lora_watch.measurement.signals.loss import FIRST, SEEN_FIRST, Chance, LossSignals
 from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.measurement.signals.scaled_loss import GONE, NOT_KNOWN, OTHER
 from lora_watch.rules.size import HARM, extent

@@ -122,6 +122,9 @@ def test_a_policy_that_ended_a_run_for_a_warning_is_an_error(tmp_path: Path) -> 
     assert (judgement.exit_code, rules_of(judgement)) == (1, ["LW803", "LW203"])
     finding = judgement.runs[0].findings[0]
     assert ("WARNING" in finding.title, finding.causes) == (False, ["WARNING LW203"])
+    write_run(tmp_path, 6, "failed", alerts=[alert_of(6, "LW102", Severity.ERROR)], run=run_of(max_steps=40))
+    judgement = judge([tmp_path], by_rule={"LW102": None})
+    assert (judgement.exit_code, rules_of(judgement)) == (1, ["LW102", "LW803"]), "it has not done its steps"
 
 
 def test_a_folder_of_runs(tmp_path: Path) -> None:

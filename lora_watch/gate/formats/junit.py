@@ -65,7 +65,7 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
         elif alerts:
             passed = "" if fails else passes(alerts)
             ElementTree.SubElement(case, "system-out").text = f"{report}\n\n{passed}".rstrip()
-        elif rule in run.rules and (why := _not_judged(known.get(rule), run)):
+        elif rule in (*run.rules, "LW802") and (why := _not_judged(known.get(rule), run)):
             ElementTree.SubElement(case, "skipped", message=why)
 
 

@@ -72,7 +72,9 @@ def _overview(judgement: Judgement) -> list[str]:
 
 
 def _verdict(judged: Judged, judgement: Judgement) -> str:
-    return "FAIL" if judgement.failures(judged) else "?" if judged.run.verdict == "unknown" else "ok"
+    if judgement.failures(judged):
+        return "FAIL"
+    return "?" if judged.run.verdict == "unknown" else "passed" if "error" in tally(judged.findings) else "ok"
 
 
 def _run(judged: Judged, judgement: Judgement) -> Iterator[str]:

@@ -11,7 +11,7 @@ from torch.utils.hooks import RemovableHandle
 
 from lora_watch.adapters.peft_config import methods
 from lora_watch.measurement.hooks import Hook, has_compiled
-from lora_watch.measurement.signals.loss import FIRST
+from lora_watch.measurement.signals.loss import FIRST, SEEN_FIRST
 
 SAME = 1e-3
 """Share by which the loss of a training may differ from the model's own, to be taken for it."""
@@ -124,10 +124,6 @@ class OwnLoss:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
-
-
-SEEN_FIRST = ("entropy", "labels_fit", "labels_ahead", "labels_behind", "labels_padded")
-"""What is asked in the first steps alone."""
 
 
 def _placed(labels: Tensor, tokens: Tensor, mask: Any) -> dict[str, Tensor]:

@@ -243,6 +243,8 @@ class LossProgress:
 
 FIRST = 3
 """Steps whose losses are those of the base model, unless the rate is ruinous."""
+SEEN_FIRST = ("entropy", "labels_fit", "labels_ahead", "labels_behind", "labels_padded")
+"""What is asked in the first steps alone: see ``labels``."""
 FEW = 20
 """Most classes for which a loss is compared with guessing where no label has been seen."""
 
