@@ -5,6 +5,7 @@ are those at the end: they are compared where both runs have come to the same on
 """
 
 import math
+import re
 import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -23,6 +24,12 @@ LAYERS_TO_COMPARE = 4
 """Fewer layers than this have no median that stands for all: the median is compared, single layers are not."""
 
 _NOT_A_SETTING = "no setting that both reports hold: the code, the data, the machine or the versions of libraries"
+_CAUSES = {
+    "LW814": r"(^|_)r$|rank|alpha|rslora",
+    "LW815": r"(^|_)r$|rank|target|modules|layer|bias|dora|token|task_type|^model|frozen",
+    "LW816": r"steps planned|epochs|batch_size|accumulation|world_size|train_data",
+}
+"""By finding, names of the settings that can be its cause; of the others any can be."""
 RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule > "LW81"}
 
 
@@ -55,8 +62,8 @@ def compare(now: FinishedRun, before: FinishedRun) -> list[Alert]:
         found.append(finding("LW816", now.step, taken, details="Their ends are no match."))
     elif now.ended:
         found += [*_loss(now, before), *_norms(now, before)]
-    different = _different(now, before)
     for alert in found:
+        different = _different(now, before, _CAUSES.get(alert.rule, ""))
         if now.final_loss is not None and before.final_loss is not None and alert.rule in ("LW812", "LW813"):
             losses = f"The final loss is {short(now.final_loss)}, and the baseline's {short(before.final_loss)}."
             alert.details = f"{alert.details} {losses}".lstrip()
@@ -65,8 +72,9 @@ def compare(now: FinishedRun, before: FinishedRun) -> list[Alert]:
     return found
 
 
-def _different(now: FinishedRun, before: FinishedRun) -> str:
-    """The settings that differ, in words, of those that both reports record; empty where none is known to."""
+def _different(now: FinishedRun, before: FinishedRun, among: str) -> str:
+    """The settings that differ, in words, of those ``among`` whose names both reports record; empty where none is
+    known to. ``among``: a regular expression."""
 
     def settings(run: FinishedRun) -> dict[str, str]:
         trial = trial_of(run.name, run)
@@ -77,9 +85,10 @@ def _different(now: FinishedRun, before: FinishedRun) -> str:
         return {**dict.fromkeys(unset, "not set"), **known}
 
     ours, theirs = settings(now), settings(before)
-    names = [name for name in ours if ours[name] != theirs.get(name, ours[name])]
+    names = [name for name in ours if re.search(among, name) and name != "eval_data"]
+    names = [name for name in names if ours[name] != theirs.get(name, ours[name])]
     names = [name for name in names if not undecided((ours[name], theirs[name]))]
-    return first_of([f"{name} {theirs[name]} → {ours[name]}" for name in names], 4)
+    return first_of([f"{name} {theirs[name]} → {ours[name]}" for name in names], 6)
 
 
 def _adapters(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:

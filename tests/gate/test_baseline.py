@@ -59,6 +59,7 @@ def test_another_rank_scale_and_set_of_adapters_is_named(healthy: Path, tmp_path
     assert re.search(r"\d trainable parameters .*\b78,848\b", by_rule["LW815"].message)
     assert re.search(r"\br 4, scale 4 .*\br 8, scale 2\b", by_rule["LW814"].details)
     assert all("r 8 → 4" in alert.causes[0] for alert in found)
+    assert [rule for rule in by_rule if "target_modules" in by_rule[rule].causes[0]] == ["LW815", "LW811", "LW812"]
     assert len(by_rule["LW814"].adapters) == 8
 
 
@@ -123,9 +124,9 @@ def test_norms_of_fewer_than_half_of_the_adapters_are_no_comparison(tmp_path: Pa
 
 
 def test_a_run_of_another_length(tmp_path: Path) -> None:
-    before = baseline_of(write_run(tmp_path / "before", steps=20))
-    (finding,) = differing(write_run(tmp_path / "now", steps=15), before)
-    assert finding.rule == "LW816"
+    before = baseline_of(write_run(tmp_path / "before", 20, run=run_of(max_steps=20, config={"seed": 0})))
+    (finding,) = differing(write_run(tmp_path / "now", 15, run=run_of(max_steps=15, config={"seed": 1})), before)
+    assert (finding.rule, finding.causes) == ("LW816", ["steps planned 20 → 15 (baseline → this run)"])
     assert re.search(r"\b15 steps, .*\b20\b", finding.message)
 
 
