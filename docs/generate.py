@@ -23,10 +23,7 @@ from matplotlib.figure import Figure
 
 import lora_watch
 from lora_watch import Rule
-from lora_watch.base.alerts import Severity
-from lora_watch.rules.guide import Page
 from lora_watch.rules.guide import pages as known
-from lora_watch.rules.policy import MONITOR_FAILURE
 from lora_watch.settings import CallbackSettings, LightningSettings, MonitorSettings, Settings, all_of, described
 
 DOCS = Path(__file__).resolve().parent
@@ -47,20 +44,10 @@ def made() -> Iterator[tuple[str, str]]:
 def rules() -> str:
     """The table of every finding, by id."""
     rows = "\n".join(
-        f"| [{page.id}](rules/{page.id}.md) | {page.name} | {_severities(page)} | {page.summary} |"
+        f"| [{page.id}](rules/{page.id}.md) | {page.name} | {page.severity} | {page.summary} |"
         for page in known().values()
     )
     return RULES.format(rows=rows)
-
-
-def _severities(page: Page) -> str:
-    """Those that the rule's source names, the usual one first. A failure of the monitor is an ERROR for ``check``."""
-    found = [page.severity]
-    if page.rule is not None:
-        found += re.findall(r"Severity\.([A-Z]+)", inspect.getsource(type(page.rule)))
-    elif page.id == MONITOR_FAILURE:
-        found.append(Severity.ERROR.name)
-    return ", ".join(dict.fromkeys(found))
 
 
 RULES = """# What does this alert mean?
@@ -82,7 +69,7 @@ def rule_pages() -> Iterator[tuple[str, str]]:
     samples = json.loads((DOCS / "rules" / "samples.json").read_text(encoding="utf-8"))
     for page in known().values():
         sample = samples.get(page.id, {})
-        shown = [f"{_severities(page)}: {page.summary}"]
+        shown = [f"{page.severity}: {page.summary}"]
         if sample:
             shown.append(f"```\n{sample['alert']}\n```")
         if "curves" in sample and page.id < DRAWN:

@@ -14,8 +14,10 @@ from tests.support import lora_watch
 
 
 @pytest.mark.parametrize("command", [[], ["check"], ["run"]])
-def test_no_type_stands_beside_a_flag(command: list[str]):
-    assert "<bool>" not in lora_watch(*command, "--help").output
+def test_help_says_what_a_flag_takes(command: list[str]):
+    said = lora_watch(*command, "--help").output
+    assert "<bool>" not in said
+    assert '"default"' not in said, "a form that Python alone takes"
 
 
 def test_help_and_version():
@@ -48,6 +50,8 @@ def test_rules_lists_the_whole_catalogue():
         line = next(line for line in shown.output.splitlines() if line.startswith(rule.id))
         assert rule.name in line
         assert rule.severity.name in line
+    severities = [word for word in ("ERROR", "WARNING", "INFO") if word in lora_watch("rules", "LW209").output]
+    assert len(severities) == 3, "LW209 has them all"
 
 
 @pytest.mark.parametrize("rule", catalogue(), ids=lambda rule: rule.id)

@@ -1,6 +1,7 @@
 """``lora-watch run``: a training script, monitored without a change to it."""
 
 import os
+import re
 import runpy
 import sys
 from dataclasses import dataclass
@@ -34,7 +35,7 @@ OURS = ("--fail-on", "--recover", "--patience", "--mute", "--report-dir", "--fin
 
 
 def help_of(name: str) -> str:
-    doc = described(CallbackSettings, name).replace("``", "")
+    doc = re.sub(r" or ``\{.*?\}``|``", "", described(CallbackSettings, name))  # a mapping is Python's form
     return doc[0].upper() + doc[1:]
 
 

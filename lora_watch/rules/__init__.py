@@ -2,7 +2,8 @@
 
 import copy
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from lora_watch.base.alerts import Severity
 from lora_watch.rules.base import Finding, Rule
@@ -56,7 +57,7 @@ __all__ = [  # noqa: RUF022
     "Rule",
     "catalogue",
     "choose",
-    "rule_called",
+    "id_called",
 ]
 
 
@@ -83,17 +84,19 @@ def choose(rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> lis
                 'id = "MY001", severity = Severity.WARNING'
             )
     chosen = {rule.id: rule for rule in catalogue()} | {rule.id: copy.deepcopy(rule) for rule in given}
-    muted = {rule_called(word, chosen.values()).id for word in mute}
+    names = {rule.id: rule.name for rule in chosen.values()}
+    muted = {id_called(word, names) for word in mute}
     return [rule for rule in chosen.values() if rule.id not in muted]
 
 
-def rule_called(word: str, rules: Iterable[Rule]) -> Rule:
-    """The one of ``rules`` with this id or name, in any case. Raises ValueError when none has, and suggests one."""
-    rules, wanted = list(rules), str(word).lower()
-    for rule in rules:
-        if wanted in (rule.id.lower(), rule.name):
+def id_called(word: Any, names: Mapping[str, str]) -> str:
+    """The id in ``names`` that is ``word`` or whose name is, in any case. Raises ValueError when none is, and suggests
+    one."""
+    wanted = str(word).lower()
+    for rule, name in names.items():
+        if wanted in (rule.lower(), name):
             return rule
-    known = {key.lower(): f"{rule.id} ({rule.name})" for rule in rules for key in (rule.id, rule.name)}
+    known = {key.lower(): f"{rule} ({name})" for rule, name in names.items() for key in (rule, name)}
     # One wrong character of an id is a slip; with two it is any other id as well.
     near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.8 if wanted.startswith("lw") else 0.6)
     hint = f"did you mean {known[near[0]]}?" if near else f"known: {', '.join(sorted(set(known.values())))}"

@@ -3,6 +3,7 @@ Where thresholds come from is in ``evidence.yaml``."""
 
 import functools
 import inspect
+import re
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -17,6 +18,7 @@ class Page:
     id: str
     name: str
     severity: str
+    """Those that its source names, the usual one first."""
     summary: str
     fires: str = ""
     rule: Rule | None = None
@@ -35,7 +37,9 @@ def pages() -> dict[str, Page]:
     found = {id: Page(id=id, **text) for id, text in texts.items() if "name" in text}
     for rule in catalogue():
         fires = inspect.cleandoc(type(rule).__doc__ or "").partition("\n\n")[2]
-        found[rule.id] = Page(rule.id, rule.name, rule.severity.name, rule.summary(), fires, rule, **texts[rule.id])
+        named = [rule.severity.name, *re.findall(r"Severity\.([A-Z]+)", inspect.getsource(type(rule)))]
+        severity = ", ".join(dict.fromkeys(named))
+        found[rule.id] = Page(rule.id, rule.name, severity, rule.summary(), fires, rule, **texts[rule.id])
     return dict(sorted(found.items()))
 
 

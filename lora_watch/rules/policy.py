@@ -4,11 +4,12 @@
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, in_order
-from lora_watch.rules import Rule, rule_called
+from lora_watch.rules import Rule, id_called
 
 NEVER, DEFAULT = "never", "default"
 CAUTIONS = ("LW203", "LW401", "LW410")
@@ -94,7 +95,8 @@ def severities(given: FailOn | Iterable[Any], rules: Sequence[Rule]) -> dict[str
     ``fail_on`` as an argument, a variable or a command has it. Raises ValueError for what is no severity or no rule."""
     pairs = given.items() if isinstance(given, Mapping) else map(_pair, words(given))
     least = {word: _least(value) for word, value in pairs}
-    return {word if word == DEFAULT else _id(word, rules): severity for word, severity in least.items()}
+    names = {rule.id: rule.name for rule in rules} | _OTHERS
+    return {word if word == DEFAULT else id_called(word, names): severity for word, severity in least.items()}
 
 
 def passes(alerts: Iterable[Alert]) -> str:
@@ -108,11 +110,6 @@ def passes(alerts: Iterable[Alert]) -> str:
     policy = ",".join(["error", *(f"{rule}=warning" for rule in rules)])
     passed = f"Passed in spite of {' and '.join(rules)}, {what}."
     return f"{passed} To fail on {them}, set --fail-on (in Python fail_on) to {policy}."
-
-
-def _id(word: Any, rules: Iterable[Rule]) -> str:
-    others = {known: rule for rule, name in _OTHERS.items() for known in (rule.lower(), name)}
-    return others.get(str(word).lower()) or rule_called(word, rules).id
 
 
 def words(given: Any) -> list[Any]:
@@ -132,7 +129,7 @@ def _pair(word: Any) -> tuple[str, Any]:
 def _least(text: Any) -> Severity | None:
     if isinstance(text, str) and text.lower() == NEVER:
         return None
-    try:
-        return Severity.parse(text)
-    except (AttributeError, ValueError):
-        raise ValueError(f"{text!r} is no severity; use one of: never, warning, error") from None
+    with suppress(AttributeError, ValueError):
+        if (severity := Severity.parse(text)) > Severity.INFO:
+            return severity
+    raise ValueError(f"{text!r} is no severity that ends a run; use one of: never, warning, error")

@@ -75,11 +75,12 @@ class AdaptersNotTrained(Rule):
             trained = run.config.get("trainable_parameters")
             others = f"{trained:,} parameters" if isinstance(trained, int) else "weights"
             full = f"{others} will be trained, and no LoRA adapter is among them"
+            passing = ". For a full fine-tune mute LW301: its verdict is then unknown" * run.trains_more
             return Finding(
                 full if run.trains_more else "nothing will be trained",
                 "No LoRA adapter was found in the model that is being trained.",
                 causes=["peft.get_peft_model has not wrapped it, or merge_and_unload or unload took the adapters out"],
-                remedies=["wrap it first: model = get_peft_model(model, LoraConfig(...)), and merge after training"],
+                remedies=[f"wrap it with model = get_peft_model(model, LoraConfig(...)), merge at the end{passing}"],
             )
         active, merged, trainable = (record.wiring.get(k) for k in ("active", "merged", "trainable"))
         if active is None or merged is None or trainable is None:

@@ -154,7 +154,7 @@ def latest_run(path: Path) -> FinishedRun:
     unreadable: list[str] = []
     runs = list(read_runs([path], unreadable))
     if not runs:
-        raise UnreadableError("\n".join(unreadable))
+        raise UnreadableError("; ".join(unreadable))
     latest = max(runs, key=lambda run: run.updated or "")
     if runs[1:]:
         latest.notes.append(f"the latest of {len(runs)} runs: name another, or see all with lora-watch check")

@@ -196,7 +196,8 @@ def test_an_update_that_was_refused_is_said_although_it_is_no_step(
 
 
 def test_what_cannot_be_drawn_is_said(tmp_path: Path, folder: Path) -> None:
-    assert lora_watch("report", tmp_path, "-o", tmp_path / "a.html").exit_code == 2
+    said = lora_watch("report", tmp_path, tmp_path / "b", "-o", tmp_path / "a.html")
+    assert (said.exit_code, said.stderr.count("\n"), "\\n" in said.stderr) == (2, 1, False)
     with pytest.raises(UnreadableError):
         write_page([tmp_path], tmp_path / "a.html")
     assert not (tmp_path / "a.html").exists()

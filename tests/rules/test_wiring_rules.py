@@ -76,6 +76,7 @@ def test_a_model_without_adapters_is_said_once_and_as_it_is(taken_out: bool, tmp
         not taken_out,
     )
     assert "merge_and_unload" in alert.causes[0]
+    assert ("mute LW301" in str(alert)) != taken_out, "a full fine-tune may be meant"
     assert not [record for record in caplog.records if record.exc_info], "no page is drawn of nothing"
 
 

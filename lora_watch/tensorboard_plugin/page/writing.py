@@ -53,7 +53,7 @@ def write_runs(runs: Sequence[FinishedRun], target: Path, unreadable: list[str])
         else:
             found[name] = run
     if not found:
-        raise UnreadableError("\n".join(unreadable))
+        raise UnreadableError("; ".join(unreadable))
     replace_file(target, page(found).encode())
     return unreadable
 
