@@ -92,7 +92,7 @@ class Alert:
     kind: str = ""
     """Which of its rule's faults it is, where the rule has several."""
     graver_at: int | None = None
-    """Step at which it became as grave as it is; None where it opened so."""
+    """Step at which it became as grave as it is, or was stated anew; None where it opened so."""
 
     def __post_init__(self) -> None:
         self.last_step = max(self.last_step, self.step)
@@ -280,10 +280,12 @@ def last_recovery(alerts: Iterable[Alert], step: int, script: Mapping[str, Any])
         latest = f", the last at step {last.last_step}" if last.last_step > last.step else ""
         changes += f"{', ' * bool(changes)}{count(recovery.dropped, 'update')} dropped{latest}"
     others = [alert for alert in alerts if alert.name != "recovered" and not alert.recovered_from]
-    open_since = [alert for alert in others if alert.step > last.step or alert.closed_step is None]
+    since = [alert for alert in others if alert.step > last.step]
+    before = [alert for alert in others if alert.step <= last.step and alert.closed_step is None]
     said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}"
     said += f", then {count(step - last.last_step, 'step')}"
-    said += f", {in_sum(open_since)}" if open_since else " without an alert."
+    said += f", {in_sum(since)}" if since else " without an alert."
+    said += f" Still open: {in_sum(before)}" if before else ""
     said += " Take the broken rows out of the data." if recovery.dropped else ""
     for name, (yours, now) in recovery.changed.items():
         if last.settings.get(name) == now != script.get(name):  # it is prescribed, too

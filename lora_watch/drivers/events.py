@@ -173,6 +173,8 @@ class TrainerEvents(TrainerCallback):
         with self.guard("leaving the Trainer", aside=True):
             self._detach()
         if self.monitor is not None:
+            with self.guard("looking what the loaded checkpoint was worth", aside=True):
+                self.monitor.sinks.evaluated(*trainer_info.best_evaluation(args, state))
             self._raise_for(self.monitor.end, state.global_step)
             if trainer is not None and self._saves_in(state) is not None:
                 self._await_final_save(trainer, self.monitor)

@@ -226,6 +226,16 @@ def quality(metrics: Mapping[str, Any]) -> dict[str, float]:
     }
 
 
+def best_evaluation(args: Any, state: Any) -> tuple[int, dict[str, float]]:
+    """The step and the numbers of the checkpoint that the Trainer has loaded at its end, if it has."""
+    folder = Path(state.best_model_checkpoint or "") if args.load_best_model_at_end else Path()
+    step = folder.name.removeprefix("checkpoint-")
+    if not step.isdigit():
+        return state.global_step, {}
+    rows = [quality(row) for row in state.log_history if row.get("step") == int(step)]
+    return int(step), {name: row[name] for row in rows for name in row if name.startswith("eval_")}
+
+
 def events_sink(trainer: Trainer, output_dir: Path) -> TensorBoardSink:
     """Writes into the Trainer's own TensorBoard run, or below ``output_dir`` where it has none."""
     # The Trainer's callback may open its writer after us; a second one in the same run would spoil both.

@@ -78,6 +78,8 @@ class Rule(ABC):
     """Steps of silence after which an episode is over. None: several, and more if norms are measured seldom."""
     evidence: ClassVar[int] = 5
     """Steps before an alert that its evidence takes, in which the adapter may be damaged already."""
+    turns_out: ClassVar[bool] = False
+    """What it finds without a ``kind`` may turn out to be one of a kind: its open alert is then stated anew."""
     yields_to: ClassVar[tuple[str, ...]] = ()
     """Ids of rules whose open alert explains this one: the rule is then silent. One cause, one alert. ``LW306:raised``:
     where the alert is of that ``kind``."""

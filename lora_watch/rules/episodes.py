@@ -249,17 +249,19 @@ class Episodes:
         it. An open alert keeps its words else: those that the console has shown."""
         seen = record if rule.of is None else getattr(record, rule.of) or record
         severity, alert, over = finding.severity or rule.severity, self._open.get(rule.id), []
+        before = finding.kind if alert is None else alert.kind
+        is_other, turns_out = finding.kind != before, rule.turns_out and finding.kind and not before
         if (
             alert is not None
             and alert.step < record.step
             and severity >= alert.severity
-            and (isinstance(rule, RuleBetweenSteps) or finding.kind != alert.kind)  # another save, another fault
+            and (isinstance(rule, RuleBetweenSteps) or (is_other and not turns_out))  # another save, another fault
         ):
             over, alert = [self._close(rule.id, record.step)], None
         if alert is not None:
             alert.last_step = max(alert.last_step, seen.step)
             self._silent.pop(rule.id, None)
-            if severity <= alert.severity:
+            if severity <= alert.severity and not turns_out:
                 return []
             if alert.recovered_from:  # another broken batch: no news, if it is dropped like the first
                 alert.severity = severity

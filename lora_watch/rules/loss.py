@@ -9,7 +9,7 @@ import numpy as np
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Evaluation, StepRecord
 from lora_watch.base.text import count, percent, plain, times
-from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SEEN_FIRST, SPIKE, WARM_UP, trend
+from lora_watch.measurement.signals.loss import DECISIVE, FEW, FIRST, SEEN_FIRST, SPIKE, WARM_UP, WINDOWS, trend
 from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import HIGHEST_END, HIGHEST_PACE, is_gentle, learns_preferences, pace
 from lora_watch.rules.non_finite import without_target
@@ -64,7 +64,8 @@ class LossDivergence(_OfTheLoss):
 
     Fires from the 21st step on, when the rise is far above the loss's own noise and the last three losses lie 5 % above
     the level before it. Harder data raise a loss too: the rule is silent where a batch costs no more with the adapters
-    than without, unless it costs more than guessing or the adapters are very large.
+    than without, unless it costs more than guessing or the adapters are very large. A jump at sound settings and sizes
+    is LW203's, unless the new data are noise.
     """
 
     id = "LW202"
@@ -82,9 +83,12 @@ class LossDivergence(_OfTheLoss):
     """The latest comparison with the frozen model: its step, the loss with the adapters and that without."""
     slight: int = field(default=0, init=False)
     """Comparisons in a row in which the adapters did slight harm."""
+    jumped: int = field(default=0, init=False)
+    """The step of the latest spike."""
 
     def check(self, record: StepRecord) -> Finding | None:
         score, rise = record.scalars.get("loss_rise_score", 0.0), record.scalars.get("loss_rise", 0.0)
+        self.jumped = record.step if record.scalars.get(JUDGED, 0.0) > SPIKE else self.jumped
         if (now := compared(record)) is not None:
             steps = record.step - int(self.latest[0]) if self.latest else 0
             self.slight = now.in_a_row(self.slight, SLIGHT, steps)
@@ -102,16 +106,24 @@ class LossDivergence(_OfTheLoss):
             lost = min(record.scalars.get("loss_recent", math.inf), pair.adapted) > CLEAR * guessing(record)
             if not lost:
                 return None
+        if small and self._other_texts(record, pair):
+            return None
         before, now = record.scalars["loss_before"], record.loss
         by_heart = before < _BY_HEART * record.scalars.get("loss_start", 0.0) and pace(record) <= HIGHEST_PACE
         return Finding(
             "the loss has risen and stays up",
-            f"The loss rose from {plain(before)} to {plain(now)}, by {times(score)} its usual noise.",
+            f"The loss rose from {plain(before)} to {plain(now)}, far beyond its noise.",
             metric="loss",
             threshold=self.score,
             follows=FAULTS,
             **vars(suspect(record, by_heart or suits(record), otherwise=4.0)),
         )
+
+    def _other_texts(self, record: StepRecord, pair: Compared | None) -> bool:
+        """The loss has jumped at once, which sound settings do not do, and no noise costs less than guessing."""
+        lowest = min(record.scalars.get("loss_recent", math.inf), pair.base if pair else math.inf)
+        is_text = (classes_of(record) or record.run.own_classes) > FEW and lowest < guessing(record)
+        return bool(self.jumped) and record.step - self.jumped <= WINDOWS[-1] and is_text and suits(record)
 
 
 @dataclass
@@ -119,33 +131,49 @@ class LossSpike(_OfTheLoss):
     """One loss lies far above its own noise. A single spike often passes; several announce a divergence.
 
     Fires from the 21st step on, when the loss lies far outside its own noise, and twice as far above its mean as the
-    highest outlier of about the last 200 steps. Five steps later it says so if the loss stays up there.
+    highest outlier of about the last 200 steps. Five steps later the alert says so if the loss stays up there.
     """
 
     id = "LW203"
     severity = Severity.WARNING
     quiet = 1
+    turns_out = True
     yields_to = ("LW101", "LW102", "LW201", "LW202", *FAULTS, "LW301:switched", "LW306:raised", "LW314")
 
     score: float = SPIKE
     """Standard deviations of the loss's own noise."""
     since: int = field(default=0, init=False)
-    """The step of the latest spike."""
+    """The step at which the loss has jumped; 0 when it is down again, or has been up for so long that this is usual."""
     before: float = field(default=0.0, init=False)
     """The loss that was to be expected at it."""
+    half: float = field(default=0.0, init=False)
+    """Half of the way up. A loss below it has come down."""
+    course: str = field(default="", init=False)
+    """Of the latest jump: ``up``, ``down`` where one of the next losses was, and ``stays`` when that is known."""
 
     def check(self, record: StepRecord) -> Finding | None:
-        score = record.scalars.get("loss_spike_score", 0.0)
-        if record.loss is None:
+        if record.loss is None or not math.isfinite(record.loss):
             return None
-        if not score > self.score:
-            stays = self.since and record.scalars.get("loss_rise_score", 0.0) > DECISIVE
-            return self._stays(record) if stays and record.step >= self.since + _SETTLED else None
-        self.since, self.before = record.step, record.scalars["loss_expected"]
+        score, settled = record.scalars.get("loss_spike_score", 0.0), record.step >= self.since + _SETTLED
+        level = record.scalars.get("loss_recent", record.loss) if settled else record.loss
+        is_up = self.since > 0 and record.step <= self.since + WINDOWS[-1] and level > self.half
+        if score > self.score and not is_up:
+            self.since, self.before, self.course = record.step, record.scalars["loss_expected"], "up"
+            self.half = (self.before + record.loss) / 2.0
+        elif settled:
+            self.since *= is_up
+            stays = self.course == "stays" or record.scalars.get("loss_rise_score", 0.0) > DECISIVE
+            if not (self.since and stays):
+                return None
+            self.course = "stays"
+            return self._stays(record)
+        elif not is_up or self.course == "down":
+            self.course = "down"
+            return None
         return Finding(
             "one loss is far above the others",
-            f"The loss jumped from about {plain(record.scalars['loss_expected'])} to {plain(record.loss)}, by "
-            f"{times(score)} its usual noise. A single spike often passes; several announce a divergence.",
+            f"The loss jumped from about {plain(self.before)} to {plain(record.loss)}, by {times(score)} its usual "
+            "noise. A single spike often passes; several announce a divergence.",
             metric="loss",
             threshold=self.score,
             causes=["an unusual batch: very long, very short or damaged samples"],

@@ -299,6 +299,7 @@ class Recovery:
         self._end_dropping()
         for alert, severity in causes:
             self._episodes.reopen(alert, severity)
+        self._say([alert for alert, _ in causes])
 
     @property
     def _in_a_row(self) -> int:

@@ -15,7 +15,7 @@ class AlertHistory:
 
     def __init__(self) -> None:
         self._latest: dict[tuple[str, int], Alert] = {}
-        self._told: dict[tuple[str, int], Severity] = {}
+        self._told: dict[tuple[str, int], tuple[Severity, str]] = {}
         self._closed: set[tuple[str, int]] = set()
 
     def update(self, alerts: Sequence[Alert]) -> list[News]:
@@ -23,9 +23,10 @@ class AlertHistory:
         news: list[News] = []
         for alert in alerts:
             key = (alert.rule, alert.step)
-            if alert.severity > self._told.get(key, -1):  # new, or graver than it was
+            severity, kind = self._told.get(key, (-1, alert.kind))
+            if alert.severity > severity or alert.kind != kind:  # new, graver than it was, or stated anew
                 news.append(("opened", alert))
-            self._latest[key], self._told[key] = alert, alert.severity
+            self._latest[key], self._told[key] = alert, (max(alert.severity, severity), alert.kind)
             if alert.closed_step is not None and key not in self._closed:
                 self._closed.add(key)
                 news.append(("closed", alert))

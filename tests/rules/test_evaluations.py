@@ -145,20 +145,20 @@ def test_texts_worse_than_before_the_training_show_at_the_first_evaluation_that_
 
 @pytest.mark.parametrize(("trainer", "found"), [(InOrder, ["LW203", "LW209"]), (Trainer, [])], ids=["in order", "twin"])
 def test_data_that_change_on_the_way_are_named(trainer: Any, found: list[str], tmp_path: Path) -> None:
-    """Sums, then Python."""
-    sums = (" ".join(f"The sum of {a} and {b} is {a + b}." for b in range(20)) for a in range(100))
+    """Sums, then Python: whatever was learned before, that is one alert, and no reason to drop updates."""
+    sums = (" ".join(f"The sum of {a} and {b} is {a + b}." for b in range(20)) for a in range(300))
     easy = [dict.fromkeys(("input_ids", "labels"), tiny_tokenizer()(text)["input_ids"][:64]) for text in sums]
-    callback = LoraWatchCallback(tensorboard=False, console=False)
+    callback = LoraWatchCallback(tensorboard=False, console=False, recover=3)
     settings: dict[str, Any] = {
         "output_dir": str(tmp_path),
         "eval_strategy": "steps",
         "eval_steps": 5,
-        "eval_dataset": easy[::6],
+        "eval_dataset": easy[::18],
     }
     settings |= {"lr_scheduler_type": "constant", "trainer_class": trainer}
-    build_trainer(lora(tiny_model()), [*easy, *stdlib_blocks(100)], 50, [callback], 3e-3, **settings).train()
-    assert sorted({alert.rule for alert in callback.monitor.alerts}) == found
-    assert not found or {alert.kind for alert in callback.monitor.alerts} >= {"stays", "changed"}
+    build_trainer(lora(tiny_model()), [*easy, *stdlib_blocks(100)], 100, [callback], 3e-3, **settings).train()
+    assert sorted(alert.rule for alert in callback.monitor.alerts) == found
+    assert not found or {(a.kind, a.step, a.closed_step) for a in callback.monitor.alerts} >= {("stays", 76, None)}
 
 
 @pytest.mark.parametrize(("shuffled", "found"), [(True, ["WARNING"]), (False, [])], ids=["shuffled", "its twin"])

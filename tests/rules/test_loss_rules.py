@@ -96,6 +96,22 @@ def test_a_loss_above_its_start_is_no_evidence_of_harm_where_the_adapters_help(
     assert (finding is not None) is fires
 
 
+@pytest.mark.parametrize(
+    ("jump", "base", "fires"),
+    [(40.0, 5.0, False), (40.0, 8.0, True), (4.0, 5.0, True)],
+    ids=["other texts", "noise costs more than guessing", "slowly, as adapters do"],
+)
+def test_a_jump_to_other_texts_is_no_divergence_of_adapters_that_are_sound(
+    jump: float, base: float, fires: bool
+) -> None:
+    """They cost adapters that have learned what came before more than the frozen model."""
+    rule, found, scores = LossDivergence(), [], {"loss_before": 0.7, "loss_start": 5.0, "loss_recent": 7.0}
+    scores |= {"loss_sound": 57.0, "adapted_loss": 1.2 * base, "base_loss": base, "loss_rise": 2.0}
+    for step, risen in ((61, {"loss_spike_score": jump}), (64, {"loss_rise_score": 5.0})):
+        found.append(rule.check(StepRecord(healthy().run, step, {}, loss=7.0, scalars=scores | risen, comparable=True)))
+    assert [finding is not None for finding in found] == [False, fires]
+
+
 @pytest.mark.thorough
 def test_a_size_that_no_good_run_has_is_an_explosion_at_any_loss() -> None:
     alert = the("LW102", run(lr=0.1, steps=60, warmup_steps=24))  # the model is as good as without the adapters

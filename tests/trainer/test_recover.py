@@ -12,11 +12,12 @@ from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import Finding, LoraWatchCallback, LoraWatchError, Rule, Severity
-from lora_watch.base.alerts import first_to_show
+from lora_watch.base.alerts import Alert, first_to_show, last_recovery
 from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.base.records import StepRecord
 from lora_watch.gate import judge
 from lora_watch.gate.formats.text import text
+from lora_watch.runs.run import latest_run
 from tests.rules.runs import InOrder, numbers, trainer_with_labels
 from tests.support import Keeps, build_trainer, lora, report_of, stdlib_blocks, tiny_model
 
@@ -27,7 +28,9 @@ def built(
     recover: int | None = 3, alpha: float = 16, lr: float = 2e-3, steps: int = 30, **more: Any
 ) -> tuple[Trainer, LoraWatchCallback]:
     own = {name: more.pop(name) for name in ("fail_on", "every", "rules", "sinks") if name in more}
-    callback = LoraWatchCallback(recover=recover, console=more.pop("console", False), tensorboard=False, **own)
+    callback = LoraWatchCallback(
+        recover=recover, console=more.pop("console", False), tensorboard=more.pop("tensorboard", False), **own
+    )
     torch.manual_seed(0)
     model = lora(tiny_model(), alpha=alpha)
     callbacks = [callback, *more.pop("callbacks", ())]
@@ -213,11 +216,17 @@ def test_what_does_not_end_is_waited_for_so_long_and_no_longer(monkeypatch: pyte
     assert report_of(trainer)["verdict"] == "failed"
 
 
-def test_a_run_that_ends_while_updates_are_dropped_has_failed() -> None:
-    trainer, _ = built(trainer_class=Masked)  # of 30 steps: 50 updates would be waited for
+@pytest.mark.parametrize(
+    ("rule", "steps", "broken"), [("LW201", 30, Masked), ("LW202", 90, trainer_with_labels(lambda step: step > 70))]
+)
+def test_a_run_that_ends_while_updates_are_dropped_has_failed(rule: str, steps: int, broken: Any) -> None:
+    trainer, _ = built(steps=steps, trainer_class=broken, tensorboard=True)  # 50 updates would be waited for
     with pytest.raises(LoraWatchError, match=r"has ended while updates were dropped"):
         trainer.train()
     assert report_of(trainer)["verdict"] == "failed"
+    seen = latest_run(Path(trainer.args.output_dir)).data.episodes[0]  # by who opens the page
+    assert [(a.rule, a.closed_step) for a in seen if a.severity is Severity.ERROR] == [(rule, None)]
+    assert "in the last tenth before updates were dropped" in text(judge([Path(trainer.args.output_dir)]))
 
 
 class Overflows(Trainer):
@@ -265,6 +274,10 @@ def test_bad_batches_now_and_then_are_dropped_each_time() -> None:
     report = report_of(trainer)
     assert (report["verdict"], report["loss"]["final"] < 6) == ("ok", True), "of the steps that count"
     assert "7 updates dropped, the last at step 30), then 0 steps" in report["message"]
+    earlier = Alert("LW204", "", Severity.WARNING, 0, "a batch has no target")
+    alerts = [earlier, *(Alert.from_dict(alert) for alert in report["alerts"])]
+    said = "then 0 steps without an alert. Still open: 1 warning. Worst: a batch has no target (LW204, before step 1)."
+    assert said in str(last_recovery(alerts, 30, {}))
     ends = {alert["rule"]: (alert["step"], alert["last_step"], alert["closed_step"]) for alert in report["alerts"]}
     assert ends == dict.fromkeys(("LW201", "LW910"), (1, 30, 30))
     assert "take the broken rows out" in text(judge([Path(trainer.args.output_dir)])), "its LW201 is not shown"

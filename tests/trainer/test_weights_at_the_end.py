@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
-from transformers import TrainerCallback
+from transformers import TrainerCallback, TrainerState
 
 from lora_watch import LoraWatchCallback
 from tests.support import build_trainer, lora, on, report_of, stdlib_blocks, tiny_model
@@ -130,3 +130,5 @@ def test_the_best_model_that_is_loaded_at_the_end_is_none(tmp_path: Path) -> Non
         greater_is_better=True,  # the worst one
     )
     assert found == ("ok", [])
+    state = TrainerState.load_from_json(str(tmp_path / f"checkpoint-{STEPS}" / "trainer_state.json"))
+    assert report_of(tmp_path)["evaluation"]["eval_loss"]["last"] == {"step": 2, "value": state.best_metric}
