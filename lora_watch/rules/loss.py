@@ -165,8 +165,17 @@ class LossSpike(_OfTheLoss):
             stays = self.course == "stays" or record.scalars.get("loss_rise_score", 0.0) > DECISIVE
             if not (self.since and stays):
                 return None
-            self.course = "stays"
-            return self._stays(record)
+            self.course, recent = "stays", plain(record.scalars["loss_recent"])
+            why = f"the training data changed at step {self.since}: they are not shuffled, or other texts began"
+            return Finding(
+                f"the loss has jumped at step {self.since} and stays up",
+                f"It was about {plain(self.before)} before, and its last five are {recent}.",
+                metric="loss",
+                kind="stays",
+                threshold=DECISIVE,
+                causes=[why],
+                remedies=["shuffle the training data, or train on one kind of texts at a time on purpose"],
+            )
         elif not is_up or self.course == "down":
             self.course = "down"
             return None
@@ -178,18 +187,6 @@ class LossSpike(_OfTheLoss):
             threshold=self.score,
             causes=["an unusual batch: very long, very short or damaged samples"],
             remedies=["look at the batch of this step"],
-        )
-
-    def _stays(self, record: StepRecord) -> Finding:
-        """LW202 would say so if the adapters were the cause."""
-        return Finding(
-            f"the loss has jumped at step {self.since} and stays up",
-            f"It was about {plain(self.before)} before, and its last five are {plain(record.scalars['loss_recent'])}.",
-            metric="loss",
-            kind="stays",
-            threshold=DECISIVE,
-            causes=[f"the training data changed at step {self.since}: they are not shuffled, or other texts began"],
-            remedies=["shuffle the training data, or train on one kind of texts at a time on purpose"],
         )
 
 

@@ -116,10 +116,8 @@ def suspect(record: StepRecord, of_the_data: bool, overall: float | None = None,
     if of_the_data:
         why = "the data changed, to another domain, corrupted batches or a new epoch's order"
         proven = f": these settings had been right for {sound_steps(record)} steps" if is_proven(record) else ""
-        return Advice(
-            [f"{why}{proven}"],
-            ["look at the batches of the last steps. If other texts began there, shuffle"],
-        )
+        fix = "look at the batches of the last steps. If other texts began there, shuffle"
+        return Advice([f"{why}{proven}"], [fix])
     return weaker(record, overall, otherwise, Evidence.HARM)
 
 

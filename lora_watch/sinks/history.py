@@ -23,7 +23,7 @@ class AlertHistory:
         news: list[News] = []
         for alert in alerts:
             key = (alert.rule, alert.step)
-            severity, kind = self._told.get(key, (-1, alert.kind))
+            severity, kind = self._told.get(key, (Severity.INFO, None))
             if alert.severity > severity or alert.kind != kind:  # new, graver than it was, or stated anew
                 news.append(("opened", alert))
             self._latest[key], self._told[key] = alert, (max(alert.severity, severity), alert.kind)
