@@ -64,8 +64,8 @@ class LossDivergence(_OfTheLoss):
 
     Fires from the 21st step on, when the rise is far above the loss's own noise and the last three losses lie 5 % above
     the level before it. Harder data raise a loss too: the rule is silent where a batch costs no more with the adapters
-    than without, unless it costs more than guessing or the adapters are very large. A jump at sound settings and sizes
-    is LW203's, unless the new data are noise.
+    than without, unless it costs more than guessing or the adapters are very large. A jump at sound settings is
+    LW203's, unless the data are noise.
     """
 
     id = "LW202"
