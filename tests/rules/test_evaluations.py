@@ -1,5 +1,6 @@
 """Overfitting is named with its best step; more texts, a plateau and noisy evaluations are not."""
 
+import functools
 import random
 import shutil
 from collections.abc import Mapping, Sequence
@@ -124,23 +125,34 @@ def test_labels_that_are_not_those_of_the_evaluation_show_at_the_first_one(
     assert [(alert.severity.name, alert.step) for alert in alerts] == found
 
 
-@pytest.mark.parametrize(("texts", "found"), [(1, ["ERROR"]), (200, [])], ids=["one", "its twin"])
-def test_texts_worse_than_before_the_training_show_at_the_first_evaluation_that_proves_it(
-    texts: int, found: list[str], tmp_path: Path
-) -> None:
-    blocks, callback = stdlib_blocks(256), LoraWatchCallback(tensorboard=False, console=False)
-    settings: dict[str, Any] = {
-        "output_dir": str(tmp_path),
-        "eval_strategy": "steps",
-        "eval_steps": 10,
-        "eval_dataset": blocks[200:240],
-        "lr_scheduler_type": "constant",
-    }
-    torch.manual_seed(0)
-    trainer = build_trainer(lora(tiny_model()), blocks[:texts], 30, [callback], 1e-2, **settings)
-    trainer.evaluate()
+@functools.cache
+def sums() -> list[dict[str, Any]]:
+    texts = (" ".join(f"The sum of {a} and {b} is {a + b}." for b in range(20)) for a in range(100))
+    return [dict.fromkeys(("input_ids", "labels"), tiny_tokenizer()(text)["input_ids"][:64]) for text in texts]
+
+
+def evaluated(examples: Any, steps: int, lr: float, before: Any = (), **more: Any) -> list[Alert]:
+    """All alerts of the packaged model that is evaluated every 5 steps on Python, and once before on other rows."""
+    callback = LoraWatchCallback(tensorboard=False, console=False)
+    settings = {"eval_strategy": "steps", "eval_steps": 5, "eval_dataset": stdlib_blocks(256)[200:240]} | more
+    trainer = build_trainer(lora(tiny_model()), examples, steps, [callback], lr, **settings)
+    trainer.evaluate(*before)
     trainer.train()
-    assert severities(callback.monitor.alerts) == found
+    return callback.monitor.alerts
+
+
+@pytest.mark.parametrize(
+    ("trained", "before", "found"),
+    [
+        pytest.param(sums, (), ["WARNING"], id="a user who measures what is forgotten"),
+        pytest.param(lambda: stdlib_blocks(256)[:200], (), [], id="its twin"),
+        pytest.param(lambda: stdlib_blocks(256)[:200], (sums,), [], id="another set before"),
+    ],
+)
+def test_texts_worse_than_before_the_training_show_and_end_no_run(trained: Any, before: Any, found: list[str]) -> None:
+    alerts = evaluated(trained(), 20, 1e-2, [rows() for rows in before], lr_scheduler_type="constant")
+    assert severities(alerts) == found
+    assert not found or "worse than before the training" in alerts[0].message
 
 
 @pytest.mark.parametrize(("trainer", "found"), [(InOrder, ["LW203", "LW209"]), (Trainer, [])], ids=["in order", "twin"])
@@ -166,7 +178,15 @@ def test_shuffled_labels_show_in_few_held_out_examples(shuffled: bool, found: li
     draw = random.Random(1)
     rows = [{**row, "labels": draw.randrange(2) if shuffled else row["labels"]} for row in code_or_prose()]
     batches = {"eval_steps": 20, "per_device_train_batch_size": 8}
-    assert severities(run(tmp_path, classifier(), rows[:240], rows[240:280], 1e-3, 80, **batches)) == found
+    alerts = run(tmp_path, classifier(), rows[:240], rows[240:280], 1e-3, 80, **batches)
+    assert severities(alerts) == found
+
+
+def test_before_an_epoch_has_passed_no_text_has_been_read_too_often(tmp_path: Path) -> None:
+    draw = random.Random(1)
+    rows = [{**row, "labels": draw.randrange(2)} for row in code_or_prose()]
+    (alert,) = run(tmp_path, classifier(), rows[:400], rows[400:440], 5e-3, 50, per_device_train_batch_size=8)
+    assert ("few examples, or wrong labels" in alert.causes[0], "by heart" in alert.message) == (True, False)
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,11 @@
 """Losses that mean something else than the model's own: policy gradients, preferences, objectives of one's own."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from transformers import Trainer
 
@@ -23,8 +24,11 @@ def trained(trainer: Trainer, callback: LoraWatchCallback) -> tuple[Monitor, Ste
     return callback.monitor, callback.monitor.last
 
 
-def preferring(folder: Path, steps: int, alike: bool = False) -> tuple[Monitor, StepRecord]:
-    """DPO. ``alike``: the rejected answer is the chosen one."""
+def preferring(
+    folder: Path, steps: int, alike: bool = False, evaluated: Sequence[str] = ()
+) -> tuple[Monitor, StepRecord]:
+    """DPO. ``alike``: the rejected answer is the chosen one. ``evaluated``: which two columns of the training's pairs
+    are chosen and rejected in an evaluation."""
     texts = [tiny_tokenizer().decode(row["input_ids"]) for row in stdlib_blocks(16, 48)]
     pairs = [
         {"prompt": text[:20], "chosen": text[20:60], "rejected": text[20:60] if alike else other[40:70]}
@@ -32,7 +36,13 @@ def preferring(folder: Path, steps: int, alike: bool = False) -> tuple[Monitor, 
     ]
     callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
     more = {"max_steps": steps, "learning_rate": 2e-3, "gradient_checkpointing": False}
-    return trained(with_trl("DPO", pairs, **more)(folder, callback), callback)
+    trainer = with_trl("DPO", pairs, **more)(folder, callback)
+    if evaluated:
+        trainer.args.eval_strategy, trainer.args.eval_steps = "steps", steps
+        trainer.eval_dataset = trainer.train_dataset.rename_columns(
+            dict(zip(evaluated, ("chosen_ids", "rejected_ids")))
+        )
+    return trained(trainer, callback)
 
 
 def test_answers_that_are_the_same_are_named_and_not_the_graph(tmp_path: Path) -> None:
@@ -48,6 +58,16 @@ def test_a_loss_of_preferences_is_judged_as_what_it_is(tmp_path: Path) -> None:
     assert not last.comparable, "the model's own loss does not prefer an answer"
     assert any("no batch is compared" in note for note in monitor.run.notes), "what is not judged is said"
     assert ids(monitor) == []
+
+
+@pytest.mark.parametrize(
+    ("chosen", "found"), [("rejected_ids", [("LW209", Severity.ERROR)]), ("chosen_ids", [])], ids=["swapped", "twin"]
+)
+def test_pairs_that_are_swapped_in_the_evaluation_are_an_error(chosen: str, found: list[Any], tmp_path: Path) -> None:
+    columns = sorted(("chosen_ids", "rejected_ids"), key=chosen.__ne__)
+    monitor, _ = preferring(tmp_path, 20, evaluated=columns)
+    assert [(alert.rule, alert.severity) for alert in monitor.alerts] == found
+    assert not found or "are swapped" in monitor.alerts[0].causes[0]
 
 
 def log_likelihood(model: Any, inputs: Any) -> torch.Tensor:

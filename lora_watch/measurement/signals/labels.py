@@ -133,7 +133,8 @@ def _placed(labels: Tensor, tokens: Tensor, mask: Any) -> dict[str, Tensor]:
     places = zip(SEEN_FIRST[1:], (tokens, tokens.roll(-1, -1), tokens.roll(1, -1)))
     found = {name: labels == token for name, token in places}
     if getattr(mask, "shape", ()) == labels.shape:
-        found["labels_padded"] = mask.to(labels.device) == 0
+        padded = (mask.to(labels.device) == 0) & count
+        found["labels_padded"] = padded & padded.roll(1, -1)
     return {name: (each & count).sum(dtype=torch.float32) / count.sum() for name, each in found.items()}
 
 
