@@ -310,10 +310,10 @@ class WorseOnOtherTexts(Rule):
     """The model gets worse on texts that it is not trained on.
 
     Fires when the last two evaluation losses are above the best by more than their noise and the training loss has
-    fallen by 5 % since, or when one is far above it. Also at one 5 % above guessing, or above the loss before the
-    training, while the training loss falls: an ERROR where fewer answers are right than by guessing. Also when the
-    texts of ``probe=`` cost 10 % more than without the adapters, twice running. Three epochs and 200 steps without an
-    evaluation end with an INFO.
+    fallen by 5 % since, or one is far above. Also at one 5 % above guessing, or above the loss before the training,
+    while the training loss falls: an ERROR where fewer answers are right than by guessing. Also when the texts of
+    ``probe=`` cost 10 % more than without the adapters, twice running. Three epochs and 200 steps without an evaluation
+    end with an INFO.
     """
 
     id = "LW209"
