@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -18,6 +19,7 @@ from lora_watch.rules.policy import Policy
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import guarded
 from lora_watch.run.ranks import Ranks, all_have_met, is_first, world_size
+from lora_watch.run.rates import warm_up
 from lora_watch.settings import MonitorSettings, takes
 from lora_watch.sinks import Sink
 
@@ -66,8 +68,12 @@ class Monitor:
         self._scaler: Any = settings.scaler
         folder = None if settings.output_dir is None else Path(settings.output_dir)
         sinks = [*settings.sinks, *_own_sinks(settings.model, settings.policy(), folder, settings.console)]
+        config = dict(settings.config or {})
+        if settings.scheduler is not None:
+            with suppress(Exception):  # of a function of the step by the user
+                config = {"warmup_steps": warm_up(settings.scheduler), **config}
         self.engine = Engine(
-            *(settings.model, settings.optimizer, replace(settings, sinks=sinks)),
+            *(settings.model, settings.optimizer, replace(settings, sinks=sinks, config=config)),
             scheduler=settings.scheduler,
             place=folder,
             is_scaled=self._is_scaled,
@@ -82,6 +88,10 @@ class Monitor:
         self._kept: Tensor | int | None = 0
         """Whether a gradient was there before this step's first pass back, ``[]``; None where that is not known. A
         session begins without, whatever the one before did."""
+        self._came: Tensor | int | None = None
+        """Whether that pass has brought one, ``[]``; None where that is not known."""
+        self._comes: int | None = None
+        """``_came`` of a step before its pass: 0 where a gradient that comes is seen, and no checkpointing stops it."""
         self._started = self._over = False
 
     # -- a loop --------------------------------------------------------------------------------------------------------
@@ -121,9 +131,9 @@ class Monitor:
                     return self.last
                 there, self._micro_batches, loss = self._micro_batches, [], None
                 loss = torch.stack(there).mean() if there else None
-        kept: dict[str, Any] = {} if self._kept is None else {"kept_gradient": self._kept}
-        self._updated, self._kept = True, None
-        self._raise_for(self.engine.after_update(loss, step, **kept))
+        seen: dict[str, Any] = {"kept_gradient": self._kept, "came_gradient": self._came}
+        self._updated, self._kept, self._came = True, None, self._comes
+        self._raise_for(self.engine.after_update(loss, step, **seen))
         if self._gradient_hook is not None and self.engine.coverage.done > FIRST_STEPS:  # of this session
             self._gradient_hook.remove()
             self._gradient_hook = None
@@ -207,6 +217,8 @@ class Monitor:
             factor = None if adapter is None else adapter.parameters[1]
             if factor is not None and factor.requires_grad and world_size() == 1 and not has_compiled(self._model):
                 self._gradient_hook = factor.register_hook(partial(self._before_a_gradient, factor))
+                stops = any(getattr(module, "gradient_checkpointing", False) for module in self._model.modules())
+                self._comes = None if stops else 0
 
     @guarded("looking at a gradient")
     def _before_a_gradient(self, factor: Tensor, gradient: Tensor) -> None:
@@ -214,6 +226,7 @@ class Monitor:
         if self._updated:
             self._updated, left = False, factor.grad
             self._kept = torch.zeros((), device=factor.device) if left is None else left.any().float()
+            self._came = gradient.any().float()
 
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> None:

@@ -297,10 +297,6 @@ def notes_on(args: TrainingArguments, trainer: Trainer, model: Any) -> list[str]
     notes = []
     if is_compiled(args, trainer):
         notes.append("output_ratio is unavailable: the model is compiled")
-    if is_preference(trainer):
-        notes.append(
-            f"the loss of {type(trainer).__name__} compares answers: no batch is compared with the frozen model"
-        )
     if reference := reference_of(trainer, model):
         notes.append(f"the reference model of {type(trainer).__name__} is {reference}")
     if is_policy_gradient(trainer):

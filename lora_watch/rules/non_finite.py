@@ -7,7 +7,7 @@ import numpy as np
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Evidence, Prescription
-from lora_watch.base.records import BoolArray, StepRecord
+from lora_watch.base.records import BoolArray, FloatArray, StepRecord
 from lora_watch.base.text import count, plain
 from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.forecast import ORDINARY_PACE, pace
@@ -37,20 +37,26 @@ class NonFiniteAdapter(Rule):
             return None
         bad, what, metric = found
         first = record.run.adapters[int(np.argmax(bad))]
-        cause = "the backward pass of this layer overflows or divides by zero"
+        cause, fixes = "the backward pass of this layer overflows or divides by zero", in_wider_numbers(record)
         # An update spoils many at a time, and none has been made before the first step.
         few = what == "weight" and (2 * bad.sum() < len(bad) or not record.step)
         if few:
             cause = "code other than the optimizer has written to this adapter, or its file holds a NaN"
         elif what == "weight":
             cause = "the learning rate is so high that the update itself overflows"
+        elif len(bad) > 1 and bad.all() and record.loss is None:  # nobody has seen it yet
+            cause = "no layer has a finite gradient: the loss of this batch is NaN or infinite"
+            cause += ", unless clipping has spread the NaN of one layer to all"
+            fixes = [f"{_SEE_BATCH}. Where all are finite, read the gradients before clipping", *fixes]
+        elif what == "gradient":
+            fixes = fixes or ["torch.autograd.set_detect_anomaly(True) names the operation; mend it"]
         return Finding(
             f"the {what} of {int(bad.sum())} of {len(bad)} adapters is NaN or infinite",
             f"The first of them in the model is {first.name}. Each further step spreads the NaN to other layers.",
             adapters=[(record.run.names[i], math.nan) for i in np.flatnonzero(bad)],
             metric=metric,
             causes=[cause],
-            remedies=[from_before(record.step - bool(record.spoiled))] if few else in_wider_numbers(record),
+            remedies=[from_before(record.step - bool(record.spoiled))] if few else fixes,
             next_run=_weaker(record) if what == "weight" and not few else None,
             follows=_causes(what == "weight" and not few),
         )
@@ -99,8 +105,9 @@ def _causes(of_the_rate: bool) -> tuple[str, ...]:
     return (*FAULTS, *GROWN_TOO_LARGE) if of_the_rate else GROWN_TOO_LARGE
 
 
+_SEE_BATCH = "print the batch whose loss is not finite"
 MASKED_STEPS = 3
-"""Steps in a row without a target from which on they are no accident."""
+"""Steps in a row without a target, or with a loss that moves nothing, from which on they are no accident."""
 
 
 def without_target(record: StepRecord) -> bool:
@@ -108,13 +115,19 @@ def without_target(record: StepRecord) -> bool:
     return record.targets == 0 and record.loss is not None and math.isnan(record.loss)
 
 
+def _gradients(record: StepRecord) -> FloatArray:
+    """Those norms of the adapters' gradients that are known."""
+    readings = [record.metrics[name] for name in _GRADIENTS if name in record.metrics]
+    return np.concatenate([reading.values[reading.known] for reading in readings] or [np.zeros(0)])
+
+
 @dataclass
 class NonFiniteLoss(Rule):
     """The true loss of an optimizer step is NaN or infinite.
 
-    Fires when the loss of the training step itself is not finite; the Trainer's own log may hide it. Batches without a
-    target (all labels are -100) are LW204's for two steps in a row, then this rule's. It names the first cause that
-    shows: frozen weights, large adapters, too large an update, the batch.
+    Fires when the loss of the training step itself is not finite. Batches without a target (all labels are -100) are
+    LW204's for two steps in a row, then this rule's. It names the first cause that shows: frozen weights, large
+    adapters, too large an update, the batch. While the gradients are finite it is a WARNING for two steps in a row.
     """
 
     id = "LW201"
@@ -126,7 +139,7 @@ class NonFiniteLoss(Rule):
     size: float = 12.0
     """``output_ratio`` (90th percentile over layers, times depth) from which on the adapters are its cause."""
     masked: list[int] = field(default_factory=list, init=False)
-    """The latest steps in a row at which a batch had no target."""
+    """The latest steps in a row at which a batch had no target, or the gradients were finite."""
 
     def check(self, record: StepRecord) -> Finding | None:
         if record.loss is None:
@@ -134,23 +147,28 @@ class NonFiniteLoss(Rule):
         if math.isfinite(record.loss):
             self.masked = []
             return None
-        masked = without_target(record)
-        if masked:
-            self.masked = [*(step for step in self.masked if step != record.step), record.step][-MASKED_STEPS:]
-            if len(self.masked) < MASKED_STEPS:
-                return None  # LW204's
+        masked, gradients = without_target(record), _gradients(record)
+        spared = len(gradients) > 0 and bool(np.isfinite(gradients).all()) and not record.broken
+        self.masked = [step for step in self.masked if step != record.step] if masked or spared else []
+        self.masked = [*self.masked, *([record.step] * (masked or spared))][-MASKED_STEPS:]
+        single = 0 < len(self.masked) < MASKED_STEPS
+        if masked and single:
+            return None  # LW204's
         layers, where = _source(record)
         cause, remedies, next_run = self._why(record)
         harm = "" if masked or not record.updated else "Training on it makes every adapter NaN."
+        if spared and not masked:
+            harm = "Its gradients are finite, so it has harmed no adapter."
         return Finding(
             f"the loss is {'NaN' if math.isnan(record.loss) else 'infinite'}",
-            " ".join(filter(None, (where, harm, "The Trainer's log may hide it."))),
+            " ".join(filter(None, (where, harm))),
             adapters=[(layer, math.nan) for layer in layers],
             metric="targets" if masked else "loss",
             causes=[cause],
             remedies=remedies,
             next_run=next_run,
             follows=() if record.broken else _causes(next_run is not None),
+            severity=Severity.WARNING if single else None,
         )
 
     def has_evidence(self, record: StepRecord) -> bool:
@@ -168,9 +186,13 @@ class NonFiniteLoss(Rule):
             cause += ": the prompt template does not match the text, or truncation cut the answers off"
             return cause, ["print (labels != -100).sum() of some batches: it must not be 0"], None
         labels = "" if record.targets is None else f"; its batch has {count(record.targets, 'label')} that count"
+        gradients = _gradients(record)
+        if len(gradients) and not gradients.any() and not record.targets:
+            fix = "print (labels != -100).sum() of this batch; leave out batches where it is 0"
+            return "it is probably the mean over no label: all are ignored (-100), and every gradient is 0", [fix], None
         cause = f"not known. No NaN was found in the frozen weights or in the adapters before it{labels}"
-        batch = "print the batch whose loss is not finite: a check in compute_loss finds it"
-        return cause, [f"{batch}. Then {from_before(record.step)}", *in_wider_numbers(record)], None
+        after = "" if self.masked else f". Then {from_before(record.step)}"
+        return cause, [_SEE_BATCH + after, *in_wider_numbers(record)], None
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""

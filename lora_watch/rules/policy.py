@@ -99,8 +99,8 @@ def severities(given: FailOn | Iterable[Any], rules: Sequence[Rule]) -> dict[str
     return {word if word == DEFAULT else id_called(word, names): severity for word, severity in least.items()}
 
 
-def passes(alerts: Iterable[Alert]) -> str:
-    """That runs which end with WARNINGs pass under a fail_on of ``error``, and how to fail them; empty without any."""
+def passes(alerts: Iterable[Alert], setting: str = "fail_on") -> str:
+    """That runs with WARNINGs pass under ``error``, and the ``setting`` that fails them; empty without any."""
     silent = (*CAUTIONS, *_OTHERS)
     warned = [a for a in alerts if a.severity is Severity.WARNING and a.closed_step is None and a.rule not in silent]
     rules = sorted({alert.rule for alert in warned if alert.rule.startswith("LW")})  # fail_on knows no rule of your own
@@ -109,7 +109,7 @@ def passes(alerts: Iterable[Alert]) -> str:
     what, them = ("which are WARNINGs", "them") if rules[1:] else ("a WARNING", "it")
     policy = ",".join(["error", *(f"{rule}=warning" for rule in rules)])
     passed = f"Passed in spite of {' and '.join(rules)}, {what}."
-    return f"{passed} To fail on {them}, set --fail-on (in Python fail_on) to {policy}."
+    return f"{passed} To fail on {them}, set {setting} to {policy}."
 
 
 def words(given: Any) -> list[Any]:

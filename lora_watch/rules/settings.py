@@ -65,8 +65,8 @@ WITHOUT_WARM_UP = ("constant", "reduce_lr_on_plateau", "greedy")
 class WarmUpTooLong(RuleOnSettings):
     """The warm-up is longer than the run, so that the learning rate is never reached.
 
-    Fires before the first step when the warm-up has more steps than the run. A schedule of your own that reaches its
-    learning rate does not count.
+    Fires before the first step when the warm-up has more steps than the run. Of a plain loop it reads the schedule that
+    `Monitor(scheduler=…)` names. A Trainer's own schedule that reaches its learning rate does not count.
     """
 
     id = "LW409"

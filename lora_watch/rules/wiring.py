@@ -170,6 +170,25 @@ def _why_cut(record: StepRecord, cut: BoolArray) -> tuple[str, str]:
     return cause, "look for these around the layers; take those that no forward pass reaches out of target_modules"
 
 
+NO_STEP = (
+    "the gradients are there, and nothing uses them: step() of the optimizer that holds the adapters is not called",
+    "call optimizer.step() after loss.backward(), of an optimizer built from this model's parameters",
+)
+SET_BACK = (
+    "the gradients are there, so something puts the weights back after each update",
+    "look for a callback or code of your own that writes to the adapters",
+)
+CLEARED = (
+    "zero_grad() is called between loss.backward() and optimizer.step()",
+    "call zero_grad() after optimizer.step(), or before the forward pass",
+)
+DETACHED = (
+    "no backward() reaches the adapters: it is not called, or the loss is detached or made under torch.no_grad()",
+    "call backward() on the model's loss itself: no detach(), item() or new tensor between the model and it",
+)
+"""Causes and fixes where B stays zero: of a Trainer ``SET_BACK``, of a plain loop the others."""
+
+
 def _why_zero(record: StepRecord, zero: BoolArray) -> tuple[str, str]:
     """Cause and fix where B of the adapters is ``zero`` after updates, and A is not."""
     a, b = known_values(record, "a_grad_norm"), known_values(record, "b_grad_norm")
@@ -179,6 +198,13 @@ def _why_zero(record: StepRecord, zero: BoolArray) -> tuple[str, str]:
         return NO_DIFFERENCE, "; ".join(TO_TELL_APART)
     if record.scalars.get("loss_recent") == 0.0:  # of a policy it says nothing
         return ALL_MASKED, SEE_LABELS
+    if a is not None and b is not None and (np.fmax(a, b)[zero] > 0).all():
+        return SET_BACK if "learning_rate" in record.run.config else NO_STEP
+    if (came := record.scalars.get("came_gradient")) is not None and zero.all():  # a plain loop
+        if came:
+            return CLEARED
+        if a is not None and np.isnan(a).all():
+            return DETACHED
     if a is None or b is None or a.any() or b.any():  # NaN: no gradient comes there
         return _why_cut(record, zero)
     if record.run.config.get("preference"):
@@ -248,7 +274,7 @@ class NoGradient(Rule):
             remedy = "start A at random (init_lora_weights=True), or load the right adapter file"
         return Finding(
             f"{_share(zero)} have learned nothing",
-            f"B is exactly zero in these adapters after {int(done[zero].max())} updates.",
+            f"B is exactly zero in these adapters after {int(done[zero].max())} steps.",
             adapters=worst_first(record, np.zeros(total), zero),
             metric="b_norm",
             threshold=0.0,

@@ -1,5 +1,6 @@
 """Learning rates: what schedules say of them, and one factor on them that is there in the optimizer's step alone."""
 
+import bisect
 import inspect
 import itertools
 import math
@@ -7,10 +8,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 from torch import Tensor
-from torch.optim.lr_scheduler import LambdaLR
+from torch.optim.lr_scheduler import LambdaLR, LinearLR, OneCycleLR
 
 from lora_watch.measurement.signals.optimizer import unwrapped
 from lora_watch.run.guard import Guard, guarded
+
+_LONGEST = 1 << 20
+"""Steps beyond which nobody looks for the end of a warm-up."""
 
 
 class LoweredRate:
@@ -114,6 +118,22 @@ def kept_rate(optimizer: Any, scheduler: Any, own: Any) -> float | None:
     rates = {float(rate) for rate in scheduler.base_lrs} if isinstance(scheduler, LambdaLR) else set[float]()
     known = own and built == own and len(rates) == 1
     return next((rate for rate in rates if not math.isclose(rate, own)), None) if known else None
+
+
+def warm_up(scheduler: Any) -> int:
+    """For how many steps a schedule rises from its beginning: a function of the step, LinearLR or OneCycleLR, alone or
+    in another. 0 for others."""
+    for each in _schedulers(unwrapped(scheduler)):
+        if isinstance(each, LinearLR) and each.start_factor < each.end_factor:
+            return each.total_iters
+        if isinstance(each, OneCycleLR):
+            return math.ceil(each._schedule_phases[0]["end_step"])
+        if isinstance(each, LambdaLR):
+            rate, end = each.lr_lambdas[0], 1
+            while end < _LONGEST and rate(end) > rate(end - 1):
+                end *= 2
+            return bisect.bisect_left(range(end), True, key=lambda step: not rate(step + 1) > rate(step))
+    return 0
 
 
 def follows_a_metric(scheduler: Any) -> bool:

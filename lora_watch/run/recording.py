@@ -31,6 +31,9 @@ _NONZERO = 1e-3
 """‖ΔW‖/‖W₀‖ of an adapter before the first update from which on it counts as adding something."""
 BY_GUESSING = ("LW205", "LW207")
 """Rules that compare the loss with what guessing costs."""
+OF_A_LOOP = ("kept_gradient", "came_gradient")
+"""What ``Monitor`` sees of one adapter's gradient at each of the first steps: it was there before the first pass back,
+and that pass has brought one."""
 _STEPS_TO_BE_SEEN = 3
 """Steps without any adapter's gradient from which on that is noted."""
 
@@ -128,6 +131,8 @@ class Recorder:
         """Steps of which it was not known among how many classes the loss chooses."""
         self._skipped = 0
         """Steps that the optimizer has skipped."""
+        self._rate = 0.0
+        """The highest rate of the step before, where no schedule is known."""
         self._source: _Source | None = None
         """Of the losses that are not finite at present."""
         self._unseen: int | None = 0
@@ -270,14 +275,14 @@ class Recorder:
             "loss": loss,
             "targets": _number(there["targets"], int),
             "overhead": self._guard.overhead,
-            "lr_fraction": self._fraction(known["step"] - self._skipped),  # a skipped step does not move the schedule
+            # A skipped step does not move the schedule.
+            "lr_fraction": self._fraction(known["step"] - self._skipped, known["lr"]),
             "updated": updated,
             "scalars": scalars,
             "comparable": self._judge_loss and not dropped and not why_not,
             "own_code": why_not.removeprefix(NOT_KNOWN) if why_not.startswith(NOT_KNOWN) else "",
         }
-        if there.get("kept_gradient") is not None:
-            scalars["kept_gradient"] = _number(there["kept_gradient"], float)
+        scalars |= {name: _number(there[name], float) for name in OF_A_LOOP if there.get(name) is not None}
         record = StepRecord(**{**known, **own, **since})
         if self._unseen is not None and record.step and self.monitored.adapters:
             self._look_for_gradients(self._unseen, metrics)
@@ -391,11 +396,14 @@ class Recorder:
         self.monitored.run = replace(self.monitored.run, nonzero_start=state.get("nonzero_start", False))
         self.monitored.base_norms = {name: (norm, top) for name, (norm, top) in state.get("frozen", {}).items()}
 
-    def _fraction(self, step: int) -> float | None:
+    def _fraction(self, step: int, lr: tuple[float, ...]) -> float | None:
         if self._lr_fraction is not None:
             return self._lr_fraction(step)
-        max_steps = self.monitored.run.max_steps
-        return min(step / max_steps, 1.0) if max_steps else None
+        max_steps, before = self.monitored.run.max_steps, self._rate
+        self._rate = max(lr, default=0.0)
+        if not max_steps or (step < max_steps and 0.0 < before < self._rate):  # nobody knows how far the rate rises
+            return None
+        return min(step / max_steps, 1.0)
 
 
 def _number(value: Any, kind: Callable[[Any], Any]) -> Any:

@@ -6,9 +6,11 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
+from torch.optim import lr_scheduler as schedules
 
 from lora_watch import LoraWatchError, Monitor
 from lora_watch.base.alerts import in_order
+from lora_watch.rules.wiring import CLEARED, DETACHED, NO_STEP
 from tests.monitor.test_monitor import built, loop
 from tests.support import report_of, stdlib_blocks, tiny_model
 
@@ -40,10 +42,74 @@ def test_no_nan_reaches_the_weights_under_fail_on(nan_at: int) -> None:
     with pytest.raises(LoraWatchError, match="LW101"):
         train(monitor, model, optimizer, 5, nan_at)
     assert monitor.steps == nan_at - 1
+    assert "the loss of this batch" in monitor.alerts[-1].causes[0]
     assert all(torch.isfinite(p).all() for p in model.parameters())
     # Nothing of ours is left in the optimizer: it goes on as anybody's.
     optimizer.step()
     assert not all(torch.isfinite(p).all() for p in model.parameters())
+
+
+def test_a_gradient_of_one_layer_is_not_blamed_on_the_loss() -> None:
+    model, optimizer = built()
+    next(p for name, p in model.named_parameters() if "lora_B" in name).register_hook(lambda grad: grad * torch.nan)
+    monitor = Monitor(model, optimizer, fail_on="error", console=False)
+    with pytest.raises(LoraWatchError, match="LW101"):
+        train(monitor, model, optimizer, 2)
+    assert "the loss of this batch" not in monitor.alerts[-1].causes[0]
+    assert monitor.alerts[-1].remedies
+
+
+@pytest.mark.parametrize(
+    ("fault", "why"),
+    [
+        *[("no step", NO_STEP), ("set to None", CLEARED), ("set to zero", CLEARED), ("detached", DETACHED)],
+        *[("checkpointed", None), ("", None)],
+    ],
+)
+def test_why_a_loop_learns_nothing(fault: str, why: tuple[str, str] | None) -> None:
+    model, optimizer = built()
+    if fault == "checkpointed":
+        model.gradient_checkpointing_enable({"use_reentrant": True})
+    with Monitor(model, optimizer, console=False) as monitor:
+        for example in stdlib_blocks(4, 32):
+            ids = torch.tensor([example["input_ids"]])
+            loss = model(input_ids=ids, labels=ids).loss
+            (loss.detach().requires_grad_() if fault in ("detached", "checkpointed") else loss).backward()
+            if fault.startswith("set"):
+                optimizer.zero_grad(set_to_none="None" in fault)
+            if fault != "no step":
+                optimizer.step()
+            monitor.step(loss=loss)
+            optimizer.zero_grad()
+    told = [(alert.rule, alert.step, alert.causes[0], alert.remedies[0]) for alert in monitor.alerts]
+    if fault == "checkpointed":
+        assert "enable_input_require_grads" in told[0][3]
+    else:
+        assert told == ([("LW303", 3, *why)] if why else [])
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        lambda optimizer: schedules.LinearLR(optimizer, 0.01, 1.0, total_iters=12),
+        lambda optimizer: schedules.LambdaLR(optimizer, lambda step: min(step / 12, 1.0)),
+        lambda optimizer: schedules.OneCycleLR(optimizer, 1e-3, total_steps=40),
+        lambda optimizer: schedules.SequentialLR(
+            optimizer, [schedules.LinearLR(optimizer, 0.01, total_iters=12), schedules.ConstantLR(optimizer)], [12]
+        ),
+    ],
+)
+def test_a_warm_up_beyond_the_end_is_told(schedule: Any) -> None:
+    for steps, told in ((8, ["LW409"]), (20, [])):
+        model, optimizer = built()
+        scheduler = schedule(optimizer)
+        with Monitor(model, optimizer, scheduler=scheduler, max_steps=steps, console=False) as monitor:
+            for _ in range(3):
+                optimizer.step()
+                monitor.step()
+                scheduler.step()
+        assert monitor.last.lr_fraction is None, "nobody knows how far the rate will rise"
+        assert [alert.rule for alert in monitor.alerts if alert.step == 0] == told
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["stopped before it", "made by DeepSpeed"])

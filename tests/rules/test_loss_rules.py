@@ -35,7 +35,7 @@ def test_non_finite_loss() -> None:
     nan_at_seven = trainer_with_loss(lambda step, loss: loss * float("nan") if step == 7 else loss)
     monitor = run(steps=9, trainer_class=nan_at_seven, logging_steps=1)
     alert = the("LW201", monitor)
-    assert alert.step == 7
+    assert (alert.step, alert.severity) == (7, Severity.ERROR)
     assert alert.causes[0].startswith("not known"), "nothing shows it"
     assert 4 * 63 in numbers(alert.causes[0]), "labels that count"
     assert "checkpoint before step 7" in alert.remedies[0]
@@ -169,26 +169,33 @@ def test_one_batch_without_a_target_is_named_under_the_trainer(accumulation: int
     assert math.isfinite(monitor.last.loss)
 
 
+@pytest.mark.parametrize("own", [False, True], ids=["", "a loss of the loop's own"])
 @pytest.mark.parametrize(("masked", "rules"), [({6}, ["LW204"]), ({6, 7}, ["LW204"]), ({6, 7, 8}, ["LW204", "LW201"])])
-def test_a_batch_without_a_target_is_named_and_ends_no_run(masked: set[int], rules: list[str]) -> None:
+def test_a_batch_without_a_target_is_named_and_ends_no_run(masked: set[int], rules: list[str], own: bool) -> None:
     torch.manual_seed(0)
     model = lora(tiny_model()).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     ids = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 32)], device=model.device)
     with contextlib.suppress(LoraWatchError), Monitor(model, optimizer, fail_on="error", console=False) as monitor:
         for step in range(1, 10):
-            loss = model(input_ids=ids, labels=torch.full_like(ids, -100) if step in masked else ids).loss
+            labels = torch.full_like(ids, -100) if step in masked else ids
+            if own:  # nobody but the loop knows its labels
+                logits = model(input_ids=ids).logits[:, :-1]
+                loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
+            else:
+                loss = model(input_ids=ids, labels=labels).loss
             loss.backward()
             optimizer.step()
             monitor.step(loss=loss)
             optimizer.zero_grad()
-    assert [alert.rule for alert in monitor.alerts if alert.step > 0] == rules
+    assert [alert.rule for alert in monitor.alerts if alert.step > 0] == (["LW201"] if own else rules)
     assert monitor.steps == (9 if len(masked) < 3 else 8)
     for alert in monitor.alerts:
         if alert.rule == "LW201":  # such batches move no weight
             assert "every adapter" not in alert.details
+            assert "-100" in alert.causes[0]
             assert "begin again" not in str(alert)
-    assert monitor.alerts[0].severity == Severity.WARNING
+    assert monitor.alerts[0].severity == (Severity.ERROR if own and len(masked) == 3 else Severity.WARNING)
     assert monitor.alerts[0].settings == {}
     assert monitor.alerts[0].step == 6
 

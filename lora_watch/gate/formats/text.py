@@ -57,7 +57,8 @@ def summary(judgement: Judgement) -> str:
 def passing(judgement: Judgement) -> list[str]:
     """The sentence of ``passes`` on the runs that do not fail, where there is one."""
     passed = (j for j in judgement.runs if j.run.verdict == "ok" and not judgement.failures(j))
-    said = passes(a for judged in passed for a in judged.findings if a.rule not in judgement.switched_off)
+    found = (a for judged in passed for a in judged.findings if a.rule not in judgement.switched_off)
+    said = passes(found, "--fail-on")
     return [said] if said else []
 
 
