@@ -41,8 +41,8 @@ def preflight(
 ) -> None:
     """Check a LoraConfig and TrainingArguments before anything is loaded.
 
-    It asks the rules on settings (LW401, LW409, LW306 on weight decay), as a run does. With the model's weights it also
-    says which learning rate is far too low (LW104) or too high, and names the one that `advise` names.
+    It asks the rules on settings (LW310, LW401, LW409, LW306 on weight decay), as a run does. With the model's
+    weights it also says which learning rate is far too low (LW104) or too high, and names the one that `advise` names.
 
     Exit code 0: nothing was found. 1: there are findings of --fail-on or worse. 2: the settings cannot be read, or a
     key in them is unknown.

@@ -108,16 +108,19 @@ class BaseModel:
             what = "target_modules, exclude_modules and layers_to_transform"
             raise ValueError(f"{what} hold no names and numbers of layers: {error}") from None
         if self.layers and not chosen and not lora.get("target_parameters"):
-            raise ValueError(f"target_modules: {self.name} has no layer {self.unknown(lora) or repr(targets)}")
+            raise ValueError(
+                f"target_modules: {self.name} has no layer {'; '.join(self.unknown(lora)) or repr(targets)}"
+            )
         return chosen
 
-    def unknown(self, lora: Mapping[str, Any]) -> str:
-        """Names in ``target_modules`` that no layer has, in words; empty without any."""
+    def unknown(self, lora: Mapping[str, Any]) -> tuple[str, ...]:
+        """Names in ``target_modules`` that no layer has, in words."""
         targets = lora.get("target_modules")
         leaves = {layer.name.rpartition(".")[2] for layer in self.layers}
         words = [] if isinstance(targets, str) else sorted(map(str, targets or ()))
-        lost = [word for word in words if not any(is_named(word, layer.name) for layer in self.layers)]
-        return "; ".join(f"{word!r}{meant(word.rpartition('.')[2], leaves)}" for word in lost) if self.layers else ""
+        there = {*(name.rpartition(".")[0] for name in self.shapes), "lm_head"}  # a tied head has no weights of its own
+        lost = [word for word in words if not any(is_named(word, name) for name in there)]
+        return tuple(f"{word!r}{meant(word.rpartition('.')[2], leaves)}" for word in lost) if self.layers else ()
 
     def _usual_targets(self) -> list[str] | str:
         """What PEFT adapts in this kind of model where nothing is said."""

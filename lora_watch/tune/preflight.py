@@ -79,7 +79,7 @@ def preflight(
         fields.setdefault("task_type", base.task_type)
     steps = max_steps if max_steps is not None else positive("max_steps", given.get("max_steps"), allow=-1)
     run = planned_run(fields, base, given, steps)
-    notes = [*_on_model(run, base, fields), *notes]
+    notes = [*_on_model(run, base), *notes]
     if (run.config["warmup_steps"] or 0.0) >= 1.0 and steps is None:
         notes.append("The number of steps is not known: the warm-up was not judged (LW409).")
     if not run.peak_lr:
@@ -114,7 +114,9 @@ def planned_run(
     if rate is not None and max_steps is not None and rising > max_steps and schedule not in WITHOUT_WARM_UP:
         config["learning_rate"], peak = rate, (rate * max(max_steps - 1.0, 1.0) / rising,)
     adapters, optimizer = tuple(planned_adapters(lora, model, group)), str(given.get("optim") or "adamw_torch")
-    return RunInfo(adapters, or_none(int, max_steps), config, optimizer=optimizer, peak_lr=peak)
+    unmatched = () if model is None else model.unknown(lora)
+    steps = or_none(int, max_steps)
+    return RunInfo(adapters, steps, config, optimizer=optimizer, peak_lr=peak, unmatched=unmatched)
 
 
 def useful_rates(run: RunInfo) -> Rates | None:
@@ -161,12 +163,10 @@ class DecayAtItsPeak(RuleOnSettings):
         return OddRates().decays(record)
 
 
-def _on_model(run: RunInfo, base: BaseModel | None, lora: Mapping[str, Any]) -> Iterator[str]:
+def _on_model(run: RunInfo, base: BaseModel | None) -> Iterator[str]:
     if base is None:
         yield "No model was given: nothing relative to its weights was judged, such as the size of the first step."
         return
-    if lost := base.unknown(lora):
-        yield f"target_modules: the model has no layer {lost}."
     if all(math.isnan(adapter.base_norm) for adapter in run.adapters):
         yield "The frozen weights are not there: the size of the first step was not judged."
 

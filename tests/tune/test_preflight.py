@@ -59,6 +59,13 @@ def test_it_says_what_the_callback_says_in_a_run(settings: dict[str, Any], lr: f
         assert alert.settings == in_run[alert.rule].settings
 
 
+def test_a_target_that_the_model_lacks_is_the_finding_of_a_run() -> None:
+    for targets, found in ((["q_proj", "up_prj"], ["LW310"]), (["q_proj", "embed_tokens", "lm_head"], [])):
+        judged = preflight({"r": 8, "lora_alpha": 16, "target_modules": targets}, model=TINY_LLAMA)
+        assert [alert.rule for alert in judged.findings] == found
+        assert ("'up_prj' (is 'up_proj' meant?)" in str(judged.findings)) == bool(found)
+
+
 def test_a_classifiers_run_and_its_preflight_name_one_rate() -> None:
     """Their medians lie on two sides of where a rate is rounded up if they are not of the same layers."""
     settings = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", "task_type": "SEQ_CLS"}
