@@ -61,8 +61,8 @@ class TrainerEvents(TrainerCallback):
         self._trackers = Trackers()
         self._saves = True
         """No failure is open that a checkpoint must not hold."""
-        self._untrained: tuple[Any, ...] | None = None
-        """What ``trainer.evaluate()`` has said before the training."""
+        self._untrained: list[tuple[Any, ...]] = []
+        """What each ``trainer.evaluate()`` has said before the training."""
 
     # -- before training -----------------------------------------------------------------------------------------------
     @guarded("marking the report of an earlier run", aside=True)
@@ -101,9 +101,11 @@ class TrainerEvents(TrainerCallback):
             self.monitors.append(engine)
         engine.start(state.global_step)
         engine.take_hooks_off()
-        if state.global_step == 0 and self._untrained is not None:
-            engine.evaluated(*self._untrained)
-        self._untrained = None
+        judged = trainer_info.judged_loss(self._tap.followed)
+        for seen in self._untrained if state.global_step == 0 else ():
+            if judged in seen[0]:  # another set's says nothing of this one
+                engine.evaluated(*seen)
+        self._untrained = []
         self.waits_no_longer()
         self._raise_for(engine.raise_for)  # nothing has been trained yet: nothing to save
 
@@ -189,7 +191,7 @@ class TrainerEvents(TrainerCallback):
         samples, kept = trainer_info.evaluated_samples(metrics), trainer_info.checkpoints_in(self._saves_in(state))
         seen = trainer_info.quality(metrics), state.global_step, samples, kept
         if self.monitor is None:
-            self._untrained = seen
+            self._untrained.append(seen)
         else:
             self.monitor.evaluated(*seen)
             if control.should_save or args.save_strategy == "best":  # the checkpoint comes after it

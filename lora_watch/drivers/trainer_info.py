@@ -215,6 +215,12 @@ def evaluated_samples(metrics: Mapping[str, Any]) -> int | None:
     return round(seconds * rate) if isinstance(seconds, float) and isinstance(rate, float) else None
 
 
+def judged_loss(trainer: Trainer | None) -> str:
+    """The name of the loss of ``trainer.evaluate()``; of several sets that of the first."""
+    sets = getattr(trainer, "eval_dataset", None)
+    return f"eval_{next(iter(sets), '')}_loss" if isinstance(sets, dict) else "eval_loss"
+
+
 def quality(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of ``Trainer.evaluate()`` that say how good the model is, without those on how long it took."""
     return {

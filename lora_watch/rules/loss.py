@@ -277,6 +277,8 @@ _FAR = 0.25
 """Share by which an evaluation loss above the best one proves something at once."""
 _OTHER_SET = 0.1
 """Share by which the number of examples differs where it is another set. It is known by time and rate."""
+_UNKNOWN = 25
+"""Of how many examples a share of right answers is taken to be where their number is not known."""
 _OF_PAIRS = 0.1
 """How far from ln 2 the loss of pairs begins."""
 _OTHERS_THAN = (
@@ -378,10 +380,13 @@ class WorseOnOtherTexts(Rule):
         self.examples = last.samples or 0
         self.evaluations.append([last.step, last.loss, total / steps if steps else start])
         self.trained = [0.0, 0.0]
-        return self._knows_less(record, last, start) or self._has_risen(record, last)
+        level = last.loss
+        if not last.samples or not (classes_of(record) or learns_preferences(record.run)):  # its noise is not known
+            level = min(loss for _, loss, _ in self.evaluations[-2:]) if len(self.evaluations) > 1 else -math.inf
+        return self._knows_less(record, last, start, level) or self._has_risen(record, last, start, level)
 
-    def _knows_less(self, record: StepRecord, last: Evaluation, start: float) -> Finding | None:
-        """By how much is evidence enough: it takes no further evaluation."""
+    def _knows_less(self, record: StepRecord, last: Evaluation, start: float, level: float) -> Finding | None:
+        """By how much is evidence enough: it takes no further evaluation where its noise is known."""
         classes, pairs = classes_of(record), learns_preferences(record.run)
         if pairs:  # which all cost the same before the training, whatever they are
             classes = 2 * (abs(self.first - math.log(2.0)) < _OF_PAIRS)
@@ -396,9 +401,9 @@ class WorseOnOtherTexts(Rule):
         by_chance, right = 1.0 / classes if chooses else 0.0, last.right if chooses else None
         if right is not None and right > by_chance:  # and too sure of what it gets wrong
             return None
-        fewer = right is not None and right < by_chance - 2.0 * few  # by two standard deviations
+        fewer = right is not None and right < by_chance - 2.0 * _few(last.samples or _UNKNOWN)  # standard deviations
         more = 1.0 if chooses and right is None else self.worse
-        if not last.loss > least + max(more * least, 0.0 if fewer else 4.0 * few):
+        if not level > least + max(more * least, 0.0 if fewer else 4.0 * few):
             return None
         got = "" if right is None else f" It gets {percent(right)} right; guessing gets {percent(by_chance)}."
         than, by = ("guessing", "by guessing") if guess <= untrained else ("before the training", "before it")
@@ -418,15 +423,16 @@ class WorseOnOtherTexts(Rule):
             severity=Severity.ERROR if fewer else None,
         )
 
-    def _has_risen(self, record: StepRecord, last: Evaluation) -> Finding | None:
+    def _has_risen(self, record: StepRecord, last: Evaluation, start: float, level: float) -> Finding | None:
         when, losses, training = np.array(self.evaluations).T
+        training = np.where(np.isnan(training), start, training)  # that of an evaluation before the first step
         best = int(losses.argmin())
         risen = float(losses[-2:].min() - losses[best])
         margin, chance = self._margin(losses, last.samples), record.scalars.get("chance_loss", math.inf)
         guesses = bool(losses[-2:].min() > (1.0 + self.rise) * chance)
         if guesses:  # and what is lost by that is no noise
             margin = self.rise * abs(float(losses.min()))
-        far = bool(losses[-1] - losses[best] > max(_FAR * abs(float(losses[best])), 8.0 * _few(last.samples)))
+        far = bool(level - losses[best] > max(_FAR * abs(float(losses[best])), 8.0 * _few(last.samples)))
         falls = bool(training[-1] < (1.0 - _FALLEN) * training[best])
         if not far and not (falls and len(losses) - best > 2 and risen > margin):
             return None
@@ -580,7 +586,7 @@ class FirstLossTooHigh(_OfTheLoss):
             cause = _SHIFTED if ahead or behind else _NOT_THEIRS
             remedy = "labels = input_ids, with -100 at places that are not to be learned"
             return self._proven("the labels do not fit the inputs", details, cause, remedy)
-        if padded < _PADDED:
+        if not padded >= _PADDED:  # NaN where no label counts
             return None
         details = f"{percent(padded)} of the labels that count lie where attention_mask is 0."
         cause = "labels are a copy of input_ids that keeps the padding: the model learns to write it"

@@ -109,8 +109,8 @@ class Engine:
         self._unwritten: list[Alert] = []
         self._since: dict[str, Any] = {}
         """What has happened since the latest record, as fields of the next one: an evaluation, a row."""
-        self._eval_loss = ""
-        """The name of the evaluation loss that rules judge."""
+        self._eval_loss, self._eval_from = "", 0
+        """The name of the evaluation loss that rules judge, and since which step."""
         self._probe: dict[str, Any] | None = None
         self._probe_base: dict[str, float] = {}
         """``probe_base_loss``: that of the probe without the adapters, once it is known."""
@@ -442,8 +442,8 @@ class Engine:
         step = self.steps if step is None else step
         losses = [name for name in metrics if name.startswith("eval_") and name.endswith("_loss")]
         name = "eval_loss" if "eval_loss" in metrics else next(iter(losses), "")
-        if name == "eval_loss" or not self._eval_loss:  # of several sets the first
-            self._eval_loss = name
+        if name == "eval_loss" or not self._eval_loss or (name and self._eval_from == 0 < step):
+            self._eval_loss, self._eval_from = name, step  # of several sets the first after the start
         judged, probed = bool(name) and name == self._eval_loss, dict[str, float]()
         if self._probe is not None and self._started and judged:
             self.flush()  # a step is written before what is logged after it

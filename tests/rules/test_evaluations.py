@@ -13,7 +13,7 @@ from transformers import Trainer, TrainerCallback
 
 from benchmarks.corpus.generate import data, pretrained
 from lora_watch import Alert, LoraWatchCallback, Sink
-from lora_watch.base.records import StepRecord
+from lora_watch.base.records import Evaluation, RunInfo, StepRecord
 from lora_watch.rules import WorseOnOtherTexts
 from tests.rules.runs import InOrder
 from tests.rules.test_chance import classifier, code_or_prose
@@ -199,18 +199,48 @@ def test_epochs_without_an_evaluation_leave_it_unknown(
     assert severities(on_texts(tmp_path, 20, 1e-3, steps, **asked)) == found
 
 
-def test_a_stray_evaluation_of_other_texts_is_not_the_one_that_is_judged_from_then_on(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("samples", "losses", "found"),
+    [
+        pytest.param(500, (0.69, 0.9, 1.1), "fell from 0.7 to 0.1", id="best before the training"),
+        pytest.param(None, (0.69, 0.9), "", id="of nobody knows how many examples"),
+        pytest.param(None, (0.69, 0.9, 0.9), "They cost 0.9, and 0.69 before it", id="two of them"),
+    ],
+)
+def test_what_is_not_known_of_an_evaluation_proves_nothing(
+    samples: int | None, losses: Sequence[float], found: str
+) -> None:
+    rule, finding = WorseOnOtherTexts(), None
+    for at, loss in enumerate(losses):
+        scalars = {"classes": 2.0, "loss_spike_score": 0.0} | ({"loss_start": 0.7} if at else {})
+        seen = Evaluation(10 * at, loss, samples, right=0.7 if samples else 0.45)
+        trained = 0.1 if at else 0.7
+        finding = rule.check(StepRecord(RunInfo(()), 10 * at + 1, {}, trained, scalars=scalars, evaluation=seen))
+    assert bool(finding) == bool(found)
+    assert found in (finding.details if finding else "")
+
+
+@pytest.mark.parametrize("sets", [None, "before", "later"], ids=["one set", "several, and before", "several"])
+def test_a_stray_evaluation_of_other_texts_is_not_the_one_that_is_judged_from_then_on(
+    sets: str | None, tmp_path: Path
+) -> None:
     class Stray(TrainerCallback):
         def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
             if state.global_step == 0:
                 trainer.evaluate(blocks[230:238], metric_key_prefix="eval_holdout")
 
     blocks, judged = stdlib_blocks(256), Keeps()
-    settings = {"output_dir": str(tmp_path), "eval_strategy": "steps", "eval_steps": 2, "eval_dataset": blocks[240:]}
+    held_out: Any = {"a": blocks[240:], "b": blocks[232:240]} if sets else blocks[240:]
+    settings = {"output_dir": str(tmp_path), "eval_strategy": "steps", "eval_steps": 2, "eval_dataset": held_out}
     watch = LoraWatchCallback(tensorboard=False, console=False, sinks=[judged])
     trainer = build_trainer(lora(tiny_model()), blocks[:8], 4, [watch, Stray()], 1e-3, **settings)
+    if sets == "before":
+        trainer.evaluate()
+        trainer.evaluate(blocks[230:238], metric_key_prefix="eval_before")
     trainer.train()
-    assert 2 in [record.evaluation.step for record in judged.records if record.evaluation]
+    seen = [(r.evaluation.step, r.evaluation.samples) for r in judged.records if r.evaluation]
+    assert (2, 16) in seen
+    assert sets != "before" or seen[0] == (0, 16)
 
 
 @pytest.mark.thorough
