@@ -25,6 +25,8 @@ class Attached:
     def __init__(self, settings: Mapping[str, Any]):
         self.settings = settings
         self._callbacks: list[Any] = []
+        self.waiting: list[Any] = []
+        """Of each Trainer the LoraWatchCallback that marks an earlier report until training begins."""
 
     def watch(self, trainer: Any) -> Any:
         """The LoraWatchCallback of ``trainer``, a new one where it has none. Its monitors count from now on."""
@@ -43,7 +45,12 @@ class Attached:
         return [monitor for callback in self._callbacks for monitor in callback.monitors]
 
     def close(self, error: BaseException | None) -> None:
-        """No training goes on any more. One without a verdict was broken off, by ``error`` as far as anybody knows."""
+        """No training goes on any more. One without a verdict was broken off, by ``error`` as far as anybody knows. A
+        script that has trained in a folder and come to its end needs no mark there: a Trainer may only save."""
+        if error is None:
+            trained = {monitor.place for monitor in self.monitors}
+            for callback in self.waiting:
+                callback.waits_no_longer(trained)
         why = "an exception that the script caught, or its own exit"
         if error is not None and not isinstance(error, SystemExit):
             why = in_words(error)
@@ -115,6 +122,7 @@ def _give(module: ModuleType, to: Attached) -> None:
             from lora_watch.drivers.callback import LoraWatchCallback
 
             self.waiting = LoraWatchCallback(**to.settings)
+            to.waiting.append(self.waiting)
 
         def on_init_end(self, *event: Any, **_: Any) -> None:
             from lora_watch.drivers.trainer_info import trainer_that_holds

@@ -3,7 +3,7 @@
 import itertools
 import json
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
@@ -75,8 +75,10 @@ class TrainerEvents(TrainerCallback):
         self.waits_no_longer()
 
     @guarded("taking a mark off a report", aside=True)
-    def waits_no_longer(self) -> None:
-        self._mark.take_off()
+    def waits_no_longer(self, folders: Container[object] | None = None) -> None:
+        """``folders``: there alone."""
+        if folders is None or self._mark.folder in folders:
+            self._mark.take_off()
 
     # -- the Trainer's events, in their order: out of them comes what ends the training, and nothing else --------------
     @event

@@ -142,6 +142,10 @@ class WaitingMark:
             replace_file(mark, strict_json({"since": now(), "pid": os.getpid()}))
             self._file = mark
 
+    @property
+    def folder(self) -> Path | None:
+        return None if self._file is None else self._file.parent.resolve()
+
     def take_off(self) -> None:
         """The run has its own report, or will not be. Raises OSError."""
         mark, self._file = self._file, None

@@ -243,7 +243,7 @@ class Recovery:
         causes, step, most = [(alert, alert.severity) for alert in own], self._step, self._policy.recover
         good = None if chosen is Treatment.DROP and before_update else self._copy_for(own[0])
         back_to = step if good is None else good.step
-        if good is None and self._dropping is not None and not self._calm_in:  # one more of them
+        if good is None and self._dropping is not None:  # one more of them
             self._causes += [cause for cause in causes if all(cause[0] is not known for known, _ in self._causes)]
         else:
             self._end_dropping()

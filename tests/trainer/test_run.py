@@ -245,6 +245,7 @@ def test_a_training_that_broke_off_is_no_success_unless_it_was_repeated(
         ("os.kill(os.getpid(), 9)", 2),
         ("trainer.train(resume_from_checkpoint=True)", 2),
         ("trainer.evaluate(data)", 0),
+        ("trainer.save_model('out/final')", 0),
         ("trainer.train()", 0),
     ],
 )
