@@ -220,7 +220,7 @@ class Recovery:
         grown = self._size / good.monitor["size"] if self._size and good.monitor["size"] else None
         chosen = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
         # So many in a row are not the batches' fault. Those without a target are masked as long as the data have them.
-        in_vain = self._in_a_row >= FEW and first.metric != "targets"
+        in_vain = self._in_a_row >= FEW and first.metric != "targets" and not self._calm_in
         if chosen is Treatment.DROP and before_update and (in_vain or not self._learned.finite):
             chosen = Treatment.GO_BACK
         again = in_vain or any(recovered.rule == first.rule for recovered in self._went_back)

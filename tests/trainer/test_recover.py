@@ -187,6 +187,7 @@ def test_a_late_fault_costs_a_few_steps(fault: str, at: int, rule: str, lost: in
 
 def test_noise_in_the_data_is_waited_out() -> None:
     trainer, callback = built(steps=100, trainer_class=trainer_with_labels(lambda step: 70 < step <= 82))
+    FAULTS["nan-loss"].inject(trainer, 80)
     trainer.train()
     (recovery,) = report_of(trainer)["recoveries"]
     assert recovery["rule"] == "LW202"
