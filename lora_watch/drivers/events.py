@@ -187,9 +187,8 @@ class TrainerEvents(TrainerCallback):
     def on_evaluate(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         # TRL says what share of the pairs is right only where it logs, which comes before.
         row = state.log_history[-1] if state.log_history else {}
-        metrics = {name: row[name] for name in row if name.endswith("rewards/accuracies")} | (
-            kwargs.get("metrics") or {}
-        )
+        metrics = {name: row[name] for name in row if name.endswith("rewards/accuracies")}
+        metrics |= kwargs.get("metrics") or {}
         samples, kept = trainer_info.evaluated_samples(metrics), trainer_info.checkpoints_in(self._saves_in(state))
         seen = trainer_info.quality(metrics), state.global_step, samples, kept
         if self.monitor is None:

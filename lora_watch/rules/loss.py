@@ -437,9 +437,7 @@ class WorseOnOtherTexts(Rule):
         if not far and not (falls and len(losses) - best > 2 and risen > margin):
             return None
         at, trains = f"{when[best]:.0f}", f"from {training[best]:.4g} to {training[-1]:.4g}"
-        of_its_best = (
-            f"The evaluation loss was best at step {at} ({losses[best]:.4g}) and has risen to {losses[-1]:.4g}"
-        )
+        risen_to = f"({losses[best]:.4g}) and has risen to {losses[-1]:.4g}"
         stop = "stop earlier: fewer epochs, or EarlyStoppingCallback; more examples help most"
         if last.kept is None or (best == 0 and not when[0]):
             remedies = [stop]
@@ -448,27 +446,24 @@ class WorseOnOtherTexts(Rule):
         else:
             keep = "load_best_model_at_end=True keeps it, with save_strategy as eval_strategy"
             remedies = [f"no checkpoint of step {at} is left: {keep}", stop]
+        message, kind = "the model learns its training texts by heart", "by heart"
+        course, cause = f", while the training loss fell {trains}.", "too many passes over too few examples"
         if not falls:
+            message, kind = "the evaluation loss has risen far, and the training loss does not fall", "changed"
+            course, first = f". The training loss went {trains}.", "shuffle the training data"
             cause = f"the training data changed after step {at}: they are not shuffled, or other texts began"
-            return Finding(
-                "the evaluation loss has risen far, and the training loss does not fall",
-                f"{of_its_best}. The training loss went {trains}.",
-                metric="eval_loss",
-                kind="changed",
-                threshold=float(losses[best]),
-                causes=[cause if suits(record) else why_strong(record)],
-                remedies=["shuffle the training data" if suits(record) else "lower the learning rate", *remedies[:-1]],
-            )
-        cause = "too many passes over too few examples"
-        once = _first_pass(record)
-        if guesses or once:
+            if not suits(record):
+                cause, first = why_strong(record), "lower the learning rate"
+            remedies = [first, *remedies[:-1]]
+        elif (once := _first_pass(record)) or guesses:
+            message = "the model fits its training texts alone" if once else message
             costs = f" (guessing costs {plain(chance)})" if guesses else ""
             cause = f"nothing that it learns holds for them{costs}: few examples, or wrong labels"
         return Finding(
-            f"the model {'fits its training texts alone' if once else 'learns its training texts by heart'}",
-            f"{of_its_best}, while the training loss fell {trains}.",
+            message,
+            f"The evaluation loss was best at step {at} {risen_to}{course}",
             metric="eval_loss",
-            kind="by heart",
+            kind=kind,
             threshold=float(losses[best]),
             causes=[cause],
             remedies=remedies,
@@ -672,9 +667,8 @@ class StuckAtChance(Rule):
 
     def has_evidence(self, record: StepRecord) -> bool:
         """In a second pass the training loss falls by heart, too: there an evaluation has to show what was learned."""
-        return _first_pass(record, unknown=True) or self.evaluated < self.share * record.scalars.get(
-            "chance_loss", math.nan
-        )
+        chance = record.scalars.get("chance_loss", math.nan)
+        return _first_pass(record, unknown=True) or self.evaluated < self.share * chance
 
     def check(self, record: StepRecord) -> Finding | None:
         if record.evaluation is not None:
