@@ -103,8 +103,7 @@ class LossDivergence(_OfTheLoss):
         small = (record.size_before or 0.0) < self.large
         if pair is not None and small and not pair.harms(SLIGHT):
             # Unless the data are noise, or a head has been spoiled, they are harder: another domain, say.
-            lost = min(record.scalars.get("loss_recent", math.inf), pair.adapted) > CLEAR * guessing(record)
-            if not lost:
+            if not min(record.scalars.get("loss_recent", math.inf), pair.adapted) > CLEAR * guessing(record):
                 return None
         if small and self._other_texts(record, pair):
             return None
@@ -271,8 +270,6 @@ _FALLEN = 0.05
 """Share of the training loss that a model which learns by heart brings it down by."""
 _OF_SECOND_DIFFERENCES = 0.6745 * math.sqrt(6.0)
 """Their median relative to the standard deviation of one value, where values are a line and Gaussian noise."""
-
-
 _FAR = 0.25
 """Share by which an evaluation loss above the best one proves something at once."""
 _OTHER_SET = 0.1
@@ -575,30 +572,26 @@ class FirstLossTooHigh(_OfTheLoss):
         if ahead or behind:  # of a calibrated model entropy is what right labels cost
             no_better |= self.first[0] > _SURPRISED * self.seen["entropy"]
         if no_better and fit < _FIT:
+            message, cause = "the labels do not fit the inputs", _SHIFTED if ahead or behind else _NOT_THEIRS
             details = f"Only {percent(fit)} of the labels are the token that input_ids has at their place."
             if ahead or behind:
                 details = f"Each label is the token {'after' if ahead else 'before'} its own place in input_ids."
-            cause = _SHIFTED if ahead or behind else _NOT_THEIRS
             remedy = "labels = input_ids, with -100 at places that are not to be learned"
-            return self._proven("the labels do not fit the inputs", details, cause, remedy)
-        if not padded >= _PADDED:  # NaN where no label counts
+        elif padded >= _PADDED:  # which NaN is not: no label counts
+            message = "padding counts as text to be learned"
+            details = f"{percent(padded)} of the labels that count lie where attention_mask is 0."
+            cause = "labels are a copy of input_ids that keeps the padding: the model learns to write it"
+            remedy = "set the labels to -100 where attention_mask is 0"
+        else:
             return None
-        details = f"{percent(padded)} of the labels that count lie where attention_mask is 0."
-        cause = "labels are a copy of input_ids that keeps the padding: the model learns to write it"
-        remedy = "set the labels to -100 where attention_mask is 0"
-        found = self._proven("padding counts as text to be learned", details, cause, remedy)
-        return found if no_better else replace(found, severity=Severity.WARNING, kind="padding")
-
-    def _proven(self, message: str, details: str, cause: str, remedy: str) -> Finding:
-        details = f"The first loss is {plain(self.first[0])}. {details}"
         return Finding(
             message,
-            details,
+            f"The first loss is {plain(self.first[0])}. {details}",
             metric="loss",
-            kind="labels",
+            kind="labels" if no_better else "padding",
             causes=[cause],
             remedies=[remedy],
-            severity=Severity.ERROR,
+            severity=Severity.ERROR if no_better else Severity.WARNING,
         )
 
     def _head_is_lost(self, head: str, chance: float) -> Finding:
