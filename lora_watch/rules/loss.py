@@ -103,7 +103,8 @@ class LossDivergence(_OfTheLoss):
         small = (record.size_before or 0.0) < self.large
         if pair is not None and small and not pair.harms(SLIGHT):
             # Unless the data are noise, or a head has been spoiled, they are harder: another domain, say.
-            if not min(record.scalars.get("loss_recent", math.inf), pair.adapted) > CLEAR * guessing(record):
+            lost = min(record.scalars.get("loss_recent", math.inf), pair.adapted) > CLEAR * guessing(record)
+            if not lost:
                 return None
         if small and self._other_texts(record, pair):
             return None
