@@ -56,7 +56,6 @@ def test_a_loss_of_preferences_is_judged_as_what_it_is(tmp_path: Path) -> None:
     monitor, last = preferring(tmp_path, 40)
     assert last.scalars["loss_recent"] < 0.3 < 0.4 < last.scalars["loss_start"] < 0.8, "the mean of the first steps"
     assert not last.comparable, "the model's own loss does not prefer an answer"
-    assert any("no batch is compared" in note for note in monitor.run.notes), "what is not judged is said"
     assert ids(monitor) == []
 
 
