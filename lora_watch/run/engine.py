@@ -285,7 +285,7 @@ class Engine:
         if agreed and self.policy.recover:
             with self.guard("recovering"):
                 self._judge_pending()
-            recovered = self.recovery.recover(in_order(agreed), self._coming, self.ranks)
+            recovered = self.recovery.recover(agreed, self._coming, self.ranks)
             if recovered or not self.policy.can_end_a_run:  # alike on every rank, which its own alerts are not
                 agreed = []
         self.ended_for = agreed

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from lora_watch.base.alerts import Alert, Recovered, Severity, in_words
+from lora_watch.base.alerts import Alert, Recovered, Severity, in_order, in_words
 from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import count
@@ -190,13 +190,16 @@ class Recovery:
 
     # -- an alert ------------------------------------------------------------------------------------------------------
     def recover(self, alerts: Sequence[Alert], coming: StepRecord | None, ranks: Ranks) -> bool:
-        """Recover from ``alerts`` on which all ranks have agreed, the gravest first: all ranks, or none. True if the
-        run goes on. ``coming``: what is known of a step whose update has not been applied yet."""
-        here, record = {alert.rule: alert for alert in self._episodes.open}, coming or self._judged
-        own = [here.get(alert.rule, alert) for alert in alerts]
-        causes, done = [(alert, alert.severity) for alert in own], False
+        """Recover from ``alerts`` on which all ranks have agreed: all ranks, or none. True if the run goes on.
+        ``coming``: what is known of a step whose update has not been applied yet. What fails here does so behind a
+        guard, from one meeting of the ranks to the next: the others would wait."""
+        record, done, own = coming or self._judged, False, list[Alert]()
+        causes: list[tuple[Alert, Severity]] = []
         chosen, factor, why = Treatment.NONE, 1.0, "not every rank can"
         with self._guard("recovering"):
+            alerts, here = in_order(alerts), {alert.rule: alert for alert in self._episodes.open}
+            own = [here.get(alert.rule, alert) for alert in alerts]
+            causes = [(alert, alert.severity) for alert in own]
             chosen, factor, why = self._choose(own[0], alerts, record, coming is not None)
         agreed, divisor = ranks.most(chosen, 1.0 / factor)
         if record is not None and agreed < Treatment.NONE:
@@ -204,10 +207,11 @@ class Recovery:
             with self._guard("recovering"):
                 was_last = self._act(Treatment(int(agreed)), 1.0 / divisor, own, record, coming is not None)
                 done, why = not was_last, was_last or why
-        if ranks.any(not done):
-            self._causes += causes
-            self.give_up(why or "not every rank can")
-        return self._over is None
+        if failed := ranks.any(not done):
+            with self._guard("recovering"):
+                self._causes += causes
+                self.give_up(why or "not every rank can")
+        return not failed
 
     def _choose(
         self, first: Alert, alerts: Sequence[Alert], record: StepRecord | None, before_update: bool
