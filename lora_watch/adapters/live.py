@@ -83,9 +83,10 @@ class Live:
         alone."""
         own = (parameter for pair in self.now.parameters for parameter in pair)
         where = [parameter.data_ptr() for parameter in own if type(parameter) is nn.Parameter]
-        numbers = plain_scales(self.adapters), where
-        if self._followed != (self.now, numbers) or sum(map(len, numbers)) < 3 * len(self.adapters):
-            self._followed = self.refresh(), numbers
+        scales = plain_scales(self.adapters)
+        all_plain = len(scales) == len(self.adapters) and len(where) == 2 * len(self.adapters)
+        if not all_plain or self._followed != (self.now, scales, where):
+            self._followed = self.refresh(), scales, where
         return self.now
 
     def _resolved(self) -> Resolved:

@@ -67,9 +67,8 @@ def check(
     judgement = judge(runs, policy.default, kept, policy.by_rule)
     if kept is not None and len(judgement.runs) > 1:
         raise misuse(f"a baseline is compared with one run, and there are {len(judgement.runs)}: name one of them")
-    for run in (judged.run for judged in judgement.runs):
-        if kept is None:
-            break
+    if kept is not None and judgement.runs:
+        run = judgement.runs[0].run
         if run.path.resolve() == kept.path.resolve():
             raise misuse(f"--baseline: {baseline} is the run itself. Name an earlier run, or a copy of its report.json")
         if run.run_id is not None and run.run_id == kept.run_id:

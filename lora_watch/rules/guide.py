@@ -3,7 +3,6 @@ Where thresholds come from is in ``evidence.yaml``."""
 
 import functools
 import inspect
-import re
 from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
@@ -18,7 +17,7 @@ class Page:
     id: str
     name: str
     severity: str
-    """Those that its source names, the usual one first."""
+    """Those that it can have, the usual one first."""
     summary: str
     fires: str = ""
     rule: Rule | None = None
@@ -37,9 +36,8 @@ def pages() -> dict[str, Page]:
     found = {id: Page(id=id, **text) for id, text in texts.items() if "name" in text}
     for rule in catalogue():
         fires = inspect.cleandoc(type(rule).__doc__ or "").partition("\n\n")[2]
-        named = [rule.severity.name, *re.findall(r"Severity\.([A-Z]+)", inspect.getsource(type(rule)))]
-        severity = ", ".join(dict.fromkeys(named))
-        found[rule.id] = Page(rule.id, rule.name, severity, rule.summary(), fires, rule, **texts[rule.id])
+        own = {"severity": rule.severity.name, **texts[rule.id]}
+        found[rule.id] = Page(id=rule.id, name=rule.name, summary=rule.summary(), fires=fires, rule=rule, **own)
     return dict(sorted(found.items()))
 
 

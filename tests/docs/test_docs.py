@@ -58,6 +58,12 @@ def words(text: str) -> int:
     return sum(any(letter.isalnum() for letter in word) for word in text.split())
 
 
+def test_every_severity_that_a_rules_source_names_is_listed():
+    for rule in catalogue():
+        named = re.findall(r"Severity\.([A-Z]+)", inspect.getsource(type(rule)))
+        assert pages()[rule.id].severity == ", ".join(dict.fromkeys([rule.severity.name, *named]))
+
+
 def test_pages_keep_to_their_budgets_of_words(generate: ModuleType):
     made = dict(generate.made())
     pages = [

@@ -15,6 +15,8 @@ from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.cli.app import app
 from lora_watch.drivers.trainer_info import data_of
+from lora_watch.gate import judge
+from lora_watch.gate.baseline import load
 from tests.runs.written import edit_json
 from tests.sinks.made_up import alert_of, parse
 from tests.support import build_trainer, few, report_of, stdlib_blocks
@@ -150,6 +152,9 @@ def test_of_reports_that_know_data_in_other_ways_nobody_can_tell(
     content = as_json(sweep[0] / "r2-seed0", old)
     assert (content["best"], "older lora_watch" in content["notes"][-1]) == (None, True)
     assert {"train_data", "eval_data"} & set(content["differences"]) == ({"train_data"} if tells else set())
+    moved = judge([old], baseline=load(sweep[0] / "r2-seed0")).runs[0].findings
+    causes = " ".join(finding.causes[0] for finding in moved)
+    assert ("train_data" in causes, "eval_data" in causes) == (tells, False)
 
 
 def test_other_settings_that_differ_are_named(muddle: Path) -> None:
