@@ -5,10 +5,10 @@ open any more.
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
-from torch import nn
+from torch import Tensor, nn
 
 from lora_watch.base.alerts import Alert, Severity, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
@@ -18,7 +18,8 @@ from lora_watch.rules.remedies import improved
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
 from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
-from lora_watch.snapshots.last_good import LastGood
+from lora_watch.snapshots.copies import Copy, GoodCopies, take
+from lora_watch.snapshots.last_good import what_can_save, why_not_kept, write_adapter
 
 FOLDER = "last_good"
 JUDGED_FROM = 12
@@ -38,7 +39,15 @@ class LastGoodSink(Sink):
 
     def __init__(self, report: ReportSink, model: nn.Module, policy: Policy):
         self._report, self._policy = report, policy
-        self._last_good = LastGood(model, policy.evidence())
+        self._model: nn.Module = what_can_save(model)
+        self._trained: Mapping[str, Tensor] = {}
+        """What is copied: the adapters, and what is trained with them (DoRA's magnitudes, ``modules_to_save``)."""
+        self._why_not: str | None = None
+        """Why nothing is copied, in words."""
+        self._copies = GoodCopies(lambda: dict(self._trained), policy.evidence())
+        self._good: Copy | None = None
+        self._saved: int | None = None
+        """The step of the copy that was written last."""
         self._history = AlertHistory()
         self._at = self._healthy_at = -1
         """Steps whose update has been applied; the latest of them that was judged healthy."""
@@ -50,15 +59,22 @@ class LastGoodSink(Sink):
         self._next_write = 0.0  # time.monotonic()
 
     def start(self, run: RunInfo, step: int) -> None:
-        if run.adapters:
-            self._last_good.begin(step)
+        """Copies of what was trained before are kept while names and shapes are the same. Those of step 0 are good."""
+        if not run.adapters:
+            return
+        before = {name: p.shape for name, p in self._trained.items()}
+        trained = {name: p for name, p in self._model.named_parameters() if p.requires_grad}
+        self._why_not = why_not_kept(self._model, trained)
+        self._trained = trained if self._why_not is None else {}
+        if {name: p.shape for name, p in self._trained.items()} != before:
+            self._copies.clear()
+            if step == 0 and self._trained:
+                self._copies.start(0)
 
     def updated(self, step: int) -> None:
-        if step == self._at:  # told twice of one update
-            return
         self._at = step
-        if not self._is_wrong and step % self._last_good.copies.every == 0:
-            self._last_good.updated(step)
+        if self._trained and not self._is_wrong:
+            self._copies.updated(step)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         if alerts:
@@ -76,31 +92,39 @@ class LastGoodSink(Sink):
             elif norms is not None and not self._gained:
                 self._gained = None if norms.values.any() else False  # nothing has moved yet
             if finite:
-                self._last_good.copies.judged(record.step, lambda: True)
+                self._copies.judged(record.step, lambda: True)
         elif not self._is_wrong:
             self._is_wrong = True
-            if record.step - 1 == self._at == self._healthy_at:
+            if record.step - 1 == self._at == self._healthy_at and self._trained:
                 # Found before its update was applied: what is there now is what the step before has left.
-                self._last_good.take_now(self._at)
+                self._good = take(self._trained, self._at)
             else:
                 # Where a copy is finite it is from before a NaN.
                 evidence = (1 if a.rule in NON_FINITE else self._policy.evidence(a.rule) for a in self._serious)
                 good = record.step - max(evidence)
-                self._last_good.choose(good)
-                self._last_good.copies.forget_after(good)  # a run that recovers has them for long
+                self._choose(good)
+                self._copies.forget_after(good)  # a run that recovers has them for long
             if time.monotonic() >= self._next_write:
                 self._save()
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         if not self._is_wrong:
-            self._last_good.choose(self._at - self._policy.evidence())
-        if self._is_wrong or verdict == "failed" or self._last_good.saved:  # a run that has recovered goes on
+            self._choose(self._at - self._policy.evidence())
+        if self._is_wrong or verdict == "failed" or self._saved is not None:  # a run that has recovered goes on
             self._save()
         # Whoever holds this sink after the run does not hold its weights.
-        self._last_good = LastGood(nn.Module(), self._policy.evidence())
+        self._model, self._trained, self._good = nn.Module(), {}, None
+        self._copies.clear()
+
+    def _choose(self, step: int) -> None:
+        """The run has gone wrong, after ``step`` as far as is known: take what was good then."""
+        self._good = self._copies.before(step, lambda copy: all(bool(t.isfinite().all()) for t in copy.read().values()))
 
     def _save(self) -> None:
-        began, folder, good = time.monotonic(), self._report.directory / FOLDER, self._last_good
-        saved = (FOLDER, good.step) if good.save(folder) else (None, None)
-        self._report.tell_last_good(*saved, good.why_unavailable, self._gained)
+        began, folder, good = time.monotonic(), self._report.directory / FOLDER, self._good
+        if good is not None and not (self._saved == good.step and folder.is_dir()):
+            write_adapter(self._model, good.read(), folder)
+            self._saved = good.step
+        told = (None, None) if good is None else (FOLDER, good.step)
+        self._report.tell_last_good(*told, self._why_not, self._gained)
         self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME

@@ -71,7 +71,7 @@ class GoodCopies:
         return self._kept[0]
 
     def updated(self, step: int) -> None:
-        if step % self.every == 0:
+        if step % self.every == 0 and all(kept.step != step for kept in self._kept):  # else told twice of one update
             self._kept = [*self._kept[1 - COPIES :], take(self._content(), step)]
 
     def judged(self, step: int, monitor: Callable[[], Any]) -> None:

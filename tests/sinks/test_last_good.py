@@ -20,7 +20,6 @@ from lora_watch.run.engine import NOT_MADE
 from lora_watch.sinks.kept import LastGoodSink
 from lora_watch.sinks.report import ReportSink
 from lora_watch.snapshots import last_good
-from lora_watch.snapshots.last_good import LastGood
 from tests.rules.runs import trainer_with_loss
 from tests.support import build_trainer, few, lora, on, report_of, stdlib_blocks, tiny_model
 
@@ -139,79 +138,61 @@ def test_training_goes_on_as_if_nothing_had_been_kept_or_written(tmp_path: Path)
     assert str(their_settings) == str(settings)
 
 
-def kept_of(model: Any) -> LastGood:
-    kept = LastGood(model, evidence=20)
-    kept.begin(0)
-    return kept
-
-
-def test_an_alert_takes_back_to_before_its_evidence() -> None:
-    model: Any = nn.Linear(2, 2)
-    model.save_pretrained = lambda *_, **__: None
-    kept = kept_of(model)
-    kept.copies.judged(0, bool)
-    for at in range(1, 90):
-        for evidence in (5, 20):
-            kept.choose(at - evidence)
-            assert kept.step == max((at - evidence) // 10 * 10, 0)
-        kept.updated(at)
-        kept.copies.judged(at, bool)
-    nn.init.constant_(model.weight, math.nan)
-    kept.updated(90)
-    kept.copies.judged(90, bool)
-    kept.choose(90)
-    assert kept.step == 80, "not a NaN from a step whose norms were not measured"
-
-
-def test_what_a_run_has_recovered_from_is_no_last_good_adapter(tmp_path: Path) -> None:
+def evidence_of(steps: int) -> Policy:
     class Slow(Rule):
-        id, name, evidence = "X001", "slow", 12
+        id, name, evidence = "X001", "slow", steps
 
         def check(self, record: StepRecord) -> None:
             pass
 
+    return Policy((Slow(),))
+
+
+@pytest.mark.parametrize(("evidence", "nan_at", "good"), [(12, None, 10), (5, None, 20), (5, 20, 10)])
+def test_it_is_from_before_the_evidence_also_of_what_the_run_has_recovered_from(
+    evidence: int, nan_at: int | None, good: int, tmp_path: Path
+) -> None:
+    """A NaN at a step whose norms were not measured is in no good copy."""
     model = few(r=2)
     engine = Monitor(model, console=False).engine
     engine.start()
-    sink = LastGoodSink(ReportSink(tmp_path), model, Policy((Slow(),)))
+    sink = LastGoodSink(ReportSink(tmp_path), model, evidence_of(evidence))
     sink.start(engine.run, 0)
     alert = Alert("X001", "slow", Severity.ERROR, 25, "damaged since step 14")
     for step in range(35):
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
-                nn.init.constant_(parameter, step)
+                nn.init.constant_(parameter, math.nan if step == nan_at else step)
         sink.updated(step)
         alert.closed_step = 26 if step == 26 else None
         sink.write(StepRecord(engine.run, step, {}), [alert] if step in (25, 26) else [])
     sink.finish("ok", "recovered at step 26")
     kept = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "last_good")).state_dict()
-    (of_step,) = {b.mean().item() for name, b in kept.items() if "lora_B" in name}
-    assert not 14 <= of_step <= 25
+    assert {b.mean().item() for name, b in kept.items() if "lora_B" in name} == {good}
+
+
+def trained(model: nn.Module) -> dict[str, torch.Tensor]:
+    return {name: p for name, p in model.named_parameters() if p.requires_grad}
 
 
 def test_what_is_too_large_to_be_held_twice_is_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(last_good, "LARGEST_COPY", 1000)
-    kept = kept_of(few(r=2))
-    kept.take_now(1)
-    assert kept.step is None
-    assert f"{1000 / 2**30:g} GiB" in str(kept.why_unavailable)
+    model = few(r=2)
+    assert f"{1000 / 2**30:g} GiB" in str(last_good.why_not_kept(model, trained(model)))
 
 
 def test_a_save_that_fails_leaves_what_was_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    kept = kept_of(few(r=2))
-    kept.take_now(1)
-    kept.save(tmp_path / "last_good")
+    model = few(r=2)
+    last_good.write_adapter(model, trained(model), tmp_path / "last_good")
     before = sorted(path.name for path in (tmp_path / "last_good").iterdir())
-
-    kept.take_now(2)
     monkeypatch.setattr("peft.peft_model.safe_save_file", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "full")))
     with pytest.raises(OSError, match="full"):
-        kept.save(tmp_path / "last_good")
+        last_good.write_adapter(model, trained(model), tmp_path / "last_good")
     assert sorted(path.name for path in (tmp_path / "last_good").iterdir()) == before
     assert [path.name for path in tmp_path.iterdir()] == ["last_good"]
 
 
-def saved_without_a_network(model: Any, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_hub_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """No socket may be opened, and the switch that keeps PEFT from trying is off."""
 
     def forbidden(*_: Any, **__: Any) -> Any:
@@ -224,16 +205,10 @@ def saved_without_a_network(model: Any, folder: Path, monkeypatch: pytest.Monkey
     monkeypatch.setattr("socket.socket.connect", forbidden)
     monkeypatch.setattr("socket.getaddrinfo", forbidden)
     monkeypatch.setattr("peft.utils.save_and_load.check_file_exists_on_hf_hub", forbidden)
-    kept = kept_of(model)
-    kept.take_now(1)
-    kept.save(folder)
-    assert not asked
-
-
-def test_the_hub_is_not_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     model = few(r=2)
     model.peft_config["default"].base_model_name_or_path = "somebody/some-model"
-    saved_without_a_network(model, tmp_path / "last_good", monkeypatch)
+    last_good.write_adapter(model, trained(model), tmp_path / "last_good")
+    assert not asked
     restored = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "last_good"))
     assert held_out_loss(restored) == held_out_loss(model)
     assert json.loads((tmp_path / "last_good" / "adapter_config.json").read_text())["base_model_name_or_path"]
