@@ -114,8 +114,7 @@ class Settings:
     recover_memory: float = setting(4.0, "GiB of host memory that copies for ``recover`` may take.", _positive)
     patience: int | None = setting(
         None,
-        """optimizer steps for which the run tolerates an alert. A NaN, and a fact that cannot pass, ends it at
-        once.""",
+        "optimizer steps for which the run tolerates an alert. A NaN, and a fault that stays, ends it at once.",
         _whole("steps"),
         otherwise=0,
     )

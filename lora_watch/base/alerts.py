@@ -197,8 +197,9 @@ class Alert:
         more = [count(len(self.adapters) - 2, "more layer")] if len(self.adapters) > 2 else []
         if self.metric != "output_ratio" or not any(value and math.isfinite(value) for _, value in self.adapters):
             return f"Where: {', '.join([*(name for name, _ in worst), *more])}"
-        values = [f"{plain(value)} times" if value >= 1 else f"{percent(value)} of" for _, value in worst]
-        values = [f"adds {values[0]} the layer's own output", *(each.removesuffix(" of") for each in values[1:])]
+        in_times = worst[0][1] >= 1
+        values = [f"{plain(value)} times" if in_times else percent(value) for _, value in worst]
+        values[0] = f"adds {values[0]} {'of ' * (not in_times)}the layer's own output"
         return f"Largest: {', '.join([*(f'{name} ({value})' for (name, _), value in zip(worst, values)), *more])}"
 
     def text(self, width: int, instead_of: str = "") -> str:

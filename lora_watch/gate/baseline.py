@@ -88,6 +88,8 @@ def _different(now: FinishedRun, before: FinishedRun, among: str) -> str:
     names = [name for name in ours if re.search(among, name) and name != "eval_data"]
     names = [name for name in names if ours[name] != theirs.get(name, ours[name])]
     names = [name for name in names if not undecided((ours[name], theirs[name]))]
+    if "steps planned" in names and among == _CAUSES["LW816"] and (now.config.get("max_steps") or 0) > 0:
+        names = ["steps planned"]  # which alone says how many there are
     return first_of([f"{name} {theirs[name]} → {ours[name]}" for name in names], 6)
 
 

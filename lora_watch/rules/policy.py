@@ -43,7 +43,7 @@ class Policy:
     by_rule: Mapping[str, Severity | None] = field(default_factory=dict)
     """The same for single rules, by id."""
     patience: int = 0
-    """Steps that an alert must have lasted. Facts that cannot pass, and numbers that are not finite, do not wait."""
+    """Steps that an alert must have lasted. Faults that stay, and numbers that are not finite, do not wait."""
     recover: int = 0
 
     @property

@@ -98,7 +98,8 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
         parts.append(f"{what} {' → '.join(map(short, run.reward_ends))}")
     elif run.loss_ends[0] is not None:
         curve = sparkline([value for _, value in run.loss_curve])
-        end, when = (run.loss_ends[1], "at last") if run.final_loss is None else (run.final_loss, "in the last tenth")
+        of_several = run.final_loss is not None and run.step >= 20
+        end, when = (run.final_loss, "in the last tenth") if of_several else (run.loss_ends[1], "at last")
         if any(a.recovery and a.recovery.dropped and a.last_step >= run.step for a in run.alerts):
             when += " before updates were dropped"
         parts.append(f"loss {short(run.loss_ends[0])} in the first steps, {short(end)} {when} {curve}".rstrip())
