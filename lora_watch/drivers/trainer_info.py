@@ -18,7 +18,6 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from lora_watch.adapters import walk
 from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.format.files import is_claimed_elsewhere
-from lora_watch.format.tags import OF_ROWS
 from lora_watch.measurement.signals import labels
 from lora_watch.rules.reward import BARE
 from lora_watch.run import ranks
@@ -100,7 +99,7 @@ def data_of(data: Any) -> str | None:
 
     with suppress(Exception):  # somebody's objects
         some = first if len(first := rows(1)) > 100_000 else rows(64)  # many wide rows would take seconds
-        return f"{len(data)} examples, {OF_ROWS} {hashlib.sha256(some.encode()).hexdigest()[:8]}"
+        return f"{len(data)} examples, rows {hashlib.sha256(some.encode()).hexdigest()[:8]}"
     return None
 
 

@@ -30,8 +30,6 @@ schema's list ``zones``.
 """
 
 EVAL_LOSS = "eval_loss"
-OF_ROWS = "rows"
-"""Before the hash in ``train_data`` and ``eval_data``: older reports hash other things, and have none."""
 
 SCALAR_PREFIX = "lora/"
 """Plain scalars, charts and hyperparameters for viewers that know nothing of this format."""

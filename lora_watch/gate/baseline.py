@@ -15,7 +15,7 @@ from typing import Any
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.text import count, first_of, percent, short
 from lora_watch.rules.policy import OF_FINISHED_RUNS
-from lora_watch.runs.comparison import trial_of, undecided
+from lora_watch.runs.comparison import trial_of
 from lora_watch.runs.places import UnreadableError, find_runs
 from lora_watch.runs.run import AdapterState, FinishedRun, read_run
 
@@ -48,7 +48,7 @@ def load(path: Path) -> FinishedRun:
         if run.verdict != "ok":
             raise UnreadableError(f"{path} is not fit to be compared with: {run.ending}")
         if run.final_loss is None and run.loss_ends[1] is not None:
-            raise UnreadableError(f"{path} was written before reports had loss.final")
+            raise UnreadableError(f"{path} lacks loss.final")
     except UnreadableError as error:
         raise UnreadableError(f"--baseline: {error}. Name a good run's folder, or a copy of its report.json") from error
     return run
@@ -87,7 +87,6 @@ def _different(now: FinishedRun, before: FinishedRun, among: str) -> str:
     ours, theirs = settings(now), settings(before)
     names = [name for name in ours if re.search(among, name) and name != "eval_data"]
     names = [name for name in names if ours[name] != theirs.get(name, ours[name])]
-    names = [name for name in names if not undecided((ours[name], theirs[name]))]
     if "steps planned" in names and among == _CAUSES["LW816"] and (now.config.get("max_steps") or 0) > 0:
         names = ["steps planned"]  # which alone says how many there are
     return first_of([f"{name} {theirs[name]} → {ours[name]}" for name in names], 6)

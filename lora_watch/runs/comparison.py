@@ -11,7 +11,7 @@ from typing import Any
 from lora_watch.base.alerts import Severity, in_numbers, tally
 from lora_watch.base.text import clean, count, first_of, mean_and_spread, middle, short, table
 from lora_watch.base.untrusted import MISFITS, or_none
-from lora_watch.format.tags import EVAL_LOSS, OF_ROWS
+from lora_watch.format.tags import EVAL_LOSS
 from lora_watch.runs.places import short_names
 from lora_watch.runs.run import FinishedRun, read_runs
 
@@ -125,8 +125,6 @@ class Comparison:
         names += ["reward_funcs"] * self.metric.endswith(REWARD)
         found = {name: {t.settings[name] for t in counted if name in t.settings} for name in names}
         if names := [name for name in names if len(found[name]) > 1]:
-            if all(undecided(found[name]) for name in names):
-                return f"whether their {names[0]} differ is not known: an older lora_watch wrote some of the reports"
             return f"their {' or '.join(names)} differ, and the {self.metric} with them"
         if not self.metric.startswith("eval"):
             if len(steps := sorted({t.step for t in counted})) > 1:
@@ -171,7 +169,7 @@ class Comparison:
             by_value: dict[str, list[Trial]] = defaultdict(list)
             for trial in trials:
                 by_value[trial.settings.get(name, _NOT_SET)].append(trial)
-            if len(by_value) > 1 and not undecided(by_value):
+            if len(by_value) > 1:
                 out[name] = dict(by_value)
         return out
 
@@ -200,13 +198,6 @@ class Comparison:
             "notes": self.notes,
             "unreadable": self.unreadable,
         }
-
-
-def undecided(values: Iterable[str]) -> bool:
-    """The same number of examples, which two versions of lora_watch have hashed in their own ways."""
-    known = {value for value in values if value != _NOT_SET}
-    counts = {value.partition(" examples, ")[0] for value in known if " examples, " in value}
-    return len(known) == 2 and len(counts) == 1 and len({f" {OF_ROWS} " in value for value in known}) == 2
 
 
 def compare(paths: Iterable[Path | str], metric: str | None = None) -> Comparison:

@@ -229,7 +229,7 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         run_id=or_none(clean, report.get("run_id")),
         started=or_none(clean, report.get("started")),
         loss_ends=(
-            or_none(float, loss.get("start", loss.get("first"))),
+            or_none(float, loss.get("start")),
             or_none(lambda point: float(point["value"]), loss.get("last")),
         ),
         final_loss=or_none(float, loss.get("final")),

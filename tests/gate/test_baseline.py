@@ -163,5 +163,5 @@ def test_a_baseline_is_one_run_that_is_well(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match=r"2 runs.*Name a good run's folder"):
         load(tmp_path)
     edit_json(tmp_path / "good" / "lora_watch" / "report.json", loss={"last": {"step": 20, "value": 2.0}})
-    with pytest.raises(UnreadableError, match=r"before reports had loss\.final"):
+    with pytest.raises(UnreadableError, match=r"lacks loss\.final"):
         load(tmp_path / "good")

@@ -15,11 +15,9 @@ from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.cli.app import app
 from lora_watch.drivers.trainer_info import data_of
-from lora_watch.gate import judge
-from lora_watch.gate.baseline import load
 from tests.runs.written import edit_json
 from tests.sinks.made_up import alert_of, parse
-from tests.support import build_trainer, few, report_of, stdlib_blocks
+from tests.support import build_trainer, few, stdlib_blocks
 
 RANKS, SEEDS, STEPS = (2, 8, 32), (0, 1), 12
 LR = 1e-2
@@ -140,21 +138,6 @@ def test_equal_rows_are_the_same_data_whatever_a_map_calls_them_and_are_read_as_
     assert data_of(mapped) == data_of(whole) != data_of(whole.select(range(99, -1, -1)))
     wide, other = ([{"pixels": "0" * 200_000}, {"pixels": last}] for last in "01")
     assert data_of(wide) == data_of(other), "of wide rows the first alone is read"
-
-
-@pytest.mark.parametrize(("count", "tells"), [(256, False), (255, True)])
-def test_of_reports_that_know_data_in_other_ways_nobody_can_tell(
-    sweep: Sweep, tmp_path: Path, count: int, tells: bool
-) -> None:
-    old = shutil.copytree(sweep[0] / "r8-seed0", tmp_path / "old")
-    data = {"train_data": f"{count} examples, 0123abcd", "eval_data": "32 examples, 0123abcd"}
-    edit_json(old / "lora_watch" / "report.json", config=report_of(old)["config"] | data)
-    content = as_json(sweep[0] / "r2-seed0", old)
-    assert (content["best"], "older lora_watch" in content["notes"][-1]) == (None, True)
-    assert {"train_data", "eval_data"} & set(content["differences"]) == ({"train_data"} if tells else set())
-    moved = judge([old], baseline=load(sweep[0] / "r2-seed0")).runs[0].findings
-    causes = " ".join(finding.causes[0] for finding in moved)
-    assert ("train_data" in causes, "eval_data" in causes) == (tells, False)
 
 
 def test_other_settings_that_differ_are_named(muddle: Path) -> None:
