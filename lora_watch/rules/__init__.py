@@ -8,14 +8,9 @@ from typing import Any
 from lora_watch.base.alerts import Severity
 from lora_watch.rules.base import Finding, Rule
 from lora_watch.rules.episodes import Episodes
-from lora_watch.rules.loss import (
-    FirstLossTooHigh,
-    LossDivergence,
-    LossExactlyZero,
-    LossSpike,
-    StuckAtChance,
-    WorseOnOtherTexts,
-)
+from lora_watch.rules.evaluation import WorseOnOtherTexts
+from lora_watch.rules.labels import FirstLossTooHigh, LossExactlyZero
+from lora_watch.rules.loss import LossDivergence, LossSpike, StuckAtChance
 from lora_watch.rules.non_finite import NonFiniteAdapter, NonFiniteLoss
 from lora_watch.rules.norms import BarelyMoves, NormExplosion
 from lora_watch.rules.reward import ReferenceIsTheBase, RewardNotRising, RewardsAllEqual, StaleRollouts

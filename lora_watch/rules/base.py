@@ -1,6 +1,7 @@
 """Rules and their findings."""
 
 import inspect
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
@@ -153,6 +154,13 @@ class RuleOnSettings(Rule):
 
     static = True
     lasting = True
+
+
+class RuleOfTheLoss(Rule):
+    """What judges a loss that is a number: behind a NaN it is silent because it cannot know."""
+
+    def has_evidence(self, record: StepRecord) -> bool:
+        return record.loss is not None and math.isfinite(record.loss)
 
 
 class RuleBetweenSteps(Rule):

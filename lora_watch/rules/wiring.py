@@ -12,7 +12,7 @@ from lora_watch.base.names import module_family
 from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.base.text import count, plain, sentence
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleOnSettings, known_values, worst_first
-from lora_watch.rules.loss import ALL_MASKED, SEE_LABELS
+from lora_watch.rules.labels import ALL_MASKED, SEE_LABELS
 from lora_watch.rules.reward import NO_DIFFERENCE, SAME_ANSWERS, TO_TELL_APART
 
 

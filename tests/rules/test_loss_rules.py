@@ -15,7 +15,8 @@ from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchError, Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.drivers.loop import Monitor
-from lora_watch.rules.loss import FirstLossTooHigh, LossDivergence
+from lora_watch.rules.labels import FirstLossTooHigh
+from lora_watch.rules.loss import LossDivergence
 from tests.monitor.test_monitor import loop
 from tests.rules.runs import (
     InOrder,

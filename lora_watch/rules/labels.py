@@ -1,0 +1,250 @@
+"""LW204 and LW205: labels that are missing, wrong, or all of one class, as the first losses show it."""
+
+import math
+from dataclasses import dataclass, field, replace
+from statistics import fmean
+
+from lora_watch.base.alerts import Severity
+from lora_watch.base.records import StepRecord
+from lora_watch.base.text import percent, plain
+from lora_watch.measurement.signals.loss import FEW, FIRST, SEEN_FIRST, WARM_UP
+from lora_watch.rules.base import Finding, RuleOfTheLoss
+from lora_watch.rules.non_finite import without_target
+from lora_watch.rules.size import classes_of
+
+_AT_CHANCE = 0.98
+"""Share of what guessing costs from which on a base model is no better: with random weights it is 0.99 and more."""
+_STEADY = 1.1
+"""By what factor the two losses after it may be higher, of a model that does not explode at once."""
+_GUESSES = 0.8
+"""Share of the entropy of guessing from which on a model guesses: with random weights 0.9 and more, a trained one 0.2
+to 0.65, whatever it is given."""
+_RANDOM = "its weights are random (from_config instead of from_pretrained)"
+_FIT = 0.9
+"""Share of the labels below which they are not those of their inputs. Masked ones (-100) do not count."""
+_MISMATCH = "the labels are wrong (shuffled, or shifted twice), or the tokenizer is another model's"
+_NOT_THEIRS = "the labels are those of other rows or positions"
+_SHIFTED = "the labels were shifted before, and the model shifts them once more"
+_PADDED = 0.1
+"""Share of the labels from which on padding among them is no slip of single tokens."""
+_SURPRISED = 1.3
+"""How many times the entropy of its predictions a first loss is that labels of another place explain."""
+ALL_MASKED = "every label is -100: the prompt template does not match the text, or truncation cut the answers off"
+SEE_LABELS = "print one batch of the data collator: (labels != -100).sum() must not be 0"
+"""The cause of a loss that is exactly 0, and what to do."""
+_OTHERS = 8
+"""Labels after the last of a single class by which it is decided whether the data are sorted, or a class is rare."""
+
+
+@dataclass
+class LossExactlyZero(RuleOfTheLoss):
+    """There is nothing to learn: the loss is exactly 0.0 for several steps, or all labels are of one class.
+
+    Fires when all of the last five losses, or the first three, are exactly 0. It also fires at a step whose batch has
+    no target: all of its labels are -100, and its loss is NaN. It fires when a classifier's first 230 labels in twelve
+    steps or more are of one class, and when others follow all at once. It is an ERROR if the run ends so.
+    """
+
+    id = "LW204"
+    severity = Severity.WARNING
+    yields_to = ("LW201",)
+
+    steps: int = 12
+    few: int = 100
+    labels: int = 230
+    """Among so many a class of 2 % is seen with 99 % probability. A run of ``few`` ends with a WARNING."""
+    alike: float = field(default=0.0, init=False)
+    """Labels of one class before there was any other."""
+    is_sorted: bool = field(default=False, init=False)
+
+    def check(self, record: StepRecord) -> Finding | None:
+        if without_target(record):
+            return Finding(
+                "a batch has no target",
+                "All of its labels are -100, so its loss is NaN. A single such batch does no harm.",
+                metric="loss",
+                causes=["the template masks its answers, or truncation cut them off"],
+                remedies=["drop samples without a target, or raise max_length so that answers are not cut off"],
+            )
+        alike = self._of_one_class(record)
+        if alike or record.loss != 0.0 or record.scalars.get("loss_recent") != 0.0:
+            return alike
+        return Finding(
+            "the loss is exactly 0, so nothing is learned",
+            "The loss has been 0.0 for several steps.",
+            metric="loss",
+            threshold=0.0,
+            causes=[ALL_MASKED],
+            remedies=[SEE_LABELS],
+        )
+
+    def conclude(self, record: StepRecord) -> Finding | None:
+        """Of a run that has met a single class it is known that its classifier has learned nothing."""
+        return None if self.is_sorted else self._of_one_class(record, is_over=True)
+
+    def _of_one_class(self, record: StepRecord, is_over: bool = False) -> Finding | None:
+        seen, share = record.scalars.get("labels_seen", 0.0), record.scalars.get("labels_share", 0.0)
+        others, since = (1.0 - share) * seen, seen - self.alike
+        if share == 1.0:
+            self.alike = seen
+        elif self.alike and since >= _OTHERS and not self.is_sorted:
+            self.is_sorted = others > since / 2.0
+            self.alike *= self.is_sorted  # a rare class is no fault
+        least = self.few if self.is_sorted or is_over else self.labels
+        if record.step < self.steps or self.alike < least or not (share == 1.0 or self.is_sorted):
+            return None
+        if self.is_sorted:
+            return Finding(
+                "the training data come sorted by class",
+                f"The first {self.alike:.0f} labels were all the same, and then nearly all were of another class.",
+                kind="sorted",
+                causes=["the data are not shuffled: the model forgets each class while it learns the next"],
+                remedies=["shuffle the training data"],
+            )
+        return Finding(
+            f"every label so far is class {record.scalars['labels_class']:.0f}, so there is nothing to tell apart",
+            f"There were {self.alike:.0f} labels in {record.step} steps.",
+            kind="one class",
+            causes=["the training data are sorted by class, or all labels are the same by mistake"],
+            remedies=["count the labels of the training data; if there are others, shuffle"],
+            severity=Severity.ERROR if is_over and self.alike >= self.labels else None,
+        )
+
+
+@dataclass
+class FirstLossTooHigh(RuleOfTheLoss):
+    """The first losses or batches show that weights, labels, head or the sign of the loss are wrong.
+
+    Fires at the third step when a language model's first three losses are about what guessing a word costs,
+    or a classifier's 1.5 times that; also when a classifier guesses whose head is outside of ``modules_to_save``.
+    Labels that are shifted or on padding count at any loss. An ERROR where labels are not their inputs' tokens, the
+    losses are minus the model's own, or they end no better. Of other losses it names only those below zero.
+    """
+
+    id = "LW205"
+    severity = Severity.WARNING
+    yields_to = ("LW101", "LW102", "LW201")
+
+    factor: float = 1.5
+    guessed: float = 0.95
+    """Share of what guessing costs, of a language model's first losses: they lie no further below it than this. A new
+    classifier's head does guess."""
+    first: list[float] = field(default_factory=list, init=False)
+    """The first three losses: that of the base model, and two of adapters that have hardly moved yet."""
+    seen: dict[str, float] = field(default_factory=dict, init=False)
+    """``entropy`` of the base model's predictions, in nats, and where its labels lie, as far as known: see
+    ``signals.labels``."""
+
+    def check(self, record: StepRecord) -> Finding | None:
+        classes, start = classes_of(record), record.scalars.get("loss_start")
+        if len(self.first) < record.step <= FIRST and record.loss is not None:
+            self.first = [*self.first, record.loss]
+            if record.step == 1:
+                self.seen = {name: record.scalars[name] for name in SEEN_FIRST if name in record.scalars}
+        if start is not None and len(self.first) == FIRST and max(self.first) < 0.0:
+            return self._below_zero(record, bool(classes))
+        if not classes or start is None or record.loss is None:
+            return None
+        chance, many = math.log(classes), classes > FEW
+        threshold = self.factor * chance
+        if record.run.unsaved_head and len(self.first) == FIRST and fmean(self.first) > self.guessed * chance:
+            return self._head_is_lost(record.run.unsaved_head, chance)
+        far = start > threshold and record.scalars["loss_recent"] > threshold
+        no_better, entropy = far or (many and self._no_better(chance)), self.seen.get("entropy", 0.0)
+        guesses = many and entropy > _GUESSES * chance
+        placed = self._misplaced(no_better) if many and len(self.first) == FIRST and not guesses else None
+        if placed or not no_better:
+            return placed
+        first = self.first[0] if self.first else start
+        tokens = "tokens" if many else "classes"
+        details = f"The first loss is {plain(first)}. Guessing among {classes} {tokens} costs {plain(chance)}."
+        message, cause = "the first losses are no better than guessing", _MISMATCH
+        remedy = "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then "
+        remedy += f"evaluate the base model without adapters: its loss should be far below {plain(chance)}"
+        if guesses:
+            details += f" The model takes about {math.exp(entropy):.0f} of them for equally likely."
+            message, cause, remedy = "the base model guesses", _RANDOM, "load the model with from_pretrained"
+        elif far:
+            cause = f"{_MISMATCH}, or weights of the base model are damaged"
+        elif many and not entropy:
+            cause = f"{_RANDOM}, or {_MISMATCH}"
+        return Finding(
+            message,
+            details,
+            metric="loss",
+            threshold=threshold if far else self.guessed * chance,
+            causes=[cause],
+            remedies=[remedy],
+        )
+
+    def conclude(self, record: StepRecord) -> Finding | None:
+        """A run that ends where it began has learned nothing."""
+        finding, recent = self.check(record), record.scalars.get("loss_recent", 0.0)
+        learned = record.step < WARM_UP or recent < _AT_CHANCE * math.log(max(classes_of(record), 2))
+        return finding if finding is None or learned or finding.kind else replace(finding, severity=Severity.ERROR)
+
+    def _misplaced(self, no_better: bool) -> Finding | None:
+        """What the labels of the first batch prove, of a causal model."""
+        fit, padded = self.seen.get("labels_fit", 1.0), self.seen.get("labels_padded", 0.0)
+        ahead, behind = (self.seen.get(f"labels_{place}", 0.0) >= _FIT > fit for place in ("ahead", "behind"))
+        if ahead or behind:  # of a calibrated model entropy is what right labels cost
+            no_better |= self.first[0] > _SURPRISED * self.seen["entropy"]
+        if no_better and fit < _FIT:
+            message, cause = "the labels do not fit the inputs", _SHIFTED if ahead or behind else _NOT_THEIRS
+            details = f"Only {percent(fit)} of the labels are the token that input_ids has at their place."
+            if ahead or behind:
+                details = f"Each label is the token {'after' if ahead else 'before'} its own place in input_ids."
+            remedy = "labels = input_ids, with -100 at places that are not to be learned"
+        elif padded >= _PADDED:  # which NaN is not: no label counts
+            message = "padding counts as text to be learned"
+            details = f"{percent(padded)} of the labels that count lie where attention_mask is 0."
+            cause = "labels are a copy of input_ids that keeps the padding: the model learns to write it"
+            remedy = "set the labels to -100 where attention_mask is 0"
+        else:
+            return None
+        return Finding(
+            message,
+            f"The first loss is {plain(self.first[0])}. {details}",
+            metric="loss",
+            kind="labels" if no_better else "padding",
+            causes=[cause],
+            remedies=[remedy],
+            severity=Severity.ERROR if no_better else Severity.WARNING,
+        )
+
+    def _head_is_lost(self, head: str, chance: float) -> Finding:
+        return Finding(
+            f"the classifier's new head is saved in no checkpoint: {head}",
+            f"It is not in modules_to_save. The first losses are what guessing costs, {plain(chance)}, so it is new: "
+            "whoever loads the adapter draws another one.",
+            metric="loss",
+            kind="head",
+            causes=["without a task_type PEFT takes the head for a part of the pretrained model"],
+            remedies=[f'begin anew with modules_to_save=["{head}"] in the LoraConfig, or the right task_type'],
+        )
+
+    def _below_zero(self, record: StepRecord, is_minus: bool) -> Finding | None:
+        """Of a model that chooses among classes or tokens, whatever its loss: a comparison of answers may be below."""
+        if not record.run.own_classes or record.run.config.get("preference"):
+            return None
+        message, cause = "the training raises the model's loss: its sign is wrong", "a minus stands before the loss"
+        remedy = "take the minus away: an optimizer lowers the loss that it is given"
+        if not is_minus:
+            message, cause = "the loss is below zero", f"{cause}, or it is no cross-entropy"
+            remedy += ". If it is meant to be below zero, mute this rule"
+        return Finding(
+            message,
+            f"The first loss is {plain(self.first[0])}. A cross-entropy is never below zero.",
+            metric="loss",
+            kind="sign" if is_minus else "below zero",
+            threshold=0.0,
+            causes=[cause],
+            remedies=[remedy],
+            severity=Severity.ERROR if is_minus else None,
+        )
+
+    def _no_better(self, chance: float) -> bool:
+        """The base model is not, and the first updates have moved it neither down nor far up."""
+        if len(self.first) < FIRST or not self.first[0] > _AT_CHANCE * chance:
+            return False
+        return min(self.first) > self.guessed * chance and max(self.first) < _STEADY * self.first[0]
