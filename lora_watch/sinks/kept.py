@@ -5,10 +5,11 @@ open any more.
 """
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
-from torch import Tensor, nn
+from torch import nn
 
 from lora_watch.base.alerts import Alert, Severity, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
@@ -40,11 +41,11 @@ class LastGoodSink(Sink):
     def __init__(self, report: ReportSink, model: nn.Module, policy: Policy):
         self._report, self._policy = report, policy
         self._model: nn.Module = what_can_save(model)
-        self._trained: Mapping[str, Tensor] = {}
+        self._trained: dict[str, Any] = {}
         """What is copied: the adapters, and what is trained with them (DoRA's magnitudes, ``modules_to_save``)."""
         self._why_not: str | None = None
         """Why nothing is copied, in words."""
-        self._copies = GoodCopies(lambda: dict(self._trained), policy.evidence())
+        self._copies = GoodCopies(lambda: self._trained, policy.evidence())
         self._good: Copy | None = None
         self._saved: int | None = None
         """The step of the copy that was written last."""
