@@ -83,15 +83,11 @@ class Monitor:
         self._micro_batches: list[Tensor] = []
         self._update_hook: Any = None
         self._gradient_hook: Any = None
-        self._updated = False
-        """An update has been made, and no pass back has come since."""
-        self._kept: Tensor | int | None = 0
-        """Whether a gradient was there before this step's first pass back, ``[]``; None where that is not known. A
-        session begins without, whatever the one before did."""
-        self._came: Tensor | int | None = None
-        """Whether that pass has brought one, ``[]``; None where that is not known."""
-        self._comes: int | None = None
-        """``_came`` of a step before its pass: 0 where a gradient that comes is seen, and no checkpointing stops it."""
+        self._gradient: Mapping[str, Any] = {"kept_gradient": 0, "came_gradient": None}
+        """Whether one was there before this step's first pass back, and whether that has brought one, ``[]``; None
+        where that is not known. A session begins without, whatever the one before did."""
+        self._no_pass: Mapping[str, Any] = {"kept_gradient": None, "came_gradient": None}
+        """The same of a step before its pass: none has come where one is seen, and no checkpointing stops it."""
         self._started = self._over = False
 
     # -- a loop --------------------------------------------------------------------------------------------------------
@@ -131,8 +127,7 @@ class Monitor:
                     return self.last
                 there, self._micro_batches, loss = self._micro_batches, [], None
                 loss = torch.stack(there).mean() if there else None
-        seen: dict[str, Any] = {"kept_gradient": self._kept, "came_gradient": self._came}
-        self._updated, self._kept, self._came = True, None, self._comes
+        seen, self._gradient = self._gradient, self._no_pass
         self._raise_for(self.engine.after_update(loss, step, **seen))
         if self._gradient_hook is not None and self.engine.coverage.done > FIRST_STEPS:  # of this session
             self._gradient_hook.remove()
@@ -218,15 +213,15 @@ class Monitor:
             if factor is not None and factor.requires_grad and world_size() == 1 and not has_compiled(self._model):
                 self._gradient_hook = factor.register_hook(partial(self._before_a_gradient, factor))
                 stops = any(getattr(module, "gradient_checkpointing", False) for module in self._model.modules())
-                self._comes = None if stops else 0
+                self._no_pass = {**self._no_pass, "came_gradient": None if stops else 0}
 
     @guarded("looking at a gradient")
     def _before_a_gradient(self, factor: Tensor, gradient: Tensor) -> None:
         """``gradient`` is about to be added to what ``factor`` has: after an update nothing is to be left there."""
-        if self._updated:
-            self._updated, left = False, factor.grad
-            self._kept = torch.zeros((), device=factor.device) if left is None else left.any().float()
-            self._came = gradient.any().float()
+        if self._gradient is self._no_pass:  # else it is a later one of the step
+            left, nothing = factor.grad, torch.zeros((), device=factor.device)
+            kept = nothing if left is None else left.any().float()
+            self._gradient = {"kept_gradient": kept, "came_gradient": gradient.any().float()}
 
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> None:

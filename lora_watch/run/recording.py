@@ -382,6 +382,7 @@ class Recorder:
             "policy": {"progress": dict(vars(self._policy.progress)), "scalars": dict(self._policy.scalars)},
             "spent": self.instruments.rates.spent,
             "skipped": self._skipped,
+            "rate": self._rate,
             "nonzero_start": self.monitored.run.nonzero_start,
             "frozen": {name: list(pair) for name, pair in norms if np.isfinite(pair).all()},
         }
@@ -392,7 +393,7 @@ class Recorder:
         vars(self._policy.progress).update(policy.get("progress", {}))
         self._policy.scalars = dict(policy.get("scalars", {}))
         self.instruments.rates.spent = dict(state.get("spent", {}))
-        self._skipped = state.get("skipped", 0)
+        self._skipped, self._rate = state.get("skipped", 0), state.get("rate", 0.0)
         self.monitored.run = replace(self.monitored.run, nonzero_start=state.get("nonzero_start", False))
         self.monitored.base_norms = {name: (norm, top) for name, (norm, top) in state.get("frozen", {}).items()}
 

@@ -108,7 +108,11 @@ def test_a_warm_up_beyond_the_end_is_told(schedule: Any) -> None:
                 optimizer.step()
                 monitor.step()
                 scheduler.step()
-        assert monitor.last.lr_fraction is None, "nobody knows how far the rate will rise"
+            resumed = Monitor(model, optimizer, max_steps=steps, console=False)
+            resumed.load_state_dict(monitor.state_dict())
+            optimizer.step()
+            resumed.step()
+        assert monitor.last.lr_fraction is resumed.last.lr_fraction is None, "nobody knows how far the rate will rise"
         assert [alert.rule for alert in monitor.alerts if alert.step == 0] == told
 
 
