@@ -23,7 +23,7 @@ from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, event, guarded
 from lora_watch.run.ranks import Ranks
-from lora_watch.run.rates import follows_a_metric, read_schedule
+from lora_watch.run.rates import read_schedule
 from lora_watch.settings import CallbackSettings, takes
 from lora_watch.sinks import Sink
 from lora_watch.sinks.standard import standard_sinks
@@ -291,18 +291,7 @@ class TrainerEvents(TrainerCallback):
             output_ratio=not trainer_info.is_compiled(args, trainer),
             max_steps=state.max_steps if state.max_steps > 0 else None,
             **read_schedule(scheduler, state.max_steps),
-            config=trainer_info.config_of(args, model)
-            | {
-                "train_data": trainer_info.data_of(trainer.train_dataset),
-                "eval_data": trainer_info.data_of(trainer.eval_dataset),
-                "epochs": state.num_train_epochs,
-            }
-            | trainer_info.classes_of(trainer, model)
-            | trainer_info.rewards_of(trainer)
-            | ({"lr_follows_a_metric": True} if follows_a_metric(scheduler) else {})
-            | ({"preference": True} if trainer_info.is_preference(trainer) else {})
-            | ({"reference": known} if (known := trainer_info.reference_of(trainer, model)) else {})
-            | self._swept,
+            config=trainer_info.config_of(trainer, model, state, scheduler) | self._swept,
             judge_loss=not trainer_info.is_policy_gradient(trainer),
             notes=[
                 *trainer_info.notes_on(args, trainer, model),

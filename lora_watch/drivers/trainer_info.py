@@ -21,6 +21,7 @@ from lora_watch.format.files import is_claimed_elsewhere
 from lora_watch.measurement.signals import labels
 from lora_watch.rules.reward import BARE
 from lora_watch.run import ranks
+from lora_watch.run.rates import follows_a_metric
 from lora_watch.sinks.standard import own_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
 
@@ -114,8 +115,8 @@ def given_up(args: TrainingArguments, report: Path) -> list[str]:
     return []
 
 
-def config_of(args: TrainingArguments, model: Any) -> dict[str, Any]:
-    """The settings worth comparing between runs, as plain data."""
+def config_of(trainer: Trainer, model: Any, state: TrainerState, scheduler: Any) -> dict[str, Any]:
+    """The settings worth comparing between runs, and what is known of the data and the loss, as plain data."""
     names = (
         "learning_rate",
         "lr_scheduler_type",
@@ -133,38 +134,47 @@ def config_of(args: TrainingArguments, model: Any) -> dict[str, Any]:
         "fp16",
         "seed",
     )
-    settings = {name: getattr(args, name, None) for name in names}
-    out: dict[str, Any] = {name: getattr(value, "value", value) for name, value in settings.items()}
-    out["world_size"] = ranks.world_size()
+    settings = {name: getattr(trainer.args, name, None) for name in names}
     config = getattr(model, "config", None)
-    out["model"] = getattr(config, "name_or_path", None) or type(model).__name__
-    out["model_type"] = getattr(config, "model_type", None)
     parameters = {id(p): p for _, m in walk(model) for p in m.parameters(recurse=False)}.values()
-    out["parameters"] = sum(p.numel() for p in parameters)
-    out["trainable_parameters"] = sum(p.numel() for p in parameters if p.requires_grad)
-    return out
+    of_some_runs = {
+        "classes": classes_of(trainer, model),
+        "reward_funcs": rewards_of(trainer),
+        "lr_follows_a_metric": follows_a_metric(scheduler),
+        "preference": is_preference(trainer),
+        "reference": reference_of(trainer, model),
+    }
+    return {
+        **{name: getattr(value, "value", value) for name, value in settings.items()},
+        "world_size": ranks.world_size(),
+        "model": getattr(config, "name_or_path", None) or type(model).__name__,
+        "model_type": getattr(config, "model_type", None),
+        "parameters": sum(p.numel() for p in parameters),
+        "trainable_parameters": sum(p.numel() for p in parameters if p.requires_grad),
+        "train_data": data_of(trainer.train_dataset),
+        "eval_data": data_of(trainer.eval_dataset),
+        "epochs": state.num_train_epochs,
+        **{name: value for name, value in of_some_runs.items() if value},
+    }
 
 
-def classes_of(trainer: Trainer, model: Any) -> dict[str, int]:
-    """``{"classes": n}`` where the loss is the usual cross-entropy over n classes, as far as anybody can see."""
-    if getattr(trainer, "compute_loss_func", None) is not None:
-        return {}
-    owner = next((base for base in type(trainer).__mro__ if "compute_loss" in vars(base)), None)
-    if owner is None or owner.__name__ not in ("Trainer", "SFTTrainer"):  # the loss is one of their own
-        return {}
-    count = labels.own_classes(model)
-    return {"classes": count} if count > 1 else {}
+def classes_of(trainer: Trainer, model: Any) -> int | None:
+    """Over how many classes the loss is the usual cross-entropy, as far as anybody can see."""
+    owner = next((base.__name__ for base in type(trainer).__mro__ if "compute_loss" in vars(base)), None)
+    its_own = getattr(trainer, "compute_loss_func", None) is not None or owner not in ("Trainer", "SFTTrainer")
+    count = 0 if its_own else labels.own_classes(model)
+    return count if count > 1 else None
 
 
-def rewards_of(trainer: Any) -> dict[str, str]:
-    """``{"reward_funcs": …}``: names of TRL's reward functions, with a fingerprint of what is written in Python."""
+def rewards_of(trainer: Any) -> str:
+    """Names of TRL's reward functions, with a fingerprint of what is written in Python."""
     functions, names = (getattr(trainer, name, None) or () for name in ("reward_funcs", "reward_func_names"))
     known = []
     for function, name in zip(functions, names):
         with suppress(Exception):  # a model, or typed into an interpreter
             name += " " + hashlib.sha256(inspect.getsource(function).encode()).hexdigest()[:8]
         known.append(name)
-    return {"reward_funcs": ", ".join(known)} if known else {}
+    return ", ".join(known)
 
 
 def is_policy_gradient(trainer: Trainer) -> bool:
