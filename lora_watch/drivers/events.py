@@ -18,7 +18,7 @@ from lora_watch.base.generators import put_back
 from lora_watch.drivers import trainer_info
 from lora_watch.drivers.step_tap import StepTap, wrap
 from lora_watch.drivers.trackers import Trackers
-from lora_watch.format.files import REPORT, WaitingMark
+from lora_watch.format.files import WaitingMark
 from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, event, guarded
@@ -26,6 +26,7 @@ from lora_watch.run.ranks import Ranks
 from lora_watch.run.rates import read_schedule
 from lora_watch.settings import CallbackSettings, takes
 from lora_watch.sinks import Sink
+from lora_watch.sinks.report import before_in
 from lora_watch.sinks.standard import standard_sinks
 from lora_watch.tensorboard_plugin.page.sink import PageSink
 
@@ -286,8 +287,9 @@ class TrainerEvents(TrainerCallback):
                     f"another callback of lora_watch on this Trainer writes into {place}: this one does nothing. Keep "
                     "one of the two, or give this one a report_dir of its own and tensorboard=False"
                 )
+        sinks = self._sinks(trainer, model) if trainer_info.is_first(state) else []
         settings = self.settings.of_a_run(
-            sinks=self._sinks(trainer, model) if trainer_info.is_first(state) else (),
+            sinks=sinks,
             output_ratio=not trainer_info.is_compiled(args, trainer),
             max_steps=state.max_steps if state.max_steps > 0 else None,
             **read_schedule(scheduler, state.max_steps),
@@ -295,7 +297,7 @@ class TrainerEvents(TrainerCallback):
             judge_loss=not trainer_info.is_policy_gradient(trainer),
             notes=[
                 *trainer_info.notes_on(args, trainer, model),
-                *([] if state.global_step else trainer_info.given_up(args, place / REPORT)),
+                *([] if state.global_step else trainer_info.given_up(args, before_in(sinks), place)),
             ],
             meant=self.meant,
         )

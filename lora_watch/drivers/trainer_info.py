@@ -16,12 +16,12 @@ from transformers import Trainer, TrainerCallback, TrainerState, TrainingArgumen
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lora_watch.adapters import walk
-from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.format.files import is_claimed_elsewhere
 from lora_watch.measurement.signals import labels
 from lora_watch.rules.reward import BARE
 from lora_watch.run import ranks
 from lora_watch.run.rates import follows_a_metric
+from lora_watch.sinks.report import Before
 from lora_watch.sinks.standard import own_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
 
@@ -104,15 +104,13 @@ def data_of(data: Any) -> str | None:
     return None
 
 
-def given_up(args: TrainingArguments, report: Path) -> list[str]:
-    """That a run which begins anew could have gone on from a checkpoint: the run of ``report`` broke off."""
-    with suppress(OSError, *MISFITS):
-        broke_off = load_json(report)["verdict"] == "interrupted" and not is_claimed_elsewhere(report.parent)
-        if broke_off and not getattr(args, "overwrite_output_dir", False):
-            there = checkpoints_in(Path(args.output_dir or "."))[-1:]
-            begins = "this run begins anew. The one before it in the folder broke off and left"
-            return [f"{begins} checkpoint-{at}, from which resume_from_checkpoint=True goes on" for at in there]
-    return []
+def given_up(args: TrainingArguments, before: Before, folder: Path) -> list[str]:
+    """That a run which begins anew could have gone on from a checkpoint: the one ``before`` in ``folder`` broke off."""
+    broke_off = before.verdict == "interrupted" and not is_claimed_elsewhere(folder)
+    there = checkpoints_in(Path(args.output_dir or "."))[-1:]
+    begins = "this run begins anew. The one before it in the folder broke off and left"
+    told = [f"{begins} checkpoint-{at}, from which resume_from_checkpoint=True goes on" for at in there]
+    return told if broke_off and not getattr(args, "overwrite_output_dir", False) else []
 
 
 def config_of(trainer: Trainer, model: Any, state: TrainerState, scheduler: Any) -> dict[str, Any]:

@@ -24,9 +24,9 @@ class Sinks:
 
     def session_before(self) -> Sequence[Alert]:
         """The alerts with which the session before this one ended, as far as its report is there."""
-        from lora_watch.sinks.report import ReportSink  # the core needs no filelock
+        from lora_watch.sinks.report import before_in  # the core needs no filelock
 
-        return next((sink.session_before() for sink in self._sinks if isinstance(sink, ReportSink)), ())
+        return before_in(self._sinks).alerts
 
     def start(self, run: RunInfo, step: int) -> None:
         self._each("starting", "start", run, step)

@@ -18,10 +18,11 @@ import os
 import time
 import uuid
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from lora_watch.base.alerts import Alert, Severity, Verdict, discarded, first_to_show, in_order, tally
 from lora_watch.base.records import Reading, RunInfo, StepRecord
@@ -54,6 +55,7 @@ class ReportSink(Sink):
         self.directory = self._wanted = Path(directory).absolute()  # scripts change the working directory
         self._session: _Session | None = None
         self._latest: _Session | None = None  # the same, also after its end
+        self._before: Before | None = None
         self._next_write = 0.0  # time.monotonic()
 
     @property
@@ -68,21 +70,28 @@ class ReportSink(Sink):
         told = self._latest and self._latest.verdict != "ok" and self._latest.last_good
         return (told["folder"], told["step"]) if told and told["step"] and told["gained"] is not False else None
 
-    def session_before(self) -> Sequence[Alert]:
-        """The alerts that were open when the last session in the folder ended."""
-        return _open_alerts(_read(self._wanted / REPORT))
+    @property
+    def before(self) -> "Before":
+        """The run before in the folder: read once, until a session has begun in its place."""
+        self._before = self._before or Before.of(self._wanted / REPORT)
+        return self._before
 
     def start(self, run: RunInfo, step: int) -> None:
         if self._session is not None:
             self._session.run, self._session.last = run, {}
         else:
-            notes, before = self._take_a_folder(), self._keep_previous()
-            for worst in [] if step else _open_alerts(before)[:1]:  # a resumed run notes that itself
-                if worst.severity >= Severity.ERROR or before.get("verdict") == "failed":
+            notes, path = self._take_a_folder(), self.directory / REPORT
+            before = self.before if self.directory == self._wanted else Before.of(path)
+            # That takes no room: where this session's cannot be written, the old one does not stand for it.
+            with names_the_path(path, "cannot move the last session's report aside"):
+                if before.sessions:
+                    os.replace(path, self.directory / PREVIOUS)
+            for worst in [] if step else before.alerts[:1]:  # a resumed run notes that itself
+                if worst.severity >= Severity.ERROR or before.verdict == "failed":
                     told = f"an earlier run in this folder ended with the {worst.title}"
                     notes = [*notes, f"{told}. Its report is {PREVIOUS}"]
-            number, run_id = before.get("session", 0) + 1, run.run_id or uuid.uuid4().hex
-            self._session = self._latest = _Session(run, step, number, notes, run_id)
+            run_id, self._before = run.run_id or uuid.uuid4().hex, None
+            self._session = self._latest = _Session(run, step, before.sessions + 1, notes, run_id)
         self._write_report(self._session)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
@@ -177,18 +186,30 @@ class ReportSink(Sink):
     def _is_still_ours(self, session: "_Session") -> bool:
         return _read(self.directory / REPORT).get("run_id") in (None, session.run_id)  # better ours than nothing
 
-    def _keep_previous(self) -> dict[str, Any]:
-        """Moves the last session's report aside and returns it, with its number as ``session``; empty where there was
-        none. That takes no room on the disk: where this session's cannot be written, the old one does not stand for
-        it."""
-        path, previous = self.directory / REPORT, self.directory / PREVIOUS
-        with names_the_path(path, "cannot move the last session's report aside"):
-            if not path.exists():
-                return {}
-            os.replace(path, previous)
-        before = _read(previous)
-        number = before.get("session")
-        return before | {"session": number if isinstance(number, int) else 1}
+
+class Before(NamedTuple):
+    """What the report in a folder says of the run before."""
+
+    sessions: int = 0
+    """That have left their reports there so far; 0 where there is none."""
+    verdict: str | None = None
+    alerts: Sequence[Alert] = ()
+    """Those that were open when it ended, the worst first."""
+
+    @classmethod
+    def of(cls, report: Path) -> "Before":
+        if not report.exists():
+            return cls()
+        told, alerts = _read(report), list[Alert]()
+        with suppress(*MISFITS):
+            alerts = [Alert.from_dict(alert) for alert in told.get("alerts", ())]
+        number, still_open = told.get("session"), in_order(alert for alert in alerts if alert.closed_step is None)
+        return cls(number if isinstance(number, int) else 1, told.get("verdict"), still_open)
+
+
+def before_in(sinks: Iterable[object]) -> Before:
+    """The run before in the folder of the report among ``sinks``."""
+    return next((sink.before for sink in sinks if isinstance(sink, ReportSink)), Before())
 
 
 @dataclass
@@ -298,15 +319,6 @@ def _read(report: Path) -> dict[str, Any]:
     except (OSError, *MISFITS):
         return {}
     return content if isinstance(content, dict) else {}
-
-
-def _open_alerts(report: Mapping[str, Any]) -> list[Alert]:
-    """Those that were open when the session of ``report`` ended, the worst first."""
-    try:
-        alerts = [Alert.from_dict(alert) for alert in report.get("alerts", ())]
-    except MISFITS:
-        return []
-    return in_order(alert for alert in alerts if alert.closed_step is None)
 
 
 def _point(step: int, value: float) -> Point:

@@ -110,7 +110,7 @@ def test_a_second_session_in_the_folder(tmp_path: Path) -> None:
             record_of(run, 6), [alert_of(6)] if verdict == "failed" else [alert_of(7, "LW203", Severity.WARNING)]
         )
         sink.finish(verdict, None)  # type: ignore[arg-type]
-        assert [alert.rule for alert in sink.session_before()] == ["LW102" if verdict == "failed" else "LW203"]
+        assert [alert.rule for alert in sink.before.alerts] == ["LW102" if verdict == "failed" else "LW203"]
     previous, latest = parse((tmp_path / "report.previous.json").read_bytes()), report_in(tmp_path)
     assert (previous["verdict"], previous["session"]) == ("failed", 1)
     assert (latest["verdict"], latest["session"]) == ("ok", 2)

@@ -208,6 +208,16 @@ def _function(member: Any) -> Any:
     return member if written else None
 
 
+@functools.cache
+def imported(modules: int) -> dict[int, list[tuple[Any, str]]]:
+    """Where the functions of ours are called by name, by their identities, since there are so many ``modules``."""
+    places: dict[int, list[tuple[Any, str]]] = {}
+    for module in [module for name, module in sys.modules.items() if name.startswith("lora_watch")]:
+        for key, value in list(vars(module).items()):
+            places.setdefault(id(value), []).append((module, key))
+    return places
+
+
 @contextlib.contextmanager
 def replaced(target: Target, around: Callable[[Any], Any]) -> Iterator[None]:
     """``around(function)`` in place of ``target``'s function, also where it has been imported by name.
@@ -234,8 +244,7 @@ def replaced(target: Target, around: Callable[[Any], Any]) -> Iterator[None]:
         new = type(member)(new)
     places = [(target.owner, target.key)]
     if inspect.ismodule(target.owner):
-        ours = [module for name, module in sys.modules.items() if name.startswith("lora_watch")]
-        places = [(m, key) for m in ours for key, value in list(vars(m).items()) if value is member]
+        places = imported(len(sys.modules))[id(member)]
     for owner, key in places:
         setattr(owner, key, new)
     try:

@@ -8,7 +8,6 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
-from tests.rules.runs import At
 from tests.support import build_trainer, lora, on, report_of, stdlib_blocks, tiny_model
 
 
@@ -95,45 +94,34 @@ def test_a_warning_before_the_first_step_ends_the_run_before_it() -> None:
     assert all(torch.equal(t, before[n]) for n, t in adapters_of(trainer).items())
 
 
-def saving_each_step(*callbacks: Any) -> Trainer:
-    """A good checkpoint makes room for the next one."""
-    saves = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 1}
-    return build_trainer(lora(tiny_model()), None, 20, callbacks=callbacks, **saves)
-
-
-def test_a_nan_gradient_never_reaches_the_weights_nor_the_checkpoint() -> None:
+@pytest.mark.parametrize("spoils", ["a gradient", "a weight"])
+def test_what_spoils_the_weights_reaches_no_good_checkpoint(spoils: str) -> None:
+    """Which would make room for the next one. A gradient does not reach the weights either."""
     from peft import PeftModel
 
-    def overflow(state: Any, model: Any, **_: Any) -> None:
-        if state.global_step == 4:  # after clipping, as in a backward pass
-            layer = model.get_submodule("base_model.model.model.layers.2.mlp.up_proj")
-            layer.lora_B.default.weight.grad[0, 0] = torch.nan
+    def spoil(state: Any, model: Any, **_: Any) -> None:
+        weight = model.get_submodule("base_model.model.model.layers.2.mlp.up_proj").lora_B.default.weight
+        if state.global_step == 4 + (spoils == "a weight"):
+            (weight if spoils == "a weight" else weight.grad).data[0, 0] = torch.nan
 
-    callback = LoraWatchCallback(fail_on="error", console=False)
-    trainer = saving_each_step(on("pre_optimizer_step", overflow), callback)
+    event = "step_end" if spoils == "a weight" else "pre_optimizer_step"  # after clipping, as in a backward pass
+    callbacks = [on(event, spoil), LoraWatchCallback(fail_on="error", console=False)]
+    saves = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 1}
+    trainer = build_trainer(lora(tiny_model()), None, 20, callbacks=callbacks, **saves)
     with pytest.raises(LoraWatchError, match=r"\(LW101\)") as caught:
         trainer.train()
     assert caught.value.alerts[0].adapters[0][0] == "model.layers.2.mlp.up_proj"
     assert caught.value.alerts[0].step == 5
     folder = Path(trainer.args.output_dir)
     assert sorted(p.name for p in folder.glob("checkpoint-*")) == ["checkpoint-4"]
+    if spoils == "a weight":
+        return
     for saved in (folder / "checkpoint-4", folder / "lora_watch" / "last_good"):
         restored = PeftModel.from_pretrained(tiny_model(), saved)
         assert all(torch.isfinite(p).all() for p in restored.parameters())
     # last_good is the model as it was when the fault came: nothing was lost.
     kept = {n: p for n, p in restored.named_parameters() if "lora_" in n}
     assert all(torch.equal(p, kept[n]) for n, p in adapters_of(trainer).items())
-
-
-def test_a_spoiled_adapter_does_not_overwrite_a_good_checkpoint() -> None:
-    def spoil(model: Any) -> None:
-        next(p for n, p in model.named_parameters() if "layers.1.self_attn.k_proj.lora_A" in n)[0, 0] = float("inf")
-
-    callback = LoraWatchCallback(fail_on="error", console=False)
-    trainer = saving_each_step(At(5, spoil), callback)
-    with pytest.raises(LoraWatchError, match="LW101"):
-        trainer.train()
-    assert sorted(p.name for p in Path(trainer.args.output_dir).glob("checkpoint-*")) == ["checkpoint-4"]
 
 
 def test_two_callbacks_on_one_trainer_do_not_write_into_one_folder(
