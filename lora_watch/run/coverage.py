@@ -1,7 +1,7 @@
 """What of a run has been judged and measured. Its verdict is decided from that, never from the absence of alerts."""
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lora_watch.base.records import RunInfo, StepRecord
@@ -65,48 +65,45 @@ class Coverage:
 
     def gap(self, failures: int, lost: int) -> str | None:
         """What is missing for a run to be called ``ok``, in words. ``lost``: steps that it has discarded."""
+        return next(self._gaps(failures, lost), None)
+
+    def _gaps(self, failures: int, lost: int) -> Iterator[str]:
+        """The gravest first: what comes after one that is there may not hold."""
         done, judged = self.done + self._before[0], self._judged + self._before[1]
         if not done:
-            return "no optimizer step was seen"
+            yield "no optimizer step was seen"
         if judged < JUDGED * done:
-            return f"{judged} of {count(done, 'step')} were judged: the monitor failed at the others (LW901)"
-        if self.done:
-            return self._gap_of_adapters() or self._gap_at_the_end(failures, lost)
-        return None
-
-    def _gap_of_adapters(self) -> str | None:
+            yield f"{judged} of {count(done, 'step')} were judged: the monitor failed at the others (LW901)"
+        if not self.done:
+            return
         run = self._last.run
         if not run.searched:
-            return "lora_watch failed while it looked for adapters (LW901)"
+            yield "lora_watch failed while it looked for adapters (LW901)"
         if run.unmeasurable:
-            return f"what {' and '.join(run.unmeasurable)} trains is not measured"
+            yield f"what {' and '.join(run.unmeasurable)} trains is not measured"
         if not run.names:
-            return "no adapter was found"
+            yield "no adapter was found"
         measured = len(self._measured.intersection(run.names))
         if measured < MEASURED * len(run.names):
-            return f"{measured or 'none'} of {count(len(run.names), 'adapter')} measured in {count(self.done, 'step')}"
-        return None
-
-    def _gap_at_the_end(self, failures: int, lost: int) -> str | None:
+            yield f"{measured or 'none'} of {count(len(run.names), 'adapter')} measured in {count(self.done, 'step')}"
         if self.exchanged > max(EXCHANGED * self.done, FEW_EXCHANGED):
-            return (
+            yield (
                 f"{self.exchanged} of {count(self.done, 'step')} were not judged by the size of the adapters (LW102): "
                 "other adapters came into use during the forward pass"
             )
         if not self._sound or failures != self._failures:
-            return f"the monitor failed at the end of the run, after {count(self._judged, 'judged step')} (LW901)"
+            yield f"the monitor failed at the end of the run, after {count(self._judged, 'judged step')} (LW901)"
         if not self.concluded:
-            return "the rules were not asked about the whole run"
+            yield "the rules were not asked about the whole run"
         kept = self.done - lost
         if lost and kept < KEPT * self.done:
-            return f"{lost} of {count(self.done, 'step')} were discarded, which leaves {kept}: too few to judge"
+            yield f"{lost} of {count(self.done, 'step')} were discarded, which leaves {kept}: too few to judge"
         size = size_of(self._last, "relative_spectral_norm")
         if self.done < FEW_STEPS and size is not None and not size.overall <= ORDINARY:
-            return (
+            yield (
                 f"{count(self.done, 'step')} are too few to judge adapters of this size: relative_spectral_norm {size} "
                 f"(ordinary up to {ORDINARY:g})"
             )
-        return None
 
     def state_dict(self) -> dict[str, Any]:
         return {"done": self.done + self._before[0], "judged": self._judged + self._before[1]}

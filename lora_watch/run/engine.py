@@ -321,35 +321,29 @@ class Engine:
         Returns what the policy is to act on if there was such a step, nothing otherwise."""
         if self._pending is None:
             return []
-        with self.guard("measuring"):
-            self._judge_pending()
+        self._judge_pending()
         return self._acute
 
-    @guarded("judging the whole run", list)
-    def conclude(self, step: int | None = None) -> list[Alert]:
-        """Ask the rules for their last word on a run that has ended by itself; a second call does nothing.
-
-        Returns ``failures`` if it, or a step that had still been under way, brought news. A run that the policy has
-        ended is not asked about. ``step``: steps done, as the driver has counted them, whatever of it has been seen.
-        """
+    @guarded("judging the whole run")
+    def conclude(self, step: int | None = None) -> None:
+        """Ask the rules for their last word on a run that has ended by itself; a second call does nothing. A run that
+        the policy has ended is not asked about. ``step``: steps done, as the driver has counted them, whatever of it
+        has been seen."""
         if step is not None:
             self.coverage.done = max(self.coverage.done, step - self._first_step)
-        failures = self.flush()
-        with self.guard("judging the whole run"):
-            self.recovery.conclude()
-            over = self.coverage.concluded or self.failures
-            if over or self.last is None or self.last.step == self._first_step:
-                return failures
-            alerts: list[Alert] = []
-            if (now := self.recorder.at_the_end(self.last)) is not None:  # the weights as they stand
-                alerts = self.episodes.conclude(now, "at_the_end")
-            last = self.last.amended(**{"evaluation": None, "logged": None, **self._since})
-            alerts += [alert for alert in self.episodes.conclude(last) if alert not in alerts]
-            self.coverage.concluded = True
-            if alerts:
-                self._write(self.last, alerts)
-            return self.failures
-        return failures
+        self.flush()
+        self.recovery.conclude()
+        over = self.coverage.concluded or self.failures
+        if over or self.last is None or self.last.step == self._first_step:
+            return
+        alerts: list[Alert] = []
+        if (now := self.recorder.at_the_end(self.last)) is not None:  # the weights as they stand
+            alerts = self.episodes.conclude(now, "at_the_end")
+        last = self.last.amended(**{"evaluation": None, "logged": None, **self._since})
+        alerts += [alert for alert in self.episodes.conclude(last) if alert not in alerts]
+        self.coverage.concluded = True
+        if alerts:
+            self._write(self.last, alerts)
 
     @guarded("ending")
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:

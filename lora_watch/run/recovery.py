@@ -140,16 +140,14 @@ class Recovery:
 
     def before_update(self, loss: float | Tensor | None, ranks: Ranks) -> None:
         """Drop the coming update where the run has gone back for broken data and this ``loss`` is of them, too."""
+        if not self._calm_in:
+            return
         odd = False
-        if self._calm_in:
-            with self._guard("looking whether a loss is odd"):
-                odd = self._is_odd(loss)
-            if ranks.any(odd):
-                self._recorder.monitored.lowered.drop()
-
-    def _is_odd(self, loss: float | Tensor | None) -> bool:
-        loss = 0.0 if loss is None else float(loss)
-        return not math.isfinite(loss) or self._recorder.spike_score(loss) > ODD
+        with self._guard("looking whether a loss is odd"):
+            now = 0.0 if loss is None else float(loss)
+            odd = not math.isfinite(now) or self._recorder.spike_score(now) > ODD
+        if ranks.any(odd):
+            self._recorder.monitored.lowered.drop()
 
     def after_update(self, step: int) -> bool:
         """Step number ``step`` is over. True where its update was dropped, on all ranks."""

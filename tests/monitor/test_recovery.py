@@ -218,7 +218,7 @@ def loop(monitor_of: Callable[..., Monitor], spoil: int | None = None, lr: float
     model = lora(tiny_model(), alpha=alpha).train()
     optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
     scheduler = schedules.CosineAnnealingLR(optimizer, 24)
-    ids = torch.tensor([e["input_ids"] for e in stdlib_blocks(2 * 24, 32)])
+    ids = torch.tensor([e["input_ids"] for e in stdlib_blocks(2 * 16, 32)])
     with monitor_of(model, optimizer, scheduler=scheduler, console=False) as monitor:
         for step, batch in enumerate(ids.split(2)):
             loss = model(input_ids=batch, labels=batch).loss

@@ -47,6 +47,10 @@ def b_of(model: Any) -> list[nn.Parameter]:
     return [parameter for name, parameter in model.named_parameters() if "lora_B" in name]
 
 
+class Mine(nn.Identity):
+    """So that no batch is computed again."""
+
+
 def nan(model: Any) -> None:
     b_of(model)[0].fill_(torch.nan)
 
@@ -62,21 +66,25 @@ def huge(model: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("event", "change", "rule"),
+    ("event", "change", "rule", "alone"),
     [
-        ("step_end", nan, "LW101"),
-        ("step_end", huge, "LW102"),
-        ("epoch_end", zeros, "LW303"),
-        ("epoch_end", nan, "LW101"),
-        ("train_end", huge, "LW102"),
+        ("step_end", nan, "LW101", False),
+        ("step_end", huge, "LW102", False),
+        ("epoch_end", zeros, "LW303", False),
+        ("train_end", huge, "LW102", False),
+        *(("step_end", change, rule, True) for change, rule in ((nan, "LW101"), (zeros, "LW303"), (huge, "LW102"))),
     ],
 )
 def test_what_a_callback_writes_after_the_last_step_is_found(
-    event: str, change: Change, rule: str, tmp_path: Path
+    event: str, change: Change, rule: str, alone: bool, tmp_path: Path
 ) -> None:
+    """``alone``: no batch can be computed again, and the weights show it by themselves."""
+    base = tiny_model()
+    base.model.norm = nn.Sequential(base.model.norm, Mine())
     late = (does(event, change),)
     early = event == "train_end"  # what comes after ours comes after the end
-    found = ended(tmp_path, *(() if early else late), first=late if early else ())
+    model = lora(base) if alone else None
+    found = ended(tmp_path, *(() if early else late), first=late if early else (), model=model)
     assert found == ("unhealthy", [rule])
 
 
@@ -87,19 +95,6 @@ def test_a_last_update_that_explodes_is_found(times: float, rules: list[str], tm
         return optimizer, torch.optim.lr_scheduler.LambdaLR(optimizer, lambda k: times if k == STEPS - 1 else 1.0)
 
     assert ended(tmp_path, optimizers=optimizers) == ("unhealthy" if rules else "ok", rules)
-
-
-class Mine(nn.Identity):
-    """So that no batch is computed again."""
-
-
-@pytest.mark.parametrize(("change", "rule"), [(nan, "LW101"), (zeros, "LW303"), (huge, "LW102")])
-def test_the_weights_alone_show_it_where_no_batch_can_be_computed_again(
-    change: Change, rule: str, tmp_path: Path
-) -> None:
-    base = tiny_model()
-    base.model.norm = nn.Sequential(base.model.norm, Mine())
-    assert ended(tmp_path, does("step_end", change), model=lora(base)) == ("unhealthy", [rule])
 
 
 def earlier(model: Any) -> None:
