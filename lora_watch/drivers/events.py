@@ -143,8 +143,7 @@ class TrainerEvents(TrainerCallback):
             seen = self._tap.take()
         with self.guard("judging a step"):
             failures = engine.after_update(**seen, step=state.global_step, updated=made)
-            if engine.recorder.instruments.is_armed:
-                engine.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
+            engine.take_hooks_off()  # evaluations come next, and callbacks: whatever they raise finds none
             last = bool(self.policy.recover) and state.global_step >= state.max_steps  # it is saved by the user
             if control.should_save or last:  # nothing that has not been judged is saved
                 failures = engine.flush() or failures

@@ -131,15 +131,14 @@ class StepTap(Tap):
         whole = getattr(getattr(accelerator, "distributed_type", None), "value", None) in WHOLE
 
         def training_step(inner: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-            placed = self._before_pass(args[1] if len(args) > 1 else kwargs.get("inputs"))
+            self._before_pass(args[1] if len(args) > 1 else kwargs.get("inputs"))
             try:
                 loss = inner(*args, **kwargs)
             except BaseException as error:
                 self._broke_off(error)
                 raise
             finally:
-                if placed is not False:
-                    self._take_hooks_off()
+                self._take_hooks_off()
             self._see_loss(loss)
             return loss
 
@@ -155,12 +154,11 @@ class StepTap(Tap):
         self._wrap(methods)
 
     @guarded("looking at a batch")
-    def _before_pass(self, inputs: Any) -> bool | None:
-        """False where no hook is in place. The labels are counted before a loss takes them out of the batch."""
-        placed = self._place_hooks()
+    def _before_pass(self, inputs: Any) -> None:
+        """The labels are counted before a loss takes them out of the batch."""
+        self._place_hooks()
         if isinstance(inputs, Mapping):
             self.labels.add(inputs.get("labels"))
-        return placed
 
     @guarded("reading the loss")
     def _see_loss(self, loss: Any) -> None:

@@ -162,16 +162,12 @@ class Engine:
         self.guard.start_clock()
 
     @guarded("placing hooks")
-    def place_hooks(self) -> bool | None:
-        """See the coming pass, where there is something to be seen or heard; False for another. ``start`` and
-        ``after_update`` place them too. A driver that knows when passes begin and end takes them off in between."""
-        instruments = self.recorder.instruments
-        if instruments.is_armed:
+    def place_hooks(self) -> None:
+        """See the coming pass, where there is something to be seen or heard. ``start`` and ``after_update`` place them
+        too. A driver that knows when passes begin and end takes them off in between."""
+        if self.recorder.instruments.is_armed:
             self._look_again()  # these are the adapters that the pass goes through
-        elif not instruments.own_loss.listens:
-            return False
-        instruments.place_hooks()
-        return True
+        self.recorder.instruments.place_hooks()
 
     @guarded("taking hooks off the model")
     def take_hooks_off(self) -> None:

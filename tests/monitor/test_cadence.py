@@ -70,12 +70,6 @@ def test_what_is_wanted_is_measured_in_full_off_the_beat_too() -> None:
     assert Cadence().due == (0, False, True, True), "the state before the first step"
 
 
-def test_a_run_that_has_gone_back_begins_anew() -> None:
-    cadence = Cadence()
-    cadence.start(70)
-    assert [step for step in range(71, 100) if cadence.plan(step)] == [*range(71, 91), 96]
-
-
 def test_a_slow_machine_measures_the_same_steps_and_writes_the_same_numbers(monkeypatch: pytest.MonkeyPatch) -> None:
     """To the second run each look at a clock seems to come an hour after the one before."""
     quiet = numbers()

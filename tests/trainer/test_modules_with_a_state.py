@@ -66,7 +66,7 @@ class FrozenParameter(Stateful):
 
 
 @pytest.mark.parametrize(
-    ("kind", "accumulation"), [(Generator, 1), (Generator, 2), (TensorAttribute, 2), (Hooked, 1), (FrozenParameter, 2)]
+    ("kind", "accumulation"), [(Generator, 2), (TensorAttribute, 2), (Hooked, 1), (FrozenParameter, 2)]
 )
 def test_is_trained_as_without_the_callback(kind: Any, accumulation: int) -> None:
     def weights(callbacks: list[Any]) -> dict[str, torch.Tensor]:
