@@ -75,17 +75,12 @@ def test_what_is_taken_out_is_gone_at_once(how: str) -> None:
     assert "delta_norm" not in monitor.last.metrics
 
 
-def test_an_adapter_beside_the_first_is_measured_too() -> None:
-    monitor = trained(second)
-    assert len(monitor.run.adapters) == 2 * 2 * PER_TARGET
+@pytest.mark.parametrize("targets", [TARGETS, ["o_proj"]], ids=["of the same layers", "of others"])
+def test_an_adapter_beside_the_first_is_measured_too(targets: list[str]) -> None:
+    monitor = trained(lambda model: second(model, targets))
+    assert len(monitor.run.adapters) == (len(TARGETS) + len(targets)) * PER_TARGET
     assert monitor.last.metrics["delta_norm"].known.all()
     assert opened(monitor) == {"LW301": 4}, "the optimizer does not hold it"
-
-
-def test_an_adapter_of_other_layers_is_found_at_the_next_full_measurement() -> None:
-    monitor = trained(lambda model: second(model, ["o_proj"]))
-    assert sum(name.endswith("o_proj.second") for name in monitor.run.names) == PER_TARGET
-    assert opened(monitor) == {"LW301": 4}
 
 
 def in_turn(model: Any, step: int) -> None:

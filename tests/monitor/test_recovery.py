@@ -36,6 +36,26 @@ OPTIMIZERS: list[Callable[[list[nn.Parameter]], optim.Optimizer]] = [
 ]
 
 
+class ByName(optim.Optimizer):
+    """Keeps momentum by name as PEFT's LoRA-FA does; with ``more`` also a count in its ``state_dict``."""
+
+    def __init__(self, parameters: Any, more: bool):
+        super().__init__(parameters, {"lr": 0.1})
+        self.count, self.more = 0, more
+
+    def state_dict(self) -> dict[str, Any]:
+        return {**super().state_dict(), **({"count": self.count} if self.more else {})}
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        self.count += 1
+        for i, parameter in enumerate(self.param_groups[0]["params"]):
+            states: Any = self.state
+            state = states[f"lora.{i}"]
+            state["average"] = state.get("average", torch.zeros_like(parameter)) * 0.9 + parameter
+            parameter.sub_(state["average"], alpha=0.1)
+
+
 def steps(model: nn.Module, optimizer: optim.Optimizer, seeds: range) -> None:
     for seed in seeds:
         x = torch.randn(8, 4, generator=torch.Generator().manual_seed(seed))
@@ -72,7 +92,7 @@ def test_no_more_copies_are_held_than_the_memory_was_reckoned_for() -> None:
     assert [kept.step for kept in map(states.before, (20, 30, 40)) if kept] == []
 
 
-@pytest.mark.parametrize("make", OPTIMIZERS)
+@pytest.mark.parametrize("make", [*OPTIMIZERS, lambda p: ByName(p, more=False)])
 def test_after_going_back_training_is_as_if_the_rest_had_not_been(make: Any) -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
@@ -121,6 +141,8 @@ def test_what_cannot_be_put_back_is_said() -> None:
     assert "BatchNorm" in str(why_not(nn.Sequential(model, nn.BatchNorm1d(4)), optimizer, 1e9))
     of_deepspeed = type("DeepSpeedOptimizerWrapper", (), {"param_groups": optimizer.param_groups})()
     assert "DeepSpeed" in str(why_not(model, of_deepspeed, 1e9))
+    assert why_not(model, ByName(model.parameters(), more=False), 1e9) is None
+    assert "count" in str(why_not(model, ByName(model.parameters(), more=True), 1e9))
 
 
 def test_each_alert_is_treated_for_what_it_is() -> None:

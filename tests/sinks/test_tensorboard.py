@@ -13,7 +13,7 @@ from lora_watch.base.records import StepRecord
 from lora_watch.format import tags
 from lora_watch.runs.data import RunData
 from lora_watch.runs.events import EventLog
-from lora_watch.sinks.tensorboard import TensorBoardSink
+from lora_watch.sinks.tensorboard import ALL_OF, TensorBoardSink, stride
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
 from tests.sinks.made_up import alert_of, metric_at, record_of, run_of
 
@@ -183,3 +183,12 @@ def test_alerts_that_a_resumed_run_brings_along_do_not_replace_the_step_it_resum
     data = RunData(EventLog(tmp_path.glob("events*")))
     assert list(metric_at(data, "delta_norm")) == data.steps == [1, 2, 3, 4, 5]
     assert [found.step for found in data.episodes[0]] == [2]
+
+
+def test_every_step_is_written_at_first_and_then_one_of_ever_more() -> None:
+    out = [step for step in range(1, 4 * ALL_OF + 1) if step % stride(step) == 0]
+    assert out[:ALL_OF] == list(range(1, ALL_OF + 1))
+    assert [sum(low < step <= 2 * low for step in out) for low in (ALL_OF, 2 * ALL_OF)] == [ALL_OF / 2, ALL_OF / 2]
+    full = range(100_000, 160_000, 16)  # what is measured seldom is what is written
+    assert stride(100_001) == 16
+    assert all(step % stride(step) == 0 for step in full)

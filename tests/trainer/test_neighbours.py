@@ -1,10 +1,14 @@
 """What others have put into a Trainer stays theirs, nothing of ours stays, and no model is kept alive."""
 
+import copy
 import gc
+import pickle
 import weakref
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+import torch
 from transformers import Trainer
 from transformers.integrations.integration_utils import CometCallback
 
@@ -48,6 +52,10 @@ def built(*callbacks: Any, **arguments: Any) -> tuple[Trainer, Tracker]:
         **arguments,
     )
     return trainer, tracker
+
+
+def hooks(model: Any) -> int:
+    return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
 
 
 def places(trainer: Trainer, tracker: Tracker) -> list[Any]:
@@ -107,17 +115,14 @@ def test_an_exception_outside_of_training_step_leaves_all_as_it_was(event: str, 
     model, seen = trainer.model, list[int]()
     forward = model.forward
 
-    def hooks() -> int:
-        return sum(len(m._forward_hooks) + len(m._forward_pre_hooks) for m in model.modules())
-
     def counting(*args: Any, **kwargs: Any) -> Any:
-        seen.append(hooks())
+        seen.append(hooks(model))
         return forward(*args, **kwargs)
 
     model.forward = counting
     with pytest.raises(RuntimeError, match="unlucky"):
         trainer.train()
-    assert max(seen) > hooks() == 0, "they were there, and are not left"
+    assert max(seen) > hooks(model) == 0, "they were there, and are not left"
     assert places(trainer, tracker)[:2] == [None, None] or event == "substep_end", "between two passes of a step"
     trainer.remove_callback(broken)
     trainer.train()
@@ -138,3 +143,22 @@ def test_a_monitor_that_has_finished_keeps_no_model() -> None:
     assert monitor.last is not None
     assert monitor.state_dict()["recovery"]
     assert monitor.step(loss=1.0) is monitor.last, "it is over"
+
+
+def pickled(thing: Any) -> Any:
+    return pickle.loads(pickle.dumps(thing))
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
+def test_a_copy_of_a_model_in_mid_run_computes_the_same_and_is_not_monitored(copied: Callable[[Any], Any]) -> None:
+    model, optimizer = of_a_loop()
+    ids = torch.arange(32)[None]
+    with Monitor(model, optimizer) as monitor:
+        loop(monitor, model, optimizer, 2)
+        assert hooks(model), "the coming step is measured in full"
+        other = copied(model)
+        assert torch.equal(other(input_ids=ids, labels=ids).loss, model(input_ids=ids, labels=ids).loss)
+        assert hooks(other) == 0, "what is left of ours goes at the first call"
+        last = loop(monitor, model, optimizer, 1)[-1]
+    assert last.metrics["output_ratio"].known.all()
+    assert monitor.alerts == []

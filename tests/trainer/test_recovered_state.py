@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 import torch
 from peft import PeftModel
-from torch import nn, optim
+from torch import optim
 from torch.optim import lr_scheduler as schedules
 from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.gate import judge
-from lora_watch.snapshots.copies import Learned, take, why_not
 from tests.support import build_trainer, lora, report_of, stdlib_blocks, tiny_model
 
 STRONG, STEPS = 1e-2, 12
@@ -88,41 +87,3 @@ def test_a_recovery_at_the_last_step_is_no_rescue(tmp_path: Path) -> None:
     report = report_of(tmp_path)
     assert (report["verdict"], len(report["recoveries"])) == ("failed", 1)
     assert judge([tmp_path]).exit_code == 1
-
-
-class ByName(optim.Optimizer):
-    """Keeps momentum by name as PEFT's LoRA-FA does; with ``more`` also a count in its ``state_dict``."""
-
-    def __init__(self, parameters: Any, more: bool):
-        super().__init__(parameters, {"lr": 0.1})
-        self.count, self.more = 0, more
-
-    def state_dict(self) -> dict[str, Any]:
-        return {**super().state_dict(), **({"count": self.count} if self.more else {})}
-
-    @torch.no_grad()
-    def step(self, closure: Any = None) -> None:  # type: ignore[override]
-        self.count += 1
-        for i, parameter in enumerate(self.param_groups[0]["params"]):
-            states: Any = self.state
-            state = states[f"lora.{i}"]
-            state["average"] = state.get("average", torch.zeros_like(parameter)) * 0.9 + parameter
-            parameter.sub_(state["average"], alpha=0.1)
-
-
-def test_a_state_by_name_goes_back_and_one_beside_it_is_refused() -> None:
-    torch.manual_seed(0)
-    parameter = nn.Parameter(torch.randn(3, 4))
-    optimizer = ByName([parameter], more=False)
-    states: Any = optimizer.state
-    learned = Learned(optimizer)
-    optimizer.step()
-    kept, then = take(learned.content(), 1), (parameter.detach().clone(), states["lora.0"]["average"].clone())
-    optimizer.step()
-    optimizer.step()
-    learned.put_back(kept)
-    assert torch.equal(parameter, then[0])
-    assert torch.equal(states["lora.0"]["average"], then[1])
-    model = nn.Linear(2, 2)
-    assert why_not(model, ByName(model.parameters(), more=False), 1e9) is None
-    assert "count" in str(why_not(model, ByName(model.parameters(), more=True), 1e9))
