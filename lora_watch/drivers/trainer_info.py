@@ -107,10 +107,11 @@ def data_of(data: Any) -> str | None:
 def given_up(args: TrainingArguments, before: Before, folder: Path) -> list[str]:
     """That a run which begins anew could have gone on from a checkpoint: the one ``before`` in ``folder`` broke off."""
     broke_off = before.verdict == "interrupted" and not is_claimed_elsewhere(folder)
-    there = checkpoints_in(Path(args.output_dir or "."))[-1:]
+    if not broke_off or getattr(args, "overwrite_output_dir", False):
+        return []
     begins = "this run begins anew. The one before it in the folder broke off and left"
-    told = [f"{begins} checkpoint-{at}, from which resume_from_checkpoint=True goes on" for at in there]
-    return told if broke_off and not getattr(args, "overwrite_output_dir", False) else []
+    latest = checkpoints_in(Path(args.output_dir or "."))[-1:]
+    return [f"{begins} checkpoint-{at}, from which resume_from_checkpoint=True goes on" for at in latest]
 
 
 def config_of(trainer: Trainer, model: Any, state: TrainerState, scheduler: Any) -> dict[str, Any]:
