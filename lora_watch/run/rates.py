@@ -38,8 +38,8 @@ class LoweredRate:
         """Groups that have our rate, and the user's."""
         self._taken: list[tuple[Tensor, Tensor]] = []
         """Inside a step that is to change nothing: parameters, and their gradients."""
-        self._dropped = self._pending = False
-        """The step that comes or is under way changes nothing; and has not begun."""
+        self._dropped = False
+        """The step that comes or is under way changes nothing."""
 
     def attach(self, optimizer: Any, guard: Guard) -> None:
         """Be in the steps of ``optimizer`` from now on, and in those of no other."""
@@ -64,7 +64,7 @@ class LoweredRate:
 
     def drop(self) -> None:
         """The step that comes, or is under way, finds no gradients. A loss scaler sees them before it."""
-        self._dropped, self._pending = True, not self._inside
+        self._dropped = True
         for group in self._inside:
             for parameter in group["params"]:
                 if parameter.grad is not None:
@@ -74,14 +74,14 @@ class LoweredRate:
     def end(self) -> bool:
         """The step is over, also one that has raised. True where it was dropped."""
         self.give_back()
-        dropped, self._dropped, self._pending = self._dropped, False, False
+        dropped, self._dropped = self._dropped, False
         return dropped
 
     @guarded("turning the learning rate down")
     def _begin(self, optimizer: Any, *_: Any) -> None:
         self._inside = groups = optimizer.param_groups
         self.works = all(group["lr"] is not None for group in groups)
-        if self._pending:
+        if self._dropped:
             self.drop()
         if self._own or self.factor == 1.0:  # a step inside a step, of a class that calls ``super().step()``
             return

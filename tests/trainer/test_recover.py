@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 import torch
+from torch import optim
+from torch.optim.lr_scheduler import OneCycleLR
 from transformers import EarlyStoppingCallback, Trainer, TrainerCallback
 
 from benchmarks.corpus.faults import FAULTS
@@ -406,3 +408,44 @@ def test_it_holds_with_accumulation_and_a_loss_scaler() -> None:
     assert [rule for rule, _, _ in said(callback)] == ["LW201", "LW910"]
     assert trainer.state.global_step == 16
     assert all(torch.isfinite(values).all() for values in weights(trainer).values())
+
+
+def with_a_rate_of_0(model: Any) -> tuple[Any, None]:
+    named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
+    sides = [[p for name, p in named if ("lora_B" in name) == b] for b in (False, True)]
+    return optim.AdamW([{"params": side, "lr": lr} for side, lr in zip(sides, (0.0, 1e-2))], weight_decay=0.0), None
+
+
+def in_one_cycle(model: Any) -> tuple[Any, Any]:
+    optimizer = optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-2, weight_decay=0.0)
+    return optimizer, OneCycleLR(optimizer, 2e-2, total_steps=12)
+
+
+PLATEAU: dict[str, Any] = {"lr_scheduler_type": "reduce_lr_on_plateau", "eval_strategy": "steps", "eval_steps": 2}
+
+
+@pytest.mark.thorough
+@pytest.mark.parametrize("make", [with_a_rate_of_0, in_one_cycle, None])
+def test_the_rate_of_any_optimizer_and_schedule_is_turned_down(make: Any) -> None:
+    more = {} if make else {**PLATEAU, "eval_dataset": stdlib_blocks(68, 16)[64:]}
+    trainer, _ = built(**STRONG, steps=12, **more)
+    if make is not None:
+        trainer.optimizer, trainer.lr_scheduler = make(trainer.model)
+    trainer.train()
+    recoveries = report_of(trainer)["recoveries"]
+    assert recoveries
+    assert all(recovery["changed"] for recovery in recoveries)
+
+
+def test_a_recovery_at_the_last_step_is_no_rescue() -> None:
+    """What is left is sound, and nobody has trained it on: the run does not end well."""
+    constant: dict[str, Any] = {**STRONG, "lr_scheduler_type": "constant"}
+    first, _ = built(None, **constant, fail_on="error")
+    with pytest.raises(LoraWatchError):
+        first.train()
+    trainer, _ = built(**constant, steps=first.state.global_step)
+    with pytest.raises(LoraWatchError, match=r"the last\b.*trained"):
+        trainer.train()
+    report = report_of(trainer)
+    assert (report["verdict"], len(report["recoveries"])) == ("failed", 1)
+    assert judge([Path(trainer.args.output_dir)]).exit_code == 1
