@@ -17,9 +17,15 @@ from tests.support import Keeps, lora, stdlib_blocks, tiny_model
 
 
 def loop(
-    monitor: Monitor, model: Any, optimizer: torch.optim.Optimizer, steps: int, nan_at: int | None = None
+    monitor: Monitor,
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    nan_at: int | None = None,
+    clears: bool = True,
 ) -> list[StepRecord]:
-    """A plain loop. At step ``nan_at`` its backward pass makes NaNs of a loss that is a number."""
+    """A plain loop. At step ``nan_at`` its backward pass makes NaNs of a loss that is a number. ``clears``: it calls
+    ``zero_grad``."""
     data = torch.tensor([example["input_ids"] for example in stdlib_blocks(4 * steps, 32)]).split(4)
     records = []
     for step, ids in enumerate(data, start=1):
@@ -29,7 +35,8 @@ def loop(
         optimizer.step()
         record = monitor.step(loss=loss)
         records.append(record)
-        optimizer.zero_grad()
+        if clears:
+            optimizer.zero_grad()
     return records
 
 
@@ -170,12 +177,7 @@ def test_a_session_that_starts_with_its_first_step_has_only_what_is_wrong_with_i
     """The one before never called ``zero_grad``. Without ``with`` an update has been made when weights are compared."""
     model, optimizer = built()
     before = Monitor(model, optimizer, console=False)
-    for example in stdlib_blocks(5, 32):
-        ids = torch.tensor([example["input_ids"]])
-        loss = model(input_ids=ids, labels=ids).loss
-        loss.backward()
-        optimizer.step()
-        before.step(loss)
+    loop(before, model, optimizer, 5, clears=False)
     assert [alert.last_step for alert in before.alerts] == [5]
     resumed = Monitor(*(built() if anew else (model, optimizer)), console=False)
     resumed.load_state_dict(json.loads(json.dumps(before.state_dict())))

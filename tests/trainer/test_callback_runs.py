@@ -88,18 +88,10 @@ def test_a_checkpoint_made_without_the_callback_can_be_resumed_with_it() -> None
     assert not callback.monitor.alerts
 
 
-def test_watch_adds_the_callback_to_a_built_trainer() -> None:
-    trainer = build_trainer(few(), None, 3)
-    callback = watch(trainer, fail_on="never", console=False)
-    trainer.train()
-    assert callback.monitor.last.loss is not None
-    assert callback.monitor.last.metrics["output_ratio"].values.shape == (8,)
-
-
 def test_evaluations_reach_the_report_also_those_after_training() -> None:
-    callback = LoraWatchCallback(console=False)
     evaluates: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 2, "eval_dataset": stdlib_blocks(16)}
-    trainer = build_trainer(few(), None, 4, callbacks=[callback], **evaluates)
+    trainer = build_trainer(few(), None, 4, **evaluates)
+    watch(trainer, console=False)
     trainer.evaluate()  # before there is a run: not noted
     trainer.train()
     during = report_of(trainer)["evaluation"]
