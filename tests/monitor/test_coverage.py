@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import peft
@@ -63,9 +63,7 @@ def test_an_error_that_is_over_was_one_all_the_same(tmp_path: Path) -> None:
     class Once(Rule):
         """Holds at the first step alone."""
 
-        id: ClassVar[str] = "X2"
-        name: ClassVar[str] = "once"
-        severity: ClassVar[Severity] = Severity.ERROR
+        id, name, severity = "X2", "once", Severity.ERROR
 
         def check(self, record: StepRecord) -> Finding | None:
             return Finding("It was bad.") if record.step == 1 else None

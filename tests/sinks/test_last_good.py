@@ -59,15 +59,9 @@ def test_it_loads_and_is_as_good_as_the_run_was_then(case: str, fail_on: str, tm
     rule, trainer_class, config, lr = CASES[case]
     losses: dict[int, float] = {}
     torch.manual_seed(0)
-    trainer = build_trainer(
-        lora(tiny_model(), **config),
-        None,
-        12,
-        callbacks=[*judges(losses), LoraWatchCallback(fail_on=fail_on, console=False)],
-        lr=lr,
-        trainer_class=trainer_class,
-        output_dir=str(tmp_path),
-    )
+    callbacks = [*judges(losses), LoraWatchCallback(fail_on=fail_on, console=False)]
+    model, out = lora(tiny_model(), **config), str(tmp_path)
+    trainer = build_trainer(model, None, 12, callbacks, lr=lr, trainer_class=trainer_class, output_dir=out)
     if fail_on == "error":
         with pytest.raises(LoraWatchError, match=rule) as caught:
             trainer.train()

@@ -153,17 +153,11 @@ STEPS = 8
 
 
 def tiny() -> Any:
-    shape: dict[str, Any] = {
-        "hidden_size": 16,
-        "intermediate_size": 32,
-        "num_attention_heads": 2,
-        "num_key_value_heads": 2,
-    }
+    shape = {"hidden_size": 16, "intermediate_size": 32, "num_attention_heads": 2, "num_key_value_heads": 2}
+    shape |= {"vocab_size": 64, "num_hidden_layers": 2, "max_position_embeddings": 64}
     torch.manual_seed(0)
-    base = LlamaForCausalLM(LlamaConfig(vocab_size=64, num_hidden_layers=2, max_position_embeddings=64, **shape))
-    model: Any = get_peft_model(
-        base, LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj", "lm_head"])
-    ).train()
+    adapters = LoraConfig(r=4, lora_alpha=64, target_modules=["q_proj", "v_proj", "lm_head"])
+    model: Any = get_peft_model(LlamaForCausalLM(LlamaConfig(**shape)), adapters).train()
     torch.manual_seed(0)
     np.random.seed(0)
     random.seed(0)

@@ -37,11 +37,8 @@ def test_a_resumed_run_goes_on_where_it_stopped(monkeypatch: pytest.MonkeyPatch)
 
 
 def test_a_resume_from_the_ruins_says_that_it_is_one() -> None:
-    settings: dict[str, Any] = {
-        "save_strategy": "steps",
-        "save_steps": 50,
-        "callbacks": [LoraWatchCallback(fail_on="error")],
-    }
+    settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 50}
+    settings["callbacks"] = [LoraWatchCallback(fail_on="error")]
     trainer = build_trainer(few(alpha=128), None, 20, lr=5e-2, **settings)
     with pytest.raises(LoraWatchError, match=r"^ERROR at step \d+: .*\(LW102\)"):
         trainer.train()

@@ -113,17 +113,8 @@ def test_what_is_done_with_a_trained_model_is_no_fault(change: Change, tmp_path:
 
 
 def test_the_best_model_that_is_loaded_at_the_end_is_none(tmp_path: Path) -> None:
-    found = ended(
-        tmp_path,
-        eval_dataset=stdlib_blocks(4, 32),
-        eval_strategy="steps",
-        save_strategy="steps",
-        eval_steps=2,
-        save_steps=2,
-        load_best_model_at_end=True,
-        metric_for_best_model="loss",
-        greater_is_better=True,  # the worst one
-    )
-    assert found == ("ok", [])
+    often: dict[str, Any] = {"eval_strategy": "steps", "save_strategy": "steps", "eval_steps": 2, "save_steps": 2}
+    worst = {"load_best_model_at_end": True, "metric_for_best_model": "loss", "greater_is_better": True}
+    assert ended(tmp_path, eval_dataset=stdlib_blocks(4, 32), **often, **worst) == ("ok", [])
     state = TrainerState.load_from_json(str(tmp_path / f"checkpoint-{STEPS}" / "trainer_state.json"))
     assert report_of(tmp_path)["evaluation"]["eval_loss"]["last"] == {"step": 2, "value": state.best_metric}
