@@ -9,9 +9,9 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import StepRecord
 from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule, RuleBetweenSteps
-from lora_watch.rules.forecast import HIGHEST_END
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
+from lora_watch.rules.settings import AggressiveScale
 from lora_watch.rules.size import Growth, extent
 from lora_watch.rules.zone import NUMBER
 
@@ -149,20 +149,27 @@ class Episodes:
         return changed
 
     def _unharmed(self, record: StepRecord) -> list[Alert]:
-        """Of a run that has learned without harm, with adapters of an ordinary size: the alert that carries what was
-        prescribed before the first step."""
-        asked = {rule.id for rule in self.rules if not rule.static}
-        harmed = any(alert.rule in asked and alert.severity > Severity.INFO for alert in self.alerts)
-        within = (extent(record) or math.inf) <= HIGHEST_END
-        if harmed or not (improved(record) and within and self._prescribing.withdraw()):
+        """Of a run that has learned without harm: what was said before the first step, or is long over, of settings
+        that are too strong. A run that has recovered was harmed."""
+        forecasts = {rule.id for rule in self.rules if rule.static}
+        harmed = any(
+            alert.severity > Severity.INFO
+            and alert.rule not in forecasts
+            and (alert.closed_step is None or alert.severity >= Severity.ERROR or alert.back_to is not None)
+            for alert in self.alerts
+        )
+        too_strong = [alert for alert in self.open if alert.rule == AggressiveScale.id]
+        if harmed or not improved(record) or not (self._prescribing.withdraw() or too_strong):
             return []
         carriers = [alert for alert in self.alerts if alert.next_run is not None]
         for alert in carriers:
-            alert.next_run, alert.last_step = self.prescription, record.step
+            alert.next_run = self.prescription
+        for alert in too_strong or carriers:
+            alert.last_step = record.step
             if self.prescription is None:
                 alert.details = f"{alert.details} The run came to no harm, so its advice is withdrawn."
                 self.end(alert, record.step)
-        return carriers
+        return carriers + [alert for alert in too_strong if alert not in carriers]
 
     def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
         """The run goes on at ``step`` from where it was at ``back_to``, and so do the rules: from ``memory`` of then.

@@ -99,10 +99,10 @@ class Prescribing:
         return bool(new)
 
     def withdraw(self) -> bool:
-        """The run has shown no harm: what settings or weights alone say of the adapters' size stands no more. True
-        where the prescription has changed."""
+        """The run has shown no harm: what settings, weights or first steps say of the adapters' size stands no more.
+        True where the prescription has changed."""
         old = self.standing
-        if old is None or old.evidence > Evidence.WEIGHTS or not (sizes := _sizes(old)):
+        if old is None or old.evidence >= Evidence.HARM or not (sizes := _sizes(old)):
             return False
         self.standing = old.without(*sizes)
         return True
