@@ -22,6 +22,8 @@ FAULTS = ("LW204:sorted", "LW205:sign", "LW205:labels", "LW306:adds up", "LW309:
 """Alerts that prove a fault of the data or the code which raises a loss, or does harm, at any learning rate: what comes
 after them has them as its cause, and no rate that it says holds without the fault. Adapters that are not trained
 (LW301, LW303, LW310) are none: the others grow as they would have."""
+ANOTHER_RUN = (*FAULTS, "LW204:one class", "LW205:head", "LW209:knows less")
+"""Alerts whose fix makes another run of this one: of what comes beside them only harm prescribes anything."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from lora_watch.base.alerts import Alert, Severity
-from lora_watch.base.prescription import Prescription
+from lora_watch.base.prescription import Evidence, Prescription
 from lora_watch.base.records import StepRecord
-from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule, RuleBetweenSteps
+from lora_watch.rules.base import ANOTHER_RUN, FAULTS, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule, RuleBetweenSteps
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
 from lora_watch.rules.settings import AggressiveScale
@@ -161,15 +161,20 @@ class Episodes:
         too_strong = [alert for alert in self.open if alert.rule == AggressiveScale.id]
         if harmed or not improved(record) or not (self._prescribing.withdraw() or too_strong):
             return []
-        carriers = [alert for alert in self.alerts if alert.next_run is not None]
-        for alert in carriers:
-            alert.next_run = self.prescription
+        carriers = self._carry_what_is_left()
         for alert in too_strong or carriers:
             alert.last_step = record.step
             if self.prescription is None:
                 alert.details = f"{alert.details} The run came to no harm, so its advice is withdrawn."
                 self.end(alert, record.step)
         return carriers + [alert for alert in too_strong if alert not in carriers]
+
+    def _carry_what_is_left(self) -> list[Alert]:
+        """Alerts whose prescription was withdrawn, or a part of it."""
+        carriers = [alert for alert in self.alerts if alert.next_run is not None]
+        for alert in carriers:
+            alert.next_run = self.prescription
+        return carriers
 
     def rewind(self, state: Mapping[str, Any], back_to: int, step: int, over: Sequence[Alert]) -> list[Alert]:
         """The run goes on at ``step`` from where it was at ``back_to``, and so do the rules: from ``memory`` of then.
@@ -287,8 +292,12 @@ class Episodes:
             if kept != proposed and self.prescription is None:
                 said["details"] += " recover keeps alpha and changes the learning rate alone."
             proposed = kept
+        if proposed is not None and proposed.evidence < Evidence.HARM and self._open_of(ANOTHER_RUN):
+            proposed = None
         changes = proposed is not None and self._prescribing.propose(proposed, record.run)
         said["next_run"] = self.prescription if changes else None if alert is None else alert.next_run
+        if f"{rule.id}:{finding.kind}" in ANOTHER_RUN and self._prescribing.withdraw():
+            over += self._carry_what_is_left()
         if alert is None:
             return [*over, *causes, *self.say(Alert(rule.id, rule.name, step=seen.step, **said))]
         vars(alert).update(said, graver_at=seen.step if seen.step > alert.step else None)

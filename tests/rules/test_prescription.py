@@ -2,6 +2,7 @@
 
 import dataclasses
 import itertools
+from dataclasses import dataclass
 
 import pytest
 
@@ -9,8 +10,11 @@ from benchmarks.corpus.generate import load_all, plan
 from benchmarks.corpus.golden import contradictions
 from benchmarks.corpus.plan import Spec
 from benchmarks.corpus.replay import judge
+from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
-from lora_watch.base.records import AdapterInfo, RunInfo
+from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
+from lora_watch.rules import Episodes, Finding
+from lora_watch.rules.base import Rule, RuleOnSettings
 from lora_watch.rules.prescribing import Prescribing
 
 FORETOLD = {
@@ -102,6 +106,32 @@ def test_settings_of_another_kind_join_and_each_is_named_once() -> None:
     assert not one.propose(Prescription({"warmup_steps": Setting(4000, 9)}), run)
     assert one.standing.values == {"warmup_steps": 3, RATE: 0.002}
     assert Prescribing.of_state(one.state_dict()) == one
+
+
+@dataclass
+class Foretells(RuleOnSettings):
+    id, severity = "LW401", Severity.WARNING
+
+    def check(self, record: StepRecord) -> Finding | None:
+        return Finding("too strong", next_run=told(Evidence.WEIGHTS, 0.01, 0.002))
+
+
+@dataclass
+class Judges(Rule):
+    id, severity, lasting = "LW205", Severity.WARNING, True
+    finding: Finding
+
+    def check(self, record: StepRecord) -> Finding | None:
+        return self.finding if record.step == 3 else None
+
+
+@pytest.mark.parametrize(("kind", "stays"), [("head", False), ("padding", True)])
+def test_nothing_is_prescribed_beside_a_fault_whose_fix_makes_another_run(kind: str, stays: bool) -> None:
+    episodes = Episodes([Foretells(), Judges(Finding("faulty", kind=kind))])
+    for step in range(4):
+        episodes.check(StepRecord(run_of(), step, {}, lr=(0.01,)))
+    forecast = next(alert for alert in episodes.alerts if alert.rule == "LW401")
+    assert (episodes.prescription is not None, forecast.next_run is not None) == (stays, stays)
 
 
 # -- the corpus --------------------------------------------------------------------------------------------------------

@@ -68,7 +68,10 @@ def test_a_prescription_that_is_withdrawn_is_said_to_be(capsys: Captured) -> Non
     sink.write(record_of(run_of(), 1), [forecast])
     forecast.next_run = None
     sink.finish("ok", None)
-    assert "LW401's advice is withdrawn" in capsys.readouterr().err.splitlines()[-1]
+    assert "came to no harm: LW401's advice is withdrawn" in capsys.readouterr().err.splitlines()[-1]
+    sink.write(record_of(run_of(), 2), [alert_of(2, "LW205", Severity.WARNING, kind="head")])
+    sink.finish("ok", None)
+    assert "mend LW205 first: LW401's advice is withdrawn" in " ".join(capsys.readouterr().err.split())
 
 
 def ending(capsys: Captured, verdict: str, *alerts: Alert, steps: int = 60, message: str | None = None) -> list[str]:
