@@ -156,7 +156,7 @@ def test_what_becomes_graver_says_since_when_it_is_and_since_when_it_was_seen() 
     assert Alert.from_dict(alert.to_dict()) == alert
 
 
-def test_an_open_alert_of_a_rule_that_an_earlier_version_had_is_over_when_a_run_goes_on() -> None:
+def test_an_open_alert_of_a_rule_that_is_muted_from_then_on_is_over_when_a_run_goes_on() -> None:
     episodes, later = Episodes([Bad()]), Episodes([Bad()])
     feed(episodes, [2.0])
     episodes.say(Alert("LW302", "adapter-not-in-optimizer", Severity.ERROR, 1, "gone"))
