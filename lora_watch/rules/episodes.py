@@ -8,6 +8,7 @@ from typing import Any, Literal
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Evidence, Prescription
 from lora_watch.base.records import StepRecord
+from lora_watch.base.text import LONGEST
 from lora_watch.rules.base import ANOTHER_RUN, FAULTS, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule, RuleBetweenSteps
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
@@ -17,8 +18,6 @@ from lora_watch.rules.zone import NUMBER
 
 QUIET_STEPS, SILENT = 5, 2
 """An episode is over when its rule has been silent for more steps, and so many measurements of what it judges by."""
-LONGEST = 2000
-"""Characters of a message to which nothing is added any more."""
 
 
 def _out(doing: str, error: Exception) -> None:
@@ -222,7 +221,7 @@ class Episodes:
         known = self._open.get(alert.rule)
         if known is None:
             return self.say(alert)
-        if alert.message in known.message or len(known.message) > LONGEST:
+        if alert.message in known.message or len(known.message) > LONGEST:  # of which no more is shown
             return []
         known.message, known.last_step = f"{known.message}; {alert.message}", max(known.last_step, alert.step)
         known.remedies += [remedy for remedy in alert.remedies if remedy not in known.remedies]
@@ -280,13 +279,13 @@ class Episodes:
                 return []
         said = {**vars(finding), "severity": severity}
         del said["follows"]  # which says of which alert, and is not said itself
-        causes = [cause for cause in self._open_of(finding.follows) if cause.severity > Severity.INFO]
-        causes = [cause for cause in causes if alert is None or rule.id in cause.explains][:1]  # not of a later fault
-        for cause in causes:
+        causes = (cause for cause in self._open_of(finding.follows) if cause.severity > Severity.INFO)
+        cause = next((cause for cause in causes if alert is None or rule.id in cause.explains), None)
+        if cause is not None:  # and no later fault
             since = f"{cause.message} ({cause.rule}, {cause.when})"
             said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies]}
             cause.explains += [rule.id] * (rule.id not in cause.explains)
-        proposed = None if causes or severity <= Severity.INFO else finding.next_run
+        proposed = None if cause or severity <= Severity.INFO else finding.next_run
         if proposed is not None and self._keeps_scale and (rate := rate_set(record.run)):
             kept = in_the_rate(proposed, record.run, rate)
             if kept != proposed and self.prescription is None:
@@ -299,7 +298,7 @@ class Episodes:
         if f"{rule.id}:{finding.kind}" in ANOTHER_RUN and self._prescribing.withdraw():
             over += self._carry_what_is_left()
         if alert is None:
-            return [*over, *causes, *self.say(Alert(rule.id, rule.name, step=seen.step, **said))]
+            return [*over, *([cause] if cause else []), *self.say(Alert(rule.id, rule.name, step=seen.step, **said))]
         vars(alert).update(said, graver_at=seen.step if seen.step > alert.step else None)
         return [*self._prescribed_by(alert), alert]
 

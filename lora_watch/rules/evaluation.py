@@ -15,20 +15,8 @@ from lora_watch.rules.loss import JUDGED, first_pass
 from lora_watch.rules.remedies import suits, why_strong
 from lora_watch.rules.size import classes_of
 
-_PAIRED = 0.5
-"""By how many nats two evaluations of one example differ, as two standard deviations: measured 0.06 to 0.5."""
 _FALLEN = 0.05
 """Share of the training loss that a model which learns by heart brings it down by."""
-_OF_SECOND_DIFFERENCES = 0.6745 * math.sqrt(6.0)
-"""Their median relative to the standard deviation of one value, where values are a line and Gaussian noise."""
-_FAR = 0.25
-"""Share by which an evaluation loss above the best one proves something at once."""
-_OTHER_SET = 0.1
-"""Share by which the number of examples differs where it is another set. It is known by time and rate."""
-_UNKNOWN = 25
-"""Of how many examples a share of right answers is taken to be where their number is not known."""
-_OF_PAIRS = 0.1
-"""How far from ln 2 the loss of pairs begins."""
 _OTHERS_THAN = (
     "too few different examples are trained on, or the evaluation's are of another kind: texts, template or labels",
     "decode one example of training and one of evaluation. Are those general texts? They belong into probe=",
@@ -45,8 +33,9 @@ _MAPPED = (
 
 
 def _few(samples: int | None) -> float:
-    """By how much two evaluations of so many examples may differ without meaning anything."""
-    return _PAIRED / math.sqrt(samples) if samples else 0.0
+    """By how much two evaluations of so many examples may differ without meaning anything: of one example by 0.06 to
+    0.5 nats, as two standard deviations."""
+    return 0.5 / math.sqrt(samples) if samples else 0.0
 
 
 @dataclass
@@ -117,7 +106,8 @@ class WorseOnOtherTexts(Rule):
             return None
         total, steps = self.trained
         start = record.scalars.get("loss_start", math.nan)
-        if self.examples and last.samples and abs(last.samples - self.examples) > _OTHER_SET * self.examples:
+        # Their number is known by time and rate, about.
+        if self.examples and last.samples and abs(last.samples - self.examples) > 0.1 * self.examples:
             self.evaluations = []  # of other examples
         self.examples = last.samples or 0
         self.evaluations.append([last.step, last.loss, total / steps if steps else start])
@@ -131,7 +121,7 @@ class WorseOnOtherTexts(Rule):
         """By how much is evidence enough: it takes no further evaluation where its noise is known."""
         classes, pairs = classes_of(record), learns_preferences(record.run)
         if pairs:  # which all cost the same before the training, whatever they are
-            classes = 2 * (abs(self.first - math.log(2.0)) < _OF_PAIRS)
+            classes = 2 * (abs(self.first - math.log(2.0)) < 0.1)
         guess = math.log(classes) if classes > 1 else math.inf
         first, untrained, _ = self.evaluations[0]
         untrained = math.inf if first else untrained
@@ -143,7 +133,7 @@ class WorseOnOtherTexts(Rule):
         by_chance, right = 1.0 / classes if chooses else 0.0, last.right if chooses else None
         if right is not None and right > by_chance:  # and too sure of what it gets wrong
             return None
-        fewer = right is not None and right < by_chance - 2.0 * _few(last.samples or _UNKNOWN)  # standard deviations
+        fewer = right is not None and right < by_chance - 2.0 * _few(last.samples or 25)  # standard deviations
         more = 1.0 if chooses and right is None else self.worse
         if not level > least + max(more * least, 0.0 if fewer else 4.0 * few):
             return None
@@ -170,51 +160,47 @@ class WorseOnOtherTexts(Rule):
         training = np.where(np.isnan(training), start, training)  # that of an evaluation before the first step
         best = int(losses.argmin())
         risen = float(losses[-2:].min() - losses[best])
-        margin, chance = self._margin(losses, last.samples), record.scalars.get("chance_loss", math.inf)
+        lowest, chance = abs(float(losses[best])), record.scalars.get("chance_loss", math.inf)
+        # What evaluations may differ by without meaning anything: around their own trend, and for few examples. Of a
+        # line and Gaussian noise the median second difference is 0.6745 * √6 standard deviations of one value.
+        around = float(np.median(np.abs(np.diff(losses, 2)))) / (0.6745 * math.sqrt(6.0)) if len(losses) > 3 else 0.0
+        margin = max(self.rise * lowest, self.noise * around, _few(last.samples))
         guesses = bool(losses[-2:].min() > (1.0 + self.rise) * chance)
         if guesses:  # and what is lost by that is no noise
-            margin = self.rise * abs(float(losses.min()))
-        far = bool(level - losses[best] > max(_FAR * abs(float(losses[best])), 8.0 * _few(last.samples)))
+            margin = self.rise * lowest
+        far = bool(level - losses[best] > max(0.25 * lowest, 8.0 * _few(last.samples)))
         falls = bool(training[-1] < (1.0 - _FALLEN) * training[best])
         if not far and not (falls and len(losses) - best > 2 and risen > margin):
             return None
         at, trains = f"{when[best]:.0f}", f"from {training[best]:.4g} to {training[-1]:.4g}"
-        risen_to = f"({losses[best]:.4g}) and has risen to {losses[-1]:.4g}"
-        stop = "stop earlier: fewer epochs, or EarlyStoppingCallback; more examples help most"
-        if last.kept is None or (best == 0 and not when[0]):
-            remedies = [stop]
-        elif int(when[best]) in last.kept:
-            remedies = [f"use checkpoint-{at}, the best one", stop]
-        else:
+        back = ""
+        if last.kept is not None and int(when[best]) in last.kept:
+            back = f"use checkpoint-{at}, the best one"
+        elif last.kept is not None and when[best]:
             keep = "load_best_model_at_end=True keeps it, with save_strategy as eval_strategy"
-            remedies = [f"no checkpoint of step {at} is left: {keep}", stop]
+            back = f"no checkpoint of step {at} is left: {keep}"
+        remedies = [back, "stop earlier: fewer epochs, or EarlyStoppingCallback; more examples help most"]
         message, kind = "the model learns its training texts by heart", "by heart"
         course, cause = f", while the training loss fell {trains}.", "too many passes over too few examples"
         if not falls:
             message, kind = "the evaluation loss has risen far, and the training loss does not fall", "changed"
-            course, first = f". The training loss went {trains}.", "shuffle the training data"
+            course, remedies = f". The training loss went {trains}.", ["shuffle the training data", back]
             cause = f"the training data changed after step {at}: they are not shuffled, or other texts began"
             if not suits(record):
-                cause, first = why_strong(record), "lower the learning rate"
-            remedies = [first, *remedies[:-1]]
+                cause, remedies = why_strong(record), ["lower the learning rate", back]
         elif (once := first_pass(record)) or guesses:
             message = "the model fits its training texts alone" if once else message
             costs = f" (guessing costs {plain(chance)})" if guesses else ""
             cause = f"nothing that it learns holds for them{costs}: few examples, or wrong labels"
         return Finding(
             message,
-            f"The evaluation loss was best at step {at} {risen_to}{course}",
+            f"The evaluation loss was best at step {at} ({losses[best]:.4g}) and has risen to {losses[-1]:.4g}{course}",
             metric="eval_loss",
             kind=kind,
             threshold=float(losses[best]),
             causes=[cause],
-            remedies=remedies,
+            remedies=[*filter(None, remedies)],
         )
-
-    def _margin(self, losses: np.ndarray, samples: int | None) -> float:
-        """What evaluations may differ by without meaning anything: around their own trend, and for few examples."""
-        around = float(np.median(np.abs(np.diff(losses, 2)))) / _OF_SECOND_DIFFERENCES if len(losses) > 3 else 0.0
-        return max(self.rise * abs(float(losses.min())), self.noise * around, _few(samples))
 
     def _forgets(self, last: Evaluation) -> Finding | None:
         """The texts of ``probe=`` and the model's mode are the same each time, so that their loss has no noise."""

@@ -23,8 +23,6 @@ WITH_A_HEAD = 0.35
 """Of that, where a classifier's head learns from nothing at the same rate."""
 OF_PREFERENCES = 0.1
 """Of that, where preferences are learned against a reference: as recipes' rates for DPO to those for fine-tuning."""
-PLUS, OF_B_ALONE = 4.0, 1.5
-"""Times that, where B's rate is so many times A's or more (LoRA+): the product then grows by B alone."""
 SCALE_EXPONENT = 0.7
 """The best rate falls with the scale as s^−0.7, not s^−1, because A moves with the learning rate alone."""
 SHORT_RUN, LONG_RUN, LENGTH_EXPONENT = 40, 2000, 0.2
@@ -32,8 +30,6 @@ SHORT_RUN, LONG_RUN, LENGTH_EXPONENT = 40, 2000, 0.2
 the weights tell that of the short one."""
 SHORT_RUN_WITH_A_HEAD, LONG_RUN_WITH_A_HEAD, LENGTH_EXPONENT_WITH_A_HEAD = 12, 600, 0.5
 """The same where a classifier's head learns from nothing."""
-TO_OUTPUT = 1.75
-"""The first step in the output as a multiple of that in the weights, ‖ΔW‖/‖W₀‖ of the median layer × depth."""
 USEFUL_END, HIGHEST_END = 4.0, 8.0
 """Depth-scaled output ratio at the end of a useful run, and the highest."""
 OF_WEIGHTS, OF_GROWTH = 3.0, 2.0
@@ -110,13 +106,15 @@ def _useful_for_length(run: RunInfo, scale: float) -> float:
 
 
 def _by_weights(run: RunInfo) -> float:
-    return first_step_of(run) / run.blocks * run.depth * TO_OUTPUT
+    """The first step in the output: 1.75 times that in the weights, ‖ΔW‖/‖W₀‖ of the median layer × depth."""
+    return first_step_of(run) / run.blocks * run.depth * 1.75
 
 
 def _of_b(run: RunInfo) -> float:
+    """1.5 where B's rate is four times A's or more (LoRA+): the product then grows by B alone."""
     slowest = min((rate for rate in run.peak_lr if rate > 0), default=math.nan)
     of_b = run.per_adapter(run.peak_lr)
-    return OF_B_ALONE if len(of_b) and bool((of_b >= PLUS * slowest).all()) else 1.0
+    return 1.5 if len(of_b) and bool((of_b >= 4.0 * slowest).all()) else 1.0
 
 
 def has_new_head(run: RunInfo) -> bool:

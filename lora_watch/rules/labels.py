@@ -10,30 +10,20 @@ from lora_watch.base.text import percent, plain
 from lora_watch.measurement.signals.loss import FEW, FIRST, SEEN_FIRST, WARM_UP
 from lora_watch.rules.base import Finding, RuleOfTheLoss
 from lora_watch.rules.non_finite import without_target
+from lora_watch.rules.remedies import Advice
 from lora_watch.rules.size import classes_of
 
 _AT_CHANCE = 0.98
 """Share of what guessing costs from which on a base model is no better: with random weights it is 0.99 and more."""
-_STEADY = 1.1
-"""By what factor the two losses after it may be higher, of a model that does not explode at once."""
-_GUESSES = 0.8
-"""Share of the entropy of guessing from which on a model guesses: with random weights 0.9 and more, a trained one 0.2
-to 0.65, whatever it is given."""
 _RANDOM = "its weights are random (from_config instead of from_pretrained)"
 _FIT = 0.9
 """Share of the labels below which they are not those of their inputs. Masked ones (-100) do not count."""
 _MISMATCH = "the labels are wrong (shuffled, or shifted twice), or the tokenizer is another model's"
-_NOT_THEIRS = "the labels are those of other rows or positions"
-_SHIFTED = "the labels were shifted before, and the model shifts them once more"
-_PADDED = 0.1
-"""Share of the labels from which on padding among them is no slip of single tokens."""
-_SURPRISED = 1.3
-"""How many times the entropy of its predictions a first loss is that labels of another place explain."""
-ALL_MASKED = "every label is -100: the prompt template does not match the text, or truncation cut the answers off"
-SEE_LABELS = "print one batch of the data collator: (labels != -100).sum() must not be 0"
-"""The cause of a loss that is exactly 0, and what to do."""
-_OTHERS = 8
-"""Labels after the last of a single class by which it is decided whether the data are sorted, or a class is rare."""
+ALL_MASKED = Advice(
+    ["every label is -100: the prompt template does not match the text, or truncation cut the answers off"],
+    ["print one batch of the data collator: (labels != -100).sum() must not be 0"],
+)
+"""Of a loss that is exactly 0."""
 
 
 @dataclass
@@ -74,8 +64,7 @@ class LossExactlyZero(RuleOfTheLoss):
             "The loss has been 0.0 for several steps.",
             metric="loss",
             threshold=0.0,
-            causes=[ALL_MASKED],
-            remedies=[SEE_LABELS],
+            **vars(ALL_MASKED),
         )
 
     def conclude(self, record: StepRecord) -> Finding | None:
@@ -87,7 +76,7 @@ class LossExactlyZero(RuleOfTheLoss):
         others, since = (1.0 - share) * seen, seen - self.alike
         if share == 1.0:
             self.alike = seen
-        elif self.alike and since >= _OTHERS and not self.is_sorted:
+        elif self.alike and since >= 8 and not self.is_sorted:
             self.is_sorted = others > since / 2.0
             self.alike *= self.is_sorted  # a rare class is no fault
         least = self.few if self.is_sorted or is_over else self.labels
@@ -151,7 +140,7 @@ class FirstLossTooHigh(RuleOfTheLoss):
             return self._head_is_lost(record.run.unsaved_head, chance)
         far = start > threshold and record.scalars["loss_recent"] > threshold
         no_better, entropy = far or (many and self._no_better(chance)), self.seen.get("entropy", 0.0)
-        guesses = many and entropy > _GUESSES * chance
+        guesses = many and entropy > 0.8 * chance  # 0.9 and more with random weights; a trained model has 0.2 to 0.65
         placed = self._misplaced(no_better) if many and len(self.first) == FIRST and not guesses else None
         if placed or not no_better:
             return placed
@@ -188,14 +177,15 @@ class FirstLossTooHigh(RuleOfTheLoss):
         fit, padded = self.seen.get("labels_fit", 1.0), self.seen.get("labels_padded", 0.0)
         ahead, behind = (self.seen.get(f"labels_{place}", 0.0) >= _FIT > fit for place in ("ahead", "behind"))
         if ahead or behind:  # of a calibrated model entropy is what right labels cost
-            no_better |= self.first[0] > _SURPRISED * self.seen["entropy"]
+            no_better |= self.first[0] > 1.3 * self.seen["entropy"]
         if no_better and fit < _FIT:
-            message, cause = "the labels do not fit the inputs", _SHIFTED if ahead or behind else _NOT_THEIRS
+            message, cause = "the labels do not fit the inputs", "the labels are those of other rows or positions"
             details = f"Only {percent(fit)} of the labels are the token that input_ids has at their place."
             if ahead or behind:
+                cause = "the labels were shifted before, and the model shifts them once more"
                 details = f"Each label is the token {'after' if ahead else 'before'} its own place in input_ids."
             remedy = "labels = input_ids, with -100 at places that are not to be learned"
-        elif padded >= _PADDED:  # which NaN is not: no label counts
+        elif padded >= 0.1:  # less is a slip of single tokens; NaN, too, is less: no label counts
             message = "padding counts as text to be learned"
             details = f"{percent(padded)} of the labels that count lie where attention_mask is 0."
             cause = "labels are a copy of input_ids that keeps the padding: the model learns to write it"
@@ -247,4 +237,4 @@ class FirstLossTooHigh(RuleOfTheLoss):
         """The base model is not, and the first updates have moved it neither down nor far up."""
         if len(self.first) < FIRST or not self.first[0] > _AT_CHANCE * chance:
             return False
-        return min(self.first) > self.guessed * chance and max(self.first) < _STEADY * self.first[0]
+        return min(self.first) > self.guessed * chance and max(self.first) < 1.1 * self.first[0]

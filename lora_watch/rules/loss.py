@@ -11,19 +11,11 @@ from lora_watch.measurement.signals.loss import DECISIVE, FEW, SPIKE, WINDOWS, t
 from lora_watch.rules.base import FAULTS, NON_FINITE, Finding, Rule, RuleOfTheLoss
 from lora_watch.rules.forecast import HIGHEST_END, HIGHEST_PACE, is_gentle, pace
 from lora_watch.rules.remedies import suits, suspect, weaker, why_strong
-from lora_watch.rules.size import CLEAR, HARM, SLIGHT, Compared, classes_of, compared, extent, guessing
+from lora_watch.rules.size import CLEAR, FAR_TOO_LARGE, HARM, SLIGHT, Compared, classes_of, compared, extent, guessing
 
 JUDGED = "loss_spike_score"
 """A scalar of every record whose loss says how good the model is. A policy's does not."""
-_FRESH = 3
-"""Steps for which a comparison with the frozen model counts."""
 _NO_PATTERN = "the labels do not belong to their inputs, or the inputs do not determine them"
-_BY_HEART = 0.05
-"""Share of the loss at the start below which the data so far have been learned by heart."""
-_SETTLED = 5
-"""Steps after a spike from which on a loss that is still up is none. LW202 has decided by then."""
-_LIKELY = 0.75
-"""Share of the evidence for a rise from which that comparison is asked for."""
 
 
 @dataclass
@@ -43,8 +35,7 @@ class LossDivergence(RuleOfTheLoss):
 
     score: float = DECISIVE
     rise: float = 0.05
-    large: float = 12.0
-    """Depth-scaled output ratio; the same as LW102's ``threshold``."""
+    large: float = FAR_TOO_LARGE
     compare: bool = True
     """Compute a batch with and without the adapters where that can be done: not in a sweep."""
     latest: list[float] = field(default_factory=list, init=False)
@@ -61,31 +52,33 @@ class LossDivergence(RuleOfTheLoss):
             steps = record.step - int(self.latest[0]) if self.latest else 0
             self.slight = now.in_a_row(self.slight, SLIGHT, steps)
             self.latest = [record.step, now.adapted, now.base]
-        fresh = bool(self.latest) and record.step - self.latest[0] <= _FRESH
-        pair = Compared(self.latest[1], self.latest[2], record.run.nonzero_start) if fresh else None
+        pair = None
+        if self.latest and record.step - self.latest[0] <= 3:  # an older one does not count
+            pair = Compared(self.latest[1], self.latest[2], record.run.nonzero_start)
         undecided = pair is None or (pair.harms(SLIGHT) and not pair.harms(CLEAR) and self.slight < 2)
         asks = undecided and self.compare and record.comparable
-        self.wants = HARM if asks and score > _LIKELY * self.score and rise > 0.0 else {}
+        self.wants = HARM if asks and score > 0.75 * self.score and rise > 0.0 else {}  # where it will soon be enough
         if record.loss is None or not (score > self.score and rise > self.rise) or asks:
             return None
-        small = (record.size_before or 0.0) < self.large
-        if pair is not None and small and not pair.harms(SLIGHT):
-            # Unless the data are noise, or a head has been spoiled, they are harder: another domain, say.
-            lost = min(record.scalars.get("loss_recent", math.inf), pair.adapted) > CLEAR * guessing(record)
-            if not lost:
-                return None
-        if small and self._other_texts(record, pair):
+        if (record.size_before or 0.0) < self.large and (self._harder(record, pair) or self._other_texts(record, pair)):
             return None
-        before, now = record.scalars["loss_before"], record.loss
-        by_heart = before < _BY_HEART * record.scalars.get("loss_start", 0.0) and pace(record) <= HIGHEST_PACE
+        before = record.scalars["loss_before"]
+        by_heart = before < 0.05 * record.scalars.get("loss_start", 0.0) and pace(record) <= HIGHEST_PACE
         return Finding(
             "the loss has risen and stays up",
-            f"The loss rose from {plain(before)} to {plain(now)}, far beyond its noise.",
+            f"The loss rose from {plain(before)} to {plain(record.loss)}, far beyond its noise.",
             metric="loss",
             threshold=self.score,
             follows=FAULTS,
             **vars(suspect(record, by_heart or suits(record), otherwise=4.0)),
         )
+
+    @staticmethod
+    def _harder(record: StepRecord, pair: Compared | None) -> bool:
+        """The data are, another domain, say: neither noise, nor has a head been spoiled, and the adapters help."""
+        if pair is None or pair.harms(SLIGHT):
+            return False
+        return min(record.scalars.get("loss_recent", math.inf), pair.adapted) <= CLEAR * guessing(record)
 
     def _other_texts(self, record: StepRecord, pair: Compared | None) -> bool:
         """The loss has jumped at once, which sound settings do not do, and no noise costs less than guessing."""
@@ -122,7 +115,7 @@ class LossSpike(RuleOfTheLoss):
     def check(self, record: StepRecord) -> Finding | None:
         if record.loss is None or not math.isfinite(record.loss):
             return None
-        score, settled = record.scalars.get("loss_spike_score", 0.0), record.step >= self.since + _SETTLED
+        score, settled = record.scalars.get(JUDGED, 0.0), record.step >= self.since + 5  # LW202 has decided by then
         level = record.scalars.get("loss_recent", record.loss) if settled else record.loss
         is_up = self.since > 0 and record.step <= self.since + WINDOWS[-1] and level > self.half
         if score > self.score and not is_up:
@@ -133,15 +126,14 @@ class LossSpike(RuleOfTheLoss):
             stays = self.course == "stays" or record.scalars.get("loss_rise_score", 0.0) > DECISIVE
             if not (self.since and stays):
                 return None
-            self.course, recent = "stays", plain(record.scalars["loss_recent"])
-            why = f"the training data changed at step {self.since}: they are not shuffled, or other texts began"
+            self.course = "stays"
             return Finding(
                 f"the loss has jumped at step {self.since} and stays up",
-                f"It was about {plain(self.before)} before, and its last five are {recent}.",
+                f"It was about {plain(self.before)} before, and its last five are {plain(level)}.",
                 metric="loss",
                 kind="stays",
                 threshold=DECISIVE,
-                causes=[why],
+                causes=[f"the training data changed at step {self.since}: they are not shuffled, or other texts began"],
                 remedies=["shuffle the training data, or train on one kind of texts at a time on purpose"],
             )
         elif not is_up or self.course == "down":
@@ -204,14 +196,13 @@ class StuckAtChance(Rule):
             self.overall = size
         if record.loss is not None and math.isfinite(record.loss) and chance > 0:
             self.recent = [*self.recent, record.loss / chance][-2 * self.steps :]
-        return self._judged(record, Severity.WARNING)
+        return self._judged(record)
 
     def conclude(self, record: StepRecord) -> Finding | None:
-        return self._judged(record, Severity.ERROR)
+        return self._judged(record, is_over=True)
 
-    def _judged(self, record: StepRecord, severity: Severity) -> Finding | None:
+    def _judged(self, record: StepRecord, is_over: bool = False) -> Finding | None:
         chance = record.scalars.get("chance_loss")
-        is_over = severity is Severity.ERROR
         enough = self.few if is_over and self.overall > HIGHEST_END else self.steps
         grown = len(self.recent) >= enough and self.overall > self.size
         if chance is None or (not grown and (not is_over or len(self.recent) < self.few)):
@@ -219,6 +210,7 @@ class StuckAtChance(Rule):
         level, later = (fmean(self.recent[-steps:]) for steps in (self.steps, self.steps // 2))
         if min(level, later) < self.share or self._falls(record, chance):
             return None
+        severity = Severity.ERROR if is_over else self.severity
         cause, fast, next_run, otherwise = _NO_PATTERN, pace(record) > 1.0, None, "lower the rate"
         if not grown:
             gentle = is_gentle(record)
@@ -230,6 +222,7 @@ class StuckAtChance(Rule):
         elif fast:
             cause = f"{_NO_PATTERN}; or {why_strong(record)}. The run cannot tell which"
         first = "decode eight inputs and read them with their labels. Then " if cause.startswith(_NO_PATTERN) else ""
+        fix = f"{first}train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"
         when = "although the adapters have grown" if grown else "at the end of the run"
         return Finding(
             "the classifier is no better than guessing",
@@ -238,9 +231,7 @@ class StuckAtChance(Rule):
             metric="loss",
             threshold=self.share * chance,
             causes=[cause],
-            remedies=[
-                f"{first}train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"
-            ],
+            remedies=[fix],
             next_run=next_run,
             severity=severity,
         )

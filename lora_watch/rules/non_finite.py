@@ -11,7 +11,8 @@ from lora_watch.base.records import BoolArray, FloatArray, StepRecord
 from lora_watch.base.text import count, plain
 from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.forecast import ORDINARY_PACE, pace
-from lora_watch.rules.remedies import from_before, in_wider_numbers, raised_to, weaker, why_strong
+from lora_watch.rules.remedies import Advice, from_before, in_wider_numbers, raised_to, weaker, why_strong
+from lora_watch.rules.size import FAR_TOO_LARGE
 
 _WEIGHTS, _GRADIENTS = ("b_norm", "a_norm", "delta_norm"), ("b_grad_norm", "a_grad_norm")
 
@@ -136,8 +137,7 @@ class NonFiniteLoss(Rule):
     zone = "non-finite"
     yields_to = ("LW101",)
 
-    size: float = 12.0
-    """``output_ratio`` (90th percentile over layers, times depth) from which on the adapters are its cause."""
+    size: float = FAR_TOO_LARGE
     masked: list[int] = field(default_factory=list, init=False)
     """The latest steps in a row at which a batch had no target, or the gradients were finite."""
 
@@ -154,8 +154,7 @@ class NonFiniteLoss(Rule):
         single = 0 < len(self.masked) < MASKED_STEPS
         if masked and single:
             return None  # LW204's
-        layers, where = _source(record)
-        cause, remedies, next_run = self._why(record)
+        (layers, where), why = _source(record), self._why(record)
         harm = "" if masked or not record.updated else "Training on it makes every adapter NaN."
         if spared and not masked:
             harm = "Its gradients are finite, so it has harmed no adapter."
@@ -164,35 +163,33 @@ class NonFiniteLoss(Rule):
             " ".join(filter(None, (where, harm))),
             adapters=[(layer, math.nan) for layer in layers],
             metric="targets" if masked else "loss",
-            causes=[cause],
-            remedies=remedies,
-            next_run=next_run,
-            follows=() if record.broken else _causes(next_run is not None),
+            **vars(why),
+            follows=() if record.broken else _causes(why.next_run is not None),
             severity=Severity.WARNING if single else None,
         )
 
     def has_evidence(self, record: StepRecord) -> bool:
         return record.loss is not None
 
-    def _why(self, record: StepRecord) -> tuple[str, list[str], Prescription | None]:
-        """Cause, fixes and settings: of what has shown before, weights come before the batch."""
+    def _why(self, record: StepRecord) -> Advice:
+        """Of what has shown before, weights come before the batch."""
         if record.broken:
             fix = "load the base model again, in the dtype of its checkpoint (bf16 weights overflow in fp16)"
-            return "the checkpoint of the base model is damaged, or its conversion overflowed", [fix], None
+            return Advice(["the checkpoint of the base model is damaged, or its conversion overflowed"], [fix])
         if grown := self._grown(record):
-            return grown, in_wider_numbers(record), _weaker(record)
+            return Advice([grown], in_wider_numbers(record), _weaker(record))
         if without_target(record):  # which moves no weight
             cause = f"all labels of the last {len(self.masked)} batches are -100"
             cause += ": the prompt template does not match the text, or truncation cut the answers off"
-            return cause, ["print (labels != -100).sum() of some batches: it must not be 0"], None
+            return Advice([cause], ["print (labels != -100).sum() of some batches: it must not be 0"])
         labels = "" if record.targets is None else f"; its batch has {count(record.targets, 'label')} that count"
         gradients = _gradients(record)
         if len(gradients) and not gradients.any() and not record.targets:
-            fix = "print (labels != -100).sum() of this batch; leave out batches where it is 0"
-            return "it is probably the mean over no label: all are ignored (-100), and every gradient is 0", [fix], None
+            cause = "it is probably the mean over no label: all are ignored (-100), and every gradient is 0"
+            return Advice([cause], ["print (labels != -100).sum() of this batch; leave out batches where it is 0"])
         cause = f"not known. No NaN was found in the frozen weights or in the adapters before it{labels}"
         after = "" if self.masked else f". Then {from_before(record.step)}"
-        return cause, [_SEE_BATCH + after, *in_wider_numbers(record)], None
+        return Advice([cause], [_SEE_BATCH + after, *in_wider_numbers(record)])
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""

@@ -15,6 +15,7 @@ from lora_watch.rules.base import FAULTS, NON_FINITE, Finding, Rule, known_value
 from lora_watch.rules.forecast import OF_PREFERENCES, end_of, has_new_head, is_gentle, learns_preferences
 from lora_watch.rules.remedies import from_before, improved, is_proven, sound_steps, stronger, suspect, weaker
 from lora_watch.rules.size import (
+    FAR_TOO_LARGE,
     HARM,
     NEAR,
     PAUSE,
@@ -29,13 +30,6 @@ from lora_watch.rules.size import (
     size_of,
     wanted_at_the_end,
 )
-
-EARLY, LEARNED = 20, 5
-"""Steps after the end of a warm-up in which a loss above its start is blamed on the adapters, and steps below the start
-after which it no longer is: then other causes are likelier (LW202)."""
-FALLS = 4
-"""Steps over which a reward has to lie below its start. With a row each step the mean of five then holds none from
-before; with fewer rows it takes two in a row."""
 
 
 def _worse(record: StepRecord, factor: float) -> bool:
@@ -77,7 +71,7 @@ class NormExplosion(Rule):
     yields_to = ("LW101", "LW201")
 
     threshold_if_worse: float = 1.5
-    threshold: float = 12.0
+    threshold: float = FAR_TOO_LARGE
     of_preferences: float = 2.0
     beyond: float = 500.0
     loss_factor: float = 1.1
@@ -112,8 +106,9 @@ class NormExplosion(Rule):
         if size is None:
             return None
         overall, if_worse, always = unit * size.overall, self.threshold_if_worse, self.threshold
-        young = record.step <= EARLY + self.warm_up
-        bad_start = young and sound_steps(record) < LEARNED
+        # Later, or below its start for some steps, a loss above it has likelier causes than the adapters (LW202).
+        young = record.step <= 20 + self.warm_up
+        bad_start = young and sound_steps(record) < 5
         suspected = overall > always or ((bad_start or self.slight > 0) and overall > if_worse / 2.0)
         if self.holds:  # and holds above ``always``, whatever the loss
             suspected = overall <= always
@@ -131,7 +126,8 @@ class NormExplosion(Rule):
         elif not compares and bad_start and overall > if_worse and _worse(record, self.loss_factor):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
             why, threshold = f"Meanwhile the mean loss rose from {plain(start)} to {plain(recent)}.", if_worse
-        elif self.fallen and overall > (if_worse if self.fallen[-1] - self.fallen[0] >= FALLS else always):
+        elif self.fallen and overall > (if_worse if self.fallen[-1] - self.fallen[0] >= 4 else always):
+            # With a row each step the mean of five holds none from before; with fewer rows it takes two in a row.
             why, threshold = f"Meanwhile the mean reward fell {reward}.", if_worse
             severity = self.severity if overall > always else Severity.WARNING  # some such policies learn it again
         elif not (compares or prefers) and record.step >= 3 and overall > always and not_below:
@@ -227,9 +223,6 @@ OF_A_POLICY = 6.0
 """How much larger the adapters of a policy become before its reward rises."""
 BATCHES = 3
 """Batches whose losses decide. One is noise."""
-OF_A_BATCH, OF_THE_MEAN = 0.005, 0.001
-"""Shares of the loss below which one batch, and the mean of ``BATCHES``, prove nothing. The latter is what bf16 may be
-wrong by."""
 
 
 @dataclass
@@ -288,11 +281,10 @@ class BarelyMoves(Rule):
         elif why is None:
             return None
         blocks = f"all {record.run.blocks} blocks together" if record.run.blocks > 1 else "the adapters together"
-        added = f"So far {blocks} add {percent(size.overall)} of a layer's output, "
-        added += f"at this pace {percent(end)} by the end."
         return Finding(
             "this run will hardly change the model" if too_small else "the run learns less than it could",
-            f"{added} {why}",
+            f"So far {blocks} add {percent(size.overall)} of a layer's output, at this pace {percent(end)} by the end. "
+            f"{why}",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             threshold=threshold,
@@ -309,11 +301,11 @@ class BarelyMoves(Rule):
             self.losses.append(list(now))
             end, twice = np.mean(self.losses, axis=0)
             gained = record.scalars.get("loss_start", end) - end
-            falls = all(larger < (1.0 - OF_A_BATCH) * as_large for as_large, larger in self.losses)
+            falls = all(larger < 0.995 * as_large for as_large, larger in self.losses)  # less proves nothing
             falls &= end - twice > self.more * gained
             slow = is_gentle(record, self.slow)
             self.compared = len(self.losses) >= BATCHES or not (falls or slow)
-            if self.compared and (falls or (slow and twice < (1.0 - OF_THE_MEAN) * end)):
+            if self.compared and (falls or (slow and twice < 0.999 * end)):  # bf16 may be wrong by that
                 digits = max(1 - math.floor(math.log10(end - twice)), 0)
                 than = f"{twice:.{digits}f} instead of {end:.{digits}f}"
                 return f"With adapters twice as large the loss of a batch is {than}."

@@ -26,11 +26,6 @@ from lora_watch.rules.prescribing import rate_set, usual_alpha
 
 TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
 """First digits of the learning rates to which one is turned down. Every prescribed rate is among them."""
-ROUNDED_UP = 1.2
-"""A learning rate is rounded to one figure, and up by this factor at most."""
-AT_ONCE = 10.0
-"""Under SGD adapters grow more than in proportion to the rate: as B does, so does the gradient of A. Where nothing
-clips gradients, no law tells by how much."""
 
 
 def nearest(value: float, factors: Sequence[float], base: int, most: float = math.inf) -> float:
@@ -45,8 +40,8 @@ def nearest(value: float, factors: Sequence[float], base: int, most: float = mat
 
 
 def typed_rate(lr: float) -> float:
-    """A learning rate in one figure, as people type it."""
-    return nearest(lr, range(1, 10), 10, ROUNDED_UP)
+    """A learning rate in one figure, as people type it, rounded up by a fifth at most."""
+    return nearest(lr, range(1, 10), 10, 1.2)
 
 
 def round_alpha(value: float, most: float = math.inf) -> float:
@@ -103,11 +98,12 @@ def weaker(
 
 
 def stronger(record: StepRecord, overall: float) -> Advice:
-    """Multiply s·lr by ``stronger_by`` or a little less: by ``AT_ONCE`` at most where steps follow the gradient."""
+    """Multiply s·lr by ``stronger_by`` or a little less: by 10 at most where steps follow the gradient. Adapters then
+    grow more than in proportion to the rate, and where nothing clips gradients, no law tells by how much."""
     why, by = f"{settings_in_words(record)} is too low for", stronger_by(record, overall)
     if is_adaptive(record.run):
         return _advice(record, f"{why} LoRA", 1.0 / by, OF_GROWTH)
-    advice = _advice(record, f"{why} {record.run.optimizer or 'this optimizer'}", 1.0 / min(by, AT_ONCE), None)
+    advice = _advice(record, f"{why} {record.run.optimizer or 'this optimizer'}", 1.0 / min(by, 10.0), None)
     return replace(advice, remedies=[*advice.remedies, "use AdamW, or raise the rate tenfold at a time and look again"])
 
 

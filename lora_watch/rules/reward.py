@@ -12,13 +12,9 @@ from lora_watch.rules.size import extent
 
 NO_DIFFERENCE = "the reward function cannot tell them apart: all fail, all pass, or it returns a constant"
 TO_TELL_APART = ("print some completions with their rewards", "use easier prompts, or give part marks")
-SAME_ANSWERS = ("chosen and rejected are the same", "print some pairs as they are after template and truncation")
-"""Cause and fix."""
-OF_SMALL = Advice(
-    ["the rate is too low for so few steps, or hardly any completion earns more than the others"],
-    ["print completions with their rewards: some must be clearly better than others"],
+SAME_ANSWERS = Advice(
+    ["chosen and rejected are the same"], ["print some pairs as they are after template and truncation"]
 )
-"""Of a reward that has not risen while the adapters are not large."""
 
 
 @dataclass
@@ -48,18 +44,15 @@ class RewardsAllEqual(Rule):
         self.since = row.step if self.since is None else self.since
         if row.step - self.since < self.steps:
             return None
+        since = f"For {row.step - self.since} steps"
         if alike:
-            return Finding(
-                "chosen and rejected answers do not differ",
-                f"For {row.step - self.since} steps the margin between them was exactly 0. Nothing is learned.",
-                causes=[SAME_ANSWERS[0]],
-                remedies=[SAME_ANSWERS[1]],
-            )
+            details = f"{since} the margin between them was exactly 0. Nothing is learned."
+            return Finding("chosen and rejected answers do not differ", details, **vars(SAME_ANSWERS))
         learned = improved(record)
         why = f"the mean reward rose {course(record)}, and one answer is left" if learned else NO_DIFFERENCE
         return Finding(
             "the rewards no longer differ" if learned else "all completions get the same reward",
-            f"For {row.step - self.since} steps no group of completions had two different rewards. Nothing is learned.",
+            f"{since} no group of completions had two different rewards. Nothing is learned.",
             causes=[why],
             remedies=[*TO_TELL_APART],
             severity=Severity.INFO if learned else None,
@@ -91,14 +84,15 @@ class StaleRollouts(Rule):
         if now is None:
             return None
         self.first = now if self.first is None else self.first
-        self.wide = self.wide + 1 if now > max(self.gap, self.times * self.first) else 0
+        threshold = max(self.gap, self.times * self.first)
+        self.wide = self.wide + 1 if now > threshold else 0
         if self.wide < 3:
             return None
         return Finding(
             "the rollouts do not use the adapter",
             f"Sampler and trainer differ by {plain(now)} nats a token; at the start they did by {plain(self.first)}. "
             "The rewards are those of another model.",
-            threshold=max(self.gap, self.times * self.first),
+            threshold=threshold,
             causes=["the sampler (vLLM, fast inference, a server) was not given the adapter's new weights"],
             remedies=[
                 "look at how weights reach the sampler: a merge before the transfer, or a LoRA request by name",
@@ -125,8 +119,12 @@ class RewardNotRising(RuleBetweenSteps):
         reward = None if "loss_start" in record.scalars else course(record)  # else the loss is what is judged
         if reward is None or reward.rows < self.rows or reward.has_risen:
             return None
-        size = extent(record) or 0.0
-        advice = weaker(record, size) if size > ORDINARY_SIZE else OF_SMALL
+        advice = Advice(
+            ["the rate is too low for so few steps, or hardly any completion earns more than the others"],
+            ["print completions with their rewards: some must be clearly better than others"],
+        )
+        if (size := extent(record) or 0.0) > ORDINARY_SIZE:
+            advice = weaker(record, size)
         why = f"In {record.step} steps the mean reward went {reward}: no more than its noise."
         return Finding("the reward has not risen", why, **vars(advice))
 

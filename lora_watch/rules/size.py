@@ -62,6 +62,8 @@ def _size_of(record: StepRecord, metric: str) -> Size | None:
     return Size(p90, p90 * depth, values, depth)
 
 
+FAR_TOO_LARGE = 12.0
+"""Depth-scaled output ratio from which on the adapters are the first suspect of a loss that is high, or NaN."""
 SPECTRAL = 0.3
 """What ``relative_spectral_norm`` is multiplied by where it stands in for ``output_ratio``."""
 

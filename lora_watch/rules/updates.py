@@ -19,11 +19,6 @@ def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
     return rates[~np.isnan(rates)]
 
 
-_LOST = 0.5
-"""Share of the weights that decay takes at a step of the full rate, from which on a run is lost, however long it is: of
-all updates, each is worth half of the one after it, and the sum is no larger than two."""
-
-
 @dataclass
 class OddRates(Rule):
     """The optimizer uses what nobody planned: odd rates, a weight decay that eats, the gradients of earlier steps.
@@ -68,9 +63,7 @@ class OddRates(Rule):
         peak = _rates(record.run, record.run.peak_lr)
         high = f" The schedule was meant to reach {peak.max():.3g}." if len(peak) and peak.max() > 0 else ""
         ahead = f", with {planned - record.step} of {planned} steps to go" if planned is not None else ""
-        cause = "learning_rate is 0, or a schedule of your own returns 0"
-        if high:
-            cause = "the schedule was made for fewer steps than are trained: epochs or ranks counted differently"
+        fewer = "the schedule was made for fewer steps than are trained: epochs or ranks counted differently"
         fix = "give the schedule the number of optimizer steps as its length"
         if "learning_rate" in record.run.config:  # a Trainer
             fix = "let the Trainer make the schedule, or give num_training_steps the number of optimizer steps"
@@ -80,7 +73,7 @@ class OddRates(Rule):
             metric="lr",
             threshold=0.0,
             kind="zero",
-            causes=[cause],
+            causes=[fewer if high else "learning_rate is 0, or a schedule of your own returns 0"],
             remedies=[fix],
         )
 
@@ -145,7 +138,8 @@ class OddRates(Rule):
             return None
         decay = max(record.weight_decay)
         at_peak = record.run.per_adapter(record.run.peak_lr) * record.run.per_adapter(record.weight_decay)
-        lost = bool(np.median(np.nan_to_num(at_peak)) >= _LOST)
+        # Of all updates, each is then worth half of the one after it, and their sum is no larger than two.
+        lost = bool(np.median(np.nan_to_num(at_peak)) >= 0.5)
         return Finding(
             "weight decay is undoing what is learned",
             f"It takes {percent(float(np.nanmax(taken)))} of A and of B at every step."
@@ -221,19 +215,17 @@ class UpdatesLost(Rule):
         if self.lost < self.updates:
             return None
         factor, stuck = ("A", a) if np.nanmean(a) < np.nanmean(b) else ("B", b)
+        fix = "keep the adapters in float32: for p in model.parameters(): if p.requires_grad: p.data = p.data.float()"
         return Finding(
             "updates are too small for half precision, and get lost",
             f"In the last step {percent(float(np.nanmedian(stuck)))} of the elements of {factor} changed. The learning "
             f"rate is {rates.max():.3g}.",
-            adapters=[(record.run.adapters[i].name, float(least[i])) for i in np.argsort(least) if known[i]][:10],
+            adapters=[(record.run.names[i], float(least[i])) for i in np.argsort(least) if known[i]][:10],
             metric=f"{factor.lower()}_changed",
             kind="rounded",
             threshold=self.changed,
             causes=["the adapter was cast to bf16 with the rest of the model, and no float32 copy of it is kept"],
-            remedies=[
-                "keep the adapters in float32: for p in model.parameters(): if p.requires_grad: p.data = p.data.float()"
-                " (PEFT does it by autocast_adapter_dtype=True); bf16=True may stay"
-            ],
+            remedies=[f"{fix} (PEFT does it by autocast_adapter_dtype=True); bf16=True may stay"],
         )
 
     @staticmethod

@@ -12,7 +12,8 @@ from lora_watch.base.names import module_family
 from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.base.text import count, plain, sentence
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleOnSettings, known_values, worst_first
-from lora_watch.rules.labels import ALL_MASKED, SEE_LABELS
+from lora_watch.rules.labels import ALL_MASKED
+from lora_watch.rules.remedies import Advice
 from lora_watch.rules.reward import NO_DIFFERENCE, SAME_ANSWERS, TO_TELL_APART
 
 
@@ -82,9 +83,9 @@ class AdaptersNotTrained(Rule):
                 causes=["peft.get_peft_model has not wrapped it, or merge_and_unload or unload took the adapters out"],
                 remedies=[f"wrap it with model = get_peft_model(model, LoraConfig(...)), merge at the end{passing}"],
             )
-        active, merged, trainable = (record.wiring.get(k) for k in ("active", "merged", "trainable"))
-        if active is None or merged is None or trainable is None:
+        if not record.wiring:
             return None
+        active, merged, trainable = (record.wiring[k] for k in ("active", "merged", "trainable"))
         if not (active & trainable & ~merged).any():
             where = {"off": ~active, "merged": merged, "frozen": ~trainable}
             states = {why: _share(idle) for why, idle in where.items() if idle.any()}
@@ -99,17 +100,15 @@ class AdaptersNotTrained(Rule):
         lost = active & trainable & ~record.wiring.get("in_optimizer", active)
         if not lost.any():
             return None
-        held = {factor: record.wiring.get(f"{factor.lower()}_in_optimizer", ~lost) for factor in "AB"}
-        lacking = [factor for factor in "AB" if (lost & ~held[factor]).any()]
+        lacking = [x for x in "AB" if (lost & ~record.wiring.get(f"{x.lower()}_in_optimizer", ~lost)).any()]
         what = f"{lacking[0]} of {_share(lost)} is" if len(lacking) == 1 else f"{_share(lost)} are"
+        fix = "build the optimizer after get_peft_model, from [p for p in model.parameters() if p.requires_grad]"
         return Finding(
             f"{what} missing in the optimizer",
             "What the optimizer does not hold will never change.",
             adapters=worst_first(record, np.zeros(len(lost)), lost),
             causes=["the optimizer was built before the adapter was added, or from other parameters"],
-            remedies=[
-                "build the optimizer after get_peft_model, from [p for p in model.parameters() if p.requires_grad]"
-            ],
+            remedies=[fix],
         )
 
     @staticmethod
@@ -150,54 +149,60 @@ def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
     return out
 
 
-def _why_cut(record: StepRecord, cut: BoolArray) -> tuple[str, str]:
-    """Cause and fix, by which layers are ``cut``: behind a place in the model, here and there, or in every block."""
+def _why_cut(record: StepRecord, cut: BoolArray) -> Advice:
+    """By which layers are ``cut``: behind a place in the model, here and there, or in every block."""
     layers = [adapter.layer for adapter in record.run.adapters]
     without = {layer for layer, is_cut in zip(layers, cut) if is_cut}
     whole = {layer for layer in layers if layer is not None} - without
     if None in without or not whole:
         cause = "gradient checkpointing or a detach cuts the graph, or the loss does not depend on these layers"
         fix = "call model.enable_input_require_grads(), or set gradient_checkpointing_kwargs={'use_reentrant': False}"
-        return cause, f"{fix}; take modules that the forward pass never reaches out of target_modules"
+        return Advice([cause], [f"{fix}; take modules that the forward pass never reaches out of target_modules"])
     last, first = max(layer for layer in without if layer is not None), min(whole)
     if last + 1 == first and all(is_cut for layer, is_cut in zip(layers, cut) if layer in without):
         after, before = _block(record, first), _block(record, last)
         cause = f"torch.no_grad(), a detach or a hook keeps the gradient of {after} from {before}"
+        fix = f"look for these in and around the forward pass of {before}"
         if re.search(rf"(?<!\S){re.escape(before)}(?!\w)", record.own_code):
-            return cause, f"look first at {record.own_code}"
-        return cause, f"look for these in and around the forward pass of {before}"
+            fix = f"look first at {record.own_code}"
+        return Advice([cause], [fix])
     cause = "the loss does not depend on these layers, or torch.no_grad(), a detach or a hook cuts them off"
-    return cause, "look for these around the layers; take those that no forward pass reaches out of target_modules"
+    fix = "look for these around the layers; take those that no forward pass reaches out of target_modules"
+    return Advice([cause], [fix])
 
 
-NO_STEP = (
-    "the gradients are there, and nothing uses them: step() of the optimizer that holds the adapters is not called",
-    "call optimizer.step() after loss.backward(), of an optimizer built from this model's parameters",
+NO_STEP = Advice(
+    ["the gradients are there, and nothing uses them: step() of the optimizer that holds the adapters is not called"],
+    ["call optimizer.step() after loss.backward(), of an optimizer built from this model's parameters"],
 )
-SET_BACK = (
-    "the gradients are there, so something puts the weights back after each update",
-    "look for a callback or code of your own that writes to the adapters",
+SET_BACK = Advice(
+    ["the gradients are there, so something puts the weights back after each update"],
+    ["look for a callback or code of your own that writes to the adapters"],
 )
-CLEARED = (
-    "zero_grad() is called between loss.backward() and optimizer.step()",
-    "call zero_grad() after optimizer.step(), or before the forward pass",
+CLEARED = Advice(
+    ["zero_grad() is called between loss.backward() and optimizer.step()"],
+    ["call zero_grad() after optimizer.step(), or before the forward pass"],
 )
-DETACHED = (
-    "no backward() reaches the adapters: it is not called, or the loss is detached or made under torch.no_grad()",
-    "call backward() on the model's loss itself: no detach(), item() or new tensor between the model and it",
+DETACHED = Advice(
+    ["no backward() reaches the adapters: it is not called, or the loss is detached or made under torch.no_grad()"],
+    ["call backward() on the model's loss itself: no detach(), item() or new tensor between the model and it"],
 )
-"""Causes and fixes where B stays zero: of a Trainer ``SET_BACK``, of a plain loop the others."""
+"""Where B stays zero: of a Trainer ``SET_BACK``, of a plain loop the others."""
+ZERO_TOO = Advice(
+    ["A is exactly zero, too, so neither can get a gradient: a wrong start, or an empty file"],
+    ["start A at random (init_lora_weights=True), or load the right adapter file"],
+)
 
 
-def _why_zero(record: StepRecord, zero: BoolArray) -> tuple[str, str]:
-    """Cause and fix where B of the adapters is ``zero`` after updates, and A is not."""
+def _why_zero(record: StepRecord, zero: BoolArray) -> Advice:
+    """Where B of the adapters is ``zero`` after updates, and A is not."""
     a, b = known_values(record, "a_grad_norm"), known_values(record, "b_grad_norm")
     if a is not None and b is not None and np.isnan(b[zero]).all() and not np.isnan(a[zero]).any():
-        return "B is frozen: A alone has a gradient", "set requires_grad=True on lora_B, too"
+        return Advice(["B is frozen: A alone has a gradient"], ["set requires_grad=True on lora_B, too"])
     if record.scalars.get("reward_flat"):
-        return NO_DIFFERENCE, "; ".join(TO_TELL_APART)
+        return Advice([NO_DIFFERENCE], ["; ".join(TO_TELL_APART)])
     if record.scalars.get("loss_recent") == 0.0:  # of a policy it says nothing
-        return ALL_MASKED, SEE_LABELS
+        return ALL_MASKED
     if a is not None and b is not None and (np.fmax(a, b)[zero] > 0).all():
         return SET_BACK if "learning_rate" in record.run.config else NO_STEP
     if (came := record.scalars.get("came_gradient")) is not None and zero.all():  # a plain loop
@@ -210,7 +215,7 @@ def _why_zero(record: StepRecord, zero: BoolArray) -> tuple[str, str]:
     if record.run.config.get("preference"):
         return SAME_ANSWERS
     cause = "the loss does not depend on the adapters: every gradient is exactly 0"
-    return cause, "look at what the loss is made of: a weight or a mask of 0, a clamp, or max_grad_norm=0"
+    return Advice([cause], ["look at what the loss is made of: a weight or a mask of 0, a clamp, or max_grad_norm=0"])
 
 
 def _block(record: StepRecord, layer: int) -> str:
@@ -268,18 +273,13 @@ class NoGradient(Rule):
             zero &= record.wiring["active"] & record.wiring["trainable"]
         if not zero.any():
             return None
-        cause, remedy = _why_zero(record, zero)
-        if not (a[zero].any() or b[zero].any()):
-            cause = "A is exactly zero, too, so neither can get a gradient: a wrong start, or an empty file"
-            remedy = "start A at random (init_lora_weights=True), or load the right adapter file"
         return Finding(
             f"{_share(zero)} have learned nothing",
             f"B is exactly zero in these adapters after {int(done[zero].max())} steps.",
             adapters=worst_first(record, np.zeros(total), zero),
             metric="b_norm",
             threshold=0.0,
-            causes=[cause],
-            remedies=[remedy],
+            **vars(_why_zero(record, zero) if a[zero].any() or b[zero].any() else ZERO_TOO),
         )
 
     def _cut(self, record: StepRecord) -> Finding | None:
@@ -300,14 +300,12 @@ class NoGradient(Rule):
         if not cut.any():
             return None
         longest = int(without.max())
-        cause, remedy = _why_cut(record, cut)
         since = "from the start" if longest >= record.step else f"since step {record.step - longest + 1}"
         return Finding(
             f"{_share(cut)} are not trained",
             f"These adapters have received no gradient {since}, while the others have.",
             adapters=worst_first(record, np.zeros(len(cut)), cut),
-            causes=[cause],
-            remedies=[remedy],
+            **vars(_why_cut(record, cut)),
             severity=Severity.WARNING,
         )
 

@@ -10,6 +10,7 @@ from torch.optim import lr_scheduler as schedules
 
 from lora_watch import LoraWatchError, Monitor
 from lora_watch.base.alerts import in_order
+from lora_watch.rules.remedies import Advice
 from lora_watch.rules.wiring import CLEARED, DETACHED, NO_STEP
 from tests.monitor.test_monitor import built, loop
 from tests.support import report_of, stdlib_blocks, tiny_model
@@ -66,7 +67,7 @@ def test_a_gradient_of_one_layer_is_not_blamed_on_the_loss() -> None:
         *[("checkpointed", None), ("", None)],
     ],
 )
-def test_why_a_loop_learns_nothing(fault: str, why: tuple[str, str] | None) -> None:
+def test_why_a_loop_learns_nothing(fault: str, why: Advice | None) -> None:
     model, optimizer = built()
     if fault == "checkpointed":
         model.gradient_checkpointing_enable({"use_reentrant": True})
@@ -85,7 +86,7 @@ def test_why_a_loop_learns_nothing(fault: str, why: tuple[str, str] | None) -> N
     if fault == "checkpointed":
         assert "enable_input_require_grads" in told[0][3]
     else:
-        assert told == ([("LW303", 3, *why)] if why else [])
+        assert told == ([("LW303", 3, *why.causes, *why.remedies)] if why else [])
 
 
 @pytest.mark.parametrize(

@@ -18,9 +18,6 @@ from lora_watch.base.records import Due, FloatArray, Reading, Readings
 NAMES = ("a_grad_norm", "b_grad_norm")
 NOTHING: Deferred[Readings] = ready({})
 
-_MOST = 1 << 20
-"""Numbers of gradients of one shape that are read together; more only if a single gradient has more."""
-
 
 class Gradients:
     """``a_grad_norm`` and ``b_grad_norm`` of one step, read before the optimizer's step or after it, whichever comes
@@ -133,7 +130,7 @@ def _alike(parameters: Sequence[tuple[nn.Parameter, nn.Parameter]]) -> Iterator[
 
     for (spread, *_), members in groupby(sorted(found, key=kind), kind):
         same = list(members)
-        most = len(same) if spread else max(_MOST // same[0][0].numel(), 1)
+        most = len(same) if spread else max((1 << 20) // same[0][0].numel(), 1)  # so many numbers, or one gradient
         for start in range(0, len(same), most):
             own, rows, columns = zip(*same[start : start + most])
             yield _Alike(list(own), np.array((rows, columns)), spread)

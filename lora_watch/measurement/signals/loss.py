@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import accumulate, pairwise
 from statistics import median
 from typing import Any
@@ -25,13 +25,6 @@ OFFSET = 0.05
 logarithms."""
 _LONGEST = BASELINES[-1]
 _KEPT = WINDOWS[-1] + _LONGEST
-_FREEDOM = 0.6
-"""Degrees of freedom of the noise for each difference it is made of: neighbouring differences share a value."""
-_RECENT = 32
-"""Differences whose noise is estimated by itself: it grows where a classifier becomes sure of itself, and errs."""
-_GROWN = 0.8
-"""How much of it is believed. It is uncertain by a sixth, so that steady noise seldom looks like growing."""
-_THREE_IN_A_ROW = 1.05 * math.sqrt(1.0 / 3.0 + 1.0 / 64.0)
 
 
 @dataclass(frozen=True)
@@ -95,7 +88,8 @@ class LossDetector:
         recent = known[-16:]
         level = sum(recent) / len(recent) if recent else u
         sd, freedom = _noise(known[-_LONGEST - 1 :])
-        most = _student(DECISIVE, freedom) * _THREE_IN_A_ROW * sd if self.seen >= 5 else math.inf
+        three_in_a_row = 1.05 * math.sqrt(1.0 / 3.0 + 1.0 / 64.0)
+        most = _student(DECISIVE, freedom) * three_in_a_row * sd if self.seen >= 5 else math.inf
         wide = max(sd, max(self.outliers, default=0.0) / 4.0)
         lowest = min(level, self.last if known else u) - most
         self.values = [*known[1 - _KEPT :], min(max(u, lowest), level + most)]
@@ -116,9 +110,11 @@ def _noise(values: Sequence[float]) -> tuple[float, float]:
     """``(sd, degrees of freedom)`` of what is left of ``values`` without their trend."""
     count = max(len(values) - 1, 1)
     squares = [(b - a) * (b - a) for a, b in pairwise(values)]
-    recent = squares[-_RECENT:]
-    variance = max(sum(squares) / count, _GROWN * _GROWN * sum(recent) / max(len(recent), 1)) / 2.0
-    return max(math.sqrt(variance), FLOOR), max(_FREEDOM * count, 1.0)
+    # Noise grows where a classifier becomes sure of itself, and errs. That of the last 32 differences is uncertain by a
+    # sixth: 0.8 of it is believed, so that steady noise seldom looks like growing.
+    recent = squares[-32:]
+    variance = max(sum(squares) / count, 0.8 * 0.8 * sum(recent) / max(len(recent), 1)) / 2.0
+    return max(math.sqrt(variance), FLOOR), max(0.6 * count, 1.0)  # neighbouring differences share a value
 
 
 def _scan(values: Sequence[float], outliers: Sequence[float], sd: float) -> tuple[float, float]:
@@ -169,8 +165,6 @@ def _student(z: float, freedom: float) -> float:
 
 STILL = 0.5
 """Size of the adapters (``rules.size``) below which a loss is still that of the pretrained model."""
-_START = 10
-"""Losses that the start is the mean of, at most."""
 
 
 @dataclass(frozen=True)
@@ -187,8 +181,6 @@ class Progress:
     """Standard error of ``recent - start``, from the differences of neighbouring losses."""
     improved: bool
     """``recent`` lies below ``start`` by more than twice ``noise``."""
-    sound: int
-    """Steps of the run at which it did, this one counted, without those at less than half of this step's rate."""
 
 
 @dataclass
@@ -197,13 +189,14 @@ class LossProgress:
     up to the step at which the adapters have grown to ``STILL`` or the loss has improved."""
 
     first: list[float] = field(default_factory=list)
-    """The losses that the start is the mean of."""
+    """The losses that the start is the mean of: ten at most."""
     past_start: bool = False
     """The adapters have grown, or the loss has improved: later losses are no longer of the start."""
     recent: list[float] = field(default_factory=list)
     """The last 33 losses at most."""
     sound: int = 0
-    """Steps at which the loss had improved: ``high``, and where the rate is below half of ``rate``, ``low`` too."""
+    """Steps at which the loss had improved, this one counted, without those at less than half of this step's rate:
+    ``high``, and where the rate is below half of ``rate``, ``low`` too."""
     high: int = 0
     low: int = 0
     rate: float = 0.0
@@ -218,27 +211,25 @@ class LossProgress:
         if loss is None or not math.isfinite(loss):
             return self._compare()
         self.past_start |= size is not None and size >= STILL
-        if not self.first or (size is not None and not self.past_start and len(self.first) < _START):
+        if not self.first or (size is not None and not self.past_start and len(self.first) < 10):
             self.first = [*self.first, loss]
         self.recent = [*self.recent[-32:], loss]
-        if (progress := self._compare()) is None:
-            return None
-        if progress.improved:
-            self.past_start = True
-            self.high, self.low = self.high + is_high, self.low + (not is_high)
-        self.sound = self.high if is_high else self.high + self.low
-        return replace(progress, sound=self.sound)
+        if (progress := self._compare()) is not None:
+            if progress.improved:
+                self.past_start = True
+                self.high, self.low = self.high + is_high, self.low + (not is_high)
+            self.sound = self.high if is_high else self.high + self.low
+        return progress
 
     def _compare(self) -> Progress | None:
         if len(self.recent) < 3:
             return None
-        steps = [abs(b - a) for a, b in zip(self.recent, self.recent[1:])]
-        sd = 1.4826 * median(steps) / math.sqrt(2.0)
+        sd = 1.4826 * median(abs(b - a) for a, b in pairwise(self.recent)) / math.sqrt(2.0)
         last = self.recent[-5:]
         start, recent = sum(self.first) / len(self.first), sum(last) / len(last)
         error = sd * math.sqrt(1.0 / len(last) + 1.0 / len(self.first))
         rest = (sum(last) - max(last)) / (len(last) - 1)
-        return Progress(start, recent, rest, error, start - recent > 2.0 * error, self.sound)
+        return Progress(start, recent, rest, error, start - recent > 2.0 * error)
 
 
 FIRST = 3
@@ -271,17 +262,15 @@ class Chance:
         what guessing costs, in nats, and where labels were seen how many, the class of most and that one's share. Empty
         where that is not known."""
         if counts is not None and sum(counts) > 0:
-            before = self.counts or [0.0] * len(counts)
-            self.counts = [float(a + b) for a, b in zip(before, counts)]
+            self.counts = [float(a + b) for a, b in zip(self.counts or [0.0] * len(counts), counts)]
         if self.smoothed or not (self.counts or 1 < self.classes <= FEW):
             return {}
         if not self.counts:
             return {"chance_loss": math.log(self.classes)}
-        seen = sum(self.counts)
+        seen, most = sum(self.counts), max(self.counts)
         shares = [count / seen for count in self.counts if count > 0]
         # Of few labels the entropy comes out too low by about (classes - 1) / (2 * labels) (Miller 1955).
         entropy = -sum(share * math.log(share) for share in shares) + (len(shares) - 1) / (2.0 * seen)
-        most = max(self.counts)
         of_labels = {"labels_seen": seen, "labels_class": float(self.counts.index(most)), "labels_share": most / seen}
         return {"chance_loss": min(entropy, math.log(len(self.counts)))} | of_labels
 
@@ -314,9 +303,9 @@ class LossSignals:
         ``labels``: how often each class was a label in this step, ``[classes]``; None where unknown. ``size``: see
         ``LossProgress.update``. ``lr``: the step's learning rates, one a parameter group.
         """
-        found = vars(self.detector.update(loss))
-        if (progress := self.progress.update(loss, size, max(lr, default=0.0))) is not None:
-            found = found | vars(progress)
+        found, progress = vars(self.detector.update(loss)), self.progress.update(loss, size, max(lr, default=0.0))
+        if progress is not None:
+            found = {**found, **vars(progress), "sound": self.progress.sound}
         return {f"loss_{name}": float(value) for name, value in found.items()} | self.chance.update(labels)
 
     def state_dict(self) -> dict[str, Any]:
