@@ -21,7 +21,6 @@ class Curious(Rule):
     """Asks for a comparison of each batch, with the adapters and without."""
 
     id = "T001"
-    name = "curious"
     severity = Severity.INFO
 
     def check(self, record: StepRecord) -> None:

@@ -112,12 +112,8 @@ def in_order(labels: Sequence[int]) -> Monitor:
 
 def test_labels_of_a_single_class_are_named_and_a_rare_class_is_not() -> None:
     constant = the("LW204", in_order([0] * 248))
-    assert (constant.kind, constant.severity, constant.step, constant.graver_at) == (
-        "one class",
-        Severity.ERROR,
-        29,
-        31,
-    )
+    assert (constant.kind, constant.severity) == ("one class", Severity.ERROR)
+    assert (constant.step, constant.graver_at) == (29, 31)
     assert "every label so far is class 0" in constant.message
     short = the("LW204", in_order([0] * 120))
     assert (short.kind, short.severity, short.step) == ("one class", Severity.WARNING, 15)
@@ -146,20 +142,22 @@ def test_data_that_are_sorted_by_class_are_the_cause_and_no_rate_is_prescribed()
     assert monitor.next_run is None
 
 
-def accumulated(lr: float, steps: int, head: float = 0.0) -> Monitor:
+def accumulated(head: float = 0.0) -> Monitor:
     """Four micro-batches a step, whose losses transformers 5 adds up. ``head``: what the new head starts with."""
     model = classifier()
     with torch.no_grad():
         model.get_submodule("base_model.model.score.modules_to_save.default").weight.mul_(1.0 + head)
     batches: dict[str, Any] = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}
-    return run(model, steps, rules=[DEAF], dataset=code_or_prose(), lr=lr, full_every=1, **batches)
+    return run(model, 5, rules=[DEAF], dataset=code_or_prose(), lr=1e-5, full_every=1, **batches)
 
 
 def test_a_head_that_is_sure_of_wrong_answers_is_worse_than_guessing_with_and_without_accumulation() -> None:
-    assert the("LW205", accumulated(1e-5, steps=5, head=200.0)).step == 3
-    sound = accumulated(1e-5, steps=5)
+    assert the("LW205", accumulated(head=200.0)).step == 3
+    sound = accumulated()
     assert ids(sound) == []
-    assert len(sound.run.notes) == adds_up(), "what is added up is said"
+    # Where this version of transformers gives ``num_items_in_batch`` to Llama's classifier, which ignores it.
+    adds_up = build_trainer(classifier(), code_or_prose()).model_accepts_loss_kwargs
+    assert len(sound.run.notes) == adds_up, "what is added up is said"
 
 
 def test_a_new_head_that_no_checkpoint_holds_is_named_and_one_that_was_trained_before_is_not() -> None:
@@ -186,11 +184,6 @@ def test_a_head_of_several_layers_is_named_and_asked_for_as_a_whole() -> None:
 
     assert [lost(), lost(modules_to_save=["classifier.out_proj"])] == ["classifier", "classifier"]
     assert [lost(modules_to_save=["classifier"]), lost(task_type="SEQ_CLS")] == ["", ""]
-
-
-def adds_up() -> bool:
-    """This version of transformers gives ``num_items_in_batch`` to Llama's classifier, which ignores it."""
-    return build_trainer(classifier(), code_or_prose()).model_accepts_loss_kwargs
 
 
 @pytest.mark.parametrize(("factor", "seen"), [(1.0, True), (2.0, False)])
@@ -245,6 +238,27 @@ TWO = {"chance_loss": math.log(2)}
 STUCK = [math.log(2)] * 80
 
 
+RARE = {"chance_loss": 0.305}
+
+
+def of_rare_labels(rates: Sequence[float]) -> list[float]:
+    """Losses of batches of eight with 9 % positives, where the model answers with these rates whatever the input."""
+    draw, losses = random.Random(0), []
+    for rate in rates:
+        positive = sum(draw.random() < 0.09 for _ in range(8))
+        losses.append(-(positive * math.log(rate) + (8 - positive) * math.log(1 - rate)) / 8)
+    return losses
+
+
+def rates(falling: int, steps: int) -> list[float]:
+    """Of a new head, which says 0.5 at first and learns within ``falling`` steps how rare the class is."""
+    log_odds = (math.log(0.09 / 0.91) * min(step / falling, 1.0) for step in range(steps))
+    return [1 / (1 + math.exp(-odds)) for odds in log_odds]
+
+
+TO_CHANCE = [*(x / 2 for x in of_rare_labels([0.09] * 50)), *of_rare_labels([0.09] * 70)]
+
+
 @pytest.mark.parametrize(
     ("losses", "size", "scalars", "found"),
     [
@@ -256,7 +270,12 @@ STUCK = [math.log(2)] * 80
         pytest.param(STUCK[:19], 9.0, TWO, [], id="too short to say anything"),
         pytest.param([0.69 - 0.002 * n for n in range(80)], 3.0, TWO, [], id="learns slowly"),
         pytest.param([*[2.0] * 20, *[0.6] * 40], 3.0, TWO, [], id="a bad start"),
+        pytest.param([*[3.0] * 15, *[0.7] * 45], 1.4, TWO, [(50, Severity.ERROR)], id="falls from harm, and is stuck"),
         pytest.param(STUCK, 3.0, {}, [], id="a loss without such a number"),
+        # A new head costs ln 2, however rare a class is. In a run on MiniLM with 9 % positives guessing cost 0.33.
+        pytest.param(of_rare_labels(rates(60, 80)), 1.4, RARE, [], id="a slow run learns how rare a class is"),
+        pytest.param(of_rare_labels(rates(3, 80)), 1.4, RARE, [(50, Severity.ERROR)], id="knows that alone"),
+        pytest.param(TO_CHANCE, 1.4, RARE, [(96, Severity.ERROR)], id="rises to chance, and stays there in noise"),
     ],
 )
 def test_made_up_courses(
@@ -279,45 +298,6 @@ def test_labels_learned_by_heart_are_no_all_clear(epochs: int, evaluated: float 
         episodes.check(StepRecord(info, step, metrics, loss=loss, lr=(1e-3,), scalars=TWO, evaluation=seen))
     (alert,) = episodes.alerts
     assert (alert.closed_step is not None) == over
-
-
-RARE = {"chance_loss": 0.305}
-
-
-def of_rare_labels(rates: Sequence[float]) -> list[float]:
-    """Losses of batches of eight with 9 % positives, where the model answers with these rates whatever the input."""
-    draw, losses = random.Random(0), []
-    for rate in rates:
-        positive = sum(draw.random() < 0.09 for _ in range(8))
-        losses.append(-(positive * math.log(rate) + (8 - positive) * math.log(1 - rate)) / 8)
-    return losses
-
-
-def rates(falling: int, steps: int) -> list[float]:
-    """Of a new head, which says 0.5 at first and learns within ``falling`` steps how rare the class is."""
-    log_odds = (math.log(0.09 / 0.91) * min(step / falling, 1.0) for step in range(steps))
-    return [1 / (1 + math.exp(-odds)) for odds in log_odds]
-
-
-@pytest.mark.parametrize(
-    ("losses", "scalars", "found"),
-    [
-        pytest.param(of_rare_labels(rates(60, 80)), RARE, [], id="a slow run learns how rare a class is"),
-        pytest.param(of_rare_labels(rates(3, 80)), RARE, [(50, Severity.ERROR)], id="knows that alone, and is stuck"),
-        pytest.param(
-            [*(x / 2 for x in of_rare_labels([0.09] * 50)), *of_rare_labels([0.09] * 70)],
-            RARE,
-            [(96, Severity.ERROR)],
-            id="rises to chance, and stays there in noise",
-        ),
-        pytest.param([*[3.0] * 15, *[0.7] * 45], TWO, [(50, Severity.ERROR)], id="falls from harm, and is stuck"),
-    ],
-)
-def test_a_loss_that_falls_from_its_start_is_not_stuck(
-    losses: list[float], scalars: dict[str, float], found: list[tuple[int, Severity]]
-) -> None:
-    """A new head costs ln 2, however rare a class is. In a run on MiniLM with 9 % positives guessing cost 0.33."""
-    assert opened(losses, 1.4, scalars) == found
 
 
 @pytest.mark.parametrize(("severity", "found"), [(Severity.WARNING, [(80, Severity.ERROR)]), (Severity.ERROR, [])])
@@ -352,6 +332,20 @@ def test_guessing_costs_the_entropy_of_the_labels_or_the_logarithm_of_few_classe
 def test_only_a_classifier_has_labels_to_count(config: dict[str, Any], labels: int) -> None:
     model = classifier(**config)
     assert classes_of(model) == labels
+
+
+def test_labels_of_images_are_counted() -> None:
+    torch.manual_seed(0)
+    small = {"image_size": 16, "patch_size": 8, "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2}
+    vision = transformers.ViTForImageClassification(
+        transformers.ViTConfig(**small, intermediate_size=64, num_channels=1, num_labels=4)
+    )
+    names = [name for name, _ in vision.named_modules() if name.endswith(("query", "q_proj"))]
+    model = peft.get_peft_model(vision, peft.LoraConfig(target_modules=names, modules_to_save=["classifier"]))
+    assert classes_of(model) == 4
+    rows = [{"pixel_values": torch.randn(1, 16, 16), "labels": i % 4} for i in range(256)]
+    monitor = run(model, 60, dataset=rows, lr=5e-3, per_device_train_batch_size=8)
+    assert monitor.last.scalars["chance_loss"] == pytest.approx(1.386, abs=0.02)
 
 
 # -- other thresholds where a head is new ------------------------------------------------------------------------------

@@ -9,6 +9,8 @@ import pytest
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import Reading, Receipt, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Finding, NormExplosion, Rule, SavedAdapterDiffers, catalogue, choose
+from lora_watch.rules.base import worst_first
+from tests.rules.runs import healthy
 from tests.sinks.made_up import run_of
 
 
@@ -17,7 +19,6 @@ class Bad(Rule):
     """Holds wherever the loss is above ``limit``. This is all that a rule of one's own takes."""
 
     id = "X1"
-    name = "bad-loss"
     severity = Severity.WARNING
     limit: float = 1.0
 
@@ -28,31 +29,24 @@ class Bad(Rule):
 @dataclass
 class Echo(Bad):
     id = "X2"
-    name = "echo"
     yields_to = ("X1",)
 
 
 @dataclass
 class Norms(Bad):
     id = "X3"
-    name = "norms"
     needs = "delta_norm"
 
 
 @dataclass
 class LargeOutput(Bad):
     id = "X6"
-    name = "large-output"
     needs = "output_ratio"
 
     def check(self, record: StepRecord) -> Finding | None:
         values = record.metrics["output_ratio"].measured
-        large = values > self.limit
-        return (
-            Finding("large", adapters=[(record.run.names[i], values[i]) for i in np.flatnonzero(large)])
-            if large.any()
-            else None
-        )
+        large = worst_first(record, values, values > self.limit)
+        return Finding("large", adapters=large) if large else None
 
 
 @dataclass
@@ -60,7 +54,6 @@ class Whole(Bad):
     """Sums the run up; ``limit`` is beyond any loss here unless it is said otherwise."""
 
     id = "X4"
-    name = "whole-run"
     limit: float = 100.0
 
     def conclude(self, record: StepRecord) -> Finding | None:
@@ -70,7 +63,6 @@ class Whole(Bad):
 @dataclass
 class Listens(Whole):
     id = "X5"
-    name = "listens"
     yields_to = ("X1",)
 
     def conclude(self, record: StepRecord) -> Finding | None:
@@ -91,10 +83,8 @@ def feed(
 def test_an_episode_opens_lasts_and_closes_once() -> None:
     episodes = Episodes([Bad()])
     changes = feed(episodes, [0, 2, 2, 0, 2] + [0] * 8 + [2])
-    assert [(a.step, a.last_step, a.closed_step, a.lasted) for a in episodes.alerts] == [
-        (2, 5, 11, 4),
-        (14, 14, None, 1),
-    ]
+    found = [(a.step, a.last_step, a.closed_step, a.lasted) for a in episodes.alerts]
+    assert found == [(2, 5, 11, 4), (14, 14, None, 1)]
     assert [len(change) for change in changes] == [0, 1] + [0] * 8 + [1] + [0] * 2 + [1]
 
 
@@ -109,7 +99,6 @@ class Several(Rule):
     """Two faults: one of a loss above 1, a graver one above 3; a third at a loss of exactly 2."""
 
     id = "X7"
-    name = "several"
     severity = Severity.WARNING
 
     def check(self, record: StepRecord) -> Finding | None:
@@ -121,7 +110,6 @@ class Several(Rule):
 @dataclass
 class OfTheSecond(Echo):
     id = "X8"
-    name = "of-the-second"
     yields_to = ("X7:two",)
     limit: float = 0.5
 
@@ -129,7 +117,6 @@ class OfTheSecond(Echo):
 @dataclass
 class Grave(OfTheSecond):
     id = "X9"
-    name = "grave"
     severity = Severity.ERROR
 
 
@@ -262,3 +249,54 @@ def test_each_bad_save_is_an_alert_of_its_own() -> None:
         changed = episodes.conclude(StepRecord(run_of(3), step, {}, receipt=receipt), "saved")
         assert folder in changed[-1].details
     assert [(alert.step, alert.closed_step) for alert in episodes.alerts] == [(2, 4), (4, None)]
+
+
+# -- the zone of a step says what the alerts say, and no more ----------------------------------------------------------
+def placed_at(step: int, size: float, gain: float, improved: bool, began: str = "", layers: int = 4) -> StepRecord:
+    """The adapters have this output ratio in each of ``layers`` blocks; the loss is ``gain`` (a share) below 4."""
+    adapters = healthy().run.adapters
+    each = tuple(replace(adapters[0], name=f"layers.{i}.{k}", layer=i) for i in range(layers) for k in range(6))
+    scalars = {"loss_start": 4.0, "loss_recent": 4.0 * (1 - gain), "loss_noise": 0.01, "loss_improved": float(improved)}
+    metrics = dict.fromkeys(("output_ratio", "relative_spectral_norm"), Reading.everywhere(np.full(len(each), size)))
+    return StepRecord(RunInfo(each, init_from_base=began), step, metrics, loss=scalars["loss_recent"], scalars=scalars)
+
+
+def judged(*records: StepRecord) -> tuple[StepRecord, list[str]]:
+    """The last of the records as it is written, and the rules with an open alert."""
+    episodes = Episodes(catalogue())
+    placed = None
+    for each in records:
+        episodes.check(each)
+        placed = episodes.place(each)
+    assert placed is not None
+    return placed, [alert.rule for alert in episodes.open if alert.severity > Severity.INFO]
+
+
+def test_a_loss_that_is_a_number_again_is_not_non_finite() -> None:
+    sound = [placed_at(step, size=0.1, gain=0.2, improved=True) for step in range(10, 14)]
+    sound = [each.amended(metrics={**each.metrics, "delta_norm": each.metrics["output_ratio"]}) for each in sound]
+    broken = replace(sound[1], loss=np.nan)
+    assert judged(sound[0], broken)[0].zone == "non-finite"
+    placed, alerts = judged(sound[0], broken, *sound[2:])
+    assert (placed.zone, alerts) == ("healthy", ["LW201"]), "the alert waits whether it comes again"
+
+
+def test_a_loss_above_its_start_is_an_explosion_within_the_first_steps_and_none_late_in_a_run() -> None:
+    placed, alerts = judged(placed_at(15, size=0.5, gain=-0.15, improved=False))
+    assert (placed.zone, alerts) == ("exploding", ["LW102"])
+    placed, alerts = judged(placed_at(500, size=0.5, gain=-0.15, improved=False))
+    assert (placed.zone, placed.size, alerts) == ("no-gain", 2.0, [])
+
+
+def test_what_pissa_began_with_is_not_its_size() -> None:
+    first, later = (placed_at(step, 0.6, -0.01, False, began="PiSSA", layers=30) for step in (1, 4))
+    placed, alerts = judged(first, later)
+    assert (placed.zone, placed.size, alerts) == ("no-gain", 0.0, [])
+
+
+@pytest.mark.parametrize("missing", ["size", "loss"])
+def test_without_a_size_or_a_loss_nothing_is_known(missing: str) -> None:
+    whole = placed_at(10, 0.1, 0.2, True)
+    part = replace(whole, metrics={}) if missing == "size" else replace(whole, scalars={})
+    assert judged(whole)[0].zone == "healthy"
+    assert judged(part)[0].zone == "unknown"

@@ -126,19 +126,9 @@ def test_labels_that_are_not_those_of_the_evaluation_show_at_the_first_one(
 
 
 @functools.cache
-def sums() -> list[dict[str, Any]]:
-    texts = (" ".join(f"The sum of {a} and {b} is {a + b}." for b in range(20)) for a in range(100))
+def sums(many: int = 100) -> list[dict[str, Any]]:
+    texts = (" ".join(f"The sum of {a} and {b} is {a + b}." for b in range(20)) for a in range(many))
     return [dict.fromkeys(("input_ids", "labels"), tiny_tokenizer()(text)["input_ids"][:64]) for text in texts]
-
-
-def evaluated(examples: Any, steps: int, lr: float, before: Any = (), **more: Any) -> list[Alert]:
-    """All alerts of the packaged model that is evaluated every 5 steps on Python, and once before on other rows."""
-    callback = LoraWatchCallback(tensorboard=False, console=False)
-    settings = {"eval_strategy": "steps", "eval_steps": 5, "eval_dataset": stdlib_blocks(256)[200:240]} | more
-    trainer = build_trainer(lora(tiny_model()), examples, steps, [callback], lr, **settings)
-    trainer.evaluate(*before)
-    trainer.train()
-    return callback.monitor.alerts
 
 
 @pytest.mark.parametrize(
@@ -150,7 +140,14 @@ def evaluated(examples: Any, steps: int, lr: float, before: Any = (), **more: An
     ],
 )
 def test_texts_worse_than_before_the_training_show_and_end_no_run(trained: Any, before: Any, found: list[str]) -> None:
-    alerts = evaluated(trained(), 20, 1e-2, [rows() for rows in before], lr_scheduler_type="constant")
+    """It is evaluated every 5 steps on Python, and once before the training."""
+    callback = LoraWatchCallback(tensorboard=False, console=False)
+    settings: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 5, "lr_scheduler_type": "constant"}
+    settings |= {"eval_dataset": stdlib_blocks(256)[200:240]}
+    trainer = build_trainer(lora(tiny_model()), trained(), 20, [callback], 1e-2, **settings)
+    trainer.evaluate(*(rows() for rows in before))
+    trainer.train()
+    alerts = callback.monitor.alerts
     assert severities(alerts) == found
     assert not found or "worse than before the training" in alerts[0].message
 
@@ -158,16 +155,9 @@ def test_texts_worse_than_before_the_training_show_and_end_no_run(trained: Any, 
 @pytest.mark.parametrize(("trainer", "found"), [(InOrder, ["LW203", "LW209"]), (Trainer, [])], ids=["in order", "twin"])
 def test_data_that_change_on_the_way_are_named(trainer: Any, found: list[str], tmp_path: Path) -> None:
     """Sums, then Python: whatever was learned before, that is one alert, and no reason to drop updates."""
-    sums = (" ".join(f"The sum of {a} and {b} is {a + b}." for b in range(20)) for a in range(300))
-    easy = [dict.fromkeys(("input_ids", "labels"), tiny_tokenizer()(text)["input_ids"][:64]) for text in sums]
-    callback = LoraWatchCallback(tensorboard=False, console=False, recover=3)
-    settings: dict[str, Any] = {
-        "output_dir": str(tmp_path),
-        "eval_strategy": "steps",
-        "eval_steps": 5,
-        "eval_dataset": easy[::18],
-    }
-    settings |= {"lr_scheduler_type": "constant", "trainer_class": trainer}
+    easy, callback = sums(300), LoraWatchCallback(tensorboard=False, console=False, recover=3)
+    settings: dict[str, Any] = {"eval_strategy": "steps", "eval_steps": 5, "eval_dataset": easy[::18]}
+    settings |= {"output_dir": str(tmp_path), "lr_scheduler_type": "constant", "trainer_class": trainer}
     build_trainer(lora(tiny_model()), [*easy, *stdlib_blocks(100)], 100, [callback], 3e-3, **settings).train()
     assert sorted(alert.rule for alert in callback.monitor.alerts) == found
     assert not found or {(a.kind, a.step, a.closed_step) for a in callback.monitor.alerts} >= {("stays", 76, None)}

@@ -10,10 +10,11 @@ import peft
 import pytest
 import torch
 import transformers
+from transformers import Trainer
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchError, Severity
-from lora_watch.base.records import StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.drivers.loop import Monitor
 from lora_watch.rules.labels import FirstLossTooHigh
 from lora_watch.rules.loss import LossDivergence
@@ -53,6 +54,13 @@ def test_harder_data_is_no_finding_while_the_adapters_do_no_harm() -> None:
     assert monitor.last.zone in ("healthy", "no-gain")
 
 
+def risen(run: RunInfo, step: int, adapted: float, base: float, **scalars: float) -> StepRecord:
+    """A step of a loss that has risen from 4.5, of which a batch was computed with the adapters and without."""
+    rise = {"loss_rise_score": 5.0, "loss_rise": 0.3, "loss_before": 4.5, "loss_start": 5.0, "loss_recent": 4.9}
+    known = {**rise, "adapted_loss": adapted, "base_loss": base, **scalars}
+    return StepRecord(run, step, {}, loss=known["loss_recent"], scalars=known, comparable=True)
+
+
 @pytest.mark.parametrize(
     ("harm", "fires"),
     [
@@ -67,13 +75,9 @@ def test_one_batch_that_the_adapters_raise_a_little_is_no_evidence_of_harm(
     harm: dict[int, float], fires: list[bool]
 ) -> None:
     """Batches of one example of mixed data: one of them costs 6 % more with the adapters, the next one less."""
-    rule, found = LossDivergence(), []
-    for step, factor in harm.items():
-        scores = {"loss_rise_score": 5.0, "loss_rise": 0.3, "loss_before": 4.5, "loss_start": 5.0, "loss_recent": 4.9}
-        scores |= {"adapted_loss": 4.4 * factor, "base_loss": 4.4}
-        finding = rule.check(StepRecord(healthy().run, step, {}, loss=5.9, scalars=scores, comparable=True))
-        found.append(finding is not None)
-    assert found == fires
+    rule = LossDivergence()
+    found = [rule.check(risen(healthy().run, step, 4.4 * factor, 4.4)) for step, factor in harm.items()]
+    assert [finding is not None for finding in found] == fires
 
 
 @pytest.mark.parametrize(
@@ -89,11 +93,8 @@ def test_a_loss_above_its_start_is_no_evidence_of_harm_where_the_adapters_help(
     classes: int | None, trains_more: bool, loss: float, fires: bool
 ) -> None:
     """Easy examples come first, then hard ones."""
-    config = {"classes": classes}
-    rule, run = LossDivergence(), replace(healthy().run, config=config, own_classes=0, trains_more=trains_more)
-    scores = {"loss_rise_score": 5.0, "loss_rise": 0.3, "loss_before": 4.5, "loss_start": 4.4, "loss_recent": loss}
-    scores |= {"adapted_loss": loss, "base_loss": 1.2 * loss}
-    finding = rule.check(StepRecord(run, 30, {}, loss=loss, scalars=scores, comparable=True))
+    run = replace(healthy().run, config={"classes": classes}, own_classes=0, trains_more=trains_more)
+    finding = LossDivergence().check(risen(run, 30, loss, 1.2 * loss, loss_start=4.4, loss_recent=loss))
     assert (finding is not None) is fires
 
 
@@ -106,11 +107,10 @@ def test_a_jump_to_other_texts_is_no_divergence_of_adapters_that_are_sound(
     jump: float, base: float, fires: bool
 ) -> None:
     """They cost adapters that have learned what came before more than the frozen model."""
-    rule, found, scores = LossDivergence(), [], {"loss_before": 0.7, "loss_start": 5.0, "loss_recent": 7.0}
-    scores |= {"loss_sound": 57.0, "adapted_loss": 1.2 * base, "base_loss": base, "loss_rise": 2.0}
-    for step, risen in ((61, {"loss_spike_score": jump}), (64, {"loss_rise_score": 5.0})):
-        found.append(rule.check(StepRecord(healthy().run, step, {}, loss=7.0, scalars=scores | risen, comparable=True)))
-    assert [finding is not None for finding in found] == [False, fires]
+    rule, level = LossDivergence(), {"loss_before": 0.7, "loss_recent": 7.0, "loss_sound": 57.0}
+    scores = ({"loss_spike_score": jump, "loss_rise_score": 0.0}, {})
+    steps = [risen(healthy().run, 61 + 3 * i, 1.2 * base, base, **level, **each) for i, each in enumerate(scores)]
+    assert [rule.check(step) is not None for step in steps] == [False, fires]
 
 
 @pytest.mark.thorough
@@ -262,18 +262,20 @@ def mislabelled(fault: str) -> Sequence[dict[str, Any]]:
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
-@pytest.mark.parametrize("fault", [*LABELS, "well-known", "a prompt", "an end"])
-def test_labels_that_do_not_fit_the_inputs_are_named_and_sound_ones_are_not(fault: str) -> None:
-    monitor = run(steps=5, lr=5e-3, dataset=mislabelled(fault))
+OF_ITS_OWN = trainer_with_loss(lambda n, loss: loss)
+"""Makes its loss of the model's own."""
+
+
+@pytest.mark.parametrize(
+    ("fault", "trainer"),
+    [*((fault, Trainer) for fault in (*LABELS, "well-known", "a prompt", "an end")), ("rows", OF_ITS_OWN)],
+)
+def test_labels_that_do_not_fit_the_inputs_are_named_and_sound_ones_are_not(fault: str, trainer: Any) -> None:
+    monitor = run(steps=5, lr=5e-3, dataset=mislabelled(fault), trainer_class=trainer)
     found = [(alert.rule, alert.severity, alert.step) for alert in monitor.alerts]
     assert found == ([("LW205", LABELS[fault][0], 3)] if fault in LABELS else [])
     assert not found or LABELS[fault][1] in monitor.alerts[0].causes[0]
     assert monitor.run.notes == ()
-
-
-def test_labels_are_those_of_a_loss_that_is_made_of_the_models_own() -> None:
-    monitor = run(steps=5, lr=5e-3, dataset=mislabelled("rows"), trainer_class=trainer_with_loss(lambda n, loss: loss))
-    assert the("LW205", monitor).severity == Severity.ERROR
 
 
 @pytest.mark.parametrize("kind", ["MaskedLM", "Seq2SeqLM"])
@@ -310,20 +312,6 @@ def test_adaloras_own_term_in_the_loss_is_no_sign_of_wrong_labels() -> None:
     assert ids(run(peft.get_peft_model(tiny_model(), config), steps=6)) == []
 
 
-@pytest.mark.parametrize("steps", [1, 2])
-def test_a_loss_of_ones_own_is_not_measured_by_the_number_of_classes(steps: int) -> None:
-    """And what is not asked is not among what was checked."""
-    tenfold = run(
-        steps=6,
-        gradient_accumulation_steps=steps,
-        trainer_class=trainer_with_loss(lambda n, loss: 10.0 * loss),
-    )
-    assert "classes" not in tenfold.run.config
-    assert "LW205" not in ids(tenfold)
-    assert any("wrong labels and random weights would not be noticed" in note for note in tenfold.run.notes)
-    assert not {"LW205", "LW207"} & {rule["id"] for rule in tenfold.run.rules}
-
-
 @pytest.mark.parametrize("blank", [True, False])
 def test_a_plain_loop_needs_to_name_no_vocabulary(blank: bool) -> None:
     torch.manual_seed(0)
@@ -334,9 +322,3 @@ def test_a_plain_loop_needs_to_name_no_vocabulary(blank: bool) -> None:
         loop(monitor, model, optimizer, 6)
     assert [(a.rule, a.severity) for a in monitor.alerts] == [("LW205", Severity.WARNING)] * blank
     assert monitor.run.notes == ()
-
-
-@pytest.mark.thorough
-def test_a_loss_that_stays_up_because_the_data_become_harder_is_no_fault() -> None:
-    """Sorted data, the easiest examples first."""
-    assert ids(run(steps=40, lr=5e-3, dataset=by_difficulty(), trainer_class=InOrder)) == []

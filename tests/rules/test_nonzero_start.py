@@ -21,18 +21,9 @@ def harmful() -> Any:
     return lora(tiny_model(), init_lora_weights=False)
 
 
-def trained(lr: float, folder: Path, steps: int = 16, resume: bool = False, **settings: Any) -> Monitor:
+def trained(lr: float, folder: Path) -> Monitor:
     callback = LoraWatchCallback()
-    trainer = build_trainer(
-        harmful(),
-        stdlib_blocks(),
-        steps=steps,
-        callbacks=[callback],
-        learning_rate=lr,
-        output_dir=str(folder),
-        **settings,
-    )
-    trainer.train(resume_from_checkpoint=resume)
+    build_trainer(harmful(), stdlib_blocks(), 16, [callback], learning_rate=lr, output_dir=str(folder)).train()
     return callback.monitor
 
 

@@ -30,9 +30,7 @@ def spoil(layer: str, value: float) -> Any:
 def test_non_finite_adapter_names_the_first_layer_and_step() -> None:
     monitor = run(steps=8, before=(At(5, spoil("layers.2.self_attn.v_proj", float("nan"))),))
     alert = the("LW101", monitor)
-    assert alert.step == 5
-    assert alert.adapters[0][0] == "model.layers.2.self_attn.v_proj"
-    assert len(alert.adapters) == 1
+    assert (alert.step, [name for name, _ in alert.adapters]) == (5, ["model.layers.2.self_attn.v_proj"])
     assert 28 in numbers(said(alert))
     assert ids(monitor) == ["LW101"], "the NaN loss that follows has the same cause"
 
@@ -64,7 +62,6 @@ def small_base() -> Any:
 
 EXPLODED = [
     pytest.param({"alpha": 64}, {"lr": 2e-2}, id="its-loss-falls-all-the-way"),
-    pytest.param({"alpha": 128}, {"lr": 5e-2}, id="far-too-strong", marks=pytest.mark.thorough),
     pytest.param({"alpha": 128}, {"lr": 1e-2, "per_device_train_batch_size": 1}, id="batch-size-one"),
 ]
 
@@ -171,33 +168,23 @@ def test_barely_moves_where_the_loss_falls_and_larger_adapters_would_be_better()
 
 
 @pytest.mark.parametrize(
-    ("answers", "growth", "found", "asked"),
+    ("answers", "growth", "found", "asked", "start"),
     [
-        pytest.param([0.1, 0.1, 0.1], 0.02, [13], 3, id="three batches agree"),
-        pytest.param([0.1, 0.1, -0.1], 0.02, [], 3, id="the third does not"),
-        pytest.param([-0.1], 0.02, [], 1, id="a run that is fast enough is asked once"),
-        pytest.param([0.1, None, 0.1, 0.1], 0.02, [14], 4, id="a pass that was not seen"),
-        pytest.param([], 0.02, [], 6, id="no answer ever"),
-        pytest.param([0.02, -0.01, 0.02], 0.001, [13], 3, id="three batches of a slow run together"),
-        pytest.param([0.02, -0.01, -0.02], 0.001, [], 3, id="larger adapters are worse for a slow run"),
-        pytest.param([0.001, 0.001, 0.001], 0.001, [], 3, id="numbers in bf16 are no finer"),
+        pytest.param([0.1, 0.1, 0.1], 0.02, [13], 3, 5.3, id="three batches agree"),
+        pytest.param([0.1, 0.1, -0.1], 0.02, [], 3, 5.0, id="the third does not"),
+        pytest.param([-0.1], 0.02, [], 1, 5.0, id="a run that is fast enough is asked once"),
+        pytest.param([0.1, None, 0.1, 0.1], 0.02, [14], 4, 5.0, id="a pass that was not seen"),
+        pytest.param([], 0.02, [], 6, 5.0, id="no answer ever"),
+        pytest.param([0.02, -0.01, 0.02], 0.001, [13], 3, 5.0, id="three batches of a slow run together"),
+        pytest.param([0.02, -0.01, -0.02], 0.001, [], 3, 5.0, id="larger adapters are worse for a slow run"),
+        pytest.param([0.1, 0.1, 0.1], 0.02, [], 1, 7.0, id="little next to what is gained"),
+        pytest.param([0.001, 0.001, 0.001], 0.001, [], 3, 5.0, id="numbers in bf16 are no finer"),
     ],
 )
 def test_barely_moves_asks_batch_after_batch(
-    answers: list[float | None], growth: float, found: list[int], asked: int
+    answers: list[float | None], growth: float, found: list[int], asked: int, start: float
 ) -> None:
-    assert asked_about(answers, growth) == (found, asked)
-
-
-@pytest.mark.parametrize(("start", "found"), [(5.3, [13]), (7.0, [])])
-def test_barely_moves_is_silent_where_more_would_be_little_next_to_what_is_gained(
-    start: float, found: list[int]
-) -> None:
-    assert asked_about([0.1] * 3, 0.02, start)[0] == found
-
-
-def asked_about(answers: list[float | None], growth: float, start: float = 5.0) -> tuple[list[int], int]:
-    """The steps of LW104's alerts where larger adapters would lower the loss by ``answers``, and how often it asks."""
+    """Larger adapters would lower the loss by ``answers``."""
     last = healthy().last
     episodes, steps = Episodes([BarelyMoves(reach=0.0)]), 0
     for step in range(1, 30):
@@ -211,9 +198,8 @@ def asked_about(answers: list[float | None], growth: float, start: float = 5.0) 
         scalars["loss_start"] = start
         metrics = {"output_ratio": Reading.everywhere(np.full(len(last.run.adapters), growth * step))}
         now = replace(last, step=step, lr=last.run.peak_lr, lr_fraction=step / 40, comparable=True)
-        record = replace(now, metrics=metrics, scalars=scalars)
-        episodes.check(record)
-    return [alert.step for alert in episodes.alerts], steps
+        episodes.check(replace(now, metrics=metrics, scalars=scalars))
+    assert ([alert.step for alert in episodes.alerts], steps) == (found, asked)
 
 
 def test_a_warm_up_beyond_the_end_is_the_cause_of_a_low_rate() -> None:

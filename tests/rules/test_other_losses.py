@@ -10,7 +10,6 @@ import torch
 from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, Severity
-from lora_watch.base.records import StepRecord
 from lora_watch.drivers.loop import Monitor
 from lora_watch.measurement.signals.scaled_loss import OTHER
 from tests.rules.runs import ids, run, the
@@ -18,15 +17,7 @@ from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
 from tests.trainer.test_trainers import with_trl
 
 
-def trained(trainer: Trainer, callback: LoraWatchCallback) -> tuple[Monitor, StepRecord]:
-    """Trains; the callback's monitor, and the record of its last step."""
-    trainer.train()
-    return callback.monitor, callback.monitor.last
-
-
-def preferring(
-    folder: Path, steps: int, alike: bool = False, evaluated: Sequence[str] = ()
-) -> tuple[Monitor, StepRecord]:
+def preferring(folder: Path, steps: int, alike: bool = False, evaluated: Sequence[str] = ()) -> Monitor:
     """DPO. ``alike``: the rejected answer is the chosen one. ``evaluated``: which two columns of the training's pairs
     are chosen and rejected in an evaluation."""
     texts = [tiny_tokenizer().decode(row["input_ids"]) for row in stdlib_blocks(16, 48)]
@@ -39,21 +30,22 @@ def preferring(
     trainer = with_trl("DPO", pairs, **more)(folder, callback)
     if evaluated:
         trainer.args.eval_strategy, trainer.args.eval_steps = "steps", steps
-        trainer.eval_dataset = trainer.train_dataset.rename_columns(
-            dict(zip(evaluated, ("chosen_ids", "rejected_ids")))
-        )
-    return trained(trainer, callback)
+        columns = dict(zip(evaluated, ("chosen_ids", "rejected_ids")))
+        trainer.eval_dataset = trainer.train_dataset.rename_columns(columns)
+    trainer.train()
+    return callback.monitor
 
 
 def test_answers_that_are_the_same_are_named_and_not_the_graph(tmp_path: Path) -> None:
     """By LW303 where every gradient is exactly 0. Where the two are rounded in different ways the adapters do move."""
-    monitor, _ = preferring(tmp_path, 12, alike=True)
+    monitor = preferring(tmp_path, 12, alike=True)
     assert [alert.causes for alert in monitor.alerts] == [["chosen and rejected are the same"]]
 
 
 def test_a_loss_of_preferences_is_judged_as_what_it_is(tmp_path: Path) -> None:
     """It begins at ln 2 whatever the vocabulary, and nears 0 as the pairs are learned by heart."""
-    monitor, last = preferring(tmp_path, 40)
+    monitor = preferring(tmp_path, 40)
+    last = monitor.last
     assert last.scalars["loss_recent"] < 0.3 < 0.4 < last.scalars["loss_start"] < 0.8, "the mean of the first steps"
     assert not last.comparable, "the model's own loss does not prefer an answer"
     assert ids(monitor) == []
@@ -64,7 +56,7 @@ def test_a_loss_of_preferences_is_judged_as_what_it_is(tmp_path: Path) -> None:
 )
 def test_pairs_that_are_swapped_in_the_evaluation_are_an_error(chosen: str, found: list[Any], tmp_path: Path) -> None:
     columns = sorted(("chosen_ids", "rejected_ids"), key=chosen.__ne__)
-    monitor, _ = preferring(tmp_path, 20, evaluated=columns)
+    monitor = preferring(tmp_path, 20, evaluated=columns)
     assert [(alert.rule, alert.severity) for alert in monitor.alerts] == found
     assert not found or "are swapped" in monitor.alerts[0].causes[0]
 
@@ -96,6 +88,7 @@ def test_an_objective_of_ones_own_is_not_judged_by_the_models_loss() -> None:
     guessed, compared = monitor.run.notes
     assert OTHER in compared
     assert "(LW205 and LW207)" in guessed
+    assert not {"LW205", "LW207"} & {rule["id"] for rule in monitor.run.rules}, "what is not asked was not checked"
     assert the("LW102", objective(dft, 1e-1, 16)).severity == Severity.ERROR, "its twin at a ruinous rate"
 
 

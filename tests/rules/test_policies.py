@@ -86,21 +86,19 @@ def test_its_numbers_stand_at_the_steps_at_which_they_were_logged(
 
 
 @pytest.mark.parametrize(
-    "row",
+    ("row", "is_policy"),
     [
-        {"reward": 0.5, "kl": 0.1, "completion_length": 9.0, "clip_ratio": 0.2},  # GRPO, TRL 0.15
-        {"reward": 0.5, "kl": 0.1, "completions/mean_length": 9.0, "clip_ratio/region_mean": 0.2},  # from 0.18 on
-        {"objective/scores": 0.5, "objective/kl": 0.1, "policy/clipfrac_avg": 0.2, "completion_length": 9.0},  # PPO
+        ({"reward": 0.5, "kl": 0.1, "completion_length": 9.0, "clip_ratio": 0.2}, True),  # GRPO, TRL 0.15
+        ({"reward": 0.5, "kl": 0.1, "completions/mean_length": 9.0, "clip_ratio/region_mean": 0.2}, True),  # from 0.18
+        ({"objective/scores": 0.5, "objective/kl": 0.1, "policy/clipfrac_avg": 0.2, "completion_length": 9}, True),
+        ({"loss": 2.0, "entropy": 1.0, "epoch": 1.0}, False),  # SFT logs an entropy, too
+        ({"eval_loss": 2.0, "eval_reward": 1.0}, False),
+        ({"reward": None, "entropy": 1.0}, False),  # a reward function that has none
     ],
 )
-def test_every_version_has_the_same_names(row: dict[str, float]) -> None:
-    assert numbers_of(row) == {"reward": 0.5, "kl": 0.1, "clipped": 0.2, "completion_length": 9.0}
-
-
-def test_rows_of_other_trainings_are_not_of_a_policy() -> None:
-    assert numbers_of({"loss": 2.0, "entropy": 1.0, "epoch": 1.0}) == {}, "SFT logs an entropy, too"
-    assert numbers_of({"eval_loss": 2.0, "eval_reward": 1.0}) == {}
-    assert numbers_of({"reward": None, "entropy": 1.0}) == {}, "a reward function that has none"
+def test_every_version_has_the_same_names(row: dict[str, Any], is_policy: bool) -> None:
+    known = {"reward": 0.5, "kl": 0.1, "clipped": 0.2, "completion_length": 9.0}
+    assert numbers_of(row) == (known if is_policy else {})
 
 
 def sampling_apart(folder: Path, stale: bool) -> Any:
@@ -133,22 +131,15 @@ def test_rollouts_of_a_sampler_without_the_adapter_and_of_one_that_follows(tmp_p
     assert ids(sampling_apart(tmp_path / "follows", stale=False)) == []
 
 
-def test_rewards_that_are_all_equal(tmp_path: Path) -> None:
-    monitor, _ = trained(Policy(reward="equal", lr=2e-3, steps=16), tmp_path)
-    alert = the("LW210", monitor)
-    assert alert.severity == Severity.WARNING
-    assert alert.next_run is None, "it is no matter of the rate"
-    assert ids(monitor) == ["LW210", "LW303"]
+@pytest.mark.parametrize("steps", [16, 6])
+def test_rewards_that_are_all_equal(steps: int, tmp_path: Path) -> None:
+    """A run that has done nothing is named at its end, however short. It is no matter of the rate, nor of a cut."""
+    monitor, _ = trained(Policy(reward="equal", lr=2e-3, steps=steps), tmp_path)
+    found = [(alert.rule, alert.severity, alert.next_run) for alert in monitor.alerts]
+    flat = [("LW210", Severity.WARNING, None)] * (steps > 10)
+    assert found == [*flat, ("LW303", Severity.ERROR, None)]
     last = the("LW303", monitor)
-    assert (last.step, last.severity, last.causes) == (16, Severity.ERROR, [NO_DIFFERENCE]), (
-        "a run that has done nothing"
-    )
-
-
-def test_a_short_run_whose_rewards_are_all_equal_is_named_at_its_end(tmp_path: Path) -> None:
-    monitor, _ = trained(Policy(reward="equal", lr=2e-3, steps=6), tmp_path)
-    assert ids(monitor) == ["LW303"]
-    assert the("LW303", monitor).causes == [NO_DIFFERENCE], "and no gradient that is cut"
+    assert (last.step, last.causes) == (steps, [NO_DIFFERENCE])
 
 
 def test_a_reward_that_has_not_risen_by_the_end(traces: dict[Policy, Trace]) -> None:

@@ -49,15 +49,8 @@ def test_a_resumed_run_says_that_the_session_before_ended_with_an_error(tmp_path
 
     def trained(nan_from: int, resume_from: str | None = None) -> dict[str, Any]:
         watch = LoraWatchCallback(fail_on="error", console=False, tensorboard=False)
-        trainer = build_trainer(
-            lora(tiny_model()),
-            None,
-            8,
-            callbacks=[watch],
-            save_strategy="steps",
-            save_steps=4,
-            output_dir=str(tmp_path),
-        )
+        saves = {"save_strategy": "steps", "save_steps": 4, "output_dir": str(tmp_path)}
+        trainer = build_trainer(lora(tiny_model()), None, 8, callbacks=[watch], **saves)
         inner: Any = trainer.compute_loss
 
         def compute_loss(*args: Any, **kwargs: Any) -> Any:

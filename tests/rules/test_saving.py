@@ -105,23 +105,14 @@ def test_what_a_script_saves_after_training_is_read_back_once(lost: Callable[...
     assert "save_model" not in vars(made)
 
 
-@pytest.mark.parametrize("lost", [False, True])
-def test_a_plain_loop_may_ask_when_it_is_over(lost: bool, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("lost", "every"), [(False, 1), (True, 1), (True, 3)], ids=["", "lost", "norms unknown"])
+def test_a_plain_loop_may_ask_when_it_is_over(lost: bool, every: int, tmp_path: Path) -> None:
     model = lora(tiny_model())
-    monitor = plain(model, 3)
+    monitor = plain(model, 4, every=every)
     model.save_pretrained(tmp_path)
     rewrite(tmp_path, lose_a_layer if lost else lambda content: None)
     with pytest.raises(LoraWatchError, match="LW313") if lost else contextlib.nullcontext():
         monitor.saved(tmp_path)
-
-
-def test_a_layer_is_missed_also_where_its_norm_is_not_known(tmp_path: Path) -> None:
-    model = lora(tiny_model())
-    monitor = plain(model, 4, every=3, fail_on="never")
-    model.save_pretrained(tmp_path)
-    rewrite(tmp_path, lose_a_layer)
-    monitor.saved(tmp_path)
-    assert [alert.rule for alert in monitor.alerts] == ["LW313"]
 
 
 # -- a resume ----------------------------------------------------------------------------------------------------------
@@ -171,28 +162,16 @@ def test_a_resume_that_drops_the_adapter_is_an_error_and_one_that_loads_it_is_no
 
 
 @pytest.mark.parametrize(
-    ("change", "names", "said"),
+    ("change", "first", "why"),
     [
-        (
-            lose_a_layer,
-            ["model.layers.1.mlp.up_proj"],
-            ("B is zero in 1 of 28", "the checkpoint's file lacks these layers"),
-        ),
-        (
-            lambda content: [b.mul_(2) for b in content.values()],
-            28,
-            ("28 of 28 adapters have", "use_rslora or the weights differ"),
-        ),
-        (
-            lambda content: [b.mul_(1 + i) for i, b in enumerate(content.values())],
-            28,
-            ("28 of 28 adapters have", "come from another file"),
-        ),
+        (lose_a_layer, "B is zero in 1 of 28", "the checkpoint's file lacks these layers"),
+        (lambda file: [b.mul_(2) for b in file.values()], "28 of 28 adapters have", "use_rslora or the weights differ"),
+        (lambda file: [b.mul_(1 + i) for i, b in enumerate(file.values())], "28 of 28", "come from another file"),
     ],
     ids=["a layer", "one factor", "other weights"],
 )
 def test_a_resume_from_a_damaged_file_names_what_it_lacks_and_the_way_out(
-    change: Callable[..., Any], names: Any, said: tuple[str, str], tmp_path: Path
+    change: Callable[..., Any], first: str, why: str, tmp_path: Path
 ) -> None:
     trainer(tmp_path, steps=4)[0].train()
     rewrite(tmp_path / "checkpoint-4", change)
@@ -200,21 +179,20 @@ def test_a_resume_from_a_damaged_file_names_what_it_lacks_and_the_way_out(
     with pytest.raises(LoraWatchError) as raised:
         made.train(resume_from_checkpoint=True)
     (alert,) = of("LW314", watch)
-    found = [name for name, _ in alert.adapters]
-    assert found == names or len(found) == names
-    assert all(words in str(alert) for words in said)
+    assert len(alert.adapters) == (1 if change is lose_a_layer else 28)
+    assert change is not lose_a_layer or alert.adapters[0][0] == "model.layers.1.mlp.up_proj"
+    assert first in alert.details
+    assert why in alert.causes[0]
     assert "\n  Fix: resume " in str(raised.value)
     assert not any(words in str(raised.value) for words in ("created anew", "was open"))
 
 
-@pytest.mark.parametrize(("alpha", "times"), [(64, 4), (16, 1)])
-def test_a_resume_at_another_scale_is_an_error(alpha: int, times: int, tmp_path: Path) -> None:
+def test_a_resume_at_another_scale_is_an_error(tmp_path: Path) -> None:
     trainer(tmp_path, steps=4)[0].train()
-    made, watch = trainer(tmp_path, model=lora(tiny_model(), alpha=alpha), saves={})
+    made, watch = trainer(tmp_path, model=lora(tiny_model(), alpha=64), saves={})
     made.train(resume_from_checkpoint=True)
-    said = [str(alert) for alert in of("LW314", watch)]
-    assert len(said) == (times != 1)
-    assert all(f"each adapter adds {times} times as much" in text for text in said)
+    (alert,) = of("LW314", watch)
+    assert "each adapter adds 4 times as much" in str(alert)
 
 
 def test_a_scale_that_the_script_moves_is_no_other_checkpoint(tmp_path: Path) -> None:
@@ -239,7 +217,6 @@ def test_a_failed_run_without_a_save_strategy_saves_what_a_callback_asks_for(
     @dataclass
     class Third(Rule):
         id = "X003"
-        name = "third"
         severity = Severity.ERROR
 
         def check(self, record: Any) -> Finding | None:

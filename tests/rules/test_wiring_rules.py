@@ -1,5 +1,6 @@
 """LW3xx on real runs: each must fire on the broken wiring and stay silent on its healthy twin."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,17 @@ from tests.support import build_trainer, few, lora, needs_peft, on, stdlib_block
 # -- LW301 -------------------------------------------------------------------------------------------------------------
 
 
+def changed(model: Any, part: str, change: Callable[[Any], Any]) -> Any:
+    """With another state of the parameters with ``part`` in their names."""
+    for name, parameter in model.named_parameters():
+        if part in name:
+            change(parameter)
+    return model
+
+
 def with_trainable_norms(model: Any) -> Any:
     """Something else trains, so that the run goes on and its loss falls."""
-    for name, parameter in model.named_parameters():
-        if name.endswith("norm.weight"):
-            parameter.requires_grad_(True)
-    return model
+    return changed(model, "norm.weight", lambda p: p.requires_grad_(True))
 
 
 def merged(model: Any) -> Any:
@@ -35,11 +41,8 @@ def disabled(model: Any) -> Any:
     return model
 
 
-def frozen(model: Any) -> Any:
-    for name, parameter in model.named_parameters():
-        if "lora_" in name:
-            parameter.requires_grad_(False)
-    return model
+def frozen(model: Any, part: str = "lora_") -> Any:
+    return changed(model, part, lambda p: p.requires_grad_(False))
 
 
 @pytest.mark.parametrize("fault", [merged, disabled, frozen], ids=["merged", "off", "frozen"])
@@ -55,12 +58,7 @@ def test_a_full_fine_tune_is_no_error_and_not_well_either() -> None:
     monitor = run(tiny_model(), steps=3)
     assert ids(monitor) == []
     assert len(monitor.run.notes) == 1, "one line says it"
-    callback = LoraWatchCallback(console=False, tensorboard=False)
-    callback.meant = True  # as under lora-watch run
-    trainer = build_trainer(tiny_model(), steps=1, callbacks=[callback])
-    trainer.train()
-    assert ids(callback.monitor) == ["LW301"]
-    assert callback.monitor.last.loss is not None, "the loss is still watched"
+    assert monitor.last.loss is not None, "the loss is still watched"
 
 
 @pytest.mark.parametrize("taken_out", [False, True], ids=["never-wrapped", "merged"])
@@ -81,17 +79,10 @@ def test_a_model_without_adapters_is_said_once_and_as_it_is(taken_out: bool, tmp
     assert not [record for record in caplog.records if record.exc_info], "no page is drawn of nothing"
 
 
-def test_no_trainable_adapter_is_silent_while_other_parameters_train_as_well() -> None:
-    assert ids(run(with_trainable_norms(few()), steps=4)) == []
-
-
 def test_a_frozen_reference_adapter_beside_the_trained_one_is_no_fault() -> None:
     model = few()
     model.add_adapter("reference", model.peft_config["default"])
-    for name, parameter in model.named_parameters():
-        if ".reference." in name:
-            parameter.requires_grad_(False)
-    model.set_adapter("default")
+    frozen(model, ".reference.").set_adapter("default")
     monitor = run(model, steps=5)
     assert ids(monitor) == []
     assert len(monitor.run.adapters) == 8
@@ -122,19 +113,15 @@ def test_adapter_not_in_optimizer_and_ones_own_complete_optimizer() -> None:
     assert ids(monitor) == ["LW301"]
 
 
-@pytest.mark.parametrize("factor", "AB")
-def test_the_matrix_that_is_missing_in_the_optimizer_is_named(factor: str) -> None:
-    held = own_optimizer(lambda m: [p for n, p in m.named_parameters() if f"lora_{factor}" in n])
+@pytest.mark.parametrize(
+    ("lost", "what", "layers"),
+    [("lora_A", "A of all 8 adapters is", 8), ("lora_B", "B of all", 8), ("2.mlp.down_proj", "1 of 8 adapters are", 1)],
+)
+def test_what_is_missing_in_the_optimizer_is_named(lost: str, what: str, layers: int) -> None:
+    held = own_optimizer(lambda m: [p for n, p in m.named_parameters() if p.requires_grad and lost not in n])
     alert = the("LW301", run(few(), steps=2, prepare=held))
-    assert alert.message == f"{'BA'['AB'.index(factor)]} of all 8 adapters is missing in the optimizer"
-
-
-def test_adapters_without_a_gradient_are_no_fault_of_their_own_where_every_label_is_masked() -> None:
-    def masked(trainer: Trainer) -> None:
-        inner = trainer.compute_loss
-        trainer.compute_loss = lambda model, inputs, *args, **kwargs: inner(model, inputs, *args, **kwargs) * 0.0
-
-    assert "every label is -100" in the("LW303", run(few(), steps=4, prepare=masked)).causes[0]
+    assert alert.message.startswith(what)
+    assert [lost in f"{name} lora_A lora_B" for name, _ in alert.adapters] == [True] * layers
 
 
 def test_a_policys_loss_of_zero_says_nothing_about_labels() -> None:
@@ -144,18 +131,7 @@ def test_a_policys_loss_of_zero_says_nothing_about_labels() -> None:
         for _ in range(4):  # no gradient: cut
             optimizer.step()
             monitor.step(0.0)
-    assert the("LW303", monitor).causes == [DETACHED[0]]
-
-
-def test_one_forgotten_layer_is_named() -> None:
-    monitor = run(
-        few(),
-        steps=6,
-        prepare=own_optimizer(
-            lambda m: [p for n, p in m.named_parameters() if p.requires_grad and "layers.2.mlp.down_proj" not in n]
-        ),
-    )
-    assert [name for name, _ in the("LW301", monitor).adapters] == ["model.layers.2.mlp.down_proj"]
+    assert the("LW303", monitor).causes == DETACHED.causes
 
 
 def after(step: int, change: Any) -> TrainerCallback:
@@ -199,11 +175,7 @@ class Stages(Trainer):
         return super().training_step(*args, **kwargs)
 
 
-class StagesLost(Stages):
-    holds = False
-
-
-@pytest.mark.parametrize("trainer_class", [Stages, StagesLost])
+@pytest.mark.parametrize("trainer_class", [Stages, type("StagesLost", (Stages,), {"holds": False})])
 def test_an_optimizer_that_is_replaced_in_mid_run_is_the_one_that_is_looked_at(trainer_class: Any) -> None:
     monitor = run(few(), steps=8, trainer_class=trainer_class)
     assert monitor.last.lr == (5e-4,)
@@ -211,12 +183,16 @@ def test_an_optimizer_that_is_replaced_in_mid_run_is_the_one_that_is_looked_at(t
 
 
 # -- LW303 -------------------------------------------------------------------------------------------------------------
+ALL_MASKED = trainer_with_loss(lambda n, loss: 0.0 * loss)
+WITHOUT_MODEL = trainer_with_loss(lambda n, loss: 0.0 * loss + 1.0)
 
 
-def cut_after_block_1(model: Any) -> Any:
+def cut_after_block_1(model: Any, cuts: Callable[[], Any] = lambda: True) -> Any:
     """What gradient checkpointing without input gradients does: no gradient flows back past this point."""
 
     def cut(module: Any, args: Any, output: Any) -> Any:
+        if not cuts():
+            return output
         if torch.is_tensor(output):
             return output.detach().requires_grad_()
         return (output[0].detach().requires_grad_(), *output[1:])  # before transformers 5
@@ -246,43 +222,22 @@ def test_layers_that_a_pass_goes_around_are_looked_for_there() -> None:
     assert "enable_input_require_grads" not in alert.remedies[0]
 
 
-def with_zeros(model: Any) -> Any:
-    for name, parameter in model.named_parameters():
-        if "lora_A" in name:
-            nn.init.zeros_(parameter)
-    return model
+PUT_BACK = on("step_end", lambda model, **_: changed(model, "lora_B", nn.init.zeros_))
 
 
-def test_a_that_is_zero_too_is_the_cause() -> None:
-    alert = the("LW303", run(with_zeros(few()), steps=6))
-    assert alert.causes[0].startswith("A ")
-    assert "init_lora_weights" in alert.remedies[0]
-
-
-def test_b_that_is_frozen_is_the_cause() -> None:
-    model = few()
-    for name, parameter in model.named_parameters():
-        parameter.requires_grad_("lora_A" in name)
-    alert = the("LW303", run(model, steps=6))
-    assert (len(alert.causes), alert.causes[0][:11]) == (1, "B is frozen")
-    assert "lora_B" in alert.remedies[0]
-
-
-def test_a_loss_that_does_not_depend_on_the_adapters_is_the_cause() -> None:
-    alert = the("LW303", run(few(), steps=4, trainer_class=trainer_with_loss(lambda n, loss: 0.0 * loss + 1.0)))
-    assert "the loss does not depend on the adapters" in alert.causes[0]
-    assert "checkpointing" not in str(alert)
-
-
-def test_weights_that_are_put_back_are_not_blamed_on_the_graph() -> None:
-    model = few()
-
-    def put_back(**_: Any) -> None:
-        for name, parameter in model.named_parameters():
-            if "lora_B" in name:
-                nn.init.zeros_(parameter)
-
-    assert the("LW303", run(model, steps=4, before=(on("step_end", put_back),))).causes == [SET_BACK[0]]
+@pytest.mark.parametrize(
+    ("change", "settings", "cause", "remedy"),
+    [
+        (lambda model: changed(model, "lora_A", nn.init.zeros_), {}, "A is exactly zero", "init_lora_weights"),
+        (lambda model: frozen(model, "lora_B"), {}, "B is frozen", "lora_B"),
+        (lambda model: model, {"trainer_class": WITHOUT_MODEL}, "the loss does not depend on", "the loss is made of"),
+        (lambda model: model, {"before": (PUT_BACK,)}, SET_BACK.causes[0], SET_BACK.remedies[0]),
+        (lambda model: model, {"trainer_class": ALL_MASKED}, "every label is -100", "labels != -100"),
+    ],
+)
+def test_why_b_is_still_zero(change: Any, settings: dict[str, Any], cause: str, remedy: str) -> None:
+    alert = the("LW303", run(change(few()), steps=4, **settings))
+    assert (len(alert.causes), alert.causes[0].startswith(cause), remedy in alert.remedies[0]) == (1, True, True)
 
 
 def test_b_still_zero_waits_for_real_updates() -> None:
@@ -290,14 +245,22 @@ def test_b_still_zero_waits_for_real_updates() -> None:
     assert ids(monitor) == ["LW306"]
 
 
-def test_b_still_zero_is_silent_under_checkpointing_done_right() -> None:
-    model = few()
+def with_input_gradients(model: Any) -> Any:
     model.enable_input_require_grads()
-    assert ids(run(model, steps=6, gradient_checkpointing=True)) == []
+    return model
 
 
-def test_embeddings_start_with_a_zero_and_are_no_fault() -> None:
-    assert ids(run(lora(tiny_model(), targets=["embed_tokens", "q_proj"]), steps=6)) == []
+@pytest.mark.parametrize(
+    ("model", "settings"),
+    [
+        (lambda: with_input_gradients(few()), {"gradient_checkpointing": True}),
+        (lambda: lora(tiny_model(), targets=["embed_tokens", "q_proj"]), {}),  # embeddings start with A at zero
+        (lambda: with_trainable_norms(few()), {}),
+    ],
+    ids=["checkpointing done right", "embeddings", "other parameters train as well"],
+)
+def test_sound_wiring_is_no_fault(model: Any, settings: dict[str, Any]) -> None:
+    assert ids(run(model(), steps=6, **settings)) == []
 
 
 # -- LW301, of adapters that have trained ------------------------------------------------------------------------------
@@ -352,22 +315,10 @@ def test_layers_that_no_gradient_reaches_any_more_are_named() -> None:
 
 
 def test_layers_that_are_left_out_now_and_then_are_no_fault() -> None:
-    class LayerDrop(TrainerCallback):
-        def on_step_begin(self, args: Any, state: Any, control: Any, model: Any = None, **kwargs: Any) -> None:
-            layer = model.base_model.model.model.layers[1]
-
-            def whole(*args: Any, **kwargs: Any) -> Any:
-                out = type(layer).forward(layer, *args, **kwargs)
-                self.rest = out[1:] if isinstance(out, tuple) else None  # older models give more
-                return out
-
-            def passed_on(x: Any, *args: Any, **kwargs: Any) -> Any:
-                return x if self.rest is None else (x, *self.rest)
-
-            # Nine steps out of ten the block passes on what it gets, and its adapters see no gradient.
-            layer.forward = passed_on if state.global_step % 10 else whole
-
-    assert ids(run(few(), steps=31, before=(LayerDrop(),))) == []
+    """At nine steps out of ten no gradient reaches them."""
+    done: list[int] = []
+    model = cut_after_block_1(few(), cuts=lambda: len(done) % 10)
+    assert ids(run(model, steps=31, before=(on("step_end", lambda **_: done.append(1)),))) == []
 
 
 class Experts(nn.Module):
@@ -402,12 +353,9 @@ class Experts(nn.Module):
 def test_an_expert_that_sees_no_token_is_no_fault_but_experts_that_none_reaches_are() -> None:
     assert "LW303" not in ids(Experts.train(reached=3, steps=14))
     assert "LW303" not in ids(Experts.train(reached=3, steps=14, init_lora_weights=False))
-    unreached = [f"0.experts.{i}" for i in range(4)]
-    for rule, monitor in (
-        ("LW303", Experts.train(reached=0, steps=14)),
-        ("LW303", Experts.train(reached=0, steps=14, init_lora_weights=False)),
-    ):
-        assert [name for name, _ in the(rule, monitor).adapters] == unreached
+    for config in ({}, {"init_lora_weights": False}):
+        alert = the("LW303", Experts.train(reached=0, steps=14, **config))
+        assert [name for name, _ in alert.adapters] == [f"0.experts.{i}" for i in range(4)]
 
 
 # -- LW310 -------------------------------------------------------------------------------------------------------------
