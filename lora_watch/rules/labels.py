@@ -144,9 +144,7 @@ class FirstLossTooHigh(RuleOfTheLoss):
         placed = self._misplaced(no_better) if many and len(self.first) == FIRST and not guesses else None
         if placed or not no_better:
             return placed
-        first = self.first[0] if self.first else start
-        tokens = "tokens" if many else "classes"
-        details = f"The first loss is {plain(first)}. Guessing among {classes} {tokens} costs {plain(chance)}."
+        details = f"Guessing among {classes} {'tokens' if many else 'classes'} costs {plain(chance)}."
         message, cause = "the first losses are no better than guessing", _MISMATCH
         remedy = "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then "
         remedy += f"evaluate the base model without adapters: its loss should be far below {plain(chance)}"
@@ -157,14 +155,12 @@ class FirstLossTooHigh(RuleOfTheLoss):
             cause = f"{_MISMATCH}, or weights of the base model are damaged"
         elif many and not entropy:
             cause = f"{_RANDOM}, or {_MISMATCH}"
-        return Finding(
-            message,
-            details,
-            metric="loss",
-            threshold=threshold if far else self.guessed * chance,
-            causes=[cause],
-            remedies=[remedy],
-        )
+        found = self._finding(message, details, cause, remedy, first=self.first[0] if self.first else start)
+        return replace(found, threshold=threshold if far else self.guessed * chance)
+
+    def _finding(self, message: str, details: str, cause: str, remedy: str, first: float) -> Finding:
+        details = f"The first loss is {plain(first)}. {details}"
+        return Finding(message, details, metric="loss", causes=[cause], remedies=[remedy])
 
     def conclude(self, record: StepRecord) -> Finding | None:
         """A run that ends where it began has learned nothing."""
@@ -192,15 +188,10 @@ class FirstLossTooHigh(RuleOfTheLoss):
             remedy = "set the labels to -100 where attention_mask is 0"
         else:
             return None
-        return Finding(
-            message,
-            f"The first loss is {plain(self.first[0])}. {details}",
-            metric="loss",
-            kind="labels" if no_better else "padding",
-            causes=[cause],
-            remedies=[remedy],
-            severity=Severity.ERROR if no_better else Severity.WARNING,
-        )
+        found = self._finding(message, details, cause, remedy, self.first[0])
+        if no_better:
+            return replace(found, kind="labels", severity=Severity.ERROR)
+        return replace(found, kind="padding", severity=Severity.WARNING)
 
     def _head_is_lost(self, head: str, chance: float) -> Finding:
         return Finding(
@@ -218,20 +209,12 @@ class FirstLossTooHigh(RuleOfTheLoss):
         if not record.run.own_classes or record.run.config.get("preference"):
             return None
         message, cause = "the training raises the model's loss: its sign is wrong", "a minus stands before the loss"
-        remedy = "take the minus away: an optimizer lowers the loss that it is given"
+        remedy, severity = "take the minus away: an optimizer lowers the loss that it is given", Severity.ERROR
         if not is_minus:
-            message, cause = "the loss is below zero", f"{cause}, or it is no cross-entropy"
+            message, cause, severity = "the loss is below zero", f"{cause}, or it is no cross-entropy", None
             remedy += ". If it is meant to be below zero, mute this rule"
-        return Finding(
-            message,
-            f"The first loss is {plain(self.first[0])}. A cross-entropy is never below zero.",
-            metric="loss",
-            kind="sign" if is_minus else "below zero",
-            threshold=0.0,
-            causes=[cause],
-            remedies=[remedy],
-            severity=Severity.ERROR if is_minus else None,
-        )
+        found = self._finding(message, "A cross-entropy is never below zero.", cause, remedy, self.first[0])
+        return replace(found, kind="sign" if is_minus else "below zero", threshold=0.0, severity=severity)
 
     def _no_better(self, chance: float) -> bool:
         """The base model is not, and the first updates have moved it neither down nor far up."""

@@ -41,9 +41,10 @@ class NonFiniteAdapter(Rule):
         cause, fixes = "the backward pass of this layer overflows or divides by zero", in_wider_numbers(record)
         # An update spoils many at a time, and none has been made before the first step.
         few = what == "weight" and (2 * bad.sum() < len(bad) or not record.step)
+        of_the_rate = what == "weight" and not few
         if few:
             cause = "code other than the optimizer has written to this adapter, or its file holds a NaN"
-        elif what == "weight":
+        elif of_the_rate:
             cause = "the learning rate is so high that the update itself overflows"
         elif len(bad) > 1 and bad.all() and record.loss is None:  # nobody has seen it yet
             cause = "no layer has a finite gradient: the loss of this batch is NaN or infinite"
@@ -58,8 +59,8 @@ class NonFiniteAdapter(Rule):
             metric=metric,
             causes=[cause],
             remedies=[from_before(record.step - bool(record.spoiled))] if few else fixes,
-            next_run=_weaker(record) if what == "weight" and not few else None,
-            follows=_causes(what == "weight" and not few),
+            next_run=_weaker(record) if of_the_rate else None,
+            follows=_causes(of_the_rate),
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
@@ -149,8 +150,8 @@ class NonFiniteLoss(Rule):
             return None
         masked, gradients = without_target(record), _gradients(record)
         spared = len(gradients) > 0 and bool(np.isfinite(gradients).all()) and not record.broken
-        self.masked = [step for step in self.masked if step != record.step] if masked or spared else []
-        self.masked = [*self.masked, *([record.step] * (masked or spared))][-MASKED_STEPS:]
+        earlier = [step for step in self.masked if step != record.step]
+        self.masked = [*earlier, record.step][-MASKED_STEPS:] if masked or spared else []
         single = 0 < len(self.masked) < MASKED_STEPS
         if masked and single:
             return None  # LW204's
