@@ -76,7 +76,7 @@ class LossExactlyZero(RuleOfTheLoss):
         others, since = (1.0 - share) * seen, seen - self.alike
         if share == 1.0:
             self.alike = seen
-        elif self.alike and since >= 8 and not self.is_sorted:
+        elif self.alike and since >= 8 and not self.is_sorted:  # enough to tell
             self.is_sorted = others > since / 2.0
             self.alike *= self.is_sorted  # a rare class is no fault
         least = self.few if self.is_sorted or is_over else self.labels
@@ -220,4 +220,4 @@ class FirstLossTooHigh(RuleOfTheLoss):
         """The base model is not, and the first updates have moved it neither down nor far up."""
         if len(self.first) < FIRST or not self.first[0] > _AT_CHANCE * chance:
             return False
-        return min(self.first) > self.guessed * chance and max(self.first) < 1.1 * self.first[0]
+        return min(self.first) > self.guessed * chance and max(self.first) < 1.1 * self.first[0]  # no explosion

@@ -60,7 +60,8 @@ class NonFiniteAdapter(Rule):
             causes=[cause],
             remedies=[from_before(record.step - bool(record.spoiled))] if few else fixes,
             next_run=_weaker(record) if of_the_rate else None,
-            follows=_causes(of_the_rate),
+            # What spoils a single batch, or overflows in half precision, comes from no fault that makes weights grow.
+            follows=FAULTS * of_the_rate + GROWN_TOO_LARGE,
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
@@ -99,12 +100,6 @@ class NonFiniteAdapter(Rule):
 def _weaker(record: StepRecord) -> Prescription | None:
     """Clipping is none of it: a norm that is NaN makes every gradient NaN."""
     return weaker(record, otherwise=10.0, evidence=Evidence.HARM).next_run
-
-
-def _causes(of_the_rate: bool) -> tuple[str, ...]:
-    """``Finding.follows``: what spoils a single batch, or overflows in half precision, has nothing to do with a fault
-    that makes weights grow."""
-    return (*FAULTS, *GROWN_TOO_LARGE) if of_the_rate else GROWN_TOO_LARGE
 
 
 _SEE_BATCH = "print the batch whose loss is not finite"
@@ -165,7 +160,7 @@ class NonFiniteLoss(Rule):
             adapters=[(layer, math.nan) for layer in layers],
             metric="targets" if masked else "loss",
             **vars(why),
-            follows=() if record.broken else _causes(why.next_run is not None),
+            follows=() if record.broken else FAULTS * (why.next_run is not None) + GROWN_TOO_LARGE,
             severity=Severity.WARNING if single else None,
         )
 

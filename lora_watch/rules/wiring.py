@@ -132,21 +132,16 @@ class AdaptersNotTrained(Rule):
 
 
 @functools.lru_cache(maxsize=8)
-def _expert_groups(names: tuple[str, ...]) -> list[list[int]]:
-    """The places in ``names`` of those that belong to the numbered experts of one layer."""
-    groups: dict[str, list[int]] = {}
-    for place, name in enumerate(names):
-        if found := re.match(r"(.*experts?)\.\d+(\.|$)", name):
-            groups.setdefault(found[1], []).append(place)
-    return list(groups.values())
+def _expert_layers(names: tuple[str, ...]) -> list[str]:
+    """Of each adapter the layer whose numbered expert it belongs to, or its own name."""
+    return [found[1] if (found := re.match(r"(.*experts?)\.\d+(\.|$)", name)) else name for name in names]
 
 
 def _with_experts(record: StepRecord, alive: BoolArray) -> BoolArray:
     """``alive``, and every expert with a living sibling in its layer: an expert may see no token for a long time."""
-    out = alive.copy()
-    for places in _expert_groups(record.run.names):
-        out[places] = alive[places].any()
-    return out
+    layers = _expert_layers(record.run.names)
+    living = {layer for layer, lives in zip(layers, alive) if lives}
+    return np.array([layer in living for layer in layers], dtype=bool)
 
 
 def _why_cut(record: StepRecord, cut: BoolArray) -> Advice:
