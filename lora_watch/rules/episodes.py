@@ -224,7 +224,7 @@ class Episodes:
         if alert.message in known.message or len(known.message) > LONGEST:  # of which no more is shown
             return []
         known.message, known.last_step = f"{known.message}; {alert.message}", max(known.last_step, alert.step)
-        known.remedies += [remedy for remedy in alert.remedies if remedy not in known.remedies]
+        known.remedies = known.remedies + [remedy for remedy in alert.remedies if remedy not in known.remedies]
         return [known]
 
     def _explained(self, rule: Rule, finding: Finding | None, changed: list[Alert], least: Severity) -> bool:

@@ -67,22 +67,21 @@ class LossDetector:
 
     seen: int = 0
     offset: float = 0.0
-    """What is added to every loss."""
+    """What is added to every loss; not above 0 once the detector stands down."""
     values: list[float] = field(default_factory=list)
     """The last log losses, clipped: as many as the longest window and baseline need."""
     last: float = 0.0
     """The last log loss, not clipped."""
     outliers: list[float] = field(default_factory=list)
     """How far each of them, not clipped, was above the mean of the 16 before it."""
-    stood_down: bool = False
 
     def update(self, loss: float | None) -> LossReading:
-        if loss is None or not math.isfinite(loss) or self.stood_down:
+        if loss is None or not math.isfinite(loss):
             return LossReading()
         if self.seen == 0:
             self.offset = OFFSET * loss
         if loss < 0 or self.offset <= 0:
-            self.stood_down = True
+            self.seen, self.offset = self.seen + 1, 0.0
             return LossReading()
         u, known = math.log(loss + self.offset), self.values
         recent = known[-16:]
