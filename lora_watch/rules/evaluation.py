@@ -173,21 +173,20 @@ class WorseOnOtherTexts(Rule):
         if not far and not (falls and len(losses) - best > 2 and risen > margin):
             return None
         at, trains = f"{when[best]:.0f}", f"from {training[best]:.4g} to {training[-1]:.4g}"
-        back = ""
-        if last.kept is not None and int(when[best]) in last.kept:
-            back = f"use checkpoint-{at}, the best one"
-        elif last.kept is not None and when[best]:
+        back: list[str] = []
+        if last.kept is not None and when[best]:
             keep = "load_best_model_at_end=True keeps it, with save_strategy as eval_strategy"
-            back = f"no checkpoint of step {at} is left: {keep}"
-        remedies = [back, "stop earlier: fewer epochs, or EarlyStoppingCallback; more examples help most"]
+            is_kept = int(when[best]) in last.kept
+            back = [f"use checkpoint-{at}, the best one" if is_kept else f"no checkpoint of step {at} is left: {keep}"]
+        remedies = [*back, "stop earlier: fewer epochs, or EarlyStoppingCallback; more examples help most"]
         message, kind = "the model learns its training texts by heart", "by heart"
         course, cause = f", while the training loss fell {trains}.", "too many passes over too few examples"
         if not falls:
             message, kind = "the evaluation loss has risen far, and the training loss does not fall", "changed"
-            course, remedies = f". The training loss went {trains}.", ["shuffle the training data", back]
+            course, remedies = f". The training loss went {trains}.", ["shuffle the training data", *back]
             cause = f"the training data changed after step {at}: they are not shuffled, or other texts began"
             if not suits(record):
-                cause, remedies = why_strong(record), ["lower the learning rate", back]
+                cause, remedies = why_strong(record), ["lower the learning rate", *back]
         elif (once := first_pass(record)) or guesses:
             message = "the model fits its training texts alone" if once else message
             costs = f" (guessing costs {plain(chance)})" if guesses else ""
@@ -199,7 +198,7 @@ class WorseOnOtherTexts(Rule):
             kind=kind,
             threshold=float(losses[best]),
             causes=[cause],
-            remedies=[*filter(None, remedies)],
+            remedies=remedies,
         )
 
     def _forgets(self, last: Evaluation) -> Finding | None:
