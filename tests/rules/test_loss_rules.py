@@ -197,8 +197,7 @@ def test_a_batch_without_a_target_is_named_and_ends_no_run(masked: set[int], rul
             assert "-100" in alert.causes[0]
             assert "begin again" not in str(alert)
     assert monitor.alerts[0].severity == (Severity.ERROR if own and len(masked) == 3 else Severity.WARNING)
-    assert monitor.alerts[0].settings == {}
-    assert monitor.alerts[0].step == 6
+    assert (monitor.alerts[0].step, monitor.alerts[0].settings) == (6, {})
 
 
 def test_first_loss_too_high() -> None:

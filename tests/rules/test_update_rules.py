@@ -105,6 +105,37 @@ def test_updates_that_show_are_no_fault(model: Callable[[], Any], arguments: dic
     assert "LW307" not in ids(run(model(), steps=12, **arguments))
 
 
+def scaled_loop(overflows: Callable[[int], bool], steps: int, **settings: Any) -> Monitor:
+    """A plain loop under a real loss scaler; the loss is infinite to the backward pass at the steps named."""
+    torch.manual_seed(0)
+    model = few().train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)  # type: ignore[attr-defined]
+    ids = torch.tensor([stdlib_blocks()[i]["input_ids"] for i in range(4)])
+    with Monitor(model, optimizer, scaler=scaler, max_steps=steps, **settings) as monitor:
+        for step in range(1, steps + 1):
+            loss = model(input_ids=ids, labels=ids).loss
+            scaler.scale(loss * (float("inf") if overflows(step) else 1.0)).backward()
+            scaler.step(optimizer)
+            scaler.update()
+            monitor.step(loss=loss)
+            optimizer.zero_grad()
+    return monitor
+
+
+def test_steps_that_go_on_being_skipped_are_one_alert_in_the_words_in_which_it_opened() -> None:
+    monitor = scaled_loop(lambda step: step % 3 == 0, steps=24)
+    alert = the("LW307", monitor)
+    assert alert.step == 15, "the fifth"
+    assert {5, 15} <= numbers(said(alert)), "what the console has shown stays so in the files"
+    assert ids(monitor) == ["LW307"]
+
+
+def test_the_scalers_search_at_the_start_is_no_fault_and_one_that_never_ends_is() -> None:
+    assert ids(scaled_loop(lambda step: step <= 12, steps=30)) == []
+    assert the("LW307", scaled_loop(lambda step: True, steps=24)).step == 21
+
+
 # -- LW309 -------------------------------------------------------------------------------------------------------------
 
 
@@ -150,37 +181,3 @@ def test_training_what_is_not_under_an_adapter_is_no_fault() -> None:
     assert ids(run(few(), steps=4, prepare=unfrozen("norm"))) == []
     saved = lora(tiny_model(), targets=["q_proj", "v_proj"], modules_to_save=["lm_head"])
     assert ids(run(saved, steps=4)) == []
-
-
-# -- LW307 -------------------------------------------------------------------------------------------------------------
-
-
-def scaled_loop(overflows: Callable[[int], bool], steps: int, **settings: Any) -> Monitor:
-    """A plain loop under a real loss scaler; the loss is infinite to the backward pass at the steps named."""
-    torch.manual_seed(0)
-    model = few().train()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)
-    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**16)  # type: ignore[attr-defined]
-    ids = torch.tensor([stdlib_blocks()[i]["input_ids"] for i in range(4)])
-    with Monitor(model, optimizer, scaler=scaler, max_steps=steps, **settings) as monitor:
-        for step in range(1, steps + 1):
-            loss = model(input_ids=ids, labels=ids).loss
-            scaler.scale(loss * (float("inf") if overflows(step) else 1.0)).backward()
-            scaler.step(optimizer)
-            scaler.update()
-            monitor.step(loss=loss)
-            optimizer.zero_grad()
-    return monitor
-
-
-def test_steps_that_go_on_being_skipped_are_one_alert_in_the_words_in_which_it_opened() -> None:
-    monitor = scaled_loop(lambda step: step % 3 == 0, steps=24)
-    alert = the("LW307", monitor)
-    assert alert.step == 15, "the fifth"
-    assert {5, 15} <= numbers(said(alert)), "what the console has shown stays so in the files"
-    assert ids(monitor) == ["LW307"]
-
-
-def test_the_scalers_search_at_the_start_is_no_fault_and_one_that_never_ends_is() -> None:
-    assert ids(scaled_loop(lambda step: step <= 12, steps=30)) == []
-    assert the("LW307", scaled_loop(lambda step: True, steps=24)).step == 21
