@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from lora_watch.adapters import layouts, peft, peft_config
 from lora_watch.adapters.adapter import Adapter, NoAdaptersError
-from lora_watch.adapters.tensors import elements
+from lora_watch.adapters.tensors import elements, local
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import layer_index, numbered
 from lora_watch.base.records import AdapterInfo
@@ -26,6 +26,14 @@ def find_adapters(model: nn.Module) -> list[Adapter]:
     for adapter, name in zip(adapters, numbered(adapter.name for adapter in adapters)):
         adapter.name = name
     return adapters
+
+
+def is_untrained(model: nn.Module) -> bool:
+    """Each of its frozen norms has one number as all of its weights, as initialised: training would have moved them."""
+    norms = (module for module in model.modules() if "norm" in type(module).__name__.lower())
+    weights = [local(w) for norm in norms if isinstance(w := getattr(norm, "weight", None), Tensor)]
+    known = [w for w in weights if w.numel() > 1 and not w.is_meta and not w.requires_grad]
+    return bool(known) and all(bool((w == w.flatten()[0]).all()) for w in known)
 
 
 def are_meant(model: nn.Module) -> bool:

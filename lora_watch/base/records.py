@@ -71,6 +71,8 @@ class RunInfo:
     """The adapters added something before the first update: they had been trained before, or begin at random."""
     trains_more: bool = False
     """Parameters outside the adapters are trained, too: a head (``modules_to_save``), biases."""
+    untrained: bool = False
+    """The base model looks as it was initialised: what is useful in trained ones says nothing of it."""
     unsaved_head: str = ""
     """See ``measurement.signals.labels``."""
     own_classes: int = 0

@@ -212,7 +212,10 @@ class StuckAtChance(Rule):
             return None
         severity = Severity.ERROR if is_over else self.severity
         cause, fast, next_run, otherwise = _NO_PATTERN, pace(record) > 1.0, None, "lower the rate"
-        if not grown:
+        if grown and record.run.untrained:
+            cause, otherwise = f"the base model looks untrained, and learns slowly; or {_NO_PATTERN}", "train longer"
+            severity = Severity.WARNING
+        elif not grown:
             gentle = is_gentle(record)
             slow, otherwise = (" or its learning rate too low", "raise the rate") if gentle else ("", "train longer")
             cause, severity = f"the run is too short{slow}, or {_NO_PATTERN}", Severity.INFO

@@ -30,8 +30,8 @@ class AggressiveScale(RuleOnSettings):
     def check(self, record: StepRecord) -> Finding | None:
         run = record.run
         found = (run.config.get("find_lr") or {}).get("rate") or 0.0
-        if not run.adapters or (run.learning_rate or math.inf) <= found * (1 + 1e-9):
-            return None  # a sweep has found this one, or a higher one
+        if not run.adapters or run.untrained or (run.learning_rate or math.inf) <= found * (1 + 1e-9):
+            return None  # nothing is known, or a sweep has found this one, or a higher one
         useful, adapter = pace(record), strongest(record)
         said = f"{settings_in_words(record)} is too strong"
         alpha, rooted = adapter.alpha or 0.0, adapter.scale_formula == "alpha/sqrt(r)"

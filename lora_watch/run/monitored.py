@@ -10,7 +10,7 @@ import numpy as np
 from torch import Tensor, nn
 
 from lora_watch.adapters import Adapter, NoAdaptersError, find_adapters
-from lora_watch.adapters.find import are_meant, describe
+from lora_watch.adapters.find import are_meant, describe, is_untrained
 from lora_watch.adapters.live import Live
 from lora_watch.adapters.peft_config import init_from_base, others, settings_of, unmatched
 from lora_watch.adapters.placement import placement
@@ -116,6 +116,8 @@ class MonitoredAdapters:
             where = ""
             with suppress(Exception):  # words for a person: no monitoring depends on them
                 where = placement(self._model, adapters, described, found) if adapters else ""
+            if (untrained := is_untrained(self._model)) and adapters:
+                self.note("the base model looks untrained: what is said of sizes and rates holds for trained ones")
             lora = settings_of(self._model)
             run = replace(
                 self.run,
@@ -128,6 +130,7 @@ class MonitoredAdapters:
                 unmeasurable=tuple(unmeasurable),
                 init_from_base=init_from_base(self._model),
                 trains_more=any(p.requires_grad and id(p) not in own for p in self._model.parameters()),
+                untrained=untrained,
                 own_classes=own_classes(self._model),
                 unsaved_head=unsaved_head(self._model),
                 meant=meant or bool(found) or bool(unmeasurable),

@@ -47,6 +47,13 @@ def test_aggressive_scale_is_silent(config: dict[str, Any], settings: dict[str, 
     assert "LW401" not in ids(run(lora(tiny_model(), **config), steps=1, **settings))
 
 
+def test_an_untrained_base_is_called_so_and_no_rate_too_strong_by_its_weights() -> None:
+    for base, untrained in ((type(tiny_model())(tiny_model().config), True), (tiny_model(), False)):
+        monitor = run(lora(base, alpha=16), steps=1, lr=5e-2)
+        assert any("looks untrained" in note for note in monitor.run.notes) is untrained
+        assert ("LW401" not in ids(monitor)) is untrained
+
+
 def test_aggressive_scale_gives_way_to_a_rate_that_a_sweep_has_found() -> None:
     planned = run(lora(tiny_model(), alpha=16), steps=1, lr=5e-2).run
     for found, silent in ((5e-2, True), (1e-2, False)):
