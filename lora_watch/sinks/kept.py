@@ -4,6 +4,7 @@ A run goes wrong when an error opens, or an alert for which the policy ends it, 
 open any more.
 """
 
+import math
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +14,7 @@ from torch import nn
 
 from lora_watch.base.alerts import Alert, Severity, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.rules.base import NON_FINITE
+from lora_watch.rules.base import IN_VAIN, NON_FINITE
 from lora_watch.rules.policy import Policy
 from lora_watch.rules.remedies import improved
 from lora_watch.sinks import Sink
@@ -54,6 +55,8 @@ class LastGoodSink(Sink):
         """Steps whose update has been applied; the latest of them that was judged healthy."""
         self._serious: list[Alert] = []
         """The open alerts by which the run has gone wrong."""
+        self._in_vain: str | None = None
+        """That nothing of what was learned is good, as an open alert says."""
         self._is_wrong = False
         self._gained: bool | None = None
         """The run has been better than at its start; None where nothing tells."""
@@ -80,8 +83,11 @@ class LastGoodSink(Sink):
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         if alerts:
             self._history.update(alerts)
-            still = (alert for alert in self._history if alert.closed_step is None)
+            still = [alert for alert in self._history if alert.closed_step is None]
             self._serious = [a for a in still if a.severity >= Severity.ERROR or self._policy.counts(a)]
+            named = ((alert, name) for alert in still for name in (alert.rule, f"{alert.rule}:{alert.kind}"))
+            vain = next((alert.rule for alert, name in named if alert.severity >= IN_VAIN.get(name, math.inf)), None)
+            self._in_vain = vain and f"nothing that was learned is good ({vain})"
         if not self._serious:
             self._is_wrong = False
             norms = record.metrics.get("product_norm")  # absent where nothing was measured at this step
@@ -100,9 +106,9 @@ class LastGoodSink(Sink):
                 # Found before its update was applied: what is there now is what the step before has left.
                 self._good = take(self._trained, self._at)
             else:
-                # Where a copy is finite it is from before a NaN.
-                evidence = (1 if a.rule in NON_FINITE else self._policy.evidence(a.rule) for a in self._serious)
-                good = record.step - max(evidence)
+                # Where a copy is finite it is from before a NaN. What has become an error may have begun as a warning.
+                reach = self._policy.evidence
+                good = min(record.step - 1 if a.rule in NON_FINITE else a.step - reach(a.rule) for a in self._serious)
                 self._choose(good)
                 self._copies.forget_after(good)  # a run that recovers has them for long
             if time.monotonic() >= self._next_write:
@@ -122,10 +128,10 @@ class LastGoodSink(Sink):
         self._good = self._copies.before(step, lambda copy: all(bool(t.isfinite().all()) for t in copy.read().values()))
 
     def _save(self) -> None:
-        began, folder, good = time.monotonic(), self._report.directory / FOLDER, self._good
+        began, folder, good = time.monotonic(), self._report.directory / FOLDER, None if self._in_vain else self._good
         if good is not None and not (self._saved == good.step and folder.is_dir()):
             write_adapter(self._model, good.read(), folder)
             self._saved = good.step
         told = (None, None) if good is None else (FOLDER, good.step)
-        self._report.tell_last_good(*told, self._why_not, self._gained)
+        self._report.tell_last_good(*told, self._why_not or self._in_vain, good is not None and self._gained)
         self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME

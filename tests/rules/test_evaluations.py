@@ -17,7 +17,7 @@ from lora_watch.base.records import Evaluation, RunInfo, StepRecord
 from lora_watch.rules import WorseOnOtherTexts
 from tests.rules.runs import InOrder
 from tests.rules.test_chance import classifier, code_or_prose
-from tests.support import Keeps, build_trainer, lora, stdlib_blocks, tiny_model, tiny_tokenizer
+from tests.support import Keeps, build_trainer, lora, report_of, stdlib_blocks, tiny_model, tiny_tokenizer
 
 
 class Opened(Sink):
@@ -110,7 +110,7 @@ def accuracy(predictions: Any) -> dict[str, float]:
     return {"accuracy": float((predictions.predictions.argmax(-1) == predictions.label_ids).mean())}
 
 
-@pytest.mark.parametrize(("flipped", "found"), [(True, [("ERROR", 10)]), (False, [])], ids=["flipped", "its twin"])
+@pytest.mark.parametrize(("flipped", "found"), [(True, [("ERROR", 20)]), (False, [])], ids=["flipped", "its twin"])
 def test_labels_that_are_not_those_of_the_evaluation_show_at_the_first_one(
     flipped: bool, found: list[Any], tmp_path: Path
 ) -> None:
@@ -120,9 +120,11 @@ def test_labels_that_are_not_those_of_the_evaluation_show_at_the_first_one(
 
     rows = code_or_prose()
     trained = [{**row, "labels": 1 - row["labels"] if flipped else row["labels"]} for row in rows[:240]]
-    batches = {"per_device_train_batch_size": 16, "trainer_class": Counts}
+    batches = {"per_device_train_batch_size": 16, "trainer_class": Counts, "eval_steps": 20}
     alerts = run(tmp_path, classifier(), trained, rows[400:480], 3e-3, 20, **batches)
     assert [(alert.severity.name, alert.step) for alert in alerts] == found
+    kept = report_of(tmp_path)["last_good"] or dict.fromkeys(("step", "gained"))
+    assert (kept["step"], kept["gained"] or False) == (None, False), "nothing that was learned is good"
 
 
 @functools.cache

@@ -142,24 +142,27 @@ def evidence_of(steps: int) -> Policy:
     return Policy((Slow(),))
 
 
-@pytest.mark.parametrize(("evidence", "nan_at", "good"), [(12, None, 10), (5, None, 20), (5, 20, 10)])
+@pytest.mark.parametrize(
+    ("evidence", "nan_at", "seen", "good"), [(12, None, 25, 10), (5, None, 25, 20), (5, 20, 25, 10), (5, None, 17, 10)]
+)
 def test_it_is_from_before_the_evidence_also_of_what_the_run_has_recovered_from(
-    evidence: int, nan_at: int | None, good: int, tmp_path: Path
+    evidence: int, nan_at: int | None, seen: int, good: int, tmp_path: Path
 ) -> None:
-    """A NaN at a step whose norms were not measured is in no good copy."""
+    """A NaN at a step whose norms were not measured is in no good copy. ``seen``: first, as a warning."""
     model = few(r=2)
     engine = Monitor(model, console=False).engine
     engine.start()
     sink = LastGoodSink(ReportSink(tmp_path), model, evidence_of(evidence))
     sink.start(engine.run, 0)
-    alert = Alert("X001", "slow", Severity.ERROR, 25, "damaged since step 14")
+    alert = Alert("X001", "slow", Severity.WARNING, seen, "damaged since step 14")
     for step in range(35):
         for name, parameter in model.named_parameters():
             if "lora_B" in name:
                 nn.init.constant_(parameter, math.nan if step == nan_at else step)
         sink.updated(step)
         alert.closed_step = 26 if step == 26 else None
-        sink.write(StepRecord(engine.run, step, {}), [alert] if step in (25, 26) else [])
+        alert.severity = Severity.ERROR if step >= 25 else Severity.WARNING
+        sink.write(StepRecord(engine.run, step, {}), [alert] if step in (seen, 25, 26) else [])
     sink.finish("ok", "recovered at step 26")
     kept = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "last_good")).state_dict()
     assert {b.mean().item() for name, b in kept.items() if "lora_B" in name} == {good}
