@@ -9,7 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, in_order
+from lora_watch.base.text import count
 from lora_watch.rules import Rule, id_called
+from lora_watch.rules.norms import STEPS as FEWEST_STEPS
 
 NEVER, DEFAULT = "never", "default"
 CAUTIONS = ("LW203", "LW401", "LW410")
@@ -110,6 +112,12 @@ def passes(alerts: Iterable[Alert], setting: str = "fail_on") -> str:
     policy = ",".join(["error", *(f"{rule}=warning" for rule in rules)])
     passed = f"Passed in spite of {' and '.join(rules)}, {what}."
     return f"{passed} To fail on {them}, set {setting} to {policy}."
+
+
+def too_few(steps: int) -> str:
+    """What a run of few ``steps`` leaves open, for whoever says that it had no alerts; empty for a longer one."""
+    say = f"{count(steps, 'step')} {'is' if steps == 1 else 'are'} too few to judge whether the model learns (LW104)."
+    return say if 0 < steps < FEWEST_STEPS else ""
 
 
 def words(given: Any) -> list[Any]:

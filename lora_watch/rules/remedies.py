@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from lora_watch.base.prescription import ALPHA, RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
-from lora_watch.base.text import times
+from lora_watch.base.text import count, times
 from lora_watch.measurement.signals.policy import course
 from lora_watch.rules.forecast import (
     OF_GROWTH,
@@ -26,6 +26,8 @@ from lora_watch.rules.prescribing import rate_set, usual_alpha
 
 TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
 """First digits of the learning rates to which one is turned down. Every prescribed rate is among them."""
+HIGHEST_RATE = 0.05
+"""No run of the corpus needs a higher one of Adam's: where adapters would, they are too few."""
 
 
 def nearest(value: float, factors: Sequence[float], base: int, most: float = math.inf) -> float:
@@ -102,7 +104,11 @@ def stronger(record: StepRecord, overall: float) -> Advice:
     grow more than in proportion to the rate, and where nothing clips gradients, no law tells by how much."""
     why, by = f"{settings_in_words(record)} is too low for", stronger_by(record, overall)
     if is_adaptive(record.run):
-        return _advice(record, f"{why} LoRA", 1.0 / by, OF_GROWTH)
+        advice = _advice(record, f"{why} LoRA", 1.0 / by, OF_GROWTH)
+        if advice.next_run is not None and advice.next_run.values.get(RATE, 0.0) > HIGHEST_RATE:
+            few = f"{count(len(record.run.adapters), 'adapter')} can hardly change the model at any learning rate"
+            return Advice([few], ['adapt more layers: target_modules="all-linear", in all blocks'])
+        return advice
     advice = _advice(record, f"{why} {record.run.optimizer or 'this optimizer'}", 1.0 / min(by, 10.0), None)
     return replace(advice, remedies=[*advice.remedies, "use AdamW, or raise the rate tenfold at a time and look again"])
 

@@ -10,7 +10,7 @@ from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import adapters, clean, columns, count, full_stop, say, sentence, wrapped
 from lora_watch.rules.base import ANOTHER_RUN
-from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED, passes
+from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED, passes, too_few
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
 
@@ -107,7 +107,7 @@ class ConsoleSink(Sink):
         if verdict == "ok" and message:  # the run has recovered
             return message
         ended = f"{verdict}{f' ({message})' if message else ''} after " if verdict not in ("ok", "unhealthy") else ""
-        return f"{ended}{done}, {in_sum(self._history)}"
+        return f"{ended}{done}, {in_sum(self._history)} {too_few(steps) if verdict == 'ok' else ''}".rstrip()
 
 
 def _print(text: str, colour: str = "") -> None:

@@ -157,6 +157,13 @@ def test_barely_moves() -> None:
     assert ids(monitor) == ["LW104"]
 
 
+def test_one_adapter_is_too_few_at_any_rate_that_it_could_be_advised() -> None:
+    alone = lora(tiny_model(), targets=["q_proj"], layers_to_transform=[1])
+    alert = the("LW104", run(alone, steps=16, lr=2e-4, per_device_train_batch_size=1))
+    assert alert.causes == ["1 adapter can hardly change the model at any learning rate"]
+    assert (alert.next_run, "adapt more layers" in alert.remedies[0]) == (None, True)
+
+
 def test_barely_moves_where_the_loss_falls_and_larger_adapters_would_be_better() -> None:
     """It has learned by a quarter of the schedule, at a sixteenth of a useful rate."""
     monitor = run(steps=40, lr=5e-4)

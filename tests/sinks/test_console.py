@@ -86,6 +86,7 @@ def ending(capsys: Captured, verdict: str, *alerts: Alert, steps: int = 60, mess
 def test_a_run_without_alerts_is_not_called_good(capsys: Captured) -> None:
     last, report = ending(capsys, "ok")
     assert last == "lora_watch: 60 steps, 3 adapters, no alerts."
+    assert "8 steps are too few to judge whether" in " ".join(ending(capsys, "ok", steps=8))
     assert "out/lora_watch/report.json" in report
 
 

@@ -8,7 +8,7 @@ from lora_watch.base.text import adapters, count, middle, short, sparkline, tabl
 from lora_watch.format.tags import EVAL_LOSS
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.rules.policy import OF_FINISHED_RUNS, RECOVERED, passes
+from lora_watch.rules.policy import OF_FINISHED_RUNS, RECOVERED, passes, too_few
 from lora_watch.runs.places import short_names
 from lora_watch.runs.run import FinishedRun
 
@@ -125,4 +125,5 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
             yield f"    Ended: seen last {f'at step {alert.last_step}' if alert.last_step else 'before step 1'}."
     for alert in (alert for alert in judged.findings if alert.rule in off):
         yield f"  Switched off ({alert.rule}=never): {alert.message}"
-    yield from (f"  note: {note}" for note in run.notes)
+    left_open = [too_few(run.step)] if run.verdict == "ok" else []
+    yield from (f"  note: {note}" for note in filter(None, [*run.notes, *left_open]))
