@@ -113,7 +113,10 @@ def _plain(file: Path) -> Mapping[str, Any]:
 def _merge(out: Settings, file: Path, settings: Mapping[str, Any]) -> None:
     if unknown := _unknown(map(str, settings)):
         raise ValueError(f"{file}: unknown to LoraConfig, TrainingArguments and TRL: {unknown}")
+    of_trl = settings.keys() & OF_TRL.keys()
     settings = {OF_TRL.get(name, name): value for name, value in settings.items()}
+    if of_trl and not settings.get("use_peft"):
+        raise ValueError(f"{file}: without use_peft: true TRL trains the whole model, and no adapter")
     if settings.get("use_peft"):
         settings |= {name: value for name, value in DEFAULTS_OF_TRL.items() if settings.get(name) is None}
     if isinstance(model := settings.get(MODEL) or settings.get(OF_ADAPTER), str) and model:

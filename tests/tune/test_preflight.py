@@ -192,6 +192,9 @@ def test_trls_yaml(tmp_path: Path) -> None:
     assert read_settings([file]).lora == {"r": 32, "lora_alpha": 32}
     file.write_text("use_peft: true\nlearning_rate: 2e-4")
     assert read_settings([file]).lora == DEFAULTS_OF_TRL
+    file.write_text("lora_r: 32\nlearning_rate: 2e-4")
+    with pytest.raises(ValueError, match="without use_peft: true TRL trains the whole model"):
+        read_settings([file])
 
 
 def test_names_and_defaults_of_trl_are_trls() -> None:
@@ -236,7 +239,7 @@ def test_what_is_no_setting_is_named_in_one_line(name: str, content: str | None,
 
 
 def test_the_model_that_the_settings_name_is_read(tmp_path: Path) -> None:
-    text = "model_name_or_path: {}\nlora_r: 8\nlora_alpha: 256\nlearning_rate: 2e-2\nlora_target_modules: all-linear\n"
+    text = "model_name_or_path: {}\nuse_peft: true\nlora_r: 8\nlora_alpha: 256\nlearning_rate: 2e-2\n"
     shutil.copytree(TINY_LLAMA, tmp_path / "model")
     file = tmp_path / "sft.yaml"
     for name in (TINY_LLAMA, tmp_path / "model"):
