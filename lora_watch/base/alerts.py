@@ -12,6 +12,8 @@ from lora_watch.base.text import clean, columns, count, full_stop, percent, plai
 from lora_watch.base.untrusted import MISFITS, or_none, whole
 
 Verdict = Literal["ok", "unhealthy", "unknown", "failed", "interrupted"]
+CAUTIONS = ("LW203", "LW401", "LW410")
+"""Rules whose WARNING says nothing of what the run has done: a single loss, a forecast, a choice that may be meant."""
 
 
 class Severity(enum.IntEnum):
@@ -225,15 +227,16 @@ def first_to_show(alerts: Iterable[Alert]) -> Alert | None:
 def in_order(alerts: Iterable[Alert]) -> list[Alert]:
     """``alerts``, the one to show first first: that of the highest severity, then the earliest.
 
-    Alerts that another one explains or reports (LW910) come after all others. A closed alert below ERROR comes after
-    open ones of the same severity.
+    Alerts that another one as grave explains, or one reports (LW910), come after all others. Of the same severity below
+    ERROR closed alerts come after open ones, and ``CAUTIONS`` after both.
     """
     alerts = list(alerts)
-    explained = {rule for alert in alerts for rule in alert.explains}
+    explained = {(rule, least) for a in alerts for rule in a.explains for least in Severity if least <= a.severity}
 
-    def place(alert: Alert) -> tuple[bool, int, bool, int]:
+    def place(alert: Alert) -> tuple[bool, int, bool, bool, int]:
         over = alert.closed_step is not None and alert.severity < Severity.ERROR
-        return alert.rule in explained or alert.recovered_from, -alert.severity, over, alert.step
+        later = (alert.rule, alert.severity) in explained or alert.recovered_from
+        return later, -alert.severity, alert.rule in CAUTIONS, over, alert.step
 
     return sorted(alerts, key=place)
 

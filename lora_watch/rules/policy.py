@@ -8,14 +8,12 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from lora_watch.base.alerts import Alert, Severity, in_order
+from lora_watch.base.alerts import CAUTIONS, Alert, Severity, in_order
 from lora_watch.base.text import count
 from lora_watch.rules import Rule, id_called
 from lora_watch.rules.norms import STEPS as FEWEST_STEPS
 
 NEVER, DEFAULT = "never", "default"
-CAUTIONS = ("LW203", "LW401", "LW410")
-"""Rules whose WARNING says nothing of what the run has done: a single loss, a forecast, a choice that may be meant."""
 MONITOR_FAILURE, RECOVERED = "LW901", "LW910"
 """Ids of the findings that say that the monitor itself failed, and that the run has gone back and on. Neither ends a
 run."""

@@ -101,6 +101,8 @@ class ConsoleSink(Sink):
         done = f"{count(steps, 'step')}, {self._adapters}"
         first = first_to_show(alert for alert in self._history if alert.rule != RECOVERED)
         if verdict == "failed" and first is not None:
+            ended = [alert for alert in self._history if alert.title in (message or "")]
+            first = min(ended, key=lambda alert: str(message).index(alert.title), default=first)
             return f"stopped at step {steps} by fail_on ({first.rule})."
         if verdict == "unknown":
             return f"{done}, but no verdict: {sentence(message or 'the run was not judged to its end')}"

@@ -145,13 +145,13 @@ def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
 
 
 def test_what_check_adds_is_counted_apart_and_told_of_one_cause_once(tmp_path: Path) -> None:
-    first = alert_of(2, "LW203", Severity.WARNING, causes=["the data"])
-    same = alert_of(3, "LW204", Severity.WARNING, causes=["the data"])
+    first = alert_of(2, "LW204", Severity.WARNING, causes=["the data"])
+    same = alert_of(3, "LW207", Severity.WARNING, causes=["the data"])
     write_run(tmp_path, steps=10, run=run_of(max_steps=20), alerts=[first, same])
     said = text(judge([tmp_path]))
     assert said.startswith("ok, 2 warnings, 1 found by check  ")
     causes = [line.strip() for line in said.splitlines() if "Cause" in line]
-    assert causes == ["Cause: the data.", "Cause: that of LW203."]
+    assert causes == ["Cause: the data.", "Cause: that of LW204."]
 
 
 def test_a_finding_that_is_switched_off_is_called_so(tmp_path: Path) -> None:

@@ -89,12 +89,12 @@ def test_a_gradient_is_named_by_its_own_layer_though_clipping_spreads_it(clippin
 # -- the one to show first ---------------------------------------------------------------------------------------------
 
 
-def test_the_first_is_the_earliest_of_the_worst_that_no_other_explains() -> None:
+def test_the_first_is_the_earliest_of_the_worst_that_none_as_grave_explains_and_a_forecast_comes_late() -> None:
     error, steps = Severity.ERROR, {"LW202": 2, "LW309": 9, "LW102": 5}
-    alerts = [Alert("LW203", "x", Severity.WARNING, 1, "said", explains=["LW202"])]
-    alerts += [Alert(rule, "x", error, step, "said") for rule, step in steps.items()]
-    alerts += [Alert("LW206", "x", Severity.INFO, 0, "said")]
-    assert [a.rule for a in in_order(alerts)] == ["LW102", "LW309", "LW203", "LW206", "LW202"]
+    alerts = [Alert("LW401", "x", Severity.WARNING, 0, "said"), Alert("LW206", "x", Severity.INFO, 0, "said")]
+    alerts += [Alert("LW204", "x", Severity.WARNING, 1, "said", explains=["LW102"])]
+    alerts += [Alert(rule, "x", error, step, "said", explains=["LW202"]) for rule, step in steps.items()]
+    assert [a.rule for a in in_order(alerts)] == ["LW102", "LW309", "LW204", "LW401", "LW206", "LW202"]
 
 
 # -- what is suspected first, and what is advised ----------------------------------------------------------------------
