@@ -122,17 +122,20 @@ def kept_rate(optimizer: Any, scheduler: Any, own: Any) -> float | None:
 
 def warm_up(scheduler: Any) -> int:
     """For how many steps a schedule rises from its beginning: a function of the step, LinearLR or OneCycleLR, alone or
-    in another. 0 for others."""
+    in another, in the script's number: a rise to 1/n, 2/n … has n. 0 for others."""
     for each in _schedulers(unwrapped(scheduler)):
         if isinstance(each, LinearLR) and each.start_factor < each.end_factor:
             return each.total_iters
         if isinstance(each, OneCycleLR):
-            return math.ceil(each._schedule_phases[0]["end_step"])
+            return math.ceil(each._schedule_phases[0]["end_step"]) + 1
         if isinstance(each, LambdaLR):
             rate, end = each.lr_lambdas[0], 1
+            if (told := getattr(rate, "keywords", {}).get("num_warmup_steps")) is not None:  # transformers' own
+                return int(told)
             while end < _LONGEST and rate(end) > rate(end - 1):
                 end *= 2
-            return bisect.bisect_left(range(end), True, key=lambda step: not rate(step + 1) > rate(step))
+            rises = bisect.bisect_left(range(end), True, key=lambda step: not rate(step + 1) > rate(step))
+            return rises + (rises > 0 and math.isclose(rate(0), rate(1) - rate(0)))
     return 0
 
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from peft import PeftModel
 from torch.optim import lr_scheduler as schedules
+from transformers import get_linear_schedule_with_warmup
 
 from lora_watch import LoraWatchError, Monitor
 from lora_watch.base.alerts import in_order
@@ -94,6 +95,8 @@ def test_why_a_loop_learns_nothing(fault: str, why: Advice | None) -> None:
     [
         lambda optimizer: schedules.LinearLR(optimizer, 0.01, 1.0, total_iters=12),
         lambda optimizer: schedules.LambdaLR(optimizer, lambda step: min(step / 12, 1.0)),
+        lambda optimizer: schedules.LambdaLR(optimizer, lambda step: min((step + 1) / 12, 1.0)),
+        lambda optimizer: get_linear_schedule_with_warmup(optimizer, 12, 8),
         lambda optimizer: schedules.OneCycleLR(optimizer, 1e-3, total_steps=40),
         lambda optimizer: schedules.SequentialLR(
             optimizer, [schedules.LinearLR(optimizer, 0.01, total_iters=12), schedules.ConstantLR(optimizer)], [12]
@@ -115,6 +118,8 @@ def test_a_warm_up_beyond_the_end_is_told(schedule: Any) -> None:
             resumed.step()
         assert monitor.last.lr_fraction is resumed.last.lr_fraction is None, "nobody knows how far the rate will rise"
         assert [alert.rule for alert in monitor.alerts if alert.step == 0] == told
+        if told:
+            assert monitor.next_run.settings["warmup_steps"].yours == 12, "as the script has it"
 
 
 @pytest.mark.parametrize("made", [False, True], ids=["stopped before it", "made by DeepSpeed"])
