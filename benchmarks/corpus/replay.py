@@ -61,7 +61,7 @@ def records(
             comparable=comparable or (following is not None and projected(following) is not None),
         )
         scores = signals.update(record.loss, size=extent(seen), lr=record.lr) if record.step and has_loss else {}
-        known = {"logged": logged, "evaluation": evaluations.get(record.step - 1)}
+        known = {"logged": logged, "evaluations": evaluations.get(record.step - 1, {})}
         complete = dataclasses.replace(seen, scalars={**scalars, **policy.scalars, **scores}, **known)
         cadence.see(complete)
         yield complete
@@ -79,14 +79,14 @@ def judge(trace: Trace, rules: Iterable[Rule] | None = None, mute: Sequence[str]
             episodes.check(_before_update(record), urgent=True)
         episodes.check(record)
     if record is not None and record.step == record.run.max_steps:  # the run reached its end
-        episodes.conclude(dataclasses.replace(record, evaluation=_evaluations(trace).get(record.step)))
+        episodes.conclude(dataclasses.replace(record, evaluations=_evaluations(trace).get(record.step, {})))
     return episodes.alerts
 
 
-def _evaluations(trace: Trace) -> dict[int, Evaluation]:
+def _evaluations(trace: Trace) -> dict[int, dict[str, Evaluation]]:
     """By the step after which each was made."""
-    found = {int(row["step"]): row for row in trace.rows if "eval_loss" in row}
-    return {step: Evaluation(step, row["eval_loss"], evaluated_samples(row)) for step, row in found.items()}
+    found = ((int(row["step"]), row) for row in trace.rows if "eval_loss" in row)
+    return {step: {"eval_loss": Evaluation(step, row["eval_loss"], evaluated_samples(row))} for step, row in found}
 
 
 def first(alerts: Iterable[Alert], least: Severity, rules: Sequence[str] = ()) -> int | None:

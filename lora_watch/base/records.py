@@ -252,6 +252,8 @@ class Evaluation(NamedTuple):
     """The loss of the texts of ``probe=``, and that without the adapters; None if unknown."""
     right: float | None = None
     """Share of the examples that a classifier gets right, or of the pairs; None if unknown."""
+    name: str = "eval_loss"
+    """Of the loss: of several sets of examples each has its own."""
 
 
 class Logged(NamedTuple):
@@ -315,13 +317,19 @@ class StepRecord:
 
     replica: Replica | None = None
     """On the first of several ranks: what has been compared since the record before."""
-    evaluation: Evaluation | None = None
+    evaluations: Mapping[str, Evaluation] = field(default_factory=dict)
+    """By the names of their losses: of each set of examples the latest since the record before."""
     logged: Logged | None = None
-    """As the evaluation, the latest since the record before."""
+    """The latest since the record before."""
     receipt: Receipt | None = None
     """Where rules are asked about a save, on the first of several ranks."""
     checkpoint: Mapping[str, float] = field(default_factory=dict)
     """Where a session begins from a checkpoint: ‖ΔW‖ of each adapter when that was saved."""
+
+    @property
+    def evaluation(self) -> Evaluation | None:
+        """Of several sets that of the first."""
+        return next(iter(self.evaluations.values()), None)
 
     @cached_property
     def derived(self) -> dict[str, Any]:

@@ -104,9 +104,9 @@ class TrainerEvents(TrainerCallback):
             self.monitors.append(engine)
         engine.start(state.global_step)
         engine.take_hooks_off()
-        judged = trainer_info.judged_loss(self._tap.followed)
+        judged = trainer_info.judged_losses(self._tap.followed)
         for seen in self._untrained if state.global_step == 0 else ():
-            if judged in seen[0]:  # another set's says nothing of this one
+            if judged.intersection(seen[0]):  # another set's says nothing of these
                 engine.evaluated(*seen)
         self._untrained = []
         self.waits_no_longer()

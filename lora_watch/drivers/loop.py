@@ -141,7 +141,8 @@ class Monitor:
         self._let_go()
 
     def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``."""
+        """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Of several sets each has a call and a name,
+        ``{"eval_python_loss": 2.3}``. Also after ``finish``."""
         self.engine.evaluated(metrics, step)
 
     def saved(self, folder: str | Path) -> None:

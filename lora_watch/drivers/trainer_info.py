@@ -223,10 +223,10 @@ def evaluated_samples(metrics: Mapping[str, Any]) -> int | None:
     return round(seconds * rate) if isinstance(seconds, float) and isinstance(rate, float) else None
 
 
-def judged_loss(trainer: Trainer | None) -> str:
-    """The name of the loss of ``trainer.evaluate()``; of several sets that of the first."""
+def judged_losses(trainer: Trainer | None) -> set[str]:
+    """The names of the losses of ``trainer.evaluate()``: of several sets each has its own."""
     sets = getattr(trainer, "eval_dataset", None)
-    return f"eval_{next(iter(sets), '')}_loss" if isinstance(sets, dict) else "eval_loss"
+    return {f"eval_{name}_loss" for name in sets} if isinstance(sets, dict) else {"eval_loss"}
 
 
 def quality(metrics: Mapping[str, Any]) -> dict[str, float]:

@@ -30,6 +30,7 @@ _MAPPED = (
     "print three texts with their labels, of training and of evaluation",
 )
 """Why nothing that is learned holds for the evaluation, and what to look at."""
+_COUNT = "count the different examples: len(set(map(str, train_dataset))). Few? Add others. Many? Mend the labels"
 
 
 def _few(samples: int | None) -> float:
@@ -42,11 +43,11 @@ def _few(samples: int | None) -> float:
 class WorseOnOtherTexts(Rule):
     """The model gets worse on texts that it is not trained on.
 
-    Fires when the last two evaluation losses are above the best by more than their noise and the training loss has
-    fallen by 5 % since, or one is far above. Also at one 5 % above guessing, or above the loss before the training,
-    while the training loss falls: an ERROR where fewer answers are right than by guessing. Also when the texts of
-    ``probe=`` cost 10 % more than without the adapters, twice running. Three epochs and 200 steps without an evaluation
-    end with an INFO.
+    Fires when the last two losses of any set of ``eval_dataset`` are above its best by more than their noise and the
+    training loss has fallen by 5 % since, or one is far above. Also at one 5 % above guessing, or above that before the
+    training, while the training loss falls: an ERROR where guessing gets more right. While another set gains, a set may
+    lose 10 %; more is an INFO up to guessing. Also when ``probe=`` costs 10 % more than without the adapters, twice
+    running. Three epochs and 200 steps without an evaluation are an INFO.
     """
 
     id = "LW209"
@@ -60,14 +61,13 @@ class WorseOnOtherTexts(Rule):
     forgets: float = 0.1
     epochs: int = 3
     steps: int = 200
-    evaluations: list[list[float]] = field(default_factory=list, init=False)
-    """Step, evaluation loss, and mean training loss since the one before, of each."""
-    examples: int = field(default=0, init=False)
-    """How many the latest evaluation had; 0 if unknown."""
+    sets: dict[str, list[list[float]]] = field(default_factory=dict, init=False)
+    """Of each set of examples, by the name of its loss: steps, evaluation losses, mean training losses since the one
+    before, and how many examples (0 if unknown)."""
+    since: dict[str, list[float]] = field(default_factory=lambda: {"": [0.0, 0.0]}, init=False)
+    """Sum and number of the training losses since the last evaluation of each set, and since the beginning."""
     first: float = field(default=math.nan, init=False)
     """The training loss of the first step."""
-    trained: list[float] = field(default_factory=lambda: [0.0, 0.0], init=False)
-    """Sum and number of the training losses since the last evaluation."""
     lowest: float = field(default=math.inf, init=False)
     """Evaluation loss so far."""
     above: int = field(default=0, init=False)
@@ -78,12 +78,12 @@ class WorseOnOtherTexts(Rule):
             self.first = record.loss
         finding = self._judge(record)
         if record.loss is not None and math.isfinite(record.loss):
-            self.trained = [self.trained[0] + record.loss, self.trained[1] + 1]
+            self.since = {name: [total + record.loss, steps + 1] for name, (total, steps) in self.since.items()}
         return finding
 
     def conclude(self, record: StepRecord) -> Finding | None:
         epochs = record.run.config.get("epochs") or 0
-        known = self.evaluations or record.evaluation is not None or JUDGED not in record.scalars
+        known = self.sets or record.evaluation is not None or JUDGED not in record.scalars
         if known or epochs < self.epochs or record.step < self.steps:
             return self._judge(record)
         return Finding(
@@ -94,40 +94,67 @@ class WorseOnOtherTexts(Rule):
         )
 
     def _judge(self, record: StepRecord) -> Finding | None:
-        if (last := record.evaluation) is None:
-            return None
-        by_heart, forgets = self._noted(record, last), self._forgets(last)
-        if by_heart and forgets:
+        """Of all sets one finding: the gravest."""
+        seen = [last for last in record.evaluations.values() if math.isfinite(last.loss) and JUDGED in record.scalars]
+        for last in seen:
+            self._note(last, record.scalars.get("loss_start", math.nan))
+        found = [finding for last in seen if (finding := self._of_one_set(record, last))]
+        by_heart = max(found, key=lambda finding: finding.severity or self.severity, default=None)
+        if (forgets := self._forgets(record.evaluation)) and by_heart:
             return replace(by_heart, details=f"{by_heart.details} {forgets.details}", kind="both")
         return by_heart or forgets
 
-    def _noted(self, record: StepRecord, last: Evaluation) -> Finding | None:
-        if not math.isfinite(last.loss) or JUDGED not in record.scalars:
-            return None
-        total, steps = self.trained
-        start = record.scalars.get("loss_start", math.nan)
-        # Their number is known by time and rate, about.
-        if self.examples and last.samples and abs(last.samples - self.examples) > 0.1 * self.examples:
-            self.evaluations = []  # of other examples
-        self.examples = last.samples or 0
-        self.evaluations.append([last.step, last.loss, total / steps if steps else start])
-        self.trained = [0.0, 0.0]
-        level = last.loss
-        if not last.samples or not (classes_of(record) or learns_preferences(record.run)):  # its noise is not known
-            level = min(loss for _, loss, _ in self.evaluations[-2:]) if len(self.evaluations) > 1 else -math.inf
-        return self._knows_less(record, last, start, level) or self._has_risen(record, last, start, level)
+    def _note(self, last: Evaluation, start: float) -> None:
+        *_, counts = before = self.sets.get(last.name, [[], [], [], []])
+        if counts and last.samples and counts[-1] and abs(last.samples - counts[-1]) > 0.1 * counts[-1]:
+            before = [[], [], [], []]  # of other examples: their number is known by time and rate, about
+        total, steps = self.since.get(last.name, self.since[""])
+        now = (last.step, last.loss, total / steps if steps else start, last.samples or 0)
+        self.sets[last.name] = [[*column, value] for column, value in zip(before, now)]
+        self.since[last.name] = [0.0, 0.0]
 
-    def _knows_less(self, record: StepRecord, last: Evaluation, start: float, level: float) -> Finding | None:
-        """By how much is evidence enough: it takes no further evaluation where its noise is known."""
-        classes, pairs = classes_of(record), learns_preferences(record.run)
-        if pairs:  # which all cost the same before the training, whatever they are
+    def _of_one_set(self, record: StepRecord, last: Evaluation) -> Finding | None:
+        level, classes = last.loss, classes_of(record)
+        _, losses, *_ = self.sets[last.name]
+        if not last.samples or not (classes or learns_preferences(record.run)):  # its noise is not known
+            level = min(losses[-2:]) if len(losses) > 1 else -math.inf
+        if learns_preferences(record.run):  # which all cost the same before the training, whatever they are
             classes = 2 * (abs(self.first - math.log(2.0)) < 0.1)
+        found = self._knows_less(record, last, level, classes) or self._has_risen(record, last, level)
+        gains = next((name for name in self.sets if name != last.name and self._gains(name, classes)), None)
+        if found is None or gains is None:
+            return found
+        if (least := min(losses)) >= min(losses[-2:]) - self.forgets * abs(least):  # general texts may, for a task
+            return None
+        of, other = (name.removesuffix("_loss") for name in (last.name, gains))
+        guesses = classes > 1 and min(losses[-2:]) > (1.0 + self.worse) * math.log(classes)
+        return replace(
+            found,
+            message=f"on the evaluation's examples ({of}) the model gets worse, while it gains on {other}",
+            kind="trades",
+            causes=[f"the examples of {of} are of another kind than those of {other}: texts, template or labels"],
+            remedies=[f"decode one example of each. Is {of} general text? Mix a tenth of such into the training data"],
+            severity=None if guesses or least < (1.0 - _FALLEN) * losses[0] else Severity.INFO,
+        )
+
+    def _gains(self, name: str, classes: int) -> bool:
+        """It is better than untrained, as far as is known, and about as good as ever. Training texts prove nothing."""
+        _, losses, _, counts = self.sets[name]
+        untrained = max(losses[0], math.log(classes)) if 1 < classes <= FEW else losses[0]
+        best = min(losses) + max(self.rise * abs(min(losses)), _few(int(counts[-1])))
+        return losses[-1] < min((1.0 - _FALLEN) * untrained, best) and not name.startswith("eval_train")
+
+    def _named(self, last: Evaluation) -> str:
+        return f" ({last.name.removesuffix('_loss')})" if len(self.sets) > 1 else ""
+
+    def _knows_less(self, record: StepRecord, last: Evaluation, level: float, classes: int) -> Finding | None:
+        """By how much is evidence enough: it takes no further evaluation where its noise is known."""
+        (steps, losses, training, _), start = self.sets[last.name], record.scalars.get("loss_start", math.nan)
         guess = math.log(classes) if classes > 1 else math.inf
-        first, untrained, _ = self.evaluations[0]
-        untrained = math.inf if first else untrained
+        untrained = math.inf if steps[0] else losses[0]
         least, few = min(guess, untrained), _few(last.samples)
-        learns = self.evaluations[-1][2] < (1.0 - _FALLEN) * start
-        if not learns or min(loss for _, loss, _ in self.evaluations) < (1.0 - self.rise) * least:
+        learns = training[-1] < (1.0 - _FALLEN) * start
+        if not learns or min(losses) < (1.0 - self.rise) * least:
             return None
         chooses = 1 < classes <= FEW
         by_chance, right = 1.0 / classes if chooses else 0.0, last.right if chooses else None
@@ -138,16 +165,16 @@ class WorseOnOtherTexts(Rule):
         if not level > least + max(more * least, 0.0 if fewer else 4.0 * few):
             return None
         got = "" if right is None else f" It gets {percent(right)} right; guessing gets {percent(by_chance)}."
-        than, by = ("guessing", "by guessing") if guess <= untrained else ("before the training", "before it")
+        than, by = ("guessing", "by guessing") if guess <= untrained else 2 * ("before the training",)
         cause, remedy = _OTHERS_THAN
         if fewer:  # a loss alone proves nothing: whoever forgets other texts, or is too sure, loses as much
-            cause, remedy = _SWAPPED if pairs else _MAPPED
+            cause, remedy = _SWAPPED if learns_preferences(record.run) else _MAPPED
             remedy += "; mend what differs and begin anew: no checkpoint of this run is better"
         return Finding(
-            f"on the evaluation's examples the model is worse than {than}",
+            f"on the evaluation's examples{self._named(last)} the model is worse than {than}",
             f"They cost {plain(last.loss)}, and {plain(least)} {by}, while the training loss fell from "
-            f"{plain(start)} to {plain(self.evaluations[-1][2])}.{got}",
-            metric="eval_loss",
+            f"{plain(start)} to {plain(training[-1])}.{got}",
+            metric=last.name,
             kind="knows less",
             threshold=least,
             causes=[cause],
@@ -155,9 +182,9 @@ class WorseOnOtherTexts(Rule):
             severity=Severity.ERROR if fewer else None,
         )
 
-    def _has_risen(self, record: StepRecord, last: Evaluation, start: float, level: float) -> Finding | None:
-        when, losses, training = np.array(self.evaluations).T
-        training = np.where(np.isnan(training), start, training)  # that of an evaluation before the first step
+    def _has_risen(self, record: StepRecord, last: Evaluation, level: float) -> Finding | None:
+        when, losses, training, _ = np.array(self.sets[last.name])
+        training = np.where(np.isnan(training), record.scalars.get("loss_start", math.nan), training)  # of step 0
         best = int(losses.argmin())
         risen = float(losses[-2:].min() - losses[best])
         lowest, chance = abs(float(losses[best])), record.scalars.get("chance_loss", math.inf)
@@ -175,9 +202,10 @@ class WorseOnOtherTexts(Rule):
         at, trains = f"{when[best]:.0f}", f"from {training[best]:.4g} to {training[-1]:.4g}"
         back: list[str] = []
         if last.kept is not None and when[best]:
-            keep = "load_best_model_at_end=True keeps it, with save_strategy as eval_strategy"
-            is_kept = int(when[best]) in last.kept
-            back = [f"use checkpoint-{at}, the best one" if is_kept else f"no checkpoint of step {at} is left: {keep}"]
+            of = "" if last.name == "eval_loss" else f' and metric_for_best_model="{last.name}"'
+            keep = f"load_best_model_at_end=True{of} keeps it, with save_strategy as eval_strategy"
+            there = f"use checkpoint-{at}, the best one{self._named(last)}"
+            back = [there if int(when[best]) in last.kept else f"no checkpoint of step {at} is left: {keep}"]
         remedies = [*back, "stop earlier: fewer epochs, or EarlyStoppingCallback; more examples help most"]
         message, kind = "the model learns its training texts by heart", "by heart"
         course, cause = f", while the training loss fell {trains}.", "too many passes over too few examples"
@@ -190,20 +218,23 @@ class WorseOnOtherTexts(Rule):
         elif (once := first_pass(record)) or guesses:
             message = "the model fits its training texts alone" if once else message
             costs = f" (guessing costs {plain(chance)})" if guesses else ""
-            cause = f"nothing that it learns holds for them{costs}: few examples, or wrong labels"
+            rows = "the same rows again and again" if once else "few examples"
+            cause = f"nothing that it learns holds for the evaluation's examples{costs}: {rows}, or wrong labels"
+            remedies = [_COUNT, *remedies]
         return Finding(
             message,
-            f"The evaluation loss was best at step {at} ({losses[best]:.4g}) and has risen to {losses[-1]:.4g}{course}",
-            metric="eval_loss",
+            f"The evaluation loss{self._named(last)} was best at step {at} ({losses[best]:.4g}) and has risen to "
+            f"{losses[-1]:.4g}{course}",
+            metric=last.name,
             kind=kind,
             threshold=float(losses[best]),
             causes=[cause],
             remedies=remedies,
         )
 
-    def _forgets(self, last: Evaluation) -> Finding | None:
+    def _forgets(self, last: Evaluation | None) -> Finding | None:
         """The texts of ``probe=`` and the model's mode are the same each time, so that their loss has no noise."""
-        if last.probe is None:
+        if last is None or last.probe is None:
             return None
         now, base = last.probe
         gains = last.loss < (1.0 - self.rise) * self.lowest

@@ -110,7 +110,7 @@ class Engine:
         self._since: dict[str, Any] = {}
         """What has happened since the latest record, as fields of the next one: an evaluation, a row."""
         self._eval_loss, self._eval_from = "", 0
-        """The name of the evaluation loss that rules judge, and since which step."""
+        """The name of the first set's evaluation loss, and since which step."""
         self._probe: dict[str, Any] | None = None
         self._probe_base: dict[str, float] = {}
         """``probe_base_loss``: that of the probe without the adapters, once it is known."""
@@ -335,7 +335,7 @@ class Engine:
         alerts: list[Alert] = []
         if (now := self.recorder.at_the_end(self.last)) is not None:  # the weights as they stand
             alerts = self.episodes.conclude(now, "at_the_end")
-        last = self.last.amended(**{"evaluation": None, "logged": None, **self._since})
+        last = self.last.amended(**{"evaluations": {}, "logged": None, **self._since})
         alerts += [alert for alert in self.episodes.conclude(last) if alert not in alerts]
         self.coverage.concluded = True
         if alerts:
@@ -434,19 +434,20 @@ class Engine:
         name = "eval_loss" if "eval_loss" in metrics else next(iter(losses), "")
         if name == "eval_loss" or not self._eval_loss or (name and self._eval_from == 0 < step):
             self._eval_loss, self._eval_from = name, step  # of several sets the first after the start
-        judged, probed = bool(name) and name == self._eval_loss, dict[str, float]()
-        if self._probe is not None and self._started and judged:
+        first, probed = bool(name) and name == self._eval_loss, dict[str, float]()
+        if self._probe is not None and self._started and first:
             self.flush()  # a step is written before what is logged after it
             with self.guard("measuring the loss of probe=", aside=True):
                 probed = self._probe_losses()
         self.sinks.evaluated(step, {**metrics, **probed})
         if probed:
             self.sinks.logged(step, probed)
-        if judged:
+        if name:
             pair = (probed["probe_loss"], probed["probe_base_loss"]) if probed else None
             shares = (f"{name.removesuffix('loss')}{share}" for share in ("accuracy", "rewards/accuracies"))
             right = next((metrics[share] for share in shares if share in metrics), None)
-            self._since["evaluation"] = Evaluation(step, metrics[name], samples, checkpoints, pair, right)
+            seen = {name: Evaluation(step, metrics[name], samples, checkpoints, pair, right, name)}
+            self._since["evaluations"] = (seen if first else {}) | self._since.get("evaluations", {}) | seen
 
     def probe(self, batch: dict[str, Any]) -> None:
         """Compute the loss of ``batch``, which the model is given with its ``labels``, at each evaluation."""
@@ -518,7 +519,8 @@ class Engine:
         # A scale that the script moves comes back as the script sets it, whenever that is.
         begun, scales = {a.name: a.scale for a in self.run.adapters}, self._norms_by_name("scale")
         norms = {name: norm for name, norm in norms.items() if scales.get(name) in (None, begun.get(name))}
-        here = {"step": self.steps, "delta_norms": norms, "evaluation": list(self._since.get("evaluation") or ())}
+        evaluations = {name: list(seen) for name, seen in self._since.get("evaluations", {}).items()}
+        here = {"step": self.steps, "delta_norms": norms, "evaluations": evaluations}
         return states | self.recorder.state_dict() | here
 
     @guarded("taking over a checkpoint's state, so that what it does not tell starts anew")
@@ -530,8 +532,7 @@ class Engine:
         self._unwritten[:] = self.episodes.alerts  # else the files of this session would not know of them
         self.recorder.load_state_dict(state)
         self._checkpoint = state.get("step", 0), dict(state.get("delta_norms", {}))
-        if evaluation := state.get("evaluation"):
-            self._since["evaluation"] = Evaluation(*evaluation)
+        self._since["evaluations"] = {name: Evaluation(*it) for name, it in state.get("evaluations", {}).items()}
         self.recovery.load_state_dict(state.get("recovery", {}))
 
     # -- parts of a step -----------------------------------------------------------------------------------------------

@@ -294,8 +294,8 @@ def test_labels_learned_by_heart_are_no_all_clear(epochs: int, evaluated: float 
     metrics |= {"delta_norm": metrics["output_ratio"]}
     episodes = Episodes([StuckAtChance()])
     for step, loss in enumerate([*STUCK, *[0.3] * 40], start=1):
-        seen = Evaluation(step, evaluated) if evaluated and step == 90 else None
-        episodes.check(StepRecord(info, step, metrics, loss=loss, lr=(1e-3,), scalars=TWO, evaluation=seen))
+        seen = {"eval_loss": Evaluation(step, evaluated)} if evaluated and step == 90 else {}
+        episodes.check(StepRecord(info, step, metrics, loss=loss, lr=(1e-3,), scalars=TWO, evaluations=seen))
     (alert,) = episodes.alerts
     assert (alert.closed_step is not None) == over
 

@@ -59,6 +59,7 @@ def severities(alerts: list[Alert]) -> list[str]:
 
 
 SAVES: dict[str, Any] = {"steps": 50, "save_strategy": "steps", "save_steps": 10}
+SAVES["eval_dataset"] = {"train": stdlib_blocks(8), "other": stdlib_blocks(256)[224:240]}
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_few_texts_for_many_epochs_are_learned_by_heart(by_heart: tuple[Path, Al
     assert str(alert) == opened, "what the console has shown is what the files have"
     assert (alert.severity.name, alert.step <= 50, alert.step % 10) == ("WARNING", True, 0)
     assert "was best at step 10" in str(alert)
-    assert "use checkpoint-10, the best one" in str(alert)
+    assert "use checkpoint-10, the best one (eval_other)" in str(alert), "and not that of the first set"
 
 
 def test_an_evaluation_at_the_step_of_a_save_is_not_lost_to_the_session_that_resumes(
@@ -85,6 +86,7 @@ def test_an_evaluation_at_the_step_of_a_save_is_not_lost_to_the_session_that_res
     (resumed,) = on_texts(folder, 8, 5e-3, resume=str(folder / "checkpoint-20"), **SAVES)
     assert (resumed.step, resumed.message, resumed.causes) == (whole.step, whole.message, whole.causes)
     assert "no checkpoint of step 10 is left" in str(resumed)
+    assert 'metric_for_best_model="eval_other_loss"' in str(resumed)
 
 
 @pytest.mark.parametrize(
@@ -154,6 +156,24 @@ def test_texts_worse_than_before_the_training_show_and_end_no_run(trained: Any, 
     assert not found or "worse than before the training" in alerts[0].message
 
 
+@pytest.mark.parametrize(
+    ("first", "lr", "mixed", "found"),
+    [
+        pytest.param("sums", 7e-3, 0, [("LW209", "INFO", "eval_python_loss")], id="others are forgotten"),
+        pytest.param("sums", 1e-2, 0, [("LW209", "WARNING", "eval_python_loss")], id="others are guessed worse"),
+        pytest.param("python", 1e-2, 0, [("LW209", "WARNING", "eval_python_loss")], id="in another order"),
+        pytest.param("sums", 1e-2, 80, [], id="their twin"),
+    ],
+)
+def test_each_set_is_judged(first: str, lr: float, mixed: int, found: list[Any], tmp_path: Path) -> None:
+    held_out = {"sums": sums()[80:], "python": stdlib_blocks(256)[240:]}
+    held_out = {name: held_out[name] for name in sorted(held_out, key=first.__ne__)}
+    rows = [*sums()[:80], *stdlib_blocks(256)[:mixed]]
+    alerts = run(tmp_path, lora(tiny_model()), rows, held_out, lr, 20, eval_steps=5, eval_on_start=True)
+    assert [(alert.rule, alert.severity.name, alert.metric) for alert in alerts] == found
+    assert all("(eval_python)" in alert.message for alert in alerts)
+
+
 @pytest.mark.parametrize(("trainer", "found"), [(InOrder, ["LW203", "LW209"]), (Trainer, [])], ids=["in order", "twin"])
 def test_data_that_change_on_the_way_are_named(trainer: Any, found: list[str], tmp_path: Path) -> None:
     """Sums, then Python: whatever was learned before, that is one alert, and no reason to drop updates."""
@@ -178,7 +198,8 @@ def test_before_an_epoch_has_passed_no_text_has_been_read_too_often(tmp_path: Pa
     draw = random.Random(1)
     rows = [{**row, "labels": draw.randrange(2)} for row in code_or_prose()]
     (alert,) = run(tmp_path, classifier(), rows[:400], rows[400:440], 5e-3, 50, per_device_train_batch_size=8)
-    assert ("few examples, or wrong labels" in alert.causes[0], "by heart" in alert.message) == (True, False)
+    assert ("wrong labels" in alert.causes[0], "by heart" in alert.message) == (True, False)
+    assert "mend the labels" in alert.remedies[0].lower(), "what is done first treats the cause"
 
 
 @pytest.mark.parametrize(
@@ -196,7 +217,7 @@ def test_epochs_without_an_evaluation_leave_it_unknown(
     [
         pytest.param(500, (0.69, 0.9, 1.1), "fell from 0.7 to 0.1", id="best before the training"),
         pytest.param(None, (0.69, 0.9), "", id="of nobody knows how many examples"),
-        pytest.param(None, (0.69, 0.9, 0.9), "They cost 0.9, and 0.69 before it", id="two of them"),
+        pytest.param(None, (0.69, 0.9, 0.9), "They cost 0.9, and 0.69 before the training", id="two of them"),
     ],
 )
 def test_what_is_not_known_of_an_evaluation_proves_nothing(
@@ -205,9 +226,9 @@ def test_what_is_not_known_of_an_evaluation_proves_nothing(
     rule, finding = WorseOnOtherTexts(), None
     for at, loss in enumerate(losses):
         scalars = {"classes": 2.0, "loss_spike_score": 0.0} | ({"loss_start": 0.7} if at else {})
-        seen = Evaluation(10 * at, loss, samples, right=0.7 if samples else 0.45)
+        seen = {"eval_loss": Evaluation(10 * at, loss, samples, right=0.7 if samples else 0.45)}
         trained = 0.1 if at else 0.7
-        finding = rule.check(StepRecord(RunInfo(()), 10 * at + 1, {}, trained, scalars=scalars, evaluation=seen))
+        finding = rule.check(StepRecord(RunInfo(()), 10 * at + 1, {}, trained, scalars=scalars, evaluations=seen))
     assert bool(finding) == bool(found)
     assert found in (finding.details if finding else "")
 

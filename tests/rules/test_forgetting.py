@@ -47,7 +47,7 @@ def run(
 
 
 def test_what_is_unlearned_for_nothing_is_named(tmp_path: Path) -> None:
-    """Of several sets of texts for evaluation the first is judged."""
+    """Of several sets of texts for evaluation the first says whether the task still gains."""
     held_out = stdlib_blocks(256)[224:240]
     _, monitor = run(tmp_path, GENERAL, eval_dataset={"own": held_out, "other": held_out[:2]})
     (alert,) = (alert for alert in monitor.alerts if alert.rule == "LW209")
