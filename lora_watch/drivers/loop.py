@@ -141,8 +141,7 @@ class Monitor:
         self._let_go()
 
     def evaluated(self, metrics: Mapping[str, float], step: int | None = None) -> None:
-        """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Of several sets each has a call and a name,
-        ``{"eval_python_loss": 2.3}``. Also after ``finish``."""
+        """Note how good the model is: ``{"eval_loss": 1.2}``, of several sets in a call each. Also after ``finish``."""
         self.engine.evaluated(metrics, step)
 
     def saved(self, folder: str | Path) -> None:
