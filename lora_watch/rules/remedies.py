@@ -190,7 +190,8 @@ def suits(record: StepRecord) -> bool:
 
 def from_before(step: int) -> str:
     """What to go on from when the weights, or the batch of ``step``, are not sound since that step."""
-    return f"resume from the last checkpoint before step {step}; without one, begin anew" if step > 1 else "begin anew"
+    older = f"resume from the last checkpoint before step {step}, or go on from last_good/; without either, begin anew"
+    return older if step > 1 else "begin anew"
 
 
 def in_wider_numbers(record: StepRecord) -> list[str]:
