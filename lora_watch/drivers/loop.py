@@ -256,5 +256,5 @@ def _own_sinks(model: nn.Module, policy: Policy, folder: Path | None, console: b
     if not is_first():
         return ()
     if folder is None:
-        return (ConsoleSink(),) if console else ()
+        return (ConsoleSink(policy=policy),) if console else ()
     return standard_sinks(folder / "lora_watch", model, policy, TensorBoardSink(own_run(folder)), console)

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, first_to_show, in_sum, part_of
@@ -10,7 +11,7 @@ from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import adapters, clean, columns, count, full_stop, say, sentence, wrapped
 from lora_watch.rules.base import ANOTHER_RUN
-from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED, passes, too_few
+from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED, Policy, passes, too_few
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
 
@@ -23,15 +24,18 @@ class ConsoleSink(Sink):
 
     Args:
         left: what the run has left, by what it is called; asked for at the end.
+        policy: of what the run recovers from it tells when that has been done, or not.
     """
 
-    def __init__(self, left: Callable[[], Mapping[str, object]] = dict) -> None:
-        self._left = left
+    def __init__(self, left: Callable[[], Mapping[str, object]] = dict, policy: Policy | None = None) -> None:
+        self._left, self._policy = left, policy or Policy()
         self._adapters = adapters(0, 0)
         self._latest: StepRecord | None = None
         self._resumed_at = 0
         self._noted: set[str] = set()
         self._history = AlertHistory()
+        self._untold: list[tuple[str, Alert, Alert]] = []
+        """News, and the alert as it was then."""
         self._prescribed: tuple[str, Prescription] | None = None
         """The latest prescription, after the rule under whose alert it stands."""
 
@@ -50,9 +54,12 @@ class ConsoleSink(Sink):
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         of_before = self._latest is None and record.step == self._resumed_at > 0
         self._latest = record
-        news = self._history.update(alerts)
-        recovers = ("opened", RECOVERED) in ((event, alert.rule) for event, alert in news)  # what that is from is over
-        for event, alert in news:
+        self._untold += [(event, alert, replace(alert)) for event, alert in self._history.update(alerts)]
+        if self._policy.recover and any(map(self._policy.recovering.counts, alerts)) and not of_before:
+            return
+        news, self._untold = self._untold, []
+        recovers = ("opened", RECOVERED) in ((event, alert.rule) for event, alert, _ in news)  # what it is from is over
+        for event, alert, then in news:
             if alert.rule == MONITOR_FAILURE:  # the log has said that
                 continue
             if of_before:
@@ -60,10 +67,11 @@ class ConsoleSink(Sink):
                     _print(f"lora_watch: from the session before: {alert.title}")
                 self._prescribed = (alert.rule, alert.next_run) if alert.next_run else self._prescribed
             elif event == "opened":
-                before, now = self._prescribed, alert.next_run
+                then = replace(then, remedies=[], next_run=None) if alert.recovered_from else then  # LW910 has them
+                before, now = self._prescribed, then.next_run
                 new = before is not None and now is not None and now.values != before[1].values
                 instead_of = f"{before[0]}, which was {before[1].source}" if before is not None and new else ""
-                _print(alert.text(columns(), instead_of=instead_of), colour=_COLOURS[alert.severity])
+                _print(then.text(columns(), instead_of=instead_of), colour=_COLOURS[then.severity])
                 self._prescribed = before if now is None else (alert.rule, now)
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
                 seen = f"at step {alert.last_step}" if alert.last_step else "before step 1"
@@ -73,8 +81,11 @@ class ConsoleSink(Sink):
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: str, message: str | None) -> None:
         self.write(record, alerts)
+        self.write(record, ())
 
     def finish(self, verdict: str, message: str | None) -> None:
+        if self._latest is not None:
+            self.write(self._latest, ())
         lines = [self._outcome(verdict, message)]
         told, first = self._history.next_run, first_to_show(self._history)
         in_line = verdict == "ok" and any(a.rule == RECOVERED and a.next_run is not None for a in self._history)

@@ -56,7 +56,7 @@ class LastGoodSink(Sink):
         self._serious: list[Alert] = []
         """The open alerts by which the run has gone wrong."""
         self._in_vain: str | None = None
-        """That nothing of what was learned is good, as an open alert says."""
+        """The title of an open alert by which nothing of what was learned is good."""
         self._is_wrong = False
         self._gained: bool | None = None
         """The run has been better than at its start; None where nothing tells."""
@@ -85,9 +85,8 @@ class LastGoodSink(Sink):
             self._history.update(alerts)
             still = [alert for alert in self._history if alert.closed_step is None]
             self._serious = [a for a in still if a.severity >= Severity.ERROR or self._policy.counts(a)]
-            named = ((alert, name) for alert in still for name in (alert.rule, f"{alert.rule}:{alert.kind}"))
-            vain = next((alert.rule for alert, name in named if alert.severity >= IN_VAIN.get(name, math.inf)), None)
-            self._in_vain = vain and f"nothing that was learned is good ({vain})"
+            vain = (a.title for a in still if a.severity >= IN_VAIN.get(f"{a.rule}:{a.kind}", math.inf))
+            self._in_vain = next(vain, None)
         if not self._serious:
             self._is_wrong = False
             norms = record.metrics.get("product_norm")  # absent where nothing was measured at this step

@@ -48,7 +48,7 @@ def standard_sinks(
             found["curves"] = f"tensorboard --logdir {shown(events.folder)}"
         return found
 
-    return [*sinks, ConsoleSink(left)] if console else sinks
+    return [*sinks, ConsoleSink(left, policy)] if console else sinks
 
 
 def own_run(output_dir: Path) -> Path:

@@ -7,6 +7,7 @@ import pytest
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Evidence, Prescription, Setting
+from lora_watch.rules.policy import Policy
 from lora_watch.sinks.console import ConsoleSink
 from tests.sinks.made_up import alert_of, record_of, run_of
 
@@ -53,13 +54,15 @@ def test_a_prescription_that_replaces_another_says_so(capsys: Captured) -> None:
 
 
 def test_a_recovery_is_all_that_is_said_of_what_it_is_from(capsys: Captured) -> None:
-    sink, large = ConsoleSink(), alert_of(3)
+    sink, large = ConsoleSink(policy=Policy(recover=1)), alert_of(3, remedies=["begin anew"])
     sink.write(record_of(run_of(), 3), [large])
-    large.closed_step = 3
-    capsys.readouterr()
+    large.closed_step, large.back_to, large.severity = 3, 0, Severity.WARNING
     sink.write(record_of(run_of(), 3), [large, alert_of(3, "LW910", Severity.WARNING)])
     assert "LW910" in (said := capsys.readouterr().err)
-    assert "ended" not in said
+    assert ("ERROR at step 3" in said, "begin anew" in said, "ended" in said) == (True, False, False)
+    sink.write(record_of(run_of(), 9), [again := alert_of(9, remedies=["begin anew"])])
+    sink.write(record_of(run_of(), 10), [])
+    assert capsys.readouterr().err == f"{again}\n", "it did not recover"
 
 
 def test_a_prescription_that_is_withdrawn_is_said_to_be(capsys: Captured) -> None:
