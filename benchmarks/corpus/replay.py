@@ -35,15 +35,19 @@ ON_REQUEST = (*HARM, *AT_THE_END)
 
 
 def records(
-    trace: Trace, wanted: Callable[[], Collection[str]] = tuple, opened: Callable[[], int] = int
+    trace: Trace,
+    wanted: Callable[[], Collection[str]] = tuple,
+    opened: Callable[[], int] = int,
+    policy: PolicySignals | None = None,
 ) -> Iterator[StepRecord]:
     """The records of a live run: of each step what the monitor's own cadence measures.
 
     Args:
         wanted: the losses with other adapters that rules want when the next step begins, and so a full measurement.
         opened: how many alerts have opened by then.
+        policy: has seen every row in the end, the one of the last step, too.
     """
-    signals, policy, cadence = LossSignals(), PolicySignals(), Cadence()
+    signals, policy, cadence = LossSignals(), policy or PolicySignals(), Cadence()
     rows, evaluations = {int(row["step"]): row for row in trace.rows if "loss" in row}, _evaluations(trace)
     has_loss, logged = all("reward" not in row for row in trace.rows), None
     comparable = any(compared(record) for record in trace.records)
@@ -73,13 +77,14 @@ def records(
 def judge(trace: Trace, rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> list[Alert]:
     """Every alert of the run, in order of opening."""
     episodes = Episodes(choose(rules, mute))
-    record = None
-    for record in records(trace, lambda: episodes.wanted, lambda: len(episodes.alerts)):
+    record, policy = None, PolicySignals()
+    for record in records(trace, lambda: episodes.wanted, lambda: len(episodes.alerts), policy):
         if record.step:
             episodes.check(_before_update(record), urgent=True)
         episodes.check(record)
     if record is not None and record.step == record.run.max_steps:  # the run reached its end
-        episodes.conclude(dataclasses.replace(record, evaluations=_evaluations(trace).get(record.step, {})))
+        evaluations, scalars = _evaluations(trace).get(record.step, {}), {**record.scalars, **policy.scalars}
+        episodes.conclude(dataclasses.replace(record, evaluations=evaluations, scalars=scalars, logged=None))
     return episodes.alerts
 
 

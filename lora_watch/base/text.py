@@ -35,12 +35,13 @@ def short(value: float | None, digits: int = 4) -> str:
     """A number as people read it, a large one without an exponent; ``?`` where it is unknown, and NaN."""
     if value is None or math.isnan(value):
         return "?" if value is None else "NaN"
-    rounded = f"{value:.{digits}g}"
+    rounded = f"{value + 0.0:.{digits}g}"  # -0.0 + 0.0 is 0.0
     return f"{float(rounded):,.0f}" if "e+" in rounded and abs(value) < 1e12 else rounded
 
 
 def plain(value: float) -> str:
     """A measured number in three digits, without an exponent where people can do without one: 810, 0.0017."""
+    value += 0.0  # -0.0 becomes 0.0
     if not math.isfinite(value) or (value and not 1e-4 <= abs(value) < 1e7):
         return f"{value:.3g}"
     digits = f"{value:.{max(2 - math.floor(math.log10(abs(value) or 1.0)), 0)}f}"

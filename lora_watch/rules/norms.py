@@ -12,7 +12,7 @@ from lora_watch.base.text import percent, plain
 from lora_watch.measurement.signals.loss import FEW
 from lora_watch.measurement.signals.policy import course
 from lora_watch.rules.base import FAULTS, NON_FINITE, Finding, Rule, known_values, worst_first
-from lora_watch.rules.forecast import OF_PREFERENCES, end_of, has_new_head, is_gentle, learns_preferences
+from lora_watch.rules.forecast import end_of, has_new_head, is_gentle, learns_preferences
 from lora_watch.rules.remedies import from_before, improved, is_proven, sound_steps, stronger, suspect, weaker
 from lora_watch.rules.size import (
     FAR_TOO_LARGE,
@@ -128,17 +128,18 @@ class NormExplosion(Rule):
             why, threshold = f"Meanwhile the mean loss rose from {plain(start)} to {plain(recent)}.", if_worse
         elif self.fallen and overall > (if_worse if self.fallen[-1] - self.fallen[0] >= 4 else always):
             # With a row each step the mean of five holds none from before; with fewer rows it takes two in a row.
-            why, threshold = f"Meanwhile the mean reward fell {reward}.", if_worse
+            why, threshold = f"Meanwhile the mean {'margin' if prefers else 'reward'} fell {reward}.", if_worse
             severity = self.severity if overall > always else Severity.WARNING  # some such policies learn it again
         elif not (compares or prefers) and record.step >= 3 and overall > always and not_below:
-            what = "loss is not below" if reward is None else "reward is not above"
-            if "classes" in record.scalars and record.scalars.get("loss_start", 0.0) < 0.0:
-                what = "model's own loss is not below"  # a minus stands before it
-            why, threshold = f"The {what} its start.", always
+            why, threshold = "The loss is not below its start.", always
+            if "loss_start" not in record.scalars:  # it says nothing
+                why = "" if reward is None else f"Meanwhile the mean reward went {reward}."
+            elif "classes" in record.scalars and record.scalars["loss_start"] < 0.0:  # a minus stands before it
+                why = "The model's own loss is not below its start."
         elif prefers and metric == "output_ratio" and overall > self.of_preferences:
-            why = "The margin rises even where the answers get worse: read some of them."
-            if reward is not None and not reward.has_risen:
-                why = f"Meanwhile the mean margin went {reward}."
+            why = "" if reward is None else f"Meanwhile the mean margin went {reward}. "
+            if reward is None or reward.recent > reward.start:
+                why += "A margin rises even where the answers get worse: read some of them."
             threshold = self.of_preferences
             severity = self.severity if self.holds else Severity.WARNING
         elif self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):
@@ -231,8 +232,8 @@ class BarelyMoves(Rule):
 
     Fires once, after a quarter of the schedule, when the adapters will stay too small even if every further update
     agrees. It also fires when adapters twice as large as these will become would lower the loss of each of three
-    batches by a fifth more. A policy is judged while its reward has not risen: at half of the schedule where the
-    adapters become nearly large enough. An adapter that began large (PiSSA) never is.
+    batches by a fifth more. A policy is judged while its reward has not risen, DPO by its margin where steps are small:
+    at half of the schedule where that nearly suffices. An adapter that began large (PiSSA) never is.
     """
 
     id = "LW104"
@@ -246,6 +247,8 @@ class BarelyMoves(Rule):
     half: float = 0.5
     more: float = 0.2
     slow: float = 1.0 / 16.0
+    margin: float = 0.1
+    """Of preferences, against a reference. The chosen answer is then preferred with 52 %, from 50 %."""
     judged: bool = field(default=False, init=False)
     asked: int = field(default=0, init=False)
     losses: list[list[float]] = field(default_factory=list, init=False)
@@ -255,29 +258,39 @@ class BarelyMoves(Rule):
     def check(self, record: StepRecord) -> Finding | None:
         if (self.judged and self.compared) or record.run.began_large:
             return None
-        if record.scalars.get("reward_flat"):  # no rate moves a policy that has nothing to learn from: LW210's
-            return None
+        reward = course(record)
+        if record.scalars.get("reward_flat") or (reward is not None and reward.recent == 0.0):
+            return None  # no rate moves a policy that has nothing to learn from: LW210's
         if (record.run.max_steps or STEPS) < STEPS or not (record.lr_fraction or 0.0) >= self.spent:
             return None
         prefers = bool(record.run.config.get("preference"))  # whose loss any change lowers
         size, threshold, why = size_of(record), None, None if prefers else self._falls(record)
         if size is None or record.first_step is None:
             return None
-        reward = course(record)
-        of_a_policy = OF_A_POLICY if reward is not None and not prefers else 1.0
-        of_the_task = OF_PREFERENCES if learns_preferences(record.run) else of_a_policy
-        reach = (2.0 if has_new_head(record.run) else of_the_task) * self.reach
-        known = reward is not None or (not prefers and "loss_start" in record.scalars)
+        margin = reward if learns_preferences(record.run) else None
+        kind, reach = "", self.reach
+        if has_new_head(record.run):
+            kind, reach = " of a classifier with a new head", 2.0 * reach
+        elif reward is not None and not prefers:
+            kind, reach = " of a policy", OF_A_POLICY * reach
         end = end_of(record, size.overall)
-        waits = of_the_task == OF_A_POLICY and end > reach / 2.0 and (record.lr_fraction or 0.0) < self.half
+        becomes, least, stays = end, reach, reward is None or not reward.has_risen
+        if margin is not None:  # it begins at 0; of few rows the noise holds what it has risen by since
+            becomes = end_of(record, margin.recent + 2.0 * margin.noise)
+            least, stays = self.margin, is_gentle(record)
+        known = reward is not None or (not prefers and "loss_start" in record.scalars)
+        waits = reward is not None and becomes > least / 2.0 and (record.lr_fraction or 0.0) < self.half
         judges = not self.judged and known and record.step >= STEPS and not waits
-        learns = reward is not None and reward.has_risen
-        too_small = judges and end < reach and not learns
+        too_small = judges and becomes < least and stays
         self.judged |= judges
         if too_small:
             self.compared, threshold = True, reach / size.depth
-            why = f"Useful runs reach {percent(reach)} and more."
-            why += "" if reward is None else f" The mean reward went {reward}."
+            why = f"Useful runs{kind} reach {percent(reach)} and more."
+            if margin is not None:
+                threshold, why = None, f"Useful runs reach a margin of {self.margin:g} and more. It went {margin}, "
+                why += f"at this pace {plain(becomes)} by the end."
+            elif reward is not None:
+                why += f" The mean {'margin' if prefers else 'reward'} went {reward}."
         elif why is None:
             return None
         blocks = f"all {record.run.blocks} blocks together" if record.run.blocks > 1 else "the adapters together"

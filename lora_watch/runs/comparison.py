@@ -58,6 +58,8 @@ class Trial:
     step: int
     alerts: Mapping[str, int]
     """How many there are of each severity."""
+    too_large: bool
+    """Its adapters had become too large and stayed so (LW102 is open)."""
     left_out: str | None
     """Why its quality does not count, in words; None if it does."""
 
@@ -69,7 +71,12 @@ class Trial:
         known = ["train_data", *["reward_funcs"] * rewarded]
         settings = dict.fromkeys(known, f"unknown, of {self.name}") | dict(self.settings)
         scale = None if self.scale is None else f"{self.scale:.6g}"
-        return self.r, self.alpha, scale, self.lr, frozenset(settings.items()), "error" in self.alerts
+        return self.r, self.alpha, scale, self.lr, frozenset(settings.items()), self.is_last
+
+    @property
+    def is_last(self) -> bool:
+        """Whatever its quality: a reward, and more so a margin, may be high where the answers got worse."""
+        return "error" in self.alerts or self.too_large
 
 
 _NOT_SET = "not set"
@@ -108,11 +115,11 @@ class Comparison:
 
     @property
     def best_first(self) -> list[int]:
-        """The places of all configurations: those without an ERROR by their means, those with one, those without a
-        value that counts."""
+        """The places of all configurations: by their means, those with an ERROR or LW102 after the others, last those
+        without a value that counts."""
         means = [statistics.fmean(values) if (values := self.values(c)) else None for c in self.configurations]
         sign = -1.0 if self.higher_is_better else 1.0
-        failed = [any("error" in trial.alerts for trial in trials) for trials in self.configurations]
+        failed = [any(trial.is_last for trial in trials) for trials in self.configurations]
         return sorted(
             range(len(means)), key=lambda i: (means[i] is None, failed[i], 0.0 if (m := means[i]) is None else sign * m)
         )
@@ -131,10 +138,12 @@ class Comparison:
                 return f"they have {steps[0]} to {steps[-1]} steps, and more steps alone make a {self.metric} better"
             if len({t.settings[BEGINNING] for t in counted}) > 1:
                 return "some of them continue a trained adapter, and others begin a new one"
+        if counted and all(t.too_large and "preference" in t.settings for t in counted):
+            return "LW102 is open in all of them, and a margin rises even where the answers get worse"
         alike: dict[Any, list[str]] = defaultdict(list)  # as far as is printed
         for trials in (self.configurations[place] for place in self.best_first):
             if values := self.values(trials):
-                alike["error" in trials[0].alerts, short(statistics.fmean(values))].append(_label(trials))
+                alike[trials[0].is_last, short(statistics.fmean(values))].append(_label(trials))
         tied = next(iter(alike.values()), [])
         return f"{first_of(tied, 3)} have the same {self.metric}" if len(tied) > 1 else None
 
@@ -246,8 +255,8 @@ def text(comparison: Comparison) -> str:
         better = "higher" if comparison.higher_is_better else "lower"
         runs = count(sum(map(len, found)), "run")
         head = f"{runs} in {count(len(found), 'configuration')}, by {comparison.metric} ({better} is better)"
-        failed = sum("error" in trials[0].alerts for trials in found)
-        head += ", those with an ERROR last" * (0 < failed < len(found))
+        last = sum(trials[0].is_last for trials in found)
+        head += ", those with an ERROR or LW102 last" * (0 < last < len(found))
         blocks.append([head, "", *_table(comparison)])
         if comparison.best is not None and len(found) > 1:
             best = found[comparison.best]
@@ -293,6 +302,11 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
         f"{trial.name}: {trial.left_out}. Its quality does not count." for trial in trials if trial.left_out is not None
     )
     yield from (f"{t.name} has no {chosen}." for t in trials if t.left_out is None and chosen not in t.quality)
+    yield from (
+        f"{t.name}: LW102 is open. A margin rises even where the answers get worse, so such a run comes last."
+        for t in trials
+        if t.left_out is None and t.too_large and "preference" in t.settings
+    )
     if asked is None and chosen == FINAL_LOSS and any(trial.left_out is None for trial in trials):
         yield (
             f"Not each of these runs has an {EVAL_LOSS}, so {FINAL_LOSS} is compared, the mean training loss of the "
@@ -318,6 +332,7 @@ def trial_of(name: str, run: FinishedRun) -> Trial:
         },
         step=run.step,
         alerts=tally(run.alerts),
+        too_large=any(a.rule == "LW102" and a.closed_step is None and not a.recovered_from for a in run.alerts),
         left_out=_why_not(run),
     )
 

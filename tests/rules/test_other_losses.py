@@ -10,6 +10,7 @@ import torch
 from transformers import Trainer
 
 from lora_watch import LoraWatchCallback, Severity
+from lora_watch.base.text import plain, short
 from lora_watch.drivers.loop import Monitor
 from lora_watch.measurement.signals.scaled_loss import OTHER
 from tests.rules.runs import ids, run, the
@@ -39,6 +40,8 @@ def preferring(folder: Path, steps: int, alike: bool = False, evaluated: Sequenc
 def test_answers_that_are_the_same_are_named_and_not_the_graph(tmp_path: Path) -> None:
     """By LW303 where every gradient is exactly 0. Where the two are rounded in different ways the adapters do move."""
     monitor = preferring(tmp_path, 12, alike=True)
+    assert [str(monitor.last.scalars[name]) for name in ("reward_start", "reward_recent")] == ["0.0", "0.0"]
+    assert plain(-0.0) == short(-0.0) == "0"
     assert [alert.causes for alert in monitor.alerts] == [["chosen and rejected are the same"]]
 
 

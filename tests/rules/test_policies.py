@@ -2,19 +2,21 @@
 
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from benchmarks.corpus.policies import Policy, build, load_all
+from benchmarks.corpus.policies import Policy, build, in_tens, load_all
 from benchmarks.corpus.replay import judge
 from benchmarks.corpus.traces import Trace
 from lora_watch import LoraWatchCallback, Severity
-from lora_watch.measurement.signals.policy import NAMES, numbers_of
+from lora_watch.base.records import StepRecord
+from lora_watch.measurement.signals.policy import NAMES, Course, course, numbers_of
+from lora_watch.rules.base import Rule, RuleBetweenSteps
 from lora_watch.rules.reward import BARE, NO_DIFFERENCE
 from lora_watch.runs.comparison import compare
 from lora_watch.runs.run import read_runs
@@ -27,11 +29,27 @@ pytest.importorskip("trl")
 GOOD = Policy("GRPO", reward="words", lr=1e-2, beta=0.04, steps=20)
 
 
+@dataclass
+class LastWord(RuleBetweenSteps):
+    """Keeps the reward that rules see when the run has ended."""
+
+    id = "MY1"
+    severity = Severity.INFO
+    reward: ClassVar[Course | None] = None
+
+    def conclude(self, record: StepRecord) -> None:
+        LastWord.reward = course(record)
+
+
 def trained(
-    policy: Policy, folder: Path, before: Callable[[Any], object] = lambda trainer: None, **settings: Any
+    policy: Policy,
+    folder: Path,
+    before: Callable[[Any], object] = lambda trainer: None,
+    rules: Sequence[Rule] = (),
+    **settings: Any,
 ) -> tuple[Any, list[dict[str, Any]]]:
     """The monitor, and the Trainer's rows. ``before(trainer)`` comes before the training."""
-    callback = LoraWatchCallback(console=False)
+    callback = LoraWatchCallback(console=False, rules=rules)
     trainer = build(policy, str(folder), [callback], **settings)
     before(trainer)
     trainer.train()
@@ -41,7 +59,10 @@ def trained(
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("good")
-    return folder, *trained(GOOD, folder)
+    monitor, rows = trained(GOOD, folder, rules=[LastWord()])
+    assert LastWord.reward is not None
+    assert LastWord.reward.recent == report_of(folder)["reward"]["last"]["value"], "alerts and check say one number"
+    return folder, monitor, rows
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +168,7 @@ def test_a_reward_that_has_not_risen_by_the_end(traces: dict[Policy, Trace]) -> 
     (alert,) = judge(traces[flat])
     assert (alert.rule, alert.settings) == ("LW206", {}), "its adapters are neither too small nor too large"
     assert judge(traces[risen]) == []
-    (too_strong,) = judge(traces[Policy(lr=1e-2)])
+    (too_strong,) = judge(traces[Policy(lr=1e-2, seed=3)])
     assert (too_strong.rule, too_strong.settings) == ("LW206", {"learning_rate": 5e-3}), "the best of its family"
 
 
@@ -158,6 +179,20 @@ def test_the_twins_of_the_corpus(traces: dict[Policy, Trace]) -> None:
     assert wasted[0].settings["learning_rate"] > 3e-4
     assert good == []
     assert ("LW102", Severity.ERROR) in [(alert.rule, alert.severity) for alert in collapsed]
+    at_once = next(alert for alert in judge(traces[Policy(r=1, lr=0.3)]) if alert.rule == "LW102")
+    assert "loss" not in at_once.details, "that of a policy says nothing, before a reward is known, too"
+
+
+@pytest.mark.parametrize("logged", [list, in_tens])
+def test_a_margin_that_hardly_rises(logged: Callable[[Any], Any], traces: dict[Policy, Trace]) -> None:
+    """In two runs to 0.02 and 0.03; in their twins, at ten times the rate or with eight times the rank, to 0.2."""
+    found = {}
+    for r, lr in ((8, 3e-5), (1, 3e-4), (8, 3e-4), (64, 3e-5)):
+        trace = traces[Policy("DPO", reward="letter", steps=50, r=r, lr=lr)]
+        alerts = judge(replace(trace, rows=logged(trace.rows)))
+        assert all(5e-4 <= alert.settings["learning_rate"] <= 5e-3 for alert in alerts)
+        found[r, lr] = [(alert.rule, alert.severity) for alert in alerts]
+    assert [*found.values()] == [[("LW104", Severity.WARNING)]] * 2 + [[]] * 2
 
 
 def test_where_the_adapters_become_nearly_large_enough_half_of_the_schedule_decides(
@@ -211,6 +246,7 @@ def test_preferences_that_cost_the_model_its_language(traces: dict[Policy, Trace
     ruined, held = (Policy("DPO", reward="letter", steps=50, lr=lr) for lr in (1e-2, 2e-3))
     alert = next(alert for alert in judge(traces[ruined]) if alert.rule == "LW102")
     assert alert.severity == Severity.WARNING
+    assert re.search(r"margin went .* get worse", alert.details), "a margin that rises is no praise"
     assert 3e-4 < alert.settings["learning_rate"] < 2e-3
     assert judge(traces[held]) == []
     worst = judge(traces[Policy("DPO", reward="letter", steps=50, lr=5e-2)])  # its adapters grow to the end

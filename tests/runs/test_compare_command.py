@@ -173,9 +173,19 @@ def test_a_run_with_an_error_or_a_recovery_repeats_none_without(alert: Alert, sw
     content = as_json(sweep[0] / "r2-seed0", other)
     assert [len(each["runs"]) for each in content["configurations"]] == [1, 1]
     said = compare(sweep[0] / "r2-seed0", other).stdout.splitlines()[0]
-    assert said.endswith("ERROR last") == (alert.severity is Severity.ERROR)
+    assert said.endswith("ERROR or LW102 last") == (alert.severity is Severity.ERROR)
     if alert.recovered_from:
         assert {each["value"] for each in content["differences"]["recovered"]} == {"yes", "no"}
+
+
+def test_preferences_whose_adapters_stayed_too_large_are_never_the_best(sweep: Sweep, tmp_path: Path) -> None:
+    runs = [shutil.copytree(sweep[0] / f"r{r}-seed0", tmp_path / f"r{r}") for r in (2, 32)]
+    too_large = [alert_of(3, "LW102", Severity.WARNING).to_dict()]
+    for run, alerts, best in ((runs[1], [], 1), (runs[1], too_large, 0), (runs[0], too_large, None)):
+        report = run / "lora_watch" / "report.json"
+        edit_json(report, alerts=alerts, config={**parse(report.read_bytes())["config"], "preference": True})
+        content = as_json(*runs)
+        assert (content["best"], any("LW102" in note for note in content["notes"])) == (best, bool(alerts))
 
 
 def test_a_rate_that_did_not_train_is_not_shown_and_equal_results_have_no_best(sweep: Sweep, tmp_path: Path) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from lora_watch.base.alerts import Alert, Severity, in_numbers, part_of, tally
-from lora_watch.base.text import adapters, count, middle, short, sparkline, table
+from lora_watch.base.text import adapters, count, middle, plain, short, sparkline, table
 from lora_watch.format.tags import EVAL_LOSS
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
@@ -95,7 +95,7 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
     parts = [run.ending, steps, adapters(len(run.adapters), run.resting)]
     if run.reward_ends is not None:
         what = "margin" if run.config.get("preference") else "mean reward"
-        parts.append(f"{what} {' → '.join(map(short, run.reward_ends))}")
+        parts.append(f"{what} {' → '.join(map(plain, run.reward_ends))}")
     elif run.loss_ends[0] is not None:
         curve = sparkline([value for _, value in run.loss_curve])
         of_several = run.final_loss is not None and run.step >= 20

@@ -60,7 +60,8 @@ class Course(NamedTuple):
 
 def course(record: StepRecord) -> Course | None:
     """None where no reward is logged, and before there are three."""
-    known = [record.scalars.get(f"reward_{name}") for name in Course._fields]
+    latest = record.scalars if record.logged is None else record.logged.numbers  # the run's last row is in no scalars
+    known = [latest.get(f"reward_{name}") for name in Course._fields]
     return None if None in known else Course(*known)  # type: ignore[arg-type]
 
 
@@ -80,7 +81,8 @@ class PolicySignals:
         flat = numbers.get("no_spread", float(numbers.get("reward_spread", 1.0) == 0.0)) >= 1.0
         self.scalars.pop("reward_flat", None)
         if "reward" in numbers and (now := self.progress.update(-numbers["reward"], size, rate)) is not None:
-            self.scalars = {"reward_start": -now.start, "reward_recent": -now.recent, "reward_noise": now.noise}
+            start, recent = 0.0 - now.start, 0.0 - now.recent  # and not -0.0
+            self.scalars = {"reward_start": start, "reward_recent": recent, "reward_noise": now.noise}
             self.scalars["reward_rows"] = float(len(self.progress.recent))
         told = {**numbers, **self.scalars}
         if flat:
