@@ -24,7 +24,8 @@ after them has them as its cause, and no rate that it says holds without the fau
 (LW301, LW303, LW310) are none: the others grow as they would have."""
 ANOTHER_RUN = (*FAULTS, "LW204:one class", "LW205:head", "LW209:knows less")
 """Alerts whose fix makes another run of this one: of what comes beside them only harm prescribes anything."""
-IN_VAIN = dict[str, Severity].fromkeys(("LW204:one class", "LW204:sorted", "LW205:head", "LW207:"), Severity.WARNING)
+IN_VAIN: dict[str, Severity] = {}
+IN_VAIN |= dict.fromkeys(("LW204:one class", "LW204:sorted", "LW205:head", "LW207:"), Severity.WARNING)
 IN_VAIN |= dict.fromkeys(("LW205:", "LW205:labels", "LW205:sign", "LW209:knows less", "LW209:both"), Severity.ERROR)
 """From which severity on alerts, named alike, say that nothing that was learned is good: labels or data are wrong from
 the start, or a head is saved in no file."""
