@@ -232,8 +232,8 @@ class BarelyMoves(Rule):
 
     Fires once, after a quarter of the schedule, when the adapters will stay too small even if every further update
     agrees. It also fires when adapters twice as large as these will become would lower the loss of each of three
-    batches by a fifth more. A policy is judged while its reward has not risen, DPO by its margin where steps are small:
-    at half of the schedule where that nearly suffices. An adapter that began large (PiSSA) never is.
+    batches by a fifth more. A policy is judged while its reward has not risen, gentle DPO by its margin: at half of the
+    schedule where that nearly suffices. Adapters that began large never are.
     """
 
     id = "LW104"
