@@ -73,14 +73,19 @@ def mean_and_spread(values: Sequence[float]) -> str:
     return short(statistics.fmean(values)) + (f" ± {statistics.stdev(values):.2g}" if len(values) > 1 else "")
 
 
+def finite_mean(values: Collection[float]) -> float | None:
+    """The mean of those that are finite; NaN where these are less than half, None of no values."""
+    finite = [value for value in values if math.isfinite(value)]
+    return sum(finite) / len(finite) if 2 * len(finite) >= max(len(values), 1) else math.nan if values else None
+
+
 def sparkline(values: Sequence[float | None], width: int = 24) -> str:
-    """``values`` as at most ``width`` bars between their least and greatest, each the mean of its share. A share that
-    holds a number that is not finite is shown as ``!``, one without a number is blank. Empty for fewer than two."""
+    """``values`` as at most ``width`` bars between their least and greatest, each the ``finite_mean`` of its share: NaN
+    is shown as ``!``, a share without a number is blank. Empty for fewer than two."""
     if len(values) < 2:
         return ""
     edges = [round(i * len(values) / min(width, len(values))) for i in range(min(width, len(values)) + 1)]
-    shares = [[value for value in values[a:b] if value is not None] for a, b in itertools.pairwise(edges)]
-    means = [sum(share) / len(share) if share else None for share in shares]
+    means = [finite_mean([x for x in values[a:b] if x is not None]) for a, b in itertools.pairwise(edges)]
     finite = [mean for mean in means if mean is not None and math.isfinite(mean)]
     low, top = min(finite, default=0.0), len(_BARS) - 1
     span = max(finite, default=0.0) - low or 1.0  # of equal values each is the lowest bar

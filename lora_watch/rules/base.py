@@ -18,7 +18,7 @@ NON_FINITE = ("LW101", "LW201")
 """Rules that explain all others that compare numbers: after a NaN no number is valid."""
 GROWN_TOO_LARGE = ("LW102", "LW202")
 """Rules whose open alert explains a NaN: weights that grow, or a loss that rises, end in one."""
-FAULTS = ("LW204:sorted", "LW205:sign", "LW205:labels", "LW306:adds up", "LW309:moved")
+FAULTS = ("LW204:sorted", "LW205:sign", "LW205:labels", "LW205:targets", "LW306:adds up", "LW309:moved")
 """Alerts that prove a fault of the data or the code which raises a loss, or does harm, at any learning rate: what comes
 after them has them as its cause, and no rate that it says holds without the fault. Adapters that are not trained
 (LW301, LW303, LW310) are none: the others grow as they would have."""
@@ -52,6 +52,10 @@ class Finding:
     follows: tuple[str, ...] = ()
     """Rules, named as in ``Rule.yields_to``, of whose open alert this is a consequence: the alert that opens all the
     same has that one's causes and remedies, proposes nothing, and is explained by it."""
+
+
+def of_the_loss(message: str, details: str, cause: str, remedy: str, **more: Any) -> Finding:
+    return Finding(message, details, metric="loss", causes=[cause], remedies=[remedy], **more)
 
 
 @dataclass

@@ -1,6 +1,7 @@
 """LW204 and LW205: labels that are missing, wrong, or all of one class, as the first losses show it."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from statistics import fmean
 
@@ -8,7 +9,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent, plain
 from lora_watch.measurement.signals.loss import FEW, FIRST, SEEN_FIRST, WARM_UP
-from lora_watch.rules.base import Finding, RuleOfTheLoss
+from lora_watch.rules.base import Finding, RuleOfTheLoss, of_the_loss
 from lora_watch.rules.non_finite import without_target
 from lora_watch.rules.remedies import Advice
 from lora_watch.rules.size import classes_of
@@ -19,6 +20,7 @@ _RANDOM = "its weights are random (from_config instead of from_pretrained)"
 _FIT = 0.9
 """Share of the labels below which they are not those of their inputs. Masked ones (-100) do not count."""
 _MISMATCH = "the labels are wrong (shuffled, or shifted twice), or the tokenizer is another model's"
+_MASKED = "the mask leaves out all but one token of an answer"
 ALL_MASKED = Advice(
     ["every label is -100: the prompt template does not match the text, or truncation cut the answers off"],
     ["print one batch of the data collator: (labels != -100).sum() must not be 0"],
@@ -37,6 +39,8 @@ class LossExactlyZero(RuleOfTheLoss):
 
     id = "LW204"
     severity = Severity.WARNING
+    quiet = 25
+    turns_out = True
     yields_to = ("LW201",)
 
     steps: int = 12
@@ -46,16 +50,13 @@ class LossExactlyZero(RuleOfTheLoss):
     alike: float = field(default=0.0, init=False)
     """Labels of one class before there was any other."""
     is_sorted: bool = field(default=False, init=False)
+    masked: int = field(default=0, init=False)
+    """Steps so far with a batch without a target."""
 
     def check(self, record: StepRecord) -> Finding | None:
         if without_target(record):
-            return Finding(
-                "a batch has no target",
-                "All of its labels are -100, so its loss is NaN. A single such batch does no harm.",
-                metric="loss",
-                causes=["the template masks its answers, or truncation cut them off"],
-                remedies=["drop samples without a target, or raise max_length so that answers are not cut off"],
-            )
+            self.masked += 1
+            return self._without_target(record)
         alike = self._of_one_class(record)
         if alike or record.loss != 0.0 or record.scalars.get("loss_recent") != 0.0:
             return alike
@@ -69,7 +70,18 @@ class LossExactlyZero(RuleOfTheLoss):
 
     def conclude(self, record: StepRecord) -> Finding | None:
         """Of a run that has met a single class it is known that its classifier has learned nothing."""
+        if self.masked > max(record.step // 25, 1):
+            return replace(self._without_target(record), kind="no target")
         return None if self.is_sorted else self._of_one_class(record, is_over=True)
+
+    def _without_target(self, record: StepRecord) -> Finding:
+        message, harm = "a batch has no target", "A single such batch does no harm."
+        if self.masked > 1:
+            message = f"{self.masked} of {record.step} steps had a batch without a target"
+            harm = "Nothing is learned at such a step."
+        details = f"All of its labels are -100, so its loss is NaN. {harm}"
+        remedy = "drop samples without a target, or raise max_length so that answers are not cut off"
+        return of_the_loss(message, details, "the template masks its answers, or truncation cut them off", remedy)
 
     def _of_one_class(self, record: StepRecord, is_over: bool = False) -> Finding | None:
         seen, share = record.scalars.get("labels_seen", 0.0), record.scalars.get("labels_share", 0.0)
@@ -104,10 +116,10 @@ class LossExactlyZero(RuleOfTheLoss):
 class FirstLossTooHigh(RuleOfTheLoss):
     """The first losses or batches show that weights, labels, head or the sign of the loss are wrong.
 
-    Fires at the third step when a language model's first three losses are about what guessing a word costs,
-    or a classifier's 1.5 times that; also when a classifier guesses whose head is outside of ``modules_to_save``.
-    Labels that are shifted or on padding count at any loss. An ERROR where labels are not their inputs' tokens, the
-    losses are minus the model's own, or they end no better. Of other losses it names only those below zero.
+    Fires at the third step when a language model's first losses are about what guessing a word costs, or a classifier's
+    1.5 times that; when a regression's targets lie far from 0; when a classifier guesses whose head is outside of
+    ``modules_to_save``. Labels that are shifted or on padding count at any loss. An ERROR where labels are not their
+    inputs' tokens, or one token; losses are minus the model's, or end no better.
     """
 
     id = "LW205"
@@ -130,6 +142,10 @@ class FirstLossTooHigh(RuleOfTheLoss):
             self.first = [*self.first, record.loss]
             if record.step == 1:
                 self.seen = {name: record.scalars[name] for name in SEEN_FIRST if name in record.scalars}
+            elif record.scalars.get("labels_token") != self.seen.get("labels_token"):
+                self.seen["labels_token"] = math.nan
+        if "targets_mean" in record.scalars:
+            return self._far_off(record.scalars)
         if start is not None and len(self.first) == FIRST and max(self.first) < 0.0:
             return self._below_zero(record, bool(classes))
         if not classes or start is None or record.loss is None:
@@ -151,6 +167,8 @@ class FirstLossTooHigh(RuleOfTheLoss):
         if guesses:
             details += f" The model takes about {math.exp(entropy):.0f} of them for equally likely."
             message, cause, remedy = "the base model guesses", _RANDOM, "load the model with from_pretrained"
+        elif self.seen.get("labels_a_row", math.inf) < 1.5:
+            cause = f"about one label a row counts: {_MASKED}"
         elif far:
             cause = f"{_MISMATCH}, or weights of the base model are damaged"
         elif many and not entropy:
@@ -160,18 +178,21 @@ class FirstLossTooHigh(RuleOfTheLoss):
 
     def _finding(self, message: str, details: str, cause: str, remedy: str, first: float) -> Finding:
         details = f"The first loss is {plain(first)}. {details}"
-        return Finding(message, details, metric="loss", causes=[cause], remedies=[remedy])
+        return of_the_loss(message, details, cause, remedy)
 
     def conclude(self, record: StepRecord) -> Finding | None:
         """A run that ends where it began has learned nothing."""
         finding, recent = self.check(record), record.scalars.get("loss_recent", 0.0)
-        learned = record.step < WARM_UP or recent < _AT_CHANCE * math.log(max(classes_of(record), 2))
-        return finding if finding is None or learned or finding.kind else replace(finding, severity=Severity.ERROR)
+        if finding is None or record.step < WARM_UP or finding.kind not in ("", "targets"):
+            return finding
+        learned = not finding.kind and recent < _AT_CHANCE * math.log(max(classes_of(record), 2))
+        return finding if learned else replace(finding, severity=Severity.ERROR)
 
     def _misplaced(self, no_better: bool) -> Finding | None:
         """What the labels of the first batch prove, of a causal model."""
         fit, padded = self.seen.get("labels_fit", 1.0), self.seen.get("labels_padded", 0.0)
         ahead, behind = (self.seen.get(f"labels_{place}", 0.0) >= _FIT > fit for place in ("ahead", "behind"))
+        token = self.seen.get("labels_token", math.nan)
         if ahead or behind:  # of a calibrated model entropy is what right labels cost
             no_better |= self.first[0] > 1.3 * self.seen["entropy"]
         if no_better and fit < _FIT:
@@ -181,6 +202,10 @@ class FirstLossTooHigh(RuleOfTheLoss):
                 cause = "the labels were shifted before, and the model shifts them once more"
                 details = f"Each label is the token {'after' if ahead else 'before'} its own place in input_ids."
             remedy = "labels = input_ids, with -100 at places that are not to be learned"
+        elif no_better and not math.isnan(token):
+            message, cause = "all labels are one and the same token", f"{_MASKED}, such as eos"
+            details = f"The first {FIRST} batches have no other label than {token:.0f}."
+            remedy = "decode the labels that are not -100: they are to be the answer"
         elif padded >= 0.1:  # less is a slip of single tokens; NaN, too, is less: no label counts
             message = "padding counts as text to be learned"
             details = f"{percent(padded)} of the labels that count lie where attention_mask is 0."
@@ -193,15 +218,25 @@ class FirstLossTooHigh(RuleOfTheLoss):
             return replace(found, kind="labels", severity=Severity.ERROR)
         return replace(found, kind="padding", severity=Severity.WARNING)
 
+    def _far_off(self, seen: Mapping[str, float]) -> Finding:
+        mean, spread = plain(seen["targets_mean"]), seen["targets_spread"]
+        details = (
+            f"The targets have mean {mean} and spread {plain(spread)}: to guess the mean costs {plain(spread**2)}."
+        )
+        cause = f"a new head begins near 0, and the updates of a usual run do not bring it to {mean}"
+        remedy = "subtract the mean from the targets and divide by the spread; undo both in what is predicted"
+        return replace(
+            self._finding("the targets are not scaled", details, cause, remedy, seen["loss_start"]), kind="targets"
+        )
+
     def _head_is_lost(self, head: str, chance: float) -> Finding:
-        return Finding(
+        return of_the_loss(
             f"the classifier's new head is saved in no checkpoint: {head}",
             f"It is not in modules_to_save. The first losses are what guessing costs, {plain(chance)}, so it is new: "
             "whoever loads the adapter draws another one.",
-            metric="loss",
+            "without a task_type PEFT takes the head for a part of the pretrained model",
+            f'begin anew with modules_to_save=["{head}"] in the LoraConfig, or the right task_type',
             kind="head",
-            causes=["without a task_type PEFT takes the head for a part of the pretrained model"],
-            remedies=[f'begin anew with modules_to_save=["{head}"] in the LoraConfig, or the right task_type'],
         )
 
     def _below_zero(self, record: StepRecord, is_minus: bool) -> Finding | None:

@@ -8,7 +8,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, SPIKE, WINDOWS, trend
-from lora_watch.rules.base import FAULTS, NON_FINITE, Finding, Rule, RuleOfTheLoss
+from lora_watch.rules.base import FAULTS, NON_FINITE, Finding, Rule, RuleOfTheLoss, of_the_loss
 from lora_watch.rules.forecast import HIGHEST_END, HIGHEST_PACE, is_gentle, pace
 from lora_watch.rules.remedies import suits, suspect, weaker, why_strong
 from lora_watch.rules.size import CLEAR, FAR_TOO_LARGE, HARM, SLIGHT, Compared, classes_of, compared, extent, guessing
@@ -127,26 +127,21 @@ class LossSpike(RuleOfTheLoss):
             if not (self.since and stays):
                 return None
             self.course = "stays"
-            return Finding(
-                f"the loss has jumped at step {self.since} and stays up",
-                f"It was about {plain(self.before)} before, and its last five are {plain(level)}.",
-                metric="loss",
-                kind="stays",
-                threshold=DECISIVE,
-                causes=[f"the training data changed at step {self.since}: they are not shuffled, or other texts began"],
-                remedies=["shuffle the training data, or train on one kind of texts at a time on purpose"],
-            )
+            message = f"the loss has jumped at step {self.since} and stays up"
+            details = f"It was about {plain(self.before)} before, and its last five are {plain(level)}."
+            cause = f"the training data changed at step {self.since}: they are not shuffled, or other texts began"
+            remedy = "shuffle the training data, or train on one kind of texts at a time on purpose"
+            return of_the_loss(message, details, cause, remedy, kind="stays", threshold=DECISIVE)
         elif not is_up or self.course == "down":
             self.course = "down"
             return None
-        return Finding(
+        return of_the_loss(
             "one loss is far above the others",
             f"The loss jumped from about {plain(self.before)} to {plain(record.loss)}, by {times(score)} its usual "
             "noise. A single spike often passes; several announce a divergence.",
-            metric="loss",
+            "an unusual batch: very long, very short or damaged samples",
+            "look at the batch of this step",
             threshold=self.score,
-            causes=["an unusual batch: very long, very short or damaged samples"],
-            remedies=["look at the batch of this step"],
         )
 
 
@@ -227,14 +222,13 @@ class StuckAtChance(Rule):
         first = "decode eight inputs and read them with their labels. Then " if cause.startswith(_NO_PATTERN) else ""
         fix = f"{first}train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"
         when = "although the adapters have grown" if grown else "at the end of the run"
-        return Finding(
+        return of_the_loss(
             "the classifier is no better than guessing",
             f"The mean of its last {min(len(self.recent), self.steps)} losses is {plain(chance * level)}, and guessing "
             f"costs {plain(chance)}, {when}.",
-            metric="loss",
+            cause,
+            fix,
             threshold=self.share * chance,
-            causes=[cause],
-            remedies=[fix],
             next_run=next_run,
             severity=severity,
         )

@@ -117,6 +117,7 @@ class NormExplosion(Rule):
         prefers = learns_preferences(record.run)
         of_few = _worse(record, self.loss_factor) if self.void else _not_below_start(record)
         not_below = of_few if _has_few_labels(record) else not improved(record)
+        not_below &= "targets_mean" not in record.scalars  # else LW205 says why
         severity = self.severity
         if metric == "output_ratio" and overall > self.beyond:
             why = "No run that ended well had adapters of this size." if harm is None else f"{harm}."

@@ -201,7 +201,7 @@ class Recorder:
         """
         due = self.cadence.due._replace(step=step, trained=step > 0)
         monitored, instruments = self.monitored, self.instruments
-        heard: dict[str, Any] = dict.fromkeys(("labels", "targets", "own_losses", "own_loss", *SEEN_FIRST))
+        heard: dict[str, Any] = dict.fromkeys(("labels", "targets", "own_losses", "own_loss", "squares", *SEEN_FIRST))
         if step:
             instruments.rates.step(lr, updated)
         metrics = instruments.measure(due)  # first: other ranks come along
@@ -289,7 +289,7 @@ class Recorder:
         if self._judge_loss and not dropped:
             scalars |= self._guessing(loss, there)
             labels = None if there["labels"] is None or "classes" not in scalars else there["labels"].tolist()
-            scalars |= self._loss.update(loss, labels, extent(record), record.lr) | wanted
+            scalars |= self._loss.update(loss, labels, extent(record), record.lr, there["squares"]) | wanted
         self.cadence.see(record)
         if record.step - self.cadence.first == FIRST_STEPS:
             self._guard.start_clock()  # from here on a step costs what it costs in a long run

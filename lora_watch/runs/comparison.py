@@ -301,13 +301,15 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
     yield from (
         f"{trial.name}: {trial.left_out}. Its quality does not count." for trial in trials if trial.left_out is not None
     )
-    yield from (f"{t.name} has no {chosen}." for t in trials if t.left_out is None and chosen not in t.quality)
+    counted = [trial for trial in trials if trial.left_out is None]
+    yield from (f"{t.name} has no {chosen}." for t in counted if chosen not in t.quality)
+    yield from (f"{t.name} has a {chosen} of NaN." for t in counted if math.isnan(t.quality.get(chosen, 0.0)))
     yield from (
         f"{t.name}: LW102 is open. A margin rises even where the answers get worse, so such a run comes last."
-        for t in trials
-        if t.left_out is None and t.too_large and "preference" in t.settings
+        for t in counted
+        if t.too_large and "preference" in t.settings
     )
-    if asked is None and chosen == FINAL_LOSS and any(trial.left_out is None for trial in trials):
+    if asked is None and chosen == FINAL_LOSS and counted:
         yield (
             f"Not each of these runs has an {EVAL_LOSS}, so {FINAL_LOSS} is compared, the mean training loss of the "
             "last tenth. It shows less. Evaluate each run at its end: trainer.evaluate()."

@@ -73,7 +73,7 @@ class FinishedRun:
     loss_ends: tuple[float | None, float | None] = (None, None)
     """The mean loss while the adapters were small, which rules and the tab count from, and the last loss."""
     final_loss: float | None = None
-    """Mean over the last tenth of the steps; None where it is not known."""
+    """``finite_mean`` of the losses of the last tenth of the steps; None where it is not known."""
     reward_ends: tuple[float, float] | None = None
     """Mean of the first and of the last rewards of a policy; None where none is known."""
     config: Mapping[str, Any] = field(default_factory=dict)

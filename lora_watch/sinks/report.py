@@ -27,6 +27,7 @@ from typing import Any, NamedTuple
 from lora_watch.base.alerts import Alert, Severity, Verdict, discarded, first_to_show, in_order, tally
 from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
+from lora_watch.base.text import finite_mean
 from lora_watch.base.untrusted import MISFITS, load_json
 from lora_watch.format.files import REPORT, REPORT_VERSION, claim, names_the_path, no_link, now, release, replace_file
 from lora_watch.sinks import Sink
@@ -262,13 +263,13 @@ class _Session:
             self.evaluation[name] = {"last": _point(step, float(value))}
 
     def final_loss(self, alerts: Sequence[Alert]) -> float | None:
-        """Mean of the last tenth of the steps that the run has neither taken back nor dropped."""
+        """``finite_mean`` of the last tenth of the steps that the run has neither taken back nor dropped."""
         gone = discarded(alerts)
         dropping = [range(a.step, a.last_step + 1) for a in alerts if a.recovery is not None]
         losses = [(step, loss, gone if made else [*gone, *dropping]) for step, (loss, made) in self.losses.items()]
         kept = [loss for step, loss, without in losses if step and not any(step in one for one in without)]
         tail = kept[-max(1, self.step // 10) :]
-        return sum(tail) / len(tail) if tail else None
+        return finite_mean(tail)
 
     def report(self) -> dict[str, Any]:
         last = {name: reading.known_values() for name, (_, reading) in self.last.items()}

@@ -28,7 +28,8 @@ from lora_watch.measurement.signals.labels import classes_of, unsaved_head
 from lora_watch.measurement.signals.loss import Chance, LossSignals
 from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
 from lora_watch.rules.forecast import has_new_head
-from tests.rules.runs import InOrder, healthy, ids, run, the
+from lora_watch.rules.labels import FirstLossTooHigh
+from tests.rules.runs import InOrder, healthy, ids, numbers, run, the, trainer_with_loss
 from tests.support import build_trainer, lora, tiny_model, tiny_tokenizer
 
 DEAF = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
@@ -212,6 +213,32 @@ def test_labels_count_where_the_loss_is_the_models_own(factor: float, seen: bool
     assert all(map(torch.equal, plain, with_monitor))
     assert ("chance_loss" in monitor.last.scalars) == seen
     assert monitor.run.notes == ()
+
+
+# -- numbers to be predicted -------------------------------------------------------------------------------------------
+def regression(mean: float, spread: float, factor: float = 1.0, **sizes: Any) -> Monitor:
+    """Code and prose are to be told by a number."""
+    rows = [{**row, "labels": mean + spread * (2.0 * row["labels"] - 1.0)} for row in code_or_prose()]
+    scaled = trainer_with_loss(lambda n, loss: factor * loss)
+    sizes = {"steps": 30, "per_device_train_batch_size": 8, "lr": 3e-3, **sizes}
+    return run(classifier(1), dataset=rows, trainer_class=scaled, **sizes)
+
+
+@pytest.mark.parametrize("lr", [3e-3, 2e-2])
+def test_targets_that_are_not_scaled_are_named_and_the_rate_is_not_blamed(lr: float) -> None:
+    """Where no batch can be computed twice. At 0.02 the adapters grow beyond useful ones."""
+    monitor = regression(600.0, 270.0, rules=[NormExplosion(compare=False), FirstLossTooHigh()], lr=lr)
+    (alert,) = (alert for alert in monitor.alerts if alert.step)
+    assert (alert.rule, alert.kind, alert.severity, alert.step) == ("LW205", "targets", Severity.ERROR, 3)
+    said = [monitor.last.scalars[f"targets_{name}"] for name in ("mean", "spread")]
+    assert {float(f"{number:.3g}") for number in said} <= numbers(alert.details)
+    assert said == pytest.approx([530.0, 261.0], rel=0.05), "two of three are 330, the others 870"
+    assert (monitor.last.size or 0.0) > 12.0 or lr == 3e-3
+
+
+@pytest.mark.parametrize(("mean", "spread", "factor"), [(0.0, 1.0, 1.0), (3.0, 1.0, 1.0), (600.0, 270.0, 0.5)])
+def test_scaled_targets_and_other_losses_are_silent(mean: float, spread: float, factor: float) -> None:
+    assert "LW205" not in ids(regression(mean, spread, factor, steps=6))
 
 
 # -- the same of made-up courses ---------------------------------------------------------------------------------------

@@ -198,6 +198,8 @@ def test_a_batch_without_a_target_is_named_and_ends_no_run(masked: set[int], rul
             assert "begin again" not in str(alert)
     assert monitor.alerts[0].severity == (Severity.ERROR if own and len(masked) == 3 else Severity.WARNING)
     assert (monitor.alerts[0].step, monitor.alerts[0].settings) == (6, {})
+    if masked == {6, 7} and not own:
+        assert numbers(monitor.alerts[0].message) == {2, 9}
 
 
 def test_first_loss_too_high() -> None:
@@ -234,6 +236,8 @@ LABELS: dict[str, tuple[Severity, str]] = {
     **dict.fromkeys(("shifted", "back", "well-known, back"), (Severity.ERROR, "shifted before")),
     "padding": (Severity.ERROR, "keeps the padding"),
     "well-known padding": (Severity.WARNING, "keeps the padding"),
+    "eos": (Severity.ERROR, "all but one token"),
+    "a rare end": (Severity.WARNING, "about one label a row counts"),
 }
 """Faults in labels, and what is said of them. With well-known tokens the losses are far below what guessing costs."""
 
@@ -247,6 +251,8 @@ def mislabelled(fault: str) -> Sequence[dict[str, Any]]:
     if "padding" in fault or fault == "an end":
         mask = (at < (8 if fault == "padding" else 24)).long().expand_as(ids)
         ids = torch.where(mask == 1, ids, 0 if fault == "padding" else spaces)
+    if fault in ("eos", "a rare end"):
+        ids[:, -1] = torch.randint(0, 1024 if fault == "a rare end" else 1, (48,), generator=draw)
     labels = {
         "places": lambda: torch.stack([row[torch.randperm(32, generator=draw)] for row in ids]),
         "rows": lambda: ids.roll(1, 0),
@@ -256,6 +262,7 @@ def mislabelled(fault: str) -> Sequence[dict[str, Any]]:
         "well-known, back": lambda: well_known.roll(1, 1),
         "a prompt": lambda: torch.where(at < 8, -100, ids),
         "an end": lambda: torch.where((at < 18) | (at > 24), -100, ids),
+        **dict.fromkeys(("eos", "a rare end", "a word"), lambda: torch.where(at < 31, -100, ids)),
     }.get(fault, lambda: ids)()
     columns = {"input_ids": ids.tolist(), "labels": labels.tolist(), "attention_mask": mask.tolist()}
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
@@ -267,7 +274,7 @@ OF_ITS_OWN = trainer_with_loss(lambda n, loss: loss)
 
 @pytest.mark.parametrize(
     ("fault", "trainer"),
-    [*((fault, Trainer) for fault in (*LABELS, "well-known", "a prompt", "an end")), ("rows", OF_ITS_OWN)],
+    [*((fault, Trainer) for fault in (*LABELS, "well-known", "a prompt", "an end", "a word")), ("rows", OF_ITS_OWN)],
 )
 def test_labels_that_do_not_fit_the_inputs_are_named_and_sound_ones_are_not(fault: str, trainer: Any) -> None:
     monitor = run(steps=5, lr=5e-3, dataset=mislabelled(fault), trainer_class=trainer)

@@ -1,6 +1,7 @@
 """``lora-watch show``: one screen from a run's files, in colours and in letters, and while the run goes on."""
 
 import io
+import math
 import threading
 import time
 from pathlib import Path
@@ -93,6 +94,18 @@ def test_a_final_loss_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -
     compared = compare([tmp_path]).to_dict()["configurations"]
     losses = {one["name"]: one["quality"]["final_loss"] for each in compared for one in each["runs"]}
     assert losses == {"run": 1.0, "twin/run": twin.final_loss}
+
+
+def test_a_final_loss_and_a_curve_leave_out_single_nan_and_a_comparison_names_the_rest(tmp_path: Path) -> None:
+    run, nan = run_of(4), math.nan
+    for name, spoiled in (("some", range(2, 61, 4)), ("last", range(56, 61))):
+        losses = [nan if step in spoiled else 2.0 for step in range(1, 61)]
+        write(tmp_path / name, run, [record_of(run, step, loss=loss) for step, loss in enumerate(losses, start=1)])
+    lines = {name: next(row for row in drawn(tmp_path / name).splitlines() if "▁" in row) for name in ("some", "last")}
+    assert latest_run(tmp_path / "some").final_loss == 2.0
+    assert ["!" in lines["some"], "NaN" in lines["some"], "!" in lines["last"]] == [False, True, True]
+    notes = compare([tmp_path]).notes
+    assert [note.split()[0] for note in notes if "NaN" in note] == ["last"]
 
 
 def test_it_says_which_of_several_runs_it_draws_and_how_it_was_evaluated(tmp_path: Path) -> None:

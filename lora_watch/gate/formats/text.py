@@ -97,9 +97,11 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
         what = "margin" if run.config.get("preference") else "mean reward"
         parts.append(f"{what} {' → '.join(map(plain, run.reward_ends))}")
     elif run.loss_ends[0] is not None:
-        curve = sparkline([value for _, value in run.loss_curve])
+        curve = sparkline(losses := [value for _, value in run.loss_curve])
         of_several = run.final_loss is not None and run.step >= 20
         end, when = (run.final_loss, "in the last tenth") if of_several else (run.loss_ends[1], "at last")
+        if of_several and short(end) != "NaN" and "NaN" in map(short, losses[-max(len(losses) // 10, 1) :]):
+            when += " without its NaN"
         if any(a.recovery and a.recovery.dropped and a.last_step >= run.step for a in run.alerts):
             when += " before updates were dropped"
         parts.append(f"loss {short(run.loss_ends[0])} in the first steps, {short(end)} {when} {curve}".rstrip())

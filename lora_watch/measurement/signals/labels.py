@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.hooks import RemovableHandle
 
 from lora_watch.adapters.peft_config import methods
+from lora_watch.base.deferred import has_float64
 from lora_watch.measurement.hooks import Hook, has_compiled
 from lora_watch.measurement.signals.loss import FIRST, SEEN_FIRST
 
@@ -72,6 +73,7 @@ class OwnLoss:
         """Of each micro-batch since the step before, ``[]``."""
         self._in_shares = False
         """They are shares of the step's mean, and no means."""
+        self._squares: Tensor | None = None  # of a regression's micro-batches since then
         self._first: dict[str, Tensor] = {}
         """What is asked in the first steps alone, of the latest pass: see ``take``."""
         self._steps = 0
@@ -92,32 +94,35 @@ class OwnLoss:
         loss, logits = getattr(output, "loss", None), getattr(output, "logits", None)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             return
+        labels = kwargs.get("labels")
         if self.labels is not None:
-            self.labels.add(kwargs.get("labels"))
+            self.labels.add(labels)
         self._losses.append(loss.detach().reshape(()))
+        if isinstance(labels, Tensor) and isinstance(logits, Tensor) and labels.numel() == logits.numel():
+            squares = _squares(labels.detach().flatten().to(logits.device), logits.detach().flatten())
+            self._squares = squares if self._squares is None else self._squares.to(squares.device) + squares
         self._in_shares = self._is_language and kwargs.get("num_items_in_batch") is not None
         if self._is_language and self._steps < FIRST and isinstance(logits, Tensor):
             rows = logits.detach().flatten(0, -2)
             chances = rows[:: max(len(rows) // ROWS, 1)].float().softmax(-1)
             self._first = {"entropy": torch.special.entr(chances).sum(-1).mean()}
-            labels, tokens = kwargs.get("labels"), kwargs.get("input_ids", *args[:1])
+            tokens = kwargs.get("input_ids", *args[:1])
             if self._is_causal and isinstance(labels, Tensor) and getattr(tokens, "shape", ()) == labels.shape:
                 self._first |= _placed(labels, tokens, kwargs.get("attention_mask"))
 
     def take(self) -> dict[str, Tensor | None]:
         """Of the step: ``own_losses`` of its micro-batches, ``[n]``, ``own_loss``, in the first steps of a language
         model ``entropy`` of its predictions, in nats, ``[]`` each, ``labels`` and ``targets``; of a causal one what
-        ``_placed`` says of its labels. The next step begins."""
-        seen: dict[str, Tensor | None] = {**self._first}
+        ``_placed`` says of its labels; of a regression ``squares``, ``[4]``. The next step begins."""
+        seen: dict[str, Tensor | None] = {"squares": self._squares, **self._first}
         if self._losses:
             device = self._losses[0].device  # under DataParallel each replica's is on its own
-            together = [loss if loss.device == device else loss.to(device) for loss in self._losses]
-            losses = seen["own_losses"] = torch.stack(together).float()
+            losses = seen["own_losses"] = torch.stack([loss.to(device) for loss in self._losses]).float()
             seen["own_loss"] = losses.sum() if self._in_shares else losses.mean()
         if self.labels is not None:
             seen |= {"labels": self.labels.counts, "targets": self.labels.targets}
             self.labels.reset()
-        self._losses, self._first, self._steps = [], {}, self._steps + 1
+        self._losses, self._squares, self._first, self._steps = [], None, {}, self._steps + 1
         return seen
 
     def remove(self) -> None:
@@ -126,16 +131,28 @@ class OwnLoss:
             self._hook = None
 
 
+def _squares(targets: Tensor, predicted: Tensor) -> Tensor:
+    """How many numbers there are to predict, their sum, that of their squares, and that of the squared errors."""
+    targets = targets.to(torch.float64 if has_float64(targets.device) else torch.float32)
+    errors = (predicted - targets).square()
+    return torch.stack([each.sum() for each in (torch.ones_like(targets), targets, targets.square(), errors)])
+
+
 def _placed(labels: Tensor, tokens: Tensor, mask: Any) -> dict[str, Tensor]:
     """Which shares of the labels that count are the token at their own place, for a causal model itself shifts them, at
-    the next one, and at the one before; and, where ``mask`` is as large, which lie on padding."""
+    the next one, and at the one before; and, where ``mask`` is as large, which lie on padding. How many count in a row,
+    and the token that all of them are, NaN where they differ or are few."""
     count, tokens = labels != -100, tokens.to(labels.device)  # they may lie where the logits do, of several devices
     places = zip(SEEN_FIRST[1:], (tokens, tokens.roll(-1, -1), tokens.roll(1, -1)))
     found = {name: labels == token for name, token in places}
     if getattr(mask, "shape", ()) == labels.shape:
         padded = (mask.to(labels.device) == 0) & count
         found["labels_padded"] = padded & padded.roll(1, -1)
-    return {name: (each & count).sum(dtype=torch.float32) / count.sum() for name, each in found.items()}
+    shares = {name: (each & count).sum(dtype=torch.float32) / count.sum() for name, each in found.items()}
+    highest = labels.masked_fill(~count, -1).max()
+    alike = ((labels == highest) | ~count).all() & (count.sum() > 2)
+    token = torch.where(alike, highest.float(), math.nan)
+    return shares | {"labels_a_row": count.sum(dtype=torch.float32) / len(labels), "labels_token": token}
 
 
 def is_own(loss: float, own: Sequence[float]) -> bool:

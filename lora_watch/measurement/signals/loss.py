@@ -233,8 +233,11 @@ class LossProgress:
 
 FIRST = 3
 """Steps whose losses are those of the base model, unless the rate is ruinous."""
-SEEN_FIRST = ("entropy", "labels_fit", "labels_ahead", "labels_behind", "labels_padded")
+SEEN_FIRST = ("entropy", "labels_fit", "labels_ahead", "labels_behind", "labels_padded", "labels_a_row", "labels_token")
 """What is asked in the first steps alone: see ``labels``."""
+_SQUARED, _ENOUGH, _FAR = 0.01, 16, 20.0
+"""Share by which a loss in bf16 differs from the mean squared error; targets that tell their mean; a mean that a head
+which begins near 0 is long to reach."""
 FEW = 20
 """Most classes for which a loss is compared with guessing where no label has been seen."""
 
@@ -249,6 +252,8 @@ class Chance:
     smoothed: bool = False
     """The labels are: such a loss is compared with nothing."""
     counts: list[float] = field(default_factory=list)
+    squares: list[float] = field(default_factory=list)
+    """Of a regression: see ``labels.OwnLoss.take``."""
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> "Chance":
@@ -273,6 +278,17 @@ class Chance:
         of_labels = {"labels_seen": seen, "labels_class": float(self.counts.index(most)), "labels_share": most / seen}
         return {"chance_loss": min(entropy, math.log(len(self.counts)))} | of_labels
 
+    def of_numbers(self, loss: float | None, squares: Sequence[float] | None, lowest: float) -> dict[str, float]:
+        """Mean and spread (standard deviation) of a regression's targets so far, where that mean is far from 0 and
+        ``lowest``, of the mean losses, is well above what guessing it costs: the spread's square."""
+        if loss is None or squares is None or not abs(loss - squares[3] / squares[0]) <= _SQUARED * loss:
+            return {}
+        self.squares = [float(a + b) for a, b in zip(self.squares or [0.0] * len(squares), squares)]
+        seen, mean = self.squares[0], self.squares[1] / self.squares[0]
+        variance = max(self.squares[2] / seen - mean * mean, 0.0)
+        far = seen >= _ENOUGH and abs(mean) >= _FAR and lowest > 1.5 * variance
+        return {"targets_mean": mean, "targets_spread": math.sqrt(variance)} if far else {}
+
 
 def trend(losses: Sequence[float]) -> tuple[float, float, float]:
     """``(early, late, error)``: the means of the first and the last third of ``losses``, and the standard error of
@@ -296,19 +312,22 @@ class LossSignals:
         labels: Sequence[float] | None = None,
         size: float | None = None,
         lr: Sequence[float] = (),
+        squares: Sequence[float] | None = None,
     ) -> dict[str, float]:
         """Judge one step's loss; the entries of ``StepRecord.scalars`` for it.
 
         ``labels``: how often each class was a label in this step, ``[classes]``; None where unknown. ``size``: see
-        ``LossProgress.update``. ``lr``: the step's learning rates, one a parameter group.
+        ``LossProgress.update``. ``lr``: the step's learning rates, one a parameter group. ``squares``: see ``Chance``.
         """
         found, progress = vars(self.detector.update(loss)), self.progress.update(loss, size, max(lr, default=0.0))
         if progress is not None:
             found = {**found, **vars(progress), "sound": self.progress.sound}
-        return {f"loss_{name}": float(value) for name, value in found.items()} | self.chance.update(labels)
+        lowest = min(progress.start, progress.recent) if progress else 0.0
+        of_labels = self.chance.update(labels) | self.chance.of_numbers(loss, squares, lowest)
+        return {f"loss_{name}": float(value) for name, value in found.items()} | of_labels
 
     def state_dict(self) -> dict[str, Any]:
-        chance = {"counts": self.chance.counts}  # all else of it are settings
+        chance = {"counts": self.chance.counts, "squares": self.chance.squares}  # all else of it are settings
         return {"detector": dict(vars(self.detector)), "progress": dict(vars(self.progress)), "chance": chance}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
