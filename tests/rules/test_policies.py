@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +16,7 @@ from benchmarks.corpus.traces import Trace
 from lora_watch import LoraWatchCallback, Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.measurement.signals.policy import NAMES, Course, course, numbers_of
-from lora_watch.rules.base import Rule, RuleBetweenSteps
+from lora_watch.rules.base import RuleBetweenSteps
 from lora_watch.rules.reward import BARE, NO_DIFFERENCE
 from lora_watch.runs.comparison import compare
 from lora_watch.runs.run import read_runs
@@ -42,14 +42,10 @@ class LastWord(RuleBetweenSteps):
 
 
 def trained(
-    policy: Policy,
-    folder: Path,
-    before: Callable[[Any], object] = lambda trainer: None,
-    rules: Sequence[Rule] = (),
-    **settings: Any,
+    policy: Policy, folder: Path, before: Callable[[Any], object] = lambda trainer: None, **settings: Any
 ) -> tuple[Any, list[dict[str, Any]]]:
     """The monitor, and the Trainer's rows. ``before(trainer)`` comes before the training."""
-    callback = LoraWatchCallback(console=False, rules=rules)
+    callback = LoraWatchCallback(console=False, rules=[LastWord()])
     trainer = build(policy, str(folder), [callback], **settings)
     before(trainer)
     trainer.train()
@@ -59,7 +55,7 @@ def trained(
 @pytest.fixture(scope="module")
 def good(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Any, list[dict[str, Any]]]:
     folder = tmp_path_factory.mktemp("good")
-    monitor, rows = trained(GOOD, folder, rules=[LastWord()])
+    monitor, rows = trained(GOOD, folder)
     assert LastWord.reward is not None
     assert LastWord.reward.recent == report_of(folder)["reward"]["last"]["value"], "alerts and check say one number"
     return folder, monitor, rows
