@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from lora_watch.adapters import layouts, peft, peft_config
 from lora_watch.adapters.adapter import Adapter, NoAdaptersError
-from lora_watch.adapters.tensors import elements, local
+from lora_watch.adapters.tensors import elements, here, sharded
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import layer_index, numbered
 from lora_watch.base.records import AdapterInfo
@@ -29,11 +29,12 @@ def find_adapters(model: nn.Module) -> list[Adapter]:
 
 
 def is_untrained(model: nn.Module) -> bool:
-    """Each of its frozen norms has one number as all of its weights, as initialised: training would have moved them."""
+    """Each of its frozen norms has one number as all of its weights, as initialised: training would have moved them.
+    False where a norm is not whole here."""
     norms = (module for module in model.modules() if "norm" in type(module).__name__.lower())
-    weights = [local(w) for norm in norms if isinstance(w := getattr(norm, "weight", None), Tensor)]
-    known = [w for w in weights if w.numel() > 1 and not w.is_meta and not w.requires_grad]
-    return bool(known) and all(bool((w == w.flatten()[0]).all()) for w in known)
+    weights = [w for norm in norms if isinstance(w := getattr(norm, "weight", None), Tensor) and not w.requires_grad]
+    whole = bool(weights) and all(here(w) and not sharded(w) and w.numel() > 1 for w in weights)
+    return whole and all(bool((w == w.flatten()[0]).all()) for w in weights)
 
 
 def are_meant(model: nn.Module) -> bool:

@@ -22,8 +22,10 @@ FAULTS = ("LW204:sorted", "LW205:sign", "LW205:labels", "LW205:targets", "LW306:
 """Alerts that prove a fault of the data or the code which raises a loss, or does harm, at any learning rate: what comes
 after them has them as its cause, and no rate that it says holds without the fault. Adapters that are not trained
 (LW301, LW303, LW310) are none: the others grow as they would have."""
-ANOTHER_RUN = (*FAULTS, "LW204:one class", "LW205:head", "LW209:knows less")
+ANOTHER_RUN = (*FAULTS, "LW204:one class", "LW205:head", "LW209:knows less", "LW209:both")
 """Alerts whose fix makes another run of this one: of what comes beside them only harm prescribes anything."""
+UNHARMED = "The run came to no harm, so its advice is withdrawn."
+"""Said of an alert at the end of such a run."""
 IN_VAIN: dict[str, Severity] = {}
 IN_VAIN |= dict.fromkeys(("LW204:one class", "LW204:sorted", "LW205:head", "LW207:"), Severity.WARNING)
 IN_VAIN |= dict.fromkeys(("LW205:", "LW205:labels", "LW205:sign", "LW209:knows less", "LW209:both"), Severity.ERROR)

@@ -9,7 +9,16 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Evidence, Prescription
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import LONGEST
-from lora_watch.rules.base import ANOTHER_RUN, FAULTS, GROWN_TOO_LARGE, NON_FINITE, Finding, Rule, RuleBetweenSteps
+from lora_watch.rules.base import (
+    ANOTHER_RUN,
+    FAULTS,
+    GROWN_TOO_LARGE,
+    NON_FINITE,
+    UNHARMED,
+    Finding,
+    Rule,
+    RuleBetweenSteps,
+)
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
 from lora_watch.rules.settings import AggressiveScale
@@ -150,10 +159,10 @@ class Episodes:
     def _unharmed(self, record: StepRecord) -> list[Alert]:
         """Of a run that has learned without harm: what was said before the first step, or is long over, of settings
         that are too strong. A run that has recovered was harmed."""
-        forecasts = {rule.id for rule in self.rules if rule.static}
+        judged = {rule.id for rule in self.rules if not rule.static}
         harmed = any(
             alert.severity > Severity.INFO
-            and alert.rule not in forecasts
+            and alert.rule in judged
             and (alert.closed_step is None or alert.severity >= Severity.ERROR or alert.back_to is not None)
             for alert in self.alerts
         )
@@ -162,9 +171,8 @@ class Episodes:
             return []
         carriers = self._carry_what_is_left()
         for alert in too_strong or carriers:
-            alert.last_step = record.step
-            if self.prescription is None:
-                alert.details = f"{alert.details} The run came to no harm, so its advice is withdrawn."
+            if alert in too_strong or self.prescription is None:
+                alert.last_step, alert.details = record.step, f"{alert.details} {UNHARMED}"
                 self.end(alert, record.step)
         return carriers + [alert for alert in too_strong if alert not in carriers]
 
@@ -293,14 +301,14 @@ class Episodes:
             proposed = kept
         if proposed is not None and proposed.evidence < Evidence.HARM and self._open_of(ANOTHER_RUN):
             proposed = None
-        changes = proposed is not None and self._prescribing.propose(proposed, record.run)
-        said["next_run"] = self.prescription if changes else None if alert is None else alert.next_run
         if f"{rule.id}:{finding.kind}" in ANOTHER_RUN and self._prescribing.withdraw():
             over += self._carry_what_is_left()
+        changes = proposed is not None and self._prescribing.propose(proposed, record.run)
+        said["next_run"] = self.prescription if changes else None if alert is None else alert.next_run
         if alert is None:
             return [*over, *([cause] if cause else []), *self.say(Alert(rule.id, rule.name, step=seen.step, **said))]
         vars(alert).update(said, graver_at=seen.step if seen.step > alert.step else None)
-        return [*self._prescribed_by(alert), alert]
+        return [*over, *self._prescribed_by(alert), alert]
 
     def _close(self, rule_id: str, step: int) -> Alert:
         alert = self._open.pop(rule_id)

@@ -105,7 +105,8 @@ def stronger(record: StepRecord, overall: float) -> Advice:
     why, by = f"{settings_in_words(record)} is too low for", stronger_by(record, overall)
     if is_adaptive(record.run):
         advice = _advice(record, f"{why} LoRA", 1.0 / by, OF_GROWTH)
-        if advice.next_run is not None and advice.next_run.values.get(RATE, 0.0) > HIGHEST_RATE:
+        rate = 0.0 if advice.next_run is None else advice.next_run.values.get(RATE, 0.0)
+        if rate > HIGHEST_RATE and abs(strongest(record).scale) >= ORDINARY_SCALE / 8:
             few = f"{count(len(record.run.adapters), 'adapter')} can hardly change the model at any learning rate"
             return Advice([few], ['adapt more layers: target_modules="all-linear", in all blocks'])
         return advice
@@ -190,8 +191,8 @@ def suits(record: StepRecord) -> bool:
 
 def from_before(step: int) -> str:
     """What to go on from when the weights, or the batch of ``step``, are not sound since that step."""
-    older = f"resume from the last checkpoint before step {step}, or go on from last_good/; without either, begin anew"
-    return older if step > 1 else "begin anew"
+    older = f"resume from the last checkpoint before step {step}, or from the last good adapter if the report names one"
+    return f"{older}; else begin anew" if step > 1 else "begin anew"
 
 
 def in_wider_numbers(record: StepRecord) -> list[str]:

@@ -22,6 +22,7 @@ from lora_watch.base.text import count
 from lora_watch.measurement.norms import BaseNorms, base_norms
 from lora_watch.measurement.signals.labels import own_classes, unsaved_head
 from lora_watch.measurement.signals.optimizer import ParameterGroups, rates_of
+from lora_watch.run.ranks import world_size
 from lora_watch.run.rates import LoweredRate
 from lora_watch.run.replicas import are_replicas
 
@@ -116,7 +117,10 @@ class MonitoredAdapters:
             where = ""
             with suppress(Exception):  # words for a person: no monitoring depends on them
                 where = placement(self._model, adapters, described, found) if adapters else ""
-            if (untrained := is_untrained(self._model)) and adapters:
+            untrained = False
+            with suppress(Exception):  # any module may call itself a norm
+                untrained = world_size() == 1 and is_untrained(self._model)  # of several ranks one may hold no norm
+            if untrained and adapters:
                 self.note("the base model looks untrained: what is said of sizes and rates holds for trained ones")
             lora = settings_of(self._model)
             run = replace(

@@ -289,7 +289,8 @@ class Recorder:
         if self._judge_loss and not dropped:
             scalars |= self._guessing(loss, there)
             labels = None if there["labels"] is None or "classes" not in scalars else there["labels"].tolist()
-            scalars |= self._loss.update(loss, labels, extent(record), record.lr, there["squares"]) | wanted
+            squares = None if self.ranks else there["squares"]  # of this rank alone, and the loss is of all
+            scalars |= self._loss.update(loss, labels, extent(record), record.lr, squares) | wanted
         self.cadence.see(record)
         if record.step - self.cadence.first == FIRST_STEPS:
             self._guard.start_clock()  # from here on a step costs what it costs in a long run

@@ -10,7 +10,7 @@ from lora_watch.base.alerts import Alert, Severity, first_to_show, in_sum, part_
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import adapters, clean, columns, count, full_stop, say, sentence, wrapped
-from lora_watch.rules.base import ANOTHER_RUN
+from lora_watch.rules.base import ANOTHER_RUN, UNHARMED
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED, Policy, passes, too_few
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory
@@ -96,8 +96,9 @@ class ConsoleSink(Sink):
             lines.append(f"Next run: {told}")
         elif told is None and self._prescribed is not None and not said:
             faults = [a.rule for a in self._history if f"{a.rule}:{a.kind}" in ANOTHER_RUN and a.closed_step is None]
-            why = f"mend {faults[0]} first" if faults else "no change. The run came to no harm"
-            lines.append(f"Next run: {why}: {self._prescribed[0]}'s advice is withdrawn.")
+            if faults or any(alert.details.endswith(UNHARMED) for alert in self._history):
+                why = f"mend {faults[0]} first" if faults else "no change. The run came to no harm"
+                lines.append(f"Next run: {why}: {self._prescribed[0]}'s advice is withdrawn.")
         if verdict == "ok" and (passed := passes(self._history)):
             lines.append(passed)
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):

@@ -57,7 +57,8 @@ class LastGoodSink(Sink):
         """The open alerts by which the run has gone wrong."""
         self._in_vain: str | None = None
         """The title of an open alert by which nothing of what was learned is good."""
-        self._is_wrong = False
+        self._is_wrong, self._good_until = False, 0
+        """And since when, as far as its alerts tell."""
         self._gained: bool | None = None
         """The run has been better than at its start; None where nothing tells."""
         self._next_write = 0.0  # time.monotonic()
@@ -86,7 +87,9 @@ class LastGoodSink(Sink):
             still = [alert for alert in self._history if alert.closed_step is None]
             self._serious = [a for a in still if a.severity >= Severity.ERROR or self._policy.counts(a)]
             vain = (a.title for a in still if a.severity >= IN_VAIN.get(f"{a.rule}:{a.kind}", math.inf))
-            self._in_vain = next(vain, None)
+            before, self._in_vain = self._in_vain, next(vain, None)
+            if self._in_vain and not before and self._saved is not None:
+                self._save()  # what was told of is withdrawn
         if not self._serious:
             self._is_wrong = False
             norms = record.metrics.get("product_norm")  # absent where nothing was measured at this step
@@ -99,15 +102,20 @@ class LastGoodSink(Sink):
                 self._gained = None if norms.values.any() else False  # nothing has moved yet
             if finite:
                 self._copies.judged(record.step, lambda: True)
+            return
+        # Where a copy is finite it is from before a NaN. What has become an error may have begun as a warning.
+        reach = self._policy.evidence
+        good = min(record.step - 1 if a.rule in NON_FINITE else a.step - reach(a.rule) for a in self._serious)
+        if self._is_wrong and good < self._good_until:  # another alert began earlier
+            self._good_until = good
+            self._choose(good)
+            self._save()
         elif not self._is_wrong:
-            self._is_wrong = True
+            self._is_wrong, self._good_until = True, good
             if record.step - 1 == self._at == self._healthy_at and self._trained:
                 # Found before its update was applied: what is there now is what the step before has left.
                 self._good = take(self._trained, self._at)
             else:
-                # Where a copy is finite it is from before a NaN. What has become an error may have begun as a warning.
-                reach = self._policy.evidence
-                good = min(record.step - 1 if a.rule in NON_FINITE else a.step - reach(a.rule) for a in self._serious)
                 self._choose(good)
                 self._copies.forget_after(good)  # a run that recovers has them for long
             if time.monotonic() >= self._next_write:

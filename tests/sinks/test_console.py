@@ -7,6 +7,7 @@ import pytest
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Evidence, Prescription, Setting
+from lora_watch.rules.base import UNHARMED
 from lora_watch.rules.policy import Policy
 from lora_watch.sinks.console import ConsoleSink
 from tests.sinks.made_up import alert_of, record_of, run_of
@@ -69,7 +70,7 @@ def test_a_prescription_that_is_withdrawn_is_said_to_be(capsys: Captured) -> Non
     sink = ConsoleSink()
     forecast = alert_of(0, "LW401", Severity.WARNING, next_run=Prescription({"learning_rate": Setting(0.01, 0.006)}))
     sink.write(record_of(run_of(), 1), [forecast])
-    forecast.next_run = None
+    forecast.next_run, forecast.details = None, UNHARMED
     sink.finish("ok", None)
     assert "came to no harm: LW401's advice is withdrawn" in capsys.readouterr().err.splitlines()[-1]
     sink.write(record_of(run_of(), 2), [alert_of(2, "LW205", Severity.WARNING, kind="head")])
