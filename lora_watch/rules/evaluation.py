@@ -10,7 +10,7 @@ from lora_watch.base.records import Evaluation, StepRecord
 from lora_watch.base.text import count, percent, plain
 from lora_watch.measurement.signals.loss import FEW
 from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
-from lora_watch.rules.forecast import learns_preferences
+from lora_watch.rules.forecast import HIGHEST_PACE, learns_preferences, pace
 from lora_watch.rules.loss import JUDGED, first_pass
 from lora_watch.rules.remedies import suits, why_strong
 from lora_watch.rules.size import classes_of
@@ -170,6 +170,8 @@ class WorseOnOtherTexts(Rule):
         if fewer:  # a loss alone proves nothing: whoever forgets other texts, or is too sure, loses as much
             cause, remedy = _SWAPPED if learns_preferences(record.run) else _MAPPED
             remedy += "; mend what differs and begin anew: no checkpoint of this run is better"
+        elif pace(record) > HIGHEST_PACE:
+            cause, remedy = why_strong(record), "lower the learning rate"
         return Finding(
             f"on the evaluation's examples{self._named(last)} the model is worse than {than}",
             f"They cost {plain(last.loss)}, and {plain(least)} {by}, while the training loss fell from "
@@ -221,6 +223,8 @@ class WorseOnOtherTexts(Rule):
             rows = "the same rows again and again" if once else "few examples"
             cause = f"nothing that it learns holds for the evaluation's examples{costs}: {rows}, or wrong labels"
             remedies = [_COUNT, *remedies]
+        if pace(record) > HIGHEST_PACE:
+            cause, remedies = why_strong(record), ["lower the learning rate", *back]
         return Finding(
             message,
             f"The evaluation loss{self._named(last)} was best at step {at} ({losses[best]:.4g}) and has risen to "

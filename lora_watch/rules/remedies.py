@@ -209,7 +209,10 @@ def _advice(
     if factor > 1 and (raised := raised_to(record)):
         return Advice([why], [f"find what raised the learning rate from {raised[1]:g} to {raised[0]:.3g}"])
     adapter = strongest(record)
-    lr = rate_of(record, adapter)
+    lr, base = rate_of(record, adapter), record.run.learning_rate
+    if factor > 1 and lr and base and rate_set(record.run) not in (None, base) and lr > 1.2 * base:
+        by = f"the schedule multiplies the script's learning rate {base:g}, up to {lr:.3g}"
+        return Advice([by], ["let the schedule's factor end at 1: min(1.0, …)"])
     if lr is None or not adapter.alpha or not adapter.scale > 0:
         how = "divide" if factor > 1 else "multiply"
         by = times(max(factor, 1 / factor)).removesuffix(" times")

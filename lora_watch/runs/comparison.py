@@ -341,7 +341,10 @@ def trial_of(name: str, run: FinishedRun) -> Trial:
 
 def _why_not(run: FinishedRun) -> str | None:
     if run.ended:
-        return None
+        signs = (
+            alert for alert in run.alerts if (alert.rule, alert.kind, alert.closed_step) == ("LW205", "sign", None)
+        )
+        return "a minus stands before its loss (LW205)" if next(signs, None) else None
     if run.waiting:
         return run.message
     errors = [f": {alert.rule} {alert.name}" for alert in run.alerts if alert.severity >= Severity.ERROR]
@@ -352,6 +355,8 @@ def _settings(run: FinishedRun) -> dict[str, str]:
     """Every setting of ``run`` that is not one of the columns, as text. One adapter's go by their own names."""
     found: dict[str, Any] = {key: value for key, value in run.config.items() if key not in ("lora", "max_steps")}
     found["steps planned"] = run.max_steps
+    if "optim" not in found:  # of a Trainer's arguments
+        found["optimizer"] = run.optimizer
     total, trained = found.get("parameters"), found.get("trainable_parameters")
     if isinstance(total, int) and isinstance(trained, int):
         found["frozen parameters"] = total - trained

@@ -78,6 +78,8 @@ class FinishedRun:
     """Mean of the first and of the last rewards of a policy; None where none is known."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the run, as ``RunInfo`` has them."""
+    optimizer: str | None = None
+    """Name of its class."""
     peak_lr: tuple[float, ...] = ()
     """Highest learning rate of each parameter group."""
     evaluation: Mapping[str, float] = field(default_factory=dict)
@@ -235,6 +237,7 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         final_loss=or_none(float, loss.get("final")),
         reward_ends=(float(reward["first"]["value"]), float(reward["last"]["value"])) if reward else None,
         config=clean_data(config),
+        optimizer=or_none(clean, report.get("optimizer")),
         peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
         evaluation={clean(metric): float(of["last"]["value"]) for metric, of in evaluation.items() if of.get("last")},
         resting=whole(report.get("resting", 0)),

@@ -1,5 +1,7 @@
 """Remedies: numbers that people type, and that fix the run."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from peft.optimizers import create_loraplus_optimizer
@@ -42,6 +44,14 @@ def test_no_range_holds_the_rate_that_failed() -> None:
 
 
 @pytest.mark.thorough
+def test_a_schedule_that_multiplies_the_scripts_rate_is_to_blame() -> None:
+    last = run(steps=4, lr=2e-2).last
+    script = replace(last, run=replace(last.run, config={**last.run.config, "learning_rate": 0.005}))
+    advice = weaker(script)
+    assert (numbers(advice.causes[0]), advice.next_run) == ({0.005, 0.02}, None)
+    assert "min(1.0" in advice.remedies[0]
+
+
 def test_advice_for_a_rate_of_lora_plus_is_for_the_rate_that_people_set() -> None:
     """B's group trains at 16 times the learning rate: the advice is a new learning rate, and it fixes the run."""
 
