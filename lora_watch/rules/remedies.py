@@ -210,7 +210,8 @@ def _advice(
         return Advice([why], [f"find what raised the learning rate from {raised[1]:g} to {raised[0]:.3g}"])
     adapter = strongest(record)
     lr, base = rate_of(record, adapter), record.run.learning_rate
-    if factor > 1 and lr and base and rate_set(record.run) not in (None, base) and lr > 1.2 * base:
+    resumed = record.run.kept_rate is not None or record.run.lapsed_factor != 1.0  # at another rate than the script's
+    if factor > 1 and lr and base and not resumed and rate_set(record.run) not in (None, base) and lr > 1.2 * base:
         by = f"the schedule multiplies the script's learning rate {base:g}, up to {lr:.3g}"
         return Advice([by], ["let the schedule's factor end at 1: min(1.0, …)"])
     if lr is None or not adapter.alpha or not adapter.scale > 0:

@@ -26,9 +26,9 @@ from tests.tensorboard_plugin.made_up import HOSTILE, record_of, run_of, write
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """60 steps: the loss is NaN at the end, and an ERROR is open."""
+    """60 steps: the loss is NaN in the last three, and an ERROR is open."""
     run, out = run_of(16), tmp_path_factory.mktemp("show") / "run"
-    records = [record_of(run, step, size=step / 100, loss=np.nan if step == 60 else 2.0) for step in range(1, 61)]
+    records = [record_of(run, step, size=step / 100, loss=np.nan if step > 57 else 2.0) for step in range(1, 61)]
     write(out, run, records, {50: [alert_of(50, severity=Severity.ERROR, remedies=[f"lower it {HOSTILE}\x1b[2J"])]})
     return out
 

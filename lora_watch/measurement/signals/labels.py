@@ -117,7 +117,9 @@ class OwnLoss:
         seen: dict[str, Tensor | None] = {"squares": self._squares, **self._first}
         if self._losses:
             device = self._losses[0].device  # under DataParallel each replica's is on its own
-            losses = seen["own_losses"] = torch.stack([loss.to(device) for loss in self._losses]).float()
+            losses = seen["own_losses"] = torch.stack(
+                [x if x.device == device else x.to(device) for x in self._losses]
+            ).float()
             seen["own_loss"] = losses.sum() if self._in_shares else losses.mean()
         if self.labels is not None:
             seen |= {"labels": self.labels.counts, "targets": self.labels.targets}
