@@ -36,7 +36,7 @@ DEVICE = torch.device(os.environ.get("LORA_WATCH_TEST_DEVICE", "cpu"))
 """Where models are: the CPU, but where there is an accelerator to try (see conftest)."""
 
 BLOCKS = Path(__file__).with_name("stdlib_blocks.npz")
-"""Token ids by length, ``uint16[n, length]``; tests/blocks.py makes it."""
+"""Token ids by length, ``uint16[n, length]``, and pieces of text with classes; tests/blocks.py makes it."""
 
 _scratch = tempfile.TemporaryDirectory(prefix="lora-watch-tests-")  # removed when the tests end
 _pretrained = functools.cache(tiny_llama)

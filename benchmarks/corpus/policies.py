@@ -15,6 +15,7 @@ import collections
 import dataclasses
 import functools
 import itertools
+import json
 import math
 import re
 import tempfile
@@ -40,6 +41,8 @@ from lora_watch.measurement.signals.policy import NAMES
 
 PACKED = TRACES / "policies.zip"
 PROMPTS, TOKENS, SAMPLES = 64, 8, 4
+KEPT_PROMPTS = Path(__file__).with_name("prompts.json")
+"""By seed, of Python 3.11.7."""
 """Prompts trained on, and as many held out; tokens of a completion; completions of each held-out prompt."""
 REWARDS: dict[str, Callable[[str], float]] = {
     "letter": lambda text: 4.0 * text.count("e") / max(len(text), 1),
@@ -154,12 +157,18 @@ def judge_of(base: str) -> tuple[Any, Any]:
 
 @functools.cache
 def prompts(seed: int) -> tuple[list[str], list[str]]:
-    """Beginnings of sentences of the Python manual: to train on, and held out."""
+    """Beginnings of sentences of the Python manual: to train on, and held out. From a file for the seeds of the corpus,
+    for the manual differs between versions of Python."""
+    kept = json.loads(KEPT_PROMPTS.read_text(encoding="utf-8")).get(str(seed))
+    some = kept or draw_prompts(seed)
+    return some[:PROMPTS], some[PROMPTS:]
+
+
+def draw_prompts(seed: int) -> list[str]:
     text = " ".join(" ".join(python_manual()).split())
     starts = [m.start() for m in re.finditer(r"(?<=\. )[A-Z][a-z]+ [a-z]+ [a-z]+ [a-z]+ ", text)]
     chosen = np.random.default_rng(seed).permutation(starts)[: 2 * PROMPTS]
-    some = [" ".join(text[at : at + 60].split()[:4]) for at in chosen.tolist()]
-    return some[:PROMPTS], some[PROMPTS:]
+    return [" ".join(text[at : at + 60].split()[:4]) for at in chosen.tolist()]
 
 
 def pretrained(base: str) -> tuple[Any, Any]:
@@ -386,11 +395,15 @@ def _named(some: Sequence[Policy], said: Mapping[Policy, Sequence[Alert]], least
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--score", action="store_true", help="print their part of SCORES.md")
-    parser.add_argument("--pack", action="store_true", help="put the new traces into traces/policies.zip")
+    parser.add_argument(
+        "--pack", action="store_true", help="put the new traces into traces/policies.zip, and keep their prompts"
+    )
     wanted = parser.parse_args()
     if wanted.score:
         return print(f"{HEADING}\n\n{report()}")
     if wanted.pack:
+        drawn = {str(seed): [*itertools.chain(*prompts(seed))] for seed in sorted({policy.seed for policy in plan()})}
+        KEPT_PROMPTS.write_text(json.dumps(drawn, indent=0, ensure_ascii=False), encoding="utf-8")
         there = [*files()]
         save(PACKED, {name: trace for file in there for name, trace in load(file).items()})
         for file in there:

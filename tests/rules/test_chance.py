@@ -2,6 +2,7 @@
 
 import copy
 import functools
+import json
 import math
 import random
 from collections.abc import Sequence
@@ -22,7 +23,6 @@ from lora_watch import Severity
 from lora_watch.base.alerts import Alert
 from lora_watch.base.records import Evaluation, Reading, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
-from lora_watch.demo.texts import python_manual, stdlib_text
 from lora_watch.drivers.loop import Monitor
 from lora_watch.measurement.signals.labels import classes_of, unsaved_head
 from lora_watch.measurement.signals.loss import Chance, LossSignals
@@ -30,7 +30,7 @@ from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
 from lora_watch.rules.forecast import has_new_head
 from lora_watch.rules.labels import FirstLossTooHigh
 from tests.rules.runs import InOrder, healthy, ids, numbers, run, the, trainer_with_loss
-from tests.support import build_trainer, lora, tiny_model, tiny_tokenizer
+from tests.support import BLOCKS, build_trainer, lora, tiny_model, tiny_tokenizer
 
 DEAF = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
 """So that what is seen is LW207 alone: at such rates LW102 comes first."""
@@ -38,10 +38,9 @@ DEAF = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
 
 @functools.cache
 def code_or_prose() -> Sequence[dict[str, Any]]:
-    """Pieces of Python's library, 0, and of its manual, 1; two of three are code."""
-    pieces = [(text[i : i + 200], 0) for text in stdlib_text()[:80] for i in range(2000, len(text) - 200, 9000)][:320]
-    pieces += [(text[i : i + 200], 1) for text in python_manual() for i in range(0, len(text) - 200, 2500)][:160]
-    random.Random(0).shuffle(pieces)
+    """Pieces of Python's library, 0, and of its manual, 1: from a file, as ``stdlib_blocks``."""
+    with np.load(BLOCKS) as kept:
+        pieces = json.loads(kept["code_or_prose"].tobytes())
     tokenizer = tiny_tokenizer()
     tokenizer.pad_token = tokenizer.pad_token or tokenizer.eos_token
     return labelled(pieces, tokenizer, 32)
