@@ -128,7 +128,7 @@ def start(todo: Handover) -> None:
             note(f"{meant} went to the script. If it was meant for lora-watch run, put it before the script's name")
         if isinstance(error, LoraWatchError):
             for failed in [monitor for monitor in attached.monitors if monitor.failures][-1:]:
-                note(f"an alert ended the training in {shown(failed.place.parent)}:")
+                note(f"an alert ended the training in {shown(failed.sinks.folder or failed.place)}:")
             sys.excepthook = _the_alert_alone
             raise
         if not (isinstance(error, SystemExit) and error.code in (None, 0)):
@@ -137,7 +137,8 @@ def start(todo: Handover) -> None:
             raise
     attached.close(None)
     if (failed := attached.first_failure()) is not None:
-        note(f"an alert ended the training in {shown(failed.place.parent)}, and the script has caught its exception:")
+        where = shown(failed.sinks.folder or failed.place)
+        note(f"an alert ended the training in {where}, and the script has caught its exception:")
         sys.excepthook = _the_alert_alone
         raise failed.error()
 

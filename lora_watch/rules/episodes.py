@@ -26,8 +26,6 @@ from lora_watch.rules.settings import AggressiveScale
 from lora_watch.rules.size import Growth, extent
 from lora_watch.rules.zone import NUMBER
 
-_RISEN = 0.02
-"""Share by which an evaluation loss may lie above its best one in a run that has come to no harm."""
 QUIET_STEPS, SILENT = 5, 2
 """An episode is over when its rule has been silent for more steps, and so many measurements of what it judges by."""
 
@@ -169,8 +167,7 @@ class Episodes:
             and (alert.closed_step is None or alert.severity >= Severity.ERROR or alert.back_to is not None)
             for alert in self.alerts
         )
-        sets = [each for rule in self.rules if isinstance(rule, WorseOnOtherTexts) for each in rule.sets.values()]
-        harmed |= any(losses[-1] > min(losses) + _RISEN * abs(min(losses)) for _, losses, *_ in sets)
+        harmed |= any(isinstance(rule, WorseOnOtherTexts) and rule.has_got_worse for rule in self.rules)
         too_strong = [alert for alert in self.open if alert.rule == AggressiveScale.id]
         if harmed or not improved(record) or not (self._prescribing.withdraw() or too_strong):
             return []

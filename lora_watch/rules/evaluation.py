@@ -81,6 +81,11 @@ class WorseOnOtherTexts(Rule):
             self.since = {name: [total + record.loss, steps + 1] for name, (total, steps) in self.since.items()}
         return finding
 
+    @property
+    def has_got_worse(self) -> bool:
+        """The last loss of a set is more than 2 % above its best: no finding yet, and no praise for the run."""
+        return any(losses[-1] > min(losses) + 0.02 * abs(min(losses)) for _, losses, *_ in self.sets.values())
+
     def conclude(self, record: StepRecord) -> Finding | None:
         epochs = record.run.config.get("epochs") or 0
         known = self.sets or record.evaluation is not None or JUDGED not in record.scalars

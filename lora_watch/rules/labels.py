@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from statistics import fmean
+from typing import Any
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import StepRecord
@@ -173,12 +174,11 @@ class FirstLossTooHigh(RuleOfTheLoss):
             cause = f"{_MISMATCH}, or weights of the base model are damaged"
         elif many and not entropy:
             cause = f"{_RANDOM}, or {_MISMATCH}"
-        found = self._finding(message, details, cause, remedy, first=self.first[0] if self.first else start)
-        return replace(found, threshold=threshold if far else self.guessed * chance)
+        first, least = self.first[0] if self.first else start, threshold if far else self.guessed * chance
+        return self._finding(first, message, details, cause, remedy, threshold=least)
 
-    def _finding(self, message: str, details: str, cause: str, remedy: str, first: float) -> Finding:
-        details = f"The first loss is {plain(first)}. {details}"
-        return of_the_loss(message, details, cause, remedy)
+    def _finding(self, first: float, message: str, details: str, cause: str, remedy: str, **more: Any) -> Finding:
+        return of_the_loss(message, f"The first loss is {plain(first)}. {details}", cause, remedy, **more)
 
     def conclude(self, record: StepRecord) -> Finding | None:
         """A run that ends where it began has learned nothing."""
@@ -213,21 +213,17 @@ class FirstLossTooHigh(RuleOfTheLoss):
             remedy = "set the labels to -100 where attention_mask is 0"
         else:
             return None
-        found = self._finding(message, details, cause, remedy, self.first[0])
-        if no_better:
-            return replace(found, kind="labels", severity=Severity.ERROR)
-        return replace(found, kind="padding", severity=Severity.WARNING)
+        kind, severity = ("labels", Severity.ERROR) if no_better else ("padding", Severity.WARNING)
+        return self._finding(self.first[0], message, details, cause, remedy, kind=kind, severity=severity)
 
     def _far_off(self, seen: Mapping[str, float]) -> Finding:
         mean, spread = plain(seen["targets_mean"]), seen["targets_spread"]
-        details = (
-            f"The targets have mean {mean} and spread {plain(spread)}: to guess the mean costs {plain(spread**2)}."
-        )
+        costs = plain(spread**2)
+        details = f"The targets have mean {mean} and spread {plain(spread)}: to guess the mean costs {costs}."
         cause = f"a new head begins near 0, and the updates of a usual run do not bring it to {mean}"
         remedy = "subtract the mean from the targets and divide by the spread; undo both in what is predicted"
-        return replace(
-            self._finding("the targets are not scaled", details, cause, remedy, seen["loss_start"]), kind="targets"
-        )
+        message = "the targets are not scaled"
+        return self._finding(seen["loss_start"], message, details, cause, remedy, kind="targets")
 
     def _head_is_lost(self, head: str, chance: float) -> Finding:
         return of_the_loss(
@@ -248,8 +244,9 @@ class FirstLossTooHigh(RuleOfTheLoss):
         if not is_minus:
             message, cause, severity = "the loss is below zero", f"{cause}, or it is no cross-entropy", None
             remedy += ". If it is meant to be below zero, mute this rule"
-        found = self._finding(message, "A cross-entropy is never below zero.", cause, remedy, self.first[0])
-        return replace(found, kind="sign" if is_minus else "below zero", threshold=0.0, severity=severity)
+        more: dict[str, Any] = {"kind": "sign" if is_minus else "below zero", "threshold": 0.0, "severity": severity}
+        details = "A cross-entropy is never below zero."
+        return self._finding(self.first[0], message, details, cause, remedy, **more)
 
     def _no_better(self, chance: float) -> bool:
         """The base model is not, and the first updates have moved it neither down nor far up."""

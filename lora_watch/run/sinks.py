@@ -1,6 +1,7 @@
 """All sinks of a run as one, none of which can harm the run or another one."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Verdict
@@ -27,6 +28,14 @@ class Sinks:
         from lora_watch.sinks.report import before_in  # the core needs no filelock
 
         return before_in(self._sinks).alerts
+
+    @property
+    def folder(self) -> Path | None:
+        """Where the run's report lies; None where none is written here."""
+        from lora_watch.sinks.report import report_in
+
+        report = report_in(self._sinks)
+        return None if report is None else report.directory
 
     def start(self, run: RunInfo, step: int) -> None:
         self._each("starting", "start", run, step)

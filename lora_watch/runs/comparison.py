@@ -341,10 +341,8 @@ def trial_of(name: str, run: FinishedRun) -> Trial:
 
 def _why_not(run: FinishedRun) -> str | None:
     if run.ended:
-        signs = (
-            alert for alert in run.alerts if (alert.rule, alert.kind, alert.closed_step) == ("LW205", "sign", None)
-        )
-        return "a minus stands before its loss (LW205)" if next(signs, None) else None
+        below = any(a.rule == "LW205" and a.kind == "sign" and a.closed_step is None for a in run.alerts)
+        return "a minus stands before its loss (LW205)" if below else None
     if run.waiting:
         return run.message
     errors = [f": {alert.rule} {alert.name}" for alert in run.alerts if alert.severity >= Severity.ERROR]

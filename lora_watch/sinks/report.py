@@ -208,9 +208,15 @@ class Before(NamedTuple):
         return cls(number if isinstance(number, int) else 1, told.get("verdict"), still_open)
 
 
+def report_in(sinks: Iterable[object]) -> ReportSink | None:
+    """The one among ``sinks``."""
+    return next((sink for sink in sinks if isinstance(sink, ReportSink)), None)
+
+
 def before_in(sinks: Iterable[object]) -> Before:
     """The run before in the folder of the report among ``sinks``."""
-    return next((sink.before for sink in sinks if isinstance(sink, ReportSink)), Before())
+    report = report_in(sinks)
+    return Before() if report is None else report.before
 
 
 @dataclass

@@ -41,6 +41,9 @@ class Settings:
     arguments: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
     """The pretrained model's name, or its folder."""
+    of_trl: Path | None = None
+    """The latest file with TRL's own names, which are of use under ``use_peft`` alone."""
+    use_peft: bool = False
 
 
 def read_settings(paths: Iterable[Path]) -> Settings:
@@ -55,6 +58,8 @@ def read_settings(paths: Iterable[Path]) -> Settings:
     for path in paths:
         for file in _files(path):
             _merge(out, file, _plain(file))
+    if out.of_trl is not None and not out.use_peft:
+        raise ValueError(f"{out.of_trl}: without use_peft: true TRL trains the whole model, and no adapter")
     return out
 
 
@@ -113,10 +118,10 @@ def _plain(file: Path) -> Mapping[str, Any]:
 def _merge(out: Settings, file: Path, settings: Mapping[str, Any]) -> None:
     if unknown := _unknown(map(str, settings)):
         raise ValueError(f"{file}: unknown to LoraConfig, TrainingArguments and TRL: {unknown}")
-    of_trl = settings.keys() & OF_TRL.keys()
+    if settings.keys() & OF_TRL.keys():
+        out.of_trl = file
     settings = {OF_TRL.get(name, name): value for name, value in settings.items()}
-    if of_trl and not settings.get("use_peft"):
-        raise ValueError(f"{file}: without use_peft: true TRL trains the whole model, and no adapter")
+    out.use_peft = bool(settings.get("use_peft", out.use_peft))
     if settings.get("use_peft"):
         settings |= {name: value for name, value in DEFAULTS_OF_TRL.items() if settings.get(name) is None}
     if isinstance(model := settings.get(MODEL) or settings.get(OF_ADAPTER), str) and model:

@@ -150,7 +150,7 @@ def test_the_alert_is_the_last_thing_printed(python: Python, tmp_path: Path) -> 
     done = forked(python, tmp_path, GATE, *EXPLODES)
     assert done.returncode == 1
     where, first, second, *_ = done.stderr.rpartition("lora-watch: ")[2].splitlines()
-    assert "in out:" in where
+    assert f"in {Path('out') / 'lora_watch'}:" in where
     assert "(LW102)" in first
     assert second.startswith("  Next run: ")
     assert "Traceback" not in done.stderr
@@ -173,7 +173,7 @@ def test_a_script_that_catches_everything_fails_nevertheless(python: Python, tmp
     assert done.returncode == 1
     assert "swallowed: LoraWatchError" in done.stdout
     why, alert, advice, *_ = done.stderr.rpartition("lora-watch: ")[2].splitlines()
-    assert "in out, and the script" in why
+    assert f"in {Path('out') / 'lora_watch'}, and the script" in why
     assert re.fullmatch(r"ERROR at step \d: .* \(LW102\)", alert)
     assert advice.startswith("  Next run: ")
 

@@ -195,6 +195,8 @@ def test_trls_yaml(tmp_path: Path) -> None:
     file.write_text("lora_r: 32\nlearning_rate: 2e-4")
     with pytest.raises(ValueError, match="without use_peft: true TRL trains the whole model"):
         read_settings([file])
+    (base := tmp_path / "base.yaml").write_text("use_peft: true\nlora_r: 8")
+    assert read_settings([base, file]).lora["r"] == 32, "what a later file overrides has it from the earlier one"
 
 
 def test_names_and_defaults_of_trl_are_trls() -> None:

@@ -105,8 +105,8 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
         if any(a.recovery and a.recovery.dropped and a.last_step >= run.step for a in run.alerts):
             when += " before updates were dropped"
         parts.append(f"loss {short(run.loss_ends[0])} in the first steps, {short(end)} {when} {curve}".rstrip())
-    losses = [name for name in run.evaluation if name.startswith("eval_") and name.endswith("_loss")]
-    parts += [f"{name} {short(run.evaluation[name])}" for name in ([EVAL_LOSS] if EVAL_LOSS in losses else losses[:3])]
+    sets = [name for name in run.evaluation if name.startswith("eval_") and name.endswith("_loss")]
+    parts += [f"{name} {short(run.evaluation[name])}" for name in ([EVAL_LOSS] if EVAL_LOSS in sets else sets[:3])]
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"
