@@ -199,8 +199,10 @@ class UpdatesLost(Rule):
 
     def _rounded(self, record: StepRecord) -> Finding | None:
         """Of factors in half precision: PEFT's default, float32, has no such metric."""
+        if "a_changed" not in record.metrics or not record.updated:
+            return None
         a, b = (self._changed_share(record, factor) for factor in "ab")
-        if a is None or b is None or not record.updated:
+        if a is None or b is None:
             return None
         rates, peak = _rates(record.run, record.lr), _rates(record.run, record.run.peak_lr)
         if not rates.max(initial=0.0) > 0:

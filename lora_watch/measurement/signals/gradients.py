@@ -58,7 +58,8 @@ class Gradients:
 
     def _readings(self) -> Deferred[Readings]:
         now, before = self._norms(self._now()), self._unclipped
-        late = [] if before is None or not any(is_far(x.device) for x in before.tensors) else before.tensors
+        late = [] if before is None else before.tensors
+        late = late if any(map(is_far, {tensor.device for tensor in late})) else []
 
         def finish(values: Sequence[FloatArray]) -> Readings:
             norms, known = now.finish(values[: len(now.tensors)])
