@@ -161,7 +161,9 @@ def classes_of(trainer: Trainer, model: Any) -> int | None:
     """Over how many classes the loss is the usual cross-entropy, as far as anybody can see."""
     owner = next((base.__name__ for base in type(trainer).__mro__ if "compute_loss" in vars(base)), None)
     its_own = getattr(trainer, "compute_loss_func", None) is not None or owner not in ("Trainer", "SFTTrainer")
-    count = 0 if its_own else labels.own_classes(model)
+    # Smoothed, the loss of a language model that is sure may lie above what guessing costs.
+    choose = labels.classes_of if trainer.args.label_smoothing_factor else labels.own_classes
+    count = 0 if its_own else choose(model)
     return count if count > 1 else None
 
 

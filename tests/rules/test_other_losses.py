@@ -95,6 +95,12 @@ def test_an_objective_of_ones_own_is_not_judged_by_the_models_loss() -> None:
     assert the("LW102", objective(dft, 1e-1, 16)).severity == Severity.ERROR, "its twin at a ruinous rate"
 
 
+def test_a_smoothed_loss_is_not_compared_with_guessing() -> None:
+    monitor = run(steps=4, label_smoothing_factor=0.3)
+    assert monitor.last.scalars["loss_start"] > math.log(1024), "so does the model's own where it guesses"
+    assert (ids(monitor), len(monitor.run.notes)) == ([], 1)
+
+
 def test_a_plain_loop_says_so_itself() -> None:
     monitor = Monitor(lora(tiny_model()), judge_loss=False)
     for loss in (0.0, 0.0, 0.0, 0.0):
