@@ -130,7 +130,7 @@ class TrainerEvents(TrainerCallback):
             optimizer = getattr(trainer, "optimizer", None) or kwargs.get("optimizer")
             engine.use(optimizer, getattr(trainer, "lr_scheduler", None) or kwargs.get("lr_scheduler"))
             made = getattr(trainer, "is_deepspeed_enabled", True) and is_deepspeeds(optimizer)
-            failures = engine.before_update(self._tap.loss, made, self._tap.labels.targets)
+            failures = engine.before_update(self._tap.loss, made, **self._tap.labels.seen)
         self._raise_for(engine.raise_for, failures)
 
     @event

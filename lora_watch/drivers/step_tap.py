@@ -158,7 +158,7 @@ class StepTap(Tap):
         """The labels are counted before a loss takes them out of the batch."""
         self._place_hooks()
         if isinstance(inputs, Mapping):
-            self.labels.add(inputs.get("labels"))
+            self.labels.add(inputs)
 
     @guarded("reading the loss")
     def _see_loss(self, loss: Any) -> None:
@@ -182,6 +182,6 @@ class StepTap(Tap):
 
     def take(self) -> dict[str, Any]:
         """``loss``, and what ``Recorder.measure`` takes, of this rank since ``open``. The next step begins anew."""
-        seen = {"loss": self.loss, "labels": self.labels.counts, "targets": self.labels.targets}
+        seen = {"loss": self.loss, **self.labels.seen}
         self.loss = None
         return seen

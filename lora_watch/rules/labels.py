@@ -158,7 +158,7 @@ class FirstLossTooHigh(RuleOfTheLoss):
         far = start > threshold and record.scalars["loss_recent"] > threshold
         no_better, entropy = far or (many and self._no_better(chance)), self.seen.get("entropy", 0.0)
         guesses = many and entropy > 0.8 * chance  # 0.9 and more with random weights; a trained model has 0.2 to 0.65
-        placed = self._misplaced(no_better) if many and len(self.first) == FIRST and not guesses else None
+        placed = self._misplaced(no_better, chance) if many and len(self.first) == FIRST and not guesses else None
         if placed or not no_better:
             return placed
         details = f"Guessing among {classes} {'tokens' if many else 'classes'} costs {plain(chance)}."
@@ -188,7 +188,7 @@ class FirstLossTooHigh(RuleOfTheLoss):
         learned = not finding.kind and recent < _AT_CHANCE * math.log(max(classes_of(record), 2))
         return finding if learned else replace(finding, severity=Severity.ERROR)
 
-    def _misplaced(self, no_better: bool) -> Finding | None:
+    def _misplaced(self, no_better: bool, chance: float) -> Finding | None:
         """What the labels of the first batch prove, of a causal model."""
         fit, padded = self.seen.get("labels_fit", 1.0), self.seen.get("labels_padded", 0.0)
         ahead, behind = (self.seen.get(f"labels_{place}", 0.0) >= _FIT > fit for place in ("ahead", "behind"))
@@ -211,6 +211,7 @@ class FirstLossTooHigh(RuleOfTheLoss):
             details = f"{percent(padded)} of the labels that count lie where attention_mask is 0."
             cause = "labels are a copy of input_ids that keeps the padding: the model learns to write it"
             remedy = "set the labels to -100 where attention_mask is 0"
+            no_better = self.first[0] > chance  # however much of the padding is learned since
         else:
             return None
         kind, severity = ("labels", Severity.ERROR) if no_better else ("padding", Severity.WARNING)
@@ -219,11 +220,12 @@ class FirstLossTooHigh(RuleOfTheLoss):
     def _far_off(self, seen: Mapping[str, float]) -> Finding:
         mean, spread = plain(seen["targets_mean"]), seen["targets_spread"]
         costs = plain(spread**2)
-        details = f"The targets have mean {mean} and spread {plain(spread)}: to guess the mean costs {costs}."
+        details = f"The targets so far have mean {mean} and spread {plain(spread)}: to guess the mean costs {costs}."
         cause = f"a new head begins near 0, and the updates of a usual run do not bring it to {mean}"
         remedy = "subtract the mean from the targets and divide by the spread; undo both in what is predicted"
         message = "the targets are not scaled"
-        return self._finding(seen["loss_start"], message, details, cause, remedy, kind="targets")
+        first = self.first[0] if self.first else seen["loss_start"]
+        return self._finding(first, message, details, cause, remedy, kind="targets")
 
     def _head_is_lost(self, head: str, chance: float) -> Finding:
         return of_the_loss(

@@ -46,6 +46,8 @@ class NonFiniteAdapter(Rule):
             cause = "code other than the optimizer has written to this adapter, or its file holds a NaN"
         elif of_the_rate:
             cause = "the learning rate is so high that the update itself overflows"
+        elif advice := _of_the_batch(record):
+            (cause,), fixes = advice.causes, advice.remedies
         elif len(bad) > 1 and bad.all() and record.loss is None:  # nobody has seen it yet
             cause = "no layer has a finite gradient: the loss of this batch is NaN or infinite"
             cause += ", unless clipping has spread the NaN of one layer to all"
@@ -112,6 +114,14 @@ def without_target(record: StepRecord) -> bool:
     return record.targets == 0 and record.loss is not None and math.isnan(record.loss)
 
 
+def _of_the_batch(record: StepRecord) -> Advice | None:
+    """Where the batch itself holds what is not finite."""
+    if not (names := " and ".join(record.bad_inputs)):
+        return None
+    fix = f"take out the rows whose {names} are not finite, or mend them"
+    return Advice([f"NaN or infinity in the batch's {names}"], [f"{fix}. Then {from_before(record.step)}"])
+
+
 def _gradients(record: StepRecord) -> FloatArray:
     """Those norms of the adapters' gradients that are known."""
     readings = [record.metrics[name] for name in _GRADIENTS if name in record.metrics]
@@ -168,7 +178,9 @@ class NonFiniteLoss(Rule):
         return record.loss is not None
 
     def _why(self, record: StepRecord) -> Advice:
-        """Of what has shown before, weights come before the batch."""
+        """Of what has shown before, weights come before the batch, unless that holds what is not finite itself."""
+        if in_batch := _of_the_batch(record):
+            return in_batch
         if record.broken:
             fix = "load the base model again, in the dtype of its checkpoint (bf16 weights overflow in fp16)"
             return Advice(["the checkpoint of the base model is damaged, or its conversion overflowed"], [fix])

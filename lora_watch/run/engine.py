@@ -192,11 +192,13 @@ class Engine:
             self._looked = self.run.searched
 
     @guarded("looking at the loss and the gradients", list)
-    def before_update(self, loss: Loss, made: bool = False, targets: Tensor | int | None = None) -> list[Alert]:
+    def before_update(self, loss: Loss, made: bool = False, **seen: Tensor | int | None) -> list[Alert]:
         """Look at the loss and the gradients that the optimizer is about to use, or has used where it is ``made``.
 
         Optional, for loops that want to stop before a non-finite update. Returns what the policy is to act on and the
         rules call ``urgent``. Waits for an accelerator only if something may act (``fail_on``, ``recover``).
+
+        ``seen``: see ``Recorder.measure``.
         """
         urgent: list[Alert] = []
         if not self._started:
@@ -212,7 +214,7 @@ class Engine:
         with self.guard("reading gradients"):  # whatever has failed: where they are sharded other ranks come here, too
             if not self.recorder.read_gradients(loss) or self._can_act:
                 self._judge_pending()
-                self._coming = self.recorder.before_update(self.steps + 1, loss, targets, self._can_act)
+                self._coming = self.recorder.before_update(self.steps + 1, loss, self._can_act, **seen)
             if self._coming is not None:
                 self._unwritten += self.episodes.check(self._coming, urgent=True)
                 urgent = [alert for alert in self._acute if alert.rule in self.policy.urgent]

@@ -13,7 +13,7 @@ from lora_watch.base.records import FIRST_STEPS, Due, Readings, StepRecord
 from lora_watch.measurement.norms.finite import spoiled
 from lora_watch.measurement.norms.merging import kept_by_a_merge
 from lora_watch.measurement.signals.gradients import any_seen, overflow
-from lora_watch.measurement.signals.labels import SAME, is_own
+from lora_watch.measurement.signals.labels import NUMBERS, SAME, is_own
 from lora_watch.measurement.signals.loss import FIRST, SEEN_FIRST, Chance, LossSignals
 from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.measurement.signals.scaled_loss import GONE, NOT_KNOWN, OTHER
@@ -173,20 +173,22 @@ class Recorder:
         return any(map(is_far, {tensor.device for tensor in read}))
 
     def before_update(
-        self, step: int, loss: Loss, targets: Tensor | int | None = None, always: bool = True
+        self, step: int, loss: Loss, always: bool = True, **seen: Tensor | int | None
     ) -> StepRecord | None:
-        """What is known of ``step`` after ``read_gradients``: the loss and the gradients. Waits for accelerators. None
-        where all of it is finite, unless it is wanted ``always``."""
-        gradients = self.instruments.gradients
-        there = self._host_copy.send({"gradients": gradients.latest, "loss": loss, "targets": targets}).read()
+        """What is known of ``step`` after ``read_gradients``: the loss and the gradients, and what was ``seen``. Waits
+        for accelerators. None where all of it is finite, unless it is wanted ``always``."""
+        gradients, labels = self.instruments.gradients, self.instruments.own_loss.labels
+        if labels is not None:
+            seen = {**labels.seen, "targets": None, **seen}
+        there = self._host_copy.send({"gradients": gradients.latest, "loss": loss, **seen}).read()
         gradients.keep(there["gradients"])
         overflows, loss = overflow(there["gradients"]), _number(there["loss"], float)
         sound = (loss is None or math.isfinite(loss)) and not overflows
         if sound and not always:
             return None
         skipped = overflows and self._is_scaled()
-        seen = {"loss": loss, "targets": _number(there["targets"], int)}
-        record = StepRecord(self.monitored.run, step, there["gradients"], updated=not skipped, **seen)
+        own = {"loss": loss, "targets": _number(there.get("targets"), int), "bad_inputs": _bad(there)}
+        record = StepRecord(self.monitored.run, step, there["gradients"], updated=not skipped, **own)
         if not sound and not (skipped and (loss is None or math.isfinite(loss))):
             record = replace(record, spoiled=spoiled(gradients.adapters))
         return self._with_source(record)
@@ -197,7 +199,7 @@ class Recorder:
         """Read all that is to be known of ``step``, without waiting for an accelerator.
 
         ``seen``, where the driver counts them: ``labels``, how often each class was one, ``[classes]``; ``targets``,
-        how many labels that count the micro-batch with the fewest has had.
+        how many labels that count the micro-batch with the fewest has had; see ``Labels.seen``.
         """
         due = self.cadence.due._replace(step=step, trained=step > 0)
         monitored, instruments = self.monitored, self.instruments
@@ -274,6 +276,7 @@ class Recorder:
             "metrics": metrics,
             "loss": loss,
             "targets": _number(there["targets"], int),
+            "bad_inputs": _bad(there),
             "overhead": self._guard.overhead,
             # A skipped step does not move the schedule.
             "lr_fraction": self._fraction(known["step"] - self._skipped, known["lr"]),
@@ -406,6 +409,11 @@ class Recorder:
         if not max_steps or (step < max_steps and 0.0 < before < self._rate):  # nobody knows how far the rate rises
             return None
         return min(step / max_steps, 1.0)
+
+
+def _bad(there: Mapping[str, Any]) -> tuple[str, ...]:
+    """See ``StepRecord.bad_inputs``."""
+    return tuple(name for name in NUMBERS if math.isnan(_number(there.get(f"bad {name}"), float) or 0.0))
 
 
 def _number(value: Any, kind: Callable[[Any], Any]) -> Any:

@@ -1,5 +1,6 @@
 """LW207: classifiers that stay at chance, their twins, and losses without such a number."""
 
+import contextlib
 import copy
 import functools
 import json
@@ -16,10 +17,11 @@ import peft
 import pytest
 import torch
 import transformers
+from torch.utils.data import DataLoader
 from transformers import AutoModelForSequenceClassification
 
 from benchmarks.corpus.tasks import labelled
-from lora_watch import Severity
+from lora_watch import LoraWatchError, Severity
 from lora_watch.base.alerts import Alert
 from lora_watch.base.records import Evaluation, Reading, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
@@ -230,9 +232,33 @@ def test_targets_that_are_not_scaled_are_named_and_the_rate_is_not_blamed(lr: fl
     (alert,) = (alert for alert in monitor.alerts if alert.step)
     assert (alert.rule, alert.kind, alert.severity, alert.step) == ("LW205", "targets", Severity.ERROR, 3)
     said = [monitor.last.scalars[f"targets_{name}"] for name in ("mean", "spread")]
-    assert {float(f"{number:.3g}") for number in said} <= numbers(alert.details)
+    (first,) = (rule.first[0] for rule in monitor.policy.rules if isinstance(rule, FirstLossTooHigh))
+    assert {float(f"{number:.3g}") for number in (first, *said)} <= numbers(alert.details)
     assert said == pytest.approx([530.0, 261.0], rel=0.05), "two of three are 330, the others 870"
     assert (monitor.last.size or 0.0) > 12.0 or lr == 3e-3
+
+
+@pytest.mark.parametrize(("name", "bad"), [("labels", math.nan), ("labels", math.inf), ("inputs_embeds", math.nan)])
+@pytest.mark.parametrize("loop", ["Trainer", "its own", "its own, before the update"])
+def test_a_batch_that_is_not_finite_itself_is_the_cause(loop: str, name: str, bad: float) -> None:
+    """The fifth of six."""
+    rows = [{"labels": torch.tensor(n % 2.0), "inputs_embeds": torch.ones(4, 128)} for n in range(24)]
+    rows[17][name] = rows[17][name] * bad
+    model = classifier(1)
+    if loop == "Trainer":
+        monitor = run(model, 6, (), dataset=rows, trainer_class=InOrder)
+    else:
+        optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+        settings: dict[str, Any] = {"fail_on": "error" if "before" in loop else "never", "console": False}
+        with contextlib.suppress(LoraWatchError), Monitor(model, optimizer, **settings) as monitor:
+            for batch in DataLoader(rows, 4):  # type: ignore[arg-type]
+                loss = model(**batch).loss
+                loss.backward()
+                optimizer.step()
+                monitor.step(loss=loss)
+                optimizer.zero_grad()
+    found = [(alert.step, alert.causes) for alert in monitor.alerts]
+    assert found == [(5, [f"NaN or infinity in the batch's {name}"])]
 
 
 @pytest.mark.parametrize(("mean", "spread", "factor"), [(0.0, 1.0, 1.0), (3.0, 1.0, 1.0), (600.0, 270.0, 0.5)])

@@ -277,9 +277,10 @@ OF_ITS_OWN = trainer_with_loss(lambda n, loss: loss)
     [*((fault, Trainer) for fault in (*LABELS, "well-known", "a prompt", "an end", "a word")), ("rows", OF_ITS_OWN)],
 )
 def test_labels_that_do_not_fit_the_inputs_are_named_and_sound_ones_are_not(fault: str, trainer: Any) -> None:
-    monitor = run(steps=5, lr=5e-3, dataset=mislabelled(fault), trainer_class=trainer)
-    found = [(alert.rule, alert.severity, alert.step) for alert in monitor.alerts]
-    assert found == ([("LW205", LABELS[fault][0], 3)] if fault in LABELS else [])
+    steps, lr = (12, 6e-3) if fault == "padding" else (5, 5e-3)  # it is soon learned, and counts all the same
+    monitor = run(steps=steps, lr=lr, dataset=mislabelled(fault), trainer_class=trainer)
+    found = [(alert.rule, alert.severity, alert.step, alert.closed_step) for alert in monitor.alerts]
+    assert found == ([("LW205", LABELS[fault][0], 3, None)] if fault in LABELS else [])
     assert not found or LABELS[fault][1] in monitor.alerts[0].causes[0]
     assert monitor.run.notes == ()
 

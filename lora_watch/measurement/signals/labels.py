@@ -1,7 +1,7 @@
 """What a model itself says in its passes: its loss, how sure it is, how many labels count, and of which classes."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -18,12 +18,14 @@ SAME = 1e-3
 """Share by which the loss of a training may differ from the model's own, to be taken for it."""
 _ALIKE = 1.1
 """By what factor they may differ where batches are compared by it: a small term more may be added to it."""
+NUMBERS = ("labels", "inputs_embeds", "pixel_values", "input_features", "input_values")
+"""Of a batch, by name, what may be floating-point numbers, all of which are to be finite. A mask may hold -inf."""
 ROWS = 32
 """At about how many positions of a micro-batch a language model is asked how sure it is."""
 
 
 class Labels:
-    """What the labels of a step's micro-batches say, on the device where they are.
+    """What a step's micro-batches say, most of it by their labels, on the devices where they are.
 
     Args:
         classes: how many there are; with 0 they are not counted one by one.
@@ -36,9 +38,16 @@ class Labels:
         self.targets: Tensor | None = None
         """How many labels that count the micro-batch with the fewest has had since ``reset``, ``[]``; None without
         labels."""
+        self.bad: dict[str, Tensor] = {}
+        """Of each of ``NUMBERS`` that was there since ``reset``: NaN if one of its numbers was not finite, else 0."""
 
-    def add(self, labels: Any) -> None:
-        """A micro-batch with ``labels``: integers of any shape, of which -100 is no class. All else is passed over."""
+    def add(self, batch: Mapping[str, Any]) -> None:
+        """A micro-batch. Its ``labels`` may be integers of any shape, of which -100 is no class."""
+        for name in NUMBERS:
+            if isinstance(value := batch.get(name), Tensor) and value.is_floating_point():
+                bad = value.detach().sum(dtype=torch.float32) * 0.0
+                self.bad[name] = bad if name not in self.bad else self.bad[name].to(bad.device) + bad
+        labels = batch.get("labels")
         if not isinstance(labels, Tensor) or labels.is_floating_point():
             return
         # Of a text's tokens nothing predicts the first.
@@ -51,8 +60,15 @@ class Labels:
             counts = (labels.detach().reshape(-1, 1) == each).sum(0, dtype=torch.float32)
             self.counts = counts if self.counts is None else self.counts + counts
 
+    @property
+    def seen(self) -> dict[str, Tensor | None]:
+        """``labels``, ``targets``, and each of ``bad``, by ``bad`` and its name."""
+        bad = {f"bad {name}": tensor for name, tensor in self.bad.items()}
+        return {"labels": self.counts, "targets": self.targets, **bad}
+
     def reset(self) -> None:
         self.counts = self.targets = None
+        self.bad = {}
 
 
 class OwnLoss:
@@ -96,7 +112,7 @@ class OwnLoss:
             return
         labels = kwargs.get("labels")
         if self.labels is not None:
-            self.labels.add(labels)
+            self.labels.add(kwargs)
         self._losses.append(loss.detach().reshape(()))
         if isinstance(labels, Tensor) and isinstance(logits, Tensor) and labels.numel() == logits.numel():
             squares = _squares(labels.detach().flatten().to(logits.device), logits.detach().flatten())
@@ -112,8 +128,8 @@ class OwnLoss:
 
     def take(self) -> dict[str, Tensor | None]:
         """Of the step: ``own_losses`` of its micro-batches, ``[n]``, ``own_loss``, in the first steps of a language
-        model ``entropy`` of its predictions, in nats, ``[]`` each, ``labels`` and ``targets``; of a causal one what
-        ``_placed`` says of its labels; of a regression ``squares``, ``[4]``. The next step begins."""
+        model ``entropy`` of its predictions, in nats, ``[]`` each, what its ``labels`` have ``seen``; of a causal one
+        what ``_placed`` says of its labels; of a regression ``squares``, ``[4]``. The next step begins."""
         seen: dict[str, Tensor | None] = {"squares": self._squares, **self._first}
         if self._losses:
             device = self._losses[0].device  # under DataParallel each replica's is on its own
@@ -122,7 +138,7 @@ class OwnLoss:
             ).float()
             seen["own_loss"] = losses.sum() if self._in_shares else losses.mean()
         if self.labels is not None:
-            seen |= {"labels": self.labels.counts, "targets": self.labels.targets}
+            seen |= self.labels.seen
             self.labels.reset()
         self._losses, self._squares, self._first, self._steps = [], None, {}, self._steps + 1
         return seen
