@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from lora_watch.base.alerts import Alert, Severity, first_to_show, tally
+from lora_watch.base.alerts import Alert, Severity, first_to_show, in_order, tally
 from lora_watch.base.strict_json import strict
 from lora_watch.format import tags
 from lora_watch.format.quantiles import QUANTILES, quantiles
@@ -140,7 +140,7 @@ class RunData:
 
     @cached_property
     def episodes(self) -> tuple[list[Alert], int]:
-        """Every alert as it was last written, in the order of opening, and how many entries are damaged."""
+        """Every alert as it was last written, ``in_order``, and how many entries are damaged."""
         found: dict[tuple[str, int], Alert] = {}
         broken = 0
         for event in self.log.events(tags.ALERTS):
@@ -153,11 +153,11 @@ class RunData:
                     broken += 1
                 else:
                     found[alert.rule, alert.step] = alert
-        return list(found.values()), broken
+        return in_order(found.values()), broken
 
     def alerts(self) -> dict[str, Any]:
-        """``{"alerts": episodes in the order of opening, each in its latest state, "counts": how many of each severity
-        (``tally``), "notes": […]}``."""
+        """``{"alerts": episodes, the one to show first first, each in its latest state, "counts": how many of each
+        severity (``tally``), "notes": […]}``."""
         found, broken = self.episodes
         notes = [f"{broken} damaged alert entries were left out"] if broken else []
         return {"alerts": [strict(alert.to_dict()) for alert in found], "counts": tally(found), "notes": notes}
@@ -178,7 +178,7 @@ class RunData:
         words = {name: value for name, value in reported.items() if isinstance(value, str)}
         message = words.get("message") if "verdict" in words else None
         verdict, next_run = words.get("verdict"), told and told.to_dict()
-        passed = passes(self.episodes[0]) if verdict == "ok" else ""
+        passed = passes(self.episodes[0], command=False) if verdict == "ok" else ""
         return {"verdict": verdict, "message": message, "next_run": next_run, "passes": passed or None}
 
     # -- numbers -----------------------------------------------------------------------------------------------------

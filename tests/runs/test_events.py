@@ -129,6 +129,11 @@ def test_a_run_that_is_too_weak_says_that_it_passes(tmp_path: Path, rule: str, c
     assert (data_of(tmp_path).verdict()["passes"] is not None) is weak
 
 
+def test_alerts_are_read_the_one_to_show_first_first(tmp_path: Path) -> None:
+    write_run(tmp_path, alerts=[alert_of(at, rule, Severity.WARNING) for at, rule in enumerate(("LW401", "LW102"))])
+    assert [alert["rule"] for alert in data_of(tmp_path).alerts()["alerts"]] == ["LW102", "LW401"]
+
+
 def test_the_end_of_a_run_that_went_on_does_not_count(tmp_path: Path) -> None:
     write_run(tmp_path, steps=10)
     write_run(tmp_path, steps=15, first_step=10, verdict=None)

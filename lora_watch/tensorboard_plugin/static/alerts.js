@@ -1,21 +1,16 @@
 // What went wrong, why, and what to do about it.
 
 import {at, detail, held, keyOf, shortName} from './alert_detail.js';
-import {card, h, SEVERITIES, sentence, severityClass, severityIcon, split, term} from './dom.js';
+import {card, h, sentence, severityClass, severityIcon, split, term} from './dom.js';
 
 export const title = 'Alerts';
 const COLUMNS = ['Severity', 'Rule', 'What', 'Step', 'Held', 'Adapters'];
-
-/** The worst first, then in the order of opening. */
-export const inOrder = (alerts) =>
-  [...alerts].sort((a, b) => SEVERITIES.indexOf(a.severity) - SEVERITIES.indexOf(b.severity) || a.step - b.step);
 
 /** @param {import('./app.js').App} app */
 export async function draw(app) {
   if (!app.alerts.length) return card(null, null, h('p', {class: 'none'}, '✓ No alert in this run.'));
   const ended = !['running', null].includes(app.ending.verdict),
-    shown = inOrder(app.alerts),
-    chosen = shown.find((alert) => keyOf(alert) === app.state.alert) ?? shown[0],
+    chosen = app.alerts.find((alert) => keyOf(alert) === app.state.alert) ?? app.alerts[0],
     page = split(app.width, [52, 48]);
   const columns = h(
     'div',
@@ -30,7 +25,7 @@ export async function draw(app) {
         h(
           'tbody',
           null,
-          shown.map((alert, i) => row(app, alert, i, alert === chosen, ended)),
+          app.alerts.map((alert, i) => row(app, alert, i, alert === chosen, ended)),
         ),
       ),
     ),

@@ -1,6 +1,5 @@
 // How is the run? What its rules say first, the numbers behind it, the picture, the loss.
 import {at} from './alert_detail.js';
-import {inOrder} from './alerts.js';
 import {chartCard, discarded} from './chart.js';
 import {
   card,
@@ -50,7 +49,7 @@ const noWarnings = (notes) => (notes ? `No warnings, ${notes} note${notes > 1 ? 
 
 /** The last time up to a step that the run went back for an alert and on; none if it did not. */
 export const recoveryIn = (alerts, step) =>
-  alerts.findLast((alert) => alert.name === 'recovered' && alert.step <= step);
+  alerts.filter((alert) => alert.name === 'recovered' && alert.step <= step).sort((a, b) => b.step - a.step)[0];
 
 /** How bad a run's own verdict is: 2 for one that failed, 1 where nobody can say that it is well. */
 export const severityOf = (verdict) =>
@@ -365,8 +364,6 @@ function alertList(app) {
   return h(
     'ol',
     {class: 'alert-list'},
-    inOrder(app.alerts)
-      .slice(0, 6)
-      .map((alert) => h('li', null, row(alert))),
+    app.alerts.slice(0, 6).map((alert) => h('li', null, row(alert))),
   );
 }
