@@ -21,7 +21,6 @@ class Sinks:
         """Those that have failed with the latest record."""
         self._updated = [sink for sink in sinks if _has(sink, "updated")]
         self._written = [sink for sink in sinks if _has(sink, "write")]
-        self._of_steps = [sink for sink in self._written if not getattr(sink, "of_alerts", False)]
 
     def session_before(self) -> Sequence[Alert]:
         """The alerts with which the session before this one ended, as far as its report is there."""
@@ -44,8 +43,7 @@ class Sinks:
         self._tell(self._updated, "showing the weights to", "updated", step)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        sinks = self._written if alerts else self._of_steps
-        self._behind = self._tell(sinks, "writing with", "write", record, list(alerts))
+        self._behind = self._tell(self._written, "writing with", "write", record, list(alerts))
 
     def flush(self) -> None:
         self._each("flushing", "flush")

@@ -1,7 +1,6 @@
 """The places that a run is written to. A sink gets each step after the rules have seen it."""
 
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
 
 from lora_watch.base.alerts import Alert, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
@@ -10,9 +9,6 @@ from lora_watch.base.records import RunInfo, StepRecord
 class Sink:
     """Inherit from it and write the methods that you need. They are called on rank 0 only, in the training thread, so
     they are to be cheap. They may raise; the monitor logs that once. An object that has some of them is taken, too."""
-
-    of_alerts: ClassVar[bool] = False
-    """``write`` has nothing to do at a step without alerts, and is not called."""
 
     def start(self, run: RunInfo, step: int) -> None:
         """Monitoring begins after ``step`` optimizer steps, or the set of adapters has changed there."""

@@ -3,7 +3,6 @@
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, first_to_show, in_sum, part_of
@@ -13,7 +12,7 @@ from lora_watch.base.text import adapters, clean, columns, count, full_stop, say
 from lora_watch.rules.base import ANOTHER_RUN, UNHARMED
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED, Policy, passes, too_few
 from lora_watch.sinks import Sink
-from lora_watch.sinks.history import AlertHistory
+from lora_watch.sinks.history import Told
 
 _COLOURS = {Severity.INFO: "36", Severity.WARNING: "33", Severity.ERROR: "1;31"}
 """What a terminal is told (SGR). Written here: importing a library for it would draw from Python's ``random``."""
@@ -28,14 +27,11 @@ class ConsoleSink(Sink):
     """
 
     def __init__(self, left: Callable[[], Mapping[str, object]] = dict, policy: Policy | None = None) -> None:
-        self._left, self._policy = left, policy or Policy()
+        self._left, self._history = left, Told(policy or Policy())
         self._adapters = adapters(0, 0)
         self._latest: StepRecord | None = None
         self._resumed_at = 0
         self._noted: set[str] = set()
-        self._history = AlertHistory()
-        self._untold: list[tuple[str, Alert, Alert]] = []
-        """News, and the alert as it was then."""
         self._prescribed: tuple[str, Prescription] | None = None
         """The latest prescription, after the rule under whose alert it stands."""
 
@@ -54,10 +50,7 @@ class ConsoleSink(Sink):
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         of_before = self._latest is None and record.step == self._resumed_at > 0
         self._latest = record
-        self._untold += [(event, alert, replace(alert)) for event, alert in self._history.update(alerts)]
-        if self._policy.recover and any(map(self._policy.recovering.counts, alerts)) and not of_before:
-            return
-        news, self._untold = self._untold, []
+        news = self._history.due(alerts, waits=not of_before)
         recovers = ("opened", RECOVERED) in ((event, alert.rule) for event, alert, _ in news)  # what it is from is over
         for event, alert, then in news:
             if alert.rule == MONITOR_FAILURE:  # the log has said that
@@ -67,7 +60,6 @@ class ConsoleSink(Sink):
                     _print(f"lora_watch: from the session before: {alert.title}")
                 self._prescribed = (alert.rule, alert.next_run) if alert.next_run else self._prescribed
             elif event == "opened":
-                then = replace(then, remedies=[], next_run=None) if alert.recovered_from else then  # LW910 has them
                 before, now = self._prescribed, then.next_run
                 new = before is not None and now is not None and now.values != before[1].values
                 instead_of = f"{before[0]}, which was {before[1].source}" if before is not None and new else ""
@@ -99,7 +91,7 @@ class ConsoleSink(Sink):
             if faults or any(alert.details.endswith(UNHARMED) for alert in self._history):
                 why = f"mend {faults[0]} first" if faults else "no change. The run came to no harm"
                 lines.append(f"Next run: {why}: {self._prescribed[0]}'s advice is withdrawn.")
-        if verdict == "ok" and (passed := passes(self._history)):
+        if verdict == "ok" and (passed := passes(self._history, command=False)):
             lines.append(passed)
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):
             lines.append(f"lora_watch failed while monitoring ({MONITOR_FAILURE}): lora-watch check does not pass")

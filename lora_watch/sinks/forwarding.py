@@ -4,29 +4,33 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity, Verdict
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import clean
+from lora_watch.rules.policy import Policy
 from lora_watch.sinks import Sink
-from lora_watch.sinks.history import AlertHistory
+from lora_watch.sinks.history import Told
 from lora_watch.sinks.report import ReportSink
 
 
 class Forwarder(Sink):
     """Hands on every alert of WARNING or worse, once, as it opens, with the path of ``report``, where INFO stays."""
 
-    of_alerts = True
-
-    def __init__(self, report: ReportSink) -> None:
-        self._report = report
-        self._history = AlertHistory()
+    def __init__(self, report: ReportSink, policy: Policy) -> None:
+        self._report, self._history = report, Told(policy)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        for event, alert in self._history.update(alerts):
-            if event == "opened" and alert.severity >= Severity.WARNING:
-                title, *lines = alert.lines()
+        self._tell(alerts)
+
+    def finish(self, verdict: Verdict, message: str | None) -> None:
+        self._tell(())
+
+    def _tell(self, alerts: Sequence[Alert]) -> None:
+        for event, _, then in self._history.due(alerts):
+            if event == "opened" and then.severity >= Severity.WARNING:
+                title, *lines = then.lines()
                 lines.append(clean(f"Report: {self._report.directory / 'report.json'}"))
-                self.forward(alert, title, "\n".join(lines))
+                self.forward(then, title, "\n".join(lines))
 
     def forward(self, alert: Alert, title: str, text: str) -> None:
         """``title``: what is wrong, the first line of the alert."""

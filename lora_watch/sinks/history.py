@@ -1,10 +1,12 @@
 """Which alerts a sink has been handed, and which of those it is handed now are news."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Literal
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Prescription
+from lora_watch.rules.policy import Policy
 
 News = tuple[Literal["opened", "closed"], Alert]
 
@@ -39,3 +41,24 @@ class AlertHistory:
 
     def __iter__(self) -> Iterator[Alert]:
         return iter(self._latest.values())
+
+
+class Told(AlertHistory):
+    """What a person is told of: what a run with this ``policy`` recovers from, when that has been done, or not."""
+
+    def __init__(self, policy: Policy) -> None:
+        super().__init__()
+        self._policy = policy
+        self._untold: list[tuple[str, Alert, Alert]] = []
+
+    def due(self, alerts: Sequence[Alert], waits: bool = True) -> list[tuple[str, Alert, Alert]]:
+        """The news to tell now, each with its alert as it was then; LW910 has the fix of what the run recovered from.
+        ``waits``: nothing is told while ``alerts``, those of one step, may be recovered from."""
+        self._untold += [(event, alert, replace(alert)) for event, alert in self.update(alerts)]
+        if waits and self._policy.recover and any(map(self._policy.recovering.counts, alerts)):
+            return []
+        due, self._untold = self._untold, []
+        return [
+            (event, alert, replace(then, remedies=[], next_run=None) if alert.recovered_from else then)
+            for event, alert, then in due
+        ]

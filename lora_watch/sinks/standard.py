@@ -32,7 +32,7 @@ def standard_sinks(
     if events is not None:
         sinks.append(events)
 
-    sinks += [WandbSink(report), TrackioSink(report)]
+    sinks += [WandbSink(report, policy), TrackioSink(report, policy)]
     drawn = page(report, events) if page is not None else None
     if drawn is not None:
         sinks.append(drawn)

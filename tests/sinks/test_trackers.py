@@ -8,7 +8,10 @@ from typing import Any
 
 import pytest
 
-from lora_watch import LoraWatchCallback, Severity
+from lora_watch import Alert, LoraWatchCallback, Severity
+from lora_watch.rules.policy import Policy
+from lora_watch.sinks.forwarding import Forwarder
+from lora_watch.sinks.report import ReportSink
 from tests.support import build_trainer, few, on, stdlib_blocks
 from tests.trainer.test_neighbours import Tracker
 
@@ -103,6 +106,21 @@ def test_trackio_has_the_summary_and_the_alerts(tmp_path: Path, monkeypatch: pyt
     assert all(f"train/{name}" in row for row in rows for name in SUMMARY)
     titles = [alert["title"] for alert in SQLiteStorage.get_alerts("tried")]
     assert sorted(titles) == sorted(opened(callback))
+
+
+def test_an_alert_that_is_recovered_from_is_sent_without_its_advice_as_the_console_prints_it(tmp_path: Path) -> None:
+    sent = dict[str, str]()
+
+    class Kept(Forwarder):
+        def forward(self, alert: Alert, title: str, text: str) -> None:
+            sent.setdefault(alert.rule, text)
+
+    for recover in (0, 3):
+        sent.clear()
+        sink = Kept(ReportSink(tmp_path), Policy(recover=recover))
+        callback = LoraWatchCallback(console=False, fail_on="never", recover=recover, sinks=[sink])
+        build_trainer(few(), stdlib_blocks(), callbacks=[callback], output_dir=str(tmp_path), **EXPLODES).train()
+        assert ("Next run" in sent["LW102"], "LW910" in sent) == (not recover, bool(recover))
 
 
 # -- the Trainer's rows ------------------------------------------------------------------------------------------------
