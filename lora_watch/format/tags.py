@@ -3,6 +3,8 @@
 A reader runs inside TensorBoard, so nothing heavy is imported here: no torch, no tensorboard, no numpy.
 """
 
+from collections.abc import Iterable
+
 FORMAT_VERSION = 1
 """Stands in the schema."""
 
@@ -30,6 +32,12 @@ schema's list ``zones``.
 """
 
 EVAL_LOSS = "eval_loss"
+
+
+def eval_losses(metrics: Iterable[str]) -> list[str]:
+    """Those of the names that are an evaluation's losses: each of several sets has its own."""
+    return [name for name in metrics if name.startswith("eval_") and name.endswith("_loss")]
+
 
 SCALAR_PREFIX = "lora/"
 """Plain scalars, charts and hyperparameters for viewers that know nothing of this format."""

@@ -99,8 +99,9 @@ def severities(given: FailOn | Iterable[Any], rules: Sequence[Rule]) -> dict[str
     return {word if word == DEFAULT else id_called(word, names): severity for word, severity in least.items()}
 
 
-def passes(alerts: Iterable[Alert], setting: str = "fail_on") -> str:
-    """That runs with WARNINGs pass under ``error``, and the ``setting`` that fails them; empty without any."""
+def passes(alerts: Iterable[Alert], command: bool = True) -> str:
+    """That runs with WARNINGs pass under ``error``, and what fails them: a ``command``, or else the run's own argument;
+    empty without any."""
     silent = (*CAUTIONS, *_OTHERS)
     warned = [a for a in alerts if a.severity is Severity.WARNING and a.closed_step is None and a.rule not in silent]
     rules = sorted({alert.rule for alert in warned if alert.rule.startswith("LW")})  # fail_on knows no rule of your own
@@ -108,8 +109,8 @@ def passes(alerts: Iterable[Alert], setting: str = "fail_on") -> str:
         return ""
     what, them = ("which are WARNINGs", "them") if rules[1:] else ("a WARNING", "it")
     policy = ",".join(["error", *(f"{rule}=warning" for rule in rules)])
-    passed = f"Passed in spite of {' and '.join(rules)}, {what}."
-    return f"{passed} To fail on {them}, set {setting} to {policy}."
+    how = f"lora-watch check --fail-on {policy}" if command else f'fail_on="{policy}"'
+    return f"Passed in spite of {' and '.join(rules)}, {what}. To fail on {them}: {how}"
 
 
 def too_few(steps: int) -> str:

@@ -126,7 +126,7 @@ class MonitoredAdapters:
             run = replace(
                 self.run,
                 adapters=described,
-                config=({"lora": lora} if lora else {}) | dict(self.run.config),
+                config=({"lora": lora} if lora else {}) | groups.settings | dict(self.run.config),
                 versions=_versions(),
                 optimizer=groups.name,
                 peak_lr=self.lowered.times(self._given.peak_lr or groups.peak_lr, self.run.lr_factor),

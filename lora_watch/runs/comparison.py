@@ -11,7 +11,7 @@ from typing import Any
 from lora_watch.base.alerts import Severity, in_numbers, tally
 from lora_watch.base.text import clean, count, first_of, mean_and_spread, middle, short, table
 from lora_watch.base.untrusted import MISFITS, or_none
-from lora_watch.format.tags import EVAL_LOSS
+from lora_watch.format.tags import EVAL_LOSS, eval_losses
 from lora_watch.runs.places import short_names
 from lora_watch.runs.run import FinishedRun, read_runs
 
@@ -263,7 +263,7 @@ def text(comparison: Comparison) -> str:
             value = mean_and_spread(comparison.values(best))
             blocks.append([f"Best: {_label(best)}, {comparison.metric} {value}"])
     if different := comparison.differences():
-        blocks.append(["Other settings that differ:"])
+        blocks.append(["What else differs:"])
         for name in sorted(different):
             for value, having in different[name].items():
                 if value == _NOT_SET:
@@ -310,9 +310,12 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
         if t.too_large and "preference" in t.settings
     )
     if asked is None and chosen == FINAL_LOSS and counted:
+        common = [name for name in eval_losses(counted[0].quality) if all(name in t.quality for t in counted)]
+        evaluate = "Evaluate each run at its end: trainer.evaluate(), in a loop of your own monitor.evaluated(…)"
+        better = f"Compare --metric {' or '.join(common)}" if common else evaluate
         yield (
             f"Not each of these runs has an {EVAL_LOSS}, so {FINAL_LOSS} is compared, the mean training loss of the "
-            "last tenth. It shows less. Evaluate each run at its end: trainer.evaluate()."
+            f"last tenth. It shows less. {better}."
         )
 
 

@@ -82,8 +82,8 @@ class FinishedRun:
     """Name of its class."""
     peak_lr: tuple[float, ...] = ()
     """Highest learning rate of each parameter group."""
-    evaluation: Mapping[str, float] = field(default_factory=dict)
-    """What the last evaluation found, by name."""
+    evaluated: Mapping[str, tuple[int, float]] = field(default_factory=dict)
+    """By name the step of the last evaluation, and what it found."""
     resting: int = 0
     """Layers whose adapters did not train, next to those of ``adapters``."""
     last_good: int | None = None
@@ -100,6 +100,11 @@ class FinishedRun:
     @property
     def name(self) -> str:
         return clean(self.path)
+
+    @property
+    def evaluation(self) -> dict[str, float]:
+        """What the last evaluation found, by name. One before the first step is of the base model."""
+        return {name: value for name, (step, value) in self.evaluated.items() if step or not self.step}
 
     @property
     def ended(self) -> bool:
@@ -239,7 +244,11 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         config=clean_data(config),
         optimizer=or_none(clean, report.get("optimizer")),
         peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
-        evaluation={clean(metric): float(of["last"]["value"]) for metric, of in evaluation.items() if of.get("last")},
+        evaluated={
+            clean(metric): (whole(last["step"]), float(last["value"]))
+            for metric, of in evaluation.items()
+            if (last := of.get("last"))
+        },
         resting=whole(report.get("resting", 0)),
         last_good=None if good.get("gained") is False else or_none(whole, good.get("step")),
         next_run=or_none(Prescription.from_dict, report.get("next_run")),

@@ -4,6 +4,7 @@ import math
 import re
 import shutil
 import statistics
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 import torch
 from typer.testing import CliRunner, Result
 
-from lora_watch import LoraWatchCallback, LoraWatchError
+from lora_watch import LoraWatchCallback, LoraWatchError, Monitor
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.cli.app import app
 from lora_watch.drivers.trainer_info import data_of
@@ -108,7 +109,7 @@ def test_the_table_has_the_folder_and_the_rate_and_fits_a_screen(sweep: Sweep, t
     assert re.search(r"^r32-seed0 … \(2\) +32 +32 +1 +0\.01 +12 +\d", done.stdout, re.MULTILINE)
     assert next(row.split()[0][:2] for row in done.stdout.splitlines() if "-seed0 … (2) " in row) == "r3", "best first"
     assert re.search(r"^Best: r32-seed0 … \(2\), eval_loss ", done.stdout, re.MULTILINE)
-    assert "differ:" not in done.stdout
+    assert "differs:" not in done.stdout
     long = tmp_path / ("a-name-that-is-long-" * 5) / "r2-seed0"
     shutil.copytree(sweep[0] / "r2-seed0", long)
     out = compare(tmp_path, sweep[0] / "r8-seed0").stdout
@@ -136,17 +137,31 @@ def test_equal_rows_are_the_same_data_whatever_a_map_calls_them_and_are_read_as_
     whole = pytest.importorskip("datasets").Dataset.from_list([{"text": str(i)} for i in range(100)])
     mapped = whole.map(lambda row: row, new_fingerprint="0" * 16).with_transform(lambda rows: 1 / 0)
     assert data_of(mapped) == data_of(whole) != data_of(whole.select(range(99, -1, -1)))
+    rows = [{"text": str(i)} for i in range(100)]
+    assert len({data_of([*rows[:at], {"text": "NaN"}, *rows[at + 1 :]]) for at in range(100)}) == 100
     wide, other = ([{"pixels": "0" * 200_000}, {"pixels": last}] for last in "01")
     assert data_of(wide) == data_of(other), "of wide rows the first alone is read"
 
 
 def test_other_settings_that_differ_are_named(muddle: Path) -> None:
     out = compare(muddle).stdout
-    assert "differ:" in out
+    assert "differs:" in out
     assert "  per_device_train_batch_size: 4 (small)" in out
     assert "  per_device_train_batch_size: 2 (large)" in out
     assert "  warmup_steps: 5 (large)" in out
     assert {"per_device_train_batch_size", "warmup_steps"} <= set(as_json(muddle)["differences"])
+
+
+def test_what_differs_between_optimizers_of_plain_loops_is_named(tmp_path: Path) -> None:
+    adamw, sgd = partial(torch.optim.AdamW, lr=LR), partial(torch.optim.SGD, lr=LR)
+    for place, make in enumerate((partial(adamw, weight_decay=20.0, eps=1.0), adamw, partial(sgd, momentum=0.5))):
+        model = few()
+        with Monitor(model, make(model.parameters()), output_dir=tmp_path / str(place), console=False) as monitor:
+            monitor.step(loss=1.0)
+    differences = as_json(tmp_path)["differences"]
+    assert sorted(differences) == ["eps", "momentum", "optimizer", "weight_decay"]
+    assert {each["value"] for each in differences["weight_decay"]} == {"20.0", "0.01", "0.0"}
+    assert sorted(as_json(tmp_path / "0", tmp_path / "1")["differences"]) == ["eps", "weight_decay"]
 
 
 def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, tmp_path: Path) -> None:

@@ -118,6 +118,21 @@ def test_it_says_which_of_several_runs_it_draws_and_how_it_was_evaluated(tmp_pat
     assert "latest of" not in drawn(tmp_path / "second")
 
 
+def test_an_evaluation_before_the_first_step_is_no_result_and_that_of_several_sets_is_named(tmp_path: Path) -> None:
+    def with_evaluation(step: int, metric: str = "eval_loss") -> Path:
+        evaluation = {metric: {"last": {"step": step, "value": 3.25}}}
+        for name in ("first", "second"):
+            write_run(tmp_path / name)
+            edit_json(tmp_path / name / "lora_watch" / "report.json", evaluation=evaluation)
+        return tmp_path
+
+    assert compare([with_evaluation(10)]).metric == "eval_loss"
+    assert "eval_loss 3.25 at step 10" in drawn(tmp_path)
+    assert compare([with_evaluation(0)]).metric == "final_loss"
+    assert "eval_loss 3.25 before step 1" in drawn(tmp_path)
+    assert any("--metric eval_other_loss" in note for note in compare([with_evaluation(20, "eval_other_loss")]).notes)
+
+
 def test_a_run_that_broke_off_says_so_as_check_does(tmp_path: Path) -> None:
     write_run(tmp_path, steps=20, verdict=None)
     assert "ERROR at step 20" in drawn(tmp_path)

@@ -63,7 +63,7 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
             why = "the run did not ask it" if rule in muted else f"switched off: {rule}=never"
             ElementTree.SubElement(case, "skipped", message=why)
         elif alerts:
-            passed = "" if fails else passes(alerts, "--fail-on")
+            passed = "" if fails else passes(alerts)
             ElementTree.SubElement(case, "system-out").text = f"{report}\n\n{passed}".rstrip()
         elif rule in (*run.rules, "LW802") and (why := _not_judged(known.get(rule), run)):
             ElementTree.SubElement(case, "skipped", message=why)

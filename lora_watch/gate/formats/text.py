@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from lora_watch.base.alerts import Alert, Severity, in_numbers, part_of, tally
 from lora_watch.base.text import adapters, count, middle, plain, short, sparkline, table
-from lora_watch.format.tags import EVAL_LOSS
+from lora_watch.format.tags import EVAL_LOSS, eval_losses
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.rules.policy import OF_FINISHED_RUNS, RECOVERED, passes, too_few
@@ -58,7 +58,7 @@ def passing(judgement: Judgement) -> list[str]:
     """The sentence of ``passes`` on the runs that do not fail, where there is one."""
     passed = (j for j in judgement.runs if j.run.verdict == "ok" and not judgement.failures(j))
     found = (a for judged in passed for a in judged.findings if a.rule not in judgement.switched_off)
-    said = passes(found, "--fail-on")
+    said = passes(found)
     return [said] if said else []
 
 
@@ -105,8 +105,11 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
         if any(a.recovery and a.recovery.dropped and a.last_step >= run.step for a in run.alerts):
             when += " before updates were dropped"
         parts.append(f"loss {short(run.loss_ends[0])} in the first steps, {short(end)} {when} {curve}".rstrip())
-    sets = [name for name in run.evaluation if name.startswith("eval_") and name.endswith("_loss")]
-    parts += [f"{name} {short(run.evaluation[name])}" for name in ([EVAL_LOSS] if EVAL_LOSS in sets else sets[:3])]
+    sets = eval_losses(run.evaluated)
+    for name in [EVAL_LOSS] if EVAL_LOSS in sets else sets[:3]:
+        step, loss = run.evaluated[name]
+        when = "" if step >= run.step else f" at step {step}" if step else " before step 1"
+        parts.append(f"{name} {short(loss)}{when}")
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"

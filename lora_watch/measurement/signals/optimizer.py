@@ -1,8 +1,10 @@
 """Which parameter group each adapter belongs to, and at which learning rate it trains."""
 
+import inspect
 import math
 import operator
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -51,6 +53,17 @@ class ParameterGroups:
     def name(self) -> str | None:
         """Class name of the innermost optimizer, such as ``AdamW``."""
         return next((type(inner).__name__ for inner in reversed(list(chain(self.optimizer)))), None)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """``weight_decay``, the highest, and what numbers of the innermost optimizer are not its class's own."""
+        out = dict[str, Any]()
+        with suppress(Exception):  # a class of somebody's own
+            inner = list(chain(self.optimizer))[-1]
+            given, own = inner.param_groups[0], inspect.signature(type(inner)).parameters
+            names = [name for name in own if type(given.get(name)) in (int, float, tuple) and name not in RATES]
+            out = {name: given[name] for name in names if given[name] != own[name].default}
+        return out | {"weight_decay": max(self.weight_decay)} if self.weight_decay else out
 
     @property
     def peak_lr(self) -> tuple[float, ...]:
