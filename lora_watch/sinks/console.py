@@ -50,6 +50,8 @@ class ConsoleSink(Sink):
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         of_before = self._latest is None and record.step == self._resumed_at > 0
         self._latest = record
+        if not alerts and not self._history.untold:  # as at nearly every step
+            return
         news = self._history.due(alerts, waits=not of_before)
         recovers = ("opened", RECOVERED) in ((event, alert.rule) for event, alert, _ in news)  # what it is from is over
         for event, alert, then in news:

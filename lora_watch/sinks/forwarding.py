@@ -20,7 +20,8 @@ class Forwarder(Sink):
         self._report, self._history = report, Told(policy)
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
-        self._tell(alerts)
+        if alerts or self._history.untold:  # seldom
+            self._tell(alerts)
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
         self._tell(())
