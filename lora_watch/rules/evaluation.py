@@ -200,6 +200,9 @@ class WorseOnOtherTexts(Rule):
         around = float(np.median(np.abs(np.diff(losses, 2)))) / (0.6745 * math.sqrt(6.0)) if len(losses) > 3 else 0.0
         margin = max(self.rise * lowest, self.noise * around, _few(last.samples))
         guesses = bool(losses[-2:].min() > (1.0 + self.rise) * chance)
+        tokens = classes_of(record)
+        if never := tokens > FEW and lowest > (1.0 - self.rise) * math.log(tokens):  # a language model's best one
+            guesses, chance = True, math.log(tokens)
         if guesses:  # and what is lost by that is no noise
             margin = self.rise * lowest
         far = bool(level - losses[best] > max(0.25 * lowest, 8.0 * _few(last.samples)))
@@ -223,7 +226,7 @@ class WorseOnOtherTexts(Rule):
             if not suits(record):
                 cause, remedies = why_strong(record), ["lower the learning rate", *back]
         elif (once := first_pass(record)) or guesses:
-            message = "the model fits its training texts alone" if once else message
+            message = "the model fits its training texts alone" if once or never else message
             costs = f" (guessing costs {plain(chance)})" if guesses else ""
             rows = "the same rows again and again" if once else "few examples"
             cause = f"nothing that it learns holds for the evaluation's examples{costs}: {rows}, or wrong labels"

@@ -101,6 +101,13 @@ def test_its_twins_are_silent(texts: int, lr: float, held_out: int, tmp_path: Pa
     assert on_texts(tmp_path, texts, lr, held_out=held_out) == []
 
 
+def test_labels_that_are_wrong_in_the_evaluation_alone_are_not_learning_by_heart(tmp_path: Path) -> None:
+    wrong = [{**row, "labels": random.Random(0).sample(list(row["labels"]), 64)} for row in stdlib_blocks(256)[224:240]]
+    alert, *_ = on_texts(tmp_path, 200, 5e-3, eval_dataset=wrong)
+    assert alert.message == "the model fits its training texts alone"
+    assert "(guessing costs 6.93): few examples, or wrong labels" in str(alert)
+
+
 @pytest.mark.parametrize(("texts", "found"), [(16, ["WARNING"]), (400, [])], ids=["few texts", "its twin"])
 def test_a_classifier_learns_by_heart(texts: int, found: list[str], tmp_path: Path) -> None:
     rows = code_or_prose()
