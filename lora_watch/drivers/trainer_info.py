@@ -99,6 +99,8 @@ def data_of(data: Any) -> str | None:
         plain = isinstance(data, (list, tuple))  # else a datasets.Dataset, whose rows are read as they are stored
         return repr([data[place] for place in places] if plain else data.select(places).to_dict())
 
+    if isinstance(data, Mapping):  # several sets
+        return ", ".join(f"{name}: {data_of(each)}" for name, each in data.items())
     with suppress(Exception):  # somebody's objects
         wide = len(first := rows(1)) > 100_000  # many of these would take seconds
         some = first if wide else rows(max(64, min(1000, 1_000_000 // len(first))))

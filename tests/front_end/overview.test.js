@@ -33,8 +33,9 @@ test('the alert to show first comes before the zone, and what was not recorded i
   assert.equal(verdict(alert, zoneAt({zones: ZONES}, always(1), 5)).kind, 'warning');
   assert.equal(verdict(null, null).head, 'Not recorded');
   const sound = zoneAt({zones: ZONES}, always(1), 5);
-  assert.equal(verdict(null, sound, null, null, 0).head, 'No alerts');
-  assert.equal(verdict(null, sound, null, null, 2).head, 'No warnings, 2 notes');
+  assert.equal(verdict(null, sound).head, 'No alerts');
+  assert.equal(verdict(null, sound, null, null, [{severity: 'INFO'}, {severity: 'INFO'}]).head, 'No warnings, 2 notes');
+  assert.equal(verdict(null, sound, null, null, [alert]).head, 'No warning is open', 'it is over');
   assert.match(verdict(null, zoneAt({zones: ZONES}, always(0), 5), 'too few steps').text, /too few steps/i);
 });
 

@@ -117,6 +117,16 @@ test('a path goes forward, and ends where the loss does', async () => {
   );
 });
 
+test('a path has no gain by losses that a recovery has discarded', async () => {
+  const app = appOf(12);
+  app.data.alerts = () => ({alerts: [{name: 'recovered', back_to: 0, step: 3}]});
+  const {seriesOf} = app,
+    recent = series({3: [8], 6: [3], 7: [3]});
+  app.seriesOf = (names, window) => ({...seriesOf(names, window), loss_recent: recent});
+  const {points, strays} = await pathOf(app, 'run');
+  assert.deepEqual([points[0].step, strays[0].at(-1).step], [6, 3]);
+});
+
 test('there is no gain at a step whose loss is not finite', () => {
   const known = {loss: series({1: 4, 2: Number.NaN}), loss_start: series({1: 4}), loss_recent: series({1: 3})};
   assert.equal(gainAt(known, 1), 0.25);

@@ -78,6 +78,8 @@ def test_every_view_is_drawn_offline(file: Path, open_page: Open) -> None:
         page.wait_for_selector(f"body[data-ready={view}]")
         assert page.query_selector("#view [role=alert]") is None, view
         assert findings(page) == [], view
+        fits = "all => all.every((card) => card.scrollWidth <= card.clientWidth)"
+        assert page.eval_on_selector_all("#view .card", fits), view
     assert page.query_selector("#refresh") is None
     assert len(page.query_selector_all("#runs tbody tr")) == 2
     narrow = open_page(file, "light", 390, view="heatmap", run="recovered r8 α64")

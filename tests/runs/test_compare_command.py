@@ -139,6 +139,7 @@ def test_equal_rows_are_the_same_data_whatever_a_map_calls_them_and_are_read_as_
     assert data_of(mapped) == data_of(whole) != data_of(whole.select(range(99, -1, -1)))
     rows = [{"text": str(i)} for i in range(100)]
     assert len({data_of([*rows[:at], {"text": "NaN"}, *rows[at + 1 :]]) for at in range(100)}) == 100
+    assert data_of({"own": whole}) not in (None, data_of({"own": rows[1:]}))
     wide, other = ([{"pixels": "0" * 200_000}, {"pixels": last}] for last in "01")
     assert data_of(wide) == data_of(other), "of wide rows the first alone is read"
 

@@ -4,16 +4,18 @@ import {chartCard} from './chart.js';
 import {em, h, num, sentence, severityClass, severityIcon} from './dom.js';
 import {depthOf, RATIOS} from './picture.js';
 
-/** Where an alert was raised, as the console says it. */
-export const at = ({step}) => (step ? `step ${step}` : 'before step 1');
+/** Where an alert was raised, or became as grave as it is. */
+export const at = ({step, graver_at: graver = null}) => ((graver ?? step) ? `step ${graver ?? step}` : 'before step 1');
+
+const firstSeen = (alert) => (alert.graver_at == null ? '' : `, first seen ${at({step: alert.step})}`);
 
 export const keyOf = (alert) => `${alert.rule}@${alert.step}`;
 
 /** For how many steps the cause of an alert lasted. */
-export function held({name, step, last_step, closed_step, back_to: back}, ended) {
+export function held({name, lasted, closed_step, back_to: back}, ended) {
   if (back != null && name !== 'recovered') return 'recovered from';
   if (closed_step == null) return ended ? 'to the end' : 'still open';
-  return `${last_step - step + 1} step${last_step > step ? 's' : ''}`;
+  return `${lasted} step${lasted > 1 ? 's' : ''}`;
 }
 
 /** @param {import('./app.js').App} app */
@@ -27,7 +29,7 @@ export async function detail(app, alert, ended, width) {
       null,
       severityIcon(alert.severity, 16),
       h('h2', null, sentence(alert.message)),
-      h('span', {class: 'note'}, `${alert.rule} · ${at(alert)} · ${held(alert, ended)}`),
+      h('span', {class: 'note'}, `${alert.rule} · ${at(alert)}${firstSeen(alert)} · ${held(alert, ended)}`),
     ),
     alert.details && h('p', {class: 'message'}, alert.details),
     listed('Cause', alert.causes),

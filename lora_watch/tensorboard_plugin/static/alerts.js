@@ -11,7 +11,7 @@ export async function draw(app) {
   if (!app.alerts.length) return card(null, null, h('p', {class: 'none'}, '✓ No alert in this run.'));
   const ended = !['running', null].includes(app.ending.verdict),
     chosen = app.alerts.find((alert) => keyOf(alert) === app.state.alert) ?? app.alerts[0],
-    page = split(app.width, [52, 48]);
+    page = split(app.width, [52, 48], 16, 1000);
   const columns = h(
     'div',
     {class: 'columns', style: `${page.style};align-items:start`},

@@ -122,7 +122,7 @@ async function readRun(app, name) {
       zoneAt(schema, last.zone, Infinity),
       null,
       recoveryIn(alerts, Infinity),
-      counts.info,
+      alerts,
     );
   return {
     name,

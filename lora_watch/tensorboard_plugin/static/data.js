@@ -11,7 +11,7 @@ const BUDGET = 100 * 2 ** 20; // bytes of matrices kept in the page
  *   d_in?: number, base_norm?: number | string, base_spectral_norm?: number | string}} Adapter
  * @typedef {{rule: string, name: string, severity: string, step: number, message: string, last_step: number,
  *   closed_step: number | null, metric?: string, threshold?: number, causes?: string[],
- *   details?: string, remedies?: string[], next_run?: {text: string} | null, back_to?: number | null,
+ *   details?: string, graver_at?: number | null, remedies?: string[], next_run?: {text: string} | null, back_to?: number | null,
  *   adapters?: {name: string, value: number | null, text?: string}[]}} Alert
  * @typedef {{name: string, severity: string | null, text: string}} Zone
  * @typedef {{adapters: Adapter[], notes: string[], zones?: Zone[], max_steps?: number, peak_lr?: number[],

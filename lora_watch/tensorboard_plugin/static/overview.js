@@ -24,7 +24,7 @@ export const title = 'Overview';
 const FIRST_STEPS = 20;
 
 /** What is said first of a run: the alert that the rules put first, else the zone; else that none was recorded. */
-export function verdict(first, zone, missing, recovered, notes = 0) {
+export function verdict(first, zone, missing, recovered, alerts = []) {
   if (first)
     return {
       kind: severityClass(first.severity),
@@ -40,12 +40,17 @@ export function verdict(first, zone, missing, recovered, notes = 0) {
       alert: recovered,
     };
   if (!zone) return {kind: 'info', head: 'Not recorded', text: 'This run was written without its zones.'};
-  const calm = ['ok', 'info'].includes(zone.kind) ? {...zone, head: noWarnings(notes)} : zone;
-  if (zone.name !== 'unknown' || !missing) return calm;
-  return isWithoutStep(missing) ? {...calm, head: words(missing)} : {...calm, text: `${words(missing)}.`};
+  const said = ['ok', 'info'].includes(zone.kind) ? {...zone, head: calm(alerts)} : zone;
+  if (zone.name !== 'unknown' || !missing) return said;
+  return isWithoutStep(missing) ? {...said, head: words(missing)} : {...said, text: `${words(missing)}.`};
 }
 
-const noWarnings = (notes) => (notes ? `No warnings, ${notes} note${notes > 1 ? 's' : ''}` : 'No alerts');
+/** What is said where none of the alerts so far is to be shown first. */
+function calm(alerts) {
+  const notes = alerts.filter(({severity}) => severity === 'INFO').length;
+  if (notes < alerts.length) return 'No warning is open';
+  return notes ? `No warnings, ${notes} note${notes > 1 ? 's' : ''}` : 'No alerts';
+}
 
 /** The last time up to a step that the run went back for an alert and on; none if it did not. */
 export const recoveryIn = (alerts, step) =>
@@ -75,7 +80,7 @@ export async function draw(app) {
     zoneAt(app.schema, known.zone, step),
     path.missing,
     recoveryIn(alerts, step),
-    app.counts.info,
+    alerts.filter((alert) => alert.step <= step),
   );
   const page = split(app.width, [43, 57]),
     [left, right] = page.widths;
@@ -126,7 +131,7 @@ function charts(
     height: em(190),
   };
   const lossLines = reward
-    ? [{name: 'reward', matrix: reward, colour: 'var(--c1)'}]
+    ? [{name: rewardOf(app.schema).toLowerCase(), matrix: reward, colour: 'var(--c1)'}]
     : [
         {name: 'loss', matrix: loss, colour: 'var(--c1)'},
         {name: 'expected', matrix: expected, colour: 'var(--soft)', dash: '3 3', thin: true},
@@ -136,7 +141,7 @@ function charts(
   return h(
     'div',
     {class: 'stack'},
-    chartCard(reward ? 'Reward' : 'Loss', null, lossLines, {
+    chartCard(reward ? rewardOf(app.schema) : 'Loss', null, lossLines, {
       ...shared,
       term: reward ? 'reward' : 'loss',
       width: width - 26,
@@ -192,7 +197,7 @@ export function endOf(/** @type {Record<string, any>} */ ending, {wall_time}, no
   const {verdict, message, first} = ending,
     text = (message ?? '').split('\n')[0];
   if (verdict === 'ok')
-    return {word: 'finished', kind: first == null ? 'ok' : 'warning', text: 'Training came to its end.'};
+    return {word: 'finished', kind: first == null ? 'ok' : 'warning', text: text || 'Training came to its end.'};
   if (verdict === 'unhealthy') return {word: 'ended with an ERROR', kind: 'error', text};
   if (verdict === 'unknown') return {word: 'finished, not judged', kind: 'warning', text};
   if (verdict === 'failed') return {word: 'stopped by fail_on', kind: 'error', text};
@@ -251,7 +256,7 @@ function banner(app, {kind, head, text, alert}, end) {
         null,
         head,
         end && explained(end.word, end.text, {id: 'ended', class: `badge ${end.kind}`}),
-        alert && h('small', null, when(alert)),
+        alert && alert.name !== 'recovered' && h('small', null, when(alert)),
       ),
       text && h('p', null, text),
       cause && h('p', {id: 'cause'}, h('b', null, 'Cause '), cause),
@@ -262,6 +267,12 @@ function banner(app, {kind, head, text, alert}, end) {
     h('div', {class: 'chips'}, chips),
   );
 }
+
+/**
+ * As the console calls it.
+ * @param {import('./data.js').Schema} schema
+ */
+const rewardOf = ({config}) => (config?.preference ? 'Margin' : 'Reward');
 
 export const formulaOf = (text) => text?.replace('alpha', 'α').replace('sqrt(r)', '√r');
 
@@ -299,7 +310,8 @@ const tile = (name, key, value, note, extra) =>
 function tiles(app, known, spread, path) {
   const {loss, reward, rates, overhead} = known;
   const {schema, adapters, step} = app;
-  const fall = gainAt(known, step), // of the mean, as in the picture
+  const gone = discarded(app.alerts),
+    fall = gainAt(known, step, gone), // of the mean, as in the picture
     size = spread?.at(step, 1),
     spent = overhead?.at(step),
     total = schema.max_steps,
@@ -319,14 +331,14 @@ function tiles(app, known, spread, path) {
       share != null && h('i', {class: 'progress', style: `--share:${share}`}),
     ),
     reward
-      ? tile('Reward', 'reward', num(reward.at(step)), riseAt(known, step))
+      ? tile(rewardOf(schema), 'reward', num(reward.at(step)), riseAt(known, step))
       : tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(fall) ? `mean of five ${againstStart(fall)}` : null),
     tile(
       ...depth,
       num(size == null ? null : path.depth * size),
       size == null ? 'not measured' : `${num(size)} × depth ${num(path.depth)}`,
     ),
-    tile('s · lr, peak', 'effective_lr', num(peakOf(rates, step, discarded(app.alerts))), rateOf(schema)),
+    tile('s · lr, peak', 'effective_lr', num(peakOf(rates, step, gone)), rateOf(schema)),
     tile('r / α / s', 'scale', adapters.length ? settings : '–', formula ? `s = ${formulaOf(formula)}` : 'no adapters'),
     tile('Adapters', 'adapters', String(adapters.length), schema.config?.model_type ?? schema.optimizer),
     tile(
@@ -359,7 +371,7 @@ function alertList(app) {
       severityIcon(alert.severity),
       h('b', null, alert.rule),
       h('span', {class: 'note'}, at(alert)),
-      h('span', {class: 'clip'}, alert.message),
+      h('span', null, alert.message),
     );
   return h(
     'ol',

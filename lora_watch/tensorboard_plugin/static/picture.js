@@ -33,11 +33,16 @@ export function zoneAt(schema, zones, step) {
 }
 
 /**
- * What the loss has gained at a step, as a share of its start; NaN where that is not above 0, or the loss is not finite.
+ * What the loss has gained at a step, as a share of its start; NaN where that is not above 0, the loss is not finite,
+ * or the last mean is of a stretch that is `gone` by then.
  * @param {Record<string, any>} known
  */
-export const gainAt = ({loss, loss_start: start, loss_recent: recent}, step) =>
-  Number.isFinite(loss?.at(step) ?? 0) && start?.at(step) > 0 ? 1 - recent?.at(step) / start?.at(step) : Number.NaN;
+export function gainAt({loss, loss_start: start, loss_recent: recent}, step, gone = []) {
+  const of = recent?.first[recent.columnOf(step)],
+    isGone = gone.some(([first, last]) => first <= of && of <= last && last < step),
+    isKnown = Number.isFinite(loss?.at(step) ?? 0) && start?.at(step) > 0;
+  return isKnown && !isGone ? 1 - recent?.at(step) / start?.at(step) : Number.NaN;
+}
 
 /** The same in words. */
 export const againstStart = (gain) => `${percent(Math.abs(gain))} ${gain < 0 ? 'above' : 'below'} its start`;
@@ -88,17 +93,17 @@ export async function pathOf(app, run) {
     app.spread(metric, {at: steps}, run),
     app.seriesOf(['loss', 'loss_start', 'loss_recent', 'zone'], {at: steps}, run),
   ]);
+  const stretches = discarded(alerts);
   const all = steps
     .sort((a, b) => a - b)
     .map((step) => ({
       step,
-      gain: gainAt(known, step),
+      gain: gainAt(known, step, stretches),
       ratio: depth * sizes.at(step, 1),
       zone: zoneAt(schema, known.zone, step),
     }))
     .filter(({gain, ratio}) => Number.isFinite(gain) && ratio > 0);
-  const stretches = discarded(alerts),
-    within = ([first, last], {step}) => first <= step && step <= last;
+  const within = ([first, last], {step}) => first <= step && step <= last;
   const points = all.filter((point) => !stretches.some((stretch) => within(stretch, point)));
   const strays = stretches.map((stretch) => all.filter((point) => within(stretch, point)));
   return {
