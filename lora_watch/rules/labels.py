@@ -17,9 +17,10 @@ from lora_watch.rules.size import classes_of
 
 _AT_CHANCE = 0.98
 """Share of what guessing costs from which on a base model is no better: with random weights it is 0.99 and more."""
-_RANDOM = "its weights are random (from_config instead of from_pretrained)"
+_RANDOM = "the base model's weights are random (from_config instead of from_pretrained)"
 _FIT = 0.9
 """Share of the labels below which they are not those of their inputs. Masked ones (-100) do not count."""
+_FOREIGN = "the adapter that training began with is another model's, or strong and drawn at random"
 _MISMATCH = "the labels are wrong (shuffled, or shifted twice), or the tokenizer is another model's"
 _MASKED = "the mask leaves out all but one token of an answer"
 ALL_MASKED = Advice(
@@ -174,6 +175,10 @@ class FirstLossTooHigh(RuleOfTheLoss):
             cause = f"{_MISMATCH}, or weights of the base model are damaged"
         elif many and not entropy:
             cause = f"{_RANDOM}, or {_MISMATCH}"
+        if record.run.nonzero_start:
+            message, cause = message.replace("base model", "model with its adapter"), f"{_FOREIGN}; or {cause}"
+            remedy = "evaluate within model.disable_adapter(). If that is better, load this model's own adapter, or "
+            remedy += "let B begin at zero (init_lora_weights=True). If not, read a batch: input_ids and labels"
         first, least = self.first[0] if self.first else start, threshold if far else self.guessed * chance
         return self._finding(first, message, details, cause, remedy, threshold=least)
 

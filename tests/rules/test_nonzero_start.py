@@ -15,15 +15,16 @@ from tests.rules.runs import ids, said, the
 from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
 
 
-def harmful() -> Any:
+def harmful(alpha: int = 16) -> Any:
     """Random adapters: the model is clearly worse with them, and no learning rate is to blame."""
     torch.manual_seed(0)
-    return lora(tiny_model(), init_lora_weights=False)
+    return lora(tiny_model(), alpha=alpha, init_lora_weights=False)
 
 
-def trained(lr: float, folder: Path) -> Monitor:
+def trained(lr: float, folder: Path, alpha: int = 16, steps: int = 16) -> Monitor:
     callback = LoraWatchCallback()
-    build_trainer(harmful(), stdlib_blocks(), 16, [callback], learning_rate=lr, output_dir=str(folder)).train()
+    model = harmful(alpha)
+    build_trainer(model, stdlib_blocks(), steps, [callback], learning_rate=lr, output_dir=str(folder)).train()
     return callback.monitor
 
 
@@ -38,6 +39,11 @@ def test_harm_that_was_there_before_the_first_update_is_no_explosion(tmp_path: P
     assert not ids(monitor)
     assert monitor.run.nonzero_start
     assert any("LW104" in note for note in monitor.run.notes)
+
+
+def test_a_model_that_guesses_with_such_adapters_is_not_called_random(tmp_path: Path) -> None:
+    alert = the("LW205", trained(1e-4, tmp_path, alpha=128, steps=4))
+    assert alert.causes[0].startswith("the adapter that training began with is another model's")
 
 
 def test_a_start_in_the_frozen_weights_is_not_called_small(tmp_path: Path) -> None:
