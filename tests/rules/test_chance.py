@@ -48,11 +48,15 @@ def code_or_prose() -> Sequence[dict[str, Any]]:
     return labelled(pieces, tokenizer, 32)
 
 
-def classifier(labels: int = 2, **config: Any) -> Any:
+FEW = ["q_proj", "down_proj"]
+"""Eight adapters: most of the time is that of 28."""
+
+
+def classifier(labels: int = 2, targets: Any = "all-linear", **config: Any) -> Any:
     torch.manual_seed(0)  # for the head
     model = AutoModelForSequenceClassification.from_pretrained(TINY_LLAMA, num_labels=labels, **config).float()
     model.config.pad_token_id = tiny_tokenizer().pad_token_id
-    return lora(model, task_type="SEQ_CLS", modules_to_save=["score"])
+    return lora(model, targets=targets, task_type="SEQ_CLS", modules_to_save=["score"])
 
 
 def trained(lr: float) -> Monitor:
