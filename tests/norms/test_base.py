@@ -26,11 +26,11 @@ MATRICES = {
     "tall": _draw(300, 120),
     "wide": _draw(120, 300),
     "transposed": _draw(120, 300).T,
-    "one row": _draw(1, 50),
-    "one column": _draw(50, 1),
+    "one row": _draw(1, 150),
+    "one column": _draw(150, 1),
     "one number": torch.tensor([[-3.0]]),
-    "rank one": torch.outer(_draw(40), torch.arange(1.0, 31)),
-    "all alike": torch.eye(60),
+    "rank one": torch.outer(_draw(140), torch.arange(1.0, 31)),
+    "all alike": torch.eye(160),
     "outlier": _draw(200, 200) + 5,
     "half": _draw(200, 100).half(),
     "bfloat": _draw(200, 100).bfloat16(),
@@ -39,17 +39,18 @@ MATRICES = {
     "tiny": _draw(200, 100) * 1e-30,
     "not initialised": _draw(200, 100).clamp(-3, 3) * 1e38,
     "power law": _with_spectrum(torch.arange(1.0, 151).double() ** -0.5, 200, 150),
-    "twin peaks": _with_spectrum(torch.tensor([1.0, 1.0 - 1e-9, 0.5, 0.1]).double(), 100, 80),
-    "near twins": _with_spectrum(torch.tensor([1.0, 1.0 - 1e-4, 1.0 - 2e-4, 0.5]).double().float(), 100, 80),
+    "twin peaks": _with_spectrum(torch.tensor([1.0, 1.0 - 1e-9, 0.5, 0.1]).double(), 160, 80),
+    "near twins": _with_spectrum(torch.tensor([1.0, 1.0 - 1e-4, 1.0 - 2e-4, 0.5]).double().float(), 160, 80),
 }
 
 
 @pytest.mark.parametrize("name", MATRICES)
 def test_both_norms_are_true(name: str) -> None:
-    weight = MATRICES[name]
-    norm, top = matrix_norms(weight)
-    assert norm == pytest.approx(torch.linalg.matrix_norm(weight.double()).item(), rel=1e-9)
-    assert top == pytest.approx(torch.linalg.matrix_norm(weight.double(), ord=2).item(), rel=1e-7)
+    """Of a matrix that is narrow one way, and iterated upon the other way."""
+    for weight in (MATRICES[name], MATRICES[name].T.contiguous()):
+        norm, top = matrix_norms(weight)
+        assert norm == pytest.approx(torch.linalg.matrix_norm(weight.double()).item(), rel=1e-9)
+        assert top == pytest.approx(torch.linalg.matrix_norm(weight.double(), ord=2).item(), rel=1e-7)
 
 
 @pytest.mark.parametrize("bad", [math.nan, math.inf])
@@ -76,7 +77,7 @@ def test_unknown_blocks_and_shared_weights(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_reproducible_and_draws_no_random_number() -> None:
-    weight = _draw(80, 60)
+    weight = _draw(180, 160)
     states = torch.get_rng_state(), str(np.random.get_state())
     first = matrix_norms(weight)
     assert matrix_norms(weight) == first
