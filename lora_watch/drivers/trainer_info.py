@@ -322,6 +322,6 @@ def notes_on(args: TrainingArguments, trainer: Trainer, model: Any) -> list[str]
     if is_policy_gradient(trainer):
         notes.append(
             f"the loss of {type(trainer).__name__} does not fall as the model gets better: LW102, LW104 and LW206 go "
-            "by the reward, and LW202 to LW205 and LW207 stand down"
+            "by the reward, and LW202 to LW205 and LW207 are not asked"
         )
     return notes

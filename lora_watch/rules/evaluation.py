@@ -198,7 +198,8 @@ class WorseOnOtherTexts(Rule):
         # What evaluations may differ by without meaning anything: around their own trend, and for few examples. Of a
         # line and Gaussian noise the median second difference is 0.6745 * √6 standard deviations of one value.
         around = float(np.median(np.abs(np.diff(losses, 2)))) / (0.6745 * math.sqrt(6.0)) if len(losses) > 3 else 0.0
-        margin = max(self.rise * lowest, self.noise * around, _few(last.samples))
+        by_heart = bool(training[-1] < _FALLEN * training[best])  # all of it: one standard deviation tells then
+        margin = max(self.rise * lowest, self.noise * around, _few(last.samples) / (1 + by_heart))
         guesses = bool(losses[-2:].min() > (1.0 + self.rise) * chance)
         tokens = classes_of(record)
         if never := tokens > FEW and lowest > (1.0 - self.rise) * math.log(tokens):  # a language model's best one

@@ -12,7 +12,15 @@ from lora_watch.base.text import percent, plain
 from lora_watch.measurement.signals.loss import FEW
 from lora_watch.measurement.signals.policy import course
 from lora_watch.rules.base import FAULTS, NON_FINITE, Finding, Rule, known_values, worst_first
-from lora_watch.rules.forecast import end_of, has_new_head, is_gentle, learns_preferences
+from lora_watch.rules.forecast import (
+    HIGHEST_END,
+    ORDINARY_PACE,
+    end_of,
+    has_new_head,
+    is_gentle,
+    learns_preferences,
+    pace,
+)
 from lora_watch.rules.remedies import from_before, improved, is_proven, sound_steps, stronger, suspect, weaker
 from lora_watch.rules.size import (
     FAR_TOO_LARGE,
@@ -58,9 +66,9 @@ class NormExplosion(Rule):
     """The adapters have become so large that they make the model worse.
 
     Fires when two batches in a row cost 10 % more with the adapters than without, or three cost 3 % more; of large
-    adapters one batch is enough. Where none can be computed twice, when the loss rises above its start in the first
-    steps, or the adapters are large and the loss is not below its start; under DPO, a WARNING, whenever they are large.
-    A classifier's last losses must agree. At sizes no good run has reached, always.
+    adapters one is enough. Where none can be computed twice, when the loss rises above its start in the first steps, or
+    the adapters are large and the loss is not below its start. A classifier's last losses must agree. At sizes no good
+    run has reached, always. A WARNING at twice `threshold` by large steps, and under DPO whenever they are large.
     """
 
     id = "LW102"
@@ -91,6 +99,7 @@ class NormExplosion(Rule):
     """The step of the latest comparison."""
     void: bool = field(default=False, init=False)
     """That one proves nothing (``Compared.is_void``)."""
+    vast: bool = field(default=False, init=False)
     fallen: list[int] = field(default_factory=list, init=False)
     """Steps of the first and the latest row of those in a row with a reward that has fallen."""
 
@@ -114,7 +123,7 @@ class NormExplosion(Rule):
             suspected = overall <= always
         harm = self._harm(record, suspected, at_once=overall > always, young=young)
         compares = self.compare and record.comparable and not self.void
-        prefers = learns_preferences(record.run)
+        unproven = prefers = learns_preferences(record.run)
         of_few = _worse(record, self.loss_factor) if self.void else _not_below_start(record)
         not_below = of_few if _has_few_labels(record) else not improved(record)
         not_below &= "targets_mean" not in record.scalars  # else LW205 says why
@@ -138,13 +147,17 @@ class NormExplosion(Rule):
             elif "classes" in record.scalars and record.scalars["loss_start"] < 0.0:  # a minus stands before it
                 why = "The model's own loss is not below its start."
         elif prefers and metric == "output_ratio" and overall > self.of_preferences:
-            why = "" if reward is None else f"Meanwhile the mean margin went {reward}. "
-            if reward is None or reward.recent > reward.start:
-                why += "A margin rises even where the answers get worse: read some of them."
+            why = f"Most good runs on preferences stay below {plain(self.of_preferences / size.depth)}."
+            if reward is not None and reward.has_risen:
+                why = "A margin rises even where the answers get worse: read some of them."
+            why = why if reward is None else f"Meanwhile the mean margin went {reward}. {why}"
             threshold = self.of_preferences
             severity = self.severity if self.holds else Severity.WARNING
         elif self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):
             why = ""
+        elif self._is_vast(record, metric, overall):
+            why = f"Most good runs stay below {plain(HIGHEST_END / size.depth)}, and learn more."
+            threshold, severity, unproven = 2.0 * always, Severity.WARNING, True
         else:
             self.holds, self.helpful = False, 0
             return None
@@ -157,7 +170,7 @@ class NormExplosion(Rule):
             threshold=threshold / unit / size.depth,
             severity=severity,
             follows=FAULTS,
-            **vars(weaker(record, overall) if prefers else suspect(record, is_proven(record), overall)),
+            **vars(weaker(record, overall) if unproven else suspect(record, is_proven(record), overall)),
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
@@ -188,6 +201,12 @@ class NormExplosion(Rule):
     def has_evidence(self, record: StepRecord) -> bool:
         ratios = known_values(record, "output_ratio")
         return super().has_evidence(record) or (ratios is not None and bool(np.isfinite(ratios).any()))
+
+    def _is_vast(self, record: StepRecord, metric: str, overall: float) -> bool:
+        """The adapters are far larger than those of good runs, by large steps and not by the length of the run."""
+        judged = metric == "output_ratio" and "loss_start" in record.scalars and pace(record) > ORDINARY_PACE
+        self.vast = judged and overall > (1.0 if self.vast else 2.0) * self.threshold
+        return self.vast
 
     def _harm(self, record: StepRecord, suspected: bool, at_once: bool, young: bool) -> Compared | None:
         """The comparison of this step, if it shows that the adapters do harm; asks for the next where it is due."""

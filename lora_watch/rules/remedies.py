@@ -14,6 +14,7 @@ from lora_watch.rules.forecast import (
     ORDINARY_PACE,
     ORDINARY_SCALE,
     at_scale,
+    by_weights,
     is_adaptive,
     is_gentle,
     pace,
@@ -110,8 +111,13 @@ def stronger(record: StepRecord, overall: float) -> Advice:
             few = f"{count(len(record.run.adapters), 'adapter')} can hardly change the model at any learning rate"
             return Advice([few], ['adapt more layers: target_modules="all-linear", in all blocks'])
         return advice
-    advice = _advice(record, f"{why} {record.run.optimizer or 'this optimizer'}", 1.0 / min(by, 10.0), None)
-    return replace(advice, remedies=[*advice.remedies, "use AdamW, or raise the rate tenfold at a time and look again"])
+    own = record.run.optimizer or "this optimizer"
+    advice = _advice(record, f"{why} {own}", 1.0 / min(by, 10.0), None)
+    if advice.next_run is None:
+        return replace(advice, remedies=[*advice.remedies, "or use AdamW"])
+    adam = by_weights(replace(record.run, optimizer="AdamW"))
+    at = f" at {typed_rate(adam.best):g}" if adam else ""
+    return replace(advice, remedies=[f"either {own} at {advice.next_run.values[RATE]:g}, or AdamW{at}"])
 
 
 def suspect(record: StepRecord, of_the_data: bool, overall: float | None = None, otherwise: float = 2.0) -> Advice:

@@ -89,7 +89,7 @@ class ResumedAnew(RuleBetweenSteps):
             cause = "the checkpoint's schedule has the old rate, and only recover lowers it again"
             remedy = "resume with recover, or begin anew with the lower rate"
         elif ignored:
-            said, details = f"the {no_effect}: the checkpoint's schedule goes on at {used:g}", ""
+            said, details = f"the {no_effect}: the checkpoint's schedule goes on, up to {used:g}", ""
             cause = "the Trainer restores the schedule from the checkpoint, with its learning rate"
             remedy = "begin anew, or load the adapter alone: PeftModel.from_pretrained(…, is_trainable=True)"
         else:

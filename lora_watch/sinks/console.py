@@ -70,7 +70,7 @@ class ConsoleSink(Sink):
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
                 seen = f"at step {alert.last_step}" if alert.last_step else "before step 1"
                 whole = part_of(alert, self._history)
-                same = f"has the same cause as {whole.rule}, which stands for both" if whole else ""
+                same = f"has the same cause as {whole.rule}" if whole else ""
                 _print(f"lora_watch: {alert.rule} {same or f'ended: seen last {seen}'}.")
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: str, message: str | None) -> None:
@@ -84,8 +84,6 @@ class ConsoleSink(Sink):
         told, first = self._history.next_run, first_to_show(self._history)
         in_line = verdict == "ok" and any(a.rule == RECOVERED and a.next_run is not None for a in self._history)
         said = verdict == "failed" or in_line  # by the exception, or in the line itself
-        if first is not None and first.severity > Severity.INFO and not said:
-            lines += [f"Fix: {full_stop(remedy)}" for remedy in first.remedies[:1]]
         if told is not None and not said:
             lines.append(f"Next run: {told}")
         elif told is None and self._prescribed is not None and not said:
@@ -93,6 +91,8 @@ class ConsoleSink(Sink):
             if faults or any(alert.details.endswith(UNHARMED) for alert in self._history):
                 why = f"mend {faults[0]} first" if faults else "no change. The run came to no harm"
                 lines.append(f"Next run: {why}: {self._prescribed[0]}'s advice is withdrawn.")
+        if first is not None and first.severity > Severity.INFO and not said:
+            lines += [f"Fix: {full_stop(remedy)}" for remedy in first.remedies[:1]]
         if verdict == "ok" and (passed := passes(self._history, command=False)):
             lines.append(passed)
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):

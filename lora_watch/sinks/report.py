@@ -39,7 +39,7 @@ SECONDS_BETWEEN_WRITES = 10.0
 LARGEST_SHARE_OF_TIME = 0.001
 PREVIOUS = "report.previous.json"
 ROWS_OF_MEANS = 10
-"""Rows with a reward from which on the first and the last are means: those of fewer would be of the same rows."""
+"""Rows with a reward from which on the first is a mean, and no more of the rows of the last, which is one of five."""
 
 Point = dict[str, Any]
 """``{"step", "value"}``"""
@@ -260,8 +260,10 @@ class _Session:
         if (now := numbers.get("reward")) is None or not math.isfinite(now):
             return
         first, last = (self.reward or {}).get("first") or _point(step, now), now
-        if numbers.get("reward_rows", 0.0) >= ROWS_OF_MEANS:
-            first, last = {**first, "value": numbers["reward_start"]}, numbers["reward_recent"]
+        if (rows := numbers.get("reward_rows", 0.0)) > 5:
+            last = numbers["reward_recent"]
+        if rows >= ROWS_OF_MEANS:
+            first = {**first, "value": numbers["reward_start"]}
         self.reward = {"first": first, "last": _point(step, last)}
 
     def take_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:

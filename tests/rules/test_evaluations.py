@@ -248,6 +248,19 @@ def test_a_language_model_that_never_did_better_than_guessing_has_not_learned_by
     assert ("or wrong labels" in finding.causes[0]) == (best > 6.0)
 
 
+@pytest.mark.parametrize(("left", "found"), [(1e-3, [30]), (0.5, [])], ids=["nothing left to learn", "its twin"])
+def test_few_examples_tell_where_the_training_loss_is_all_but_gone(left: float, found: list[int]) -> None:
+    """What 8 pairs of DPO left of their own loss, and of that of 32 others. The rise is within the noise of so few."""
+    rule, fired = WorseOnOtherTexts(), []
+    for at, loss in enumerate((0.612, 0.659, 0.688), 1):
+        seen = {"eval_loss": Evaluation(10 * at, loss, 32)}
+        known: dict[str, Any] = {"scalars": {"loss_spike_score": 0.0, "loss_start": 0.69}, "evaluations": seen}
+        trained = 0.27 if at == 1 else 0.27 * left
+        rule.check(StepRecord(RunInfo(()), 10 * at, {}, trained, scalars={}))
+        fired += [10 * at] * (rule.check(StepRecord(RunInfo(()), 10 * at + 1, {}, trained, **known)) is not None)
+    assert fired == found
+
+
 @pytest.mark.parametrize("sets", [None, "before", "later"], ids=["one set", "several, and before", "several"])
 def test_a_stray_evaluation_of_other_texts_is_not_the_one_that_is_judged_from_then_on(
     sets: str | None, tmp_path: Path

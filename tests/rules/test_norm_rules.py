@@ -105,6 +105,15 @@ def test_norm_explosion_is_silent_on_runs_that_learn(config: dict[str, Any], set
     assert monitor.last.scalars["loss_recent"] < monitor.last.scalars["loss_start"]
 
 
+@pytest.mark.parametrize(("lr", "found"), [(3e-2, [("LW102", Severity.WARNING)]), (1e-2, [])])
+def test_adapters_far_larger_than_useful_are_a_warning_although_they_help(lr: float, found: list[Any]) -> None:
+    model = lora(tiny_model(), targets=["gate_proj", "up_proj", "down_proj"])
+    monitor = run(model, 32, lr=lr, lr_scheduler_type="constant")
+    assert [(alert.rule, alert.severity) for alert in monitor.alerts] == found
+    assert monitor.last.scalars["loss_improved"]
+    assert all(0.001 <= alert.settings["learning_rate"] <= 0.01 for alert in monitor.alerts)
+
+
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")
 def test_a_spoiled_head_does_not_acquit_the_adapters() -> None:
     """Without the adapters the loss is even higher, for the head is trained along with them, and diverges, too."""

@@ -71,7 +71,7 @@ def test_a_good_policy_has_no_alert(good: tuple[Path, Any, list[dict[str, Any]]]
     assert ids(monitor) == []
     reward = report_of(folder)["reward"]
     assert reward["last"]["value"] > reward["first"]["value"] + 0.1
-    assert any("LW202 to LW205 and LW207 stand down" in note for note in monitor.run.notes)
+    assert any("LW202 to LW205 and LW207 are not asked" in note for note in monitor.run.notes)
     assert monitor.run.config["reference"] == BARE
 
 
@@ -245,5 +245,7 @@ def test_preferences_that_cost_the_model_its_language(traces: dict[Policy, Trace
     assert re.search(r"margin went .* get worse", alert.details), "a margin that rises is no praise"
     assert 3e-4 < alert.settings["learning_rate"] < 2e-3
     assert judge(traces[held]) == []
+    soon = judge(traces[Policy("DPO", reward="letter", steps=50, r=64, lr=2e-2)])
+    assert [(a.step, "margin" in a.details) for a in soon if a.rule == "LW102"] == [(2, False)], "none is known yet"
     worst = judge(traces[Policy("DPO", reward="letter", steps=50, lr=5e-2)])  # its adapters grow to the end
     assert [(a.severity, a.closed_step) for a in worst if a.rule == "LW102"] == [(Severity.ERROR, None)]

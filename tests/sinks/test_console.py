@@ -72,7 +72,7 @@ def test_a_prescription_that_is_withdrawn_is_said_to_be(capsys: Captured) -> Non
     sink.write(record_of(run_of(), 1), [forecast])
     forecast.next_run, forecast.details = None, UNHARMED
     sink.finish("ok", None)
-    assert "came to no harm: LW401's advice is withdrawn" in capsys.readouterr().err.splitlines()[-1]
+    assert "came to no harm: LW401's advice is withdrawn" in capsys.readouterr().err
     sink.write(record_of(run_of(), 2), [alert_of(2, "LW205", Severity.WARNING, kind="head")])
     sink.finish("ok", None)
     assert "mend LW205 first: LW401's advice is withdrawn" in " ".join(capsys.readouterr().err.split())
@@ -96,10 +96,12 @@ def test_a_run_without_alerts_is_not_called_good(capsys: Captured) -> None:
 
 def test_the_last_lines_have_what_was_found_and_the_prescription_once(capsys: Captured) -> None:
     spike = alert_of(2, "LW203", Severity.WARNING)
-    last, *told, _ = ending(capsys, "unhealthy", spike, alert_of(3, settings={"learning_rate": 2e-4}))
+    large = alert_of(3, settings={"learning_rate": 2e-4}, remedies=["look at the batches"])
+    last, *told, _ = ending(capsys, "unhealthy", spike, large)
     assert "1 error, 1 warning" in last
     assert "LW102" in last
     assert "learning_rate none → 0.0002" in " ".join(line.strip() for line in told)
+    assert [line.split(":")[0].strip() for line in told[:2]] == ["Next run", "Fix"], "as in the alert"
 
 
 def test_the_last_lines_repeat_a_fix_that_no_setting_is(capsys: Captured) -> None:

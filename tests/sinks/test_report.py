@@ -13,6 +13,7 @@ import pytest
 from lora_watch.base.alerts import Severity
 from lora_watch.format.files import LOCK
 from lora_watch.gate import judge
+from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.sinks.report import ReportSink
 from tests.runs.written import write_run
 from tests.sinks.made_up import alert_of, parse, record_of, run_of
@@ -26,6 +27,16 @@ def report_in(folder: Path) -> dict[str, Any]:
 
 def lines_in(folder: Path) -> list[dict[str, Any]]:
     return [parse(line) for line in (folder / "alerts.jsonl").read_bytes().splitlines()]
+
+
+def test_the_last_margin_of_a_run_that_ends_early_is_a_mean_of_steps(tmp_path: Path) -> None:
+    signals, sink, margins = PolicySignals(), ReportSink(tmp_path), (0.0, -0.5, -0.6, -1.0, -1.4, 3.0)
+    sink.start(run_of(), 0)
+    for step, margin in enumerate(margins, 1):
+        sink.logged(step, signals.update({"reward": margin}, 0.0, 0.05))
+    sink.finish("failed", None)
+    ends = report_in(tmp_path)["reward"]
+    assert (ends["first"]["value"], ends["last"]["value"]) == (0.0, pytest.approx(-0.1))
 
 
 def test_a_finished_run(tmp_path: Path) -> None:
