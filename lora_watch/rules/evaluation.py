@@ -194,7 +194,8 @@ class WorseOnOtherTexts(Rule):
         training = np.where(np.isnan(training), record.scalars.get("loss_start", math.nan), training)  # of step 0
         best = int(losses.argmin())
         risen = float(losses[-2:].min() - losses[best])
-        lowest, chance = abs(float(losses[best])), record.scalars.get("chance_loss", math.inf)
+        lowest = abs(float(losses[best]))
+        chance = record.scalars.get("chance_loss", math.inf) if classes_of(record) else math.inf
         # What evaluations may differ by without meaning anything: around their own trend, and for few examples. Of a
         # line and Gaussian noise the median second difference is 0.6745 * √6 standard deviations of one value.
         around = float(np.median(np.abs(np.diff(losses, 2)))) / (0.6745 * math.sqrt(6.0)) if len(losses) > 3 else 0.0

@@ -146,7 +146,7 @@ class FirstLossTooHigh(RuleOfTheLoss):
                 self.seen = {name: record.scalars[name] for name in SEEN_FIRST if name in record.scalars}
             elif record.scalars.get("labels_token") != self.seen.get("labels_token"):
                 self.seen["labels_token"] = math.nan
-        if "targets_mean" in record.scalars:
+        if "targets_far" in record.scalars:
             return self._far_off(record.scalars)
         if start is not None and len(self.first) == FIRST and max(self.first) < 0.0:
             return self._below_zero(record, bool(classes))

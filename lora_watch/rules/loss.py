@@ -153,9 +153,9 @@ def first_pass(record: StepRecord, unknown: bool = False) -> bool:
 
 @dataclass
 class StuckAtChance(Rule):
-    """A classifier whose adapters have grown is no better than guessing.
+    """A classifier is no better than guessing, or a regressor than predicting the mean.
 
-    Fires when the adapters have grown and the last 50 losses are no better than guessing, and do not fall. It is an
+    Fires when the adapters have grown and the last 50 losses are no better than that, and do not fall. It is an
     ERROR if the run ends like that, with adapters beyond useful ones after 20 steps; else an INFO. From the second
     epoch on only an evaluation loss ends it. Losses of smoothed labels, or not a classifier's own, are not judged.
     """
@@ -173,7 +173,7 @@ class StuckAtChance(Rule):
     few: int = 20
     size: float = 1.0
     recent: list[float] = field(default_factory=list, init=False)
-    """The last 2 * ``steps`` losses, as shares of what guessing costs."""
+    """The last 2 * ``steps`` losses, as shares of what guessing costs; a regressor's without the luck of the batch."""
     overall: float = field(default=0.0, init=False)
     evaluated: float = field(default=math.inf, init=False)
 
@@ -190,7 +190,8 @@ class StuckAtChance(Rule):
         if (size := extent(record)) is not None:
             self.overall = size
         if record.loss is not None and math.isfinite(record.loss) and chance > 0:
-            self.recent = [*self.recent, record.loss / chance][-2 * self.steps :]
+            luck = chance - record.scalars.get("chance_of_batch", chance)
+            self.recent = [*self.recent, (record.loss + luck) / chance][-2 * self.steps :]
         return self._judged(record)
 
     def conclude(self, record: StepRecord) -> Finding | None:
@@ -203,37 +204,48 @@ class StuckAtChance(Rule):
         if chance is None or (not grown and (not is_over or len(self.recent) < self.few)):
             return None  # at the end of the run there is an INFO
         level, later = (fmean(self.recent[-steps:]) for steps in (self.steps, self.steps // 2))
-        if min(level, later) < self.share or self._falls(record, chance):
+        mean, spread = (record.scalars.get(f"targets_{name}") for name in ("mean", "spread"))
+        lately = 1.0 if mean is None else fmean(self.recent[-self.steps // 5 :])
+        if min(level, later, lately + 0.1) < self.share or self._falls(record, chance, is_over and mean is not None):
             return None
         severity = Severity.ERROR if is_over else self.severity
-        cause, fast, next_run, otherwise = _NO_PATTERN, pace(record) > 1.0, None, "lower the rate"
+        causes, fast, next_run, otherwise = [_NO_PATTERN], pace(record) > 1.0, None, "lower the rate"
+        highest = HIGHEST_END if mean is None else 2.0 * FAR_TOO_LARGE  # noise that is fitted makes half of that
         if grown and record.run.untrained:
-            cause, otherwise = f"the base model looks untrained, and learns slowly; or {_NO_PATTERN}", "train longer"
+            causes, otherwise = ["the base model looks untrained, and learns slowly", _NO_PATTERN], "train longer"
             severity = Severity.WARNING
         elif not grown:
             gentle = is_gentle(record)
             slow, otherwise = (" or its learning rate too low", "raise the rate") if gentle else ("", "train longer")
-            cause, severity = f"the run is too short{slow}, or {_NO_PATTERN}", Severity.INFO
-        elif fast and self.overall > HIGHEST_END:
-            cause = f"{why_strong(record)}: the adapters are larger than those of useful runs"
+            causes, severity = [f"the run is too short{slow}", _NO_PATTERN], Severity.INFO
+        elif fast and self.overall > highest:
+            causes = [f"{why_strong(record)}: the adapters are larger than those of useful runs"]
             next_run = weaker(record, self.overall).next_run
         elif fast:
-            cause = f"{_NO_PATTERN}; or {why_strong(record)}. The run cannot tell which"
-        first = "decode eight inputs and read them with their labels. Then " if cause.startswith(_NO_PATTERN) else ""
+            causes = [_NO_PATTERN, f"{why_strong(record)}. The run cannot tell which"]
+        first = "decode eight inputs and read them with their labels. Then " if causes[0] == _NO_PATTERN else ""
+        if mean is not None and spread is not None and abs(mean) > spread:
+            causes = [f"the targets are not scaled (mean {plain(mean)}, spread {plain(spread)})", *causes]
+            first = f"subtract {plain(mean)} from the targets and divide them by {plain(spread)}. Else {first}"
         fix = f"{first}train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"
+        what, than = "classifier", "guessing"
+        if mean is not None:
+            what, than = "regressor", "predicting the mean"
         when = "although the adapters have grown" if grown else "at the end of the run"
         return of_the_loss(
-            "the classifier is no better than guessing",
-            f"The mean of its last {min(len(self.recent), self.steps)} losses is {plain(chance * level)}, and guessing "
+            f"the {what} is no better than {than}",
+            f"The mean of its last {min(len(self.recent), self.steps)} losses is {plain(chance * level)}, and {than} "
             f"costs {plain(chance)}, {when}.",
-            cause,
+            "; or ".join(causes),
             fix,
             threshold=self.share * chance,
             next_run=next_run,
             severity=severity,
         )
 
-    def _falls(self, record: StepRecord, chance: float) -> bool:
-        """The loss falls by more than its noise. A fall from above its start does not count: it undoes harm."""
+    def _falls(self, record: StepRecord, chance: float, to_the_mean: bool) -> bool:
+        """The loss falls by more than its noise. A fall from above its start does not count: it undoes harm. Nor does
+        one ``to_the_mean`` of a regressor's targets, at the end of the run."""
         early, late, error = (part * chance for part in trend(self.recent))
-        return min(early, max(guessing(record), record.scalars.get("loss_start", 0.0))) - late > 2.0 * error
+        highest = chance if to_the_mean else max(guessing(record), record.scalars.get("loss_start", 0.0))
+        return min(early, highest) - late > 2.0 * error

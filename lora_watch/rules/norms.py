@@ -55,6 +55,13 @@ def _has_few_labels(record: StepRecord) -> bool:
     return 1 < classes_of(record) <= FEW
 
 
+def _costs_twice(record: StepRecord, loss: float, mean: str) -> bool:
+    """``loss`` lies above what predicting the ``mean`` of a regressor's targets costs by as much again. A lower one
+    is LW207's: what fits noise costs more than the mean at any rate. True where that is not known."""
+    chance = record.scalars.get("chance_loss", 0.0)
+    return "targets_mean" not in record.scalars or loss > record.scalars[mean] + chance
+
+
 def _not_below_start(record: StepRecord) -> bool:
     """The last five losses, without the highest of them, are no lower than the start; or a minus stands before all."""
     start = record.scalars.get("loss_start", math.inf)
@@ -126,7 +133,8 @@ class NormExplosion(Rule):
         unproven = prefers = learns_preferences(record.run)
         of_few = _worse(record, self.loss_factor) if self.void else _not_below_start(record)
         not_below = of_few if _has_few_labels(record) else not improved(record)
-        not_below &= "targets_mean" not in record.scalars  # else LW205 says why
+        not_below &= "targets_far" not in record.scalars  # else LW205 says why
+        not_below &= _costs_twice(record, record.scalars.get("loss_recent", math.inf), "chance_loss")
         severity = self.severity
         if metric == "output_ratio" and overall > self.beyond:
             why = "No run that ended well had adapters of this size." if harm is None else f"{harm}."
@@ -227,6 +235,8 @@ class NormExplosion(Rule):
         due = suspected and record.step >= self.compared_at + pause
         self.wants = HARM if self.compare and record.comparable and due else {}
         if now is None or not (self.clear >= (1 if at_once else 2) or self.slight > 2):
+            return None
+        if not _costs_twice(record, now.adapted, "chance_of_batch"):
             return None
         above = now.adapted > SLIGHT * record.scalars.get("loss_start", math.inf)
         return now if not _has_few_labels(record) or (above and _not_below_start(record)) else None

@@ -21,7 +21,7 @@ USUAL_METRICS = ("output_ratio", "delta_norm", *ONE_NUMBER_IS_ENOUGH)
 USUAL_QUANTILES = ("max", "median")
 OF_RULES = (
     "kept_gradient", "came_gradient", "labels_seen", "labels_class", "labels_share",
-    "labels_a_row", "labels_token", "targets_mean", "targets_spread",
+    "labels_a_row", "labels_token", "targets_mean", "targets_spread", "targets_far", "chance_of_batch",
     "loss_before", "loss_rise", "loss_without_highest", "loss_noise", "loss_improved", "loss_sound",
     "reward_start", "reward_recent", "reward_noise", "reward_rows", "reward_flat",
 )  # fmt: skip

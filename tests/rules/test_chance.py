@@ -225,8 +225,8 @@ def regression(mean: float, spread: float, factor: float = 1.0, **sizes: Any) ->
     """Code and prose are to be told by a number."""
     rows = [{**row, "labels": mean + spread * (2.0 * row["labels"] - 1.0)} for row in code_or_prose()]
     scaled = trainer_with_loss(lambda n, loss: factor * loss)
-    sizes = {"steps": 30, "per_device_train_batch_size": 8, "lr": 3e-3, **sizes}
-    return run(classifier(1), dataset=rows, trainer_class=scaled, **sizes)
+    sizes = {"steps": 30, "dataset": rows, "per_device_train_batch_size": 8, "lr": 3e-3, **sizes}
+    return run(classifier(1), trainer_class=scaled, **sizes)
 
 
 @pytest.mark.parametrize("lr", [3e-3, 2e-2])
@@ -240,6 +240,31 @@ def test_targets_that_are_not_scaled_are_named_and_the_rate_is_not_blamed(lr: fl
     assert {float(f"{number:.3g}") for number in (first, *said)} <= numbers(alert.details)
     assert said == pytest.approx([530.0, 261.0], rel=0.05), "two of three are 330, the others 870"
     assert (monitor.last.size or 0.0) > 12.0 or lr == 3e-3
+
+
+@pytest.mark.parametrize(("mean", "lr", "steps"), [(0.0, 1e-2, 51), (6.0, 6e-3, 60)])
+def test_a_regressor_that_predicts_the_mean_is_named_and_the_rate_is_not_blamed(
+    mean: float, lr: float, steps: int
+) -> None:
+    """Its targets are noise, or lie so far from 0 that the run only gets there. LW102 is silent: what fits noise costs
+    more than the mean at any rate, but it does speak where that costs far more."""
+    draw, rows = random.Random(1), code_or_prose()
+    noise = [{**rows[n % len(rows)], "labels": draw.gauss(0.0, 1.0)} for n in range(800)]
+    monitor = regression(mean, 0.5, steps=steps, lr=lr, **({} if mean else {"dataset": noise}))
+    assert ids(monitor) == ["LW207"]
+    alert = the("LW207", monitor)
+    assert (alert.severity, alert.step, alert.next_run) == (Severity.ERROR, steps, None)
+    assert ("not scaled" in alert.causes[0]) == bool(mean)
+    assert float(f"{monitor.last.scalars['chance_loss']:.3g}") in numbers(alert.details)
+    assert "LW102" in ids(regression(0.0, 1.0, steps=6, lr=0.1))
+
+
+def test_a_regressor_that_learns_is_silent() -> None:
+    monitor = regression(0.0, 1.0, steps=60, lr=5e-3)
+    assert ids(monitor) == []
+    (used,) = (rule for rule in monitor.policy.rules if isinstance(rule, StuckAtChance))
+    assert used.overall > 1.0
+    assert fmean(used.recent[-25:]) < 0.9
 
 
 @pytest.mark.parametrize(("name", "bad"), [("labels", math.nan), ("labels", math.inf), ("inputs_embeds", math.nan)])

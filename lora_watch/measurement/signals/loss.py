@@ -279,15 +279,20 @@ class Chance:
         return {"chance_loss": min(entropy, math.log(len(self.counts)))} | of_labels
 
     def of_numbers(self, loss: float | None, squares: Sequence[float] | None, lowest: float) -> dict[str, float]:
-        """Mean and spread (standard deviation) of a regression's targets so far, where that mean is far from 0 and
-        ``lowest``, of the mean losses, is well above what guessing it costs: the spread's square."""
+        """Mean and spread (standard deviation) of a regression's targets so far; ``chance_loss``, what predicting that
+        mean costs, the spread's square, and ``chance_of_batch``, what it costs in this step. ``targets_far`` where the
+        mean is far from 0 and ``lowest``, of the mean losses, well above that."""
         if loss is None or squares is None or not abs(loss - squares[3] / squares[0]) <= _SQUARED * loss:
             return {}
         self.squares = [float(a + b) for a, b in zip(self.squares or [0.0] * len(squares), squares)]
         seen, mean = self.squares[0], self.squares[1] / self.squares[0]
-        variance = max(self.squares[2] / seen - mean * mean, 0.0)
-        far = seen >= _ENOUGH and abs(mean) >= _FAR and lowest > 1.5 * variance
-        return {"targets_mean": mean, "targets_spread": math.sqrt(variance)} if far else {}
+        variance = max(self.squares[2] / seen - mean * mean, 0.0) * seen / max(seen - 1.0, 1.0)
+        if seen < _ENOUGH:
+            return {}
+        of_batch = (squares[2] - 2.0 * mean * squares[1]) / squares[0] + mean * mean
+        far = {"targets_far": 1.0} if abs(mean) >= _FAR and lowest > 1.5 * variance else {}
+        costs = {"chance_loss": variance, "chance_of_batch": of_batch}
+        return {"targets_mean": mean, "targets_spread": math.sqrt(variance), **costs, **far}
 
 
 def trend(losses: Sequence[float]) -> tuple[float, float, float]:
