@@ -67,14 +67,10 @@ def explanation(page: "Page") -> str:
 def _settings(rule: "Rule") -> list[str]:
     """How to change the thresholds of a rule, mute it, or keep it from ending a run."""
     kind, thresholds = type(rule).__name__, rule.thresholds
-    lines = []
-    if thresholds:
+    lines = [f"- `{name} = {value}`" for name, value in thresholds.items()]
+    if lines:
         name, value = next(iter(thresholds.items()))
-        lines = [
-            "Thresholds, with their defaults:",
-            "",
-            *(f"- `{name} = {value}`" for name, value in thresholds.items()),
-        ]
+        lines = ["Thresholds, with their defaults:", "", *lines]
         lines += ["", f"To change one: `from lora_watch.rules import {kind}`, and then"]
         lines += [f"`LoraWatchCallback(rules=[{kind}({name}={value})])` with another value.", ""]
     return [

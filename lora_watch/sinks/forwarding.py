@@ -1,7 +1,7 @@
 """Alerts for trackers that have alerts of their own: W&B and Trackio, where they are in use in this process."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, Verdict
@@ -14,10 +14,14 @@ from lora_watch.sinks.report import ReportSink
 
 
 class Forwarder(Sink):
-    """Hands on every alert of WARNING or worse, once, as it opens, with the path of ``report``, where INFO stays."""
+    """Hands on every alert of WARNING or worse, once, as it opens, with the path of ``report``, where INFO stays.
 
-    def __init__(self, report: ReportSink, policy: Policy) -> None:
-        self._report, self._history = report, Told(policy)
+    ``tracker``: finds the module of one, and what sends an alert to its run that is open in this process; None where
+    there is none.
+    """
+
+    def __init__(self, report: ReportSink, policy: Policy, tracker: Callable[[], tuple[Any, Any] | None]) -> None:
+        self._report, self._history, self._tracker = report, Told(policy), tracker
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
         if alerts or self._history.untold:  # seldom
@@ -28,35 +32,22 @@ class Forwarder(Sink):
 
     def _tell(self, alerts: Sequence[Alert]) -> None:
         for event, _, then in self._history.due(alerts):
-            if event == "opened" and then.severity >= Severity.WARNING:
-                title, *lines = then.lines()
+            if event == "opened" and then.severity >= Severity.WARNING and (found := self._tracker()) is not None:
+                (module, send), (title, *lines) = found, then.lines()
                 lines.append(clean(f"Report: {self._report.directory / 'report.json'}"))
-                self.forward(then, title, "\n".join(lines))
-
-    def forward(self, alert: Alert, title: str, text: str) -> None:
-        """``title``: what is wrong, the first line of the alert."""
-        raise NotImplementedError
+                level = module.AlertLevel.ERROR if then.severity >= Severity.ERROR else module.AlertLevel.WARN
+                send(title=title, text="\n".join(lines), level=level)
 
 
-class WandbSink(Forwarder):
-    """``alert`` of the run that is open in this process. W&B sends it to Slack or by mail as its user has set, and
-    leaves out a second one with the same title within a minute."""
-
-    def forward(self, alert: Alert, title: str, text: str) -> None:
-        wandb: Any = sys.modules.get("wandb")
-        if getattr(wandb, "run", None) is not None:
-            wandb.run.alert(title=title, text=text, level=_level(wandb, alert))
+def wandb() -> tuple[Any, Any] | None:
+    """W&B sends an alert to Slack or by mail as its user has set, and leaves out a second one with the same title
+    within a minute."""
+    module: Any = sys.modules.get("wandb")
+    return None if getattr(module, "run", None) is None else (module, module.run.alert)
 
 
-class TrackioSink(Forwarder):
-    """``trackio.alert`` on the run that is open in this process."""
-
-    def forward(self, alert: Alert, title: str, text: str) -> None:
-        trackio: Any = sys.modules.get("trackio")
-        state = sys.modules.get("trackio.context_vars")
-        if hasattr(trackio, "alert") and state is not None and state.current_run.get() is not None:
-            trackio.alert(title=title, text=text, level=_level(trackio, alert))
-
-
-def _level(module: Any, alert: Alert) -> Any:
-    return module.AlertLevel.ERROR if alert.severity >= Severity.ERROR else module.AlertLevel.WARN
+def trackio() -> tuple[Any, Any] | None:
+    module: Any = sys.modules.get("trackio")
+    state = sys.modules.get("trackio.context_vars")
+    is_open = hasattr(module, "alert") and state is not None and state.current_run.get() is not None
+    return (module, module.alert) if is_open else None

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from lora_watch.format.files import shown
 from lora_watch.sinks import Sink
 from lora_watch.sinks.console import ConsoleSink
-from lora_watch.sinks.forwarding import TrackioSink, WandbSink
+from lora_watch.sinks.forwarding import Forwarder, trackio, wandb
 from lora_watch.sinks.kept import LastGoodSink
 from lora_watch.sinks.report import ReportSink
 
@@ -32,7 +32,7 @@ def standard_sinks(
     if events is not None:
         sinks.append(events)
 
-    sinks += [WandbSink(report, policy), TrackioSink(report, policy)]
+    sinks += [Forwarder(report, policy, wandb), Forwarder(report, policy, trackio)]
     drawn = page(report, events) if page is not None else None
     if drawn is not None:
         sinks.append(drawn)

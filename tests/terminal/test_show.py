@@ -108,16 +108,6 @@ def test_a_final_loss_and_a_curve_leave_out_single_nan_and_a_comparison_names_th
     assert [note.split()[0] for note in notes if "NaN" in note] == ["last"]
 
 
-def test_it_says_which_of_several_runs_it_draws_and_how_it_was_evaluated(tmp_path: Path) -> None:
-    for name, loss in (("first", 4.5), ("second", 3.25)):
-        write_run(tmp_path / name)
-        evaluation = {"eval_loss": {"last": {"step": 20, "value": loss}}}
-        edit_json(tmp_path / name / "lora_watch" / "report.json", evaluation=evaluation)
-    said = drawn(tmp_path)
-    assert ("latest of 2 runs" in said, "eval_loss 3.25" in said) == (True, True)
-    assert "latest of" not in drawn(tmp_path / "second")
-
-
 def test_an_evaluation_before_the_first_step_is_no_result_and_that_of_several_sets_is_named(tmp_path: Path) -> None:
     def with_evaluation(step: int, metric: str = "eval_loss") -> Path:
         evaluation = {metric: {"last": {"step": step, "value": 3.25}}}
@@ -127,6 +117,7 @@ def test_an_evaluation_before_the_first_step_is_no_result_and_that_of_several_se
         return tmp_path
 
     assert compare([with_evaluation(10)]).metric == "eval_loss"
+    assert ["latest of 2 runs" in drawn(folder) for folder in (tmp_path, tmp_path / "second")] == [True, False]
     assert "eval_loss 3.25 at step 10" in drawn(tmp_path)
     assert compare([with_evaluation(0)]).metric == "final_loss"
     assert "eval_loss 3.25 before step 1" in drawn(tmp_path)

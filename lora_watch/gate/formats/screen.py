@@ -17,7 +17,7 @@ def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     judgement = Judgement([], [], Severity.ERROR)
     ended = () if run.going else how_it_ended(run, judgement)
     judgement.runs.append(judged := Judged(run, in_order([*run.alerts, *ended])))
-    lines = [*described(judged, judgement), *(f"  {passed}" for passed in passing(judgement))]
+    lines = [*described(judged, judgement), *(f"  {passed}" for passed in filter(None, [passing(judgement)]))]
     if size := list(run.data.series_at("size", run.trained(run.data.steps)).values()):
         what = "what all blocks together add, in times a layer's own output; most good runs stay below 8"
         lines.append(f"  size of the adapters {short(size[0])} → {short(size[-1])} {sparkline(size)} ({what})")

@@ -51,15 +51,13 @@ def summary(judgement: Judgement) -> str:
     if judgement.unreadable:
         parts.append(f"{len(judgement.unreadable)} could not be judged")
     checked = f"{count(len(judgement.runs), 'run')} checked: {'; '.join(parts) or 'there is nothing to judge'}"
-    return ". ".join([checked, *passing(judgement)])
+    return ". ".join(filter(None, [checked, passing(judgement)]))
 
 
-def passing(judgement: Judgement) -> list[str]:
-    """The sentence of ``passes`` on the runs that do not fail, where there is one."""
+def passing(judgement: Judgement) -> str:
+    """``passes`` on the runs that do not fail."""
     passed = (j for j in judgement.runs if j.run.verdict == "ok" and not judgement.failures(j))
-    found = (a for judged in passed for a in judged.findings if a.rule not in judgement.switched_off)
-    said = passes(found)
-    return [said] if said else []
+    return passes(a for judged in passed for a in judged.findings if a.rule not in judgement.switched_off)
 
 
 def _overview(judgement: Judgement) -> list[str]:
