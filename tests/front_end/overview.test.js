@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
+import {at, held} from '../../lora_watch/tensorboard_plugin/static/alert_detail.js';
 import {endOf, peakOf, rateOf, verdict} from '../../lora_watch/tensorboard_plugin/static/overview.js';
 import {smooth, zoneAt} from '../../lora_watch/tensorboard_plugin/static/picture.js';
 
@@ -37,6 +38,11 @@ test('the alert to show first comes before the zone, and what was not recorded i
   assert.equal(verdict(null, sound, null, null, [{severity: 'INFO'}, {severity: 'INFO'}]).head, 'No warnings, 2 notes');
   assert.equal(verdict(null, sound, null, null, [alert]).head, 'No warning is open', 'it is over');
   assert.match(verdict(null, zoneAt({zones: ZONES}, always(0), 5), 'too few steps').text, /too few steps/i);
+});
+
+test('an alert has the step at which it became as grave as it is, and no step 0', () => {
+  assert.deepEqual([at({step: 5, graver_at: 6}), at({step: 0, graver_at: null})], ['step 6', 'before step 1']);
+  assert.equal(held({step: 0, last_step: 100, lasted: 100, closed_step: 100}, true), '100 steps');
 });
 
 test('the peak is that of the steps so far', () => {

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources b0ae6fd5be31fe37ec80bb8e81c722c1aae322199117e51dbdf025f6f1dfd3e1 */
+/* Made by tests/front_end/check.py --fix of sources 142c1c74b2db5ba26f6157c7569e5b8798770489ba290b4b8f66e4aa6bec9b7c */
 var Pe=Object.defineProperty;var et=(t,e)=>{for(var s in e)Pe(t,s,{get:e[s],enumerable:!0})};var Yt={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "depth-scaled output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius nor\
@@ -228,10 +228,10 @@ interrupted:1,unknown:1})[t]??0;async function $s(t){let{alerts:e,step:s,state:n
 u,p]=await Promise.all([de(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),we(t,r),we(t,o),t.seriesOf(["loss","loss\
 _start","loss_recent",...yt,"overhead","zone"],r),t.series("effective_lr",{max_cols:600,to:s}),t.seriesOf(["loss","loss_\
 expected","probe_loss","reward","effective_lr"],o)]),w=l.first==null?null:e[l.first],m=vt(w,lt(t.schema,h.zone,s),a.missing,
-$t(e,s),e.filter(_=>_.step<=s)),b=T(t.width,[43,57]),[f,y]=b.widths;return c("div",{class:"overview"},Ss(t,m,B(l,t.run)),
-c("div",{class:"tiles"},Es(t,{...h,rates:u},i,a)),c("div",{class:"columns",style:b.style},L(S("Where the run is","path"),
-Ms(a.points),he(a,{width:f-26,height:x(470),damage:ae(t.schema,a.metric),step:s,onStep:t.setStep})),_s(t,{...p,size:d},a,
-y)),L("Alerts",null,Is(t)),pe(t,t.width))}function _s(t,{loss:e,loss_expected:s,probe_loss:n,reward:r,effective_lr:o,size:a},l,i){
+$t(e,s),e.filter(_=>_.step<=s)),b=T(t.width,[43,57],16,930),[f,y]=b.widths;return c("div",{class:"overview"},Ss(t,m,B(l,
+t.run)),c("div",{class:"tiles"},Es(t,{...h,rates:u},i,a)),c("div",{class:"columns",style:b.style},L(S("Where the run is",
+"path"),Ms(a.points),he(a,{width:f-26,height:x(470),damage:ae(t.schema,a.metric),step:s,onStep:t.setStep})),_s(t,{...p,size:d},
+a,y)),L("Alerts",null,Is(t)),pe(t,t.width))}function _s(t,{loss:e,loss_expected:s,probe_loss:n,reward:r,effective_lr:o,size:a},l,i){
 let d=t.lastStep>0,h=t.charting,u=T(i,[1,1],16,520),p={...h,empty:d?"not logged in this run":l.missing,width:u.widths[0]-
 26,height:x(190)},w=r?[{name:Lt(t.schema).toLowerCase(),matrix:r,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"var\
 (--c1)"},{name:"expected",matrix:s,colour:"var(--soft)",dash:"3 3",thin:!0},...n?[{name:"general texts",matrix:n,colour:"\
