@@ -156,8 +156,9 @@ class StuckAtChance(Rule):
     """A classifier is no better than guessing, or a regressor than predicting the mean.
 
     Fires when the adapters have grown and the last 50 losses are no better than that, and do not fall. It is an
-    ERROR if the run ends like that, with adapters beyond useful ones after 20 steps; else an INFO. From the second
-    epoch on only an evaluation loss ends it. Losses of smoothed labels, or not a classifier's own, are not judged.
+    ERROR if the run ends like that, with adapters beyond useful ones after 20 steps; else an INFO, or a WARNING where
+    three evaluations agree. From the second epoch on only an evaluation loss ends it. Losses of smoothed labels, or not
+    the model's own, are not judged.
     """
 
     id = "LW207"
@@ -176,6 +177,8 @@ class StuckAtChance(Rule):
     """The last 2 * ``steps`` losses, as shares of what guessing costs; a regressor's without the luck of the batch."""
     overall: float = field(default=0.0, init=False)
     evaluated: float = field(default=math.inf, init=False)
+    in_vain: int = field(default=0, init=False)
+    """Evaluations in a row, up to the latest, that were no better than guessing."""
 
     def has_evidence(self, record: StepRecord) -> bool:
         """In a second pass the training loss falls by heart, too: there an evaluation has to show what was learned."""
@@ -183,9 +186,7 @@ class StuckAtChance(Rule):
         return first_pass(record, unknown=True) or self.evaluated < self.share * chance
 
     def check(self, record: StepRecord) -> Finding | None:
-        if record.evaluation is not None:
-            self.evaluated = record.evaluation.loss
-        if (chance := record.scalars.get("chance_loss")) is None:  # no classifier, as far as is known
+        if (chance := self._see(record)) is None:  # no classifier, as far as is known
             return None
         if (size := extent(record)) is not None:
             self.overall = size
@@ -195,7 +196,16 @@ class StuckAtChance(Rule):
         return self._judged(record)
 
     def conclude(self, record: StepRecord) -> Finding | None:
+        self._see(record)
         return self._judged(record, is_over=True)
+
+    def _see(self, record: StepRecord) -> float | None:
+        """The latest evaluation. Returns what guessing costs, if that is known."""
+        chance = record.scalars.get("chance_loss")
+        if record.evaluation is not None:
+            self.evaluated = record.evaluation.loss
+            self.in_vain = self.in_vain + 1 if self.evaluated > self.share * (chance or math.inf) else 0
+        return chance
 
     def _judged(self, record: StepRecord, is_over: bool = False) -> Finding | None:
         chance = record.scalars.get("chance_loss")
@@ -218,6 +228,8 @@ class StuckAtChance(Rule):
             gentle = is_gentle(record)
             slow, otherwise = (" or its learning rate too low", "raise the rate") if gentle else ("", "train longer")
             causes, severity = [f"the run is too short{slow}", _NO_PATTERN], Severity.INFO
+            if self.in_vain > 2 and self.overall > self.size / 4.0:  # useful adapters are larger than that
+                severity = Severity.WARNING
         elif fast and self.overall > highest:
             causes = [f"{why_strong(record)}: the adapters are larger than those of useful runs"]
             next_run = weaker(record, self.overall).next_run

@@ -381,6 +381,19 @@ def test_labels_learned_by_heart_are_no_all_clear(epochs: int, evaluated: float 
     assert (alert.closed_step is not None) == over
 
 
+@pytest.mark.parametrize(("size", "losses", "warns"), [(0.1, 3, True), (0.1, 2, False), (0.05, 3, False)])
+def test_evaluations_that_are_no_better_either_make_it_a_warning(size: float, losses: int, warns: bool) -> None:
+    info = replace(healthy().run, config={"classes": 2})
+    metrics = {"output_ratio": Reading.everywhere(np.full(len(info.adapters), size))}
+    episodes, seen = Episodes([StuckAtChance()]), [0.6, *[0.7] * losses]
+    for step, loss in enumerate(STUCK[:40], start=1):
+        evaluations = {"eval_loss": Evaluation(step, seen.pop(0))} if step % 10 == 0 and len(seen) > 1 else {}
+        last = StepRecord(info, step, metrics, loss=loss, lr=(1e-3,), scalars=TWO, evaluations=evaluations)
+        episodes.check(last)
+    episodes.conclude(last.amended(evaluations={"eval_loss": Evaluation(40, seen[-1])}))
+    assert [alert.severity for alert in episodes.alerts] == [Severity.WARNING if warns else Severity.INFO]
+
+
 @pytest.mark.parametrize(("severity", "found"), [(Severity.WARNING, [(80, Severity.ERROR)]), (Severity.ERROR, [])])
 def test_the_last_word_gives_way_to_no_lesser_alert(severity: Severity, found: list[tuple[int, Severity]]) -> None:
     """Nothing but a WARNING would leave a ruined classifier with a good verdict."""
