@@ -240,9 +240,7 @@ class StuckAtChance(Rule):
             causes = [f"the targets are not scaled (mean {plain(mean)}, spread {plain(spread)})", *causes]
             first = f"subtract {plain(mean)} from the targets and divide them by {plain(spread)}. Else {first}"
         fix = f"{first}train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"
-        what, than = "classifier", "guessing"
-        if mean is not None:
-            what, than = "regressor", "predicting the mean"
+        what, than = ("classifier", "guessing") if mean is None else ("regressor", "predicting the mean")
         when = "although the adapters have grown" if grown else "at the end of the run"
         return of_the_loss(
             f"the {what} is no better than {than}",

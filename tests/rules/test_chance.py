@@ -259,14 +259,6 @@ def test_a_regressor_that_predicts_the_mean_is_named_and_the_rate_is_not_blamed(
     assert "LW102" in ids(regression(0.0, 1.0, steps=6, lr=0.1))
 
 
-def test_a_regressor_that_learns_is_silent() -> None:
-    monitor = regression(0.0, 1.0, steps=60, lr=5e-3)
-    assert ids(monitor) == []
-    (used,) = (rule for rule in monitor.policy.rules if isinstance(rule, StuckAtChance))
-    assert used.overall > 1.0
-    assert fmean(used.recent[-25:]) < 0.9
-
-
 @pytest.mark.parametrize(("name", "bad"), [("labels", math.nan), ("labels", math.inf), ("inputs_embeds", math.nan)])
 @pytest.mark.parametrize("loop", ["Trainer", "its own", "its own, before the update"])
 def test_a_batch_that_is_not_finite_itself_is_the_cause(loop: str, name: str, bad: float) -> None:
@@ -290,9 +282,14 @@ def test_a_batch_that_is_not_finite_itself_is_the_cause(loop: str, name: str, ba
     assert found == [(5, [f"NaN or infinity in the batch's {name}"])]
 
 
-@pytest.mark.parametrize(("mean", "spread", "factor"), [(0.0, 1.0, 1.0), (3.0, 1.0, 1.0), (600.0, 270.0, 0.5)])
-def test_scaled_targets_and_other_losses_are_silent(mean: float, spread: float, factor: float) -> None:
-    assert "LW205" not in ids(regression(mean, spread, factor, steps=6))
+@pytest.mark.parametrize(
+    ("mean", "spread", "factor", "steps"), [(0.0, 1.0, 1.0, 60), (3.0, 1.0, 1.0, 6), (600.0, 270.0, 0.5, 6)]
+)
+def test_scaled_targets_and_other_losses_are_silent(mean: float, spread: float, factor: float, steps: int) -> None:
+    monitor = regression(mean, spread, factor, steps=steps, lr=5e-3)
+    assert not {"LW102", "LW205", "LW207"} & {*ids(monitor)}
+    (used,) = (rule for rule in monitor.policy.rules if isinstance(rule, StuckAtChance))
+    assert steps < 60 or (used.overall > 1.0 and fmean(used.recent[-25:]) < 0.9), "it could have been found"
 
 
 # -- the same of made-up courses ---------------------------------------------------------------------------------------
