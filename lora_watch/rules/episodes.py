@@ -71,6 +71,11 @@ class Episodes:
         """What rules want to know of the next batch: see ``Rule.wants``."""
         return {name: multiple for rule in self.rules for name, multiple in rule.wants.items()}
 
+    @property
+    def best_step(self) -> float:
+        """After which an evaluation has got worse (LW209), so that no later state is good; infinite without one."""
+        return min((rule.best_step for rule in self.rules if isinstance(rule, WorseOnOtherTexts)), default=math.inf)
+
     def check(self, record: StepRecord, urgent: bool = False) -> list[Alert]:
         """The alerts that opened or closed at this step. ``urgent``: ask the urgent rules alone."""
         changed: list[Alert] = []
@@ -134,6 +139,7 @@ class Episodes:
         silent = "unknown" if not known else "healthy" if improved(record) else "no-gain"
         zones = (rule.zone for rule in self.rules if rule.id in grave and rule.zone)
         zone = max(zones, key=NUMBER.__getitem__, default=silent)
+        record.derived["best step"] = self.best_step
         return record.amended(size=size, zone=zone)
 
     def conclude(
@@ -167,7 +173,7 @@ class Episodes:
             and (alert.closed_step is None or alert.severity >= Severity.ERROR or alert.back_to is not None)
             for alert in self.alerts
         )
-        harmed |= any(isinstance(rule, WorseOnOtherTexts) and rule.has_got_worse for rule in self.rules)
+        harmed |= self.best_step < math.inf
         too_strong = [alert for alert in self.open if alert.rule == AggressiveScale.id]
         if harmed or not improved(record) or not (self._prescribing.withdraw() or too_strong):
             return []

@@ -82,9 +82,11 @@ class WorseOnOtherTexts(Rule):
         return finding
 
     @property
-    def has_got_worse(self) -> bool:
-        """The last loss of a set is more than 2 % above its best: no finding yet, and no praise for the run."""
-        return any(losses[-1] > min(losses) + 0.02 * abs(min(losses)) for _, losses, *_ in self.sets.values())
+    def best_step(self) -> float:
+        """That of the best evaluation of a set whose last one is more than 2 % above it, the earliest of all sets: no
+        finding yet, and no praise for the run since then. Infinite where none is."""
+        worse = [s for s in self.sets.values() if s[1][-1] > min(s[1]) + 0.02 * abs(min(s[1]))]
+        return min((steps[losses.index(min(losses))] for steps, losses, *_ in worse), default=math.inf)
 
     def conclude(self, record: StepRecord) -> Finding | None:
         epochs = record.run.config.get("epochs") or 0

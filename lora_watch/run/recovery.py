@@ -193,17 +193,18 @@ class Recovery:
         guard, from one meeting of the ranks to the next: the others would wait."""
         record, done, own = coming or self._judged, False, list[Alert]()
         causes: list[tuple[Alert, Severity]] = []
-        chosen, factor, why = Treatment.NONE, 1.0, "not every rank can"
+        chosen, factor, why, best = Treatment.NONE, 1.0, "not every rank can", math.inf
         with self._guard("recovering"):
             alerts, here = in_order(alerts), {alert.rule: alert for alert in self._episodes.open}
             own = [here.get(alert.rule, alert) for alert in alerts]
             causes = [(alert, alert.severity) for alert in own]
+            best = self._episodes.best_step
             chosen, factor, why = self._choose(own[0], alerts, record, coming is not None)
-        agreed, divisor = ranks.most(chosen, 1.0 / factor)
+        agreed, divisor, earliest = ranks.most(chosen, 1.0 / factor, -best)
         if record is not None and agreed < Treatment.NONE:
             why = HALF_WAY  # here or on another rank
             with self._guard("recovering"):
-                was_last = self._act(Treatment(int(agreed)), 1.0 / divisor, own, record, coming is not None)
+                was_last = self._act(Treatment(int(agreed)), 1.0 / divisor, own, record, coming is not None, -earliest)
                 done, why = not was_last, was_last or why
         if failed := ranks.any(not done):
             with self._guard("recovering"):
@@ -216,7 +217,12 @@ class Recovery:
     ) -> tuple[Treatment, float, str]:
         """What this rank would do about ``alerts``: how, what it would multiply the learning rate by, and why it does
         nothing. Changes nothing."""
-        good, monitored, factor, why = self._copy_for(first), self._recorder.monitored, 1.0, ""
+        good, monitored, factor, why = (
+            self._copy_for(first, self._episodes.best_step),
+            self._recorder.monitored,
+            1.0,
+            "",
+        )
         if self._over is not None or good is None or record is None:
             return Treatment.NONE, 1.0, self._over or "no step has been made that it could go back to"
         grown = self._size / good.monitor["size"] if self._size and good.monitor["size"] else None
@@ -237,13 +243,15 @@ class Recovery:
             why = "the optimizer takes no learning rate from torch's hooks, by which it is turned down"
         return (Treatment.NONE, 1.0, why) if why else (chosen, factor, "")
 
-    def _copy_for(self, alert: Alert) -> Copy | None:
-        return self._good.before(self._step - self._policy.reach(alert.rule))
+    def _copy_for(self, alert: Alert, best: float) -> Copy | None:
+        return self._good.before(self._step - self._policy.reach(alert.rule), best)
 
-    def _act(self, chosen: Treatment, factor: float, own: list[Alert], record: StepRecord, before_update: bool) -> str:
-        """Why that was in vain, in words; empty where the run goes on."""
+    def _act(
+        self, chosen: Treatment, factor: float, own: list[Alert], record: StepRecord, before_update: bool, best: float
+    ) -> str:
+        """Why that was in vain, in words; empty where the run goes on. ``best``: see ``GoodCopies.before``."""
         causes, step, most = [(alert, alert.severity) for alert in own], self._step, self._policy.recover
-        good = None if chosen is Treatment.DROP and before_update else self._copy_for(own[0])
+        good = None if chosen is Treatment.DROP and before_update else self._copy_for(own[0], best)
         back_to = step if good is None else good.step
         if good is None and self._dropping is not None:  # one more of them
             self._causes += [cause for cause in causes if all(cause[0] is not known for known, _ in self._causes)]

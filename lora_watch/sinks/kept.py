@@ -59,6 +59,8 @@ class LastGoodSink(Sink):
         """The title of an open alert by which nothing of what was learned is good."""
         self._is_wrong, self._good_until = False, 0
         """And since when, as far as its alerts tell."""
+        self._best = math.inf
+        """The step of the best evaluation, where one has got worse since."""
         self._gained: bool | None = None
         """The run has been better than at its start; None where nothing tells."""
         self._next_write = 0.0  # time.monotonic()
@@ -90,6 +92,7 @@ class LastGoodSink(Sink):
             before, self._in_vain = self._in_vain, next(vain, None)
             if self._in_vain and not before and self._saved is not None:
                 self._save()  # what was told of is withdrawn
+        self._best = record.derived.get("best step", math.inf)
         if not self._serious:
             self._is_wrong = False
             norms = record.metrics.get("product_norm")  # absent where nothing was measured at this step
@@ -132,7 +135,9 @@ class LastGoodSink(Sink):
 
     def _choose(self, step: int) -> None:
         """The run has gone wrong, after ``step`` as far as is known: take what was good then."""
-        self._good = self._copies.before(step, lambda copy: all(bool(t.isfinite().all()) for t in copy.read().values()))
+        self._good = self._copies.before(
+            step, self._best, lambda copy: all(bool(t.isfinite().all()) for t in copy.read().values())
+        )
 
     def _save(self) -> None:
         began, folder, good = time.monotonic(), self._report.directory / FOLDER, None if self._in_vain else self._good

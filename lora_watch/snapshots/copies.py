@@ -80,9 +80,11 @@ class GoodCopies:
             if kept.monitor is None and kept.step == step:
                 kept.monitor = monitor()
 
-    def before(self, step: int, sound: Callable[[Copy], bool] = lambda _: True) -> Copy | None:
-        """The latest that was good at ``step``, of those that are ``sound``."""
+    def before(self, step: int, best: float = math.inf, sound: Callable[[Copy], bool] = lambda _: True) -> Copy | None:
+        """The latest that was good at ``step``, of those that are ``sound``: up to ``best``, the step of the best
+        evaluation (``Episodes.best_step``), and where all are later the oldest."""
         good = [kept for kept in self._kept if kept.step <= max(step, self._beginning)]
+        good = [kept for kept in good if kept.step <= best] or good[:1]
         return next((kept for kept in reversed(good) if kept.monitor is not None and sound(kept)), None)
 
     def forget_after(self, step: int) -> None:

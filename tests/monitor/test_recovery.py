@@ -90,6 +90,9 @@ def test_no_more_copies_are_held_than_the_memory_was_reckoned_for() -> None:
         assert (beginning() is None) == (step > 30)
         states.updated(step)
     assert [kept.step for kept in map(states.before, (20, 30, 40)) if kept] == []
+    for step in (20, 30, 40):
+        states.judged(step, lambda: True)
+    assert [kept.step for kept in (states.before(40, best) for best in (30, 12)) if kept] == [30, 20], "the oldest"
 
 
 @pytest.mark.parametrize("make", [*OPTIMIZERS, lambda p: ByName(p, more=False)])

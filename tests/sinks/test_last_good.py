@@ -143,12 +143,20 @@ def evidence_of(steps: int) -> Policy:
 
 
 @pytest.mark.parametrize(
-    ("evidence", "nan_at", "seen", "good"), [(12, None, 25, 10), (5, None, 25, 20), (5, 20, 25, 10), (5, None, 17, 10)]
+    ("evidence", "nan_at", "seen", "best", "good"),
+    [
+        (12, None, 25, math.inf, 10),
+        (5, None, 25, math.inf, 20),
+        (5, 20, 25, math.inf, 10),
+        (5, None, 17, math.inf, 10),
+        (5, None, 25, 10, 10),
+    ],
 )
 def test_it_is_from_before_the_evidence_also_of_what_the_run_has_recovered_from(
-    evidence: int, nan_at: int | None, seen: int, good: int, tmp_path: Path
+    evidence: int, nan_at: int | None, seen: int, best: float, good: int, tmp_path: Path
 ) -> None:
-    """A NaN at a step whose norms were not measured is in no good copy. ``seen``: first, as a warning."""
+    """A NaN at a step whose norms were not measured is in no good copy. ``seen``: first, as a warning.
+    ``best``: evaluated so at that step, and worse since."""
     model = few(r=2)
     engine = Monitor(model, console=False).engine
     engine.start()
@@ -162,7 +170,9 @@ def test_it_is_from_before_the_evidence_also_of_what_the_run_has_recovered_from(
         sink.updated(step)
         alert.closed_step = 26 if step == 26 else None
         alert.severity = Severity.ERROR if step >= 25 else Severity.WARNING
-        sink.write(StepRecord(engine.run, step, {}), [alert] if step in (seen, 25, 26) else [])
+        record = StepRecord(engine.run, step, {})
+        record.derived["best step"] = best
+        sink.write(record, [alert] if step in (seen, 25, 26) else [])
     sink.finish("ok", "recovered at step 26")
     kept = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "last_good")).state_dict()
     assert {b.mean().item() for name, b in kept.items() if "lora_B" in name} == {good}

@@ -20,7 +20,7 @@ from lora_watch.base.records import StepRecord
 from lora_watch.gate import judge
 from lora_watch.gate.formats.text import text
 from lora_watch.runs.run import latest_run
-from tests.rules.runs import InOrder, numbers, trainer_with_labels
+from tests.rules.runs import InOrder, numbers, schedule, trainer_with_labels
 from tests.support import Keeps, build_trainer, lora, report_of, stdlib_blocks, tiny_model
 
 STRONG = {"alpha": 128, "lr": 1e-2}
@@ -45,6 +45,16 @@ def said(callback: LoraWatchCallback) -> list[tuple[str, int, int | None]]:
 
 def weights(trainer: Trainer) -> dict[str, torch.Tensor]:
     return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
+
+
+@pytest.mark.parametrize(("evaluated", "back_to"), [("steps", 10), ("no", 30)])
+def test_it_goes_back_to_no_later_step_than_the_best_evaluation(evaluated: str, back_to: int) -> None:
+    """That of step 15, of every fifth. The rate rises all the way."""
+    held_out = {"eval_strategy": evaluated, "eval_steps": 5, "eval_dataset": stdlib_blocks(128)[100:116]}
+    trainer, callback = built(lr=4.2e-3, steps=40, **held_out)
+    schedule(lambda step: step / 4)(trainer)
+    trainer.train()
+    assert [alert.back_to for alert in callback.monitor.alerts if alert.rule == "LW910"] == [back_to]
 
 
 def test_without_an_alert_training_is_bit_for_bit_the_same() -> None:
