@@ -85,7 +85,7 @@ class Suggestion:
         if self.lowest_loss_at is not None:
             seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g}")
         if self.ratio_one_at is not None:
-            seen.append(f"the depth-scaled output ratio passes 1 at {self.ratio_one_at:.2g}")
+            seen.append(f"the adapters equal a layer's output at {self.ratio_one_at:.2g}")
         harm = self.edge_rule or "a loss that is not finite"
         seen.append("no rate did harm" if self.edge is None else f"{harm} is an ERROR at {self.edge:.2g}")
         said = [self._answer(), f"Over {len(self.curve)} steps {', '.join(seen)}."]
