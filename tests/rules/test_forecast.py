@@ -107,7 +107,7 @@ def stated(alert: Alert) -> tuple[float, float]:
 
 def test_all_sources_agree_on_one_run() -> None:
     """The packaged Llama at r 8 and alpha 16: the weights, the settings, an alert and a sweep."""
-    failing = run(steps=20, lr=3e-2)
+    failing = run(lora(tiny_model()), 20, lr=3e-2)
     weights = by_weights(failing.run)
     settings = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
     judged = preflight(settings, {"learning_rate": 5e-2}, model=TINY_LLAMA).findings[0]

@@ -30,7 +30,7 @@ from tests.rules.runs import (
     trainer_with_labels,
     trainer_with_loss,
 )
-from tests.support import lora, stdlib_blocks, tiny_model
+from tests.support import few, lora, stdlib_blocks, tiny_model
 
 
 def test_non_finite_loss() -> None:
@@ -115,7 +115,8 @@ def test_a_jump_to_other_texts_is_no_divergence_of_adapters_that_are_sound(
 
 @pytest.mark.thorough
 def test_a_size_that_no_good_run_has_is_an_explosion_at_any_loss() -> None:
-    alert = the("LW102", run(lr=0.1, steps=60, warmup_steps=24))  # the model is as good as without the adapters
+    """The model is as good as without the adapters."""
+    alert = the("LW102", run(lora(tiny_model()), 60, lr=0.1, warmup_steps=24))
     assert alert.threshold == pytest.approx(500 / 4)
 
 
@@ -128,12 +129,12 @@ def test_loss_spike_when_one_batch_is_noise() -> None:
 
 
 def test_corrupted_batches_are_found_at_batch_size_one_and_sound_ones_are_not() -> None:
-    """120 steps, each on one block of 64 tokens: losses scatter by a sixth."""
-    spoiled = trainer_with_labels(lambda step: step > 100)
-    monitor = run(steps=120, per_device_train_batch_size=1, lr=1e-3, trainer_class=spoiled)
+    """90 steps, each on one block of 64 tokens: losses scatter by a sixth."""
+    spoiled = trainer_with_labels(lambda step: step > 70)
+    monitor = run(steps=90, per_device_train_batch_size=1, trainer_class=spoiled)
     alert = the("LW202", monitor)
-    assert 101 <= alert.step <= 110
-    assert min(alert.step for alert in monitor.alerts) > 100
+    assert 71 <= alert.step <= 80
+    assert min(alert.step for alert in monitor.alerts) > 70
     assert alert.settings == {}, "the first step was small: the data are at fault, and no setting is"
     assert [alert.rule for alert in monitor.alerts if alert.closed_step is None] == ["LW202"], "one cause, one alert"
 
@@ -174,7 +175,7 @@ def test_one_batch_without_a_target_is_named_under_the_trainer(accumulation: int
 @pytest.mark.parametrize(("masked", "rules"), [({6}, ["LW204"]), ({6, 7}, ["LW204"]), ({6, 7, 8}, ["LW204", "LW201"])])
 def test_a_batch_without_a_target_is_named_and_ends_no_run(masked: set[int], rules: list[str], own: bool) -> None:
     torch.manual_seed(0)
-    model = lora(tiny_model()).train()
+    model = few().train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     ids = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 32)], device=model.device)
     with contextlib.suppress(LoraWatchError), Monitor(model, optimizer, fail_on="error", console=False) as monitor:
@@ -216,7 +217,7 @@ def test_first_loss_too_high() -> None:
 def test_a_language_model_with_random_weights(steps: int, severity: Severity) -> None:
     """It is an ERROR if it is no better in the end."""
     torch.manual_seed(0)
-    blank = lora(type(tiny_model())(tiny_model().config))
+    blank = lora(type(tiny_model())(tiny_model().config), targets=["q_proj", "down_proj"])
     alert = the("LW205", run(blank, steps, lr=1e-4))
     assert (alert.step, alert.severity, alert.message) == (3, severity, "the base model guesses")
     assert alert.closed_step is None

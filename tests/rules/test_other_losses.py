@@ -81,7 +81,7 @@ def objective(loss: Callable[[Any, Any], torch.Tensor], lr: float, steps: int = 
         def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **kwargs: Any) -> Any:
             return loss(model, inputs)
 
-    return run(steps=steps, lr=lr, trainer_class=Own, per_device_train_batch_size=8)
+    return run(lora(tiny_model()), steps, lr=lr, trainer_class=Own, per_device_train_batch_size=8)
 
 
 def test_an_objective_of_ones_own_is_not_judged_by_the_models_loss() -> None:

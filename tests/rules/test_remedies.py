@@ -36,7 +36,7 @@ def test_a_rate_that_is_too_low_for_sgd_is_raised_tenfold_at_a_time() -> None:
 
 
 def test_no_range_holds_the_rate_that_failed() -> None:
-    last = run(steps=4, lr=2e-2).last
+    last = run(lora(tiny_model()), 4, lr=2e-2).last
     for advice in (weaker(last), stronger(last, 4.0)):
         assert advice.next_run is not None
         rate = advice.next_run.settings["learning_rate"]
@@ -46,7 +46,7 @@ def test_no_range_holds_the_rate_that_failed() -> None:
 
 @pytest.mark.thorough
 def test_a_schedule_that_multiplies_the_scripts_rate_is_to_blame() -> None:
-    last = run(steps=4, lr=2e-2).last
+    last = run(lora(tiny_model()), 4, lr=2e-2).last
     script = replace(last, run=replace(last.run, config={**last.run.config, "learning_rate": 0.005}))
     advice = weaker(script)
     assert (numbers(advice.causes[0]), advice.next_run) == ({0.005, 0.02}, None)

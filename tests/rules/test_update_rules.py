@@ -27,7 +27,7 @@ def test_a_schedule_that_ends_long_before_the_run_does() -> None:
 
 
 def test_a_rate_that_touches_zero_is_no_fault() -> None:
-    assert ids(run(steps=20, lr_scheduler_type="linear", warmup_steps=3)) == []
+    assert ids(run(steps=20, lr=4e-3, lr_scheduler_type="linear", warmup_steps=3)) == []
 
 
 def test_decay_that_eats_the_adapters() -> None:
@@ -42,7 +42,7 @@ def test_decay_that_eats_the_adapters() -> None:
 @pytest.mark.parametrize(("decay", "severity"), [(0.1, None), (20.0, "WARNING"), (100.0, "ERROR")])
 def test_decay_that_leaves_two_updates_is_an_error(decay: float, severity: str | None) -> None:
     """At half of the weights a step a run has gained 0.25 nats where its twin gains 1.8, and with a tenth 1.25."""
-    monitor = run(steps=12, lr=5e-3, weight_decay=decay)
+    monitor = run(lora(tiny_model()), steps=12, lr=5e-3, weight_decay=decay)
     expected = [("LW306", severity, {"weight_decay": 0.01})] if severity else []
     assert [(a.rule, a.severity.name, a.settings) for a in monitor.alerts] == expected
     arguments = {"learning_rate": 5e-3, "weight_decay": decay}
