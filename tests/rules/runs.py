@@ -38,8 +38,8 @@ def run(
     full_every: int = 16,
     **arguments: Any,
 ) -> Monitor:
-    """Train eight adapters, or ``model``, under a callback that never raises; the finished monitor. ``before`` run ahead
-    of it at each event."""
+    """Train ``model``, eight adapters by default, under a callback that never raises; the finished monitor. ``before``
+    run ahead of it at each event."""
     callback = LoraWatchCallback(
         fail_on="never", full_every=full_every, rules=rules, mute=mute, console=False, tensorboard=False
     )
