@@ -70,9 +70,12 @@ def lora(model: Any, r: int = 8, alpha: float = 16, targets: Any = "all-linear",
     return get_peft_model(model, LoraConfig(r=r, lora_alpha=alpha, target_modules=targets, **config))
 
 
+FEW = ["q_proj", "down_proj"]
+
+
 def few(**config: Any) -> Any:
     """The packaged model with eight adapters of two kinds: half the time of 28, where that does not matter."""
-    return lora(tiny_model(), targets=["q_proj", "down_proj"], **config)
+    return lora(tiny_model(), targets=FEW, **config)
 
 
 def in_4_bits(model: Any) -> Any:

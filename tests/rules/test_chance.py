@@ -48,10 +48,6 @@ def code_or_prose() -> Sequence[dict[str, Any]]:
     return labelled(pieces, tokenizer, 32)
 
 
-FEW = ["q_proj", "down_proj"]
-"""Eight adapters: most of the time is that of 28."""
-
-
 def classifier(labels: int = 2, targets: Any = "all-linear", **config: Any) -> Any:
     torch.manual_seed(0)  # for the head
     model = AutoModelForSequenceClassification.from_pretrained(TINY_LLAMA, num_labels=labels, **config).float()

@@ -16,8 +16,8 @@ from lora_watch import Alert, LoraWatchCallback, Sink
 from lora_watch.base.records import Evaluation, RunInfo, StepRecord
 from lora_watch.rules import WorseOnOtherTexts
 from tests.rules.runs import InOrder
-from tests.rules.test_chance import FEW, classifier, code_or_prose
-from tests.support import Keeps, build_trainer, few, lora, report_of, stdlib_blocks, tiny_model, tiny_tokenizer
+from tests.rules.test_chance import classifier, code_or_prose
+from tests.support import FEW, Keeps, build_trainer, few, lora, report_of, stdlib_blocks, tiny_model, tiny_tokenizer
 
 
 class Opened(Sink):

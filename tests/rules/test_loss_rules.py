@@ -30,7 +30,7 @@ from tests.rules.runs import (
     trainer_with_labels,
     trainer_with_loss,
 )
-from tests.support import few, lora, stdlib_blocks, tiny_model
+from tests.support import FEW, few, lora, stdlib_blocks, tiny_model
 
 
 def test_non_finite_loss() -> None:
@@ -217,7 +217,7 @@ def test_first_loss_too_high() -> None:
 def test_a_language_model_with_random_weights(steps: int, severity: Severity) -> None:
     """It is an ERROR if it is no better in the end."""
     torch.manual_seed(0)
-    blank = lora(type(tiny_model())(tiny_model().config), targets=["q_proj", "down_proj"])
+    blank = lora(type(tiny_model())(tiny_model().config), targets=FEW)
     alert = the("LW205", run(blank, steps, lr=1e-4))
     assert (alert.step, alert.severity, alert.message) == (3, severity, "the base model guesses")
     assert alert.closed_step is None

@@ -21,20 +21,25 @@ from lora_watch.gate import judge
 from lora_watch.gate.formats.text import text
 from lora_watch.runs.run import latest_run
 from tests.rules.runs import InOrder, numbers, schedule, trainer_with_labels
-from tests.support import Keeps, build_trainer, lora, report_of, stdlib_blocks, tiny_model
+from tests.support import FEW, Keeps, build_trainer, lora, report_of, stdlib_blocks, tiny_model
 
 STRONG = {"alpha": 128, "lr": 1e-2}
 
 
 def built(
-    recover: int | None = 3, alpha: float = 16, lr: float = 2e-3, steps: int = 30, **more: Any
+    recover: int | None = 3,
+    alpha: float = 16,
+    lr: float = 2e-3,
+    steps: int = 30,
+    targets: Any = "all-linear",
+    **more: Any,
 ) -> tuple[Trainer, LoraWatchCallback]:
     own = {name: more.pop(name) for name in ("fail_on", "every", "rules", "sinks") if name in more}
     callback = LoraWatchCallback(
         recover=recover, console=more.pop("console", False), tensorboard=more.pop("tensorboard", False), **own
     )
     torch.manual_seed(0)
-    model = lora(tiny_model(), alpha=alpha)
+    model = lora(tiny_model(), alpha=alpha, targets=targets)
     callbacks = [callback, *more.pop("callbacks", ())]
     return build_trainer(model, stdlib_blocks(64, 32), steps, callbacks=callbacks, lr=lr, **more), callback
 
@@ -198,7 +203,7 @@ def test_a_late_fault_costs_a_few_steps(fault: str, at: int, rule: str, lost: in
 
 
 def test_noise_in_the_data_is_waited_out() -> None:
-    trainer, callback = built(steps=100, trainer_class=trainer_with_labels(lambda step: 70 < step <= 82))
+    trainer, callback = built(steps=100, targets=FEW, trainer_class=trainer_with_labels(lambda step: 70 < step <= 82))
     FAULTS["nan-loss"].inject(trainer, 80)
     trainer.train()
     (recovery,) = report_of(trainer)["recoveries"]
@@ -221,7 +226,7 @@ class Masked(InOrder):
 
 def test_what_does_not_end_is_waited_for_so_long_and_no_longer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("lora_watch.run.recovery.MOST", 4)
-    trainer, _ = built(trainer_class=Masked)
+    trainer, _ = built(targets=FEW, trainer_class=Masked)
     with pytest.raises(LoraWatchError, match=r"(?s)4 of the last 500.*LW201"):
         trainer.train()
     assert trainer.state.global_step == 18
@@ -233,7 +238,9 @@ def test_what_does_not_end_is_waited_for_so_long_and_no_longer(monkeypatch: pyte
     ("rule", "steps", "broken"), [("LW201", 30, Masked), ("LW202", 90, trainer_with_labels(lambda step: step > 70))]
 )
 def test_a_run_that_ends_while_updates_are_dropped_has_failed(rule: str, steps: int, broken: Any) -> None:
-    trainer, _ = built(steps=steps, trainer_class=broken, tensorboard=True)  # 50 updates would be waited for
+    trainer, _ = built(
+        steps=steps, targets=FEW, trainer_class=broken, tensorboard=True
+    )  # 50 updates would be waited for
     with pytest.raises(LoraWatchError, match=r"has ended while updates were dropped"):
         trainer.train()
     assert report_of(trainer)["verdict"] == "failed"
@@ -302,7 +309,9 @@ def test_rare_bad_batches_use_up_no_recovery_and_frequent_ones_end_the_run(
 ) -> None:
     monkeypatch.setattr("lora_watch.run.recovery.MOST", 4)
     monkeypatch.setattr("lora_watch.run.recovery.OF", 28)
-    trainer, callback = built(steps=51, console=True, trainer_class=partial(NowAndThen, nan_at=range(every, 51, every)))
+    trainer, callback = built(
+        steps=51, targets=FEW, console=True, trainer_class=partial(NowAndThen, nan_at=range(every, 51, every))
+    )
     with pytest.raises(LoraWatchError, match="more than 4 of the last 28") if ends else nullcontext():
         trainer.train()
     assert [each["dropped"] for each in report_of(trainer)["recoveries"]] == [5 if ends else 6]
@@ -312,7 +321,7 @@ def test_rare_bad_batches_use_up_no_recovery_and_frequent_ones_end_the_run(
 
 
 def test_a_loss_that_stays_nan_goes_back_and_ends_the_run() -> None:
-    trainer, _ = built(trainer_class=partial(NowAndThen, nan_at=(1, 5, *range(15, 31))))
+    trainer, _ = built(targets=FEW, trainer_class=partial(NowAndThen, nan_at=(1, 5, *range(15, 31))))
     with pytest.raises(LoraWatchError, match=r"went back to step \d+ because of LW201"):
         trainer.train()
     dropped, back, *_ = report_of(trainer)["recoveries"]
@@ -379,7 +388,7 @@ class Fires(Rule):
 
 
 def test_a_second_recovery_is_told_relative_to_the_script() -> None:
-    trainer, callback = built(lr=1.0, rules=[Fires()])
+    trainer, callback = built(lr=1.0, targets=FEW, rules=[Fires()])
     trainer.train()
     report = report_of(trainer)
     assert [recovery["changed"] for recovery in report["recoveries"]] == [
