@@ -70,10 +70,10 @@ SPECTRAL = 0.3
 
 def extent(record: StepRecord) -> float | None:
     """The size of the adapters in ``output_ratio``, or from their weights alone; None where neither is known."""
-    if (size := size_of(record)) is not None:
-        return size.overall
-    size = size_of(record, "relative_spectral_norm")
-    return None if size is None else SPECTRAL * size.overall
+    for metric, unit in (("output_ratio", 1.0), ("relative_spectral_norm", SPECTRAL)):
+        if metric in record.metrics and (size := size_of(record, metric)) is not None:  # of a plain step neither
+            return unit * size.overall
+    return None
 
 
 @dataclass

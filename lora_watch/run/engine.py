@@ -241,8 +241,9 @@ class Engine:
         self._coming = None
         looked, self._looked = self._looked, False
         # What other ranks come to, too, stands behind a door of its own: this one comes there, whatever has failed.
-        with self.guard("measuring"):
-            self._judge_pending()
+        if self._pending is not None:
+            with self.guard("measuring"):
+                self._judge_pending()
         recorder, rates, switched, dropped = self.recorder, self._rates, False, False
         if self.policy.recover:
             with self.guard("counting dropped updates"):

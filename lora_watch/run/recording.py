@@ -413,7 +413,8 @@ class Recorder:
 
 def _bad(there: Mapping[str, Any]) -> tuple[str, ...]:
     """See ``StepRecord.bad_inputs``."""
-    return tuple(name for name in NUMBERS if math.isnan(_number(there.get(f"bad {name}"), float) or 0.0))
+    seen = {name: there.get(f"bad {name}") for name in NUMBERS}
+    return tuple(name for name, bad in seen.items() if bad is not None and math.isnan(_number(bad, float)))
 
 
 def _number(value: Any, kind: Callable[[Any], Any]) -> Any:
