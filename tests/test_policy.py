@@ -16,7 +16,7 @@ from lora_watch.base.records import StepRecord
 from lora_watch.rules import BarelyMoves, Finding, Rule
 from lora_watch.rules.policy import Policy
 from lora_watch.settings import Settings
-from tests.support import build_trainer, lora, tiny_model
+from tests.support import build_trainer, few, lora, tiny_model
 
 WARNING, ERROR = Severity.WARNING, Severity.ERROR
 
@@ -152,7 +152,7 @@ def test_each_run_works_on_its_own_copy_of_the_rules_it_is_given() -> None:
     mine = [BarelyMoves(reach=1e6)]
     for _ in range(2):
         callback = LoraWatchCallback(rules=mine, console=False, tensorboard=False)
-        build_trainer(lora(tiny_model()), steps=12, callbacks=[callback]).train()
+        build_trainer(few(), steps=12, callbacks=[callback]).train()
         assert [a.rule for a in callback.monitor.alerts] == ["LW104"]
     assert mine == [BarelyMoves(reach=1e6)], "which the runs have not touched"
 
@@ -174,7 +174,7 @@ class LargeGradient(Rule):
 
 def test_an_urgent_rule_is_asked_before_the_update_and_its_step_is_not_saved() -> None:
     callback = LoraWatchCallback(fail_on="error", rules=[LargeGradient()], console=False, tensorboard=False)
-    model = lora(tiny_model())
+    model = few()
     trainer = build_trainer(model, callbacks=[callback], save_strategy="steps", save_steps=2)
     with pytest.raises(LoraWatchError, match="X1"):
         trainer.train()

@@ -12,7 +12,7 @@ from benchmarks import gpu
 from lora_watch import Monitor
 from lora_watch.base.deferred import HostCopy, PendingCopy
 from tests.monitor.test_monitor import loop
-from tests.support import DEVICE, lora, stdlib_blocks, tiny_model
+from tests.support import DEVICE, few, stdlib_blocks
 
 READING = ("numpy", "cpu", "tolist", "item", "__bool__", "__float__", "__int__", "__index__", "__array__")
 """Methods of a tensor that wait for its device."""
@@ -61,7 +61,7 @@ def read(far: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_a_step_reads_nothing(full: bool, read: list[str]) -> None:
     """In the forward pass, before the update and after it."""
     torch.manual_seed(0)
-    model = lora(tiny_model()).train()
+    model = few().train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     ids = torch.tensor([example["input_ids"] for example in stdlib_blocks(2, 64)], device=DEVICE)
     with Monitor(model, optimizer, fail_on="never", full_every=1 if full else 16) as monitor:

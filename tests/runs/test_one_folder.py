@@ -23,7 +23,7 @@ from pathlib import Path
 from transformers import TrainerCallback
 from lora_watch import LoraWatchCallback
 from lora_watch.gate import judge
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, stdlib_blocks, tiny_model
 import torch.utils.tensorboard
 
 out, signs = Path(sys.argv[1]), Path(sys.argv[2])
@@ -39,7 +39,7 @@ def begin(lr, *callbacks, alpha=16):
     child = os.fork()
     if child == 0:
         watch = LoraWatchCallback(console=False)
-        trainer = build_trainer(lora(tiny_model(), r=2, alpha=alpha), stdlib_blocks(32, 32), 12,
+        trainer = build_trainer(few(r=2, alpha=alpha), stdlib_blocks(32, 32), 12,
                                 callbacks=[*callbacks, watch], lr=lr, output_dir=str(out))
         trainer.train()
         os._exit(0)

@@ -18,7 +18,7 @@ from lora_watch.measurement.signals.labels import OwnLoss
 from lora_watch.measurement.signals.scaled_loss import NOT_KNOWN, OTHER, ScaledLoss
 from lora_watch.rules.size import HARM
 from tests.rules.runs import Curious
-from tests.support import lora, stdlib_blocks, tiny_model, train
+from tests.support import few, lora, stdlib_blocks, tiny_model, train
 
 
 def adapted(**config: Any) -> Any:
@@ -154,7 +154,7 @@ def test_autocast_keeps_no_weight_without_its_gradient() -> None:
 def test_training_is_bit_for_bit_the_same_while_a_rule_asks_at_every_step() -> None:
     def weights(**rest: Any) -> dict[str, torch.Tensor]:
         torch.manual_seed(0)
-        model = lora(tiny_model(), lora_dropout=0.3)
+        model = few(lora_dropout=0.3)
         trainer = train(model, steps=6, gradient_accumulation_steps=2, **rest)
         return {name: p.detach().clone() for name, p in trainer.model.named_parameters() if p.requires_grad}
 
@@ -180,7 +180,7 @@ def test_batches_are_compared_by_the_loss_that_is_trained_on(accumulation: int, 
             return (loss, None) if return_outputs else loss
 
     batches = {"per_device_train_batch_size": 2, "gradient_accumulation_steps": accumulation}
-    train(lora(tiny_model()), steps=3, trainer_class=Changed, callbacks=[callback], **batches)
+    train(few(), steps=3, trainer_class=Changed, callbacks=[callback], **batches)
     assert (last := callback.monitor.last) is not None
     assert last.comparable == own
     assert (HARM.keys() <= last.scalars.keys()) == own

@@ -8,7 +8,7 @@ import pytest
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.format import tags
 from tests.sinks.backend import BY_EITHER_LOADER, tensorboard
-from tests.support import build_trainer, lora, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, stdlib_blocks
 
 STEPS = 12
 
@@ -25,7 +25,7 @@ def trained(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
     folder = tmp_path_factory.mktemp("trainer")
     first = request.param.endswith("first")
     trainer = build_trainer(
-        lora(tiny_model(), r=2),
+        few(r=2),
         stdlib_blocks(8, 16),
         steps=STEPS,
         lr=1e-3,
@@ -71,7 +71,7 @@ def test_a_failure_reaches_the_trainers_own_file_before_that_is_closed(tmp_path:
     watch = LoraWatchCallback(fail_on="error", console=False)
     settings: dict[str, Any] = {"lr": 3.0, "output_dir": str(tmp_path), "report_to": "tensorboard"}
     with pytest.raises(LoraWatchError):
-        build_trainer(lora(tiny_model(), r=2), stdlib_blocks(8, 16), 4, [watch], **settings).train()
+        build_trainer(few(r=2), stdlib_blocks(8, 16), 4, [watch], **settings).train()
     (file,) = tmp_path.rglob("events.*")
     with tensorboard(file.parent, "python") as board:
         assert [reported["verdict"] for _, reported in board.json(tags.VERDICT)] == ["running", "failed"]

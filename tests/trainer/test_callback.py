@@ -8,7 +8,7 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
-from tests.support import build_trainer, lora, on, report_of, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, on, report_of, stdlib_blocks, tiny_model
 
 
 def adapters_of(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -34,7 +34,7 @@ def test_training_is_bit_for_bit_the_same_with_the_callback(arguments: dict[str,
     data = stdlib_blocks(64, 16)  # short ones: a CPU takes long for bf16
 
     def run(callbacks: list[TrainerCallback]) -> tuple[dict[str, torch.Tensor], list[Any], torch.Tensor]:
-        model = lora(tiny_model(), lora_dropout=0.1)
+        model = few(lora_dropout=0.1)
         if arguments.get("gradient_checkpointing"):
             model.enable_input_require_grads()
         trainer = build_trainer(
@@ -67,7 +67,7 @@ EXPLODED = {"lr": 5e-2}
 def test_an_error_stops_saves_and_raises() -> None:
     callback = LoraWatchCallback(fail_on="error", console=False)
     trainer = build_trainer(
-        lora(tiny_model(), alpha=128), None, 40, callbacks=[callback], save_strategy="steps", save_steps=100, **EXPLODED
+        few(alpha=128), None, 40, callbacks=[callback], save_strategy="steps", save_steps=100, **EXPLODED
     )
     with pytest.raises(LoraWatchError, match=r"\(LW102\)") as caught:
         trainer.train()
@@ -86,7 +86,7 @@ def test_an_error_stops_saves_and_raises() -> None:
 
 def test_a_warning_before_the_first_step_ends_the_run_before_it() -> None:
     callback = LoraWatchCallback(fail_on="warning", console=False)
-    trainer = build_trainer(lora(tiny_model(), alpha=128), None, 40, callbacks=[callback], **EXPLODED)
+    trainer = build_trainer(few(alpha=128), None, 40, callbacks=[callback], **EXPLODED)
     before = adapters_of(trainer)
     with pytest.raises(LoraWatchError, match=r"\(LW401\)"):
         trainer.train()
@@ -100,17 +100,17 @@ def test_what_spoils_the_weights_reaches_no_good_checkpoint(spoils: str) -> None
     from peft import PeftModel
 
     def spoil(state: Any, model: Any, **_: Any) -> None:
-        weight = model.get_submodule("base_model.model.model.layers.2.mlp.up_proj").lora_B.default.weight
+        weight = model.get_submodule("base_model.model.model.layers.2.mlp.down_proj").lora_B.default.weight
         if state.global_step == 4 + (spoils == "a weight"):
             (weight if spoils == "a weight" else weight.grad).data[0, 0] = torch.nan
 
     event = "step_end" if spoils == "a weight" else "pre_optimizer_step"  # after clipping, as in a backward pass
     callbacks = [on(event, spoil), LoraWatchCallback(fail_on="error", console=False)]
     saves = {"save_strategy": "steps", "save_steps": 1, "save_total_limit": 1}
-    trainer = build_trainer(lora(tiny_model()), None, 20, callbacks=callbacks, **saves)
+    trainer = build_trainer(few(), None, 20, callbacks=callbacks, **saves)
     with pytest.raises(LoraWatchError, match=r"\(LW101\)") as caught:
         trainer.train()
-    assert caught.value.alerts[0].adapters[0][0] == "model.layers.2.mlp.up_proj"
+    assert caught.value.alerts[0].adapters[0][0] == "model.layers.2.mlp.down_proj"
     assert caught.value.alerts[0].step == 5
     folder = Path(trainer.args.output_dir)
     assert sorted(p.name for p in folder.glob("checkpoint-*")) == ["checkpoint-4"]
@@ -129,7 +129,7 @@ def test_two_callbacks_on_one_trainer_do_not_write_into_one_folder(
 ) -> None:
     def second(**arguments: Any) -> LoraWatchCallback:
         callbacks = [LoraWatchCallback(console=False), LoraWatchCallback(console=False, **arguments)]
-        trainer = build_trainer(lora(tiny_model()), stdlib_blocks(8, 32), 2, callbacks, output_dir=str(tmp_path))
+        trainer = build_trainer(few(), stdlib_blocks(8, 32), 2, callbacks, output_dir=str(tmp_path))
         trainer.train()
         assert callbacks[0].monitor is not None
         assert callbacks[0].monitor.steps == 2

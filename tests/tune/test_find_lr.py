@@ -190,7 +190,7 @@ def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:
 
 def test_the_length_of_a_run_is_known_before_it_begins() -> None:
     epochs = {"num_train_epochs": 1.5, "gradient_accumulation_steps": 2}
-    trainer = build_trainer(lora(tiny_model()), stdlib_blocks(10), steps=-1, **epochs)
+    trainer = build_trainer(few(), stdlib_blocks(10), steps=-1, **epochs)
     planned = planned_steps(trainer)
     trainer.train()
     assert planned == trainer.state.max_steps == 3
@@ -258,7 +258,7 @@ def test_what_a_run_has_found_itself_is_taken_and_no_change_for_the_next_one(
     curve = Curve(np.zeros(0) if low is None else one, one, one)
     monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_: Suggestion(rate, None, curve, low, high))
     watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
-    trainer = build_trainer(lora(tiny_model()), stdlib_blocks(8), steps=2, lr=5e-4, callbacks=[watch])
+    trainer = build_trainer(few(), stdlib_blocks(8), steps=2, lr=5e-4, callbacks=[watch])
     trainer.train()
     report = report_of(trainer)
     assert (report["next_run"], report["alerts"]) == (None, [])
