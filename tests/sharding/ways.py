@@ -144,7 +144,7 @@ WAYS: dict[str, Callable[[Any], tuple[Any, Whole]]] = {
     "tensor-parallel": tensor_parallel,
     "context-parallel": context_parallel,
 }
-FEW = ("fsdp2-dora-8", "fsdp1-orig", "fsdp1-flat", "context-parallel")
+FEW = ("fsdp2-dora-8", "fsdp2-recovers", "fsdp1-orig", "fsdp1-flat", "context-parallel")
 """Of eight adapters: how many there are is another way's matter."""
 
 
@@ -153,7 +153,7 @@ def loop(way: str, folder: Path, monitored: bool) -> dict[str, Any]:
     dora, recovers = "dora" in way, way == "fsdp2-recovers"
     steps = MORE_STEPS if dora else 10 if recovers else STEPS
     targets = ["q_proj", "down_proj"] if way in FEW else "all-linear"
-    alpha, lr = (128, 1e-2) if recovers else (16, 2e-3)
+    alpha, lr = (128, 3e-2) if recovers else (16, 2e-3)
     model, whole = WAYS[way](lora(tiny_model(), alpha=alpha, targets=targets, use_dora=dora).train())
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
     settings: dict[str, Any] = {"output_dir": folder / way.replace(" ", "-"), "console": False, "max_steps": steps}
