@@ -140,7 +140,7 @@ def sampling_apart(folder: Path, stale: bool) -> Any:
             out[4], self.use_vllm, self.vllm_importance_sampling_correction = scores, True, True
             return tuple(out)
 
-    return trained(replace(GOOD, steps=12), folder, kind=Apart)[0]
+    return trained(replace(GOOD, steps=8), folder, kind=Apart)[0]
 
 
 def test_rollouts_of_a_sampler_without_the_adapter_and_of_one_that_follows(tmp_path: Path) -> None:
