@@ -8,7 +8,7 @@ import torch
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
-from tests.support import build_trainer, few, on, report_of, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, lora, on, report_of, stdlib_blocks, tiny_model
 
 
 def adapters_of(trainer: Trainer) -> dict[str, torch.Tensor]:
@@ -34,7 +34,7 @@ def test_training_is_bit_for_bit_the_same_with_the_callback(arguments: dict[str,
     data = stdlib_blocks(64, 16)  # short ones: a CPU takes long for bf16
 
     def run(callbacks: list[TrainerCallback]) -> tuple[dict[str, torch.Tensor], list[Any], torch.Tensor]:
-        model = few(lora_dropout=0.1)
+        model = lora(tiny_model(), lora_dropout=0.1)
         if arguments.get("gradient_checkpointing"):
             model.enable_input_require_grads()
         trainer = build_trainer(
