@@ -102,8 +102,9 @@ def data_of(data: Any) -> str | None:
     if isinstance(data, Mapping):  # several sets
         return ", ".join(f"{name}: {data_of(each)}" for name, each in data.items())
     with suppress(Exception):  # somebody's objects
-        wide = len(first := rows(1)) > 100_000  # many of these would take seconds
-        some = first if wide else rows(max(64, min(1000, 1_000_000 // len(first))))
+        wide = len(first := rows(1)) > 100_000  # many of these would take seconds, and so would many tensors
+        most = 64 if "tensor(" in first or "array(" in first else 1000
+        some = first if wide else rows(max(64, min(most, 1_000_000 // len(first))))
         return f"{len(data)} examples, rows {hashlib.sha256(some.encode()).hexdigest()[:8]}"
     return None
 

@@ -95,6 +95,7 @@ class Episodes:
                     self._take(rule, finding, record, changed)
             except Exception as error:
                 self._failed(f"asking {rule.id} {rule.name}", error)
+        record.derived["best step"] = self.best_step
         return changed
 
     def explain(self, record: StepRecord) -> list[Alert]:
@@ -139,7 +140,6 @@ class Episodes:
         silent = "unknown" if not known else "healthy" if improved(record) else "no-gain"
         zones = (rule.zone for rule in self.rules if rule.id in grave and rule.zone)
         zone = max(zones, key=NUMBER.__getitem__, default=silent)
-        record.derived["best step"] = self.best_step
         return record.amended(size=size, zone=zone)
 
     def conclude(

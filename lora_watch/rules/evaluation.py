@@ -85,8 +85,13 @@ class WorseOnOtherTexts(Rule):
     def best_step(self) -> float:
         """That of the best evaluation of a set whose last one is more than 2 % above it, the earliest of all sets: no
         finding yet, and no praise for the run since then. Infinite where none is."""
-        worse = [s for s in self.sets.values() if s[1][-1] > min(s[1]) + 0.02 * abs(min(s[1]))]
-        return min((steps[losses.index(min(losses))] for steps, losses, *_ in worse), default=math.inf)
+        gain = {name for name, (_, losses, *_) in self.sets.items() if losses[-1] == min(losses) < losses[0]}
+        best = []
+        for name, (steps, losses, *_) in self.sets.items():
+            least = min(losses)
+            if losses[-1] > least + (self.forgets if gain - {name} else 0.02) * abs(least):  # as where sets trade
+                best.append(steps[losses.index(least)])
+        return min(best, default=math.inf)
 
     def conclude(self, record: StepRecord) -> Finding | None:
         epochs = record.run.config.get("epochs") or 0
@@ -106,10 +111,21 @@ class WorseOnOtherTexts(Rule):
         for last in seen:
             self._note(last, record.scalars.get("loss_start", math.nan))
         found = [finding for last in seen if (finding := self._of_one_set(record, last))]
+        found += [self._unknown(last) for last in record.evaluations.values() if math.isnan(last.loss)]
         by_heart = max(found, key=lambda finding: finding.severity or self.severity, default=None)
         if (forgets := self._forgets(record.evaluation)) and by_heart:
             return replace(by_heart, details=f"{by_heart.details} {forgets.details}", kind="both")
         return by_heart or forgets
+
+    def _unknown(self, last: Evaluation) -> Finding:
+        return Finding(
+            f"the evaluation loss{self._named(last)} is NaN, so nothing is known of other texts",
+            "It is a mean over the labels that count, and NaN where none does.",
+            metric=last.name,
+            kind="nan",
+            causes=["all labels of the evaluation are -100 (template, truncation), or its data hold NaN"],
+            remedies=["print one batch of the evaluation: (labels != -100).sum() must not be 0"],
+        )
 
     def _note(self, last: Evaluation, start: float) -> None:
         *_, counts = before = self.sets.get(last.name, [[], [], [], []])

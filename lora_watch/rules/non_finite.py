@@ -63,7 +63,7 @@ class NonFiniteAdapter(Rule):
             remedies=[from_before(record.step - bool(record.spoiled))] if few else fixes,
             next_run=_weaker(record) if of_the_rate else None,
             # What spoils a single batch, or overflows in half precision, comes from no fault that makes weights grow.
-            follows=FAULTS * of_the_rate + GROWN_TOO_LARGE,
+            follows=() if record.bad_inputs else FAULTS * of_the_rate + GROWN_TOO_LARGE,
         )
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
@@ -170,7 +170,7 @@ class NonFiniteLoss(Rule):
             adapters=[(layer, math.nan) for layer in layers],
             metric="targets" if masked else "loss",
             **vars(why),
-            follows=() if record.broken else FAULTS * (why.next_run is not None) + GROWN_TOO_LARGE,
+            follows=() if record.broken or record.bad_inputs else FAULTS * (why.next_run is not None) + GROWN_TOO_LARGE,
             severity=Severity.WARNING if single else None,
         )
 

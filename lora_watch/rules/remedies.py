@@ -27,6 +27,8 @@ from lora_watch.rules.prescribing import rate_set, usual_alpha
 
 TYPED = (1, 1.2, 1.5, 2, 2.5, 3, 3.5, 4, 5, 6, 7, 8, 9)
 """First digits of the learning rates to which one is turned down. Every prescribed rate is among them."""
+LOWEST_SCALE = ORDINARY_SCALE / 8
+"""Below it the scale is the first reason why adapters stay small."""
 HIGHEST_RATE = 0.05
 """No run of the corpus needs a higher one of Adam's: where adapters would, they are too few."""
 
@@ -71,10 +73,15 @@ def rescaled(adapter: AdapterInfo, factor: float, adaptive: bool = True) -> tupl
     ``factor``: 1 where alpha is enough.
 
     Weakening takes from a scale above ``ORDINARY_SCALE`` first and from the learning rate after that; strengthening
-    gives to the learning rate alone. Where steps follow the gradient's size, not ``adaptive``, alpha stays: it acts
-    once or twice, as the gradient is clipped or not. ``adapter.alpha`` must be known.
+    gives to a scale below ``LOWEST_SCALE`` first, and else to the learning rate alone. Where steps follow the
+    gradient's size, not ``adaptive``, alpha stays: it acts once or twice, as the gradient is clipped or not.
+    ``adapter.alpha`` must be known.
     """
     assert adapter.alpha is not None
+    if factor < 1 and adapter.scale < LOWEST_SCALE and adaptive:
+        alpha = round_alpha(adapter.alpha * min(1.0 / factor, ORDINARY_SCALE / adapter.scale))
+        left = factor * alpha / adapter.alpha
+        return alpha, left if left < 0.8 else 1.0
     if factor <= 1 or adapter.scale <= ORDINARY_SCALE or not adaptive:
         return adapter.alpha, factor
     alpha = round_alpha(adapter.alpha * max(1.0 / factor, ORDINARY_SCALE / adapter.scale), most=1.0)
@@ -107,7 +114,7 @@ def stronger(record: StepRecord, overall: float) -> Advice:
     if is_adaptive(record.run):
         advice = _advice(record, f"{why} LoRA", 1.0 / by, OF_GROWTH)
         rate = 0.0 if advice.next_run is None else advice.next_run.values.get(RATE, 0.0)
-        if rate > HIGHEST_RATE and abs(strongest(record).scale) >= ORDINARY_SCALE / 8:
+        if rate > HIGHEST_RATE and abs(strongest(record).scale) >= LOWEST_SCALE:
             few = f"{count(len(record.run.adapters), 'adapter')} can hardly change the model at any learning rate"
             return Advice([few], ['adapt more layers: target_modules="all-linear", in all blocks'])
         return advice
@@ -117,7 +124,8 @@ def stronger(record: StepRecord, overall: float) -> Advice:
         return replace(advice, remedies=[*advice.remedies, "or use AdamW"])
     adam = by_weights(replace(record.run, optimizer="AdamW"))
     at = f" at {typed_rate(adam.best):g}" if adam else ""
-    return replace(advice, remedies=[f"either {own} at {advice.next_run.values[RATE]:g}, or AdamW{at}"])
+    (rate,) = advice.next_run.values.values()
+    return replace(advice, remedies=[f"either {own} at {rate:g}, or AdamW{at}"])
 
 
 def suspect(record: StepRecord, of_the_data: bool, overall: float | None = None, otherwise: float = 2.0) -> Advice:
@@ -153,7 +161,7 @@ def settings_in_words(record: StepRecord) -> str:
     adapter = strongest(record)
     lr = rate_set(record.run) or rate_of(record, adapter)
     rate = "the learning rate" if lr is None else f"learning rate {lr:g}"
-    ordinary = abs(adapter.scale) <= ORDINARY_SCALE
+    ordinary = LOWEST_SCALE <= abs(adapter.scale) <= ORDINARY_SCALE
     return rate if ordinary else f"{rate} at {formula_of(adapter)} = {adapter.scale:.3g}"
 
 

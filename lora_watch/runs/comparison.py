@@ -337,7 +337,14 @@ def trial_of(name: str, run: FinishedRun) -> Trial:
         },
         step=run.step,
         alerts=tally(run.alerts),
-        too_large=any(a.rule == "LW102" and a.closed_step is None and not a.recovered_from for a in run.alerts),
+        too_large=any(
+            a.rule == "LW102"
+            and a.closed_step is None
+            and not a.recovered_from
+            # Of a loss that falls an evaluation says more than a WARNING; a reward or margin may rise in vain.
+            and (a.severity >= Severity.ERROR or run.config.get("preference") or run.reward_ends is not None)
+            for a in run.alerts
+        ),
         left_out=_why_not(run),
     )
 

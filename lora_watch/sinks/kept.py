@@ -92,7 +92,7 @@ class LastGoodSink(Sink):
             before, self._in_vain = self._in_vain, next(vain, None)
             if self._in_vain and not before and self._saved is not None:
                 self._save()  # what was told of is withdrawn
-        self._best = record.derived.get("best step", math.inf)
+        self._best = record.derived.get("best step", self._best)  # of an update that was dropped rules say nothing
         if not self._serious:
             self._is_wrong = False
             norms = record.metrics.get("product_norm")  # absent where nothing was measured at this step
@@ -115,7 +115,7 @@ class LastGoodSink(Sink):
             self._save()
         elif not self._is_wrong:
             self._is_wrong, self._good_until = True, good
-            if record.step - 1 == self._at == self._healthy_at and self._trained:
+            if record.step - 1 == self._at == self._healthy_at <= self._best and self._trained:
                 # Found before its update was applied: what is there now is what the step before has left.
                 self._good = take(self._trained, self._at)
             else:

@@ -19,11 +19,11 @@ from lora_watch.rules.prescribing import Prescribing
 
 FORETOLD = {
     "tiny_manual_r16_s16_lr0.01_b32_linear2_t64_v_domains_seed17": False,
-    "tiny_headers_r16_s16_lr0.01_b4_linear3_t64_mlp_seed15": False,
+    "tiny_headers_r16_s16_lr0.01_b4_linear3_t64_mlp_seed15": True,
     "tiny_headers_r8_s16_lr0.01_b8_cosine2_t64_attention_easiest_seed15": True,
 }
-"""Runs whose first step looks too large by the weights, and whether the advice stays: not without harm, however large
-their adapters become."""
+"""Runs whose first step looks too large by the weights, and whether the advice stays: where they come to harm, or grow
+far beyond good ones (LW102)."""
 
 
 def run_of(lr: float = 0.01, alpha: float = 128.0, **config: object) -> RunInfo:

@@ -1,6 +1,7 @@
 """Remedies: numbers that people type, and that fix the run."""
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 import torch
@@ -23,6 +24,8 @@ def test_a_high_scale_comes_down_before_the_learning_rate() -> None:
     assert rescaled(adapter(8, 64, 8.0), 10.0) == (16, 2.5)
     assert rescaled(adapter(8, 16, 2.0), 10.0) == (16, 10.0)
     assert rescaled(adapter(64, 64, 8.0, "alpha/sqrt(r)"), 4.0) == (16, 1.0), "by its own formula"
+    assert rescaled(adapter(64, 1, 1 / 64), 1 / 400) == (128, 0.32), "a tiny one is raised before the rate"
+    assert rescaled(adapter(64, 1, 1 / 64), 1 / 50) == (48, 1.0)
     assert rescaled(adapter(8, 64, 8.0), 4.0, adaptive=False) == (64, 4.0), "under SGD the rate alone comes down"
 
 
@@ -33,6 +36,26 @@ def test_a_rate_that_is_too_low_for_sgd_is_raised_tenfold_at_a_time() -> None:
     assert [(told.ours, told.low) for told in alert.next_run.settings.values()] == [(0.02, None)]  # type: ignore[union-attr]
     adam, sgd = sorted(numbers(alert.remedies[0]))
     assert (sgd, 0.002 <= adam <= 0.01) == (0.02, True), "either of them, and not both at once"
+
+
+@pytest.mark.parametrize("optimizer", [torch.optim.SGD, torch.optim.AdamW])
+def test_rates_of_which_none_is_the_scripts_are_raised_too(optimizer: Any) -> None:
+    def groups(trainer: Trainer) -> None:
+        named = [(name, p) for name, p in trainer.model.named_parameters() if p.requires_grad]
+        factors = [[p for name, p in named if f"lora_{factor}" in name] for factor in "AB"]
+        trainer.optimizer = optimizer([{"params": factors[0], "lr": 1e-6}, {"params": factors[1], "lr": 3e-6}])
+
+    alert = the("LW104", run(steps=16, prepare=groups))
+    (told,) = alert.next_run.settings.values()  # type: ignore[union-attr]
+    assert told.yours == 3e-6
+
+
+def test_a_tiny_scale_is_the_cause_and_no_rate_of_one_is_prescribed() -> None:
+    alert = the("LW104", run(lora(tiny_model(), r=16, alpha=0.016), steps=16, lr=3e-3))
+    assert alert.causes == ["learning rate 0.003 at alpha/r = 0.001 is too low for LoRA"]
+    ((name, alpha),) = alert.settings.items()
+    assert (name, 2 <= alpha <= 32) == ("lora_alpha", True)
+    assert ids(run(lora(tiny_model(), r=16, alpha=alpha), steps=16, lr=3e-3)) == []
 
 
 def test_no_range_holds_the_rate_that_failed() -> None:

@@ -375,6 +375,8 @@ def test_names_that_match_nothing_are_listed_before_the_first_step() -> None:
     assert all(name in said(alert) for name in named)
     assert "layers.0" not in said(alert)
     assert ids(monitor) == ["LW310"]
+    low = the("LW104", run(lora(tiny_model(), targets=["q_proj", "v_prjo"]), steps=16, lr=1e-3))
+    assert ("(LW310" in low.causes[0], low.next_run) == (True, None), "and no rate is to blame"
 
 
 def of_names(model: Any) -> tuple[list[str], list[Severity]]:

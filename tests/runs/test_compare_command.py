@@ -138,6 +138,8 @@ def test_equal_rows_are_the_same_data_whatever_a_map_calls_them_and_are_read_as_
     mapped = whole.map(lambda row: row, new_fingerprint="0" * 16).with_transform(lambda rows: 1 / 0)
     assert data_of(mapped) == data_of(whole) != data_of(whole.select(range(99, -1, -1)))
     rows = [{"text": str(i)} for i in range(100)]
+    tensors = [{"input_ids": torch.arange(i, i + 4)} for i in range(200)]
+    assert data_of(tensors) == data_of([tensors[0], tensors[0], *tensors[2:]]) != data_of(tensors[1:]), "64 of them"
     assert len({data_of([*rows[:at], {"text": "NaN"}, *rows[at + 1 :]]) for at in range(100)}) == 100
     assert data_of({"own": whole}) not in (None, data_of({"own": rows[1:]}))
     wide, other = ([{"pixels": "0" * 200_000}, {"pixels": last}] for last in "01")
@@ -197,11 +199,13 @@ def test_a_run_with_an_error_or_a_recovery_repeats_none_without(alert: Alert, sw
 def test_preferences_whose_adapters_stayed_too_large_are_never_the_best(sweep: Sweep, tmp_path: Path) -> None:
     runs = [shutil.copytree(sweep[0] / f"r{r}-seed0", tmp_path / f"r{r}") for r in (2, 32)]
     too_large = [alert_of(3, "LW102", Severity.WARNING).to_dict()]
-    for run, alerts, best in ((runs[1], [], 1), (runs[1], too_large, 0), (runs[0], too_large, None)):
+    courses = ((runs[1], [], True, 1), (runs[1], too_large, False, 1), (runs[1], too_large, True, 0))
+    for run, alerts, prefers, best in (*courses, (runs[0], too_large, True, None)):
         report = run / "lora_watch" / "report.json"
-        edit_json(report, alerts=alerts, config={**parse(report.read_bytes())["config"], "preference": True})
+        edit_json(report, alerts=alerts, config={**parse(report.read_bytes())["config"], "preference": prefers})
         content = as_json(*runs)
-        assert (content["best"], any("LW102" in note for note in content["notes"])) == (best, bool(alerts))
+        noted = any("LW102" in note for note in content["notes"])
+        assert (content["best"], noted) == (best, bool(alerts) and prefers), "a loss that is evaluated says more"
 
 
 def test_a_rate_that_did_not_train_is_not_shown_and_equal_results_have_no_best(sweep: Sweep, tmp_path: Path) -> None:

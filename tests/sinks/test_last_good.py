@@ -2,6 +2,7 @@
 
 import json
 import math
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,27 @@ def test_it_is_from_before_the_evidence_also_of_what_the_run_has_recovered_from(
     sink.finish("ok", "recovered at step 26")
     kept = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "last_good")).state_dict()
     assert {b.mean().item() for name, b in kept.items() if "lora_B" in name} == {good}
+
+
+@pytest.mark.parametrize("fail_on", ["never", "error"])
+def test_a_batch_that_is_nan_before_its_update_lends_nothing_to_what_has_got_worse(
+    fail_on: str, tmp_path: Path
+) -> None:
+    """With ``fail_on`` the weights that are there then are finite; the best evaluation was at step 15."""
+    model = few(r=2)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    monitor = Monitor(model, optimizer, output_dir=tmp_path, max_steps=32, console=False, fail_on=fail_on)
+    rows = torch.tensor([row["input_ids"] for row in stdlib_blocks(4, 16)])
+    with suppress(LoraWatchError), monitor:
+        for step in range(1, 33):
+            loss = model(input_ids=rows, labels=rows).loss * (math.nan if step == 31 else 1.0)
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss=loss)
+            optimizer.zero_grad()
+            if step % 5 == 0:
+                monitor.evaluated({"eval_loss": 5.0 + abs(step - 15) / 10})
+    assert report_of(tmp_path)["last_good"]["step"] <= 15
 
 
 def trained(model: nn.Module) -> dict[str, torch.Tensor]:
