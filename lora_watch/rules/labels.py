@@ -21,7 +21,8 @@ _RANDOM = "the base model's weights are random (from_config instead of from_pret
 _FIT = 0.9
 """Share of the labels below which they are not those of their inputs. Masked ones (-100) do not count."""
 _FOREIGN = "the adapter that training began with is another model's, or strong and drawn at random"
-_MISMATCH = "the labels are wrong (shuffled, or shifted twice), or the tokenizer is another model's"
+_TOKENIZER = "the tokenizer is another model's"
+_MISMATCH = f"the labels are wrong (shuffled, or shifted twice), or {_TOKENIZER}"
 _MASKED = "the mask leaves out all but one token of an answer"
 ALL_MASKED = Advice(
     ["every label is -100: the prompt template does not match the text, or truncation cut the answers off"],
@@ -163,7 +164,10 @@ class FirstLossTooHigh(RuleOfTheLoss):
         if placed or not no_better:
             return placed
         details = f"Guessing among {classes} {'tokens' if many else 'classes'} costs {plain(chance)}."
-        message, cause = "the first losses are no better than guessing", _MISMATCH
+        message, mismatch = "the first losses are no better than guessing", _MISMATCH
+        if self.seen.get("labels_fit", 0.0) >= _FIT:  # each label is its input's token
+            mismatch = f"{_TOKENIZER}, or the texts are of a kind that the model does not know"
+        cause = mismatch
         remedy = "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then "
         remedy += f"evaluate the base model without adapters: its loss should be far below {plain(chance)}"
         if guesses:
@@ -172,9 +176,9 @@ class FirstLossTooHigh(RuleOfTheLoss):
         elif self.seen.get("labels_a_row", math.inf) < 1.5:
             cause = f"about one label a row counts: {_MASKED}"
         elif far:
-            cause = f"{_MISMATCH}, or weights of the base model are damaged"
+            cause = f"{mismatch}, or weights of the base model are damaged"
         elif many and not entropy:
-            cause = f"{_RANDOM}, or {_MISMATCH}"
+            cause = f"{_RANDOM}, or {mismatch}"
         if record.run.nonzero_start:
             message, cause = message.replace("base model", "model with its adapter"), f"{_FOREIGN}; or {cause}"
             remedy = "evaluate within model.disable_adapter(). If that is better, load this model's own adapter, or "

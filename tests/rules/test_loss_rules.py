@@ -239,6 +239,7 @@ LABELS: dict[str, tuple[Severity, str]] = {
     "well-known padding": (Severity.WARNING, "keeps the padding"),
     "eos": (Severity.ERROR, "all but one token"),
     "a rare end": (Severity.WARNING, "about one label a row counts"),
+    "tokens": (Severity.WARNING, "the tokenizer is another model's, or the texts are"),
 }
 """Faults in labels, and what is said of them. With well-known tokens the losses are far below what guessing costs."""
 
@@ -252,6 +253,8 @@ def mislabelled(fault: str) -> Sequence[dict[str, Any]]:
     if "padding" in fault or fault == "an end":
         mask = (at < (8 if fault == "padding" else 24)).long().expand_as(ids)
         ids = torch.where(mask == 1, ids, 0 if fault == "padding" else spaces)
+    if fault == "tokens":
+        ids = torch.randperm(1024, generator=draw)[ids]
     if fault in ("eos", "a rare end"):
         ids[:, -1] = torch.randint(0, 1024 if fault == "a rare end" else 1, (48,), generator=draw)
     labels = {
