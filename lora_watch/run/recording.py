@@ -341,7 +341,7 @@ class Recorder:
         self.instruments.scaled_loss.keep_beginning()
         monitored.note(
             "the adapters were not zero at the start: their size counts from there, and batches are compared with the "
-            "adapters as they began. LW104 does not judge"
+            "adapters as they began. Whether they grow enough is not judged (LW104)"
         )
 
     def _with_source(self, record: StepRecord) -> StepRecord:
