@@ -92,7 +92,8 @@ class LossSpike(RuleOfTheLoss):
     """One loss lies far above its own noise. A single spike often passes; several announce a divergence.
 
     Fires from the 21st step on, when the loss lies far outside its own noise, and twice as far above its mean as the
-    highest outlier of about the last 200 steps. Five steps later the alert says so if the loss stays up there.
+    highest outlier of about the last 200 steps. Five steps later the alert says so if the loss stays up there; of a
+    language model sooner, and after half such a jump, where without the adapters a batch costs what noise costs.
     """
 
     id = "LW203"
@@ -111,11 +112,17 @@ class LossSpike(RuleOfTheLoss):
     """Half of the way up. A loss below it has come down."""
     course: str = field(default="", init=False)
     """Of the latest jump: ``up``, ``down`` where one of the next losses was, and ``stays`` when that is known."""
+    highest: list[float] = field(default_factory=list, init=False)
+    """Lately: how far outside its noise the loss has been, at which step, and what was to be expected at it."""
+    strange: list[float] = field(default_factory=list, init=False)
+    """What a batch costs without the adapters that is not what training began with, and what that cost."""
 
     def check(self, record: StepRecord) -> Finding | None:
         if record.loss is None or not math.isfinite(record.loss):
             return None
-        score, settled = record.scalars.get(JUDGED, 0.0), record.step >= self.since + 5  # LW202 has decided by then
+        score = record.scalars.get(JUDGED, 0.0)
+        self._see_strange(record, score)
+        settled = bool(self.strange) or record.step >= self.since + 5  # LW202 has decided by then
         level = record.scalars.get("loss_recent", record.loss) if settled else record.loss
         is_up = self.since > 0 and record.step <= self.since + WINDOWS[-1] and level > self.half
         if score > self.score and not is_up:
@@ -125,12 +132,18 @@ class LossSpike(RuleOfTheLoss):
             self.since *= is_up
             stays = self.course == "stays" or record.scalars.get("loss_rise_score", 0.0) > DECISIVE
             if not (self.since and stays):
+                self.strange = []
                 return None
             self.course = "stays"
             message = f"the loss has jumped at step {self.since} and stays up"
             details = f"It was about {plain(self.before)} before, and its last five are {plain(level)}."
             cause = f"the training data changed at step {self.since}: they are not shuffled, or other texts began"
             remedy = "shuffle the training data, or train on one kind of texts at a time on purpose"
+            if self.strange:
+                costs, first = map(plain, self.strange)
+                details += f" Without the adapters a batch costs {costs} now, and the first ones cost {first}."
+                cause = f"texts or labels are not what they were before step {self.since}"
+                remedy = f"read a batch from step {self.since} on: input_ids and labels"
             return of_the_loss(message, details, cause, remedy, kind="stays", threshold=DECISIVE)
         elif not is_up or self.course == "down":
             self.course = "down"
@@ -143,6 +156,19 @@ class LossSpike(RuleOfTheLoss):
             "look at the batch of this step",
             threshold=self.score,
         )
+
+    def _see_strange(self, record: StepRecord, score: float) -> None:
+        """A smaller jump counts, too, where the frozen model shows that batches are of another kind since then."""
+        if not self.highest or score > self.highest[0] or record.step > self.highest[1] + WINDOWS[-1]:
+            self.highest = [score, record.step, record.scalars.get("loss_expected", math.nan)]
+        now, start = compared(record), record.scalars.get("loss_start", math.inf)
+        if self.since or now is None or self.highest[0] < self.score / 2.0 or record.scalars["loss_recent"] < start:
+            return
+        # Wrong labels cost a small model more than guessing, and a large one as much; other texts cost less.
+        noise = now.base > guessing(record) * (0.95 if now.base > 2.0 * start else 1.2)
+        if noise and now.base > 1.25 * start and (classes_of(record) or record.run.own_classes) > FEW:
+            self.since, self.before = int(self.highest[1]), self.highest[2]
+            self.half, self.course, self.strange = 1.05 * self.before, "stays", [now.base, start]
 
 
 def first_pass(record: StepRecord, unknown: bool = False) -> bool:

@@ -147,6 +147,12 @@ def raised_to(record: StepRecord, factor: float = 2.0) -> tuple[float, float] | 
     return max(((now, planned) for now, planned in rates if now > factor * planned > 0), default=None)
 
 
+def _raised_by_hand(record: StepRecord) -> float | None:
+    """The learning rate of a plain loop now, where its code has raised it above the one that it began with."""
+    now, began = max(record.lr, default=0.0), max(record.run.peak_lr, default=math.inf)
+    return now if now > 1.2 * began and "learning_rate" not in record.run.config else None
+
+
 def why_strong(record: StepRecord) -> str:
     """Why the adapters grow too fast. How much too fast is for the prescription to say: a run has one number."""
     if raised := raised_to(record):
@@ -159,7 +165,7 @@ def settings_in_words(record: StepRecord) -> str:
     if not record.run.adapters:
         return "the learning rate"
     adapter = strongest(record)
-    lr = rate_set(record.run) or rate_of(record, adapter)
+    lr = _raised_by_hand(record) or rate_set(record.run) or rate_of(record, adapter)
     rate = "the learning rate" if lr is None else f"learning rate {lr:g}"
     ordinary = LOWEST_SCALE <= abs(adapter.scale) <= ORDINARY_SCALE
     return rate if ordinary else f"{rate} at {formula_of(adapter)} = {adapter.scale:.3g}"
@@ -223,6 +229,9 @@ def _advice(
     if factor > 1 and (raised := raised_to(record)):
         return Advice([why], [f"find what raised the learning rate from {raised[1]:g} to {raised[0]:.3g}"])
     adapter = strongest(record)
+    if factor > 1 and (now := _raised_by_hand(record)):
+        most = f"{typed_rate(now / factor):g} at most"
+        return Advice([f"{why}: the loop has raised it"], [f"let the learning rate rise to {most}"])
     lr, base = rate_of(record, adapter), record.run.learning_rate
     resumed = record.run.kept_rate is not None or record.run.lapsed_factor != 1.0  # at another rate than the script's
     if factor > 1 and lr and base and not resumed and rate_set(record.run) not in (None, base) and lr > 1.2 * base:

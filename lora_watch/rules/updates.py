@@ -1,6 +1,6 @@
 """LW306 to LW309: the gradients are there, and the updates come to nothing, or are not those that were planned."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -55,6 +55,11 @@ class OddRates(Rule):
         self.zeros = 0
         return self._raised(record) or self._apart(record) or self.decays(record) or self._adds_up(record)
 
+    def conclude(self, record: StepRecord) -> Finding | None:
+        """Not one update was made at another rate: nothing has been learned."""
+        found = self._zero(record) if 0 < record.step <= self.zeros else None
+        return None if found is None else replace(found, severity=Severity.ERROR)
+
     def _zero(self, record: StepRecord) -> Finding | None:
         planned = record.run.max_steps
         late = planned is not None and record.step - self.zeros >= (1.0 - self.left) * planned
@@ -67,6 +72,9 @@ class OddRates(Rule):
         fix = "give the schedule the number of optimizer steps as its length"
         if "learning_rate" in record.run.config:  # a Trainer
             fix = "let the Trainer make the schedule, or give num_training_steps the number of optimizer steps"
+        elif self.zeros >= record.step:
+            fewer = "the schedule begins at 0, and scheduler.step() is not called"
+            fix = "call scheduler.step() after each optimizer.step()"
         return Finding(
             "the learning rate is 0, so nothing is learned any more",
             f"The rate has been exactly 0 for {self.zeros} updates{ahead}.{high}",

@@ -2,6 +2,7 @@
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from transformers import Adafactor
 
 from lora_watch import LoraWatchError, Monitor, Severity, StepRecord
 from lora_watch.sinks.report import ReportSink
+from tests.rules.runs import numbers
 from tests.rules.test_episodes import Whole
 from tests.support import Keeps, lora, stdlib_blocks, tiny_model
 
@@ -44,6 +46,38 @@ def built(alpha: float = 16, lr: float = 2e-3) -> tuple[Any, torch.optim.Optimiz
     torch.manual_seed(0)
     model = lora(tiny_model(), alpha=alpha).train()
     return model, torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
+
+
+def of_rates(rates: Callable[[int], float], steps: int, scheduler: bool = False) -> Monitor:
+    """A loop that sets them by hand, by the number of steps done, or whose ``scheduler`` is never asked."""
+    model, optimizer = built(lr=rates(0) or 5e-3)
+    planned = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: at / 4) if scheduler else None
+    ids = torch.tensor([example["input_ids"] for example in stdlib_blocks(4, 32)])
+    with Monitor(model, optimizer, scheduler=planned, max_steps=steps, console=False) as monitor:
+        for done in range(steps):
+            if not scheduler:
+                optimizer.param_groups[0]["lr"] = rates(done)
+            loss = model(input_ids=ids, labels=ids).loss
+            loss.backward()
+            optimizer.step()
+            monitor.step(loss=loss)
+            optimizer.zero_grad()
+    return monitor
+
+
+@pytest.mark.parametrize("rates", [lambda done: 5e-3 if done < 10 else 0.2, lambda done: 0.02 * (done + 1)])
+def test_a_rate_that_the_loop_has_raised_is_the_one_to_blame(rates: Callable[[int], float]) -> None:
+    monitor = of_rates(rates, 16)
+    alert = next(alert for alert in monitor.alerts if alert.rule == "LW102")
+    now, (most,) = rates(alert.step - 1), numbers(alert.remedies[0])
+    assert (now in numbers(alert.causes[0]), alert.next_run, most < now) == (True, None, True)
+
+
+def test_a_schedule_that_is_never_stepped_is_named_and_nothing_has_been_learned() -> None:
+    ended = of_rates(lambda done: 0.0, 6, scheduler=True)
+    (alert,) = (alert for alert in ended.alerts if alert.rule == "LW306")
+    assert (alert.severity, alert.step) == (Severity.ERROR, 3)
+    assert "scheduler.step() is not called" in alert.causes[0]
 
 
 def test_a_plain_loop_is_monitored(tmp_path: Path) -> None:

@@ -272,6 +272,20 @@ def mislabelled(fault: str) -> Sequence[dict[str, Any]]:
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
+@pytest.mark.parametrize(("fault", "found"), [("rows", [("LW203", "stays")]), ("a prompt", [])], ids=["rows", "twin"])
+def test_labels_that_are_wrong_from_some_step_on_are_named(fault: str, found: list[tuple[str, str]]) -> None:
+    """The adapters learn the noise, and the loss comes down again."""
+    wrong = mislabelled(fault)
+    rows = [{**row, "labels": row["input_ids"], "attention_mask": [1] * 32} for row in stdlib_blocks(160, 32)]
+    data = [*rows, *wrong, *wrong]
+    monitor = run(lora(tiny_model()), 32, dataset=data, trainer_class=InOrder, lr=5e-3, per_device_train_batch_size=8)
+    assert [(alert.rule, alert.kind) for alert in monitor.alerts] == found
+    for alert in monitor.alerts:
+        assert alert.step <= 28
+        assert {21} <= numbers(alert.message)
+        assert "texts or labels" in alert.causes[0]
+
+
 OF_ITS_OWN = trainer_with_loss(lambda n, loss: loss)
 """Makes its loss of the model's own."""
 
