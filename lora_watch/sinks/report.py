@@ -8,7 +8,7 @@ evaluation, when `last_good/` is written, and at the end.
 `alerts.jsonl` has `{"event": "opened" | "closed", "run_id", "time", …Alert.to_dict()}`.
 
 A session that is resumed, or started again, in the same folder appends to `alerts.jsonl` under a new `run_id`; the
-report of the one before is kept as `report.previous.json`.
+report of the one before is kept as `report.previous.json`, the last page as `report.previous.html`.
 """
 
 import itertools
@@ -37,7 +37,7 @@ log = logging.getLogger("lora_watch")
 
 SECONDS_BETWEEN_WRITES = 10.0
 LARGEST_SHARE_OF_TIME = 0.001
-PREVIOUS = "report.previous.json"
+PAGE, PREVIOUS, PREVIOUS_PAGE = "report.html", "report.previous.json", "report.previous.html"
 ROWS_OF_MEANS = 10
 """Rows with a reward from which on the first is a mean, and no more of the rows of the last, which is one of five."""
 
@@ -83,10 +83,11 @@ class ReportSink(Sink):
         else:
             notes, path = self._take_a_folder(), self.directory / REPORT
             before = self.before if self.directory == self._wanted else Before.of(path)
-            # That takes no room: where this session's cannot be written, the old one does not stand for it.
+            # That takes no room: where this session's cannot be written, the old ones do not stand for them.
             with names_the_path(path, "cannot move the last session's report aside"):
-                if before.sessions:
-                    os.replace(path, self.directory / PREVIOUS)
+                for old, kept in ((REPORT, PREVIOUS), (PAGE, PREVIOUS_PAGE)):
+                    if os.path.lexists(self.directory / old):
+                        os.replace(self.directory / old, self.directory / kept)
             for worst in [] if step else before.alerts[:1]:  # a resumed run notes that itself
                 if worst.severity >= Severity.ERROR or before.verdict == "failed":
                     told = f"an earlier run in this folder ended with the {worst.title}"

@@ -106,8 +106,11 @@ def test_a_second_session_in_the_folder(tmp_path: Path) -> None:
         sink = ReportSink(tmp_path)
         sink.start(run, step)
         sink.write(record_of(run, 6), [alert])
+        assert not (tmp_path / "report.html").exists(), "a page of the session before does not stand for this one"
+        (tmp_path / "report.html").write_text(verdict)
         sink.finish(verdict, None)  # type: ignore[arg-type]
         assert [left.rule for left in sink.before.alerts] == [alert.rule]
+    assert (tmp_path / "report.previous.html").read_text() == "failed"
     previous, latest = parse((tmp_path / "report.previous.json").read_bytes()), report_in(tmp_path)
     assert (previous["verdict"], previous["session"]) == ("failed", 1)
     assert (latest["verdict"], latest["session"]) == ("ok", 2)

@@ -5,10 +5,8 @@ from pathlib import Path
 from lora_watch.base.alerts import Verdict
 from lora_watch.base.records import RunInfo
 from lora_watch.sinks import Sink
-from lora_watch.sinks.report import ReportSink
+from lora_watch.sinks.report import PAGE, ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
-
-NAME = "report.html"
 
 
 class PageSink(Sink):
@@ -38,5 +36,5 @@ class PageSink(Sink):
             return
         place = RunFiles(folder.parent, folder / "report.json", tuple(sorted(events.glob(FILES))))
         if (run := read_run(place)).data.overview() is not None:  # else it has ended before a first number
-            write_runs([run], folder / NAME, [])
-            self.written = folder / NAME
+            write_runs([run], folder / PAGE, [])
+            self.written = folder / PAGE
