@@ -72,6 +72,14 @@ test('a run that ended by itself is no plain green while a warning is open', () 
   assert.deepEqual(kinds, ['ok', 'warning']);
 });
 
+test('a run that broke off is no plain green, and says for what', () => {
+  const said = ['ValueError: why', null].map((message) =>
+    verdict(null, zoneAt({zones: ZONES}, always(1), 5), null, null, [], endOf({verdict: 'interrupted', message}, {})),
+  );
+  assert.deepEqual(said[0], {kind: 'warning', head: 'Broke off', text: 'ValueError: why'});
+  assert.match(said[1].text, /killed/);
+});
+
 test('a run that says nothing for long was killed, or is very slow', () => {
   const running = {verdict: 'running', message: null};
   assert.equal(endOf(running, {wall_time: 0}, 60).word, 'running');

@@ -93,6 +93,7 @@ def test_a_page_opens_on_the_worst_run_and_says_how_each_ended(tmp_path: Path, o
         ("a/fine", "ok", {8: [back]}),
         ("a/bad", "failed", {9: [alert_of(9)]}),
         ("b/fine", "ok", {}),
+        ("c", "interrupted", {}),
     ]
     for name, verdict, alerts in runs:
         records = [record_of(run, step, zone="healthy") for step in range(1, 31)]
@@ -103,10 +104,10 @@ def test_a_page_opens_on_the_worst_run_and_says_how_each_ended(tmp_path: Path, o
     assert page.input_value("#run") == "a/bad"
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "tab-overview"
-    ended = {"a/bad": "stopped by fail_on", "a/fine": "finished", "b/fine": "finished"}
+    ended = {"a/bad": "stopped by fail_on", "a/fine": "finished", "b/fine": "finished", "c": "broke off"}
     said = page.eval_on_selector_all("#run option", "all => all.map((e) => e.textContent)")
     assert said == [f"{name} ({end})" for name, end in ended.items()]
-    for name, head in (("a/fine", "Recovered at step 8"), ("b/fine", "No alerts")):
+    for name, head in (("a/fine", "Recovered at step 8"), ("b/fine", "No alerts"), ("c", "Broke off")):
         page = open_page(target, run=name)
         assert page.inner_text("#verdict h1").startswith(head)
     page = open_page(target, view="compare")

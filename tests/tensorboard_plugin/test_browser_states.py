@@ -184,7 +184,7 @@ def test_a_growing_run_is_followed(tmp_path: Path, browser: Any) -> None:
         tab.press("End")
         assert frame.inner_text("#ended") == "running"
         frame.evaluate("(now => { Date.now = () => now() + 1_000_000 })(Date.now)")  # after a quarter of an hour
-        tab.until(lambda: frame.inner_text("#ended").startswith("silent for"))
+        tab.until(lambda: frame.inner_text("#verdict h1").startswith("Silent for"))
         sink.finish("ok", None)
         tab.until(lambda: frame.inner_text("#ended") == "finished")  # although no step came with it
         write(tmp_path / "another", run, [record_of(run, 1)])

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 142c1c74b2db5ba26f6157c7569e5b8798770489ba290b4b8f66e4aa6bec9b7c */
+/* Made by tests/front_end/check.py --fix of sources 05f4231fb489a876d64981c52401b4783c7efaec08789ba50c232299dd2a3ca3 */
 var Pe=Object.defineProperty;var et=(t,e)=>{for(var s in e)Pe(t,s,{get:e[s],enumerable:!0})};var Yt={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "depth-scaled output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius nor\
@@ -42,37 +42,37 @@ ty"},s);function v(t,e=.001){if(t==null)return"–";if(Number.isNaN(t))return"Na
 "−∞";if(t===0)return"0";let s=Math.abs(t);if(s>=1e6||s<e){let[r,o]=t.toExponential(s>=999500?2:1).split("e");return`${r.
 replace(/\.?0+$/,"")}e${o.replace("+","")}`.replaceAll("-","−")}return(s>=1e3?String(Math.round(t)):String(Number(t.toPrecision(
 3)))).replace("-","−")}var ne=t=>v(t,1e-4);function J(t,e=0){let s=Math.abs(t*100).toFixed(e);return`${t<0&&Number(s)?
-"−":""}${s} %`}var st=t=>t.charAt(0).toUpperCase()+t.slice(1),Ge={lr:"learning rate",b:"B",non:"non-"},K=t=>{let e=t.split(
-/[-_]/).map(s=>Ge[s]??s).join(" ").replace("- ","-");return/[A-Z]/.test(e.split(" ")[0])?e:st(e)},E={bubble(){let t=document.
+"−":""}${s} %`}var st=t=>t.charAt(0).toUpperCase()+t.slice(1),Ge={lr:"learning rate",b:"B",non:"non-"},T=t=>{let e=t.split(
+/[-_]/).map(s=>Ge[s]??s).join(" ").replace("- ","-");return/[A-Z]/.test(e.split(" ")[0])?e:st(e)},I={bubble(){let t=document.
 getElementById("tip")??c("div",{id:"tip",role:"tooltip"});return t.isConnected||document.body.append(t),t},show(t,...e){
 let s=this.bubble();s.replaceChildren(...e.flat().filter(a=>a!=null&&a!==!1).map(a=>a instanceof Node?a:c("div",null,a))),
 s.style.display="block";let{offsetWidth:n,offsetHeight:r}=s,o=t.clientX+16+n<innerWidth;s.style.left=`${Math.max(4,o?t.clientX+
 14:t.clientX-14-n)}px`,s.style.top=`${Math.max(4,Math.min(t.clientY+14,innerHeight-r-6))}px`},under(t,...e){let{left:s,bottom:n}=t.
 getBoundingClientRect();this.show({clientX:s-14,clientY:n-8},...e)},hide(){this.bubble().style.display="none"}},re=t=>({
 tabindex:0,role:"button",onclick:t,onkeydown:e=>{e.key!=="Enter"&&e.key!==" "||(e.preventDefault(),e.stopPropagation(),t(
-e))}}),oe=(t,e,s)=>c("div",{class:"tip-row"},c("i",{style:`background:${t}`}),c("span",null,e),c("b",null,s)),z=["ERROR",
+e))}}),oe=(t,e,s)=>c("div",{class:"tip-row"},c("i",{style:`background:${t}`}),c("span",null,e),c("b",null,s)),U=["ERROR",
 "WARNING","INFO"],ee={ERROR:"M0-6L6 5H-6Z",WARNING:"M0-6L6 0L0 6L-6 0Z",INFO:"M-4.5 0a4.5 4.5 0 1 0 9 0a4.5 4.5 0 1 0-9 \
-0Z"},St=t=>ee[t]??ee.INFO,R=(t,e=14)=>g("svg",{class:`severity ${I(t)}`,viewBox:"-7 -7 14 14",width:e,height:e,"aria-hid\
-den":"true"},g("path",{d:St(t)})),V=(t,e)=>t[e.toLowerCase()]??0,I=t=>z.includes(t)?t.toLowerCase():"info";function S(t,e=t){
-let s=Xt(e);return s?nt(t,s):t}function nt(t,e,s={}){let n=({currentTarget:o})=>{E.under(o,e),o.setAttribute("aria-descr\
-ibedby","tip")},r=({currentTarget:o})=>{E.hide(),o.removeAttribute("aria-describedby")};return c("button",{type:"button",
+0Z"},St=t=>ee[t]??ee.INFO,R=(t,e=14)=>g("svg",{class:`severity ${E(t)}`,viewBox:"-7 -7 14 14",width:e,height:e,"aria-hid\
+den":"true"},g("path",{d:St(t)})),V=(t,e)=>t[e.toLowerCase()]??0,E=t=>U.includes(t)?t.toLowerCase():"info";function S(t,e=t){
+let s=Xt(e);return s?nt(t,s):t}function nt(t,e,s={}){let n=({currentTarget:o})=>{I.under(o,e),o.setAttribute("aria-descr\
+ibedby","tip")},r=({currentTarget:o})=>{I.hide(),o.removeAttribute("aria-describedby")};return c("button",{type:"button",
 ...s,class:`term ${s.class??""}`.trim(),onclick:o=>{o.preventDefault(),o.stopPropagation(),n(o)},onfocus:n,onblur:r,onpointerenter:n,
 onpointerleave:r,onkeydown:o=>{o.key==="Escape"&&(o.stopPropagation(),r(o))}},t)}var L=(t,e,...s)=>c("section",{class:"c\
 ard"},t&&c("header",null,c("h2",null,t),e&&c("span",{class:"note"},e)),s),rt=(t,e)=>e.length>0&&c("ul",{class:t},...e.map(
-s=>c("li",null,s))),Ke=700;function T(t,e,s=16,n=Ke){if(t<n)return{widths:e.map(()=>t),style:"grid-template-columns:minm\
+s=>c("li",null,s))),Ke=700;function B(t,e,s=16,n=Ke){if(t<n)return{widths:e.map(()=>t),style:"grid-template-columns:minm\
 ax(0,1fr)"};let r=e.reduce((l,i)=>l+i,0),o=t-s*(e.length-1),a=e.map(l=>Math.floor(o*l/r));return{widths:a,style:`grid-te\
 mplate-columns:${a.map(l=>`${l}px`).join(" ")}`}}function gt(t,e,{hover:s,leave:n,zoom:r,choose:o}){let a=null,l=d=>d.clientX-
 t.getBoundingClientRect().left,i=()=>{a=null,e.style.display="none"};t.addEventListener("pointerdown",d=>{a=l(d)}),t.addEventListener(
 "pointermove",d=>{let h=l(d);a!=null&&Math.abs(h-a)>4&&(t.hasPointerCapture(d.pointerId)||t.setPointerCapture(d.pointerId),
 e.setAttribute("x",Math.min(h,a)),e.setAttribute("width",Math.abs(h-a)),e.style.display="block"),s(d,h)}),t.addEventListener(
-"pointerleave",()=>{n(),E.hide()}),t.addEventListener("pointercancel",i),t.addEventListener("click",d=>{let[h,u]=[a??l(d),
-l(d)];i(),Math.abs(u-h)>4?r(Math.min(h,u),Math.max(h,u)):o(d,u)})}var Ct={};et(Ct,{draw:()=>$s,endOf:()=>B,formulaOf:()=>_t,peakOf:()=>ye,rateOf:()=>be,recoveryIn:()=>$t,severityOf:()=>Ft,
+"pointerleave",()=>{n(),I.hide()}),t.addEventListener("pointercancel",i),t.addEventListener("click",d=>{let[h,u]=[a??l(d),
+l(d)];i(),Math.abs(u-h)>4?r(Math.min(h,u),Math.max(h,u)):o(d,u)})}var Ct={};et(Ct,{draw:()=>$s,endOf:()=>j,formulaOf:()=>_t,peakOf:()=>ye,rateOf:()=>be,recoveryIn:()=>$t,severityOf:()=>Ft,
 title:()=>xs,verdict:()=>vt});var ot=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),Q=class t{constructor(e,s,n,r){let[o,
 a]=e.shape;this.columns=o,this.n=a,this.first=Float64Array.from(e.first),this.last=Float64Array.from(e.last),this.pooled=
 e.pooled,this.width=e.width,this.rows=e.rows,this.notes=e.notes,this.low=s,this.high=n,this.flags=r,this.bytes=(s===n?5:
 9)*r.length,this.until=void 0}static parse(e){let s=new DataView(e).getUint32(0,!0),n=JSON.parse(new TextDecoder().decode(
-new Uint8Array(e,4,s))),[r,o]=n.shape,a=r*o,l=new Uint8Array(e,4+s),i=(u,p)=>{let w=new Uint8Array(p*a);for(let m=0;m<p;m++)
-for(let b=0;b<o;b++)for(let f=0;f<r;f++)w[p*(f*o+b)+m]=l[u++];return w},d=new Float32Array(i(0,4).buffer),h=n.pooled?new Float32Array(
+new Uint8Array(e,4,s))),[r,o]=n.shape,a=r*o,l=new Uint8Array(e,4+s),i=(u,p)=>{let w=new Uint8Array(p*a);for(let f=0;f<p;f++)
+for(let b=0;b<o;b++)for(let m=0;m<r;m++)w[p*(m*o+b)+f]=l[u++];return w},d=new Float32Array(i(0,4).buffer),h=n.pooled?new Float32Array(
 i(4*a,4).buffer):d;return new t(n,d,h,i((n.pooled?8:4)*a,1))}window({from:e=-1/0,to:s=1/0,adapter:n}){let r=Array.from(this.
 first.keys()).filter(h=>this.last[h]>=e&&this.first[h]<=s),o=n==null?Array.from({length:this.n},(h,u)=>u):[n],a=r.flatMap(
 h=>o.map(u=>h*this.n+u)),l=h=>h.constructor.from(a,u=>h[u]),i=l(this.low),d={...this,shape:[r.length,o.length],first:r.map(
@@ -91,24 +91,24 @@ Math.log10(i)+l<=e+1e-9&&a.push(+`${i}e${l}`);return a},r=n([1]);return r.length
 s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:q(10**t,10**e,s/2))}var Ot=(t,{left:e,right:s},n,r=ne)=>t.
 flatMap(o=>[g("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),g("text",{x:e-6,y:n(o)+x(4),"text-anchor":"end"},r(o))]),
 Y=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function wt(t,e){
-let{width:s,height:n,step:r,alerts:o=[]}=e,a=t.filter(Ve),l=t.map(f=>f.name).join(", "),i=mt("chart",s,n,l,o.length?{role:"\
+let{width:s,height:n,step:r,alerts:o=[]}=e,a=t.filter(Ve),l=t.map(m=>m.name).join(", "),i=mt("chart",s,n,l,o.length?{role:"\
 group"}:{});if(!a.length)return i.append(pt(s/2,n/2,e.empty??"not logged in this run")),i;let d=qe(a,e),{X:h,x0:u,x1:p,top:w,
-foot:m}=d;i.append(...Ye(d,e),...Xe(d,e.thresholds??[]));let b=[];for(let f of a)i.append(...os(f,d,b));return i.append(
-...es(d,e.discarded??[])),r!=null&&r>=u&&r<=p&&i.append(g("line",{x1:h(r),x2:h(r),y1:w,y2:m,class:"cursor"})),i.append(...ss(
-d,o,e.onAlert),...(e.marks??[]).flatMap(f=>ts(d,f))),ns(i,a,d,e),i}var Ve=({matrix:t,column:e=0,dash:s})=>t&&Array.from(
+foot:f}=d;i.append(...Ye(d,e),...Xe(d,e.thresholds??[]));let b=[];for(let m of a)i.append(...os(m,d,b));return i.append(
+...es(d,e.discarded??[])),r!=null&&r>=u&&r<=p&&i.append(g("line",{x1:h(r),x2:h(r),y1:w,y2:f,class:"cursor"})),i.append(...ss(
+d,o,e.onAlert),...(e.marks??[]).flatMap(m=>ts(d,m))),ns(i,a,d,e),i}var Ve=({matrix:t,column:e=0,dash:s})=>t&&Array.from(
 t.first).some((n,r)=>Number.isFinite(t.high[r*t.n+e])||!s&&t.flags[r*t.n+e]&3);function qe(t,e){let{width:s,height:n,alerts:r=[]}=e,
 o=x(58),a=s-x(12),l=r.length?20:10,i=n-x(22),[d,h]=e.range,u=({matrix:_,column:A=0})=>Array.from({length:_.columns},(M,$)=>_.
-high[$*_.n+A]).some(M=>M>0&&M<1/0),p=e.log&&t.some(u),w=p?_=>_>0?Math.log10(_):NaN:_=>_,[m,b]=Qe(Je(Ze(t,w,d,h),e.thresholds,
-w,p),e.zero,p);return{left:o,right:a,top:l,foot:i,x0:d,x1:h,log:p,to:w,low:m,high:b,X:_=>o+(h===d?(a-o)/2:(_-d)/(h-d)*(a-
-o)),Y:_=>i-(Math.max(m,Math.min(b,_))-m)/(b-m)*(i-l)}}function Ze(t,e,s,n){let r=1/0,o=-1/0;for(let{matrix:a,column:l=0}of t)
+high[$*_.n+A]).some(M=>M>0&&M<1/0),p=e.log&&t.some(u),w=p?_=>_>0?Math.log10(_):NaN:_=>_,[f,b]=Qe(Je(Ze(t,w,d,h),e.thresholds,
+w,p),e.zero,p);return{left:o,right:a,top:l,foot:i,x0:d,x1:h,log:p,to:w,low:f,high:b,X:_=>o+(h===d?(a-o)/2:(_-d)/(h-d)*(a-
+o)),Y:_=>i-(Math.max(f,Math.min(b,_))-f)/(b-f)*(i-l)}}function Ze(t,e,s,n){let r=1/0,o=-1/0;for(let{matrix:a,column:l=0}of t)
 for(let i=0;i<a.columns;i++){if(a.last[i]<s||a.first[i]>n)continue;let d=e(a.low[i*a.n+l]),h=e(a.high[i*a.n+l]);d<r&&d>-1/0&&
 (r=d),h>o&&h<1/0&&(o=h),h<r&&h>-1/0&&(r=h)}return[r,o]}function Je([t,e],s=[],n,r){for(let{value:o}of s){let a=n(o);r&&a>
 e&&a-e<1&&(e=a+.05),r&&a<t&&t-a<1&&(t=a-.05)}return[t,e]}function Qe([t,e],s,n){if(t<=e||([t,e]=[0,1]),s&&!n&&(t=Math.min(
 0,t)),n&&e-t>8&&(t=e-8),e-t<1e-9*Math.max(1,Math.abs(e))){let o=n?.3:Math.abs(e)*.1||1;return[e===0?0:t-o,e+o]}let r=(e-
 t)*.06;return[s&&t===0?t:t-r,e+r]}function Ye({left:t,right:e,top:s,foot:n,x0:r,x1:o,log:a,to:l,low:i,high:d,X:h,Y:u},p){
-let{height:w,term:m,axis:b="step"}=p,f=n-s,y=a?it(i,d,Math.max(2,f/x(18))):q(i,d,Math.max(2,f/x(32))),_=()=>q(r,o,(e-t)/
-x(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),M=[te(m??""),a&&"log"].filter(Boolean).join(", "),$=`transl\
-ate(${x(10)},${s+f/2})rotate(-90)`;return[...Ot(y,{left:t,right:e},k=>u(l(k))),...A.map(([k,N])=>g("text",{x:h(k),y:w-5,
+let{height:w,term:f,axis:b="step"}=p,m=n-s,y=a?it(i,d,Math.max(2,m/x(18))):q(i,d,Math.max(2,m/x(32))),_=()=>q(r,o,(e-t)/
+x(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),M=[te(f??""),a&&"log"].filter(Boolean).join(", "),$=`transl\
+ate(${x(10)},${s+m/2})rotate(-90)`;return[...Ot(y,{left:t,right:e},k=>u(l(k))),...A.map(([k,N])=>g("text",{x:h(k),y:w-5,
 "text-anchor":"middle"},N)),g("text",{class:"axis-name",x:t-8,y:w-5,"text-anchor":"end"},b),g("text",{class:"axis-name",
 "text-anchor":"middle",transform:$},M)]}var Xe=({left:t,right:e,to:s,low:n,high:r,Y:o},a)=>a.map(({value:l,name:i})=>({v:s(
 l),name:i})).filter(({v:l})=>l>=n&&l<=r).flatMap(({v:l,name:i})=>[g("line",{x1:t,x2:e,y1:o(l),y2:o(l),class:"threshold"}),
@@ -119,34 +119,34 @@ max(s,a-.5),until:Math.min(n,l+.5)})).filter(({from:a,until:l})=>l>a).map(({firs
 `steps ${a} to ${l} were discarded`:`step ${l} was discarded`,u={x:r(i),y:t,width:r(d)-r(i),height:e-t},p=`M${r(d)} ${t+
 6}H${r(i)}m5 -4l-5 4l5 4`;return g("g",{class:"discarded"},g("title",null,h),g("rect",u),g("path",{d:p}))});function ss({
 top:t,foot:e,x0:s,x1:n,X:r},o,a){let l=o.filter(i=>i.step>=s&&i.step<=n);return l.flatMap((i,d)=>{let h=l.slice(0,d).filter(
-({step:m})=>m===i.step).length,u=Math.min(n,i.closed_step==null?n:i.last_step),p=I(i.severity),w={x:r(i.step),y:7.5,width:r(
-u)-r(i.step),height:3,class:`held severity ${p}`};return[...u>i.step?[g("rect",w)]:[],Et(i,r(i.step)+13*h,h?0:e-t+11,()=>a?.(
-i))]})}var Et=(t,e,s,n)=>g("g",{class:`mark severity ${I(t.severity)}`,"aria-label":`${t.severity} ${t.name} at step ${t.
+({step:f})=>f===i.step).length,u=Math.min(n,i.closed_step==null?n:i.last_step),p=E(i.severity),w={x:r(i.step),y:7.5,width:r(
+u)-r(i.step),height:3,class:`held severity ${p}`};return[...u>i.step?[g("rect",w)]:[],It(i,r(i.step)+13*h,h?0:e-t+11,()=>a?.(
+i))]})}var It=(t,e,s,n)=>g("g",{class:`mark severity ${E(t.severity)}`,"aria-label":`${t.severity} ${t.name} at step ${t.
 step}`,transform:`translate(${e},9)`,...re(r=>{r.stopPropagation(),n()}),onpointermove:r=>{r.stopPropagation();let o=c("\
-b",null,`${t.severity} ${t.rule} ${t.name}`);E.show(r,o,`step ${t.step}`,t.message)},onpointerleave:()=>E.hide()},s>0&&g(
+b",null,`${t.severity} ${t.rule} ${t.name}`);I.show(r,o,`step ${t.step}`,t.message)},onpointerleave:()=>I.hide()},s>0&&g(
 "path",{d:`M0 6V${s}`,class:"stem"}),g("path",{d:St(t.severity)}));function ns(t,e,{left:s,right:n,top:r,foot:o,x0:a,x1:l,
-X:i},d){let{axis:h="step",say:u=String,onStep:p,onZoom:w}=d,m=g("line",{y1:r,y2:o,class:"hover"}),b=g("rect",{y:r,height:o-
-r,class:"select"});t.append(m,b);let f=y=>Math.round(a+Math.max(0,Math.min(1,(y-s)/(n-s)))*(l-a));gt(t,b,{hover:(y,_)=>{
-let A=f(_);m.setAttribute("x1",i(A)),m.setAttribute("x2",i(A)),m.style.display="block",E.show(y,`${h} ${u(A)}`,rs(e,A))},
-leave:()=>{m.style.display="none"},zoom:(y,_)=>f(y)<f(_)&&w?.(f(y),f(_)),choose:(y,_)=>p?.(f(_))})}var rs=(t,e)=>t.map(({
+X:i},d){let{axis:h="step",say:u=String,onStep:p,onZoom:w}=d,f=g("line",{y1:r,y2:o,class:"hover"}),b=g("rect",{y:r,height:o-
+r,class:"select"});t.append(f,b);let m=y=>Math.round(a+Math.max(0,Math.min(1,(y-s)/(n-s)))*(l-a));gt(t,b,{hover:(y,_)=>{
+let A=m(_);f.setAttribute("x1",i(A)),f.setAttribute("x2",i(A)),f.style.display="block",I.show(y,`${h} ${u(A)}`,rs(e,A))},
+leave:()=>{f.style.display="none"},zoom:(y,_)=>m(y)<m(_)&&w?.(m(y),m(_)),choose:(y,_)=>p?.(m(_))})}var rs=(t,e)=>t.map(({
 matrix:s,column:n=0,colour:r,name:o})=>s.first[0]>e?null:oe(r,o,s.say(s.columnOf(e),n,v)));function os(t,{X:e,Y:s,to:n,x0:r,
-x1:o,top:a,foot:l},i){let{matrix:d,column:h=0,colour:u,dash:p,thin:w}=t,m=[],b="",f=!1,y="",_="",A=[],M=[],$=[],k=()=>{A.
+x1:o,top:a,foot:l},i){let{matrix:d,column:h=0,colour:u,dash:p,thin:w}=t,f=[],b="",m=!1,y="",_="",A=[],M=[],$=[],k=()=>{A.
 length>1&&$.push(`M${A.join("L")}L${M.reverse().join("L")}Z`),A.length=M.length=0};for(let N=0;N<d.columns;N++){let O=(d.
-first[N]+d.last[N])/2;if(d.last[N]<r||d.first[N]>o)continue;let W=N*d.n+h,j=e(O).toFixed(1);!p&&d.flags[W]&3&&(m.at(-1)?.
-column===N-1?Object.assign(m.at(-1),{column:N,to:e(O)}):m.push({column:N,from:e(O),to:e(O),kind:d.flags[W]&1?"NaN":"Inf"}));
-let H=n(d.low[W]),G=n(d.high[W]);if(!Number.isFinite(G)){f=!1,_+=y,y="",k();continue}let tt=Number.isFinite(H)?s((H+G)/2):
-s(G);b+=`${f?"L":"M"}${j} ${tt.toFixed(1)}`,f?y="":y=`M${j} ${tt.toFixed(1)}h.01`,f=!0,d.pooled&&(A.push(`${j} ${s(G).toFixed(
-1)}`),M.push(`${j} ${(Number.isFinite(H)?s(H):l).toFixed(1)}`))}return k(),[$.length&&g("path",{d:$.join(""),class:"band",
+first[N]+d.last[N])/2;if(d.last[N]<r||d.first[N]>o)continue;let W=N*d.n+h,z=e(O).toFixed(1);!p&&d.flags[W]&3&&(f.at(-1)?.
+column===N-1?Object.assign(f.at(-1),{column:N,to:e(O)}):f.push({column:N,from:e(O),to:e(O),kind:d.flags[W]&1?"NaN":"Inf"}));
+let G=n(d.low[W]),K=n(d.high[W]);if(!Number.isFinite(K)){m=!1,_+=y,y="",k();continue}let tt=Number.isFinite(G)?s((G+K)/2):
+s(K);b+=`${m?"L":"M"}${z} ${tt.toFixed(1)}`,m?y="":y=`M${z} ${tt.toFixed(1)}h.01`,m=!0,d.pooled&&(A.push(`${z} ${s(K).toFixed(
+1)}`),M.push(`${z} ${(Number.isFinite(G)?s(G):l).toFixed(1)}`))}return k(),[$.length&&g("path",{d:$.join(""),class:"band",
 style:`fill:${u};stroke:${u}`}),g("path",{d:b,class:w?"line thin":"line","stroke-dasharray":p,style:`stroke:${u}`}),_+y&&
-g("path",{d:_+y,class:"lone",style:`stroke:${u}`}),...m.filter(({from:N,to:O})=>!i.some(W=>W.from<=N&&O<=W.to)&&i.push({
+g("path",{d:_+y,class:"lone",style:`stroke:${u}`}),...f.filter(({from:N,to:O})=>!i.some(W=>W.from<=N&&O<=W.to)&&i.push({
 from:N,to:O})).map(({from:N,to:O,kind:W})=>g("g",{class:"broken"},g("rect",{x:N-1.5,width:O-N+3,y:a,height:l-a}),g("rect",
 {class:"foot",x:N-1.5,width:O-N+3,y:l-6,height:6}),g("text",{x:N+3,y:l-10},W)))].filter(Boolean)}var is=t=>c("div",{class:"\
-legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`--swatch:${e.colour}`}),S(e.name)))),U=(t,e,s,n)=>L(
+legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`--swatch:${e.colour}`}),S(e.name)))),P=(t,e,s,n)=>L(
 S(t,n.term),e,(n.legend??s.length>1)&&is(s),wt(s,n));var at=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),ae=({rules:t},e)=>e==="ou\
 tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,le="waiting for the first step",ce="no step\
- was made",It=t=>t===le||t===ce,as={unknown:"faint","non-finite":"broken",diverged:"c4"};function lt(t,e,s){let n=t.zones?.[e?.
-at(s)];if(!n)return null;let r=n.severity?I(n.severity):n.name==="healthy"?"ok":"info",o=n.name==="healthy"?"Loss below \
-its start":K(n.name);return{name:n.name,head:o,text:n.text,kind:r,colour:as[n.name]??r}}function ct({loss:t,loss_start:e,
+ was made",Et=t=>t===le||t===ce,as={unknown:"faint","non-finite":"broken",diverged:"c4"};function lt(t,e,s){let n=t.zones?.[e?.
+at(s)];if(!n)return null;let r=n.severity?E(n.severity):n.name==="healthy"?"ok":"info",o=n.name==="healthy"?"Loss below \
+its start":T(n.name);return{name:n.name,head:o,text:n.text,kind:r,colour:as[n.name]??r}}function ct({loss:t,loss_start:e,
 loss_recent:s},n,r=[]){let o=s?.first[s.columnOf(n)],a=r.some(([i,d])=>i<=o&&o<=d&&d<n);return Number.isFinite(t?.at(n)??
 0)&&e?.at(n)>0&&!a?1-s?.at(n)/e?.at(n):Number.NaN}var dt=t=>`${J(Math.abs(t))} ${t<0?"above":"below"} its start`,yt=["re\
 ward","reward_start","reward_recent"];function bt({reward_start:t,reward_recent:e},s){let n=e?.at(s)-t?.at(s);return Number.
@@ -155,10 +155,10 @@ async function de(t,e){let s=ht.find($=>t.runs[e].metrics.includes($)),{verdict:
 null].includes(n)?le:ce;if(!s){let $=t.runs[e].step?"the output ratio was not measured":r;return{metric:"output_ratio",points:[],
 depth:1,missing:$}}let o={max_cols:400},[a,{alerts:l},i,d]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(
 s,o,e),t.series("loss_recent",o,e)]),h=at(a),u=i.first.findIndex(($,k)=>i.flags[k*i.n]&3),p=u<0?void 0:i.first[u],w=d?.columns?
-[...new Set([...i.last,d.last.at(-1)])].filter($=>$>=d.first[0]):[],[m,b]=await Promise.all([t.spread(s,{at:w},e),t.seriesOf(
-["loss","loss_start","loss_recent","zone"],{at:w},e)]),f=Y(l),y=w.sort(($,k)=>$-k).map($=>({step:$,gain:ct(b,$,f),ratio:h*
-m.at($,1),zone:lt(a,b.zone,$)})).filter(({gain:$,ratio:k})=>Number.isFinite($)&&k>0),_=([$,k],{step:N})=>$<=N&&N<=k,A=y.
-filter($=>!f.some(k=>_(k,$))),M=f.map($=>y.filter(k=>_($,k)));return{metric:s,points:A,strays:M,depth:h,broken:p,missing:A.
+[...new Set([...i.last,d.last.at(-1)])].filter($=>$>=d.first[0]):[],[f,b]=await Promise.all([t.spread(s,{at:w},e),t.seriesOf(
+["loss","loss_start","loss_recent","zone"],{at:w},e)]),m=Y(l),y=w.sort(($,k)=>$-k).map($=>({step:$,gain:ct(b,$,m),ratio:h*
+f.at($,1),zone:lt(a,b.zone,$)})).filter(({gain:$,ratio:k})=>Number.isFinite($)&&k>0),_=([$,k],{step:N})=>$<=N&&N<=k,A=y.
+filter($=>!m.some(k=>_(k,$))),M=m.map($=>y.filter(k=>_($,k)));return{metric:s,points:A,strays:M,depth:h,broken:p,missing:A.
 length?null:ls(t.runs[e],u<0?null:i.steps(u),r)}}var ls=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?t.includes("\
 reward")?"the reward counts here, not the loss":s?`NaN since ${s}`:"too few steps":"the loss is unknown";function ie(t){
 let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),a=l=>o.
@@ -169,32 +169,32 @@ ovement of the loss`);return u.append(...ds(h,l,n),...hs(h,r)),t.missing?u.appen
 i,d,h),...ms(i,t.broken,h,o)),ps(u,i,h,l,a),u}function cs(t,e,s,n){let r=x(56),o=e-x(20),a=x(12),l=s-x(40),i=t.map(y=>y.
 gain),d=t.map(y=>Math.log10(y.ratio)),h=Math.max(-10,Math.min(-.2,...i.map(y=>y*1.12))),u=Math.min(1,Math.max(.4,...i.map(
 y=>y*1.15))),p=Math.max(-4,Math.min(...d.length?d:[-1])),w=Math.min(5,Math.max(...d.length?d:[1],n?Math.log10(n):-4)+.3),
-m=p-Math.max(.3,(w-p)/9);return{left:r,right:o,top:a,bottom:l,x0:h,x1:u,y0:m,y1:w,X:y=>r+(Math.max(h,Math.min(u,y))-h)/(u-
-h)*(o-r),Y:y=>l-(Math.max(m,Math.min(w,Math.log10(y)))-m)/(w-m)*(l-a)}}function ds({left:t,right:e,top:s,bottom:n,x0:r,x1:o,
+f=p-Math.max(.3,(w-p)/9);return{left:r,right:o,top:a,bottom:l,x0:h,x1:u,y0:f,y1:w,X:y=>r+(Math.max(h,Math.min(u,y))-h)/(u-
+h)*(o-r),Y:y=>l-(Math.max(f,Math.min(w,Math.log10(y)))-f)/(w-f)*(l-a)}}function ds({left:t,right:e,top:s,bottom:n,x0:r,x1:o,
 y0:a,y1:l,X:i,Y:d},h,u){let p=e-t,w=`translate(${x(12)},${(s+n)/2})rotate(-90)`;return[g("rect",{x:t,y:s,width:p,height:n-
-s,class:"frame"}),...Ot(it(a,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/x(70))).map(m=>g("text",{x:i(m),y:n+x(15),"tex\
-t-anchor":"middle"},J(m))),g("line",{x1:i(0),x2:i(0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-6,"text-anchor":"end",class:"\
+s,class:"frame"}),...Ot(it(a,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/x(70))).map(f=>g("text",{x:i(f),y:n+x(15),"tex\
+t-anchor":"middle"},J(f))),g("line",{x1:i(0),x2:i(0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-6,"text-anchor":"end",class:"\
 axis-name"},"loss (mean of five) below its start →"),g("text",{class:"axis-name","text-anchor":"middle",transform:w},`${h}\
 , p90, log`)]}function hs({left:t,right:e,top:s,Y:n},r){return r?[g("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damag\
 ed"}),g("text",{x:e-x(6),y:n(r)-x(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var us=({left:t,
-right:e,top:s,bottom:n},r)=>pt((t+e)/2,(s+n)/2,It(r)?r:`no path: ${r}`);function fs(t,e,s,{X:n,Y:r}){let o=i=>`${n(i.gain).
+right:e,top:s,bottom:n},r)=>pt((t+e)/2,(s+n)/2,Et(r)?r:`no path: ${r}`);function fs(t,e,s,{X:n,Y:r}){let o=i=>`${n(i.gain).
 toFixed(1)} ${r(i.ratio).toFixed(1)}`,a=i=>i.map((d,h)=>`${h?"L":"M"}${o(d)}`).join(""),l=({zone:i},d)=>i&&d&&g("path",{
 d:`M${o(e[d-1])}L${o(e[d])}`,class:`trace zone ${i.kind}`,style:`stroke:var(--${i.colour})`});return[g("path",{class:"tr\
 ace-raw",d:t.map(i=>`M${o(i)}h.01`).join("")}),...s.map(i=>g("path",{d:a(i),class:"trace stray"},g("title",null,`steps ${i[0]?.
 step} to ${i.at(-1)?.step}, discarded`))),g("path",{d:a(e),class:"trace-halo"}),g("path",{d:a(e),class:"trace"}),...e.map(
-l).filter(Boolean)]}function ms(t,e,{X:s,Y:n,left:r,right:o},a){let l=(u,p,w,m)=>{let b=s(u.gain)>o-x(50)?"end":s(u.gain)<
+l).filter(Boolean)]}function ms(t,e,{X:s,Y:n,left:r,right:o},a){let l=(u,p,w,f)=>{let b=s(u.gain)>o-x(50)?"end":s(u.gain)<
 r+x(50)?"start":"middle";return g("g",{class:w,transform:`translate(${s(u.gain).toFixed(1)},${n(u.ratio).toFixed(1)})`},
-g("circle",{r:x(p)}),g("text",{y:w==="begin"?x(17):-x(p+5),"text-anchor":b},m))},i=t[t.length-1],d=e>=i.step,h=t.findLast(
+g("circle",{r:x(p)}),g("text",{y:w==="begin"?x(17):-x(p+5),"text-anchor":b},f))},i=t[t.length-1],d=e>=i.step,h=t.findLast(
 u=>u.step<=a);return[t.length>1&&l(t[0],3.5,"begin",`step ${t[0].step}`),l(i,6,d?"end gone":"end",`step ${i.step}${d?", \
 then NaN":""}`),h&&h!==i&&l(h,5,"now",`step ${a}`)].filter(Boolean)}function ps(t,e,{X:s,Y:n},r,o){let a=l=>{let i=t.getBoundingClientRect(),
 d=u=>Math.hypot(s(u.gain)-(l.clientX-i.left),n(u.ratio)-(l.clientY-i.top)),h=e.reduce((u,p)=>u&&d(u)<=d(p)?u:p,null);return h&&
-d(h)<30?h:null};t.addEventListener("pointermove",l=>{let i=a(l);if(!i)return E.hide();E.show(l,`step ${i.step}: ${i.zone?.
+d(h)<30?h:null};t.addEventListener("pointermove",l=>{let i=a(l);if(!i)return I.hide();I.show(l,`step ${i.step}: ${i.zone?.
 head.toLowerCase()??"zone not recorded"}`,`${r} ${v(i.ratio)}`,`loss (mean of five) ${dt(i.gain)}`)}),t.addEventListener(
-"pointerleave",()=>E.hide()),t.addEventListener("click",l=>{let i=a(l);i&&o(i.step)})}var P=({step:t,graver_at:e=null})=>e??t?`step ${e??t}`:"before step 1",gs=t=>t.graver_at==null?"":`, first seen ${P({step:t.
+"pointerleave",()=>I.hide()),t.addEventListener("click",l=>{let i=a(l);i&&o(i.step)})}var D=({step:t,graver_at:e=null})=>e??t?`step ${e??t}`:"before step 1",gs=t=>t.graver_at==null?"":`, first seen ${D({step:t.
 step})}`,xt=t=>`${t.rule}@${t.step}`;function Wt({name:t,lasted:e,closed_step:s,back_to:n},r){return n!=null&&t!=="recov\
 ered"?"recovered from":s==null?r?"to the end":"still open":`${e} step${e>1?"s":""}`}async function fe(t,e,s,n){let r=e.adapters?.[0]&&
-t.adapters.find(({name:o})=>o===e.adapters[0].name);return c("section",{class:`card detail ${I(e.severity)}`,id:"detail"},
-c("header",null,R(e.severity,16),c("h2",null,st(e.message)),c("span",{class:"note"},`${e.rule} · ${P(e)}${gs(e)} · ${Wt(
+t.adapters.find(({name:o})=>o===e.adapters[0].name);return c("section",{class:`card detail ${E(e.severity)}`,id:"detail"},
+c("header",null,R(e.severity,16),c("h2",null,st(e.message)),c("span",{class:"note"},`${e.rule} · ${D(e)}${gs(e)} · ${Wt(
 e,s)}`)),e.details&&c("p",{class:"message"},e.details),ue("Cause",e.causes),e.next_run&&[c("h3",null,"Next run"),c("p",{
 class:"advice",id:"settings"},e.next_run.text)],ue("Fix",e.remedies),await ws(t,e,r,n),c("div",{class:"actions"},c("butt\
 on",{id:"to-layer",disabled:!r,onclick:()=>t.openAlert(e,"layer")},"See the layer"),c("button",{id:"to-heatmap",disabled:!t.
@@ -202,91 +202,93 @@ run.metrics.length,onclick:()=>t.openAlert(e,"heatmap")},"See it in the heatmap"
 s=>s.name===e)?.short??e,ue=(t,e)=>e?.length?[c("h3",null,t),c("ul",{class:"advice"},e.map(s=>c("li",null,String(s))))]:
 null;async function ws(t,e,s,n){let{metric:r}=e,o=t.run.metrics.includes(r),a=t.window(400),l=null;return o&&s?l={name:`${r}\
 , ${s.short}`,matrix:await t.metric(r,{adapter:s.index,...a})}:t.run.series.includes(r)&&(l={name:r,matrix:await t.series(
-r,a)}),l?U(l.name,null,[{...l,colour:"var(--c1)"}],{term:r,width:n-52,height:x(150),log:o,...t.charting,alerts:[e],thresholds:o&&
+r,a)}),l?P(l.name,null,[{...l,colour:"var(--c1)"}],{term:r,width:n-52,height:x(150),log:o,...t.charting,alerts:[e],thresholds:o&&
 (e.threshold??0)>0?[{value:e.threshold,name:`threshold ${v(e.threshold)}${ys(e,at(t.schema))}`}]:[]}):null}var ys=({threshold:t,
 metric:e},s)=>s>1&&ht.includes(e)?`: ${v(t*s)} over ${v(s)} blocks`:"";function bs(t,e){if(!e.adapters?.length)return null;
 let s=({name:n,value:r,text:o})=>c("button",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,alert:xt(
 e)})},c("span",{class:"mono"},n),c("b",null,r==null?(o??"–").replace("nan","NaN"):v(r)));return[c("h3",null,`Adapters,\
- worst first (${e.adapters.length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}function pe(t,e){let s=t.schema.config?.find_lr,n=ut(s?.curve?.rate),r=n.length;if(r<2)return null;let o=T(e-26,[3,2],24),
-[a,l]=[Math.log10(n[0]),Math.log10(n[r-1])],i=f=>1+(r-1)*(Math.log10(f)-a)/(l-a),d={width:o.widths[0],range:[1,r],axis:"\
-rate",ticks:it(a,l,o.widths[0]/x(70)).filter(f=>i(f)>r/20).map(f=>[i(f),v(f)]),say:f=>v(n[f-1]),marks:[{rate:s.rate,name:"\
-suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:f})=>f!=
-null).map(f=>({...f,at:i(f.rate)}))},{loss:h,smoothed:u,output_ratio:p}=s.curve,w=Math.max(...ut(u).filter(Number.isFinite)),
-m=[{name:"loss",matrix:Rt(ut(h).map(f=>f>w?Number.NaN:f)),thin:!0},{name:"loss, mean of five",matrix:Rt(ut(u))}].map(f=>({
-...f,colour:"var(--c1)"})),b=[{name:"depth-scaled output ratio",matrix:Rt(ut(p)),colour:"var(--c2)"}];return L("Learning\
- rate, found by a sweep",`${r} steps before the run`,c("div",{class:"sweep",id:"found",style:o.style},c("div",null,wt(m,
+ worst first (${e.adapters.length})`),c("ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}function pe(t,e){let s=t.schema.config?.find_lr,n=ut(s?.curve?.rate),r=n.length;if(r<2)return null;let o=B(e-26,[3,2],24),
+[a,l]=[Math.log10(n[0]),Math.log10(n[r-1])],i=m=>1+(r-1)*(Math.log10(m)-a)/(l-a),d={width:o.widths[0],range:[1,r],axis:"\
+rate",ticks:it(a,l,o.widths[0]/x(70)).filter(m=>i(m)>r/20).map(m=>[i(m),v(m)]),say:m=>v(n[m-1]),marks:[{rate:s.rate,name:"\
+suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:m})=>m!=
+null).map(m=>({...m,at:i(m.rate)}))},{loss:h,smoothed:u,output_ratio:p}=s.curve,w=Math.max(...ut(u).filter(Number.isFinite)),
+f=[{name:"loss",matrix:Rt(ut(h).map(m=>m>w?Number.NaN:m)),thin:!0},{name:"loss, mean of five",matrix:Rt(ut(u))}].map(m=>({
+...m,colour:"var(--c1)"})),b=[{name:"depth-scaled output ratio",matrix:Rt(ut(p)),colour:"var(--c2)"}];return L("Learning\
+ rate, found by a sweep",`${r} steps before the run`,c("div",{class:"sweep",id:"found",style:o.style},c("div",null,wt(f,
 {...d,height:x(180),term:"loss, mean of five"}),wt(b,{...d,height:x(140),log:!0,term:b[0].name,thresholds:[{value:1}]})),
 rt("words",s.sentences??[])))}var ut=t=>(t??[]).map(e=>e==null?Number.NaN:Number(e));function Rt(t){let e=t.map((r,o)=>o+
 1),s=Float32Array.from(t),n={shape:[t.length,1],first:e,last:e,width:1,rows:t.length,notes:[]};return new Q({...n,pooled:!1},
-s,s,new Uint8Array(t.length))}var xs="Overview",ge=20;function vt(t,e,s,n,r=[]){if(t)return{kind:I(t.severity),head:`${t.severity}: ${t.message}`,text:t.
-details,alert:t};if(n)return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.details||n.message,alert:n};if(!e)
-return{kind:"info",head:"Not recorded",text:"This run was written without its zones."};let o=["ok","info"].includes(e.kind)?
-{...e,head:vs(r)}:e;return e.name!=="unknown"||!s?o:It(s)?{...o,head:K(s)}:{...o,text:`${K(s)}.`}}function vs(t){let e=t.
-filter(({severity:s})=>s==="INFO").length;return e<t.length?"No warning is open":e?`No warnings, ${e} note${e>1?"s":""}`:
-"No alerts"}var $t=(t,e)=>t.filter(s=>s.name==="recovered"&&s.step<=e).sort((s,n)=>n.step-s.step)[0],Ft=t=>({failed:2,unhealthy:2,
-interrupted:1,unknown:1})[t]??0;async function $s(t){let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[a,l,i,d,h,
-u,p]=await Promise.all([de(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),we(t,r),we(t,o),t.seriesOf(["loss","loss\
-_start","loss_recent",...yt,"overhead","zone"],r),t.series("effective_lr",{max_cols:600,to:s}),t.seriesOf(["loss","loss_\
-expected","probe_loss","reward","effective_lr"],o)]),w=l.first==null?null:e[l.first],m=vt(w,lt(t.schema,h.zone,s),a.missing,
-$t(e,s),e.filter(_=>_.step<=s)),b=T(t.width,[43,57],16,930),[f,y]=b.widths;return c("div",{class:"overview"},Ss(t,m,B(l,
-t.run)),c("div",{class:"tiles"},Es(t,{...h,rates:u},i,a)),c("div",{class:"columns",style:b.style},L(S("Where the run is",
-"path"),Ms(a.points),he(a,{width:f-26,height:x(470),damage:ae(t.schema,a.metric),step:s,onStep:t.setStep})),_s(t,{...p,size:d},
-a,y)),L("Alerts",null,Is(t)),pe(t,t.width))}function _s(t,{loss:e,loss_expected:s,probe_loss:n,reward:r,effective_lr:o,size:a},l,i){
-let d=t.lastStep>0,h=t.charting,u=T(i,[1,1],16,520),p={...h,empty:d?"not logged in this run":l.missing,width:u.widths[0]-
-26,height:x(190)},w=r?[{name:Lt(t.schema).toLowerCase(),matrix:r,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"var\
-(--c1)"},{name:"expected",matrix:s,colour:"var(--soft)",dash:"3 3",thin:!0},...n?[{name:"general texts",matrix:n,colour:"\
-var(--c2)"}]:[]],m=l.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",{class:"\
-stack"},U(r?Lt(t.schema):"Loss",null,w,{...h,term:r?"reward":"loss",width:i-26,height:x(212),alerts:t.alerts.filter(b=>b.
-step>0),onAlert:b=>t.openAlert(b,"alerts"),empty:d?"the loss is unknown in this run":l.missing}),c("div",{class:"columns",
-style:u.style},U(m,"over adapters",a&&d?ks(a):[],{...p,term:l.metric,log:!0}),U("s · lr","per group",d?Ns(o):[],{...p,term:"\
-effective_lr",zero:!0,log:h.discarded.length>0})))}var ks=t=>["max","p90","median"].map((e,s)=>({name:e,column:s,matrix:t,
-colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function Ms(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not recorded",
-n?.colour])),s=([n,r])=>c("span",null,c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());return c("span",{class:"\
-legend"},[...e].map(s))}var we=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("relative_spectral_norm",e),
-Ns=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({
-name:`group ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function B(t,{wall_time:e},s=Date.now()/1e3){let{verdict:n,
-message:r,first:o}=t,a=(r??"").split(`
+s,s,new Uint8Array(t.length))}var xs="Overview",ge=20;function vt(t,e,s,n,r=[],o=null){if(t)return{kind:E(t.severity),head:`${t.severity}: ${t.message}`,
+text:t.details,alert:t};if(n)return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.details||n.message,alert:n};
+let a=!e||["ok","info"].includes(e.kind);if(a&&o?.kind==="warning")return{kind:"warning",head:T(o.word),text:o.text};if(!e)
+return{kind:"info",head:"Not recorded",text:"This run was written without its zones."};let l=a?{...e,head:vs(r)}:e;return e.
+name!=="unknown"||!s?l:Et(s)?{...l,head:T(s)}:{...l,text:`${T(s)}.`}}function vs(t){let e=t.filter(({severity:s})=>s==="\
+INFO").length;return e<t.length?"No warning is open":e?`No warnings, ${e} note${e>1?"s":""}`:"No alerts"}var $t=(t,e)=>t.
+filter(s=>s.name==="recovered"&&s.step<=e).sort((s,n)=>n.step-s.step)[0],Ft=t=>({failed:2,unhealthy:2,interrupted:1,unknown:1})[t]??
+0;async function $s(t){let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[a,l,i,d,h,u,p]=await Promise.all([de(t,n.
+run),t.data.verdict(n.run,s<t.lastStep?s:void 0),we(t,r),we(t,o),t.seriesOf(["loss","loss_start","loss_recent",...yt,"ov\
+erhead","zone"],r),t.series("effective_lr",{max_cols:600,to:s}),t.seriesOf(["loss","loss_expected","probe_loss","reward",
+"effective_lr"],o)]),w=l.first==null?null:e[l.first],f=j(l,t.run),b=vt(w,lt(t.schema,h.zone,s),a.missing,$t(e,s),e.filter(
+A=>A.step<=s),f),m=B(t.width,[43,57],16,930),[y,_]=m.widths;return c("div",{class:"overview"},Ss(t,b,f),c("div",{class:"\
+tiles"},Is(t,{...h,rates:u},i,a)),c("div",{class:"columns",style:m.style},L(S("Where the run is","path"),Ms(a.points),he(
+a,{width:y-26,height:x(470),damage:ae(t.schema,a.metric),step:s,onStep:t.setStep})),_s(t,{...p,size:d},a,_)),L("Alerts",
+null,Es(t)),pe(t,t.width))}function _s(t,{loss:e,loss_expected:s,probe_loss:n,reward:r,effective_lr:o,size:a},l,i){let d=t.
+lastStep>0,h=t.charting,u=B(i,[1,1],16,520),p={...h,empty:d?"not logged in this run":l.missing,width:u.widths[0]-26,height:x(
+190)},w=r?[{name:Lt(t.schema).toLowerCase(),matrix:r,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"\
+expected",matrix:s,colour:"var(--soft)",dash:"3 3",thin:!0},...n?[{name:"general texts",matrix:n,colour:"var(--c2)"}]:[]],
+f=l.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",{class:"stack"},P(r?Lt(t.
+schema):"Loss",null,w,{...h,term:r?"reward":"loss",width:i-26,height:x(212),alerts:t.alerts.filter(b=>b.step>0),onAlert:b=>t.
+openAlert(b,"alerts"),empty:d?"the loss is unknown in this run":l.missing}),c("div",{class:"columns",style:u.style},P(f,
+"over adapters",a&&d?ks(a):[],{...p,term:l.metric,log:!0}),P("s · lr","per group",d?Ns(o):[],{...p,term:"effective_lr",
+zero:!0,log:h.discarded.length>0})))}var ks=t=>["max","p90","median"].map((e,s)=>({name:e,column:s,matrix:t,colour:`var(\
+--c${[2,1,3][s]})`,thin:s!==1}));function Ms(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not recorded",n?.colour])),
+s=([n,r])=>c("span",null,c("i",{style:`--swatch:var(--${r??"trace"})`}),n.toLowerCase());return c("span",{class:"legend"},
+[...e].map(s))}var we=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("relative_spectral_norm",e),Ns=t=>Array.
+from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({name:`gr\
+oup ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function j(t,{wall_time:e},s=Date.now()/1e3){let{verdict:n,message:r,
+first:o}=t,a=(r??"").split(`
 `)[0];if(n==="ok")return{word:"finished",kind:o==null?"ok":"warning",text:a||"Training came to its end."};if(n==="unheal\
 thy")return{word:"ended with an ERROR",kind:"error",text:a};if(n==="unknown")return{word:"finished, not judged",kind:"wa\
 rning",text:a};if(n==="failed")return{word:"stopped by fail_on",kind:"error",text:a};if(n==="interrupted")return{word:"b\
-roke off",kind:"warning",text:a};if(n!=="running")return null;let l=(s-e)/60;if(l<15)return{word:"running",kind:"info",text:"\
-Training goes on."};let[i,d]=l<120?[l,"min"]:l<2880?[l/60,"h"]:[l/1440,"days"];return{word:`silent for ${Math.round(i)} ${d}`,
-kind:"warning",text:"The run wrote nothing since, not even its end: killed, or very slow."}}var As=({step:t,last_step:e,
-closed_step:s})=>s==null?t?`since step ${t}`:"since before step 1":e>t?`steps ${t}–${e}`:`at step ${t}`;function Ss(t,{
-kind:e,head:s,text:n,alert:r},o){let a=t.ending.next_run?.text,l=r?.causes?.join("; "),i=!a&&r?.remedies?.join("; "),d=z.
-map(h=>{let u=V(t.counts,h);return c("button",{class:`chip ${I(h)}`,disabled:!u,title:"show the alerts",onclick:()=>t.set(
-{view:"alerts"})},R(h,11),c("b",null,u),h.toLowerCase()+(h==="INFO"||u===1?"":"s"))});return c("section",{class:`banner ${e}`,
-id:"verdict"},c("div",{class:"sign","aria-hidden":"true"},e==="ok"?"✓":R(e.toUpperCase(),30)),c("div",{class:"words"},
-c("h1",null,s,o&&nt(o.word,o.text,{id:"ended",class:`badge ${o.kind}`}),r&&r.name!=="recovered"&&c("small",null,As(r))),
-n&&c("p",null,n),l&&c("p",{id:"cause"},c("b",null,"Cause "),l),i&&c("p",{class:"fix",id:"fix"},c("b",null,"Fix"),i),a&&c(
-"p",{class:"fix",id:"next-run"},c("b",null,"Next run"),a),t.ending.passes&&c("p",{id:"passes"},t.ending.passes)),c("div",
-{class:"chips"},d))}var Lt=({config:t})=>t?.preference?"Margin":"Reward",_t=t=>t?.replace("alpha","α").replace("sqrt(r)",
-"√r");function Os(t){let e=new Map;for(let n of t)e.set(n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);
-return s.length>1?`${v(s[0])}…`:v(s[0])}function ye(t,e,s=[]){let n=null,r=o=>s.some(([a,l])=>a<=t.last[o]&&t.first[o]<=
-l);for(let o=0;o<(t?.columns??0)&&t.first[o]<=e;o++)for(let a=0;a<t.n&&!r(o);a++){let l=t.high[o*t.n+a];Number.isFinite(
-l)&&(n==null||l>n)&&(n=l)}return n}var D=(t,e,s,n,r)=>c("div",{class:"tile"},c("span",{class:"name"},S(t,e)),c("span",{class:"\
-value"},s),c("span",{class:"note"},n??" "),r);function Es(t,e,s,n){let{loss:r,reward:o,rates:a,overhead:l}=e,{schema:i,adapters:d,
-step:h}=t,u=Y(t.alerts),p=ct(e,h,u),w=s?.at(h,1),m=l?.at(h),b=i.max_steps,f=b?Math.min(1,h/b):null,y=d[0]?.scale_formula,
-_=n.metric==="output_ratio"?["Depth-scaled output ratio","depth-scaled output ratio"]:["σ₁ relative to W₀ × depth",
-n.metric],A=["r","alpha","scale"].map(M=>Os(d.map($=>$[M]))).join(" / ");return[D("Step","step",[String(h),b&&c("small",
-null,` / ${b}`)],f==null?null:`${J(f)} of the schedule`,f!=null&&c("i",{class:"progress",style:`--share:${f}`})),o?D(Lt(
-i),"reward",v(o.at(h)),bt(e,h)):D("Loss","loss",v(r?.at(h)),Number.isFinite(p)?`mean of five ${dt(p)}`:null),D(..._,v(w==
-null?null:n.depth*w),w==null?"not measured":`${v(w)} × depth ${v(n.depth)}`),D("s · lr, peak","effective_lr",v(ye(a,h,
-u)),be(i)),D("r / α / s","scale",d.length?A:"–",y?`s = ${_t(y)}`:"no adapters"),D("Adapters","adapters",String(d.length),
-i.config?.model_type??i.optimizer),D("Overhead","overhead",m==null||!t.lastStep?"–":J(m,1),t.lastStep?`of the wall tim\
-e ${h>ge?`since step ${ge}`:"so far"}`:n.missing)]}function be({config:t,peak_lr:e}){let{rate:s,low:n,high:r}=t?.find_lr??
-{},o=n!=null&&r!=null?` (${v(n)} to ${v(r)})`:"";return s!=null&&s===t?.learning_rate?`lr ${v(s)}, found by a sweep${o}`:
-e?.length?`peak lr ${v(Math.max(...e))}`:null}function Is(t){if(!t.alerts.length)return c("p",{class:"none"},"✓ No alert\
- in this run.");let e=s=>c("button",{class:"row",onclick:()=>t.openAlert(s,"alerts")},R(s.severity),c("b",null,s.rule),c(
-"span",{class:"note"},P(s)),c("span",null,s.message));return c("ol",{class:"alert-list"},t.alerts.slice(0,6).map(s=>c("l\
-i",null,e(s))))}var Tt={};et(Tt,{draw:()=>Ls,title:()=>Ws});var Ws="Alerts",Rs=["Severity","Rule","What","Step","Held","Adapters"];async function Ls(t){if(!t.alerts.length)return L(
+roke off",kind:"warning",text:a||"It left no verdict: it was killed, or its script ended early."};if(n!=="running")return null;
+let l=(s-e)/60;if(l<15)return{word:"running",kind:"info",text:"Training goes on."};let[i,d]=l<120?[l,"min"]:l<2880?[l/60,
+"h"]:[l/1440,"days"];return{word:`silent for ${Math.round(i)} ${d}`,kind:"warning",text:"The run wrote nothing since, no\
+t even its end: killed, or very slow."}}var As=({step:t,last_step:e,closed_step:s})=>s==null?t?`since step ${t}`:"since \
+before step 1":e>t?`steps ${t}–${e}`:`at step ${t}`;function Ss(t,{kind:e,head:s,text:n,alert:r},o){let a=t.ending.next_run?.
+text,l=r?.causes?.join("; "),i=!a&&r?.remedies?.join("; "),d=U.map(h=>{let u=V(t.counts,h);return c("button",{class:`chi\
+p ${E(h)}`,disabled:!u,title:"show the alerts",onclick:()=>t.set({view:"alerts"})},R(h,11),c("b",null,u),h.toLowerCase()+
+(h==="INFO"||u===1?"":"s"))});return c("section",{class:`banner ${e}`,id:"verdict"},c("div",{class:"sign","aria-hidden":"\
+true"},e==="ok"?"✓":R(e.toUpperCase(),30)),c("div",{class:"words"},c("h1",null,s,o&&s!==T(o.word)&&nt(o.word,o.text,{id:"\
+ended",class:`badge ${o.kind}`}),r&&r.name!=="recovered"&&c("small",null,As(r))),n&&c("p",null,n),r&&o?.word==="broke of\
+f"&&c("p",null,`Broke off: ${o.text}`),l&&c("p",{id:"cause"},c("b",null,"Cause "),l),i&&c("p",{class:"fix",id:"fix"},c("\
+b",null,"Fix"),i),a&&c("p",{class:"fix",id:"next-run"},c("b",null,"Next run"),a),t.ending.passes&&c("p",{id:"passes"},t.
+ending.passes)),c("div",{class:"chips"},d))}var Lt=({config:t})=>t?.preference?"Margin":"Reward",_t=t=>t?.replace("alpha",
+"α").replace("sqrt(r)","√r");function Os(t){let e=new Map;for(let n of t)e.set(n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r[1]-
+n[1]).map(([n])=>n);return s.length>1?`${v(s[0])}…`:v(s[0])}function ye(t,e,s=[]){let n=null,r=o=>s.some(([a,l])=>a<=t.
+last[o]&&t.first[o]<=l);for(let o=0;o<(t?.columns??0)&&t.first[o]<=e;o++)for(let a=0;a<t.n&&!r(o);a++){let l=t.high[o*t.
+n+a];Number.isFinite(l)&&(n==null||l>n)&&(n=l)}return n}var H=(t,e,s,n,r)=>c("div",{class:"tile"},c("span",{class:"name"},
+S(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function Is(t,e,s,n){let{loss:r,reward:o,rates:a,
+overhead:l}=e,{schema:i,adapters:d,step:h}=t,u=Y(t.alerts),p=ct(e,h,u),w=s?.at(h,1),f=l?.at(h),b=i.max_steps,m=b?Math.min(
+1,h/b):null,y=d[0]?.scale_formula,_=n.metric==="output_ratio"?["Depth-scaled output ratio","depth-scaled output ratio"]:
+["σ₁ relative to W₀ × depth",n.metric],A=["r","alpha","scale"].map(M=>Os(d.map($=>$[M]))).join(" / ");return[H("St\
+ep","step",[String(h),b&&c("small",null,` / ${b}`)],m==null?null:`${J(m)} of the schedule`,m!=null&&c("i",{class:"progre\
+ss",style:`--share:${m}`})),o?H(Lt(i),"reward",v(o.at(h)),bt(e,h)):H("Loss","loss",v(r?.at(h)),Number.isFinite(p)?`mean \
+of five ${dt(p)}`:null),H(..._,v(w==null?null:n.depth*w),w==null?"not measured":`${v(w)} × depth ${v(n.depth)}`),H("s ·\
+ lr, peak","effective_lr",v(ye(a,h,u)),be(i)),H("r / α / s","scale",d.length?A:"–",y?`s = ${_t(y)}`:"no adapters"),H(
+"Adapters","adapters",String(d.length),i.config?.model_type??i.optimizer),H("Overhead","overhead",f==null||!t.lastStep?"\
+–":J(f,1),t.lastStep?`of the wall time ${h>ge?`since step ${ge}`:"so far"}`:n.missing)]}function be({config:t,peak_lr:e}){
+let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${v(n)} to ${v(r)})`:"";return s!=null&&s===t?.learning_rate?
+`lr ${v(s)}, found by a sweep${o}`:e?.length?`peak lr ${v(Math.max(...e))}`:null}function Es(t){if(!t.alerts.length)return c(
+"p",{class:"none"},"✓ No alert in this run.");let e=s=>c("button",{class:"row",onclick:()=>t.openAlert(s,"alerts")},R(
+s.severity),c("b",null,s.rule),c("span",{class:"note"},D(s)),c("span",null,s.message));return c("ol",{class:"alert-list"},
+t.alerts.slice(0,6).map(s=>c("li",null,e(s))))}var Tt={};et(Tt,{draw:()=>Ls,title:()=>Ws});var Ws="Alerts",Rs=["Severity","Rule","What","Step","Held","Adapters"];async function Ls(t){if(!t.alerts.length)return L(
 null,null,c("p",{class:"none"},"✓ No alert in this run."));let e=!["running",null].includes(t.ending.verdict),s=t.alerts.
-find(o=>xt(o)===t.state.alert)??t.alerts[0],n=T(t.width,[52,48],16,1e3),r=c("div",{class:"columns",style:`${n.style};ali\
+find(o=>xt(o)===t.state.alert)??t.alerts[0],n=B(t.width,[52,48],16,1e3),r=c("div",{class:"columns",style:`${n.style};ali\
 gn-items:start`},L(null,null,c("table",{class:"grid",id:"alerts"},c("thead",null,c("tr",null,...Rs.map(o=>c("th",null,S(
 o))))),c("tbody",null,t.alerts.map((o,a)=>Fs(t,o,a,o===s,e))))),await fe(t,s,e,n.widths[1]));return c("div",null,r)}function Fs(t,e,s,n,r){
 let{severity:o,rule:a,message:l,adapters:i}=e;return c("tr",{class:n?"chosen":null,"data-alert":xt(e),onclick:()=>t.openAlert(
-e)},c("td",null,c("span",{class:`tag ${I(o)}`},R(o,11),o.toLowerCase())),c("td",{class:"mono"},a),c("td",null,c("button",
-{id:`alert-${s}`,class:"open","aria-current":String(n)},st(l))),c("td",null,P(e)),c("td",null,Wt(e,r)),c("td",null,i?.length?
+e)},c("td",null,c("span",{class:`tag ${E(o)}`},R(o,11),o.toLowerCase())),c("td",{class:"mono"},a),c("td",null,c("button",
+{id:`alert-${s}`,class:"open","aria-current":String(n)},st(l))),c("td",null,D(e)),c("td",null,Wt(e,r)),c("td",null,i?.length?
 [c("span",{class:"mono clip"},me(t,i[0].name)),i.length>1&&c("small",null,` +${i.length-1}`)]:"–"))}var jt={};et(jt,{draw:()=>Bs,title:()=>Cs});var Cs="Compare",Ts=/^(learning_rate|parameters|find_lr\..*|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
 function xe(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[n,r]of Object.entries(t))xe(r,e?`${e}.${n}`:
 n,s);else s[e]=ve(t);return s}function ve(t){return Array.isArray(t)?t.map(String).join(", "):typeof t=="number"&&!Number.
@@ -302,26 +304,26 @@ view")};return c("tr",{class:e.name===t.state.run?"chosen":null},c("th",{scope:"
 "scale")],["lr",({schema:t})=>[...new Set(t.peak_lr??[])].map(e=>v(e)).join(", ")||"–"],["loss, mean of five",({last:t})=>{
 if(!Number.isFinite(t.loss?.at(1/0)??0))return"NaN";let e=ct(t,1/0);return[v(t.loss_recent?.at(1/0)),Number.isFinite(e)&&
 c("small",null,` ${dt(e)}`)]}],["reward, mean of five",({last:t})=>[v(t.reward_recent?.at(1/0)),c("small",null,` ${bt(t,
-1/0)??""}`)]],["depth-scaled output ratio",({ratio:t})=>v(t)],["alerts",({counts:t})=>z.map(e=>[e,V(t,e)]).filter(([,e])=>e).
+1/0)??""}`)]],["depth-scaled output ratio",({ratio:t})=>v(t)],["alerts",({counts:t})=>U.map(e=>[e,V(t,e)]).filter(([,e])=>e).
 map(([e,s])=>c("span",{class:"tally"},R(e,11),s))]],Bt=({adapters:t},e)=>[...new Set(t.map(s=>ve(s[e])))].join(", ")||"–";
 function Us(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(s=>!Ts.test(s)).filter(s=>new Set(t.
 map(({settings:n})=>n[s])).size>1).map(s=>[s,({settings:n})=>n[s]??"–"])}async function Ps(t,e){let{step:s,metrics:n}=t.
-runs[e],r=ht.find(w=>n.includes(w)),[o,{alerts:a,counts:l},i,d,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.
+runs[e],r=ht.find(f=>n.includes(f)),[o,{alerts:a,counts:l},i,d,h]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.
 data.verdict(e),t.seriesOf(["loss","loss_start","loss_recent",...yt,"zone"],{at:s},e),r?t.spread(r,{at:s},e):null]),u=h?.
-at(1/0,1),p=vt(a[i.first],lt(o,d.zone,1/0),null,$t(a,1/0),a);return{name:e,step:s,schema:o,counts:l,last:d,says:p,end:B(
-i,t.runs[e]),ratio:u==null?null:at(o)*u,settings:xe({...o.config,optimizer:o.optimizer,versions:o.versions??{}})}}var Ht={};et(Ht,{draw:()=>Ys,title:()=>Js});var X=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],$e=Uint32Array.
+at(1/0,1),p=j(i,t.runs[e]),w=vt(a[i.first],lt(o,d.zone,1/0),null,$t(a,1/0),a,p);return{name:e,step:s,schema:o,counts:l,last:d,
+says:w,end:p,ratio:u==null?null:at(o)*u,settings:xe({...o.config,optimizer:o.optimizer,versions:o.versions??{}})}}var Ht={};et(Ht,{draw:()=>Ys,title:()=>Js});var X=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],$e=Uint32Array.
 from({length:256},(t,e)=>{let s=e/255*(X.length-1),n=Math.min(X.length-2,Math.floor(s)),r=s-n,[o,a,l]=[0,1,2].map(i=>Math.
 round(X[n][i]+(X[n+1][i]-X[n][i])*r));return(255<<24|l<<16|a<<8|o)>>>0}),_e=`linear-gradient(90deg,${X.map(t=>`rgb(${t})`).
 join(",")})`;var ke="#ff00a8";function Ae(t,e,s,n,r,o,a){let{columns:l,n:i}=s,d=t.width,h=new ImageData(d,i),u=new Uint32Array(h.data.
 buffer),p=Array.from({length:l+1},(M,$)=>Math.round(s.place($)*d));r.forEach(({adapter:M},$)=>{for(let k=0;k<l;k++){let N=n.
 cells[k*i+M.index];Number.isNaN(N)||u.fill($e[Math.max(0,Math.min(255,N*255|0))],$*d+p[k],$*d+p[k+1])}});let w=new OffscreenCanvas(
-d,i);zt(w).putImageData(h,0,0);let m=zt(t);m.imageSmoothingEnabled=!1,m.scale(a,a);let b=d/a,f=M=>s.place(M)*b,y=0;for(let M=1;M<=
-r.length;M++)M<r.length&&r[M].y===r[M-1].y+o||(m.drawImage(w,0,y,d,M-y,0,r[y].y,b,(M-y)*o),y=M);let _=m.createPattern(Ne(
+d,i);zt(w).putImageData(h,0,0);let f=zt(t);f.imageSmoothingEnabled=!1,f.scale(a,a);let b=d/a,m=M=>s.place(M)*b,y=0;for(let M=1;M<=
+r.length;M++)M<r.length&&r[M].y===r[M-1].y+o||(f.drawImage(w,0,y,d,M-y,0,r[y].y,b,(M-y)*o),y=M);let _=f.createPattern(Ne(
 ...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:M,y:$})=>{Me(s,M.index,4,(k,N)=>{
-m.fillStyle=_,m.fillRect(f(k),$,f(N)-f(k),o)})});let A=m.createPattern(Ne(null,"#fff",8),"repeat");r.forEach(({adapter:M,
-y:$})=>{Me(s,M.index,3,(k,N)=>{let O=f(N)-f(k),W=Math.round(Math.max(7,O)),j=Math.max(7,o),H=Math.round(Math.max(0,Math.
-min(b-W,(f(k)+f(N))/2-W/2))),G=Math.round($+o/2-j/2),tt=o<7||O<7;m.fillStyle="#fff",tt&&m.fillRect(H-1.5,G-1.5,W+3,j+3);
-for(m.fillStyle of tt?[ke]:[ke,A])m.fillRect(H,G,W,j)})})}var zt=t=>t.getContext("2d");function Me(t,e,s,n){let r=-1;for(let o=0;o<=
+f.fillStyle=_,f.fillRect(m(k),$,m(N)-m(k),o)})});let A=f.createPattern(Ne(null,"#fff",8),"repeat");r.forEach(({adapter:M,
+y:$})=>{Me(s,M.index,3,(k,N)=>{let O=m(N)-m(k),W=Math.round(Math.max(7,O)),z=Math.max(7,o),G=Math.round(Math.max(0,Math.
+min(b-W,(m(k)+m(N))/2-W/2))),K=Math.round($+o/2-z/2),tt=o<7||O<7;f.fillStyle="#fff",tt&&f.fillRect(G-1.5,K-1.5,W+3,z+3);
+for(f.fillStyle of tt?[ke]:[ke,A])f.fillRect(G,K,W,z)})})}var zt=t=>t.getContext("2d");function Me(t,e,s,n){let r=-1;for(let o=0;o<=
 t.columns;o++){let a=o<t.columns&&t.flags[o*t.n+e]&s;a&&r<0&&(r=o),!a&&r>=0&&(n(r,o),r=-1)}}function Ne(t,e,s){let n=new OffscreenCanvas(
 s,s),r=zt(n);t&&(r.fillStyle=t,r.fillRect(0,0,s,s)),r.strokeStyle=e,r.beginPath();for(let o of[-s,0,s])r.moveTo(o,s),r.lineTo(
 o+s,0);return r.stroke(),n}function Pt(t,e){if(t.length<=e)return t;let s=t.slice(t.lastIndexOf(".")+1),n=e-s.length-1;return t.includes(".")&&n>1?
@@ -330,10 +332,10 @@ o+s,0);return r.stroke(),n}function Pt(t,e){if(t.length<=e)return t;let s=t.slic
 for(let[r,{layer:o}]of t.entries())for(let[a,l]of e[r].entries())n.set(s(o,l,a),(n.get(s(o,l,a))??0)+1);return t.map((r,o)=>{
 let{name:a,layer:l}=r,i=e[o].find((d,h)=>n.get(s(l,d,h))===1)??a;return{...r,index:o,type:i,short:l==null?a:`${l} · ${Pt(
 i,18)}`}})}function Oe(t){let e=new Map;for(let s of t)e.has(s.type)||e.set(s.type,[]),e.get(s.type).push(s);return[...e].map(([s,n])=>({
-name:s,adapters:n}))}function Ee({high:t}){let e=Float32Array.from(t,Math.log2),s=[],n=-1/0,r=Math.max(1,Math.floor(e.length/
+name:s,adapters:n}))}function Ie({high:t}){let e=Float32Array.from(t,Math.log2),s=[],n=-1/0,r=Math.max(1,Math.floor(e.length/
 2e4))|1;e.forEach((a,l)=>{Number.isFinite(a)&&(n=Math.max(n,a),l%r===0&&s.push(a))}),s.sort((a,l)=>a-l),n===-1/0&&(n=0);
 let o=Math.min(s[Math.floor(.01*s.length)]??0,n-1e-6);return{cells:e.map(a=>(a-o)/(n-o)),ends:[`≤ ${v(2**o)}`,"log",v(
-2**n)]}}var Ie=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),kt=t=>x(108+6*(Ie(t)-11));function We(t,e,s,n){
+2**n)]}}var Ee=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),kt=t=>x(108+6*(Ee(t)-11));function We(t,e,s,n){
 let r=Ds(t,e),{rows:o,size:a,height:l}=r,i=Math.max(1,Math.min(3,devicePixelRatio||1)),d=c("canvas",{id:"heat",width:Math.
 round(n*i),height:Math.round(l*i),role:"img",style:`width:${n}px;height:${l}px`,"aria-label":`${t.state.metric} of ${e.n}\
  adapters at ${e.columns} columns of steps`});Ae(d,t,e,s,o,a,i);let h=Hs(t,e,r,n);return Gs(d,t,e,o,h,n),c("div",{class:"\
@@ -342,29 +344,29 @@ div",{class:"stage",style:`width:${n}px;height:${l}px`},d,h.overlay),c("span",{c
 n:e}){let s=Oe(t.adapters),n=Math.max(300,innerHeight-x(232)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(1,Math.min(x(
 30),Math.floor((n-r*s.length)/e))),a=[],l=[],i=0;for(let d of s){let h=i;for(let u of d.adapters)a.push({adapter:u,y:i}),
 i+=o;l.push({name:d.name,y:(h+i)/2}),i+=r}return{rows:a,labels:l,size:o,height:i-r}}function Hs(t,e,{rows:s,size:n,height:r},o){
-let a=f=>e.place(f)*o,l=f=>Math.max(1.5,a(f+1)-a(f)),i=g("svg",{class:"overlay",width:o,height:r}),d=e.columnOf(t.step);
-t.step>=e.first[0]&&i.append(g("rect",{class:"at",x:a(d)-.5,y:0,width:l(d)+1,height:r}));let h=t.state.adapter&&s.find(f=>f.
+let a=m=>e.place(m)*o,l=m=>Math.max(1.5,a(m+1)-a(m)),i=g("svg",{class:"overlay",width:o,height:r}),d=e.columnOf(t.step);
+t.step>=e.first[0]&&i.append(g("rect",{class:"at",x:a(d)-.5,y:0,width:l(d)+1,height:r}));let h=t.state.adapter&&s.find(m=>m.
 adapter.name===t.state.adapter);h&&i.append(g("rect",{class:"at",x:.5,y:h.y-.5,width:o-1,height:n+1}));let u=g("rect",{class:"\
 cross",height:n+2,width:o}),p=g("rect",{class:"cross",height:r}),w=g("rect",{class:"select",y:0,height:r});return i.append(
-u,p,w),{overlay:i,band:w,point:(f,y)=>{u.setAttribute("y",f.y-1),p.setAttribute("x",a(y)),p.setAttribute("width",l(y)),u.
+u,p,w),{overlay:i,band:w,point:(m,y)=>{u.setAttribute("y",m.y-1),p.setAttribute("x",a(y)),p.setAttribute("width",l(y)),u.
 style.display=p.style.display="block"},leave:()=>{u.style.display=p.style.display="none"}}}function Gs(t,e,s,n,{band:r,point:o,
 leave:a},l){let i=h=>s.columnOf(s.stepAt(h/l)),d=h=>n.findLast(({y:u})=>u<=h.clientY-t.getBoundingClientRect().top);gt(t,
-r,{hover:(h,u)=>{let p=d(h);p&&(o(p,i(u)),E.show(h,...Ks(s,i(u),p.adapter)))},leave:a,zoom:(h,u)=>e.set({from:s.first[i(
+r,{hover:(h,u)=>{let p=d(h);p&&(o(p,i(u)),I.show(h,...Ks(s,i(u),p.adapter)))},leave:a,zoom:(h,u)=>e.set({from:s.first[i(
 h)],to:s.last[i(u)]}),choose:(h,u)=>{let p=d(h)?.adapter.name,w=s.last[i(u)];p&&e.set({view:"layer",adapter:p,step:w>=e.
 lastStep?"":w})}})}function Ks(t,e,{name:s,index:n}){let r=t.flags[e*t.n+n];return[c("b",null,s),`${t.steps(e)}: ${t.say(
 e,n,v)||"–"}`,r&3?c("strong",null,ot(r)):null]}function Vs(t,{n:e},{rows:s,labels:n,size:r,height:o}){let a=kt(t),l=g(
 "svg",{class:"gutter",width:a-6,height:o}),i=r>=x(11)&&n.length<e,d=-99;for(let h of n)h.y-d<x(12)||(d=h.y,l.append(g("t\
-ext",{x:i?a-x(36):a-12,y:h.y+x(4),"text-anchor":"end",class:"group"},Pt(h.name,Ie(t)+(i?0:4)),g("title",null,h.name))));
+ext",{x:i?a-x(36):a-12,y:h.y+x(4),"text-anchor":"end",class:"group"},Pt(h.name,Ee(t)+(i?0:4)),g("title",null,h.name))));
 for(let{adapter:h,y:u}of i?s:[])l.append(g("text",{x:a-12,y:u+r/2+x(4),"text-anchor":"end",class:"item"},h.layer??""));return l}
 function qs(t,e,s){let r=g("svg",{class:"strip",width:s,height:20});for(let o of t.alerts){if(o.step<e.first[0]||o.step>
-e.end)continue;let a=e.columnOf(o.step),l=(e.place(a)+e.place(a+1))/2*s;r.append(Et(o,Math.max(7,l),20,()=>t.openAlert(o)))}
+e.end)continue;let a=e.columnOf(o.step),l=(e.place(a)+e.place(a+1))/2*s;r.append(It(o,Math.max(7,l),20,()=>t.openAlert(o)))}
 return r}function Zs(t,e){let s=g("svg",{class:"axis",width:e,height:x(18)}),n=r=>(r-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+
 1)*e;for(let r of q(t.first[0],t.end,e/x(70)).filter(Number.isInteger)){let o=n(r);s.append(g("text",{x:o,y:x(14),"text-\
 anchor":o<12?"start":o>e-14?"end":"middle"},r))}return s}var Js="Heatmap",Qs=12,Dt=()=>x(268);async function Ys(t){let{state:e,adapters:s}=t;if(!s.length||!e.metric)return c("p",
 {class:"empty-page"},"This run has no adapters.");let n=Xs(t),r=t.width>3*Dt(),o=t.width-(r?Dt()+16:0)-28,a=o-kt(t)-4,l=await t.
 metric(e.metric,t.window(Math.max(50,Math.floor(a/50)*50)));if(t.notes=[...new Set([...t.notes,...l.notes])],!l.columns)
 return c("div",null,n,c("p",{class:"empty-page"},"No step of this metric lies in the chosen range."));l.until=Math.min(t.
-lastStep,e.to===""?1/0:Number(e.to));let i=Ee(l);return c("div",{class:"heat"},n,c("div",{class:"columns",style:`grid-te\
+lastStep,e.to===""?1/0:Number(e.to));let i=Ie(l);return c("div",{class:"heat"},n,c("div",{class:"columns",style:`grid-te\
 mplate-columns:minmax(0,1fr)${r?` ${Dt()}px`:""}`},c("section",{class:"card"},tn(l,i),We(t,l,i,a)),c("section",{class:"c\
 ard side"},c("header",null,c("h2",null,S(`Stand out at ${l.steps(l.columnOf(t.step))}`,"Stand out"))),en(t,l))))}var Xs=t=>c(
 "div",{class:"toolbar"},c("span",{class:"pick"},S("Metric",t.state.metric),c("select",{id:"metric","aria-label":"metric",
@@ -391,15 +393,15 @@ r",[["effective_rank","effective_rank"],["stable_rank","stable_rank"]],!1],["Fac
 changed",[["a_changed","A"],["b_changed","B"]],!1],["Base weight","‖W − W₀‖ / ‖W₀‖, 0 where it rests",[["b\
 ase_drift","base_drift"]],!0],["s · lr","scale × learning rate",[["effective_lr","effective_lr"]],!1],["Scale s","the \
 live factor",[["scale","scale"]],!1]];async function rn(t){let{adapter:e,run:s,state:n}=t;if(!e)return c("p",{class:"emp\
-ty-page"},"This run has no adapters.");let r=t.width>x(1260)?4:3,o=T(t.width,Array(r).fill(1)),a=o.widths[0],l=new Set(Re.
-flatMap(([,,m])=>m.map(([b])=>b))),i=[...Re,...s.metrics.filter(m=>!l.has(m)).map(m=>[K(m),null,[[m,m]],!0])].map(([m,b,
-f,y])=>({name:m,note:b,log:y,several:f.length>1,metrics:f.filter(([_])=>s.metrics.includes(_))})).filter(({metrics:m})=>m.
-length),d=i.flatMap(({metrics:m})=>m.map(([b])=>b)),h={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...h,from:n.
-from||1},p=Object.fromEntries(await Promise.all(d.map(async m=>[m,await t.metric(m,m==="effective_lr"?u:h)]))),w=t.alerts.
-filter(m=>m.adapters?.some(({name:b})=>b===e.name));return c("div",{class:"layer"},on(t,w),c("div",{class:"columns",style:o.
-style},i.map(({name:m,note:b,metrics:f,log:y,several:_})=>{let A=f.map(([$,k,N],O)=>({name:k,matrix:p[$],colour:N?"var(-\
--soft)":`var(--c${O+1})`,dash:N})),M=A.length>1||_;return U(m,b,A,{legend:M,term:f[0][0],width:a-26,height:x(150)+(M?0:x(
-21)),...t.charting,log:y||f[0][0]==="effective_lr"&&t.charting.discarded.length>0,alerts:w.filter($=>f.some(([k])=>k===$.
+ty-page"},"This run has no adapters.");let r=t.width>x(1260)?4:3,o=B(t.width,Array(r).fill(1)),a=o.widths[0],l=new Set(Re.
+flatMap(([,,f])=>f.map(([b])=>b))),i=[...Re,...s.metrics.filter(f=>!l.has(f)).map(f=>[T(f),null,[[f,f]],!0])].map(([f,b,
+m,y])=>({name:f,note:b,log:y,several:m.length>1,metrics:m.filter(([_])=>s.metrics.includes(_))})).filter(({metrics:f})=>f.
+length),d=i.flatMap(({metrics:f})=>f.map(([b])=>b)),h={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...h,from:n.
+from||1},p=Object.fromEntries(await Promise.all(d.map(async f=>[f,await t.metric(f,f==="effective_lr"?u:h)]))),w=t.alerts.
+filter(f=>f.adapters?.some(({name:b})=>b===e.name));return c("div",{class:"layer"},on(t,w),c("div",{class:"columns",style:o.
+style},i.map(({name:f,note:b,metrics:m,log:y,several:_})=>{let A=m.map(([$,k,N],O)=>({name:k,matrix:p[$],colour:N?"var(-\
+-soft)":`var(--c${O+1})`,dash:N})),M=A.length>1||_;return P(f,b,A,{legend:M,term:m[0][0],width:a-26,height:x(150)+(M?0:x(
+21)),...t.charting,log:y||m[0][0]==="effective_lr"&&t.charting.discarded.length>0,alerts:w.filter($=>m.some(([k])=>k===$.
 metric)),onAlert:$=>t.openAlert($,"alerts")})})))}function on(t,e){let{adapter:s,adapters:n,schema:r,moveAdapter:o}=t,a=r.
 peak_lr?.[s.group??-1],l=(i,d,h)=>d!=null&&c("div",null,c("dt",null,i),c("dd",null,d,h&&c("small",null,` ${h}`)));return c(
 "section",{class:"card layer-head"},c("div",{class:"title"},c("button",{id:"before",class:"quiet",title:"adapter before \
@@ -407,7 +409,7 @@ peak_lr?.[s.group??-1],l=(i,d,h)=>d!=null&&c("div",null,c("dt",null,i),c("dd",nu
 target.value})},n.map(i=>c("option",{value:i.name,selected:i===s},i.name))),c("button",{id:"after",class:"quiet",title:"\
 adapter after (↓)",onclick:()=>o(1)},"›"),c("span",{class:"note"},`${s.index+1} of ${n.length}`),c("span",{class:"gr\
 ow"}),e.length?e.map(i=>c("button",{class:"chip",onclick:()=>t.openAlert(i,"alerts"),title:i.message},R(i.severity,11),`${i.
-rule}, ${P(i)}`)):c("span",{class:"note"},"✓ no alert names this adapter")),c("dl",{class:"facts"},l(S("Kind"),s.kind),
+rule}, ${D(i)}`)):c("span",{class:"note"},"✓ no alert names this adapter")),c("dl",{class:"facts"},l(S("Kind"),s.kind),
 s.d_out!=null&&l(S("W₀"),`${s.d_out} × ${s.d_in}`),(s.r??0)>0&&l(S("B · A"),`${s.d_out} × ${s.r} · ${s.r} × ${s.d_in}`),
 l(S("r","r"),s.r||null),l(S("α","alpha"),s.alpha==null?null:v(s.alpha)),l(S("s","scale"),s.scale==null?null:v(s.scale),
 _t(s.scale_formula)),l(S("Group","group"),s.group==null?"in no optimizer group":String(s.group),a!=null?`lr ≤ ${v(a)}`:
@@ -416,13 +418,13 @@ s.base_norm))),l(S("σ₁(W₀)","base_spectral_norm"),s.base_spectral_norm==nul
 el":"views"},an(t)),dn(t),ln(t),c("button",{id:"latest",class:"quiet",title:"follow the latest step (End)",disabled:t.state.
 step==="",onclick:()=>t.set({step:""})},"latest"),s===""&&n===""?"":c("button",{id:"unzoom",class:"quiet",title:"all ste\
 ps (Esc)",onclick:()=>t.set({from:"",to:""})},`steps ${s}–${n}  ✕`),c("span",{class:"grow"}),t.live?cn(t):""),e&&document.
-getElementById(e)?.focus({preventScroll:!0})}function an(t){let e=z.find(n=>V(t.counts,n)),s=z.reduce((n,r)=>n+V(t.counts,
+getElementById(e)?.focus({preventScroll:!0})}function an(t){let e=U.find(n=>V(t.counts,n)),s=U.reduce((n,r)=>n+V(t.counts,
 r),0);return Object.entries(Z).map(([n,r])=>c("button",{id:`tab-${n}`,"aria-current":n===t.state.view&&"page",onclick:()=>t.
-set({view:n})},r.title,n==="alerts"&&e?c("span",{class:`count ${I(e)}`},s):null))}var ln=t=>c("label",{class:"pick scrub"},
+set({view:n})},r.title,n==="alerts"&&e?c("span",{class:`count ${E(e)}`},s):null))}var ln=t=>c("label",{class:"pick scrub"},
 "Step",c("input",{id:"scrub",type:"range",min:0,max:t.lastStep,value:t.step,"aria-label":"step",onchange:e=>t.setStep(Number(
 e.target.value)),oninput:e=>{e.target.nextElementSibling.textContent=e.target.value}}),c("output",{id:"step"},t.step)),cn=t=>c(
 "button",{id:"refresh",class:t.newer?"quiet newer":"quiet",title:"ask TensorBoard again","aria-label":t.newer?null:"refr\
-esh",onclick:()=>t.refresh()},t.newer?`↻ ${t.newer}`:"↻");function dn(t){let e=s=>{let n=B(t.runs[s],t.runs[s]);return c(
+esh",onclick:()=>t.refresh()},t.newer?`↻ ${t.newer}`:"↻");function dn(t){let e=s=>{let n=j(t.runs[s],t.runs[s]);return c(
 "option",{value:s,selected:s===t.state.run},n?`${s} (${n.word})`:s)};return c("label",{class:"pick"},"Run",c("select",{id:"\
 run",onchange:({target:s})=>t.openRun(s.value)},t.runNames.map(e)))}var Mt=class{#n;#t=new Map;#s=new WeakMap;#r=0;constructor(e){this.#n=e}forget(){this.#t.clear(),this.#r++}runs(){return this.#e(
 "runs",{})}runsNow(){return this.#n("runs",[])}schema(e){return this.#e("schema",{run:e})}alerts(e){return this.#e("aler\
@@ -461,7 +463,7 @@ ze",()=>{clearTimeout(s),s=setTimeout(()=>{!innerWidth||innerWidth===e||(e=inner
 un),await this.refresh()}async refresh(){this.data.forget(),await this.draw()}async#n(){if(document.hidden||!innerWidth||
 !this.shown||this.loading)return;let{run:e}=this.state,s=await this.data.runsNow().catch(()=>this.runs);if(e!==this.state.
 run)return;let n=fn(this.runs,s,this.wanted?.run??e);if(n?.isHere&&this.#t&&!this.pressed)return this.refresh();!this.pressed&&
-B(this.ending,this.run)?.word!==this.endWord&&await this.draw(),n?.words!==this.newer&&(this.newer=n?.words,Kt(this))}get#t(){
+j(this.ending,this.run)?.word!==this.endWord&&await this.draw(),n?.words!==this.newer&&(this.newer=n?.words,Kt(this))}get#t(){
 let{step:e,to:s}=this.state;return s===""&&(e===""||Number(e)>this.lastStep)}set(e){let{view:s,run:n}=this.state;return this.
 wanted=null,this.#s({...this.state,...e}),this.navigated||=this.state.view!==s||this.state.run!==n,this.draw()}#s(e){this.
 state=Object.fromEntries(Object.entries(Qt).map(([s,n])=>[s,String(e[s]??n)])),this.state.view in Z||(this.state.view="o\
@@ -479,13 +481,13 @@ let e=this.state.run,[s,n,r]=await Promise.all([this.data.schema(e),this.data.al
 found:n,ending:r}}async#o({schema:e,found:s,ending:n}){this.schema=e,this.ending=n,this.alerts=s.alerts,this.counts=s.counts,
 this.notes=[...e.notes,...s.notes],this.run=this.runs[this.state.run],this.adapters=await this.#d(e),this.missing=this.#a();
 let r=this.run.metrics;r.includes(this.state.metric)||(this.state.metric=hn.find(o=>r.includes(o))??r[0]??""),this.endWord=
-B(n,this.run)?.word,this.newer=void 0}#a(){let{adapter:e}=this.state;return this.wanted?`There is no run “${this.wanted.
+j(n,this.run)?.word,this.newer=void 0}#a(){let{adapter:e}=this.state;return this.wanted?`There is no run “${this.wanted.
 run}” here, or TensorBoard has not read it yet. This is the latest one.`:e&&!this.adapters.some(({name:s})=>s===e)?`Th\
 is run has no adapter “${e}”.`:this.adapters.length?null:"This run has no adapters: nothing but its loss and rates i\
 s known."}#l(){this.wanted||Te(Object.fromEntries(Object.entries(this.state).filter(([e,s])=>s!==Qt[e])),this.navigated),
 this.navigated=!1}#c(e){let s=e==="compare"?` and ${Object.keys(this.runs??{}).length} runs`:"";this.main.replaceChildren(
 c("div",{class:"empty-page",role:"status",id:"loading"},`Reading ${Z[e].title.toLowerCase()}${s} …`,c("progress")))}#i(e,s){
-if(e!==this.drawing)return;let n=document.activeElement?.id,r=this.main.scrollTop;E.hide();let o=rt("notes",[this.missing??
+if(e!==this.drawing)return;let n=document.activeElement?.id,r=this.main.scrollTop;I.hide();let o=rt("notes",[this.missing??
 []].flat());this.main.replaceChildren(...c("div",null,o,s,rt("notes",this.notes??[])).childNodes),n&&document.activeElement?.
 id!==n&&document.getElementById(n)?.focus({preventScroll:!0}),document.activeElement===document.body&&this.main.focus({preventScroll:!0}),
 this.main.scrollTop=this.shown===this.state.view?r:0,this.heading.textContent=document.title=`LoRA: ${Z[this.state.view].
@@ -510,7 +512,7 @@ to:"",alert:""});openAlert=(e,s=this.state.view)=>this.set({view:s,step:e.step,a
 name??this.state.adapter,metric:this.run.metrics.includes(e.metric)?e.metric:this.state.metric,from:"",to:""})};async function Ue(t){let e=Uint8Array.from(atob(t.trim()),d=>d.charCodeAt(0)),s=new Blob([e]).stream().pipeThrough(new DecompressionStream(
 "deflate")),n=await new Response(s).arrayBuffer(),r=new DataView(n).getUint32(0,!0),{answers:o,tables:a}=JSON.parse(new TextDecoder().
 decode(new Uint8Array(n,4,r))),l=new Map,i=d=>{let[h,u]=a[d];return l.has(d)||l.set(d,Q.parse(n.slice(4+r+h,4+r+h+u))),l.
-get(d)};return async(d,h)=>{let{run:u="",metric:p,name:w,at:m,...b}=Object.fromEntries(h),f=Object.fromEntries(Object.entries(
-b).map(([A,M])=>[A,Number(M)])),y=JSON.stringify([d,u,p??w??""]),_=JSON.stringify([`${d} at`,u,p??w??""]);if(m&&_ in a)return i(
-_);if(y in a)return i(y).window(f);if(!(y in o))throw new Error(`The report does not hold ${p??w??d}.`);return d==="verd\
-ict"?mn(o[y],f.step??1/0):o[y]}}var mn=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});Le();var pn=document.getElementById("answers");Ue(pn?.textContent??"").then(t=>new At(document.body,t,!1).start());
+get(d)};return async(d,h)=>{let{run:u="",metric:p,name:w,at:f,...b}=Object.fromEntries(h),m=Object.fromEntries(Object.entries(
+b).map(([A,M])=>[A,Number(M)])),y=JSON.stringify([d,u,p??w??""]),_=JSON.stringify([`${d} at`,u,p??w??""]);if(f&&_ in a)return i(
+_);if(y in a)return i(y).window(m);if(!(y in o))throw new Error(`The report does not hold ${p??w??d}.`);return d==="verd\
+ict"?mn(o[y],m.step??1/0):o[y]}}var mn=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});Le();var pn=document.getElementById("answers");Ue(pn?.textContent??"").then(t=>new At(document.body,t,!1).start());

@@ -117,12 +117,14 @@ async function readRun(app, name) {
     metric ? app.spread(metric, {at: step}, name) : null,
   ]);
   const size = sizes?.at(Infinity, 1),
+    end = endOf(ending, app.runs[name]),
     says = verdict(
       alerts[ending.first],
       zoneAt(schema, last.zone, Infinity),
       null,
       recoveryIn(alerts, Infinity),
       alerts,
+      end,
     );
   return {
     name,
@@ -131,7 +133,7 @@ async function readRun(app, name) {
     counts,
     last,
     says,
-    end: endOf(ending, app.runs[name]),
+    end,
     ratio: size == null ? null : depthOf(schema) * size,
     settings: flatten({...schema.config, optimizer: schema.optimizer, versions: schema.versions ?? {}}),
   };

@@ -23,8 +23,12 @@ export const title = 'Overview';
 /** Steps that are all measured in full, and cost more: after them the overhead is counted anew. */
 const FIRST_STEPS = 20;
 
-/** What is said first of a run: the alert that the rules put first, else the zone; else that none was recorded. */
-export function verdict(first, zone, missing, recovered, alerts = []) {
+/**
+ * What is said first of a run: the alert that the rules put first; else its `end`, if nobody can say that it is well;
+ * else the zone, or that none was recorded.
+ * @param {ReturnType<typeof endOf>} end
+ */
+export function verdict(first, zone, missing, recovered, alerts = [], end = null) {
   if (first)
     return {
       kind: severityClass(first.severity),
@@ -39,8 +43,10 @@ export function verdict(first, zone, missing, recovered, alerts = []) {
       text: recovered.details || recovered.message,
       alert: recovered,
     };
+  const calmly = !zone || ['ok', 'info'].includes(zone.kind);
+  if (calmly && end?.kind === 'warning') return {kind: 'warning', head: words(end.word), text: end.text};
   if (!zone) return {kind: 'info', head: 'Not recorded', text: 'This run was written without its zones.'};
-  const said = ['ok', 'info'].includes(zone.kind) ? {...zone, head: calm(alerts)} : zone;
+  const said = calmly ? {...zone, head: calm(alerts)} : zone;
   if (zone.name !== 'unknown' || !missing) return said;
   return isWithoutStep(missing) ? {...said, head: words(missing)} : {...said, text: `${words(missing)}.`};
 }
@@ -74,20 +80,22 @@ export async function draw(app) {
     app.series('effective_lr', {max_cols: 600, to: step}),
     app.seriesOf(['loss', 'loss_expected', 'probe_loss', 'reward', 'effective_lr'], zoomed),
   ]);
-  const first = ending.first == null ? null : alerts[ending.first];
+  const first = ending.first == null ? null : alerts[ending.first],
+    end = endOf(ending, app.run);
   const says = verdict(
     first,
     zoneAt(app.schema, known.zone, step),
     path.missing,
     recoveryIn(alerts, step),
     alerts.filter((alert) => alert.step <= step),
+    end,
   );
   const page = split(app.width, [43, 57], 16, 930), // narrower, the charts beside the picture are twice as high
     [left, right] = page.widths;
   return h(
     'div',
     {class: 'overview'},
-    banner(app, says, endOf(ending, app.run)),
+    banner(app, says, end),
     h('div', {class: 'tiles'}, tiles(app, {...known, rates}, spread, path)),
     h(
       'div',
@@ -201,7 +209,12 @@ export function endOf(/** @type {Record<string, any>} */ ending, {wall_time}, no
   if (verdict === 'unhealthy') return {word: 'ended with an ERROR', kind: 'error', text};
   if (verdict === 'unknown') return {word: 'finished, not judged', kind: 'warning', text};
   if (verdict === 'failed') return {word: 'stopped by fail_on', kind: 'error', text};
-  if (verdict === 'interrupted') return {word: 'broke off', kind: 'warning', text};
+  if (verdict === 'interrupted')
+    return {
+      word: 'broke off',
+      kind: 'warning',
+      text: text || 'It left no verdict: it was killed, or its script ended early.',
+    };
   if (verdict !== 'running') return null;
   const minutes = (now - wall_time) / 60;
   if (minutes < 15) return {word: 'running', kind: 'info', text: 'Training goes on.'};
@@ -255,10 +268,11 @@ function banner(app, {kind, head, text, alert}, end) {
         'h1',
         null,
         head,
-        end && explained(end.word, end.text, {id: 'ended', class: `badge ${end.kind}`}),
+        end && head !== words(end.word) && explained(end.word, end.text, {id: 'ended', class: `badge ${end.kind}`}),
         alert && alert.name !== 'recovered' && h('small', null, when(alert)),
       ),
       text && h('p', null, text),
+      alert && end?.word === 'broke off' && h('p', null, `Broke off: ${end.text}`),
       cause && h('p', {id: 'cause'}, h('b', null, 'Cause '), cause),
       fix && h('p', {class: 'fix', id: 'fix'}, h('b', null, 'Fix'), fix),
       told && h('p', {class: 'fix', id: 'next-run'}, h('b', null, 'Next run'), told),
