@@ -107,6 +107,8 @@ def judge(
         try:
             alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
             findings = in_order([*alerts, *how_it_ended(run, judgement), *(compare(run, baseline) if baseline else ())])
+            if baseline is not None and not run.ended:
+                run.notes.append("its loss and norms are not compared with the baseline's: it did not come to its end")
             runs.append(Judged(run, findings, compared=baseline is not None and run.ended))
             if run.verdict == "unknown":
                 unreadable.append(f"{run.name}: {run.message or 'it was not judged'}")

@@ -103,7 +103,7 @@ def passes(alerts: Iterable[Alert], command: bool = True) -> str:
     """That runs with WARNINGs pass under ``error``, and what fails them: a ``command``, or else the run's own argument;
     empty without any."""
     silent = (*CAUTIONS, *_OTHERS)
-    warned = [a for a in alerts if a.severity is Severity.WARNING and a.closed_step is None and a.rule not in silent]
+    warned = [a for a in alerts if a.severity is Severity.WARNING and not a.recovered_from and a.rule not in silent]
     rules = sorted({alert.rule for alert in warned if alert.rule.startswith("LW")})  # fail_on knows no rule of your own
     if not rules:
         return ""

@@ -145,6 +145,9 @@ class Comparison:
             if values := self.values(trials):
                 alike[trials[0].is_last, short(statistics.fmean(values))].append(_label(trials))
         tied = next(iter(alike.values()), [])
+        lack = any(t.left_out is None and self.metric not in t.quality for c in self.configurations for t in c)
+        if lack and [*alike.values()] == [tied] and len(tied) == 1:
+            return f"only {tied[0]} has the {self.metric}"
         return f"{first_of(tied, 3)} have the same {self.metric}" if len(tied) > 1 else None
 
     def values(self, configuration: Sequence[Trial]) -> list[float]:

@@ -135,6 +135,7 @@ def test_a_run_that_broke_off_is_not_called_like_the_baseline(tmp_path: Path) ->
     judged = judge([write_run(tmp_path / "now", steps=15, verdict="interrupted")], baseline=before)
     assert not judged.runs[0].compared
     assert "nothing has moved" not in text(judged)
+    assert "are not compared with the baseline's" in text(judged)
 
 
 def test_nothing_in_common_is_no_pass(tmp_path: Path) -> None:

@@ -229,6 +229,9 @@ def test_a_report_alone_has_the_mean_loss_too(sweep: Sweep, tmp_path: Path) -> N
     content = as_json(sweep[0] / "r2-seed1", tmp_path / "bare")
     assert content["metric"] == "final_loss"
     assert any("trainer.evaluate()" in note for note in content["notes"])
+    content = as_json(sweep[0] / "r8-seed0", tmp_path / "bare", "--metric", "eval_loss")
+    assert content["best"] is None
+    assert content["notes"][-1].endswith("only sweep0/r8-seed0 has the eval_loss.")
     edit_json(tmp_path / "bare" / "lora_watch" / "report.json", loss={})
     content = as_json(sweep[0] / "r2-seed1", tmp_path / "bare")
     assert any(note.endswith("bare has no final_loss.") for note in content["notes"])
