@@ -139,9 +139,8 @@ class WastedRate(RuleOnSettings):
     times: float = 20.0
 
     def check(self, record: StepRecord) -> Finding | None:
-        run, rate = record.run, max(record.run.peak_lr, default=math.nan)
-        ends_in_warm_up = "learning_rate" in run.config  # LW409 says it
-        if not is_adaptive(run) or ends_in_warm_up or (rates := useful_rates(run)) is None:
+        run, rate = record.run, _rate(record.run)
+        if not is_adaptive(run) or (rates := useful_rates(run)) is None:
             return None
         if not self.times * rate <= rates.best:
             return None
@@ -150,6 +149,7 @@ class WastedRate(RuleOnSettings):
             "The weights say so: its first step is far smaller than a useful one.",
             causes=[f"learning rate {rate:g} is too low for LoRA"],
             next_run=Prescription({RATE: Setting(rate, rates.best, rates.low, rates.high)}, Evidence.WEIGHTS),
+            follows=("LW310",),  # whose layers are lacking
         )
 
 
@@ -214,9 +214,14 @@ def _rank(name: str, value: Any) -> int:
     return int(number)
 
 
+def _rate(run: RunInfo) -> float:
+    """The script's: that a warm-up never reaches it is LW409's."""
+    return run.config.get("learning_rate") or max(run.peak_lr, default=math.nan)
+
+
 def _on_rate(run: RunInfo) -> list[str]:
     """Where the learning rate lies outside the range of the weights. It is no fault: many such runs are good."""
-    rate = run.config.get("learning_rate") or max(run.peak_lr, default=math.nan)  # a warm-up too long is LW409's
+    rate = _rate(run)
     if not is_adaptive(run) or (rates := useful_rates(run)) is None or not rate > 0 or rates.low <= rate <= rates.high:
         return []
     side = "below" if rate < rates.low else "above"

@@ -130,6 +130,16 @@ def test_a_warm_up_that_is_too_long(
     assert lora_watch("preflight", written(tmp_path / "all.json", **given)).exit_code == (severity is Severity.WARNING)
 
 
+def test_a_rate_that_is_far_too_low_is_named_beside_a_warm_up_that_is_too_long() -> None:
+    given = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", "learning_rate": 2e-5}
+    judged = preflight(given, {**given, "warmup_steps": 500, "max_steps": 30}, model=TINY_LLAMA)
+    assert [(a.rule, sorted(a.settings)) for a in judged.findings] == [
+        ("LW409", []),
+        ("LW104", ["learning_rate", "warmup_steps"]),
+    ]
+    assert not any("Some such runs learn enough" in note for note in judged.notes)
+
+
 # -- advice ------------------------------------------------------------------------------------------------------------
 RATES = (None, 1e-5, 3e-4, 2e-3, 2e-2, 0.5)
 GRID = [
