@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from lora_watch.base.alerts import Alert, LoraWatchError, Severity, Verdict, discarded, in_order, last_recovery
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import Evaluation, Logged, RunInfo, StepRecord
+from lora_watch.format.tags import eval_losses
 from lora_watch.measurement.signals.policy import numbers_of
 from lora_watch.measurement.signals.scaled_loss import OTHER
 from lora_watch.rules import Episodes
@@ -433,8 +434,7 @@ class Engine:
         """Note in the report how good the model is: ``{"eval_loss": 1.2}``. Also after ``finish``. ``samples``: on how
         many examples. ``checkpoints``: the steps of those that are there."""
         step = self.steps if step is None else step
-        losses = [name for name in metrics if name.startswith("eval_") and name.endswith("_loss")]
-        name = "eval_loss" if "eval_loss" in metrics else next(iter(losses), "")
+        name = "eval_loss" if "eval_loss" in metrics else next(iter(eval_losses(metrics)), "")
         if name == "eval_loss" or not self._eval_loss or (name and self._eval_from == 0 < step):
             self._eval_loss, self._eval_from = name, step  # of several sets the first after the start
         first, probed = bool(name) and name == self._eval_loss, dict[str, float]()

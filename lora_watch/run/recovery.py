@@ -217,12 +217,8 @@ class Recovery:
     ) -> tuple[Treatment, float, str]:
         """What this rank would do about ``alerts``: how, what it would multiply the learning rate by, and why it does
         nothing. Changes nothing."""
-        good, monitored, factor, why = (
-            self._copy_for(first, self._episodes.best_step),
-            self._recorder.monitored,
-            1.0,
-            "",
-        )
+        good = self._copy_for(first, self._episodes.best_step)
+        monitored, factor, why = self._recorder.monitored, 1.0, ""
         if self._over is not None or good is None or record is None:
             return Treatment.NONE, 1.0, self._over or "no step has been made that it could go back to"
         grown = self._size / good.monitor["size"] if self._size and good.monitor["size"] else None
