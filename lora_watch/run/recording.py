@@ -288,7 +288,7 @@ class Recorder:
         scalars |= {name: _number(there[name], float) for name in OF_A_LOOP if there.get(name) is not None}
         record = StepRecord(**{**known, **own, **since})
         if self._unseen is not None and record.step and self.monitored.adapters:
-            self._look_for_gradients(self._unseen, metrics)
+            self._look_for_gradients(self._unseen, record)
         if self._judge_loss and not dropped:
             scalars |= self._guessing(loss, there)
             labels = None if there["labels"] is None or "classes" not in scalars else there["labels"].tolist()
@@ -320,14 +320,16 @@ class Recorder:
                 )
         return {}
 
-    def _look_for_gradients(self, unseen: int, metrics: Readings) -> None:
+    def _look_for_gradients(self, unseen: int, record: StepRecord) -> None:
         """Gradients that are gone, or somewhere else, before they are read stand in no number: a note says so.
         ``unseen``: steps so far without any."""
-        self._unseen = None if any_seen(metrics) else unseen + 1
+        now = record.wiring
+        idle = bool(now) and not (now["active"] & now["trainable"] & ~now["merged"]).any()  # which LW301 says
+        self._unseen = None if idle or any_seen(record.metrics) else unseen + 1
         if self._unseen == _STEPS_TO_BE_SEEN:
+            hint = "" if "learning_rate" in record.run.config else ": call monitor.step() before zero_grad()"
             self.monitored.note(
-                "the gradient norms are unknown: no adapter had a gradient when lora_watch looked. In a loop of your "
-                "own, call monitor.step() before zero_grad()"
+                f"the gradient norms are unknown: no adapter had a gradient when lora_watch looked{hint}"
             )
 
     def note_the_start(self, record: StepRecord) -> None:

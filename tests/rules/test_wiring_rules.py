@@ -52,6 +52,7 @@ def test_no_trainable_adapter(fault: Any) -> None:
     assert alert.step == 0
     assert 8 in numbers(said(alert))
     assert ids(monitor) == ["LW301"], "one cause, one alert"
+    assert not any("had a gradient" in note for note in monitor.run.notes)
 
 
 def test_a_full_fine_tune_is_no_error_and_not_well_either() -> None:
