@@ -173,7 +173,7 @@ class StepTap(Tap):
 
     def reduce(self) -> None:
         """Average over ranks; every rank must call it. A batch without a target on one of them is one on all."""
-        if not self.ranks.several:
+        if not self.ranks.together:
             return
         targets = self.labels.targets
         self.loss, masked = self.ranks.mean(self.loss, False if targets is None else targets == 0)

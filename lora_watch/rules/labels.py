@@ -204,6 +204,7 @@ class FirstLossTooHigh(RuleOfTheLoss):
         token = self.seen.get("labels_token", math.nan)
         if ahead or behind:  # of a calibrated model entropy is what right labels cost
             no_better |= self.first[0] > 1.3 * self.seen["entropy"]
+        no_better |= fit < _FIT and self.first[0] > chance  # whatever a strong update has made of the next two
         if no_better and fit < _FIT:
             message, cause = "the labels do not fit the inputs", "the labels are those of other rows or positions"
             details = f"Only {percent(fit)} of the labels are the token that input_ids has at their place."

@@ -70,7 +70,9 @@ class OddRates(Rule):
         ahead = f", with {planned - record.step} of {planned} steps to go" if planned is not None else ""
         fewer = "the schedule was made for fewer steps than are trained: epochs or ranks counted differently"
         fix = "give the schedule the number of optimizer steps as its length"
-        if "learning_rate" in record.run.config:  # a Trainer
+        if not high:
+            fix = "set a learning rate, and look at what the schedule returns"
+        elif "learning_rate" in record.run.config:  # a Trainer
             fix = "let the Trainer make the schedule, or give num_training_steps the number of optimizer steps"
         elif self.zeros >= record.step:
             fewer = "the schedule begins at 0, and scheduler.step() is not called"

@@ -281,7 +281,7 @@ class Engine:
         """Those for which the run ends: on any rank the policy acts on ``alerts`` (``failures`` if None), and the run
         does not recover from them. Every rank calls it at the same step, and gets the same answer."""
         alerts = self._own_failures() if alerts is None else alerts
-        agreed = self._agree(alerts) if alerts or self.ranks.several else []
+        agreed = self._agree(alerts) if alerts or self.ranks.together else []
         if agreed and self.policy.recover:
             with self.guard("recovering"):
                 self._judge_pending()

@@ -187,7 +187,7 @@ class Recorder:
         if sound and not always:
             return None
         skipped = overflows and self._is_scaled()
-        own = {"loss": loss, "targets": _number(there.get("targets"), int), "bad_inputs": _bad(there)}
+        own = {"loss": loss, "targets": _number(there.get("targets"), int), "bad_inputs": () if sound else _bad(there)}
         record = StepRecord(self.monitored.run, step, there["gradients"], updated=not skipped, **own)
         if not sound and not (skipped and (loss is None or math.isfinite(loss))):
             record = replace(record, spoiled=spoiled(gradients.adapters))
@@ -276,7 +276,7 @@ class Recorder:
             "metrics": metrics,
             "loss": loss,
             "targets": _number(there["targets"], int),
-            "bad_inputs": _bad(there),
+            "bad_inputs": () if loss is None or math.isfinite(loss) else _bad(there),
             "overhead": self._guard.overhead,
             # A skipped step does not move the schedule.
             "lr_fraction": self._fraction(known["step"] - self._skipped, known["lr"]),

@@ -48,9 +48,9 @@ def built(alpha: float = 16, lr: float = 2e-3) -> tuple[Any, torch.optim.Optimiz
     return model, torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
 
 
-def of_rates(rates: Callable[[int], float], steps: int, scheduler: bool = False) -> Monitor:
+def of_rates(rates: Callable[[int], float], steps: int, scheduler: bool = False, start: float = 5e-3) -> Monitor:
     """A loop that sets them by hand, by the number of steps done, or whose ``scheduler`` is never asked."""
-    model, optimizer = built(lr=rates(0) or 5e-3)
+    model, optimizer = built(lr=rates(0) or start)
     planned = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: at / 4) if scheduler else None
     ids = torch.tensor([example["input_ids"] for example in stdlib_blocks(4, 32)])
     with Monitor(model, optimizer, scheduler=planned, max_steps=steps, console=False) as monitor:
@@ -78,6 +78,11 @@ def test_a_schedule_that_is_never_stepped_is_named_and_nothing_has_been_learned(
     (alert,) = (alert for alert in ended.alerts if alert.rule == "LW306")
     assert (alert.severity, alert.step) == (Severity.ERROR, 3)
     assert "scheduler.step() is not called" in alert.causes[0]
+
+
+def test_a_rate_of_zero_is_to_be_set() -> None:
+    alert = next(alert for alert in of_rates(lambda done: 0.0, 4, start=0.0).alerts if alert.rule == "LW306")
+    assert alert.remedies == ["set a learning rate, and look at what the schedule returns"]
 
 
 def test_a_plain_loop_is_monitored(tmp_path: Path) -> None:

@@ -272,6 +272,11 @@ def mislabelled(fault: str) -> Sequence[dict[str, Any]]:
     return [dict(zip(columns, row)) for row in zip(*columns.values())]
 
 
+def test_a_strong_rate_does_not_hide_labels_of_other_rows() -> None:
+    monitor = run(steps=6, lr=5e-2, dataset=mislabelled("rows"), per_device_train_batch_size=8)
+    assert ("LW205", 3, Severity.ERROR) in [(alert.rule, alert.step, alert.severity) for alert in monitor.alerts]
+
+
 @pytest.mark.parametrize(("fault", "found"), [("rows", [("LW203", "stays")]), ("a prompt", [])], ids=["rows", "twin"])
 def test_labels_that_are_wrong_from_some_step_on_are_named(fault: str, found: list[tuple[str, str]]) -> None:
     """The adapters learn the noise, and the loss comes down again."""

@@ -45,12 +45,12 @@ class _Group:
         self._turns = any(diagonal is not None for diagonal in self._diagonals)
         self._limits = np.array([min(block.b.shape[0], block.a.shape[1]) for block in self._blocks])
         self._r, self._device = self._blocks[0].a.shape[0], self._blocks[0].a.device
-        self._fetches, self._far = not has_float64(self._device), is_far(self._device)
-        most = DEVICE_PIECE if self._far else HOST_PIECE
+        self._fetches = not has_float64(self._device)
+        most = DEVICE_PIECE if is_far(self._device) else HOST_PIECE
         self._stacks = [stack for side in (0, 1) for stack in self._stacks_of(side, most)]
         """Which factors are read together: 0 for A or 1 for B, and the places of their blocks."""
         numbers = sum(factor.numel() for block in self._blocks for factor in block)
-        self._keeps = self._far and numbers <= most
+        self._keeps = is_far(self._device) and numbers <= most
 
     def _stacks_of(self, side: int, most: int) -> list[tuple[int, list[int]]]:
         factors = [block[side] for block in self._blocks]
@@ -72,7 +72,7 @@ class _Group:
             x = torch.stack([self._blocks[i][side] for i in members])
             x = (x.cpu() if self._fetches else x).double()
             kept.append(x if self._keeps else None)
-            numbers = x if self._far else x.numpy()  # whose product takes half as long: it sees the symmetry
+            numbers = x if is_far(x.device) else x.numpy()  # whose product takes half as long: it sees the symmetry
             turned = numbers.swapaxes(1, 2) if side else numbers  # [n, r, d]
             grams.append(turned @ turned.swapaxes(1, 2))
         diagonals = self._between() if self._turns else None
