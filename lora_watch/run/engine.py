@@ -652,7 +652,8 @@ class Engine:
 
     def _agree(self, alerts: Sequence[Alert]) -> list[Alert]:
         """Where ranks cannot agree any more none ends the run: those that go on would wait for it."""
-        alerts = self._prescribed(alerts)
+        with self.guard("adding the prescription"):  # whatever fails, the other ranks wait for an answer
+            alerts = self._prescribed(alerts)
         agreed = [] if self.ranks.together and world_size() > 1 else alerts
         if self._can_act:
             with self.guard("agreeing with the other ranks"):
