@@ -1,6 +1,6 @@
 """Measure how large runs of the corpus become, and judge ruinous rates with a long warm-up, which its grids leave out.
 
-Two thresholds rest on these figures: LW102's ``beyond`` and LW202's ``large``.
+Three thresholds rest on these figures: LW102's ``beyond``, its WARNING at twice ``threshold``, and LW202's ``large``.
 
     python -m benchmarks.corpus.warm_up     # six minutes; nothing is stored
 
@@ -36,8 +36,13 @@ def largest() -> str:
     for spec, outcome in label(traces).items():
         sizes = [size.overall for record in traces[spec].records if (size := size_of(record)) is not None]
         by_label[outcome.label].append(max(sizes, default=0.0))
-    rows = [[name, len(of), *(f"{np.quantile(of, q):.3g}" for q in (0.5, 0.9, 1.0))] for name, of in by_label.items()]
-    return table(["label", "runs", "median of the largest size", "nine of ten, up to", "the largest"], rows)
+    vast = 2.0 * NormExplosion().threshold
+    rows = [
+        [name, len(of), *(f"{np.quantile(of, q):.3g}" for q in (0.5, 0.9, 1.0)), sum(size > vast for size in of)]
+        for name, of in by_label.items()
+    ]
+    heads = ["label", "runs", "median of the largest size", "nine of ten, up to", "the largest", f"above {vast:g}"]
+    return table(heads, rows)
 
 
 def errors(spec: Spec, rules: list[Rule] | None) -> tuple[str, float, float]:

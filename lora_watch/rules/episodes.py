@@ -56,8 +56,6 @@ class Episodes:
         self._growth = Growth()
         self._silent: dict[str, int] = {}
         """Of each open alert's rule, the measurements for which it has been silent in a row."""
-        self._best: float | None = None
-        """``best_step``, as of the latest evaluation; None before the first step of a session."""
 
     @property
     def open(self) -> list[Alert]:
@@ -97,9 +95,6 @@ class Episodes:
                     self._take(rule, finding, record, changed)
             except Exception as error:
                 self._failed(f"asking {rule.id} {rule.name}", error)
-        if record.evaluations or self._best is None:
-            self._best = self.best_step
-        record.derived["best step"] = self._best
         return changed
 
     def explain(self, record: StepRecord) -> list[Alert]:

@@ -70,6 +70,9 @@ class WorseOnOtherTexts(Rule):
     """The training loss of the first step."""
     lowest: float = field(default=math.inf, init=False)
     """Evaluation loss so far."""
+    best_step: float = field(default=math.inf, init=False)
+    """That of the best evaluation of a set whose last one is more than 2 % above it, the earliest of all sets: no
+    finding yet, and no praise for the run since then. Infinite where none is."""
     above: int = field(default=0, init=False)
     """Evaluations in a row at which ``probe=`` cost more and nothing was gained."""
 
@@ -77,14 +80,12 @@ class WorseOnOtherTexts(Rule):
         if record.step == 1 and record.loss is not None:
             self.first = record.loss
         finding = self._judge(record)
+        record.derived["best step"] = self.best_step
         if record.loss is not None and math.isfinite(record.loss):
             self.since = {name: [total + record.loss, steps + 1] for name, (total, steps) in self.since.items()}
         return finding
 
-    @property
-    def best_step(self) -> float:
-        """That of the best evaluation of a set whose last one is more than 2 % above it, the earliest of all sets: no
-        finding yet, and no praise for the run since then. Infinite where none is."""
+    def _best_step(self) -> float:
         gain = {name for name, (_, losses, *_) in self.sets.items() if losses[-1] == min(losses) < losses[0]}
         best = []
         for name, (steps, losses, *_) in self.sets.items():
@@ -110,6 +111,8 @@ class WorseOnOtherTexts(Rule):
         seen = [last for last in record.evaluations.values() if math.isfinite(last.loss) and JUDGED in record.scalars]
         for last in seen:
             self._note(last, record.scalars.get("loss_start", math.nan))
+        if seen:
+            self.best_step = self._best_step()
         found = [finding for last in seen if (finding := self._of_one_set(record, last))]
         found += [self._unknown(last) for last in record.evaluations.values() if math.isnan(last.loss)]
         by_heart = max(found, key=lambda finding: finding.severity or self.severity, default=None)
@@ -212,17 +215,16 @@ class WorseOnOtherTexts(Rule):
         training = np.where(np.isnan(training), record.scalars.get("loss_start", math.nan), training)  # of step 0
         best = int(losses.argmin())
         risen = float(losses[-2:].min() - losses[best])
-        lowest = abs(float(losses[best]))
-        chance = record.scalars.get("chance_loss", math.inf) if classes_of(record) else math.inf
+        lowest, classes = abs(float(losses[best])), classes_of(record)
+        chance = record.scalars.get("chance_loss", math.inf) if classes else math.inf
         # What evaluations may differ by without meaning anything: around their own trend, and for few examples. Of a
         # line and Gaussian noise the median second difference is 0.6745 * √6 standard deviations of one value.
         around = float(np.median(np.abs(np.diff(losses, 2)))) / (0.6745 * math.sqrt(6.0)) if len(losses) > 3 else 0.0
         by_heart = bool(training[-1] < _FALLEN * training[best])  # all of it: one standard deviation tells then
         margin = max(self.rise * lowest, self.noise * around, _few(last.samples) / (1 + by_heart))
         guesses = bool(losses[-2:].min() > (1.0 + self.rise) * chance)
-        tokens = classes_of(record)
-        if never := tokens > FEW and lowest > (1.0 - self.rise) * math.log(tokens):  # a language model's best one
-            guesses, chance = True, math.log(tokens)
+        if never := classes > FEW and lowest > (1.0 - self.rise) * math.log(classes):  # a language model's best one
+            guesses, chance = True, math.log(classes)
         if guesses:  # and what is lost by that is no noise
             margin = self.rise * lowest
         far = bool(level - losses[best] > max(0.25 * lowest, 8.0 * _few(last.samples)))

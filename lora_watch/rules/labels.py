@@ -170,9 +170,10 @@ class FirstLossTooHigh(RuleOfTheLoss):
         cause = mismatch
         remedy = "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then "
         remedy += f"evaluate the base model without adapters: its loss should be far below {plain(chance)}"
+        who = "model with its adapter" if record.run.nonzero_start else "base model"
         if guesses:
             details += f" The model takes about {math.exp(entropy):.0f} of them for equally likely."
-            message, cause, remedy = "the base model guesses", _RANDOM, "load the model with from_pretrained"
+            message, cause, remedy = f"the {who} guesses", _RANDOM, "load the model with from_pretrained"
         elif self.seen.get("labels_a_row", math.inf) < 1.5:
             cause = f"about one label a row counts: {_MASKED}"
         elif far:
@@ -180,7 +181,7 @@ class FirstLossTooHigh(RuleOfTheLoss):
         elif many and not entropy:
             cause = f"{_RANDOM}, or {mismatch}"
         if record.run.nonzero_start:
-            message, cause = message.replace("base model", "model with its adapter"), f"{_FOREIGN}; or {cause}"
+            cause = f"{_FOREIGN}; or {cause}"
             remedy = "evaluate within model.disable_adapter(). If that is better, load this model's own adapter, or "
             remedy += "let B begin at zero (init_lora_weights=True). If not, read a batch: input_ids and labels"
         first, least = self.first[0] if self.first else start, threshold if far else self.guessed * chance

@@ -67,7 +67,8 @@ class OddRates(Rule):
             return None
         peak = _rates(record.run, record.run.peak_lr)
         high = f" The schedule was meant to reach {peak.max():.3g}." if len(peak) and peak.max() > 0 else ""
-        ahead = f", with {planned - record.step} of {planned} steps to go" if planned is not None else ""
+        left = 0 if planned is None else planned - record.step
+        ahead = f", with {left} of {planned} steps to go" if left > 0 else ""
         fewer = "the schedule was made for fewer steps than are trained: epochs or ranks counted differently"
         fix = "give the schedule the number of optimizer steps as its length"
         if not high:

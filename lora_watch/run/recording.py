@@ -179,7 +179,7 @@ class Recorder:
         for accelerators. None where all of it is finite, unless it is wanted ``always``."""
         gradients, labels = self.instruments.gradients, self.instruments.own_loss.labels
         if labels is not None:
-            seen = {**labels.seen, "targets": None, **seen}
+            seen = {**labels.seen, "targets": None, **seen}  # a loop's own are judged after the update
         there = self._host_copy.send({"gradients": gradients.latest, "loss": loss, **seen}).read()
         gradients.keep(there["gradients"])
         overflows, loss = overflow(there["gradients"]), _number(there["loss"], float)

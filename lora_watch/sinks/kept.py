@@ -92,7 +92,7 @@ class LastGoodSink(Sink):
             before, self._in_vain = self._in_vain, next(vain, None)
             if self._in_vain and not before and self._saved is not None:
                 self._save()  # what was told of is withdrawn
-        self._best = record.derived.get("best step", self._best)  # of an update that was dropped rules say nothing
+        self._best = record.derived.get("best step", self._best)  # absent before an update, and of one that is dropped
         if not self._serious:
             self._is_wrong = False
             norms = record.metrics.get("product_norm")  # absent where nothing was measured at this step

@@ -52,16 +52,11 @@ def of_rates(rates: Callable[[int], float], steps: int, scheduler: bool = False,
     """A loop that sets them by hand, by the number of steps done, or whose ``scheduler`` is never asked."""
     model, optimizer = built(lr=rates(0) or start)
     planned = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: at / 4) if scheduler else None
-    ids = torch.tensor([example["input_ids"] for example in stdlib_blocks(4, 32)])
     with Monitor(model, optimizer, scheduler=planned, max_steps=steps, console=False) as monitor:
         for done in range(steps):
             if not scheduler:
                 optimizer.param_groups[0]["lr"] = rates(done)
-            loss = model(input_ids=ids, labels=ids).loss
-            loss.backward()
-            optimizer.step()
-            monitor.step(loss=loss)
-            optimizer.zero_grad()
+            loop(monitor, model, optimizer, 1)
     return monitor
 
 
