@@ -45,7 +45,7 @@ def placement(
     total = sum({id(parameter): _numbers(parameter) for _, parameter in held}.values())
     trained = sum(info.trainable for info in described)
     ranks = first_of([str(rank) for rank in sorted({info.r for info in described})], 5)
-    scales = sorted({(info.scale_formula, info.scale) for info in described})
+    scales = sorted({(info.scale_formula.replace("sqrt(r)", "√r"), info.scale) for info in described})
     shown = first_of([f"{formula} {scale:.3g}" for formula, scale in scales], 3)
     share = f"{percent(trained / max(total, 1))} of the parameters" if trained else "all frozen"
     said = [f"{count(len(adapters), 'adapter')}: {where}; {share}; rank {ranks}, {shown}."]

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, in_order
-from lora_watch.base.text import clean, count
+from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.gate.baseline import compare, finding
 from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
@@ -123,11 +123,11 @@ def judge(
 
 def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
     """What the verdict adds to the alerts: one finding or none."""
-    steps = f"{run.step} of {run.max_steps} steps" if run.max_steps else count(run.step, "step")
     killed = run.verdict == "interrupted" and run.message is None  # what it did after its last words is not known
-    made = f"It made {'at least ' * killed}{steps}."
+    made = f"It made {'at least ' * killed}{run.steps}."
     errors = [alert for alert in run.alerts if alert.severity >= Severity.ERROR]
     told = any(judgement.counts(alert) for alert in errors if alert.closed_step is None)
+    of_a_trainer = "learning_rate" in run.config
     why = [] if run.message is None else [run.message]
 
     def found(rule: str, message: str, fix: str, **fields: Any) -> Sequence[Alert]:
@@ -143,8 +143,8 @@ def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
         made += f" Its files were last written at {run.updated[:19].replace('T', ' ')} UTC." if run.updated else ""
         killed_by = "the process was killed (memory, a time limit, a cancelled job), or its script caught an exception"
         why = why or [f"{killed_by}, or it is still going on another machine"]
-        fix = "read what the script printed last, and start it again"
-        return found("LW801", message, f"{fix}, with resume_from_checkpoint=True where it has left a checkpoint")
+        fix = "read what the script printed last, and start it again from its last checkpoint, if there is one"
+        return found("LW801", message, f"{fix}{' (resume_from_checkpoint=True)' * of_a_trainer}")
     if run.verdict == "failed" and not told:
         fix = "follow the alert that the cause names, or have the run's own fail_on let it pass, too"
         return found("LW803", "the run was ended by its own fail_on", fix)
@@ -152,7 +152,7 @@ def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
         fix = "follow the alert in the log of the run: its report does not list it"
         return found("LW803", "the run has ended with an ERROR", fix, name="ended-unhealthy")
     if run.ended and run.max_steps is not None and run.step < run.max_steps:
-        fix = "nothing, where early stopping is meant; else see which callback has set should_training_stop"
-        why = []
-        return found("LW802", "training stopped before its planned steps", fix, severity=Severity.WARNING)
+        by = "which callback has set should_training_stop" if of_a_trainer else "what has left the loop"
+        said, fix = "training stopped before its planned steps", f"nothing, where that is meant; else see {by}"
+        return found("LW802", said, fix, severity=Severity.WARNING, causes=[])
     return []

@@ -306,7 +306,7 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
     )
     counted = [trial for trial in trials if trial.left_out is None]
     yield from (f"{t.name} has no {chosen}." for t in counted if chosen not in t.quality)
-    yield from (f"{t.name} has a {chosen} of NaN." for t in counted if math.isnan(t.quality.get(chosen, 0.0)))
+    yield from (f"{t.name} has NaN as its {chosen}." for t in counted if math.isnan(t.quality.get(chosen, 0.0)))
     yield from (
         f"{t.name}: LW102 is open. A margin rises even where the answers get worse, so such a run comes last."
         for t in counted
@@ -314,11 +314,12 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
     )
     if asked is None and chosen == FINAL_LOSS and counted:
         common = [name for name in eval_losses(counted[0].quality) if all(name in t.quality for t in counted)]
+        lacks = next(t.name for t in counted if EVAL_LOSS not in t.quality)
         evaluate = "Evaluate each run at its end: trainer.evaluate(), in a loop of your own monitor.evaluated(…)"
         better = f"Compare --metric {' or '.join(common)}" if common else evaluate
         yield (
-            f"Not each of these runs has an {EVAL_LOSS}, so {FINAL_LOSS} is compared, the mean training loss of the "
-            f"last tenth. It shows less. {better}."
+            f"{lacks} has no {EVAL_LOSS}, so {FINAL_LOSS} is compared, the mean training loss of the last tenth. It "
+            f"shows less. {better}."
         )
 
 

@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from lora_watch.base.alerts import Alert, Verdict, discarded
 from lora_watch.base.prescription import Prescription
-from lora_watch.base.text import clean
+from lora_watch.base.text import clean, count
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, whole
 from lora_watch.format.files import REPORT_VERSION, WAITING, is_claimed
 from lora_watch.runs.data import RunData
@@ -100,6 +100,11 @@ class FinishedRun:
     @property
     def name(self) -> str:
         return clean(self.path)
+
+    @property
+    def steps(self) -> str:
+        """``40 of 100 steps``; ``40 steps`` where it is not known how many there were to be."""
+        return count(self.step, "step") if self.max_steps is None else f"{self.step} of {count(self.max_steps, 'step')}"
 
     @property
     def evaluation(self) -> dict[str, float]:

@@ -28,9 +28,8 @@ def mixture() -> Any:
 def test_a_model_that_is_adapted_everywhere_lacks_nothing() -> None:
     line = "28 adapters: q k v o gate up down in 4 of 4 blocks; 7.8 % of the parameters; rank 8, alpha/r 2."
     assert placement(tiny_model()) == line
-    assert placement(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), targets=["0"], task_type=None) == (
-        "1 adapter: 0; 62 % of the parameters; rank 8, alpha/r 2."
-    )
+    line = placement(nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)), targets=["0"], task_type=None, use_rslora=True)
+    assert line == "1 adapter: 0; 62 % of the parameters; rank 8, alpha/√r 5.66."
 
 
 @pytest.mark.parametrize(

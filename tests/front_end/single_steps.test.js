@@ -68,7 +68,7 @@ test('a column of several steps has no number of one step', () => {
 });
 
 /** A run of `count` steps, as the server answers: pooled in a window, as they are at steps. */
-function appOf(count, broken = Infinity) {
+function appOf(count, broken = Infinity, size = null) {
   const fine = (step, value) => (step < broken ? value : Number.NaN),
     until = Math.min(count, broken - 1);
   const all = {
@@ -77,8 +77,9 @@ function appOf(count, broken = Infinity) {
     loss_recent: series(steps(until, (step) => 4 - step / count)),
     zone: series(steps(count, (step) => step % 2)),
     output_ratio: series(steps(count, (step) => [9, step + (step % 2), 0, 0])),
+    size,
   };
-  const read = (name, {at, max_cols}) => (at ? all[name] : pooled(all[name], max_cols));
+  const read = (name, {at, max_cols}) => (at ? all[name] : all[name] && pooled(all[name], max_cols));
   const app = {
     runs: {run: {metrics: ['output_ratio'], series: Object.keys(all), step: count}},
     data: {
@@ -95,9 +96,11 @@ function appOf(count, broken = Infinity) {
 
 test('each point of the path of a long run has the numbers of its own step', async () => {
   const {points} = await pathOf(appOf(1203), 'run');
+  const {points: own} = await pathOf(appOf(1203, Infinity, series(steps(1203, (step) => step))), 'run');
   assert.ok(points.length > 300);
-  for (const {step, gain, ratio, zone} of points) {
+  for (const [i, {step, gain, ratio, zone}] of points.entries()) {
     assert.equal(ratio, step + (step % 2));
+    assert.equal(own[i].ratio, step, 'as the rules count it, where that was recorded');
     assert.ok(Math.abs(gain - step / 1203 / 4) < 1e-6);
     assert.equal(zone.name, step % 2 ? 'barely-moves' : 'healthy');
   }

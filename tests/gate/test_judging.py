@@ -112,6 +112,10 @@ def test_a_trainer_that_stops_early_has_finished(tmp_path: Path) -> None:
     judgement = judge([tmp_path])
     assert judgement.runs[0].run.verdict == "ok"
     assert (judgement.exit_code, rules_of(judgement)) == (0, ["LW802"])
+    for verdict, fix in (("ok", "should_training_stop"), (None, "resume_from_checkpoint")):
+        for config in ({"learning_rate": 1e-3}, {}):  # a loop has no Trainer's arguments
+            write_run(tmp_path / "b", verdict=verdict, run=run_of(max_steps=40, config=config))
+            assert (fix in judge([tmp_path / "b"]).runs[0].findings[0].remedies[0]) is bool(config)
 
 
 def test_a_policy_that_ended_a_run_for_a_warning_is_an_error(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from xml.etree import ElementTree
 
 from lora_watch.base.alerts import Alert
 from lora_watch.gate.baseline import RULES
-from lora_watch.gate.formats.text import steps_of
 from lora_watch.gate.judging import GATE_RULES, Judged, Judgement
 from lora_watch.rules import ReplicasDiffer, RewardNotRising, RewardsAllEqual, Rule, StaleRollouts, catalogue
 from lora_watch.rules.policy import passes
@@ -82,4 +81,4 @@ def _not_judged(rule: Rule | None, run: FinishedRun) -> str:
             return f"{rule.needs} was not measured"
     if run.ended or (rule is not None and rule.static):  # settings are judged before the first step
         return ""
-    return f"the run ended before all was judged: {run.ending}, {steps_of(run)} steps"
+    return f"the run ended before all was judged: {run.ending}, {run.steps}"

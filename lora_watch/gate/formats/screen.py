@@ -18,9 +18,10 @@ def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     ended = () if run.going else how_it_ended(run, judgement)
     judgement.runs.append(judged := Judged(run, in_order([*run.alerts, *ended])))
     lines = [*described(judged, judgement), *(f"  {passed}" for passed in filter(None, [passing(judgement)]))]
-    if size := list(run.data.series_at("size", run.trained(run.data.steps)).values()):
+    if sizes := run.data.series_at("size", run.trained(run.data.steps)):
         what = "what all blocks together add, in times a layer's own output; most good runs stay below 8"
-        lines.append(f"  size of the adapters {short(size[0])} → {short(size[-1])} {sparkline(size)} ({what})")
+        size, at = [*sizes.values()], f" at step {last}" if (last := max(sizes)) < run.step else ""
+        lines.append(f"  size of the adapters {short(size[0])} → {short(size[-1])}{at} {sparkline(size)} ({what})")
     out = Text(f"{title or run.name}\n", style="bold")
     lines += [f"  UNREADABLE {run.message}"] * (run.verdict == "unknown" and run.message is not None)
     for line in lines:

@@ -10,7 +10,6 @@ from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.rules.policy import OF_FINISHED_RUNS, RECOVERED, passes, too_few
 from lora_watch.runs.places import short_names
-from lora_watch.runs.run import FinishedRun
 
 
 def text(judgement: Judgement) -> str:
@@ -33,11 +32,6 @@ def _tally(findings: Sequence[Alert], judgement: Judgement) -> str:
     own = in_numbers(tally(alert for alert in findings if alert.rule not in OF_FINISHED_RUNS))
     added = sum(alert.rule in OF_FINISHED_RUNS.keys() - judgement.switched_off for alert in findings)
     return ", ".join(filter(None, [own, f"{added} found by check" if added else ""]))
-
-
-def steps_of(run: FinishedRun) -> str:
-    """``40 of 100``, where it is known how many there were to be."""
-    return str(run.step) if run.max_steps is None else f"{run.step} of {run.max_steps}"
 
 
 def summary(judgement: Judgement) -> str:
@@ -66,7 +60,8 @@ def _overview(judgement: Judgement) -> list[str]:
         run, found = judged.run, _tally(judged.findings, judgement)
         left = [alert for alert in judged.findings if alert.rule not in judgement.switched_off]
         worst = [f"{alert.rule}: {middle(alert.message, 44)}" for alert in left] or [""]
-        rows.append([middle(name, 32), _verdict(judged, judgement), run.ending, steps_of(run), found, worst[0]])
+        steps = run.steps.rpartition(" ")[0]
+        rows.append([middle(name, 32), _verdict(judged, judgement), run.ending, steps, found, worst[0]])
     return table(["run", "verdict", "", "steps", "alerts", "worst"], rows, left=(0, 1, 2, 4, 5))
 
 
@@ -89,8 +84,7 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
     """How far a run came, its losses, what to change, and its findings: indented lines."""
     run, off = judged.run, judgement.switched_off
     findings = [alert for alert in judged.findings if alert.rule not in off]
-    steps = f"{steps_of(run)} steps" if run.max_steps is not None else count(run.step, "step")
-    parts = [run.ending, steps, adapters(len(run.adapters), run.resting)]
+    parts = [run.ending, run.steps, adapters(len(run.adapters), run.resting)]
     if run.reward_ends is not None:
         what = "margin" if run.config.get("preference") else "mean reward"
         parts.append(f"{what} {' → '.join(map(plain, run.reward_ends))}")

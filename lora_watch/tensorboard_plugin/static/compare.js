@@ -2,7 +2,7 @@
 
 import {card, countOf, explained, h, num, SEVERITIES, severityIcon, term} from './dom.js';
 import {endOf, recoveryIn, verdict} from './overview.js';
-import {againstStart, depthOf, gainAt, RATIOS, REWARDS, riseAt, zoneAt} from './picture.js';
+import {againstStart, depthOf, gainAt, RATIOS, REWARDS, riseAt, sizeAt, zoneAt} from './picture.js';
 
 export const title = 'Compare';
 /** Said in other columns, or nothing the user set. */
@@ -113,11 +113,10 @@ async function readRun(app, name) {
     app.data.schema(name),
     app.data.alerts(name),
     app.data.verdict(name),
-    app.seriesOf(['loss', 'loss_start', 'loss_recent', ...REWARDS, 'zone'], {at: step}, name),
+    app.seriesOf(['loss', 'loss_start', 'loss_recent', 'size', ...REWARDS, 'zone'], {at: step}, name),
     metric ? app.spread(metric, {at: step}, name) : null,
   ]);
-  const size = sizes?.at(Infinity, 1),
-    end = endOf(ending, app.runs[name]),
+  const end = endOf(ending, app.runs[name]),
     says = verdict(
       alerts[ending.first],
       zoneAt(schema, last.zone, Infinity),
@@ -134,7 +133,7 @@ async function readRun(app, name) {
     last,
     says,
     end,
-    ratio: size == null ? null : depthOf(schema) * size,
+    ratio: sizeAt({metric, depth: depthOf(schema)}, last, sizes, Infinity),
     settings: flatten({...schema.config, optimizer: schema.optimizer, versions: schema.versions ?? {}}),
   };
 }

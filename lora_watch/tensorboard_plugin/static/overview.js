@@ -17,7 +17,18 @@ import {
   words,
 } from './dom.js';
 import {foundCard} from './find_lr.js';
-import {againstStart, damageFrom, gainAt, isWithoutStep, pathOf, picture, REWARDS, riseAt, zoneAt} from './picture.js';
+import {
+  againstStart,
+  damageFrom,
+  gainAt,
+  isWithoutStep,
+  pathOf,
+  picture,
+  REWARDS,
+  riseAt,
+  sizeAt,
+  zoneAt,
+} from './picture.js';
 
 export const title = 'Overview';
 /** Steps that are all measured in full, and cost more: after them the overhead is counted anew. */
@@ -76,7 +87,7 @@ export async function draw(app) {
     app.data.verdict(state.run, step < app.lastStep ? step : undefined), // the end with all that is known then
     sizeOf(app, now),
     sizeOf(app, zoomed),
-    app.seriesOf(['loss', 'loss_start', 'loss_recent', ...REWARDS, 'overhead', 'zone'], now),
+    app.seriesOf(['loss', 'loss_start', 'loss_recent', 'size', ...REWARDS, 'overhead', 'zone'], now),
     app.series('effective_lr', {max_cols: 600, to: step}),
     app.seriesOf(['loss', 'loss_expected', 'probe_loss', 'reward', 'effective_lr'], zoomed),
   ]);
@@ -254,7 +265,7 @@ function banner(app, {kind, head, text, alert}, end) {
       },
       severityIcon(severity, 11),
       h('b', null, count),
-      severity.toLowerCase() + (severity === 'INFO' || count === 1 ? '' : 's'),
+      (severity === 'INFO' ? 'note' : severity.toLowerCase()) + (count === 1 ? '' : 's'), // as everywhere else
     );
   });
   return h(
@@ -326,7 +337,7 @@ function tiles(app, known, spread, path) {
   const {schema, adapters, step} = app;
   const gone = discarded(app.alerts),
     fall = gainAt(known, step, gone), // of the mean, as in the picture
-    size = spread?.at(step, 1),
+    size = sizeAt(path, known, spread, step),
     spent = overhead?.at(step),
     total = schema.max_steps,
     share = total ? Math.min(1, step / total) : null,
@@ -347,11 +358,7 @@ function tiles(app, known, spread, path) {
     reward
       ? tile(rewardOf(schema), 'reward', num(reward.at(step)), riseAt(known, step))
       : tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(fall) ? `mean of five ${againstStart(fall)}` : null),
-    tile(
-      ...depth,
-      num(size == null ? null : path.depth * size),
-      size == null ? 'not measured' : `${num(size)} × depth ${num(path.depth)}`,
-    ),
+    tile(...depth, num(size), size == null ? 'not measured' : `${num(size / path.depth)} × depth ${num(path.depth)}`),
     tile('s · lr, peak', 'effective_lr', num(peakOf(rates, step, gone)), rateOf(schema)),
     tile('r / α / s', 'scale', adapters.length ? settings : '–', formula ? `s = ${formulaOf(formula)}` : 'no adapters'),
     tile('Adapters', 'adapters', String(adapters.length), schema.config?.model_type ?? schema.optimizer),

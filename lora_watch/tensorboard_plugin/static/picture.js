@@ -63,6 +63,17 @@ export function riseAt({reward_start: start, reward_recent: recent}, step) {
 export const RATIOS = ['output_ratio', 'relative_spectral_norm'];
 
 /**
+ * What all blocks together add at a step: as the rules count it, who leave out what adapters began with (PiSSA); where
+ * that was not recorded, from the `spread` over the layers.
+ * @param {Record<string, any>} known
+ */
+export function sizeAt({metric, depth}, {size}, spread, step) {
+  const p90 = spread?.at(step, 1),
+    recorded = metric === RATIOS[0] && Number.isFinite(p90) ? size?.at(step) : null;
+  return recorded ?? (p90 == null ? null : depth * p90);
+}
+
+/**
  * {metric, depth, points: [{step, gain, ratio, zone}], strays, missing, broken} of a run, from where its loss has a
  * start; `gain`: share of its start that the loss has lost; `ratio`: depth-scaled; `strays`: the points of each stretch
  * that was discarded; `missing`: why there is no point, `broken`: the step of its first NaN.
@@ -91,7 +102,7 @@ export async function pathOf(app, run) {
     : [];
   const [sizes, known] = await Promise.all([
     app.spread(metric, {at: steps}, run),
-    app.seriesOf(['loss', 'loss_start', 'loss_recent', 'zone'], {at: steps}, run),
+    app.seriesOf(['loss', 'loss_start', 'loss_recent', 'size', 'zone'], {at: steps}, run),
   ]);
   const stretches = discarded(alerts);
   const all = steps
@@ -99,7 +110,7 @@ export async function pathOf(app, run) {
     .map((step) => ({
       step,
       gain: gainAt(known, step, stretches),
-      ratio: depth * sizes.at(step, 1),
+      ratio: sizeAt({metric, depth}, known, sizes, step),
       zone: zoneAt(schema, known.zone, step),
     }))
     .filter(({gain, ratio}) => Number.isFinite(gain) && ratio > 0);
