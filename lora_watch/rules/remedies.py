@@ -125,7 +125,7 @@ def stronger(record: StepRecord, overall: float) -> Advice:
     adam = by_weights(replace(record.run, optimizer="AdamW"))
     at = f" at {typed_rate(adam.best):g}" if adam else ""
     (rate,) = advice.next_run.values.values()
-    return replace(advice, remedies=[f"either {own} at {rate:g}, or AdamW{at}"])
+    return replace(advice, remedies=[f"either {own} at {rate:g}{' as a first step' * (by > 10.0)}, or AdamW{at}"])
 
 
 def suspect(record: StepRecord, of_the_data: bool, overall: float | None = None, otherwise: float = 2.0) -> Advice:

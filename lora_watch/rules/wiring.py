@@ -243,8 +243,9 @@ class NoGradient(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         zero, cut = self._still_zero(record), self._cut(record)
-        # A policy may have nothing to learn from yet, which LW210 says. The end of the run is another matter.
-        return cut if zero is None or record.scalars.get("reward_flat") else zero
+        # A policy may have nothing to learn from, as LW210 says, or no reward is logged yet. The end is another matter.
+        waits = record.scalars.get("reward_flat", "reward_funcs" in record.run.config)
+        return cut if zero is None or waits else zero
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
         return self._still_zero(record.amended(updated=False))  # no further update

@@ -148,10 +148,10 @@ def test_rollouts_of_a_sampler_without_the_adapter_and_of_one_that_follows(tmp_p
     assert ids(sampling_apart(tmp_path / "follows", stale=False)) == []
 
 
-@pytest.mark.parametrize("steps", [16, 6])
-def test_rewards_that_are_all_equal(steps: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("steps", "every"), [(16, 1), (16, 5), (6, 1)])
+def test_rewards_that_are_all_equal(steps: int, every: int, tmp_path: Path) -> None:
     """A run that has done nothing is named at its end, however short. It is no matter of the rate, nor of a cut."""
-    monitor, _ = trained(Policy(reward="equal", lr=2e-3, steps=steps), tmp_path)
+    monitor, _ = trained(Policy(reward="equal", lr=2e-3, steps=steps), tmp_path, logging_steps=every)
     found = [(alert.rule, alert.severity, alert.next_run) for alert in monitor.alerts]
     flat = [("LW210", Severity.WARNING, None)] * (steps > 10)
     assert found == [*flat, ("LW303", Severity.ERROR, None)]

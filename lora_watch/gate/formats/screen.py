@@ -19,7 +19,8 @@ def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     judgement.runs.append(judged := Judged(run, in_order([*run.alerts, *ended])))
     lines = [*described(judged, judgement), *(f"  {passed}" for passed in filter(None, [passing(judgement)]))]
     if sizes := run.data.series_at("size", run.trained(run.data.steps)):
-        what = "what all blocks together add, in times a layer's own output; most good runs stay below 8"
+        most = 2 if run.config.get("preference") and run.config.get("reference") else 8
+        what = f"what all blocks together add, in times a layer's own output; most good runs stay below {most}"
         size, at = [*sizes.values()], f" at step {last}" if (last := max(sizes)) < run.step else ""
         lines.append(f"  size of the adapters {short(size[0])} → {short(size[-1])}{at} {sparkline(size)} ({what})")
     out = Text(f"{title or run.name}\n", style="bold")

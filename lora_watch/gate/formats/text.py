@@ -58,10 +58,9 @@ def _overview(judgement: Judgement) -> list[str]:
     rows = []
     for name, judged in zip(short_names([judged.run.name for judged in judgement.runs]), judgement.runs):
         run, found = judged.run, _tally(judged.findings, judgement)
-        left = [alert for alert in judged.findings if alert.rule not in judgement.switched_off]
-        worst = [f"{alert.rule}: {middle(alert.message, 44)}" for alert in left] or [""]
+        left = (f"{a.rule}: {middle(a.message, 44)}" for a in judged.findings if a.rule not in judgement.switched_off)
         steps = run.steps.rpartition(" ")[0]
-        rows.append([middle(name, 32), _verdict(judged, judgement), run.ending, steps, found, worst[0]])
+        rows.append([middle(name, 32), _verdict(judged, judgement), run.ending, steps, found, next(left, "")])
     return table(["run", "verdict", "", "steps", "alerts", "worst"], rows, left=(0, 1, 2, 4, 5))
 
 

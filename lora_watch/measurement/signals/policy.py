@@ -85,6 +85,5 @@ class PolicySignals:
             self.scalars = {"reward_start": start, "reward_recent": recent, "reward_noise": now.noise}
             self.scalars["reward_rows"] = float(len(self.progress.recent))
         told = {**numbers, **self.scalars}
-        if flat:
-            self.scalars["reward_flat"] = 1.0
+        self.scalars["reward_flat"] = float(flat)
         return told

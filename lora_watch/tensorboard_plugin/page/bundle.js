@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 0d1b2b7dbc64fc15b2d45fc0ad48fdd703d7839f36ab865ea99e78ad5fd2a2a0 */
+/* Made by tests/front_end/check.py --fix of sources e7463fa4c25b12d61d1165cb1ebe0dfe15b8a57365f2dd0049e3f8a4404725d8 */
 var De=Object.defineProperty;var st=(t,e)=>{for(var s in e)De(t,s,{get:e[s],enumerable:!0})};var Xt={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "depth-scaled output ratio":"the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius nor\
@@ -149,50 +149,50 @@ at(s)];if(!n)return null;let r=n.severity?E(n.severity):n.name==="healthy"?"ok":
 its start":T(n.name);return{name:n.name,head:o,text:n.text,kind:r,colour:ls[n.name]??r}}function dt({loss:t,loss_start:e,
 loss_recent:s},n,r=[]){let o=s?.first[s.columnOf(n)],a=r.some(([i,d])=>i<=o&&o<=d&&d<n);return Number.isFinite(t?.at(n)??
 0)&&e?.at(n)>0&&!a?1-s?.at(n)/e?.at(n):Number.NaN}var ht=t=>`${J(Math.abs(t))} ${t<0?"above":"below"} its start`,bt=["re\
-ward","reward_start","reward_recent"];function xt({reward_start:t,reward_recent:e},s){let n=e?.at(s)-t?.at(s);return Number.
-isFinite(n)?`gain ${n<0?"−":"+"}${v(Math.abs(n))}, mean of five`:null}var X=["output_ratio","relative_spectral_norm"];
-function ut({metric:t,depth:e},{size:s},n,r){let o=n?.at(r,1);return(t===X[0]&&Number.isFinite(o)?s?.at(r):null)??(o==null?
-null:e*o)}async function he(t,e){let s=X.find($=>t.runs[e].metrics.includes($)),{verdict:n}=await t.data.verdict(e),r=["\
-running",null].includes(n)?ce:de;if(!s){let $=t.runs[e].step?"the output ratio was not measured":r;return{metric:"output\
-_ratio",points:[],depth:1,missing:$}}let o={max_cols:400},[a,{alerts:l},i,d]=await Promise.all([t.data.schema(e),t.data.
-alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),h=lt(a),u=i.first.findIndex(($,k)=>i.flags[k*i.n]&3),p=u<0?void 0:
-i.first[u],w=d?.columns?[...new Set([...i.last,d.last.at(-1)])].filter($=>$>=d.first[0]):[],[m,b]=await Promise.all([t.spread(
-s,{at:w},e),t.seriesOf(["loss","loss_start","loss_recent","size","zone"],{at:w},e)]),f=Y(l),y=w.sort(($,k)=>$-k).map($=>({
-step:$,gain:dt(b,$,f),ratio:ut({metric:s,depth:h},b,m,$),zone:ct(a,b.zone,$)})).filter(({gain:$,ratio:k})=>Number.isFinite(
-$)&&k>0),_=([$,k],{step:M})=>$<=M&&M<=k,A=y.filter($=>!f.some(k=>_(k,$))),N=f.map($=>y.filter(k=>_($,k)));return{metric:s,
-points:A,strays:N,depth:h,broken:p,missing:A.length?null:cs(t.runs[e],u<0?null:i.steps(u),r)}}var cs=({series:t,step:e},s,n)=>e===
-0?n:t.includes("loss")?t.includes("reward")?"the reward counts here, not the loss":s?`NaN since ${s}`:"too few steps":"t\
-he loss is unknown";function ae(t){let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-
-1-n),o=t.slice(n-r,n+r+1),a=l=>o.reduce((i,d)=>i+l(d),0)/o.length;return{...s,gain:a(l=>l.gain),ratio:Math.exp(a(l=>Math.
-log(l.ratio)))}})}function ue(t,e){let{width:s,height:n,damage:r,step:o,onStep:a}=e,l=t.metric==="output_ratio"?"depth-s\
-caled output ratio":"σ₁(ΔW) / σ₁(W₀) × depth",i=ae(t.points),d=(t.strays??[]).map(ae),h=ds([...i,...d.flat()],
-s,n,r),u=pt("picture",s,n,`${l} against improvement of the loss`);return u.append(...hs(h,l,n),...us(h,r)),t.missing?u.append(
-fs(h,t.missing)):u.append(...ms(t.points,i,d,h),...ps(i,t.broken,h,o)),gs(u,i,h,l,a),u}function ds(t,e,s,n){let r=x(56),
-o=e-x(20),a=x(12),l=s-x(40),i=t.map(y=>y.gain),d=t.map(y=>Math.log10(y.ratio)),h=Math.max(-10,Math.min(-.2,...i.map(y=>y*
-1.12))),u=Math.min(1,Math.max(.4,...i.map(y=>y*1.15))),p=Math.max(-4,Math.min(...d.length?d:[-1])),w=Math.min(5,Math.max(
-...d.length?d:[1],n?Math.log10(n):-4)+.3),m=p-Math.max(.3,(w-p)/9);return{left:r,right:o,top:a,bottom:l,x0:h,x1:u,y0:m,y1:w,
-X:y=>r+(Math.max(h,Math.min(u,y))-h)/(u-h)*(o-r),Y:y=>l-(Math.max(m,Math.min(w,Math.log10(y)))-m)/(w-m)*(l-a)}}function hs({
-left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:a,y1:l,X:i,Y:d},h,u){let p=e-t,w=`translate(${x(12)},${(s+n)/2})rotate(-90)`;
-return[g("rect",{x:t,y:s,width:p,height:n-s,class:"frame"}),...It(at(a,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/x(70))).
-map(m=>g("text",{x:i(m),y:n+x(15),"text-anchor":"middle"},J(m))),g("line",{x1:i(0),x2:i(0),y1:s,y2:n,class:"axis"}),g("t\
-ext",{x:e,y:u-6,"text-anchor":"end",class:"axis-name"},"loss (mean of five) below its start →"),g("text",{class:"axis-\
-name","text-anchor":"middle",transform:w},`${h}, p90, log`)]}function us({left:t,right:e,top:s,Y:n},r){return r?[g("rect",
-{x:t,y:s,width:e-t,height:n(r)-s,class:"damaged"}),g("text",{x:e-x(6),y:n(r)-x(5),"text-anchor":"end",class:"damaged"},"\
-runs up here were damaged")]:[]}var fs=({left:t,right:e,top:s,bottom:n},r)=>gt((t+e)/2,(s+n)/2,Wt(r)?r:`no path: ${r}`);
-function ms(t,e,s,{X:n,Y:r}){let o=i=>`${n(i.gain).toFixed(1)} ${r(i.ratio).toFixed(1)}`,a=i=>i.map((d,h)=>`${h?"L":"M"}${o(
-d)}`).join(""),l=({zone:i},d)=>i&&d&&g("path",{d:`M${o(e[d-1])}L${o(e[d])}`,class:`trace zone ${i.kind}`,style:`stroke:v\
-ar(--${i.colour})`});return[g("path",{class:"trace-raw",d:t.map(i=>`M${o(i)}h.01`).join("")}),...s.map(i=>g("path",{d:a(
-i),class:"trace stray"},g("title",null,`steps ${i[0]?.step} to ${i.at(-1)?.step}, discarded`))),g("path",{d:a(e),class:"\
-trace-halo"}),g("path",{d:a(e),class:"trace"}),...e.map(l).filter(Boolean)]}function ps(t,e,{X:s,Y:n,left:r,right:o},a){
-let l=(u,p,w,m)=>{let b=s(u.gain)>o-x(50)?"end":s(u.gain)<r+x(50)?"start":"middle";return g("g",{class:w,transform:`tran\
-slate(${s(u.gain).toFixed(1)},${n(u.ratio).toFixed(1)})`},g("circle",{r:x(p)}),g("text",{y:w==="begin"?x(17):-x(p+5),"te\
-xt-anchor":b},m))},i=t[t.length-1],d=e>=i.step,h=t.findLast(u=>u.step<=a);return[t.length>1&&l(t[0],3.5,"begin",`step ${t[0].
-step}`),l(i,6,d?"end gone":"end",`step ${i.step}${d?", then NaN":""}`),h&&h!==i&&l(h,5,"now",`step ${a}`)].filter(Boolean)}
-function gs(t,e,{X:s,Y:n},r,o){let a=l=>{let i=t.getBoundingClientRect(),d=u=>Math.hypot(s(u.gain)-(l.clientX-i.left),n(
-u.ratio)-(l.clientY-i.top)),h=e.reduce((u,p)=>u&&d(u)<=d(p)?u:p,null);return h&&d(h)<30?h:null};t.addEventListener("poin\
-termove",l=>{let i=a(l);if(!i)return I.hide();I.show(l,`step ${i.step}: ${i.zone?.head.toLowerCase()??"zone not recorded"}`,
-`${r} ${v(i.ratio)}`,`loss (mean of five) ${ht(i.gain)}`)}),t.addEventListener("pointerleave",()=>I.hide()),t.addEventListener(
-"click",l=>{let i=a(l);i&&o(i.step)})}var D=({step:t,graver_at:e=null})=>e??t?`step ${e??t}`:"before step 1",ws=t=>t.graver_at==null?"":`, first seen ${D({step:t.
+ward","reward_start","reward_recent","reward_rows"];function xt({reward_start:t,reward_recent:e,reward_rows:s},n){let r=s?.
+at(n)<10?Number.NaN:e?.at(n)-t?.at(n);return Number.isFinite(r)?`gain ${r<0?"−":"+"}${v(Math.abs(r))}, mean of five`:null}
+var X=["output_ratio","relative_spectral_norm"];function ut({metric:t,depth:e},{size:s},n,r){let o=n?.at(r,1);return(t===
+X[0]&&Number.isFinite(o)?s?.at(r):null)??(o==null?null:e*o)}async function he(t,e){let s=X.find($=>t.runs[e].metrics.includes(
+$)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?ce:de;if(!s){let $=t.runs[e].step?"the output rat\
+io was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:$}}let o={max_cols:400},[a,{alerts:l},i,d]=await Promise.
+all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),h=lt(a),u=i.first.findIndex(($,k)=>i.
+flags[k*i.n]&3),p=u<0?void 0:i.first[u],w=d?.columns?[...new Set([...i.last,d.last.at(-1)])].filter($=>$>=d.first[0]):[],
+[m,b]=await Promise.all([t.spread(s,{at:w},e),t.seriesOf(["loss","loss_start","loss_recent","size","zone"],{at:w},e)]),f=Y(
+l),y=w.sort(($,k)=>$-k).map($=>({step:$,gain:dt(b,$,f),ratio:ut({metric:s,depth:h},b,m,$),zone:ct(a,b.zone,$)})).filter(
+({gain:$,ratio:k})=>Number.isFinite($)&&k>0),_=([$,k],{step:M})=>$<=M&&M<=k,A=y.filter($=>!f.some(k=>_(k,$))),N=f.map($=>y.
+filter(k=>_($,k)));return{metric:s,points:A,strays:N,depth:h,broken:p,missing:A.length?null:cs(t.runs[e],u<0?null:i.steps(
+u),r)}}var cs=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?t.includes("reward")?"the reward counts here, not the \
+loss":s?`NaN since ${s}`:"too few steps":"the loss is unknown";function ae(t){let e=Math.max(1,Math.round(t.length/30));
+return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),a=l=>o.reduce((i,d)=>i+l(d),0)/o.length;return{
+...s,gain:a(l=>l.gain),ratio:Math.exp(a(l=>Math.log(l.ratio)))}})}function ue(t,e){let{width:s,height:n,damage:r,step:o,
+onStep:a}=e,l=t.metric==="output_ratio"?"depth-scaled output ratio":"σ₁(ΔW) / σ₁(W₀) × depth",i=ae(t.points),d=(t.
+strays??[]).map(ae),h=ds([...i,...d.flat()],s,n,r),u=pt("picture",s,n,`${l} against improvement of the loss`);return u.append(
+...hs(h,l,n),...us(h,r)),t.missing?u.append(fs(h,t.missing)):u.append(...ms(t.points,i,d,h),...ps(i,t.broken,h,o)),gs(u,
+i,h,l,a),u}function ds(t,e,s,n){let r=x(56),o=e-x(20),a=x(12),l=s-x(40),i=t.map(y=>y.gain),d=t.map(y=>Math.log10(y.ratio)),
+h=Math.max(-10,Math.min(-.2,...i.map(y=>y*1.12))),u=Math.min(1,Math.max(.4,...i.map(y=>y*1.15))),p=Math.max(-4,Math.min(
+...d.length?d:[-1])),w=Math.min(5,Math.max(...d.length?d:[1],n?Math.log10(n):-4)+.3),m=p-Math.max(.3,(w-p)/9);return{left:r,
+right:o,top:a,bottom:l,x0:h,x1:u,y0:m,y1:w,X:y=>r+(Math.max(h,Math.min(u,y))-h)/(u-h)*(o-r),Y:y=>l-(Math.max(m,Math.min(
+w,Math.log10(y)))-m)/(w-m)*(l-a)}}function hs({left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:a,y1:l,X:i,Y:d},h,u){let p=e-t,
+w=`translate(${x(12)},${(s+n)/2})rotate(-90)`;return[g("rect",{x:t,y:s,width:p,height:n-s,class:"frame"}),...It(at(a,l),
+{left:t,right:e},d),...q(r,o,Math.max(4,p/x(70))).map(m=>g("text",{x:i(m),y:n+x(15),"text-anchor":"middle"},J(m))),g("li\
+ne",{x1:i(0),x2:i(0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-6,"text-anchor":"end",class:"axis-name"},"loss (mean of \
+five) below its start →"),g("text",{class:"axis-name","text-anchor":"middle",transform:w},`${h}, p90, log`)]}function us({
+left:t,right:e,top:s,Y:n},r){return r?[g("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damaged"}),g("text",{x:e-x(6),y:n(
+r)-x(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var fs=({left:t,right:e,top:s,bottom:n},r)=>gt(
+(t+e)/2,(s+n)/2,Wt(r)?r:`no path: ${r}`);function ms(t,e,s,{X:n,Y:r}){let o=i=>`${n(i.gain).toFixed(1)} ${r(i.ratio).toFixed(
+1)}`,a=i=>i.map((d,h)=>`${h?"L":"M"}${o(d)}`).join(""),l=({zone:i},d)=>i&&d&&g("path",{d:`M${o(e[d-1])}L${o(e[d])}`,class:`\
+trace zone ${i.kind}`,style:`stroke:var(--${i.colour})`});return[g("path",{class:"trace-raw",d:t.map(i=>`M${o(i)}h.01`).
+join("")}),...s.map(i=>g("path",{d:a(i),class:"trace stray"},g("title",null,`steps ${i[0]?.step} to ${i.at(-1)?.step}, d\
+iscarded`))),g("path",{d:a(e),class:"trace-halo"}),g("path",{d:a(e),class:"trace"}),...e.map(l).filter(Boolean)]}function ps(t,e,{
+X:s,Y:n,left:r,right:o},a){let l=(u,p,w,m)=>{let b=s(u.gain)>o-x(50)?"end":s(u.gain)<r+x(50)?"start":"middle";return g("\
+g",{class:w,transform:`translate(${s(u.gain).toFixed(1)},${n(u.ratio).toFixed(1)})`},g("circle",{r:x(p)}),g("text",{y:w===
+"begin"?x(17):-x(p+5),"text-anchor":b},m))},i=t[t.length-1],d=e>=i.step,h=t.findLast(u=>u.step<=a);return[t.length>1&&l(
+t[0],3.5,"begin",`step ${t[0].step}`),l(i,6,d?"end gone":"end",`step ${i.step}${d?", then NaN":""}`),h&&h!==i&&l(h,5,"no\
+w",`step ${a}`)].filter(Boolean)}function gs(t,e,{X:s,Y:n},r,o){let a=l=>{let i=t.getBoundingClientRect(),d=u=>Math.hypot(
+s(u.gain)-(l.clientX-i.left),n(u.ratio)-(l.clientY-i.top)),h=e.reduce((u,p)=>u&&d(u)<=d(p)?u:p,null);return h&&d(h)<30?h:
+null};t.addEventListener("pointermove",l=>{let i=a(l);if(!i)return I.hide();I.show(l,`step ${i.step}: ${i.zone?.head.toLowerCase()??
+"zone not recorded"}`,`${r} ${v(i.ratio)}`,`loss (mean of five) ${ht(i.gain)}`)}),t.addEventListener("pointerleave",()=>I.
+hide()),t.addEventListener("click",l=>{let i=a(l);i&&o(i.step)})}var D=({step:t,graver_at:e=null})=>e??t?`step ${e??t}`:"before step 1",ws=t=>t.graver_at==null?"":`, first seen ${D({step:t.
 step})}`,vt=t=>`${t.rule}@${t.step}`;function Rt({name:t,lasted:e,closed_step:s,back_to:n},r){return n!=null&&t!=="recov\
 ered"?"recovered from":s==null?r?"to the end":"still open":`${e} step${e>1?"s":""}`}async function me(t,e,s,n){let r=e.adapters?.[0]&&
 t.adapters.find(({name:o})=>o===e.adapters[0].name);return c("section",{class:`card detail ${E(e.severity)}`,id:"detail"},

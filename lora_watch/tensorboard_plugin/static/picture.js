@@ -48,14 +48,15 @@ export function gainAt({loss, loss_start: start, loss_recent: recent}, step, gon
 export const againstStart = (gain) => `${percent(Math.abs(gain))} ${gain < 0 ? 'above' : 'below'} its start`;
 
 /** What is known of a policy's reward. */
-export const REWARDS = ['reward', 'reward_start', 'reward_recent'];
+export const REWARDS = ['reward', 'reward_start', 'reward_recent', 'reward_rows'];
 
 /**
- * How far the mean of the last rewards is above the first ones at a step, in words; null where that is not known.
+ * How far the mean of the last rewards is above the first ones at a step, in words; null where that is not known, and
+ * of so few that reports and `check` name single ones.
  * @param {Record<string, any>} known
  */
-export function riseAt({reward_start: start, reward_recent: recent}, step) {
-  const rise = recent?.at(step) - start?.at(step);
+export function riseAt({reward_start: start, reward_recent: recent, reward_rows: rows}, step) {
+  const rise = rows?.at(step) < 10 ? Number.NaN : recent?.at(step) - start?.at(step);
   return Number.isFinite(rise) ? `gain ${rise < 0 ? '−' : '+'}${num(Math.abs(rise))}, mean of five` : null;
 }
 
