@@ -59,11 +59,11 @@ def test_every_place_gives_the_same_numbers_and_alert_first(
         raised = str(error)
     console = capsys.readouterr().err
     report = report_of(tmp_path)
-    told = report["next_run"]
+    told, counts = report["next_run"], report["counts"]
     settings = {name: setting["to"] for name, setting in told["settings"].items()}
-    assert {each["from"] for key, each in told["settings"].items() if key == "learning_rate"} <= {lr}
-    assert {each["from"] for key, each in told["settings"].items() if key == "lora_alpha"} <= {alpha}
+    own = {"learning_rate": lr, "lora_alpha": alpha}
     assert settings
+    assert all(each["from"] == own[key] for key, each in told["settings"].items())
 
     first = report["alerts"][report["first"]]["rule"]
     assert first != report["alerts"][0]["rule"] or script is not SCRIPTS[0], "or the order says nothing"
@@ -73,9 +73,8 @@ def test_every_place_gives_the_same_numbers_and_alert_first(
             assert re.findall(r"\((LW\d+)\)", text)[0] == first
     if "recover" in policy:
         assert "lora_alpha" not in console, "one way out: a recovery leaves the scale"
-        assert all(
-            f"{value:g}" in console.rpartition("lora_watch: recovered at step")[2] for value in settings.values()
-        )
+        outcome = console.rpartition("lora_watch: recovered at step")[2]
+        assert all(f"{value:g}" in outcome for value in settings.values())
     else:
         assert told_in(console)[-1] == told["text"]
 
@@ -93,17 +92,18 @@ def test_every_place_gives_the_same_numbers_and_alert_first(
     trained_at = settings["learning_rate"] if "recover" in policy else lr
     assert [each["learning_rate"] for each in compared] == [pytest.approx(trained_at, rel=0.2)]
 
-    (place,) = find_runs(tmp_path)
-    answers = Answers({"run": read_run(place)})
+    finished = read_run(find_runs(tmp_path)[0])
+    answers = Answers({"run": finished})
     alerts, ending = (answers.plain[f'["{route}","run",""]'] for route in ("alerts", "verdict"))
     assert ending["next_run"]["text"] == told["text"], "the tab's banner"
     if "recover" not in policy:  # whose alerts are over
         assert alerts["alerts"][ending["first"][-1][1]]["rule"] == first
+        github = lora_watch("check", tmp_path, "--format", "github").stdout
+        assert {kind: github.count(f"\n::{kind} ") for kind in counts} == counts
+    said = [alert.title for alert in finished.alerts if not alert.recovered_from] + [f"{report['step']} of 24 steps"]
+    assert [each for each in said for text in (checked, shown) if each not in text] == []
 
-    counts = report["counts"]
-    assert [one["alerts"] for each in compared for one in each["runs"]] == [counts]
-    assert answers.plain['["alerts","run",""]']["counts"] == counts
-    if report["verdict"] == "ok":
-        assert checked.startswith(f"ok, {in_numbers(counts)}  ")
+    assert [*(one["alerts"] for each in compared for one in each["runs"]), alerts["counts"]] == [counts, counts]
+    assert checked.startswith(f"ok, {in_numbers(counts)}  ") is (report["verdict"] == "ok")
     if "recover" in policy:
         assert (counts, len(report["alerts"]) > 1) == ({"warning": 1}, True), "what it has recovered from is in LW910"
