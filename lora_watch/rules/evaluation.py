@@ -238,7 +238,7 @@ class WorseOnOtherTexts(Rule):
             keep = f"load_best_model_at_end=True{of} keeps it, with save_strategy as eval_strategy"
             there = f"use checkpoint-{at}, the best one{self._named(last)}"
             back = [there if int(when[best]) in last.kept else f"no checkpoint of step {at} is left: {keep}"]
-        remedies = [*back, "stop earlier: fewer epochs, or EarlyStoppingCallback; more examples help most"]
+        remedies = [*back, "stop earlier: fewer epochs, or early stopping; more examples help most"]
         message, kind = "the model learns its training texts by heart", "by heart"
         course, cause = f", while the training loss fell {trains}.", "too many passes over too few examples"
         if not falls:
