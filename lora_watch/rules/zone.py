@@ -23,7 +23,7 @@ ZONES = (
     Zone("no-gain", None, "The loss has not come down from its start by more than its noise yet."),
     Zone("barely-moves", Severity.WARNING, "The adapters stay too small to change the model."),
     Zone("diverged", Severity.ERROR, "The loss has risen and stays up."),
-    Zone("exploding", Severity.ERROR, "The adapters are larger than useful ones get, and the loss has not improved."),
+    Zone("exploding", Severity.ERROR, "The adapters are larger than useful ones get."),
     Zone("non-finite", Severity.ERROR, "A loss, a gradient or an adapter is NaN or infinite."),
 )
 """From the mildest to the worst. Of several that hold, the last is the run's."""
