@@ -78,7 +78,7 @@ def run(
     that it leaves open. At the end report.html, the LoRA tab as one file, lies next to the report.
 
     --find-lr prints a learning rate for the first Trainer's model and data, with its curve. The file find_lr.json next
-    to the report holds it too. The exit code is 1 if the sweep makes no suggestion.
+    to the report holds it too. The exit code is 1 if the sweep makes no suggestion, as where the training is broken.
 
     Environment: LORA_WATCH_HTML=0 leaves report.html out.
     """
@@ -96,6 +96,7 @@ def run(
     # Where callbacks of the script's own and processes that it starts find them, too.
     os.environ.update({variable(name): str(value) for name, value in shared.items() if value is not None})
     os.environ.setdefault(variable("html"), "1")
+    os.environ["LORA_WATCH_COMMAND"] = "run"  # whose flags the console names, not arguments
     least = variable("fail_on")
     if all("=" in word for word in words(os.environ.get(least, ""))):  # the other rules keep this command's default
         os.environ[least] = ",".join(["error", *words(os.environ.get(least, ""))])

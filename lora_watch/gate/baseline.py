@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity
-from lora_watch.base.text import count, first_of, percent, short
+from lora_watch.base.text import count, first_of, full_stop, percent, short
 from lora_watch.rules.policy import OF_FINISHED_RUNS
 from lora_watch.runs.comparison import trial_of
 from lora_watch.runs.places import UnreadableError, find_runs
@@ -50,7 +50,8 @@ def load(path: Path) -> FinishedRun:
         if run.final_loss is None and run.loss_ends[1] is not None:
             raise UnreadableError(f"{path} lacks loss.final")
     except UnreadableError as error:
-        raise UnreadableError(f"--baseline: {error}. Name a good run's folder, or a copy of its report.json") from error
+        what = full_stop(str(error).partition(". Name ")[0])  # and not what else would have been read
+        raise UnreadableError(f"--baseline: {what} Name a good run's folder, or a copy of its report.json") from error
     return run
 
 

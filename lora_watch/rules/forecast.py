@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from lora_watch.base.prescription import in_figures
 from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 
 ORDINARY_SCALE = 2.0
@@ -55,7 +54,7 @@ class Rates:
         return cls(best / within, best, best * within)
 
     def __str__(self) -> str:
-        return " to ".join(f"{end:g}" for end in in_figures(self.low, self.high))
+        return f"{self.low:.2g} to {self.high:.2g}"
 
 
 def is_adaptive(run: RunInfo) -> bool:

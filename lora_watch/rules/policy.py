@@ -99,9 +99,9 @@ def severities(given: FailOn | Iterable[Any], rules: Sequence[Rule]) -> dict[str
     return {word if word == DEFAULT else id_called(word, names): severity for word, severity in least.items()}
 
 
-def passes(alerts: Iterable[Alert], command: bool = True) -> str:
-    """That runs with WARNINGs pass under ``error``, and what fails them: a ``command``, or else the run's own argument;
-    empty without any."""
+def passes(alerts: Iterable[Alert], command: str = "check") -> str:
+    """That runs with WARNINGs pass under ``error``, and what fails them: ``lora-watch`` and a ``command``, or where it
+    is empty the run's own argument; empty without any."""
     silent = (*CAUTIONS, *_OTHERS)
     warned = [a for a in alerts if a.severity is Severity.WARNING and not a.recovered_from and a.rule not in silent]
     rules = sorted({alert.rule for alert in warned if alert.rule.startswith("LW")})  # fail_on knows no rule of your own
@@ -109,7 +109,7 @@ def passes(alerts: Iterable[Alert], command: bool = True) -> str:
         return ""
     what, them = ("which are WARNINGs", "them") if rules[1:] else ("a WARNING", "it")
     policy = ",".join(["error", *(f"{rule}=warning" for rule in rules)])
-    how = f"lora-watch check --fail-on {policy}" if command else f'fail_on="{policy}"'
+    how = f"lora-watch {command} --fail-on {policy}" if command else f'fail_on="{policy}"'
     return f"Passed in spite of {' and '.join(rules)}, {what}. To fail on {them}: {how}"
 
 

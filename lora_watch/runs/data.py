@@ -178,7 +178,7 @@ class RunData:
         words = {name: value for name, value in reported.items() if isinstance(value, str)}
         message = words.get("message") if "verdict" in words else None
         verdict, next_run = words.get("verdict"), told and told.to_dict()
-        passed = passes(self.episodes[0], command=False) if verdict == "ok" else ""
+        passed = passes(self.episodes[0], command="") if verdict == "ok" else ""
         return {"verdict": verdict, "message": message, "next_run": next_run, "passes": passed or None}
 
     # -- numbers -----------------------------------------------------------------------------------------------------

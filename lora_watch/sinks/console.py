@@ -93,7 +93,7 @@ class ConsoleSink(Sink):
                 lines.append(f"Next run: {why}: {self._prescribed[0]}'s advice is withdrawn.")
         if first is not None and first.severity > Severity.INFO and not said:
             lines += [f"Fix: {full_stop(remedy)}" for remedy in first.remedies[:1]]
-        if verdict == "ok" and (passed := passes(self._history, command=False)):
+        if verdict == "ok" and (passed := passes(self._history, os.environ.get("LORA_WATCH_COMMAND", ""))):
             lines.append(passed)
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):
             lines.append(f"lora_watch failed while monitoring ({MONITOR_FAILURE}): lora-watch check does not pass")

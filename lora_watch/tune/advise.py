@@ -14,7 +14,7 @@ from lora_watch.base.records import RunInfo
 from lora_watch.base.text import meant, percent
 from lora_watch.rules.forecast import Rates, has_new_head, length_law
 from lora_watch.rules.remedies import round_alpha
-from lora_watch.tune.base_model import BaseModel, read_model
+from lora_watch.tune.base_model import read_model
 from lora_watch.tune.preflight import planned_run, positive, useful_rates
 
 HIGH_RANK = 64
@@ -127,7 +127,10 @@ def advise(model: nn.Module | str | Path, task: str | None = None, *, steps: int
     if parameters is not None:
         share = percent(parameters / (base.parameters + parameters))
         reasons.append(f"{parameters:,} trainable parameters, {share} of all.")
-    reasons += _besides(base, kind_of)
+    if base.has_experts:
+        reasons.append("Experts of MoE layers are left out: LoraConfig(target_parameters=[…]) reaches them.")
+    elif kind_of.name == "classification" and base.task_type == "CAUSAL_LM":
+        reasons.append("Load the model with AutoModelForSequenceClassification. Its new head is trained as well.")
     return Advice(
         title=f"{base.name}: {kind_of.name}",
         lora=lora,
@@ -147,14 +150,6 @@ def _on_the_rate(run: RunInfo, rates: Rates | None) -> str:
     if lowered is not None and run.max_steps is None:
         more = f"; {lowered.best:g} for {long:,} steps or more"
     return f"Learning rate {rates.best:g} ({rates}, from the weights){more}. {MEASURE}."
-
-
-def _besides(base: BaseModel, task: Task) -> list[str]:
-    if base.has_experts:
-        return ["Experts of MoE layers are left out: LoraConfig(target_parameters=[…]) reaches them."]
-    if task.name == "classification" and base.task_type == "CAUSAL_LM":
-        return ["Load the model with AutoModelForSequenceClassification. Its new head is trained as well."]
-    return []
 
 
 def find_task(name: str) -> Task:

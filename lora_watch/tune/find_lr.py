@@ -14,22 +14,20 @@ from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
 from transformers import Trainer, TrainerControl, TrainerState
 
-from lora_watch.base.alerts import Severity, Verdict
+from lora_watch.base.alerts import Severity
 from lora_watch.base.text import say
 from lora_watch.drivers import trainer_info
 from lora_watch.drivers.events import TrainerEvents
 from lora_watch.measurement.signals.optimizer import ParameterGroups, unwrapped
+from lora_watch.rules.base import GROWN_TOO_LARGE
 from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
 from lora_watch.run.ranks import is_first, world_size
 from lora_watch.sinks import Sink
 from lora_watch.tune.restoring import restored
 from lora_watch.tune.suggestion import Suggestion, suggestion
-from lora_watch.tune.sweep import EDGE_RULES, STEPS, Sweep, begins_at_nothing, monitor_settings, span_of
+from lora_watch.tune.sweep import STEPS, Sweep, ends, monitor_settings, span_of
 
 log = logging.getLogger("lora_watch")
-
-ARGUMENTS = {"eval_on_start": False, "load_best_model_at_end": False, "push_to_hub": False, "save_total_limit": None}
-"""TrainingArguments in a sweep, besides ``max_steps``: nothing is written or evaluated."""
 
 
 def find_learning_rate(trainer: Trainer, *, steps: int = STEPS) -> Suggestion:
@@ -144,8 +142,6 @@ def apply(rate: float, trainer: Trainer) -> None:
     anew. The parameter groups keep their ratios to the first, whose highest rate it is."""
     optimizer: Any = trainer.optimizer
     trainer.args.learning_rate = rate
-    if optimizer is None:
-        return
     ratios = ratios_of(optimizer)
     for group in optimizer.param_groups:
         group.pop("initial_lr", None)
@@ -175,7 +171,8 @@ def _prepare(trainer: Trainer, steps: int) -> None:
     vars(trainer)["create_scheduler"] = partial(_constant, trainer)
     trainer.callback_handler = copy.copy(trainer.callback_handler)
     trainer.control, trainer.args = copy.copy(trainer.control), copy.copy(trainer.args)
-    for name, value in {**ARGUMENTS, "max_steps": steps}.items():
+    silent = {"eval_on_start": False, "load_best_model_at_end": False, "push_to_hub": False, "save_total_limit": None}
+    for name, value in {**silent, "max_steps": steps}.items():  # nothing is written or evaluated
         setattr(trainer.args, name, value)
     trainer.model_init = None  # what is swept is the model that is there
     if trainer.is_in_train:  # its hook is on the model already
@@ -191,10 +188,6 @@ def _constant(trainer: Any, *_: Any, **__: Any) -> LambdaLR:
 class _Sweeping(TrainerEvents):
     """The only callback of a sweep: gives the optimizer its rates, notes what comes of them, and writes nothing."""
 
-    _sweep: Sweep
-    _ratios: tuple[float, ...]
-    _by_size: bool
-
     def __init__(self, steps: int):
         super().__init__(tensorboard=False, **monitor_settings())
         self._steps = steps
@@ -205,11 +198,13 @@ class _Sweeping(TrainerEvents):
             raise ValueError("the adapters of this Trainer's model cannot be monitored: the log has the reason")
         engine.may_break_off = True
         if not any(adapter.trainable and adapter.group is not None for adapter in engine.run.adapters):
-            notes = "; ".join(engine.run.notes) or "no adapter that trains is in the optimizer"
-            raise ValueError(f"there is no learning rate to find: {notes}")
+            why = [*map(str, engine.alerts)] or engine.run.notes or ["no adapter that trains is in the optimizer"]
+            raise ValueError(f"there is no learning rate to find: {'; '.join(why)}")
         self._ratios = ratios_of(kwargs["optimizer"])
         self._sweep = Sweep(*span_of(engine.run, self._ratios), self._steps)
-        self._by_size = begins_at_nothing(engine.last)
+        # Where adapters begin with something in them (PiSSA, a run that goes on), their size is not the sweep's.
+        norms = None if engine.last is None else engine.last.metrics.get("delta_norm")
+        self._by_size = norms is None or not (norms.measured > 0).any()
 
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         set_rates(kwargs["optimizer"], self._sweep.next_rate, self._ratios)
@@ -223,8 +218,7 @@ class _Sweeping(TrainerEvents):
         loss = size = None
         if (record := engine.last) is not None:
             loss, size = record.loss, record.size if self._by_size and "output_ratio" in record.metrics else None
-        errors = (alert.rule for alert in engine.alerts if alert.severity >= Severity.ERROR)
-        seen: list[Any] = [loss, size, next((rule for rule in errors if rule in EDGE_RULES), None)]
+        seen: list[Any] = [loss, size, next(filter(ends, engine.alerts), None)]
         if world_size() > 1:  # what the first of several processes has seen: all go on, stop and conclude alike
             torch.distributed.broadcast_object_list(seen, src=0)
         self._sweep.add(*seen)
@@ -232,13 +226,15 @@ class _Sweeping(TrainerEvents):
             show_progress(self._sweep)
         control.should_training_stop = self._sweep.over
 
-    def close(self, verdict: Verdict, message: str | None = None) -> None:
-        super().close("interrupted", message)  # a sweep is no run, and has no verdict
+    def on_train_end(self, *_: Any, **__: Any) -> None:
+        self.close("interrupted")  # a sweep is no run, and no rule has a last word on it
 
     def suggestion(self, planned: int | None) -> Suggestion:
         """Once it is over. ``planned``: steps of the run that it is for."""
         assert self.monitor is not None
         run = self.monitor.run
+        warned = (a for a in self.monitor.alerts if a.severity is Severity.WARNING and a.rule not in GROWN_TOO_LARGE)
+        self._sweep.warnings = [f"{alert.title}." for alert in warned]
         scales = {adapter.scale for adapter in run.adapters}
         forecast = by_weights(at_rate(run, self._ratios)) if self._by_size else None
         return suggestion(
@@ -277,5 +273,5 @@ def set_rates(optimizer: Any, rate: float, ratios: Sequence[float]) -> None:
 def show_progress(sweep: Sweep) -> None:
     """A line on standard error that each step writes over; nothing where that is no terminal."""
     if is_first() and sys.stderr is not None and sys.stderr.isatty():
-        said = f"\rfinding the learning rate: step {len(sweep.rates)} of {sweep.steps}, rate {sweep.rates[-1]:.2g}   "
+        said = f"\rfinding the learning rate: step {len(sweep.rates)} of {sweep.steps}, rate {sweep.next_rate:.2g}   "
         print(said, end="\n" if sweep.over else "", file=sys.stderr, flush=True)

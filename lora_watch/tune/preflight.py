@@ -1,7 +1,7 @@
 """Whether settings are sound, before anything is loaded or trained: the rules on settings, and what else is known."""
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,7 +79,10 @@ def preflight(
         fields.setdefault("task_type", base.task_type)
     steps = max_steps if max_steps is not None else positive("max_steps", given.get("max_steps"), allow=-1)
     run = planned_run(fields, base, given, steps)
-    notes = [*_on_model(run, base), *notes]
+    if base is None:
+        notes.append("No model was given: nothing relative to its weights was judged, as the size of the first step.")
+    elif all(math.isnan(adapter.base_norm) for adapter in run.adapters):
+        notes.append("The frozen weights are not there: the size of the first step was not judged.")
     if (run.config["warmup_steps"] or 0.0) >= 1.0 and steps is None:
         notes.append("The number of steps is not known: the warm-up was not judged (LW409).")
     if not run.peak_lr:
@@ -161,14 +164,6 @@ class DecayAtItsPeak(RuleOnSettings):
 
     def check(self, record: StepRecord) -> Finding | None:
         return OddRates().decays(record)
-
-
-def _on_model(run: RunInfo, base: BaseModel | None) -> Iterator[str]:
-    if base is None:
-        yield "No model was given: nothing relative to its weights was judged, such as the size of the first step."
-        return
-    if all(math.isnan(adapter.base_norm) for adapter in run.adapters):
-        yield "The frozen weights are not there: the size of the first step was not judged."
 
 
 def _checked(lora: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import copy
 import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import torch
@@ -36,9 +37,8 @@ def restored(
     """
     inner = unwrapped(optimizer)
     owned = (*owners, *model.modules(), *(each for each in (optimizer, inner) if each is not None))
-    back = [_own_state(scaler) for scaler in scalers]
-    back += [_attributes(each) for each in owned]
-    back += [_numbers(model, inner)]
+    back = [partial(scaler.load_state_dict, copy.deepcopy(scaler.state_dict())) for scaler in scalers]
+    back += [*map(_attributes, owned), _numbers(model, inner)]
     numbers = random_state(kinds_in_use(model))
     try:
         yield
@@ -98,8 +98,3 @@ def _attributes(owner: Any) -> Back:
             each.extend(content) if isinstance(each, list) else each.update(content)
 
     return back
-
-
-def _own_state(scaler: Any) -> Back:
-    state = copy.deepcopy(scaler.state_dict())
-    return lambda: scaler.load_state_dict(state)

@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 
+from lora_watch.base.prescription import rounded
 from lora_watch.base.records import FloatArray
 from lora_watch.base.strict_json import strict_json
-from lora_watch.base.text import sparkline
+from lora_watch.base.text import count, sparkline
 from lora_watch.format.files import replace_file
 from lora_watch.rules.forecast import OF_WEIGHTS, SHORT_RUN, Rates, at_steps, by_crossing, by_sweep, length_law
 from lora_watch.rules.remedies import typed_rate
@@ -43,12 +44,14 @@ class Suggestion:
     rate: float | None
     """The learning rate to take; None where the sweep does not tell, and ``why`` says what would."""
     edge: float | None
-    """The rate at which the rules said ERROR, or the loss was not finite; None where the sweep did not get there."""
+    """The rate at which the rules said ERROR; None where the sweep did not get there."""
     curve: Curve
     low: float | None = None
     high: float | None = None
     """The range that the rate lies in, as far as one is known."""
     edge_rule: str = ""
+    fault: str = ""
+    """The rule that found what is broken at any rate, as wrong labels are; ``why`` has its words."""
     lowest_loss_at: float | None = None
     """Rate at which the smoothed loss is lowest: mostly above the best one of a whole run."""
     ratio_one_at: float | None = None
@@ -81,14 +84,15 @@ class Suggestion:
 
     def sentences(self) -> list[str]:
         """One a fact, the answer first."""
+        if self.fault:
+            return [self._answer(), *self.why.splitlines()]
         seen = []
         if self.lowest_loss_at is not None:
-            seen.append(f"the smoothed loss is lowest at {self.lowest_loss_at:.2g}")
+            seen.append(f"the loss was lowest at {self.lowest_loss_at:.2g}")
         if self.ratio_one_at is not None:
-            seen.append(f"the adapters equal a layer's output at {self.ratio_one_at:.2g}")
-        harm = self.edge_rule or "a loss that is not finite"
-        seen.append("no rate did harm" if self.edge is None else f"{harm} is an ERROR at {self.edge:.2g}")
-        said = [self._answer(), f"Over {len(self.curve)} steps {', '.join(seen)}."]
+            seen.append(f"all adapters together added as much as a layer's own output at {self.ratio_one_at:.2g}")
+        seen.append("no rate did harm" if self.edge is None else f"{self.edge:.2g} did harm ({self.edge_rule})")
+        said = [self._answer(), f"In {count(len(self.curve), 'step')} {'; '.join(seen)}."]
         if not self.by_size:
             said.append(
                 "The adapters do not start at zero, so only the loss was read: it is half the rate of the lowest loss."
@@ -109,7 +113,7 @@ class Suggestion:
     @property
     def spread(self) -> str:
         """The range that the rate lies in, in brackets; empty where none is known."""
-        return "" if self.low is None or self.high is None else f" ({Rates(self.low, self.low, self.high)})"
+        return "" if self.low is None or self.high is None else f" ({self.low:g} to {self.high:g})"
 
     def _answer(self) -> str:
         if self.rate is not None:
@@ -118,10 +122,8 @@ class Suggestion:
             of = f" of {self.steps:,} steps" if self.steps else lower
             return f"Learning rate {self.rate:g}{self.spread}, as the peak of the schedule{of}."
         if self.low is not None and self.high is not None:
-            return (
-                f"Learning rate unknown: between {self.low:.2g} and {self.high:.2g} by the size of the adapters alone."
-            )
-        return "Learning rate unknown."
+            return f"Learning rate unknown: between {self.low:g} and {self.high:g} by the size of the adapters alone."
+        return f"Learning rate unknown{': the training is broken, whatever its rate' * bool(self.fault)}."
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, as in ``find_lr.json`` and in the settings of the run that follows: all that a picture needs."""
@@ -148,11 +150,15 @@ def suggestion(
     sweep: Sweep, steps: int | None = None, new_head: bool = False, predicted: float | None = None, **facts: Any
 ) -> Suggestion:
     """The suggestion of a finished ``sweep``. All further arguments are fields of it."""
+    facts |= {"new_head": new_head, "predicted": predicted, "steps": steps}
+    if (error := sweep.error) is not None and sweep.edge is None:
+        return Suggestion(None, None, sweep.curve, fault=error.rule, why="\n".join(error.lines()), **facts)
     found = estimate(sweep.curve, sweep.edge, new_head, predicted)
-    lowered = for_length(1.0, None, steps, new_head)
-    rate = None if found.rate is None else rounded(found.rate * lowered)
-    low = None if found.low is None else found.low * lowered  # and ``high`` as it is: on some texts the rate falls less
-    return replace(found, edge_rule=sweep.edge_rule, rate=rate, low=low, steps=steps, **facts)
+    lowered = for_length(1.0, None, steps, new_head)  # but not ``high``: on some texts the rate falls less
+    rate, low = (each and rounded(each * lowered) for each in (found.rate, found.low))
+    facts |= {"rate": rate, "low": low, "high": found.high and rounded(found.high)}
+    facts |= {"edge_rule": error.rule if error else "", "why": " ".join(filter(None, [found.why, *sweep.warnings]))}
+    return replace(found, **facts)
 
 
 def estimate(curve: Curve, edge: float | None, new_head: bool = False, predicted: float | None = None) -> Suggestion:
@@ -172,15 +178,7 @@ def estimate(curve: Curve, edge: float | None, new_head: bool = False, predicted
     cap = ends_at / SAFE_FROM_EDGE
     by_chance = lowest is not None and one is not None and lowest < TOO_EARLY * one
 
-    said = partial(
-        Suggestion,
-        edge=edge,
-        curve=curve,
-        lowest_loss_at=lowest,
-        ratio_one_at=one,
-        predicted=predicted,
-        new_head=new_head,
-    )
+    said = partial(Suggestion, edge=edge, curve=curve, lowest_loss_at=lowest, ratio_one_at=one)
     if lowest is None or by_chance or not fall > CLEAR * noise:
         known = None if one is None else by_crossing(one)
         low, high = (None, None) if known is None else sorted((known.low, min(known.high, cap)))
@@ -235,13 +233,13 @@ def _turn(smooth: FloatArray) -> int | None:
 def _why_not(fall: float, noise: float, steps: int, by_chance: bool) -> str:
     """Why there is no suggestion, and what would tell."""
     if math.isnan(fall):
-        return f"{steps} steps are too few: the loss was known at fewer than {BASELINE} of them."
+        return f"The loss was known at {count(steps, 'step')}, and {BASELINE} at least are needed."
     said = f"The loss falls by {max(fall, 0.0):.2g} at most, and its noise is {noise:.2g}"
     if by_chance or not fall > 0.0:
         return f"{said}: no learning rate lowers it by more than chance. Check the data and the trained parameters."
     times = math.ceil((CLEAR * noise / fall) ** 2 * 1.2)
-    more = f"gradient_accumulation_steps × {times}"
-    return f"{said}: it may be chance. A batch {times} times as large would tell ({more})."
+    more = f"A batch {times} times as large would tell (gradient_accumulation_steps × {times})."
+    return f"{said}: it may be chance. {more}"
 
 
 def for_length(rate: float, steps: int | None, new: int | None, new_head: bool) -> float:
@@ -251,15 +249,10 @@ def for_length(rate: float, steps: int | None, new: int | None, new_head: bool) 
     return at_steps(rate, of, to, new_head)
 
 
-def rounded(rate: float) -> float:
-    """Two digits: no sweep knows more."""
-    return float(f"{rate:.2g}")
-
-
 def lines(suggestion: Suggestion) -> list[str]:
     """Loss and output ratio over the rates, one column a step, and under them where the suggestion is."""
     curve = suggestion.curve
-    if len(curve) < 2:
+    if len(curve) < 2 or suggestion.fault:
         return []
     loss = sparkline(list(shown_loss(suggestion)), len(curve))
     ratios = np.log10(np.where(curve.sizes > 0, curve.sizes, np.nan))

@@ -1,18 +1,21 @@
 """Which learning rate each step of a sweep has, what came of it, and when the sweep is over."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
-from lora_watch.rules import LossDivergence, NormExplosion, choose
-from lora_watch.rules.forecast import at_rate, first_step_of, is_adaptive
+from lora_watch.rules import Finding, LossDivergence, NonFiniteAdapter, NonFiniteLoss, NormExplosion, Rule, choose
+from lora_watch.rules.base import ANOTHER_RUN, GROWN_TOO_LARGE, NON_FINITE
+from lora_watch.rules.forecast import USEFUL_END, at_rate, first_step_of, is_adaptive
 
 STEPS = 60
-EDGE_RULES = frozenset({"LW101", "LW102", "LW201", "LW202"})
-"""What is asked in a sweep: rules on the adapters' size and on the loss. Wiring and settings are the run's own."""
+ASKED = frozenset({*NON_FINITE, *GROWN_TOO_LARGE, "LW204", "LW205", "LW301", "LW303", "LW309"})
+"""The rules of a sweep: those on the adapters' size and on the loss, which tell where a rate does harm, and those on
+what is broken at any rate."""
 WINDOW = 5
 """Steps that a smoothed loss is the mean of: itself and those before."""
 BASELINE = 10
@@ -51,8 +54,10 @@ class Sweep:
     sizes: list[float] = field(default_factory=list)
     edge: float | None = None
     """The rate at which it became harmful."""
-    edge_rule: str = ""
-    """Id of the ERROR there; empty where the loss was not finite and no rule said so."""
+    error: Alert | None = None
+    """What has ended it: of a high rate, or else what is broken at any rate."""
+    warnings: list[str] = field(default_factory=list)
+    """What else the rules have said."""
 
     def __post_init__(self) -> None:
         if not (0 < self.lowest < self.highest < math.inf and self.steps > 1):
@@ -60,21 +65,26 @@ class Sweep:
 
     @property
     def over(self) -> bool:
-        return self.edge is not None or len(self.rates) >= self.steps
+        return self.error is not None or len(self.rates) >= self.steps
 
     @property
     def next_rate(self) -> float:
         share = len(self.rates) / (self.steps - 1)
         return self.lowest * (self.highest / self.lowest) ** share
 
-    def add(self, loss: float | None, size: float | None, error: str | None) -> None:
-        """The step at ``next_rate`` is done. ``error``: id of the rule of ``EDGE_RULES`` that has an ERROR open."""
-        rate, loss = self.next_rate, math.nan if loss is None else loss
+    def add(self, loss: float | None, size: float | None, error: Alert | None) -> None:
+        """The step at ``next_rate`` is done; ``error`` ``ends`` the sweep. The rate of a step without a loss, as of a
+        batch without a target, is tried again."""
+        rate, loss, self.error = self.next_rate, math.nan if loss is None else loss, error
+        if error is None and not math.isfinite(loss):
+            return
         self.rates.append(rate)
         self.losses.append(loss)
         self.sizes.append(math.nan if size is None else size)
-        if error is not None or not math.isfinite(loss):
-            self.edge, self.edge_rule = rate, error or ""
+        if error is not None:
+            # Where the rule blames the rate, or cannot since it knows no weights: by large adapters numbers overflow.
+            grown = error.next_run is not None or any(size >= USEFUL_END for size in self.sizes)
+            self.edge = rate if error.rule in (*GROWN_TOO_LARGE, *NON_FINITE * grown) else None
 
     @property
     def curve(self) -> Curve:
@@ -100,16 +110,26 @@ def span_of(run: RunInfo, ratios: tuple[float, ...]) -> tuple[float, float]:
 
 
 def monitor_settings() -> dict[str, Any]:
-    """Of the monitor of a sweep: it measures all that it can, asks ``EDGE_RULES`` alone, and only looks on. No batch is
+    """Of the monitor of a sweep: it measures all that it can, asks ``ASKED`` alone, and only looks on. No batch is
     computed twice: the rates rise so fast that the answer would be of another rate."""
-    rules = choose([NormExplosion(compare=False), LossDivergence(compare=False)], ())
-    mute = [rule.id for rule in rules if rule.id not in EDGE_RULES]
+    own = map(_at_its_rate, (NonFiniteAdapter, NonFiniteLoss))
+    rules = choose([NormExplosion(compare=False), LossDivergence(compare=False), *own], ())
+    mute = [rule.id for rule in rules if rule.id not in ASKED]
     acts = {"fail_on": "never", "patience": 0, "recover": 0, "console": False, "full_every": 1}
     return {"rules": rules, "mute": mute, **acts}
 
 
-def begins_at_nothing(record: StepRecord | None) -> bool:
-    """The adapters add nothing before the first step. Where they do (PiSSA, a run that is continued), their size is not
-    what the sweep has brought."""
-    norms = record.metrics.get("delta_norm") if record is not None else None
-    return norms is None or not (norms.measured > 0).any()
+def ends(alert: Alert) -> bool:
+    """What ``alert`` says ends a sweep: an ERROR, or a fault without which it would be another training."""
+    return alert.severity >= Severity.ERROR or f"{alert.rule}:{alert.kind}" in ANOTHER_RUN
+
+
+def _at_its_rate(kind: type[Rule]) -> Rule:
+    """The rule, which takes each step for one of a run at this rate, that nothing has raised. After an update alone."""
+
+    def check(rule: Rule, record: StepRecord) -> Finding | None:
+        config = {**record.run.config, "learning_rate": max(record.lr, default=None)}
+        now = record.amended(run=replace(record.run, peak_lr=record.lr, config=config))
+        return kind.check(rule, now) if record.lr else None
+
+    return type(kind.__name__, (kind,), {"check": check})()

@@ -155,7 +155,7 @@ def test_a_copy_of_the_report_is_the_run_whatever_lies_around_it(healthy: Path, 
 
 
 def test_a_baseline_is_one_run_that_is_well(tmp_path: Path) -> None:
-    with pytest.raises(UnreadableError, match="no such file"):
+    with pytest.raises(UnreadableError, match=r"no such file or folder\. Name a good run's folder"):
         load(tmp_path / "nothing.json")
     write_run(tmp_path / "bad", verdict="failed")
     with pytest.raises(UnreadableError, match="not fit to be compared with: stopped"):

@@ -146,17 +146,6 @@ def test_nothing_monitored_is_no_success(python: Python, tmp_path: Path, text: s
 # -- monitored ---------------------------------------------------------------------------------------------------------
 
 
-def test_the_alert_is_the_last_thing_printed(python: Python, tmp_path: Path) -> None:
-    done = forked(python, tmp_path, GATE, *EXPLODES)
-    assert done.returncode == 1
-    where, first, second, *_ = done.stderr.rpartition("lora-watch: ")[2].splitlines()
-    assert f"in {Path('out') / 'lora_watch'}:" in where
-    assert "(LW102)" in first
-    assert second.startswith("  Next run: ")
-    assert "Traceback" not in done.stderr
-    assert report_of(tmp_path / "out")["verdict"] == "failed"
-
-
 SWALLOWS = """
     import runpy, sys
     try:
@@ -167,15 +156,20 @@ SWALLOWS = """
 """
 
 
-def test_a_script_that_catches_everything_fails_nevertheless(python: Python, tmp_path: Path) -> None:
-    path = script(tmp_path, SWALLOWS.replace("sys.argv[1]", repr(str(GATE))))
+@pytest.mark.parametrize("swallows", [False, True])
+def test_the_alert_is_the_last_thing_printed_also_of_a_script_that_catches_everything(
+    python: Python, tmp_path: Path, swallows: bool
+) -> None:
+    path = script(tmp_path, SWALLOWS.replace("sys.argv[1]", repr(str(GATE)))) if swallows else GATE
     done = forked(python, tmp_path, path, *EXPLODES)
     assert done.returncode == 1
-    assert "swallowed: LoraWatchError" in done.stdout
-    why, alert, advice, *_ = done.stderr.rpartition("lora-watch: ")[2].splitlines()
-    assert f"in {Path('out') / 'lora_watch'}, and the script" in why
+    assert ("swallowed: LoraWatchError" in done.stdout) == swallows
+    where, alert, advice, *_ = done.stderr.rpartition("lora-watch: ")[2].splitlines()
+    assert f"in {Path('out') / 'lora_watch'}{', and the script' if swallows else ':'}" in where
     assert re.fullmatch(r"ERROR at step \d: .* \(LW102\)", alert)
     assert advice.startswith("  Next run: ")
+    assert "Traceback" not in done.stderr
+    assert report_of(tmp_path / "out")["verdict"] == "failed"
 
 
 BROKEN = """
@@ -267,6 +261,11 @@ def test_options_reach_the_callback_and_the_run_goes_on(python: Python, tmp_path
     assert "LW102" in {alert["rule"] for alert in report["alerts"]}
     assert "LW104" not in {rule["id"] for rule in report["rules"]}
     assert (tmp_path / "r" / "report.html").is_file()
+
+
+def test_its_own_flag_is_what_would_fail_on_a_warning(python: Python, tmp_path: Path) -> None:
+    said = " ".join(forked(python, tmp_path, GATE, "--lr", "1e-5", "--steps", "12").stderr.split())
+    assert "lora-watch run --fail-on error,LW104=warning" in said
 
 
 EVERY_TRAINER = """

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 from peft import LoraConfig, get_peft_model
-from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel
+from transformers import BertConfig, BertModel, GPT2Config, GPT2LMHeadModel, WhisperConfig
 
 from lora_watch import LoraWatchCallback, Monitor, advise, find_adapters
 from lora_watch.adapters.find import describe
@@ -25,12 +25,6 @@ def config_of(code: str) -> Any:
     made: dict[str, Any] = {}
     exec(code, made)
     return made["config"]
-
-
-def folder(path: Path, config: Any, architecture: str) -> Path:
-    config.architectures = [architecture]
-    config.save_pretrained(path)
-    return path
 
 
 # -- what it says is what happens --------------------------------------------------------------------------------------
@@ -99,38 +93,26 @@ def test_the_advised_settings_train_without_an_alert() -> None:
 
 
 # -- the model ---------------------------------------------------------------------------------------------------------
-BERT: dict[str, Any] = {
-    "hidden_size": 32,
-    "intermediate_size": 64,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 2,
-    "vocab_size": 99,
-}
-
-
-def llama() -> Any:
-    return tiny_model()
-
-
 def gpt2() -> Any:
     return GPT2LMHeadModel(GPT2Config(n_embd=32, n_layer=2, n_head=2, vocab_size=99))
 
 
 def bert() -> Any:
-    return BertModel(BertConfig(**BERT), add_pooling_layer=False)
+    sizes = {"hidden_size": 32, "intermediate_size": 64, "num_attention_heads": 2}
+    return BertModel(BertConfig(num_hidden_layers=3, vocab_size=99, **sizes), add_pooling_layer=False)
 
 
 @pytest.mark.filterwarnings("ignore:fan_in_fan_out")
 @pytest.mark.parametrize(
     ("made", "settings"),
     [
-        (llama, {"target_modules": "all-linear"}),
-        (llama, {}),  # PEFT's own choice
-        (llama, {"target_modules": ["q_proj", "mlp.up_proj"], "exclude_modules": ["layers.1.self_attn.q_proj"]}),
-        (llama, {"target_modules": r".*layers\.[02].*_proj", "exclude_modules": r".*down_proj"}),
-        (llama, {"target_modules": ["v_proj"], "layers_to_transform": [1, 3]}),
-        (llama, {"target_modules": ["v_proj", "k_proj"], "rank_pattern": {"v_proj": 2}, "alpha_pattern": {"1.*": 64}}),
-        (llama, {"target_modules": ["embed_tokens", "q_proj"], "use_rslora": True}),
+        (tiny_model, {"target_modules": "all-linear"}),
+        (tiny_model, {}),  # PEFT's own choice
+        (tiny_model, {"target_modules": ["q_proj", "mlp.up_proj"], "exclude_modules": ["layers.1.self_attn.q_proj"]}),
+        (tiny_model, {"target_modules": r".*layers\.[02].*_proj", "exclude_modules": r".*down_proj"}),
+        (tiny_model, {"target_modules": ["v_proj"], "layers_to_transform": [1, 3]}),
+        (tiny_model, {"target_modules": ["v_proj"], "rank_pattern": {"1.*v_proj": 2}, "alpha_pattern": {"2.*": 64}}),
+        (tiny_model, {"target_modules": ["embed_tokens", "q_proj"], "use_rslora": True}),
         (gpt2, {"target_modules": "all-linear"}),
         (gpt2, {}),
         (bert, {"target_modules": "all-linear"}),
@@ -204,23 +186,20 @@ def test_quantised_weights_are_no_numbers(tmp_path: Path) -> None:
         (BertConfig(), "BertForMaskedLM", "domain-adaptation", None),
         (GPT2Config(), "GPT2LMHeadModel", "classification", "SEQ_CLS"),
         (GPT2Config(), "GPT2LMHeadModel", "domain-adaptation", "CAUSAL_LM"),
+        # It reads input_features: as SEQ_2_SEQ_LM PEFT would hand it input_ids, and the first batch would fail.
+        (WhisperConfig(), "WhisperForConditionalGeneration", "domain-adaptation", None),
     ],
 )
 def test_the_task_type_is_that_of_the_class(
     config: Any, architecture: str, task: str, task_type: str | None, tmp_path: Path
 ) -> None:
-    advised = advise(folder(tmp_path, config, architecture), task)
+    config.architectures = [architecture]
+    config.save_pretrained(tmp_path)
+    advised = advise(tmp_path, task)
     assert advised.lora.get("task_type") == task_type
     assert any("ForSequence" in reason for reason in advised.reasons) == (
         architecture == "GPT2LMHeadModel" and task == "classification"
     )
-
-
-def test_speech_has_no_task_type(tmp_path: Path) -> None:
-    """Whisper reads input_features: as SEQ_2_SEQ_LM PEFT would hand it input_ids, and the first batch would fail."""
-    facts = {"model_type": "whisper", "is_encoder_decoder": True, "num_mel_bins": 80, "vocab_size": 99}
-    (tmp_path / "config.json").write_text(json.dumps({**facts, "architectures": ["WhisperForConditionalGeneration"]}))
-    assert "task_type" not in advise(tmp_path, "domain-adaptation").lora
 
 
 # -- rank and data -----------------------------------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from lora_watch.tune.suggestion import (
     suggestion,
 )
 from lora_watch.tune.sweep import Sweep, smoothed
+from tests.sinks.made_up import alert_of
 
 LOWEST_AT, ONE_AT = 1e-2, 2e-3
 RATES = np.geomspace(1e-5, 1e-1, 60)
@@ -78,8 +79,8 @@ def test_noise_larger_than_the_fall_makes_no_suggestion_but_a_range(fall: float,
 def test_a_sweep_that_ends_while_the_loss_falls_or_after_a_few_steps_says_so() -> None:
     assert "higher rate" in estimate(made(until=40), None).why
     assert estimate(made(), None).why == ""
-    found = estimate(made(until=4), 2e-5)
-    assert (found.rate, "too few" in found.why) == (None, True)
+    found = estimate(made(until=1), 2e-5)
+    assert (found.rate, "at 1 step," in found.why) == (None, True)
 
 
 def test_a_fall_where_the_adapters_hardly_move_is_chance() -> None:
@@ -111,11 +112,10 @@ def swept(curve: Curve, **facts: Any) -> Suggestion:
 def test_a_sweep_ends_with_the_first_error() -> None:
     sweep = Sweep(1e-3, 1.0, 4)
     sweep.add(2.0, 0.1, None)
-    assert not sweep.over
-    assert sweep.next_rate == pytest.approx(1e-2)
-    sweep.add(math.nan, None, None)
-    assert (sweep.edge, sweep.edge_rule) == (sweep.rates[1], "")
-    assert sweep.over
+    sweep.add(math.nan, None, None)  # a batch without a target
+    assert (sweep.over, sweep.next_rate) == (False, pytest.approx(1e-2))
+    sweep.add(math.nan, None, alert_of(3, "LW202"))
+    assert (sweep.over, sweep.edge) == (True, sweep.rates[1])
     with pytest.raises(ValueError, match=r"1 to 0\.001"):
         Sweep(1.0, 1e-3)
 
@@ -124,7 +124,7 @@ def test_a_longer_run_wants_a_lower_rate() -> None:
     short, long, unknown = swept(made(), steps=40), swept(made(), steps=2000), swept(made())
     assert short.rate == unknown.rate == swept(made(), steps=6).rate
     assert long.rate == pytest.approx(at_steps(short.rate, 40, 2000), rel=0.02)
-    assert long.low == pytest.approx(at_steps(short.low, 40, 2000))
+    assert long.low == pytest.approx(at_steps(short.low, 40, 2000), rel=0.05)
     assert long.low <= long.rate <= long.high  # type: ignore[operator]
     assert long.high == short.high
     assert long.at_steps(40) == pytest.approx(short.rate, rel=0.02)
@@ -162,4 +162,5 @@ def test_every_face_says_the_same(curve: Curve, tmp_path: Path) -> None:
     path = found.save(tmp_path)
     content = json.loads(path.read_text())
     assert content["rate"] == found.rate
+    assert [f"{content[end]:g}" in answer for end in ("low", "high") if found.low] in ([True, True], [])
     assert len(content["curve"]["loss"]) == 60

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import math
 import random
 import tempfile
 from collections.abc import Callable
@@ -126,12 +127,10 @@ def test_a_short_sweep_leaves_no_trace_in_other_trainings(make: Callable[[], Tra
 
 
 def test_groups_keep_their_ratio_at_the_rate_that_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
-    one = np.ones(1)
-    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_: Suggestion(3e-3, None, Curve(one, one, one)))
+    found = Suggestion(3e-3, None, Curve(*[np.ones(1)] * 3))
+    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_: found)
     watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
-    trainer = in_groups()
-    trainer.add_callback(watch)
-    trainer.train()
+    in_groups(callbacks=[watch]).train()
     assert watch.monitor.run.peak_lr == pytest.approx((3e-3, 12e-3))
 
 
@@ -159,22 +158,49 @@ def test_a_schedule_of_ones_own_is_not_touched(caplog: pytest.LogCaptureFixture)
 
 
 def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
-    class Breaks(Trainer):
-        broken = True
-
-        def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
-            if self.broken and self.state.global_step == 3:
-                raise RuntimeError("unlucky")
-            return super().compute_loss(*args, **kwargs)
-
-    trainer = in_groups(schedule=True, trainer_class=Breaks)
+    trainer: Any = in_groups(schedule=True, trainer_class=Broken)
+    trainer.fault = "unlucky"
     with pytest.raises(RuntimeError, match="unlucky"):
         find_learning_rate(trainer, steps=30)
-    trainer.broken = False  # type: ignore[attr-defined]
+    trainer.fault = ""
     trainer.train()
     alone = in_groups(schedule=True)
     alone.train()
     assert end_of(trainer) == end_of(alone)
+
+
+class Broken(Trainer):
+    fault, losses = "", 0
+
+    def compute_loss(self, *args: Any, **kwargs: Any) -> Any:
+        self.losses += 1
+        if self.fault == "unlucky" and self.losses == 4:
+            raise RuntimeError("unlucky")
+        loss = super().compute_loss(*args, **kwargs)
+        factor = {"sign": -1.0, "batch": math.nan if self.losses == 15 else 1.0}.get(self.fault)
+        return loss if factor is None else loss * factor
+
+
+FAULTS = {"rows": "LW205", "sign": "LW205", "half": "LW303", "masked": "LW201", "batch": "LW201"}
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_what_is_broken_at_any_rate_is_named_and_no_rate_is(fault: str) -> None:
+    model, rows = few(), stdlib_blocks(64)
+    wrong = {"rows": rows[9]["labels"], "masked": [-100] * 64}
+    rows = [{**row, "labels": wrong.get(fault, row["labels"])} for row in rows]
+    for name, parameter in model.named_parameters() if fault == "half" else ():
+        parameter.requires_grad_("lora_A" in name or "q_proj.lora_B" in name)
+    watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
+    trainer: Any = build_trainer(model, rows, steps=1, lr=5e-4, callbacks=[watch], trainer_class=Broken)
+    trainer.fault = fault
+    trainer.train()
+    assert (watch.found.fault, watch.found.rate_or_middle, watch.found.edge) == (FAULTS[fault], None, None)
+    assert f"({FAULTS[fault]})" in watch.found.sentences()[1]
+    assert max(report_of(trainer)["peak_lr"]) == trainer.args.learning_rate == 5e-4
+    watch.find_lr = "only"
+    with pytest.raises(SystemExit, match="1"):
+        trainer.train()
 
 
 def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:
@@ -182,7 +208,7 @@ def test_what_cannot_be_swept_is_refused_with_the_reason() -> None:
     for parameter in trainer.model.parameters():  # type: ignore[union-attr]
         parameter.requires_grad_(False)
     trainer.optimizer = torch.optim.AdamW(trainer.model.parameters())  # type: ignore[union-attr]
-    with pytest.raises(ValueError, match="no learning"):
+    with pytest.raises(ValueError, match=r"no learning rate to find: .*LW301"):
         find_learning_rate(trainer)
     with pytest.raises(ValueError, match="parameter group"):
         find_learning_rate(built(lr=0.0))
