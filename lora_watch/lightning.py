@@ -92,7 +92,8 @@ class LoraWatch(Callback):
         if self.monitor is None:
             return
         with self.guard("averaging the loss over ranks"):  # all come here, also one that has none
-            self._loss, _ = self.monitor.ranks.mean(self._loss)
+            own = self.monitor.recorder.instruments.own_loss
+            self._loss = self.monitor.ranks.mean(self._loss, own.labels, own)
         self.monitor.raise_for(self.monitor.before_update(self._loss))
 
     @event

@@ -163,6 +163,15 @@ class Keeps(Sink):
         self.verdicts.append(verdict)
 
 
+def updates(monitor: Any, optimizer: Any, losses: Iterable[torch.Tensor]) -> None:
+    """A plain loop over ``losses``, a generator that computes each of them when its step has come."""
+    for loss in losses:
+        loss.backward()
+        optimizer.step()
+        monitor.step(loss=loss)
+        optimizer.zero_grad()
+
+
 def lora_watch(*words: object, **environment: str) -> Result:
     """The command line in this process. Whatever it raises but an exit is raised here."""
     env = {"COLUMNS": "250", "TERM": "dumb", "NO_COLOR": "1", "GITHUB_ACTIONS": None, **environment}

@@ -279,7 +279,7 @@ class StepRecord:
     targets: int | None = None
     """How many labels that count (not -100) the micro-batch with the fewest has had on this rank; None if unknown."""
     bad_inputs: tuple[str, ...] = ()
-    """What of the batch holds NaN or infinity, as far as it was seen on this rank: ``labels``, ``pixel_values``, …"""
+    """What of the batch holds NaN or infinity, as far as it was seen: ``labels``, ``pixel_values``, …"""
     lr: tuple[float, ...] = ()
     """Learning rate of each parameter group as used by this step."""
     weight_decay: tuple[float, ...] = ()

@@ -98,7 +98,7 @@ class TrainerEvents(TrainerCallback):
         if ranks.any(engine is None) or engine is None:
             self._detach()
             return
-        engine.ranks = self._tap.ranks = ranks
+        engine.ranks = ranks
         self.monitor, self.guard = engine, engine.guard
         if self.monitors is not None:
             self.monitors.append(engine)
@@ -121,16 +121,16 @@ class TrainerEvents(TrainerCallback):
     def on_pre_optimizer_step(self, args: Any, state: TrainerState, control: TrainerControl, **kwargs: Any) -> None:
         if (engine := self.monitor) is None:
             return
-        failures: list[Alert] = []
-        with self.guard("averaging the loss over ranks"):
-            self._tap.reduce()  # all come here, also one that has none
+        failures, tap = list[Alert](), self._tap
+        with self.guard("averaging the loss over ranks"):  # all come here, also one that has none
+            tap.loss = engine.ranks.mean(tap.loss, tap.labels, engine.recorder.instruments.own_loss)
         with self.guard("looking at the loss and the gradients"):
-            self._tap.close()
-            trainer = self._tap.followed  # whose optimizer a script may have replaced without telling its events
+            tap.close()
+            trainer = tap.followed  # whose optimizer a script may have replaced without telling its events
             optimizer = getattr(trainer, "optimizer", None) or kwargs.get("optimizer")
             engine.use(optimizer, getattr(trainer, "lr_scheduler", None) or kwargs.get("lr_scheduler"))
             made = getattr(trainer, "is_deepspeed_enabled", True) and is_deepspeeds(optimizer)
-            failures = engine.before_update(self._tap.loss, made, **self._tap.labels.seen)
+            failures = engine.before_update(tap.loss, made, **tap.labels.seen)
         self._raise_for(engine.raise_for, failures)
 
     @event

@@ -68,7 +68,7 @@ class Monitor:
         self._scaler: Any = settings.scaler
         folder = None if settings.output_dir is None else Path(settings.output_dir)
         sinks = [*settings.sinks, *_own_sinks(settings.model, settings.policy(), folder, settings.console)]
-        config = dict(settings.config or {})
+        config = {**({"world_size": world_size()} if world_size() > 1 else {}), **(settings.config or {})}
         if settings.scheduler is not None:
             with suppress(Exception):  # of a function of the step by the user
                 config = {"warmup_steps": warm_up(settings.scheduler), **config}
@@ -225,6 +225,8 @@ class Monitor:
 
     @guarded("reading gradients")
     def _before_step(self, *_: Any) -> None:
+        with self.guard("telling the other ranks of the batch"):
+            self.engine.ranks.mean(None, self.engine.recorder.instruments.own_loss.labels)
         self._raise_for(self.engine.before_update(None))
 
     def _raise_for(self, alerts: Sequence[Alert]) -> None:

@@ -15,7 +15,6 @@ from lora_watch.drivers import trainer_info
 from lora_watch.measurement.signals.labels import Labels, classes_of
 from lora_watch.run.engine import Engine
 from lora_watch.run.guard import Guard, guarded
-from lora_watch.run.ranks import Ranks
 
 _NOTHING = object()
 
@@ -103,11 +102,9 @@ class StepTap(Tap):
         """Of the step so far. A tensor, ``[]``, on an accelerator: reading it there would wait."""
         self._micro_batches = 0
         """Of the step so far."""
-        self._adds_up = False
+        self._adds_up = 0
         self.labels = Labels()
         self._broke_off = broke_off
-        self.ranks = Ranks(together=True)
-        """Those of the run, once it has begun."""
 
     def attach(self, trainer: Trainer, engine: Engine) -> None:
         self._follow(trainer)
@@ -166,19 +163,11 @@ class StepTap(Tap):
             value = loss.detach().to(torch.float64 if has_float64(loss.device) else torch.float32, copy=True)
         else:
             value = float(loss)
+        value /= self._adds_up or 1
         self._micro_batches, count = self._micro_batches + 1, self._micro_batches
         if self.loss is not None:
             value = (self.loss * count + value) / (count + 1) if self._adds_up else self.loss + value
         self.loss = value
-
-    def reduce(self) -> None:
-        """Average over ranks; every rank must call it. A batch without a target on one of them is one on all."""
-        if not self.ranks.together:
-            return
-        targets = self.labels.targets
-        self.loss, masked = self.ranks.mean(self.loss, False if targets is None else targets == 0)
-        if targets is not None:
-            self.labels.targets = targets * (masked == 0)
 
     def take(self) -> dict[str, Any]:
         """``loss``, and what ``Recorder.measure`` takes, of this rank since ``open``. The next step begins anew."""

@@ -45,8 +45,8 @@ _PREFERENCE = frozenset({"BCOTrainer", "CPOTrainer", "DPOTrainer", "KTOTrainer",
 
 
 ADDS_UP = (
-    "the Trainer does not divide by gradient_accumulation_steps, and the model ignores num_items_in_batch. Gradients "
-    "and logged losses are sums over micro-batches; lora_watch judges the mean. To train on the mean, set "
+    "the Trainer leaves it to the model to divide by num_items_in_batch, and the model does not. Gradients and logged "
+    "losses are sums over micro-batches and ranks; lora_watch judges the mean. To train on the mean, set "
     "trainer.model_accepts_loss_kwargs = False"
 )
 """What the user is told where losses of micro-batches are means, and are added up."""
@@ -271,17 +271,20 @@ def events_sink(trainer: Trainer, output_dir: Path) -> TensorBoardSink:
     return TensorBoardSink(shared_writer)
 
 
-def adds_up(trainer: Trainer) -> bool:
-    """Whether the losses of micro-batches are means that the Trainer adds up: from transformers 4.46 on it leaves the
-    division to whoever takes ``num_items_in_batch``, and a model's loss for classes takes it and ignores it."""
-    own = getattr(trainer.compute_loss, "__func__", None) is not Trainer.compute_loss
-    if own or trainer.compute_loss_func is not None or trainer.args.gradient_accumulation_steps == 1:
-        return False
+def adds_up(trainer: Trainer) -> int:
+    """By what the Trainer multiplies the losses of micro-batches where they are means that it adds up, else 0: from
+    transformers 4.46 on it leaves the division, by those of all ranks, to whoever takes ``num_items_in_batch``, and a
+    model's loss for classes takes it and ignores it."""
+    own, args = getattr(trainer.compute_loss, "__func__", None) is not Trainer.compute_loss, trainer.args
+    devices = args.n_gpu if args.n_gpu > 1 else ranks.world_size() // getattr(trainer, "get_tp_size", lambda: 1)()
+    times = devices if getattr(args, "average_tokens_across_devices", False) else 1
+    if own or trainer.compute_loss_func is not None or args.gradient_accumulation_steps * times == 1:
+        return 0
     if not trainer.model_accepts_loss_kwargs or getattr(trainer, "loss_is_scaled_for_ga", None) is False:
-        return False
+        return 0
     smoother = trainer.label_smoother
     made_by = getattr(trainer.model, "loss_function", None) if smoother is None else smoother.__call__
-    return callable(made_by) and "num_items_in_batch" not in inspect.signature(made_by).parameters
+    return times if callable(made_by) and "num_items_in_batch" not in inspect.signature(made_by).parameters else 0
 
 
 def no_probe(texts: Sequence[Any], tokenizer: Any, args: TrainingArguments) -> str:
@@ -323,6 +326,6 @@ def notes_on(args: TrainingArguments, trainer: Trainer, model: Any) -> list[str]
     if is_policy_gradient(trainer):
         notes.append(
             f"the loss of {type(trainer).__name__} does not fall as the model gets better: LW102, LW104 and LW206 go "
-            "by the reward, and LW202 to LW205 and LW207 are not asked"
+            "by the reward, and LW202 to LW205 and LW207, which judge a loss, are silent"
         )
     return notes

@@ -95,6 +95,8 @@ class Rule(ABC):
     """Steps before an alert that its evidence takes, in which the adapter may be damaged already."""
     turns_out: ClassVar[bool] = False
     """What it finds without a ``kind`` may turn out to be one of a kind: its open alert is then stated anew."""
+    guesses: ClassVar[bool] = False
+    """The cause that it names is a guess: its alert takes on those of one that explains it."""
     yields_to: ClassVar[tuple[str, ...]] = ()
     """Ids of rules whose open alert explains this one: the rule is then silent. One cause, one alert. ``LW306:raised``:
     where the alert is of that ``kind``."""

@@ -255,6 +255,8 @@ class Episodes:
         alert = next((a for a in explaining if a.severity >= least and a.rule not in self._mended), None)
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
             return False  # a NaN that came later explains nothing
+        if own is not None and alert is not None and rule.guesses:
+            own.causes, own.remedies = alert.causes, alert.remedies
         if alert is not None and rule.id not in alert.explains:
             alert.explains.append(rule.id)
             changed += [alert] * (alert not in changed)

@@ -100,6 +100,7 @@ class LossSpike(RuleOfTheLoss):
     severity = Severity.WARNING
     quiet = 1
     turns_out = True
+    guesses = True
     yields_to = ("LW101", "LW102", "LW201", "LW202", *FAULTS, "LW301:switched", "LW306:raised", "LW314")
 
     score: float = SPIKE
@@ -181,10 +182,10 @@ def first_pass(record: StepRecord, unknown: bool = False) -> bool:
 class StuckAtChance(Rule):
     """A classifier is no better than guessing, or a regressor than predicting the mean.
 
-    Fires when the adapters have grown and the last 50 losses are no better than that, and do not fall. It is an
-    ERROR if the run ends like that, with adapters beyond useful ones after 20 steps; else an INFO, or a WARNING where
-    three evaluations agree. From the second epoch on only an evaluation loss ends it. Losses of smoothed labels, or not
-    the model's own, are not judged.
+    Fires when the adapters have grown and the last 50 losses are no better, and do not fall. It is an ERROR if the run
+    ends like that, with adapters beyond useful ones after 20 steps; else an INFO, or a WARNING after 100 steps or three
+    such evaluations. From the second epoch on only an evaluation loss ends it. Losses of smoothed labels, or not the
+    model's own, are not judged.
     """
 
     id = "LW207"
@@ -253,9 +254,9 @@ class StuckAtChance(Rule):
         elif not grown:
             gentle = is_gentle(record)
             slow, otherwise = (" or its learning rate too low", "raise the rate") if gentle else ("", "train longer")
-            causes, severity = [f"the run is too short{slow}", _NO_PATTERN], Severity.INFO
-            if self.in_vain > 2 and self.overall > self.size / 4.0:  # useful adapters are larger than that
-                severity = Severity.WARNING
+            causes, long = [f"the run is too short{slow}", _NO_PATTERN], len(self.recent) >= 2 * self.steps
+            useful = self.overall > self.size / 4.0  # the adapters of a run that learns are
+            severity = Severity.WARNING if useful and (long or self.in_vain > 2) else Severity.INFO
         elif fast and self.overall > highest:
             causes = [f"{why_strong(record)}: the adapters are larger than those of useful runs"]
             next_run = weaker(record, self.overall).next_run

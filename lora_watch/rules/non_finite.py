@@ -41,18 +41,19 @@ class NonFiniteAdapter(Rule):
         cause, fixes = "the backward pass of this layer overflows or divides by zero", in_wider_numbers(record)
         # An update spoils many at a time, and none has been made before the first step.
         few = what == "weight" and (2 * bad.sum() < len(bad) or not record.step)
-        of_the_rate = what == "weight" and not few
+        of_the_rate = what == "weight" and not few and bool(np.isfinite(_gradients(record)).all())
         if few:
             cause = "code other than the optimizer has written to this adapter, or its file holds a NaN"
         elif of_the_rate:
             cause = "the learning rate is so high that the update itself overflows"
         elif advice := _of_the_batch(record):
             (cause,), fixes = advice.causes, advice.remedies
-        elif len(bad) > 1 and bad.all() and record.loss is None:  # nobody has seen it yet
-            cause = "no layer has a finite gradient: the loss of this batch is NaN or infinite"
+        elif len(bad) > 1 and bad.all() and (record.loss is None or record.run.config.get("world_size", 1) > 1):
+            whose = "this" if record.loss is None else "another rank's"  # nobody has seen it yet
+            cause = f"no layer has a finite gradient: the loss of {whose} batch is NaN or infinite"
             cause += ", unless clipping has spread the NaN of one layer to all"
             fixes = [f"{_SEE_BATCH}. Where all are finite, read the gradients before clipping", *fixes]
-        elif what == "gradient":
+        else:
             fixes = fixes or ["torch.autograd.set_detect_anomaly(True) names the operation; mend it"]
         return Finding(
             f"the {what} of {int(bad.sum())} of {len(bad)} adapters is NaN or infinite",
@@ -91,8 +92,6 @@ class NonFiniteAdapter(Rule):
             if what == "gradient" and not record.updated:  # the loss scaler has thrown it away
                 continue
             there = {name: record.metrics[name] for name in names if name in record.metrics}
-            if all(np.isfinite(reading.values).all() for reading in there.values()):
-                continue
             bad = np.any([reading.known & ~np.isfinite(reading.values) for reading in there.values()], axis=0)
             if bad.any():
                 return bad, what, next(iter(there))

@@ -654,7 +654,7 @@ class Engine:
         """Where ranks cannot agree any more none ends the run: those that go on would wait for it."""
         with self.guard("adding the prescription"):  # whatever fails, the other ranks wait for an answer
             alerts = self._prescribed(alerts)
-        agreed = [] if self.ranks.together and world_size() > 1 else alerts
+        agreed = [] if self.ranks.together else alerts
         if self._can_act:
             with self.guard("agreeing with the other ranks"):
                 agreed = self.ranks.agree(alerts)
@@ -680,7 +680,7 @@ class Engine:
             self._announce()
         self._ended_with = error
         self.finish("failed", error.message)
-        self.ranks.wait()
+        self.ranks.any(False)  # all come here before one raises: as soon as one has ended a launcher ends the others
         raise error
 
     def _prescribed(self, alerts: Sequence[Alert]) -> list[Alert]:

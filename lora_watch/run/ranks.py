@@ -13,6 +13,7 @@ from torch import Tensor
 
 from lora_watch.base.alerts import Alert, in_order
 from lora_watch.base.deferred import has_float64
+from lora_watch.measurement.signals.labels import NUMBERS, Labels, OwnLoss
 
 log = logging.getLogger("lora_watch")
 
@@ -50,17 +51,18 @@ class Ranks:
 
     def __init__(self, device: torch.device | None = None, together: bool = False):
         self.device = torch.device("cpu") if device is None else device
-        self.together = together and world_size() > 1
+        self._dtype = torch.float64 if has_float64(self.device) else torch.float32
+        self._together = together
 
     @property
-    def several(self) -> bool:
+    def together(self) -> bool:
         """There are others that come here, too."""
-        return self.together and world_size() > 1
+        return self._together and world_size() > 1
 
     def agree(self, failures: Sequence[Alert]) -> list[Alert]:
         """The ``failures`` of all ranks, one of each rule: the gravest, then the earliest. Each sees its own tokens,
         and one that saw nothing learns why it has to stop: all decide alike, and the one that writes can say why."""
-        if not self.several:
+        if not self.together:
             return list(failures)
         if not self.any(bool(failures)):
             return []
@@ -76,7 +78,7 @@ class Ranks:
 
     def most(self, *values: float) -> list[float]:
         """The greatest of each over all ranks. Waits for an accelerator."""
-        if not self.several:
+        if not self.together:
             return list(values)
         shared = torch.tensor(values, dtype=self._dtype, device=self.device)
         torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
@@ -87,29 +89,26 @@ class Ranks:
         return bool(self.most(flag)[0])
 
     @torch.no_grad()
-    def mean(self, value: float | Tensor | None, veto: bool | Tensor = False) -> tuple[float | Tensor | None, Any]:
-        """The mean of ``value`` over the ranks on which it is one number, None where it is none on this one; and on how
-        many ranks ``veto`` holds."""
-        if not self.several:
-            return value, veto
-        sums, counts = torch.zeros(3, dtype=self._dtype, device=self.device), False
-        if value is not None:
-            with suppress(Exception):  # more than one number, or none
-                sums[0] = value
-                sums[1] = 1.0
-                counts = True
-        sums[2] = veto
+    def mean(self, loss: float | Tensor | None, labels: Labels | None, own: OwnLoss | None = None) -> Any:
+        """The mean of ``loss`` over the ranks on which it is one number, None where it is none on this one. What a rank
+        knows of its batch all know from now on: that it has no target and what of it is not finite (``labels``), and
+        the numbers that a loss which is judged as the mean predicts (``own``)."""
+        if not self.together:
+            return loss
+        labels, counts = labels or Labels(), loss is not None and torch.as_tensor(loss).numel() == 1
+        masked = None if labels.targets is None else labels.targets == 0
+        squares = () if own is None or own.squares is None else own.squares
+        seen = [*((loss, 1.0) if counts else (None, None)), masked, *map(labels.bad.get, NUMBERS), *squares]
+        sums = torch.zeros(7 + len(NUMBERS), dtype=self._dtype, device=self.device)
+        for place, number in enumerate(seen):
+            if number is not None:
+                sums[place] = number  # which makes no accelerator wait
         torch.distributed.all_reduce(sums)
-        return sums[0] / sums[1] if counts else None, sums[2]
-
-    def wait(self) -> None:
-        """Every rank has come here. Before all of them raise: a launcher ends the others as soon as one has ended, and
-        the one that writes may still be at it."""
-        self.any(False)
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        return torch.float64 if has_float64(self.device) else torch.float32
+        labels.bad = dict(zip(NUMBERS, sums[3:]))
+        labels.targets = None if labels.targets is None else labels.targets * (sums[2] == 0)
+        if own is not None and own.squares is not None:
+            own.squares = sums[-4:]
+        return sums[0] / sums[1] if counts else None
 
 
 _meetings = itertools.count()

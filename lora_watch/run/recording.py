@@ -292,8 +292,7 @@ class Recorder:
         if self._judge_loss and not dropped:
             scalars |= self._guessing(loss, there)
             labels = None if there["labels"] is None or "classes" not in scalars else there["labels"].tolist()
-            squares = None if self.ranks else there["squares"]  # of this rank alone, and the loss is of all
-            scalars |= self._loss.update(loss, labels, extent(record), record.lr, squares) | wanted
+            scalars |= self._loss.update(loss, labels, extent(record), record.lr, there["squares"]) | wanted
         self.cadence.see(record)
         if record.step - self.cadence.first == FIRST_STEPS:
             self._guard.start_clock()  # from here on a step costs what it costs in a long run
@@ -325,6 +324,7 @@ class Recorder:
         ``unseen``: steps so far without any."""
         now = record.wiring
         idle = bool(now) and not (now["active"] & now["trainable"] & ~now["merged"]).any()  # which LW301 says
+        idle |= record.scalars.get("came_gradient") == 0.0  # and this LW303: no pass back reaches them
         self._unseen = None if idle or any_seen(record.metrics) else unseen + 1
         if self._unseen == _STEPS_TO_BE_SEEN:
             hint = "" if "learning_rate" in record.run.config else ": call monitor.step() before zero_grad()"

@@ -70,7 +70,7 @@ class ConsoleSink(Sink):
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
                 seen = f"at step {alert.last_step}" if alert.last_step else "before step 1"
                 whole = part_of(alert, self._history)
-                same = f"has the same cause as {whole.rule}" if whole else ""
+                same = f"has the cause that {whole.rule} names" if whole else ""
                 _print(f"lora_watch: {alert.rule} {same or f'ended: seen last {seen}'}.")
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: str, message: str | None) -> None:

@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from lora_watch import LoraWatchError, Monitor
 from lora_watch.cli.app import app
 from tests.fuzz.test_readers import inert
+from tests.support import updates
 
 NAMES = ["a\x1b[31mred", "b\n::error::pwned", "c\u202etxt.exe", "<img src=x onerror=1>", "[bold]x[/]", "##[error]e"]
 NAMES = [name.replace(".", "_") for name in NAMES]  # torch takes no dot in a name
@@ -40,18 +41,8 @@ def test_while_it_trains(folder: Path, capsys: pytest.CaptureFixture[str]) -> No
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1.0)
     x = torch.randn(16, 8)
     monitor = Monitor(model, optimizer, output_dir=folder, fail_on="error")
-
-    def train() -> None:
-        with monitor:
-            for _ in range(10):
-                loss = model(x).square().mean()
-                loss.backward()
-                optimizer.step()
-                monitor.step(loss=loss)
-                optimizer.zero_grad()
-
-    with pytest.raises(LoraWatchError) as ended:
-        train()
+    with pytest.raises(LoraWatchError) as ended, monitor:
+        updates(monitor, optimizer, (model(x).square().mean() for _ in range(10)))
     printed = capsys.readouterr().err.splitlines()
     inert([*printed, *str(ended.value).splitlines()])
     assert any("[31mred" in line for line in printed), "it is told, as one line"

@@ -10,7 +10,7 @@ import torch
 from peft import LoraConfig, get_peft_model
 
 from lora_watch import LoraWatchCallback, Monitor
-from tests.support import tiny_model, tiny_tokenizer
+from tests.support import tiny_model, tiny_tokenizer, updates
 
 pytestmark = pytest.mark.thorough  # these libraries take longer to import than to train
 
@@ -56,13 +56,9 @@ def test_a_unet_of_diffusers() -> None:
     unet.add_adapter(LoraConfig(r=2, target_modules=["to_q", "to_v", "conv1"]))
     optimizer = torch.optim.AdamW([p for p in unet.parameters() if p.requires_grad], lr=1e-3)
     with Monitor(unet, optimizer, console=False) as monitor:
-        for _ in range(3):
-            image, text = torch.randn(2, 4, 8, 8), torch.randn(2, 3, 8)
-            loss = (unet(image, torch.tensor([1, 500]), text).sample - image).square().mean()
-            loss.backward()
-            optimizer.step()
-            monitor.step(loss=loss)
-            optimizer.zero_grad()
+        pairs = ((torch.randn(2, 4, 8, 8), torch.randn(2, 3, 8)) for _ in range(3))
+        outputs = ((image, unet(image, torch.tensor([1, 500]), text).sample) for image, text in pairs)
+        updates(monitor, optimizer, ((output - image).square().mean() for image, output in outputs))
     assert len(monitor.last.run.adapters) > 8
     assert all(monitor.last.metrics[name].known.all() for name in ("delta_norm", "a_grad_norm", "relative_norm"))
     linear = [adapter.kind == "Linear" for adapter in monitor.last.run.adapters]

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from lora_watch import LoraWatchCallback, Monitor
-from tests.support import build_trainer, lora, on, report_of, stdlib_blocks, tiny_model, train
+from tests.support import build_trainer, lora, on, report_of, stdlib_blocks, tiny_model, train, updates
 
 TARGETS = ["q_proj", "v_proj"]
 PER_TARGET = 4
@@ -32,11 +32,7 @@ def trained(change: Callable[[Any], object], steps: int = 6, at: int = 3) -> Mon
                 change(model)
             for parameter in norms:
                 parameter.requires_grad_(True)
-            loss = model(input_ids=batch, labels=batch).loss
-            loss.backward()
-            optimizer.step()
-            monitor.step(loss=loss)
-            optimizer.zero_grad()
+            updates(monitor, optimizer, [model(input_ids=batch, labels=batch).loss])
     return monitor
 
 
@@ -137,11 +133,7 @@ def test_a_loop_whose_adapters_change_unseen_is_not_called_ok(tmp_path: Path) ->
     with Monitor(model, optimizer, output_dir=tmp_path, console=False, full_every=1) as monitor:
         for step in range(8):
             in_turn(model, step)
-            loss = model(input_ids=batch, labels=batch).loss
-            loss.backward()
-            optimizer.step()
-            monitor.step(loss=loss)
-            optimizer.zero_grad()
+            updates(monitor, optimizer, [model(input_ids=batch, labels=batch).loss])
     report = report_of(tmp_path)
     assert report["verdict"] == "unknown"
     assert "LW102" in report["message"]

@@ -88,6 +88,7 @@ def test_why_a_loop_learns_nothing(fault: str, why: Advice | None) -> None:
         assert "enable_input_require_grads" in told[0][3]
     else:
         assert told == ([("LW303", 3, *why.causes, *why.remedies)] if why else [])
+    assert fault != "detached" or not monitor.run.notes, "of zero_grad nothing is to be said"
 
 
 @pytest.mark.parametrize(

@@ -32,7 +32,7 @@ from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
 from lora_watch.rules.forecast import has_new_head
 from lora_watch.rules.labels import FirstLossTooHigh
 from tests.rules.runs import InOrder, healthy, ids, numbers, run, the, trainer_with_loss
-from tests.support import BLOCKS, FEW, build_trainer, lora, tiny_model, tiny_tokenizer
+from tests.support import BLOCKS, FEW, build_trainer, lora, tiny_model, tiny_tokenizer, updates
 
 DEAF = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
 """So that what is seen is LW207 alone: at such rates LW102 comes first."""
@@ -255,27 +255,27 @@ def test_a_regressor_that_predicts_the_mean_is_named_and_the_rate_is_not_blamed(
     assert "LW102" in ids(regression(0.0, 1.0, steps=6, lr=0.1))
 
 
-@pytest.mark.parametrize(("name", "bad"), [("labels", math.nan), ("labels", math.inf), ("inputs_embeds", math.nan)])
-@pytest.mark.parametrize("loop", ["Trainer", "its own", "its own, before the update"])
-def test_a_batch_that_is_not_finite_itself_is_the_cause(loop: str, name: str, bad: float) -> None:
+BAD = [("labels", math.nan), ("labels", math.inf), ("inputs_embeds", math.nan), ("labels", 1e38)]
+
+
+@pytest.mark.parametrize(("name", "bad"), BAD)
+@pytest.mark.parametrize("way", ["Trainer", "a loop", "a loop, before the update"])
+def test_a_batch_that_is_not_finite_itself_is_the_cause(way: str, name: str, bad: float) -> None:
     """The fifth of six."""
     rows = [{"labels": torch.tensor(n % 2.0), "inputs_embeds": torch.ones(4, 128)} for n in range(24)]
     rows[17][name] = rows[17][name] * bad
     model = classifier(1, FEW)
-    if loop == "Trainer":
+    if way == "Trainer":
         monitor = run(model, 6, (), dataset=rows, trainer_class=InOrder)
     else:
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
-        settings: dict[str, Any] = {"fail_on": "error" if "before" in loop else "never", "console": False}
+        settings: dict[str, Any] = {"fail_on": "error" if "before" in way else "never", "console": False}
         with contextlib.suppress(LoraWatchError), Monitor(model, optimizer, **settings) as monitor:
-            for batch in DataLoader(rows, 4):  # type: ignore[arg-type]
-                loss = model(**batch).loss
-                loss.backward()
-                optimizer.step()
-                monitor.step(loss=loss)
-                optimizer.zero_grad()
+            updates(monitor, optimizer, (model(**batch).loss for batch in DataLoader(rows, 4)))  # type: ignore[arg-type]
     found = [(alert.step, alert.causes) for alert in monitor.alerts]
-    assert found == [(5, [f"NaN or infinity in the batch's {name}"])]
+    assert [step for step, _ in found] == [5]
+    is_cause = found[0][1] == [f"NaN or infinity in the batch's {name}"]
+    assert is_cause != math.isfinite(bad), "what overflows in a sum alone is finite"
 
 
 @pytest.mark.parametrize(
@@ -339,6 +339,7 @@ TO_CHANCE = [*(x / 2 for x in of_rare_labels([0.09] * 50)), *of_rare_labels([0.0
         pytest.param(STUCK, 3.0, TWO, [(50, Severity.ERROR)], id="stuck to the end"),
         pytest.param([*STUCK, *[0.3] * 40], 3.0, TWO, [(50, Severity.WARNING)], id="learns after all"),
         pytest.param(STUCK, 0.3, TWO, [(80, Severity.INFO)], id="the adapters are small yet"),
+        pytest.param([*STUCK, *STUCK], 0.3, TWO, [(160, Severity.WARNING)], id="small after a long run"),
         pytest.param(STUCK[:24], 3.0, TWO, [(24, Severity.INFO)], id="too short to blame anything"),
         pytest.param(STUCK[:24], 9.0, TWO, [(24, Severity.ERROR)], id="short, with adapters beyond useful ones"),
         pytest.param(STUCK[:19], 9.0, TWO, [], id="too short to say anything"),

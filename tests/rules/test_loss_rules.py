@@ -30,7 +30,7 @@ from tests.rules.runs import (
     trainer_with_labels,
     trainer_with_loss,
 )
-from tests.support import FEW, few, lora, stdlib_blocks, tiny_model
+from tests.support import FEW, few, lora, stdlib_blocks, tiny_model, updates
 
 
 def test_non_finite_loss() -> None:
@@ -186,10 +186,7 @@ def test_a_batch_without_a_target_is_named_and_ends_no_run(masked: set[int], rul
                 loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), labels[:, 1:].flatten())
             else:
                 loss = model(input_ids=ids, labels=labels).loss
-            loss.backward()
-            optimizer.step()
-            monitor.step(loss=loss)
-            optimizer.zero_grad()
+            updates(monitor, optimizer, [loss])
     assert [alert.rule for alert in monitor.alerts if alert.step > 0] == (["LW201"] if own else rules)
     assert monitor.steps == (9 if len(masked) < 3 else 8)
     for alert in monitor.alerts:

@@ -17,7 +17,7 @@ from lora_watch import Alert, Finding, LoraWatchCallback, LoraWatchError, Monito
 from lora_watch.runs.run import latest_run
 from tests.adapters.test_placement import mixture
 from tests.stored.saving import UP, Damages, lose_a_layer, rewrite
-from tests.support import build_trainer, few, lora, needs_peft, on, report_of, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, lora, needs_peft, on, report_of, stdlib_blocks, tiny_model, updates
 
 LAYERS = ["q_proj", "up_proj"]
 STEPWISE = {"save_strategy": "steps", "save_steps": 2, "save_total_limit": 2}
@@ -76,13 +76,9 @@ def plain(
         monitor.load_state_dict(resume)
     with monitor:
         for _ in range(steps):
-            loss = model(input_ids=batch, labels=batch).loss
-            loss.backward()
-            optimizer.step()
-            monitor.step(loss)
+            updates(monitor, optimizer, [model(input_ids=batch, labels=batch).loss])
             if after is not None:
                 after(monitor)
-            optimizer.zero_grad()
     return monitor
 
 

@@ -13,7 +13,7 @@ from transformers import Trainer, TrainerCallback
 from lora_watch import LoraWatchCallback, LoraWatchError, Monitor, Severity
 from lora_watch.rules.wiring import DETACHED, SET_BACK
 from tests.rules.runs import At, ids, numbers, run, said, the, trainer_with_loss
-from tests.support import build_trainer, few, lora, needs_peft, on, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, lora, needs_peft, on, stdlib_blocks, tiny_model, updates
 
 # -- LW301 -------------------------------------------------------------------------------------------------------------
 
@@ -342,12 +342,7 @@ class Experts(nn.Module):
         model = get_peft_model(nn.Sequential(Experts(reached)), LoraConfig(target_modules=targets, **config))
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
         with Monitor(model, optimizer) as monitor:
-            for _ in range(steps):
-                loss = model(torch.randn(12, 8)).square().mean()
-                loss.backward()
-                optimizer.step()
-                monitor.step(loss=loss)
-                optimizer.zero_grad()
+            updates(monitor, optimizer, (model(torch.randn(12, 8)).square().mean() for _ in range(steps)))
         return monitor
 
 

@@ -25,7 +25,7 @@ from lora_watch import Monitor, find_adapters
 from lora_watch.adapters.sharding import dtensor
 from lora_watch.base.records import Due
 from lora_watch.measurement.norms.sample import FrozenWeights
-from tests.support import lora, stdlib_blocks, tiny_model
+from tests.support import lora, stdlib_blocks, tiny_model, updates
 
 STEPS = 6
 """All of them are measured in full, also where that is seldom later (ZeRO-3)."""
@@ -234,11 +234,7 @@ def saved_by_a_loop(way: str, folder: Path) -> dict[str, list[str]]:
     ids, found = torch.tensor([block["input_ids"] for block in stdlib_blocks(2, 32)]), {}
     for kind, method in {"whole": "full_tensor", "shards": "to_local", "nothing": ""}.items():
         with Monitor(model, optimizer, output_dir=folder / kind, console=False) as monitor:
-            loss = model(input_ids=ids, labels=ids).loss
-            loss.backward()
-            optimizer.step()
-            monitor.step(loss=loss)
-            optimizer.zero_grad()
+            updates(monitor, optimizer, [model(input_ids=ids, labels=ids).loss])
             content = {name: getattr(p, method, p.detach)() for name, p in adapters.items()} if method else {}
             if rank() == 0:
                 model.save_pretrained(folder / kind, state_dict=content)

@@ -22,7 +22,7 @@ from lora_watch.sinks.kept import LastGoodSink
 from lora_watch.sinks.report import ReportSink
 from lora_watch.snapshots import last_good
 from tests.rules.runs import trainer_with_loss
-from tests.support import build_trainer, few, lora, on, report_of, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, lora, on, report_of, stdlib_blocks, tiny_model, updates
 
 HELD_OUT = torch.tensor([block["input_ids"] for block in stdlib_blocks(72, 64)[64:]])
 
@@ -190,11 +190,7 @@ def test_a_batch_that_is_nan_before_its_update_lends_nothing_to_what_has_got_wor
     rows = torch.tensor([row["input_ids"] for row in stdlib_blocks(4, 16)])
     with suppress(LoraWatchError), monitor:
         for step in range(1, 33):
-            loss = model(input_ids=rows, labels=rows).loss * (math.nan if step == 31 else 1.0)
-            loss.backward()
-            optimizer.step()
-            monitor.step(loss=loss)
-            optimizer.zero_grad()
+            updates(monitor, optimizer, [model(input_ids=rows, labels=rows).loss * (math.nan if step == 31 else 1.0)])
             if step % 5 == 0:
                 monitor.evaluated({"eval_loss": 5.0 + abs(step - 15) / 10})
     assert report_of(tmp_path)["last_good"]["step"] <= 15

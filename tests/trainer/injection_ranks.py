@@ -26,7 +26,7 @@ from tests.trainer.injection import IDS, NOTHING, Injected, Target, counted, rai
 PATIENCE = datetime.timedelta(seconds=20)
 STEPS = 4
 MEETING = {
-    **dict.fromkeys(("run.ranks.", "drivers.step_tap.StepTap.reduce"), "it is what the other rank waits for"),
+    "run.ranks.": "it is what the other rank waits for",
     **dict.fromkeys(("run.guard.", "measurement.hooks.Hook.__call__"), "it is what catches"),
     **dict.fromkeys(
         (

@@ -361,3 +361,35 @@ def test_ranks_that_train_several_models_are_told_from_replicas(python: Python, 
     fires = {"ddp without v_proj": [6, [2, ["v_proj"]]], "seeds": [6, [2, both]], "ends": [2, [2, both]]}
     assert zero == fires | {way: [6, None] for way in ("ddp", "ddp with seeds", "one seed")}
     assert one == {way: [6, None] for way in zero} | {"ends": fires["ends"]}  # the first rank looks, and all end
+
+
+REGRESSOR = """
+import contextlib, json, os, torch
+from lora_watch import LoraWatchError, Monitor
+from tests.rules.runs import InOrder, run
+from tests.rules.test_chance import classifier
+from tests.support import FEW, updates
+
+rows = [{"labels": torch.tensor(2e5 + n % 7), "inputs_embeds": torch.ones(4, 128)} for n in range(48)]
+rows[-3]["labels"] *= float("nan")  # of rank 1's sixth batch
+monitors = [run(classifier(1, FEW), 6, dataset=rows, trainer_class=InOrder, ddp_backend="gloo")]
+for fail_on in ("error", "never"):
+    model, mine = classifier(1, FEW), list(torch.utils.data.DataLoader(rows, 4))[int(os.environ["RANK"])::2]
+    parallel = torch.nn.parallel.DistributedDataParallel(model.train())
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
+    monitors.append(Monitor(parallel, optimizer, fail_on=fail_on, console=False))
+    with contextlib.suppress(LoraWatchError), monitors[-1] as monitor:
+        updates(monitor, optimizer, (parallel(**batch).loss for batch in mine))
+said = [[f"{a.rule} {a.step} {a.causes[0][:15]} {a.next_run}" for a in monitor.alerts] for monitor in monitors]
+print(json.dumps([[alerts[0][:7], *alerts[1:]] for alerts in said]))
+"""
+
+
+def test_what_one_rank_knows_of_its_batch_is_the_cause_on_all(python: Python, tmp_path: Path) -> None:
+    """And of a regression's targets they know the mean. Without ``fail_on`` the ranks of a loop do not talk."""
+    done = python.ranks(2, script(tmp_path, REGRESSOR))
+    zero, one = (json.loads(rank.stdout.splitlines()[-1]) for rank in done)
+    known = "6 NaN or infinity None"
+    trainer, loop = ["LW205 3", f"LW201 {known}"], ["LW205 4", f"LW101 {known}"]
+    assert zero == [trainer, loop, ["LW205 4", "LW101 6 no layer has a  None"]]
+    assert one == [trainer, loop, ["LW205 4", trainer[1]]]

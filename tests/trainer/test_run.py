@@ -119,16 +119,13 @@ def test_an_option_of_ours_that_the_script_refuses_is_said_to_come_before_it(
 PLAIN_LOOP = """
     import torch
     from lora_watch import Monitor
-    from tests.support import lora, tiny_model
+    from tests.support import lora, tiny_model, updates
 
     model = lora(tiny_model(), r=2)
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad])
     ids = torch.arange(8)[None]
     with Monitor(model, optimizer) as monitor:
-        loss = model(input_ids=ids, labels=ids).loss
-        loss.backward()
-        optimizer.step()
-        monitor.step(loss=loss)
+        updates(monitor, optimizer, [model(input_ids=ids, labels=ids).loss])
 """
 
 

@@ -68,18 +68,18 @@ class ParameterGroups:
     @property
     def peak_lr(self) -> tuple[float, ...]:
         """The highest rate of each group's schedule: ``initial_lr``, or OneCycleLR's ``max_lr``."""
-        groups = getattr(self.optimizer, "param_groups", ())
-        rates = (group.get("max_lr", group.get("initial_lr", group["lr"])) for group in groups)
-        return tuple(math.nan if rate is None else float(rate) for rate in rates)
+        return rates_of(self.optimizer, "max_lr", "initial_lr")
 
     @property
     def weight_decay(self) -> tuple[float, ...]:
         return tuple(float(group.get("weight_decay", 0.0)) for group in getattr(self.optimizer, "param_groups", ()))
 
 
-def rates_of(optimizer: Any) -> tuple[float, ...]:
-    """The learning rate of each parameter group; NaN where the optimizer makes its own (Adafactor's relative step)."""
-    rates = (group["lr"] for group in getattr(optimizer, "param_groups", ()))
+def rates_of(optimizer: Any, *others: str) -> tuple[float, ...]:
+    """The learning rate of each parameter group, or the first of ``others`` that it has; NaN where the optimizer makes
+    its own (Adafactor's relative step)."""
+    groups = getattr(optimizer, "param_groups", ())
+    rates = (group[next((name for name in others if name in group), "lr")] for group in groups)
     return tuple(math.nan if rate is None else float(rate) for rate in rates)
 
 
