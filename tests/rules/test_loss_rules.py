@@ -26,6 +26,7 @@ from tests.rules.runs import (
     ids,
     numbers,
     run,
+    schedule,
     the,
     trainer_with_labels,
     trainer_with_loss,
@@ -126,6 +127,8 @@ def test_loss_spike_when_one_batch_is_noise() -> None:
     assert (alert.step, alert.last_step) == (35, 35)
     assert ids(monitor) == ["LW203"], "one bad batch is no divergence"
     assert alert.closed_step == 37, "a spike is over at once, however seldom the norms are measured"
+    monitor = run(lora(tiny_model()), 46, prepare=schedule(lambda n: 300.0 if n > 39 else 1.0), mute=["LW306"])
+    assert the("LW203", monitor).causes == the("LW102", monitor).causes, "which explains it: the guess is taken back"
 
 
 def test_corrupted_batches_are_found_at_batch_size_one_and_sound_ones_are_not() -> None:

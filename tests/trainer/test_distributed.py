@@ -389,7 +389,6 @@ def test_what_one_rank_knows_of_its_batch_is_the_cause_on_all(python: Python, tm
     """And of a regression's targets they know the mean. Without ``fail_on`` the ranks of a loop do not talk."""
     done = python.ranks(2, script(tmp_path, REGRESSOR))
     zero, one = (json.loads(rank.stdout.splitlines()[-1]) for rank in done)
-    known = "6 NaN or infinity None"
-    trainer, loop = ["LW205 3", f"LW201 {known}"], ["LW205 4", f"LW101 {known}"]
+    trainer, loop = ["LW205 3", "LW201 6 NaN or infinity None"], ["LW205 4", "LW101 6 NaN or infinity None"]
     assert zero == [trainer, loop, ["LW205 4", "LW101 6 no layer has a  None"]]
     assert one == [trainer, loop, ["LW205 4", trainer[1]]]
