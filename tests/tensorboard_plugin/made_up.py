@@ -56,11 +56,11 @@ def write(
 
 
 def swept() -> dict[str, Any]:
-    """What a sweep of 50 steps says that ends with harm and a loss of NaN; the first output ratio was not measured."""
+    """What a sweep of 50 steps says that ends with a loss of NaN; the first output ratio was not measured."""
     sweep = Sweep(1e-5, 1e-1, 60)
     for step in range(49):
         sweep.add(4.0 - np.exp(-(((step - 38) / 12) ** 2)) + 0.01 * (-1) ** step, step * sweep.next_rate * 10, None)
-    sweep.add(float("nan"), None, alert_of(50, "LW102"))
+    sweep.add(float("nan"), None, alert_of(50, "LW201"))
     return suggestion(sweep, scale=2.0).to_dict()
 
 
