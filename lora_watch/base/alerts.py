@@ -12,6 +12,13 @@ from lora_watch.base.text import clean, columns, count, full_stop, percent, plai
 from lora_watch.base.untrusted import MISFITS, or_none, whole
 
 Verdict = Literal["ok", "unhealthy", "unknown", "failed", "interrupted"]
+ENDINGS: Mapping[Verdict, str] = {
+    "ok": "finished",
+    "unhealthy": "ended with an ERROR",
+    "unknown": "finished, not judged",
+    "failed": "stopped by fail_on",
+    "interrupted": "broke off",
+}
 CAUTIONS = ("LW203", "LW401", "LW410")
 """Rules whose WARNING says nothing of what the run has done: a single loss, a forecast, a choice that may be meant."""
 
@@ -124,6 +131,7 @@ class Alert:
             for name, value in self.adapters
         ]
         out["lasted"] = self.lasted
+        out["recovered_from"] = self.recovered_from
         return out
 
     @classmethod

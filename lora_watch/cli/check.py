@@ -47,7 +47,7 @@ def check(
         ),
     ] = None,
 ) -> None:
-    """Judge finished or interrupted runs from their files. The output says what went wrong, where, and what to change.
+    """Judge runs from their files, also one that broke off. The output says what went wrong, where, and what to change.
 
     Exit code 0: nothing of --fail-on or worse was found. 1: there are such findings; a run that was killed is one. 2:
     there is no run, or one that cannot be read, was not measured or not judged to its end; or an option is wrong.

@@ -12,9 +12,12 @@ from filelock import FileLock, Timeout
 from lora_watch.base.strict_json import strict_json
 
 LOCK = ".lock"
-REPORT, REPORT_VERSION = "report.json", 1
-WAITING = "waiting.json"
-"""Next to the report of an earlier run, where a later run is set up that has no report of its own."""
+REPORT, PAGE, REPORT_VERSION = "report.json", "report.html", 1
+WAITING, WAITING_PAGE = "waiting.json", "waiting.html"
+"""A mark next to the report of an earlier run, where a later run is set up that has no report of its own, and what the
+page of the earlier one is called meanwhile."""
+KEPT = {REPORT: "report.previous.json", PAGE: "report.previous.html", WAITING_PAGE: "report.previous.html"}
+"""What the files of the earlier run are called when the later one has begun."""
 
 
 def now() -> str:
@@ -141,6 +144,8 @@ class WaitingMark:
             mark = folder.absolute() / WAITING
             replace_file(mark, strict_json({"since": now(), "pid": os.getpid()}))
             self._file = mark
+            with suppress(FileNotFoundError):
+                os.replace(mark.with_name(PAGE), mark.with_name(WAITING_PAGE))
 
     @property
     def folder(self) -> Path | None:
@@ -151,3 +156,5 @@ class WaitingMark:
         mark, self._file = self._file, None
         if mark is not None:
             mark.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):  # a run that has begun has kept it as the page before
+                os.replace(mark.with_name(WAITING_PAGE), mark.with_name(PAGE))

@@ -12,11 +12,11 @@ from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.gate.baseline import compare, finding
-from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
+from lora_watch.rules.policy import MONITOR_FAILURE
 from lora_watch.runs.run import FinishedRun, read_runs
 
-GATE_RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule < "LW81"}
 CHECK_VERSION = 1
+STILL_GOING = "still-going"
 OF_A_RUN = ("name", "verdict", "message", "step", "max_steps", "updated", "trainable_parameters", "evaluation", "notes")
 
 
@@ -26,7 +26,7 @@ class Judged:
 
     run: FinishedRun
     findings: list[Alert]
-    """Worst first, then in the order of opening."""
+    """What stands of it: see ``findings_of``."""
     compared: bool = False
 
 
@@ -34,10 +34,10 @@ class Judged:
 class Judgement:
     """Everything that one call of ``lora-watch check`` has found."""
 
-    runs: list[Judged]
-    unreadable: list[str]
+    runs: list[Judged] = field(default_factory=list)
+    unreadable: list[str] = field(default_factory=list)
     """What could not be judged, one sentence each."""
-    fail_on: Severity | None
+    fail_on: Severity | None = Severity.ERROR
     """The least severity of a finding that fails a run; None for never."""
     by_rule: Mapping[str, Severity | None] = field(default_factory=dict)
     """The same for single rules, by id."""
@@ -81,6 +81,7 @@ class Judgement:
                     "compared": judged.compared,
                     "next_run": None if judged.run.next_run is None else judged.run.next_run.to_dict(),
                     "findings": [alert.to_dict() for alert in judged.findings],
+                    "recovered_from": [alert.to_dict() for alert in judged.run.alerts if alert.recovered_from],
                 }
                 for judged in self.runs
             ],
@@ -96,29 +97,36 @@ def judge(
 ) -> Judgement:
     """Judges every run at ``paths`` from its files. Never raises for what is or is not in them.
 
-    With a ``baseline`` each run is also compared with it. That the monitor itself failed (LW901) is an error here: what
-    was not measured or not judged cannot be called healthy. A run that was not measured, or not judged to its
-    end, is one that could not be judged, whatever its loss says.
+    With a ``baseline`` each run is also compared with it. A run that was not measured, or not judged to its end, is one
+    that could not be judged, whatever its loss says.
     """
-    runs: list[Judged] = []
-    unreadable: list[str] = []
-    judgement = Judgement(runs, unreadable, None if fail_on is None else Severity.parse(fail_on), by_rule or {})
+    judgement = Judgement(fail_on=None if fail_on is None else Severity.parse(fail_on), by_rule=by_rule or {})
+    unreadable = judgement.unreadable
     for run in read_runs(paths, unreadable):
         try:
-            alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
-            findings = in_order([*alerts, *how_it_ended(run, judgement), *(compare(run, baseline) if baseline else ())])
+            findings = findings_of(run, judgement, compare(run, baseline) if baseline else ())
             if baseline is not None and not run.ended:
                 run.notes.append("its loss and norms are not compared with the baseline's: it did not come to its end")
-            runs.append(Judged(run, findings, compared=baseline is not None and run.ended))
+            judgement.runs.append(Judged(run, findings, compared=baseline is not None and run.ended))
             if run.verdict == "unknown":
                 unreadable.append(f"{run.name}: {run.message or 'it was not judged'}")
             elif run.verdict == "ok" and not (run.step and any(adapter.last for adapter in run.adapters.values())):
-                unreadable.append(
-                    f"{run.name}: its files call it ok, and lack every step or every number of an adapter"
-                )
+                unreadable.append(f"{run.name}: its files call it ok, and lack every step, or every adapter's numbers")
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
     return judgement
+
+
+def findings_of(run: FinishedRun, judgement: Judgement, more: Iterable[Alert] = ()) -> list[Alert]:
+    """Its alerts, how it ended, and ``more``, the worst first. LW910 stands for what the run has recovered from. What a
+    monitor that failed (LW901) has not measured or judged cannot be called healthy."""
+    alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
+    return in_order([*(a for a in alerts if not a.recovered_from), *how_it_ended(run, judgement), *more])
+
+
+def errors_at_the_end(run: FinishedRun) -> list[Alert]:
+    """ERRORs of ``how_it_ended`` that tab and page have among the alerts: a run that is killed cannot write its own."""
+    return [a for a in how_it_ended(run, Judgement()) if a.severity >= Severity.ERROR and a.name != STILL_GOING]
 
 
 def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
@@ -135,16 +143,15 @@ def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
 
     if run.going:
         made = f"{made} Its process is alive."
-        return found("LW801", "the run has not ended yet", "check it when it is done", name="still-going")
+        return found("LW801", "the run has not ended yet", "check it when it is done", name=STILL_GOING)
     if run.verdict == "interrupted":
         if why and told:
             return []  # that is why it raised, and stands there
-        message = "training broke off" if why else "the run has left no verdict"
-        made += f" Its files were last written at {run.updated[:19].replace('T', ' ')} UTC." if run.updated else ""
+        made += f" Its files were last written at {run.written}." if run.written else ""
         killed_by = "the process was killed (memory, a time limit, a cancelled job), or its script caught an exception"
         why = why or [f"{killed_by}, or it is still going on another machine"]
         fix = "read what the script printed last, and start it again from its last checkpoint, if there is one"
-        return found("LW801", message, f"{fix}{' (resume_from_checkpoint=True)' * of_a_trainer}")
+        return found("LW801", "the run broke off", f"{fix}{' (resume_from_checkpoint=True)' * of_a_trainer}")
     if run.verdict == "failed" and not told:
         fix = "follow the alert that the cause names, or have the run's own fail_on let it pass, too"
         return found("LW803", "the run was ended by its own fail_on", fix)

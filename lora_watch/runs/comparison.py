@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_watch.base.alerts import Severity, in_numbers, tally
+from lora_watch.base.alerts import Severity, in_numbers, in_order, tally
 from lora_watch.base.text import clean, count, first_of, mean_and_spread, middle, short, table
 from lora_watch.base.untrusted import MISFITS, or_none
 from lora_watch.format.tags import EVAL_LOSS, eval_losses
@@ -49,7 +49,9 @@ class Trial:
     scale: float | None
     """s of most adapters when training began."""
     lr: float | None
-    """Peak learning rate: the script's, unless the run had another, as after a resume or a recovery."""
+    """Peak learning rate: the script's, unless the run had another, as in a long warm-up or after a recovery."""
+    own_lr: float | None
+    """The script's; None where it is not known."""
     seed: int | None
     settings: Mapping[str, str]
     """Everything else that was set, the training data included."""
@@ -58,25 +60,18 @@ class Trial:
     step: int
     alerts: Mapping[str, int]
     """How many there are of each severity."""
-    too_large: bool
-    """Its adapters had become too large and stayed so (LW102 is open)."""
     left_out: str | None
-    """Why its quality does not count, in words; None if it does."""
+    """Why it has no place among the others, whatever its quality, in words; None if it has one."""
 
     @property
     def configuration(self) -> tuple[Any, ...]:
         """Equal for repeats: every setting is the same, and the training data are known to be, and what rewards a
-        policy. A run with an ERROR repeats none without."""
+        policy. A run without a place repeats none that has one."""
         rewarded = REWARD in self.quality and "preference" not in self.settings
         known = ["train_data", *["reward_funcs"] * rewarded]
         settings = dict.fromkeys(known, f"unknown, of {self.name}") | dict(self.settings)
         scale = None if self.scale is None else f"{self.scale:.6g}"
-        return self.r, self.alpha, scale, self.lr, frozenset(settings.items()), self.is_last
-
-    @property
-    def is_last(self) -> bool:
-        """Whatever its quality: a reward, and more so a margin, may be high where the answers got worse."""
-        return "error" in self.alerts or self.too_large
+        return self.r, self.alpha, scale, self.lr, frozenset(settings.items()), self.left_out is None
 
 
 _NOT_SET = "not set"
@@ -109,20 +104,14 @@ class Comparison:
     @property
     def best(self) -> int | None:
         """The place of the configuration with the best mean; None where no run has the metric, or ``why_no_best``."""
-        if self.why_no_best:
-            return None
-        return next((place for place in self.best_first if self.values(self.configurations[place])), None)
+        return None if self.why_no_best else next(iter(self.best_first), None)
 
     @property
     def best_first(self) -> list[int]:
-        """The places of all configurations: by their means, those with an ERROR or LW102 after the others, last those
-        without a value that counts."""
-        means = [statistics.fmean(values) if (values := self.values(c)) else None for c in self.configurations]
-        sign = -1.0 if self.higher_is_better else 1.0
-        failed = [any(trial.is_last for trial in trials) for trials in self.configurations]
-        return sorted(
-            range(len(means)), key=lambda i: (means[i] is None, failed[i], 0.0 if (m := means[i]) is None else sign * m)
-        )
+        """The indices of those configurations that have a value and a place, by their means."""
+        means = [self.mean(trials) for trials in self.configurations]
+        having = [i for i, mean in enumerate(means) if mean is not None]
+        return sorted(having, key=lambda i: means[i] or 0.0, reverse=self.higher_is_better)
 
     @property
     def why_no_best(self) -> str | None:
@@ -138,28 +127,28 @@ class Comparison:
                 return f"they have {steps[0]} to {steps[-1]} steps, and more steps alone make a {self.metric} better"
             if len({t.settings[BEGINNING] for t in counted}) > 1:
                 return "some of them continue a trained adapter, and others begin a new one"
-        if counted and all(t.too_large and "preference" in t.settings for t in counted):
-            return "LW102 is open in all of them, and a margin rises even where the answers get worse"
-        alike: dict[Any, list[str]] = defaultdict(list)  # as far as is printed
-        for trials in (self.configurations[place] for place in self.best_first):
-            if values := self.values(trials):
-                alike[trials[0].is_last, short(statistics.fmean(values))].append(_label(trials))
-        tied = next(iter(alike.values()), [])
+        ranked = [self.configurations[i] for i in self.best_first]
+        tied = [_label(c) for c in ranked if short(self.mean(c)) == short(self.mean(ranked[0]))]  # as far as is printed
         lack = any(t.left_out is None and self.metric not in t.quality for c in self.configurations for t in c)
-        if lack and [*alike.values()] == [tied] and len(tied) == 1:
+        if lack and len(ranked) == 1:
             return f"only {tied[0]} has the {self.metric}"
         return f"{first_of(tied, 3)} have the same {self.metric}" if len(tied) > 1 else None
 
     def values(self, configuration: Sequence[Trial]) -> list[float]:
-        """The metric of its runs that count, the finite ones."""
-        found = (trial.quality.get(self.metric, math.nan) for trial in configuration if trial.left_out is None)
+        """The metric of its runs, the finite ones."""
+        found = (trial.quality.get(self.metric, math.nan) for trial in configuration)
         return [value for value in found if math.isfinite(value)]
+
+    def mean(self, configuration: Sequence[Trial]) -> float | None:
+        """Of ``values``; None without any, or without a place."""
+        values = self.values(configuration)
+        return statistics.fmean(values) if values and configuration[0].left_out is None else None
 
     def behind(self, configuration: Sequence[Trial]) -> tuple[float, float] | None:
         """How far it lies behind the best one, as a share of the best's metric: the mean over their common seeds, and
         how far the interval reaches on either side, each end with a confidence of 95 %. Two runs with one seed see the
         same batches, so that most of the noise cancels. None for the best one itself, and of fewer than two seeds."""
-        if self.best is None or configuration is (best := self.configurations[self.best]):
+        if self.best is None or configuration[0].left_out or configuration is (best := self.configurations[self.best]):
             return None
         ours, theirs = (
             {t.seed: t.quality[self.metric] for t in trials if t.seed is not None and self.values([t])}
@@ -197,7 +186,7 @@ class Comparison:
                     "alpha": trials[0].alpha,
                     "scale": trials[0].scale,
                     "learning_rate": trials[0].lr,
-                    "mean": statistics.fmean(values) if (values := self.values(trials)) else None,
+                    "mean": self.mean(trials),
                     "behind": self.behind(trials),
                     "runs": [asdict(trial) for trial in trials],
                 }
@@ -258,8 +247,6 @@ def text(comparison: Comparison) -> str:
         better = "higher" if comparison.higher_is_better else "lower"
         runs = count(sum(map(len, found)), "run")
         head = f"{runs} in {count(len(found), 'configuration')}, by {comparison.metric} ({better} is better)"
-        last = sum(trials[0].is_last for trials in found)
-        head += ", those with an ERROR or LW102 last" * (0 < last < len(found))
         blocks.append([head, "", *_table(comparison)])
         if comparison.best is not None and len(found) > 1:
             best = found[comparison.best]
@@ -280,19 +267,19 @@ def text(comparison: Comparison) -> str:
 
 
 def _table(comparison: Comparison) -> list[str]:
-    rows = []
-    for configuration in (comparison.configurations[place] for place in comparison.best_first):
-        first = configuration[0]
+    rows, ranked = [], comparison.best_first
+    for place in (*ranked, *(i for i in range(len(comparison.configurations)) if i not in ranked)):
+        first = (configuration := comparison.configurations[place])[0]
         said = in_numbers(sum((Counter(trial.alerts) for trial in configuration), Counter[str]()))
-        numbers = (short(value) for value in (first.r, first.alpha, first.scale, first.lr))
+        numbers = [short(value) for value in (first.r, first.alpha, first.scale, first.lr)]
+        numbers[-1] += "" if first.own_lr in (None, first.lr) else f" of {short(first.own_lr)}"
         value, gap = mean_and_spread(comparison.values(configuration)), comparison.behind(configuration)
-        if out := sum(trial.left_out is not None for trial in configuration):
-            value = f"{value} ({out} left out)" if out < len(configuration) else "left out"
         far = "" if gap is None else f"{100 * gap[0]:.2g} ± {100 * gap[1]:.2g} %"
         rows.append([_label(configuration), *numbers, str(first.step), value, far, said])
     behind = "behind" if any(row[-2] for row in rows) else ""
     headings = ["run", "r", "alpha", "scale", "lr", "steps", comparison.metric, behind, "alerts"]
-    return table(headings, rows, left=(0, len(headings) - 1))
+    lines = table(headings, rows, left=(0, len(headings) - 1))
+    return [*lines[: 1 + len(ranked)], *["Without a place:"] * (len(ranked) < len(rows)), *lines[1 + len(ranked) :]]
 
 
 def _label(configuration: Sequence[Trial]) -> str:
@@ -301,17 +288,10 @@ def _label(configuration: Sequence[Trial]) -> str:
 
 
 def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[str]:
-    yield from (
-        f"{trial.name}: {trial.left_out}. Its quality does not count." for trial in trials if trial.left_out is not None
-    )
+    yield from (f"{trial.name}: {trial.left_out}. It has no place." for trial in trials if trial.left_out is not None)
     counted = [trial for trial in trials if trial.left_out is None]
     yield from (f"{t.name} has no {chosen}." for t in counted if chosen not in t.quality)
     yield from (f"{t.name} has NaN as its {chosen}." for t in counted if math.isnan(t.quality.get(chosen, 0.0)))
-    yield from (
-        f"{t.name}: LW102 is open. A margin rises even where the answers get worse, so such a run comes last."
-        for t in counted
-        if t.too_large and "preference" in t.settings
-    )
     if asked is None and chosen == FINAL_LOSS and counted:
         common = [name for name in eval_losses(counted[0].quality) if all(name in t.quality for t in counted)]
         lacks = next(t.name for t in counted if EVAL_LOSS not in t.quality)
@@ -332,6 +312,7 @@ def trial_of(name: str, run: FinishedRun) -> Trial:
         alpha=_commonest([a.alpha for a in run.adapters.values()]),
         scale=_commonest([a.scale for a in run.adapters.values()]),
         lr=rate if trained_at_it else max(run.peak_lr, default=rate),
+        own_lr=rate,
         seed=None if (seed := run.config.get("seed")) is None else int(seed),
         settings=_settings(run),
         quality={
@@ -341,26 +322,23 @@ def trial_of(name: str, run: FinishedRun) -> Trial:
         },
         step=run.step,
         alerts=tally(run.alerts),
-        too_large=any(
-            a.rule == "LW102"
-            and a.closed_step is None
-            and not a.recovered_from
-            # Of a loss that falls an evaluation says more than a WARNING; a reward or margin may rise in vain.
-            and (a.severity >= Severity.ERROR or run.config.get("preference") or run.reward_ends is not None)
-            for a in run.alerts
-        ),
         left_out=_why_not(run),
     )
 
 
 def _why_not(run: FinishedRun) -> str | None:
-    if run.ended:
-        below = any(a.rule == "LW205" and a.kind == "sign" and a.closed_step is None for a in run.alerts)
-        return "a minus stands before its loss (LW205)" if below else None
     if run.waiting:
         return run.message
-    errors = [f": {alert.rule} {alert.name}" for alert in run.alerts if alert.severity >= Severity.ERROR]
-    return f"{run.ending} at step {run.step}{errors[0] if errors else ''}"
+    standing = in_order(alert for alert in run.alerts if not alert.recovered_from)
+    said = next((f": {a.message} ({a.rule})" for a in standing if a.severity >= Severity.ERROR), "")
+    if not run.ended:
+        return f"{run.ending} at step {run.step}{said}"
+    if said:
+        return f"it has an ERROR{said}"
+    large = any(a.rule == "LW102" and a.closed_step is None for a in standing)
+    if large and (run.config.get("preference") or run.reward_ends is not None):  # else an evaluation says more
+        return "LW102 is open, so what it reached may be good where the answers got worse"
+    return None
 
 
 def _settings(run: FinishedRun) -> dict[str, str]:

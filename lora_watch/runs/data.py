@@ -87,6 +87,8 @@ class RunData:
 
     def __init__(self, log: EventLog):
         self.log = log
+        self.ended: Sequence[Alert] = ()
+        """What a reader has found in how the run ended; no event says it."""
 
     @property
     def steps(self) -> Sequence[int]:
@@ -138,9 +140,14 @@ class RunData:
         """Of the adapters, in the order of the columns of each metric."""
         return _names(self.schemas[0][-1][1]) if self.schemas[0] else []
 
-    @cached_property
+    @property
     def episodes(self) -> tuple[list[Alert], int]:
-        """Every alert as it was last written, ``in_order``, and how many entries are damaged."""
+        """Every alert as it was last written, with ``ended``, ``in_order``, and how many entries are damaged."""
+        written, broken = self._written
+        return in_order([*written, *self.ended]), broken
+
+    @cached_property
+    def _written(self) -> tuple[list[Alert], int]:
         found: dict[tuple[str, int], Alert] = {}
         broken = 0
         for event in self.log.events(tags.ALERTS):
@@ -153,7 +160,7 @@ class RunData:
                     broken += 1
                 else:
                     found[alert.rule, alert.step] = alert
-        return in_order(found.values()), broken
+        return list(found.values()), broken
 
     def alerts(self) -> dict[str, Any]:
         """``{"alerts": episodes, the one to show first first, each in its latest state, "counts": how many of each
@@ -166,8 +173,9 @@ class RunData:
         """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors
         up to then; None without any. What the run has recovered from is told by its LW910."""
         alerts, until = self.episodes[0], math.inf if step is None else step
-        left = [alert for alert in alerts if not alert.recovered_from]
-        first = first_to_show([alert for alert in left if alert.step <= until and _counts(alert, until)])
+        over = [alert for alert in alerts if alert.closed_step is not None and alert.closed_step <= until]
+        left = [alert for alert in alerts if alert.step <= until and not alert.recovered_from]
+        first = first_to_show(a for a in left if a.severity >= (Severity.ERROR if a in over else Severity.WARNING))
         return next((place for place, alert in enumerate(alerts) if alert is first), None)
 
     def verdict(self) -> dict[str, Any]:
@@ -252,11 +260,6 @@ def _is_schema(content: Any) -> bool:
 def _names(schema: Mapping[str, Any]) -> list[str]:
     """Of its adapters, in the order of the vectors."""
     return [adapter["name"] for adapter in schema["adapters"]]
-
-
-def _counts(alert: Alert, step: float) -> bool:
-    over = alert.closed_step is not None and alert.closed_step <= step
-    return alert.severity >= (Severity.ERROR if over else Severity.WARNING)
 
 
 def _plain(events: list[Event]) -> Decoded:

@@ -157,14 +157,9 @@ class EventLog:
         """Every step that was written, in order. 0 is the state before the first."""
         return [record.step for record in self._steps]
 
-    def since(self, wall_time: float) -> list[int]:
+    def since(self, wall_time: float) -> list[Record]:
         """Those of ``steps`` that were written at this time, seconds since 1970, or later."""
-        return [record.step for record in self._steps if record.wall_time >= wall_time]
-
-    @property
-    def last_wall_time(self) -> float | None:
-        """When the last event was written, seconds since 1970."""
-        return self._read[0][-1].wall_time if self._read[0] else None
+        return [record for record in self._steps if record.wall_time >= wall_time]
 
     def session_since(self, wall_time: float) -> str | None:
         """``run_id`` of the latest session, if it has one and began at this time, seconds since 1970, or later."""

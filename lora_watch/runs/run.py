@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-from lora_watch.base.alerts import Alert, Verdict, discarded
+from lora_watch.base.alerts import ENDINGS, Alert, Verdict, discarded
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.text import clean, count
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, whole
@@ -22,14 +22,6 @@ SILENT = 900.0
 """Seconds without a word after which a run of another machine is taken for dead."""
 POINTS = 60
 """Points of a curve that is drawn."""
-
-_ENDINGS = {
-    "ok": "finished",
-    "unhealthy": "ended with an ERROR",
-    "unknown": "finished, not judged",
-    "failed": "stopped by fail_on",
-    "interrupted": "broke off",
-}
 
 
 @dataclass(frozen=True)
@@ -112,6 +104,11 @@ class FinishedRun:
         return {name: value for name, (step, value) in self.evaluated.items() if step or not self.step}
 
     @property
+    def written(self) -> str:
+        """``updated`` for people; empty where it is not known."""
+        return f"{self.updated[:16].replace('T', ' ')} UTC" if self.updated else ""
+
+    @property
     def ended(self) -> bool:
         """It came to its end, whatever was found on the way. Of a run that has not begun nothing is known."""
         return not self.waiting and self.verdict in ("ok", "unhealthy", "unknown")
@@ -121,7 +118,7 @@ class FinishedRun:
         """How it ended, in few words. Whether it is well is another question."""
         if self.verdict == "ok" and self.message:  # "recovered at step 12 (…), then …"
             return self.message.partition(",")[0].partition(" (")[0]
-        return "an earlier run" if self.waiting else "still going" if self.going else _ENDINGS[self.verdict]
+        return "an earlier run" if self.waiting else "still going" if self.going else ENDINGS[self.verdict]
 
     @property
     def goes_on(self) -> bool:
@@ -187,10 +184,10 @@ def read_run(place: RunFiles) -> FinishedRun:
             )
         if run.verdict == "interrupted":
             later = log.since(started)
-            if later and later[-1] > run.step:  # a killed run's events go on behind its report
-                run.step, at = later[-1], log.last_wall_time
-                run.updated = datetime.fromtimestamp(at, timezone.utc).isoformat("T", "milliseconds") if at else None
-                losses = [*run.data.series_at("loss", [*later[:2], later[-1]]).values()]
+            if later and later[-1].step > run.step:  # a killed run's events go on behind its report
+                run.step, at = later[-1].step, datetime.fromtimestamp(later[-1].wall_time, timezone.utc)
+                run.updated = at.isoformat("T", "milliseconds")
+                losses = [*run.data.series_at("loss", [record.step for record in [*later[:2], later[-1]]]).values()]
                 starts = [*losses[:1], *run.data.series_at("loss_start").values()]
                 run.loss_ends = (starts[-1], losses[-1]) if losses else (None, None)
                 run.final_loss = None

@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lora_watch.base.alerts import Alert, Severity, first_to_show, in_sum, part_of
+from lora_watch.base.alerts import ENDINGS, Alert, Severity, Verdict, first_to_show, in_sum, part_of
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import adapters, clean, columns, count, full_stop, say, sentence, wrapped
@@ -73,11 +73,11 @@ class ConsoleSink(Sink):
                 same = f"has the cause that {whole.rule} names" if whole else ""
                 _print(f"lora_watch: {alert.rule} {same or f'ended: seen last {seen}'}.")
 
-    def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: str, message: str | None) -> None:
+    def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: Verdict, message: str | None) -> None:
         self.write(record, alerts)
         self.write(record, ())
 
-    def finish(self, verdict: str, message: str | None) -> None:
+    def finish(self, verdict: Verdict, message: str | None) -> None:
         if self._latest is not None:
             self.write(self._latest, ())
         lines = [self._outcome(verdict, message)]
@@ -102,7 +102,7 @@ class ConsoleSink(Sink):
         rows += [f"  {name.capitalize()}: {place}" for name, place in self._left().items()]
         _print("\n".join(rows), colour="" if verdict == "ok" else _COLOURS[Severity.ERROR])
 
-    def _outcome(self, verdict: str, message: str | None) -> str:
+    def _outcome(self, verdict: Verdict, message: str | None) -> str:
         steps = self._latest.step if self._latest is not None else 0
         done = f"{count(steps, 'step')}, {self._adapters}"
         first = first_to_show(alert for alert in self._history if alert.rule != RECOVERED)
@@ -114,7 +114,8 @@ class ConsoleSink(Sink):
             return f"{done}, but no verdict: {sentence(message or 'the run was not judged to its end')}"
         if verdict == "ok" and message:  # the run has recovered
             return message
-        ended = f"{verdict}{f' ({message})' if message else ''} after " if verdict not in ("ok", "unhealthy") else ""
+        why = f" ({message})" if message else ""
+        ended = "" if verdict in ("ok", "unhealthy") else f"{ENDINGS[verdict]}{why} after "
         return f"{ended}{done}, {in_sum(self._history)} {too_few(steps) if verdict == 'ok' else ''}".rstrip()
 
 

@@ -29,7 +29,17 @@ from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.base.text import finite_mean
 from lora_watch.base.untrusted import MISFITS, load_json
-from lora_watch.format.files import REPORT, REPORT_VERSION, claim, names_the_path, no_link, now, release, replace_file
+from lora_watch.format.files import (
+    KEPT,
+    REPORT,
+    REPORT_VERSION,
+    claim,
+    names_the_path,
+    no_link,
+    now,
+    release,
+    replace_file,
+)
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory, News
 
@@ -37,7 +47,6 @@ log = logging.getLogger("lora_watch")
 
 SECONDS_BETWEEN_WRITES = 10.0
 LARGEST_SHARE_OF_TIME = 0.001
-PAGE, PREVIOUS, PREVIOUS_PAGE = "report.html", "report.previous.json", "report.previous.html"
 ROWS_OF_MEANS = 10
 """Rows with a reward from which on the first is a mean, and no more of the rows of the last, which is one of five."""
 
@@ -85,13 +94,13 @@ class ReportSink(Sink):
             before = self.before if self.directory == self._wanted else Before.of(path)
             # That takes no room: where this session's cannot be written, the old ones do not stand for them.
             with names_the_path(path, "cannot move the last session's report aside"):
-                for old, kept in ((REPORT, PREVIOUS), (PAGE, PREVIOUS_PAGE)):
+                for old, kept in KEPT.items():
                     if os.path.lexists(self.directory / old):
                         os.replace(self.directory / old, self.directory / kept)
             for worst in [] if step else before.alerts[:1]:  # a resumed run notes that itself
                 if worst.severity >= Severity.ERROR or before.verdict == "failed":
                     told = f"an earlier run in this folder ended with the {worst.title}"
-                    notes = [*notes, f"{told}. Its report is {PREVIOUS}"]
+                    notes = [*notes, f"{told}. Its report is {KEPT[REPORT]}"]
             run_id, self._before = run.run_id or uuid.uuid4().hex, None
             self._session = self._latest = _Session(run, step, before.sessions + 1, notes, run_id)
         self._write_report(self._session)
@@ -110,7 +119,7 @@ class ReportSink(Sink):
 
     def evaluated(self, step: int, metrics: Mapping[str, float]) -> None:
         if self._latest is not None:
-            self._latest.take_evaluation(step, metrics)
+            self._latest.evaluation |= {name: {"last": _point(step, float(value))} for name, value in metrics.items()}
             self._write_late()
 
     def tell_last_good(self, folder: str | None, step: int | None, why_not: str | None, gained: bool | None) -> None:
@@ -149,8 +158,7 @@ class ReportSink(Sink):
         # Set before anything can fail: a full disk is tried again later, not at each step.
         self._next_write = began + SECONDS_BETWEEN_WRITES
         replace_file(self.directory / REPORT, strict_json(session.report()))
-        cost = time.monotonic() - began
-        self._next_write = max(self._next_write, began + cost / LARGEST_SHARE_OF_TIME)
+        self._next_write = max(self._next_write, began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME)
 
     def _append(self, session: "_Session", news: Sequence[News]) -> None:
         path = self.directory / "alerts.jsonl"
@@ -241,11 +249,10 @@ class _Session:
     last: dict[str, tuple[int, Reading]] = field(default_factory=dict)
     """By metric the step of the last measurement, and what it found."""
     history: AlertHistory = field(default_factory=AlertHistory)
-    latest: StepRecord | None = None
     last_good: dict[str, Any] | None = None
 
     def take(self, record: StepRecord) -> None:
-        self.step, self.latest = record.step, record
+        self.step = record.step
         if record.overhead is not None:
             self.overhead = record.overhead
         if record.loss is not None:
@@ -266,10 +273,6 @@ class _Session:
         if rows >= ROWS_OF_MEANS:
             first = {**first, "value": numbers["reward_start"]}
         self.reward = {"first": first, "last": _point(step, last)}
-
-    def take_evaluation(self, step: int, metrics: Mapping[str, float]) -> None:
-        for name, value in metrics.items():
-            self.evaluation[name] = {"last": _point(step, float(value))}
 
     def final_loss(self, alerts: Sequence[Alert]) -> float | None:
         """``finite_mean`` of the last tenth of the steps that the run has neither taken back nor dropped."""

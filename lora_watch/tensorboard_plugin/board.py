@@ -2,12 +2,16 @@
 
 import os
 import threading
+from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from lora_watch.base.alerts import Alert
+from lora_watch.gate.judging import errors_at_the_end
 from lora_watch.runs.data import RunData
 from lora_watch.runs.events import FILES, EventLog
+from lora_watch.runs.run import FinishedRun
 
 
 class Known(NamedTuple):
@@ -50,9 +54,18 @@ class Board:
             if known is None or known.sizes != sizes:
                 known = Known(sizes, RunData(EventLog(sizes, None if known is None else known.data.log)))
                 _ = known.data.steps  # is read here, by one thread
+                known.data.ended = _how_it_ended(known.data)
                 if sizes:
                     self._known[folder] = known
             return known.data
+
+
+def _how_it_ended(data: RunData) -> Sequence[Alert]:
+    told, step, planned = data.verdict(), max(data.steps, default=0), data.schema().get("max_steps")
+    message, alerts = (told["message"] or "").partition("\n")[0] or None, data.episodes[0]
+    return errors_at_the_end(
+        FinishedRun(Path(), told["verdict"], message, step, planned, None, alerts, {}, None, {}, [])
+    )
 
 
 metric_of = lru_cache(maxsize=8)(RunData.metric)

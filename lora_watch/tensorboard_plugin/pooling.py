@@ -31,7 +31,6 @@ class Pooled:
     """``[n_columns, n]``: the largest. The same array as ``low`` if every column is a single step."""
     flags: NDArray[np.uint8]
     """``[n_columns, n]``: NAN and INF if any step of the column has one, UNKNOWN if all are unknown."""
-    rows: int
 
     @property
     def pooled(self) -> bool:
@@ -46,7 +45,6 @@ class Pooled:
             "shape": list(self.low.shape),
             "pooled": self.pooled,
             "width": self.width,
-            "rows": self.rows,
             "notes": notes,
         }
         head = json.dumps(header).encode()
@@ -76,7 +74,7 @@ def pool(series: Series, max_columns: int = sys.maxsize, last_alone: bool = Fals
         starts = np.searchsorted(series.steps, edges, "left")
         starts = np.unique(np.append(starts, rows - 1) if last_alone else starts)
     if len(starts) == rows:
-        return Pooled(width, series.steps, series.steps, series.values, series.values, series.flags, rows)
+        return Pooled(width, series.steps, series.steps, series.values, series.values, series.flags)
     ends = np.append(starts[1:], rows) - 1
     finite, flags = series.values, np.zeros((len(starts), series.flags.shape[1]), np.uint8)
     if series.flags.any():
@@ -91,5 +89,4 @@ def pool(series: Series, max_columns: int = sys.maxsize, last_alone: bool = Fals
         low=np.fmin.reduceat(finite, starts, axis=0),
         high=np.fmax.reduceat(finite, starts, axis=0),
         flags=flags,
-        rows=rows,
     )

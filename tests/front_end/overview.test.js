@@ -52,13 +52,14 @@ test('the peak is that of the steps so far', () => {
   assert.equal(peakOf(null, 3), null);
 });
 
-test('a learning rate that a sweep has found says so', () => {
-  assert.match(rateOf({peak_lr: [1e-4, 2e-4]}), /peak lr/);
-  const find_lr = {rate: 0.01, low: 0.008, high: 0.02};
-  assert.match(rateOf({peak_lr: [0.01], config: {learning_rate: 0.01, find_lr}}), /found by a sweep \(0.008 to 0.02\)/);
-  assert.match(rateOf({peak_lr: [0.02], config: {learning_rate: 0.02, find_lr}}), /peak lr 0.02/);
-  assert.match(rateOf({peak_lr: [0.02], config: {learning_rate: 0.02, find_lr: {rate: null}}}), /peak lr 0.02/);
-  assert.equal(rateOf({}), null);
+test('a learning rate is that of the peak beside it, and says what a sweep has found', () => {
+  assert.equal(rateOf({}, 0.02), 'peak lr 0.02');
+  const of = (learning_rate, rate, peak) =>
+    rateOf({config: {learning_rate, find_lr: {rate, low: 0.008, high: 0.02}}}, peak);
+  assert.equal(of(0.01, 0.01, 0.01), 'peak lr 0.01, found by a sweep (0.008 to 0.02)');
+  assert.equal(of(0.01, 0.01, 0.009), 'peak lr 0.009, 0.01 found by a sweep (0.008 to 0.02)', 'it has recovered');
+  assert.equal(of(0.02, 0.01, 0.02), 'peak lr 0.02');
+  assert.equal(rateOf({}, null), null);
 });
 
 test('a running mean keeps both ends', () => {
@@ -72,11 +73,11 @@ test('a run that ended by itself is no plain green while a warning is open', () 
   assert.deepEqual(kinds, ['ok', 'warning']);
 });
 
-test('a run that broke off is no plain green, and says for what', () => {
+test('a run that broke off is red, as check has it, and says for what', () => {
   const said = ['ValueError: why', null].map((message) =>
     verdict(null, zoneAt({zones: ZONES}, always(1), 5), null, null, [], endOf({verdict: 'interrupted', message}, {})),
   );
-  assert.deepEqual(said[0], {kind: 'warning', head: 'Broke off', text: 'ValueError: why'});
+  assert.deepEqual(said[0], {kind: 'error', head: 'Broke off', text: 'ValueError: why'});
   assert.match(said[1].text, /killed/);
 });
 

@@ -40,12 +40,6 @@ def test_runs_below_a_run_fail_nothing(tmp_path: Path) -> None:
     assert check(tmp_path, tmp_path / "run-0").exit_code == 1
 
 
-def test_fail_on(tmp_path: Path) -> None:
-    write_run(tmp_path, alerts=[alert_of(3, "LW203", Severity.WARNING)])
-    assert (check(tmp_path).exit_code, check(tmp_path, "--fail-on", "warning").exit_code) == (0, 1)
-    assert check(tmp_path, "--fail-on", "dreadful").exit_code == 2
-
-
 @pytest.mark.parametrize(("command", "exit_code"), [("check", 1), ("compare", 0)])
 def test_in_a_process_of_its_own_without_torch(command: str, exit_code: int, exploded: Path) -> None:
     code = (
@@ -120,8 +114,10 @@ def test_a_baseline_from_first_to_last(healthy: Path, exploded: Path, tmp_path: 
     assert "not fit" in check(healthy, "--baseline", exploded).stderr
 
 
-def test_the_policy_of_the_environment_counts(tmp_path: Path) -> None:
+def test_the_policy_of_the_command_counts_and_that_of_the_environment(tmp_path: Path) -> None:
     write_run(tmp_path, alerts=[alert_of(3, "LW203", Severity.WARNING)])
+    policies = ("error", "warning", "dreadful")
+    assert [check(tmp_path, "--fail-on", policy).exit_code for policy in policies] == [check(tmp_path).exit_code, 1, 2]
     assert check(tmp_path, LORA_WATCH_FAIL_ON="warning").exit_code == 1
     assert check(tmp_path, LORA_WATCH_FAIL_ON="warning,LW203=never").exit_code == 0
     assert check(tmp_path, "--fail-on", "error", LORA_WATCH_FAIL_ON="warning").exit_code == 0

@@ -138,8 +138,10 @@ def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     large = alert_of(3, severity=Severity.WARNING, back_to=0, closed_step=3)
     back = [large, alert_of(3, "LW910", Severity.WARNING, name="recovered", back_to=0)]
     write_run(tmp_path / "back", message="recovered at step 3, then 17 steps without an alert.", alerts=back)
-    said = text(judge([tmp_path / "back"]))
-    assert "  recovered at step 3 · " in said
+    said, (run,) = text(judge([tmp_path / "back"])), judge([tmp_path / "back"]).to_dict()["runs"]
+    assert re.search(r"  recovered at step 3 · \d{4}-\d\d-\d\d \d\d:\d\d UTC · ", said)
+    assert [[alert["rule"] for alert in run[of]] for of in ("findings", "recovered_from")] == [["LW910"], ["LW102"]]
+    assert github(judge([tmp_path / "back"])).count("::warning") == 1
     assert said.startswith("ok, 1 warning ")
     assert "(LW102)" not in said, "its LW910 tells of it"
 
@@ -184,7 +186,7 @@ def test_only_our_own_annotations_are_commands(hostile: Judgement) -> None:
 
 # -- JUnit -----------------------------------------------------------------------------------------------------------
 def test_junit_has_a_suite_a_run_and_a_case_a_rule(plain: Judgement) -> None:
-    assert broken_rules(junit(plain)) == []
+    assert broken_rules(junit(plain)) == broken_rules(junit(Judgement())) == []
     root = ElementTree.fromstring(junit(plain))
     assert {key: root.get(key) for key in ("tests", "failures", "errors")} == {
         "tests": "9",
@@ -195,7 +197,7 @@ def test_junit_has_a_suite_a_run_and_a_case_a_rule(plain: Judgement) -> None:
     assert [case.get("name") for case in good] == [
         "LW801 broke-off", "LW802 stopped-early", "LW803 ended-by-policy",
     ]  # fmt: skip
-    (failure,) = bad.findall("testcase/failure")
+    (failure,) = bad.findall("testcase[@name='LW102 too large']/failure")
     assert failure.get("type") == "ERROR"
     assert "at step 3" in str(failure.text)
     assert "at step 9" in str(failure.text)  # twice the same rule: one case
@@ -233,10 +235,6 @@ def test_what_another_alert_has_taken_over_is_not_over(tmp_path: Path) -> None:
     write_run(tmp_path, alerts=[rates, alert_of(3, explains=["LW306"])])
     said = text(judge([tmp_path]))
     assert ("LW102 has the same cause" in said, "Ended" in said) == (True, False)
-
-
-def test_junit_of_nothing() -> None:
-    assert broken_rules(junit(Judgement([], [], Severity.ERROR))) == []
 
 
 def test_junit_survives_names_that_are_no_xml(hostile: Judgement) -> None:

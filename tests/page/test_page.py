@@ -44,7 +44,7 @@ def open_page(browser: Any) -> Iterator[Open]:
     errors: list[str] = []
     contexts = []
 
-    def open_at(file: Path, colours: str = "light", width: int = 1280, **state: str) -> Any:
+    def open_at(file: Path, colours: str = "light", width: int = 1280, shows: str = "overview", **state: str) -> Any:
         context = browser.new_context(offline=True, color_scheme=colours, viewport={"width": width, "height": 900})
         contexts.append(context)
         page = context.new_page()
@@ -53,7 +53,7 @@ def open_page(browser: Any) -> Iterator[Open]:
         page.on("console", lambda message: errors.append(message.text))
         address = "&".join(["#lora_watch", *(f"p.lora_watch.{key}={quote(value)}" for key, value in state.items())])
         page.goto(file.as_uri() + address)
-        page.wait_for_selector(f"body[data-ready={state.get('view', 'overview')}]")
+        page.wait_for_selector(f"body[data-ready={state.get('view', shows)}]")
         return page
 
     yield open_at
@@ -86,7 +86,7 @@ def test_every_view_is_drawn_offline(file: Path, open_page: Open) -> None:
     assert narrow.evaluate("document.querySelector('#view').scrollWidth <= 390")
 
 
-def test_a_page_opens_on_the_worst_run_and_says_how_each_ended(tmp_path: Path, open_page: Open) -> None:
+def test_a_page_opens_on_the_worst_run_else_on_compare_and_says_how_each_ended(tmp_path: Path, open_page: Open) -> None:
     run, back = run_of(4), alert_of(8, rule="LW910", name="recovered", severity=Severity.WARNING, back_to=4)
     back.closed_step = 8
     runs: list[tuple[str, Verdict, dict[int, list[Alert]]]] = [
@@ -107,11 +107,14 @@ def test_a_page_opens_on_the_worst_run_and_says_how_each_ended(tmp_path: Path, o
     ended = {"a/bad": "stopped by fail_on", "a/fine": "finished", "b/fine": "finished", "c": "broke off"}
     said = page.eval_on_selector_all("#run option", "all => all.map((e) => e.textContent)")
     assert said == [f"{name} ({end})" for name, end in ended.items()]
-    for name, head in (("a/fine", "Recovered at step 8"), ("b/fine", "No alerts"), ("c", "Broke off")):
+    for name, head in (("a/fine", "Recovered at step 8"), ("b/fine", "No alerts"), ("c", "ERROR: the run broke off")):
         page = open_page(target, run=name)
         assert page.inner_text("#verdict h1").startswith(head)
+    assert page.inner_text(".chip.error b") == "1", "as check counts"
     page = open_page(target, view="compare")
     assert [e.inner_text() for e in page.query_selector_all("#runs .badge")] == list(ended.values())
+    write_page([tmp_path / "a" / "fine", tmp_path / "b" / "fine"], target)
+    assert len(open_page(target, shows="compare").query_selector_all("#runs tbody tr")) == 2
 
 
 def test_names_are_only_text(file: Path, open_page: Open) -> None:

@@ -173,8 +173,8 @@ def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, t
     assert any(re.search(r"broken: .*step \d+.*LW102", note) for note in content["notes"])
     (broken,) = [run for c in content["configurations"] for run in c["runs"] if run["left_out"]]
     assert broken["alerts"]["error"] >= 1
-    (row,) = (row for row in compare(sweep[0], tmp_path).stdout.splitlines() if re.search(r"\bbroken .* 256 ", row))
-    assert re.search(r" left out +1 error", row)
+    ranked, _, rest = compare(sweep[0], tmp_path).stdout.partition("Without a place:")
+    assert ["broken" in part.partition("Best:")[0] for part in (ranked, rest)] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -190,8 +190,8 @@ def test_a_run_with_an_error_or_a_recovery_repeats_none_without(alert: Alert, sw
     edit_json(other / "lora_watch" / "report.json", alerts=[alert.to_dict()])
     content = as_json(sweep[0] / "r2-seed0", other)
     assert [len(each["runs"]) for each in content["configurations"]] == [1, 1]
-    said = compare(sweep[0] / "r2-seed0", other).stdout.splitlines()[0]
-    assert said.endswith("ERROR or LW102 last") == (alert.severity is Severity.ERROR)
+    said = compare(sweep[0] / "r2-seed0", other).stdout
+    assert ("Without a place:" in said) == (alert.severity is Severity.ERROR)
     if alert.recovered_from:
         assert {each["value"] for each in content["differences"]["recovered"]} == {"yes", "no"}
 
@@ -205,6 +205,7 @@ def test_preferences_whose_adapters_stayed_too_large_are_never_the_best(sweep: S
         edit_json(report, alerts=alerts, config={**parse(report.read_bytes())["config"], "preference": prefers})
         content = as_json(*runs)
         noted = any("LW102" in note for note in content["notes"])
+        assert ("Without a place:" in compare(*runs).stdout) == noted
         assert (content["best"], noted) == (best, bool(alerts) and prefers), "a loss that is evaluated says more"
 
 
@@ -215,6 +216,7 @@ def test_a_rate_that_did_not_train_is_not_shown_and_equal_results_have_no_best(s
     content = as_json(*runs)
     assert [each["learning_rate"] for each in content["configurations"]] == [LR, LR]
     assert content["best"] is None
+    assert f" {LR:g} of {LR / 3:.4g} " in compare(*runs).stdout
     assert content["notes"][-1].endswith("resumed have the same eval_loss.")
     edit_json(report, alerts=[alert_of(3, "LW301", Severity.ERROR).to_dict()])
     assert re.search(r"^Best: .*r8-seed0, ", compare(*runs).stdout, re.MULTILINE), "with an ERROR it is behind"

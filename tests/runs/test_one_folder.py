@@ -195,15 +195,18 @@ def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(
 ) -> None:
     training(tmp_path, 3).train()
     assert judge([tmp_path]).exit_code == 0
+    (page := tmp_path / "lora_watch" / "report.html").write_text("of the first")
     later = training(tmp_path, 3)  # and here its process may die
+    assert not page.exists()
     judged = judge([tmp_path])
     assert (judged.exit_code, [run.run.verdict for run in judged.runs]) == (2, ["unknown"]), "nowhere is it called ok"
     assert judged.unreadable == [f"{tmp_path}: {judged.runs[0].run.message}"]
     later.evaluate(stdlib_blocks(4, 32))  # type: ignore[arg-type]
-    assert judge([tmp_path]).exit_code == 0, "it was built to evaluate"
+    assert (judge([tmp_path]).exit_code, page.exists()) == (0, True), "it was built to evaluate"
     later = training(tmp_path, 3)
     later.train()
     assert judge([tmp_path]).exit_code == 0
+    assert (page.exists(), page.with_name("report.previous.html").read_text()) == (False, "of the first")
     assert [file.name for file in (tmp_path / "lora_watch").glob("waiting*")] == []
 
     def fails(*_: Any, **__: Any) -> None:

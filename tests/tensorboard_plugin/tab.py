@@ -22,7 +22,7 @@ def tiles_of(frame: Any) -> dict[str, list[str]]:
 def single_step(frame: Any) -> tuple[str, str, str]:
     """Loss, output ratio and zone that the overview shows of its step."""
     tiles, zone = tiles_of(frame), frame.inner_text("#verdict h1").split("\n")[0]
-    return tiles["Loss"][0], tiles["Depth-scaled output ratio"][0], zone
+    return tiles["Loss"][0], tiles["Size of the adapters"][0], zone
 
 
 @dataclass

@@ -84,10 +84,12 @@ def test_what_a_run_has_thrown_away_is_shaded_in_every_chart(tab: Tab) -> None:
     (back,) = [alert for alert in alerts if alert["rule"] == "LW910"]
     frame = tab.open(run=RECOVERED)
     assert frame.inner_text("#verdict h1").startswith(f"Recovered at step {back['step']}")
-    peak = float(frame.inner_text(".tile:has-text('s · lr, peak')").splitlines()[1])
-    assert 0 < peak < 8 * 2e-2 / 2, "not that of the steps that are gone"
+    _, peak, rate = frame.inner_text(".tile:has-text('s · lr, peak')").splitlines()
+    assert 0 < float(peak) < 8 * 2e-2 / 2, "not that of the steps that are gone"
+    assert abs(float(peak) / float(rate.split()[-1]) / 8 - 1) < 0.01, "both are of one peak"
+    assert frame.inner_text("#tab-alerts .count") == str(len(frame.query_selector_all(".alert-list .warning")))
     assert frame.query_selector(".picture .stray") is not None
-    mark = f".mark[aria-label='WARNING recovered at step {back['step']}']"
+    mark = f".mark[aria-label='WARNING LW910 at step {back['step']}']"
     for view in ("overview", "layer"):
         tab.go(view)
         charts = frame.query_selector_all("svg.chart:not(:has(.empty))")

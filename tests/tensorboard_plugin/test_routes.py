@@ -155,14 +155,16 @@ def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
     back.write(record_of(run, 1), [alert_of(1, back_to=0, closed_step=1)])
     back.finish("ok", None)
     write_events(tmp_path / "bare", (1, [vector("delta_norm", [1, 2])]))
+    write(tmp_path / "broken", run, [record_of(run, 1)], {}, "interrupted")
     with routes(tmp_path) as tab:
+        assert tab.json("alerts", run="broken")["counts"] == {"error": 1}, "as check counts"
         said = {name: tab.json("verdict", run=name) for name in ("ok", "failed", "going", "back", "bare")}
     going.finish("ok", None)
     prescribed = {name: one.pop("next_run") for name, one in said.items()}
     assert prescribed["going"]["text"] == "lora_alpha none → 8 (from the settings)"
     assert said == {
         "ok": {"verdict": "ok", "message": None, "passes": None, "first": None},
-        "failed": {"verdict": "failed", "message": HOSTILE, "passes": None, "first": None},
+        "failed": {"verdict": "failed", "message": HOSTILE, "passes": None, "first": 0},
         "going": {"verdict": "running", "message": None, "passes": None, "first": 0},
         "back": {"verdict": "ok", "message": None, "passes": None, "first": None},
         "bare": {"verdict": None, "message": None, "passes": None, "first": None},

@@ -22,7 +22,7 @@ def commands(judgement: Judgement) -> list[str]:
         for alert in judged.findings:
             fails = judgement.counts(alert)
             if fails or (alert.severity >= Severity.WARNING and alert.rule not in judgement.switched_off):
-                title = f"{alert.rule} {alert.name} in {judged.run.name}"
+                title = f"{alert.rule} in {judged.run.name}"
                 out.append(command("error" if fails else "warning", title, str(alert)))
     return out
 

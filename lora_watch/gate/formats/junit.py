@@ -2,8 +2,8 @@
 
 A run is a test suite, a rule that judged it a test case: passed, or failed with the alert as its text. GitLab shows
 ``classname`` and ``name`` and the text inside ``<failure>``, and of two cases of one name only the first, so a rule
-that fired twice is one case. What is below the threshold passes, with the alert as its output. A rule that the run did
-not ask, that is switched off, or that could not judge the run or not all of it, is skipped.
+that fired twice is one case, called by what it found. What is below the threshold passes, with the alert as its output.
+A rule that the run did not ask, that is switched off, or that could not judge the run or not all of it, is skipped.
 """
 
 from dataclasses import replace
@@ -11,9 +11,9 @@ from xml.etree import ElementTree
 
 from lora_watch.base.alerts import Alert
 from lora_watch.gate.baseline import RULES
-from lora_watch.gate.judging import GATE_RULES, Judged, Judgement
+from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.rules import ReplicasDiffer, RewardNotRising, RewardsAllEqual, Rule, StaleRollouts, catalogue
-from lora_watch.rules.policy import passes
+from lora_watch.rules.policy import OF_FINISHED_RUNS, passes
 from lora_watch.runs.run import FinishedRun
 
 OF_REWARDS = (RewardNotRising.id, RewardsAllEqual.id, StaleRollouts.id)
@@ -44,8 +44,8 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
     fired: dict[str, list[Alert]] = {}
     for alert in judged.findings:
         fired.setdefault(alert.rule, []).append(alert)
-    names = {**run.rules, **GATE_RULES, **(RULES if judged.compared else {})}
-    names.update({rule: alerts[0].name for rule, alerts in fired.items()})
+    names = run.rules | {id: name for id, name in OF_FINISHED_RUNS.items() if judged.compared or id not in RULES}
+    names.update({rule: alerts[0].message for rule, alerts in fired.items()})
     known = {rule.id: rule for rule in catalogue()}
     muted = {rule: known[rule].name for rule in known if run.rules and rule not in names}
     fails = bool(judgement.failures(judged))

@@ -2,10 +2,9 @@
 
 from rich.text import Text
 
-from lora_watch.base.alerts import Severity, in_order
 from lora_watch.base.text import short, sparkline, wrapped
 from lora_watch.gate.formats.text import described, passing
-from lora_watch.gate.judging import Judged, Judgement, how_it_ended
+from lora_watch.gate.judging import STILL_GOING, Judged, Judgement, findings_of
 from lora_watch.runs.run import FinishedRun
 
 _STYLES = {"  ERROR": "bold red", "  WARNING": "yellow", "  INFO": "cyan", "  Next run:": "bold"}
@@ -14,9 +13,9 @@ _STYLES = {"  ERROR": "bold red", "  WARNING": "yellow", "  INFO": "cyan", "  Ne
 def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     """The paragraph of ``check`` in rows of ``width`` columns, with the size over time below. What a recovery has
     discarded is in neither curve. ``title``: else the run's name."""
-    judgement = Judgement([], [], Severity.ERROR)
-    ended = () if run.going else how_it_ended(run, judgement)
-    judgement.runs.append(judged := Judged(run, in_order([*run.alerts, *ended])))
+    judgement = Judgement()
+    found = [alert for alert in findings_of(run, judgement) if alert.name != STILL_GOING]
+    judgement.runs.append(judged := Judged(run, found))
     lines = [*described(judged, judgement), *(f"  {passed}" for passed in filter(None, [passing(judgement)]))]
     if sizes := run.data.series_at("size", run.trained(run.data.steps)):
         most = 2 if run.config.get("preference") and run.config.get("reference") else 8

@@ -8,7 +8,7 @@ from lora_watch.base.text import adapters, count, middle, plain, short, sparklin
 from lora_watch.format.tags import EVAL_LOSS, eval_losses
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.rules.policy import OF_FINISHED_RUNS, RECOVERED, passes, too_few
+from lora_watch.rules.policy import RECOVERED, passes, too_few
 from lora_watch.runs.places import short_names
 
 
@@ -28,9 +28,10 @@ def text(judgement: Judgement) -> str:
 
 
 def _tally(findings: Sequence[Alert], judgement: Judgement) -> str:
-    """``1 error, 2 warnings, 1 found by check``: the run's own alerts are counted as everywhere else."""
-    own = in_numbers(tally(alert for alert in findings if alert.rule not in OF_FINISHED_RUNS))
-    added = sum(alert.rule in OF_FINISHED_RUNS.keys() - judgement.switched_off for alert in findings)
+    """``1 error, 2 warnings, 1 found by check``: what the page has, too, is counted as there."""
+    ours = {"LW802", *BASELINE_RULES}
+    own = in_numbers(tally(alert for alert in findings if alert.rule not in ours))
+    added = sum(alert.rule in ours.difference(judgement.switched_off) for alert in findings)
     return ", ".join(filter(None, [own, f"{added} found by check" if added else ""]))
 
 
@@ -83,7 +84,8 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
     """How far a run came, its losses, what to change, and its findings: indented lines."""
     run, off = judged.run, judgement.switched_off
     findings = [alert for alert in judged.findings if alert.rule not in off]
-    parts = [run.ending, run.steps, adapters(len(run.adapters), run.resting)]
+    when = [] if run.verdict == "interrupted" else filter(None, [run.written])  # of that LW801 tells
+    parts = [run.ending, *when, run.steps, adapters(len(run.adapters), run.resting)]
     if run.reward_ends is not None:
         what = "margin" if run.config.get("preference") else "mean reward"
         parts.append(f"{what} {' → '.join(map(plain, run.reward_ends))}")
@@ -108,8 +110,6 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
         yield f"  Last good adapter: last_good/, of step {run.last_good}"
     told = dict[tuple[str, ...], str]()
     for alert in findings:
-        if alert.recovered_from:
-            continue  # its LW910 tells of it
         said = replace(alert, next_run=None)
         for cause in alert.causes[:1]:
             if (rule := told.setdefault((cause, *alert.remedies), alert.rule)) != alert.rule:

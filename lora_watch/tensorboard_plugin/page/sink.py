@@ -4,8 +4,9 @@ from pathlib import Path
 
 from lora_watch.base.alerts import Verdict
 from lora_watch.base.records import RunInfo
+from lora_watch.format.files import PAGE, REPORT
 from lora_watch.sinks import Sink
-from lora_watch.sinks.report import PAGE, ReportSink
+from lora_watch.sinks.report import ReportSink
 from lora_watch.sinks.tensorboard import TensorBoardSink
 
 
@@ -34,7 +35,7 @@ class PageSink(Sink):
         folder, events = self._report.directory, self._events.folder if self._events is not None else None
         if events is None:
             return
-        place = RunFiles(folder.parent, folder / "report.json", tuple(sorted(events.glob(FILES))))
+        place = RunFiles(folder.parent, folder / REPORT, tuple(sorted(events.glob(FILES))))
         if (run := read_run(place)).data.overview() is not None:  # else it has ended before a first number
             write_runs([run], folder / PAGE, [])
             self.written = folder / PAGE

@@ -61,7 +61,10 @@ def write_runs(runs: Sequence[FinishedRun], target: Path, unreadable: list[str])
 def page(runs: Mapping[str, FinishedRun]) -> str:
     sheet, script = ((Path(__file__).parent / f"bundle.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     content, room = Answers(runs), MOST_BYTES - len(sheet.encode()) - len(script.encode()) - len(_PAGE)
-    answers = _within(content, room)
+    items = sum(table.series.values.shape[1] for table in content.tables.values())
+    columns = min(max(int(room / (_BYTES * max(items, 1))), FEWEST_COLUMNS), MOST_COLUMNS)
+    while len(answers := content.packed(columns)) > room and columns > FEWEST_COLUMNS:
+        columns = max(int(0.95 * columns * room / len(answers)), FEWEST_COLUMNS)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
         f"default-src 'none'; script-src 'sha256-{digest}'; style-src 'unsafe-inline'; img-src data: blob:; "
@@ -70,12 +73,3 @@ def page(runs: Mapping[str, FinishedRun]) -> str:
     names = list(runs)
     title = escape(f"lora_watch: {names[0] if len(names) == 1 else f'{len(names)} runs'}")
     return _PAGE.format(policy=policy, title=title, style=sheet, answers=answers, script=script)
-
-
-def _within(content: Answers, room: int) -> str:
-    """In about as many columns as there is room for."""
-    items = sum(table.series.values.shape[1] for table in content.tables.values())
-    columns = min(max(int(room / (_BYTES * max(items, 1))), FEWEST_COLUMNS), MOST_COLUMNS)
-    while len(answers := content.packed(columns)) > room and columns > FEWEST_COLUMNS:
-        columns = max(int(0.95 * columns * room / len(answers)), FEWEST_COLUMNS)
-    return answers

@@ -12,8 +12,7 @@ const firstSeen = (alert) => (alert.graver_at == null ? '' : `, first seen ${at(
 export const keyOf = (alert) => `${alert.rule}@${alert.step}`;
 
 /** For how many steps the cause of an alert lasted. */
-export function held({name, lasted, closed_step, back_to: back}, ended) {
-  if (back != null && name !== 'recovered') return 'recovered from';
+export function held({lasted, closed_step}, ended) {
   if (closed_step == null) return ended ? 'to the end' : 'still open';
   return `${lasted} step${lasted > 1 ? 's' : ''}`;
 }

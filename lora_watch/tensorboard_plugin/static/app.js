@@ -185,7 +185,10 @@ export class App {
     }
   }
 
-  /** The run that the address wants, once TensorBoard has read it; until then the latest, of a page the worst one. */
+  /**
+   * The run that the address wants, once TensorBoard has read it; until then the latest. A page shows the worst one, and
+   * several of which none is bad side by side.
+   */
   #chooseRun() {
     if (this.wanted && this.wanted.run in this.runs) {
       [this.state, this.wanted] = [this.wanted, null]; // TensorBoard has read it since
@@ -194,9 +197,12 @@ export class App {
     if (this.state.run) this.wanted ??= this.state;
     const weight = ({verdict, wall_time: time}) => [this.live ? 0 : severityOf(verdict), time],
       comesAfter = (a, b) => weight(a)[0] - weight(b)[0] || weight(a)[1] - weight(b)[1];
+    const run = Object.keys(this.runs).reduce((a, b) => (comesAfter(this.runs[b], this.runs[a]) > 0 ? b : a)),
+      isWell = !this.live && !severityOf(this.runs[run].verdict) && this.runNames.length > 1;
     this.#take({
       ...(this.wanted ? {view: this.state.view} : this.state), // the rest is about the run that is wanted
-      run: Object.keys(this.runs).reduce((a, b) => (comesAfter(this.runs[b], this.runs[a]) > 0 ? b : a)),
+      ...(isWell && this.state.view === DEFAULTS.view ? {view: 'compare'} : {}),
+      run,
     });
   }
 

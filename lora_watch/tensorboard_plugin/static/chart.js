@@ -252,7 +252,7 @@ export const alertMark = (alert, x, stem, open) =>
     'g',
     {
       class: `mark severity ${severityClass(alert.severity)}`,
-      'aria-label': `${alert.severity} ${alert.name} at step ${alert.step}`,
+      'aria-label': `${alert.severity} ${alert.rule} at step ${alert.step}`,
       transform: `translate(${x},9)`,
       ...pressable((event) => {
         event.stopPropagation();
@@ -260,7 +260,7 @@ export const alertMark = (alert, x, stem, open) =>
       }),
       onpointermove: (event) => {
         event.stopPropagation();
-        const head = h('b', null, `${alert.severity} ${alert.rule} ${alert.name}`);
+        const head = h('b', null, `${alert.severity} ${alert.rule}`);
         tip.show(event, head, `step ${alert.step}`, alert.message);
       },
       onpointerleave: () => tip.hide(),

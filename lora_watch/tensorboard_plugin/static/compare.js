@@ -69,7 +69,7 @@ const COLUMNS = [
   ['r', ({schema}) => ofAdapters(schema, 'r')],
   ['alpha', ({schema}) => ofAdapters(schema, 'alpha')],
   ['scale', ({schema}) => ofAdapters(schema, 'scale')],
-  ['lr', ({schema}) => [...new Set(schema.peak_lr ?? [])].map((rate) => num(rate)).join(', ') || '–'],
+  ['lr', ({schema}) => [ratesOf(schema) || '–', scriptRate(schema)]],
   [
     'loss, mean of five',
     ({last}) => {
@@ -82,7 +82,7 @@ const COLUMNS = [
     'reward, mean of five',
     ({last}) => [num(last.reward_recent?.at(Infinity)), h('small', null, ` ${riseAt(last, Infinity) ?? ''}`)],
   ],
-  ['depth-scaled output ratio', ({ratio}) => num(ratio)],
+  ['size of the adapters', ({ratio}) => num(ratio)],
   [
     'alerts',
     ({counts}) =>
@@ -91,6 +91,15 @@ const COLUMNS = [
         .map(([severity, count]) => h('span', {class: 'tally'}, severityIcon(severity, 11), count)),
   ],
 ];
+
+const ratesOf = ({peak_lr: peaks}) => [...new Set(peaks ?? [])].map((rate) => num(rate)).join(', ');
+
+/** The script's learning rate, where the run has not come to it: its warm-up is longer, or it has another one since. */
+function scriptRate({config, peak_lr: peaks}) {
+  const rate = config?.learning_rate;
+  const isReached = rate == null || !peaks?.length || peaks.some((peak) => num(peak) === num(rate));
+  return isReached ? null : h('small', null, ` of ${num(rate)} set`);
+}
 
 const ofAdapters = ({adapters}, key) => [...new Set(adapters.map((adapter) => said(adapter[key])))].join(', ') || '–';
 

@@ -1,5 +1,7 @@
 // What there is to show, asked for once and kept.
 
+import {RECOVERED} from './dom.js';
+
 const BUDGET = 100 * 2 ** 20; // bytes of matrices kept in the page
 
 /**
@@ -12,6 +14,7 @@ const BUDGET = 100 * 2 ** 20; // bytes of matrices kept in the page
  * @typedef {{rule: string, name: string, severity: string, step: number, message: string, last_step: number,
  *   closed_step: number | null, metric?: string, threshold?: number, causes?: string[],
  *   details?: string, graver_at?: number | null, remedies?: string[], next_run?: {text: string} | null, back_to?: number | null,
+ *   recovered_from?: boolean,
  *   adapters?: {name: string, value: number | null, text?: string}[]}} Alert
  * @typedef {{name: string, severity: string | null, text: string}} Zone
  * @typedef {{adapters: Adapter[], notes: string[], zones?: Zone[], max_steps?: number, peak_lr?: number[],
@@ -50,8 +53,9 @@ export class Data {
   schema(run) {
     return this.#get('schema', {run});
   }
-  alerts(run) {
-    return this.#get('alerts', {run});
+  async alerts(run) {
+    const {alerts, ...more} = await this.#get('alerts', {run});
+    return {...more, alerts: alerts.map((alert) => (alert.recovered_from ? {...alert, severity: RECOVERED} : alert))};
   }
   /** `step`: of which the alert to show first is asked; the latest without it. */
   verdict(run, step) {

@@ -122,6 +122,8 @@ export const tipRow = (colour, name, value) =>
 
 /** Severity, by shape and word as well as by colour. */
 export const SEVERITIES = ['ERROR', 'WARNING', 'INFO'];
+/** In its place of an alert that no longer counts: the run has gone back for it, and LW910 stands for it. */
+export const RECOVERED = 'RECOVERED FROM';
 const SHAPES = {
   ERROR: 'M0-6L6 5H-6Z',
   WARNING: 'M0-6L6 0L0 6L-6 0Z',
@@ -142,7 +144,8 @@ export const severityIcon = (severity, size = 14) =>
   );
 /** How many alerts of a severity there are, of the counts that Python has made. */
 export const countOf = (counts, severity) => counts[severity.toLowerCase()] ?? 0;
-export const severityClass = (severity) => (SEVERITIES.includes(severity) ? severity.toLowerCase() : 'info');
+export const severityClass = (severity) =>
+  severity === RECOVERED ? 'over' : SEVERITIES.includes(severity) ? severity.toLowerCase() : 'info';
 
 /** A word with its meaning; the bare word where it has none. */
 export function term(word, key = word) {

@@ -37,7 +37,7 @@ export function foundCard(app, width) {
     {name: 'loss', matrix: matrixOf(numbers(loss).map((one) => (one > highest ? Number.NaN : one))), thin: true},
     {name: 'loss, mean of five', matrix: matrixOf(numbers(smoothed))},
   ].map((line) => ({...line, colour: 'var(--c1)'}));
-  const ratios = [{name: 'depth-scaled output ratio', matrix: matrixOf(numbers(ratio)), colour: 'var(--c2)'}];
+  const ratios = [{name: 'size of the adapters', matrix: matrixOf(numbers(ratio)), colour: 'var(--c2)'}];
   return card(
     'Learning rate, found by a sweep',
     `${n} steps before the run`,
@@ -61,6 +61,6 @@ const numbers = (column) => (column ?? []).map((value) => (value == null ? Numbe
 function matrixOf(column) {
   const steps = column.map((_, i) => i + 1),
     values = Float32Array.from(column);
-  const header = {shape: [column.length, 1], first: steps, last: steps, width: 1, rows: column.length, notes: []};
+  const header = {shape: [column.length, 1], first: steps, last: steps, width: 1, notes: []};
   return new Matrix({...header, pooled: false}, values, values, new Uint8Array(column.length));
 }

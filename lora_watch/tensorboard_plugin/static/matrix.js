@@ -18,7 +18,6 @@ export class Matrix {
     this.last = Float64Array.from(header.last);
     this.pooled = header.pooled;
     this.width = header.width;
-    this.rows = header.rows;
     this.notes = header.notes;
     this.low = low;
     this.high = high;
@@ -59,7 +58,6 @@ export class Matrix {
       shape: [columns.length, items.length],
       first: columns.map((c) => this.first[c]),
       last: columns.map((c) => this.last[c]),
-      rows: columns.length === this.columns ? this.rows : columns.length * this.width,
     };
     return new Matrix(header, low, this.pooled ? taken(this.high) : low, taken(this.flags));
   }

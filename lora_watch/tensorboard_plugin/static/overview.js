@@ -9,6 +9,7 @@ import {
   h,
   num,
   percent,
+  RECOVERED,
   SEVERITIES,
   severityClass,
   severityIcon,
@@ -33,6 +34,7 @@ import {
 export const title = 'Overview';
 /** Steps that are all measured in full, and cost more: after them the overhead is counted anew. */
 const FIRST_STEPS = 20;
+const BROKE_OFF = 'broke off';
 
 /**
  * What is said first of a run: the alert that the rules put first; else its `end`, if nobody can say that it is well;
@@ -55,7 +57,8 @@ export function verdict(first, zone, missing, recovered, alerts = [], end = null
       alert: recovered,
     };
   const calmly = !zone || ['ok', 'info'].includes(zone.kind);
-  if (calmly && end?.kind === 'warning') return {kind: 'warning', head: words(end.word), text: end.text};
+  if (calmly && (end?.kind === 'warning' || end?.word === BROKE_OFF))
+    return {kind: end.kind, head: words(end.word), text: end.text};
   if (!zone) return {kind: 'info', head: 'Not recorded', text: 'This run was written without its zones.'};
   const said = calmly ? {...zone, head: calm(alerts)} : zone;
   if (zone.name !== 'unknown' || !missing) return said;
@@ -73,21 +76,22 @@ function calm(alerts) {
 export const recoveryIn = (alerts, step) =>
   alerts.filter((alert) => alert.name === 'recovered' && alert.step <= step).sort((a, b) => b.step - a.step)[0];
 
-/** How bad a run's own verdict is: 2 for one that failed, 1 where nobody can say that it is well. */
+/** How bad a run's own verdict is: 2 and more for one that fails `check`, 1 where nobody can say that it is well. */
 export const severityOf = (verdict) =>
-  ({failed: 2, unhealthy: 2, interrupted: 1, unknown: 1})[/** @type {string} */ (verdict)] ?? 0;
+  ({failed: 3, unhealthy: 3, interrupted: 2, unknown: 1})[/** @type {string} */ (verdict)] ?? 0;
 
 /** @param {import('./app.js').App} app */
 export async function draw(app) {
   const {alerts, step, state} = app;
   const now = {at: step},
     zoomed = app.window(600);
-  const [path, ending, spread, size, known, rates, charted] = await Promise.all([
+  const [path, ending, spread, size, known, rates, effective, charted] = await Promise.all([
     pathOf(app, state.run),
     app.data.verdict(state.run, step < app.lastStep ? step : undefined), // the end with all that is known then
     sizeOf(app, now),
     sizeOf(app, zoomed),
     app.seriesOf(['loss', 'loss_start', 'loss_recent', 'size', ...REWARDS, 'overhead', 'zone'], now),
+    app.series('lr', {max_cols: 600, to: step}),
     app.series('effective_lr', {max_cols: 600, to: step}),
     app.seriesOf(['loss', 'loss_expected', 'probe_loss', 'reward', 'effective_lr'], zoomed),
   ]);
@@ -107,7 +111,7 @@ export async function draw(app) {
     'div',
     {class: 'overview'},
     banner(app, says, end),
-    h('div', {class: 'tiles'}, tiles(app, {...known, rates}, spread, path)),
+    h('div', {class: 'tiles'}, tiles(app, {...known, rates, effective}, spread, path)),
     h(
       'div',
       {class: 'columns', style: page.style},
@@ -184,7 +188,7 @@ function charts(
 }
 
 const sizeLines = (matrix) =>
-  ['max', 'p90', 'median'].map((name, column) => ({
+  ['max', '9 in 10 below', 'median'].map((name, column) => ({
     name,
     column,
     matrix,
@@ -222,9 +226,9 @@ export function endOf(/** @type {Record<string, any>} */ ending, {wall_time}, no
   if (verdict === 'failed') return {word: 'stopped by fail_on', kind: 'error', text};
   if (verdict === 'interrupted')
     return {
-      word: 'broke off',
-      kind: 'warning',
-      text: text || 'It left no verdict: it was killed, or its script ended early.',
+      word: BROKE_OFF,
+      kind: 'error',
+      text: text || 'It was killed, or its script ended early.',
     };
   if (verdict !== 'running') return null;
   const minutes = (now - wall_time) / 60;
@@ -283,7 +287,7 @@ function banner(app, {kind, head, text, alert}, end) {
         alert && alert.name !== 'recovered' && h('small', null, when(alert)),
       ),
       text && h('p', null, text),
-      alert && end?.word === 'broke off' && h('p', null, `Broke off: ${end.text}`),
+      alert && alert.name !== 'broke-off' && end?.word === BROKE_OFF && h('p', null, `Broke off: ${end.text}`),
       cause && h('p', {id: 'cause'}, h('b', null, 'Cause '), cause),
       fix && h('p', {class: 'fix', id: 'fix'}, h('b', null, 'Fix'), fix),
       told && h('p', {class: 'fix', id: 'next-run'}, h('b', null, 'Next run'), told),
@@ -333,7 +337,7 @@ const tile = (name, key, value, note, extra) =>
 
 /** @param {Record<string, any>} known */
 function tiles(app, known, spread, path) {
-  const {loss, reward, rates, overhead} = known;
+  const {loss, reward, rates, effective, overhead} = known;
   const {schema, adapters, step} = app;
   const gone = discarded(app.alerts),
     fall = gainAt(known, step, gone), // of the mean, as in the picture
@@ -344,7 +348,7 @@ function tiles(app, known, spread, path) {
     formula = adapters[0]?.scale_formula,
     depth =
       path.metric === 'output_ratio'
-        ? ['Depth-scaled output ratio', 'depth-scaled output ratio']
+        ? ['Size of the adapters', 'size of the adapters']
         : ['σ₁ relative to W₀ × depth', path.metric];
   const settings = ['r', 'alpha', 'scale'].map((key) => most(adapters.map((adapter) => adapter[key]))).join(' / ');
   return [
@@ -359,7 +363,7 @@ function tiles(app, known, spread, path) {
       ? tile(rewardOf(schema), 'reward', num(reward.at(step)), riseAt(known, step))
       : tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(fall) ? `mean of five ${againstStart(fall)}` : null),
     tile(...depth, num(size), size == null ? 'not measured' : `${num(size / path.depth)} × depth ${num(path.depth)}`),
-    tile('s · lr, peak', 'effective_lr', num(peakOf(rates, step, gone)), rateOf(schema)),
+    tile('s · lr, peak', 'effective_lr', num(peakOf(effective, step, gone)), rateOf(schema, peakOf(rates, step, gone))),
     tile('r / α / s', 'scale', adapters.length ? settings : '–', formula ? `s = ${formulaOf(formula)}` : 'no adapters'),
     tile('Adapters', 'adapters', String(adapters.length), schema.config?.model_type ?? schema.optimizer),
     tile(
@@ -372,14 +376,15 @@ function tiles(app, known, spread, path) {
 }
 
 /**
- * The peak of the learning rate, and where it comes from.
+ * The peak of the learning rate so far, and where it comes from.
  * @param {Record<string, any>} schema
  */
-export function rateOf({config, peak_lr: peaks}) {
+export function rateOf({config}, peak) {
   const {rate, low, high} = config?.find_lr ?? {},
     spread = low != null && high != null ? ` (${num(low)} to ${num(high)})` : '';
-  if (rate != null && rate === config?.learning_rate) return `lr ${num(rate)}, found by a sweep${spread}`;
-  return peaks?.length ? `peak lr ${num(Math.max(...peaks))}` : null;
+  if (peak == null) return null;
+  if (rate == null || rate !== config?.learning_rate) return `peak lr ${num(peak)}`;
+  return `peak lr ${num(peak)},${num(rate) === num(peak) ? '' : ` ${num(rate)}`} found by a sweep${spread}`;
 }
 
 /** @param {import('./app.js').App} app */
@@ -391,7 +396,7 @@ function alertList(app) {
       {class: 'row', onclick: () => app.openAlert(alert, 'alerts')},
       severityIcon(alert.severity),
       h('b', null, alert.rule),
-      h('span', {class: 'note'}, at(alert)),
+      h('span', {class: 'note'}, at(alert), alert.severity === RECOVERED && ', recovered from'),
       h('span', null, alert.message),
     );
   return h(

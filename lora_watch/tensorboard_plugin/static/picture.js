@@ -66,6 +66,7 @@ export const RATIOS = ['output_ratio', 'relative_spectral_norm'];
 /**
  * What all blocks together add at a step: as the rules count it, who leave out what adapters began with (PiSSA); where
  * that was not recorded, from the `spread` over the layers.
+ * @param {Record<string, any>} path
  * @param {Record<string, any>} known
  */
 export function sizeAt({metric, depth}, {size}, spread, step) {
@@ -149,7 +150,7 @@ export function smooth(points) {
 /** `path`: as `pathOf` gives it; options: width, height, damage, step, onStep. */
 export function picture(path, options) {
   const {width, height, damage, step, onStep} = options;
-  const name = path.metric === 'output_ratio' ? 'depth-scaled output ratio' : 'σ₁(ΔW) / σ₁(W₀) × depth';
+  const name = path.metric === 'output_ratio' ? 'size of the adapters' : 'σ₁(ΔW) / σ₁(W₀) × depth';
   const smoothed = smooth(path.points),
     strayed = (path.strays ?? []).map(smooth);
   const plane = planeOf([...smoothed, ...strayed.flat()], width, height, damage);
@@ -195,7 +196,7 @@ function frame({left, right, top, bottom, x0, x1, y0, y1, X, Y}, name, height) {
       {x: right, y: height - 6, 'text-anchor': 'end', class: 'axis-name'},
       'loss (mean of five) below its start →',
     ),
-    svg('text', {class: 'axis-name', 'text-anchor': 'middle', transform: turned}, `${name}, p90, log`),
+    svg('text', {class: 'axis-name', 'text-anchor': 'middle', transform: turned}, `${name}, logarithmic`),
   ];
 }
 

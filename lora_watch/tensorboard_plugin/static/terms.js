@@ -3,7 +3,8 @@
 const MEANINGS = {
   zone: 'the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open alerts',
   output_ratio: '‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives',
-  'depth-scaled output ratio': 'the 90th percentile of output_ratio over adapters × depth',
+  'size of the adapters':
+    'what all blocks together add, in times a layer’s own output: the depth-scaled output ratio, which is the 90th percentile of output_ratio over adapters × depth',
   delta_norm: '‖ΔW‖: Frobenius norm of the adapter update ΔW = s·B·A',
   product_norm: '‖B·A‖: Frobenius norm without the scale',
   predicted_norm: 's·Σlr·√(d_out·r/3): what Adam reaches from the default start if every step agrees',
@@ -34,7 +35,7 @@ const MEANINGS = {
   base_spectral_norm: 'σ₁(W₀): largest singular value of the frozen base weight',
   group: 'index of the optimizer’s parameter group',
   max: 'the largest of any adapter',
-  p90: '90th percentile over adapters',
+  '9 in 10 below': '90th percentile over adapters: nine of ten are smaller',
   median: 'median over adapters',
   verdict: 'the alert that the rules put first, else their word for the run',
   end: 'the run’s own word for its end',
@@ -56,7 +57,7 @@ const MEANINGS = {
   spectral: 'σ₁(ΔW) / σ₁(W₀), largest singular values',
   A: 'of the factor A, r × columns',
   B: 'of the factor B, rows × r',
-  path: 'the run step by step: gain of the loss against depth-scaled output ratio, in the colours of its zones',
+  path: 'the run step by step: gain of the loss against the size of the adapters, in the colours of its zones',
 };
 
 /** The meaning of a metric or a word; undefined where there is none. */
