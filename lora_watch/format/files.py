@@ -10,14 +10,10 @@ from typing import NamedTuple
 from filelock import FileLock, Timeout
 
 from lora_watch.base.strict_json import strict_json
+from lora_watch.format import PAGE, REPORT, WAITING, WAITING_PAGE
 
 LOCK = ".lock"
-REPORT, PAGE, REPORT_VERSION = "report.json", "report.html", 1
-WAITING, WAITING_PAGE = "waiting.json", "waiting.html"
-"""A mark next to the report of an earlier run, where a later run is set up that has no report of its own, and what the
-page of the earlier one is called meanwhile."""
-KEPT = {REPORT: "report.previous.json", PAGE: "report.previous.html", WAITING_PAGE: "report.previous.html"}
-"""What the files of the earlier run are called when the later one has begun."""
+REPORT_VERSION = 1
 
 
 def now() -> str:

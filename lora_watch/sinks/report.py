@@ -29,17 +29,8 @@ from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.base.text import finite_mean
 from lora_watch.base.untrusted import MISFITS, load_json
-from lora_watch.format.files import (
-    KEPT,
-    REPORT,
-    REPORT_VERSION,
-    claim,
-    names_the_path,
-    no_link,
-    now,
-    release,
-    replace_file,
-)
+from lora_watch.format import KEPT
+from lora_watch.format.files import REPORT, REPORT_VERSION, claim, names_the_path, no_link, now, release, replace_file
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory, News
 
