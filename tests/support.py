@@ -166,10 +166,10 @@ class Keeps(Sink):
 def updates(monitor: Any, optimizer: Any, losses: Iterable[torch.Tensor]) -> None:
     """A plain loop over ``losses``, a generator that computes each of them when its step has come."""
     for loss in losses:
+        optimizer.zero_grad()
         loss.backward()
         optimizer.step()
         monitor.step(loss=loss)
-        optimizer.zero_grad()
 
 
 def lora_watch(*words: object, **environment: str) -> Result:

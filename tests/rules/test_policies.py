@@ -71,7 +71,7 @@ def test_a_good_policy_has_no_alert(good: tuple[Path, Any, list[dict[str, Any]]]
     assert ids(monitor) == []
     reward = report_of(folder)["reward"]
     assert reward["last"]["value"] > reward["first"]["value"] + 0.1
-    assert any("LW202 to LW205 and LW207 are silent" in note for note in monitor.run.notes)
+    assert any("LW202 to LW205 and LW207, which judge a loss" in note for note in monitor.run.notes)
     assert monitor.run.config["reference"] == BARE
 
 
