@@ -78,11 +78,11 @@ class LossExactlyZero(RuleOfTheLoss):
         return None if self.is_sorted else self._of_one_class(record, is_over=True)
 
     def _without_target(self, record: StepRecord) -> Finding:
-        message, harm = "a batch has no target", "A single such batch does no harm."
+        message, harm, labels = "a batch has no target", "A single such batch does no harm.", "All of its labels"
         if self.masked > 1:
             message = f"{self.masked} of {record.step} steps had a batch without a target"
-            harm = "Nothing is learned at such a step."
-        details = f"All of its labels are -100, so its loss is NaN. {harm}"
+            harm, labels = "Nothing is learned at such a step.", "All labels of such a batch"
+        details = f"{labels} are -100, so its loss is NaN. {harm}"
         remedy = "drop samples without a target, or raise max_length so that answers are not cut off"
         return of_the_loss(message, details, "the template masks its answers, or truncation cut them off", remedy)
 

@@ -672,7 +672,7 @@ class Engine:
             if self._refused is not None:
                 spoiled = [alert for alert in self.episodes.open if alert.rule in self.policy.urgent]
                 for alert in spoiled:
-                    alert.details = f"{alert.details} {NOT_MADE}"
+                    alert.details = f"{alert.details} {NOT_MADE}".lstrip()
                 self._write(self._refused, spoiled)
             error = self.error()
             for why in self._does_not_go_on:
