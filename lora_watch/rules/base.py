@@ -99,7 +99,7 @@ class Rule(ABC):
     """The cause that it names is a guess: its alert takes on those of one that explains it."""
     yields_to: ClassVar[tuple[str, ...]] = ()
     """Ids of rules whose open alert explains this one: the rule is then silent. One cause, one alert. ``LW306:raised``:
-    where the alert is of that ``kind``."""
+    where the alert is of that ``kind``; ``LW306:ERROR``: where it is one."""
 
     wants: Mapping[str, float] = field(default_factory=dict, init=False)
     """Losses of the next step's batch that the rule needs: by name, what the adapters' output is multiplied by."""

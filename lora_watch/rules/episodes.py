@@ -108,7 +108,7 @@ class Episodes:
     def _take(self, rule: Rule, finding: Finding | None, record: StepRecord, changed: list[Alert]) -> None:
         """``finding``: of a rule that has found something, or has an open alert."""
         own = self._open.get(rule.id)
-        severity = Severity.INFO if finding is None else finding.severity or rule.severity
+        severity = (finding or own or rule).severity or rule.severity
         explained = self._explained(rule, finding, changed, severity)
         lesser = own is not None and severity < own.severity and not rule.lasting  # which keeps no alert open
         if finding is not None and not explained and not lesser:
@@ -268,9 +268,10 @@ class Episodes:
         return {alert.rule for alert in self.open if alert.recovered_from and alert.rule in self._silent}
 
     def _open_of(self, names: Iterable[str]) -> list[Alert]:
-        """The open alerts of ``names``: ``LW306``, or ``LW306:raised`` for one of that kind."""
+        """The open alerts of ``names``: ``LW306``, ``LW306:raised`` of that kind, or ``LW306:ERROR``."""
         parts = (name.partition(":") for name in names)
-        return [alert for id, _, kind in parts if (alert := self._open.get(id)) and kind in ("", alert.kind)]
+        named = ((alert, kind) for id, _, kind in parts if (alert := self._open.get(id)))
+        return [alert for alert, kind in named if kind in ("", alert.kind, alert.severity.name)]
 
     def _hold(self, rule: Rule, finding: Finding, record: StepRecord) -> list[Alert]:
         """Returns the alert that opens, or has become graver and is stated anew, if one is, and the one that explains

@@ -9,7 +9,7 @@ from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Evaluation, StepRecord
 from lora_watch.base.text import count, percent, plain
 from lora_watch.measurement.signals.loss import FEW
-from lora_watch.rules.base import GROWN_TOO_LARGE, NON_FINITE, Finding, Rule
+from lora_watch.rules.base import NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import HIGHEST_PACE, learns_preferences, pace
 from lora_watch.rules.loss import JUDGED, first_pass
 from lora_watch.rules.remedies import suits, why_strong
@@ -43,17 +43,17 @@ def _few(samples: int | None) -> float:
 class WorseOnOtherTexts(Rule):
     """The model gets worse on texts that it is not trained on.
 
-    Fires when the last two losses of any set of ``eval_dataset`` are above its best by more than their noise and the
-    training loss has fallen by 5 % since, or one is far above. Also at one 5 % above guessing, or above that before the
-    training, while the training loss falls: an ERROR where guessing gets more right. While another set gains, a set may
-    lose 10 %; more is an INFO up to guessing. Also when ``probe=`` costs 10 % more than without the adapters, twice
-    running. Three epochs and 200 steps without an evaluation are an INFO.
+    Fires when the last two losses of any set of ``eval_dataset`` are above its best beyond their noise, while the
+    training loss falls by 5 %, or one is far above. Also at one 5 % above guessing, or above that before the training,
+    while the training loss falls: an ERROR where guessing gets more right, or DPO's rate is ruinous. While another set
+    gains, a set may lose 10 %; more is an INFO up to guessing. Also when ``probe=`` costs 10 % more than without the
+    adapters, twice. Three epochs and 200 steps without an evaluation are an INFO.
     """
 
     id = "LW209"
     severity = Severity.WARNING
     of = "evaluation"
-    yields_to = (*NON_FINITE, *GROWN_TOO_LARGE)
+    yields_to = (*NON_FINITE, "LW102:ERROR", "LW202")
 
     rise: float = 0.01
     noise: float = 3.0
@@ -111,7 +111,6 @@ class WorseOnOtherTexts(Rule):
         seen = [last for last in record.evaluations.values() if math.isfinite(last.loss) and JUDGED in record.scalars]
         for last in seen:
             self._note(last, record.scalars.get("loss_start", math.nan))
-        if seen:
             self.best_step = self._best_step()
         found = [finding for last in seen if (finding := self._of_one_set(record, last))]
         found += [self._unknown(last) for last in record.evaluations.values() if math.isnan(last.loss)]
@@ -179,8 +178,8 @@ class WorseOnOtherTexts(Rule):
         guess = math.log(classes) if classes > 1 else math.inf
         untrained = math.inf if steps[0] else losses[0]
         least, few = min(guess, untrained), _few(last.samples)
-        learns = training[-1] < (1.0 - _FALLEN) * start
-        if not learns or min(losses) < (1.0 - self.rise) * least:
+        learns, prefers = training[-1] < (1.0 - _FALLEN) * start, learns_preferences(record.run)
+        if not (learns or prefers) or (learns and min(losses) < (1.0 - self.rise) * least):
             return None
         chooses = 1 < classes <= FEW
         by_chance, right = 1.0 / classes if chooses else 0.0, last.right if chooses else None
@@ -192,22 +191,22 @@ class WorseOnOtherTexts(Rule):
             return None
         got = "" if right is None else f" It gets {percent(right)} right; guessing gets {percent(by_chance)}."
         than, by = ("guessing", "by guessing") if guess <= untrained else 2 * ("before the training",)
-        cause, remedy = _OTHERS_THAN
-        if fewer:  # a loss alone proves nothing: whoever forgets other texts, or is too sure, loses as much
-            cause, remedy = _SWAPPED if learns_preferences(record.run) else _MAPPED
+        (cause, remedy), kind = _OTHERS_THAN, "knows less"
+        if fewer and learns:  # a loss alone proves nothing: whoever forgets other texts, or is too sure, loses as much
+            cause, remedy = _SWAPPED if prefers else _MAPPED
             remedy += "; mend what differs and begin anew: no checkpoint of this run is better"
-        elif pace(record) > HIGHEST_PACE:
-            cause, remedy = why_strong(record), "lower the learning rate"
+        elif pace(record) > HIGHEST_PACE or not (learns or suits(record)):
+            cause, remedy, kind = why_strong(record), "lower the learning rate", "harmed"
         return Finding(
             f"on the evaluation's examples{self._named(last)} the model is worse than {than}",
-            f"They cost {plain(last.loss)}, and {plain(least)} {by}, while the training loss fell from "
-            f"{plain(start)} to {plain(training[-1])}.{got}",
+            f"They cost {plain(last.loss)}, and {plain(least)} {by}, while the training loss "
+            f"{'fell' if learns else 'went'} from {plain(start)} to {plain(training[-1])}.{got}",
             metric=last.name,
-            kind="knows less",
+            kind=kind,
             threshold=least,
             causes=[cause],
             remedies=[remedy],
-            severity=Severity.ERROR if fewer else None,
+            severity=Severity.ERROR if fewer or not learns or (prefers and kind == "harmed") else None,
         )
 
     def _has_risen(self, record: StepRecord, last: Evaluation, level: float) -> Finding | None:
@@ -245,15 +244,13 @@ class WorseOnOtherTexts(Rule):
             message, kind = "the evaluation loss has risen far, and the training loss does not fall", "changed"
             course, remedies = f". The training loss went {trains}.", ["shuffle the training data", *back]
             cause = f"the training data changed after step {at}: they are not shuffled, or other texts began"
-            if not suits(record):
-                cause, remedies = why_strong(record), ["lower the learning rate", *back]
         elif (once := first_pass(record)) or guesses:
             message = "the model fits its training texts alone" if once or never else message
             costs = f" (guessing costs {plain(chance)})" if guesses else ""
             rows = "the same rows again and again" if once else "few examples"
             cause = f"nothing that it learns holds for the evaluation's examples{costs}: {rows}, or wrong labels"
             remedies = [_COUNT, *remedies]
-        if pace(record) > HIGHEST_PACE:
+        if pace(record) > HIGHEST_PACE or not (falls or suits(record)):
             cause, remedies = why_strong(record), ["lower the learning rate", *back]
         return Finding(
             message,

@@ -83,7 +83,7 @@ def pace(record: StepRecord) -> float:
     """The first full step as a multiple of a useful one, at the scale of the median adapter; NaN where unknown. Of
     Adam's the weights tell; that of SGD and the like follows the gradient, and has to be measured."""
     run = record.run
-    step = _by_weights(run) if is_adaptive(run) else record.first_step or math.nan
+    step = foretold_step(run) if is_adaptive(run) else record.first_step or math.nan
     return step / useful_step(run, typical_scale(run)) if run.adapters else math.nan
 
 
@@ -104,7 +104,7 @@ def _useful_for_length(run: RunInfo, scale: float) -> float:
     return at_steps(useful_step(run, scale), SHORT_RUN, run.max_steps or SHORT_RUN, has_new_head(run))
 
 
-def _by_weights(run: RunInfo) -> float:
+def foretold_step(run: RunInfo) -> float:
     """The first step in the output: 1.75 times that in the weights, ‖ΔW‖/‖W₀‖ of the median layer × depth."""
     return first_step_of(run) / run.blocks * run.depth * 1.75
 
@@ -130,7 +130,7 @@ def learns_preferences(run: RunInfo) -> bool:
 # -- which rate ----------------------------------------------------------------------------------------------------
 def by_weights(run: RunInfo) -> Rates | None:
     """Of a run that has not begun: the rate of its fastest group, by the weights alone; None where they are unknown."""
-    step, rate = _by_weights(run), max(run.peak_lr, default=math.nan)
+    step, rate = foretold_step(run), max(run.peak_lr, default=math.nan)
     if not step > 0:
         return None
     return Rates.around(rate * useful_step(run, typical_scale(run)) / step, OF_WEIGHTS)
@@ -174,7 +174,7 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
     of an ordinary size and only their sum is too large, to an end near ``USEFUL_END`` instead, and by 10 at most:
     ``overall`` is the size now. Where that is unknown too, ``otherwise``. In any case to a pace up to ``HIGHEST_PACE``.
     Returns it, and the factor within which the best rate lies of the one that results; None where nothing tells."""
-    known = record.first_step or _by_weights(record.run)  # NaN where neither is known
+    known = record.first_step or foretold_step(record.run)  # NaN where neither is known
     useful, within = _useful_for_length(record.run, _scale(record)), OF_GROWTH if record.first_step else OF_WEIGHTS
     by, allowed = (_too_fast(record, excess) for excess in (known / useful, pace(record) / HIGHEST_PACE))
     if not by > 2.0:
@@ -188,7 +188,7 @@ def stronger_by(record: StepRecord, overall: float) -> float:
     ``HIGHEST_END``, and to a pace up to ``HIGHEST_PACE``. ``overall`` is the size now."""
     step = _useful_for_length(record.run, strongest(record).scale) / max(record.first_step or 0.0, 1e-12)
     by = min(HIGHEST_END / max(end_of(record, overall), 1e-12), step)
-    if is_adaptive(record.run) and (now := pace(record)) > 0:
+    if (now := pace(record)) > 0:
         by = min(by, HIGHEST_PACE / now)
     return max(by, 2.0)
 

@@ -50,11 +50,6 @@ def _worse(record: StepRecord, factor: float) -> bool:
     return recent > factor * start + 2.0 * noise and rest > (1.0 + factor) / 2.0 * start
 
 
-def _has_few_labels(record: StepRecord) -> bool:
-    """A classifier's batch has: its loss with the adapters, and that without, are noise unless others agree."""
-    return 1 < classes_of(record) <= FEW
-
-
 def _costs_twice(record: StepRecord, loss: float, mean: str) -> bool:
     """``loss`` lies above what predicting the ``mean`` of a regressor's targets costs by as much again. A lower one
     is LW207's: what fits noise costs more than the mean at any rate. True where that is not known."""
@@ -132,7 +127,8 @@ class NormExplosion(Rule):
         compares = self.compare and record.comparable and not self.void
         unproven = prefers = learns_preferences(record.run)
         of_few = _worse(record, self.loss_factor) if self.void else _not_below_start(record)
-        not_below = of_few if _has_few_labels(record) else not improved(record)
+        has_few_labels = 1 < classes_of(record) <= FEW  # with the adapters and without, a batch's loss is then noise
+        not_below = of_few if has_few_labels else not improved(record)
         not_below &= "targets_far" not in record.scalars  # else LW205 says why
         not_below &= _costs_twice(record, record.scalars.get("loss_recent", math.inf), "chance_loss")
         severity = self.severity
@@ -240,7 +236,8 @@ class NormExplosion(Rule):
         if not _costs_twice(record, now.adapted, "chance_of_batch"):
             return None
         above = now.adapted > SLIGHT * record.scalars.get("loss_start", math.inf)
-        return now if not _has_few_labels(record) or (above and _not_below_start(record)) else None
+        has_few_labels = 1 < classes_of(record) <= FEW
+        return now if not has_few_labels or (above and _not_below_start(record)) else None
 
 
 def _in_words(metric: str, size: Size) -> str:
@@ -318,8 +315,7 @@ class BarelyMoves(Rule):
             self.compared, threshold = True, reach / size.depth
             why = f"Useful runs{kind} reach {percent(reach)} and more."
             if margin is not None:
-                threshold, why = None, f"Useful runs reach a margin of {self.margin:g} and more. It went {margin}, "
-                why += f"at this pace {plain(becomes)} by the end."
+                threshold, why = None, f"Useful runs reach a margin of {self.margin:g} and more. It went {margin}."
             elif reward is not None:
                 why += f" The mean {'margin' if prefers else 'reward'} went {reward}."
         elif why is None:
@@ -327,8 +323,8 @@ class BarelyMoves(Rule):
         blocks = f"all {record.run.blocks} blocks together" if record.run.blocks > 1 else "the adapters together"
         return Finding(
             "this run will hardly change the model" if too_small else "the run learns less than it could",
-            f"So far {blocks} add {percent(size.overall)} of a layer's output, at this pace {percent(end)} by the end. "
-            f"{why}",
+            f"So far {blocks} add {percent(size.overall)} of a layer's output, at this pace about "
+            f"{percent(float(f'{end:.1g}'))} by the end. {why}",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             threshold=threshold,

@@ -15,6 +15,7 @@ from lora_watch.rules.forecast import (
     ORDINARY_SCALE,
     at_scale,
     by_weights,
+    foretold_step,
     is_adaptive,
     is_gentle,
     pace,
@@ -108,24 +109,35 @@ def weaker(
 
 
 def stronger(record: StepRecord, overall: float) -> Advice:
-    """Multiply s·lr by ``stronger_by`` or a little less: by 10 at most where steps follow the gradient. Adapters then
-    grow more than in proportion to the rate, and where nothing clips gradients, no law tells by how much."""
-    why, by = f"{settings_in_words(record)} is too low for", stronger_by(record, overall)
-    if is_adaptive(record.run):
-        advice = _advice(record, f"{why} LoRA", 1.0 / by, OF_GROWTH)
-        rate = 0.0 if advice.next_run is None else advice.next_run.values.get(RATE, 0.0)
-        if rate > HIGHEST_RATE and abs(strongest(record).scale) >= LOWEST_SCALE:
-            few = f"{count(len(record.run.adapters), 'adapter')} can hardly change the model at any learning rate"
-            return Advice([few], ['adapt more layers: target_modules="all-linear", in all blocks'])
-        return advice
-    own = record.run.optimizer or "this optimizer"
-    advice = _advice(record, f"{why} {own}", 1.0 / min(by, 10.0), None)
-    if advice.next_run is None:
-        return replace(advice, remedies=[*advice.remedies, "or use AdamW"])
-    adam = by_weights(replace(record.run, optimizer="AdamW"))
-    at = f" at {typed_rate(adam.best):g}" if adam else ""
-    (rate,) = advice.next_run.values.values()
-    return replace(advice, remedies=[f"either {own} at {rate:g}{' as a first step' * (by > 10.0)}, or AdamW{at}"])
+    """Multiply s·lr by ``stronger_by`` or a little less. Where steps follow the gradient, adapters grow more than in
+    proportion to the rate, and no law tells by how much: AdamW instead."""
+    if held := _held_back(record):
+        return held
+    why = f"{settings_in_words(record)} is too low for"
+    if not is_adaptive(record.run):
+        adam = by_weights(replace(record.run, optimizer="AdamW"))
+        at = f" at learning rate {typed_rate(adam.best):g}" if adam else ""
+        return Advice([f"{why} {record.run.optimizer or 'this optimizer'}"], [f"use AdamW{at}"])
+    advice = _advice(record, f"{why} LoRA", 1.0 / stronger_by(record, overall), OF_GROWTH)
+    rate = 0.0 if advice.next_run is None else advice.next_run.values.get(RATE, 0.0)
+    if rate > HIGHEST_RATE and abs(strongest(record).scale) >= LOWEST_SCALE:
+        few = f"{count(len(record.run.adapters), 'adapter')} can hardly change the model at any learning rate"
+        return Advice([few], ['adapt more layers: target_modules="all-linear", in all blocks'])
+    return advice
+
+
+def _held_back(record: StepRecord) -> Advice | None:
+    """The rate is not what keeps updates small: Adam's epsilon is far above the gradients, or clipping leaves next to
+    nothing of them."""
+    given = [record.run.config.get(name) for name in ("eps", "max_grad_norm")]
+    eps, norm = (value if isinstance(value, (int, float)) else 0.0 for value in given)
+    settings = {"adam_epsilon": Setting(eps, 1e-8)} if eps > 1e-6 else {}  # RoBERTa's recipe has that
+    settings |= {"max_grad_norm": Setting(norm, 1.0)} if 0.0 < norm < 0.01 else {}
+    if not settings or (record.first_step or 0.0) > 0.25 * foretold_step(record.run):
+        return None
+    odd = " and ".join(f"{name} {setting.yours:g}" for name, setting in settings.items())
+    why = f"updates are far smaller than {settings_in_words(record)} would make them, because of {odd}"
+    return Advice([why], next_run=Prescription(settings, Evidence.STEPS, record.step))
 
 
 def suspect(record: StepRecord, of_the_data: bool, overall: float | None = None, otherwise: float = 2.0) -> Advice:

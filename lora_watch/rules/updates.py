@@ -23,10 +23,10 @@ def _rates(run: RunInfo, lr: tuple[float, ...]) -> FloatArray:
 class OddRates(Rule):
     """The optimizer uses what nobody planned: odd rates, a weight decay that eats, the gradients of earlier steps.
 
-    Fires when the learning rate of all adapters is 0 at three updates in a row, with a tenth of the planned steps
-    ahead; when a Trainer's rate is more than twice the highest of its schedule; when one layer's rate is more than
-    twenty times the others'; when weight decay takes more than 1 % of the weights at a step (50 %: an ERROR); when
-    three steps of a plain loop begin with the gradients of the step before (an ERROR where each moves the adapters).
+    Fires when the learning rate of all adapters is 0: by its setting, or at three updates in a row, a tenth of the
+    planned steps ahead (an ERROR where no schedule raises it); when a Trainer's is over twice its schedule's highest;
+    when one layer's is over twenty times the others'; when weight decay takes over 1 % of the weights a step (50 %: an
+    ERROR); when three steps of a plain loop begin with the gradients of the one before (an ERROR where that moves B).
     """
 
     id = "LW306"
@@ -46,12 +46,12 @@ class OddRates(Rule):
     b_norm: float = field(default=0.0, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
+        rates = _rates(record.run, record.lr if record.step else record.run.peak_lr)
+        if len(rates) and not rates.any():
+            self.zeros += record.step > 0 and record.updated
+            return self._zero(record)
         if record.step == 0:
             return None
-        rates = _rates(record.run, record.lr)
-        if len(rates) and not rates.any():
-            self.zeros += record.updated
-            return self._zero(record)
         self.zeros = 0
         return self._raised(record) or self._apart(record) or self.decays(record) or self._adds_up(record)
 
@@ -61,17 +61,18 @@ class OddRates(Rule):
         return None if found is None else replace(found, severity=Severity.ERROR)
 
     def _zero(self, record: StepRecord) -> Finding | None:
-        planned = record.run.max_steps
+        planned, peak = record.run.max_steps, _rates(record.run, record.run.peak_lr)
+        never = len(peak) > 0 and not peak.any() and self.zeros >= record.step  # was it another, nor will it be
         late = planned is not None and record.step - self.zeros >= (1.0 - self.left) * planned
-        if self.zeros < self.updates or late:
+        if (self.zeros < self.updates or late) and not (never and record.run.learning_rate == 0.0):
             return None
-        peak = _rates(record.run, record.run.peak_lr)
-        high = f" The schedule was meant to reach {peak.max():.3g}." if len(peak) and peak.max() > 0 else ""
+        high = f" The schedule was meant to reach {peak.max():.3g}." if peak.any() else ""
         left = 0 if planned is None else planned - record.step
         ahead = f", with {left} of {planned} steps to go" if left > 0 else ""
         fewer = "the schedule was made for fewer steps than are trained: epochs or ranks counted differently"
         fix = "give the schedule the number of optimizer steps as its length"
         if not high:
+            fewer = "learning_rate is 0" + ", or a schedule of your own returns 0" * (record.run.learning_rate != 0.0)
             fix = "set a learning rate, and look at what the schedule returns"
         elif "learning_rate" in record.run.config:  # a Trainer
             fix = "let the Trainer make the schedule, or give num_training_steps the number of optimizer steps"
@@ -79,13 +80,14 @@ class OddRates(Rule):
             fewer = "the schedule begins at 0, and scheduler.step() is not called"
             fix = "call scheduler.step() after each optimizer.step()"
         return Finding(
-            "the learning rate is 0, so nothing is learned any more",
-            f"The rate has been exactly 0 for {self.zeros} updates{ahead}.{high}",
+            f"the learning rate is 0, so nothing is learned{' any more' * (self.zeros < record.step)}",
+            f"The rate has been exactly 0 for {self.zeros} updates{ahead}.{high}" * (self.zeros > 0),
             metric="lr",
             threshold=0.0,
             kind="zero",
-            causes=[fewer if high else "learning_rate is 0, or a schedule of your own returns 0"],
+            causes=[fewer],
             remedies=[fix],
+            severity=Severity.ERROR if never else None,
         )
 
     def _adds_up(self, record: StepRecord) -> Finding | None:
@@ -210,11 +212,11 @@ class UpdatesLost(Rule):
 
     def _rounded(self, record: StepRecord) -> Finding | None:
         """Of factors in half precision: PEFT's default, float32, has no such metric."""
-        if "a_changed" not in record.metrics or not record.updated:
+        parts = [f"{factor}_{what}" for what in ("changed", "grad_norm") for factor in "ab"]
+        if not record.updated or not record.metrics.keys() >= {*parts}:
             return None
-        a, b = (self._changed_share(record, factor) for factor in "ab")
-        if a is None or b is None:
-            return None
+        a, b, *gradients = (record.metrics[part].measured for part in parts)
+        a, b = (np.where(gradient > 0, share, np.nan) for share, gradient in zip((a, b), gradients))
         rates, peak = _rates(record.run, record.lr), _rates(record.run, record.run.peak_lr)
         if not rates.max(initial=0.0) > 0:
             return None
@@ -240,13 +242,6 @@ class UpdatesLost(Rule):
             causes=["the adapter was cast to bf16 with the rest of the model, and no float32 copy of it is kept"],
             remedies=[f"{fix} (PEFT does it by autocast_adapter_dtype=True); bf16=True may stay"],
         )
-
-    @staticmethod
-    def _changed_share(record: StepRecord, factor: str) -> FloatArray | None:
-        """``[n_adapters]``: the share of the factor's elements that changed; NaN where it had no gradient."""
-        shares = known_values(record, f"{factor}_changed")
-        gradient = None if shares is None else known_values(record, f"{factor}_grad_norm")
-        return None if shares is None or gradient is None else np.where(gradient > 0, shares, np.nan)
 
 
 @dataclass

@@ -162,9 +162,7 @@ def read_schedule(scheduler: Any, max_steps: int) -> dict[str, Any]:
         highest[of] = max(float(of(t)) for t in range(max(at - reach + 1, 0), min(at + reach, max_steps)))
     rates = factors[lambdas[0]]
     spent = list(itertools.accumulate(rates, initial=0.0))
+    peak = {"peak_lr": tuple(rate * highest[of] for rate, of in zip(base, lambdas))}
     if not spent[-1] > 0:
-        return {}
-    return {
-        "lr_fraction": lambda step: spent[min(-(-step // points.step), len(rates))] / spent[-1],
-        "peak_lr": tuple(rate * highest[of] for rate, of in zip(base, lambdas)),
-    }
+        return peak
+    return peak | {"lr_fraction": lambda step: spent[min(-(-step // points.step), len(rates))] / spent[-1]}

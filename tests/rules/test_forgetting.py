@@ -64,17 +64,13 @@ def test_what_is_learned_by_heart_hides_nothing_that_is_unlearned(tmp_path: Path
     assert float(plain(evaluation["probe_base_loss"]["last"]["value"])) in numbers(alert.details)
 
 
-@pytest.mark.parametrize(
-    "probe", [GENERAL, list(stdlib_blocks(256)[200:208])], ids=["a gentle run", "what it trains on"]
-)
+@pytest.mark.parametrize("probe", [GENERAL, list(stdlib_blocks(256)[200:208])], ids=["gentle", "what it trains on"])
 def test_its_twins_are_silent(probe: Any, tmp_path: Path) -> None:
     _, monitor = run(tmp_path, probe, 200, 30, 1e-4 if probe is GENERAL else 2e-3)
     assert "LW209" not in [alert.rule for alert in monitor.alerts]
 
 
-def test_its_losses_are_read_back_where_numbers_come_a_step_late(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_its_losses_are_read_back_where_numbers_come_late(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(deferred, "_NEAR", frozenset())  # a CPU in the place of an accelerator
     run(tmp_path, GENERAL, steps=20, tensorboard=True)
     (found,) = read_runs([tmp_path], [])
@@ -92,7 +88,6 @@ def test_training_and_random_states_are_as_without_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("settings", "said"), [({}, "set eval_strategy"), ({"eval_strategy": "steps"}, "a tokenizer")])
 def test_what_a_probe_lacks_is_a_note_and_no_failure(settings: dict[str, Any], said: str, tmp_path: Path) -> None:
     watch, blocks = LoraWatchCallback(console=False, tensorboard=False, probe=GENERAL), stdlib_blocks(24)
-    model = few()
-    build_trainer(model, blocks, 2, [watch], output_dir=str(tmp_path), eval_dataset=blocks[:4], **settings).train()
+    build_trainer(few(), blocks, 2, [watch], output_dir=str(tmp_path), eval_dataset=blocks[:4], **settings).train()
     assert watch.monitor.alerts == []
     assert any("probe=" in note and said in note for note in watch.monitor.run.notes)

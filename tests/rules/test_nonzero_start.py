@@ -23,8 +23,7 @@ def harmful(alpha: int = 16) -> Any:
 
 def trained(lr: float, folder: Path, alpha: int = 16, steps: int = 16) -> Monitor:
     callback = LoraWatchCallback()
-    model = harmful(alpha)
-    build_trainer(model, stdlib_blocks(), steps, [callback], learning_rate=lr, output_dir=str(folder)).train()
+    build_trainer(harmful(alpha), stdlib_blocks(), steps, [callback], learning_rate=lr, output_dir=str(folder)).train()
     return callback.monitor
 
 
@@ -82,9 +81,7 @@ def test_the_beginning_is_compared_with_exactly_and_nothing_of_that_stays() -> N
         assert torch.equal(parameter, kept[name][1])
 
 
-@pytest.mark.parametrize(
-    "late", [True, False], ids=["Monitor begins after the first update", "Monitor begins before it"]
-)
+@pytest.mark.parametrize("late", [True, False], ids=["begun after the first update", "begun before it"])
 def test_the_first_update_is_no_beginning(late: bool) -> None:
     model, optimizer = built(lr=2e-2)
     monitor = Monitor(model, optimizer, console=False)

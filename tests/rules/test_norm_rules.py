@@ -60,15 +60,12 @@ def small_base() -> Any:
 
 # -- LW102 -------------------------------------------------------------------------------------------------------------
 
-EXPLODED = [
-    pytest.param({"alpha": 64}, {"lr": 2e-2}, id="its-loss-falls-all-the-way"),
-    pytest.param({"alpha": 128}, {"lr": 1e-2, "per_device_train_batch_size": 1}, id="batch-size-one"),
-]
 
-
-@pytest.mark.parametrize(("config", "settings"), EXPLODED)
-def test_norm_explosion(config: dict[str, Any], settings: dict[str, Any]) -> None:
-    monitor = run(lora(tiny_model(), **config), steps=12, **settings)
+@pytest.mark.parametrize(
+    ("alpha", "settings"), [(64, {"lr": 2e-2}), (128, {"lr": 1e-2, "per_device_train_batch_size": 1})]
+)  # the first one's loss falls all the way
+def test_norm_explosion(alpha: int, settings: dict[str, Any]) -> None:
+    monitor = run(lora(tiny_model(), alpha=alpha), steps=12, **settings)
     alert = the("LW102", monitor)
     assert 2 <= alert.step <= 10
     assert alert.metric == "output_ratio"

@@ -18,7 +18,7 @@ from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
 from tests.trainer.test_trainers import with_trl
 
 
-def preferring(folder: Path, steps: int, alike: bool = False, evaluated: Sequence[str] = ()) -> Monitor:
+def preferring(folder: Path, steps: int, alike: bool = False, evaluated: Sequence[str] = (), **own: Any) -> Monitor:
     """DPO. ``alike``: the rejected answer is the chosen one. ``evaluated``: which two columns of the training's pairs
     are chosen and rejected in an evaluation."""
     texts = [tiny_tokenizer().decode(row["input_ids"]) for row in stdlib_blocks(16, 48)]
@@ -27,7 +27,7 @@ def preferring(folder: Path, steps: int, alike: bool = False, evaluated: Sequenc
         for text, other in zip(texts, [*texts[5:], *texts[:5]])
     ]
     callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
-    more = {"max_steps": steps, "learning_rate": 2e-3, "gradient_checkpointing": False}
+    more = {"max_steps": steps, "learning_rate": 2e-3, "gradient_checkpointing": False, **own}
     trainer = with_trl("DPO", pairs, **more)(folder, callback)
     if evaluated:
         trainer.args.eval_strategy, trainer.args.eval_steps = "steps", steps
@@ -54,14 +54,24 @@ def test_a_loss_of_preferences_is_judged_as_what_it_is(tmp_path: Path) -> None:
     assert ids(monitor) == []
 
 
+RUINED = [("LW401", Severity.WARNING), ("LW102", Severity.WARNING), ("LW209", Severity.ERROR)]
+
+
 @pytest.mark.parametrize(
-    ("chosen", "found"), [("rejected_ids", [("LW209", Severity.ERROR)]), ("chosen_ids", [])], ids=["swapped", "twin"]
+    ("chosen", "lr", "found", "cause"),
+    [
+        pytest.param("rejected_ids", 2e-3, RUINED[-1:], "are swapped", id="swapped"),
+        pytest.param("chosen_ids", 0.1, RUINED, "learning rate 0.1", id="ruined"),
+        pytest.param("chosen_ids", 2e-3, [], "", id="twin"),
+    ],
 )
-def test_pairs_that_are_swapped_in_the_evaluation_are_an_error(chosen: str, found: list[Any], tmp_path: Path) -> None:
+def test_pairs_that_cost_more_than_guessing_are_an_error(
+    chosen: str, lr: float, found: list[Any], cause: str, tmp_path: Path
+) -> None:
     columns = sorted(("chosen_ids", "rejected_ids"), key=chosen.__ne__)
-    monitor = preferring(tmp_path, 20, evaluated=columns)
-    assert [(alert.rule, alert.severity) for alert in monitor.alerts] == found
-    assert not found or "are swapped" in monitor.alerts[0].causes[0]
+    alerts = preferring(tmp_path, 20, evaluated=columns, learning_rate=lr).alerts
+    assert [(alert.rule, alert.severity) for alert in alerts] == found
+    assert not found or cause in alerts[-1].causes[0]
 
 
 def log_likelihood(model: Any, inputs: Any) -> torch.Tensor:

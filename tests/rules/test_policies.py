@@ -240,8 +240,8 @@ def test_preferences_that_are_learned_by_heart(traces: dict[Policy, Trace]) -> N
 def test_preferences_that_cost_the_model_its_language(traces: dict[Policy, Trace]) -> None:
     """The margin rises in all of them. The rate that is advised is one at which the reward has held."""
     ruined, held = (Policy("DPO", reward="letter", steps=50, lr=lr) for lr in (1e-2, 2e-3))
-    alert = next(alert for alert in judge(traces[ruined]) if alert.rule == "LW102")
-    assert alert.severity == Severity.WARNING
+    by_heart, alert = (a for a in judge(traces[ruined]) if a.severity == Severity.WARNING)
+    assert (by_heart.rule, by_heart.closed_step, alert.rule) == ("LW209", None, "LW102"), "a WARNING hides no other"
     assert re.search(r"margin went .* get worse", alert.details), "a margin that rises is no praise"
     assert 3e-4 < alert.settings["learning_rate"] < 2e-3
     assert judge(traces[held]) == []

@@ -13,15 +13,10 @@ from tests.support import lora, tiny_model
 
 
 @pytest.mark.parametrize(
-    ("config", "lr", "stated", "formula"),
-    [
-        ({"alpha": 16}, 5e-2, {0.05}, "learning rate"),
-        ({"alpha": 128}, 1e-2, {16, 0.01}, "alpha/r"),
-    ],
-    ids=["first-step", "both"],
+    ("alpha", "lr", "stated", "formula"), [(16, 5e-2, {0.05}, "learning rate"), (128, 1e-2, {16, 0.01}, "alpha/r")]
 )
-def test_aggressive_scale(config: dict[str, Any], lr: float, stated: set[float], formula: str) -> None:
-    monitor = run(lora(tiny_model(), **config), steps=1, lr=lr)
+def test_aggressive_scale(alpha: int, lr: float, stated: set[float], formula: str) -> None:
+    monitor = run(lora(tiny_model(), alpha=alpha), steps=1, lr=lr)
     alert = the("LW401", monitor)
     assert (alert.step, alert.severity) == (0, Severity.WARNING)
     assert stated <= numbers(alert.message)
