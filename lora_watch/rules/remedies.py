@@ -272,9 +272,10 @@ def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None
     named itself, and the others follow by the same factor."""
     known = rate_set(record.run)
     old = known or lr
-    new = typed_rate(old / factor)
+    reached = old if any(math.isclose(old, peak) for peak in record.run.peak_lr) else lr  # a warm-up may end at less
+    new = typed_rate(reached / factor)
     if (factor > 1) != (new < old):  # a small change that rounding has undone
-        new = nearest(old / factor, (1, 1.2, 1.5, *range(2, 10)), 10, most=1.0)
+        new = nearest(reached / factor, (1, 1.2, 1.5, *range(2, 10)), 10, most=1.0)
     low = high = None
     if within is not None:
         low, high = new / within, new * within

@@ -62,8 +62,7 @@ def test_every_place_gives_the_same_numbers_and_alert_first(
     told, counts = report["next_run"], report["counts"]
     settings = {name: setting["to"] for name, setting in told["settings"].items()}
     own = {"learning_rate": lr, "lora_alpha": alpha}
-    assert settings
-    assert all(each["from"] == own[key] for key, each in told["settings"].items())
+    assert set() < {name: setting["from"] for name, setting in told["settings"].items()}.items() <= own.items()
 
     first = report["alerts"][report["first"]]["rule"]
     assert first != report["alerts"][0]["rule"] or script is not SCRIPTS[0], "or the order says nothing"

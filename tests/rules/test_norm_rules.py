@@ -222,3 +222,4 @@ def test_a_warm_up_beyond_the_end_is_the_cause_of_a_low_rate() -> None:
     assert (cause.step, cause.severity, cause.explains) == (0, Severity.WARNING, ["LW104"])
     assert {30, 4000} <= numbers(cause.details)
     assert monitor.next_run.values == cause.settings == {"warmup_steps": 3}
+    assert run(steps=3, lr=0.2, warmup_steps=9).next_run.values["learning_rate"] < 0.015, "from 0.067, which is reached"

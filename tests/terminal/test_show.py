@@ -75,8 +75,7 @@ def test_a_terminal_that_has_not_every_character(command: str, folder: Path) -> 
 
 def test_a_size_leaves_out_what_a_recovery_has_discarded(tmp_path: Path) -> None:
     run = run_of(4)
-    sizes = {4: 1000.0, 5: 1000.0, 20: None}  # the last of them is NaN, or was not measured
-    records = [record_of(run, step, size=sizes.get(step, step / 100)) for step in range(1, 21)]
+    records = [record_of(run, step, size={4: 1e3, 5: 1e3, 20: None}.get(step, step / 100)) for step in range(1, 21)]
     recovered = alert_of(5, rule="LW910", name="recovered", severity=Severity.WARNING, back_to=3, closed_step=5)
     write(tmp_path / "run", run, records, {5: [recovered]})
     (row,) = (row for row in drawn(tmp_path / "run").splitlines() if row.startswith("  size of the adapters "))
