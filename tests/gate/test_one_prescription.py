@@ -98,8 +98,8 @@ def test_every_place_gives_the_same_numbers_and_alert_first(
     assert ending["next_run"]["text"] == told["text"], "the tab's banner"
     if "recover" not in policy:  # whose alerts are over
         assert alerts["alerts"][ending["first"][-1][1]]["rule"] == first
-        github = lora_watch("check", tmp_path, "--format", "github").stdout
-        assert {kind: github.count(f"\n::{kind} ") for kind in counts} == counts
+    github = lora_watch("check", tmp_path, "--format", "github").stdout
+    assert {kind: github.count(f"\n::{kind} ") for kind in counts} == counts
     said = [alert.title for alert in finished.alerts if not alert.recovered_from] + [f"{report['step']} of 24 steps"]
     assert [each for each in said for text in (checked, shown) if each not in text] == []
 
