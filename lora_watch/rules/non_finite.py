@@ -44,6 +44,9 @@ class NonFiniteAdapter(Rule):
         of_the_rate = what == "weight" and not few and bool(np.isfinite(_gradients(record)).all())
         if few:
             cause = "code other than the optimizer has written to this adapter, or its file holds a NaN"
+        elif of_the_rate and raised_to(record) is None and pace(record) <= ORDINARY_PACE:
+            cause = "an update at an ordinary rate has overflowed: in float16 weights Adam divides by an eps that is 0"
+            of_the_rate, fixes = False, ["keep the adapters in float32, as PEFT does unless the model is cast later"]
         elif of_the_rate:
             cause = "the learning rate is so high that the update itself overflows"
         elif advice := _of_the_batch(record):

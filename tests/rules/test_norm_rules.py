@@ -15,7 +15,7 @@ from lora_watch.rules import BarelyMoves, Episodes
 from lora_watch.rules.size import extent
 from tests.monitor.test_monitor import loop
 from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, said, the
-from tests.support import lora, stdlib_blocks, tiny_model
+from tests.support import lora, stdlib_blocks, tiny_model, updates
 
 # -- LW101 -------------------------------------------------------------------------------------------------------------
 
@@ -33,6 +33,16 @@ def test_non_finite_adapter_names_the_first_layer_and_step() -> None:
     assert (alert.step, [name for name, _ in alert.adapters]) == (5, ["model.layers.2.self_attn.q_proj"])
     assert 8 in numbers(said(alert))
     assert ids(monitor) == ["LW101"], "the NaN loss that follows has the same cause"
+
+
+@pytest.mark.parametrize(("lr", "found"), [(1e-4, "float16"), (1e3, "learning rate")])
+def test_half_precision_is_blamed_at_an_ordinary_rate_alone(lr: float, found: str) -> None:
+    model = lora(tiny_model()).half()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
+    words = torch.tensor([row["input_ids"] for row in stdlib_blocks()[:8]])
+    with Monitor(model, optimizer, console=False) as monitor:
+        updates(monitor, optimizer, (model(input_ids=words, labels=words).loss for _ in range(2)))
+    assert found in the("LW101", monitor).causes[0]
 
 
 def test_a_nan_in_one_adapter_of_a_model_that_has_exploded_is_the_explosions() -> None:
