@@ -52,17 +52,13 @@ class Ranks:
     def __init__(self, device: torch.device | None = None, together: bool = False):
         self.device = torch.device("cpu") if device is None else device
         self._dtype = torch.float64 if has_float64(self.device) else torch.float32
-        self._together = together
-
-    @property
-    def together(self) -> bool:
-        """There are others that come here, too."""
-        return self._together and world_size() > 1
+        self.together = together and world_size() > 1
+        """There are others that come here, too, as long as their process group stands."""
 
     def agree(self, failures: Sequence[Alert]) -> list[Alert]:
         """The ``failures`` of all ranks, one of each rule: the gravest, then the earliest. Each sees its own tokens,
         and one that saw nothing learns why it has to stop: all decide alike, and the one that writes can say why."""
-        if not self.together:
+        if not self.together or world_size() == 1:
             return list(failures)
         if not self.any(bool(failures)):
             return []
@@ -78,7 +74,7 @@ class Ranks:
 
     def most(self, *values: float) -> list[float]:
         """The greatest of each over all ranks. Waits for an accelerator."""
-        if not self.together:
+        if not self.together or world_size() == 1:
             return list(values)
         shared = torch.tensor(values, dtype=self._dtype, device=self.device)
         torch.distributed.all_reduce(shared, op=torch.distributed.ReduceOp.MAX)
@@ -93,7 +89,7 @@ class Ranks:
         """The mean of ``loss`` over the ranks on which it is one number, None where it is none on this one. What a rank
         knows of its batch all know from now on: that it has no target and what of it is not finite (``labels``), and
         the numbers that a loss which is judged as the mean predicts (``own``)."""
-        if not self.together:
+        if not self.together or world_size() == 1:
             return loss
         labels, counts = labels or Labels(), loss is not None and torch.as_tensor(loss).numel() == 1
         masked = None if labels.targets is None else labels.targets == 0
