@@ -278,7 +278,8 @@ def adds_up(trainer: Trainer) -> int:
     own, args = getattr(trainer.compute_loss, "__func__", None) is not Trainer.compute_loss, trainer.args
     devices = args.n_gpu if args.n_gpu > 1 else ranks.world_size() // getattr(trainer, "get_tp_size", lambda: 1)()
     times = devices if getattr(args, "average_tokens_across_devices", False) else 1
-    if own or trainer.compute_loss_func is not None or args.gradient_accumulation_steps * times == 1:
+    counts = "labels" in (trainer.label_names or ["labels"])  # else there is no num_items_in_batch
+    if own or not counts or trainer.compute_loss_func is not None or args.gradient_accumulation_steps * times == 1:
         return 0
     if not trainer.model_accepts_loss_kwargs or getattr(trainer, "loss_is_scaled_for_ga", None) is False:
         return 0

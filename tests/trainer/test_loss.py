@@ -13,10 +13,10 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
-from transformers import Trainer, TrainerCallback
+from transformers import LlamaForQuestionAnswering, Trainer, TrainerCallback
 
 from lora_watch import LoraWatchCallback
-from tests.support import build_trainer, few, stdlib_blocks, tiny_model
+from tests.support import build_trainer, few, lora, stdlib_blocks, tiny_model
 from tests.trainer.test_trainers import STEPS, with_trl
 
 
@@ -109,6 +109,13 @@ def test_label_smoothing() -> None:
         return token_losses(model, data, smoothing=0.1).sum() / targets(data)
 
     check(monitored(smoothed, data, per_device_train_batch_size=8, label_smoothing_factor=0.1))
+
+
+def test_losses_by_which_no_labels_are_counted_are_means() -> None:
+    model = lora(LlamaForQuestionAnswering(tiny_model().config).float(), targets=["q_proj"], task_type="QUESTION_ANS")
+    rows = [{"input_ids": row["input_ids"], "start_positions": n, "end_positions": n} for n, row in enumerate(ragged())]
+    batch = {name: torch.tensor([row[name] for row in rows]) for name in rows[0]}
+    check(monitored(lambda model: model(**batch).loss, rows, model=model, gradient_accumulation_steps=2))
 
 
 def test_compute_loss_func() -> None:
