@@ -62,10 +62,10 @@ class Board:
 
 def _how_it_ended(data: RunData) -> Sequence[Alert]:
     told, step, planned = data.verdict(), max(data.steps, default=0), data.schema().get("max_steps")
+    planned = planned if isinstance(planned, int) else None
     message, alerts = (told["message"] or "").partition("\n")[0] or None, data.episodes[0]
-    return errors_at_the_end(
-        FinishedRun(Path(), told["verdict"], message, step, planned, None, alerts, {}, None, {}, [])
-    )
+    ended = FinishedRun(Path(), told["verdict"], message, step, planned, None, alerts, {}, None, {}, [])
+    return errors_at_the_end(ended)
 
 
 metric_of = lru_cache(maxsize=8)(RunData.metric)

@@ -77,11 +77,6 @@ def replace_modules(model: Any) -> None:
         layer.lora_B["default"].weight.data *= 2
 
 
-def new_scales(model: Any) -> None:
-    for layer in layers(model):
-        layer.scaling = {key: 2 * value for key, value in layer.scaling.items()}
-
-
 CHANGES: dict[str, Callable[[Any], Any]] = {
     "set_adapter": lambda model: model.set_adapter("second"),
     "disabled": lambda model: model.base_model.disable_adapter_layers(),
@@ -97,7 +92,7 @@ CHANGES: dict[str, Callable[[Any], Any]] = {
     "another layer": replace_modules,
     "set_scale": lambda model: [layer.set_scale("default", 5) for layer in layers(model)],
     "scale_layer": lambda model: [layer.scale_layer(0.5) for layer in layers(model)],
-    "the scaling dict": new_scales,
+    "the scaling dict": lambda model: [vars(layer).update(scaling={"default": 9.0}) for layer in layers(model)],
 }
 
 

@@ -24,11 +24,6 @@ def bnb_4bit(**options: Any) -> nn.Module:
     return bnb.nn.Linear4bit(D_IN, D_OUT, **{"compute_dtype": torch.float32} | options)
 
 
-def bnb_8bit() -> nn.Module:
-    bnb = pytest.importorskip("bitsandbytes")
-    return bnb.nn.Linear8bitLt(D_IN, D_OUT, has_fp16_weights=False)
-
-
 def hqq() -> nn.Module:
     core = pytest.importorskip("hqq.core.quantize")
     config = core.BaseQuantizeConfig(nbits=4, group_size=64)
@@ -48,7 +43,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
     "fp4": lambda: bnb_4bit(quant_type="fp4", compress_statistics=False),
     "fp4 double": lambda: bnb_4bit(quant_type="fp4", compress_statistics=True),
     "nf4 in bfloat16": lambda: bnb_4bit(quant_type="nf4", quant_storage=torch.bfloat16),
-    "int8": bnb_8bit,
+    "int8": lambda: pytest.importorskip("bitsandbytes").nn.Linear8bitLt(D_IN, D_OUT, has_fp16_weights=False),
     "hqq": hqq,
     "torchao": torchao,
 }

@@ -187,7 +187,8 @@ def test_columns_follow_the_adapters_when_their_set_changes(tmp_path: Path) -> N
 
 def test_a_run_without_a_readable_schema_and_one_of_a_newer_version_are_shown_with_a_note(tmp_path: Path) -> None:
     write_events(tmp_path / "torn", (0, [(tags.SCHEMA, b"{")]), (1, [vector("delta_norm", [1, 2])]))
-    write_events(tmp_path / "newer", (0, [schema_of("a", version=99)]), (1, [vector("delta_norm", [1])]))
+    newer = [schema_of("a", version=99, max_steps="many"), (tags.VERDICT, b'{"verdict": "ok"}')]
+    write_events(tmp_path / "newer", (0, newer), (1, [vector("delta_norm", [1])]))
     with routes(tmp_path) as tab:
         assert tab.table("metric", run="torn", metric="delta_norm").low.tolist() == [[1, 2]]
         assert "numbered" in tab.json("schema", run="torn")["notes"][0]
