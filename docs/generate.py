@@ -55,8 +55,8 @@ RULES = """# What does this alert mean?
 An ERROR says that a run, a save or a comparison has failed ([how often wrongly](trust.md)). A WARNING needs a check.
 An INFO fails no run. One cause makes one alert: it opens, lasts and closes.
 `lora-watch rules LW102` shows a page in a terminal, and [this page](evidence.md) says where the thresholds come from.
-LW801 to LW816 come from `check`, which reads the files of a run, LW801 to LW803 also from `show`: no console, page or
-report has them, and `check` counts them apart.
+LW801 to LW816 come from `check`, which reads the files of a run, LW801 to LW803 also from `show`, LW801 and LW803 from
+tab and page. No console or `report.json` has them. `check` counts LW802 and LW811 to LW816 apart.
 
 | id | name | severity | summary |
 |---|---|---|---|

@@ -283,9 +283,8 @@ def adds_up(trainer: Trainer) -> int:
         return 0
     if not trainer.model_accepts_loss_kwargs or getattr(trainer, "loss_is_scaled_for_ga", None) is False:
         return 0
-    made_by = (
-        trainer.label_smoother.__call__ if trainer.label_smoother else getattr(trainer.model, "loss_function", None)
-    )
+    smoother = trainer.label_smoother
+    made_by = getattr(trainer.model, "loss_function", None) if smoother is None else smoother.__call__
     return times if callable(made_by) and "num_items_in_batch" not in inspect.signature(made_by).parameters else 0
 
 
