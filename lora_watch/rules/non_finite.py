@@ -42,6 +42,7 @@ class NonFiniteAdapter(Rule):
         # An update spoils many at a time, and none has been made before the first step.
         few = what == "weight" and (2 * bad.sum() < len(bad) or not record.step)
         of_the_rate = what == "weight" and not few and bool(np.isfinite(_gradients(record)).all())
+        of_one_rank = record.run.config.get("world_size", 1) != 1 and record.run.learning_rate is None  # else the mean
         if few:
             cause = "code other than the optimizer has written to this adapter, or its file holds a NaN"
         elif of_the_rate and raised_to(record) is None and pace(record) <= ORDINARY_PACE:
@@ -51,7 +52,7 @@ class NonFiniteAdapter(Rule):
             cause = "the learning rate is so high that the update itself overflows"
         elif advice := _of_the_batch(record):
             (cause,), fixes = advice.causes, advice.remedies
-        elif len(bad) > 1 and bad.all() and (record.loss is None or record.run.config.get("world_size", 1) > 1):
+        elif len(bad) > 1 and bad.all() and (record.loss is None or of_one_rank):
             whose = "this" if record.loss is None else "another rank's"  # nobody has seen it yet
             cause = f"no layer has a finite gradient: the loss of {whose} batch is NaN or infinite"
             cause += ", unless clipping has spread the NaN of one layer to all"

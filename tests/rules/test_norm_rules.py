@@ -11,7 +11,7 @@ from benchmarks.corpus.faults import FAULTS
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Reading
 from lora_watch.drivers.loop import Monitor
-from lora_watch.rules import BarelyMoves, Episodes
+from lora_watch.rules import BarelyMoves, Episodes, NonFiniteAdapter
 from lora_watch.rules.size import extent
 from tests.monitor.test_monitor import loop
 from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, said, the
@@ -33,6 +33,15 @@ def test_non_finite_adapter_names_the_first_layer_and_step() -> None:
     assert (alert.step, [name for name, _ in alert.adapters]) == (5, ["model.layers.2.self_attn.q_proj"])
     assert 8 in numbers(said(alert))
     assert ids(monitor) == ["LW101"], "the NaN loss that follows has the same cause"
+
+
+def test_another_ranks_loss_is_blamed_in_a_loop_alone() -> None:
+    """A Trainer's is the mean over ranks, which a NaN of one of them would have spoiled."""
+    record = run(steps=1).last
+    nan = dict.fromkeys(("a_grad_norm", "b_grad_norm"), Reading.everywhere(np.full(len(record.run.adapters), np.nan)))
+    runs = [replace(record.run, config={"world_size": 2, **own}) for own in ({}, {"learning_rate": 2e-3})]
+    found = [NonFiniteAdapter().check(record.amended(metrics=nan, run=each)) for each in runs]
+    assert ["another rank" in each.causes[0] for each in found if each] == [True, False]
 
 
 @pytest.mark.parametrize(("lr", "found"), [(1e-4, "float16"), (1e3, "learning rate")])

@@ -286,11 +286,9 @@ def test_what_trained_and_is_switched_off_is_found_at_that_step(fault: Any) -> N
 
 
 def test_one_layer_that_is_merged_is_named() -> None:
-    def merge_one(model: Any) -> None:
-        model.base_model.model.model.layers[2].mlp.down_proj.merge()
-
-    monitor = run(few(), steps=6, before=(At(3, merge_one),))
-    assert [name for name, _ in the("LW301", monitor).adapters] == ["model.layers.2.mlp.down_proj"]
+    name = "model.layers.2.mlp.down_proj"
+    monitor = run(few(), steps=6, before=(At(3, lambda model: model.get_base_model().get_submodule(name).merge()),))
+    assert [found for found, _ in the("LW301", monitor).adapters] == [name]
     assert ids(monitor) == ["LW301"]
 
 

@@ -145,11 +145,7 @@ def test_a_monitor_that_has_finished_keeps_no_model() -> None:
     assert monitor.step(loss=1.0) is monitor.last, "it is over"
 
 
-def pickled(thing: Any) -> Any:
-    return pickle.loads(pickle.dumps(thing))
-
-
-@pytest.mark.parametrize("copied", [copy.deepcopy, pickled])
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda thing: pickle.loads(pickle.dumps(thing))])
 def test_a_copy_of_a_model_in_mid_run_computes_the_same_and_is_not_monitored(copied: Callable[[Any], Any]) -> None:
     model, optimizer = of_a_loop()
     ids = torch.arange(32)[None]
