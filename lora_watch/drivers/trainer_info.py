@@ -147,6 +147,7 @@ def config_of(trainer: Trainer, model: Any, state: TrainerState, scheduler: Any)
         "lr_follows_a_metric": follows_a_metric(scheduler),
         "preference": is_preference(trainer),
         "reference": reference_of(trainer, model),
+        "best_model_by": trainer.args.load_best_model_at_end and trainer.args.metric_for_best_model,
     }
     return {
         **{name: getattr(value, "value", value) for name, value in settings.items()},

@@ -5,15 +5,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from filelock import FileLock, Timeout
 
 from lora_watch.base.strict_json import strict_json
-from lora_watch.format import PAGE, REPORT, WAITING, WAITING_PAGE
+from lora_watch.base.untrusted import MISFITS, load_json
+from lora_watch.format import NOT_BEGUN, PAGE, REPORT, WAITING, WAITING_PAGE
 
 LOCK = ".lock"
-REPORT_VERSION = 1
 
 
 def now() -> str:
@@ -128,8 +128,23 @@ def _lock(folder: Path) -> FileLock | None:
     return lock
 
 
+def report_of(folder: Path) -> Path:
+    """That of the latest run in ``folder`` that has begun."""
+    return waiting if (waiting := folder / WAITING).is_file() else folder / REPORT
+
+
+def read_report(report: Path) -> dict[str, Any]:
+    """What a report says; nothing where it is gone, spoiled or not ours."""
+    try:
+        content = load_json(report)
+    except (OSError, *MISFITS):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
 class WaitingMark:
-    """``WAITING``, where this process has left it: an earlier run's report says nothing of the run that is set up."""
+    """``WAITING``, where this process has left it: an earlier run's report says nothing of the run that is set up.
+    Meanwhile ``REPORT`` has the verdict ``unknown``."""
 
     def __init__(self) -> None:
         self._file: Path | None = None
@@ -137,8 +152,11 @@ class WaitingMark:
     def leave(self, folder: Path) -> None:
         """A run is set up that will write to ``folder``, where an earlier report may stand. Raises OSError."""
         if (folder / REPORT).is_file() and not is_claimed(folder):
-            mark = folder.absolute() / WAITING
-            replace_file(mark, strict_json({"since": now(), "pid": os.getpid()}))
+            mark, report = (folder.absolute() / name for name in (WAITING, REPORT))
+            earlier = read_report(report)
+            if not mark.is_file():  # else another run was set up here, and did not begin either
+                replace_file(mark, report.read_bytes())
+            replace_file(report, strict_json({**earlier, "verdict": "unknown", "message": NOT_BEGUN.format(ending="")}))
             self._file = mark
             with suppress(FileNotFoundError):
                 os.replace(mark.with_name(PAGE), mark.with_name(WAITING_PAGE))
@@ -151,6 +169,6 @@ class WaitingMark:
         """The run has its own report, or will not be. Raises OSError."""
         mark, self._file = self._file, None
         if mark is not None:
-            mark.unlink(missing_ok=True)
-            with suppress(FileNotFoundError):  # a run that has begun has kept it as the page before
-                os.replace(mark.with_name(WAITING_PAGE), mark.with_name(PAGE))
+            for name, own in ((WAITING, REPORT), (WAITING_PAGE, PAGE)):
+                with suppress(FileNotFoundError):  # a run that has begun has kept them as those before
+                    os.replace(mark.with_name(name), mark.with_name(own))

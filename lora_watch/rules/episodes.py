@@ -20,6 +20,7 @@ from lora_watch.rules.base import (
     RuleBetweenSteps,
 )
 from lora_watch.rules.evaluation import WorseOnOtherTexts
+from lora_watch.rules.loss import StuckAtChance
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
 from lora_watch.rules.settings import AggressiveScale
@@ -136,7 +137,9 @@ class Episodes:
         open_now = (alert for alert in self._open.values() if alert.severity > Severity.INFO)
         grave = {alert.rule for alert in open_now if alert.rule not in self._silent}  # else it does not hold now
         known = self._growth.latest is not None and "loss_improved" in record.scalars
-        silent = "unknown" if not known else "healthy" if improved(record) else "no-gain"
+        loss, chance = (record.scalars.get(name, 0.0) for name in ("loss_recent", "chance_loss"))
+        guesses = 0.0 < StuckAtChance.share * chance < loss
+        silent = "unknown" if not known else "healthy" if improved(record) and not guesses else "no-gain"
         zones = (rule.zone for rule in self.rules if rule.id in grave and rule.zone)
         zone = max(zones, key=NUMBER.__getitem__, default=silent)
         return record.amended(size=size, zone=zone)

@@ -30,7 +30,7 @@ _MAPPED = (
     "print three texts with their labels, of training and of evaluation",
 )
 """Why nothing that is learned holds for the evaluation, and what to look at."""
-_COUNT = "count the different examples: len(set(map(str, train_dataset))). Few? Add others. Many? Mend the labels"
+_COUNT = "count different examples: len(set(map(str, train_dataset))). Few? Add more. Many? Mend labels: read both sets"
 
 
 def _few(samples: int | None) -> float:
@@ -236,6 +236,8 @@ class WorseOnOtherTexts(Rule):
             of = "" if last.name == "eval_loss" else f' and metric_for_best_model="{last.name}"'
             keep = f"load_best_model_at_end=True{of} keeps it, with save_strategy as eval_strategy"
             there = f"use checkpoint-{at}, the best one{self._named(last)}"
+            if record.run.config.get("best_model_by") in (last.name, last.name.removeprefix("eval_")):
+                there = f"nothing: load_best_model_at_end loads checkpoint-{at}, the best one, at the end"
             back = [there if int(when[best]) in last.kept else f"no checkpoint of step {at} is left: {keep}"]
         remedies = [*back, "stop earlier: fewer epochs, or early stopping; more examples help most"]
         message, kind = "the model learns its training texts by heart", "by heart"
@@ -247,15 +249,15 @@ class WorseOnOtherTexts(Rule):
         elif (once := first_pass(record)) or guesses:
             message = "the model fits its training texts alone" if once or never else message
             costs = f" (guessing costs {plain(chance)})" if guesses else ""
-            rows = "the same rows again and again" if once else "few examples"
-            cause = f"nothing that it learns holds for the evaluation's examples{costs}: {rows}, or wrong labels"
+            why = f"{'the same rows again and again' if once else 'few examples'}, or wrong labels in one of the two"
+            cause = f"nothing that it learns holds for the evaluation's examples{costs}: {why}"
             remedies = [_COUNT, *remedies]
         if pace(record) > HIGHEST_PACE or not (falls or suits(record)):
             cause, remedies = why_strong(record), ["lower the learning rate", *back]
         return Finding(
             message,
             f"The evaluation loss{self._named(last)} was best at step {at} ({losses[best]:.4g}) and has risen to "
-            f"{losses[-1]:.4g}{course}",
+            f"{losses[-1]:.4g} at step {when[-1]:.0f}{course}",
             metric=last.name,
             kind=kind,
             threshold=float(losses[best]),

@@ -9,8 +9,7 @@ from typing import Any
 
 from lora_watch.base.names import numbered
 from lora_watch.base.text import clean
-from lora_watch.base.untrusted import load_json
-from lora_watch.format.files import LOCK, REPORT
+from lora_watch.format.files import LOCK, REPORT, read_report
 from lora_watch.runs.events import FILES
 
 HOME = "lora_watch"
@@ -95,7 +94,7 @@ def _runs_of(folder: Path) -> list[RunFiles]:
     if homes:
         return [_reported(homes[0])]
     claimed = _is_home(folder) or (folder / LOCK).is_file()  # whatever its report has become
-    if (folder / REPORT).is_file() and (claimed or _is_ours(folder / REPORT)):
+    if (folder / REPORT).is_file() and (claimed or is_report(read_report(folder / REPORT))):
         return [_reported(folder / REPORT)]
     return []
 
@@ -110,13 +109,6 @@ def _without_report(folder: Path) -> list[RunFiles]:
 def _is_home(folder: Path) -> bool:
     """``lora_watch``, or ``lora_watch-2`` where another run was writing to the former."""
     return re.fullmatch(HOME + r"(-\d+)?", folder.resolve().name) is not None
-
-
-def _is_ours(report: Path) -> bool:
-    try:
-        return is_report(load_json(report))
-    except (OSError, ValueError):
-        return False
 
 
 def is_report(content: Any) -> bool:

@@ -3,7 +3,7 @@
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
@@ -13,7 +13,8 @@ from lora_watch.base.alerts import ENDINGS, Alert, Verdict, discarded
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.text import clean, count
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, whole
-from lora_watch.format.files import REPORT_VERSION, WAITING, is_claimed
+from lora_watch.format import NOT_BEGUN, REPORT, REPORT_VERSION, WAITING
+from lora_watch.format.files import is_claimed
 from lora_watch.runs.data import RunData
 from lora_watch.runs.events import EventLog, clean_data
 from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_report
@@ -123,11 +124,9 @@ class FinishedRun:
     @property
     def goes_on(self) -> bool:
         """Its process lives on this machine, or writes from another one."""
-        if self.going:
-            return True
         if self.verdict != "interrupted" or self.message is not None or self.updated is None:
-            return False
-        return time.time() - _seconds(self.updated) < SILENT
+            return self.going
+        return self.going or time.time() - _seconds(self.updated) < SILENT
 
     @cached_property
     def loss_curve(self) -> list[tuple[int, float]]:
@@ -174,9 +173,10 @@ def read_run(place: RunFiles) -> FinishedRun:
     """The run at ``place``. Raises UnreadableError, with the file's name, when it cannot be judged."""
     if place.why_not is not None:
         raise UnreadableError(place.why_not)
-    log = EventLog(place.events)
+    log, mark = EventLog(place.events), place.report.with_name(WAITING)
+    waits = place.report.name == REPORT and mark.is_file()
     try:
-        run = _from_report(place, log)
+        run = _from_report(replace(place, report=mark) if waits else place, log)
         started = _seconds(run.started) if run.started else math.inf
         if log.session_since(started) not in (None, "", run.run_id):
             raise UnreadableError(
@@ -196,11 +196,8 @@ def read_run(place: RunFiles) -> FinishedRun:
         reason = f"{type(error).__name__}: {error}"
         raise UnreadableError(f"{place.report} does not hold what it should ({reason})") from error
     run.notes += [clean(damage) for damage in log.damage]
-    if place.report.with_name(WAITING).is_file():
-        run.message = (
-            f"the report is an earlier run's ({run.ending}). A later one was set up here and has none: it did not "
-            f"begin to train, or its monitor failed to start. If that is right, delete {WAITING}"
-        )
+    if waits:
+        run.message = NOT_BEGUN.format(ending=f" ({run.ending})")
         run.waiting, run.verdict = True, "unknown"
     return run
 

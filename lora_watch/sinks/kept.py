@@ -14,6 +14,7 @@ from torch import nn
 
 from lora_watch.base.alerts import Alert, Severity, Verdict
 from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.format import LAST_GOOD
 from lora_watch.rules.base import IN_VAIN, NON_FINITE
 from lora_watch.rules.policy import Policy
 from lora_watch.rules.remedies import improved
@@ -23,7 +24,6 @@ from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
 from lora_watch.snapshots.copies import Copy, GoodCopies, take
 from lora_watch.snapshots.last_good import what_can_save, why_not_kept, write_adapter
 
-FOLDER = "last_good"
 JUDGED_FROM = 12
 """Steps after which a run is known to have gained, or to have not."""
 
@@ -140,10 +140,11 @@ class LastGoodSink(Sink):
         )
 
     def _save(self) -> None:
-        began, folder, good = time.monotonic(), self._report.directory / FOLDER, None if self._in_vain else self._good
+        began, folder = time.monotonic(), self._report.directory / LAST_GOOD
+        good = None if self._in_vain else self._good
         if good is not None and not (self._saved == good.step and folder.is_dir()):
             write_adapter(self._model, good.read(), folder)
             self._saved = good.step
-        told = (None, None) if good is None else (FOLDER, good.step)
+        told = (None, None) if good is None else (LAST_GOOD, good.step)
         self._report.tell_last_good(*told, self._why_not or self._in_vain, good is not None and self._gained)
         self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME

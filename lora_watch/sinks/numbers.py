@@ -19,6 +19,8 @@ ONE_NUMBER_IS_ENOUGH = ("scale", "effective_lr")
 USUAL_METRICS = ("output_ratio", "delta_norm", *ONE_NUMBER_IS_ENOUGH)
 """Metrics among the plain scalars: more would flood TensorBoard's own dashboards."""
 USUAL_QUANTILES = ("max", "median")
+OF_A_RUN = ("optimizer", "peak_lr", "lr_factor", "rules", "config", "versions")
+"""Fields of ``RunInfo`` that its report and its event files have."""
 OF_RULES = (
     "kept_gradient", "came_gradient", "labels_seen", "labels_class", "labels_share",
     "labels_a_row", "labels_token", "targets_mean", "targets_spread", "targets_far", "chance_of_batch",
@@ -33,18 +35,9 @@ def schema(run: RunInfo) -> dict[str, Any]:
     """What a reader must know before the vectors mean anything. ``adapters`` is in the order of every vector."""
     return {
         "version": tags.FORMAT_VERSION,
-        "run_id": run.run_id,
         "adapters": [adapter_fields(adapter) for adapter in run.adapters],
-        "rules": run.rules,
         "zones": described(run.rules),
-        "depth": run.depth,
-        "max_steps": run.max_steps,
-        "optimizer": run.optimizer,
-        "peak_lr": run.peak_lr,
-        "lr_factor": run.lr_factor,
-        "config": run.config,
-        "versions": run.versions,
-        "notes": run.notes,
+        **{name: getattr(run, name) for name in ("run_id", "depth", "max_steps", *OF_A_RUN, "notes")},
     }
 
 

@@ -15,6 +15,7 @@ import itertools
 import logging
 import math
 import os
+import shutil
 import time
 import uuid
 import weakref
@@ -28,11 +29,12 @@ from lora_watch.base.alerts import Alert, Severity, Verdict, discarded, first_to
 from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
 from lora_watch.base.text import finite_mean
-from lora_watch.base.untrusted import MISFITS, load_json
-from lora_watch.format import KEPT
-from lora_watch.format.files import REPORT, REPORT_VERSION, claim, names_the_path, no_link, now, release, replace_file
+from lora_watch.base.untrusted import MISFITS
+from lora_watch.format import KEPT, LAST_GOOD, LAST_GOOD_BEFORE, REPORT, REPORT_VERSION
+from lora_watch.format.files import claim, names_the_path, no_link, now, read_report, release, replace_file, report_of
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import AlertHistory, News
+from lora_watch.sinks.numbers import OF_A_RUN
 
 log = logging.getLogger("lora_watch")
 
@@ -56,7 +58,6 @@ class ReportSink(Sink):
         self.directory = self._wanted = Path(directory).absolute()  # scripts change the working directory
         self._session: _Session | None = None
         self._latest: _Session | None = None  # the same, also after its end
-        self._before: Before | None = None
         self._next_write = 0.0  # time.monotonic()
 
     @property
@@ -73,26 +74,28 @@ class ReportSink(Sink):
 
     @property
     def before(self) -> "Before":
-        """The run before in the folder: read once, until a session has begun in its place."""
-        self._before = self._before or Before.of(self._wanted / REPORT)
-        return self._before
+        """The run before in the folder, until a session has begun in its place."""
+        return Before.of(report_of(self._wanted))
 
     def start(self, run: RunInfo, step: int) -> None:
         if self._session is not None:
             self._session.run, self._session.last = run, {}
         else:
             notes, path = self._take_a_folder(), self.directory / REPORT
-            before = self.before if self.directory == self._wanted else Before.of(path)
+            before = Before.of(report_of(self.directory))
             # That takes no room: where this session's cannot be written, the old ones do not stand for them.
             with names_the_path(path, "cannot move the last session's report aside"):
                 for old, kept in KEPT.items():
                     if os.path.lexists(self.directory / old):
                         os.replace(self.directory / old, self.directory / kept)
+                if step == 0 and os.path.lexists(good := self.directory / LAST_GOOD):
+                    shutil.rmtree(aside := self.directory / LAST_GOOD_BEFORE, ignore_errors=True)
+                    os.replace(good, aside)
             for worst in [] if step else before.alerts[:1]:  # a resumed run notes that itself
                 if worst.severity >= Severity.ERROR or before.verdict == "failed":
                     told = f"an earlier run in this folder ended with the {worst.title}"
                     notes = [*notes, f"{told}. Its report is {KEPT[REPORT]}"]
-            run_id, self._before = run.run_id or uuid.uuid4().hex, None
+            run_id = run.run_id or uuid.uuid4().hex
             self._session = self._latest = _Session(run, step, before.sessions + 1, notes, run_id)
         self._write_report(self._session)
 
@@ -148,7 +151,7 @@ class ReportSink(Sink):
         began = time.monotonic()
         # Set before anything can fail: a full disk is tried again later, not at each step.
         self._next_write = began + SECONDS_BETWEEN_WRITES
-        replace_file(self.directory / REPORT, strict_json(session.report()))
+        replace_file(report_of(self.directory), strict_json(session.report()))
         self._next_write = max(self._next_write, began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME)
 
     def _append(self, session: "_Session", news: Sequence[News]) -> None:
@@ -185,7 +188,8 @@ class ReportSink(Sink):
         return (note,)
 
     def _is_still_ours(self, session: "_Session") -> bool:
-        return _read(self.directory / REPORT).get("run_id") in (None, session.run_id)  # better ours than nothing
+        there = read_report(report_of(self.directory)).get("run_id")
+        return there in (None, session.run_id)  # better ours than nothing
 
 
 class Before(NamedTuple):
@@ -201,7 +205,7 @@ class Before(NamedTuple):
     def of(cls, report: Path) -> "Before":
         if not os.path.exists(report):  # or nobody may look
             return cls()
-        told, alerts = _read(report), list[Alert]()
+        told, alerts = read_report(report), list[Alert]()
         with suppress(*MISFITS):
             alerts = [Alert.from_dict(alert) for alert in told.get("alerts", ())]
         number, still_open = told.get("session"), in_order(alert for alert in alerts if alert.closed_step is None)
@@ -271,8 +275,7 @@ class _Session:
         dropping = [range(a.step, a.last_step + 1) for a in alerts if a.recovery is not None]
         losses = [(step, loss, gone if made else [*gone, *dropping]) for step, (loss, made) in self.losses.items()]
         kept = [loss for step, loss, without in losses if step and not any(step in one for one in without)]
-        tail = kept[-max(1, self.step // 10) :]
-        return finite_mean(tail)
+        return finite_mean(kept[-max(1, self.step // 10) :])
 
     def report(self) -> dict[str, Any]:
         last = {name: reading.known_values() for name, (_, reading) in self.last.items()}
@@ -303,26 +306,9 @@ class _Session:
                 for index, adapter in enumerate(self.run.adapters)
             ],
             "measured_at": {name: step for name, (step, _) in self.last.items()},
-            "placement": self.run.placement,
-            "resting": self.run.resting,
-            "optimizer": self.run.optimizer,
-            "peak_lr": self.run.peak_lr,
-            "lr_factor": self.run.lr_factor,
-            "nonzero_start": self.run.nonzero_start,
-            "rules": self.run.rules,
-            "config": self.run.config,
-            "versions": self.run.versions,
+            **{name: getattr(self.run, name) for name in ("placement", "resting", *OF_A_RUN, "nonzero_start")},
             "notes": [*self.run.notes, *self.notes],
         }
-
-
-def _read(report: Path) -> dict[str, Any]:
-    """What a report says; nothing where it is gone, spoiled or not ours."""
-    try:
-        content = load_json(report)
-    except (OSError, *MISFITS):
-        return {}
-    return content if isinstance(content, dict) else {}
 
 
 def _point(step: int, value: float) -> Point:

@@ -151,7 +151,7 @@ def test_what_check_adds_is_counted_apart_and_told_of_one_cause_once(tmp_path: P
     same = alert_of(3, "LW207", Severity.WARNING, causes=["the data"])
     write_run(tmp_path, steps=10, run=run_of(max_steps=20), alerts=[first, same])
     said = text(judge([tmp_path]))
-    assert said.startswith("ok, 2 warnings, 1 found by check  ")
+    assert said.startswith("ok, 2 warnings, 1 found by check after the run  ")
     causes = [line.strip() for line in said.splitlines() if "Cause" in line]
     assert causes == ["Cause: the data.", "Cause: that of LW204."]
 

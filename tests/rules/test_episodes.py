@@ -299,4 +299,5 @@ def test_without_a_size_or_a_loss_nothing_is_known(missing: str) -> None:
     whole = placed_at(10, 0.1, 0.2, True)
     part = replace(whole, metrics={}) if missing == "size" else replace(whole, scalars={})
     assert judged(whole)[0].zone == "healthy"
+    assert judged(replace(whole, scalars=whole.scalars | {"loss_recent": 0.7, "chance_loss": 0.7}))[0].zone == "no-gain"
     assert judged(part)[0].zone == "unknown"

@@ -71,12 +71,16 @@ def by_heart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Alert, str
     return folder, alert, opened.text
 
 
-def test_few_texts_for_many_epochs_are_learned_by_heart(by_heart: tuple[Path, Alert, str]) -> None:
+def test_few_texts_for_many_epochs_are_learned_by_heart(by_heart: tuple[Path, Alert, str], tmp_path: Path) -> None:
     _, alert, opened = by_heart
     assert str(alert) == opened, "what the console has shown is what the files have"
     assert (alert.severity.name, alert.step <= 50, alert.step % 10) == ("WARNING", True, 0)
-    assert "was best at step 10" in str(alert)
+    assert "was best at step 10 (" in alert.details
+    assert f" at step {alert.step}, while" in alert.details
     assert "use checkpoint-10, the best one (eval_other)" in str(alert), "and not that of the first set"
+    loads = {"load_best_model_at_end": True, "metric_for_best_model": "eval_other_loss"}
+    (alert,) = on_texts(tmp_path, 8, 1e-2, **SAVES, **loads)
+    assert "load_best_model_at_end loads checkpoint-10, the best one, at the end" in alert.remedies[0]
 
 
 def test_an_evaluation_at_the_step_of_a_save_is_not_lost_to_the_session_that_resumes(
@@ -200,7 +204,7 @@ def test_before_an_epoch_has_passed_no_text_has_been_read_too_often(tmp_path: Pa
     rows = [{**row, "labels": draw.randrange(2)} for row in code_or_prose()]
     (alert,) = run(tmp_path, classifier(), rows[:400], rows[400:440], 5e-3, 50, per_device_train_batch_size=8)
     assert ("wrong labels" in alert.causes[0], "by heart" in alert.message) == (True, False)
-    assert "mend the labels" in alert.remedies[0].lower(), "what is done first treats the cause"
+    assert "Mend labels: read both sets" in alert.remedies[0], "what is done first treats the cause"
 
 
 @pytest.mark.parametrize(

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from lora_watch import LoraWatchCallback
+from lora_watch.format.files import WaitingMark
 from lora_watch.gate import judge
 from lora_watch.runs.comparison import trial_of
 from tests.runs.written import write_run
-from tests.sinks.made_up import parse, run_of
+from tests.sinks.made_up import report_in, run_of
 from tests.support import build_trainer, few, on, stdlib_blocks
 
 # The first run waits in its second step until the second one has come and gone; the third comes when both are over.
@@ -58,10 +59,6 @@ end(begin(5e-2, alpha=128))
 end(first)
 end(begin(2e-3))
 """
-
-
-def report_in(folder: Path, name: str = "report.json") -> dict[str, Any]:
-    return parse((folder / name).read_bytes())
 
 
 @pytest.mark.thorough
@@ -199,6 +196,7 @@ def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(
     later = training(tmp_path, 3)  # and here its process may die
     assert not page.exists()
     judged = judge([tmp_path])
+    assert report_in(page.parent)["verdict"] == "unknown", "also to who reads it alone"
     assert (judged.exit_code, [run.run.verdict for run in judged.runs]) == (2, ["unknown"]), "nowhere is it called ok"
     assert judged.unreadable == [f"{tmp_path}: {judged.runs[0].run.message}"]
     later.evaluate(stdlib_blocks(4, 32))  # type: ignore[arg-type]
@@ -228,7 +226,8 @@ def test_a_run_that_never_begins_is_not_covered_by_the_report_of_the_one_before(
 def test_a_run_that_broke_off_is_none_that_stopped_early_after_a_start_that_never_began(tmp_path: Path) -> None:
     write_run(tmp_path, 5, verdict=None, run=run_of(max_steps=9))
     assert [alert.rule for alert in judge([tmp_path]).runs[0].findings] == ["LW801"]
-    (tmp_path / "lora_watch" / "waiting.json").write_text("{}")
+    for _ in range(2):
+        WaitingMark().leave(tmp_path / "lora_watch")
     judgement = judge([tmp_path])
     (judged,) = judgement.runs
     assert (judgement.exit_code, judged.findings) == (2, [])

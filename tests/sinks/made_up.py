@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -66,6 +67,10 @@ def alert_of(step: int = 2, rule: str = "LW102", severity: Severity = Severity.E
     if settings := fields.pop("settings", None):
         fields["next_run"] = Prescription({name: Setting(None, value) for name, value in settings.items()})
     return Alert(rule=rule, severity=severity, step=step, **fields)
+
+
+def report_in(folder: Path, name: str = "report.json") -> dict[str, Any]:
+    return parse((folder / name).read_bytes())
 
 
 def parse(text: str | bytes) -> Any:

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -16,13 +17,9 @@ from lora_watch.gate import judge
 from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.sinks.report import ReportSink
 from tests.runs.written import write_run
-from tests.sinks.made_up import alert_of, parse, record_of, run_of
+from tests.sinks.made_up import alert_of, parse, record_of, report_in, run_of
 
 NAN, INF = math.nan, math.inf
-
-
-def report_in(folder: Path) -> dict[str, Any]:
-    return parse((folder / "report.json").read_bytes())
 
 
 def lines_in(folder: Path) -> list[dict[str, Any]]:
@@ -103,13 +100,16 @@ def test_an_alert_has_a_line_when_it_opens_and_one_when_it_closes(tmp_path: Path
 def test_a_second_session_in_the_folder(tmp_path: Path) -> None:
     run = run_of()
     for verdict, step, alert in (("failed", 0, alert_of(6)), ("ok", 5, alert_of(7, "LW203", Severity.WARNING))):
+        (tmp_path / "last_good").mkdir(exist_ok=True)
         sink = ReportSink(tmp_path)
         sink.start(run, step)
+        assert (tmp_path / "last_good").exists() == (step > 0)
         sink.write(record_of(run, 6), [alert])
         assert not (tmp_path / "report.html").exists(), "a page of the session before does not stand for this one"
         (tmp_path / "report.html").write_text(verdict)
         sink.finish(verdict, None)  # type: ignore[arg-type]
         assert [left.rule for left in sink.before.alerts] == [alert.rule]
+    assert (tmp_path / "last_good.previous").is_dir()
     assert (tmp_path / "report.previous.html").read_text() == "failed"
     previous, latest = parse((tmp_path / "report.previous.json").read_bytes()), report_in(tmp_path)
     assert (previous["verdict"], previous["session"]) == ("failed", 1)
@@ -156,21 +156,14 @@ def test_half_a_line_of_a_killed_session_does_not_spoil_the_next(tmp_path: Path)
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full to stand for a full disk")
-def test_a_full_disk_is_an_os_error_that_names_the_file_and_leaves_the_old_report(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_full_disk_is_an_os_error_that_names_the_file_and_leaves_the_old_report(tmp_path: Path) -> None:
     run = run_of()
     sink = ReportSink(tmp_path)
     sink.start(run, 0)
     whole = (tmp_path / "report.json").read_bytes()
-
-    def full(_: int) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-
-    with monkeypatch.context() as disk:
-        disk.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match=rf"{os.strerror(errno.ENOSPC)}.*report\.json'"):
-            sink.finish("ok", None)
+    full = patch("os.fsync", side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))
+    with full, pytest.raises(OSError, match=rf"{os.strerror(errno.ENOSPC)}.*report\.json'"):
+        sink.finish("ok", None)
     assert (tmp_path / "report.json").read_bytes() == whole
     assert not (tmp_path / "report.json.part").exists()
 

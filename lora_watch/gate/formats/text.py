@@ -28,11 +28,11 @@ def text(judgement: Judgement) -> str:
 
 
 def _tally(findings: Sequence[Alert], judgement: Judgement) -> str:
-    """``1 error, 2 warnings, 1 found by check``: what the page has, too, is counted as there."""
+    """``1 error, 2 warnings, 1 found by check after the run``: what the page has, too, is counted as there."""
     ours = {"LW802", *BASELINE_RULES}
     own = in_numbers(tally(alert for alert in findings if alert.rule not in ours))
     added = sum(alert.rule in ours.difference(judgement.switched_off) for alert in findings)
-    return ", ".join(filter(None, [own, f"{added} found by check" if added else ""]))
+    return ", ".join(filter(None, [own, f"{added} found by check after the run" if added else ""]))
 
 
 def summary(judgement: Judgement) -> str:

@@ -185,7 +185,7 @@ function grid({left, right, top, foot, x0, x1, log, to, low, high, X, Y}, option
   const values = log ? logTicks(low, high, Math.max(2, H / em(18))) : ticks(low, high, Math.max(2, H / em(32)));
   const whole = () => ticks(x0, x1, (right - left) / em(62)).filter(Number.isInteger);
   const steps = options.ticks ?? whole().map((step) => [step, step]);
-  const unit = [unitOf(shown ?? ''), log && 'log'].filter(Boolean).join(', ');
+  const unit = unitOf(shown ?? '');
   const turned = `translate(${em(10)},${top + H / 2})rotate(-90)`;
   return [
     ...gridLines(values, {left, right}, (value) => Y(to(value))),

@@ -39,7 +39,7 @@ export function foundCard(app, width) {
   ].map((line) => ({...line, colour: 'var(--c1)'}));
   const ratios = [{name: 'size of the adapters', matrix: matrixOf(numbers(ratio)), colour: 'var(--c2)'}];
   return card(
-    'Learning rate, found by a sweep',
+    found.rate == null ? 'The sweep found no learning rate' : 'Learning rate, found by a sweep',
     `${n} steps before the run`,
     h(
       'div',

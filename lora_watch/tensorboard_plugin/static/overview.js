@@ -361,7 +361,12 @@ function tiles(app, known, spread, path) {
     ),
     reward
       ? tile(rewardOf(schema), 'reward', num(reward.at(step)), riseAt(known, step))
-      : tile('Loss', 'loss', num(loss?.at(step)), Number.isFinite(fall) ? `mean of five ${againstStart(fall)}` : null),
+      : tile(
+          'Loss',
+          'loss',
+          num(loss?.at(step)),
+          Number.isFinite(fall) ? `mean${step < 5 ? '' : ' of five'} ${againstStart(fall)}` : null,
+        ),
     tile(...depth, num(size), size == null ? 'not measured' : `${num(size / path.depth)} × depth ${num(path.depth)}`),
     tile('s · lr, peak', 'effective_lr', num(peakOf(effective, step, gone)), rateOf(schema, peakOf(rates, step, gone))),
     tile('r / α / s', 'scale', adapters.length ? settings : '–', formula ? `s = ${formulaOf(formula)}` : 'no adapters'),
@@ -381,7 +386,8 @@ function tiles(app, known, spread, path) {
  */
 export function rateOf({config}, peak) {
   const {rate, low, high} = config?.find_lr ?? {},
-    spread = low != null && high != null ? ` (${num(low)} to ${num(high)})` : '';
+    [from, to] = [low, high].map((rate) => num(Number(rate?.toPrecision(2)))), // as Python rounds them
+    spread = low != null && high != null ? ` (${from} to ${to})` : '';
   if (peak == null) return null;
   if (rate == null || rate !== config?.learning_rate) return `peak lr ${num(peak)}`;
   return `peak lr ${num(peak)},${num(rate) === num(peak) ? '' : ` ${num(rate)}`} found by a sweep${spread}`;
