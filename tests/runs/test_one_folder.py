@@ -74,11 +74,8 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     first, second = report_in(out / "lora_watch", "report.previous.json"), report_in(out / "lora_watch-2")
     third = report_in(out / "lora_watch")
     assert [run["config"]["learning_rate"] for run in (first, second, third)] == [1e-3, 5e-2, 2e-3]
-    assert [(run["verdict"], run["step"], run["session"]) for run in (first, second, third)] == [
-        ("ok", 12, 1),
-        ("unhealthy", 12, 1),
-        ("ok", 12, 2),
-    ]
+    told = [(run["verdict"], run["step"], run["session"]) for run in (first, second, third)]
+    assert told == [("ok", 12, 1), ("unhealthy", 12, 1), ("ok", 12, 2)]
     assert first["notes"] == third["notes"] == []
     assert "LW102" in {alert["rule"] for alert in second["alerts"]}
     assert not (out / "lora_watch" / "alerts.jsonl").exists()  # the alerts of the second run are in its own folder
