@@ -44,6 +44,8 @@ class LossDivergence(RuleOfTheLoss):
     """Comparisons in a row in which the adapters did slight harm."""
     jumped: int = field(default=0, init=False)
     """The step of the latest spike."""
+    risen: bool = field(default=False, init=False)
+    """It has found a rise that has not come down since. Adapters that learn the new level do not end it."""
 
     def check(self, record: StepRecord) -> Finding | None:
         score, rise = record.scalars.get("loss_rise_score", 0.0), record.scalars.get("loss_rise", 0.0)
@@ -56,12 +58,15 @@ class LossDivergence(RuleOfTheLoss):
         if self.latest and record.step - self.latest[0] <= 3:  # an older one does not count
             pair = Compared(self.latest[1], self.latest[2], record.run.nonzero_start)
         undecided = pair is None or (pair.harms(SLIGHT) and not pair.harms(CLEAR) and self.slight < 2)
-        asks = undecided and self.compare and record.comparable
+        high = score > self.score and rise > self.rise
+        self.risen &= high
+        asks = undecided and self.compare and record.comparable and not self.risen
         self.wants = HARM if asks and score > 0.75 * self.score and rise > 0.0 else {}  # where it will soon be enough
-        if record.loss is None or not (score > self.score and rise > self.rise) or asks:
+        if record.loss is None or not high or asks:
             return None
-        if (record.size_before or 0.0) < self.large and (self._harder(record, pair) or self._other_texts(record, pair)):
+        if not self.risen and (record.size_before or 0.0) < self.large and self._of_the_data(record, pair):
             return None
+        self.risen = True
         before = record.scalars["loss_before"]
         by_heart = before < 0.05 * record.scalars.get("loss_start", 0.0) and pace(record) <= HIGHEST_PACE
         return Finding(
@@ -73,17 +78,14 @@ class LossDivergence(RuleOfTheLoss):
             **vars(suspect(record, by_heart or suits(record), otherwise=4.0)),
         )
 
-    @staticmethod
-    def _harder(record: StepRecord, pair: Compared | None) -> bool:
-        """The data are, another domain, say: neither noise, nor has a head been spoiled, and the adapters help."""
-        if pair is None or pair.harms(SLIGHT):
-            return False
-        return min(record.scalars.get("loss_recent", math.inf), pair.adapted) <= CLEAR * guessing(record)
-
-    def _other_texts(self, record: StepRecord, pair: Compared | None) -> bool:
-        """The loss has jumped at once, which sound settings do not do, and no noise costs less than guessing."""
-        lowest = min(record.scalars.get("loss_recent", math.inf), pair.base if pair else math.inf)
-        is_text = (classes_of(record) or record.run.own_classes) > FEW and lowest < guessing(record)
+    def _of_the_data(self, record: StepRecord, pair: Compared | None) -> bool:
+        """The data are harder, another domain, say: the adapters help, and no head has been spoiled. Or other texts
+        began: the loss has jumped at once, which sound settings do not do. No noise costs less than guessing."""
+        recent, highest = record.scalars.get("loss_recent", math.inf), guessing(record)
+        if pair is not None and not pair.harms(SLIGHT) and min(recent, pair.adapted) <= CLEAR * highest:
+            return True
+        lowest = min(recent, pair.base if pair else math.inf)
+        is_text = (classes_of(record) or record.run.own_classes) > FEW and lowest < highest
         return bool(self.jumped) and record.step - self.jumped <= WINDOWS[-1] and is_text and suits(record)
 
 
@@ -213,10 +215,10 @@ class StuckAtChance(Rule):
         return first_pass(record, unknown=True) or self.evaluated < self.share * chance
 
     def check(self, record: StepRecord) -> Finding | None:
-        if (chance := self._see(record)) is None:  # no classifier, as far as is known
-            return None
+        self._see(record)
         if (size := extent(record)) is not None:
             self.overall = size
+        chance = record.scalars.get("chance_loss", 0.0)  # 0 where it is no classifier, as far as is known
         if record.loss is not None and math.isfinite(record.loss) and chance > 0:
             luck = chance - record.scalars.get("chance_of_batch", chance)
             self.recent = [*self.recent, (record.loss + luck) / chance][-2 * self.steps :]
@@ -226,13 +228,12 @@ class StuckAtChance(Rule):
         self._see(record)
         return self._judged(record, is_over=True)
 
-    def _see(self, record: StepRecord) -> float | None:
-        """The latest evaluation. Returns what guessing costs, if that is known."""
-        chance = record.scalars.get("chance_loss")
+    def _see(self, record: StepRecord) -> None:
+        """The latest evaluation."""
         if record.evaluation is not None:
             self.evaluated = record.evaluation.loss
-            self.in_vain = self.in_vain + 1 if self.evaluated > self.share * (chance or math.inf) else 0
-        return chance
+            chance = record.scalars.get("chance_loss", math.inf)
+            self.in_vain = self.in_vain + 1 if self.evaluated > self.share * chance else 0
 
     def _judged(self, record: StepRecord, is_over: bool = False) -> Finding | None:
         chance = record.scalars.get("chance_loss")
@@ -252,8 +253,7 @@ class StuckAtChance(Rule):
             causes, otherwise = ["the base model looks untrained, and learns slowly", _NO_PATTERN], "train longer"
             severity = Severity.WARNING
         elif not grown:
-            gentle = is_gentle(record)
-            slow, otherwise = (" or its learning rate too low", "raise the rate") if gentle else ("", "train longer")
+            slow, otherwise = (" or its rate too low", "raise the rate") if is_gentle(record) else ("", "train longer")
             causes, long = [f"the run is too short{slow}", _NO_PATTERN], len(self.recent) >= 2 * self.steps
             useful = self.overall > self.size / 4.0  # the adapters of a run that learns are
             severity = Severity.WARNING if useful and (long or self.in_vain > 2) else Severity.INFO

@@ -6,12 +6,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.prescription import Evidence, Prescription
 from lora_watch.base.records import BoolArray, FloatArray, StepRecord
 from lora_watch.base.text import count, plain
 from lora_watch.rules.base import FAULTS, GROWN_TOO_LARGE, Finding, Rule
 from lora_watch.rules.forecast import ORDINARY_PACE, pace
-from lora_watch.rules.remedies import Advice, from_before, in_wider_numbers, raised_to, weaker, why_strong
+from lora_watch.rules.remedies import Advice, from_before, in_wider_numbers, raised_to, suspect, why_strong
 from lora_watch.rules.size import FAR_TOO_LARGE
 
 _WEIGHTS, _GRADIENTS = ("b_norm", "a_norm", "delta_norm"), ("b_grad_norm", "a_grad_norm")
@@ -66,7 +65,7 @@ class NonFiniteAdapter(Rule):
             metric=metric,
             causes=[cause],
             remedies=[from_before(record.step - bool(record.spoiled))] if few else fixes,
-            next_run=_weaker(record) if of_the_rate else None,
+            next_run=suspect(record, False, otherwise=10.0).next_run if of_the_rate else None,
             # What spoils a single batch, or overflows in half precision, comes from no fault that makes weights grow.
             follows=() if record.bad_inputs else FAULTS * of_the_rate + GROWN_TOO_LARGE,
         )
@@ -100,11 +99,6 @@ class NonFiniteAdapter(Rule):
             if bad.any():
                 return bad, what, next(iter(there))
         return None
-
-
-def _weaker(record: StepRecord) -> Prescription | None:
-    """Clipping is none of it: a norm that is NaN makes every gradient NaN."""
-    return weaker(record, otherwise=10.0, evidence=Evidence.HARM).next_run
 
 
 _SEE_BATCH = "print the batch whose loss is not finite"
@@ -188,7 +182,8 @@ class NonFiniteLoss(Rule):
             fix = "load the base model again, in the dtype of its checkpoint (bf16 weights overflow in fp16)"
             return Advice(["the checkpoint of the base model is damaged, or its conversion overflowed"], [fix])
         if grown := self._grown(record):
-            return Advice([grown], in_wider_numbers(record), _weaker(record))
+            # Clipping is no remedy: a norm that is NaN makes every gradient NaN.
+            return replace(suspect(record, False, otherwise=10.0), causes=[grown], remedies=in_wider_numbers(record))
         if without_target(record):  # which moves no weight
             cause = f"all labels of the last {len(self.masked)} batches are -100"
             cause += ": the prompt template does not match the text, or truncation cut the answers off"
@@ -205,7 +200,7 @@ class NonFiniteLoss(Rule):
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""
         if (size := record.size_before) is not None and size > self.size:
-            return f"{why_strong(record)}: the adapters of all blocks add {plain(size)} times a layer's output"
+            return f"{why_strong(record)}: the size of the adapters is {plain(size)} times a layer's output"
         if raised_to(record) is not None or pace(record) > ORDINARY_PACE:
             return f"{why_strong(record)}: a single update changes the model too much"
         return ""

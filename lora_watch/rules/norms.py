@@ -21,7 +21,7 @@ from lora_watch.rules.forecast import (
     learns_preferences,
     pace,
 )
-from lora_watch.rules.remedies import from_before, improved, is_proven, sound_steps, stronger, suspect, weaker
+from lora_watch.rules.remedies import Advice, from_before, improved, is_proven, sound_steps, stronger, suspect, weaker
 from lora_watch.rules.size import (
     FAR_TOO_LARGE,
     HARM,
@@ -277,6 +277,7 @@ class BarelyMoves(Rule):
     slow: float = 1.0 / 16.0
     margin: float = 0.1
     """Of preferences, against a reference. The chosen answer is then preferred with 52 %, from 50 %."""
+    highest: float = field(default=0.0, init=False)
     judged: bool = field(default=False, init=False)
     asked: int = field(default=0, init=False)
     losses: list[list[float]] = field(default_factory=list, init=False)
@@ -284,6 +285,7 @@ class BarelyMoves(Rule):
     compared: bool = field(default=False, init=False)
 
     def check(self, record: StepRecord) -> Finding | None:
+        self.highest = max(self.highest, *record.lr, 0.0)
         if (self.judged and self.compared) or record.run.began_large:
             return None
         reward = course(record)
@@ -320,16 +322,19 @@ class BarelyMoves(Rule):
                 why += f" The mean {'margin' if prefers else 'reward'} went {reward}."
         elif why is None:
             return None
-        blocks = f"all {record.run.blocks} blocks together" if record.run.blocks > 1 else "the adapters together"
+        advice, peak = stronger(record, size.overall), max(record.run.peak_lr, default=0.0)
+        if self.highest < peak / 2.0:  # although a quarter of the schedule should be done
+            cause = f"the schedule should have come near {peak:g}, and the rate was {self.highest:.3g} at most"
+            advice = Advice([cause], ["call scheduler.step() after each optimizer.step(), the unit of its warm-up"])
         return Finding(
             "this run will hardly change the model" if too_small else "the run learns less than it could",
-            f"So far {blocks} add {percent(size.overall)} of a layer's output, at this pace about "
+            f"The size of the adapters is {percent(size.overall)} of a layer's output, at this pace about "
             f"{percent(float(f'{end:.1g}'))} by the end. {why}",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             threshold=threshold,
             follows=("LW409", "LW310"),  # ends in its warm-up; lacks layers
-            **vars(stronger(record, size.overall)),
+            **vars(advice),
         )
 
     def _falls(self, record: StepRecord) -> str | None:

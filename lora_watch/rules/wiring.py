@@ -240,15 +240,18 @@ class NoGradient(Rule):
     """Real updates of each adapter so far, by its name."""
     without: dict[str, float] = field(default_factory=dict, init=False)
     """Real updates in a row without a gradient, by adapter."""
+    masked: bool = field(default=False, init=False)
+    """attention_mask hides all that is to be learned: attention then has no gradient, and LW205 says why."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        self.masked |= record.scalars.get("labels_padded", 0.0) > 0.99  # of the first batch
         zero, cut = self._still_zero(record), self._cut(record)
         # A policy may have nothing to learn from, as LW210 says, or no reward is logged yet. The end is another matter.
         waits = record.scalars.get("reward_flat", "reward_funcs" in record.run.config)
-        return cut if zero is None or waits else zero
+        return None if self.masked else cut if zero is None or waits else zero
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
-        return self._still_zero(record.amended(updated=False))  # no further update
+        return None if self.masked else self._still_zero(record.amended(updated=False))  # no further update
 
     def _still_zero(self, record: StepRecord) -> Finding | None:
         total = len(record.run.adapters)

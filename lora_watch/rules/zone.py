@@ -1,6 +1,6 @@
 """What a run is called at a step: one word, from the open alerts and from whether the loss has improved."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,9 +31,8 @@ ZONES = (
 NUMBER = {zone.name: number for number, zone in enumerate(ZONES)}
 
 
-def described(rules: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]:
+def described(rules: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """For files: every zone in its order, with the rules (``Rule.describe``) that decide it and their thresholds."""
-    rules = list(rules)
     return [
         {
             "name": zone.name,

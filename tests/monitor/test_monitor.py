@@ -49,9 +49,9 @@ def built(alpha: float = 16, lr: float = 2e-3) -> tuple[Any, torch.optim.Optimiz
 
 
 def of_rates(rates: Callable[[int], float], steps: int, scheduler: bool = False, start: float = 5e-3) -> Monitor:
-    """A loop that sets them by hand, by the number of steps done, or whose ``scheduler`` is never asked."""
-    model, optimizer = built(lr=rates(0) or start)
-    planned = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda at: at / 4) if scheduler else None
+    """A loop that sets them by hand, by the number of steps done, or whose ``scheduler`` is never asked for them."""
+    model, optimizer = built(lr=start if scheduler else rates(0) or start)
+    planned = torch.optim.lr_scheduler.LambdaLR(optimizer, rates) if scheduler else None
     with Monitor(model, optimizer, scheduler=planned, max_steps=steps, console=False) as monitor:
         for done in range(steps):
             if not scheduler:
@@ -68,14 +68,13 @@ def test_a_rate_that_the_loop_has_raised_is_the_one_to_blame(rates: Callable[[in
     assert (now in numbers(alert.causes[0]), alert.next_run, most < now) == (True, None, True)
 
 
-def test_a_schedule_that_is_never_stepped_is_named_and_nothing_has_been_learned() -> None:
-    ended = of_rates(lambda done: 0.0, 6, scheduler=True)
+def test_a_schedule_that_is_never_stepped_or_a_rate_of_zero_is_named() -> None:
+    ended = of_rates(lambda done: done / 4, 6, scheduler=True)
     (alert,) = (alert for alert in ended.alerts if alert.rule == "LW306")
     assert (alert.severity, alert.step) == (Severity.ERROR, 3)
     assert "scheduler.step() is not called" in alert.causes[0]
-
-
-def test_a_rate_of_zero_is_to_be_set() -> None:
+    (alert,) = of_rates(lambda done: min((done + 1) / 20, 1.0), 40, scheduler=True, start=2e-3).alerts
+    assert (alert.rule, alert.next_run, numbers(alert.causes[0])) == ("LW104", None, {1e-4, 2e-3})
     alert = next(alert for alert in of_rates(lambda done: 0.0, 4, start=0.0).alerts if alert.rule == "LW306")
     assert alert.remedies == ["set a learning rate, and look at what the schedule returns"]
 

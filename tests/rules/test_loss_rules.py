@@ -70,6 +70,7 @@ def risen(run: RunInfo, step: int, adapted: float, base: float, **scalars: float
         ({30: 1.06, 31: 0.95}, [False, False]),
         ({30: 1.06, 300: 1.05}, [False, False]),  # not in a row
         ({30: 0.95}, [False]),
+        ({30: 1.12, 36: 0.95}, [True, True]),  # they learn a level that is high still
     ],
 )
 def test_one_batch_that_the_adapters_raise_a_little_is_no_evidence_of_harm(
@@ -235,7 +236,7 @@ def test_a_weak_base_that_explodes_at_once_was_not_guessing() -> None:
 LABELS: dict[str, tuple[Severity, str]] = {
     **dict.fromkeys(("places", "rows"), (Severity.ERROR, "other rows")),
     **dict.fromkeys(("shifted", "back", "well-known, back"), (Severity.ERROR, "shifted before")),
-    "padding": (Severity.ERROR, "keeps the padding"),
+    **dict.fromkeys(("padding", "all padding"), (Severity.ERROR, "keeps the padding")),
     "well-known padding": (Severity.WARNING, "keeps the padding"),
     "eos": (Severity.ERROR, "all but one token"),
     "a rare end": (Severity.WARNING, "about one label a row counts"),
@@ -248,9 +249,9 @@ def mislabelled(fault: str) -> Sequence[dict[str, Any]]:
     """The data of most runs with such labels, or with sound ones."""
     draw, at = torch.Generator().manual_seed(0), torch.arange(32)
     ids = torch.tensor([row["input_ids"] for row in stdlib_blocks(48, 32)])
-    mask, spaces = torch.ones_like(ids), 807
+    mask, spaces = torch.full_like(ids, fault != "all padding"), 807
     well_known = torch.where(torch.isin(ids, ids.unique(return_counts=True)[1].topk(12).indices), ids, -100)
-    if "padding" in fault or fault == "an end":
+    if fault in ("padding", "well-known padding", "an end"):
         mask = (at < (8 if fault == "padding" else 24)).long().expand_as(ids)
         ids = torch.where(mask == 1, ids, 0 if fault == "padding" else spaces)
     if fault == "tokens":
