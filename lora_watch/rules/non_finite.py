@@ -45,8 +45,8 @@ class NonFiniteAdapter(Rule):
         if few:
             cause = "code other than the optimizer has written to this adapter, or its file holds a NaN"
         elif of_the_rate and raised_to(record) is None and pace(record) <= ORDINARY_PACE:
-            cause = "an update at an ordinary rate has overflowed: in float16 weights Adam divides by an eps that is 0"
-            of_the_rate, fixes = False, ["keep the adapters in float32, as PEFT does unless the model is cast later"]
+            cause = "an update at an ordinary rate has overflowed: Adam divides by an eps of 0, as 1e-8 is in float16"
+            of_the_rate, fixes = False, ["keep eps at 1e-8, and the adapters in float32, as PEFT does by default"]
         elif of_the_rate:
             cause = "the learning rate is so high that the update itself overflows"
         elif advice := _of_the_batch(record):

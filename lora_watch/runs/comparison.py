@@ -337,7 +337,7 @@ def _why_not(run: FinishedRun) -> str | None:
         return f"it has an ERROR{said}"
     large = any(a.rule == "LW102" and a.closed_step is None for a in standing)
     if large and (run.config.get("preference") or run.reward_ends is not None):  # else an evaluation says more
-        return "LW102 is open, so what it reached may be good where the answers got worse"
+        return "its adapters stayed too large (LW102), and its reward or margin may rise while the answers get worse"
     return None
 
 

@@ -44,10 +44,10 @@ def test_another_ranks_loss_is_blamed_in_a_loop_alone() -> None:
     assert ["another rank" in each.causes[0] for each in found if each] == [True, False]
 
 
-@pytest.mark.parametrize(("lr", "found"), [(1e-4, "float16"), (1e3, "learning rate")])
-def test_half_precision_is_blamed_at_an_ordinary_rate_alone(lr: float, found: str) -> None:
-    model = lora(tiny_model()).half()
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
+@pytest.mark.parametrize(("lr", "eps", "found"), [(1e-4, 1e-8, "of 0"), (1e-4, 0, "of 0"), (1e3, 1e-8, "rate is")])
+def test_half_precision_is_blamed_at_an_ordinary_rate_alone(lr: float, eps: float, found: str) -> None:
+    model = lora(tiny_model()).to(torch.float16 if eps else torch.float32)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr, eps=eps)
     words = torch.tensor([row["input_ids"] for row in stdlib_blocks()[:8]])
     with Monitor(model, optimizer, console=False) as monitor:
         updates(monitor, optimizer, (model(input_ids=words, labels=words).loss for _ in range(2)))
