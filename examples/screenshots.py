@@ -35,7 +35,7 @@ def take(logdir: Path, out: Path) -> None:
     from tests.tensorboard_plugin.serving import fetch, server
 
     chromium = os.environ.get("CHROMIUM") or shutil.which("chromium") or "/usr/bin/chromium"
-    with server(logdir, "python") as address, sync_playwright() as playwright:
+    with server(logdir) as address, sync_playwright() as playwright:
         expected = {str(file.parent.relative_to(logdir)) for file in logdir.rglob("events.*")}
         while not expected <= set(fetch(address, "data/plugin/lora_watch/runs") or ()):
             time.sleep(0.5)
