@@ -216,9 +216,10 @@ class StuckAtChance(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         self._see(record)
+        if (chance := record.scalars.get("chance_loss")) is None:  # no classifier, as far as is known
+            return None
         if (size := extent(record)) is not None:
             self.overall = size
-        chance = record.scalars.get("chance_loss", 0.0)  # 0 where it is no classifier, as far as is known
         if record.loss is not None and math.isfinite(record.loss) and chance > 0:
             luck = chance - record.scalars.get("chance_of_batch", chance)
             self.recent = [*self.recent, (record.loss + luck) / chance][-2 * self.steps :]

@@ -79,6 +79,8 @@ class Policy:
     def failures(self, alerts: Iterable[Alert]) -> list[Alert]:
         """Those of the open ``alerts`` that end the run, ``in_order``."""
         counting = [alert for alert in alerts if self.counts(alert)]
+        if not counting:  # at nearly every step
+            return []
         impatient = {rule.id for rule in self.rules if rule.lasting or rule.urgent}
         return in_order(alert for alert in counting if alert.rule in impatient or alert.lasted > self.patience)
 
