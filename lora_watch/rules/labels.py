@@ -222,6 +222,9 @@ class FirstLossTooHigh(RuleOfTheLoss):
             details = f"{percent(padded)} of the labels that count lie where attention_mask is 0."
             cause = "labels are a copy of input_ids that keeps the padding: the model learns to write it"
             remedy = "set the labels to -100 where attention_mask is 0"
+            if padded > 0.99:
+                message, cause = "the text counts as padding", "attention_mask hides all that is to be learned"
+                remedy = "attention_mask is 1 at text and 0 at padding; the model makes it where none is given"
             no_better = self.first[0] > chance  # however much of the padding is learned since
         else:
             return None
