@@ -206,7 +206,7 @@ class WorseOnOtherTexts(Rule):
             threshold=least,
             causes=[cause],
             remedies=[remedy],
-            severity=Severity.ERROR if fewer or not learns or (prefers and kind == "harmed") else None,
+            severity=Severity.ERROR if fewer or (prefers and kind == "harmed") else None,
         )
 
     def _has_risen(self, record: StepRecord, last: Evaluation, level: float) -> Finding | None:

@@ -131,7 +131,8 @@ def _held_back(record: StepRecord) -> Advice | None:
     nothing of them."""
     given = [record.run.config.get(name) for name in ("eps", "max_grad_norm")]
     eps, norm = (value if isinstance(value, (int, float)) else 0.0 for value in given)
-    settings = {"adam_epsilon": Setting(eps, 1e-8)} if eps > 1e-6 else {}  # RoBERTa's recipe has that
+    named = "adam_epsilon" if "learning_rate" in record.run.config else "eps"  # a Trainer's, a loop's
+    settings = {named: Setting(eps, 1e-8)} if eps > 1e-6 else {}  # RoBERTa's recipe has that
     settings |= {"max_grad_norm": Setting(norm, 1.0)} if 0.0 < norm < 0.01 else {}
     if not settings or (record.first_step or 0.0) > 0.25 * foretold_step(record.run):
         return None
