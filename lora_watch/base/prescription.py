@@ -23,9 +23,10 @@ class Evidence(enum.IntEnum):
     SWEEP = 4
 
 
-def rounded(rate: float) -> float:
-    """The ends of a range, and what a sweep has found, in two figures: nobody knows more."""
-    return float(f"{rate:.2g}")
+def in_figures(low: float, best: float, high: float) -> tuple[float, float]:
+    """A range as people read it: in one figure, in two where it is narrower than a factor of 2 or would miss ``best``."""
+    one, two = ((float(f"{low:.{n}g}"), float(f"{high:.{n}g}")) for n in (1, 2))
+    return two if high < 2 * low or not one[0] <= best <= one[1] else one
 
 
 def typed(number: float) -> float:
@@ -43,11 +44,12 @@ class Setting:
     """What the next run should have."""
     low: float | None = None
     high: float | None = None
-    """The range in which the best value is expected, ``rounded``; None where nothing tells."""
+    """The range in which the best value is expected, ``in_figures``; None where nothing tells."""
 
     def __post_init__(self) -> None:
-        for name, end in (("low", self.low), ("high", self.high)):
-            object.__setattr__(self, name, or_none(rounded, end))
+        if self.low is not None and self.high is not None:
+            for name, end in zip(("low", "high"), in_figures(self.low, self.ours, self.high)):
+                object.__setattr__(self, name, end)
 
     def __str__(self) -> str:
         return f"{'none' if self.yours is None else f'{self.yours:g}'} → {self.ours:g}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from lora_watch.base.prescription import in_figures
 from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 
 ORDINARY_SCALE = 2.0
@@ -54,7 +55,7 @@ class Rates:
         return cls(best / within, best, best * within)
 
     def __str__(self) -> str:
-        return f"{self.low:.2g} to {self.high:.2g}"
+        return " to ".join(f"{end:g}" for end in in_figures(self.low, self.best, self.high))
 
 
 def is_adaptive(run: RunInfo) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from lora_watch.base.prescription import rounded
+from lora_watch.base.prescription import in_figures
 from lora_watch.base.records import FloatArray
 from lora_watch.base.strict_json import strict_json
 from lora_watch.base.text import count, sparkline
@@ -74,13 +74,13 @@ class Suggestion:
         """``rate``, else the geometric middle of the range that is left; None where nothing is known."""
         if self.rate is not None or self.low is None or self.high is None:
             return self.rate
-        return rounded(math.sqrt(self.low * self.high))
+        return _rounded(math.sqrt(self.low * self.high))
 
     def at_steps(self, steps: int) -> float | None:
         """``rate`` for a run of another length; None where it is unknown."""
         if self.rate is None:
             return None
-        return rounded(for_length(self.rate, self.steps, steps, self.new_head))
+        return _rounded(for_length(self.rate, self.steps, steps, self.new_head))
 
     def sentences(self) -> list[str]:
         """One a fact, the answer first."""
@@ -155,8 +155,10 @@ def suggestion(
         return Suggestion(None, None, sweep.curve, fault=error.rule, why="\n".join(error.lines()), **facts)
     found = estimate(sweep.curve, sweep.edge, new_head, predicted)
     lowered = for_length(1.0, None, steps, new_head)  # but not ``high``: on some texts the rate falls less
-    rate, low = (each and rounded(each * lowered) for each in (found.rate, found.low))
-    facts |= {"rate": rate, "low": low, "high": found.high and rounded(found.high)}
+    facts["rate"] = rate = found.rate and _rounded(found.rate * lowered)
+    if found.low is not None and found.high is not None:
+        low, high = found.low * lowered, found.high
+        facts["low"], facts["high"] = in_figures(low, rate or math.sqrt(low * high), high)
     facts |= {"edge_rule": error.rule if error else "", "why": " ".join(filter(None, [found.why, *sweep.warnings]))}
     return replace(found, **facts)
 
@@ -247,6 +249,11 @@ def for_length(rate: float, steps: int | None, new: int | None, new_head: bool) 
     run has the rate of a short one: a higher rate was not swept."""
     of, to = (max(n or SHORT_RUN, SHORT_RUN) for n in (steps, new))
     return at_steps(rate, of, to, new_head)
+
+
+def _rounded(rate: float) -> float:
+    """Two digits: no sweep knows more."""
+    return float(f"{rate:.2g}")
 
 
 def lines(suggestion: Suggestion) -> list[str]:

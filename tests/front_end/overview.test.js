@@ -55,7 +55,7 @@ test('the peak is that of the steps so far', () => {
 test('a learning rate is that of the peak beside it, and says what a sweep has found', () => {
   assert.equal(rateOf({}, 0.02), 'peak lr 0.02');
   const of = (learning_rate, rate, peak) =>
-    rateOf({config: {learning_rate, find_lr: {rate, low: 0.00804, high: 0.02}}}, peak);
+    rateOf({config: {learning_rate, find_lr: {rate, low: 0.008, high: 0.02}}}, peak);
   assert.equal(of(0.01, 0.01, 0.01), 'peak lr 0.01, found by a sweep (0.008 to 0.02)');
   assert.equal(of(0.01, 0.01, 0.009), 'peak lr 0.009, 0.01 found by a sweep (0.008 to 0.02)', 'it has recovered');
   assert.equal(of(0.02, 0.01, 0.02), 'peak lr 0.02');

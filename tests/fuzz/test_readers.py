@@ -31,7 +31,7 @@ HOSTILE = [
     "x" * 5000, {"a": {"\x1b]0;x\x07": 1}},
 ]  # fmt: skip
 GONE = object()
-ANNOTATION = re.compile(r"::(error|warning) title=(LW\d+ [\w-]+ in |lora_watch::)")
+ANNOTATION = re.compile(r"::(error|warning) title=(LW\d+ in |lora_watch::)")
 short = settings(max_examples=settings().max_examples // 5)
 
 

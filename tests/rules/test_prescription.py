@@ -79,11 +79,11 @@ def test_without_all_of_its_layers_a_run_says_nothing_of_the_next_ones_size() ->
 
 
 def test_a_range_is_kept_in_the_figures_in_which_it_is_read() -> None:
-    swept = Setting(0.01, 0.009, 0.00711, 0.01394)
-    assert (swept.low, swept.high) == (0.0071, 0.014)
-    prescribed = Prescription({RATE: swept}).to_dict()
+    wide, narrow = Setting(0.01, 0.009, 0.0045, 0.0183), Setting(0.01, 0.009, 0.00711, 0.01234)
+    assert [(each.low, each.high) for each in (wide, narrow)] == [(0.004, 0.02), (0.0071, 0.012)]
+    prescribed = Prescription({RATE: wide}).to_dict()
     assert f"{prescribed['settings'][RATE]['low']} to {prescribed['settings'][RATE]['high']}" in prescribed["text"]
-    assert Prescription.from_dict(prescribed).settings == {RATE: swept}
+    assert Prescription.from_dict(prescribed).settings == {RATE: wide}
 
 
 def test_without_harm_what_is_said_of_the_size_is_withdrawn_and_nothing_else() -> None:

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 7d1f048ca3509bae47bd3eca9d9d8f3bb70a091887ea7f53e190ecd882a0d495 */
+/* Made by tests/front_end/check.py --fix of sources 12c8d0f1b1281786ab156955a781926d8b944c6e95c3399799312f2612310d01 */
 var Ve=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ve(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "size of the adapters":"what all blocks together add, in times a layer’s own output: the depth-scaled output ratio, whic\
@@ -36,13 +36,13 @@ t)?se[t]:void 0,Ge=[[/^output_ratio$/,"ratio of norms"],[/^relative_/,"relative 
 "Frobenius norm"],[/_rank$/,"directions"],[/_changed$|^gain$/,"share"],[/_drift$/,"relative change"],[/^(effective_)?lr$/,
 "per step"],[/^loss/,"loss"],[/^reward/,"reward"],[/^scale$/,"s"]],re=t=>Ge.find(([e])=>e.test(t))?.[1];var Ke="http://www.w3.org/2000/svg";function ie(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
 "on")?t.addEventListener(n.slice(2),r):t.setAttribute(n,r===!0?"":r));return t.append(...s.flat(1/0).filter(n=>n!=null&&
-n!==!1)),t}var x=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>ie(document.
+n!==!1)),t}var v=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>ie(document.
 createElement(t),e,s),g=(t,e,...s)=>ie(document.createElementNS(Ke,t),e,s),gt=(t,e,s,n,r={})=>g("svg",{class:t,width:e,height:s,
 viewBox:`0 0 ${e} ${s}`,role:"img","aria-label":n,...r}),wt=(t,e,s)=>g("text",{x:t,y:e,"text-anchor":"middle",class:"emp\
-ty"},s);function v(t,e=.001){if(t==null)return"–";if(Number.isNaN(t))return"NaN";if(!Number.isFinite(t))return t>0?"∞":
+ty"},s);function x(t,e=.001){if(t==null)return"–";if(Number.isNaN(t))return"NaN";if(!Number.isFinite(t))return t>0?"∞":
 "−∞";if(t===0)return"0";let s=Math.abs(t);if(s>=1e6||s<e){let[r,o]=t.toExponential(s>=999500?2:1).split("e");return`${r.
 replace(/\.?0+$/,"")}e${o.replace("+","")}`.replaceAll("-","−")}return(s>=1e3?String(Math.round(t)):String(Number(t.toPrecision(
-3)))).replace("-","−")}var ae=t=>v(t,1e-4);function J(t,e=0){let s=Math.abs(t*100).toFixed(e);return`${t<0&&Number(s)?
+3)))).replace("-","−")}var ae=t=>x(t,1e-4);function J(t,e=0){let s=Math.abs(t*100).toFixed(e);return`${t<0&&Number(s)?
 "−":""}${s} %`}var nt=t=>t.charAt(0).toUpperCase()+t.slice(1),qe={lr:"learning rate",b:"B",non:"non-"},T=t=>{let e=t.split(
 /[-_]/).map(s=>qe[s]??s).join(" ").replace("- ","-");return/[A-Z]/.test(e.split(" ")[0])?e:nt(e)},E={bubble(){let t=document.
 getElementById("tip")??c("div",{id:"tip",role:"tooltip"});return t.isConnected||document.body.append(t),t},show(t,...e){
@@ -89,7 +89,7 @@ r).find(l=>l>=n*.999)??10*r,i=[];for(let l=Math.ceil(t/o)*o;l<=e+o*1e-9;l+=o)i.p
 function lt(t,e,s=6){let n=o=>{let i=[];for(let l=Math.floor(t);l<=Math.ceil(e);l++)for(let a of o)Math.log10(a)+l>=t-1e-9&&
 Math.log10(a)+l<=e+1e-9&&i.push(+`${a}e${l}`);return i},r=n([1]);return r.length>=3?r.filter((o,i)=>i%Math.ceil(r.length/
 s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:q(10**t,10**e,s/2))}var Wt=(t,{left:e,right:s},n,r=ae)=>t.
-flatMap(o=>[g("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),g("text",{x:e-6,y:n(o)+x(4),"text-anchor":"end"},r(o))]),
+flatMap(o=>[g("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),g("text",{x:e-6,y:n(o)+v(4),"text-anchor":"end"},r(o))]),
 Y=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function bt(t,e){
 let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(Je),l=t.map(f=>f.name).join(", "),a=gt("chart",s,n,l,o.length?{role:"\
 group"}:{});if(!i.length)return a.append(wt(s/2,n/2,e.empty??"not logged in this run")),a;let d=Qe(i,e),{X:h,x0:u,x1:p,top:y,
@@ -97,7 +97,7 @@ foot:m}=d;a.append(...es(d,e),...ss(d,e.thresholds??[]));let b=[];for(let f of i
 ...rs(d,e.discarded??[])),r!=null&&r>=u&&r<=p&&a.append(g("line",{x1:h(r),x2:h(r),y1:y,y2:m,class:"cursor"})),a.append(...os(
 d,o,e.onAlert),...(e.marks??[]).flatMap(f=>ns(d,f))),is(a,i,d,e),a}var Je=({matrix:t,column:e=0,dash:s})=>t&&Array.from(
 t.first).some((n,r)=>Number.isFinite(t.high[r*t.n+e])||!s&&t.flags[r*t.n+e]&3);function Qe(t,e){let{width:s,height:n,alerts:r=[]}=e,
-o=x(58),i=s-x(12),l=r.length?20:10,a=n-x(22),[d,h]=e.range,u=({matrix:_,column:A=0})=>Array.from({length:_.columns},(N,$)=>_.
+o=v(58),i=s-v(12),l=r.length?20:10,a=n-v(22),[d,h]=e.range,u=({matrix:_,column:A=0})=>Array.from({length:_.columns},(N,$)=>_.
 high[$*_.n+A]).some(N=>N>0&&N<1/0),p=e.log&&t.some(u),y=p?_=>_>0?Math.log10(_):NaN:_=>_,[m,b]=ts(Xe(Ye(t,y,d,h),e.thresholds,
 y,p),e.zero,p);return{left:o,right:i,top:l,foot:a,x0:d,x1:h,log:p,to:y,low:m,high:b,X:_=>o+(h===d?(i-o)/2:(_-d)/(h-d)*(i-
 o)),Y:_=>a-(Math.max(m,Math.min(b,_))-m)/(b-m)*(a-l)}}function Ye(t,e,s,n){let r=1/0,o=-1/0;for(let{matrix:i,column:l=0}of t)
@@ -106,14 +106,14 @@ for(let a=0;a<i.columns;a++){if(i.last[a]<s||i.first[a]>n)continue;let d=e(i.low
 e&&i-e<1&&(e=i+.05),r&&i<t&&t-i<1&&(t=i-.05)}return[t,e]}function ts([t,e],s,n){if(t<=e||([t,e]=[0,1]),s&&!n&&(t=Math.min(
 0,t)),n&&e-t>8&&(t=e-8),e-t<1e-9*Math.max(1,Math.abs(e))){let o=n?.3:Math.abs(e)*.1||1;return[e===0?0:t-o,e+o]}let r=(e-
 t)*.06;return[s&&t===0?t:t-r,e+r]}function es({left:t,right:e,top:s,foot:n,x0:r,x1:o,log:i,to:l,low:a,high:d,X:h,Y:u},p){
-let{height:y,term:m,axis:b="step"}=p,f=n-s,w=i?lt(a,d,Math.max(2,f/x(18))):q(a,d,Math.max(2,f/x(32))),_=()=>q(r,o,(e-t)/
-x(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),N=re(m??""),$=`translate(${x(10)},${s+f/2})rotate(-90)`;return[
+let{height:y,term:m,axis:b="step"}=p,f=n-s,w=i?lt(a,d,Math.max(2,f/v(18))):q(a,d,Math.max(2,f/v(32))),_=()=>q(r,o,(e-t)/
+v(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),N=re(m??""),$=`translate(${v(10)},${s+f/2})rotate(-90)`;return[
 ...Wt(w,{left:t,right:e},k=>u(l(k))),...A.map(([k,M])=>g("text",{x:h(k),y:y-5,"text-anchor":"middle"},M)),g("text",{class:"\
 axis-name",x:t-8,y:y-5,"text-anchor":"end"},b),g("text",{class:"axis-name","text-anchor":"middle",transform:$},N)]}var ss=({
 left:t,right:e,to:s,low:n,high:r,Y:o},i)=>i.map(({value:l,name:a})=>({v:s(l),name:a})).filter(({v:l})=>l>=n&&l<=r).flatMap(
 ({v:l,name:a})=>[g("line",{x1:t,x2:e,y1:o(l),y2:o(l),class:"threshold"}),g("text",{x:e-2,y:o(l)-3,"text-anchor":"end",class:"\
 threshold"},a)]),ns=({top:t,foot:e,X:s},{at:n,name:r,kind:o})=>[g("line",{class:"found",x1:s(n),x2:s(n),y1:t,y2:e,style:`\
-stroke:var(--${o})`}),g("text",{class:"found",x:s(n)-4,y:t+x(10),"text-anchor":"end",style:`fill:var(--${o})`},r)],rs=({
+stroke:var(--${o})`}),g("text",{class:"found",x:s(n)-4,y:t+v(10),"text-anchor":"end",style:`fill:var(--${o})`},r)],rs=({
 top:t,foot:e,x0:s,x1:n,X:r},o)=>o.map(([i,l])=>({first:i,last:l,from:Math.max(s,i-.5),until:Math.min(n,l+.5)})).filter(({
 from:i,until:l})=>l>i).map(({first:i,last:l,from:a,until:d})=>{let h=i<l?`steps ${i} to ${l} were discarded`:`step ${l} \
 was discarded`,u={x:r(a),y:t,width:r(d)-r(a),height:e-t},p=`M${r(d)} ${t+6}H${r(a)}m5 -4l-5 4l5 4`;return g("g",{class:"\
@@ -129,7 +129,7 @@ m=g("line",{y1:r,y2:o,class:"hover"}),b=g("rect",{y:r,height:o-r,class:"select"}
 max(0,Math.min(1,(w-s)/(n-s)))*(l-i));yt(t,b,{hover:(w,_)=>{let A=f(_);m.setAttribute("x1",a(A)),m.setAttribute("x2",a(A)),
 m.style.display="block",E.show(w,`${h} ${u(A)}`,as(e,A))},leave:()=>{m.style.display="none"},zoom:(w,_)=>f(w)<f(_)&&y?.(
 f(w),f(_)),choose:(w,_)=>p?.(f(_))})}var as=(t,e)=>t.map(({matrix:s,column:n=0,colour:r,name:o})=>s.first[0]>e?null:ce(r,
-o,s.say(s.columnOf(e),n,v)));function ls(t,{X:e,Y:s,to:n,x0:r,x1:o,top:i,foot:l},a){let{matrix:d,column:h=0,colour:u,dash:p,
+o,s.say(s.columnOf(e),n,x)));function ls(t,{X:e,Y:s,to:n,x0:r,x1:o,top:i,foot:l},a){let{matrix:d,column:h=0,colour:u,dash:p,
 thin:y}=t,m=[],b="",f=!1,w="",_="",A=[],N=[],$=[],k=()=>{A.length>1&&$.push(`M${A.join("L")}L${N.reverse().join("L")}Z`),
 A.length=N.length=0};for(let M=0;M<d.columns;M++){let S=(d.first[M]+d.last[M])/2;if(d.last[M]<r||d.first[M]>o)continue;let R=M*
 d.n+h,j=e(S).toFixed(1);!p&&d.flags[R]&3&&(m.at(-1)?.column===M-1?Object.assign(m.at(-1),{column:M,to:e(S)}):m.push({column:M,
@@ -149,7 +149,7 @@ its start":T(n.name);return{name:n.name,head:o,text:n.text,kind:r,colour:ds[n.na
 loss_recent:s},n,r=[]){let o=s?.first[s.columnOf(n)],i=r.some(([a,d])=>a<=o&&o<=d&&d<n);return Number.isFinite(t?.at(n)??
 0)&&e?.at(n)>0&&!i?1-s?.at(n)/e?.at(n):Number.NaN}var ut=t=>`${J(Math.abs(t))} ${t<0?"above":"below"} its start`,xt=["re\
 ward","reward_start","reward_recent","reward_rows"];function vt({reward_start:t,reward_recent:e,reward_rows:s},n){let r=s?.
-at(n)<10?Number.NaN:e?.at(n)-t?.at(n);return Number.isFinite(r)?`gain ${r<0?"−":"+"}${v(Math.abs(r))}, mean of five`:null}
+at(n)<10?Number.NaN:e?.at(n)-t?.at(n);return Number.isFinite(r)?`gain ${r<0?"−":"+"}${x(Math.abs(r))}, mean of five`:null}
 var X=["output_ratio","relative_spectral_norm"];function ft({metric:t,depth:e},{size:s},n,r){let o=n?.at(r,1);return(t===
 X[0]&&Number.isFinite(o)?s?.at(r):null)??(o==null?null:e*o)}async function me(t,e){let s=X.find($=>t.runs[e].metrics.includes(
 $)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?ue:fe;if(!s){let $=t.runs[e].step?"the output rat\
@@ -167,30 +167,30 @@ return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),i=l=>
 onStep:i}=e,l=t.metric==="output_ratio"?"size of the adapters":"σ₁(ΔW) / σ₁(W₀) × depth",a=de(t.points),d=(t.strays??
 []).map(de),h=us([...a,...d.flat()],s,n,r),u=gt("picture",s,n,`${l} against improvement of the loss`);return u.append(...fs(
 h,l,n),...ms(h,r)),t.missing?u.append(ps(h,t.missing)):u.append(...gs(t.points,a,d,h),...ws(a,t.broken,h,o)),ys(u,a,h,l,
-i),u}function us(t,e,s,n){let r=x(56),o=e-x(20),i=x(12),l=s-x(40),a=t.map(w=>w.gain),d=t.map(w=>Math.log10(w.ratio)),h=Math.
+i),u}function us(t,e,s,n){let r=v(56),o=e-v(20),i=v(12),l=s-v(40),a=t.map(w=>w.gain),d=t.map(w=>Math.log10(w.ratio)),h=Math.
 max(-10,Math.min(-.2,...a.map(w=>w*1.12))),u=Math.min(1,Math.max(.4,...a.map(w=>w*1.15))),p=Math.max(-4,Math.min(...d.length?
 d:[-1])),y=Math.min(5,Math.max(...d.length?d:[1],n?Math.log10(n):-4)+.3),m=p-Math.max(.3,(y-p)/9);return{left:r,right:o,
 top:i,bottom:l,x0:h,x1:u,y0:m,y1:y,X:w=>r+(Math.max(h,Math.min(u,w))-h)/(u-h)*(o-r),Y:w=>l-(Math.max(m,Math.min(y,Math.log10(
 w)))-m)/(y-m)*(l-i)}}function fs({left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:i,y1:l,X:a,Y:d},h,u){let p=e-t,y=`translate\
-(${x(12)},${(s+n)/2})rotate(-90)`;return[g("rect",{x:t,y:s,width:p,height:n-s,class:"frame"}),...Wt(lt(i,l),{left:t,right:e},
-d),...q(r,o,Math.max(4,p/x(70))).map(m=>g("text",{x:a(m),y:n+x(15),"text-anchor":"middle"},J(m))),g("line",{x1:a(0),x2:a(
+(${v(12)},${(s+n)/2})rotate(-90)`;return[g("rect",{x:t,y:s,width:p,height:n-s,class:"frame"}),...Wt(lt(i,l),{left:t,right:e},
+d),...q(r,o,Math.max(4,p/v(70))).map(m=>g("text",{x:a(m),y:n+v(15),"text-anchor":"middle"},J(m))),g("line",{x1:a(0),x2:a(
 0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-6,"text-anchor":"end",class:"axis-name"},"loss (mean of five) below its st\
 art →"),g("text",{class:"axis-name","text-anchor":"middle",transform:y},`${h}, logarithmic`)]}function ms({left:t,right:e,
-top:s,Y:n},r){return r?[g("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damaged"}),g("text",{x:e-x(6),y:n(r)-x(5),"text\
+top:s,Y:n},r){return r?[g("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damaged"}),g("text",{x:e-v(6),y:n(r)-v(5),"text\
 -anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var ps=({left:t,right:e,top:s,bottom:n},r)=>wt((t+e)/2,
 (s+n)/2,Ft(r)?r:`no path: ${r}`);function gs(t,e,s,{X:n,Y:r}){let o=a=>`${n(a.gain).toFixed(1)} ${r(a.ratio).toFixed(1)}`,
 i=a=>a.map((d,h)=>`${h?"L":"M"}${o(d)}`).join(""),l=({zone:a},d)=>a&&d&&g("path",{d:`M${o(e[d-1])}L${o(e[d])}`,class:`tr\
 ace zone ${a.kind}`,style:`stroke:var(--${a.colour})`});return[g("path",{class:"trace-raw",d:t.map(a=>`M${o(a)}h.01`).join(
 "")}),...s.map(a=>g("path",{d:i(a),class:"trace stray"},g("title",null,`steps ${a[0]?.step} to ${a.at(-1)?.step}, discar\
 ded`))),g("path",{d:i(e),class:"trace-halo"}),g("path",{d:i(e),class:"trace"}),...e.map(l).filter(Boolean)]}function ws(t,e,{
-X:s,Y:n,left:r,right:o},i){let l=(u,p,y,m)=>{let b=s(u.gain)>o-x(50)?"end":s(u.gain)<r+x(50)?"start":"middle";return g("\
-g",{class:y,transform:`translate(${s(u.gain).toFixed(1)},${n(u.ratio).toFixed(1)})`},g("circle",{r:x(p)}),g("text",{y:y===
-"begin"?x(17):-x(p+5),"text-anchor":b},m))},a=t[t.length-1],d=e>=a.step,h=t.findLast(u=>u.step<=i);return[t.length>1&&l(
+X:s,Y:n,left:r,right:o},i){let l=(u,p,y,m)=>{let b=s(u.gain)>o-v(50)?"end":s(u.gain)<r+v(50)?"start":"middle";return g("\
+g",{class:y,transform:`translate(${s(u.gain).toFixed(1)},${n(u.ratio).toFixed(1)})`},g("circle",{r:v(p)}),g("text",{y:y===
+"begin"?v(17):-v(p+5),"text-anchor":b},m))},a=t[t.length-1],d=e>=a.step,h=t.findLast(u=>u.step<=i);return[t.length>1&&l(
 t[0],3.5,"begin",`step ${t[0].step}`),l(a,6,d?"end gone":"end",`step ${a.step}${d?", then NaN":""}`),h&&h!==a&&l(h,5,"no\
 w",`step ${i}`)].filter(Boolean)}function ys(t,e,{X:s,Y:n},r,o){let i=l=>{let a=t.getBoundingClientRect(),d=u=>Math.hypot(
 s(u.gain)-(l.clientX-a.left),n(u.ratio)-(l.clientY-a.top)),h=e.reduce((u,p)=>u&&d(u)<=d(p)?u:p,null);return h&&d(h)<30?h:
 null};t.addEventListener("pointermove",l=>{let a=i(l);if(!a)return E.hide();E.show(l,`step ${a.step}: ${a.zone?.head.toLowerCase()??
-"zone not recorded"}`,`${r} ${v(a.ratio)}`,`loss (mean of five) ${ut(a.gain)}`)}),t.addEventListener("pointerleave",()=>E.
+"zone not recorded"}`,`${r} ${x(a.ratio)}`,`loss (mean of five) ${ut(a.gain)}`)}),t.addEventListener("pointerleave",()=>E.
 hide()),t.addEventListener("click",l=>{let a=i(l);a&&o(a.step)})}var D=({step:t,graver_at:e=null})=>e??t?`step ${e??t}`:"before step 1",bs=t=>t.graver_at==null?"":`, first seen ${D({step:t.
 step})}`,$t=t=>`${t.rule}@${t.step}`;function Ct({lasted:t,closed_step:e},s){return e==null?s?"to the end":"still open":
 `${t} step${t>1?"s":""}`}async function we(t,e,s,n){let r=e.adapters?.[0]&&t.adapters.find(({name:o})=>o===e.adapters[0].
@@ -203,20 +203,20 @@ ap")},"See it in the heatmap")),$s(t,e))}var ye=(t,e)=>t.adapters.find(s=>s.name
 h3",null,t),c("ul",{class:"advice"},e.map(s=>c("li",null,String(s))))]:null;async function xs(t,e,s,n){let{metric:r}=e,o=t.
 run.metrics.includes(r),i=t.window(400),l=null;return o&&s?l={name:`${r}, ${s.short}`,matrix:await t.metric(r,{adapter:s.
 index,...i})}:t.run.series.includes(r)&&(l={name:r,matrix:await t.series(r,i)}),l?U(l.name,null,[{...l,colour:"var(--c1)"}],
-{term:r,width:n-52,height:x(150),log:o,...t.charting,alerts:[e],thresholds:o&&(e.threshold??0)>0?[{value:e.threshold,name:`\
-threshold ${v(e.threshold)}${vs(e,ct(t.schema))}`}]:[]}):null}var vs=({threshold:t,metric:e},s)=>s>1&&X.includes(e)?`: ${v(
-t*s)} over ${v(s)} blocks`:"";function $s(t,e){if(!e.adapters?.length)return null;let s=({name:n,value:r,text:o})=>c("bu\
+{term:r,width:n-52,height:v(150),log:o,...t.charting,alerts:[e],thresholds:o&&(e.threshold??0)>0?[{value:e.threshold,name:`\
+threshold ${x(e.threshold)}${vs(e,ct(t.schema))}`}]:[]}):null}var vs=({threshold:t,metric:e},s)=>s>1&&X.includes(e)?`: ${x(
+t*s)} over ${x(s)} blocks`:"";function $s(t,e){if(!e.adapters?.length)return null;let s=({name:n,value:r,text:o})=>c("bu\
 tton",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,alert:$t(e)})},c("span",{class:"mono"},n),c("b",
-null,r==null?(o??"–").replace("nan","NaN"):v(r)));return[c("h3",null,`Adapters, worst first (${e.adapters.length})`),c(
+null,r==null?(o??"–").replace("nan","NaN"):x(r)));return[c("h3",null,`Adapters, worst first (${e.adapters.length})`),c(
 "ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}function be(t,e){let s=t.schema.config?.find_lr,n=mt(s?.curve?.rate),r=n.length;if(r<2)return null;let o=z(e-26,[3,2],24),
 [i,l]=[Math.log10(n[0]),Math.log10(n[r-1])],a=f=>1+(r-1)*(Math.log10(f)-i)/(l-i),d={width:o.widths[0],range:[1,r],axis:"\
-rate",ticks:lt(i,l,o.widths[0]/x(70)).filter(f=>a(f)>r/20).map(f=>[a(f),v(f)]),say:f=>v(n[f-1]),marks:[{rate:s.rate,name:"\
+rate",ticks:lt(i,l,o.widths[0]/v(70)).filter(f=>a(f)>r/20).map(f=>[a(f),x(f)]),say:f=>x(n[f-1]),marks:[{rate:s.rate,name:"\
 suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:f})=>f!=
 null).map(f=>({...f,at:a(f.rate)}))},{loss:h,smoothed:u,output_ratio:p}=s.curve,y=Math.max(...mt(u).filter(Number.isFinite)),
 m=[{name:"loss",matrix:Tt(mt(h).map(f=>f>y?Number.NaN:f)),thin:!0},{name:"loss, mean of five",matrix:Tt(mt(u))}].map(f=>({
 ...f,colour:"var(--c1)"})),b=[{name:"size of the adapters",matrix:Tt(mt(p)),colour:"var(--c2)"}];return L(s.rate==null?"\
 The sweep found no learning rate":"Learning rate, found by a sweep",`${r} steps before the run`,c("div",{class:"sweep",id:"\
-found",style:o.style},c("div",null,bt(m,{...d,height:x(180),term:"loss, mean of five"}),bt(b,{...d,height:x(140),log:!0,
+found",style:o.style},c("div",null,bt(m,{...d,height:v(180),term:"loss, mean of five"}),bt(b,{...d,height:v(140),log:!0,
 term:b[0].name,thresholds:[{value:1}]})),it("words",s.sentences??[])))}var mt=t=>(t??[]).map(e=>e==null?Number.NaN:Number(
 e));function Tt(t){let e=t.map((r,o)=>o+1),s=Float32Array.from(t),n={shape:[t.length,1],first:e,last:e,width:1,notes:[]};
 return new Q({...n,pooled:!1},s,s,new Uint8Array(t.length))}var _s="Overview",xe=20,jt="broke off";function _t(t,e,s,n,r=[],o=null){if(t)return{kind:I(t.severity),head:`${t.severity}\
@@ -232,14 +232,14 @@ ss_start","loss_recent","size",...xt,"overhead","zone"],r),t.series("lr",{max_co
 to:s}),t.seriesOf(["loss","loss_expected","probe_loss","reward","effective_lr"],o)]),m=l.first==null?null:e[l.first],b=B(
 l,t.run),f=_t(m,dt(t.schema,h.zone,s),i.missing,kt(e,s),e.filter(N=>N.step<=s),b),w=z(t.width,[43,57],16,930),[_,A]=w.widths;
 return c("div",{class:"overview"},Is(t,f,b),c("div",{class:"tiles"},Ws(t,{...h,rates:u,effective:p},a,i)),c("div",{class:"\
-columns",style:w.style},L(O("Where the run is","path"),Os(i.points),pe(i,{width:_-26,height:x(470),damage:he(t.schema,i.
+columns",style:w.style},L(O("Where the run is","path"),Os(i.points),pe(i,{width:_-26,height:v(470),damage:he(t.schema,i.
 metric),step:s,onStep:t.setStep})),Ms(t,{...y,size:d},i,A)),L("Alerts",null,Ls(t)),be(t,t.width))}function Ms(t,{loss:e,
 loss_expected:s,probe_loss:n,reward:r,effective_lr:o,size:i},l,a){let d=t.lastStep>0,h=t.charting,u=z(a,[1,1],16,520),p={
-...h,empty:d?"not logged in this run":l.missing,width:u.widths[0]-26,height:x(190)},y=r?[{name:zt(t.schema).toLowerCase(),
+...h,empty:d?"not logged in this run":l.missing,width:u.widths[0]-26,height:v(190)},y=r?[{name:zt(t.schema).toLowerCase(),
 matrix:r,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"expected",matrix:s,colour:"var(--soft)",
 dash:"3 3",thin:!0},...n?[{name:"general texts",matrix:n,colour:"var(--c2)"}]:[]],m=l.metric==="output_ratio"?"Output ra\
 tio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",{class:"stack"},U(r?zt(t.schema):"Loss",null,y,{...h,term:r?"re\
-ward":"loss",width:a-26,height:x(212),alerts:t.alerts.filter(b=>b.step>0),onAlert:b=>t.openAlert(b,"alerts"),empty:d?"th\
+ward":"loss",width:a-26,height:v(212),alerts:t.alerts.filter(b=>b.step>0),onAlert:b=>t.openAlert(b,"alerts"),empty:d?"th\
 e loss is unknown in this run":l.missing}),c("div",{class:"columns",style:u.style},U(m,"over adapters",i&&d?As(i):[],{...p,
 term:l.metric,log:!0}),U("s · lr","per group",d?Ss(o):[],{...p,term:"effective_lr",zero:!0,log:h.discarded.length>0})))}
 var As=t=>["max","9 in 10 below","median"].map((e,s)=>({name:e,column:s,matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==
@@ -265,24 +265,24 @@ name!=="recovered"&&c("small",null,Es(r))),n&&c("p",null,n),r&&r.name!=="broke-o
 {class:"fix",id:"next-run"},c("b",null,"Next run"),i),t.ending.passes&&c("p",{id:"passes"},t.ending.passes)),c("div",{class:"\
 chips"},d))}var zt=({config:t})=>t?.preference?"Margin":"Reward",Mt=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");
 function Rs(t){let e=new Map;for(let n of t)e.set(n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.
-length>1?`${v(s[0])}…`:v(s[0])}function Bt(t,e,s=[]){let n=null,r=o=>s.some(([i,l])=>i<=t.last[o]&&t.first[o]<=l);for(let o=0;o<
+length>1?`${x(s[0])}…`:x(s[0])}function Bt(t,e,s=[]){let n=null,r=o=>s.some(([i,l])=>i<=t.last[o]&&t.first[o]<=l);for(let o=0;o<
 (t?.columns??0)&&t.first[o]<=e;o++)for(let i=0;i<t.n&&!r(o);i++){let l=t.high[o*t.n+i];Number.isFinite(l)&&(n==null||l>n)&&
 (n=l)}return n}var H=(t,e,s,n,r)=>c("div",{class:"tile"},c("span",{class:"name"},O(t,e)),c("span",{class:"value"},s),c("\
 span",{class:"note"},n??" "),r);function Ws(t,e,s,n){let{loss:r,reward:o,rates:i,effective:l,overhead:a}=e,{schema:d,adapters:h,
 step:u}=t,p=Y(t.alerts),y=ht(e,u,p),m=ft(n,e,s,u),b=a?.at(u),f=d.max_steps,w=f?Math.min(1,u/f):null,_=h[0]?.scale_formula,
 A=n.metric==="output_ratio"?["Size of the adapters","size of the adapters"]:["σ₁ relative to W₀ × depth",n.metric],
 N=["r","alpha","scale"].map($=>Rs(h.map(k=>k[$]))).join(" / ");return[H("Step","step",[String(u),f&&c("small",null,` / ${f}`)],
-w==null?null:`${J(w)} of the schedule`,w!=null&&c("i",{class:"progress",style:`--share:${w}`})),o?H(zt(d),"reward",v(o.at(
-u)),vt(e,u)):H("Loss","loss",v(r?.at(u)),Number.isFinite(y)?`mean${u<5?"":" of five"} ${ut(y)}`:null),H(...A,v(m),m==null?
-"not measured":`${v(m/n.depth)} × depth ${v(n.depth)}`),H("s · lr, peak","effective_lr",v(Bt(l,u,p)),$e(d,Bt(i,u,p))),
+w==null?null:`${J(w)} of the schedule`,w!=null&&c("i",{class:"progress",style:`--share:${w}`})),o?H(zt(d),"reward",x(o.at(
+u)),vt(e,u)):H("Loss","loss",x(r?.at(u)),Number.isFinite(y)?`mean${u<5?"":" of five"} ${ut(y)}`:null),H(...A,x(m),m==null?
+"not measured":`${x(m/n.depth)} × depth ${x(n.depth)}`),H("s · lr, peak","effective_lr",x(Bt(l,u,p)),$e(d,Bt(i,u,p))),
 H("r / α / s","scale",h.length?N:"–",_?`s = ${Mt(_)}`:"no adapters"),H("Adapters","adapters",String(h.length),d.config?.
 model_type??d.optimizer),H("Overhead","overhead",b==null||!t.lastStep?"–":J(b,1),t.lastStep?`of the wall time ${u>xe?`\
-since step ${xe}`:"so far"}`:n.missing)]}function $e({config:t},e){let{rate:s,low:n,high:r}=t?.find_lr??{},[o,i]=[n,r].map(
-a=>v(Number(a?.toPrecision(2)))),l=n!=null&&r!=null?` (${o} to ${i})`:"";return e==null?null:s==null||s!==t?.learning_rate?
-`peak lr ${v(e)}`:`peak lr ${v(e)},${v(s)===v(e)?"":` ${v(s)}`} found by a sweep${l}`}function Ls(t){if(!t.alerts.length)
-return c("p",{class:"none"},"✓ No alert in this run.");let e=s=>c("button",{class:"row",onclick:()=>t.openAlert(s,"ale\
-rts")},W(s.severity),c("b",null,s.rule),c("span",{class:"note"},D(s),s.severity===rt&&", recovered from"),c("span",null,
-s.message));return c("ol",{class:"alert-list"},t.alerts.slice(0,6).map(s=>c("li",null,e(s))))}var Ut={};st(Ut,{draw:()=>Ts,title:()=>Fs});var Fs="Alerts",Cs=["Severity","Rule","What","Step","Held","Adapters"];async function Ts(t){if(!t.alerts.length)return L(
+since step ${xe}`:"so far"}`:n.missing)]}function $e({config:t},e){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=
+null?` (${x(n)} to ${x(r)})`:"";return e==null?null:s==null||s!==t?.learning_rate?`peak lr ${x(e)}`:`peak lr ${x(e)},${x(
+s)===x(e)?"":` ${x(s)}`} found by a sweep${o}`}function Ls(t){if(!t.alerts.length)return c("p",{class:"none"},"✓ No aler\
+t in this run.");let e=s=>c("button",{class:"row",onclick:()=>t.openAlert(s,"alerts")},W(s.severity),c("b",null,s.rule),
+c("span",{class:"note"},D(s),s.severity===rt&&", recovered from"),c("span",null,s.message));return c("ol",{class:"alert-\
+list"},t.alerts.slice(0,6).map(s=>c("li",null,e(s))))}var Ut={};st(Ut,{draw:()=>Ts,title:()=>Fs});var Fs="Alerts",Cs=["Severity","Rule","What","Step","Held","Adapters"];async function Ts(t){if(!t.alerts.length)return L(
 null,null,c("p",{class:"none"},"✓ No alert in this run."));let e=!["running",null].includes(t.ending.verdict),s=t.alerts.
 find(o=>$t(o)===t.state.alert)??t.alerts[0],n=z(t.width,[52,48],16,1e3),r=c("div",{class:"columns",style:`${n.style};ali\
 gn-items:start`},L(null,null,c("table",{class:"grid",id:"alerts"},c("thead",null,c("tr",null,...Cs.map(o=>c("th",null,O(
@@ -293,7 +293,7 @@ e)},c("td",null,c("span",{class:`tag ${I(o)}`},W(o,11),o.toLowerCase())),c("td",
 [c("span",{class:"mono clip"},ye(t,a[0].name)),a.length>1&&c("small",null,` +${a.length-1}`)]:"–"))}var Ht={};st(Ht,{draw:()=>Ps,title:()=>Bs});var Bs="Compare",js=/^(learning_rate|parameters|find_lr\..*|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
 function _e(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[n,r]of Object.entries(t))_e(r,e?`${e}.${n}`:
 n,s);else s[e]=ke(t);return s}function ke(t){return Array.isArray(t)?t.map(String).join(", "):typeof t=="number"&&!Number.
-isInteger(t)?v(t):String(t??"–")}async function Ps(t){let e=await Promise.all(t.runNames.map(r=>Ks(t,r))),s=e.some(({last:r})=>r.
+isInteger(t)?x(t):String(t??"–")}async function Ps(t){let e=await Promise.all(t.runNames.map(r=>Ks(t,r))),s=e.some(({last:r})=>r.
 reward),n=[...Ds.filter(([r])=>s||!r.startsWith("reward")),...Gs(e)];return c("div",{class:"compare"},L(`${e.length} run${e.
 length===1?"":"s"}`,"with every setting that differs",c("div",{class:"scroll",tabindex:0,role:"region","aria-label":"run\
 s"},c("table",{class:"grid sets",id:"runs"},c("thead",null,c("tr",null,c("th",null,"Run"),...n.map(([r])=>c("th",null,O(
@@ -303,11 +303,11 @@ view")};return c("tr",{class:e.name===t.state.run?"chosen":null},c("th",{scope:"
 "end",({end:t})=>t?ot(t.word,t.text,{class:`badge ${t.kind}`}):"–"],["steps",({step:t,schema:e})=>`${t}${e.max_steps?`\
  / ${e.max_steps}`:""}`],["r",({schema:t})=>Dt(t,"r")],["alpha",({schema:t})=>Dt(t,"alpha")],["scale",({schema:t})=>Dt(t,
 "scale")],["lr",({schema:t})=>[Hs(t)||"–",Vs(t)]],["loss, mean of five",({last:t})=>{if(!Number.isFinite(t.loss?.at(1/0)??
-0))return"NaN";let e=ht(t,1/0);return[v(t.loss_recent?.at(1/0)),Number.isFinite(e)&&c("small",null,` ${ut(e)}`)]}],["rew\
-ard, mean of five",({last:t})=>[v(t.reward_recent?.at(1/0)),c("small",null,` ${vt(t,1/0)??""}`)]],["size of the adapters",
-({ratio:t})=>v(t)],["alerts",({counts:t})=>P.map(e=>[e,K(t,e)]).filter(([,e])=>e).map(([e,s])=>c("span",{class:"tally"},
-W(e,11),s))]],Hs=({peak_lr:t})=>[...new Set(t??[])].map(e=>v(e)).join(", ");function Vs({config:t,peak_lr:e}){let s=t?.learning_rate;
-return s==null||!e?.length||e.some(r=>v(r)===v(s))?null:c("small",null,` of ${v(s)} set`)}var Dt=({adapters:t},e)=>[...new Set(
+0))return"NaN";let e=ht(t,1/0);return[x(t.loss_recent?.at(1/0)),Number.isFinite(e)&&c("small",null,` ${ut(e)}`)]}],["rew\
+ard, mean of five",({last:t})=>[x(t.reward_recent?.at(1/0)),c("small",null,` ${vt(t,1/0)??""}`)]],["size of the adapters",
+({ratio:t})=>x(t)],["alerts",({counts:t})=>P.map(e=>[e,K(t,e)]).filter(([,e])=>e).map(([e,s])=>c("span",{class:"tally"},
+W(e,11),s))]],Hs=({peak_lr:t})=>[...new Set(t??[])].map(e=>x(e)).join(", ");function Vs({config:t,peak_lr:e}){let s=t?.learning_rate;
+return s==null||!e?.length||e.some(r=>x(r)===x(s))?null:c("small",null,` of ${x(s)} set`)}var Dt=({adapters:t},e)=>[...new Set(
 t.map(s=>ke(s[e])))].join(", ")||"–";function Gs(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(
 s=>!js.test(s)).filter(s=>new Set(t.map(({settings:n})=>n[s])).size>1).map(s=>[s,({settings:n})=>n[s]??"–"])}async function Ks(t,e){
 let{step:s,metrics:n}=t.runs[e],r=X.find(y=>n.includes(y)),[o,{alerts:i,counts:l},a,d,h]=await Promise.all([t.data.schema(
@@ -337,14 +337,14 @@ let{name:i,layer:l}=r,a=e[o].find((d,h)=>n.get(s(l,d,h))===1)??i;return{...r,ind
 a,18)}`}})}function Re(t){let e=new Map;for(let s of t)e.has(s.type)||e.set(s.type,[]),e.get(s.type).push(s);return[...e].map(([s,n])=>({
 name:s,adapters:n}))}function We({high:t}){let e=Float32Array.from(t,Math.log2),s=[],n=-1/0,r=Math.max(1,Math.floor(e.length/
 2e4))|1;e.forEach((i,l)=>{Number.isFinite(i)&&(n=Math.max(n,i),l%r===0&&s.push(i))}),s.sort((i,l)=>i-l),n===-1/0&&(n=0);
-let o=Math.min(s[Math.floor(.01*s.length)]??0,n-1e-6);return{cells:e.map(i=>(i-o)/(n-o)),ends:[`≤ ${v(2**o)}`,"log",v(
-2**n)]}}var Le=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),At=t=>x(108+6*(Le(t)-11));function Fe(t,e,s,n){
+let o=Math.min(s[Math.floor(.01*s.length)]??0,n-1e-6);return{cells:e.map(i=>(i-o)/(n-o)),ends:[`≤ ${x(2**o)}`,"log",x(
+2**n)]}}var Le=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),At=t=>v(108+6*(Le(t)-11));function Fe(t,e,s,n){
 let r=qs(t,e),{rows:o,size:i,height:l}=r,a=Math.max(1,Math.min(3,devicePixelRatio||1)),d=c("canvas",{id:"heat",width:Math.
 round(n*a),height:Math.round(l*a),role:"img",style:`width:${n}px;height:${l}px`,"aria-label":`${t.state.metric} of ${e.n}\
  adapters at ${e.columns} columns of steps`});Ee(d,t,e,s,o,i,a);let h=Zs(t,e,r,n);return Js(d,t,e,o,h,n),c("div",{class:"\
 plot",style:`grid-template-columns:${At(t)-4}px ${n}px`},c("span",{class:"strip-name"},"alerts"),Xs(t,e,n),Ys(t,e,r),c("\
 div",{class:"stage",style:`width:${n}px;height:${l}px`},d,h.overlay),c("span",{class:"strip-name"},"step"),tn(e,n))}function qs(t,{
-n:e}){let s=Re(t.adapters),n=Math.max(300,innerHeight-x(232)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(1,Math.min(x(
+n:e}){let s=Re(t.adapters),n=Math.max(300,innerHeight-v(232)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(1,Math.min(v(
 30),Math.floor((n-r*s.length)/e))),i=[],l=[],a=0;for(let d of s){let h=a;for(let u of d.adapters)i.push({adapter:u,y:a}),
 a+=o;l.push({name:d.name,y:(h+a)/2}),a+=r}return{rows:i,labels:l,size:o,height:a-r}}function Zs(t,e,{rows:s,size:n,height:r},o){
 let i=f=>e.place(f)*o,l=f=>Math.max(1.5,i(f+1)-i(f)),a=g("svg",{class:"overlay",width:o,height:r}),d=e.columnOf(t.step);
@@ -357,15 +357,15 @@ leave:i},l){let a=h=>s.columnOf(s.stepAt(h/l)),d=h=>n.findLast(({y:u})=>u<=h.cli
 r,{hover:(h,u)=>{let p=d(h);p&&(o(p,a(u)),E.show(h,...Qs(s,a(u),p.adapter)))},leave:i,zoom:(h,u)=>e.set({from:s.first[a(
 h)],to:s.last[a(u)]}),choose:(h,u)=>{let p=d(h)?.adapter.name,y=s.last[a(u)];p&&e.set({view:"layer",adapter:p,step:y>=e.
 lastStep?"":y})}})}function Qs(t,e,{name:s,index:n}){let r=t.flags[e*t.n+n];return[c("b",null,s),`${t.steps(e)}: ${t.say(
-e,n,v)||"–"}`,r&3?c("strong",null,at(r)):null]}function Ys(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=At(t),l=g(
-"svg",{class:"gutter",width:i-6,height:o}),a=r>=x(11)&&n.length<e,d=-99;for(let h of n)h.y-d<x(12)||(d=h.y,l.append(g("t\
-ext",{x:a?i-x(36):i-12,y:h.y+x(4),"text-anchor":"end",class:"group"},Kt(h.name,Le(t)+(a?0:4)),g("title",null,h.name))));
-for(let{adapter:h,y:u}of a?s:[])l.append(g("text",{x:i-12,y:u+r/2+x(4),"text-anchor":"end",class:"item"},h.layer??""));return l}
+e,n,x)||"–"}`,r&3?c("strong",null,at(r)):null]}function Ys(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=At(t),l=g(
+"svg",{class:"gutter",width:i-6,height:o}),a=r>=v(11)&&n.length<e,d=-99;for(let h of n)h.y-d<v(12)||(d=h.y,l.append(g("t\
+ext",{x:a?i-v(36):i-12,y:h.y+v(4),"text-anchor":"end",class:"group"},Kt(h.name,Le(t)+(a?0:4)),g("title",null,h.name))));
+for(let{adapter:h,y:u}of a?s:[])l.append(g("text",{x:i-12,y:u+r/2+v(4),"text-anchor":"end",class:"item"},h.layer??""));return l}
 function Xs(t,e,s){let r=g("svg",{class:"strip",width:s,height:20});for(let o of t.alerts){if(o.step<e.first[0]||o.step>
 e.end)continue;let i=e.columnOf(o.step),l=(e.place(i)+e.place(i+1))/2*s;r.append(Lt(o,Math.max(7,l),20,()=>t.openAlert(o)))}
-return r}function tn(t,e){let s=g("svg",{class:"axis",width:e,height:x(18)}),n=r=>(r-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+
-1)*e;for(let r of q(t.first[0],t.end,e/x(70)).filter(Number.isInteger)){let o=n(r);s.append(g("text",{x:o,y:x(14),"text-\
-anchor":o<12?"start":o>e-14?"end":"middle"},r))}return s}var en="Heatmap",sn=12,qt=()=>x(268);async function nn(t){let{state:e,adapters:s}=t;if(!s.length||!e.metric)return c("p",
+return r}function tn(t,e){let s=g("svg",{class:"axis",width:e,height:v(18)}),n=r=>(r-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+
+1)*e;for(let r of q(t.first[0],t.end,e/v(70)).filter(Number.isInteger)){let o=n(r);s.append(g("text",{x:o,y:v(14),"text-\
+anchor":o<12?"start":o>e-14?"end":"middle"},r))}return s}var en="Heatmap",sn=12,qt=()=>v(268);async function nn(t){let{state:e,adapters:s}=t;if(!s.length||!e.metric)return c("p",
 {class:"empty-page"},"This run has no adapters.");let n=rn(t),r=t.width>3*qt(),o=t.width-(r?qt()+16:0)-28,i=o-At(t)-4,l=await t.
 metric(e.metric,t.window(Math.max(50,Math.floor(i/50)*50)));if(t.notes=[...new Set([...t.notes,...l.notes])],!l.columns)
 return c("div",null,n,c("p",{class:"empty-page"},"No step of this metric lies in the chosen range."));l.until=Math.min(t.
@@ -384,9 +384,9 @@ value:e.high[s+a.index],flags:e.flags[s+a.index]})).filter(({flags:a})=>!(a&4)).
 some(({broken:a,value:d})=>a||d!==0))return c("p",{class:"none"},n.length?"Nothing is above zero at this step.":"Not mea\
 sured at this step.");let r=n.filter(({broken:a})=>!a).sort((a,d)=>a.value-d.value),o=r[r.length>>1]?.value,i=({broken:a,
 value:d})=>a?1/0:Math.abs(Math.log2(d/o)),l=({adapter:a,value:d,broken:h})=>c("button",{class:"row",title:a.name,onclick:()=>t.
-set({view:"layer",adapter:a.name})},c("span",{class:"clip"},a.short),c("b",null,h?at(h):v(d)),c("small",null,h?"":ln(d/o)));
+set({view:"layer",adapter:a.name})},c("span",{class:"clip"},a.short),c("b",null,h?at(h):x(d)),c("small",null,h?"":ln(d/o)));
 return n.sort((a,d)=>i(d)-i(a)||d.value-a.value),c("ol",{class:"standout"},n.slice(0,sn).map(a=>c("li",null,l(a))))}var ln=t=>t<
-1?`÷ ${v(1/t)}`:`× ${v(t)}`;var Jt={};st(Jt,{draw:()=>dn,title:()=>cn});var cn="Layer",Ce=[["‖ΔW‖ and what Adam can reach","Frobenius norm",[["delta_norm","delta_norm"],["predicted_norm",
+1?`÷ ${x(1/t)}`:`× ${x(t)}`;var Jt={};st(Jt,{draw:()=>dn,title:()=>cn});var cn="Layer",Ce=[["‖ΔW‖ and what Adam can reach","Frobenius norm",[["delta_norm","delta_norm"],["predicted_norm",
 "predicted_norm","5 4"]],!0],["Output ratio","‖ΔW·x‖ / ‖W₀·x‖ on the step’s tokens",[["output_ratio","out\
 put_ratio"]],!0],["Relative to the base weight","ΔW against W₀",[["relative_norm","Frobenius"],["relative_spectral_no\
 rm","spectral"]],!0],["Largest singular value","σ₁(ΔW)",[["spectral_norm","spectral_norm"]],!0],["Ranks in use","of \
@@ -396,14 +396,14 @@ r",[["effective_rank","effective_rank"],["stable_rank","stable_rank"]],!1],["Fac
 changed",[["a_changed","A"],["b_changed","B"]],!1],["Base weight","‖W − W₀‖ / ‖W₀‖, 0 where it rests",[["b\
 ase_drift","base_drift"]],!0],["s · lr","scale × learning rate",[["effective_lr","effective_lr"]],!1],["Scale s","the \
 live factor",[["scale","scale"]],!1]];async function dn(t){let{adapter:e,run:s,state:n}=t;if(!e)return c("p",{class:"emp\
-ty-page"},"This run has no adapters.");let r=t.width>x(1260)?4:3,o=z(t.width,Array(r).fill(1)),i=o.widths[0],l=new Set(Ce.
+ty-page"},"This run has no adapters.");let r=t.width>v(1260)?4:3,o=z(t.width,Array(r).fill(1)),i=o.widths[0],l=new Set(Ce.
 flatMap(([,,m])=>m.map(([b])=>b))),a=[...Ce,...s.metrics.filter(m=>!l.has(m)).map(m=>[T(m),null,[[m,m]],!0])].map(([m,b,
 f,w])=>({name:m,note:b,log:w,several:f.length>1,metrics:f.filter(([_])=>s.metrics.includes(_))})).filter(({metrics:m})=>m.
 length),d=a.flatMap(({metrics:m})=>m.map(([b])=>b)),h={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...h,from:n.
 from||1},p=Object.fromEntries(await Promise.all(d.map(async m=>[m,await t.metric(m,m==="effective_lr"?u:h)]))),y=t.alerts.
 filter(m=>m.adapters?.some(({name:b})=>b===e.name));return c("div",{class:"layer"},hn(t,y),c("div",{class:"columns",style:o.
 style},a.map(({name:m,note:b,metrics:f,log:w,several:_})=>{let A=f.map(([$,k,M],S)=>({name:k,matrix:p[$],colour:M?"var(-\
--soft)":`var(--c${S+1})`,dash:M})),N=A.length>1||_;return U(m,b,A,{legend:N,term:f[0][0],width:i-26,height:x(150)+(N?0:x(
+-soft)":`var(--c${S+1})`,dash:M})),N=A.length>1||_;return U(m,b,A,{legend:N,term:f[0][0],width:i-26,height:v(150)+(N?0:v(
 21)),...t.charting,log:w||f[0][0]==="effective_lr"&&t.charting.discarded.length>0,alerts:y.filter($=>f.some(([k])=>k===$.
 metric)),onAlert:$=>t.openAlert($,"alerts")})})))}function hn(t,e){let{adapter:s,adapters:n,schema:r,moveAdapter:o}=t,i=r.
 peak_lr?.[s.group??-1],l=(a,d,h)=>d!=null&&c("div",null,c("dt",null,a),c("dd",null,d,h&&c("small",null,` ${h}`)));return c(
@@ -414,10 +414,10 @@ adapter after (↓)",onclick:()=>o(1)},"›"),c("span",{class:"note"},`${s.index
 ow"}),e.length?e.map(a=>c("button",{class:"chip",onclick:()=>t.openAlert(a,"alerts"),title:a.message},W(a.severity,11),`${a.
 rule}, ${D(a)}`)):c("span",{class:"note"},"✓ no alert names this adapter")),c("dl",{class:"facts"},l(O("Kind"),s.kind),
 s.d_out!=null&&l(O("W₀"),`${s.d_out} × ${s.d_in}`),(s.r??0)>0&&l(O("B · A"),`${s.d_out} × ${s.r} · ${s.r} × ${s.d_in}`),
-l(O("r","r"),s.r||null),l(O("α","alpha"),s.alpha==null?null:v(s.alpha)),l(O("s","scale"),s.scale==null?null:v(s.scale),
-Mt(s.scale_formula)),l(O("Group","group"),s.group==null?"in no optimizer group":String(s.group),i!=null?`lr ≤ ${v(i)}`:
-null),l(O("Trainable"),s.trainable?.toLocaleString("en")),l(O("‖W₀‖","base_norm"),s.base_norm==null?"unknown":v(Number(
-s.base_norm))),l(O("σ₁(W₀)","base_spectral_norm"),s.base_spectral_norm==null?"unknown":v(Number(s.base_spectral_norm)))))}var Z={overview:Pt,heatmap:Zt,layer:Jt,alerts:Ut,compare:Ht};function Qt(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
+l(O("r","r"),s.r||null),l(O("α","alpha"),s.alpha==null?null:x(s.alpha)),l(O("s","scale"),s.scale==null?null:x(s.scale),
+Mt(s.scale_formula)),l(O("Group","group"),s.group==null?"in no optimizer group":String(s.group),i!=null?`lr ≤ ${x(i)}`:
+null),l(O("Trainable"),s.trainable?.toLocaleString("en")),l(O("‖W₀‖","base_norm"),s.base_norm==null?"unknown":x(Number(
+s.base_norm))),l(O("σ₁(W₀)","base_spectral_norm"),s.base_spectral_norm==null?"unknown":x(Number(s.base_spectral_norm)))))}var Z={overview:Pt,heatmap:Zt,layer:Jt,alerts:Ut,compare:Ht};function Qt(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
 el":"views"},un(t)),pn(t),fn(t),c("button",{id:"latest",class:"quiet",title:"follow the latest step (End)",disabled:t.state.
 step==="",onclick:()=>t.set({step:""})},"latest"),s===""&&n===""?"":c("button",{id:"unzoom",class:"quiet",title:"all ste\
 ps (Esc)",onclick:()=>t.set({from:"",to:""})},`steps ${s}–${n}  ✕`),c("span",{class:"grow"}),t.live?mn(t):""),e&&document.

@@ -386,8 +386,7 @@ function tiles(app, known, spread, path) {
  */
 export function rateOf({config}, peak) {
   const {rate, low, high} = config?.find_lr ?? {},
-    [from, to] = [low, high].map((rate) => num(Number(rate?.toPrecision(2)))), // as Python rounds them
-    spread = low != null && high != null ? ` (${from} to ${to})` : '';
+    spread = low != null && high != null ? ` (${num(low)} to ${num(high)})` : '';
   if (peak == null) return null;
   if (rate == null || rate !== config?.learning_rate) return `peak lr ${num(peak)}`;
   return `peak lr ${num(peak)},${num(rate) === num(peak) ? '' : ` ${num(rate)}`} found by a sweep${spread}`;
