@@ -55,9 +55,14 @@ class LossExactlyZero(RuleOfTheLoss):
     is_sorted: bool = field(default=False, init=False)
     masked: int = field(default=0, init=False)
     """Steps so far with a batch without a target."""
+    latest: int = field(default=0, init=False)
+    """The step that was asked last, if its batch had none; else 0."""
 
     def check(self, record: StepRecord) -> Finding | None:
-        if without_target(record):
+        if self.latest:  # recover has dropped the updates of those since then, which were like it
+            self.masked += max(record.step - self.latest - 1, 0)
+        self.latest = record.step if without_target(record) else 0
+        if self.latest:
             self.masked += 1
             return self._without_target(record)
         alike = self._of_one_class(record)

@@ -124,6 +124,8 @@ class Recorder:
         self.monitored, self.instruments, self.cadence = monitored, instruments, cadence
         self._guard, self._host_copy = guard, HostCopy()
         self._lr_fraction, self._is_scaled = lr_fraction, is_scaled
+        self._spent = 0.0, 1.0
+        """What is spent of the schedule is the first number, and the second times what a run without recovery has."""
         self._loss, self._judge_loss = LossSignals(chance=Chance.of(monitored.run.config)), judge_loss
         self._policy = PolicySignals()
         instruments.own_loss.asked = "classes" not in monitored.run.config
@@ -389,6 +391,7 @@ class Recorder:
             "spent": self.instruments.rates.spent,
             "skipped": self._skipped,
             "rate": self._rate,
+            "turned_back": list(self._spent),
             "nonzero_start": self.monitored.run.nonzero_start,
             "frozen": {name: list(pair) for name, pair in norms if np.isfinite(pair).all()},
         }
@@ -400,17 +403,34 @@ class Recorder:
         self._policy.scalars = dict(policy.get("scalars", {}))
         self.instruments.rates.spent = dict(state.get("spent", {}))
         self._skipped, self._rate = state.get("skipped", 0), state.get("rate", 0.0)
+        before, slope = state.get("turned_back", (0.0, 1.0))
+        self._spent = before, slope
         self.monitored.run = replace(self.monitored.run, nonzero_start=state.get("nonzero_start", False))
         self.monitored.base_norms = {name: (norm, top) for name, (norm, top) in state.get("frozen", {}).items()}
 
+    def turn_back(self, good: Mapping[str, Any], step: int, now: int, factor: float) -> None:
+        """The run goes on after step ``now`` from the ``good`` state, that of ``step``, at ``factor`` times its rates.
+        What was spent in between has left nothing in the adapters."""
+        slope = self._spent[1] * factor
+        self.load_state_dict(good)
+        before, after = self._planned(step), self._planned(now)
+        if before is not None and after is not None:
+            self._spent = self._spent[0] + self._spent[1] * before - slope * after, slope
+
     def _fraction(self, step: int, lr: tuple[float, ...]) -> float | None:
+        before, self._rate = self._rate, max(lr, default=0.0)
+        rises = self._lr_fraction is None and step < (self.monitored.run.max_steps or 0) and 0.0 < before < self._rate
+        planned, (offset, slope) = self._planned(step), self._spent
+        if planned is None or rises:  # nobody knows how far
+            return None
+        return (offset + slope * planned) / (offset + slope)
+
+    def _planned(self, step: int) -> float | None:
+        """The share of its rates that the schedule has spent after ``step``; None where that is unknown."""
         if self._lr_fraction is not None:
             return self._lr_fraction(step)
-        max_steps, before = self.monitored.run.max_steps, self._rate
-        self._rate = max(lr, default=0.0)
-        if not max_steps or (step < max_steps and 0.0 < before < self._rate):  # nobody knows how far the rate rises
-            return None
-        return min(step / max_steps, 1.0)
+        max_steps = self.monitored.run.max_steps
+        return min(step / max_steps, 1.0) if max_steps else None
 
 
 def _bad(there: Mapping[str, Any]) -> tuple[str, ...]:

@@ -277,9 +277,10 @@ class Recovery:
         recorder, then = self._recorder, good.monitor
         self._good.forget_after(good.step)
         self._learned.put_back(good)
-        recorder.monitored.turn_down(factor, 1.0 if raised_to(record) else factor)
+        of_script = 1.0 if raised_to(record) else factor
+        recorder.monitored.turn_down(factor, of_script)
         self._say(self._episodes.rewind(then["rules"], good.step, self._step, own))
-        recorder.load_state_dict(copy.deepcopy(then["recorder"]))
+        recorder.turn_back(copy.deepcopy(then["recorder"]), good.step, self._step, of_script)
         self._size = then["size"]
         recorder.cadence.start(self._step)  # what follows is measured as after a start
 
@@ -384,8 +385,8 @@ def changes(factor: float, record: StepRecord) -> dict[str, list[float]]:
     rate, raised = rate_now(record.run), raised_to(record)
     if factor == 1.0 or rate is None:
         return {}
-    pair = (raised[1] / factor, raised[1]) if raised else (rate / record.run.lr_factor, rate * factor)
-    return {RATE: [float(f"{rate:.6g}") for rate in pair]}
+    pair = (raised[0], raised[0] * factor) if raised else (rate / record.run.lr_factor, rate * factor)
+    return {RATE: [float(f"{rate:.3g}") for rate in pair]}
 
 
 def alert_of(recovered: Recovered, before: Prescription | None, number: int, most: int) -> Alert:

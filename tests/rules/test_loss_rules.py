@@ -16,7 +16,7 @@ from benchmarks.corpus.faults import FAULTS
 from lora_watch import LoraWatchError, Severity
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.drivers.loop import Monitor
-from lora_watch.rules.labels import FirstLossTooHigh
+from lora_watch.rules.labels import FirstLossTooHigh, LossExactlyZero
 from lora_watch.rules.loss import LossDivergence
 from tests.monitor.test_monitor import loop
 from tests.rules.runs import (
@@ -231,6 +231,13 @@ def test_a_weak_base_that_explodes_at_once_was_not_guessing() -> None:
     for step, loss in enumerate((6.64, 6.93, 7.2), start=1):
         scalars = {"loss_start": 6.64, "loss_recent": loss, "labels_padded": math.nan}  # no label in the last rows
         assert check(StepRecord(info, step, {}, loss=loss, scalars=scalars)) is None
+
+
+def test_batches_without_a_target_whose_updates_were_dropped_are_counted() -> None:
+    rule = LossExactlyZero()
+    for step, loss in ((1, math.nan), (2, math.nan), (7, 1.0), (9, 1.0)):
+        rule.check(StepRecord(RunInfo(()), step, {}, loss, targets=0 if step < 7 else 9))
+    assert rule.masked == 6
 
 
 LABELS: dict[str, tuple[Severity, str]] = {
