@@ -24,7 +24,7 @@ class Evidence(enum.IntEnum):
 
 
 def in_figures(low: float, best: float, high: float) -> tuple[float, float]:
-    """A range as people read it: in one figure, in two where it spans less than a factor of 2 or would miss ``best``."""
+    """A range as people read it: in one figure, in two where it spans less than a factor of 2 or misses ``best``."""
     one, two = ((float(f"{low:.{n}g}"), float(f"{high:.{n}g}")) for n in (1, 2))
     return two if high < 2 * low or not one[0] <= best <= one[1] else one
 

@@ -123,7 +123,7 @@ class Recorder:
     ):
         self.monitored, self.instruments, self.cadence = monitored, instruments, cadence
         self._guard, self._host_copy = guard, HostCopy()
-        self._lr_fraction, self._is_scaled = lr_fraction, is_scaled
+        self._planned, self._is_scaled = lr_fraction or self._of_steps, is_scaled
         self._spent = 0.0, 1.0
         """What is spent of the schedule is the first number, and the second times what a run without recovery has."""
         self._loss, self._judge_loss = LossSignals(chance=Chance.of(monitored.run.config)), judge_loss
@@ -157,7 +157,7 @@ class Recorder:
     def use(self, optimizer: Any, peak_lr: tuple[float, ...]) -> None:
         """Another optimizer trains from now on. What share of its Σ lr has been spent is known by the steps alone."""
         self.monitored.use(optimizer, peak_lr)
-        self._lr_fraction = None
+        self._planned = self._of_steps
 
     def plan(self, step: int, wanted: Mapping[str, float] | None = None, alerts: int = 0) -> None:
         """Decide how the step after ``step`` is measured (``Cadence.plan``), and have its forward pass seen where that
@@ -380,7 +380,7 @@ class Recorder:
         state, nothing = self.state_dict(), nn.Module()
         self.monitored = MonitoredAdapters(nothing, None, self.monitored.run)
         self.instruments = Instruments(nothing, self._guard, output_ratio=False)
-        self._is_scaled, self._lr_fraction = bool, None
+        self._is_scaled, self._planned = bool, self._of_steps
         self.load_state_dict(state)
 
     def state_dict(self) -> dict[str, Any]:
@@ -419,16 +419,14 @@ class Recorder:
 
     def _fraction(self, step: int, lr: tuple[float, ...]) -> float | None:
         before, self._rate = self._rate, max(lr, default=0.0)
-        rises = self._lr_fraction is None and step < (self.monitored.run.max_steps or 0) and 0.0 < before < self._rate
         planned, (offset, slope) = self._planned(step), self._spent
-        if planned is None or rises:  # nobody knows how far
+        rises = 0.0 < before < self._rate and step < (self.monitored.run.max_steps or 0)
+        if planned is None or (rises and self._planned == self._of_steps):  # nobody knows how far
             return None
         return (offset + slope * planned) / (offset + slope)
 
-    def _planned(self, step: int) -> float | None:
-        """The share of its rates that the schedule has spent after ``step``; None where that is unknown."""
-        if self._lr_fraction is not None:
-            return self._lr_fraction(step)
+    def _of_steps(self, step: int) -> float | None:
+        """The share of its rates that a schedule has spent after ``step``, as far as steps alone tell."""
         max_steps = self.monitored.run.max_steps
         return min(step / max_steps, 1.0) if max_steps else None
 
