@@ -257,8 +257,7 @@ def tally(alerts: Iterable[Alert]) -> dict[str, int]:
 
 def in_numbers(counts: Mapping[str, int]) -> str:
     """``1 error, 2 warnings``, the worst first; empty without any."""
-    called = {"error": "error", "warning": "warning", "info": "note"}
-    return ", ".join(count(counts[name], word) for name, word in called.items() if counts.get(name))
+    return ", ".join(count(counts[name], name) for name in ("error", "warning", "info") if counts.get(name))
 
 
 def in_sum(alerts: Iterable[Alert]) -> str:

@@ -17,7 +17,7 @@ from lora_watch.runs.run import FinishedRun, read_runs
 
 CHECK_VERSION = 1
 STILL_GOING = "still-going"
-OF_A_RUN = ("name", "verdict", "message", "step", "max_steps", "updated", "trainable_parameters", "evaluation", "notes")
+OF_A_RUN = ("name", "verdict", "message", "step", "max_steps", "updated", "trainable_parameters", "notes")
 
 
 @dataclass
@@ -75,6 +75,8 @@ class Judgement:
             "runs": [
                 {
                     **{name: getattr(judged.run, name) for name in OF_A_RUN},
+                    "evaluation": {name: value for name, (_, value) in judged.run.evaluated.items()},
+                    "evaluated_at": {name: step for name, (step, _) in judged.run.evaluated.items()},
                     "failed": bool(self.failures(judged)),
                     "loss": dict(zip(("start", "last", "final"), (*judged.run.loss_ends, judged.run.final_loss))),
                     "adapters": len(judged.run.adapters),

@@ -70,7 +70,7 @@ class ReportSink(Sink):
         """The folder next to the report that holds the last good adapter of a run that is not well, and its step; None
         where there is none, or one that is no better than at the start."""
         told = self._latest and self._latest.verdict != "ok" and self._latest.last_good
-        return (told["folder"], told["step"]) if told and told["step"] and told["gained"] is not False else None
+        return (told["folder"], told["step"]) if told and told["step"] and told["folder"] else None
 
     @property
     def before(self) -> "Before":
@@ -119,9 +119,10 @@ class ReportSink(Sink):
     def tell_last_good(self, folder: str | None, step: int | None, why_not: str | None, gained: bool | None) -> None:
         """The run has gone wrong: ``folder``, next to the report, holds the adapter as it was after ``step``. Without
         one ``why_not`` says why it could not be kept; None where there was no good one. ``gained``: the run had been
-        better than at its start; None where nothing tells."""
+        better than at its start; None where nothing tells. One that had not is not offered: no ``folder`` is named."""
         if self._latest is not None:
-            self._latest.last_good = {"folder": folder, "step": step, "why_not": why_not, "gained": gained}
+            named = None if gained is False else folder
+            self._latest.last_good = {"folder": named, "step": step, "why_not": why_not, "gained": gained}
             self._write_late()
 
     def _write_late(self) -> None:
@@ -188,8 +189,7 @@ class ReportSink(Sink):
         return (note,)
 
     def _is_still_ours(self, session: "_Session") -> bool:
-        there = read_report(report_of(self.directory)).get("run_id")
-        return there in (None, session.run_id)  # better ours than nothing
+        return read_report(report_of(self.directory)).get("run_id") in (None, session.run_id)  # better ours than none
 
 
 class Before(NamedTuple):
@@ -299,7 +299,7 @@ class _Session:
             "alerts": [alert.to_dict() for alert in alerts],
             "counts": tally(alerts),
             "first": next((place for place, alert in enumerate(alerts) if alert is first), None),
-            "recoveries": [asdict(a.recovery) | {"lost": a.recovery.lost} for a in alerts if a.recovery is not None],
+            "recoveries": [asdict(r) | {"step": a.step, "lost": r.lost} for a in alerts if (r := a.recovery)],
             "last_good": self.last_good,
             "adapters": [
                 {**adapter_fields(adapter), "last": {name: values[index] for name, values in last.items()}}

@@ -128,22 +128,22 @@ def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     assert head.split() == ["run", "verdict", "steps", "alerts", "worst"]
     assert re.match(r"bad +FAIL .* 1 error, 2 warnings +LW102: ", bad)
     assert re.match(r"fine +ok +finished ", fine)
-    assert blank == ""
-    assert text(judge([tmp_path / "fine"])).startswith("ok  ")
+    assert (blank, text(judge([tmp_path / "fine"]))[:4]) == ("", "ok  ")
     paragraphs = text(judge([tmp_path])).split("\n\n")
     assert [("bad" in part, "fine" in part) for part in paragraphs] == [(True, True), (True, False), (False, False)]
-    noted = [alert_of(4, "LW316", Severity.INFO)]
-    strict = judge([tmp_path / "fine", write_run(tmp_path / "noted", alerts=noted)], fail_on="info")
-    assert "(LW316)" in text(strict), "what fails is said"
+    noted = write_run(tmp_path / "noted", alerts=[alert_of(4, "LW316", Severity.INFO)])
+    assert "(LW316)" in text(judge([tmp_path / "fine", noted], fail_on="info")), "what fails is said"
     large = alert_of(3, severity=Severity.WARNING, back_to=0, closed_step=3)
     back = [large, alert_of(3, "LW910", Severity.WARNING, name="recovered", back_to=0)]
     write_run(tmp_path / "back", message="recovered at step 3, then 17 steps without an alert.", alerts=back)
+    edit_json(tmp_path / "back/lora_watch/report.json", evaluation={"eval_loss": {"last": {"step": 0, "value": 1.83}}})
     said, (run,) = text(judge([tmp_path / "back"])), judge([tmp_path / "back"]).to_dict()["runs"]
     assert re.search(r"  recovered at step 3 · \d{4}-\d\d-\d\d \d\d:\d\d UTC · ", said)
     assert [[alert["rule"] for alert in run[of]] for of in ("findings", "recovered_from")] == [["LW910"], ["LW102"]]
     assert github(judge([tmp_path / "back"])).count("::warning") == 1
     assert said.startswith("ok, 1 warning ")
     assert "(LW102)" not in said, "its LW910 tells of it"
+    assert (run["evaluation"], run["evaluated_at"]) == ({"eval_loss": 1.83}, {"eval_loss": 0}), "as the text has it"
 
 
 def test_what_check_adds_is_counted_apart_and_told_of_one_cause_once(tmp_path: Path) -> None:

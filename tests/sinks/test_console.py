@@ -119,8 +119,7 @@ def test_a_run_that_is_too_weak_says_that_it_passes(capsys: Captured) -> None:
 
 def test_a_note_is_no_warning_and_one_before_the_first_step_has_no_step_0(capsys: Captured) -> None:
     last = " ".join(row.strip() for row in ending(capsys, "ok", alert_of(0, "LW401", Severity.INFO)))
-    assert "(LW401, before step 1)" in last
-    assert "no warnings, 1 note" in last
+    assert "no warnings, 1 info (LW401, before step 1)" in last
 
 
 def test_the_end_by_fail_on_names_the_alert_and_leaves_the_rest_to_the_exception(capsys: Captured) -> None:

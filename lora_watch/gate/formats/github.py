@@ -22,8 +22,7 @@ def commands(judgement: Judgement) -> list[str]:
         for alert in judged.findings:
             fails = judgement.counts(alert)
             if fails or (alert.severity >= Severity.WARNING and alert.rule not in judgement.switched_off):
-                title = f"{alert.rule} in {judged.run.name}"
-                out.append(command("error" if fails else "warning", title, str(alert)))
+                out.append(command("error" if fails else "warning", f"{alert.rule} in {judged.run.name}", str(alert)))
     return out
 
 
