@@ -49,7 +49,7 @@ class Trial:
     scale: float | None
     """s of most adapters when training began."""
     lr: float | None
-    """Peak learning rate: the script's, unless the run had another, as in a long warm-up or after a recovery."""
+    """Peak learning rate of the adapters: the script's, unless the run had another (long warm-up, recovery)."""
     own_lr: float | None
     """The script's; None where it is not known."""
     seed: int | None
@@ -305,13 +305,16 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
 
 def trial_of(name: str, run: FinishedRun) -> Trial:
     rate, loss = or_none(float, run.config.get("learning_rate")), run.final_loss
-    trained_at_it = rate is not None and any(math.isclose(rate, peak) for peak in run.peak_lr)  # LoRA+ has more groups
+    planned = None if rate is None else rate * run.lr_factor
+    trained_at_it = planned is not None and any(math.isclose(planned, p) for p in run.peak_lr)  # LoRA+ has more groups
+    groups = {adapter.group for adapter in run.adapters.values()}  # others, as a new head's, keep theirs in a recovery
+    peaks = [peak for group, peak in enumerate(run.peak_lr) if group in groups] or run.peak_lr
     return Trial(
         name=name,
         r=_commonest([a.r for a in run.adapters.values()]),
         alpha=_commonest([a.alpha for a in run.adapters.values()]),
         scale=_commonest([a.scale for a in run.adapters.values()]),
-        lr=rate if trained_at_it else max(run.peak_lr, default=rate),
+        lr=planned if trained_at_it else max(peaks, default=rate),
         own_lr=rate,
         seed=None if (seed := run.config.get("seed")) is None else int(seed),
         settings=_settings(run),

@@ -151,8 +151,7 @@ class RunData:
         found: dict[tuple[str, int], Alert] = {}
         broken = 0
         for event in self.log.events(tags.ALERTS):
-            listed = event.document(list)
-            entries: list[Any] = [None] if listed is None else listed
+            entries: list[Any] = [None] if (listed := event.document(list)) is None else listed
             for entry in entries:
                 try:
                     alert = Alert.from_dict(entry)
@@ -198,17 +197,14 @@ class RunData:
         schemas, notes = self.schemas
         if not schemas:
             return _plain(events)
-        orders = []
-        for _, schema in schemas:
-            place = {name: i for i, name in enumerate(_names(schema))}
-            orders.append(np.array([place.get(name, -1) for name in self.names], int))
+        places = [{name: i for i, name in enumerate(_names(schema))} for _, schema in schemas]
+        orders = [np.array([place.get(name, -1) for name in self.names], int) for place in places]
         begins, rows = [at.step for at, _ in schemas], []
         for event in events:
             at = max(bisect_right(begins, event.step) - 1, 0)
             if at and begins[at] == event.step and event.wall_time < schemas[at][0].wall_time:
                 at -= 1  # the adapters have changed after it
-            vector = event.vector
-            if vector is not None and len(vector) == len(schemas[at][1]["adapters"]):
+            if (vector := event.vector) is not None and len(vector) == len(schemas[at][1]["adapters"]):
                 rows.append((event.step, np.append(vector, _UNKNOWN)[orders[at]]))
         lost = len(events) - len(rows)
         more = [f"{lost} events were left out: they do not fit the list of adapters"] if lost else []

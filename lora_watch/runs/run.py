@@ -36,6 +36,7 @@ class AdapterState:
     """When watching began; the live one is in ``last``."""
     last: Mapping[str, float]
     """By metric, as last measured."""
+    group: int | None = None  # of the optimizer, by its place in peak_lr
 
 
 @dataclass
@@ -74,7 +75,8 @@ class FinishedRun:
     optimizer: str | None = None
     """Name of its class."""
     peak_lr: tuple[float, ...] = ()
-    """Highest learning rate of each parameter group."""
+    """Highest learning rate of each parameter group, with ``lr_factor`` where adapters are in it."""
+    lr_factor: float = 1.0
     evaluated: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """By name the step of the last evaluation, and what it found."""
     resting: int = 0
@@ -234,15 +236,13 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         notes=[clean(note) for note in report.get("notes") or ()],
         run_id=or_none(clean, report.get("run_id")),
         started=or_none(clean, report.get("started")),
-        loss_ends=(
-            or_none(float, loss.get("start")),
-            or_none(lambda point: float(point["value"]), loss.get("last")),
-        ),
+        loss_ends=(or_none(float, loss.get("start")), or_none(float, (loss.get("last") or {}).get("value"))),
         final_loss=or_none(float, loss.get("final")),
         reward_ends=(float(reward["first"]["value"]), float(reward["last"]["value"])) if reward else None,
         config=clean_data(config),
         optimizer=or_none(clean, report.get("optimizer")),
         peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
+        lr_factor=float(report.get("lr_factor") or 1.0),
         evaluated={
             clean(metric): (whole(last["step"]), float(last["value"]))
             for metric, of in evaluation.items()
@@ -263,6 +263,7 @@ def _adapter(content: Mapping[str, Any]) -> AdapterState:
         or_none(float, content.get("alpha")),
         or_none(float, content.get("scale")),
         {clean(metric): float(value) for metric, value in content["last"].items() if value is not None},
+        or_none(whole, content.get("group")),
     )
 
 

@@ -6,6 +6,7 @@ import {discarded, logTicks, ticks} from '../../lora_watch/tensorboard_plugin/st
 test('ticks are round and lie within the range', () => {
   assert.deepEqual(ticks(0, 1, 5), [0, 0.2, 0.4, 0.6, 0.8, 1]);
   assert.deepEqual(ticks(-0.13, 0.21, 3), [0, 0.2]);
+  assert.deepEqual(ticks(-0.4, 0.1, 5), [-0.4, -0.3, -0.2, -0.1, 0, 0.1], 'and no −5.6e−17');
   assert.deepEqual(ticks(3, 3, 4), [3]);
 });
 

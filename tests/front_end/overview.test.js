@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
 import {at, held} from '../../lora_watch/tensorboard_plugin/static/alert_detail.js';
+import {plannedRate} from '../../lora_watch/tensorboard_plugin/static/compare.js';
 import {endOf, peakOf, rateOf, verdict} from '../../lora_watch/tensorboard_plugin/static/overview.js';
 import {smooth, zoneAt} from '../../lora_watch/tensorboard_plugin/static/picture.js';
 
@@ -17,6 +18,11 @@ test('a zone is the one that the rules wrote, in the colour of its severity', ()
   assert.deepEqual(kinds, ['info', 'ok', 'error']);
   assert.equal(zoneAt({zones: ZONES}, always(1), 5).text, 'It came down.');
   assert.equal(zoneAt({}, always(1), 5), null);
+  assert.equal(
+    zoneAt({zones: [{name: 'no-gain', severity: null}]}, always(0), 5).head,
+    'No clear gain',
+    'of its noise',
+  );
   assert.equal(zoneAt({zones: ZONES}, null, 5), null);
 });
 
@@ -35,7 +41,7 @@ test('the alert to show first comes before the zone, and what was not recorded i
   assert.equal(verdict(null, null).head, 'Not recorded');
   const sound = zoneAt({zones: ZONES}, always(1), 5);
   assert.equal(verdict(null, sound).head, 'No alerts');
-  assert.equal(verdict(null, sound, null, null, [{severity: 'INFO'}, {severity: 'INFO'}]).head, 'No warnings, 2 notes');
+  assert.equal(verdict(null, sound, null, null, [{severity: 'INFO'}, {severity: 'INFO'}]).head, 'No warnings, 2 infos');
   assert.equal(verdict(null, sound, null, null, [alert]).head, 'No warning is open', 'it is over');
   assert.match(verdict(null, zoneAt({zones: ZONES}, always(0), 5), 'too few steps').text, /too few steps/i);
 });
@@ -49,17 +55,31 @@ test('the peak is that of the steps so far', () => {
   const matrix = {columns: 3, n: 2, first: [1, 2, 3], high: [1, NaN, 5, 2, 9, 3]};
   assert.equal(peakOf(matrix, 2), 5);
   assert.equal(peakOf(matrix, 3), 9);
+  assert.equal(
+    peakOf(matrix, 3, [], (item) => item === 1),
+    3,
+    'a new head is another group',
+  );
   assert.equal(peakOf(null, 3), null);
 });
 
 test('a learning rate is that of the peak beside it, and says what a sweep has found', () => {
-  assert.equal(rateOf({}, 0.02), 'peak lr 0.02');
+  assert.equal(rateOf({}, 0.02), 'lr up to 0.02');
   const of = (learning_rate, rate, peak) =>
     rateOf({config: {learning_rate, find_lr: {rate, low: 0.008, high: 0.02}}}, peak);
-  assert.equal(of(0.01, 0.01, 0.01), 'peak lr 0.01, found by a sweep (0.008 to 0.02)');
-  assert.equal(of(0.01, 0.01, 0.009), 'peak lr 0.009, 0.01 found by a sweep (0.008 to 0.02)', 'it has recovered');
-  assert.equal(of(0.02, 0.01, 0.02), 'peak lr 0.02');
+  assert.equal(of(0.01, 0.01, 0.01), 'lr up to 0.01, found by a sweep (0.008 to 0.02)');
+  assert.equal(of(0.01, 0.01, 0.009), 'lr up to 0.009, 0.01 found by a sweep (0.008 to 0.02)', 'it has recovered');
+  assert.equal(of(0.02, 0.01, 0.02), 'lr up to 0.02');
   assert.equal(rateOf({}, null), null);
+});
+
+test('compare has the planned rate of the adapters, whatever a new head has', () => {
+  const run = {adapters: [{group: 0}], config: {learning_rate: 0.1}, lr_factor: 0.5, peak_lr: [0.05, 0.1]};
+  const of = (told) => plannedRate({...run, ...told});
+  assert.deepEqual(of({}), [0.05, 0.1]);
+  assert.deepEqual(of({config: {}}), [0.05, null], 'a loop of your own');
+  assert.deepEqual(of({adapters: [{group: 1}], lr_factor: 1, peak_lr: [0.1, 1.6]}), [0.1, null], 'LoRA+');
+  assert.deepEqual(of({peak_lr: []}), [0.1, null]);
 });
 
 test('a running mean keeps both ends', () => {

@@ -122,12 +122,13 @@ test('a path goes forward, and ends where the loss does', async () => {
 
 test('a path has no gain by losses that a recovery has discarded', async () => {
   const app = appOf(12);
-  app.data.alerts = () => ({alerts: [{name: 'recovered', back_to: 0, step: 3}]});
+  const back = (back_to, step) => ({name: 'recovered', back_to, step});
+  app.data.alerts = () => ({alerts: [back(0, 3), back(0, 1)]}); // without a point, nothing is drawn of the second
   const {seriesOf} = app,
     recent = series({3: [8], 6: [3], 7: [3]});
   app.seriesOf = (names, window) => ({...seriesOf(names, window), loss_recent: recent});
   const {points, strays} = await pathOf(app, 'run');
-  assert.deepEqual([points[0].step, strays[0].at(-1).step], [6, 3]);
+  assert.deepEqual([points[0].step, strays.length, strays[0].at(-1).step], [6, 1, 3]);
 });
 
 test('there is no gain at a step whose loss is not finite', () => {

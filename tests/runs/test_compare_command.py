@@ -134,10 +134,9 @@ def test_runs_on_other_data_are_no_repeats(sweep: Sweep, tmp_path: Path) -> None
 
 
 def test_equal_rows_are_the_same_data_whatever_a_map_calls_them_and_are_read_as_stored() -> None:
-    whole = pytest.importorskip("datasets").Dataset.from_list([{"text": str(i)} for i in range(100)])
+    whole = pytest.importorskip("datasets").Dataset.from_list(rows := [{"text": str(i)} for i in range(100)])
     mapped = whole.map(lambda row: row, new_fingerprint="0" * 16).with_transform(lambda rows: 1 / 0)
     assert data_of(mapped) == data_of(whole) != data_of(whole.select(range(99, -1, -1)))
-    rows = [{"text": str(i)} for i in range(100)]
     tensors = [{"input_ids": torch.arange(i, i + 4)} for i in range(200)]
     assert data_of(tensors) == data_of([tensors[0], tensors[0], *tensors[2:]]) != data_of(tensors[1:]), "64 of them"
     assert len({data_of([*rows[:at], {"text": "NaN"}, *rows[at + 1 :]]) for at in range(100)}) == 100
@@ -187,11 +186,13 @@ def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, t
 def test_a_run_with_an_error_or_a_recovery_repeats_none_without(alert: Alert, sweep: Sweep, tmp_path: Path) -> None:
     other = shutil.copytree(sweep[0] / "r2-seed1", tmp_path / "other")
     assert len(as_json(sweep[0] / "r2-seed0", other)["configurations"]) == 1
-    edit_json(other / "lora_watch" / "report.json", alerts=[alert.to_dict()])
+    new_head = {"peak_lr": [LR / 2, LR], "lr_factor": 0.5} | ({} if alert.recovered_from else {"config": {}})
+    edit_json(other / "lora_watch" / "report.json", alerts=[alert.to_dict()], **new_head)
     content = as_json(sweep[0] / "r2-seed0", other)
     assert [len(each["runs"]) for each in content["configurations"]] == [1, 1]
     said = compare(sweep[0] / "r2-seed0", other).stdout
     assert ("Without a place:" in said) == (alert.severity is Severity.ERROR)
+    assert " 0.005 " in said, "the rate of the adapters, with and without the script's"
     if alert.recovered_from:
         assert {each["value"] for each in content["differences"]["recovered"]} == {"yes", "no"}
 

@@ -69,7 +69,7 @@ const COLUMNS = [
   ['r', ({schema}) => ofAdapters(schema, 'r')],
   ['alpha', ({schema}) => ofAdapters(schema, 'alpha')],
   ['scale', ({schema}) => ofAdapters(schema, 'scale')],
-  ['lr', ({schema}) => [ratesOf(schema) || '–', scriptRate(schema)]],
+  ['lr', rateCell],
   [
     'loss, mean of five',
     ({last}) => {
@@ -92,13 +92,23 @@ const COLUMNS = [
   ],
 ];
 
-const ratesOf = ({peak_lr: peaks}) => [...new Set(peaks ?? [])].map((rate) => num(rate)).join(', ');
+/**
+ * The adapters' peak learning rate, as the command has it: the script's, unless the run had another; which then is the
+ * second number, else null.
+ */
+export function plannedRate({adapters, config, lr_factor: factor, peak_lr}) {
+  const script = config?.learning_rate,
+    planned = script * (factor ?? 1),
+    peaks = peak_lr ?? [],
+    own = adapters.map(({group}) => peaks[group ?? -1]).filter((peak) => peak != null);
+  const isReached = peaks.some((peak) => num(peak) === num(planned)); // LoRA+ has more groups
+  const rate = isReached ? planned : peaks.length ? Math.max(...(own.length ? own : peaks)) : script;
+  return [rate, script != null && num(rate) !== num(script) ? script : null];
+}
 
-/** The script's learning rate, where the run has not come to it: its warm-up is longer, or it has another one since. */
-function scriptRate({config, peak_lr: peaks}) {
-  const rate = config?.learning_rate;
-  const isReached = rate == null || !peaks?.length || peaks.some((peak) => num(peak) === num(rate));
-  return isReached ? null : h('small', null, ` of ${num(rate)} set`);
+function rateCell({schema}) {
+  const [rate, script] = plannedRate(schema);
+  return [num(rate), script != null && h('small', null, ` of ${num(script)} set`)];
 }
 
 const ofAdapters = ({adapters}, key) => [...new Set(adapters.map((adapter) => said(adapter[key])))].join(', ') || '–';

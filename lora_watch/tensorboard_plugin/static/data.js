@@ -17,7 +17,7 @@ const BUDGET = 100 * 2 ** 20; // bytes of matrices kept in the page
  *   recovered_from?: boolean,
  *   adapters?: {name: string, value: number | null, text?: string}[]}} Alert
  * @typedef {{name: string, severity: string | null, text: string}} Zone
- * @typedef {{adapters: Adapter[], notes: string[], zones?: Zone[], max_steps?: number, peak_lr?: number[],
+ * @typedef {{adapters: Adapter[], notes: string[], zones?: Zone[], max_steps?: number, peak_lr?: number[], lr_factor?: number,
  *   optimizer?: string, config?: Record<string, any>, versions?: Record<string, string>,
  *   rules?: {id: string, name: string, severity: string, explains?: string, thresholds?: Record<string, number>}[]}} Schema
  * @typedef {{verdict: string | null, message: string | null, next_run?: {text: string} | null,

@@ -67,9 +67,9 @@ export function verdict(first, zone, missing, recovered, alerts = [], end = null
 
 /** What is said where none of the alerts so far is to be shown first. */
 function calm(alerts) {
-  const notes = alerts.filter(({severity}) => severity === 'INFO').length;
-  if (notes < alerts.length) return 'No warning is open';
-  return notes ? `No warnings, ${notes} note${notes > 1 ? 's' : ''}` : 'No alerts';
+  const infos = alerts.filter(({severity}) => severity === 'INFO').length;
+  if (infos < alerts.length) return 'No warning is open';
+  return infos ? `No warnings, ${infos} info${infos > 1 ? 's' : ''}` : 'No alerts';
 }
 
 /** The last time up to a step that the run went back for an alert and on; none if it did not. */
@@ -198,9 +198,9 @@ const sizeLines = (matrix) =>
 
 /** What the colours of the path mean: the zones that it passes, in their order. */
 function zoneLegend(points) {
-  const passed = new Map(points.map(({zone}) => [zone?.head ?? 'zone not recorded', zone?.colour]));
-  const entry = ([head, colour]) =>
-    h('span', null, h('i', {style: `--swatch:var(--${colour ?? 'trace'})`}), head.toLowerCase());
+  const passed = new Map(points.map(({zone}) => [zone?.head ?? 'zone not recorded', zone]));
+  const entry = ([head, zone]) =>
+    h('span', {title: zone?.text}, h('i', {style: `--swatch:var(--${zone?.colour ?? 'trace'})`}), head.toLowerCase());
   return h('span', {class: 'legend'}, [...passed].map(entry));
 }
 
@@ -269,7 +269,7 @@ function banner(app, {kind, head, text, alert}, end) {
       },
       severityIcon(severity, 11),
       h('b', null, count),
-      (severity === 'INFO' ? 'note' : severity.toLowerCase()) + (count === 1 ? '' : 's'), // as everywhere else
+      severity.toLowerCase() + (count === 1 ? '' : 's'),
     );
   });
   return h(
@@ -313,14 +313,21 @@ function most(values) {
   return sorted.length > 1 ? `${num(sorted[0])}…` : num(sorted[0]);
 }
 
-/** The largest number of a matrix up to a step, without columns that touch stretches that are `gone`; null for none. */
-export function peakOf(matrix, step, gone = []) {
+/** Adapters are in a parameter group, not a new head alone; true of each where nobody knows. */
+const isOfAdapters = ({adapters}, group) =>
+  adapters.some((adapter) => adapter.group === group) || adapters.every((adapter) => adapter.group == null);
+
+/**
+ * The largest number of a matrix up to a step, without columns that touch stretches that are `gone` and items that do
+ * not `count`; null for none.
+ */
+export function peakOf(matrix, step, gone = [], counts = (/** @type {number} */ _) => true) {
   let peak = null;
   const isGone = (c) => gone.some(([first, last]) => first <= matrix.last[c] && matrix.first[c] <= last);
   for (let c = 0; c < (matrix?.columns ?? 0) && matrix.first[c] <= step; c++)
     for (let i = 0; i < matrix.n && !isGone(c); i++) {
       const value = matrix.high[c * matrix.n + i];
-      if (Number.isFinite(value) && (peak == null || value > peak)) peak = value;
+      if (Number.isFinite(value) && counts(i) && (peak == null || value > peak)) peak = value;
     }
   return peak;
 }
@@ -340,6 +347,7 @@ function tiles(app, known, spread, path) {
   const {loss, reward, rates, effective, overhead} = known;
   const {schema, adapters, step} = app;
   const gone = discarded(app.alerts),
+    highest = peakOf(rates, step, gone, (group) => isOfAdapters(schema, group)),
     fall = gainAt(known, step, gone), // of the mean, as in the picture
     size = sizeAt(path, known, spread, step),
     spent = overhead?.at(step),
@@ -368,7 +376,7 @@ function tiles(app, known, spread, path) {
           Number.isFinite(fall) ? `mean${step < 5 ? '' : ' of five'} ${againstStart(fall)}` : null,
         ),
     tile(...depth, num(size), size == null ? 'not measured' : `${num(size / path.depth)} × depth ${num(path.depth)}`),
-    tile('s · lr, peak', 'effective_lr', num(peakOf(effective, step, gone)), rateOf(schema, peakOf(rates, step, gone))),
+    tile('s · lr, peak', 'effective_lr', num(peakOf(effective, step, gone)), rateOf(schema, highest)),
     tile('r / α / s', 'scale', adapters.length ? settings : '–', formula ? `s = ${formulaOf(formula)}` : 'no adapters'),
     tile('Adapters', 'adapters', String(adapters.length), schema.config?.model_type ?? schema.optimizer),
     tile(
@@ -381,15 +389,15 @@ function tiles(app, known, spread, path) {
 }
 
 /**
- * The peak of the learning rate so far, and where it comes from.
+ * The highest learning rate of the adapters so far, and where it comes from.
  * @param {Record<string, any>} schema
  */
 export function rateOf({config}, peak) {
   const {rate, low, high} = config?.find_lr ?? {},
     spread = low != null && high != null ? ` (${num(low)} to ${num(high)})` : '';
   if (peak == null) return null;
-  if (rate == null || rate !== config?.learning_rate) return `peak lr ${num(peak)}`;
-  return `peak lr ${num(peak)},${num(rate) === num(peak) ? '' : ` ${num(rate)}`} found by a sweep${spread}`;
+  if (rate == null || rate !== config?.learning_rate) return `lr up to ${num(peak)}`;
+  return `lr up to ${num(peak)},${num(rate) === num(peak) ? '' : ` ${num(rate)}`} found by a sweep${spread}`;
 }
 
 /** @param {import('./app.js').App} app */

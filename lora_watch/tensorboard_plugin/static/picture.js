@@ -19,6 +19,8 @@ export const isWithoutStep = (why) => why === WAITING || why === NO_STEP;
 
 /** Zones that share their severity with another one, and have a colour of their own. */
 const OWN_COLOURS = {unknown: 'faint', 'non-finite': 'broken', diverged: 'c4'};
+/** What zones are called whose names would say too much of a loss within its noise. */
+const HEADS = {healthy: 'Loss below its start', 'no-gain': 'No clear gain'};
 
 /**
  * What the rules call the run at a step, in words of theirs: {name, head, text, kind, colour}; null where none was
@@ -28,7 +30,7 @@ export function zoneAt(schema, zones, step) {
   const zone = schema.zones?.[zones?.at(step)];
   if (!zone) return null;
   const kind = zone.severity ? severityClass(zone.severity) : zone.name === 'healthy' ? 'ok' : 'info';
-  const head = zone.name === 'healthy' ? 'Loss below its start' : words(zone.name);
+  const head = HEADS[zone.name] ?? words(zone.name);
   return {name: zone.name, head, text: zone.text, kind, colour: OWN_COLOURS[zone.name] ?? kind};
 }
 
@@ -118,7 +120,7 @@ export async function pathOf(app, run) {
     .filter(({gain, ratio}) => Number.isFinite(gain) && ratio > 0);
   const within = ([first, last], {step}) => first <= step && step <= last;
   const points = all.filter((point) => !stretches.some((stretch) => within(stretch, point)));
-  const strays = stretches.map((stretch) => all.filter((point) => within(stretch, point)));
+  const strays = stretches.map((stretch) => all.filter((point) => within(stretch, point))).filter(({length}) => length);
   return {
     metric,
     points,
@@ -234,7 +236,7 @@ function lines(points, smoothed, strayed, {X, Y}) {
       svg(
         'path',
         {d: along(stray), class: 'trace stray'},
-        svg('title', null, `steps ${stray[0]?.step} to ${stray.at(-1)?.step}, discarded`),
+        svg('title', null, `steps ${stray[0].step} to ${stray.at(-1)?.step}, discarded`),
       ),
     ),
     svg('path', {d: along(smoothed), class: 'trace-halo'}),
