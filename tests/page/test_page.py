@@ -201,6 +201,14 @@ def test_an_update_that_was_refused_is_said_although_it_is_no_step(
     assert page.inner_text("#verdict h1").startswith(head)
 
 
+def test_a_resumed_run_is_drawn_from_its_first_step(tmp_path: Path, open_page: Open) -> None:
+    settings: dict[str, Any] = {"steps": 6, "output_dir": str(tmp_path), "save_strategy": "steps", "save_steps": 3}
+    for resume in (None, str(tmp_path / "checkpoint-3")):
+        watcher = LoraWatchCallback(html=True, console=False)
+        build_trainer(few(), callbacks=[watcher], **settings).train(resume)
+    assert open_page(tmp_path / "lora_watch" / "report.html", step="1").inner_text("#step") == "1"
+
+
 def test_what_cannot_be_drawn_is_said(tmp_path: Path, folder: Path) -> None:
     said = lora_watch("report", tmp_path, tmp_path / "b", "-o", tmp_path / "a.html")
     assert (said.exit_code, said.stderr.count("\n"), "\\n" in said.stderr) == (2, 1, False)
