@@ -12,7 +12,7 @@ from lora_watch.adapters.tensors import elements
 from lora_watch.adapters.tree import walk
 from lora_watch.base.names import clean_name, layer_index, module_family
 from lora_watch.base.records import AdapterInfo
-from lora_watch.base.text import count, first_of, percent
+from lora_watch.base.text import count, first_of, formula, percent
 
 _EXPERTS = re.compile(r"(^|\.)experts?(\.|$)")
 """The routed ones: ``shared_experts`` are none."""
@@ -45,8 +45,8 @@ def placement(
     total = sum({id(parameter): _numbers(parameter) for _, parameter in held}.values())
     trained = sum(info.trainable for info in described)
     ranks = first_of([str(rank) for rank in sorted({info.r for info in described})], 5)
-    scales = sorted({(info.scale_formula.replace("sqrt(r)", "√r"), info.scale) for info in described})
-    shown = first_of([f"{formula} {scale:.3g}" for formula, scale in scales], 3)
+    scales = sorted({(formula(info.scale_formula), info.scale) for info in described})
+    shown = first_of([f"{of} {scale:.3g}" for of, scale in scales], 3)
     share = f"{percent(trained / max(total, 1))} of the parameters" if trained else "all frozen"
     said = [f"{count(len(adapters), 'adapter')}: {where}; {share}; rank {ranks}, {shown}."]
     within = [(name, weight) for name, weight in weights if _block(name) in there]

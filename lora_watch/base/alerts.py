@@ -19,6 +19,7 @@ ENDINGS: Mapping[Verdict, str] = {
     "failed": "stopped by fail_on",
     "interrupted": "broke off",
 }
+"""How a run with this verdict has ended, for people."""
 CAUTIONS = ("LW203", "LW401", "LW410")
 """Rules whose WARNING says nothing of what the run has done: a single loss, a forecast, a choice that may be meant."""
 

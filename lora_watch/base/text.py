@@ -31,6 +31,11 @@ def clean(text: object) -> str:
     return text.replace("##[", "## [")
 
 
+def formula(of: str) -> str:
+    """A ``scale_formula`` as people write it: ``alpha/√r``."""
+    return of.replace("sqrt(r)", "√r")
+
+
 def short(value: float | None, digits: int = 4) -> str:
     """A number as people read it, a large one without an exponent; ``?`` where it is unknown, and NaN."""
     if value is None or math.isnan(value):

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from lora_watch.base.text import clean, first_of, table
+from lora_watch.base.text import clean, first_of, formula, table
 from lora_watch.cli.common import misuse, print_json, refusing
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def _print(inspection: "Inspection", rows: int) -> None:
     ranks = sorted({adapter.r for adapter in adapters})
     span = str(ranks[0]) if len(ranks) == 1 else f"{ranks[0]} to {ranks[-1]}"
     kinds = ", ".join(sorted({adapter.variant for adapter in adapters}))
-    formulas = ", ".join(sorted({a.scale_formula.replace("alpha", "α").replace("sqrt(r)", "√r") for a in adapters}))
+    formulas = ", ".join(sorted({formula(a.scale_formula).replace("alpha", "α") for a in adapters}))
     whole = f"‖ΔW‖ of all {inspection.delta_norm:.4g}, largest σ₁ {min(measured.spectral_norm, key=_nan_first):.3g}"
     head = f"{len(order)} layers ({kinds}), {inspection.saved.parameters:,} parameters, rank {span}, s = {formulas}"
     typer.echo(f"{head}, {whole}")

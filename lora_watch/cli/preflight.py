@@ -66,7 +66,7 @@ def preflight(
 
 
 def _print(judged: "Preflight", notes: list[str], fail_on: str) -> None:
-    from lora_watch.base.text import clean, count
+    from lora_watch.base.text import clean, count, formula
 
     colours = {"ERROR": "red", "WARNING": "yellow"}
     for note in (*notes, *judged.notes):
@@ -75,7 +75,7 @@ def _print(judged: "Preflight", notes: list[str], fail_on: str) -> None:
         for line in str(alert).splitlines():
             typer.secho(clean(line), fg=colours.get(line.split(" ")[0]))
     adapters = judged.run.adapters
-    formulas = ", ".join(sorted({adapter.scale_formula.replace("sqrt(r)", "√r") for adapter in adapters}))
+    formulas = ", ".join(sorted({formula(adapter.scale_formula) for adapter in adapters}))
     parts = [
         f"r {_all(adapter.r for adapter in adapters)}",
         f"lora_alpha {_all(adapter.alpha for adapter in adapters)}",

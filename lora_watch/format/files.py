@@ -154,7 +154,7 @@ class WaitingMark:
         if (folder / REPORT).is_file() and not is_claimed(folder):
             mark, report = (folder.absolute() / name for name in (WAITING, REPORT))
             earlier = read_report(report)
-            if not mark.is_file():  # else another run was set up here, and did not begin either
+            if "verdict" not in read_report(mark):  # else another run was set up here, and did not begin either
                 replace_file(mark, report.read_bytes())
             replace_file(report, strict_json({**earlier, "verdict": "unknown", "message": NOT_BEGUN.format(ending="")}))
             self._file = mark

@@ -50,6 +50,11 @@ def _worse(record: StepRecord, factor: float) -> bool:
     return recent > factor * start + 2.0 * noise and rest > (1.0 + factor) / 2.0 * start
 
 
+def _has_few_labels(record: StepRecord) -> bool:
+    """A classifier's batch has: its loss with the adapters, and that without, are noise unless others agree."""
+    return 1 < classes_of(record) <= FEW
+
+
 def _costs_twice(record: StepRecord, loss: float, mean: str) -> bool:
     """``loss`` lies above what predicting the ``mean`` of a regressor's targets costs by as much again. A lower one
     is LW207's: what fits noise costs more than the mean at any rate. True where that is not known."""
@@ -127,8 +132,7 @@ class NormExplosion(Rule):
         compares = self.compare and record.comparable and not self.void
         unproven = prefers = learns_preferences(record.run)
         of_few = _worse(record, self.loss_factor) if self.void else _not_below_start(record)
-        has_few_labels = 1 < classes_of(record) <= FEW  # with the adapters and without, a batch's loss is then noise
-        not_below = of_few if has_few_labels else not improved(record)
+        not_below = of_few if _has_few_labels(record) else not improved(record)
         not_below &= "targets_far" not in record.scalars  # else LW205 says why
         not_below &= _costs_twice(record, record.scalars.get("loss_recent", math.inf), "chance_loss")
         severity = self.severity
@@ -236,8 +240,7 @@ class NormExplosion(Rule):
         if not _costs_twice(record, now.adapted, "chance_of_batch"):
             return None
         above = now.adapted > SLIGHT * record.scalars.get("loss_start", math.inf)
-        has_few_labels = 1 < classes_of(record) <= FEW
-        return now if not has_few_labels or (above and _not_below_start(record)) else None
+        return now if not _has_few_labels(record) or (above and _not_below_start(record)) else None
 
 
 def _in_words(metric: str, size: Size) -> str:

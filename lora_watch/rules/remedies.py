@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from lora_watch.base.prescription import ALPHA, RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
-from lora_watch.base.text import count, times
+from lora_watch.base.text import count, formula, times
 from lora_watch.measurement.signals.policy import course
 from lora_watch.rules.forecast import (
     OF_GROWTH,
@@ -186,7 +186,7 @@ def settings_in_words(record: StepRecord) -> str:
 
 def formula_of(adapter: AdapterInfo) -> str:
     """What the scale is called: ``alpha/r``, ``alpha/√r``, or ``scale`` where it is no such thing."""
-    return {"alpha/r": "alpha/r", "alpha/sqrt(r)": "alpha/√r"}.get(adapter.scale_formula, "scale")
+    return formula(adapter.scale_formula) if adapter.scale_formula in ("alpha/r", "alpha/sqrt(r)") else "scale"
 
 
 ORDINARY_SIZE = 2.5

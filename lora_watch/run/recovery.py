@@ -386,7 +386,7 @@ def changes(factor: float, record: StepRecord) -> dict[str, list[float]]:
     if factor == 1.0 or rate is None:
         return {}
     pair = (raised[0], raised[0] * factor) if raised else (rate / record.run.lr_factor, rate * factor)
-    return {RATE: [float(f"{rate:.3g}") for rate in pair]}
+    return {RATE: [float(f"{rate:.6g}") for rate in pair]}
 
 
 def alert_of(recovered: Recovered, before: Prescription | None, number: int, most: int) -> Alert:

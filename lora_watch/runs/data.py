@@ -172,9 +172,8 @@ class RunData:
         """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors
         up to then; None without any. What the run has recovered from is told by its LW910."""
         alerts, until = self.episodes[0], math.inf if step is None else step
-        over = [alert for alert in alerts if alert.closed_step is not None and alert.closed_step <= until]
-        left = [alert for alert in alerts if alert.step <= until and not alert.recovered_from]
-        first = first_to_show(a for a in left if a.severity >= (Severity.ERROR if a in over else Severity.WARNING))
+        left = [alert for alert in alerts if not alert.recovered_from]
+        first = first_to_show([alert for alert in left if alert.step <= until and _counts(alert, until)])
         return next((place for place, alert in enumerate(alerts) if alert is first), None)
 
     def verdict(self) -> dict[str, Any]:
@@ -256,6 +255,11 @@ def _is_schema(content: Any) -> bool:
 def _names(schema: Mapping[str, Any]) -> list[str]:
     """Of its adapters, in the order of the vectors."""
     return [adapter["name"] for adapter in schema["adapters"]]
+
+
+def _counts(alert: Alert, step: float) -> bool:
+    over = alert.closed_step is not None and alert.closed_step <= step
+    return alert.severity >= (Severity.ERROR if over else Severity.WARNING)
 
 
 def _plain(events: list[Event]) -> Decoded:

@@ -201,8 +201,11 @@ def test_an_update_that_was_refused_is_said_although_it_is_no_step(
     assert page.inner_text("#verdict h1").startswith(head)
 
 
-def test_a_resumed_run_is_drawn_from_its_first_step(tmp_path: Path, open_page: Open) -> None:
-    settings: dict[str, Any] = {"steps": 6, "output_dir": str(tmp_path), "save_strategy": "steps", "save_steps": 3}
+def test_a_resumed_run_is_drawn_from_its_first_step(
+    tmp_path: Path, open_page: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    settings: dict[str, Any] = {"steps": 6, "output_dir": ".", "save_strategy": "steps", "save_steps": 3}
     for resume in (None, str(tmp_path / "checkpoint-3")):
         watcher = LoraWatchCallback(html=True, console=False)
         build_trainer(few(), callbacks=[watcher], **settings).train(resume)

@@ -38,7 +38,8 @@ class PageSink(Sink):
         if events is None:
             return
         before, self._began = find_runs(folder / REPORT)[0].events if self._began else (), None
-        place = RunFiles(folder.parent, folder / REPORT, tuple(sorted({*before, *events.glob(FILES)})))
+        found = {file.resolve() for file in (*before, *events.glob(FILES))}  # a writer's folder may be a relative one
+        place = RunFiles(folder.parent, folder / REPORT, tuple(sorted(found)))
         if (run := read_run(place)).data.overview() is not None:  # else it has ended before a first number
             write_runs([run], folder / PAGE, [])
             self.written = folder / PAGE
