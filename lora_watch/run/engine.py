@@ -438,13 +438,12 @@ class Engine:
         if name == "eval_loss" or not self._eval_loss or (name and self._eval_from == 0 < step):
             self._eval_loss, self._eval_from = name, step  # of several sets the first after the start
         first, probed = bool(name) and name == self._eval_loss, dict[str, float]()
-        if self._probe is not None and self._started and first:
+        if self._started and first:
             self.flush()  # a step is written before what is logged after it
             with self.guard("measuring the loss of probe=", aside=True):
-                probed = self._probe_losses()
+                probed = self._probe_losses() if self._probe is not None else probed
+            self.sinks.logged(step, {"eval_loss": metrics[name], **probed})
         self.sinks.evaluated(step, {**metrics, **probed})
-        if probed:
-            self.sinks.logged(step, probed)
         if name:
             pair = (probed["probe_loss"], probed["probe_base_loss"]) if probed else None
             shares = (f"{name.removesuffix('loss')}{share}" for share in ("accuracy", "rewards/accuracies"))

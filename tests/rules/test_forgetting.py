@@ -74,7 +74,7 @@ def test_its_losses_are_read_back_where_numbers_come_late(tmp_path: Path, monkey
     monkeypatch.setattr(deferred, "_NEAR", frozenset())  # a CPU in the place of an accelerator
     run(tmp_path, GENERAL, steps=20, tensorboard=True)
     (found,) = read_runs([tmp_path], [])
-    assert set(found.data.series_at("probe_loss")) == {10, 20}
+    assert set(found.data.series_at("probe_loss")) == set(found.data.series_at("eval_loss")) == {10, 20}
 
 
 def test_training_and_random_states_are_as_without_it(tmp_path: Path) -> None:

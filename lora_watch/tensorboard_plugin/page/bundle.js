@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources ef9360314a0190217e9ee817d99bfc088ccf9cd79d3e081bb483f1ca65d54d8e */
+/* Made by tests/front_end/check.py --fix of sources 0440aeb1643433d30547c379e0ded882fd67eab900ff38aa588f731ee58d8b05 */
 var Ge=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ge(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "size of the adapters":"what all blocks together add, in times a layer’s own output: the depth-scaled output ratio, whic\
@@ -72,8 +72,8 @@ title:()=>Ns,verdict:()=>_t});var at=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf
 i]=e.shape;this.columns=o,this.n=i,this.first=Float64Array.from(e.first),this.last=Float64Array.from(e.last),this.pooled=
 e.pooled,this.width=e.width,this.notes=e.notes,this.low=s,this.high=n,this.flags=r,this.bytes=(s===n?5:9)*r.length,this.
 until=void 0}static parse(e){let s=new DataView(e).getUint32(0,!0),n=JSON.parse(new TextDecoder().decode(new Uint8Array(
-e,4,s))),[r,o]=n.shape,i=r*o,l=new Uint8Array(e,4+s),a=(u,p)=>{let y=new Uint8Array(p*i);for(let f=0;f<p;f++)for(let x=0;x<
-o;x++)for(let m=0;m<r;m++)y[p*(m*o+x)+f]=l[u++];return y},d=new Float32Array(a(0,4).buffer),h=n.pooled?new Float32Array(
+e,4,s))),[r,o]=n.shape,i=r*o,l=new Uint8Array(e,4+s),a=(u,p)=>{let y=new Uint8Array(p*i);for(let m=0;m<p;m++)for(let x=0;x<
+o;x++)for(let f=0;f<r;f++)y[p*(f*o+x)+m]=l[u++];return y},d=new Float32Array(a(0,4).buffer),h=n.pooled?new Float32Array(
 a(4*i,4).buffer):d;return new t(n,d,h,a((n.pooled?8:4)*i,1))}window({from:e=-1/0,to:s=1/0,adapter:n}){let r=Array.from(this.
 first.keys()).filter(h=>this.last[h]>=e&&this.first[h]<=s),o=n==null?Array.from({length:this.n},(h,u)=>u):[n],i=r.flatMap(
 h=>o.map(u=>h*this.n+u)),l=h=>h.constructor.from(i,u=>h[u]),a=l(this.low),d={...this,shape:[r.length,o.length],first:r.map(
@@ -91,23 +91,23 @@ Math.log10(a)+l<=e+1e-9&&i.push(+`${a}e${l}`);return i},r=n([1]);return r.length
 s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:q(10**t,10**e,s/2))}var Wt=(t,{left:e,right:s},n,r=ae)=>t.
 flatMap(o=>[g("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),g("text",{x:e-6,y:n(o)+v(4),"text-anchor":"end"},r(o))]),
 Y=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function bt(t,e){
-let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(Qe),l=t.map(m=>m.name).join(", "),a=gt("chart",s,n,l,o.length?{role:"\
+let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(Qe),l=t.map(f=>f.name).join(", "),a=gt("chart",s,n,l,o.length?{role:"\
 group"}:{});if(!i.length)return a.append(wt(s/2,n/2,e.empty??"not logged in this run")),a;let d=Ye(i,e),{X:h,x0:u,x1:p,top:y,
-foot:f}=d;a.append(...ss(d,e),...ns(d,e.thresholds??[]));let x=[];for(let m of i)a.append(...cs(m,d,x));return a.append(
-...os(d,e.discarded??[])),r!=null&&r>=u&&r<=p&&a.append(g("line",{x1:h(r),x2:h(r),y1:y,y2:f,class:"cursor"})),a.append(...is(
-d,o,e.onAlert),...(e.marks??[]).flatMap(m=>rs(d,m))),as(a,i,d,e),a}var Qe=({matrix:t,column:e=0,dash:s})=>t&&Array.from(
+foot:m}=d;a.append(...ss(d,e),...ns(d,e.thresholds??[]));let x=[];for(let f of i)a.append(...cs(f,d,x));return a.append(
+...os(d,e.discarded??[])),r!=null&&r>=u&&r<=p&&a.append(g("line",{x1:h(r),x2:h(r),y1:y,y2:m,class:"cursor"})),a.append(...is(
+d,o,e.onAlert),...(e.marks??[]).flatMap(f=>rs(d,f))),as(a,i,d,e),a}var Qe=({matrix:t,column:e=0,dash:s})=>t&&Array.from(
 t.first).some((n,r)=>Number.isFinite(t.high[r*t.n+e])||!s&&t.flags[r*t.n+e]&3);function Ye(t,e){let{width:s,height:n,alerts:r=[]}=e,
 o=v(58),i=s-v(12),l=r.length?20:10,a=n-v(22),[d,h]=e.range,u=({matrix:_,column:A=0})=>Array.from({length:_.columns},(N,$)=>_.
-high[$*_.n+A]).some(N=>N>0&&N<1/0),p=e.log&&t.some(u),y=p?_=>_>0?Math.log10(_):NaN:_=>_,[f,x]=es(ts(Xe(t,y,d,h),e.thresholds,
-y,p),e.zero,p);return{left:o,right:i,top:l,foot:a,x0:d,x1:h,log:p,to:y,low:f,high:x,X:_=>o+(h===d?(i-o)/2:(_-d)/(h-d)*(i-
-o)),Y:_=>a-(Math.max(f,Math.min(x,_))-f)/(x-f)*(a-l)}}function Xe(t,e,s,n){let r=1/0,o=-1/0;for(let{matrix:i,column:l=0}of t)
+high[$*_.n+A]).some(N=>N>0&&N<1/0),p=e.log&&t.some(u),y=p?_=>_>0?Math.log10(_):NaN:_=>_,[m,x]=es(ts(Xe(t,y,d,h),e.thresholds,
+y,p),e.zero,p);return{left:o,right:i,top:l,foot:a,x0:d,x1:h,log:p,to:y,low:m,high:x,X:_=>o+(h===d?(i-o)/2:(_-d)/(h-d)*(i-
+o)),Y:_=>a-(Math.max(m,Math.min(x,_))-m)/(x-m)*(a-l)}}function Xe(t,e,s,n){let r=1/0,o=-1/0;for(let{matrix:i,column:l=0}of t)
 for(let a=0;a<i.columns;a++){if(i.last[a]<s||i.first[a]>n)continue;let d=e(i.low[a*i.n+l]),h=e(i.high[a*i.n+l]);d<r&&d>-1/0&&
 (r=d),h>o&&h<1/0&&(o=h),h<r&&h>-1/0&&(r=h)}return[r,o]}function ts([t,e],s=[],n,r){for(let{value:o}of s){let i=n(o);r&&i>
 e&&i-e<1&&(e=i+.05),r&&i<t&&t-i<1&&(t=i-.05)}return[t,e]}function es([t,e],s,n){if(t<=e||([t,e]=[0,1]),s&&!n&&(t=Math.min(
 0,t)),n&&e-t>8&&(t=e-8),e-t<1e-9*Math.max(1,Math.abs(e))){let o=n?.3:Math.abs(e)*.1||1;return[e===0?0:t-o,e+o]}let r=(e-
 t)*.06;return[s&&t===0?t:t-r,e+r]}function ss({left:t,right:e,top:s,foot:n,x0:r,x1:o,log:i,to:l,low:a,high:d,X:h,Y:u},p){
-let{height:y,term:f,axis:x="step"}=p,m=n-s,w=i?lt(a,d,Math.max(2,m/v(18))):q(a,d,Math.max(2,m/v(32))),_=()=>q(r,o,(e-t)/
-v(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),N=re(f??""),$=`translate(${v(10)},${s+m/2})rotate(-90)`;return[
+let{height:y,term:m,axis:x="step"}=p,f=n-s,w=i?lt(a,d,Math.max(2,f/v(18))):q(a,d,Math.max(2,f/v(32))),_=()=>q(r,o,(e-t)/
+v(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),N=re(m??""),$=`translate(${v(10)},${s+f/2})rotate(-90)`;return[
 ...Wt(w,{left:t,right:e},k=>u(l(k))),...A.map(([k,M])=>g("text",{x:h(k),y:y-5,"text-anchor":"middle"},M)),g("text",{class:"\
 axis-name",x:t-8,y:y-5,"text-anchor":"end"},x),g("text",{class:"axis-name","text-anchor":"middle",transform:$},N)]}var ns=({
 left:t,right:e,to:s,low:n,high:r,Y:o},i)=>i.map(({value:l,name:a})=>({v:s(l),name:a})).filter(({v:l})=>l>=n&&l<=r).flatMap(
@@ -118,26 +118,26 @@ top:t,foot:e,x0:s,x1:n,X:r},o)=>o.map(([i,l])=>({first:i,last:l,from:Math.max(s,
 from:i,until:l})=>l>i).map(({first:i,last:l,from:a,until:d})=>{let h=i<l?`steps ${i} to ${l} were discarded`:`step ${l} \
 was discarded`,u={x:r(a),y:t,width:r(d)-r(a),height:e-t},p=`M${r(d)} ${t+6}H${r(a)}m5 -4l-5 4l5 4`;return g("g",{class:"\
 discarded"},g("title",null,h),g("rect",u),g("path",{d:p}))});function is({top:t,foot:e,x0:s,x1:n,X:r},o,i){let l=o.filter(
-a=>a.step>=s&&a.step<=n);return l.flatMap((a,d)=>{let h=l.slice(0,d).filter(({step:f})=>f===a.step).length,u=Math.min(n,
+a=>a.step>=s&&a.step<=n);return l.flatMap((a,d)=>{let h=l.slice(0,d).filter(({step:m})=>m===a.step).length,u=Math.min(n,
 a.closed_step==null?n:a.last_step),p=I(a.severity),y={x:r(a.step),y:7.5,width:r(u)-r(a.step),height:3,class:`held severi\
 ty ${p}`};return[...u>a.step?[g("rect",y)]:[],Lt(a,r(a.step)+13*h,h?0:e-t+11,()=>i?.(a))]})}var Lt=(t,e,s,n)=>g("g",{class:`\
 mark severity ${I(t.severity)}`,"aria-label":`${t.severity} ${t.rule} at step ${t.step}`,transform:`translate(${e},9)`,...le(
 r=>{r.stopPropagation(),n()}),onpointermove:r=>{r.stopPropagation();let o=c("b",null,`${t.severity} ${t.rule}`);E.show(r,
 o,`step ${t.step}`,t.message)},onpointerleave:()=>E.hide()},s>0&&g("path",{d:`M0 6V${s}`,class:"stem"}),g("path",{d:Rt(t.
 severity)}));function as(t,e,{left:s,right:n,top:r,foot:o,x0:i,x1:l,X:a},d){let{axis:h="step",say:u=String,onStep:p,onZoom:y}=d,
-f=g("line",{y1:r,y2:o,class:"hover"}),x=g("rect",{y:r,height:o-r,class:"select"});t.append(f,x);let m=w=>Math.round(i+Math.
-max(0,Math.min(1,(w-s)/(n-s)))*(l-i));yt(t,x,{hover:(w,_)=>{let A=m(_);f.setAttribute("x1",a(A)),f.setAttribute("x2",a(A)),
-f.style.display="block",E.show(w,`${h} ${u(A)}`,ls(e,A))},leave:()=>{f.style.display="none"},zoom:(w,_)=>m(w)<m(_)&&y?.(
-m(w),m(_)),choose:(w,_)=>p?.(m(_))})}var ls=(t,e)=>t.map(({matrix:s,column:n=0,colour:r,name:o})=>s.first[0]>e?null:ce(r,
+m=g("line",{y1:r,y2:o,class:"hover"}),x=g("rect",{y:r,height:o-r,class:"select"});t.append(m,x);let f=w=>Math.round(i+Math.
+max(0,Math.min(1,(w-s)/(n-s)))*(l-i));yt(t,x,{hover:(w,_)=>{let A=f(_);m.setAttribute("x1",a(A)),m.setAttribute("x2",a(A)),
+m.style.display="block",E.show(w,`${h} ${u(A)}`,ls(e,A))},leave:()=>{m.style.display="none"},zoom:(w,_)=>f(w)<f(_)&&y?.(
+f(w),f(_)),choose:(w,_)=>p?.(f(_))})}var ls=(t,e)=>t.map(({matrix:s,column:n=0,colour:r,name:o})=>s.first[0]>e?null:ce(r,
 o,s.say(s.columnOf(e),n,b)));function cs(t,{X:e,Y:s,to:n,x0:r,x1:o,top:i,foot:l},a){let{matrix:d,column:h=0,colour:u,dash:p,
-thin:y}=t,f=[],x="",m=!1,w="",_="",A=[],N=[],$=[],k=()=>{A.length>1&&$.push(`M${A.join("L")}L${N.reverse().join("L")}Z`),
+thin:y}=t,m=[],x="",f=!1,w="",_="",A=[],N=[],$=[],k=()=>{A.length>1&&$.push(`M${A.join("L")}L${N.reverse().join("L")}Z`),
 A.length=N.length=0};for(let M=0;M<d.columns;M++){let S=(d.first[M]+d.last[M])/2;if(d.last[M]<r||d.first[M]>o)continue;let R=M*
-d.n+h,j=e(S).toFixed(1);!p&&d.flags[R]&3&&(f.at(-1)?.column===M-1?Object.assign(f.at(-1),{column:M,to:e(S)}):f.push({column:M,
-from:e(S),to:e(S),kind:d.flags[R]&1?"NaN":"Inf"}));let V=n(d.low[R]),G=n(d.high[R]);if(!Number.isFinite(G)){m=!1,_+=w,w=
-"",k();continue}let et=Number.isFinite(V)?s((V+G)/2):s(G);x+=`${m?"L":"M"}${j} ${et.toFixed(1)}`,m?w="":w=`M${j} ${et.toFixed(
-1)}h.01`,m=!0,d.pooled&&(A.push(`${j} ${s(G).toFixed(1)}`),N.push(`${j} ${(Number.isFinite(V)?s(V):l).toFixed(1)}`))}return k(),
+d.n+h,j=e(S).toFixed(1);!p&&d.flags[R]&3&&(m.at(-1)?.column===M-1?Object.assign(m.at(-1),{column:M,to:e(S)}):m.push({column:M,
+from:e(S),to:e(S),kind:d.flags[R]&1?"NaN":"Inf"}));let V=n(d.low[R]),G=n(d.high[R]);if(!Number.isFinite(G)){f=!1,_+=w,w=
+"",k();continue}let et=Number.isFinite(V)?s((V+G)/2):s(G);x+=`${f?"L":"M"}${j} ${et.toFixed(1)}`,f?w="":w=`M${j} ${et.toFixed(
+1)}h.01`,f=!0,d.pooled&&(A.push(`${j} ${s(G).toFixed(1)}`),N.push(`${j} ${(Number.isFinite(V)?s(V):l).toFixed(1)}`))}return k(),
 [$.length&&g("path",{d:$.join(""),class:"band",style:`fill:${u};stroke:${u}`}),g("path",{d:x,class:y?"line thin":"line",
-"stroke-dasharray":p,style:`stroke:${u}`}),_+w&&g("path",{d:_+w,class:"lone",style:`stroke:${u}`}),...f.filter(({from:M,
+"stroke-dasharray":p,style:`stroke:${u}`}),_+w&&g("path",{d:_+w,class:"lone",style:`stroke:${u}`}),...m.filter(({from:M,
 to:S})=>!a.some(R=>R.from<=M&&S<=R.to)&&a.push({from:M,to:S})).map(({from:M,to:S,kind:R})=>g("g",{class:"broken"},g("rec\
 t",{x:M-1.5,width:S-M+3,y:i,height:l-i}),g("rect",{class:"foot",x:M-1.5,width:S-M+3,y:l-6,height:6}),g("text",{x:M+3,y:l-
 10},R)))].filter(Boolean)}var ds=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`\
@@ -156,10 +156,10 @@ $=>t.runs[e].metrics.includes($)),{verdict:n}=await t.data.verdict(e),r=["runnin
 runs[e].step?"the output ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:$}}let o={max_cols:400},
 [i,{alerts:l},a,d]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),h=ct(
 i),u=a.first.findIndex(($,k)=>a.flags[k*a.n]&3),p=u<0?void 0:a.first[u],y=d?.columns?[...new Set([...a.last,d.last.at(-1)])].
-filter($=>$>=d.first[0]):[],[f,x]=await Promise.all([t.spread(s,{at:y},e),t.seriesOf(["loss","loss_start","loss_recent",
-"size","zone"],{at:y},e)]),m=Y(l),w=y.sort(($,k)=>$-k).map($=>({step:$,gain:ht(x,$,m),ratio:ft({metric:s,depth:h},x,f,$),
-zone:dt(i,x.zone,$)})).filter(({gain:$,ratio:k})=>Number.isFinite($)&&k>0),_=([$,k],{step:M})=>$<=M&&M<=k,A=w.filter($=>!m.
-some(k=>_(k,$))),N=m.map($=>w.filter(k=>_($,k))).filter(({length:$})=>$);return{metric:s,points:A,strays:N,depth:h,broken:p,
+filter($=>$>=d.first[0]):[],[m,x]=await Promise.all([t.spread(s,{at:y},e),t.seriesOf(["loss","loss_start","loss_recent",
+"size","zone"],{at:y},e)]),f=Y(l),w=y.sort(($,k)=>$-k).map($=>({step:$,gain:ht(x,$,f),ratio:ft({metric:s,depth:h},x,m,$),
+zone:dt(i,x.zone,$)})).filter(({gain:$,ratio:k})=>Number.isFinite($)&&k>0),_=([$,k],{step:M})=>$<=M&&M<=k,A=w.filter($=>!f.
+some(k=>_(k,$))),N=f.map($=>w.filter(k=>_($,k))).filter(({length:$})=>$);return{metric:s,points:A,strays:N,depth:h,broken:p,
 missing:A.length?null:fs(t.runs[e],u<0?null:a.steps(u),r)}}var fs=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?t.
 includes("reward")?"the reward counts here, not the loss":s?`NaN since ${s}`:"too few steps":"the loss is unknown";function de(t){
 let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),i=l=>o.
@@ -169,12 +169,12 @@ epth",a=de(t.points),d=(t.strays??[]).map(de),h=ms([...a,...d.flat()],s,n,r),u=g
 t of the loss`);return u.append(...ps(h,l,n),...gs(h,r)),t.missing?u.append(ws(h,t.missing)):u.append(...ys(t.points,a,d,
 h),...bs(a,t.broken,h,o)),xs(u,a,h,l,i),u}function ms(t,e,s,n){let r=v(56),o=e-v(20),i=v(12),l=s-v(40),a=t.map(w=>w.gain),
 d=t.map(w=>Math.log10(w.ratio)),h=Math.max(-10,Math.min(-.2,...a.map(w=>w*1.12))),u=Math.min(1,Math.max(.4,...a.map(w=>w*
-1.15))),p=Math.max(-4,Math.min(...d.length?d:[-1])),y=Math.min(5,Math.max(...d.length?d:[1],n?Math.log10(n):-4)+.3),f=p-
-Math.max(.3,(y-p)/9);return{left:r,right:o,top:i,bottom:l,x0:h,x1:u,y0:f,y1:y,X:w=>r+(Math.max(h,Math.min(u,w))-h)/(u-h)*
-(o-r),Y:w=>l-(Math.max(f,Math.min(y,Math.log10(w)))-f)/(y-f)*(l-i)}}function ps({left:t,right:e,top:s,bottom:n,x0:r,x1:o,
+1.15))),p=Math.max(-4,Math.min(...d.length?d:[-1])),y=Math.min(5,Math.max(...d.length?d:[1],n?Math.log10(n):-4)+.3),m=p-
+Math.max(.3,(y-p)/9);return{left:r,right:o,top:i,bottom:l,x0:h,x1:u,y0:m,y1:y,X:w=>r+(Math.max(h,Math.min(u,w))-h)/(u-h)*
+(o-r),Y:w=>l-(Math.max(m,Math.min(y,Math.log10(w)))-m)/(y-m)*(l-i)}}function ps({left:t,right:e,top:s,bottom:n,x0:r,x1:o,
 y0:i,y1:l,X:a,Y:d},h,u){let p=e-t,y=`translate(${v(12)},${(s+n)/2})rotate(-90)`;return[g("rect",{x:t,y:s,width:p,height:n-
-s,class:"frame"}),...Wt(lt(i,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/v(70))).map(f=>g("text",{x:a(f),y:n+v(15),"tex\
-t-anchor":"middle"},J(f))),g("line",{x1:a(0),x2:a(0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-6,"text-anchor":"end",class:"\
+s,class:"frame"}),...Wt(lt(i,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/v(70))).map(m=>g("text",{x:a(m),y:n+v(15),"tex\
+t-anchor":"middle"},J(m))),g("line",{x1:a(0),x2:a(0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-6,"text-anchor":"end",class:"\
 axis-name"},"loss (mean of five) below its start →"),g("text",{class:"axis-name","text-anchor":"middle",transform:y},`${h}\
 , logarithmic`)]}function gs({left:t,right:e,top:s,Y:n},r){return r?[g("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"da\
 maged"}),g("text",{x:e-v(6),y:n(r)-v(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var ws=({left:t,
@@ -183,9 +183,9 @@ toFixed(1)} ${r(a.ratio).toFixed(1)}`,i=a=>a.map((d,h)=>`${h?"L":"M"}${o(d)}`).j
 d:`M${o(e[d-1])}L${o(e[d])}`,class:`trace zone ${a.kind}`,style:`stroke:var(--${a.colour})`});return[g("path",{class:"tr\
 ace-raw",d:t.map(a=>`M${o(a)}h.01`).join("")}),...s.map(a=>g("path",{d:i(a),class:"trace stray"},g("title",null,`steps ${a[0].
 step} to ${a.at(-1)?.step}, discarded`))),g("path",{d:i(e),class:"trace-halo"}),g("path",{d:i(e),class:"trace"}),...e.map(
-l).filter(Boolean)]}function bs(t,e,{X:s,Y:n,left:r,right:o},i){let l=(u,p,y,f)=>{let x=s(u.gain)>o-v(50)?"end":s(u.gain)<
+l).filter(Boolean)]}function bs(t,e,{X:s,Y:n,left:r,right:o},i){let l=(u,p,y,m)=>{let x=s(u.gain)>o-v(50)?"end":s(u.gain)<
 r+v(50)?"start":"middle";return g("g",{class:y,transform:`translate(${s(u.gain).toFixed(1)},${n(u.ratio).toFixed(1)})`},
-g("circle",{r:v(p)}),g("text",{y:y==="begin"?v(17):-v(p+5),"text-anchor":x},f))},a=t[t.length-1],d=e>=a.step,h=t.findLast(
+g("circle",{r:v(p)}),g("text",{y:y==="begin"?v(17):-v(p+5),"text-anchor":x},m))},a=t[t.length-1],d=e>=a.step,h=t.findLast(
 u=>u.step<=i);return[t.length>1&&l(t[0],3.5,"begin",`step ${t[0].step}`),l(a,6,d?"end gone":"end",`step ${a.step}${d?", \
 then NaN":""}`),h&&h!==a&&l(h,5,"now",`step ${i}`)].filter(Boolean)}function xs(t,e,{X:s,Y:n},r,o){let i=l=>{let a=t.getBoundingClientRect(),
 d=u=>Math.hypot(s(u.gain)-(l.clientX-a.left),n(u.ratio)-(l.clientY-a.top)),h=e.reduce((u,p)=>u&&d(u)<=d(p)?u:p,null);return h&&
@@ -209,14 +209,14 @@ t*s)} over ${b(s)} blocks`:"";function ks(t,e){if(!e.adapters?.length)return nul
 tton",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,alert:$t(e)})},c("span",{class:"mono"},n),c("b",
 null,r==null?(o??"–").replace("nan","NaN"):b(r)));return[c("h3",null,`Adapters, worst first (${e.adapters.length})`),c(
 "ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}function be(t,e){let s=t.schema.config?.find_lr,n=mt(s?.curve?.rate),r=n.length;if(r<2)return null;let o=z(e-26,[3,2],24),
-[i,l]=[Math.log10(n[0]),Math.log10(n[r-1])],a=m=>1+(r-1)*(Math.log10(m)-i)/(l-i),d={width:o.widths[0],range:[1,r],axis:"\
-rate",ticks:lt(i,l,o.widths[0]/v(70)).filter(m=>a(m)>r/20).map(m=>[a(m),b(m)]),say:m=>b(n[m-1]),marks:[{rate:s.rate,name:"\
-suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:m})=>m!=
-null).map(m=>({...m,at:a(m.rate)}))},{loss:h,smoothed:u,output_ratio:p}=s.curve,y=Math.max(...mt(u).filter(Number.isFinite)),
-f=[{name:"loss",matrix:Tt(mt(h).map(m=>m>y?Number.NaN:m)),thin:!0},{name:"loss, mean of five",matrix:Tt(mt(u))}].map(m=>({
-...m,colour:"var(--c1)"})),x=[{name:"size of the adapters",matrix:Tt(mt(p)),colour:"var(--c2)"}];return L(s.rate==null?"\
+[i,l]=[Math.log10(n[0]),Math.log10(n[r-1])],a=f=>1+(r-1)*(Math.log10(f)-i)/(l-i),d={width:o.widths[0],range:[1,r],axis:"\
+rate",ticks:lt(i,l,o.widths[0]/v(70)).filter(f=>a(f)>r/20).map(f=>[a(f),b(f)]),say:f=>b(n[f-1]),marks:[{rate:s.rate,name:"\
+suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:f})=>f!=
+null).map(f=>({...f,at:a(f.rate)}))},{loss:h,smoothed:u,output_ratio:p}=s.curve,y=Math.max(...mt(u).filter(Number.isFinite)),
+m=[{name:"loss",matrix:Tt(mt(h).map(f=>f>y?Number.NaN:f)),thin:!0},{name:"loss, mean of five",matrix:Tt(mt(u))}].map(f=>({
+...f,colour:"var(--c1)"})),x=[{name:"size of the adapters",matrix:Tt(mt(p)),colour:"var(--c2)"}];return L(s.rate==null?"\
 The sweep found no learning rate":"Learning rate, found by a sweep",`${r} steps before the run`,c("div",{class:"sweep",id:"\
-found",style:o.style},c("div",null,bt(f,{...d,height:v(180),term:"loss, mean of five"}),bt(x,{...d,height:v(140),log:!0,
+found",style:o.style},c("div",null,bt(m,{...d,height:v(180),term:"loss, mean of five"}),bt(x,{...d,height:v(140),log:!0,
 term:x[0].name,thresholds:[{value:1}]})),it("words",s.sentences??[])))}var mt=t=>(t??[]).map(e=>e==null?Number.NaN:Number(
 e));function Tt(t){let e=t.map((r,o)=>o+1),s=Float32Array.from(t),n={shape:[t.length,1],first:e,last:e,width:1,notes:[]};
 return new Q({...n,pooled:!1},s,s,new Uint8Array(t.length))}var Ns="Overview",xe=20,jt="broke off";function _t(t,e,s,n,r=[],o=null){if(t)return{kind:I(t.severity),head:`${t.severity}\
@@ -229,26 +229,26 @@ filter(({severity:s})=>s==="INFO").length;return e<t.length?"No warning is open"
 interrupted:2,unknown:1})[t]??0;async function As(t){let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[i,l,a,d,h,
 u,p,y]=await Promise.all([me(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),ve(t,r),ve(t,o),t.seriesOf(["loss","lo\
 ss_start","loss_recent","size",...xt,"overhead","zone"],r),t.series("lr",{max_cols:600,to:s}),t.series("effective_lr",{max_cols:600,
-to:s}),t.seriesOf(["loss","loss_expected","probe_loss","reward","effective_lr"],o)]),f=l.first==null?null:e[l.first],x=B(
-l,t.run),m=_t(f,dt(t.schema,h.zone,s),i.missing,kt(e,s),e.filter(N=>N.step<=s),x),w=z(t.width,[43,57],16,930),[_,A]=w.widths;
-return c("div",{class:"overview"},Ws(t,m,x),c("div",{class:"tiles"},Cs(t,{...h,rates:u,effective:p},a,i)),c("div",{class:"\
-columns",style:w.style},L(O("Where the run is","path"),Es(i.points),pe(i,{width:_-26,height:v(470),damage:he(t.schema,i.
-metric),step:s,onStep:t.setStep})),Os(t,{...y,size:d},i,A)),L("Alerts",null,Ts(t)),be(t,t.width))}function Os(t,{loss:e,
-loss_expected:s,probe_loss:n,reward:r,effective_lr:o,size:i},l,a){let d=t.lastStep>0,h=t.charting,u=z(a,[1,1],16,520),p={
-...h,empty:d?"not logged in this run":l.missing,width:u.widths[0]-26,height:v(190)},y=r?[{name:zt(t.schema).toLowerCase(),
-matrix:r,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"expected",matrix:s,colour:"var(--soft)",
-dash:"3 3",thin:!0},...n?[{name:"general texts",matrix:n,colour:"var(--c2)"}]:[]],f=l.metric==="output_ratio"?"Output ra\
-tio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",{class:"stack"},U(r?zt(t.schema):"Loss",null,y,{...h,term:r?"re\
-ward":"loss",width:a-26,height:v(212),alerts:t.alerts.filter(x=>x.step>0),onAlert:x=>t.openAlert(x,"alerts"),empty:d?"th\
-e loss is unknown in this run":l.missing}),c("div",{class:"columns",style:u.style},U(f,"over adapters",i&&d?Ss(i):[],{...p,
-term:l.metric,log:!0}),U("s · lr","per group",d?Is(o):[],{...p,term:"effective_lr",zero:!0,log:h.discarded.length>0})))}
-var Ss=t=>["max","9 in 10 below","median"].map((e,s)=>({name:e,column:s,matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==
-1}));function Es(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not recorded",n])),s=([n,r])=>c("span",{title:r?.text},
-c("i",{style:`--swatch:var(--${r?.colour??"trace"})`}),n.toLowerCase());return c("span",{class:"legend"},[...e].map(s))}
-var ve=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("relative_spectral_norm",e),Is=t=>Array.from({length:t?.
-n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,
-column:e,colour:`var(--c${1+s%6})`}));function B(t,{wall_time:e},s=Date.now()/1e3){let{verdict:n,message:r,first:o}=t,i=(r??
-"").split(`
+to:s}),t.seriesOf(["loss","loss_expected","eval_loss","probe_loss","reward","effective_lr"],o)]),m=l.first==null?null:e[l.
+first],x=B(l,t.run),f=_t(m,dt(t.schema,h.zone,s),i.missing,kt(e,s),e.filter(N=>N.step<=s),x),w=z(t.width,[43,57],16,930),
+[_,A]=w.widths;return c("div",{class:"overview"},Ws(t,f,x),c("div",{class:"tiles"},Cs(t,{...h,rates:u,effective:p},a,i)),
+c("div",{class:"columns",style:w.style},L(O("Where the run is","path"),Es(i.points),pe(i,{width:_-26,height:v(470),damage:he(
+t.schema,i.metric),step:s,onStep:t.setStep})),Os(t,{...y,size:d},i,A)),L("Alerts",null,Ts(t)),be(t,t.width))}function Os(t,{
+loss:e,loss_expected:s,eval_loss:n,probe_loss:r,reward:o,effective_lr:i,size:l},a,d){let h=t.lastStep>0,u=t.charting,p=z(
+d,[1,1],16,520),y={...u,empty:h?"not logged in this run":a.missing,width:p.widths[0]-26,height:v(190)},m=o?[{name:zt(t.schema).
+toLowerCase(),matrix:o,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"expected",matrix:s,colour:"\
+var(--soft)",dash:"3 3",thin:!0},...n?[{name:"evaluation",matrix:n,colour:"var(--c3)"}]:[],...r?[{name:"general texts",matrix:r,
+colour:"var(--c2)"}]:[]],x=a.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",
+{class:"stack"},U(o?zt(t.schema):"Loss",null,m,{...u,term:o?"reward":"loss",width:d-26,height:v(212),alerts:t.alerts.filter(
+f=>f.step>0),onAlert:f=>t.openAlert(f,"alerts"),empty:h?"the loss is unknown in this run":a.missing}),c("div",{class:"co\
+lumns",style:p.style},U(x,"over adapters",l&&h?Ss(l):[],{...y,term:a.metric,log:!0}),U("s · lr","per group",h?Is(i):[],
+{...y,term:"effective_lr",zero:!0,log:u.discarded.length>0})))}var Ss=t=>["max","9 in 10 below","median"].map((e,s)=>({name:e,
+column:s,matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function Es(t){let e=new Map(t.map(({zone:n})=>[n?.head??
+"zone not recorded",n])),s=([n,r])=>c("span",{title:r?.text},c("i",{style:`--swatch:var(--${r?.colour??"trace"})`}),n.toLowerCase());
+return c("span",{class:"legend"},[...e].map(s))}var ve=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("rel\
+ative_spectral_norm",e),Is=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-
+1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function B(t,{wall_time:e},s=Date.
+now()/1e3){let{verdict:n,message:r,first:o}=t,i=(r??"").split(`
 `)[0];if(n==="ok")return{word:"finished",kind:o==null?"ok":"warning",text:i||"Training came to its end."};if(n==="unheal\
 thy")return{word:"ended with an ERROR",kind:"error",text:i};if(n==="unknown")return{word:"finished, not judged",kind:"wa\
 rning",text:i};if(n==="failed")return{word:"stopped by fail_on",kind:"error",text:i};if(n==="interrupted")return{word:jt,
@@ -271,14 +271,14 @@ let r=null,o=i=>s.some(([l,a])=>l<=t.last[i]&&t.first[i]<=a);for(let i=0;i<(t?.c
 t.n&&!o(i);l++){let a=t.high[i*t.n+l];Number.isFinite(a)&&n(l)&&(r==null||a>r)&&(r=a)}return r}var H=(t,e,s,n,r)=>c("div",
 {class:"tile"},c("span",{class:"name"},O(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function Cs(t,e,s,n){
 let{loss:r,reward:o,rates:i,effective:l,overhead:a}=e,{schema:d,adapters:h,step:u}=t,p=Y(t.alerts),y=Bt(i,u,p,k=>Fs(d,k)),
-f=ht(e,u,p),x=ft(n,e,s,u),m=a?.at(u),w=d.max_steps,_=w?Math.min(1,u/w):null,A=h[0]?.scale_formula,N=n.metric==="output_r\
+m=ht(e,u,p),x=ft(n,e,s,u),f=a?.at(u),w=d.max_steps,_=w?Math.min(1,u/w):null,A=h[0]?.scale_formula,N=n.metric==="output_r\
 atio"?["Size of the adapters","size of the adapters"]:["σ₁ relative to W₀ × depth",n.metric],$=["r","alpha","scale"].
 map(k=>Ls(h.map(M=>M[k]))).join(" / ");return[H("Step","step",[String(u),w&&c("small",null,` / ${w}`)],_==null?null:`${J(
 _)} of the schedule`,_!=null&&c("i",{class:"progress",style:`--share:${_}`})),o?H(zt(d),"reward",b(o.at(u)),vt(e,u)):H("\
-Loss","loss",b(r?.at(u)),Number.isFinite(f)?`mean${u<5?"":" of five"} ${ut(f)}`:null),H(...N,b(x),x==null?"not measured":
+Loss","loss",b(r?.at(u)),Number.isFinite(m)?`mean${u<5?"":" of five"} ${ut(m)}`:null),H(...N,b(x),x==null?"not measured":
 `${b(x/n.depth)} × depth ${b(n.depth)}`),H("s · lr, peak","effective_lr",b(Bt(l,u,p)),$e(d,y)),H("r / α / s","scale",
 h.length?$:"–",A?`s = ${Mt(A)}`:"no adapters"),H("Adapters","adapters",String(h.length),d.config?.model_type??d.optimizer),
-H("Overhead","overhead",m==null||!t.lastStep?"–":J(m,1),t.lastStep?`of the wall time ${u>xe?`since step ${xe}`:"so far"}`:
+H("Overhead","overhead",f==null||!t.lastStep?"–":J(f,1),t.lastStep?`of the wall time ${u>xe?`since step ${xe}`:"so far"}`:
 n.missing)]}function $e({config:t},e){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${b(n)} to ${b(r)})`:
 "";return e==null?null:s==null||s!==t?.learning_rate?`lr up to ${b(e)}`:`lr up to ${b(e)},${b(s)===b(e)?"":` ${b(s)}`} f\
 ound by a sweep${o}`}function Ts(t){if(!t.alerts.length)return c("p",{class:"none"},"✓ No alert in this run.");let e=s=>c(
@@ -323,13 +323,13 @@ Me=Uint32Array.from({length:256},(t,e)=>{let s=e/255*(tt.length-1),n=Math.min(tt
 ,${tt.map(t=>`rgb(${t})`).join(",")})`;var Oe="#ff00a8";function Ie(t,e,s,n,r,o,i){let{columns:l,n:a}=s,d=t.width,h=new ImageData(d,a),u=new Uint32Array(h.data.
 buffer),p=Array.from({length:l+1},(N,$)=>Math.round(s.place($)*d));r.forEach(({adapter:N},$)=>{for(let k=0;k<l;k++){let M=n.
 cells[k*a+N.index];Number.isNaN(M)||u.fill(Me[Math.max(0,Math.min(255,M*255|0))],$*d+p[k],$*d+p[k+1])}});let y=new OffscreenCanvas(
-d,a);Vt(y).putImageData(h,0,0);let f=Vt(t);f.imageSmoothingEnabled=!1,f.scale(i,i);let x=d/i,m=N=>s.place(N)*x,w=0;for(let N=1;N<=
-r.length;N++)N<r.length&&r[N].y===r[N-1].y+o||(f.drawImage(y,0,w,d,N-w,0,r[w].y,x,(N-w)*o),w=N);let _=f.createPattern(Ee(
+d,a);Vt(y).putImageData(h,0,0);let m=Vt(t);m.imageSmoothingEnabled=!1,m.scale(i,i);let x=d/i,f=N=>s.place(N)*x,w=0;for(let N=1;N<=
+r.length;N++)N<r.length&&r[N].y===r[N-1].y+o||(m.drawImage(y,0,w,d,N-w,0,r[w].y,x,(N-w)*o),w=N);let _=m.createPattern(Ee(
 ...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:N,y:$})=>{Se(s,N.index,4,(k,M)=>{
-f.fillStyle=_,f.fillRect(m(k),$,m(M)-m(k),o)})});let A=f.createPattern(Ee(null,"#fff",8),"repeat");r.forEach(({adapter:N,
-y:$})=>{Se(s,N.index,3,(k,M)=>{let S=m(M)-m(k),R=Math.round(Math.max(7,S)),j=Math.max(7,o),V=Math.round(Math.max(0,Math.
-min(x-R,(m(k)+m(M))/2-R/2))),G=Math.round($+o/2-j/2),et=o<7||S<7;f.fillStyle="#fff",et&&f.fillRect(V-1.5,G-1.5,R+3,j+3);
-for(f.fillStyle of et?[Oe]:[Oe,A])f.fillRect(V,G,R,j)})})}var Vt=t=>t.getContext("2d");function Se(t,e,s,n){let r=-1;for(let o=0;o<=
+m.fillStyle=_,m.fillRect(f(k),$,f(M)-f(k),o)})});let A=m.createPattern(Ee(null,"#fff",8),"repeat");r.forEach(({adapter:N,
+y:$})=>{Se(s,N.index,3,(k,M)=>{let S=f(M)-f(k),R=Math.round(Math.max(7,S)),j=Math.max(7,o),V=Math.round(Math.max(0,Math.
+min(x-R,(f(k)+f(M))/2-R/2))),G=Math.round($+o/2-j/2),et=o<7||S<7;m.fillStyle="#fff",et&&m.fillRect(V-1.5,G-1.5,R+3,j+3);
+for(m.fillStyle of et?[Oe]:[Oe,A])m.fillRect(V,G,R,j)})})}var Vt=t=>t.getContext("2d");function Se(t,e,s,n){let r=-1;for(let o=0;o<=
 t.columns;o++){let i=o<t.columns&&t.flags[o*t.n+e]&s;i&&r<0&&(r=o),!i&&r>=0&&(n(r,o),r=-1)}}function Ee(t,e,s){let n=new OffscreenCanvas(
 s,s),r=Vt(n);t&&(r.fillStyle=t,r.fillRect(0,0,s,s)),r.strokeStyle=e,r.beginPath();for(let o of[-s,0,s])r.moveTo(o,s),r.lineTo(
 o+s,0);return r.stroke(),n}function Kt(t,e){if(t.length<=e)return t;let s=t.slice(t.lastIndexOf(".")+1),n=e-s.length-1;return t.includes(".")&&n>1?
@@ -350,11 +350,11 @@ div",{class:"stage",style:`width:${n}px;height:${l}px`},d,h.overlay),c("span",{c
 n:e}){let s=We(t.adapters),n=Math.max(300,innerHeight-v(232)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(1,Math.min(v(
 30),Math.floor((n-r*s.length)/e))),i=[],l=[],a=0;for(let d of s){let h=a;for(let u of d.adapters)i.push({adapter:u,y:a}),
 a+=o;l.push({name:d.name,y:(h+a)/2}),a+=r}return{rows:i,labels:l,size:o,height:a-r}}function Qs(t,e,{rows:s,size:n,height:r},o){
-let i=m=>e.place(m)*o,l=m=>Math.max(1.5,i(m+1)-i(m)),a=g("svg",{class:"overlay",width:o,height:r}),d=e.columnOf(t.step);
-t.step>=e.first[0]&&a.append(g("rect",{class:"at",x:i(d)-.5,y:0,width:l(d)+1,height:r}));let h=t.state.adapter&&s.find(m=>m.
+let i=f=>e.place(f)*o,l=f=>Math.max(1.5,i(f+1)-i(f)),a=g("svg",{class:"overlay",width:o,height:r}),d=e.columnOf(t.step);
+t.step>=e.first[0]&&a.append(g("rect",{class:"at",x:i(d)-.5,y:0,width:l(d)+1,height:r}));let h=t.state.adapter&&s.find(f=>f.
 adapter.name===t.state.adapter);h&&a.append(g("rect",{class:"at",x:.5,y:h.y-.5,width:o-1,height:n+1}));let u=g("rect",{class:"\
 cross",height:n+2,width:o}),p=g("rect",{class:"cross",height:r}),y=g("rect",{class:"select",y:0,height:r});return a.append(
-u,p,y),{overlay:a,band:y,point:(m,w)=>{u.setAttribute("y",m.y-1),p.setAttribute("x",i(w)),p.setAttribute("width",l(w)),u.
+u,p,y),{overlay:a,band:y,point:(f,w)=>{u.setAttribute("y",f.y-1),p.setAttribute("x",i(w)),p.setAttribute("width",l(w)),u.
 style.display=p.style.display="block"},leave:()=>{u.style.display=p.style.display="none"}}}function Ys(t,e,s,n,{band:r,point:o,
 leave:i},l){let a=h=>s.columnOf(s.stepAt(h/l)),d=h=>n.findLast(({y:u})=>u<=h.clientY-t.getBoundingClientRect().top);yt(t,
 r,{hover:(h,u)=>{let p=d(h);p&&(o(p,a(u)),E.show(h,...Xs(s,a(u),p.adapter)))},leave:i,zoom:(h,u)=>e.set({from:s.first[a(
@@ -400,14 +400,14 @@ changed",[["a_changed","A"],["b_changed","B"]],!1],["Base weight","‖W − W₀
 ase_drift","base_drift"]],!0],["s · lr","scale × learning rate",[["effective_lr","effective_lr"]],!1],["Scale s","the \
 live factor",[["scale","scale"]],!1]];async function un(t){let{adapter:e,run:s,state:n}=t;if(!e)return c("p",{class:"emp\
 ty-page"},"This run has no adapters.");let r=t.width>v(1260)?4:3,o=z(t.width,Array(r).fill(1)),i=o.widths[0],l=new Set(Te.
-flatMap(([,,f])=>f.map(([x])=>x))),a=[...Te,...s.metrics.filter(f=>!l.has(f)).map(f=>[T(f),null,[[f,f]],!0])].map(([f,x,
-m,w])=>({name:f,note:x,log:w,several:m.length>1,metrics:m.filter(([_])=>s.metrics.includes(_))})).filter(({metrics:f})=>f.
-length),d=a.flatMap(({metrics:f})=>f.map(([x])=>x)),h={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...h,from:n.
-from||1},p=Object.fromEntries(await Promise.all(d.map(async f=>[f,await t.metric(f,f==="effective_lr"?u:h)]))),y=t.alerts.
-filter(f=>f.adapters?.some(({name:x})=>x===e.name));return c("div",{class:"layer"},fn(t,y),c("div",{class:"columns",style:o.
-style},a.map(({name:f,note:x,metrics:m,log:w,several:_})=>{let A=m.map(([$,k,M],S)=>({name:k,matrix:p[$],colour:M?"var(-\
--soft)":`var(--c${S+1})`,dash:M})),N=A.length>1||_;return U(f,x,A,{legend:N,term:m[0][0],width:i-26,height:v(150)+(N?0:v(
-21)),...t.charting,log:w||m[0][0]==="effective_lr"&&t.charting.discarded.length>0,alerts:y.filter($=>m.some(([k])=>k===$.
+flatMap(([,,m])=>m.map(([x])=>x))),a=[...Te,...s.metrics.filter(m=>!l.has(m)).map(m=>[T(m),null,[[m,m]],!0])].map(([m,x,
+f,w])=>({name:m,note:x,log:w,several:f.length>1,metrics:f.filter(([_])=>s.metrics.includes(_))})).filter(({metrics:m})=>m.
+length),d=a.flatMap(({metrics:m})=>m.map(([x])=>x)),h={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...h,from:n.
+from||1},p=Object.fromEntries(await Promise.all(d.map(async m=>[m,await t.metric(m,m==="effective_lr"?u:h)]))),y=t.alerts.
+filter(m=>m.adapters?.some(({name:x})=>x===e.name));return c("div",{class:"layer"},fn(t,y),c("div",{class:"columns",style:o.
+style},a.map(({name:m,note:x,metrics:f,log:w,several:_})=>{let A=f.map(([$,k,M],S)=>({name:k,matrix:p[$],colour:M?"var(-\
+-soft)":`var(--c${S+1})`,dash:M})),N=A.length>1||_;return U(m,x,A,{legend:N,term:f[0][0],width:i-26,height:v(150)+(N?0:v(
+21)),...t.charting,log:w||f[0][0]==="effective_lr"&&t.charting.discarded.length>0,alerts:y.filter($=>f.some(([k])=>k===$.
 metric)),onAlert:$=>t.openAlert($,"alerts")})})))}function fn(t,e){let{adapter:s,adapters:n,schema:r,moveAdapter:o}=t,i=r.
 peak_lr?.[s.group??-1],l=(a,d,h)=>d!=null&&c("div",null,c("dt",null,a),c("dd",null,d,h&&c("small",null,` ${h}`)));return c(
 "section",{class:"card layer-head"},c("div",{class:"title"},c("button",{id:"before",class:"quiet",title:"adapter before \
@@ -519,7 +519,7 @@ to:"",alert:""});openAlert=(e,s=this.state.view)=>this.set({view:s,step:e.step,a
 name??this.state.adapter,metric:this.run.metrics.includes(e.metric)?e.metric:this.state.metric,from:"",to:""})};async function Ve(t){let e=Uint8Array.from(atob(t.trim()),d=>d.charCodeAt(0)),s=new Blob([e]).stream().pipeThrough(new DecompressionStream(
 "deflate")),n=await new Response(s).arrayBuffer(),r=new DataView(n).getUint32(0,!0),{answers:o,tables:i}=JSON.parse(new TextDecoder().
 decode(new Uint8Array(n,4,r))),l=new Map,a=d=>{let[h,u]=i[d];return l.has(d)||l.set(d,Q.parse(n.slice(4+r+h,4+r+h+u))),l.
-get(d)};return async(d,h)=>{let{run:u="",metric:p,name:y,at:f,...x}=Object.fromEntries(h),m=Object.fromEntries(Object.entries(
-x).map(([A,N])=>[A,Number(N)])),w=JSON.stringify([d,u,p??y??""]),_=JSON.stringify([`${d} at`,u,p??y??""]);if(f&&_ in i)return a(
-_);if(w in i)return a(w).window(m);if(!(w in o))throw new Error(`The report does not hold ${p??y??d}.`);return d==="verd\
-ict"?$n(o[w],m.step??1/0):o[w]}}var $n=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});ze();var _n=document.getElementById("answers");Ve(_n?.textContent??"").then(t=>new It(document.body,t,!1).start());
+get(d)};return async(d,h)=>{let{run:u="",metric:p,name:y,at:m,...x}=Object.fromEntries(h),f=Object.fromEntries(Object.entries(
+x).map(([A,N])=>[A,Number(N)])),w=JSON.stringify([d,u,p??y??""]),_=JSON.stringify([`${d} at`,u,p??y??""]);if(m&&_ in i)return a(
+_);if(w in i)return a(w).window(f);if(!(w in o))throw new Error(`The report does not hold ${p??y??d}.`);return d==="verd\
+ict"?$n(o[w],f.step??1/0):o[w]}}var $n=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});ze();var _n=document.getElementById("answers");Ve(_n?.textContent??"").then(t=>new It(document.body,t,!1).start());

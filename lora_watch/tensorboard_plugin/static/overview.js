@@ -93,7 +93,7 @@ export async function draw(app) {
     app.seriesOf(['loss', 'loss_start', 'loss_recent', 'size', ...REWARDS, 'overhead', 'zone'], now),
     app.series('lr', {max_cols: 600, to: step}),
     app.series('effective_lr', {max_cols: 600, to: step}),
-    app.seriesOf(['loss', 'loss_expected', 'probe_loss', 'reward', 'effective_lr'], zoomed),
+    app.seriesOf(['loss', 'loss_expected', 'eval_loss', 'probe_loss', 'reward', 'effective_lr'], zoomed),
   ]);
   const first = ending.first == null ? null : alerts[ending.first],
     end = endOf(ending, app.run);
@@ -140,7 +140,7 @@ export async function draw(app) {
  */
 function charts(
   app,
-  {loss, loss_expected: expected, probe_loss: probe, reward, effective_lr: effective, size},
+  {loss, loss_expected: expected, eval_loss: evaluated, probe_loss: probe, reward, effective_lr: effective, size},
   path,
   width,
 ) {
@@ -158,6 +158,7 @@ function charts(
     : [
         {name: 'loss', matrix: loss, colour: 'var(--c1)'},
         {name: 'expected', matrix: expected, colour: 'var(--soft)', dash: '3 3', thin: true},
+        ...(evaluated ? [{name: 'evaluation', matrix: evaluated, colour: 'var(--c3)'}] : []),
         ...(probe ? [{name: 'general texts', matrix: probe, colour: 'var(--c2)'}] : []),
       ];
   const name = path.metric === 'output_ratio' ? 'Output ratio' : 'σ₁(ΔW) relative to σ₁(W₀)';
