@@ -46,7 +46,7 @@ class TrainerEvents(TrainerCallback):
         self.find_lr = settings.find_lr
         self.found: Suggestion | None = None
         self._swept: dict[str, Any] = {}
-        """What the sweep of ``find_lr`` has found, for the configuration of the run."""
+        """What the sweep of ``find_lr`` has found, and the script's own rate, for the configuration of the run."""
         self.meant = False
         """Adapters are to be trained, whatever the model shows: ``lora-watch run`` says so."""
         self._output = Path(".")
@@ -287,6 +287,10 @@ class TrainerEvents(TrainerCallback):
                     "one of the two, or give this one a report_dir of its own and tensorboard=False"
                 )
         sinks = self._sinks(trainer, model) if trainer_info.is_first(state) else []
+        saved: Any = state.stateful_callbacks
+        earlier = saved.get(_KEY) or {}
+        if self.find_lr:  # the rate of a checkpoint's sweep stays
+            self._swept |= earlier.get("swept", {})
         settings = self.settings.of_a_run(
             sinks=sinks,
             output_ratio=not trainer_info.is_compiled(args, trainer),
@@ -311,8 +315,7 @@ class TrainerEvents(TrainerCallback):
                 else:
                     device = next(model.parameters()).device
                     engine.probe(trainer_info.fixed_batch(self.settings.probe, tokenizer, device))
-        saved: Any = state.stateful_callbacks
-        if earlier := saved.get(_KEY):
+        if earlier:
             engine.load_state_dict(earlier)
         return engine
 
@@ -328,4 +331,4 @@ class TrainerEvents(TrainerCallback):
         """Leave the engine's state where the Trainer's next checkpoint picks it up."""
         saved: Any = state.stateful_callbacks
         saved.pop(_KEY, None)  # rather none than that of an earlier step
-        saved[_KEY] = json.loads(json.dumps(engine.state_dict(together=True)))
+        saved[_KEY] = json.loads(json.dumps(engine.state_dict(together=True) | {"swept": self._swept}))

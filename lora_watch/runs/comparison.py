@@ -272,7 +272,7 @@ def _table(comparison: Comparison) -> list[str]:
         first = (configuration := comparison.configurations[place])[0]
         said = in_numbers(sum((Counter(trial.alerts) for trial in configuration), Counter[str]()))
         numbers = [short(value) for value in (first.r, first.alpha, first.scale, first.lr)]
-        numbers[-1] += "" if first.own_lr in (None, first.lr) else f" of {short(first.own_lr)}"
+        numbers[-1] += "" if first.own_lr in (None, first.lr) else f" ({short(first.own_lr)} set)"
         value, gap = mean_and_spread(comparison.values(configuration)), comparison.behind(configuration)
         far = "" if gap is None else f"{100 * gap[0]:.2g} ± {100 * gap[1]:.2g} %"
         rows.append([_label(configuration), *numbers, str(first.step), value, far, said])

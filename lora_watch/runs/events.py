@@ -139,7 +139,7 @@ class EventLog:
             if tags.SCHEMA in record.values:  # at the start of a session, and where its adapters have changed
                 before, session = session, _session(record)
                 if session != before:
-                    steps = [step for step in latest(steps) if step.step <= record.step]
+                    steps = [step for step in latest(steps) if step.step <= record.step] if record.step else []
             elif tags.VERDICT in record.values:
                 continue
             elif steps and steps[-1].step == record.step:  # written again, or what was logged after it
@@ -160,11 +160,6 @@ class EventLog:
     def since(self, wall_time: float) -> list[Record]:
         """Those of ``steps`` that were written at this time, seconds since 1970, or later."""
         return [record for record in self._steps if record.wall_time >= wall_time]
-
-    def session_since(self, wall_time: float) -> str | None:
-        """``run_id`` of the latest session, if it has one and began at this time, seconds since 1970, or later."""
-        since = [record for record in self._read[0] if tags.SCHEMA in record.values and record.wall_time >= wall_time]
-        return _session(since[-1]) if since else None
 
     def events(self, tag: str) -> list[Event]:
         """Of one tag, with rising steps."""

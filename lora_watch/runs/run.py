@@ -98,8 +98,9 @@ class FinishedRun:
 
     @property
     def steps(self) -> str:
-        """``40 of 100 steps``; ``40 steps`` where it is not known how many there were to be."""
-        return count(self.step, "step") if self.max_steps is None else f"{self.step} of {count(self.max_steps, 'step')}"
+        """``40 of 100 steps``; ``40 steps`` where it is not known how many there were to be, or were fewer."""
+        of = self.max_steps is not None and self.step <= self.max_steps
+        return f"{self.step} of {count(self.max_steps, 'step')}" if of else count(self.step, "step")
 
     @property
     def evaluation(self) -> dict[str, float]:
@@ -180,20 +181,21 @@ def read_run(place: RunFiles) -> FinishedRun:
     try:
         run = _from_report(replace(place, report=mark) if waits else place, log)
         started = _seconds(run.started) if run.started else math.inf
-        if log.session_since(started) not in (None, "", run.run_id):
-            raise UnreadableError(
-                f"{place.report} is of an earlier run: the latest one wrote its events here and its report elsewhere"
-            )
+        begun = run.data.schemas[0][-1:]
+        if run.started and begun and begun[0][1].get("run_id") not in (None, "", run.run_id):
+            if begun[0][0].wall_time >= started:
+                raise UnreadableError(f"{place.report} is of an earlier run: the latest one wrote only its events here")
+            run.data = RunData(EventLog(()))
+            run.notes.append("it wrote its TensorBoard events elsewhere, or none: those of an earlier run are left out")
         if run.verdict == "interrupted":
             later = log.since(started)
             if later and later[-1].step > run.step:  # a killed run's events go on behind its report
                 run.step, at = later[-1].step, datetime.fromtimestamp(later[-1].wall_time, timezone.utc)
                 run.updated = at.isoformat("T", "milliseconds")
-                losses = [*run.data.series_at("loss", [record.step for record in [*later[:2], later[-1]]]).values()]
-                starts = [*losses[:1], *run.data.series_at("loss_start").values()]
-                run.loss_ends = (starts[-1], losses[-1]) if losses else (None, None)
-                run.final_loss = None
+                run.loss_ends, run.final_loss = (None, None), None
             run.going = run.message is None and is_claimed(place.report.parent)
+        if run.loss_ends[1] is None and (losses := [*run.data.series_at("loss").values()]):  # or it made no step itself
+            run.loss_ends = [losses[0], *run.data.series_at("loss_start").values()][-1], losses[-1]
     except (*MISFITS, OSError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise UnreadableError(f"{place.report} does not hold what it should ({reason})") from error
@@ -206,7 +208,14 @@ def read_run(place: RunFiles) -> FinishedRun:
 
 def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
     """What it raises for a report that is none is one of ``MISFITS``."""
-    path, report = place.report, read_json(place.report)
+    path = place.report
+    try:
+        report = load_json(path)
+    except OSError as error:
+        raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        hint = "was it cut off while it was copied?" if path.suffix == ".json" else "name the Trainer's output_dir"
+        raise UnreadableError(f"{path} is not whole JSON ({error}): {hint}") from error
     if not is_report(report):
         raise UnreadableError(f"{path} is not a report of lora_watch, but something else of that name")
     if type(report["version"]) is not int or not 1 <= report["version"] <= REPORT_VERSION:
@@ -270,14 +279,3 @@ def _adapter(content: Mapping[str, Any]) -> AdapterState:
 def _seconds(iso: str) -> float:
     """Since 1970."""
     return datetime.fromisoformat(iso.replace("Z", "+00:00")).timestamp()
-
-
-def read_json(path: Path) -> Any:
-    """The JSON in a file. Raises UnreadableError."""
-    try:
-        return load_json(path)
-    except OSError as error:
-        raise UnreadableError(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
-        hint = "was it cut off while it was copied?" if path.suffix == ".json" else "name the Trainer's output_dir"
-        raise UnreadableError(f"{path} is not whole JSON ({error}): {hint}") from error

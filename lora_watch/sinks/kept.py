@@ -146,5 +146,5 @@ class LastGoodSink(Sink):
             write_adapter(self._model, good.read(), folder)
             self._saved = good.step
         told = (None, None) if good is None else (LAST_GOOD, good.step)
-        self._report.tell_last_good(*told, self._why_not or self._in_vain, good is not None and self._gained)
+        self._report.tell_last_good(*told, self._why_not or self._in_vain, None if good is None else self._gained)
         self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME

@@ -22,6 +22,7 @@ import weakref
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -72,7 +73,7 @@ class ReportSink(Sink):
         told = self._latest and self._latest.verdict != "ok" and self._latest.last_good
         return (told["folder"], told["step"]) if told and told["step"] and told["folder"] else None
 
-    @property
+    @cached_property
     def before(self) -> "Before":
         """The run before in the folder, until a session has begun in its place."""
         return Before.of(report_of(self._wanted))
@@ -82,7 +83,8 @@ class ReportSink(Sink):
             self._session.run, self._session.last = run, {}
         else:
             notes, path = self._take_a_folder(), self.directory / REPORT
-            before = Before.of(report_of(self.directory))
+            before = vars(self).pop("before", None) if self.directory == self._wanted else None
+            before = before or Before.of(report_of(self.directory))
             # That takes no room: where this session's cannot be written, the old ones do not stand for them.
             with names_the_path(path, "cannot move the last session's report aside"):
                 for old, kept in KEPT.items():

@@ -73,7 +73,7 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
     if only:  # nothing will be trained: the report of an earlier run stays valid
         callback.waits_no_longer()
     callback.found = None
-    callback._swept.pop("find_lr", None)
+    callback._swept.clear()
     try:
         trainer = (callback._trainer and callback._trainer()) or trainer_info.trainer_that_holds(callback)
         if trainer is None:
@@ -95,7 +95,7 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
             return {}
         if found.rate is None:
             log.warning("lora_watch trains at %g: the sweep leaves a range alone, and no more is known", rate)
-        callback._swept["own_learning_rate"] = trainer.args.learning_rate  # what the next run's script still has
+        callback._swept |= {"own_learning_rate": trainer.args.learning_rate, "learning_rate": rate}
         apply(rate, trainer)
         if shows:
             say("lora_watch trains at this rate now.", sys.stderr)

@@ -65,7 +65,8 @@ def test_a_run_without_a_verdict_is_at_fault(tmp_path: Path) -> None:
 def test_steps_of_the_session_before_are_no_sign_of_this_one(tmp_path: Path) -> None:
     write_run(tmp_path, steps=30, verdict=None)
     write_run(tmp_path, steps=9, verdict=None, first_step=10)  # resumed, and killed before its first step
-    assert judge([tmp_path]).runs[0].run.step == 10
+    run = judge([tmp_path]).runs[0].run
+    assert (run.steps, run.loss_ends[1]) == ("10 steps", run.loss_curve[-1][1]), "not of 9; as tab and page have it"
 
 
 def test_a_report_stands_for_its_own_run_whatever_was_before_and_whenever_its_events_came(tmp_path: Path) -> None:
@@ -75,11 +76,11 @@ def test_a_report_stands_for_its_own_run_whatever_was_before_and_whenever_its_ev
     for step in range(21):
         report.write(record_of(run, step), [])
     report.finish("ok", None)
-    for _ in range(2):
+    for steps, notes in ([], 1), (list(range(21)), 0):
         judgement = judge([tmp_path])
         (judged,) = judgement.runs
         assert (judgement.exit_code, judged.run.run_id, judged.run.step) == (0, "second", 20)
-        assert judged.run.notes == []
+        assert (judged.run.data.steps, len(judged.run.notes)) == (steps, notes), "no curve of another run"
         write_run(tmp_path, 20, run=run, report=False)  # a slow disk had them late, or a file begins anew
 
 

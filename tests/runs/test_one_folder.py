@@ -39,10 +39,8 @@ class Waits(TrainerCallback):
 def begin(lr, *callbacks, alpha=16):
     child = os.fork()
     if child == 0:
-        watch = LoraWatchCallback(console=False)
-        trainer = build_trainer(few(r=2, alpha=alpha), stdlib_blocks(32, 32), 12,
-                                callbacks=[*callbacks, watch], lr=lr, output_dir=str(out))
-        trainer.train()
+        build_trainer(few(r=2, alpha=alpha), stdlib_blocks(32, 32), 12, lr=lr, output_dir=str(out),
+                      callbacks=[*callbacks, LoraWatchCallback(console=False)]).train()
         os._exit(0)
     return child
 
@@ -69,27 +67,25 @@ def test_two_at_once_keep_out_of_each_others_way(tmp_path: Path) -> None:
     command = [sys.executable, "-c", AT_ONCE, str(out), str(signs)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
-    assert re.search(r"^ERROR .* its process is alive.* \(LW801\)", done.stdout)
-
+    assert done.stdout.count("(LW801)") == 1, "the first is alive"
     first, second = report_in(out / "lora_watch", "report.previous.json"), report_in(out / "lora_watch-2")
     third = report_in(out / "lora_watch")
     assert [run["config"]["learning_rate"] for run in (first, second, third)] == [1e-3, 5e-2, 2e-3]
     told = [(run["verdict"], run["step"], run["session"]) for run in (first, second, third)]
     assert told == [("ok", 12, 1), ("unhealthy", 12, 1), ("ok", 12, 2)]
     assert first["notes"] == third["notes"] == []
-    assert "LW102" in {alert["rule"] for alert in second["alerts"]}
-    assert not (out / "lora_watch" / "alerts.jsonl").exists()  # the alerts of the second run are in its own folder
+    too_large = [any(alert["rule"] == "LW102" for alert in run["alerts"]) for run in (first, second, third)]
+    assert too_large == [False, True, False]
     assert not (out / "lora_watch" / "last_good").exists()
-    assert second["last_good"]["folder"] == "last_good"
-    assert (out / "lora_watch-2" / "last_good").is_dir()
+    assert (out / "lora_watch-2" / second["last_good"]["folder"]).is_dir()
     assert len(list((out / "runs").iterdir())) == 3
 
     (note,) = second["notes"]
     assert re.match(f"another run .*{out / 'lora_watch'} ", note)
     assert done.stderr.count(note) == 1  # the second process is the one to be told
     judgement = judge([out])
-    assert [Path(judged.run.name).name for judged in judgement.runs] == ["lora_watch", "lora_watch-2"]
-    assert [judged.run.verdict for judged in judgement.runs] == ["ok", "unhealthy"]
+    found = [(Path(judged.run.name).name, judged.run.verdict) for judged in judgement.runs]
+    assert found == [("lora_watch", "ok"), ("lora_watch-2", "unhealthy")]
     assert judgement.exit_code == 1
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from lora_watch.base.alerts import Severity
-from lora_watch.format.files import LOCK
+from lora_watch.format.files import LOCK, read_report
 from lora_watch.gate import judge
 from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.sinks.report import ReportSink
@@ -81,8 +81,7 @@ def test_all_json_is_strict(tmp_path: Path) -> None:
 
 
 def test_an_alert_has_a_line_when_it_opens_and_one_when_it_closes(tmp_path: Path) -> None:
-    run = run_of()
-    sink = ReportSink(tmp_path)
+    run, sink = run_of(), ReportSink(tmp_path)
     sink.start(run, 0)
     alert = alert_of(1, "LW203", Severity.WARNING)
     sink.write(record_of(run, 1), [alert])
@@ -112,8 +111,7 @@ def test_a_second_session_in_the_folder(tmp_path: Path) -> None:
     assert (tmp_path / "last_good.previous").is_dir()
     assert (tmp_path / "report.previous.html").read_text() == "failed"
     previous, latest = parse((tmp_path / "report.previous.json").read_bytes()), report_in(tmp_path)
-    assert (previous["verdict"], previous["session"]) == ("failed", 1)
-    assert (latest["verdict"], latest["session"]) == ("ok", 2)
+    assert [(each["verdict"], each["session"]) for each in (previous, latest)] == [("failed", 1), ("ok", 2)]
     assert [alert["rule"] for alert in latest["alerts"]] == ["LW203"]
     assert [line["run_id"] for line in lines_in(tmp_path)] == [previous["run_id"], latest["run_id"]]
     assert previous["run_id"] != latest["run_id"]
@@ -139,26 +137,24 @@ def test_the_report_before_does_not_stand_for_a_session_that_cannot_write_its_ow
 def test_an_old_report_that_cannot_be_read_is_kept_and_in_nobodys_way(tmp_path: Path, old: bytes) -> None:
     (tmp_path / "report.json").write_bytes(old)
     sink = ReportSink(tmp_path)
-    sink.start(run_of(), 0)
+    with patch("lora_watch.sinks.report.read_report", wraps=read_report) as read:
+        assert (sink.before.sessions, sink.start(run_of(), 0), read.call_count) == (1, None, 1)
     assert report_in(tmp_path)["session"] == 2
     assert (tmp_path / "report.previous.json").read_bytes() == old
 
 
 def test_half_a_line_of_a_killed_session_does_not_spoil_the_next(tmp_path: Path) -> None:
     (tmp_path / "alerts.jsonl").write_bytes(b'{"event": "opened"}\n{"event": "clo')
-    run = run_of()
-    sink = ReportSink(tmp_path)
+    run, sink = run_of(), ReportSink(tmp_path)
     sink.start(run, 0)
     sink.write(record_of(run, 1), [alert_of(1)])
     lines = (tmp_path / "alerts.jsonl").read_bytes().splitlines()
-    assert lines[1] == b'{"event": "clo'
-    assert parse(lines[2])["rule"] == "LW102"
+    assert (lines[1], parse(lines[2])["rule"]) == (b'{"event": "clo', "LW102")
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="this system has no /dev/full to stand for a full disk")
 def test_a_full_disk_is_an_os_error_that_names_the_file_and_leaves_the_old_report(tmp_path: Path) -> None:
-    run = run_of()
-    sink = ReportSink(tmp_path)
+    run, sink = run_of(), ReportSink(tmp_path)
     sink.start(run, 0)
     whole = (tmp_path / "report.json").read_bytes()
     full = patch("os.fsync", side_effect=OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)))

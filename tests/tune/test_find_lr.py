@@ -231,7 +231,6 @@ def test_a_callback_that_finds_first_trains_as_from_the_start(capsys: pytest.Cap
     watch = LoraWatchCallback(find_lr=True, tensorboard=False)
     trainer = built(callbacks=[watch], bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)
     trainer.train()
-    assert watch.found.steps == 6
     assert watch.found.rate is not None
     printed = capsys.readouterr().err
     before, after = printed.split(watch.found.sentences()[0])
@@ -242,7 +241,7 @@ def test_a_callback_that_finds_first_trains_as_from_the_start(capsys: pytest.Cap
     alone = from_the_start(watch.found.rate, bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)
     assert end_of(trainer) == alone
     report = report_of(trainer)
-    assert report["step"] == 6
+    assert (watch.found.steps, report["step"]) == (6, 6)
     assert report["config"]["learning_rate"] == report["config"]["find_lr"]["rate"] == watch.found.rate
 
 
@@ -284,8 +283,15 @@ def test_what_a_run_has_found_itself_is_taken_and_no_change_for_the_next_one(
     curve = Curve(np.zeros(0) if low is None else one, one, one)
     monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_: Suggestion(rate, None, curve, low, high))
     watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
-    trainer = build_trainer(few(), stdlib_blocks(8), steps=2, lr=5e-4, callbacks=[watch])
+    saves = {"save_strategy": "steps", "save_steps": 1}
+    trainer = build_trainer(few(), stdlib_blocks(8), steps=2, lr=5e-4, callbacks=[watch], **saves)
     trainer.train()
     report = report_of(trainer)
     assert (report["next_run"], report["alerts"]) == (None, [])
     assert max(report["peak_lr"]) == pytest.approx(taken) == trainer.args.learning_rate
+    monkeypatch.undo()
+    trainer.args.learning_rate, trainer.optimizer, trainer.lr_scheduler = 5e-4, None, None  # as in a new process
+    trainer.train(resume_from_checkpoint=f"{trainer.args.output_dir}/checkpoint-1")
+    resumed = report_of(trainer)
+    assert (resumed["alerts"], resumed["config"]["learning_rate"]) == ([], pytest.approx(taken)), "as it was found"
+    assert resumed["config"]["find_lr"] == report["config"]["find_lr"]

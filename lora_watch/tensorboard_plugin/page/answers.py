@@ -104,12 +104,10 @@ def _text(answers: Mapping[str, Any], bodies: Mapping[str, bytes]) -> str:
 def _verdict(run: FinishedRun) -> dict[str, Any]:
     """What a run says of itself, and from which step on which alert is the one to show first."""
     told, first = run.next_run, []
-    reported = {**run.data.verdict(), "next_run": None if told is None else told.to_dict()}
-    if reported["verdict"] in (None, "running"):
-        reported |= {"verdict": "running" if run.going else run.verdict, "message": run.message}
+    reported = {**run.data.verdict(), "verdict": "running" if run.going else run.verdict, "message": run.message}
     alerts, _ = run.data.episodes
     for step in sorted({0, *(alert.step for alert in alerts), *(alert.closed_step or 0 for alert in alerts)}):
         place = run.data.first_alert(step)
         if not first or first[-1][1] != place:
             first.append([step, place])
-    return {**reported, "first": first}
+    return {**reported, "next_run": None if told is None else told.to_dict(), "first": first}

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 0440aeb1643433d30547c379e0ded882fd67eab900ff38aa588f731ee58d8b05 */
+/* Made by tests/front_end/check.py --fix of sources 6a242fb128771af8582931b8829e5fc5be3b80213e17824692d889a22c6a195d */
 var Ge=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ge(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "size of the adapters":"what all blocks together add, in times a layer’s own output: the depth-scaled output ratio, whic\
@@ -310,13 +310,13 @@ b(t.reward_recent?.at(1/0)),c("small",null,` ${vt(t,1/0)??""}`)]],["size of the 
 counts:t})=>P.map(e=>[e,K(t,e)]).filter(([,e])=>e).map(([e,s])=>c("span",{class:"tally"},W(e,11),s))]];function Ne({adapters:t,
 config:e,lr_factor:s,peak_lr:n}){let r=e?.learning_rate,o=r*(s??1),i=n??[],l=t.map(({group:h})=>i[h??-1]).filter(h=>h!=null),
 d=i.some(h=>b(h)===b(o))?o:i.length?Math.max(...l.length?l:i):r;return[d,r!=null&&b(d)!==b(r)?r:null]}function Ks({schema:t}){
-let[e,s]=Ne(t);return[b(e),s!=null&&c("small",null,` of ${b(s)} set`)]}var Dt=({adapters:t},e)=>[...new Set(t.map(s=>ke(
-s[e])))].join(", ")||"–";function qs(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(s=>!Ds.test(
-s)).filter(s=>new Set(t.map(({settings:n})=>n[s])).size>1).map(s=>[s,({settings:n})=>n[s]??"–"])}async function Zs(t,e){
-let{step:s,metrics:n}=t.runs[e],r=X.find(y=>n.includes(y)),[o,{alerts:i,counts:l},a,d,h]=await Promise.all([t.data.schema(
-e),t.data.alerts(e),t.data.verdict(e),t.seriesOf(["loss","loss_start","loss_recent","size",...xt,"zone"],{at:s},e),r?t.spread(
-r,{at:s},e):null]),u=B(a,t.runs[e]),p=_t(i[a.first],dt(o,d.zone,1/0),null,kt(i,1/0),i,u);return{name:e,step:s,schema:o,counts:l,
-last:d,says:p,end:u,ratio:ft({metric:r,depth:ct(o)},d,h,1/0),settings:_e({...o.config,optimizer:o.optimizer,versions:o.versions??
+let[e,s]=Ne(t);return[b(e),s!=null&&c("small",null,` (${b(s)} set)`)]}var Dt=({adapters:t},e)=>[...new Set(t.map(s=>ke(s[e])))].
+join(", ")||"–";function qs(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(s=>!Ds.test(s)).filter(
+s=>new Set(t.map(({settings:n})=>n[s])).size>1).map(s=>[s,({settings:n})=>n[s]??"–"])}async function Zs(t,e){let{step:s,
+metrics:n}=t.runs[e],r=X.find(y=>n.includes(y)),[o,{alerts:i,counts:l},a,d,h]=await Promise.all([t.data.schema(e),t.data.
+alerts(e),t.data.verdict(e),t.seriesOf(["loss","loss_start","loss_recent","size",...xt,"zone"],{at:s},e),r?t.spread(r,{at:s},
+e):null]),u=B(a,t.runs[e]),p=_t(i[a.first],dt(o,d.zone,1/0),null,kt(i,1/0),i,u);return{name:e,step:s,schema:o,counts:l,last:d,
+says:p,end:u,ratio:ft({metric:r,depth:ct(o)},d,h,1/0),settings:_e({...o.config,optimizer:o.optimizer,versions:o.versions??
 {}})}}var Zt={};st(Zt,{draw:()=>on,title:()=>nn});var tt=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],
 Me=Uint32Array.from({length:256},(t,e)=>{let s=e/255*(tt.length-1),n=Math.min(tt.length-2,Math.floor(s)),r=s-n,[o,i,l]=[
 0,1,2].map(a=>Math.round(tt[n][a]+(tt[n+1][a]-tt[n][a])*r));return(255<<24|l<<16|i<<8|o)>>>0}),Ae=`linear-gradient(90deg\

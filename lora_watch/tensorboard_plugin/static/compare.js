@@ -108,7 +108,7 @@ export function plannedRate({adapters, config, lr_factor: factor, peak_lr}) {
 
 function rateCell({schema}) {
   const [rate, script] = plannedRate(schema);
-  return [num(rate), script != null && h('small', null, ` of ${num(script)} set`)];
+  return [num(rate), script != null && h('small', null, ` (${num(script)} set)`)];
 }
 
 const ofAdapters = ({adapters}, key) => [...new Set(adapters.map((adapter) => said(adapter[key])))].join(', ') || '–';
