@@ -47,14 +47,14 @@ class Recovered:
     """The run has gone back to an earlier state and on from there, or drops updates (LW910)."""
 
     step: int
-    """Optimizer steps done then: those after ``back_to`` are discarded."""
+    """LW910's: the last that is discarded, of those after ``back_to``, or the first whose update is dropped."""
     back_to: int
     """``step`` itself where updates are dropped, and nothing went back."""
     rule: str
     changed: dict[str, list[float]]
     """Settings by name, as the user's script has them and as they are now: ``learning_rate``."""
     dropped: int = 0
-    """Updates that were dropped after ``step``, until the loss was as before."""
+    """Updates that were dropped, until the loss was as before."""
 
     @property
     def lost(self) -> int:
@@ -240,7 +240,8 @@ def in_order(alerts: Iterable[Alert]) -> list[Alert]:
     ERROR closed alerts come after open ones, and ``CAUTIONS`` after both.
     """
     alerts = list(alerts)
-    explained = {(rule, least) for a in alerts for rule in a.explains for least in Severity if least <= a.severity}
+    stand = [alert for alert in alerts if not alert.recovered_from]
+    explained = {(rule, least) for a in stand for rule in a.explains for least in Severity if least <= a.severity}
 
     def place(alert: Alert) -> tuple[bool, int, bool, bool, int]:
         over = alert.closed_step is not None and alert.severity < Severity.ERROR
@@ -264,9 +265,9 @@ def in_numbers(counts: Mapping[str, int]) -> str:
 def in_sum(alerts: Iterable[Alert]) -> str:
     """``2 warnings. Worst: one loss is far above the others (LW203, at step 7).``"""
     alerts = list(alerts)
-    first, counted = first_to_show(alert for alert in alerts if alert.name != "recovered"), in_numbers(tally(alerts))
-    if first is None:  # what the run has recovered from comes before the word that it has
-        return f"{counted or 'no alerts'}."
+    first, counted = first_to_show(alerts), in_numbers(tally(alerts))
+    if first is None:
+        return "no alerts."
     if first.severity is Severity.INFO:
         return f"no warnings, {counted} ({first.rule}, {first.when})."
     return f"{counted}. Worst: {first.message} ({first.rule}, {first.when})."
@@ -292,15 +293,13 @@ def last_recovery(alerts: Iterable[Alert], step: int, script: Mapping[str, Any])
         latest = f", the last at step {last.last_step}" if last.last_step > last.step else ""
         changes += f"{', ' * bool(changes)}{count(recovery.dropped, 'update')} dropped{latest}"
     others = [alert for alert in alerts if alert.name != "recovered" and not alert.recovered_from]
-    since = [alert for alert in others if alert.step > last.step]
-    before = [alert for alert in others if alert.step <= last.step and alert.closed_step is None]
     said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}"
     said += f", then {count(step - last.last_step, 'step')}"
-    said += f", {in_sum(since)}" if since else " without an alert."
-    said += f" Still open: {in_sum(before)}" if before else ""
+    said += f". Besides LW910: {in_sum(others)}" if others else " without an alert."
     said += " Take the broken rows out of the data." if recovery.dropped else ""
-    for name, (yours, now) in recovery.changed.items():
-        if last.settings.get(name) == now != script.get(name):  # it is prescribed, too
+    turned = next(((alert, one.changed) for alert, one in reversed(back) if one.changed), (last, {}))
+    for name, (yours, now) in turned[1].items():
+        if turned[0].settings.get(name) == now != script.get(name):  # it is prescribed, too
             said += f" Put {now:g} into your script to begin anew. To resume this run keep {yours:g} and recover."
     return said
 

@@ -250,7 +250,8 @@ class Engine:
             with self.guard("counting dropped updates"):
                 dropped = self.recovery.after_update(self.steps)
         with self.guard("looking for adapters"):
-            self.sinks.updated(self.steps)
+            if not dropped:
+                self.sinks.updated(self.steps)
             due, self._rates = recorder.cadence.due, ()
             # What was trained in this step is measured, although a callback may have switched to others already: those
             # are looked for afterwards, or when the next step looks.

@@ -370,11 +370,6 @@ class Recorder:
         """By how many standard deviations of its own noise ``loss`` is above what was to be expected; 0 if unknown."""
         return replace(self._loss.detector).update(loss).spike_score if self._judge_loss else 0.0
 
-    @property
-    def sound_steps(self) -> int:
-        """Steps at which the loss had improved on its start."""
-        return self._loss.progress.sound
-
     def let_go(self) -> None:
         """The run is over: what was found stays, and no model is kept alive."""
         state, nothing = self.state_dict(), nn.Module()

@@ -18,7 +18,7 @@ from lora_watch.rules import Episodes
 from lora_watch.rules.base import NON_FINITE
 from lora_watch.rules.policy import RECOVERED, Policy
 from lora_watch.rules.prescribing import rate_now
-from lora_watch.rules.remedies import SOUND, TYPED, in_the_rate, nearest, raised_to
+from lora_watch.rules.remedies import TYPED, in_the_rate, is_proven, nearest, raised_to, suits
 from lora_watch.run.guard import Guard
 from lora_watch.run.ranks import Ranks
 from lora_watch.run.recording import Recorder
@@ -222,13 +222,13 @@ class Recovery:
         if self._over is not None or good is None or record is None:
             return Treatment.NONE, 1.0, self._over or "no step has been made that it could go back to"
         grown = self._size / good.monitor["size"] if self._size and good.monitor["size"] else None
-        chosen = treatment(alerts, record, self._recorder.sound_steps, before_update, grown)
+        before = any(recovered.rule == first.rule for recovered in self._went_back)
+        chosen = treatment(alerts, record, before_update, grown, before)
         # So many in a row are not the batches' fault. Those without a target are masked as long as the data have them.
         in_vain = self._in_a_row >= FEW and first.metric != "targets" and not self._calm_in
         if chosen is Treatment.DROP and before_update and (in_vain or not self._learned.finite):
             chosen = Treatment.GO_BACK
-        again = in_vain or any(recovered.rule == first.rule for recovered in self._went_back)
-        if chosen is Treatment.GO_BACK and (again or first.rule not in NON_FINITE):
+        if chosen is Treatment.GO_BACK and (in_vain or before or first.rule not in NON_FINITE):
             raised = raised_to(record) is not None
             factor = back_to_plan(record, good.monitor["lr"]) if raised else turned_down(first, monitored.run)
         if chosen is Treatment.NONE:
@@ -248,22 +248,23 @@ class Recovery:
         """Why that was in vain, in words; empty where the run goes on. ``best``: see ``GoodCopies.before``."""
         causes, step, most = [(alert, alert.severity) for alert in own], self._step, self._policy.recover
         good = None if chosen is Treatment.DROP and before_update else self._copy_for(own[0], best)
-        back_to = step if good is None else good.step
+        at = step + before_update  # whose update, if it is still to come, is dropped
+        back_to = at if good is None else good.step
         if good is None and self._dropping is not None:  # one more of them
             self._causes += [cause for cause in causes if all(cause[0] is not known for known, _ in self._causes)]
         else:
             self._end_dropping()
-            recovered, number = Recovered(step, back_to, own[0].rule, changes(factor, record)), len(self._went_back)
+            recovered, number = Recovered(at, back_to, own[0].rule, changes(factor, record)), len(self._went_back)
             alert = alert_of(recovered, self._episodes.prescription, number + 1, most)
             if factor != 1.0:  # what LW401 has said of the old rate
                 own = [*own, *(alert for alert in self._episodes.open if alert.rule == "LW401")]
             if good is not None:
-                self._go_back(good, factor, own, record)
+                self._go_back(good, factor, own, record, at)
             self._say(self._episodes.say(alert))
             if chosen is Treatment.DROP:
                 self._causes, self._dropping, self._calm_in = causes, alert, CALM if good is not None else 0
             else:
-                self._episodes.end(alert, step)
+                self._episodes.end(alert, at)
         self._episodes.forgive(own, back_to)
         if before_update:  # its gradients are of what is broken, or has been thrown away
             self._recorder.monitored.lowered.drop()
@@ -272,15 +273,15 @@ class Recovery:
         was_last = good is not None and record.step >= (self._recorder.monitored.run.max_steps or math.inf)
         return f"step {record.step} was the last, and nothing is trained any more" if was_last else ""
 
-    def _go_back(self, good: Copy, factor: float, own: Sequence[Alert], record: StepRecord) -> None:
-        """To ``good``, and on with ``factor`` on the learning rate."""
+    def _go_back(self, good: Copy, factor: float, own: Sequence[Alert], record: StepRecord, at: int) -> None:
+        """To ``good``, and on after step ``at`` with ``factor`` on the learning rate."""
         recorder, then = self._recorder, good.monitor
         self._good.forget_after(good.step)
         self._learned.put_back(good)
         of_script = 1.0 if raised_to(record) else factor
         recorder.monitored.turn_down(factor, of_script)
-        self._say(self._episodes.rewind(then["rules"], good.step, self._step, own))
-        recorder.turn_back(copy.deepcopy(then["recorder"]), good.step, self._step, of_script)
+        self._say(self._episodes.rewind(then["rules"], good.step, at, own))
+        recorder.turn_back(copy.deepcopy(then["recorder"]), good.step, at, of_script)
         self._size = then["size"]
         recorder.cadence.start(self._step)  # what follows is measured as after a start
 
@@ -294,7 +295,7 @@ class Recovery:
 
     def _close(self, alert: Alert) -> None:
         self._episodes.forgive([alert], alert.back_to)
-        self._say(self._episodes.end(alert, self._step))
+        self._say(self._episodes.end(alert, max(self._step, alert.last_step)))
 
     def give_up(self, why: str) -> None:
         """The run does not recover any more. What it has not recovered from stands as it was."""
@@ -314,19 +315,14 @@ class Recovery:
         return next((i for i, step in enumerate(reversed(self._dropped)) if step != self._step - i), len(self._dropped))
 
     @property
-    def _before(self) -> list[Alert]:
-        """What the run has recovered from so far, also before it was resumed."""
-        return [alert for alert in self._episodes.alerts if alert.rule == RECOVERED]
-
-    @property
     def _went_back(self) -> list[Recovered]:
-        """The recoveries that count: updates that are dropped one by one use up none."""
-        return [a.recovery for a in self._before if a.recovery is not None and a.recovery.back_to < a.recovery.step]
+        """The recoveries that count, also before a resume: updates that are dropped one by one use up none."""
+        return [r for a in self._episodes.alerts if (r := a.recovery) is not None and r.back_to < r.step]
 
     @property
     def story(self) -> list[str]:
         """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
-        told = [f"At step {alert.step} {alert.message}. {alert.details}" for alert in self._before]
+        told = [f"At step {a.step} {a.message}. {a.details}" for a in self._episodes.alerts if a.recovery is not None]
         unable = self._policy.recover and self._over
         return [*told, *([f"The run does not recover{' again' if told else ''}: {self._over}."] if unable else [])]
 
@@ -348,12 +344,12 @@ class Recovery:
 
 # -- what is done about an alert, and how that is told: pure ----------------------------------------------------------
 def treatment(
-    alerts: Sequence[Alert], record: StepRecord, sound: int, before_update: bool, grown: float | None
+    alerts: Sequence[Alert], record: StepRecord, before_update: bool, grown: float | None, again: bool
 ) -> Treatment:
     """What all of ``alerts``, the gravest first, are treated by.
 
-    ``sound``: steps at which the loss had improved; ``before_update``: the update has not been applied yet; ``grown``:
-    by what factor the adapters are larger than in the state to go back to, None if unknown.
+    ``before_update``: the update has not been applied yet; ``grown``: by what factor the adapters are larger than in
+    the state to go back to, None if unknown; ``again``: the run has gone back for the same rule before.
     """
     if record.broken or any(alert.rule not in TREATED for alert in alerts):  # a frozen weight does not go back
         return Treatment.NONE
@@ -361,8 +357,8 @@ def treatment(
     if worst.rule in NON_FINITE:
         in_weights = worst.metric in ("a_norm", "b_norm", "delta_norm") or (record.size_before or 0.0) > LARGE
         return Treatment.DROP if before_update and not in_weights else Treatment.GO_BACK
-    proven = sound >= SOUND and (grown or 1.0) < GROWN and raised_to(record) is None
-    return Treatment.DROP if worst.rule in _OF_LOSS and proven else Treatment.GO_BACK
+    of_data = (is_proven if again else suits)(record) and (grown or 1.0) < GROWN
+    return Treatment.DROP if worst.rule in _OF_LOSS and of_data else Treatment.GO_BACK
 
 
 def turned_down(alert: Alert, run: RunInfo) -> float:
@@ -405,7 +401,7 @@ def alert_of(recovered: Recovered, before: Prescription | None, number: int, mos
         RECOVERED,
         "recovered",
         Severity.WARNING,
-        recovered.step + (not went_back),  # from the coming one on
+        recovered.step,
         back if went_back else f"updates are dropped because of {rule}",
         details_of(recovered, number, most),
         remedies=[] if went_back else [remedy],

@@ -82,8 +82,7 @@ class ConsoleSink(Sink):
             self.write(self._latest, ())
         lines = [self._outcome(verdict, message)]
         told, first = self._history.next_run, first_to_show(self._history)
-        in_line = verdict == "ok" and any(a.rule == RECOVERED and a.next_run is not None for a in self._history)
-        said = verdict == "failed" or in_line  # by the exception, or in the line itself
+        said = verdict == "failed" or "into your script" in lines[0]  # by the exception, or in the line itself
         if told is not None and not said:
             lines.append(f"Next run: {told}")
         elif told is None and self._prescribed is not None and not said:
@@ -91,10 +90,13 @@ class ConsoleSink(Sink):
             if faults or any(alert.details.endswith(UNHARMED) for alert in self._history):
                 why = f"mend {faults[0]} first" if faults else "no change. The run came to no harm"
                 lines.append(f"Next run: {why}: {self._prescribed[0]}'s advice is withdrawn.")
-        if first is not None and first.severity > Severity.INFO and not said:
+        if first is not None and first.severity > Severity.INFO and verdict != "failed":
             lines += [f"Fix: {full_stop(remedy)}" for remedy in first.remedies[:1]]
         if verdict == "ok" and (passed := passes(self._history, os.environ.get("LORA_WATCH_COMMAND", ""))):
             lines.append(passed)
+        recovered = any(alert.rule == RECOVERED for alert in self._history)
+        if verdict == "ok" and recovered and self._history.policy.default is Severity.WARNING:
+            lines.append(f"It has recovered ({RECOVERED}): lora-watch check --fail-on warning does not pass")
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):
             lines.append(f"lora_watch failed while monitoring ({MONITOR_FAILURE}): lora-watch check does not pass")
         rows = wrapped(f"lora_watch: {lines[0]}", columns())

@@ -48,14 +48,14 @@ class Told(AlertHistory):
 
     def __init__(self, policy: Policy) -> None:
         super().__init__()
-        self._policy = policy
+        self.policy = policy
         self.untold: list[tuple[str, Alert, Alert]] = []
 
     def due(self, alerts: Sequence[Alert], waits: bool = True) -> list[tuple[str, Alert, Alert]]:
         """The news to tell now, each with its alert as it was then; LW910 has the fix of what the run recovered from.
         ``waits``: nothing is told while ``alerts``, those of one step, may be recovered from."""
         self.untold += [(event, alert, replace(alert)) for event, alert in self.update(alerts)]
-        if waits and self._policy.recover and any(map(self._policy.recovering.counts, alerts)):
+        if waits and self.policy.recover and any(map(self.policy.recovering.counts, alerts)):
             return []
         due, self.untold = self.untold, []
         return [

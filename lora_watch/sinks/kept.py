@@ -5,6 +5,7 @@ open any more.
 """
 
 import math
+import shutil
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -24,6 +25,10 @@ from lora_watch.sinks.report import LARGEST_SHARE_OF_TIME, ReportSink
 from lora_watch.snapshots.copies import Copy, GoodCopies, take
 from lora_watch.snapshots.last_good import what_can_save, why_not_kept, write_adapter
 
+_README = """# The adapter of step {step}
+lora_watch has kept it: it is from before the run went wrong, as `report.json` says next to this folder.
+`PeftModel.from_pretrained(base, folder)` loads it.
+"""
 JUDGED_FROM = 12
 """Steps after which a run is known to have gained, or to have not."""
 
@@ -115,8 +120,9 @@ class LastGoodSink(Sink):
             self._save()
         elif not self._is_wrong:
             self._is_wrong, self._good_until = True, good
-            if record.step - 1 == self._at == self._healthy_at <= self._best and self._trained:
-                # Found before its update was applied: what is there now is what the step before has left.
+            is_before = record.step > self._at and all(a.rule in NON_FINITE for a in self._serious)
+            if is_before and self._at <= min(self._healthy_at, self._best) and self._trained:
+                # Found before its update was applied, or dropped: what is there now is what the last one has left.
                 self._good = take(self._trained, self._at)
             else:
                 self._choose(good)
@@ -141,10 +147,13 @@ class LastGoodSink(Sink):
 
     def _save(self) -> None:
         began, folder = time.monotonic(), self._report.directory / LAST_GOOD
-        good = None if self._in_vain else self._good
-        if good is not None and not (self._saved == good.step and folder.is_dir()):
-            write_adapter(self._model, good.read(), folder)
+        good = None if self._in_vain or self._gained is False else self._good
+        if good is None and self._saved is not None:
+            shutil.rmtree(folder, ignore_errors=True)
+            self._saved = None
+        elif good is not None and not (self._saved == good.step and folder.is_dir()):
+            write_adapter(self._model, good.read(), folder, _README.format(step=good.step))
             self._saved = good.step
-        told = (None, None) if good is None else (LAST_GOOD, good.step)
-        self._report.tell_last_good(*told, self._why_not or self._in_vain, None if good is None else self._gained)
+        gained = None if self._in_vain else self._gained
+        self._report.tell_last_good(good and good.step, self._why_not or self._in_vain, gained)
         self._next_write = began + (time.monotonic() - began) / LARGEST_SHARE_OF_TIME

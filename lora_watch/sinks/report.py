@@ -118,13 +118,13 @@ class ReportSink(Sink):
             self._latest.evaluation |= {name: {"last": _point(step, float(value))} for name, value in metrics.items()}
             self._write_late()
 
-    def tell_last_good(self, folder: str | None, step: int | None, why_not: str | None, gained: bool | None) -> None:
-        """The run has gone wrong: ``folder``, next to the report, holds the adapter as it was after ``step``. Without
-        one ``why_not`` says why it could not be kept; None where there was no good one. ``gained``: the run had been
-        better than at its start; None where nothing tells. One that had not is not offered: no ``folder`` is named."""
+    def tell_last_good(self, step: int | None, why_not: str | None, gained: bool | None) -> None:
+        """The run has gone wrong: ``last_good/``, next to the report, holds the adapter as it was after ``step``. Where
+        it is None ``why_not`` says why it could not be kept; None where there was no good one. ``gained``: the run had
+        been better than at its start; None where nothing tells."""
         if self._latest is not None:
-            named = None if gained is False else folder
-            self._latest.last_good = {"folder": named, "step": step, "why_not": why_not, "gained": gained}
+            folder = None if step is None else LAST_GOOD
+            self._latest.last_good = {"folder": folder, "step": step, "why_not": why_not, "gained": gained}
             self._write_late()
 
     def _write_late(self) -> None:
@@ -273,10 +273,8 @@ class _Session:
 
     def final_loss(self, alerts: Sequence[Alert]) -> float | None:
         """``finite_mean`` of the last tenth of the steps that the run has neither taken back nor dropped."""
-        gone = discarded(alerts)
-        dropping = [range(a.step, a.last_step + 1) for a in alerts if a.recovery is not None]
-        losses = [(step, loss, gone if made else [*gone, *dropping]) for step, (loss, made) in self.losses.items()]
-        kept = [loss for step, loss, without in losses if step and not any(step in one for one in without)]
+        gone, losses = discarded(alerts), [(step, loss) for step, (loss, made) in self.losses.items() if step and made]
+        kept = [loss for step, loss in losses if not any(step in one for one in gone)]
         return finite_mean(kept[-max(1, self.step // 10) :])
 
     def report(self) -> dict[str, Any]:

@@ -35,9 +35,9 @@ def why_not_kept(model: Any, trained: Mapping[str, Tensor]) -> str | None:
     return None
 
 
-def write_adapter(model: Any, trained: Mapping[str, Tensor], folder: Path) -> None:
+def write_adapter(model: Any, trained: Mapping[str, Tensor], folder: Path, about: str = "") -> None:
     """Save ``model`` in ``folder``, as ``PeftModel.from_pretrained`` reads it, with ``trained`` in the place of what it
-    holds now.
+    holds now, and ``about`` as its README, where PEFT has an empty form.
 
     Raises what the model's ``save_pretrained`` raises, OSError above all; the folder is then as it was.
     """
@@ -51,6 +51,7 @@ def write_adapter(model: Any, trained: Mapping[str, Tensor], folder: Path) -> No
             how["save_embedding_layers"] = embeddings_have_changed(model)
         with _settings_unchanged(model):
             model.save_pretrained(part, state_dict={**others, **trained}, **how)
+        (part / "README.md").write_text(about, encoding="utf-8")
         shutil.rmtree(folder, ignore_errors=True)
         os.replace(part, folder)
     except BaseException:

@@ -165,7 +165,7 @@ def test_a_run_recovers(tmp_path: Path) -> None:
     module = Module(spoil_at=2)
     callback = LoraWatch(recover=3, console=False)
     fit(tmp_path, module, callback)
-    assert [(a.rule, a.step, a.back_to) for a in callback.monitor.alerts] == [("LW201", 3, 2), ("LW910", 3, 2)]
+    assert [(a.rule, a.step, a.back_to) for a in callback.monitor.alerts] == [("LW201", 3, 3), ("LW910", 3, 3)]
     assert all(torch.isfinite(p).all() for p in module.parameters())
     assert report_of(tmp_path)["verdict"] == "ok"
 

@@ -149,12 +149,13 @@ def test_what_cannot_be_put_back_is_said() -> None:
 
 
 def test_each_alert_is_treated_for_what_it_is() -> None:
-    def way(*rules: str, before: bool = False, grown: float = 1.0, sound: int = 60, **more: Any) -> Treatment:
+    def way(*rules: str, before: bool = False, grown: float = 1.0, sound: float = 60.0, **more: Any) -> Treatment:
         alerts = [Alert(rule, "", Severity.ERROR, 9, "", metric=more.pop("metric", None)) for rule in rules]
         size = more.pop("size", None)
-        record = replace(StepRecord(RunInfo((), config={"learning_rate": 1e-3}, peak_lr=(1e-3,)), 9, {}), **more)
+        run = RunInfo((), config={"learning_rate": 1e-3}, peak_lr=(1e-3,))
+        record = replace(StepRecord(run, 9, {}, scalars={"loss_sound": sound}), **more)
         record.derived["size before"] = size
-        return treatment(alerts, record, sound, before, grown)
+        return treatment(alerts, record, before, grown, again=False)
 
     assert way("LW201", before=True) is way("LW202") is Treatment.DROP
     assert way("LW101", before=True, metric="a_norm") is way("LW101", metric="a_norm") is Treatment.GO_BACK
@@ -256,14 +257,13 @@ def loop(monitor_of: Callable[..., Monitor], spoil: int | None = None, lr: float
     return monitor
 
 
-def recovering(*args: Any, **kwargs: Any) -> Monitor:
-    return Monitor(*args, recover=3, **kwargs)
+recovering = functools.partial(Monitor, recover=3)
 
 
 def test_a_plain_loop_recovers() -> None:
     assert [a.rule for a in loop(recovering).alerts if a.step > 0] == []
     nan = loop(recovering, spoil=12)
-    assert [(a.rule, a.step, a.back_to) for a in nan.alerts] == [("LW101", 13, 12), ("LW910", 13, 12)]
+    assert [(a.rule, a.step, a.back_to) for a in nan.alerts] == [("LW101", 13, 13), ("LW910", 13, 13)]
     assert [a.severity.name for a in nan.alerts] == ["WARNING", "WARNING"]
     exploded = loop(recovering, alpha=128, lr=1e-2)
     assert [a.rule for a in exploded.alerts if a.step > 0] == ["LW102", "LW910"]

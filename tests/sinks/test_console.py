@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert, Severity, in_sum
 from lora_watch.base.prescription import Evidence, Prescription, Setting
 from lora_watch.rules.base import UNHARMED
 from lora_watch.rules.policy import Policy
@@ -55,15 +55,19 @@ def test_a_prescription_that_replaces_another_says_so(capsys: Captured) -> None:
 
 
 def test_a_recovery_is_all_that_is_said_of_what_it_is_from(capsys: Captured) -> None:
-    sink, large = ConsoleSink(policy=Policy(recover=1)), alert_of(3, remedies=["begin anew"])
+    sink = ConsoleSink(policy=Policy(default=Severity.WARNING, recover=1))
+    large = alert_of(3, remedies=["begin anew"])
     sink.write(record_of(run_of(), 3), [large])
     large.closed_step, large.back_to, large.severity = 3, 0, Severity.WARNING
-    sink.write(record_of(run_of(), 3), [large, alert_of(3, "LW910", Severity.WARNING)])
+    sink.write(record_of(run_of(), 3), [large, back := alert_of(3, "LW910", Severity.WARNING)])
+    assert in_sum([large, back]) == f"1 warning. Worst: {back.message} (LW910, at step 3)."
     assert "LW910" in (said := capsys.readouterr().err)
     assert ("ERROR at step 3" in said, "begin anew" in said, "ended" in said) == (True, False, False)
     sink.write(record_of(run_of(), 9), [again := alert_of(9, remedies=["begin anew"])])
     sink.write(record_of(run_of(), 10), [])
     assert capsys.readouterr().err == f"{again}\n", "it did not recover"
+    sink.finish("ok", None)
+    assert "It has recovered (LW910): lora-watch check --fail-on warning does not pass" in capsys.readouterr().err
 
 
 def test_a_prescription_that_is_withdrawn_is_said_to_be(capsys: Captured) -> None:
@@ -130,9 +134,9 @@ def test_the_end_by_fail_on_names_the_alert_and_leaves_the_rest_to_the_exception
 
 def test_a_recovery_says_what_to_put_into_the_script_once(capsys: Captured) -> None:
     told = Prescription({"learning_rate": Setting(1.0, 0.01)}, Evidence.HARM, 8)
-    recovered = alert_of(8, "LW910", Severity.WARNING, next_run=told)
+    recovered = alert_of(8, "LW910", Severity.WARNING, next_run=told, remedies=[])
     said = "recovered at step 8 (learning_rate 1.0 → 0.01), then 52 steps without an alert. Put 0.01 into your script."
-    rows = ending(capsys, "ok", alert_of(8, closed_step=8), recovered, message=said)[:-1]
+    rows = ending(capsys, "ok", alert_of(8, closed_step=8, back_to=0), recovered, message=said)[:-1]
     assert " ".join(row.strip() for row in rows) == f"lora_watch: {said}"
 
 

@@ -93,13 +93,14 @@ def test_an_adapter_that_has_learned_nothing_is_not_offered(lr: float, at: int, 
     build_trainer(
         lora(tiny_model()), None, at, callbacks=[callback], lr=lr, trainer_class=loss, output_dir=str(tmp_path)
     ).train()
-    known = report_of(tmp_path)["last_good"]
-    assert (known["folder"], known["gained"]) == ("last_good" if offered else None, offered)
+    known, folder = report_of(tmp_path)["last_good"], tmp_path / "lora_watch" / "last_good"
+    assert (known["folder"], known["gained"], folder.exists()) == ("last_good" if offered else None, offered, offered)
+    assert not offered or f"The adapter of step {known['step']}" in (folder / "README.md").read_text()
     assert ("Last good" in text(judging.judge([tmp_path]))) is offered
 
 
-@pytest.mark.parametrize(("at", "step", "fix"), [(12, 10, "checkpoint before step 12"), (1, 0, "begin anew")])
-def test_after_a_nan_it_is_the_latest_copy(at: int, step: int, fix: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("at", "step", "fix"), [(12, 10, "checkpoint before step 12"), (1, None, "begin anew")])
+def test_after_a_nan_it_is_the_latest_copy(at: int, step: int | None, fix: str, tmp_path: Path) -> None:
     def spoil(state: Any, model: Any, **_: Any) -> None:
         if state.global_step == at:
             next(p for name, p in model.named_parameters() if "lora_B" in name).data[0, 0] = math.nan
@@ -108,7 +109,7 @@ def test_after_a_nan_it_is_the_latest_copy(at: int, step: int, fix: str, tmp_pat
     with pytest.raises(LoraWatchError, match=f"(?s)LW101.*Fix: .*{fix}"):
         build_trainer(few(), None, 20, callbacks=callbacks, output_dir=str(tmp_path)).train()
     assert report_of(tmp_path)["last_good"]["step"] == step
-    assert ("Last good" in text(judging.judge([tmp_path]))) is (step > 0)
+    assert ("Last good" in text(judging.judge([tmp_path]))) is bool(step)
 
 
 def test_training_goes_on_as_if_nothing_had_been_kept_or_written(tmp_path: Path) -> None:
