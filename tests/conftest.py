@@ -49,11 +49,15 @@ FORKS = pytest.StashKey[Python]()
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    """Garbage collection, which each Trainer runs, passes by all that was imported: a tenth of a short training."""
-    gc.collect()
-    gc.freeze()
     if any("python" in getattr(item, "fixturenames", ()) for item in session.items):
         session.config.stash[FORKS] = Python(*TRAINING)
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _collects_no_imports() -> None:
+    """Garbage collection, which each Trainer runs, passes by all that was imported so far: a fifth of a training."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
