@@ -53,7 +53,6 @@ def test_sharded_placeholders_are_not_taken_for_one_another() -> None:
 
 
 def test_two_adapter_layers_around_one_layer_have_two_names() -> None:
-    torch.manual_seed(0)
     inner = adapted(Net(linear()))
     outer = peft.get_peft_model(
         inner.base_model.model, peft.AdaLoraConfig(target_modules=["layer"], total_step=10, init_lora_weights=False)

@@ -51,7 +51,6 @@ LINEARS: list[tuple[str, Callable[[], nn.Module], dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("label", "make", "options"), LINEARS, ids=[case[0] for case in LINEARS])
 def test_one_block(label: str, make: Callable[[], nn.Module], options: dict[str, Any]) -> None:
-    torch.manual_seed(0)
     model = adapted(Net(make()), **options)
     kind = label.split()[0].rstrip(",")
     as_matrix = (lambda w: w.T) if kind in ("Embedding", "Conv1D") else (lambda w: w.flatten(1))
@@ -73,7 +72,6 @@ def test_a_grouped_convolution_is_unknown() -> None:
 
 
 def test_multihead_attention() -> None:
-    torch.manual_seed(0)
     model = adapted(Net(attention()))
     fused, out = find_adapters(model)
     assert [(a.name, a.kind, a.shape) for a in (fused, out)] == [
@@ -96,7 +94,6 @@ def test_multihead_attention() -> None:
 
 @pytest.mark.parametrize("is_transposed", [False, True])
 def test_experts(is_transposed: bool) -> None:
-    torch.manual_seed(0)
     model = adapted(Net(Experts(is_transposed)), target_parameters=["layer.up", "layer.down"])
     adapters = {adapter.name: adapter for adapter in find_adapters(model)}
     assert sorted(adapters) == ["layer.down", "layer.up"]
@@ -119,7 +116,6 @@ def test_experts(is_transposed: bool) -> None:
 @pytest.mark.parametrize("make", [linear, lambda: nn.Embedding(9, 5), lambda: nn.Conv2d(6, 8, 3)])
 def test_dora_has_a_magnitude(make: Callable[[], nn.Module]) -> None:
     """Its merged change is not s·B·A: m·(W₀ + s·B·A)/‖W₀ + s·B·A‖ − W₀, which the reading must be enough to form."""
-    torch.manual_seed(0)
     model = adapted(Net(make()), use_dora=True)
     (adapter,) = find_adapters(model)
     assert adapter.variant == "dora"

@@ -108,7 +108,6 @@ def some_layers(model: Any, step: int) -> None:
 def test_adapters_that_change_at_every_step_are_measured_and_judged(
     switch: Callable[[Any, int], None], lr: float, rules: set[str], first: bool
 ) -> None:
-    torch.manual_seed(0)
     model = lora(tiny_model(), r=8, alpha=16, targets=SEVERAL)
     model.add_adapter("second", peft.LoraConfig(r=8, lora_alpha=16, target_modules=SEVERAL))
     watch = LoraWatchCallback(console=False, tensorboard=False, mute=["LW401"])
@@ -124,7 +123,6 @@ def test_adapters_that_change_at_every_step_are_measured_and_judged(
 
 def test_a_loop_whose_adapters_change_unseen_is_not_called_ok(tmp_path: Path) -> None:
     """Before the pass and after the step, so that no full measurement sees those that the pass goes through."""
-    torch.manual_seed(0)
     model = lora(tiny_model(), r=2, alpha=4, targets=TARGETS).train()
     second(model)
     in_turn(model, 0)

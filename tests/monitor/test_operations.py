@@ -60,7 +60,6 @@ def read(far: None, monkeypatch: pytest.MonkeyPatch) -> list[str]:
 @pytest.mark.parametrize("full", [False, True], ids=["norms", "full"])
 def test_a_step_reads_nothing(full: bool, read: list[str]) -> None:
     """In the forward pass, before the update and after it."""
-    torch.manual_seed(0)
     model = few().train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     ids = torch.tensor([example["input_ids"] for example in stdlib_blocks(2, 64)], device=DEVICE)

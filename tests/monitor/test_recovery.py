@@ -97,7 +97,6 @@ def test_no_more_copies_are_held_than_the_memory_was_reckoned_for() -> None:
 
 @pytest.mark.parametrize("make", [*OPTIMIZERS, lambda p: ByName(p, more=False)])
 def test_after_going_back_training_is_as_if_the_rest_had_not_been(make: Any) -> None:
-    torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
     optimizer = make(list(model.parameters()))
     learned = Learned(optimizer)
@@ -117,7 +116,6 @@ def test_after_going_back_training_is_as_if_the_rest_had_not_been(make: Any) -> 
 
 @pytest.mark.parametrize("make", OPTIMIZERS)
 def test_a_dropped_update_changes_nothing(make: Any) -> None:
-    torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 2))
     optimizer, lowered = make(list(model.parameters())), LoweredRate()
     lowered.attach(optimizer, Guard())

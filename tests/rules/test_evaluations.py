@@ -17,7 +17,7 @@ from lora_watch.base.records import Evaluation, RunInfo, StepRecord
 from lora_watch.rules import WorseOnOtherTexts
 from tests.rules.runs import InOrder
 from tests.rules.test_chance import classifier, code_or_prose
-from tests.support import FEW, Keeps, build_trainer, few, lora, report_of, stdlib_blocks, tiny_model, tiny_tokenizer
+from tests.support import Keeps, build_trainer, few, lora, report_of, stdlib_blocks, tiny_model, tiny_tokenizer
 
 
 class Opened(Sink):
@@ -109,7 +109,7 @@ def test_its_twins_are_silent(texts: int, lr: float, held_out: int, tmp_path: Pa
 @pytest.mark.parametrize(("texts", "found"), [(16, ["WARNING"]), (400, [])], ids=["few texts", "its twin"])
 def test_a_classifier_learns_by_heart(texts: int, found: list[str], tmp_path: Path) -> None:
     rows = code_or_prose()
-    alerts = run(tmp_path, classifier(targets=FEW), rows[:texts], rows[400:440], 3e-3, 50, watching={"mute": ["LW102"]})
+    alerts = run(tmp_path, classifier(), rows[:texts], rows[400:440], 3e-3, 50, watching={"mute": ["LW102"]})
     assert severities(alerts) == found
 
 
@@ -128,7 +128,7 @@ def test_labels_that_are_not_those_of_the_evaluation_show_at_the_first_one(
     rows = code_or_prose()
     trained = [{**row, "labels": 1 - row["labels"] if flipped else row["labels"]} for row in rows[:240]]
     batches = {"per_device_train_batch_size": 16, "trainer_class": Counts, "eval_steps": 20}
-    alerts = run(tmp_path, classifier(targets=FEW), trained, rows[400:480], 3e-3, 20, **batches)
+    alerts = run(tmp_path, classifier(), trained, rows[400:480], 3e-3, 20, **batches)
     assert [(alert.severity.name, alert.step) for alert in alerts] == found
     kept = report_of(tmp_path)["last_good"] or dict.fromkeys(("step", "gained"))
     assert (kept["step"], kept["gained"]) == (None, None), "nothing that was learned is good"
@@ -195,14 +195,15 @@ def test_shuffled_labels_show_in_few_held_out_examples(shuffled: bool, found: li
     draw = random.Random(1)
     rows = [{**row, "labels": draw.randrange(2) if shuffled else row["labels"]} for row in code_or_prose()]
     batches = {"eval_steps": 20, "per_device_train_batch_size": 8}
-    alerts = run(tmp_path, classifier(), rows[:240], rows[240:280], 1e-3, 80, **batches)
+    alerts = run(tmp_path, classifier(targets="all-linear"), rows[:240], rows[240:280], 1e-3, 80, **batches)
     assert severities(alerts) == found
 
 
 def test_before_an_epoch_has_passed_no_text_has_been_read_too_often(tmp_path: Path) -> None:
     draw = random.Random(1)
     rows = [{**row, "labels": draw.randrange(2)} for row in code_or_prose()]
-    (alert,) = run(tmp_path, classifier(), rows[:400], rows[400:440], 5e-3, 50, per_device_train_batch_size=8)
+    model = classifier(targets="all-linear")
+    (alert,) = run(tmp_path, model, rows[:400], rows[400:440], 5e-3, 50, per_device_train_batch_size=8)
     assert ("wrong labels" in alert.causes[0], "by heart" in alert.message) == (True, False)
     assert "Mend labels: read both sets" in alert.remedies[0], "what is done first treats the cause"
 

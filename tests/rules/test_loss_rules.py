@@ -178,7 +178,6 @@ def test_one_batch_without_a_target_is_named_under_the_trainer(accumulation: int
 @pytest.mark.parametrize("own", [False, True], ids=["", "a loss of the loop's own"])
 @pytest.mark.parametrize(("masked", "rules"), [({6}, ["LW204"]), ({6, 7}, ["LW204"]), ({6, 7, 8}, ["LW204", "LW201"])])
 def test_a_batch_without_a_target_is_named_and_ends_no_run(masked: set[int], rules: list[str], own: bool) -> None:
-    torch.manual_seed(0)
     model = few().train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     ids = torch.tensor([block["input_ids"] for block in stdlib_blocks(4, 32)], device=model.device)
@@ -217,7 +216,6 @@ def test_first_loss_too_high() -> None:
 )
 def test_a_language_model_with_random_weights(steps: int, severity: Severity) -> None:
     """It is an ERROR if it is no better in the end."""
-    torch.manual_seed(0)
     blank = lora(type(tiny_model())(tiny_model().config), targets=FEW)
     alert = the("LW205", run(blank, steps, lr=1e-4))
     assert (alert.step, alert.severity, alert.message) == (3, severity, "the base model guesses")
@@ -320,7 +318,6 @@ def test_labels_that_do_not_fit_the_inputs_are_named_and_sound_ones_are_not(faul
 @pytest.mark.parametrize("kind", ["MaskedLM", "Seq2SeqLM"])
 def test_labels_that_are_meant_to_differ_from_the_inputs_are_not_measured_by_them(kind: str) -> None:
     """A model that is as sure as a pretrained one, and wrong."""
-    torch.manual_seed(0)
     small = ("encoder_layers", "decoder_layers", "num_hidden_layers")
     sizes: dict[str, Any] = {"vocab_size": 1024, "d_model": 32, "hidden_size": 32, "num_attention_heads": 2}
     sizes |= dict.fromkeys(small, 1)
@@ -353,7 +350,6 @@ def test_adaloras_own_term_in_the_loss_is_no_sign_of_wrong_labels() -> None:
 
 @pytest.mark.parametrize("blank", [True, False])
 def test_a_plain_loop_needs_to_name_no_vocabulary(blank: bool) -> None:
-    torch.manual_seed(0)
     base = tiny_model()
     model = lora(type(base)(base.config) if blank else base).train()
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=2e-3)

@@ -108,7 +108,6 @@ def test_wrong_arguments_are_one_clear_error(tmp_path: Path) -> None:
 
 
 def test_a_weight_that_is_kept_transposed_is_merged_as_it_is() -> None:
-    torch.manual_seed(0)
     net = nn.Sequential(Conv1D(64, 64)).bfloat16()
     with torch.no_grad():  # inputs of unlike size
         net[0].weight.mul_(torch.logspace(-3, 1, 64)[:, None])
@@ -125,7 +124,6 @@ def test_a_weight_that_is_kept_transposed_is_merged_as_it_is() -> None:
 
 @pytest.mark.parametrize(("relative", "found"), [(1e-3, ["INFO"]), (1.0, [])], ids=["small", "as large as the weights"])
 def test_a_run_on_4_bits_ends_with_what_a_merge_into_them_would_lose(relative: float, found: list[str]) -> None:
-    torch.manual_seed(0)
     model = lora(in_4_bits(tiny_model()), targets=["q_proj", "v_proj"], init_lora_weights=False)
     adapters = find_adapters(model)
     with torch.no_grad():
