@@ -90,7 +90,7 @@ class ResumedAnew(RuleBetweenSteps):
             remedy = "resume with recover, or begin anew with the lower rate"
         elif ignored:
             said, details = f"the {no_effect}: the checkpoint's schedule goes on, up to {used:g}", ""
-            cause = "the Trainer restores the schedule from the checkpoint, with its learning rate"
+            cause = "the schedule is restored from the checkpoint, with its learning rate"
             remedy = "begin anew, or load the adapter alone: PeftModel.from_pretrained(…, is_trainable=True)"
         else:
             return None
