@@ -142,7 +142,7 @@ def test_the_demo(demo: tuple[Path, Done]):
     assert reports["too-strong"]["verdict"] == "failed"
     assert reports["too-strong"]["step"] <= reports["too-strong"]["max_steps"] / 3
     assert "LW102" in {alert["rule"] for alert in reports["too-strong"]["alerts"]}
-    assert "UTC · 30 of 30 steps" in done.stdout
+    assert "UTC · step 30 of 30" in done.stdout
     assert "(LW102)" in done.stdout
     assert "Next run: lora_alpha 64 →" in done.stdout
     assert "Traceback" not in done.stdout

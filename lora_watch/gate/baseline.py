@@ -10,14 +10,13 @@ import statistics
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.alerts import Alert
 from lora_watch.base.text import count, first_of, full_stop, percent, short
 from lora_watch.rules.policy import OF_FINISHED_RUNS
 from lora_watch.runs.comparison import trial_of
 from lora_watch.runs.places import UnreadableError, find_runs
-from lora_watch.runs.run import AdapterState, FinishedRun, read_run
+from lora_watch.runs.run import STOPPED_EARLY, AdapterState, FinishedRun, finding, read_run
 
 TOLERANCES = {"loss": 0.10, "typical_norm": 0.15, "layer_norm": 2.0, "scale": 1e-6}
 LAYERS_TO_COMPARE = 4
@@ -31,11 +30,6 @@ _CAUSES = {
 }
 """By finding, names of the settings that can be its cause; of the others any can be."""
 RULES = {rule: name for rule, name in OF_FINISHED_RUNS.items() if rule > "LW81"}
-
-
-def finding(rule: str, step: int, message: str, severity: Severity = Severity.ERROR, **fields: Any) -> Alert:
-    """An alert of a run that is over. ``fields`` are those of Alert."""
-    return Alert(rule, fields.pop("name", OF_FINISHED_RUNS[rule]), severity, step, message, **fields)
 
 
 def load(path: Path) -> FinishedRun:
@@ -60,22 +54,27 @@ def compare(now: FinishedRun, before: FinishedRun) -> list[Alert]:
     found = [*_adapters(now, before), *_scales(now, before)]
     if now.ended and now.step != before.step:
         taken = f"the run has taken {count(now.step, 'step')}, the baseline {before.step}"
-        found.append(finding("LW816", now.step, taken, details="Their ends are no match."))
+        early = [who for who, run in (("this run", now), ("the baseline", before)) if run.stopped_early]
+        why = [f"{' and '.join(early)} stopped before the planned steps ({STOPPED_EARLY})"] * bool(early)
+        fix = ["compare runs that take all their steps"]
+        found.append(finding("LW816", now.step, taken, details="Their ends are no match.", causes=why, remedies=fix))
     elif now.ended:
         found += [*_loss(now, before), *_norms(now, before)]
-    for alert in found:
+    for alert in (alert for alert in found if not alert.causes):
         different = _different(now, before, _CAUSES.get(alert.rule, ""))
         if now.final_loss is not None and before.final_loss is not None and alert.rule in ("LW812", "LW813"):
             losses = f"The final loss is {short(now.final_loss)}, and the baseline's {short(before.final_loss)}."
             alert.details = f"{alert.details} {losses}".lstrip()
-        alert.causes = [f"{different} (baseline → this run)" if different else _NOT_A_SETTING]
-        alert.remedies = ["undo the change, or, if it is meant, give this run's folder to --baseline from now on"]
+        alert.causes = [f"{first_of(different, 6)} (baseline → this run)" if different else _NOT_A_SETTING]
+        told = () if now.next_run is None else now.next_run.values
+        undo = "take what Next run says" if {each.split(" ")[0] for each in different} & {*told} else "undo the change"
+        alert.remedies = [f"{undo}, or, if it is meant, give this run's folder to --baseline from now on"]
     return found
 
 
-def _different(now: FinishedRun, before: FinishedRun, among: str) -> str:
-    """The settings that differ, in words, of those ``among`` whose names both reports record; empty where none is
-    known to. ``among``: a regular expression."""
+def _different(now: FinishedRun, before: FinishedRun, among: str) -> list[str]:
+    """The settings that differ, in words, of those ``among`` whose names both reports record. ``among``: a regular
+    expression."""
 
     def settings(run: FinishedRun) -> dict[str, str]:
         trial = trial_of(run.name, run)
@@ -90,7 +89,7 @@ def _different(now: FinishedRun, before: FinishedRun, among: str) -> str:
     names = [name for name in names if ours[name] != theirs.get(name, ours[name])]
     if "steps planned" in names and among == _CAUSES["LW816"] and (now.config.get("max_steps") or 0) > 0:
         names = ["steps planned"]  # which alone says how many there are
-    return first_of([f"{name} {theirs[name]} → {ours[name]}" for name in names], 6)
+    return [f"{name} {theirs[name]} → {ours[name]}" for name in names]
 
 
 def _adapters(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
@@ -137,7 +136,7 @@ def _loss(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
         return
     change = math.nan if new is None else (new - old) / abs(old or math.inf)
     if not change <= TOLERANCES["loss"]:  # a NaN is not
-        numbers = f"It is {short(new)} instead of {short(old)}, {100 * change:+.1f} %."
+        numbers = f"It is {short(new)} instead of {short(old)}{f', {100 * change:+.1f} %' * (new is not None)}."
         yield finding("LW811", now.step, "the final loss is not as low as the baseline's", details=numbers)
 
 
@@ -158,7 +157,7 @@ def _norms(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
             "LW812",
             now.step,
             "the adapters' norms ‖ΔW‖ have shifted as a whole",
-            details=f"At the end the median layer has {_times(typical)} the baseline's (tolerance: "
+            details=f"At the end the median layer has {short(math.exp(typical), 3)} times the baseline's (tolerance: "
             f"{percent(tolerance)} either way).",
             metric="delta_norm",
             threshold=tolerance,
@@ -170,11 +169,12 @@ def _norms(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
     limit = math.log(max(1.0, TOLERANCES["layer_norm"]))
     moved = sorted((name for name in away if not abs(away[name]) <= limit), key=lambda name: -abs(away[name]))
     if moved:
+        times = short(math.exp(away[moved[0]]), 3)
         yield finding(
             "LW813",
             now.step,
             f"{count(len(moved), 'layer')} moved away from the rest since the baseline, {moved[0]} the farthest",
-            details=f"Its ‖ΔW‖ is {_times(away[moved[0]])} what the other layers' change would make it (tolerance: a "
+            details=f"Its ‖ΔW‖ is {times} times what the other layers' change would make it (tolerance: a "
             f"factor of {TOLERANCES['layer_norm']:g}).",
             adapters=[(name, math.exp(away[name])) for name in moved],
             metric="delta_norm",
@@ -191,7 +191,3 @@ def _shift(now: float, before: float) -> float:
     if now == 0:
         return -math.inf
     return math.log(now / before) if before > 0 and math.isfinite(now) else math.inf
-
-
-def _times(shift: float) -> str:
-    return f"{short(math.exp(shift), 3)} times"

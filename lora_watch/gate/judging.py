@@ -3,21 +3,18 @@
 Findings are alerts: those of the run, and the gate's own, LW801 to LW816, which ``rules/guide.yaml`` explains.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
-from lora_watch.gate.baseline import compare, finding
-from lora_watch.rules.policy import MONITOR_FAILURE
+from lora_watch.gate.baseline import compare
 from lora_watch.runs.run import FinishedRun, read_runs
 
 CHECK_VERSION = 1
-STILL_GOING = "still-going"
-OF_A_RUN = ("name", "verdict", "message", "step", "max_steps", "updated", "trainable_parameters", "notes")
 
 
 @dataclass
@@ -67,6 +64,7 @@ class Judgement:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain data, NaN kept: ``check --format json``."""
+        plain = ("name", "verdict", "message", "step", "max_steps", "updated", "trainable_parameters", "notes")
         return {
             "version": CHECK_VERSION,
             "exit_code": self.exit_code,
@@ -74,7 +72,7 @@ class Judgement:
             "switched_off": self.switched_off,
             "runs": [
                 {
-                    **{name: getattr(judged.run, name) for name in OF_A_RUN},
+                    **{name: getattr(judged.run, name) for name in plain},
                     "evaluation": {name: value for name, (_, value) in judged.run.evaluated.items()},
                     "evaluated_at": {name: step for name, (step, _) in judged.run.evaluated.items()},
                     "failed": bool(self.failures(judged)),
@@ -106,7 +104,7 @@ def judge(
     unreadable = judgement.unreadable
     for run in read_runs(paths, unreadable):
         try:
-            findings = findings_of(run, judgement, compare(run, baseline) if baseline else ())
+            findings = in_order([*run.findings(judgement.counts), *(compare(run, baseline) if baseline else ())])
             if baseline is not None and not run.ended:
                 run.notes.append("its loss and norms are not compared with the baseline's: it did not come to its end")
             judgement.runs.append(Judged(run, findings, compared=baseline is not None and run.ended))
@@ -117,51 +115,3 @@ def judge(
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
     return judgement
-
-
-def findings_of(run: FinishedRun, judgement: Judgement, more: Iterable[Alert] = ()) -> list[Alert]:
-    """Its alerts, how it ended, and ``more``, the worst first. LW910 stands for what the run has recovered from. What a
-    monitor that failed (LW901) has not measured or judged cannot be called healthy."""
-    alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in run.alerts]
-    return in_order([*(a for a in alerts if not a.recovered_from), *how_it_ended(run, judgement), *more])
-
-
-def errors_at_the_end(run: FinishedRun) -> list[Alert]:
-    """ERRORs of ``how_it_ended`` that tab and page have among the alerts: a run that is killed cannot write its own."""
-    return [a for a in how_it_ended(run, Judgement()) if a.severity >= Severity.ERROR and a.name != STILL_GOING]
-
-
-def how_it_ended(run: FinishedRun, judgement: Judgement) -> Sequence[Alert]:
-    """What the verdict adds to the alerts: one finding or none."""
-    killed = run.verdict == "interrupted" and run.message is None  # what it did after its last words is not known
-    made = f"It made {'at least ' * killed}{run.steps}."
-    errors = [alert for alert in run.alerts if alert.severity >= Severity.ERROR]
-    told = any(judgement.counts(alert) for alert in errors if alert.closed_step is None)
-    of_a_trainer = "learning_rate" in run.config
-    why = [] if run.message is None else [run.message]
-
-    def found(rule: str, message: str, fix: str, **fields: Any) -> Sequence[Alert]:
-        return [finding(rule, run.step, message, **{"details": made, "causes": why, "remedies": [fix], **fields})]
-
-    if run.going:
-        made = f"{made} Its process is alive."
-        return found("LW801", "the run has not ended yet", "check it when it is done", name=STILL_GOING)
-    if run.verdict == "interrupted":
-        if why and told:
-            return []  # that is why it raised, and stands there
-        made += f" Its files were last written at {run.written}." if run.written else ""
-        killed_by = "the process was killed (memory, a time limit, a cancelled job), or its script caught an exception"
-        why = why or [f"{killed_by}, or it is still going on another machine"]
-        fix = "read what the script printed last, and start it again from its last checkpoint, if there is one"
-        return found("LW801", "the run broke off", f"{fix}{' (resume_from_checkpoint=True)' * of_a_trainer}")
-    if run.verdict == "failed" and not told:
-        fix = "follow the alert that the cause names, or have the run's own fail_on let it pass, too"
-        return found("LW803", "the run was ended by its own fail_on", fix)
-    if run.verdict == "unhealthy" and not errors:
-        fix = "follow the alert in the log of the run: its report does not list it"
-        return found("LW803", "the run has ended with an ERROR", fix, name="ended-unhealthy")
-    if run.ended and run.max_steps is not None and run.step < run.max_steps:
-        by = "which callback has set should_training_stop" if of_a_trainer else "what has left the loop"
-        said, fix = "training stopped before its planned steps", f"nothing, where that is meant; else see {by}"
-        return found("LW802", said, fix, severity=Severity.WARNING, causes=[])
-    return []

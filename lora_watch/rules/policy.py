@@ -29,7 +29,7 @@ OF_FINISHED_RUNS = {
     "LW816": "length-changed",
 }
 """Findings of ``lora-watch check`` that no rule of a training has: ids and names."""
-_OTHERS = OF_FINISHED_RUNS | {MONITOR_FAILURE: "monitor-failure", RECOVERED: "recovered"}
+OF_NO_RULE = OF_FINISHED_RUNS | {MONITOR_FAILURE: "monitor-failure", RECOVERED: "recovered"}
 FailOn = str | Severity | Mapping[str, str]
 
 
@@ -95,14 +95,14 @@ def severities(given: FailOn | Iterable[Any], rules: Sequence[Rule]) -> dict[str
     ``fail_on`` as an argument, a variable or a command has it. Raises ValueError for what is no severity or no rule."""
     pairs = given.items() if isinstance(given, Mapping) else map(_pair, words(given))
     least = {word: _least(value) for word, value in pairs}
-    names = {rule.id: rule.name for rule in rules} | _OTHERS
+    names = {rule.id: rule.name for rule in rules} | OF_NO_RULE
     return {word if word == DEFAULT else id_called(word, names): severity for word, severity in least.items()}
 
 
 def passes(alerts: Iterable[Alert], command: str = "check") -> str:
     """That runs with WARNINGs pass under ``error``, and what fails them: ``lora-watch`` and a ``command``, or where it
     is empty the run's own argument; empty without any."""
-    silent = (*CAUTIONS, *_OTHERS)
+    silent = (*CAUTIONS, *OF_NO_RULE)
     warned = [a for a in alerts if a.severity is Severity.WARNING and not a.recovered_from and a.rule not in silent]
     rules = sorted({alert.rule for alert in warned if alert.rule.startswith("LW")})  # fail_on knows no rule of your own
     if not rules:

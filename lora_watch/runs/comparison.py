@@ -8,12 +8,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from lora_watch.base.alerts import Severity, in_numbers, in_order, tally
+from lora_watch.base.alerts import Severity, in_numbers, tally
 from lora_watch.base.text import clean, count, first_of, mean_and_spread, middle, short, table
-from lora_watch.base.untrusted import MISFITS, or_none
+from lora_watch.base.untrusted import MISFITS
 from lora_watch.format.tags import EVAL_LOSS, eval_losses
+from lora_watch.rules.policy import OF_FINISHED_RUNS
 from lora_watch.runs.places import short_names
-from lora_watch.runs.run import FinishedRun, read_runs
+from lora_watch.runs.run import STOPPED_EARLY, FinishedRun, read_runs
 
 COMPARISON_VERSION = 2
 REWARD = "reward"
@@ -290,8 +291,8 @@ def _label(configuration: Sequence[Trial]) -> str:
 def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[str]:
     yield from (f"{trial.name}: {trial.left_out}. It has no place." for trial in trials if trial.left_out is not None)
     counted = [trial for trial in trials if trial.left_out is None]
-    yield from (f"{t.name} has no {chosen}." for t in counted if chosen not in t.quality)
-    yield from (f"{t.name} has NaN as its {chosen}." for t in counted if math.isnan(t.quality.get(chosen, 0.0)))
+    without = (t.name for t in counted if not math.isfinite(t.quality.get(chosen, math.nan)))
+    yield from (f"{name} has no {chosen} that is a number." for name in without)
     if asked is None and chosen == FINAL_LOSS and counted:
         common = [name for name in eval_losses(counted[0].quality) if all(name in t.quality for t in counted)]
         lacks = next(t.name for t in counted if EVAL_LOSS not in t.quality)
@@ -304,27 +305,22 @@ def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[
 
 
 def trial_of(name: str, run: FinishedRun) -> Trial:
-    rate, loss = or_none(float, run.config.get("learning_rate")), run.final_loss
-    planned = None if rate is None else rate * run.lr_factor
-    trained_at_it = planned is not None and any(math.isclose(planned, p) for p in run.peak_lr)  # LoRA+ has more groups
-    groups = {adapter.group for adapter in run.adapters.values()}  # others, as a new head's, keep theirs in a recovery
-    peaks = [peak for group, peak in enumerate(run.peak_lr) if group in groups] or run.peak_lr
+    of_each = {name: [getattr(a, name) for a in run.adapters.values()] for name in ("r", "alpha", "scale")}
+    known = {name: [value for value in values if value is not None] for name, values in of_each.items()}
     return Trial(
         name=name,
-        r=_commonest([a.r for a in run.adapters.values()]),
-        alpha=_commonest([a.alpha for a in run.adapters.values()]),
-        scale=_commonest([a.scale for a in run.adapters.values()]),
-        lr=planned if trained_at_it else max(peaks, default=rate),
-        own_lr=rate,
+        **{name: statistics.mode(values or [None]) for name, values in known.items()},
+        lr=run.rates[0],
+        own_lr=run.rates[1],
         seed=None if (seed := run.config.get("seed")) is None else int(seed),
         settings=_settings(run),
         quality={
             **run.evaluation,
             **({} if run.reward_ends is None else {REWARD: run.reward_ends[1]}),
-            **({} if loss is None else {FINAL_LOSS: loss}),
+            **({} if run.final_loss is None else {FINAL_LOSS: run.final_loss}),
         },
         step=run.step,
-        alerts=tally(run.alerts),
+        alerts=tally(alert for alert in run.findings() if alert.rule != STOPPED_EARLY),
         left_out=_why_not(run),
     )
 
@@ -332,7 +328,7 @@ def trial_of(name: str, run: FinishedRun) -> Trial:
 def _why_not(run: FinishedRun) -> str | None:
     if run.waiting:
         return run.message
-    standing = in_order(alert for alert in run.alerts if not alert.recovered_from)
+    standing = [alert for alert in run.findings() if run.ended or alert.rule not in OF_FINISHED_RUNS]
     said = next((f": {a.message} ({a.rule})" for a in standing if a.severity >= Severity.ERROR), "")
     if not run.ended:
         return f"{run.ending} at step {run.step}{said}"
@@ -365,8 +361,3 @@ def _settings(run: FinishedRun) -> dict[str, str]:
     if len(ranks) > 1:
         found["ranks within the run"] = sorted(ranks, key=lambda r: r or 0)
     return {key: str(value) for key, value in found.items() if key not in _NOT_A_SETTING and value is not None}
-
-
-def _commonest(values: list[Any]) -> Any:
-    known = [value for value in values if value is not None]
-    return statistics.mode(known) if known else None

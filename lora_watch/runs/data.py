@@ -16,6 +16,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from lora_watch.base.alerts import Alert, Severity, first_to_show, in_order, tally
 from lora_watch.base.strict_json import strict
+from lora_watch.base.untrusted import MISFITS
 from lora_watch.format import tags
 from lora_watch.format.quantiles import QUANTILES, quantiles
 from lora_watch.rules.policy import passes
@@ -128,12 +129,13 @@ class RunData:
         return good, notes
 
     def schema(self) -> dict[str, Any]:
-        """The latest schema, with ``notes`` of what is wrong with it. Without one, no adapter has a name."""
+        """The latest schema, with ``notes`` of what is wrong with it, and its ``rates_of``. Without one, no adapter has
+        a name."""
         schemas, notes = self.schemas
         last = dict(schemas[-1][1]) if schemas else {"adapters": []}
         own = last.get("notes")
         said = [item for item in own if isinstance(item, str)] if isinstance(own, (list, tuple)) else []
-        return {**last, "notes": [*said, *notes]}
+        return {**last, "rates": rates_of(last), "notes": [*said, *notes]}
 
     @cached_property
     def names(self) -> list[str]:
@@ -240,6 +242,20 @@ def spread(found: Decoded) -> Decoded:
     flags = np.bitwise_or.reduce(series.flags & ~np.uint8(UNKNOWN), axis=1)
     flags |= np.where(np.isnan(levels[:, 0]) & (flags == 0), np.uint8(UNKNOWN), np.uint8(0))
     return Series(series.steps, levels, np.repeat(flags[:, None], len(QUANTILES), axis=1)), notes
+
+
+def rates_of(told: Mapping[str, Any]) -> tuple[float | None, float | None]:
+    """The adapters' peak learning rate, which is the script's unless the run had another (long warm-up, recovery); and
+    the script's; None where unknown. ``told``: a report or a schema."""
+    try:
+        rate, peaks = (told.get("config") or {}).get("learning_rate"), [*map(float, told.get("peak_lr") or ())]
+        planned = None if rate is None else float(rate) * float(told.get("lr_factor") or 1.0)
+        if planned is not None and any(math.isclose(planned, peak) for peak in peaks):  # LoRA+ has more groups
+            return planned, rate
+        groups = {adapter.get("group") for adapter in told["adapters"]}  # a new head keeps its own in a recovery
+        return max([peak for group, peak in enumerate(peaks) if group in groups] or peaks, default=rate), rate
+    except MISFITS:
+        return None, None
 
 
 def _is_schema(content: Any) -> bool:

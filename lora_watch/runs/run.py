@@ -2,20 +2,21 @@
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property
 from pathlib import Path
 from typing import Any, get_args
 
-from lora_watch.base.alerts import ENDINGS, Alert, Verdict, discarded
+from lora_watch.base.alerts import ENDINGS, Alert, Severity, Verdict, discarded, in_order
 from lora_watch.base.prescription import Prescription
-from lora_watch.base.text import clean, count
+from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, whole
-from lora_watch.format import NOT_BEGUN, REPORT, REPORT_VERSION, WAITING
+from lora_watch.format import LAST_GOOD, NOT_BEGUN, REPORT, REPORT_VERSION, WAITING
 from lora_watch.format.files import is_claimed
-from lora_watch.runs.data import RunData
+from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
+from lora_watch.runs.data import RunData, rates_of
 from lora_watch.runs.events import EventLog, clean_data
 from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_report
 
@@ -23,6 +24,12 @@ SILENT = 900.0
 """Seconds without a word after which a run of another machine is taken for dead."""
 POINTS = 60
 """Points of a curve that is drawn."""
+STILL_GOING, STOPPED_EARLY = "still-going", "LW802"
+
+
+def finding(rule: str, step: int, message: str, severity: Severity = Severity.ERROR, **fields: Any) -> Alert:
+    """An alert of a run that is over. ``fields`` are those of Alert."""
+    return Alert(rule, fields.pop("name", OF_FINISHED_RUNS[rule]), severity, step, message, **fields)
 
 
 @dataclass(frozen=True)
@@ -30,13 +37,11 @@ class AdapterState:
     """One adapter at the end of the run. Numbers that nobody measured are absent."""
 
     r: int | None
-    trainable: int | None
     alpha: float | None
     scale: float | None
     """When watching began; the live one is in ``last``."""
     last: Mapping[str, float]
     """By metric, as last measured."""
-    group: int | None = None  # of the optimizer, by its place in peak_lr
 
 
 @dataclass
@@ -67,22 +72,21 @@ class FinishedRun:
     loss_ends: tuple[float | None, float | None] = (None, None)
     """The mean loss while the adapters were small, which rules and the tab count from, and the last loss."""
     final_loss: float | None = None
-    """``finite_mean`` of the losses of the last tenth of the steps; None where it is not known."""
+    """Mean loss of the last tenth of the steps, without NaN; None where it is not known, or most are NaN."""
     reward_ends: tuple[float, float] | None = None
     """Mean of the first and of the last rewards of a policy; None where none is known."""
     config: Mapping[str, Any] = field(default_factory=dict)
     """Settings of the run, as ``RunInfo`` has them."""
     optimizer: str | None = None
     """Name of its class."""
-    peak_lr: tuple[float, ...] = ()
-    """Highest learning rate of each parameter group, with ``lr_factor`` where adapters are in it."""
-    lr_factor: float = 1.0
+    rates: tuple[float | None, float | None] = (None, None)
+    """See ``rates_of``."""
     evaluated: Mapping[str, tuple[int, float]] = field(default_factory=dict)
     """By name the step of the last evaluation, and what it found."""
     resting: int = 0
     """Layers whose adapters did not train, next to those of ``adapters``."""
-    last_good: int | None = None
-    """The step of the adapter in ``last_good/``; None where there is none that was better than at the start."""
+    last_good: tuple[Path, int] | None = None
+    """``last_good/`` and the step of the adapter in it; None where none was better than at the start, or trained."""
     next_run: Prescription | None = None
     nonzero_start: bool = False
     """Its adapters added something before the first update, as those that were trained before do."""
@@ -98,9 +102,9 @@ class FinishedRun:
 
     @property
     def steps(self) -> str:
-        """``40 of 100 steps``; ``40 steps`` where it is not known how many there were to be, or were fewer."""
-        of = self.max_steps is not None and self.step <= self.max_steps
-        return f"{self.step} of {count(self.max_steps, 'step')}" if of else count(self.step, "step")
+        """The last on record: ``step 40 of 100``; ``step 40`` where the planned number is not known, or was lower."""
+        known = self.max_steps is not None and self.step <= self.max_steps
+        return f"step {self.step} of {self.max_steps}" if known else f"step {self.step}"
 
     @property
     def evaluation(self) -> dict[str, float]:
@@ -116,6 +120,10 @@ class FinishedRun:
     def ended(self) -> bool:
         """It came to its end, whatever was found on the way. Of a run that has not begun nothing is known."""
         return not self.waiting and self.verdict in ("ok", "unhealthy", "unknown")
+
+    @property
+    def stopped_early(self) -> bool:
+        return self.ended and self.max_steps is not None and self.step < self.max_steps
 
     @property
     def ending(self) -> str:
@@ -143,6 +151,49 @@ class FinishedRun:
         """Those of ``steps`` that made the adapters what they are: neither 0 nor discarded."""
         gone = discarded(self.alerts)
         return [step for step in steps if step > 0 and not any(step in stretch for stretch in gone)]
+
+    def findings(self, counts: Callable[[Alert], bool] = bool) -> list[Alert]:
+        """Its alerts and how it ended, the worst first. LW910 stands for what it has recovered from. What a monitor
+        that failed (LW901) has not measured cannot be called healthy. ``counts``: an ERROR fails the run."""
+        alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in self.alerts]
+        return in_order([*(a for a in alerts if not a.recovered_from), *self.how_it_ended(counts)])
+
+    @property
+    def errors_at_the_end(self) -> list[Alert]:
+        """Those that tab and page have among the alerts: a run that is killed cannot write its own."""
+        return [] if self.going else [a for a in self.how_it_ended() if a.severity >= Severity.ERROR]
+
+    def how_it_ended(self, counts: Callable[[Alert], bool] = bool) -> Sequence[Alert]:
+        """What the verdict adds to the alerts: one finding or none."""
+        made = f"It ended at {self.steps}." if self.ended else f"It is recorded up to {self.steps}."
+        errors = [alert for alert in self.alerts if alert.severity >= Severity.ERROR]
+        told = any(counts(alert) for alert in errors if alert.closed_step is None)
+        of_a_trainer = "learning_rate" in self.config
+        why = [] if self.message is None else [self.message]
+
+        def found(rule: str, message: str, fix: str, **fields: Any) -> Sequence[Alert]:
+            return [finding(rule, self.step, message, **{"details": made, "causes": why, "remedies": [fix], **fields})]
+
+        if self.going:
+            made = f"{made} Its process is alive."
+            return found("LW801", "the run has not ended yet", "check it when it is done", name=STILL_GOING)
+        if self.verdict == "interrupted":
+            if why and told:
+                return []  # that is why it raised, and stands there
+            made += f" Its files were last written at {self.written}." if self.written else ""
+            killed = "the process was killed (memory, a time limit, a cancelled job), or its script caught an exception"
+            why = why or [f"{killed}, or it is still going on another machine"]
+            fix = "read what the script printed last, and start it again from its last checkpoint, if there is one"
+            return found("LW801", "the run broke off", f"{fix}{' (resume_from_checkpoint=True)' * of_a_trainer}")
+        if (self.verdict == "failed" and not told) or (self.verdict == "unhealthy" and not errors):
+            said = "was ended by its own fail_on" if self.verdict == "failed" else "has ended with an ERROR"
+            fix = "follow the alert that the cause names, or have the run's own fail_on let it pass, too"
+            return found("LW803", f"the run {said}", fix)
+        if self.stopped_early:
+            by = "which callback has set should_training_stop" if of_a_trainer else "what has left the loop"
+            said, fix = "training stopped before its planned steps", f"nothing, where that is meant; else see {by}"
+            return found(STOPPED_EARLY, said, fix, severity=Severity.WARNING, causes=[])
+        return []
 
 
 def read_runs(paths: Iterable[Path | str], unreadable: list[str]) -> Iterator[FinishedRun]:
@@ -203,6 +254,7 @@ def read_run(place: RunFiles) -> FinishedRun:
     if waits:
         run.message = NOT_BEGUN.format(ending=f" ({run.ending})")
         run.waiting, run.verdict = True, "unknown"
+    run.data.ended = run.errors_at_the_end
     return run
 
 
@@ -230,7 +282,7 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
     if not isinstance(config, Mapping):
         raise ValueError("its config holds no names with values")
     adapters = {clean(content["name"]): _adapter(content) for content in listed(report["adapters"])}
-    counts = [adapter.trainable for adapter in adapters.values() if adapter.trainable is not None]
+    counts = [whole(adapter["trainable"]) for adapter in report["adapters"] if adapter.get("trainable") is not None]
     return FinishedRun(
         path=place.path,
         verdict=report["verdict"],
@@ -250,15 +302,14 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         reward_ends=(float(reward["first"]["value"]), float(reward["last"]["value"])) if reward else None,
         config=clean_data(config),
         optimizer=or_none(clean, report.get("optimizer")),
-        peak_lr=tuple(float(lr) for lr in report.get("peak_lr") or ()),
-        lr_factor=float(report.get("lr_factor") or 1.0),
+        rates=rates_of(report),
         evaluated={
             clean(metric): (whole(last["step"]), float(last["value"]))
             for metric, of in evaluation.items()
             if (last := of.get("last"))
         },
         resting=whole(report.get("resting", 0)),
-        last_good=None if good.get("gained") is False else or_none(whole, good.get("step")),
+        last_good=(path.with_name(LAST_GOOD), whole(good["step"])) if good.get("folder") and good["step"] else None,
         next_run=or_none(Prescription.from_dict, report.get("next_run")),
         nonzero_start=report.get("nonzero_start") is True,
         data=RunData(log),
@@ -268,11 +319,9 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
 def _adapter(content: Mapping[str, Any]) -> AdapterState:
     return AdapterState(
         or_none(whole, content.get("r")),
-        or_none(whole, content.get("trainable")),
         or_none(float, content.get("alpha")),
         or_none(float, content.get("scale")),
         {clean(metric): float(value) for metric, value in content["last"].items() if value is not None},
-        or_none(whole, content.get("group")),
     )
 
 

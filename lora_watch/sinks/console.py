@@ -105,20 +105,22 @@ class ConsoleSink(Sink):
         _print("\n".join(rows), colour="" if verdict == "ok" else _COLOURS[Severity.ERROR])
 
     def _outcome(self, verdict: Verdict, message: str | None) -> str:
-        steps = self._latest.step if self._latest is not None else 0
-        done = f"{count(steps, 'step')}, {self._adapters}"
+        steps, planned = (0, None) if self._latest is None else (self._latest.step, self._latest.run.max_steps)
+        done = (
+            f"{steps} of {count(planned, 'step')}" if planned is not None and steps < planned else count(steps, "step")
+        )
         first = first_to_show(alert for alert in self._history if alert.rule != RECOVERED)
         if verdict == "failed" and first is not None:
             ended = [alert for alert in self._history if alert.title in (message or "")]
             first = min(ended, key=lambda alert: str(message).index(alert.title), default=first)
             return f"stopped at step {steps} by fail_on ({first.rule})."
         if verdict == "unknown":
-            return f"{done}, but no verdict: {sentence(message or 'the run was not judged to its end')}"
+            return f"{done}, {self._adapters}, but no verdict: {sentence(message or 'it was not judged to its end')}"
         if verdict == "ok" and message:  # the run has recovered
             return message
-        why = f" ({message})" if message else ""
-        ended = "" if verdict in ("ok", "unhealthy") else f"{ENDINGS[verdict]}{why} after "
-        return f"{ended}{done}, {in_sum(self._history)} {too_few(steps) if verdict == 'ok' else ''}".rstrip()
+        if verdict not in ("ok", "unhealthy"):
+            done = f"{ENDINGS[verdict]}{f' ({message})' if message else ''}, {done} recorded"
+        return f"{done}, {self._adapters}, {in_sum(self._history)} {too_few(steps) if verdict == 'ok' else ''}".rstrip()
 
 
 def _print(text: str, colour: str = "") -> None:

@@ -272,10 +272,11 @@ class _Session:
         self.reward = {"first": first, "last": _point(step, last)}
 
     def final_loss(self, alerts: Sequence[Alert]) -> float | None:
-        """``finite_mean`` of the last tenth of the steps that the run has neither taken back nor dropped."""
+        """Mean of the last tenth of the steps neither taken back nor dropped, without NaN; None where most are NaN."""
         gone, losses = discarded(alerts), [(step, loss) for step, (loss, made) in self.losses.items() if step and made]
         kept = [loss for step, loss in losses if not any(step in one for one in gone)]
-        return finite_mean(kept[-max(1, self.step // 10) :])
+        mean = finite_mean(kept[-max(1, self.step // 10) :])
+        return None if mean is None or math.isnan(mean) else mean
 
     def report(self) -> dict[str, Any]:
         last = {name: reading.known_values() for name, (_, reading) in self.last.items()}

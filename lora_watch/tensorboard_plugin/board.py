@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from lora_watch.base.alerts import Alert
-from lora_watch.gate.judging import errors_at_the_end
 from lora_watch.runs.data import RunData
 from lora_watch.runs.events import FILES, EventLog
 from lora_watch.runs.run import FinishedRun
@@ -64,8 +63,8 @@ def _how_it_ended(data: RunData) -> Sequence[Alert]:
     told, step, planned = data.verdict(), max(data.steps, default=0), data.schema().get("max_steps")
     planned = planned if isinstance(planned, int) else None
     message, alerts = (told["message"] or "").partition("\n")[0] or None, data.episodes[0]
-    ended = FinishedRun(Path(), told["verdict"], message, step, planned, None, alerts, {}, None, {}, [])
-    return errors_at_the_end(ended)
+    run = FinishedRun(Path(), told["verdict"], message, step, planned, None, alerts, {}, None, {}, [])
+    return run.errors_at_the_end
 
 
 metric_of = lru_cache(maxsize=8)(RunData.metric)

@@ -8,7 +8,7 @@ import numpy as np
 
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
-from lora_watch.rules import Finding, LossDivergence, NonFiniteAdapter, NonFiniteLoss, NormExplosion, Rule, choose
+from lora_watch.rules import Finding, LossDivergence, NonFiniteAdapter, NonFiniteLoss, NormExplosion, choose
 from lora_watch.rules.base import ANOTHER_RUN, GROWN_TOO_LARGE, NON_FINITE
 from lora_watch.rules.forecast import USEFUL_END, at_rate, first_step_of, is_adaptive
 
@@ -112,8 +112,7 @@ def span_of(run: RunInfo, ratios: tuple[float, ...]) -> tuple[float, float]:
 def monitor_settings() -> dict[str, Any]:
     """Of the monitor of a sweep: it measures all that it can, asks ``ASKED`` alone, and only looks on. No batch is
     computed twice: the rates rise so fast that the answer would be of another rate."""
-    own = map(_at_its_rate, (NonFiniteAdapter, NonFiniteLoss))
-    rules = choose([NormExplosion(compare=False), LossDivergence(compare=False), *own], ())
+    rules = choose([NormExplosion(compare=False), LossDivergence(compare=False), _Adapter(), _Loss()])
     mute = [rule.id for rule in rules if rule.id not in ASKED]
     acts = {"fail_on": "never", "patience": 0, "recover": 0, "console": False, "full_every": 1}
     return {"rules": rules, "mute": mute, **acts}
@@ -124,12 +123,17 @@ def ends(alert: Alert) -> bool:
     return alert.severity >= Severity.ERROR or f"{alert.rule}:{alert.kind}" in ANOTHER_RUN
 
 
-def _at_its_rate(kind: type[Rule]) -> Rule:
-    """The rule, which takes each step for one of a run at this rate, that nothing has raised. After an update alone."""
+def _at_its_rate(record: StepRecord) -> StepRecord:
+    """As in a run at this rate, that nothing has raised."""
+    config = {**record.run.config, "learning_rate": max(record.lr, default=None)}
+    return record.amended(run=replace(record.run, peak_lr=record.lr, config=config))
 
-    def check(rule: Rule, record: StepRecord) -> Finding | None:
-        config = {**record.run.config, "learning_rate": max(record.lr, default=None)}
-        now = record.amended(run=replace(record.run, peak_lr=record.lr, config=config))
-        return kind.check(rule, now) if record.lr else None
 
-    return type(kind.__name__, (kind,), {"check": check})()
+class _Adapter(NonFiniteAdapter):
+    def check(self, record: StepRecord) -> Finding | None:
+        return super().check(_at_its_rate(record)) if record.lr else None  # after an update alone
+
+
+class _Loss(NonFiniteLoss):
+    def check(self, record: StepRecord) -> Finding | None:
+        return super().check(_at_its_rate(record)) if record.lr else None

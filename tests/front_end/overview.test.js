@@ -2,7 +2,6 @@ import assert from 'node:assert/strict';
 import {test} from 'node:test';
 
 import {at, held} from '../../lora_watch/tensorboard_plugin/static/alert_detail.js';
-import {plannedRate} from '../../lora_watch/tensorboard_plugin/static/compare.js';
 import {endOf, peakOf, rateOf, verdict} from '../../lora_watch/tensorboard_plugin/static/overview.js';
 import {smooth, zoneAt} from '../../lora_watch/tensorboard_plugin/static/picture.js';
 
@@ -71,15 +70,6 @@ test('a learning rate is that of the peak beside it, and says what a sweep has f
   assert.equal(of(0.01, 0.01, 0.009), 'lr up to 0.009, 0.01 found by a sweep (0.008 to 0.02)', 'it has recovered');
   assert.equal(of(0.02, 0.01, 0.02), 'lr up to 0.02');
   assert.equal(rateOf({}, null), null);
-});
-
-test('compare has the planned rate of the adapters, whatever a new head has', () => {
-  const run = {adapters: [{group: 0}], config: {learning_rate: 0.1}, lr_factor: 0.5, peak_lr: [0.05, 0.1]};
-  const of = (told) => plannedRate({...run, ...told});
-  assert.deepEqual(of({}), [0.05, 0.1]);
-  assert.deepEqual(of({config: {}}), [0.05, null], 'a loop of your own');
-  assert.deepEqual(of({adapters: [{group: 1}], lr_factor: 1, peak_lr: [0.1, 1.6]}), [0.1, null], 'LoRA+');
-  assert.deepEqual(of({peak_lr: []}), [0.1, null]);
 });
 
 test('a running mean keeps both ends', () => {

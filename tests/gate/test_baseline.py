@@ -41,6 +41,9 @@ def test_another_learning_rate_moves_all_layers(healthy: Path, tmp_path: Path) -
     losses = [latest_run(folder).final_loss or 0.0 for folder in (tmp_path, healthy)]
     assert {float(short(loss)) for loss in losses} <= numbers(found[0].details), "and which one is lower"
     assert "--baseline" in found[0].remedies[0], "how to accept it"
+    told = {"settings": {"learning_rate": {"from": 1.5 * LR, "to": 0.02}}, "evidence": "", "grade": "steps", "step": 9}
+    edit_json(tmp_path / "lora_watch" / "report.json", next_run=told)
+    assert "Next run" in differing(tmp_path, baseline_of(healthy))[0].remedies[0], "one prescription"
     assert found[0].step == STEPS
 
     config = report_of(healthy)["config"]
@@ -125,6 +128,8 @@ def test_norms_of_fewer_than_half_of_the_adapters_are_no_comparison(tmp_path: Pa
 
 def test_a_run_of_another_length(tmp_path: Path) -> None:
     before = baseline_of(write_run(tmp_path / "before", 20, run=run_of(max_steps=20, config={"seed": 0})))
+    (early,) = differing(write_run(tmp_path / "early", 15, run=run_of(max_steps=20)), before)
+    assert ("LW802" in early.causes[0], "--baseline" in early.remedies[0]) == (True, False)
     (finding,) = differing(write_run(tmp_path / "now", 15, run=run_of(max_steps=15, config={"seed": 1})), before)
     assert (finding.rule, finding.causes) == ("LW816", ["steps planned 20 → 15 (baseline → this run)"])
     assert re.search(r"\b15 steps, .*\b20\b", finding.message)

@@ -130,11 +130,3 @@ def test_a_policy_of_single_rules_is_no_amnesty(tmp_path: Path) -> None:
     assert check(tmp_path, "--fail-on", ",,,").exit_code == 1
     assert check(tmp_path, "--fail-on", "error,LW812=never,LW901=never").exit_code == 1
     assert check(tmp_path, "--fail-on", "LW102=never,LW901=never").exit_code == 0
-
-
-def test_an_unhealthy_verdict_needs_no_alert_to_fail(tmp_path: Path) -> None:
-    write_run(tmp_path, verdict="unhealthy", message="ERROR LW102 norm-explosion at step 3: too large")
-    done = check(tmp_path)
-    assert done.exit_code == 1
-    assert "LW803" in done.stdout
-    assert "LW102" in done.stdout

@@ -125,7 +125,7 @@ def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     warned = [alert_of(step, rule, Severity.WARNING) for step, rule in ((2, "LW203"), (3, "LW204"))]
     write_run(tmp_path / "bad", alerts=[alert_of(4), *warned], verdict="unhealthy")
     head, bad, fine, blank, *_ = text(judge([tmp_path])).splitlines()
-    assert head.split() == ["run", "verdict", "steps", "alerts", "worst"]
+    assert head.split() == ["run", "verdict", "alerts", "worst"]
     assert re.match(r"bad +FAIL .* 1 error, 2 warnings +LW102: ", bad)
     assert re.match(r"fine +ok +finished ", fine)
     assert (blank, text(judge([tmp_path / "fine"]))[:4]) == ("", "ok  ")
@@ -140,9 +140,14 @@ def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     said, (run,) = text(judge([tmp_path / "back"])), judge([tmp_path / "back"]).to_dict()["runs"]
     assert re.search(r"  recovered at step 3 · \d{4}-\d\d-\d\d \d\d:\d\d UTC · ", said)
     assert [[alert["rule"] for alert in run[of]] for of in ("findings", "recovered_from")] == [["LW910"], ["LW102"]]
+    cases = {case.get("name"): case for case in ElementTree.fromstring(junit(judge([tmp_path / "back"])))[0]}
+    (healed,) = cases["LW102 norm-explosion"]
+    assert (healed.tag, "LW910" in str(healed.text), "LW910 recovered" in cases) == ("system-out", True, True)
     assert github(judge([tmp_path / "back"])).count("::warning") == 1
     assert said.startswith("ok, 1 warning ")
     assert "(LW102)" not in said, "its LW910 tells of it"
+    edit_json(tmp_path / "bad/lora_watch/report.json", last_good={"folder": "last_good", "step": 3, "gained": True})
+    assert f"{tmp_path / 'bad/lora_watch/last_good'} (step 3)" in text(judge([tmp_path]))
     assert (run["evaluation"], run["evaluated_at"]) == ({"eval_loss": 1.83}, {"eval_loss": 0}), "as the text has it"
 
 
@@ -177,11 +182,13 @@ def test_a_command_is_one_line_and_comes_back_whole(title: str, message: str) ->
     assert back.properties.get("title", "") == title
 
 
-def test_only_our_own_annotations_are_commands(hostile: Judgement) -> None:
+def test_only_our_own_annotations_are_commands_and_junit_survives_names_that_are_no_xml(hostile: Judgement) -> None:
     found = github_runner.commands(github(hostile))
     assert len(found) == len(HOSTILE) + 1
     assert {c.name for c in found} == {"error"}
     assert all(set(c.properties) == {"title"} for c in found)
+    assert broken_rules(junit(hostile)) == []
+    assert ElementTree.fromstring(junit(hostile)).get("failures") == str(len(HOSTILE))
 
 
 # -- JUnit -----------------------------------------------------------------------------------------------------------
@@ -189,15 +196,15 @@ def test_junit_has_a_suite_a_run_and_a_case_a_rule(plain: Judgement) -> None:
     assert broken_rules(junit(plain)) == broken_rules(junit(Judgement())) == []
     root = ElementTree.fromstring(junit(plain))
     assert {key: root.get(key) for key in ("tests", "failures", "errors")} == {
-        "tests": "9",
+        "tests": "11",
         "failures": "1",
         "errors": "1",
     }
     bad, good, unjudged = root
     assert [case.get("name") for case in good] == [
-        "LW801 broke-off", "LW802 stopped-early", "LW803 ended-by-policy",
+        "LW801 broke-off", "LW802 stopped-early", "LW803 ended-by-policy", "LW901 monitor-failure",
     ]  # fmt: skip
-    (failure,) = bad.findall("testcase[@name='LW102 too large']/failure")
+    (failure,) = bad.findall("testcase[@name='LW102 norm-explosion']/failure")
     assert failure.get("type") == "ERROR"
     assert "at step 3" in str(failure.text)
     assert "at step 9" in str(failure.text)  # twice the same rule: one case
@@ -235,12 +242,6 @@ def test_what_another_alert_has_taken_over_is_not_over(tmp_path: Path) -> None:
     write_run(tmp_path, alerts=[rates, alert_of(3, explains=["LW306"])])
     said = text(judge([tmp_path]))
     assert ("LW102 has the same cause" in said, "Ended" in said) == (True, False)
-
-
-def test_junit_survives_names_that_are_no_xml(hostile: Judgement) -> None:
-    assert broken_rules(junit(hostile)) == []
-    root = ElementTree.fromstring(junit(hostile))
-    assert root.get("failures") == str(len(HOSTILE))
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------------

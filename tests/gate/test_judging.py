@@ -10,6 +10,7 @@ import pytest
 from lora_watch import LoraWatchCallback
 from lora_watch.base.alerts import Severity
 from lora_watch.gate import Judgement, judge
+from lora_watch.runs.comparison import compare
 from lora_watch.runs.events import FILES
 from lora_watch.sinks.report import ReportSink
 from tests.runs.written import STEPS, edit_json, write_run
@@ -31,6 +32,9 @@ def test_a_healthy_run_is_fine_whatever_part_of_it_is_named(healthy: Path) -> No
         assert len(judged.run.adapters) == 28
         assert len(judged.run.loss_curve) == STEPS
         assert judged.run.trainable_parameters == 78848
+    judgement = judge([healthy / "runs"])
+    assert (judgement.exit_code, judgement.runs) == (2, []), "events without a report cannot be judged"
+    assert "report.json" in judgement.unreadable[0]
 
 
 def test_an_exploded_run_is_at_fault(exploded: Path) -> None:
@@ -44,29 +48,27 @@ def test_an_exploded_run_is_at_fault(exploded: Path) -> None:
     assert run.verdict == "failed"
 
 
-def test_events_without_a_report_cannot_be_judged(healthy: Path) -> None:
-    judgement = judge([healthy / "runs"])
-    assert (judgement.exit_code, judgement.runs) == (2, [])
-    assert "report.json" in judgement.unreadable[0]
-
-
 def test_a_run_without_a_verdict_is_at_fault(tmp_path: Path) -> None:
     write_run(tmp_path, steps=20, verdict=None)
     judgement = judge([tmp_path])
     assert (judgement.exit_code, rules_of(judgement)) == (1, ["LW801"])
     (finding,) = judgement.runs[0].findings
-    assert finding.details.startswith("It made at least 20 of 20 steps.")
+    assert finding.details.startswith("It is recorded up to step 20 of 20.")
     assert any("memory" in cause for cause in finding.causes)
     assert finding.title in lora_watch("show", tmp_path, COLUMNS="200").stdout
+    assert compare([tmp_path]).configurations[0][0].alerts == {"error": 1}
     run = judgement.runs[0].run  # the report was written at step 0
     assert (run.step, run.loss_ends[1]) == (20, run.loss_curve[-1][1])
+    write_run(tmp_path, verdict=None, alerts=[alert_of(2, "LW202", Severity.ERROR)])
+    assert sorted(rules_of(judge([tmp_path]))) == ["LW202", "LW801"], "whatever was open"
+    assert judge([tmp_path], by_rule={"LW202": None}).exit_code == 1
 
 
 def test_steps_of_the_session_before_are_no_sign_of_this_one(tmp_path: Path) -> None:
     write_run(tmp_path, steps=30, verdict=None)
     write_run(tmp_path, steps=9, verdict=None, first_step=10)  # resumed, and killed before its first step
     run = judge([tmp_path]).runs[0].run
-    assert (run.steps, run.loss_ends[1]) == ("10 steps", run.loss_curve[-1][1]), "not of 9; as tab and page have it"
+    assert (run.steps, run.loss_ends[1]) == ("step 10", run.loss_curve[-1][1]), "not of 9; as tab and page have it"
 
 
 def test_a_report_stands_for_its_own_run_whatever_was_before_and_whenever_its_events_came(tmp_path: Path) -> None:
@@ -88,7 +90,7 @@ def test_a_run_that_broke_off_says_for_what(tmp_path: Path) -> None:
     write_run(tmp_path, verdict="interrupted", message="OutOfMemoryError: 2 GiB")
     (finding,) = judge([tmp_path]).runs[0].findings
     assert finding.rule == "LW801"
-    assert (finding.causes, finding.details[:17]) == (["OutOfMemoryError: 2 GiB"], "It made 20 of 20 ")
+    assert finding.causes == ["OutOfMemoryError: 2 GiB"]
     assert finding.remedies
     write_run(
         tmp_path / "b", verdict="interrupted", message="no grad_fn", alerts=[alert_of(0, "LW301", Severity.ERROR)]
@@ -97,20 +99,14 @@ def test_a_run_that_broke_off_says_for_what(tmp_path: Path) -> None:
     assert rules_of(judge([tmp_path / "b"], by_rule={"LW301": None})) == ["LW301", "LW801"], "else nothing failed"
 
 
-def test_a_run_that_was_killed_is_at_fault_whatever_was_open(tmp_path: Path) -> None:
-    write_run(tmp_path, verdict=None, alerts=[alert_of(2, "LW202", Severity.ERROR)])
-    assert sorted(rules_of(judge([tmp_path]))) == ["LW202", "LW801"]
-    judgement = judge([tmp_path], by_rule={"LW202": None})
-    assert judgement.exit_code == 1
-
-
-def test_a_trainer_that_stops_early_has_finished(tmp_path: Path) -> None:
+def test_a_trainer_that_stops_early_has_finished(tmp_path: Path, capsys: Any) -> None:
     def enough(state: Any, control: Any, **_: Any) -> None:
         control.should_training_stop = state.global_step == 2
 
-    callbacks = [on("step_end", enough), LoraWatchCallback(fail_on="never", console=False)]
+    callbacks = [on("step_end", enough), LoraWatchCallback(fail_on="never")]
     train(lora(tiny_model(), r=2, alpha=4), stdlib_blocks(8, 16), 5, callbacks=callbacks, output_dir=str(tmp_path))
     judgement = judge([tmp_path])
+    assert "lora_watch: 2 of 5 steps, " in capsys.readouterr().err
     assert judgement.runs[0].run.verdict == "ok"
     assert (judgement.exit_code, rules_of(judgement)) == (0, ["LW802"])
     for verdict, fix in (("ok", "should_training_stop"), (None, "resume_from_checkpoint")):
@@ -130,6 +126,9 @@ def test_a_policy_that_ended_a_run_for_a_warning_is_an_error(tmp_path: Path) -> 
     write_run(tmp_path, 6, "failed", alerts=[alert_of(6, "LW102", Severity.ERROR)], run=run_of(max_steps=40))
     judgement = judge([tmp_path], by_rule={"LW102": None})
     assert (judgement.exit_code, rules_of(judgement)) == (1, ["LW102", "LW803"]), "it has not done its steps"
+    write_run(tmp_path, verdict="unhealthy", message="ERROR LW102")
+    (finding,) = judge([tmp_path]).runs[0].findings
+    assert (finding.rule, finding.causes) == ("LW803", ["ERROR LW102"]), "no alert is needed"
 
 
 def test_a_folder_of_runs(tmp_path: Path) -> None:

@@ -94,13 +94,14 @@ def test_every_place_gives_the_same_numbers_and_alert_first(
 
     finished = read_run(find_runs(tmp_path)[0])
     answers = Answers({"run": finished})
-    alerts, ending = (answers.plain[f'["{route}","run",""]'] for route in ("alerts", "verdict"))
+    alerts, ending, schema = (answers.plain[f'["{route}","run",""]'] for route in ("alerts", "verdict", "schema"))
+    assert schema["rates"][0] == compared[0]["learning_rate"]
     assert ending["next_run"]["text"] == told["text"], "the tab's banner"
     if "recover" not in policy:  # whose alerts are over
         assert alerts["alerts"][ending["first"][-1][1]]["rule"] == first
     github = lora_watch("check", tmp_path, "--format", "github").stdout
     assert {kind: github.count(f"\n::{kind} ") for kind in counts} == counts
-    said = [alert.title for alert in finished.alerts if not alert.recovered_from] + [f"{report['step']} of 24 steps"]
+    said = [alert.title for alert in finished.alerts if not alert.recovered_from] + [f"step {report['step']} of 24"]
     assert [each for each in said for text in (checked, shown) if each not in text] == []
 
     assert [*(one["alerts"] for each in compared for one in each["runs"]), alerts["counts"]] == [counts, counts]

@@ -85,7 +85,7 @@ def test_a_prescription_that_is_withdrawn_is_said_to_be(capsys: Captured) -> Non
 def ending(capsys: Captured, verdict: str, *alerts: Alert, steps: int = 60, message: str | None = None) -> list[str]:
     sink = ConsoleSink(lambda: {"report": Path("out/lora_watch/report.json")})
     sink.start(run_of(), 0)
-    sink.write(record_of(run_of(), steps), alerts)
+    sink.write(record_of(run_of(max_steps=60), steps), alerts)
     capsys.readouterr()
     sink.finish(verdict, message)
     return capsys.readouterr().err.splitlines()
@@ -94,6 +94,8 @@ def ending(capsys: Captured, verdict: str, *alerts: Alert, steps: int = 60, mess
 def test_a_run_without_alerts_is_not_called_good(capsys: Captured) -> None:
     last, report = ending(capsys, "ok")
     assert last == "lora_watch: 60 steps, 3 adapters, no alerts."
+    (broke, *_) = ending(capsys, "interrupted", steps=9, message="ValueError: x")
+    assert "(ValueError: x), 9 of 60 steps recorded" in broke
     assert "8 steps are too few to judge whether" in " ".join(ending(capsys, "ok", steps=8))
     assert "out/lora_watch/report.json" in report
 

@@ -75,7 +75,7 @@ def test_all_json_is_strict(tmp_path: Path) -> None:
     assert [float(adapter["last"]["delta_norm"]) for adapter in report["adapters"]] == pytest.approx(
         [NAN, INF, -INF], nan_ok=True
     )
-    assert report["loss"] == {"start": "NaN", "last": {"step": 1, "value": "NaN"}, "final": "NaN"}
+    assert report["loss"] == {"start": "NaN", "last": {"step": 1, "value": "NaN"}, "final": None}
     (line,) = lines_in(tmp_path)
     assert line["threshold"] == "Infinity"
 

@@ -41,7 +41,7 @@ def drawn(folder: Path, **console: object) -> str:
 
 def test_one_screen(folder: Path) -> None:
     plain, coloured = drawn(folder), drawn(folder, color_system="truecolor")
-    assert "60 of 200 steps" in plain
+    assert "step 60 of 200" in plain
     assert "LW102" in plain
     assert "lower it" in plain
     assert "\x1b" not in plain, "what a run says cannot move the cursor"
@@ -105,8 +105,8 @@ def test_a_final_loss_and_a_curve_leave_out_single_nan_and_a_comparison_names_th
     lines = {name: next(row for row in drawn(tmp_path / name).splitlines() if "▁" in row) for name in ("some", "last")}
     assert latest_run(tmp_path / "some").final_loss == 2.0
     assert ["!" in lines["some"], "NaN" in lines["some"], "!" in lines["last"]] == [False, True, True]
-    notes = compare([tmp_path]).notes
-    assert [note.split()[0] for note in notes if "NaN" in note] == ["last"]
+    assert report_of(tmp_path / "last")["loss"]["final"] is None
+    assert [note.split()[0] for note in compare([tmp_path]).notes if "number" in note] == ["last"]
 
 
 def test_an_evaluation_before_the_first_step_is_no_result_and_that_of_several_sets_is_named(tmp_path: Path) -> None:
@@ -153,4 +153,4 @@ def test_a_run_is_followed_from_before_it_begins_to_its_end(tmp_path: Path) -> N
     thread.join(30)
     assert not thread.is_alive()
     assert shown[0].startswith("0 ")
-    assert "3 of 200 steps" in shown[0]
+    assert "step 3 of 200" in shown[0]

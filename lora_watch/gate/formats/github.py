@@ -10,20 +10,15 @@ from lora_watch.gate.judging import Judgement
 
 
 def github(judgement: Judgement) -> str:
-    """``text`` for the log, followed by the annotations."""
-    return "\n".join([text(judgement), "", *commands(judgement)])
-
-
-def commands(judgement: Judgement) -> list[str]:
-    """One line each. A finding at or above ``fail_on`` is an error, another WARNING a warning; INFO and what is
-    switched off are left out."""
-    out = [command("error", "lora_watch", reason) for reason in judgement.unreadable]
+    """``text`` for the log, followed by the annotations, one line each. A finding at or above ``fail_on`` is an error,
+    another WARNING a warning; INFO and what is switched off are left out."""
+    out = [text(judgement), "", *(command("error", "lora_watch", reason) for reason in judgement.unreadable)]
     for judged in judgement.runs:
         for alert in judged.findings:
             fails = judgement.counts(alert)
             if fails or (alert.severity >= Severity.WARNING and alert.rule not in judgement.switched_off):
                 out.append(command("error" if fails else "warning", f"{alert.rule} in {judged.run.name}", str(alert)))
-    return out
+    return "\n".join(out)
 
 
 def command(name: str, title: str, message: str) -> str:

@@ -1,9 +1,9 @@
 """A judgement as JUnit XML, as Jenkins, GitLab and others show test results.
 
-A run is a test suite, a rule that judged it a test case: passed, or failed with the alert as its text. GitLab shows
-``classname`` and ``name`` and the text inside ``<failure>``, and of two cases of one name only the first, so a rule
-that fired twice is one case, called by what it found. What is below the threshold passes, with the alert as its output.
-A rule that the run did not ask, that is switched off, or that could not judge the run or not all of it, is skipped.
+A run is a test suite, a rule that judged it a test case: passed, or failed with the alert as its text. Servers know a
+case by ``classname`` and ``name``: a rule is one case of one name, whatever it found. What is below the threshold, or
+has been recovered from, passes, with the alert as its output. A rule that the run did not ask, that is switched off, or
+that could not judge the run or not all of it, is skipped.
 """
 
 from dataclasses import replace
@@ -13,7 +13,7 @@ from lora_watch.base.alerts import Alert
 from lora_watch.gate.baseline import RULES
 from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.rules import ReplicasDiffer, RewardNotRising, RewardsAllEqual, Rule, StaleRollouts, catalogue
-from lora_watch.rules.policy import OF_FINISHED_RUNS, passes
+from lora_watch.rules.policy import OF_NO_RULE, RECOVERED, passes
 from lora_watch.runs.run import FinishedRun
 
 OF_REWARDS = (RewardNotRising.id, RewardsAllEqual.id, StaleRollouts.id)
@@ -42,10 +42,13 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
     if run.updated:
         suite.set("timestamp", run.updated)
     fired: dict[str, list[Alert]] = {}
-    for alert in judged.findings:
+    since = f"The run has recovered from it ({RECOVERED})."
+    healed = (replace(a, details=f"{a.details} {since}".lstrip()) for a in run.alerts if a.recovered_from)
+    for alert in (*judged.findings, *healed):
         fired.setdefault(alert.rule, []).append(alert)
-    names = run.rules | {id: name for id, name in OF_FINISHED_RUNS.items() if judged.compared or id not in RULES}
-    names.update({rule: alerts[0].message for rule, alerts in fired.items()})
+    names = {rule: alerts[0].name for rule, alerts in fired.items()} | run.rules
+    hidden = {RECOVERED} if judged.compared else {RECOVERED, *RULES}
+    names |= {id: name for id, name in OF_NO_RULE.items() if id in fired or id not in hidden}
     known = {rule.id: rule for rule in catalogue()}
     muted = {rule: known[rule].name for rule in known if run.rules and rule not in names}
     fails = bool(judgement.failures(judged))
@@ -54,7 +57,7 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
         case = ElementTree.SubElement(suite, "testcase", classname=run.name, name=f"{rule} {name}")
         alerts = fired.get(rule, [])
         report = "\n\n".join(str(replace(alert, next_run=None) if fails else alert) for alert in alerts)
-        if any(map(judgement.counts, alerts)):
+        if any(judgement.counts(alert) for alert in alerts if not alert.recovered_from):
             failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
             failure.text = "\n\n".join([report, *told])
             told = []

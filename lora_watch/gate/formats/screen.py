@@ -4,8 +4,8 @@ from rich.text import Text
 
 from lora_watch.base.text import short, sparkline, wrapped
 from lora_watch.gate.formats.text import described, passing
-from lora_watch.gate.judging import STILL_GOING, Judged, Judgement, findings_of
-from lora_watch.runs.run import FinishedRun
+from lora_watch.gate.judging import Judged, Judgement
+from lora_watch.runs.run import STILL_GOING, FinishedRun
 
 _STYLES = {"  ERROR": "bold red", "  WARNING": "yellow", "  INFO": "cyan", "  Next run:": "bold"}
 
@@ -13,8 +13,7 @@ _STYLES = {"  ERROR": "bold red", "  WARNING": "yellow", "  INFO": "cyan", "  Ne
 def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     """The paragraph of ``check`` in rows of ``width`` columns, with the size over time below. What a recovery has
     discarded is in neither curve. ``title``: else the run's name."""
-    judgement = Judgement()
-    found = [alert for alert in findings_of(run, judgement) if alert.name != STILL_GOING]
+    judgement, found = Judgement(), [alert for alert in run.findings() if alert.name != STILL_GOING]
     judgement.runs.append(judged := Judged(run, found))
     lines = [*described(judged, judgement), *(f"  {passed}" for passed in filter(None, [passing(judgement)]))]
     if sizes := run.data.series_at("size", run.trained(run.data.steps)):

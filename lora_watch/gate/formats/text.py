@@ -4,12 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from lora_watch.base.alerts import Alert, Severity, in_numbers, part_of, tally
-from lora_watch.base.text import adapters, count, middle, plain, short, sparkline, table
+from lora_watch.base.text import adapters, clean, count, middle, plain, short, sparkline, table
 from lora_watch.format.tags import EVAL_LOSS, eval_losses
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.rules.policy import RECOVERED, passes, too_few
 from lora_watch.runs.places import short_names
+from lora_watch.runs.run import STOPPED_EARLY
 
 
 def text(judgement: Judgement) -> str:
@@ -29,7 +30,7 @@ def text(judgement: Judgement) -> str:
 
 def _tally(findings: Sequence[Alert], judgement: Judgement) -> str:
     """``1 error, 2 warnings, 1 found by check after the run``: what the page has, too, is counted as there."""
-    ours = {"LW802", *BASELINE_RULES}
+    ours = {STOPPED_EARLY, *BASELINE_RULES}
     own = in_numbers(tally(alert for alert in findings if alert.rule not in ours))
     added = sum(alert.rule in ours.difference(judgement.switched_off) for alert in findings)
     return ", ".join(filter(None, [own, f"{added} found by check after the run" if added else ""]))
@@ -60,9 +61,8 @@ def _overview(judgement: Judgement) -> list[str]:
     for name, judged in zip(short_names([judged.run.name for judged in judgement.runs]), judgement.runs):
         run, found = judged.run, _tally(judged.findings, judgement)
         left = (f"{a.rule}: {middle(a.message, 44)}" for a in judged.findings if a.rule not in judgement.switched_off)
-        steps = run.steps.rpartition(" ")[0]
-        rows.append([middle(name, 32), _verdict(judged, judgement), run.ending, steps, found, next(left, "")])
-    return table(["run", "verdict", "", "steps", "alerts", "worst"], rows, left=(0, 1, 2, 4, 5))
+        rows.append([middle(name, 32), _verdict(judged, judgement), run.ending, run.steps, found, next(left, "")])
+    return table(["run", "verdict", "", "", "alerts", "worst"], rows, left=range(6))
 
 
 def _verdict(judged: Judged, judgement: Judgement) -> str:
@@ -106,8 +106,8 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
     yield f"  {' · '.join(parts)}"
     if run.next_run is not None:
         yield f"  Next run: {run.next_run}"
-    if run.last_good and run.verdict != "ok":  # of step 0 it is none that was trained
-        yield f"  Last good adapter: last_good/, of step {run.last_good}"
+    if run.last_good is not None and run.verdict != "ok":
+        yield "  Last good adapter: {} (step {})".format(*map(clean, run.last_good))
     told = dict[tuple[str, ...], str]()
     for alert in findings:
         said = replace(alert, next_run=None)

@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from lora_watch.base.strict_json import strict_json
-from lora_watch.gate.judging import errors_at_the_end
 from lora_watch.runs.data import Series, spread
 from lora_watch.runs.run import FinishedRun
 from lora_watch.tensorboard_plugin.pooling import pool
@@ -37,8 +36,6 @@ class Answers:
     def __init__(self, runs: Mapping[str, FinishedRun]):
         self.plain: dict[str, Any] = {}
         self.tables: dict[str, Table] = {}
-        for run in runs.values():
-            run.data.ended = errors_at_the_end(run)
         self.plain[key("runs")] = overviews = {name: run.data.overview() or {} for name, run in runs.items()}
         for route in ("schema", "alerts"):  # like by like: what runs share is compressed once
             for name, run in runs.items():

@@ -1,5 +1,5 @@
-/* Made by tests/front_end/check.py --fix of sources 6a242fb128771af8582931b8829e5fc5be3b80213e17824692d889a22c6a195d */
-var Ge=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ge(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
+/* Made by tests/front_end/check.py --fix of sources 99b2cfdc0b691404bbc06a49ffd767223713baedfac45914516125266ce878e6 */
+var Ve=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ve(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "size of the adapters":"what all blocks together add, in times a layer’s own output: the depth-scaled output ratio, whic\
 h is the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius norm of the adapter update \
@@ -32,19 +32,19 @@ the adapted layer","W₀":"the frozen base weight, rows × columns","B · A":"th
 columns",Trainable:"trainable numbers of the adapter",Frobenius:"‖ΔW‖ / ‖W₀‖, Frobenius norms",spectral:"σ₁(Δ\
 W) / σ₁(W₀), largest singular values",A:"of the factor A, r × columns",B:"of the factor B, rows × r",path:"the ru\
 n step by step: gain of the loss against the size of the adapters, in the colours of its zones"},ne=t=>Object.hasOwn(se,
-t)?se[t]:void 0,Ke=[[/^output_ratio$/,"ratio of norms"],[/^relative_/,"relative to W₀"],[/spectral_norm$/,"σ₁"],[/_norm$/,
+t)?se[t]:void 0,Ge=[[/^output_ratio$/,"ratio of norms"],[/^relative_/,"relative to W₀"],[/spectral_norm$/,"σ₁"],[/_norm$/,
 "Frobenius norm"],[/_rank$/,"directions"],[/_changed$|^gain$/,"share"],[/_drift$/,"relative change"],[/^(effective_)?lr$/,
-"per step"],[/^loss/,"loss"],[/^reward/,"reward"],[/^scale$/,"s"]],re=t=>Ke.find(([e])=>e.test(t))?.[1];var qe="http://www.w3.org/2000/svg";function ie(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
+"per step"],[/^loss/,"loss"],[/^reward/,"reward"],[/^scale$/,"s"]],re=t=>Ge.find(([e])=>e.test(t))?.[1];var Ke="http://www.w3.org/2000/svg";function ie(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
 "on")?t.addEventListener(n.slice(2),r):t.setAttribute(n,r===!0?"":r));return t.append(...s.flat(1/0).filter(n=>n!=null&&
-n!==!1)),t}var v=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>ie(document.
-createElement(t),e,s),g=(t,e,...s)=>ie(document.createElementNS(qe,t),e,s),gt=(t,e,s,n,r={})=>g("svg",{class:t,width:e,height:s,
+n!==!1)),t}var x=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>ie(document.
+createElement(t),e,s),g=(t,e,...s)=>ie(document.createElementNS(Ke,t),e,s),gt=(t,e,s,n,r={})=>g("svg",{class:t,width:e,height:s,
 viewBox:`0 0 ${e} ${s}`,role:"img","aria-label":n,...r}),wt=(t,e,s)=>g("text",{x:t,y:e,"text-anchor":"middle",class:"emp\
-ty"},s);function b(t,e=.001){if(t==null)return"–";if(Number.isNaN(t))return"NaN";if(!Number.isFinite(t))return t>0?"∞":
+ty"},s);function v(t,e=.001){if(t==null)return"–";if(Number.isNaN(t))return"NaN";if(!Number.isFinite(t))return t>0?"∞":
 "−∞";if(t===0)return"0";let s=Math.abs(t);if(s>=1e6||s<e){let[r,o]=t.toExponential(s>=999500?2:1).split("e");return`${r.
 replace(/\.?0+$/,"")}e${o.replace("+","")}`.replaceAll("-","−")}return(s>=1e3?String(Math.round(t)):String(Number(t.toPrecision(
-3)))).replace("-","−")}var ae=t=>b(t,1e-4);function J(t,e=0){let s=Math.abs(t*100).toFixed(e);return`${t<0&&Number(s)?
-"−":""}${s} %`}var nt=t=>t.charAt(0).toUpperCase()+t.slice(1),Ze={lr:"learning rate",b:"B",non:"non-"},T=t=>{let e=t.split(
-/[-_]/).map(s=>Ze[s]??s).join(" ").replace("- ","-");return/[A-Z]/.test(e.split(" ")[0])?e:nt(e)},E={bubble(){let t=document.
+3)))).replace("-","−")}var ae=t=>v(t,1e-4);function J(t,e=0){let s=Math.abs(t*100).toFixed(e);return`${t<0&&Number(s)?
+"−":""}${s} %`}var nt=t=>t.charAt(0).toUpperCase()+t.slice(1),qe={lr:"learning rate",b:"B",non:"non-"},T=t=>{let e=t.split(
+/[-_]/).map(s=>qe[s]??s).join(" ").replace("- ","-");return/[A-Z]/.test(e.split(" ")[0])?e:nt(e)},E={bubble(){let t=document.
 getElementById("tip")??c("div",{id:"tip",role:"tooltip"});return t.isConnected||document.body.append(t),t},show(t,...e){
 let s=this.bubble();s.replaceChildren(...e.flat().filter(i=>i!=null&&i!==!1).map(i=>i instanceof Node?i:c("div",null,i))),
 s.style.display="block";let{offsetWidth:n,offsetHeight:r}=s,o=t.clientX+16+n<innerWidth;s.style.left=`${Math.max(4,o?t.clientX+
@@ -60,20 +60,20 @@ setAttribute("aria-describedby","tip")},r=({currentTarget:o})=>{E.hide(),o.remov
 "button",{type:"button",...s,class:`term ${s.class??""}`.trim(),onclick:o=>{o.preventDefault(),o.stopPropagation(),n(o)},
 onfocus:n,onblur:r,onpointerenter:n,onpointerleave:r,onkeydown:o=>{o.key==="Escape"&&(o.stopPropagation(),r(o))}},t)}var L=(t,e,...s)=>c(
 "section",{class:"card"},t&&c("header",null,c("h2",null,t),e&&c("span",{class:"note"},e)),s),it=(t,e)=>e.length>0&&c("ul",
-{class:t},...e.map(s=>c("li",null,s))),Je=700;function z(t,e,s=16,n=Je){if(t<n)return{widths:e.map(()=>t),style:"grid-te\
+{class:t},...e.map(s=>c("li",null,s))),Ze=700;function z(t,e,s=16,n=Ze){if(t<n)return{widths:e.map(()=>t),style:"grid-te\
 mplate-columns:minmax(0,1fr)"};let r=e.reduce((l,a)=>l+a,0),o=t-s*(e.length-1),i=e.map(l=>Math.floor(o*l/r));return{widths:i,
 style:`grid-template-columns:${i.map(l=>`${l}px`).join(" ")}`}}function yt(t,e,{hover:s,leave:n,zoom:r,choose:o}){let i=null,
 l=d=>d.clientX-t.getBoundingClientRect().left,a=()=>{i=null,e.style.display="none"};t.addEventListener("pointerdown",d=>{
 i=l(d)}),t.addEventListener("pointermove",d=>{let h=l(d);i!=null&&Math.abs(h-i)>4&&(t.hasPointerCapture(d.pointerId)||t.
 setPointerCapture(d.pointerId),e.setAttribute("x",Math.min(h,i)),e.setAttribute("width",Math.abs(h-i)),e.style.display="\
 block"),s(d,h)}),t.addEventListener("pointerleave",()=>{n(),E.hide()}),t.addEventListener("pointercancel",a),t.addEventListener(
-"click",d=>{let[h,u]=[i??l(d),l(d)];a(),Math.abs(u-h)>4?r(Math.min(h,u),Math.max(h,u)):o(d,u)})}var Pt={};st(Pt,{draw:()=>As,endOf:()=>B,formulaOf:()=>Mt,peakOf:()=>Bt,rateOf:()=>$e,recoveryIn:()=>kt,severityOf:()=>Nt,
-title:()=>Ns,verdict:()=>_t});var at=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),Q=class t{constructor(e,s,n,r){let[o,
+"click",d=>{let[h,u]=[i??l(d),l(d)];a(),Math.abs(u-h)>4?r(Math.min(h,u),Math.max(h,u)):o(d,u)})}var Pt={};st(Pt,{draw:()=>Ms,endOf:()=>B,formulaOf:()=>Mt,peakOf:()=>Bt,rateOf:()=>$e,recoveryIn:()=>kt,severityOf:()=>Nt,
+title:()=>ks,verdict:()=>_t});var at=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),Q=class t{constructor(e,s,n,r){let[o,
 i]=e.shape;this.columns=o,this.n=i,this.first=Float64Array.from(e.first),this.last=Float64Array.from(e.last),this.pooled=
 e.pooled,this.width=e.width,this.notes=e.notes,this.low=s,this.high=n,this.flags=r,this.bytes=(s===n?5:9)*r.length,this.
 until=void 0}static parse(e){let s=new DataView(e).getUint32(0,!0),n=JSON.parse(new TextDecoder().decode(new Uint8Array(
-e,4,s))),[r,o]=n.shape,i=r*o,l=new Uint8Array(e,4+s),a=(u,p)=>{let y=new Uint8Array(p*i);for(let m=0;m<p;m++)for(let x=0;x<
-o;x++)for(let f=0;f<r;f++)y[p*(f*o+x)+m]=l[u++];return y},d=new Float32Array(a(0,4).buffer),h=n.pooled?new Float32Array(
+e,4,s))),[r,o]=n.shape,i=r*o,l=new Uint8Array(e,4+s),a=(u,p)=>{let y=new Uint8Array(p*i);for(let m=0;m<p;m++)for(let b=0;b<
+o;b++)for(let f=0;f<r;f++)y[p*(f*o+b)+m]=l[u++];return y},d=new Float32Array(a(0,4).buffer),h=n.pooled?new Float32Array(
 a(4*i,4).buffer):d;return new t(n,d,h,a((n.pooled?8:4)*i,1))}window({from:e=-1/0,to:s=1/0,adapter:n}){let r=Array.from(this.
 first.keys()).filter(h=>this.last[h]>=e&&this.first[h]<=s),o=n==null?Array.from({length:this.n},(h,u)=>u):[n],i=r.flatMap(
 h=>o.map(u=>h*this.n+u)),l=h=>h.constructor.from(i,u=>h[u]),a=l(this.low),d={...this,shape:[r.length,o.length],first:r.map(
@@ -89,164 +89,164 @@ r).find(l=>l>=n*.999)??10*r,i=[];for(let l=Math.ceil(t/o);l*o<=e+o*1e-9;l++)i.pu
 function lt(t,e,s=6){let n=o=>{let i=[];for(let l=Math.floor(t);l<=Math.ceil(e);l++)for(let a of o)Math.log10(a)+l>=t-1e-9&&
 Math.log10(a)+l<=e+1e-9&&i.push(+`${a}e${l}`);return i},r=n([1]);return r.length>=3?r.filter((o,i)=>i%Math.ceil(r.length/
 s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:q(10**t,10**e,s/2))}var Wt=(t,{left:e,right:s},n,r=ae)=>t.
-flatMap(o=>[g("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),g("text",{x:e-6,y:n(o)+v(4),"text-anchor":"end"},r(o))]),
+flatMap(o=>[g("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),g("text",{x:e-6,y:n(o)+x(4),"text-anchor":"end"},r(o))]),
 Y=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function bt(t,e){
-let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(Qe),l=t.map(f=>f.name).join(", "),a=gt("chart",s,n,l,o.length?{role:"\
-group"}:{});if(!i.length)return a.append(wt(s/2,n/2,e.empty??"not logged in this run")),a;let d=Ye(i,e),{X:h,x0:u,x1:p,top:y,
-foot:m}=d;a.append(...ss(d,e),...ns(d,e.thresholds??[]));let x=[];for(let f of i)a.append(...cs(f,d,x));return a.append(
-...os(d,e.discarded??[])),r!=null&&r>=u&&r<=p&&a.append(g("line",{x1:h(r),x2:h(r),y1:y,y2:m,class:"cursor"})),a.append(...is(
-d,o,e.onAlert),...(e.marks??[]).flatMap(f=>rs(d,f))),as(a,i,d,e),a}var Qe=({matrix:t,column:e=0,dash:s})=>t&&Array.from(
-t.first).some((n,r)=>Number.isFinite(t.high[r*t.n+e])||!s&&t.flags[r*t.n+e]&3);function Ye(t,e){let{width:s,height:n,alerts:r=[]}=e,
-o=v(58),i=s-v(12),l=r.length?20:10,a=n-v(22),[d,h]=e.range,u=({matrix:_,column:A=0})=>Array.from({length:_.columns},(N,$)=>_.
-high[$*_.n+A]).some(N=>N>0&&N<1/0),p=e.log&&t.some(u),y=p?_=>_>0?Math.log10(_):NaN:_=>_,[m,x]=es(ts(Xe(t,y,d,h),e.thresholds,
-y,p),e.zero,p);return{left:o,right:i,top:l,foot:a,x0:d,x1:h,log:p,to:y,low:m,high:x,X:_=>o+(h===d?(i-o)/2:(_-d)/(h-d)*(i-
-o)),Y:_=>a-(Math.max(m,Math.min(x,_))-m)/(x-m)*(a-l)}}function Xe(t,e,s,n){let r=1/0,o=-1/0;for(let{matrix:i,column:l=0}of t)
+let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(Je),l=t.map(f=>f.name).join(", "),a=gt("chart",s,n,l,o.length?{role:"\
+group"}:{});if(!i.length)return a.append(wt(s/2,n/2,e.empty??"not logged in this run")),a;let d=Qe(i,e),{X:h,x0:u,x1:p,top:y,
+foot:m}=d;a.append(...es(d,e),...ss(d,e.thresholds??[]));let b=[];for(let f of i)a.append(...ls(f,d,b));return a.append(
+...rs(d,e.discarded??[])),r!=null&&r>=u&&r<=p&&a.append(g("line",{x1:h(r),x2:h(r),y1:y,y2:m,class:"cursor"})),a.append(...os(
+d,o,e.onAlert),...(e.marks??[]).flatMap(f=>ns(d,f))),is(a,i,d,e),a}var Je=({matrix:t,column:e=0,dash:s})=>t&&Array.from(
+t.first).some((n,r)=>Number.isFinite(t.high[r*t.n+e])||!s&&t.flags[r*t.n+e]&3);function Qe(t,e){let{width:s,height:n,alerts:r=[]}=e,
+o=x(58),i=s-x(12),l=r.length?20:10,a=n-x(22),[d,h]=e.range,u=({matrix:_,column:A=0})=>Array.from({length:_.columns},(N,$)=>_.
+high[$*_.n+A]).some(N=>N>0&&N<1/0),p=e.log&&t.some(u),y=p?_=>_>0?Math.log10(_):NaN:_=>_,[m,b]=ts(Xe(Ye(t,y,d,h),e.thresholds,
+y,p),e.zero,p);return{left:o,right:i,top:l,foot:a,x0:d,x1:h,log:p,to:y,low:m,high:b,X:_=>o+(h===d?(i-o)/2:(_-d)/(h-d)*(i-
+o)),Y:_=>a-(Math.max(m,Math.min(b,_))-m)/(b-m)*(a-l)}}function Ye(t,e,s,n){let r=1/0,o=-1/0;for(let{matrix:i,column:l=0}of t)
 for(let a=0;a<i.columns;a++){if(i.last[a]<s||i.first[a]>n)continue;let d=e(i.low[a*i.n+l]),h=e(i.high[a*i.n+l]);d<r&&d>-1/0&&
-(r=d),h>o&&h<1/0&&(o=h),h<r&&h>-1/0&&(r=h)}return[r,o]}function ts([t,e],s=[],n,r){for(let{value:o}of s){let i=n(o);r&&i>
-e&&i-e<1&&(e=i+.05),r&&i<t&&t-i<1&&(t=i-.05)}return[t,e]}function es([t,e],s,n){if(t<=e||([t,e]=[0,1]),s&&!n&&(t=Math.min(
+(r=d),h>o&&h<1/0&&(o=h),h<r&&h>-1/0&&(r=h)}return[r,o]}function Xe([t,e],s=[],n,r){for(let{value:o}of s){let i=n(o);r&&i>
+e&&i-e<1&&(e=i+.05),r&&i<t&&t-i<1&&(t=i-.05)}return[t,e]}function ts([t,e],s,n){if(t<=e||([t,e]=[0,1]),s&&!n&&(t=Math.min(
 0,t)),n&&e-t>8&&(t=e-8),e-t<1e-9*Math.max(1,Math.abs(e))){let o=n?.3:Math.abs(e)*.1||1;return[e===0?0:t-o,e+o]}let r=(e-
-t)*.06;return[s&&t===0?t:t-r,e+r]}function ss({left:t,right:e,top:s,foot:n,x0:r,x1:o,log:i,to:l,low:a,high:d,X:h,Y:u},p){
-let{height:y,term:m,axis:x="step"}=p,f=n-s,w=i?lt(a,d,Math.max(2,f/v(18))):q(a,d,Math.max(2,f/v(32))),_=()=>q(r,o,(e-t)/
-v(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),N=re(m??""),$=`translate(${v(10)},${s+f/2})rotate(-90)`;return[
+t)*.06;return[s&&t===0?t:t-r,e+r]}function es({left:t,right:e,top:s,foot:n,x0:r,x1:o,log:i,to:l,low:a,high:d,X:h,Y:u},p){
+let{height:y,term:m,axis:b="step"}=p,f=n-s,w=i?lt(a,d,Math.max(2,f/x(18))):q(a,d,Math.max(2,f/x(32))),_=()=>q(r,o,(e-t)/
+x(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),N=re(m??""),$=`translate(${x(10)},${s+f/2})rotate(-90)`;return[
 ...Wt(w,{left:t,right:e},k=>u(l(k))),...A.map(([k,M])=>g("text",{x:h(k),y:y-5,"text-anchor":"middle"},M)),g("text",{class:"\
-axis-name",x:t-8,y:y-5,"text-anchor":"end"},x),g("text",{class:"axis-name","text-anchor":"middle",transform:$},N)]}var ns=({
+axis-name",x:t-8,y:y-5,"text-anchor":"end"},b),g("text",{class:"axis-name","text-anchor":"middle",transform:$},N)]}var ss=({
 left:t,right:e,to:s,low:n,high:r,Y:o},i)=>i.map(({value:l,name:a})=>({v:s(l),name:a})).filter(({v:l})=>l>=n&&l<=r).flatMap(
 ({v:l,name:a})=>[g("line",{x1:t,x2:e,y1:o(l),y2:o(l),class:"threshold"}),g("text",{x:e-2,y:o(l)-3,"text-anchor":"end",class:"\
-threshold"},a)]),rs=({top:t,foot:e,X:s},{at:n,name:r,kind:o})=>[g("line",{class:"found",x1:s(n),x2:s(n),y1:t,y2:e,style:`\
-stroke:var(--${o})`}),g("text",{class:"found",x:s(n)-4,y:t+v(10),"text-anchor":"end",style:`fill:var(--${o})`},r)],os=({
+threshold"},a)]),ns=({top:t,foot:e,X:s},{at:n,name:r,kind:o})=>[g("line",{class:"found",x1:s(n),x2:s(n),y1:t,y2:e,style:`\
+stroke:var(--${o})`}),g("text",{class:"found",x:s(n)-4,y:t+x(10),"text-anchor":"end",style:`fill:var(--${o})`},r)],rs=({
 top:t,foot:e,x0:s,x1:n,X:r},o)=>o.map(([i,l])=>({first:i,last:l,from:Math.max(s,i-.5),until:Math.min(n,l+.5)})).filter(({
 from:i,until:l})=>l>i).map(({first:i,last:l,from:a,until:d})=>{let h=i<l?`steps ${i} to ${l} were discarded`:`step ${l} \
 was discarded`,u={x:r(a),y:t,width:r(d)-r(a),height:e-t},p=`M${r(d)} ${t+6}H${r(a)}m5 -4l-5 4l5 4`;return g("g",{class:"\
-discarded"},g("title",null,h),g("rect",u),g("path",{d:p}))});function is({top:t,foot:e,x0:s,x1:n,X:r},o,i){let l=o.filter(
+discarded"},g("title",null,h),g("rect",u),g("path",{d:p}))});function os({top:t,foot:e,x0:s,x1:n,X:r},o,i){let l=o.filter(
 a=>a.step>=s&&a.step<=n);return l.flatMap((a,d)=>{let h=l.slice(0,d).filter(({step:m})=>m===a.step).length,u=Math.min(n,
 a.closed_step==null?n:a.last_step),p=I(a.severity),y={x:r(a.step),y:7.5,width:r(u)-r(a.step),height:3,class:`held severi\
 ty ${p}`};return[...u>a.step?[g("rect",y)]:[],Lt(a,r(a.step)+13*h,h?0:e-t+11,()=>i?.(a))]})}var Lt=(t,e,s,n)=>g("g",{class:`\
 mark severity ${I(t.severity)}`,"aria-label":`${t.severity} ${t.rule} at step ${t.step}`,transform:`translate(${e},9)`,...le(
 r=>{r.stopPropagation(),n()}),onpointermove:r=>{r.stopPropagation();let o=c("b",null,`${t.severity} ${t.rule}`);E.show(r,
 o,`step ${t.step}`,t.message)},onpointerleave:()=>E.hide()},s>0&&g("path",{d:`M0 6V${s}`,class:"stem"}),g("path",{d:Rt(t.
-severity)}));function as(t,e,{left:s,right:n,top:r,foot:o,x0:i,x1:l,X:a},d){let{axis:h="step",say:u=String,onStep:p,onZoom:y}=d,
-m=g("line",{y1:r,y2:o,class:"hover"}),x=g("rect",{y:r,height:o-r,class:"select"});t.append(m,x);let f=w=>Math.round(i+Math.
-max(0,Math.min(1,(w-s)/(n-s)))*(l-i));yt(t,x,{hover:(w,_)=>{let A=f(_);m.setAttribute("x1",a(A)),m.setAttribute("x2",a(A)),
-m.style.display="block",E.show(w,`${h} ${u(A)}`,ls(e,A))},leave:()=>{m.style.display="none"},zoom:(w,_)=>f(w)<f(_)&&y?.(
-f(w),f(_)),choose:(w,_)=>p?.(f(_))})}var ls=(t,e)=>t.map(({matrix:s,column:n=0,colour:r,name:o})=>s.first[0]>e?null:ce(r,
-o,s.say(s.columnOf(e),n,b)));function cs(t,{X:e,Y:s,to:n,x0:r,x1:o,top:i,foot:l},a){let{matrix:d,column:h=0,colour:u,dash:p,
-thin:y}=t,m=[],x="",f=!1,w="",_="",A=[],N=[],$=[],k=()=>{A.length>1&&$.push(`M${A.join("L")}L${N.reverse().join("L")}Z`),
+severity)}));function is(t,e,{left:s,right:n,top:r,foot:o,x0:i,x1:l,X:a},d){let{axis:h="step",say:u=String,onStep:p,onZoom:y}=d,
+m=g("line",{y1:r,y2:o,class:"hover"}),b=g("rect",{y:r,height:o-r,class:"select"});t.append(m,b);let f=w=>Math.round(i+Math.
+max(0,Math.min(1,(w-s)/(n-s)))*(l-i));yt(t,b,{hover:(w,_)=>{let A=f(_);m.setAttribute("x1",a(A)),m.setAttribute("x2",a(A)),
+m.style.display="block",E.show(w,`${h} ${u(A)}`,as(e,A))},leave:()=>{m.style.display="none"},zoom:(w,_)=>f(w)<f(_)&&y?.(
+f(w),f(_)),choose:(w,_)=>p?.(f(_))})}var as=(t,e)=>t.map(({matrix:s,column:n=0,colour:r,name:o})=>s.first[0]>e?null:ce(r,
+o,s.say(s.columnOf(e),n,v)));function ls(t,{X:e,Y:s,to:n,x0:r,x1:o,top:i,foot:l},a){let{matrix:d,column:h=0,colour:u,dash:p,
+thin:y}=t,m=[],b="",f=!1,w="",_="",A=[],N=[],$=[],k=()=>{A.length>1&&$.push(`M${A.join("L")}L${N.reverse().join("L")}Z`),
 A.length=N.length=0};for(let M=0;M<d.columns;M++){let S=(d.first[M]+d.last[M])/2;if(d.last[M]<r||d.first[M]>o)continue;let R=M*
 d.n+h,j=e(S).toFixed(1);!p&&d.flags[R]&3&&(m.at(-1)?.column===M-1?Object.assign(m.at(-1),{column:M,to:e(S)}):m.push({column:M,
 from:e(S),to:e(S),kind:d.flags[R]&1?"NaN":"Inf"}));let V=n(d.low[R]),G=n(d.high[R]);if(!Number.isFinite(G)){f=!1,_+=w,w=
-"",k();continue}let et=Number.isFinite(V)?s((V+G)/2):s(G);x+=`${f?"L":"M"}${j} ${et.toFixed(1)}`,f?w="":w=`M${j} ${et.toFixed(
+"",k();continue}let et=Number.isFinite(V)?s((V+G)/2):s(G);b+=`${f?"L":"M"}${j} ${et.toFixed(1)}`,f?w="":w=`M${j} ${et.toFixed(
 1)}h.01`,f=!0,d.pooled&&(A.push(`${j} ${s(G).toFixed(1)}`),N.push(`${j} ${(Number.isFinite(V)?s(V):l).toFixed(1)}`))}return k(),
-[$.length&&g("path",{d:$.join(""),class:"band",style:`fill:${u};stroke:${u}`}),g("path",{d:x,class:y?"line thin":"line",
+[$.length&&g("path",{d:$.join(""),class:"band",style:`fill:${u};stroke:${u}`}),g("path",{d:b,class:y?"line thin":"line",
 "stroke-dasharray":p,style:`stroke:${u}`}),_+w&&g("path",{d:_+w,class:"lone",style:`stroke:${u}`}),...m.filter(({from:M,
 to:S})=>!a.some(R=>R.from<=M&&S<=R.to)&&a.push({from:M,to:S})).map(({from:M,to:S,kind:R})=>g("g",{class:"broken"},g("rec\
 t",{x:M-1.5,width:S-M+3,y:i,height:l-i}),g("rect",{class:"foot",x:M-1.5,width:S-M+3,y:l-6,height:6}),g("text",{x:M+3,y:l-
-10},R)))].filter(Boolean)}var ds=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`\
---swatch:${e.colour}`}),O(e.name)))),U=(t,e,s,n)=>L(O(t,n.term),e,(n.legend??s.length>1)&&ds(s),bt(s,n));var ct=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),he=({rules:t},e)=>e==="ou\
+10},R)))].filter(Boolean)}var cs=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`\
+--swatch:${e.colour}`}),O(e.name)))),U=(t,e,s,n)=>L(O(t,n.term),e,(n.legend??s.length>1)&&cs(s),bt(s,n));var ct=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),he=({rules:t},e)=>e==="ou\
 tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,ue="waiting for the first step",fe="no step\
- was made",Ft=t=>t===ue||t===fe,hs={unknown:"faint","non-finite":"broken",diverged:"c4"},us={healthy:"Loss below its sta\
+ was made",Ft=t=>t===ue||t===fe,ds={unknown:"faint","non-finite":"broken",diverged:"c4"},hs={healthy:"Loss below its sta\
 rt","no-gain":"No clear gain"};function dt(t,e,s){let n=t.zones?.[e?.at(s)];if(!n)return null;let r=n.severity?I(n.severity):
-n.name==="healthy"?"ok":"info",o=us[n.name]??T(n.name);return{name:n.name,head:o,text:n.text,kind:r,colour:hs[n.name]??r}}
+n.name==="healthy"?"ok":"info",o=hs[n.name]??T(n.name);return{name:n.name,head:o,text:n.text,kind:r,colour:ds[n.name]??r}}
 function ht({loss:t,loss_start:e,loss_recent:s},n,r=[]){let o=s?.first[s.columnOf(n)],i=r.some(([a,d])=>a<=o&&o<=d&&d<n);
 return Number.isFinite(t?.at(n)??0)&&e?.at(n)>0&&!i?1-s?.at(n)/e?.at(n):Number.NaN}var ut=t=>`${J(Math.abs(t))} ${t<0?"a\
 bove":"below"} its start`,xt=["reward","reward_start","reward_recent","reward_rows"];function vt({reward_start:t,reward_recent:e,
-reward_rows:s},n){let r=s?.at(n)<10?Number.NaN:e?.at(n)-t?.at(n);return Number.isFinite(r)?`gain ${r<0?"−":"+"}${b(Math.
+reward_rows:s},n){let r=s?.at(n)<10?Number.NaN:e?.at(n)-t?.at(n);return Number.isFinite(r)?`gain ${r<0?"−":"+"}${v(Math.
 abs(r))}, mean of five`:null}var X=["output_ratio","relative_spectral_norm"];function ft({metric:t,depth:e},{size:s},n,r){
 let o=n?.at(r,1);return(t===X[0]&&Number.isFinite(o)?s?.at(r):null)??(o==null?null:e*o)}async function me(t,e){let s=X.find(
 $=>t.runs[e].metrics.includes($)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?ue:fe;if(!s){let $=t.
 runs[e].step?"the output ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:$}}let o={max_cols:400},
 [i,{alerts:l},a,d]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),h=ct(
 i),u=a.first.findIndex(($,k)=>a.flags[k*a.n]&3),p=u<0?void 0:a.first[u],y=d?.columns?[...new Set([...a.last,d.last.at(-1)])].
-filter($=>$>=d.first[0]):[],[m,x]=await Promise.all([t.spread(s,{at:y},e),t.seriesOf(["loss","loss_start","loss_recent",
-"size","zone"],{at:y},e)]),f=Y(l),w=y.sort(($,k)=>$-k).map($=>({step:$,gain:ht(x,$,f),ratio:ft({metric:s,depth:h},x,m,$),
-zone:dt(i,x.zone,$)})).filter(({gain:$,ratio:k})=>Number.isFinite($)&&k>0),_=([$,k],{step:M})=>$<=M&&M<=k,A=w.filter($=>!f.
+filter($=>$>=d.first[0]):[],[m,b]=await Promise.all([t.spread(s,{at:y},e),t.seriesOf(["loss","loss_start","loss_recent",
+"size","zone"],{at:y},e)]),f=Y(l),w=y.sort(($,k)=>$-k).map($=>({step:$,gain:ht(b,$,f),ratio:ft({metric:s,depth:h},b,m,$),
+zone:dt(i,b.zone,$)})).filter(({gain:$,ratio:k})=>Number.isFinite($)&&k>0),_=([$,k],{step:M})=>$<=M&&M<=k,A=w.filter($=>!f.
 some(k=>_(k,$))),N=f.map($=>w.filter(k=>_($,k))).filter(({length:$})=>$);return{metric:s,points:A,strays:N,depth:h,broken:p,
-missing:A.length?null:fs(t.runs[e],u<0?null:a.steps(u),r)}}var fs=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?t.
+missing:A.length?null:us(t.runs[e],u<0?null:a.steps(u),r)}}var us=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?t.
 includes("reward")?"the reward counts here, not the loss":s?`NaN since ${s}`:"too few steps":"the loss is unknown";function de(t){
 let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),i=l=>o.
 reduce((a,d)=>a+l(d),0)/o.length;return{...s,gain:i(l=>l.gain),ratio:Math.exp(i(l=>Math.log(l.ratio)))}})}function pe(t,e){
 let{width:s,height:n,damage:r,step:o,onStep:i}=e,l=t.metric==="output_ratio"?"size of the adapters":"σ₁(ΔW) / σ₁(W₀) × d\
-epth",a=de(t.points),d=(t.strays??[]).map(de),h=ms([...a,...d.flat()],s,n,r),u=gt("picture",s,n,`${l} against improvemen\
-t of the loss`);return u.append(...ps(h,l,n),...gs(h,r)),t.missing?u.append(ws(h,t.missing)):u.append(...ys(t.points,a,d,
-h),...bs(a,t.broken,h,o)),xs(u,a,h,l,i),u}function ms(t,e,s,n){let r=v(56),o=e-v(20),i=v(12),l=s-v(40),a=t.map(w=>w.gain),
+epth",a=de(t.points),d=(t.strays??[]).map(de),h=fs([...a,...d.flat()],s,n,r),u=gt("picture",s,n,`${l} against improvemen\
+t of the loss`);return u.append(...ms(h,l,n),...ps(h,r)),t.missing?u.append(gs(h,t.missing)):u.append(...ws(t.points,a,d,
+h),...ys(a,t.broken,h,o)),bs(u,a,h,l,i),u}function fs(t,e,s,n){let r=x(56),o=e-x(20),i=x(12),l=s-x(40),a=t.map(w=>w.gain),
 d=t.map(w=>Math.log10(w.ratio)),h=Math.max(-10,Math.min(-.2,...a.map(w=>w*1.12))),u=Math.min(1,Math.max(.4,...a.map(w=>w*
 1.15))),p=Math.max(-4,Math.min(...d.length?d:[-1])),y=Math.min(5,Math.max(...d.length?d:[1],n?Math.log10(n):-4)+.3),m=p-
 Math.max(.3,(y-p)/9);return{left:r,right:o,top:i,bottom:l,x0:h,x1:u,y0:m,y1:y,X:w=>r+(Math.max(h,Math.min(u,w))-h)/(u-h)*
-(o-r),Y:w=>l-(Math.max(m,Math.min(y,Math.log10(w)))-m)/(y-m)*(l-i)}}function ps({left:t,right:e,top:s,bottom:n,x0:r,x1:o,
-y0:i,y1:l,X:a,Y:d},h,u){let p=e-t,y=`translate(${v(12)},${(s+n)/2})rotate(-90)`;return[g("rect",{x:t,y:s,width:p,height:n-
-s,class:"frame"}),...Wt(lt(i,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/v(70))).map(m=>g("text",{x:a(m),y:n+v(15),"tex\
+(o-r),Y:w=>l-(Math.max(m,Math.min(y,Math.log10(w)))-m)/(y-m)*(l-i)}}function ms({left:t,right:e,top:s,bottom:n,x0:r,x1:o,
+y0:i,y1:l,X:a,Y:d},h,u){let p=e-t,y=`translate(${x(12)},${(s+n)/2})rotate(-90)`;return[g("rect",{x:t,y:s,width:p,height:n-
+s,class:"frame"}),...Wt(lt(i,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/x(70))).map(m=>g("text",{x:a(m),y:n+x(15),"tex\
 t-anchor":"middle"},J(m))),g("line",{x1:a(0),x2:a(0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-6,"text-anchor":"end",class:"\
 axis-name"},"loss (mean of five) below its start →"),g("text",{class:"axis-name","text-anchor":"middle",transform:y},`${h}\
-, logarithmic`)]}function gs({left:t,right:e,top:s,Y:n},r){return r?[g("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"da\
-maged"}),g("text",{x:e-v(6),y:n(r)-v(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var ws=({left:t,
-right:e,top:s,bottom:n},r)=>wt((t+e)/2,(s+n)/2,Ft(r)?r:`no path: ${r}`);function ys(t,e,s,{X:n,Y:r}){let o=a=>`${n(a.gain).
+, logarithmic`)]}function ps({left:t,right:e,top:s,Y:n},r){return r?[g("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"da\
+maged"}),g("text",{x:e-x(6),y:n(r)-x(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var gs=({left:t,
+right:e,top:s,bottom:n},r)=>wt((t+e)/2,(s+n)/2,Ft(r)?r:`no path: ${r}`);function ws(t,e,s,{X:n,Y:r}){let o=a=>`${n(a.gain).
 toFixed(1)} ${r(a.ratio).toFixed(1)}`,i=a=>a.map((d,h)=>`${h?"L":"M"}${o(d)}`).join(""),l=({zone:a},d)=>a&&d&&g("path",{
 d:`M${o(e[d-1])}L${o(e[d])}`,class:`trace zone ${a.kind}`,style:`stroke:var(--${a.colour})`});return[g("path",{class:"tr\
 ace-raw",d:t.map(a=>`M${o(a)}h.01`).join("")}),...s.map(a=>g("path",{d:i(a),class:"trace stray"},g("title",null,`steps ${a[0].
 step} to ${a.at(-1)?.step}, discarded`))),g("path",{d:i(e),class:"trace-halo"}),g("path",{d:i(e),class:"trace"}),...e.map(
-l).filter(Boolean)]}function bs(t,e,{X:s,Y:n,left:r,right:o},i){let l=(u,p,y,m)=>{let x=s(u.gain)>o-v(50)?"end":s(u.gain)<
-r+v(50)?"start":"middle";return g("g",{class:y,transform:`translate(${s(u.gain).toFixed(1)},${n(u.ratio).toFixed(1)})`},
-g("circle",{r:v(p)}),g("text",{y:y==="begin"?v(17):-v(p+5),"text-anchor":x},m))},a=t[t.length-1],d=e>=a.step,h=t.findLast(
+l).filter(Boolean)]}function ys(t,e,{X:s,Y:n,left:r,right:o},i){let l=(u,p,y,m)=>{let b=s(u.gain)>o-x(50)?"end":s(u.gain)<
+r+x(50)?"start":"middle";return g("g",{class:y,transform:`translate(${s(u.gain).toFixed(1)},${n(u.ratio).toFixed(1)})`},
+g("circle",{r:x(p)}),g("text",{y:y==="begin"?x(17):-x(p+5),"text-anchor":b},m))},a=t[t.length-1],d=e>=a.step,h=t.findLast(
 u=>u.step<=i);return[t.length>1&&l(t[0],3.5,"begin",`step ${t[0].step}`),l(a,6,d?"end gone":"end",`step ${a.step}${d?", \
-then NaN":""}`),h&&h!==a&&l(h,5,"now",`step ${i}`)].filter(Boolean)}function xs(t,e,{X:s,Y:n},r,o){let i=l=>{let a=t.getBoundingClientRect(),
+then NaN":""}`),h&&h!==a&&l(h,5,"now",`step ${i}`)].filter(Boolean)}function bs(t,e,{X:s,Y:n},r,o){let i=l=>{let a=t.getBoundingClientRect(),
 d=u=>Math.hypot(s(u.gain)-(l.clientX-a.left),n(u.ratio)-(l.clientY-a.top)),h=e.reduce((u,p)=>u&&d(u)<=d(p)?u:p,null);return h&&
 d(h)<30?h:null};t.addEventListener("pointermove",l=>{let a=i(l);if(!a)return E.hide();E.show(l,`step ${a.step}: ${a.zone?.
-head.toLowerCase()??"zone not recorded"}`,`${r} ${b(a.ratio)}`,`loss (mean of five) ${ut(a.gain)}`)}),t.addEventListener(
-"pointerleave",()=>E.hide()),t.addEventListener("click",l=>{let a=i(l);a&&o(a.step)})}var D=({step:t,graver_at:e=null})=>e??t?`step ${e??t}`:"before step 1",vs=t=>t.graver_at==null?"":`, first seen ${D({step:t.
+head.toLowerCase()??"zone not recorded"}`,`${r} ${v(a.ratio)}`,`loss (mean of five) ${ut(a.gain)}`)}),t.addEventListener(
+"pointerleave",()=>E.hide()),t.addEventListener("click",l=>{let a=i(l);a&&o(a.step)})}var D=({step:t,graver_at:e=null})=>e??t?`step ${e??t}`:"before step 1",xs=t=>t.graver_at==null?"":`, first seen ${D({step:t.
 step})}`,$t=t=>`${t.rule}@${t.step}`;function Ct({lasted:t,closed_step:e},s){return e==null?s?"to the end":"still open":
 `${t} step${t>1?"s":""}`}async function we(t,e,s,n){let r=e.adapters?.[0]&&t.adapters.find(({name:o})=>o===e.adapters[0].
 name);return c("section",{class:`card detail ${I(e.severity)}`,id:"detail"},c("header",null,W(e.severity,16),c("h2",null,
-nt(e.message)),c("span",{class:"note"},`${e.rule} · ${D(e)}${vs(e)} · ${Ct(e,s)}`)),e.details&&c("p",{class:"message"},
+nt(e.message)),c("span",{class:"note"},`${e.rule} · ${D(e)}${xs(e)} · ${Ct(e,s)}`)),e.details&&c("p",{class:"message"},
 e.details),ge("Cause",e.causes),e.next_run&&[c("h3",null,"Next run"),c("p",{class:"advice",id:"settings"},e.next_run.text)],
-ge("Fix",e.remedies),await $s(t,e,r,n),c("div",{class:"actions"},c("button",{id:"to-layer",disabled:!r,onclick:()=>t.openAlert(
+ge("Fix",e.remedies),await vs(t,e,r,n),c("div",{class:"actions"},c("button",{id:"to-layer",disabled:!r,onclick:()=>t.openAlert(
 e,"layer")},"See the layer"),c("button",{id:"to-heatmap",disabled:!t.run.metrics.length,onclick:()=>t.openAlert(e,"heatm\
-ap")},"See it in the heatmap")),ks(t,e))}var ye=(t,e)=>t.adapters.find(s=>s.name===e)?.short??e,ge=(t,e)=>e?.length?[c("\
-h3",null,t),c("ul",{class:"advice"},e.map(s=>c("li",null,String(s))))]:null;async function $s(t,e,s,n){let{metric:r}=e,o=t.
+ap")},"See it in the heatmap")),_s(t,e))}var ye=(t,e)=>t.adapters.find(s=>s.name===e)?.short??e,ge=(t,e)=>e?.length?[c("\
+h3",null,t),c("ul",{class:"advice"},e.map(s=>c("li",null,String(s))))]:null;async function vs(t,e,s,n){let{metric:r}=e,o=t.
 run.metrics.includes(r),i=t.window(400),l=null;return o&&s?l={name:`${r}, ${s.short}`,matrix:await t.metric(r,{adapter:s.
 index,...i})}:t.run.series.includes(r)&&(l={name:r,matrix:await t.series(r,i)}),l?U(l.name,null,[{...l,colour:"var(--c1)"}],
-{term:r,width:n-52,height:v(150),log:o,...t.charting,alerts:[e],thresholds:o&&(e.threshold??0)>0?[{value:e.threshold,name:`\
-threshold ${b(e.threshold)}${_s(e,ct(t.schema))}`}]:[]}):null}var _s=({threshold:t,metric:e},s)=>s>1&&X.includes(e)?`: ${b(
-t*s)} over ${b(s)} blocks`:"";function ks(t,e){if(!e.adapters?.length)return null;let s=({name:n,value:r,text:o})=>c("bu\
+{term:r,width:n-52,height:x(150),log:o,...t.charting,alerts:[e],thresholds:o&&(e.threshold??0)>0?[{value:e.threshold,name:`\
+threshold ${v(e.threshold)}${$s(e,ct(t.schema))}`}]:[]}):null}var $s=({threshold:t,metric:e},s)=>s>1&&X.includes(e)?`: ${v(
+t*s)} over ${v(s)} blocks`:"";function _s(t,e){if(!e.adapters?.length)return null;let s=({name:n,value:r,text:o})=>c("bu\
 tton",{class:"row",onclick:()=>t.set({view:"layer",adapter:n,step:e.step,alert:$t(e)})},c("span",{class:"mono"},n),c("b",
-null,r==null?(o??"–").replace("nan","NaN"):b(r)));return[c("h3",null,`Adapters, worst first (${e.adapters.length})`),c(
+null,r==null?(o??"–").replace("nan","NaN"):v(r)));return[c("h3",null,`Adapters, worst first (${e.adapters.length})`),c(
 "ol",{class:"named"},e.adapters.slice(0,40).map(n=>c("li",null,s(n))))]}function be(t,e){let s=t.schema.config?.find_lr,n=mt(s?.curve?.rate),r=n.length;if(r<2)return null;let o=z(e-26,[3,2],24),
 [i,l]=[Math.log10(n[0]),Math.log10(n[r-1])],a=f=>1+(r-1)*(Math.log10(f)-i)/(l-i),d={width:o.widths[0],range:[1,r],axis:"\
-rate",ticks:lt(i,l,o.widths[0]/v(70)).filter(f=>a(f)>r/20).map(f=>[a(f),b(f)]),say:f=>b(n[f-1]),marks:[{rate:s.rate,name:"\
+rate",ticks:lt(i,l,o.widths[0]/x(70)).filter(f=>a(f)>r/20).map(f=>[a(f),v(f)]),say:f=>v(n[f-1]),marks:[{rate:s.rate,name:"\
 suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:f})=>f!=
 null).map(f=>({...f,at:a(f.rate)}))},{loss:h,smoothed:u,output_ratio:p}=s.curve,y=Math.max(...mt(u).filter(Number.isFinite)),
 m=[{name:"loss",matrix:Tt(mt(h).map(f=>f>y?Number.NaN:f)),thin:!0},{name:"loss, mean of five",matrix:Tt(mt(u))}].map(f=>({
-...f,colour:"var(--c1)"})),x=[{name:"size of the adapters",matrix:Tt(mt(p)),colour:"var(--c2)"}];return L(s.rate==null?"\
+...f,colour:"var(--c1)"})),b=[{name:"size of the adapters",matrix:Tt(mt(p)),colour:"var(--c2)"}];return L(s.rate==null?"\
 The sweep found no learning rate":"Learning rate, found by a sweep",`${r} steps before the run`,c("div",{class:"sweep",id:"\
-found",style:o.style},c("div",null,bt(m,{...d,height:v(180),term:"loss, mean of five"}),bt(x,{...d,height:v(140),log:!0,
-term:x[0].name,thresholds:[{value:1}]})),it("words",s.sentences??[])))}var mt=t=>(t??[]).map(e=>e==null?Number.NaN:Number(
+found",style:o.style},c("div",null,bt(m,{...d,height:x(180),term:"loss, mean of five"}),bt(b,{...d,height:x(140),log:!0,
+term:b[0].name,thresholds:[{value:1}]})),it("words",s.sentences??[])))}var mt=t=>(t??[]).map(e=>e==null?Number.NaN:Number(
 e));function Tt(t){let e=t.map((r,o)=>o+1),s=Float32Array.from(t),n={shape:[t.length,1],first:e,last:e,width:1,notes:[]};
-return new Q({...n,pooled:!1},s,s,new Uint8Array(t.length))}var Ns="Overview",xe=20,jt="broke off";function _t(t,e,s,n,r=[],o=null){if(t)return{kind:I(t.severity),head:`${t.severity}\
+return new Q({...n,pooled:!1},s,s,new Uint8Array(t.length))}var ks="Overview",xe=20,jt="broke off";function _t(t,e,s,n,r=[],o=null){if(t)return{kind:I(t.severity),head:`${t.severity}\
 : ${t.message}`,text:t.details,alert:t};if(n)return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.details||n.
 message,alert:n};let i=!e||["ok","info"].includes(e.kind);if(i&&(o?.kind==="warning"||o?.word===jt))return{kind:o.kind,head:T(
 o.word),text:o.text};if(!e)return{kind:"info",head:"Not recorded",text:"This run was written without its zones."};let l=i?
-{...e,head:Ms(r)}:e;return e.name!=="unknown"||!s?l:Ft(s)?{...l,head:T(s)}:{...l,text:`${T(s)}.`}}function Ms(t){let e=t.
+{...e,head:Ns(r)}:e;return e.name!=="unknown"||!s?l:Ft(s)?{...l,head:T(s)}:{...l,text:`${T(s)}.`}}function Ns(t){let e=t.
 filter(({severity:s})=>s==="INFO").length;return e<t.length?"No warning is open":e?`No warnings, ${e} info${e>1?"s":""}`:
 "No alerts"}var kt=(t,e)=>t.filter(s=>s.name==="recovered"&&s.step<=e).sort((s,n)=>n.step-s.step)[0],Nt=t=>({failed:3,unhealthy:3,
-interrupted:2,unknown:1})[t]??0;async function As(t){let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[i,l,a,d,h,
+interrupted:2,unknown:1})[t]??0;async function Ms(t){let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[i,l,a,d,h,
 u,p,y]=await Promise.all([me(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),ve(t,r),ve(t,o),t.seriesOf(["loss","lo\
 ss_start","loss_recent","size",...xt,"overhead","zone"],r),t.series("lr",{max_cols:600,to:s}),t.series("effective_lr",{max_cols:600,
 to:s}),t.seriesOf(["loss","loss_expected","eval_loss","probe_loss","reward","effective_lr"],o)]),m=l.first==null?null:e[l.
-first],x=B(l,t.run),f=_t(m,dt(t.schema,h.zone,s),i.missing,kt(e,s),e.filter(N=>N.step<=s),x),w=z(t.width,[43,57],16,930),
-[_,A]=w.widths;return c("div",{class:"overview"},Ws(t,f,x),c("div",{class:"tiles"},Cs(t,{...h,rates:u,effective:p},a,i)),
-c("div",{class:"columns",style:w.style},L(O("Where the run is","path"),Es(i.points),pe(i,{width:_-26,height:v(470),damage:he(
-t.schema,i.metric),step:s,onStep:t.setStep})),Os(t,{...y,size:d},i,A)),L("Alerts",null,Ts(t)),be(t,t.width))}function Os(t,{
+first],b=B(l,t.run),f=_t(m,dt(t.schema,h.zone,s),i.missing,kt(e,s),e.filter(N=>N.step<=s),b),w=z(t.width,[43,57],16,930),
+[_,A]=w.widths;return c("div",{class:"overview"},Rs(t,f,b),c("div",{class:"tiles"},Fs(t,{...h,rates:u,effective:p},a,i)),
+c("div",{class:"columns",style:w.style},L(O("Where the run is","path"),Ss(i.points),pe(i,{width:_-26,height:x(470),damage:he(
+t.schema,i.metric),step:s,onStep:t.setStep})),As(t,{...y,size:d},i,A)),L("Alerts",null,Cs(t)),be(t,t.width))}function As(t,{
 loss:e,loss_expected:s,eval_loss:n,probe_loss:r,reward:o,effective_lr:i,size:l},a,d){let h=t.lastStep>0,u=t.charting,p=z(
-d,[1,1],16,520),y={...u,empty:h?"not logged in this run":a.missing,width:p.widths[0]-26,height:v(190)},m=o?[{name:zt(t.schema).
+d,[1,1],16,520),y={...u,empty:h?"not logged in this run":a.missing,width:p.widths[0]-26,height:x(190)},m=o?[{name:zt(t.schema).
 toLowerCase(),matrix:o,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"expected",matrix:s,colour:"\
 var(--soft)",dash:"3 3",thin:!0},...n?[{name:"evaluation",matrix:n,colour:"var(--c3)"}]:[],...r?[{name:"general texts",matrix:r,
-colour:"var(--c2)"}]:[]],x=a.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",
-{class:"stack"},U(o?zt(t.schema):"Loss",null,m,{...u,term:o?"reward":"loss",width:d-26,height:v(212),alerts:t.alerts.filter(
+colour:"var(--c2)"}]:[]],b=a.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",
+{class:"stack"},U(o?zt(t.schema):"Loss",null,m,{...u,term:o?"reward":"loss",width:d-26,height:x(212),alerts:t.alerts.filter(
 f=>f.step>0),onAlert:f=>t.openAlert(f,"alerts"),empty:h?"the loss is unknown in this run":a.missing}),c("div",{class:"co\
-lumns",style:p.style},U(x,"over adapters",l&&h?Ss(l):[],{...y,term:a.metric,log:!0}),U("s · lr","per group",h?Is(i):[],
-{...y,term:"effective_lr",zero:!0,log:u.discarded.length>0})))}var Ss=t=>["max","9 in 10 below","median"].map((e,s)=>({name:e,
-column:s,matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function Es(t){let e=new Map(t.map(({zone:n})=>[n?.head??
+lumns",style:p.style},U(b,"over adapters",l&&h?Os(l):[],{...y,term:a.metric,log:!0}),U("s · lr","per group",h?Es(i):[],
+{...y,term:"effective_lr",zero:!0,log:u.discarded.length>0})))}var Os=t=>["max","9 in 10 below","median"].map((e,s)=>({name:e,
+column:s,matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function Ss(t){let e=new Map(t.map(({zone:n})=>[n?.head??
 "zone not recorded",n])),s=([n,r])=>c("span",{title:r?.text},c("i",{style:`--swatch:var(--${r?.colour??"trace"})`}),n.toLowerCase());
 return c("span",{class:"legend"},[...e].map(s))}var ve=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("rel\
-ative_spectral_norm",e),Is=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-
+ative_spectral_norm",e),Es=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-
 1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function B(t,{wall_time:e},s=Date.
 now()/1e3){let{verdict:n,message:r,first:o}=t,i=(r??"").split(`
 `)[0];if(n==="ok")return{word:"finished",kind:o==null?"ok":"warning",text:i||"Training came to its end."};if(n==="unheal\
@@ -255,141 +255,139 @@ rning",text:i};if(n==="failed")return{word:"stopped by fail_on",kind:"error",tex
 kind:"error",text:i||"It was killed, or its script ended early."};if(n!=="running")return null;let l=(s-e)/60;if(l<15)return{
 word:"running",kind:"info",text:"Training goes on."};let[a,d]=l<120?[l,"min"]:l<2880?[l/60,"h"]:[l/1440,"days"];return{word:`\
 silent for ${Math.round(a)} ${d}`,kind:"warning",text:"The run wrote nothing since, not even its end: killed, or very sl\
-ow."}}var Rs=({step:t,last_step:e,closed_step:s})=>s==null?t?`since step ${t}`:"since before step 1":e>t?`steps ${t}–${e}`:
-`at step ${t}`;function Ws(t,{kind:e,head:s,text:n,alert:r},o){let i=t.ending.next_run?.text,l=r?.causes?.join("; "),a=!i&&
+ow."}}var Is=({step:t,last_step:e,closed_step:s})=>s==null?t?`since step ${t}`:"since before step 1":e>t?`steps ${t}–${e}`:
+`at step ${t}`;function Rs(t,{kind:e,head:s,text:n,alert:r},o){let i=t.ending.next_run?.text,l=r?.causes?.join("; "),a=!i&&
 r?.remedies?.join("; "),d=P.map(h=>{let u=K(t.counts,h);return c("button",{class:`chip ${I(h)}`,disabled:!u,title:"show \
 the alerts",onclick:()=>t.set({view:"alerts"})},W(h,11),c("b",null,u),h.toLowerCase()+(u===1?"":"s"))});return c("sectio\
 n",{class:`banner ${e}`,id:"verdict"},c("div",{class:"sign","aria-hidden":"true"},e==="ok"?"✓":W(e.toUpperCase(),30)),
 c("div",{class:"words"},c("h1",null,s,o&&s!==T(o.word)&&ot(o.word,o.text,{id:"ended",class:`badge ${o.kind}`}),r&&r.name!==
-"recovered"&&c("small",null,Rs(r))),n&&c("p",null,n),r&&r.name!=="broke-off"&&o?.word===jt&&c("p",null,`Broke off: ${o.text}`),
+"recovered"&&c("small",null,Is(r))),n&&c("p",null,n),r&&r.name!=="broke-off"&&o?.word===jt&&c("p",null,`Broke off: ${o.text}`),
 l&&c("p",{id:"cause"},c("b",null,"Cause "),l),a&&c("p",{class:"fix",id:"fix"},c("b",null,"Fix"),a),i&&c("p",{class:"fix",
 id:"next-run"},c("b",null,"Next run"),i),t.ending.passes&&c("p",{id:"passes"},t.ending.passes)),c("div",{class:"chips"},
-d))}var zt=({config:t})=>t?.preference?"Margin":"Reward",Mt=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function Ls(t){
+d))}var zt=({config:t})=>t?.preference?"Margin":"Reward",Mt=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function Ws(t){
 let e=new Map;for(let n of t)e.set(n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.length>
-1?`${b(s[0])}…`:b(s[0])}var Fs=({adapters:t},e)=>t.some(s=>s.group===e)||t.every(s=>s.group==null);function Bt(t,e,s=[],n=r=>!0){
+1?`${v(s[0])}…`:v(s[0])}var Ls=({adapters:t},e)=>t.some(s=>s.group===e)||t.every(s=>s.group==null);function Bt(t,e,s=[],n=r=>!0){
 let r=null,o=i=>s.some(([l,a])=>l<=t.last[i]&&t.first[i]<=a);for(let i=0;i<(t?.columns??0)&&t.first[i]<=e;i++)for(let l=0;l<
 t.n&&!o(i);l++){let a=t.high[i*t.n+l];Number.isFinite(a)&&n(l)&&(r==null||a>r)&&(r=a)}return r}var H=(t,e,s,n,r)=>c("div",
-{class:"tile"},c("span",{class:"name"},O(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function Cs(t,e,s,n){
-let{loss:r,reward:o,rates:i,effective:l,overhead:a}=e,{schema:d,adapters:h,step:u}=t,p=Y(t.alerts),y=Bt(i,u,p,k=>Fs(d,k)),
-m=ht(e,u,p),x=ft(n,e,s,u),f=a?.at(u),w=d.max_steps,_=w?Math.min(1,u/w):null,A=h[0]?.scale_formula,N=n.metric==="output_r\
+{class:"tile"},c("span",{class:"name"},O(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function Fs(t,e,s,n){
+let{loss:r,reward:o,rates:i,effective:l,overhead:a}=e,{schema:d,adapters:h,step:u}=t,p=Y(t.alerts),y=Bt(i,u,p,k=>Ls(d,k)),
+m=ht(e,u,p),b=ft(n,e,s,u),f=a?.at(u),w=d.max_steps,_=w?Math.min(1,u/w):null,A=h[0]?.scale_formula,N=n.metric==="output_r\
 atio"?["Size of the adapters","size of the adapters"]:["σ₁ relative to W₀ × depth",n.metric],$=["r","alpha","scale"].
-map(k=>Ls(h.map(M=>M[k]))).join(" / ");return[H("Step","step",[String(u),w&&c("small",null,` / ${w}`)],_==null?null:`${J(
-_)} of the schedule`,_!=null&&c("i",{class:"progress",style:`--share:${_}`})),o?H(zt(d),"reward",b(o.at(u)),vt(e,u)):H("\
-Loss","loss",b(r?.at(u)),Number.isFinite(m)?`mean${u<5?"":" of five"} ${ut(m)}`:null),H(...N,b(x),x==null?"not measured":
-`${b(x/n.depth)} × depth ${b(n.depth)}`),H("s · lr, peak","effective_lr",b(Bt(l,u,p)),$e(d,y)),H("r / α / s","scale",
+map(k=>Ws(h.map(M=>M[k]))).join(" / ");return[H("Step","step",[String(u),w&&c("small",null,` / ${w}`)],_==null?null:`${J(
+_)} of the schedule`,_!=null&&c("i",{class:"progress",style:`--share:${_}`})),o?H(zt(d),"reward",v(o.at(u)),vt(e,u)):H("\
+Loss","loss",v(r?.at(u)),Number.isFinite(m)?`mean${u<5?"":" of five"} ${ut(m)}`:null),H(...N,v(b),b==null?"not measured":
+`${v(b/n.depth)} × depth ${v(n.depth)}`),H("s · lr, peak","effective_lr",v(Bt(l,u,p)),$e(d,y)),H("r / α / s","scale",
 h.length?$:"–",A?`s = ${Mt(A)}`:"no adapters"),H("Adapters","adapters",String(h.length),d.config?.model_type??d.optimizer),
 H("Overhead","overhead",f==null||!t.lastStep?"–":J(f,1),t.lastStep?`of the wall time ${u>xe?`since step ${xe}`:"so far"}`:
-n.missing)]}function $e({config:t},e){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${b(n)} to ${b(r)})`:
-"";return e==null?null:s==null||s!==t?.learning_rate?`lr up to ${b(e)}`:`lr up to ${b(e)},${b(s)===b(e)?"":` ${b(s)}`} f\
-ound by a sweep${o}`}function Ts(t){if(!t.alerts.length)return c("p",{class:"none"},"✓ No alert in this run.");let e=s=>c(
+n.missing)]}function $e({config:t},e){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${v(n)} to ${v(r)})`:
+"";return e==null?null:s==null||s!==t?.learning_rate?`lr up to ${v(e)}`:`lr up to ${v(e)},${v(s)===v(e)?"":` ${v(s)}`} f\
+ound by a sweep${o}`}function Cs(t){if(!t.alerts.length)return c("p",{class:"none"},"✓ No alert in this run.");let e=s=>c(
 "button",{class:"row",onclick:()=>t.openAlert(s,"alerts")},W(s.severity),c("b",null,s.rule),c("span",{class:"note"},D(s),
 s.severity===rt&&", recovered from"),c("span",null,s.message));return c("ol",{class:"alert-list"},t.alerts.slice(0,6).map(
-s=>c("li",null,e(s))))}var Ut={};st(Ut,{draw:()=>js,title:()=>zs});var zs="Alerts",Bs=["Severity","Rule","What","Step","Held","Adapters"];async function js(t){if(!t.alerts.length)return L(
+s=>c("li",null,e(s))))}var Ut={};st(Ut,{draw:()=>Bs,title:()=>Ts});var Ts="Alerts",zs=["Severity","Rule","What","Step","Held","Adapters"];async function Bs(t){if(!t.alerts.length)return L(
 null,null,c("p",{class:"none"},"✓ No alert in this run."));let e=!["running",null].includes(t.ending.verdict),s=t.alerts.
 find(o=>$t(o)===t.state.alert)??t.alerts[0],n=z(t.width,[52,48],16,1e3),r=c("div",{class:"columns",style:`${n.style};ali\
-gn-items:start`},L(null,null,c("table",{class:"grid",id:"alerts"},c("thead",null,c("tr",null,...Bs.map(o=>c("th",null,O(
-o))))),c("tbody",null,t.alerts.map((o,i)=>Ps(t,o,i,o===s,e))))),await we(t,s,e,n.widths[1]));return c("div",null,r)}function Ps(t,e,s,n,r){
+gn-items:start`},L(null,null,c("table",{class:"grid",id:"alerts"},c("thead",null,c("tr",null,...zs.map(o=>c("th",null,O(
+o))))),c("tbody",null,t.alerts.map((o,i)=>js(t,o,i,o===s,e))))),await we(t,s,e,n.widths[1]));return c("div",null,r)}function js(t,e,s,n,r){
 let{severity:o,rule:i,message:l,adapters:a}=e;return c("tr",{class:n?"chosen":null,"data-alert":$t(e),onclick:()=>t.openAlert(
 e)},c("td",null,c("span",{class:`tag ${I(o)}`},W(o,11),o.toLowerCase())),c("td",{class:"mono"},i),c("td",null,c("button",
 {id:`alert-${s}`,class:"open","aria-current":String(n)},nt(l))),c("td",null,D(e)),c("td",null,Ct(e,r)),c("td",null,a?.length?
-[c("span",{class:"mono clip"},ye(t,a[0].name)),a.length>1&&c("small",null,` +${a.length-1}`)]:"–"))}var Ht={};st(Ht,{draw:()=>Hs,plannedRate:()=>Ne,title:()=>Us});var Us="Compare",Ds=/^(learning_rate|parameters|find_lr\..*|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
+[c("span",{class:"mono clip"},ye(t,a[0].name)),a.length>1&&c("small",null,` +${a.length-1}`)]:"–"))}var Ht={};st(Ht,{draw:()=>Ds,title:()=>Ps});var Ps="Compare",Us=/^(learning_rate|parameters|find_lr\..*|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
 function _e(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[n,r]of Object.entries(t))_e(r,e?`${e}.${n}`:
 n,s);else s[e]=ke(t);return s}function ke(t){return Array.isArray(t)?t.map(String).join(", "):typeof t=="number"&&!Number.
-isInteger(t)?b(t):String(t??"–")}async function Hs(t){let e=await Promise.all(t.runNames.map(r=>Zs(t,r))),s=e.some(({last:r})=>r.
-reward),n=[...Gs.filter(([r])=>s||!r.startsWith("reward")),...qs(e)];return c("div",{class:"compare"},L(`${e.length} run${e.
+isInteger(t)?v(t):String(t??"–")}async function Ds(t){let e=await Promise.all(t.runNames.map(r=>qs(t,r))),s=e.some(({last:r})=>r.
+reward),n=[...Vs.filter(([r])=>s||!r.startsWith("reward")),...Ks(e)];return c("div",{class:"compare"},L(`${e.length} run${e.
 length===1?"":"s"}`,"with every setting that differs",c("div",{class:"scroll",tabindex:0,role:"region","aria-label":"run\
 s"},c("table",{class:"grid sets",id:"runs"},c("thead",null,c("tr",null,c("th",null,"Run"),...n.map(([r])=>c("th",null,O(
-r))))),c("tbody",null,e.map(r=>Vs(t,r,n)))))))}function Vs(t,e,s){let n={class:"open",onclick:()=>t.openRun(e.name,"over\
+r))))),c("tbody",null,e.map(r=>Hs(t,r,n)))))))}function Hs(t,e,s){let n={class:"open",onclick:()=>t.openRun(e.name,"over\
 view")};return c("tr",{class:e.name===t.state.run?"chosen":null},c("th",{scope:"row"},c("button",n,e.name)),s.map(([,r])=>c(
-"td",null,[r(e)].flat())))}var Gs=[["verdict",({says:t})=>[t.kind==="ok"?"✓":W(t.kind.toUpperCase(),11)," ",t.head]],[
+"td",null,[r(e)].flat())))}var Vs=[["verdict",({says:t})=>[t.kind==="ok"?"✓":W(t.kind.toUpperCase(),11)," ",t.head]],[
 "end",({end:t})=>t?ot(t.word,t.text,{class:`badge ${t.kind}`}):"–"],["steps",({step:t,schema:e})=>`${t}${e.max_steps?`\
  / ${e.max_steps}`:""}`],["r",({schema:t})=>Dt(t,"r")],["alpha",({schema:t})=>Dt(t,"alpha")],["scale",({schema:t})=>Dt(t,
-"scale")],["lr",Ks],["loss, mean of five",({last:t})=>{if(!Number.isFinite(t.loss?.at(1/0)??0))return"NaN";let e=ht(t,1/0);
-return[b(t.loss_recent?.at(1/0)),Number.isFinite(e)&&c("small",null,` ${ut(e)}`)]}],["reward, mean of five",({last:t})=>[
-b(t.reward_recent?.at(1/0)),c("small",null,` ${vt(t,1/0)??""}`)]],["size of the adapters",({ratio:t})=>b(t)],["alerts",({
-counts:t})=>P.map(e=>[e,K(t,e)]).filter(([,e])=>e).map(([e,s])=>c("span",{class:"tally"},W(e,11),s))]];function Ne({adapters:t,
-config:e,lr_factor:s,peak_lr:n}){let r=e?.learning_rate,o=r*(s??1),i=n??[],l=t.map(({group:h})=>i[h??-1]).filter(h=>h!=null),
-d=i.some(h=>b(h)===b(o))?o:i.length?Math.max(...l.length?l:i):r;return[d,r!=null&&b(d)!==b(r)?r:null]}function Ks({schema:t}){
-let[e,s]=Ne(t);return[b(e),s!=null&&c("small",null,` (${b(s)} set)`)]}var Dt=({adapters:t},e)=>[...new Set(t.map(s=>ke(s[e])))].
-join(", ")||"–";function qs(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(s=>!Ds.test(s)).filter(
-s=>new Set(t.map(({settings:n})=>n[s])).size>1).map(s=>[s,({settings:n})=>n[s]??"–"])}async function Zs(t,e){let{step:s,
-metrics:n}=t.runs[e],r=X.find(y=>n.includes(y)),[o,{alerts:i,counts:l},a,d,h]=await Promise.all([t.data.schema(e),t.data.
-alerts(e),t.data.verdict(e),t.seriesOf(["loss","loss_start","loss_recent","size",...xt,"zone"],{at:s},e),r?t.spread(r,{at:s},
-e):null]),u=B(a,t.runs[e]),p=_t(i[a.first],dt(o,d.zone,1/0),null,kt(i,1/0),i,u);return{name:e,step:s,schema:o,counts:l,last:d,
-says:p,end:u,ratio:ft({metric:r,depth:ct(o)},d,h,1/0),settings:_e({...o.config,optimizer:o.optimizer,versions:o.versions??
-{}})}}var Zt={};st(Zt,{draw:()=>on,title:()=>nn});var tt=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],
-Me=Uint32Array.from({length:256},(t,e)=>{let s=e/255*(tt.length-1),n=Math.min(tt.length-2,Math.floor(s)),r=s-n,[o,i,l]=[
-0,1,2].map(a=>Math.round(tt[n][a]+(tt[n+1][a]-tt[n][a])*r));return(255<<24|l<<16|i<<8|o)>>>0}),Ae=`linear-gradient(90deg\
-,${tt.map(t=>`rgb(${t})`).join(",")})`;var Oe="#ff00a8";function Ie(t,e,s,n,r,o,i){let{columns:l,n:a}=s,d=t.width,h=new ImageData(d,a),u=new Uint32Array(h.data.
+"scale")],["lr",Gs],["loss, mean of five",({last:t})=>{if(!Number.isFinite(t.loss?.at(1/0)??0))return"NaN";let e=ht(t,1/0);
+return[v(t.loss_recent?.at(1/0)),Number.isFinite(e)&&c("small",null,` ${ut(e)}`)]}],["reward, mean of five",({last:t})=>[
+v(t.reward_recent?.at(1/0)),c("small",null,` ${vt(t,1/0)??""}`)]],["size of the adapters",({ratio:t})=>v(t)],["alerts",({
+counts:t})=>P.map(e=>[e,K(t,e)]).filter(([,e])=>e).map(([e,s])=>c("span",{class:"tally"},W(e,11),s))]];function Gs({schema:t}){
+let[e,s]=(t.rates??[]).map(v);return[e,s!==e&&s&&c("small",null,` (${s} set)`)]}var Dt=({adapters:t},e)=>[...new Set(t.map(
+s=>ke(s[e])))].join(", ")||"–";function Ks(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(s=>!Us.
+test(s)).filter(s=>new Set(t.map(({settings:n})=>n[s])).size>1).map(s=>[s,({settings:n})=>n[s]??"–"])}async function qs(t,e){
+let{step:s,metrics:n}=t.runs[e],r=X.find(y=>n.includes(y)),[o,{alerts:i,counts:l},a,d,h]=await Promise.all([t.data.schema(
+e),t.data.alerts(e),t.data.verdict(e),t.seriesOf(["loss","loss_start","loss_recent","size",...xt,"zone"],{at:s},e),r?t.spread(
+r,{at:s},e):null]),u=B(a,t.runs[e]),p=_t(i[a.first],dt(o,d.zone,1/0),null,kt(i,1/0),i,u);return{name:e,step:s,schema:o,counts:l,
+last:d,says:p,end:u,ratio:ft({metric:r,depth:ct(o)},d,h,1/0),settings:_e({...o.config,optimizer:o.optimizer,versions:o.versions??
+{}})}}var Zt={};st(Zt,{draw:()=>rn,title:()=>sn});var tt=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],
+Ne=Uint32Array.from({length:256},(t,e)=>{let s=e/255*(tt.length-1),n=Math.min(tt.length-2,Math.floor(s)),r=s-n,[o,i,l]=[
+0,1,2].map(a=>Math.round(tt[n][a]+(tt[n+1][a]-tt[n][a])*r));return(255<<24|l<<16|i<<8|o)>>>0}),Me=`linear-gradient(90deg\
+,${tt.map(t=>`rgb(${t})`).join(",")})`;var Ae="#ff00a8";function Ee(t,e,s,n,r,o,i){let{columns:l,n:a}=s,d=t.width,h=new ImageData(d,a),u=new Uint32Array(h.data.
 buffer),p=Array.from({length:l+1},(N,$)=>Math.round(s.place($)*d));r.forEach(({adapter:N},$)=>{for(let k=0;k<l;k++){let M=n.
-cells[k*a+N.index];Number.isNaN(M)||u.fill(Me[Math.max(0,Math.min(255,M*255|0))],$*d+p[k],$*d+p[k+1])}});let y=new OffscreenCanvas(
-d,a);Vt(y).putImageData(h,0,0);let m=Vt(t);m.imageSmoothingEnabled=!1,m.scale(i,i);let x=d/i,f=N=>s.place(N)*x,w=0;for(let N=1;N<=
-r.length;N++)N<r.length&&r[N].y===r[N-1].y+o||(m.drawImage(y,0,w,d,N-w,0,r[w].y,x,(N-w)*o),w=N);let _=m.createPattern(Ee(
-...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:N,y:$})=>{Se(s,N.index,4,(k,M)=>{
-m.fillStyle=_,m.fillRect(f(k),$,f(M)-f(k),o)})});let A=m.createPattern(Ee(null,"#fff",8),"repeat");r.forEach(({adapter:N,
-y:$})=>{Se(s,N.index,3,(k,M)=>{let S=f(M)-f(k),R=Math.round(Math.max(7,S)),j=Math.max(7,o),V=Math.round(Math.max(0,Math.
-min(x-R,(f(k)+f(M))/2-R/2))),G=Math.round($+o/2-j/2),et=o<7||S<7;m.fillStyle="#fff",et&&m.fillRect(V-1.5,G-1.5,R+3,j+3);
-for(m.fillStyle of et?[Oe]:[Oe,A])m.fillRect(V,G,R,j)})})}var Vt=t=>t.getContext("2d");function Se(t,e,s,n){let r=-1;for(let o=0;o<=
-t.columns;o++){let i=o<t.columns&&t.flags[o*t.n+e]&s;i&&r<0&&(r=o),!i&&r>=0&&(n(r,o),r=-1)}}function Ee(t,e,s){let n=new OffscreenCanvas(
+cells[k*a+N.index];Number.isNaN(M)||u.fill(Ne[Math.max(0,Math.min(255,M*255|0))],$*d+p[k],$*d+p[k+1])}});let y=new OffscreenCanvas(
+d,a);Vt(y).putImageData(h,0,0);let m=Vt(t);m.imageSmoothingEnabled=!1,m.scale(i,i);let b=d/i,f=N=>s.place(N)*b,w=0;for(let N=1;N<=
+r.length;N++)N<r.length&&r[N].y===r[N-1].y+o||(m.drawImage(y,0,w,d,N-w,0,r[w].y,b,(N-w)*o),w=N);let _=m.createPattern(Se(
+...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:N,y:$})=>{Oe(s,N.index,4,(k,M)=>{
+m.fillStyle=_,m.fillRect(f(k),$,f(M)-f(k),o)})});let A=m.createPattern(Se(null,"#fff",8),"repeat");r.forEach(({adapter:N,
+y:$})=>{Oe(s,N.index,3,(k,M)=>{let S=f(M)-f(k),R=Math.round(Math.max(7,S)),j=Math.max(7,o),V=Math.round(Math.max(0,Math.
+min(b-R,(f(k)+f(M))/2-R/2))),G=Math.round($+o/2-j/2),et=o<7||S<7;m.fillStyle="#fff",et&&m.fillRect(V-1.5,G-1.5,R+3,j+3);
+for(m.fillStyle of et?[Ae]:[Ae,A])m.fillRect(V,G,R,j)})})}var Vt=t=>t.getContext("2d");function Oe(t,e,s,n){let r=-1;for(let o=0;o<=
+t.columns;o++){let i=o<t.columns&&t.flags[o*t.n+e]&s;i&&r<0&&(r=o),!i&&r>=0&&(n(r,o),r=-1)}}function Se(t,e,s){let n=new OffscreenCanvas(
 s,s),r=Vt(n);t&&(r.fillStyle=t,r.fillRect(0,0,s,s)),r.strokeStyle=e,r.beginPath();for(let o of[-s,0,s])r.moveTo(o,s),r.lineTo(
 o+s,0);return r.stroke(),n}function Kt(t,e){if(t.length<=e)return t;let s=t.slice(t.lastIndexOf(".")+1),n=e-s.length-1;return t.includes(".")&&n>1?
-`${t.slice(0,n)}…${s}`:`${t.slice(0,e-1)}…`}function Re(t){let e=t.map(({name:r,layer:o})=>[r.slice(r.lastIndexOf(".")+
+`${t.slice(0,n)}…${s}`:`${t.slice(0,e-1)}…`}function Ie(t){let e=t.map(({name:r,layer:o})=>[r.slice(r.lastIndexOf(".")+
 1),r.slice(r.indexOf(`.${o}.`)+1).replace(`${o}.`,""),r.replace(`.${o}.`,".")]),s=(r,o,i)=>JSON.stringify([r,o,i]),n=new Map;
 for(let[r,{layer:o}]of t.entries())for(let[i,l]of e[r].entries())n.set(s(o,l,i),(n.get(s(o,l,i))??0)+1);return t.map((r,o)=>{
 let{name:i,layer:l}=r,a=e[o].find((d,h)=>n.get(s(l,d,h))===1)??i;return{...r,index:o,type:a,short:l==null?i:`${l} · ${Kt(
-a,18)}`}})}function We(t){let e=new Map;for(let s of t)e.has(s.type)||e.set(s.type,[]),e.get(s.type).push(s);return[...e].map(([s,n])=>({
-name:s,adapters:n}))}function Le({high:t}){let e=Float32Array.from(t,Math.log2),s=[],n=-1/0,r=Math.max(1,Math.floor(e.length/
+a,18)}`}})}function Re(t){let e=new Map;for(let s of t)e.has(s.type)||e.set(s.type,[]),e.get(s.type).push(s);return[...e].map(([s,n])=>({
+name:s,adapters:n}))}function We({high:t}){let e=Float32Array.from(t,Math.log2),s=[],n=-1/0,r=Math.max(1,Math.floor(e.length/
 2e4))|1;e.forEach((i,l)=>{Number.isFinite(i)&&(n=Math.max(n,i),l%r===0&&s.push(i))}),s.sort((i,l)=>i-l),n===-1/0&&(n=0);
-let o=Math.min(s[Math.floor(.01*s.length)]??0,n-1e-6);return{cells:e.map(i=>(i-o)/(n-o)),ends:[`≤ ${b(2**o)}`,"log",b(
-2**n)]}}var Fe=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),At=t=>v(108+6*(Fe(t)-11));function Ce(t,e,s,n){
-let r=Js(t,e),{rows:o,size:i,height:l}=r,a=Math.max(1,Math.min(3,devicePixelRatio||1)),d=c("canvas",{id:"heat",width:Math.
+let o=Math.min(s[Math.floor(.01*s.length)]??0,n-1e-6);return{cells:e.map(i=>(i-o)/(n-o)),ends:[`≤ ${v(2**o)}`,"log",v(
+2**n)]}}var Le=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),At=t=>x(108+6*(Le(t)-11));function Fe(t,e,s,n){
+let r=Zs(t,e),{rows:o,size:i,height:l}=r,a=Math.max(1,Math.min(3,devicePixelRatio||1)),d=c("canvas",{id:"heat",width:Math.
 round(n*a),height:Math.round(l*a),role:"img",style:`width:${n}px;height:${l}px`,"aria-label":`${t.state.metric} of ${e.n}\
- adapters at ${e.columns} columns of steps`});Ie(d,t,e,s,o,i,a);let h=Qs(t,e,r,n);return Ys(d,t,e,o,h,n),c("div",{class:"\
-plot",style:`grid-template-columns:${At(t)-4}px ${n}px`},c("span",{class:"strip-name"},"alerts"),en(t,e,n),tn(t,e,r),c("\
-div",{class:"stage",style:`width:${n}px;height:${l}px`},d,h.overlay),c("span",{class:"strip-name"},"step"),sn(e,n))}function Js(t,{
-n:e}){let s=We(t.adapters),n=Math.max(300,innerHeight-v(232)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(1,Math.min(v(
+ adapters at ${e.columns} columns of steps`});Ee(d,t,e,s,o,i,a);let h=Js(t,e,r,n);return Qs(d,t,e,o,h,n),c("div",{class:"\
+plot",style:`grid-template-columns:${At(t)-4}px ${n}px`},c("span",{class:"strip-name"},"alerts"),tn(t,e,n),Xs(t,e,r),c("\
+div",{class:"stage",style:`width:${n}px;height:${l}px`},d,h.overlay),c("span",{class:"strip-name"},"step"),en(e,n))}function Zs(t,{
+n:e}){let s=Re(t.adapters),n=Math.max(300,innerHeight-x(232)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(1,Math.min(x(
 30),Math.floor((n-r*s.length)/e))),i=[],l=[],a=0;for(let d of s){let h=a;for(let u of d.adapters)i.push({adapter:u,y:a}),
-a+=o;l.push({name:d.name,y:(h+a)/2}),a+=r}return{rows:i,labels:l,size:o,height:a-r}}function Qs(t,e,{rows:s,size:n,height:r},o){
+a+=o;l.push({name:d.name,y:(h+a)/2}),a+=r}return{rows:i,labels:l,size:o,height:a-r}}function Js(t,e,{rows:s,size:n,height:r},o){
 let i=f=>e.place(f)*o,l=f=>Math.max(1.5,i(f+1)-i(f)),a=g("svg",{class:"overlay",width:o,height:r}),d=e.columnOf(t.step);
 t.step>=e.first[0]&&a.append(g("rect",{class:"at",x:i(d)-.5,y:0,width:l(d)+1,height:r}));let h=t.state.adapter&&s.find(f=>f.
 adapter.name===t.state.adapter);h&&a.append(g("rect",{class:"at",x:.5,y:h.y-.5,width:o-1,height:n+1}));let u=g("rect",{class:"\
 cross",height:n+2,width:o}),p=g("rect",{class:"cross",height:r}),y=g("rect",{class:"select",y:0,height:r});return a.append(
 u,p,y),{overlay:a,band:y,point:(f,w)=>{u.setAttribute("y",f.y-1),p.setAttribute("x",i(w)),p.setAttribute("width",l(w)),u.
-style.display=p.style.display="block"},leave:()=>{u.style.display=p.style.display="none"}}}function Ys(t,e,s,n,{band:r,point:o,
+style.display=p.style.display="block"},leave:()=>{u.style.display=p.style.display="none"}}}function Qs(t,e,s,n,{band:r,point:o,
 leave:i},l){let a=h=>s.columnOf(s.stepAt(h/l)),d=h=>n.findLast(({y:u})=>u<=h.clientY-t.getBoundingClientRect().top);yt(t,
-r,{hover:(h,u)=>{let p=d(h);p&&(o(p,a(u)),E.show(h,...Xs(s,a(u),p.adapter)))},leave:i,zoom:(h,u)=>e.set({from:s.first[a(
+r,{hover:(h,u)=>{let p=d(h);p&&(o(p,a(u)),E.show(h,...Ys(s,a(u),p.adapter)))},leave:i,zoom:(h,u)=>e.set({from:s.first[a(
 h)],to:s.last[a(u)]}),choose:(h,u)=>{let p=d(h)?.adapter.name,y=s.last[a(u)];p&&e.set({view:"layer",adapter:p,step:y>=e.
-lastStep?"":y})}})}function Xs(t,e,{name:s,index:n}){let r=t.flags[e*t.n+n];return[c("b",null,s),`${t.steps(e)}: ${t.say(
-e,n,b)||"–"}`,r&3?c("strong",null,at(r)):null]}function tn(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=At(t),l=g(
-"svg",{class:"gutter",width:i-6,height:o}),a=r>=v(11)&&n.length<e,d=-99;for(let h of n)h.y-d<v(12)||(d=h.y,l.append(g("t\
-ext",{x:a?i-v(36):i-12,y:h.y+v(4),"text-anchor":"end",class:"group"},Kt(h.name,Fe(t)+(a?0:4)),g("title",null,h.name))));
-for(let{adapter:h,y:u}of a?s:[])l.append(g("text",{x:i-12,y:u+r/2+v(4),"text-anchor":"end",class:"item"},h.layer??""));return l}
-function en(t,e,s){let r=g("svg",{class:"strip",width:s,height:20});for(let o of t.alerts){if(o.step<e.first[0]||o.step>
+lastStep?"":y})}})}function Ys(t,e,{name:s,index:n}){let r=t.flags[e*t.n+n];return[c("b",null,s),`${t.steps(e)}: ${t.say(
+e,n,v)||"–"}`,r&3?c("strong",null,at(r)):null]}function Xs(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=At(t),l=g(
+"svg",{class:"gutter",width:i-6,height:o}),a=r>=x(11)&&n.length<e,d=-99;for(let h of n)h.y-d<x(12)||(d=h.y,l.append(g("t\
+ext",{x:a?i-x(36):i-12,y:h.y+x(4),"text-anchor":"end",class:"group"},Kt(h.name,Le(t)+(a?0:4)),g("title",null,h.name))));
+for(let{adapter:h,y:u}of a?s:[])l.append(g("text",{x:i-12,y:u+r/2+x(4),"text-anchor":"end",class:"item"},h.layer??""));return l}
+function tn(t,e,s){let r=g("svg",{class:"strip",width:s,height:20});for(let o of t.alerts){if(o.step<e.first[0]||o.step>
 e.end)continue;let i=e.columnOf(o.step),l=(e.place(i)+e.place(i+1))/2*s;r.append(Lt(o,Math.max(7,l),20,()=>t.openAlert(o)))}
-return r}function sn(t,e){let s=g("svg",{class:"axis",width:e,height:v(18)}),n=r=>(r-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+
-1)*e;for(let r of q(t.first[0],t.end,e/v(70)).filter(Number.isInteger)){let o=n(r);s.append(g("text",{x:o,y:v(14),"text-\
-anchor":o<12?"start":o>e-14?"end":"middle"},r))}return s}var nn="Heatmap",rn=12,qt=()=>v(268);async function on(t){let{state:e,adapters:s}=t;if(!s.length||!e.metric)return c("p",
-{class:"empty-page"},"This run has no adapters.");let n=an(t),r=t.width>3*qt(),o=t.width-(r?qt()+16:0)-28,i=o-At(t)-4,l=await t.
+return r}function en(t,e){let s=g("svg",{class:"axis",width:e,height:x(18)}),n=r=>(r-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+
+1)*e;for(let r of q(t.first[0],t.end,e/x(70)).filter(Number.isInteger)){let o=n(r);s.append(g("text",{x:o,y:x(14),"text-\
+anchor":o<12?"start":o>e-14?"end":"middle"},r))}return s}var sn="Heatmap",nn=12,qt=()=>x(268);async function rn(t){let{state:e,adapters:s}=t;if(!s.length||!e.metric)return c("p",
+{class:"empty-page"},"This run has no adapters.");let n=on(t),r=t.width>3*qt(),o=t.width-(r?qt()+16:0)-28,i=o-At(t)-4,l=await t.
 metric(e.metric,t.window(Math.max(50,Math.floor(i/50)*50)));if(t.notes=[...new Set([...t.notes,...l.notes])],!l.columns)
 return c("div",null,n,c("p",{class:"empty-page"},"No step of this metric lies in the chosen range."));l.until=Math.min(t.
-lastStep,e.to===""?1/0:Number(e.to));let a=Le(l);return c("div",{class:"heat"},n,c("div",{class:"columns",style:`grid-te\
-mplate-columns:minmax(0,1fr)${r?` ${qt()}px`:""}`},c("section",{class:"card"},ln(l,a),Ce(t,l,a,i)),c("section",{class:"c\
-ard side"},c("header",null,c("h2",null,O(`Stand out at ${l.steps(l.columnOf(t.step))}`,"Stand out"))),cn(t,l))))}var an=t=>c(
+lastStep,e.to===""?1/0:Number(e.to));let a=We(l);return c("div",{class:"heat"},n,c("div",{class:"columns",style:`grid-te\
+mplate-columns:minmax(0,1fr)${r?` ${qt()}px`:""}`},c("section",{class:"card"},an(l,a),Fe(t,l,a,i)),c("section",{class:"c\
+ard side"},c("header",null,c("h2",null,O(`Stand out at ${l.steps(l.columnOf(t.step))}`,"Stand out"))),ln(t,l))))}var on=t=>c(
 "div",{class:"toolbar"},c("span",{class:"pick"},O("Metric",t.state.metric),c("select",{id:"metric","aria-label":"metric",
 onchange:e=>t.set({metric:e.target.value})},t.run.metrics.map(e=>c("option",{value:e,selected:e===t.state.metric},e)))),
-c("span",{class:"note"},"drag to zoom, click for the adapter, arrow keys for the steps and adapters"));function ln(t,{ends:e}){
-return c("div",{class:"scale"},c("span",{class:"bar"},c("i",{style:`background:${Ae}`}),c("span",null,e.map(s=>c("span",
+c("span",{class:"note"},"drag to zoom, click for the adapter, arrow keys for the steps and adapters"));function an(t,{ends:e}){
+return c("div",{class:"scale"},c("span",{class:"bar"},c("i",{style:`background:${Me}`}),c("span",null,e.map(s=>c("span",
 null,s)))),c("span",{class:"key"},c("i",{class:"nan"}),"NaN or Inf"),c("span",{class:"key"},c("i",{class:"hatched"}),"no\
 t measured"),c("span",{class:"grow"}),c("span",{class:"note"},t.pooled?`${t.rows} steps in ${t.columns} columns; extreme\
-s and NaN kept`:`${t.rows} ${t.rows===1?"step was":"steps were"} read`))}function cn(t,e){if(t.step<e.first[0])return c(
+s and NaN kept`:`${t.rows} ${t.rows===1?"step was":"steps were"} read`))}function ln(t,e){if(t.step<e.first[0])return c(
 "p",{class:"none"},"Nothing was measured up to this step.");let s=e.columnOf(t.step)*e.n,n=t.adapters.map(a=>({adapter:a,
 value:e.high[s+a.index],flags:e.flags[s+a.index]})).filter(({flags:a})=>!(a&4)).map(a=>({...a,broken:a.flags&3}));if(!n.
 some(({broken:a,value:d})=>a||d!==0))return c("p",{class:"none"},n.length?"Nothing is above zero at this step.":"Not mea\
 sured at this step.");let r=n.filter(({broken:a})=>!a).sort((a,d)=>a.value-d.value),o=r[r.length>>1]?.value,i=({broken:a,
 value:d})=>a?1/0:Math.abs(Math.log2(d/o)),l=({adapter:a,value:d,broken:h})=>c("button",{class:"row",title:a.name,onclick:()=>t.
-set({view:"layer",adapter:a.name})},c("span",{class:"clip"},a.short),c("b",null,h?at(h):b(d)),c("small",null,h?"":dn(d/o)));
-return n.sort((a,d)=>i(d)-i(a)||d.value-a.value),c("ol",{class:"standout"},n.slice(0,rn).map(a=>c("li",null,l(a))))}var dn=t=>t<
-1?`÷ ${b(1/t)}`:`× ${b(t)}`;var Jt={};st(Jt,{draw:()=>un,title:()=>hn});var hn="Layer",Te=[["‖ΔW‖ and what Adam can reach","Frobenius norm",[["delta_norm","delta_norm"],["predicted_norm",
+set({view:"layer",adapter:a.name})},c("span",{class:"clip"},a.short),c("b",null,h?at(h):v(d)),c("small",null,h?"":cn(d/o)));
+return n.sort((a,d)=>i(d)-i(a)||d.value-a.value),c("ol",{class:"standout"},n.slice(0,nn).map(a=>c("li",null,l(a))))}var cn=t=>t<
+1?`÷ ${v(1/t)}`:`× ${v(t)}`;var Jt={};st(Jt,{draw:()=>hn,title:()=>dn});var dn="Layer",Ce=[["‖ΔW‖ and what Adam can reach","Frobenius norm",[["delta_norm","delta_norm"],["predicted_norm",
 "predicted_norm","5 4"]],!0],["Output ratio","‖ΔW·x‖ / ‖W₀·x‖ on the step’s tokens",[["output_ratio","out\
 put_ratio"]],!0],["Relative to the base weight","ΔW against W₀",[["relative_norm","Frobenius"],["relative_spectral_no\
 rm","spectral"]],!0],["Largest singular value","σ₁(ΔW)",[["spectral_norm","spectral_norm"]],!0],["Ranks in use","of \
@@ -398,17 +396,17 @@ r",[["effective_rank","effective_rank"],["stable_rank","stable_rank"]],!1],["Fac
 "‖B·A‖, without the scale",[["product_norm","product_norm"]],!0],["Updates that arrived","share of 64 numbers that \
 changed",[["a_changed","A"],["b_changed","B"]],!1],["Base weight","‖W − W₀‖ / ‖W₀‖, 0 where it rests",[["b\
 ase_drift","base_drift"]],!0],["s · lr","scale × learning rate",[["effective_lr","effective_lr"]],!1],["Scale s","the \
-live factor",[["scale","scale"]],!1]];async function un(t){let{adapter:e,run:s,state:n}=t;if(!e)return c("p",{class:"emp\
-ty-page"},"This run has no adapters.");let r=t.width>v(1260)?4:3,o=z(t.width,Array(r).fill(1)),i=o.widths[0],l=new Set(Te.
-flatMap(([,,m])=>m.map(([x])=>x))),a=[...Te,...s.metrics.filter(m=>!l.has(m)).map(m=>[T(m),null,[[m,m]],!0])].map(([m,x,
-f,w])=>({name:m,note:x,log:w,several:f.length>1,metrics:f.filter(([_])=>s.metrics.includes(_))})).filter(({metrics:m})=>m.
-length),d=a.flatMap(({metrics:m})=>m.map(([x])=>x)),h={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...h,from:n.
+live factor",[["scale","scale"]],!1]];async function hn(t){let{adapter:e,run:s,state:n}=t;if(!e)return c("p",{class:"emp\
+ty-page"},"This run has no adapters.");let r=t.width>x(1260)?4:3,o=z(t.width,Array(r).fill(1)),i=o.widths[0],l=new Set(Ce.
+flatMap(([,,m])=>m.map(([b])=>b))),a=[...Ce,...s.metrics.filter(m=>!l.has(m)).map(m=>[T(m),null,[[m,m]],!0])].map(([m,b,
+f,w])=>({name:m,note:b,log:w,several:f.length>1,metrics:f.filter(([_])=>s.metrics.includes(_))})).filter(({metrics:m})=>m.
+length),d=a.flatMap(({metrics:m})=>m.map(([b])=>b)),h={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...h,from:n.
 from||1},p=Object.fromEntries(await Promise.all(d.map(async m=>[m,await t.metric(m,m==="effective_lr"?u:h)]))),y=t.alerts.
-filter(m=>m.adapters?.some(({name:x})=>x===e.name));return c("div",{class:"layer"},fn(t,y),c("div",{class:"columns",style:o.
-style},a.map(({name:m,note:x,metrics:f,log:w,several:_})=>{let A=f.map(([$,k,M],S)=>({name:k,matrix:p[$],colour:M?"var(-\
--soft)":`var(--c${S+1})`,dash:M})),N=A.length>1||_;return U(m,x,A,{legend:N,term:f[0][0],width:i-26,height:v(150)+(N?0:v(
+filter(m=>m.adapters?.some(({name:b})=>b===e.name));return c("div",{class:"layer"},un(t,y),c("div",{class:"columns",style:o.
+style},a.map(({name:m,note:b,metrics:f,log:w,several:_})=>{let A=f.map(([$,k,M],S)=>({name:k,matrix:p[$],colour:M?"var(-\
+-soft)":`var(--c${S+1})`,dash:M})),N=A.length>1||_;return U(m,b,A,{legend:N,term:f[0][0],width:i-26,height:x(150)+(N?0:x(
 21)),...t.charting,log:w||f[0][0]==="effective_lr"&&t.charting.discarded.length>0,alerts:y.filter($=>f.some(([k])=>k===$.
-metric)),onAlert:$=>t.openAlert($,"alerts")})})))}function fn(t,e){let{adapter:s,adapters:n,schema:r,moveAdapter:o}=t,i=r.
+metric)),onAlert:$=>t.openAlert($,"alerts")})})))}function un(t,e){let{adapter:s,adapters:n,schema:r,moveAdapter:o}=t,i=r.
 peak_lr?.[s.group??-1],l=(a,d,h)=>d!=null&&c("div",null,c("dt",null,a),c("dd",null,d,h&&c("small",null,` ${h}`)));return c(
 "section",{class:"card layer-head"},c("div",{class:"title"},c("button",{id:"before",class:"quiet",title:"adapter before \
 (↑)",onclick:()=>o(-1)},"‹"),c("select",{id:"adapter","aria-label":"adapter",title:s.name,onchange:a=>t.set({adapter:a.
@@ -417,22 +415,22 @@ adapter after (↓)",onclick:()=>o(1)},"›"),c("span",{class:"note"},`${s.index
 ow"}),e.length?e.map(a=>c("button",{class:"chip",onclick:()=>t.openAlert(a,"alerts"),title:a.message},W(a.severity,11),`${a.
 rule}, ${D(a)}`)):c("span",{class:"note"},"✓ no alert names this adapter")),c("dl",{class:"facts"},l(O("Kind"),s.kind),
 s.d_out!=null&&l(O("W₀"),`${s.d_out} × ${s.d_in}`),(s.r??0)>0&&l(O("B · A"),`${s.d_out} × ${s.r} · ${s.r} × ${s.d_in}`),
-l(O("r","r"),s.r||null),l(O("α","alpha"),s.alpha==null?null:b(s.alpha)),l(O("s","scale"),s.scale==null?null:b(s.scale),
-Mt(s.scale_formula)),l(O("Group","group"),s.group==null?"in no optimizer group":String(s.group),i!=null?`lr ≤ ${b(i)}`:
-null),l(O("Trainable"),s.trainable?.toLocaleString("en")),l(O("‖W₀‖","base_norm"),s.base_norm==null?"unknown":b(Number(
-s.base_norm))),l(O("σ₁(W₀)","base_spectral_norm"),s.base_spectral_norm==null?"unknown":b(Number(s.base_spectral_norm)))))}var Z={overview:Pt,heatmap:Zt,layer:Jt,alerts:Ut,compare:Ht};function Qt(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
-el":"views"},mn(t)),wn(t),pn(t),c("button",{id:"latest",class:"quiet",title:"follow the latest step (End)",disabled:t.state.
+l(O("r","r"),s.r||null),l(O("α","alpha"),s.alpha==null?null:v(s.alpha)),l(O("s","scale"),s.scale==null?null:v(s.scale),
+Mt(s.scale_formula)),l(O("Group","group"),s.group==null?"in no optimizer group":String(s.group),i!=null?`lr ≤ ${v(i)}`:
+null),l(O("Trainable"),s.trainable?.toLocaleString("en")),l(O("‖W₀‖","base_norm"),s.base_norm==null?"unknown":v(Number(
+s.base_norm))),l(O("σ₁(W₀)","base_spectral_norm"),s.base_spectral_norm==null?"unknown":v(Number(s.base_spectral_norm)))))}var Z={overview:Pt,heatmap:Zt,layer:Jt,alerts:Ut,compare:Ht};function Qt(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
+el":"views"},fn(t)),gn(t),mn(t),c("button",{id:"latest",class:"quiet",title:"follow the latest step (End)",disabled:t.state.
 step==="",onclick:()=>t.set({step:""})},"latest"),s===""&&n===""?"":c("button",{id:"unzoom",class:"quiet",title:"all ste\
-ps (Esc)",onclick:()=>t.set({from:"",to:""})},`steps ${s}–${n}  ✕`),c("span",{class:"grow"}),t.live?gn(t):""),e&&document.
-getElementById(e)?.focus({preventScroll:!0})}function mn(t){let e=P.find(n=>K(t.counts,n)),s=P.reduce((n,r)=>n+K(t.counts,
+ps (Esc)",onclick:()=>t.set({from:"",to:""})},`steps ${s}–${n}  ✕`),c("span",{class:"grow"}),t.live?pn(t):""),e&&document.
+getElementById(e)?.focus({preventScroll:!0})}function fn(t){let e=P.find(n=>K(t.counts,n)),s=P.reduce((n,r)=>n+K(t.counts,
 r),0);return Object.entries(Z).map(([n,r])=>c("button",{id:`tab-${n}`,"aria-current":n===t.state.view&&"page",onclick:()=>t.
-set({view:n})},r.title,n==="alerts"&&e?c("span",{class:`count ${I(e)}`},s):null))}var pn=t=>c("label",{class:"pick scrub"},
+set({view:n})},r.title,n==="alerts"&&e?c("span",{class:`count ${I(e)}`},s):null))}var mn=t=>c("label",{class:"pick scrub"},
 "Step",c("input",{id:"scrub",type:"range",min:0,max:t.lastStep,value:t.step,"aria-label":"step",onchange:e=>t.setStep(Number(
-e.target.value)),oninput:e=>{e.target.nextElementSibling.textContent=e.target.value}}),c("output",{id:"step"},t.step)),gn=t=>c(
+e.target.value)),oninput:e=>{e.target.nextElementSibling.textContent=e.target.value}}),c("output",{id:"step"},t.step)),pn=t=>c(
 "button",{id:"refresh",class:t.newer?"quiet newer":"quiet",title:"ask TensorBoard again","aria-label":t.newer?null:"refr\
-esh",onclick:()=>t.refresh()},t.newer?`↻ ${t.newer}`:"↻");function wn(t){let e=s=>{let n=B(t.runs[s],t.runs[s]);return c(
+esh",onclick:()=>t.refresh()},t.newer?`↻ ${t.newer}`:"↻");function gn(t){let e=s=>{let n=B(t.runs[s],t.runs[s]);return c(
 "option",{value:s,selected:s===t.state.run},n?`${s} (${n.word})`:s)};return c("label",{class:"pick"},"Run",c("select",{id:"\
-run",onchange:({target:s})=>t.openRun(s.value)},t.runNames.map(e)))}var yn=100*2**20,Ot=class{#n;#t=new Map;#s=new WeakMap;#r=0;constructor(e){this.#n=e}forget(){this.#t.clear(),this.#r++}runs(){
+run",onchange:({target:s})=>t.openRun(s.value)},t.runNames.map(e)))}var wn=100*2**20,Ot=class{#n;#t=new Map;#s=new WeakMap;#r=0;constructor(e){this.#n=e}forget(){this.#t.clear(),this.#r++}runs(){
 return this.#e("runs",{})}runsNow(){return this.#n("runs",[])}schema(e){return this.#e("schema",{run:e})}async alerts(e){
 let{alerts:s,...n}=await this.#e("alerts",{run:e});return{...n,alerts:s.map(r=>r.recovered_from?{...r,severity:rt}:r)}}verdict(e,s){
 return this.#e("verdict",{run:e,step:s})}metric(e,s,n){return this.#e("metric",{run:e,metric:s,...n})}spread(e,s,n){return this.#e(
@@ -440,21 +438,21 @@ return this.#e("verdict",{run:e,step:s})}metric(e,s,n){return this.#e("metric",{
 s).filter(([,l])=>l!=null&&l!=="").map(([l,a])=>[l,String(a)]),r=`${e}?${new URLSearchParams(n)}`;if(this.#t.has(r)){let l=this.#t.
 get(r);return this.#t.delete(r),this.#t.set(r,l),l}let o=this.#r,i=this.#n(e,n);this.#t.set(r,i);try{let l=await i;return this.#s.
 set(i,l.bytes??0),o===this.#r&&this.#o(),l}catch(l){throw this.#t.get(r)===i&&this.#t.delete(r),l}}#o(){let e=n=>this.#s.
-get(n)??0,s=0;for(let n of this.#t.values())s+=e(n);for(let[n,r]of this.#t){if(s<=yn)break;s-=e(r),this.#t.delete(n)}}};var Yt="lora_watch",pt=`p.${Yt}.`,Xt=!1;function ze(){Xt=!0}function te(){if(Xt)return window;try{return window.parent.location.
-hash,window.parent}catch{return window}}function Be(t){let e=()=>{let s=matchMedia("(prefers-color-scheme: dark)");s.addEventListener(
+get(n)??0,s=0;for(let n of this.#t.values())s+=e(n);for(let[n,r]of this.#t){if(s<=wn)break;s-=e(r),this.#t.delete(n)}}};var Yt="lora_watch",pt=`p.${Yt}.`,Xt=!1;function Te(){Xt=!0}function te(){if(Xt)return window;try{return window.parent.location.
+hash,window.parent}catch{return window}}function ze(t){let e=()=>{let s=matchMedia("(prefers-color-scheme: dark)");s.addEventListener(
 "change",()=>t(s.matches)),t(s.matches)};if(Xt)return e();try{let s=window.parent.document.body,n=()=>t(s.classList.contains(
 "dark-mode"));new MutationObserver(n).observe(s,{attributes:!0,attributeFilter:["class"]}),n()}catch{e()}}var St=()=>te().
-location.hash.replace(/^#/,"").split("&"),je=()=>["",Yt].includes(St()[0]);function ee(){let t={};for(let e of St()){if(!e.
+location.hash.replace(/^#/,"").split("&"),Be=()=>["",Yt].includes(St()[0]);function ee(){let t={};for(let e of St()){if(!e.
 startsWith(pt))continue;let[s,n=""]=e.slice(pt.length).split("=");try{t[s]=decodeURIComponent(n.replaceAll("+"," "))}catch{}}
-return t}function Pe(t,e){if(!je())return;let s=St().filter((o,i)=>i>0&&o&&!o.startsWith(pt)),n=Object.entries(t).filter(
+return t}function je(t,e){if(!Be())return;let s=St().filter((o,i)=>i>0&&o&&!o.startsWith(pt)),n=Object.entries(t).filter(
 ([,o])=>o!==""&&o!=null).map(([o,i])=>`${pt}${o}=${encodeURIComponent(i)}`),{history:r}=te();try{r[e?"pushState":"replac\
-eState"](r.state,"",`#${[Yt,...n,...s].join("&")}`)}catch{}}function Ue(t){let e=te(),s=()=>{je()&&St().some(n=>n.startsWith(
+eState"](r.state,"",`#${[Yt,...n,...s].join("&")}`)}catch{}}function Pe(t){let e=te(),s=()=>{Be()&&St().some(n=>n.startsWith(
 pt))&&t(ee())};e.addEventListener("hashchange",s),window.addEventListener("pagehide",()=>e.removeEventListener("hashchan\
-ge",s))}function He(t,e){if(e.ctrlKey||e.metaKey||e.altKey||!t.shown||e.target.matches?.("select")||e.target.id==="scrub"&&e.key.
+ge",s))}function De(t,e){if(e.ctrlKey||e.metaKey||e.altKey||!t.shown||e.target.matches?.("select")||e.target.id==="scrub"&&e.key.
 startsWith("Arrow"))return;let s=e.shiftKey?Math.max(1,Math.round(t.lastStep/20)):1,n=["layer","heatmap"].includes(t.state.
 view),r={ArrowLeft:()=>t.setStep(t.step-s),ArrowRight:()=>t.setStep(t.step+s),ArrowUp:n&&(()=>t.moveAdapter(-1)),ArrowDown:n&&
-(()=>t.moveAdapter(1)),End:()=>t.set({step:""}),Escape:()=>t.set({from:"",to:""})}[e.key];r&&(e.preventDefault(),r())}var Et={view:"overview",run:"",metric:"",adapter:"",step:"",from:"",to:"",alert:""},bn=["output_ratio","relative_spectra\
-l_norm","relative_norm","delta_norm"],xn=5e3;function vn(t,e,s){let n=Object.keys(e).filter(l=>!(l in t)),r=n.length?`${n.
+(()=>t.moveAdapter(1)),End:()=>t.set({step:""}),Escape:()=>t.set({from:"",to:""})}[e.key];r&&(e.preventDefault(),r())}var Et={view:"overview",run:"",metric:"",adapter:"",step:"",from:"",to:"",alert:""},yn=["output_ratio","relative_spectra\
+l_norm","relative_norm","delta_norm"],bn=5e3;function xn(t,e,s){let n=Object.keys(e).filter(l=>!(l in t)),r=n.length?`${n.
 length} new run${n.length>1?"s":""}`:null;if(n.includes(s)||r&&!Object.keys(t).length)return{words:r,isHere:!0};let[o,i]=[
 t[s],e[s]];return o&&i&&i.step!==o.step?{words:`now at step ${i.step}`,isHere:!0}:o&&i&&i.wall_time!==o.wall_time?{words:"\
 more was written",isHere:!0}:r?{words:r,isHere:!1}:null}var It=class{constructor(e,s,n=!0){this.data=new Ot(s),this.live=
@@ -462,13 +460,13 @@ n,this.state={...Et},this.bar=c("header",{id:"bar"}),this.main=c("main",{id:"vie
 unseen"}),this.bar.tabIndex=-1,e.append(this.bar,this.main),this.bar.focus({preventScroll:!0}),document.documentElement.
 lang="en",this.drawing=0,this.runs={},this.run={metrics:[],series:[],step:0,wall_time:0},this.schema={adapters:[],notes:[]},
 this.ending={verdict:null,message:null,first:null},this.alerts=[],this.counts={},this.adapters=[],this.notes=[]}async start(){
-Be(n=>{this.dark=n,document.documentElement.classList.toggle("dark",n),this.shown&&this.draw()}),this.#s(ee()),Ue(n=>{this.
-wanted=null,this.#s(n),this.draw()}),addEventListener("keydown",n=>He(this,n));let e=innerWidth,s;addEventListener("resi\
+ze(n=>{this.dark=n,document.documentElement.classList.toggle("dark",n),this.shown&&this.draw()}),this.#s(ee()),Pe(n=>{this.
+wanted=null,this.#s(n),this.draw()}),addEventListener("keydown",n=>De(this,n));let e=innerWidth,s;addEventListener("resi\
 ze",()=>{clearTimeout(s),s=setTimeout(()=>{!innerWidth||innerWidth===e||(e=innerWidth,this.draw())},80)}),addEventListener(
 "pointerdown",()=>{this.pressed=!0}),addEventListener("pointerup",()=>{this.pressed=!1}),this.live&&setInterval(()=>this.#n(),
-xn),await this.refresh()}async refresh(){this.data.forget(),await this.draw()}async#n(){if(document.hidden||!innerWidth||
+bn),await this.refresh()}async refresh(){this.data.forget(),await this.draw()}async#n(){if(document.hidden||!innerWidth||
 !this.shown||this.loading)return;let{run:e}=this.state,s=await this.data.runsNow().catch(()=>this.runs);if(e!==this.state.
-run)return;let n=vn(this.runs,s,this.wanted?.run??e);if(n?.isHere&&this.#t&&!this.pressed)return this.refresh();!this.pressed&&
+run)return;let n=xn(this.runs,s,this.wanted?.run??e);if(n?.isHere&&this.#t&&!this.pressed)return this.refresh();!this.pressed&&
 B(this.ending,this.run)?.word!==this.endWord&&await this.draw(),n?.words!==this.newer&&(this.newer=n?.words,Qt(this))}get#t(){
 let{step:e,to:s}=this.state;return s===""&&(e===""||Number(e)>this.lastStep)}set(e){let{view:s,run:n}=this.state;return this.
 wanted=null,this.#s({...this.state,...e}),this.navigated||=this.state.view!==s||this.state.run!==n,this.draw()}#s(e){this.
@@ -487,11 +485,11 @@ this.#s({...this.wanted?{view:this.state.view}:this.state,...r&&this.state.view=
 let e=this.state.run,[s,n,r]=await Promise.all([this.data.schema(e),this.data.alerts(e),this.data.verdict(e)]);return{schema:s,
 found:n,ending:r}}async#o({schema:e,found:s,ending:n}){this.schema=e,this.ending=n,this.alerts=s.alerts,this.counts=s.counts,
 this.notes=[...e.notes,...s.notes],this.run=this.runs[this.state.run],this.adapters=await this.#d(e),this.missing=this.#a();
-let r=this.run.metrics;r.includes(this.state.metric)||(this.state.metric=bn.find(o=>r.includes(o))??r[0]??""),this.endWord=
+let r=this.run.metrics;r.includes(this.state.metric)||(this.state.metric=yn.find(o=>r.includes(o))??r[0]??""),this.endWord=
 B(n,this.run)?.word,this.newer=void 0}#a(){let{adapter:e}=this.state;return this.wanted?`There is no run “${this.wanted.
 run}” here, or TensorBoard has not read it yet. This is the latest one.`:e&&!this.adapters.some(({name:s})=>s===e)?`Th\
 is run has no adapter “${e}”.`:this.adapters.length?null:"This run has no adapters: nothing but its loss and rates i\
-s known."}#l(){this.wanted||Pe(Object.fromEntries(Object.entries(this.state).filter(([e,s])=>s!==Et[e])),this.navigated),
+s known."}#l(){this.wanted||je(Object.fromEntries(Object.entries(this.state).filter(([e,s])=>s!==Et[e])),this.navigated),
 this.navigated=!1}#c(e){let s=e==="compare"?` and ${Object.keys(this.runs??{}).length} runs`:"";this.main.replaceChildren(
 c("div",{class:"empty-page",role:"status",id:"loading"},`Reading ${Z[e].title.toLowerCase()}${s} …`,c("progress")))}#i(e,s){
 if(e!==this.drawing)return;let n=document.activeElement?.id,r=this.main.scrollTop;E.hide();let o=it("notes",[this.missing??
@@ -501,7 +499,7 @@ this.main.scrollTop=this.shown===this.state.view?r:0,this.heading.textContent=do
 title}, ${this.state.run}`,this.shown=this.state.view,this.shownRun=this.state.run,this.loading=!1,document.body.removeAttribute(
 "aria-busy"),document.body.dataset.ready=this.state.view,document.dispatchEvent(new CustomEvent("lora-watch-drawn"))}async#d(e){
 let s=e.adapters;if(!s.length&&this.run.metrics.length){let{n}=await this.data.metric(this.state.run,this.run.metrics[0],
-{max_cols:1});s=Array.from({length:n},(r,o)=>({name:`adapter ${o}`}))}return Re(s)}get lastStep(){return this.run.step}get runNames(){
+{max_cols:1});s=Array.from({length:n},(r,o)=>({name:`adapter ${o}`}))}return Ie(s)}get lastStep(){return this.run.step}get runNames(){
 return Object.keys(this.runs).sort((e,s)=>e.localeCompare(s,void 0,{numeric:!0}))}get step(){let e=Number(this.state.step);
 return this.state.step===""||!(e>=0&&e<this.lastStep)?this.lastStep:this.run.held?.findLast(s=>s<=e)??Math.floor(e)}get adapter(){
 return this.adapters.find(e=>e.name===this.state.adapter)??this.#h??this.adapters[0]}get#h(){let e=this.alerts[this.ending.
@@ -516,10 +514,10 @@ this.alerts)}}zoom=(e,s)=>this.set({from:e,to:s});setStep=e=>{let s=e>this.step&
 set({step:s>=this.lastStep?"":Math.max(0,s)})};moveAdapter=e=>{let s=this.adapters.length;return s&&this.set({adapter:this.
 adapters[(this.adapter.index+e+s)%s].name})};openRun=(e,s=this.state.view)=>this.set({view:s,run:e,adapter:"",step:"",from:"",
 to:"",alert:""});openAlert=(e,s=this.state.view)=>this.set({view:s,step:e.step,alert:`${e.rule}@${e.step}`,adapter:e.adapters?.[0]?.
-name??this.state.adapter,metric:this.run.metrics.includes(e.metric)?e.metric:this.state.metric,from:"",to:""})};async function Ve(t){let e=Uint8Array.from(atob(t.trim()),d=>d.charCodeAt(0)),s=new Blob([e]).stream().pipeThrough(new DecompressionStream(
+name??this.state.adapter,metric:this.run.metrics.includes(e.metric)?e.metric:this.state.metric,from:"",to:""})};async function He(t){let e=Uint8Array.from(atob(t.trim()),d=>d.charCodeAt(0)),s=new Blob([e]).stream().pipeThrough(new DecompressionStream(
 "deflate")),n=await new Response(s).arrayBuffer(),r=new DataView(n).getUint32(0,!0),{answers:o,tables:i}=JSON.parse(new TextDecoder().
 decode(new Uint8Array(n,4,r))),l=new Map,a=d=>{let[h,u]=i[d];return l.has(d)||l.set(d,Q.parse(n.slice(4+r+h,4+r+h+u))),l.
-get(d)};return async(d,h)=>{let{run:u="",metric:p,name:y,at:m,...x}=Object.fromEntries(h),f=Object.fromEntries(Object.entries(
-x).map(([A,N])=>[A,Number(N)])),w=JSON.stringify([d,u,p??y??""]),_=JSON.stringify([`${d} at`,u,p??y??""]);if(m&&_ in i)return a(
+get(d)};return async(d,h)=>{let{run:u="",metric:p,name:y,at:m,...b}=Object.fromEntries(h),f=Object.fromEntries(Object.entries(
+b).map(([A,N])=>[A,Number(N)])),w=JSON.stringify([d,u,p??y??""]),_=JSON.stringify([`${d} at`,u,p??y??""]);if(m&&_ in i)return a(
 _);if(w in i)return a(w).window(f);if(!(w in o))throw new Error(`The report does not hold ${p??y??d}.`);return d==="verd\
-ict"?$n(o[w],f.step??1/0):o[w]}}var $n=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});ze();var _n=document.getElementById("answers");Ve(_n?.textContent??"").then(t=>new It(document.body,t,!1).start());
+ict"?vn(o[w],f.step??1/0):o[w]}}var vn=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});Te();var $n=document.getElementById("answers");He($n?.textContent??"").then(t=>new It(document.body,t,!1).start());

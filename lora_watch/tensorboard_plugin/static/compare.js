@@ -92,23 +92,10 @@ const COLUMNS = [
   ],
 ];
 
-/**
- * The adapters' peak learning rate, as the command has it: the script's, unless the run had another; which then is the
- * second number, else null.
- */
-export function plannedRate({adapters, config, lr_factor: factor, peak_lr}) {
-  const script = config?.learning_rate,
-    planned = script * (factor ?? 1),
-    peaks = peak_lr ?? [],
-    own = adapters.map(({group}) => peaks[group ?? -1]).filter((peak) => peak != null);
-  const isReached = peaks.some((peak) => num(peak) === num(planned)); // LoRA+ has more groups
-  const rate = isReached ? planned : peaks.length ? Math.max(...(own.length ? own : peaks)) : script;
-  return [rate, script != null && num(rate) !== num(script) ? script : null];
-}
-
+/** The adapters' peak learning rate, and the script's where the run had another. */
 function rateCell({schema}) {
-  const [rate, script] = plannedRate(schema);
-  return [num(rate), script != null && h('small', null, ` (${num(script)} set)`)];
+  const [rate, script] = (schema.rates ?? []).map(num);
+  return [rate, script !== rate && script && h('small', null, ` (${script} set)`)];
 }
 
 const ofAdapters = ({adapters}, key) => [...new Set(adapters.map((adapter) => said(adapter[key])))].join(', ') || '–';
