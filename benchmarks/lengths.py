@@ -37,12 +37,7 @@ from benchmarks.corpus.markdown import table
 from benchmarks.corpus.plan import Spec
 from lora_watch.base.strict_json import strict_json
 from lora_watch.demo.tasks import mean_loss
-from lora_watch.rules.forecast import (
-    LENGTH_EXPONENT,
-    LENGTH_EXPONENT_WITH_A_HEAD,
-    LONG_RUN_WITH_A_HEAD,
-    at_steps,
-)
+from lora_watch.rules.forecast import LENGTH_EXPONENT, at_steps, length_law
 
 RESULTS = Path(__file__).with_name("lengths.json")
 PAGE = Path(__file__).with_name("LENGTHS.md")
@@ -365,10 +360,11 @@ def picture(runs: Runs) -> str:
 def section(runs: Runs) -> str:
     """The tables of LENGTHS.md."""
     minutes = sum(run["seconds"] for run in runs.values()) / 60
+    of_a_head, _, longest = length_law(new_head=True)
     parts = [
         f"{len(runs)} runs, {minutes:.0f} minutes of a core. The best rate falls as steps^−p:",
         rates_table(runs),
-        f"The law is p = {LENGTH_EXPONENT:g}, and p = {LENGTH_EXPONENT_WITH_A_HEAD:g} up to {LONG_RUN_WITH_A_HEAD} "
+        f"The law is p = {LENGTH_EXPONENT:g}, and p = {of_a_head:g} up to {longest} "
         "steps with a new head (MiniLM). The longest runs of each row with it and without it:",
         checks_table(runs),
         f"At {OF_BATCHES} steps, with linear decay and s = 2, it rises with the batch as batch^q:",

@@ -44,10 +44,10 @@ class WorseOnOtherTexts(Rule):
     """The model gets worse on texts that it is not trained on.
 
     Fires when the last two losses of any set of ``eval_dataset`` are above its best beyond their noise, while the
-    training loss falls by 5 %, or one is far above. Also at one 5 % above guessing, or above that before the training,
-    while the training loss falls: an ERROR where guessing gets more right, or DPO's rate is ruinous. While another set
-    gains, a set may lose 10 %; more is an INFO up to guessing. Also when ``probe=`` costs 10 % more than without the
-    adapters, twice. Three epochs and 200 steps without an evaluation are an INFO.
+    training loss falls by 5 %, or one is far above. Also at one 5 % above guessing (a classifier: two), or above that
+    before the training, while the training loss falls: an ERROR where guessing gets more right, or DPO's rate is
+    ruinous. While another gains, a set may lose 10 %; more is an INFO up to guessing. Also when ``probe=`` costs 10 %
+    more than without adapters, twice. Three epochs and 200 steps without evaluation are an INFO.
     """
 
     id = "LW209"
@@ -183,13 +183,16 @@ class WorseOnOtherTexts(Rule):
             return None
         chooses = 1 < classes <= FEW
         by_chance, right = 1.0 / classes if chooses else 0.0, last.right if chooses else None
-        if right is not None and right > by_chance:  # and too sure of what it gets wrong
-            return None
         fewer = right is not None and right < by_chance - 2.0 * _few(last.samples or 25)  # standard deviations
-        more = 1.0 if chooses and right is None else self.worse
-        if not level > least + max(more * least, 0.0 if fewer else 4.0 * few):
+        # Two are evidence where labels that nobody can know have been learned by heart.
+        two = chooses and not (fewer or prefers) and few > 0.0 and len(losses) > 1 and training[-1] < 0.95 * guess
+        level = min(losses[-2:]) if two else level
+        if right is not None and right > by_chance + 2.0 * few * two:  # and too sure of what it gets wrong
             return None
-        got = "" if right is None else f" It gets {percent(right)} right; guessing gets {percent(by_chance)}."
+        more = 1.0 if chooses and right is None and not two else self.worse
+        if not level > least + max(more * least, 0.0 if fewer else few if two else 4.0 * few):
+            return None
+        got = "" if right is None or two else f" It gets {percent(right)} right; guessing gets {percent(by_chance)}."
         than, by = ("guessing", "by guessing") if guess <= untrained else 2 * ("before the training",)
         (cause, remedy), kind = _OTHERS_THAN, "knows less"
         if fewer and learns:  # a loss alone proves nothing: whoever forgets other texts, or is too sure, loses as much

@@ -28,8 +28,6 @@ SCALE_EXPONENT = 0.7
 SHORT_RUN, LONG_RUN, LENGTH_EXPONENT = 40, 2000, 0.2
 """The best rate falls with the length of the run as steps^−0.2 between these (``benchmarks/lengths.py``). A sweep and
 the weights tell that of the short one."""
-SHORT_RUN_WITH_A_HEAD, LONG_RUN_WITH_A_HEAD, LENGTH_EXPONENT_WITH_A_HEAD = 12, 600, 0.5
-"""The same where a classifier's head learns from nothing."""
 USEFUL_END, HIGHEST_END = 4.0, 8.0
 """Depth-scaled output ratio at the end of a useful run, and the highest."""
 OF_WEIGHTS, OF_GROWTH = 3.0, 2.0
@@ -165,9 +163,7 @@ def at_steps(rate: float, found_at: int, steps: int, new_head: bool = False) -> 
 def length_law(new_head: bool) -> tuple[float, int, int]:
     """The power by which the best rate falls with the steps of the run; the shortest and the longest run that it was
     measured on."""
-    if new_head:
-        return LENGTH_EXPONENT_WITH_A_HEAD, SHORT_RUN_WITH_A_HEAD, LONG_RUN_WITH_A_HEAD
-    return LENGTH_EXPONENT, SHORT_RUN, LONG_RUN
+    return (0.5, 12, 600) if new_head else (LENGTH_EXPONENT, SHORT_RUN, LONG_RUN)
 
 
 def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> tuple[float, float | None]:

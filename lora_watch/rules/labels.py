@@ -160,8 +160,15 @@ class FirstLossTooHigh(RuleOfTheLoss):
             return None
         chance, many = math.log(classes), classes > FEW
         threshold = self.factor * chance
-        if record.run.unsaved_head and len(self.first) == FIRST and fmean(self.first) > self.guessed * chance:
-            return self._head_is_lost(record.run.unsaved_head, chance)
+        if (head := record.run.unsaved_head) and len(self.first) == FIRST and fmean(self.first) > self.guessed * chance:
+            return of_the_loss(
+                f"the classifier's new head is saved in no checkpoint: {head}",
+                f"It is not in modules_to_save. The first losses are what guessing costs, {plain(chance)}, so it is "
+                "new: whoever loads the adapter draws another one.",
+                "without a task_type PEFT takes the head for a part of the pretrained model",
+                f'begin anew with modules_to_save=["{head}"] in the LoraConfig, or the right task_type',
+                kind="head",
+            )
         far = start > threshold and record.scalars["loss_recent"] > threshold
         no_better, entropy = far or (many and self._no_better(chance)), self.seen.get("entropy", 0.0)
         guesses = many and entropy > 0.8 * chance  # 0.9 and more with random weights; a trained model has 0.2 to 0.65
@@ -246,27 +253,21 @@ class FirstLossTooHigh(RuleOfTheLoss):
         first = self.first[0] if self.first else seen["loss_start"]
         return self._finding(first, message, details, cause, remedy, kind="targets")
 
-    def _head_is_lost(self, head: str, chance: float) -> Finding:
-        return of_the_loss(
-            f"the classifier's new head is saved in no checkpoint: {head}",
-            f"It is not in modules_to_save. The first losses are what guessing costs, {plain(chance)}, so it is new: "
-            "whoever loads the adapter draws another one.",
-            "without a task_type PEFT takes the head for a part of the pretrained model",
-            f'begin anew with modules_to_save=["{head}"] in the LoraConfig, or the right task_type',
-            kind="head",
-        )
-
     def _below_zero(self, record: StepRecord, is_minus: bool) -> Finding | None:
         """Of a model that chooses among classes or tokens, whatever its loss: a comparison of answers may be below."""
         if not record.run.own_classes or record.run.config.get("preference"):
             return None
+        chance, recent = math.log(record.run.own_classes), record.scalars["loss_recent"]
+        raises = is_minus or (-min(self.first) < 1.1 * chance and -recent > self.factor * chance)
         message, cause = "the training raises the model's loss: its sign is wrong", "a minus stands before the loss"
         remedy, severity = "take the minus away: an optimizer lowers the loss that it is given", Severity.ERROR
         if not is_minus:
-            message, cause, severity = "the loss is below zero", f"{cause}, or it is no cross-entropy", None
+            cause += ", or it is no cross-entropy"
             remedy += ". If it is meant to be below zero, mute this rule"
-        more: dict[str, Any] = {"kind": "sign" if is_minus else "below zero", "threshold": 0.0, "severity": severity}
-        details = "A cross-entropy is never below zero."
+        if not raises:
+            message, severity = "the loss is below zero", None
+        more: dict[str, Any] = {"kind": "sign" if raises else "below zero", "threshold": 0.0, "severity": severity}
+        details = f"The latest are {plain(recent)} in the mean, and a cross-entropy is never below zero."
         return self._finding(self.first[0], message, details, cause, remedy, **more)
 
     def _no_better(self, chance: float) -> bool:

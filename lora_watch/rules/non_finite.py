@@ -200,7 +200,7 @@ class NonFiniteLoss(Rule):
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""
         if (size := record.size_before) is not None and size > self.size:
-            return f"{why_strong(record)}: the size of the adapters is {plain(size)} times a layer's output"
+            return f"{why_strong(record)}: all adapters together add {plain(size)} times a layer's output"
         if raised_to(record) is not None or pace(record) > ORDINARY_PACE:
             return f"{why_strong(record)}: a single update changes the model too much"
         return ""

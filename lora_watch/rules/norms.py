@@ -271,7 +271,7 @@ class BarelyMoves(Rule):
     severity = Severity.WARNING
     zone = "barely-moves"
     lasting = True
-    yields_to = (*NON_FINITE, *FAULTS, "LW301", "LW303", "LW306:zero", "LW307:rounded")
+    yields_to = (*NON_FINITE, *FAULTS, "LW205:head", "LW301", "LW303", "LW306:zero", "LW307:rounded")
 
     reach: float = 0.125
     spent: float = 0.25
@@ -306,8 +306,8 @@ class BarelyMoves(Rule):
             kind, reach = " with a new head", 2.0 * reach
         elif reward is not None and not prefers:
             kind, reach = " of a policy", OF_A_POLICY * reach
-        end = end_of(record, size.overall)
-        becomes, least, stays = end, reach, reward is None or not reward.has_risen
+        becomes, least, stays = end_of(record, size.overall), reach, reward is None or not reward.has_risen
+        about = float(f"{becomes:.1g}")  # as it is said
         if margin is not None:  # it begins at 0; of few rows the noise holds what it has risen by since
             becomes = end_of(record, margin.recent + 2.0 * margin.noise)
             least, stays = self.margin, is_gentle(record)
@@ -330,9 +330,9 @@ class BarelyMoves(Rule):
             cause = f"the schedule should have come near {peak:g}, and the rate was {self.highest:.3g} at most"
             advice = Advice([cause], ["call scheduler.step() after each optimizer.step(), the unit of its warm-up"])
         return Finding(
-            "this run will hardly change the model" if too_small else "the run learns less than it could",
-            f"The size of the adapters is {percent(size.overall)} of a layer's output, at this pace about "
-            f"{percent(float(f'{end:.1g}'))} by the end. {why}",
+            "this run will hardly change the model" if about < self.reach else "the run learns less than it could",
+            f"All adapters together add {percent(size.overall)} of a layer's output, at this pace about "
+            f"{percent(about)} by the end. {why}",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             threshold=threshold,

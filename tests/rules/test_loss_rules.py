@@ -211,9 +211,7 @@ def test_first_loss_too_high() -> None:
     assert len(monitor.alerts) == 1
 
 
-@pytest.mark.parametrize(
-    ("steps", "severity"), [(5, Severity.WARNING), (20, Severity.ERROR)], ids=["few", "to its end"]
-)
+@pytest.mark.parametrize(("steps", "severity"), [(5, Severity.WARNING), (20, Severity.ERROR)])
 def test_a_language_model_with_random_weights(steps: int, severity: Severity) -> None:
     """It is an ERROR if it is no better in the end."""
     blank = lora(type(tiny_model())(tiny_model().config), targets=FEW)
@@ -341,6 +339,13 @@ def test_a_loss_of_the_wrong_sign_is_an_error(factor: float, severity: Severity 
     kind = "sign" if severity is Severity.ERROR else "below zero"
     assert found == ([("LW205", kind, severity, 3)] if severity else [])
     assert monitor.last.zone != "healthy" or severity != Severity.ERROR, "and is not praised"
+
+
+@pytest.mark.parametrize(("by", "less", "found"), [(-0.8, 0.0, ["below zero", "sign"]), (1.0, 20.0, ["below zero"])])
+def test_a_loss_below_zero_that_falls_far_beyond_guessing_is_an_error(by: float, less: float, found: list[str]) -> None:
+    monitor = run(steps=20, lr=1e-2, trainer_class=trainer_with_loss(lambda n, loss: by * loss - less))
+    assert [a.kind for a in monitor.alerts if a.rule == "LW205"] == found
+    assert monitor.alerts[-1].severity is (Severity.ERROR if "sign" in found else Severity.WARNING)
 
 
 def test_adaloras_own_term_in_the_loss_is_no_sign_of_wrong_labels() -> None:

@@ -74,15 +74,11 @@ def test_pairs_that_cost_more_than_guessing_are_an_error(
     assert not found or cause in alerts[-1].causes[0]
 
 
-def log_likelihood(model: Any, inputs: Any) -> torch.Tensor:
-    """Of every target. The model is given the labels and its own loss is not used."""
-    logits = model(**inputs).logits[:, :-1]
-    return logits.log_softmax(-1).gather(-1, inputs["labels"][:, 1:, None])[..., 0]
-
-
 def dft(model: Any, inputs: Any) -> torch.Tensor:
-    """TRL's ``loss_type="dft"``: what is unlikely counts little, so that the usual cross-entropy may rise."""
-    likely = log_likelihood(model, inputs)
+    """TRL's ``loss_type="dft"``: what is unlikely counts little, so that the usual cross-entropy may rise. The model is
+    given the labels and its own loss is not used."""
+    logits = model(**inputs).logits[:, :-1]
+    likely = logits.log_softmax(-1).gather(-1, inputs["labels"][:, 1:, None])[..., 0]
     return -(likely.exp().detach() * likely).mean()
 
 

@@ -21,6 +21,7 @@ def test_aggressive_scale(alpha: int, lr: float, stated: set[float], formula: st
     assert (alert.step, alert.severity) == (0, Severity.WARNING)
     assert stated <= numbers(alert.message)
     assert formula in alert.message
+    assert "times" not in alert.details, "by which its own rates would have to differ"
     assert alert.settings
 
 

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 99b2cfdc0b691404bbc06a49ffd767223713baedfac45914516125266ce878e6 */
+/* Made by tests/front_end/check.py --fix of sources 65ef02fbb86650552cbcce155afe6811153f2e5343fd89d0e525bbbaca5e6524 */
 var Ve=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ve(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "size of the adapters":"what all blocks together add, in times a layer’s own output: the depth-scaled output ratio, whic\
@@ -15,26 +15,27 @@ ptimizer, after clipping",a_changed:"share of 64 numbers of A that the last upda
 ‖W − W₀‖ / ‖W₀‖ of the base weight: 0, since it is frozen",scale:"s: the live factor of B·A; α/r, with rsL\
 oRA α/√r",effective_lr:"s · lr: scale × learning rate of the parameter group that holds B",lr:"learning rate of the\
  first parameter group",loss:"mean training loss of the whole optimizer step, NaN kept",reward:"mean reward of the compl\
-etions; of preferences (DPO) the margin between chosen and rejected answers",expected:"the loss that the run’s own cours\
-e predicts for the step",overhead:"share of the wall time that the monitor took after the first 20 steps, which are all \
-measured in full",adapters:"LoRA modules that are monitored",step:"optimizer steps done",r:"rank: the inner size of B·A",
-alpha:"lora_alpha, of which the scale is made",base_norm:"‖W₀‖: Frobenius norm of the frozen base weight",base_spectral_norm:"\
-σ₁(W₀): largest singular value of the frozen base weight",group:"index of the optimizer’s parameter group",max:"t\
-he largest of any adapter","9 in 10 below":"90th percentile over adapters: nine of ten are smaller",median:"median over \
-adapters",verdict:"the alert that the rules put first, else their word for the run",end:"the run’s own word for its end",
-steps:"optimizer steps done, of those planned","loss, mean of five":"mean of the last five losses, and how far it is bel\
-ow its start","reward, mean of five":"mean of the last five rewards that were logged; gain: how far it is above the firs\
-t ones",alerts:"episodes by severity: one cause makes one alert, which opens, lasts and closes",Severity:"ERROR: the run\
- fails or will; WARNING: something to act on; INFO: worth knowing",Rule:"its id, as in lora-watch rules and in mute=",Held:"\
-for how many steps its cause lasted",Adapters:"the adapter concerned, the worst first, and how many more","Stand out":"t\
-he adapters that are farthest from the median of all at the step, and by which factor; broken ones first",Kind:"kind of \
-the adapted layer","W₀":"the frozen base weight, rows × columns","B · A":"the factors of the adapter update, rows × \
-columns",Trainable:"trainable numbers of the adapter",Frobenius:"‖ΔW‖ / ‖W₀‖, Frobenius norms",spectral:"σ₁(Δ\
-W) / σ₁(W₀), largest singular values",A:"of the factor A, r × columns",B:"of the factor B, rows × r",path:"the ru\
-n step by step: gain of the loss against the size of the adapters, in the colours of its zones"},ne=t=>Object.hasOwn(se,
-t)?se[t]:void 0,Ge=[[/^output_ratio$/,"ratio of norms"],[/^relative_/,"relative to W₀"],[/spectral_norm$/,"σ₁"],[/_norm$/,
-"Frobenius norm"],[/_rank$/,"directions"],[/_changed$|^gain$/,"share"],[/_drift$/,"relative change"],[/^(effective_)?lr$/,
-"per step"],[/^loss/,"loss"],[/^reward/,"reward"],[/^scale$/,"s"]],re=t=>Ge.find(([e])=>e.test(t))?.[1];var Ke="http://www.w3.org/2000/svg";function ie(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
+etions",margin:"of preferences (DPO): by how much the chosen answer is preferred to the rejected one",expected:"the loss\
+ that the run’s own course predicts for the step",overhead:"share of the wall time that the monitor took after the fir\
+st 20 steps, which are all measured in full",adapters:"LoRA modules that are monitored",step:"optimizer steps done",r:"r\
+ank: the inner size of B·A",alpha:"lora_alpha, of which the scale is made",base_norm:"‖W₀‖: Frobenius norm of the froze\
+n base weight",base_spectral_norm:"σ₁(W₀): largest singular value of the frozen base weight",group:"index of the op\
+timizer’s parameter group",max:"the largest of any adapter","9 in 10 below":"90th percentile over adapters: nine of te\
+n are smaller",median:"median over adapters",verdict:"the alert that the rules put first, else their word for the run",end:"\
+the run’s own word for its end",steps:"optimizer steps done, of those planned","loss, mean of five":"mean of the last \
+five losses, and how far it is below its start","reward, mean of five":"mean of the last five rewards that were logged; \
+gain: how far it is above the first ones",alerts:"episodes by severity: one cause makes one alert, which opens, lasts an\
+d closes",Severity:"ERROR: the run fails or will; WARNING: something to act on; INFO: worth knowing",Rule:"its id, as in\
+ lora-watch rules and in mute=",Held:"for how many steps its cause lasted",Adapters:"the adapter concerned, the worst fi\
+rst, and how many more","Stand out":"the adapters that are farthest from the median of all at the step, and by which fac\
+tor; broken ones first",Kind:"kind of the adapted layer","W₀":"the frozen base weight, rows × columns","B · A":"the \
+factors of the adapter update, rows × columns",Trainable:"trainable numbers of the adapter",Frobenius:"‖ΔW‖ / ‖W₀‖, Fro\
+benius norms",spectral:"σ₁(ΔW) / σ₁(W₀), largest singular values",A:"of the factor A, r × columns",B:"of the f\
+actor B, rows × r",path:"the run step by step: gain of the loss against the size of the adapters, in the colours of its\
+ zones"},ne=t=>Object.hasOwn(se,t)?se[t]:void 0,Ge=[[/^output_ratio$/,"ratio of norms"],[/^relative_/,"relative to W₀"],
+[/spectral_norm$/,"σ₁"],[/_norm$/,"Frobenius norm"],[/_rank$/,"directions"],[/_changed$|^gain$/,"share"],[/_drift$/,"\
+relative change"],[/^(effective_)?lr$/,"per step"],[/^loss/,"loss"],[/^reward/,"reward"],[/^margin/,"margin"],[/^scale$/,
+"s"]],re=t=>Ge.find(([e])=>e.test(t))?.[1];var Ke="http://www.w3.org/2000/svg";function ie(t,e,s){for(let[n,r]of Object.entries(e??{}))r==null||r===!1||(n.startsWith(
 "on")?t.addEventListener(n.slice(2),r):t.setAttribute(n,r===!0?"":r));return t.append(...s.flat(1/0).filter(n=>n!=null&&
 n!==!1)),t}var x=t=>Math.round(t/13*parseFloat(getComputedStyle(document.documentElement).fontSize)),c=(t,e,...s)=>ie(document.
 createElement(t),e,s),g=(t,e,...s)=>ie(document.createElementNS(Ke,t),e,s),gt=(t,e,s,n,r={})=>g("svg",{class:t,width:e,height:s,
@@ -53,8 +54,8 @@ getBoundingClientRect();this.show({clientX:s-14,clientY:n-8},...e)},hide(){this.
 tabindex:0,role:"button",onclick:t,onkeydown:e=>{e.key!=="Enter"&&e.key!==" "||(e.preventDefault(),e.stopPropagation(),t(
 e))}}),ce=(t,e,s)=>c("div",{class:"tip-row"},c("i",{style:`background:${t}`}),c("span",null,e),c("b",null,s)),P=["ERROR",
 "WARNING","INFO"],rt="RECOVERED FROM",oe={ERROR:"M0-6L6 5H-6Z",WARNING:"M0-6L6 0L0 6L-6 0Z",INFO:"M-4.5 0a4.5 4.5 0 1 0 \
-9 0a4.5 4.5 0 1 0-9 0Z"},Rt=t=>oe[t]??oe.INFO,W=(t,e=14)=>g("svg",{class:`severity ${I(t)}`,viewBox:"-7 -7 14 14",width:e,
-height:e,"aria-hidden":"true"},g("path",{d:Rt(t)})),K=(t,e)=>t[e.toLowerCase()]??0,I=t=>t===rt?"over":P.includes(t)?t.toLowerCase():
+9 0a4.5 4.5 0 1 0-9 0Z"},Wt=t=>oe[t]??oe.INFO,W=(t,e=14)=>g("svg",{class:`severity ${I(t)}`,viewBox:"-7 -7 14 14",width:e,
+height:e,"aria-hidden":"true"},g("path",{d:Wt(t)})),K=(t,e)=>t[e.toLowerCase()]??0,I=t=>t===rt?"over":P.includes(t)?t.toLowerCase():
 "info";function O(t,e=t){let s=ne(e);return s?ot(t,s):t}function ot(t,e,s={}){let n=({currentTarget:o})=>{E.under(o,e),o.
 setAttribute("aria-describedby","tip")},r=({currentTarget:o})=>{E.hide(),o.removeAttribute("aria-describedby")};return c(
 "button",{type:"button",...s,class:`term ${s.class??""}`.trim(),onclick:o=>{o.preventDefault(),o.stopPropagation(),n(o)},
@@ -67,8 +68,8 @@ l=d=>d.clientX-t.getBoundingClientRect().left,a=()=>{i=null,e.style.display="non
 i=l(d)}),t.addEventListener("pointermove",d=>{let h=l(d);i!=null&&Math.abs(h-i)>4&&(t.hasPointerCapture(d.pointerId)||t.
 setPointerCapture(d.pointerId),e.setAttribute("x",Math.min(h,i)),e.setAttribute("width",Math.abs(h-i)),e.style.display="\
 block"),s(d,h)}),t.addEventListener("pointerleave",()=>{n(),E.hide()}),t.addEventListener("pointercancel",a),t.addEventListener(
-"click",d=>{let[h,u]=[i??l(d),l(d)];a(),Math.abs(u-h)>4?r(Math.min(h,u),Math.max(h,u)):o(d,u)})}var Pt={};st(Pt,{draw:()=>Ms,endOf:()=>B,formulaOf:()=>Mt,peakOf:()=>Bt,rateOf:()=>$e,recoveryIn:()=>kt,severityOf:()=>Nt,
-title:()=>ks,verdict:()=>_t});var at=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),Q=class t{constructor(e,s,n,r){let[o,
+"click",d=>{let[h,u]=[i??l(d),l(d)];a(),Math.abs(u-h)>4?r(Math.min(h,u),Math.max(h,u)):o(d,u)})}var Pt={};st(Pt,{draw:()=>Ms,endOf:()=>B,formulaOf:()=>At,peakOf:()=>Bt,rateOf:()=>$e,recoveryIn:()=>Nt,severityOf:()=>Mt,
+title:()=>ks,verdict:()=>kt});var at=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),Q=class t{constructor(e,s,n,r){let[o,
 i]=e.shape;this.columns=o,this.n=i,this.first=Float64Array.from(e.first),this.last=Float64Array.from(e.last),this.pooled=
 e.pooled,this.width=e.width,this.notes=e.notes,this.low=s,this.high=n,this.flags=r,this.bytes=(s===n?5:9)*r.length,this.
 until=void 0}static parse(e){let s=new DataView(e).getUint32(0,!0),n=JSON.parse(new TextDecoder().decode(new Uint8Array(
@@ -88,7 +89,7 @@ let s=this.first[e],n=this.last[e];return s===n?`step ${s}`:`steps ${s}–${n}`}
 r).find(l=>l>=n*.999)??10*r,i=[];for(let l=Math.ceil(t/o);l*o<=e+o*1e-9;l++)i.push(Number((l*o).toPrecision(12)));return i}
 function lt(t,e,s=6){let n=o=>{let i=[];for(let l=Math.floor(t);l<=Math.ceil(e);l++)for(let a of o)Math.log10(a)+l>=t-1e-9&&
 Math.log10(a)+l<=e+1e-9&&i.push(+`${a}e${l}`);return i},r=n([1]);return r.length>=3?r.filter((o,i)=>i%Math.ceil(r.length/
-s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:q(10**t,10**e,s/2))}var Wt=(t,{left:e,right:s},n,r=ae)=>t.
+s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:q(10**t,10**e,s/2))}var Lt=(t,{left:e,right:s},n,r=ae)=>t.
 flatMap(o=>[g("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),g("text",{x:e-6,y:n(o)+x(4),"text-anchor":"end"},r(o))]),
 Y=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function bt(t,e){
 let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(Je),l=t.map(f=>f.name).join(", "),a=gt("chart",s,n,l,o.length?{role:"\
@@ -108,7 +109,7 @@ e&&i-e<1&&(e=i+.05),r&&i<t&&t-i<1&&(t=i-.05)}return[t,e]}function ts([t,e],s,n){
 t)*.06;return[s&&t===0?t:t-r,e+r]}function es({left:t,right:e,top:s,foot:n,x0:r,x1:o,log:i,to:l,low:a,high:d,X:h,Y:u},p){
 let{height:y,term:m,axis:b="step"}=p,f=n-s,w=i?lt(a,d,Math.max(2,f/x(18))):q(a,d,Math.max(2,f/x(32))),_=()=>q(r,o,(e-t)/
 x(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),N=re(m??""),$=`translate(${x(10)},${s+f/2})rotate(-90)`;return[
-...Wt(w,{left:t,right:e},k=>u(l(k))),...A.map(([k,M])=>g("text",{x:h(k),y:y-5,"text-anchor":"middle"},M)),g("text",{class:"\
+...Lt(w,{left:t,right:e},k=>u(l(k))),...A.map(([k,M])=>g("text",{x:h(k),y:y-5,"text-anchor":"middle"},M)),g("text",{class:"\
 axis-name",x:t-8,y:y-5,"text-anchor":"end"},b),g("text",{class:"axis-name","text-anchor":"middle",transform:$},N)]}var ss=({
 left:t,right:e,to:s,low:n,high:r,Y:o},i)=>i.map(({value:l,name:a})=>({v:s(l),name:a})).filter(({v:l})=>l>=n&&l<=r).flatMap(
 ({v:l,name:a})=>[g("line",{x1:t,x2:e,y1:o(l),y2:o(l),class:"threshold"}),g("text",{x:e-2,y:o(l)-3,"text-anchor":"end",class:"\
@@ -120,10 +121,10 @@ was discarded`,u={x:r(a),y:t,width:r(d)-r(a),height:e-t},p=`M${r(d)} ${t+6}H${r(
 discarded"},g("title",null,h),g("rect",u),g("path",{d:p}))});function os({top:t,foot:e,x0:s,x1:n,X:r},o,i){let l=o.filter(
 a=>a.step>=s&&a.step<=n);return l.flatMap((a,d)=>{let h=l.slice(0,d).filter(({step:m})=>m===a.step).length,u=Math.min(n,
 a.closed_step==null?n:a.last_step),p=I(a.severity),y={x:r(a.step),y:7.5,width:r(u)-r(a.step),height:3,class:`held severi\
-ty ${p}`};return[...u>a.step?[g("rect",y)]:[],Lt(a,r(a.step)+13*h,h?0:e-t+11,()=>i?.(a))]})}var Lt=(t,e,s,n)=>g("g",{class:`\
+ty ${p}`};return[...u>a.step?[g("rect",y)]:[],Ft(a,r(a.step)+13*h,h?0:e-t+11,()=>i?.(a))]})}var Ft=(t,e,s,n)=>g("g",{class:`\
 mark severity ${I(t.severity)}`,"aria-label":`${t.severity} ${t.rule} at step ${t.step}`,transform:`translate(${e},9)`,...le(
 r=>{r.stopPropagation(),n()}),onpointermove:r=>{r.stopPropagation();let o=c("b",null,`${t.severity} ${t.rule}`);E.show(r,
-o,`step ${t.step}`,t.message)},onpointerleave:()=>E.hide()},s>0&&g("path",{d:`M0 6V${s}`,class:"stem"}),g("path",{d:Rt(t.
+o,`step ${t.step}`,t.message)},onpointerleave:()=>E.hide()},s>0&&g("path",{d:`M0 6V${s}`,class:"stem"}),g("path",{d:Wt(t.
 severity)}));function is(t,e,{left:s,right:n,top:r,foot:o,x0:i,x1:l,X:a},d){let{axis:h="step",say:u=String,onStep:p,onZoom:y}=d,
 m=g("line",{y1:r,y2:o,class:"hover"}),b=g("rect",{y:r,height:o-r,class:"select"});t.append(m,b);let f=w=>Math.round(i+Math.
 max(0,Math.min(1,(w-s)/(n-s)))*(l-i));yt(t,b,{hover:(w,_)=>{let A=f(_);m.setAttribute("x1",a(A)),m.setAttribute("x2",a(A)),
@@ -143,7 +144,7 @@ t",{x:M-1.5,width:S-M+3,y:i,height:l-i}),g("rect",{class:"foot",x:M-1.5,width:S-
 10},R)))].filter(Boolean)}var cs=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`\
 --swatch:${e.colour}`}),O(e.name)))),U=(t,e,s,n)=>L(O(t,n.term),e,(n.legend??s.length>1)&&cs(s),bt(s,n));var ct=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),he=({rules:t},e)=>e==="ou\
 tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,ue="waiting for the first step",fe="no step\
- was made",Ft=t=>t===ue||t===fe,ds={unknown:"faint","non-finite":"broken",diverged:"c4"},hs={healthy:"Loss below its sta\
+ was made",Ct=t=>t===ue||t===fe,ds={unknown:"faint","non-finite":"broken",diverged:"c4"},hs={healthy:"Loss below its sta\
 rt","no-gain":"No clear gain"};function dt(t,e,s){let n=t.zones?.[e?.at(s)];if(!n)return null;let r=n.severity?I(n.severity):
 n.name==="healthy"?"ok":"info",o=hs[n.name]??T(n.name);return{name:n.name,head:o,text:n.text,kind:r,colour:ds[n.name]??r}}
 function ht({loss:t,loss_start:e,loss_recent:s},n,r=[]){let o=s?.first[s.columnOf(n)],i=r.some(([a,d])=>a<=o&&o<=d&&d<n);
@@ -173,12 +174,12 @@ d=t.map(w=>Math.log10(w.ratio)),h=Math.max(-10,Math.min(-.2,...a.map(w=>w*1.12))
 Math.max(.3,(y-p)/9);return{left:r,right:o,top:i,bottom:l,x0:h,x1:u,y0:m,y1:y,X:w=>r+(Math.max(h,Math.min(u,w))-h)/(u-h)*
 (o-r),Y:w=>l-(Math.max(m,Math.min(y,Math.log10(w)))-m)/(y-m)*(l-i)}}function ms({left:t,right:e,top:s,bottom:n,x0:r,x1:o,
 y0:i,y1:l,X:a,Y:d},h,u){let p=e-t,y=`translate(${x(12)},${(s+n)/2})rotate(-90)`;return[g("rect",{x:t,y:s,width:p,height:n-
-s,class:"frame"}),...Wt(lt(i,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/x(70))).map(m=>g("text",{x:a(m),y:n+x(15),"tex\
+s,class:"frame"}),...Lt(lt(i,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/x(70))).map(m=>g("text",{x:a(m),y:n+x(15),"tex\
 t-anchor":"middle"},J(m))),g("line",{x1:a(0),x2:a(0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-6,"text-anchor":"end",class:"\
 axis-name"},"loss (mean of five) below its start →"),g("text",{class:"axis-name","text-anchor":"middle",transform:y},`${h}\
 , logarithmic`)]}function ps({left:t,right:e,top:s,Y:n},r){return r?[g("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"da\
 maged"}),g("text",{x:e-x(6),y:n(r)-x(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var gs=({left:t,
-right:e,top:s,bottom:n},r)=>wt((t+e)/2,(s+n)/2,Ft(r)?r:`no path: ${r}`);function ws(t,e,s,{X:n,Y:r}){let o=a=>`${n(a.gain).
+right:e,top:s,bottom:n},r)=>wt((t+e)/2,(s+n)/2,Ct(r)?r:`no path: ${r}`);function ws(t,e,s,{X:n,Y:r}){let o=a=>`${n(a.gain).
 toFixed(1)} ${r(a.ratio).toFixed(1)}`,i=a=>a.map((d,h)=>`${h?"L":"M"}${o(d)}`).join(""),l=({zone:a},d)=>a&&d&&g("path",{
 d:`M${o(e[d-1])}L${o(e[d])}`,class:`trace zone ${a.kind}`,style:`stroke:var(--${a.colour})`});return[g("path",{class:"tr\
 ace-raw",d:t.map(a=>`M${o(a)}h.01`).join("")}),...s.map(a=>g("path",{d:i(a),class:"trace stray"},g("title",null,`steps ${a[0].
@@ -192,10 +193,10 @@ d=u=>Math.hypot(s(u.gain)-(l.clientX-a.left),n(u.ratio)-(l.clientY-a.top)),h=e.r
 d(h)<30?h:null};t.addEventListener("pointermove",l=>{let a=i(l);if(!a)return E.hide();E.show(l,`step ${a.step}: ${a.zone?.
 head.toLowerCase()??"zone not recorded"}`,`${r} ${v(a.ratio)}`,`loss (mean of five) ${ut(a.gain)}`)}),t.addEventListener(
 "pointerleave",()=>E.hide()),t.addEventListener("click",l=>{let a=i(l);a&&o(a.step)})}var D=({step:t,graver_at:e=null})=>e??t?`step ${e??t}`:"before step 1",xs=t=>t.graver_at==null?"":`, first seen ${D({step:t.
-step})}`,$t=t=>`${t.rule}@${t.step}`;function Ct({lasted:t,closed_step:e},s){return e==null?s?"to the end":"still open":
+step})}`,$t=t=>`${t.rule}@${t.step}`;function Tt({lasted:t,closed_step:e},s){return e==null?s?"to the end":"still open":
 `${t} step${t>1?"s":""}`}async function we(t,e,s,n){let r=e.adapters?.[0]&&t.adapters.find(({name:o})=>o===e.adapters[0].
 name);return c("section",{class:`card detail ${I(e.severity)}`,id:"detail"},c("header",null,W(e.severity,16),c("h2",null,
-nt(e.message)),c("span",{class:"note"},`${e.rule} · ${D(e)}${xs(e)} · ${Ct(e,s)}`)),e.details&&c("p",{class:"message"},
+nt(e.message)),c("span",{class:"note"},`${e.rule} · ${D(e)}${xs(e)} · ${Tt(e,s)}`)),e.details&&c("p",{class:"message"},
 e.details),ge("Cause",e.causes),e.next_run&&[c("h3",null,"Next run"),c("p",{class:"advice",id:"settings"},e.next_run.text)],
 ge("Fix",e.remedies),await vs(t,e,r,n),c("div",{class:"actions"},c("button",{id:"to-layer",disabled:!r,onclick:()=>t.openAlert(
 e,"layer")},"See the layer"),c("button",{id:"to-heatmap",disabled:!t.run.metrics.length,onclick:()=>t.openAlert(e,"heatm\
@@ -213,38 +214,38 @@ null,r==null?(o??"–").replace("nan","NaN"):v(r)));return[c("h3",null,`Adapters
 rate",ticks:lt(i,l,o.widths[0]/x(70)).filter(f=>a(f)>r/20).map(f=>[a(f),v(f)]),say:f=>v(n[f-1]),marks:[{rate:s.rate,name:"\
 suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:f})=>f!=
 null).map(f=>({...f,at:a(f.rate)}))},{loss:h,smoothed:u,output_ratio:p}=s.curve,y=Math.max(...mt(u).filter(Number.isFinite)),
-m=[{name:"loss",matrix:Tt(mt(h).map(f=>f>y?Number.NaN:f)),thin:!0},{name:"loss, mean of five",matrix:Tt(mt(u))}].map(f=>({
-...f,colour:"var(--c1)"})),b=[{name:"size of the adapters",matrix:Tt(mt(p)),colour:"var(--c2)"}];return L(s.rate==null?"\
+m=[{name:"loss",matrix:zt(mt(h).map(f=>f>y?Number.NaN:f)),thin:!0},{name:"loss, mean of five",matrix:zt(mt(u))}].map(f=>({
+...f,colour:"var(--c1)"})),b=[{name:"size of the adapters",matrix:zt(mt(p)),colour:"var(--c2)"}];return L(s.rate==null?"\
 The sweep found no learning rate":"Learning rate, found by a sweep",`${r} steps before the run`,c("div",{class:"sweep",id:"\
 found",style:o.style},c("div",null,bt(m,{...d,height:x(180),term:"loss, mean of five"}),bt(b,{...d,height:x(140),log:!0,
 term:b[0].name,thresholds:[{value:1}]})),it("words",s.sentences??[])))}var mt=t=>(t??[]).map(e=>e==null?Number.NaN:Number(
-e));function Tt(t){let e=t.map((r,o)=>o+1),s=Float32Array.from(t),n={shape:[t.length,1],first:e,last:e,width:1,notes:[]};
-return new Q({...n,pooled:!1},s,s,new Uint8Array(t.length))}var ks="Overview",xe=20,jt="broke off";function _t(t,e,s,n,r=[],o=null){if(t)return{kind:I(t.severity),head:`${t.severity}\
+e));function zt(t){let e=t.map((r,o)=>o+1),s=Float32Array.from(t),n={shape:[t.length,1],first:e,last:e,width:1,notes:[]};
+return new Q({...n,pooled:!1},s,s,new Uint8Array(t.length))}var ks="Overview",xe=20,jt="broke off";function kt(t,e,s,n,r=[],o=null){if(t)return{kind:I(t.severity),head:`${t.severity}\
 : ${t.message}`,text:t.details,alert:t};if(n)return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.details||n.
 message,alert:n};let i=!e||["ok","info"].includes(e.kind);if(i&&(o?.kind==="warning"||o?.word===jt))return{kind:o.kind,head:T(
 o.word),text:o.text};if(!e)return{kind:"info",head:"Not recorded",text:"This run was written without its zones."};let l=i?
-{...e,head:Ns(r)}:e;return e.name!=="unknown"||!s?l:Ft(s)?{...l,head:T(s)}:{...l,text:`${T(s)}.`}}function Ns(t){let e=t.
+{...e,head:Ns(r)}:e;return e.name!=="unknown"||!s?l:Ct(s)?{...l,head:T(s)}:{...l,text:`${T(s)}.`}}function Ns(t){let e=t.
 filter(({severity:s})=>s==="INFO").length;return e<t.length?"No warning is open":e?`No warnings, ${e} info${e>1?"s":""}`:
-"No alerts"}var kt=(t,e)=>t.filter(s=>s.name==="recovered"&&s.step<=e).sort((s,n)=>n.step-s.step)[0],Nt=t=>({failed:3,unhealthy:3,
+"No alerts"}var Nt=(t,e)=>t.filter(s=>s.name==="recovered"&&s.step<=e).sort((s,n)=>n.step-s.step)[0],Mt=t=>({failed:3,unhealthy:3,
 interrupted:2,unknown:1})[t]??0;async function Ms(t){let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[i,l,a,d,h,
 u,p,y]=await Promise.all([me(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),ve(t,r),ve(t,o),t.seriesOf(["loss","lo\
 ss_start","loss_recent","size",...xt,"overhead","zone"],r),t.series("lr",{max_cols:600,to:s}),t.series("effective_lr",{max_cols:600,
 to:s}),t.seriesOf(["loss","loss_expected","eval_loss","probe_loss","reward","effective_lr"],o)]),m=l.first==null?null:e[l.
-first],b=B(l,t.run),f=_t(m,dt(t.schema,h.zone,s),i.missing,kt(e,s),e.filter(N=>N.step<=s),b),w=z(t.width,[43,57],16,930),
+first],b=B(l,t.run),f=kt(m,dt(t.schema,h.zone,s),i.missing,Nt(e,s),e.filter(N=>N.step<=s),b),w=z(t.width,[43,57],16,930),
 [_,A]=w.widths;return c("div",{class:"overview"},Rs(t,f,b),c("div",{class:"tiles"},Fs(t,{...h,rates:u,effective:p},a,i)),
 c("div",{class:"columns",style:w.style},L(O("Where the run is","path"),Ss(i.points),pe(i,{width:_-26,height:x(470),damage:he(
 t.schema,i.metric),step:s,onStep:t.setStep})),As(t,{...y,size:d},i,A)),L("Alerts",null,Cs(t)),be(t,t.width))}function As(t,{
 loss:e,loss_expected:s,eval_loss:n,probe_loss:r,reward:o,effective_lr:i,size:l},a,d){let h=t.lastStep>0,u=t.charting,p=z(
-d,[1,1],16,520),y={...u,empty:h?"not logged in this run":a.missing,width:p.widths[0]-26,height:x(190)},m=o?[{name:zt(t.schema).
+d,[1,1],16,520),y={...u,empty:h?"not logged in this run":a.missing,width:p.widths[0]-26,height:x(190)},m=o?[{name:_t(t.schema).
 toLowerCase(),matrix:o,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"expected",matrix:s,colour:"\
 var(--soft)",dash:"3 3",thin:!0},...n?[{name:"evaluation",matrix:n,colour:"var(--c3)"}]:[],...r?[{name:"general texts",matrix:r,
 colour:"var(--c2)"}]:[]],b=a.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",
-{class:"stack"},U(o?zt(t.schema):"Loss",null,m,{...u,term:o?"reward":"loss",width:d-26,height:x(212),alerts:t.alerts.filter(
-f=>f.step>0),onAlert:f=>t.openAlert(f,"alerts"),empty:h?"the loss is unknown in this run":a.missing}),c("div",{class:"co\
-lumns",style:p.style},U(b,"over adapters",l&&h?Os(l):[],{...y,term:a.metric,log:!0}),U("s · lr","per group",h?Es(i):[],
-{...y,term:"effective_lr",zero:!0,log:u.discarded.length>0})))}var Os=t=>["max","9 in 10 below","median"].map((e,s)=>({name:e,
-column:s,matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function Ss(t){let e=new Map(t.map(({zone:n})=>[n?.head??
-"zone not recorded",n])),s=([n,r])=>c("span",{title:r?.text},c("i",{style:`--swatch:var(--${r?.colour??"trace"})`}),n.toLowerCase());
+{class:"stack"},U(o?_t(t.schema):"Loss",null,m,{...u,term:m[0].name,width:d-26,height:x(212),alerts:t.alerts.filter(f=>f.
+step>0),onAlert:f=>t.openAlert(f,"alerts"),empty:h?"the loss is unknown in this run":a.missing}),c("div",{class:"columns",
+style:p.style},U(b,"over adapters",l&&h?Os(l):[],{...y,term:a.metric,log:!0}),U("s · lr","per group",h?Es(i):[],{...y,term:"\
+effective_lr",zero:!0,log:u.discarded.length>0})))}var Os=t=>["max","9 in 10 below","median"].map((e,s)=>({name:e,column:s,
+matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function Ss(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not\
+ recorded",n])),s=([n,r])=>c("span",{title:r?.text},c("i",{style:`--swatch:var(--${r?.colour??"trace"})`}),n.toLowerCase());
 return c("span",{class:"legend"},[...e].map(s))}var ve=async(t,e)=>await t.spread("output_ratio",e)??await t.spread("rel\
 ative_spectral_norm",e),Es=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(e=>t.columns&&Number.isFinite(t.high[(t.columns-
 1)*t.n+e])).map((e,s)=>({name:`group ${e}`,matrix:t,column:e,colour:`var(--c${1+s%6})`}));function B(t,{wall_time:e},s=Date.
@@ -264,7 +265,7 @@ c("div",{class:"words"},c("h1",null,s,o&&s!==T(o.word)&&ot(o.word,o.text,{id:"en
 "recovered"&&c("small",null,Is(r))),n&&c("p",null,n),r&&r.name!=="broke-off"&&o?.word===jt&&c("p",null,`Broke off: ${o.text}`),
 l&&c("p",{id:"cause"},c("b",null,"Cause "),l),a&&c("p",{class:"fix",id:"fix"},c("b",null,"Fix"),a),i&&c("p",{class:"fix",
 id:"next-run"},c("b",null,"Next run"),i),t.ending.passes&&c("p",{id:"passes"},t.ending.passes)),c("div",{class:"chips"},
-d))}var zt=({config:t})=>t?.preference?"Margin":"Reward",Mt=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function Ws(t){
+d))}var _t=({config:t})=>t?.preference?"Margin":"Reward",At=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function Ws(t){
 let e=new Map;for(let n of t)e.set(n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.length>
 1?`${v(s[0])}…`:v(s[0])}var Ls=({adapters:t},e)=>t.some(s=>s.group===e)||t.every(s=>s.group==null);function Bt(t,e,s=[],n=r=>!0){
 let r=null,o=i=>s.some(([l,a])=>l<=t.last[i]&&t.first[i]<=a);for(let i=0;i<(t?.columns??0)&&t.first[i]<=e;i++)for(let l=0;l<
@@ -274,24 +275,24 @@ let{loss:r,reward:o,rates:i,effective:l,overhead:a}=e,{schema:d,adapters:h,step:
 m=ht(e,u,p),b=ft(n,e,s,u),f=a?.at(u),w=d.max_steps,_=w?Math.min(1,u/w):null,A=h[0]?.scale_formula,N=n.metric==="output_r\
 atio"?["Size of the adapters","size of the adapters"]:["σ₁ relative to W₀ × depth",n.metric],$=["r","alpha","scale"].
 map(k=>Ws(h.map(M=>M[k]))).join(" / ");return[H("Step","step",[String(u),w&&c("small",null,` / ${w}`)],_==null?null:`${J(
-_)} of the schedule`,_!=null&&c("i",{class:"progress",style:`--share:${_}`})),o?H(zt(d),"reward",v(o.at(u)),vt(e,u)):H("\
-Loss","loss",v(r?.at(u)),Number.isFinite(m)?`mean${u<5?"":" of five"} ${ut(m)}`:null),H(...N,v(b),b==null?"not measured":
-`${v(b/n.depth)} × depth ${v(n.depth)}`),H("s · lr, peak","effective_lr",v(Bt(l,u,p)),$e(d,y)),H("r / α / s","scale",
-h.length?$:"–",A?`s = ${Mt(A)}`:"no adapters"),H("Adapters","adapters",String(h.length),d.config?.model_type??d.optimizer),
-H("Overhead","overhead",f==null||!t.lastStep?"–":J(f,1),t.lastStep?`of the wall time ${u>xe?`since step ${xe}`:"so far"}`:
-n.missing)]}function $e({config:t},e){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${v(n)} to ${v(r)})`:
-"";return e==null?null:s==null||s!==t?.learning_rate?`lr up to ${v(e)}`:`lr up to ${v(e)},${v(s)===v(e)?"":` ${v(s)}`} f\
-ound by a sweep${o}`}function Cs(t){if(!t.alerts.length)return c("p",{class:"none"},"✓ No alert in this run.");let e=s=>c(
-"button",{class:"row",onclick:()=>t.openAlert(s,"alerts")},W(s.severity),c("b",null,s.rule),c("span",{class:"note"},D(s),
-s.severity===rt&&", recovered from"),c("span",null,s.message));return c("ol",{class:"alert-list"},t.alerts.slice(0,6).map(
-s=>c("li",null,e(s))))}var Ut={};st(Ut,{draw:()=>Bs,title:()=>Ts});var Ts="Alerts",zs=["Severity","Rule","What","Step","Held","Adapters"];async function Bs(t){if(!t.alerts.length)return L(
+_)} of the schedule`,_!=null&&c("i",{class:"progress",style:`--share:${_}`})),o?H(_t(d),_t(d).toLowerCase(),v(o.at(u)),vt(
+e,u)):H("Loss","loss",v(r?.at(u)),Number.isFinite(m)?`mean${u<5?"":" of five"} ${ut(m)}`:null),H(...N,v(b),b==null?"not \
+measured":`${v(b/n.depth)} × depth ${v(n.depth)}`),H("s · lr, peak","effective_lr",v(Bt(l,u,p)),$e(d,y)),H("r / α / s",
+"scale",h.length?$:"–",A?`s = ${At(A)}`:"no adapters"),H("Adapters","adapters",String(h.length),d.config?.model_type??
+d.optimizer),H("Overhead","overhead",f==null||!t.lastStep?"–":J(f,1),t.lastStep?`of the wall time ${u>xe?`since step ${xe}`:
+"so far"}`:n.missing)]}function $e({config:t},e){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${v(n)} t\
+o ${v(r)})`:"";return e==null?null:s==null||s!==t?.learning_rate?`lr up to ${v(e)}`:`lr up to ${v(e)},${v(s)===v(e)?"":`\
+ ${v(s)}`} found by a sweep${o}`}function Cs(t){if(!t.alerts.length)return c("p",{class:"none"},"✓ No alert in this run.");
+let e=s=>c("button",{class:"row",onclick:()=>t.openAlert(s,"alerts")},W(s.severity),c("b",null,s.rule),c("span",{class:"\
+note"},D(s),s.severity===rt&&", recovered from"),c("span",null,s.message));return c("ol",{class:"alert-list"},t.alerts.slice(
+0,6).map(s=>c("li",null,e(s))))}var Ut={};st(Ut,{draw:()=>Bs,title:()=>Ts});var Ts="Alerts",zs=["Severity","Rule","What","Step","Held","Adapters"];async function Bs(t){if(!t.alerts.length)return L(
 null,null,c("p",{class:"none"},"✓ No alert in this run."));let e=!["running",null].includes(t.ending.verdict),s=t.alerts.
 find(o=>$t(o)===t.state.alert)??t.alerts[0],n=z(t.width,[52,48],16,1e3),r=c("div",{class:"columns",style:`${n.style};ali\
 gn-items:start`},L(null,null,c("table",{class:"grid",id:"alerts"},c("thead",null,c("tr",null,...zs.map(o=>c("th",null,O(
 o))))),c("tbody",null,t.alerts.map((o,i)=>js(t,o,i,o===s,e))))),await we(t,s,e,n.widths[1]));return c("div",null,r)}function js(t,e,s,n,r){
 let{severity:o,rule:i,message:l,adapters:a}=e;return c("tr",{class:n?"chosen":null,"data-alert":$t(e),onclick:()=>t.openAlert(
 e)},c("td",null,c("span",{class:`tag ${I(o)}`},W(o,11),o.toLowerCase())),c("td",{class:"mono"},i),c("td",null,c("button",
-{id:`alert-${s}`,class:"open","aria-current":String(n)},nt(l))),c("td",null,D(e)),c("td",null,Ct(e,r)),c("td",null,a?.length?
+{id:`alert-${s}`,class:"open","aria-current":String(n)},nt(l))),c("td",null,D(e)),c("td",null,Tt(e,r)),c("td",null,a?.length?
 [c("span",{class:"mono clip"},ye(t,a[0].name)),a.length>1&&c("small",null,` +${a.length-1}`)]:"–"))}var Ht={};st(Ht,{draw:()=>Ds,title:()=>Ps});var Ps="Compare",Us=/^(learning_rate|parameters|find_lr\..*|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
 function _e(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[n,r]of Object.entries(t))_e(r,e?`${e}.${n}`:
 n,s);else s[e]=ke(t);return s}function ke(t){return Array.isArray(t)?t.map(String).join(", "):typeof t=="number"&&!Number.
@@ -313,7 +314,7 @@ s=>ke(s[e])))].join(", ")||"–";function Ks(t){return[...new Set(t.flatMap(({se
 test(s)).filter(s=>new Set(t.map(({settings:n})=>n[s])).size>1).map(s=>[s,({settings:n})=>n[s]??"–"])}async function qs(t,e){
 let{step:s,metrics:n}=t.runs[e],r=X.find(y=>n.includes(y)),[o,{alerts:i,counts:l},a,d,h]=await Promise.all([t.data.schema(
 e),t.data.alerts(e),t.data.verdict(e),t.seriesOf(["loss","loss_start","loss_recent","size",...xt,"zone"],{at:s},e),r?t.spread(
-r,{at:s},e):null]),u=B(a,t.runs[e]),p=_t(i[a.first],dt(o,d.zone,1/0),null,kt(i,1/0),i,u);return{name:e,step:s,schema:o,counts:l,
+r,{at:s},e):null]),u=B(a,t.runs[e]),p=kt(i[a.first],dt(o,d.zone,1/0),null,Nt(i,1/0),i,u);return{name:e,step:s,schema:o,counts:l,
 last:d,says:p,end:u,ratio:ft({metric:r,depth:ct(o)},d,h,1/0),settings:_e({...o.config,optimizer:o.optimizer,versions:o.versions??
 {}})}}var Zt={};st(Zt,{draw:()=>rn,title:()=>sn});var tt=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],
 Ne=Uint32Array.from({length:256},(t,e)=>{let s=e/255*(tt.length-1),n=Math.min(tt.length-2,Math.floor(s)),r=s-n,[o,i,l]=[
@@ -339,11 +340,11 @@ a,18)}`}})}function Re(t){let e=new Map;for(let s of t)e.has(s.type)||e.set(s.ty
 name:s,adapters:n}))}function We({high:t}){let e=Float32Array.from(t,Math.log2),s=[],n=-1/0,r=Math.max(1,Math.floor(e.length/
 2e4))|1;e.forEach((i,l)=>{Number.isFinite(i)&&(n=Math.max(n,i),l%r===0&&s.push(i))}),s.sort((i,l)=>i-l),n===-1/0&&(n=0);
 let o=Math.min(s[Math.floor(.01*s.length)]??0,n-1e-6);return{cells:e.map(i=>(i-o)/(n-o)),ends:[`≤ ${v(2**o)}`,"log",v(
-2**n)]}}var Le=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),At=t=>x(108+6*(Le(t)-11));function Fe(t,e,s,n){
+2**n)]}}var Le=t=>Math.max(11,Math.min(22,Math.max(...t.adapters.map(({type:e})=>e.length)))),Ot=t=>x(108+6*(Le(t)-11));function Fe(t,e,s,n){
 let r=Zs(t,e),{rows:o,size:i,height:l}=r,a=Math.max(1,Math.min(3,devicePixelRatio||1)),d=c("canvas",{id:"heat",width:Math.
 round(n*a),height:Math.round(l*a),role:"img",style:`width:${n}px;height:${l}px`,"aria-label":`${t.state.metric} of ${e.n}\
  adapters at ${e.columns} columns of steps`});Ee(d,t,e,s,o,i,a);let h=Js(t,e,r,n);return Qs(d,t,e,o,h,n),c("div",{class:"\
-plot",style:`grid-template-columns:${At(t)-4}px ${n}px`},c("span",{class:"strip-name"},"alerts"),tn(t,e,n),Xs(t,e,r),c("\
+plot",style:`grid-template-columns:${Ot(t)-4}px ${n}px`},c("span",{class:"strip-name"},"alerts"),tn(t,e,n),Xs(t,e,r),c("\
 div",{class:"stage",style:`width:${n}px;height:${l}px`},d,h.overlay),c("span",{class:"strip-name"},"step"),en(e,n))}function Zs(t,{
 n:e}){let s=Re(t.adapters),n=Math.max(300,innerHeight-x(232)),r=s.length<=40?3:e+s.length<=n?1:0,o=Math.max(1,Math.min(x(
 30),Math.floor((n-r*s.length)/e))),i=[],l=[],a=0;for(let d of s){let h=a;for(let u of d.adapters)i.push({adapter:u,y:a}),
@@ -358,16 +359,16 @@ leave:i},l){let a=h=>s.columnOf(s.stepAt(h/l)),d=h=>n.findLast(({y:u})=>u<=h.cli
 r,{hover:(h,u)=>{let p=d(h);p&&(o(p,a(u)),E.show(h,...Ys(s,a(u),p.adapter)))},leave:i,zoom:(h,u)=>e.set({from:s.first[a(
 h)],to:s.last[a(u)]}),choose:(h,u)=>{let p=d(h)?.adapter.name,y=s.last[a(u)];p&&e.set({view:"layer",adapter:p,step:y>=e.
 lastStep?"":y})}})}function Ys(t,e,{name:s,index:n}){let r=t.flags[e*t.n+n];return[c("b",null,s),`${t.steps(e)}: ${t.say(
-e,n,v)||"–"}`,r&3?c("strong",null,at(r)):null]}function Xs(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=At(t),l=g(
+e,n,v)||"–"}`,r&3?c("strong",null,at(r)):null]}function Xs(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=Ot(t),l=g(
 "svg",{class:"gutter",width:i-6,height:o}),a=r>=x(11)&&n.length<e,d=-99;for(let h of n)h.y-d<x(12)||(d=h.y,l.append(g("t\
 ext",{x:a?i-x(36):i-12,y:h.y+x(4),"text-anchor":"end",class:"group"},Kt(h.name,Le(t)+(a?0:4)),g("title",null,h.name))));
 for(let{adapter:h,y:u}of a?s:[])l.append(g("text",{x:i-12,y:u+r/2+x(4),"text-anchor":"end",class:"item"},h.layer??""));return l}
 function tn(t,e,s){let r=g("svg",{class:"strip",width:s,height:20});for(let o of t.alerts){if(o.step<e.first[0]||o.step>
-e.end)continue;let i=e.columnOf(o.step),l=(e.place(i)+e.place(i+1))/2*s;r.append(Lt(o,Math.max(7,l),20,()=>t.openAlert(o)))}
+e.end)continue;let i=e.columnOf(o.step),l=(e.place(i)+e.place(i+1))/2*s;r.append(Ft(o,Math.max(7,l),20,()=>t.openAlert(o)))}
 return r}function en(t,e){let s=g("svg",{class:"axis",width:e,height:x(18)}),n=r=>(r-t.first[0]+.5)/(t.stepAt(1)-t.first[0]+
 1)*e;for(let r of q(t.first[0],t.end,e/x(70)).filter(Number.isInteger)){let o=n(r);s.append(g("text",{x:o,y:x(14),"text-\
 anchor":o<12?"start":o>e-14?"end":"middle"},r))}return s}var sn="Heatmap",nn=12,qt=()=>x(268);async function rn(t){let{state:e,adapters:s}=t;if(!s.length||!e.metric)return c("p",
-{class:"empty-page"},"This run has no adapters.");let n=on(t),r=t.width>3*qt(),o=t.width-(r?qt()+16:0)-28,i=o-At(t)-4,l=await t.
+{class:"empty-page"},"This run has no adapters.");let n=on(t),r=t.width>3*qt(),o=t.width-(r?qt()+16:0)-28,i=o-Ot(t)-4,l=await t.
 metric(e.metric,t.window(Math.max(50,Math.floor(i/50)*50)));if(t.notes=[...new Set([...t.notes,...l.notes])],!l.columns)
 return c("div",null,n,c("p",{class:"empty-page"},"No step of this metric lies in the chosen range."));l.until=Math.min(t.
 lastStep,e.to===""?1/0:Number(e.to));let a=We(l);return c("div",{class:"heat"},n,c("div",{class:"columns",style:`grid-te\
@@ -416,7 +417,7 @@ ow"}),e.length?e.map(a=>c("button",{class:"chip",onclick:()=>t.openAlert(a,"aler
 rule}, ${D(a)}`)):c("span",{class:"note"},"✓ no alert names this adapter")),c("dl",{class:"facts"},l(O("Kind"),s.kind),
 s.d_out!=null&&l(O("W₀"),`${s.d_out} × ${s.d_in}`),(s.r??0)>0&&l(O("B · A"),`${s.d_out} × ${s.r} · ${s.r} × ${s.d_in}`),
 l(O("r","r"),s.r||null),l(O("α","alpha"),s.alpha==null?null:v(s.alpha)),l(O("s","scale"),s.scale==null?null:v(s.scale),
-Mt(s.scale_formula)),l(O("Group","group"),s.group==null?"in no optimizer group":String(s.group),i!=null?`lr ≤ ${v(i)}`:
+At(s.scale_formula)),l(O("Group","group"),s.group==null?"in no optimizer group":String(s.group),i!=null?`lr ≤ ${v(i)}`:
 null),l(O("Trainable"),s.trainable?.toLocaleString("en")),l(O("‖W₀‖","base_norm"),s.base_norm==null?"unknown":v(Number(
 s.base_norm))),l(O("σ₁(W₀)","base_spectral_norm"),s.base_spectral_norm==null?"unknown":v(Number(s.base_spectral_norm)))))}var Z={overview:Pt,heatmap:Zt,layer:Jt,alerts:Ut,compare:Ht};function Qt(t){let e=document.activeElement?.id,{from:s,to:n}=t.state;t.bar.replaceChildren(t.heading,c("nav",{"aria-lab\
 el":"views"},fn(t)),gn(t),mn(t),c("button",{id:"latest",class:"quiet",title:"follow the latest step (End)",disabled:t.state.
@@ -430,7 +431,7 @@ e.target.value)),oninput:e=>{e.target.nextElementSibling.textContent=e.target.va
 "button",{id:"refresh",class:t.newer?"quiet newer":"quiet",title:"ask TensorBoard again","aria-label":t.newer?null:"refr\
 esh",onclick:()=>t.refresh()},t.newer?`↻ ${t.newer}`:"↻");function gn(t){let e=s=>{let n=B(t.runs[s],t.runs[s]);return c(
 "option",{value:s,selected:s===t.state.run},n?`${s} (${n.word})`:s)};return c("label",{class:"pick"},"Run",c("select",{id:"\
-run",onchange:({target:s})=>t.openRun(s.value)},t.runNames.map(e)))}var wn=100*2**20,Ot=class{#n;#t=new Map;#s=new WeakMap;#r=0;constructor(e){this.#n=e}forget(){this.#t.clear(),this.#r++}runs(){
+run",onchange:({target:s})=>t.openRun(s.value)},t.runNames.map(e)))}var wn=100*2**20,St=class{#n;#t=new Map;#s=new WeakMap;#r=0;constructor(e){this.#n=e}forget(){this.#t.clear(),this.#r++}runs(){
 return this.#e("runs",{})}runsNow(){return this.#n("runs",[])}schema(e){return this.#e("schema",{run:e})}async alerts(e){
 let{alerts:s,...n}=await this.#e("alerts",{run:e});return{...n,alerts:s.map(r=>r.recovered_from?{...r,severity:rt}:r)}}verdict(e,s){
 return this.#e("verdict",{run:e,step:s})}metric(e,s,n){return this.#e("metric",{run:e,metric:s,...n})}spread(e,s,n){return this.#e(
@@ -441,22 +442,22 @@ set(i,l.bytes??0),o===this.#r&&this.#o(),l}catch(l){throw this.#t.get(r)===i&&th
 get(n)??0,s=0;for(let n of this.#t.values())s+=e(n);for(let[n,r]of this.#t){if(s<=wn)break;s-=e(r),this.#t.delete(n)}}};var Yt="lora_watch",pt=`p.${Yt}.`,Xt=!1;function Te(){Xt=!0}function te(){if(Xt)return window;try{return window.parent.location.
 hash,window.parent}catch{return window}}function ze(t){let e=()=>{let s=matchMedia("(prefers-color-scheme: dark)");s.addEventListener(
 "change",()=>t(s.matches)),t(s.matches)};if(Xt)return e();try{let s=window.parent.document.body,n=()=>t(s.classList.contains(
-"dark-mode"));new MutationObserver(n).observe(s,{attributes:!0,attributeFilter:["class"]}),n()}catch{e()}}var St=()=>te().
-location.hash.replace(/^#/,"").split("&"),Be=()=>["",Yt].includes(St()[0]);function ee(){let t={};for(let e of St()){if(!e.
+"dark-mode"));new MutationObserver(n).observe(s,{attributes:!0,attributeFilter:["class"]}),n()}catch{e()}}var Et=()=>te().
+location.hash.replace(/^#/,"").split("&"),Be=()=>["",Yt].includes(Et()[0]);function ee(){let t={};for(let e of Et()){if(!e.
 startsWith(pt))continue;let[s,n=""]=e.slice(pt.length).split("=");try{t[s]=decodeURIComponent(n.replaceAll("+"," "))}catch{}}
-return t}function je(t,e){if(!Be())return;let s=St().filter((o,i)=>i>0&&o&&!o.startsWith(pt)),n=Object.entries(t).filter(
+return t}function je(t,e){if(!Be())return;let s=Et().filter((o,i)=>i>0&&o&&!o.startsWith(pt)),n=Object.entries(t).filter(
 ([,o])=>o!==""&&o!=null).map(([o,i])=>`${pt}${o}=${encodeURIComponent(i)}`),{history:r}=te();try{r[e?"pushState":"replac\
-eState"](r.state,"",`#${[Yt,...n,...s].join("&")}`)}catch{}}function Pe(t){let e=te(),s=()=>{Be()&&St().some(n=>n.startsWith(
+eState"](r.state,"",`#${[Yt,...n,...s].join("&")}`)}catch{}}function Pe(t){let e=te(),s=()=>{Be()&&Et().some(n=>n.startsWith(
 pt))&&t(ee())};e.addEventListener("hashchange",s),window.addEventListener("pagehide",()=>e.removeEventListener("hashchan\
 ge",s))}function De(t,e){if(e.ctrlKey||e.metaKey||e.altKey||!t.shown||e.target.matches?.("select")||e.target.id==="scrub"&&e.key.
 startsWith("Arrow"))return;let s=e.shiftKey?Math.max(1,Math.round(t.lastStep/20)):1,n=["layer","heatmap"].includes(t.state.
 view),r={ArrowLeft:()=>t.setStep(t.step-s),ArrowRight:()=>t.setStep(t.step+s),ArrowUp:n&&(()=>t.moveAdapter(-1)),ArrowDown:n&&
-(()=>t.moveAdapter(1)),End:()=>t.set({step:""}),Escape:()=>t.set({from:"",to:""})}[e.key];r&&(e.preventDefault(),r())}var Et={view:"overview",run:"",metric:"",adapter:"",step:"",from:"",to:"",alert:""},yn=["output_ratio","relative_spectra\
+(()=>t.moveAdapter(1)),End:()=>t.set({step:""}),Escape:()=>t.set({from:"",to:""})}[e.key];r&&(e.preventDefault(),r())}var It={view:"overview",run:"",metric:"",adapter:"",step:"",from:"",to:"",alert:""},yn=["output_ratio","relative_spectra\
 l_norm","relative_norm","delta_norm"],bn=5e3;function xn(t,e,s){let n=Object.keys(e).filter(l=>!(l in t)),r=n.length?`${n.
 length} new run${n.length>1?"s":""}`:null;if(n.includes(s)||r&&!Object.keys(t).length)return{words:r,isHere:!0};let[o,i]=[
 t[s],e[s]];return o&&i&&i.step!==o.step?{words:`now at step ${i.step}`,isHere:!0}:o&&i&&i.wall_time!==o.wall_time?{words:"\
-more was written",isHere:!0}:r?{words:r,isHere:!1}:null}var It=class{constructor(e,s,n=!0){this.data=new Ot(s),this.live=
-n,this.state={...Et},this.bar=c("header",{id:"bar"}),this.main=c("main",{id:"view",tabindex:-1}),this.heading=c("h1",{class:"\
+more was written",isHere:!0}:r?{words:r,isHere:!1}:null}var Rt=class{constructor(e,s,n=!0){this.data=new St(s),this.live=
+n,this.state={...It},this.bar=c("header",{id:"bar"}),this.main=c("main",{id:"view",tabindex:-1}),this.heading=c("h1",{class:"\
 unseen"}),this.bar.tabIndex=-1,e.append(this.bar,this.main),this.bar.focus({preventScroll:!0}),document.documentElement.
 lang="en",this.drawing=0,this.runs={},this.run={metrics:[],series:[],step:0,wall_time:0},this.schema={adapters:[],notes:[]},
 this.ending={verdict:null,message:null,first:null},this.alerts=[],this.counts={},this.adapters=[],this.notes=[]}async start(){
@@ -470,7 +471,7 @@ run)return;let n=xn(this.runs,s,this.wanted?.run??e);if(n?.isHere&&this.#t&&!thi
 B(this.ending,this.run)?.word!==this.endWord&&await this.draw(),n?.words!==this.newer&&(this.newer=n?.words,Qt(this))}get#t(){
 let{step:e,to:s}=this.state;return s===""&&(e===""||Number(e)>this.lastStep)}set(e){let{view:s,run:n}=this.state;return this.
 wanted=null,this.#s({...this.state,...e}),this.navigated||=this.state.view!==s||this.state.run!==n,this.draw()}#s(e){this.
-state=Object.fromEntries(Object.entries(Et).map(([s,n])=>[s,String(e[s]??n)])),this.state.view in Z||(this.state.view="o\
+state=Object.fromEntries(Object.entries(It).map(([s,n])=>[s,String(e[s]??n)])),this.state.view in Z||(this.state.view="o\
 verview")}async draw(){let e=++this.drawing,{view:s,run:n}=this.state;this.loading=!0,document.body.setAttribute("aria-b\
 usy","true");let r=setTimeout(()=>{e===this.drawing&&this.shown&&(this.shown!==s||this.shownRun!==n)&&this.#c(s)},150);try{
 if(this.runs=await this.data.runs(),!Object.keys(this.runs).length)return this.#i(e,c("p",{class:"empty-page"},"No run h\
@@ -479,9 +480,9 @@ return;await this.#o(o),Qt(this),this.#l();let i=await Z[this.state.view].draw(t
 div",{class:"empty-page",role:"alert"},c("p",null,`This view could not be drawn: ${o.message}`),c("button",{id:"again",class:"\
 quiet",onclick:()=>this.refresh()},"Try again")))}finally{clearTimeout(r)}}#r(){if(this.wanted&&this.wanted.run in this.
 runs&&([this.state,this.wanted]=[this.wanted,null]),this.state.run in this.runs)return;this.state.run&&(this.wanted??=this.
-state);let e=({verdict:o,wall_time:i})=>[this.live?0:Nt(o),i],s=(o,i)=>e(o)[0]-e(i)[0]||e(o)[1]-e(i)[1],n=Object.keys(this.
-runs).reduce((o,i)=>s(this.runs[i],this.runs[o])>0?i:o),r=!this.live&&!Nt(this.runs[n].verdict)&&this.runNames.length>1;
-this.#s({...this.wanted?{view:this.state.view}:this.state,...r&&this.state.view===Et.view?{view:"compare"}:{},run:n})}async#e(){
+state);let e=({verdict:o,wall_time:i})=>[this.live?0:Mt(o),i],s=(o,i)=>e(o)[0]-e(i)[0]||e(o)[1]-e(i)[1],n=Object.keys(this.
+runs).reduce((o,i)=>s(this.runs[i],this.runs[o])>0?i:o),r=!this.live&&!Mt(this.runs[n].verdict)&&this.runNames.length>1;
+this.#s({...this.wanted?{view:this.state.view}:this.state,...r&&this.state.view===It.view?{view:"compare"}:{},run:n})}async#e(){
 let e=this.state.run,[s,n,r]=await Promise.all([this.data.schema(e),this.data.alerts(e),this.data.verdict(e)]);return{schema:s,
 found:n,ending:r}}async#o({schema:e,found:s,ending:n}){this.schema=e,this.ending=n,this.alerts=s.alerts,this.counts=s.counts,
 this.notes=[...e.notes,...s.notes],this.run=this.runs[this.state.run],this.adapters=await this.#d(e),this.missing=this.#a();
@@ -489,7 +490,7 @@ let r=this.run.metrics;r.includes(this.state.metric)||(this.state.metric=yn.find
 B(n,this.run)?.word,this.newer=void 0}#a(){let{adapter:e}=this.state;return this.wanted?`There is no run “${this.wanted.
 run}” here, or TensorBoard has not read it yet. This is the latest one.`:e&&!this.adapters.some(({name:s})=>s===e)?`Th\
 is run has no adapter “${e}”.`:this.adapters.length?null:"This run has no adapters: nothing but its loss and rates i\
-s known."}#l(){this.wanted||je(Object.fromEntries(Object.entries(this.state).filter(([e,s])=>s!==Et[e])),this.navigated),
+s known."}#l(){this.wanted||je(Object.fromEntries(Object.entries(this.state).filter(([e,s])=>s!==It[e])),this.navigated),
 this.navigated=!1}#c(e){let s=e==="compare"?` and ${Object.keys(this.runs??{}).length} runs`:"";this.main.replaceChildren(
 c("div",{class:"empty-page",role:"status",id:"loading"},`Reading ${Z[e].title.toLowerCase()}${s} …`,c("progress")))}#i(e,s){
 if(e!==this.drawing)return;let n=document.activeElement?.id,r=this.main.scrollTop;E.hide();let o=it("notes",[this.missing??
@@ -520,4 +521,4 @@ decode(new Uint8Array(n,4,r))),l=new Map,a=d=>{let[h,u]=i[d];return l.has(d)||l.
 get(d)};return async(d,h)=>{let{run:u="",metric:p,name:y,at:m,...b}=Object.fromEntries(h),f=Object.fromEntries(Object.entries(
 b).map(([A,N])=>[A,Number(N)])),w=JSON.stringify([d,u,p??y??""]),_=JSON.stringify([`${d} at`,u,p??y??""]);if(m&&_ in i)return a(
 _);if(w in i)return a(w).window(f);if(!(w in o))throw new Error(`The report does not hold ${p??y??d}.`);return d==="verd\
-ict"?vn(o[w],f.step??1/0):o[w]}}var vn=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});Te();var $n=document.getElementById("answers");He($n?.textContent??"").then(t=>new It(document.body,t,!1).start());
+ict"?vn(o[w],f.step??1/0):o[w]}}var vn=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});Te();var $n=document.getElementById("answers");He($n?.textContent??"").then(t=>new Rt(document.body,t,!1).start());

@@ -167,7 +167,7 @@ function charts(
     {class: 'stack'},
     chartCard(reward ? rewardOf(app.schema) : 'Loss', null, lossLines, {
       ...shared,
-      term: reward ? 'reward' : 'loss',
+      term: lossLines[0].name,
       width: width - 26,
       height: em(212),
       alerts: app.alerts.filter((alert) => alert.step > 0),
@@ -369,7 +369,7 @@ function tiles(app, known, spread, path) {
       share != null && h('i', {class: 'progress', style: `--share:${share}`}),
     ),
     reward
-      ? tile(rewardOf(schema), 'reward', num(reward.at(step)), riseAt(known, step))
+      ? tile(rewardOf(schema), rewardOf(schema).toLowerCase(), num(reward.at(step)), riseAt(known, step))
       : tile(
           'Loss',
           'loss',

@@ -24,7 +24,8 @@ const MEANINGS = {
   effective_lr: 's · lr: scale × learning rate of the parameter group that holds B',
   lr: 'learning rate of the first parameter group',
   loss: 'mean training loss of the whole optimizer step, NaN kept',
-  reward: 'mean reward of the completions; of preferences (DPO) the margin between chosen and rejected answers',
+  reward: 'mean reward of the completions',
+  margin: 'of preferences (DPO): by how much the chosen answer is preferred to the rejected one',
   expected: 'the loss that the run’s own course predicts for the step',
   overhead: 'share of the wall time that the monitor took after the first 20 steps, which are all measured in full',
   adapters: 'LoRA modules that are monitored',
@@ -76,6 +77,7 @@ const UNITS = [
   [/^(effective_)?lr$/, 'per step'],
   [/^loss/, 'loss'],
   [/^reward/, 'reward'],
+  [/^margin/, 'margin'],
   [/^scale$/, 's'],
 ];
 
