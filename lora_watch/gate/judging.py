@@ -23,7 +23,7 @@ class Judged:
 
     run: FinishedRun
     findings: list[Alert]
-    """What stands of it: see ``findings_of``."""
+    """What stands of it: see ``FinishedRun.findings``."""
     compared: bool = False
 
 
