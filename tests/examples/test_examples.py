@@ -99,15 +99,15 @@ def test_dora_has_two_parts_that_move(ran: Ran):
 
 
 def test_a_rule_of_ones_own_fires_beyond_its_limit_alone(ran: Ran):
-    out = ran("own_rule.py", "--limit", "0.02")  # more steps than those at which all is measured
+    out = ran("own_rule.py", "--limit", "0.02", "--steps", "24")  # more steps than those at which all is measured
     assert re.search(r"\b0\.02\b.*\(TEAM1", ran.errors)
     assert numbers(r"alerts: \[\('TEAM1', #\)\]", out)[0] <= 10
-    assert "alerts: []" in ran("own_rule.py", "--limit", "0.5")
+    assert "alerts: []" in ran("own_rule.py", "--limit", "0.5", "--steps", "24")
     assert "LW901" not in ran.errors
 
 
 def test_a_plain_loop_is_monitored(ran: Ran):
-    out = ran("plain_loop.py", "--steps", "40")
+    out = ran("plain_loop.py", "--steps", "30")
     assert "step 30: loss" in out
     loss, change = numbers(r"step 20: loss #, largest \|dW\| #", out)
     assert 3 < loss < 6.5

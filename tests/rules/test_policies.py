@@ -140,7 +140,7 @@ def sampling_apart(folder: Path, stale: bool) -> Any:
             out[4], self.use_vllm, self.vllm_importance_sampling_correction = scores, True, True
             return tuple(out)
 
-    return trained(replace(GOOD, steps=8), folder, kind=Apart)[0]
+    return trained(replace(GOOD, steps=6), folder, kind=Apart)[0]
 
 
 def test_rollouts_of_a_sampler_without_the_adapter_and_of_one_that_follows(tmp_path: Path) -> None:
@@ -148,7 +148,7 @@ def test_rollouts_of_a_sampler_without_the_adapter_and_of_one_that_follows(tmp_p
     assert ids(sampling_apart(tmp_path / "follows", stale=False)) == []
 
 
-@pytest.mark.parametrize(("steps", "every"), [(16, 1), (16, 5), (6, 1)])
+@pytest.mark.parametrize(("steps", "every"), [(12, 1), (16, 5), (6, 1)])
 def test_rewards_that_are_all_equal(steps: int, every: int, tmp_path: Path) -> None:
     """A run that has done nothing is named at its end, however short. It is no matter of the rate, nor of a cut."""
     monitor, _ = trained(Policy(reward="equal", lr=2e-3, steps=steps), tmp_path, logging_steps=every)
