@@ -18,7 +18,7 @@ NON_FINITE = ("LW101", "LW201")
 """Rules that explain all others that compare numbers: after a NaN no number is valid."""
 GROWN_TOO_LARGE = ("LW102", "LW202")
 """Rules whose open alert explains a NaN: weights that grow, or a loss that rises, end in one."""
-FAULTS = ("LW204:sorted", "LW205:sign", "LW205:labels", "LW205:targets", "LW306:adds up", "LW309:moved")
+FAULTS = ("LW102:sign", "LW204:sorted", "LW205:sign", "LW205:labels", "LW205:targets", "LW306:adds up", "LW309:moved")
 """Alerts that prove a fault of the data or the code which raises a loss, or does harm, at any learning rate: what comes
 after them has them as its cause, and no rate that it says holds without the fault. Adapters that are not trained
 (LW301, LW303, LW310) are none: the others grow as they would have."""

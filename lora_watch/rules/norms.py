@@ -21,7 +21,17 @@ from lora_watch.rules.forecast import (
     learns_preferences,
     pace,
 )
-from lora_watch.rules.remedies import Advice, from_before, improved, is_proven, sound_steps, stronger, suspect, weaker
+from lora_watch.rules.remedies import (
+    Advice,
+    from_before,
+    improved,
+    is_proven,
+    sound_steps,
+    stronger,
+    suits,
+    suspect,
+    weaker,
+)
 from lora_watch.rules.size import (
     FAR_TOO_LARGE,
     HARM,
@@ -68,6 +78,12 @@ def _not_below_start(record: StepRecord) -> bool:
     return start < 0.0 or record.scalars.get("loss_without_highest", 0.0) >= start
 
 
+_ANOTHER_LOSS = Advice(
+    ["steps and adapters are as small as those of good runs: what the training lowers is not this loss"],
+    ["print the loss that backward() is given: no minus before it, and the labels that the model is given"],
+)
+
+
 @dataclass
 class NormExplosion(Rule):
     """The adapters have become so large that they make the model worse.
@@ -75,7 +91,8 @@ class NormExplosion(Rule):
     Fires when two batches in a row cost 10 % more with the adapters than without, or three cost 3 % more; of large
     adapters one is enough. Where none can be computed twice, when the loss rises above its start in the first steps, or
     the adapters are large and the loss is not below its start. A classifier's last losses must agree. At sizes no good
-    run has reached, always. A WARNING at twice `threshold` by large steps, and under DPO whenever they are large.
+    run has reached, always. A WARNING at twice `threshold` by large steps, and under DPO whenever they are large. After
+    small steps the loss has the wrong sign.
     """
 
     id = "LW102"
@@ -107,6 +124,8 @@ class NormExplosion(Rule):
     void: bool = field(default=False, init=False)
     """That one proves nothing (``Compared.is_void``)."""
     vast: bool = field(default=False, init=False)
+    foreign: bool = field(default=False, init=False)
+    """What the training lowers is not the model's loss, as long as this holds."""
     fallen: list[int] = field(default_factory=list, init=False)
     """Steps of the first and the latest row of those in a row with a reward that has fallen."""
 
@@ -167,9 +186,12 @@ class NormExplosion(Rule):
             why = f"Most good runs stay below {plain(HIGHEST_END / size.depth)}, and learn more."
             threshold, severity, unproven = 2.0 * always, Severity.WARNING, True
         else:
-            self.holds, self.helpful = False, 0
+            self.holds, self.foreign, self.helpful = False, False, 0
             return None
+        self.foreign |= harm is not None and not self.holds and self._is_foreign(record)
         self.holds = severity is self.severity
+        if self.foreign:
+            return Finding("the training raises the model's loss", why, kind="sign", **vars(_ANOTHER_LOSS))
         return Finding(
             "the adapters are damaging the model" if harm is not None else "the adapters have become too large",
             why if harm is not None else f"{_in_words(metric, size)} {why}".rstrip(),
@@ -216,6 +238,12 @@ class NormExplosion(Rule):
         judged &= "targets_far" not in record.scalars  # else LW205 says why
         self.vast = judged and overall > (1.0 if self.vast else 2.0) * self.threshold
         return self.vast
+
+    def _is_foreign(self, record: StepRecord) -> bool:
+        """No rate explains the harm: of 248 runs that were harmed by theirs none had so small steps."""
+        rates = record.run.peak_lr or (0.0,)
+        own = min(rates) == max(rates) > self.highest / 1.2 and not record.run.began_large
+        return own and suits(record) and not is_proven(record)
 
     def _harm(self, record: StepRecord, suspected: bool, at_once: bool, young: bool) -> Compared | None:
         """The comparison of this step, if it shows that the adapters do harm; asks for the next where it is due."""

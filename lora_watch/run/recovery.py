@@ -15,7 +15,7 @@ from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import count
 from lora_watch.rules import Episodes
-from lora_watch.rules.base import NON_FINITE
+from lora_watch.rules.base import FAULTS, NON_FINITE
 from lora_watch.rules.policy import RECOVERED, Policy
 from lora_watch.rules.prescribing import rate_now
 from lora_watch.rules.remedies import TYPED, in_the_rate, is_proven, nearest, raised_to, suits
@@ -351,7 +351,8 @@ def treatment(
     ``before_update``: the update has not been applied yet; ``grown``: by what factor the adapters are larger than in
     the state to go back to, None if unknown; ``again``: the run has gone back for the same rule before.
     """
-    if record.broken or any(alert.rule not in TREATED for alert in alerts):  # a frozen weight does not go back
+    faults = any(alert.rule not in TREATED or f"{alert.rule}:{alert.kind}" in FAULTS for alert in alerts)
+    if record.broken or faults:  # a frozen weight does not go back
         return Treatment.NONE
     worst = alerts[0]
     if worst.rule in NON_FINITE:

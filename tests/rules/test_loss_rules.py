@@ -348,6 +348,20 @@ def test_a_loss_below_zero_that_falls_far_beyond_guessing_is_an_error(by: float,
     assert monitor.alerts[-1].severity is (Severity.ERROR if "sign" in found else Severity.WARNING)
 
 
+@pytest.mark.parametrize("sign", [-1.0, 1.0])
+def test_training_away_from_the_loss_that_is_reported_is_no_matter_of_the_rate(sign: float) -> None:
+    model = lora(tiny_model()).train()
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=5e-3)
+    with Monitor(model, optimizer, console=False, max_steps=24) as monitor:
+        for words in torch.tensor([row["input_ids"] for row in stdlib_blocks(96)]).split(4):
+            loss = model(input_ids=words, labels=words).loss
+            (sign * loss).backward()
+            optimizer.step()
+            monitor.step(loss)
+            optimizer.zero_grad()
+    assert [(a.rule, a.kind, a.next_run) for a in monitor.alerts] == [("LW102", "sign", None)] * (sign < 0)
+
+
 def test_adaloras_own_term_in_the_loss_is_no_sign_of_wrong_labels() -> None:
     config = peft.AdaLoraConfig(r=8, lora_alpha=16, target_modules="all-linear", total_step=6, task_type="CAUSAL_LM")
     assert ids(run(peft.get_peft_model(tiny_model(), config), steps=6)) == []
