@@ -208,6 +208,13 @@ def test_what_cannot_be_judged_is_named_and_never_passes(tmp_path: Path, content
     assert str(folder) in reason
 
 
+def test_a_sweep_alone_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "lora_watch").mkdir()
+    (tmp_path / "lora_watch" / "find_lr.json").write_text("{}")
+    (found,) = judge([tmp_path]).unreadable
+    assert "only learning rates were tried here" in str(found)
+
+
 UNMEASURED = [{"name": "layers.0.q_proj", "last": {}, "max": {}}]
 
 
