@@ -160,16 +160,19 @@ class MonitoredAdapters:
     def _own(self) -> list[Tensor]:
         return [tensor for adapter in self.adapters for tensor in adapter.own]
 
-    def turn_down(self, factor: float, of_script: float) -> None:
-        """The updates use ``factor`` times the rates so far, which is ``of_script`` times those of the script."""
-        self.lowered.factor *= factor
-        if of_script != 1.0:
-            peaks = self._given.peak_lr or self.groups.peak_lr  # read while no step is under way
+    def turn_down(self, factor: float, of_raised: float = 1.0) -> None:
+        """The updates use ``factor`` times the rates so far, and ``of_raised`` times those that something has raised
+        above their schedule's highest."""
+        peaks = self._given.peak_lr or self.groups.peak_lr  # read while no step is under way
+        if of_raised != 1.0:
+            self.lowered.of_raised = self.lowered.of_raised[0] * of_raised, peaks
+        if factor != 1.0:
+            self.lowered.factor *= factor
             self._given = replace(self._given, peak_lr=peaks)
             self.run = replace(
                 self.run,
-                lr_factor=self.run.lr_factor * of_script,
-                peak_lr=self.lowered.times(self.run.peak_lr, of_script),
+                lr_factor=self.run.lr_factor * factor,
+                peak_lr=self.lowered.times(self.run.peak_lr, factor),
             )
 
     @property

@@ -27,6 +27,8 @@ class LoweredRate:
 
     def __init__(self) -> None:
         self.factor, self.guard = 1.0, Guard()
+        self.of_raised: tuple[float, Sequence[float]] = 1.0, ()
+        """One more factor, on rates above these, one a group: something has raised them above their schedule."""
         self.others: frozenset[int] = frozenset()
         """The groups that hold something else and no adapter: the factor is not on them."""
         self.works = False
@@ -46,6 +48,7 @@ class LoweredRate:
         self.detach()
         inner, self.guard = unwrapped(optimizer), guard
         pairs = (("register_step_pre_hook", self._begin), ("register_step_post_hook", self.give_back))
+        self.of_raised = 1.0, ()
         self._hooks = [getattr(inner, name)(hook) for name, hook in pairs if hasattr(inner, name)]
 
     def detach(self) -> None:
@@ -60,7 +63,13 @@ class LoweredRate:
 
     def used(self, rates: Sequence[float]) -> tuple[float, ...]:
         """What the updates use where the groups' ``rates`` are there now."""
-        return tuple(rates) if self._own else self.times(rates, self.factor)
+        if self._own:
+            return tuple(rates)
+        lowered, (further, highest) = self.times(rates, self.factor), self.of_raised
+        if not highest:
+            return lowered
+        again = zip(rates, highest, lowered, self.times(lowered, further))
+        return tuple(raised if rate > most else planned for rate, most, planned, raised in again)
 
     def drop(self) -> None:
         """The step that comes, or is under way, finds no gradients. A loss scaler sees them before it."""
@@ -83,11 +92,12 @@ class LoweredRate:
         self.works = all(group["lr"] is not None for group in groups)
         if self._dropped:
             self.drop()
-        if self._own or self.factor == 1.0:  # a step inside a step, of a class that calls ``super().step()``
+        if self._own or self.factor == self.of_raised[0] == 1.0:  # a step in a step, as by ``super().step()``
             return
-        self._own = [(group, group["lr"]) for i, group in enumerate(groups) if i not in self.others]
-        for group, rate in self._own:
-            group["lr"] = rate * self.factor
+        used = self.used([group["lr"] for group in groups])
+        self._own = [(group, group["lr"]) for group in groups]
+        for group, rate in zip(groups, used):
+            group["lr"] = rate
 
     @guarded("putting the learning rate back")
     def give_back(self, *_: Any) -> None:

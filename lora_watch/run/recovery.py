@@ -110,7 +110,7 @@ class Recovery:
         if self._over is not None:
             monitored.run = replace(monitored.run, lapsed_factor=self._factors[1])
         else:
-            monitored.turn_down(*self._factors)
+            monitored.turn_down(self._factors[1], self._factors[0] / self._factors[1])
 
     def _attach(self) -> None:
         monitored = self._recorder.monitored
@@ -279,7 +279,7 @@ class Recovery:
         self._good.forget_after(good.step)
         self._learned.put_back(good)
         of_script = 1.0 if raised_to(record) else factor
-        recorder.monitored.turn_down(factor, of_script)
+        recorder.monitored.turn_down(of_script, factor / of_script)
         self._say(self._episodes.rewind(then["rules"], good.step, at, own))
         recorder.turn_back(copy.deepcopy(then["recorder"]), good.step, at, of_script)
         self._size = then["size"]
@@ -334,8 +334,8 @@ class Recovery:
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint, plain: what was changed. What is copied is not in it."""
-        monitored = self._recorder.monitored
-        return {"factor": monitored.lowered.factor, "lr_factor": monitored.run.lr_factor}
+        lowered, own = self._recorder.monitored.lowered, self._recorder.monitored.run.lr_factor
+        return {"factor": lowered.factor * lowered.of_raised[0], "lr_factor": own}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Before ``prepare``."""
@@ -383,7 +383,7 @@ def changes(factor: float, record: StepRecord) -> dict[str, list[float]]:
     if factor == 1.0 or rate is None:
         return {}
     pair = (raised[0], raised[0] * factor) if raised else (rate / record.run.lr_factor, rate * factor)
-    return {RATE: [float(f"{rate:.6g}") for rate in pair]}
+    return {RATE: [float(f"{rate:{'.3g' if raised else '.6g'}}") for rate in pair]}
 
 
 def alert_of(recovered: Recovered, before: Prescription | None, number: int, most: int) -> Alert:

@@ -231,6 +231,8 @@ def test_only_groups_of_adapters_are_turned_down_and_a_step_that_raises_leaves_t
     optimizer.step()
     assert (head.item(), adapter.item()) == (0.0, pytest.approx(0.9))
     assert lowered.used((1.0, 1.0)) == (1.0, 0.1)
+    lowered.of_raised = 0.5, (1.0, 1.0)
+    assert [lowered.used((rate, rate)) for rate in (2.0, 1.0)] == [(2.0, 0.1), (1.0, 0.1)], "what is raised, alone"
     with pytest.raises(ZeroDivisionError):
         optimizer.step(lambda: 1 / 0)
     lowered.give_back()

@@ -207,6 +207,22 @@ def test_a_late_fault_costs_a_few_steps(fault: str, at: int, rule: str, lost: in
     assert report_of(trainer)["verdict"] == "ok"
 
 
+def test_a_rise_of_the_rate_that_is_over_leaves_the_plan_alone() -> None:
+    trainer, callback = built(steps=40)
+
+    class Raises(TrainerCallback):
+        def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if 24 <= state.global_step < 28:
+                for group in kwargs["optimizer"].param_groups:
+                    group["lr"] = 0.1
+
+    trainer.add_callback(Raises())
+    trainer.train()
+    (recovery,) = report_of(trainer)["recoveries"]
+    assert recovery["changed"]["learning_rate"][0] == 0.1
+    assert callback.monitor.last.lr[0] == pytest.approx(2e-3 / 40)
+
+
 @pytest.mark.parametrize("since", [25, 70])
 def test_noise_in_the_data_is_waited_out(since: int) -> None:
     """Also of a young run, whose settings are ordinary."""
