@@ -65,8 +65,8 @@ class ResumedAnew(RuleBetweenSteps):
     """A run that was resumed from a checkpoint lacks the checkpoint's adapters, or the script's learning rate.
 
     Fires before the session's first step when an adapter's ‖ΔW‖ is over one per cent off (a loop without ``with``:
-    after it, by a half). Adapters whose scale the script has moved are not compared. It is a WARNING where
-    training goes on at another rate than the script's, or without a recovery's.
+    after it, by a half). Adapters whose scale the script moves are not compared. A WARNING where
+    training goes on at another rate than the script's, or without a recovery's. Each resume is judged anew.
     """
 
     id = "LW314"
@@ -85,17 +85,18 @@ class ResumedAnew(RuleBetweenSteps):
         if lapsed != 1.0:
             rates = "" if now is None else f", {now:g} instead of {now * lapsed:.3g}"
             said = f"training goes on at the learning rate that a recovery had turned down{rates}"
-            details = f"The {no_effect}." if ignored else ""
+            details, kind = f"The {no_effect}." if ignored else "", "rate"
             cause = "the checkpoint's schedule has the old rate, and only recover lowers it again"
             remedy = "resume with recover, or begin anew with the lower rate"
         elif ignored:
-            said, details = f"the {no_effect}: the checkpoint's schedule goes on, up to {used:g}", ""
+            said = f"the {no_effect}: the checkpoint's schedule, whose highest rate is {used:g}, goes on"
+            details, kind = "", "script"
             cause = "the schedule is restored from the checkpoint, with its learning rate"
             remedy = "begin anew, or load the adapter alone: PeftModel.from_pretrained(…, is_trainable=True)"
         else:
             return None
         return Finding(
-            said, details, metric="lr", causes=[cause], remedies=[remedy], severity=Severity.WARNING, kind="rate"
+            said, details, metric="lr", causes=[cause], remedies=[remedy], severity=Severity.WARNING, kind=kind
         )
 
     def _other_adapters(self, record: StepRecord) -> Finding | None:

@@ -17,7 +17,7 @@ from lora_watch.measurement.signals.policy import numbers_of
 from lora_watch.measurement.signals.scaled_loss import OTHER
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE
-from lora_watch.rules.saving import SavedAdapterDiffers
+from lora_watch.rules.saving import ResumedAnew, SavedAdapterDiffers
 from lora_watch.run import process
 from lora_watch.run.coverage import Coverage
 from lora_watch.run.guard import Guard, guarded
@@ -530,6 +530,10 @@ class Engine:
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Call it before ``start``."""
         self.episodes.load_state_dict(state.get("episodes", {}))
+        for alert in self.episodes.open:
+            if alert.rule == ResumedAnew.id:  # of an earlier resume: this one is judged anew
+                self.episodes.end(alert, state.get("step", 0))
+                alert.severity = Severity.INFO if alert.kind == "script" else alert.severity  # that has no effect
         self._open_before = {alert.rule for alert in self.episodes.open}
         self.coverage.load_state_dict(state.get("coverage", {}))
         self._unwritten[:] = self.episodes.alerts  # else the files of this session would not know of them

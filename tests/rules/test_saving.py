@@ -184,14 +184,6 @@ def test_a_resume_from_a_damaged_file_names_what_it_lacks_and_the_way_out(
     assert not any(words in str(raised.value) for words in ("created anew", "was open"))
 
 
-def test_a_resume_at_another_scale_is_an_error(tmp_path: Path) -> None:
-    trainer(tmp_path, steps=4)[0].train()
-    made, watch = trainer(tmp_path, model=lora(tiny_model(), alpha=64, targets=LAYERS), saves={})
-    made.train(resume_from_checkpoint=True)
-    (alert,) = of("LW314", watch)
-    assert "each adapter adds 4 times as much" in str(alert)
-
-
 def test_a_scale_that_the_script_moves_is_no_other_checkpoint(tmp_path: Path) -> None:
     def move(state: Any, model: Any, **_: Any) -> None:
         for adapter in find_adapters(model):
@@ -245,12 +237,28 @@ def test_a_rate_of_the_script_that_the_checkpoint_overrules_is_a_warning_and_pre
     before = resumed(0.1, 2, again=False).monitor.next_run
     assert resumed(0.1, 4).monitor.next_run == before, "the script has not changed"
     with pytest.raises(
-        LoraWatchError, match=r"learning_rate 0\.006 has no effect: the\s+checkpoint's schedule .* up to 0\.1"
+        LoraWatchError, match=r"learning_rate 0\.006 has no effect: the\s+checkpoint's schedule, .* rate is 0\.1,"
     ):
         resumed(0.006, 6, fail_on="warning")
     watch = resumed(0.006, 6)
     assert [(alert.step, "Trainer" in str(alert)) for alert in of("LW314", watch)] == [(4, False)], "as of a loop"
     assert (before.allows("learning_rate", 0.006), watch.monitor.next_run) == (True, None)
+
+
+def test_a_resume_is_judged_by_itself_and_not_by_an_earlier_one(tmp_path: Path) -> None:
+    def session(lr: float, steps: int, fail_on: Any = "never", alpha: int = 16) -> LoraWatchCallback:
+        model = lora(tiny_model(), alpha=alpha, targets=LAYERS)
+        made, watch = trainer(tmp_path, model=model, saves={**STEPWISE, "lr": lr}, steps=steps, fail_on=fail_on)
+        made.train(resume_from_checkpoint=steps > 2)
+        return watch
+
+    session(5e-3, 2)
+    assert [alert.closed_step for alert in of("LW314", session(1e-3, 4))] == [None]
+    with pytest.raises(LoraWatchError, match=r"^ERROR at step 4: training does not go on from") as raised:
+        session(5e-3, 6, "error", alpha=64)
+    assert "each adapter adds 4 times as much" in str(raised.value.alerts[0])
+    (alert,) = of("LW314", session(5e-3, 6, {"LW314": "warning"}))
+    assert (alert.step, alert.closed_step, alert.severity) == (2, 4, Severity.INFO)
 
 
 def test_a_trial_of_a_search_is_not_compared_with_the_checkpoints_of_another_training(tmp_path: Path) -> None:
