@@ -8,7 +8,7 @@ from typing import Any, Literal
 from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.prescription import Evidence, Prescription
 from lora_watch.base.records import StepRecord
-from lora_watch.base.text import LONGEST
+from lora_watch.base.text import LONGEST, percent
 from lora_watch.rules.base import (
     ANOTHER_RUN,
     FAULTS,
@@ -21,6 +21,7 @@ from lora_watch.rules.base import (
 )
 from lora_watch.rules.evaluation import WorseOnOtherTexts
 from lora_watch.rules.loss import StuckAtChance
+from lora_watch.rules.norms import BarelyMoves
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
 from lora_watch.rules.settings import AggressiveScale
@@ -162,8 +163,18 @@ class Episodes:
             for alert in self.alerts:
                 alert.next_run = alert.next_run and self.prescription
         if about == "conclude":
-            changed += [alert for alert in self._unharmed(record) if alert not in changed]
+            said = [*self._unharmed(record), *self._refuted()]
+            changed += [alert for alert in said if alert not in changed]
         return changed
+
+    def _refuted(self) -> list[Alert]:
+        """LW104's alert, where the adapters have grown faster after it than at its pace: the size stands there, too."""
+        foretold = max((rule.forecast for rule in self.rules if isinstance(rule, BarelyMoves)), default=0.0)
+        alert, size = self._open.get(BarelyMoves.id), self._growth.latest or 0.0
+        if alert is None or not size > 1.5 * foretold > 0.0:
+            return []
+        alert.details = f"{alert.details} It has come to {percent(size)}."
+        return [alert]
 
     def _unharmed(self, record: StepRecord) -> list[Alert]:
         """Of a run that has learned without harm: what was said before the first step, or is long over, of settings

@@ -32,6 +32,8 @@ USEFUL_END, HIGHEST_END = 4.0, 8.0
 """Depth-scaled output ratio at the end of a useful run, and the highest."""
 OF_WEIGHTS, OF_GROWTH = 3.0, 2.0
 """The best rate lies within this factor of the one that the weights, or the measured first step, say."""
+FAR_TOO_LOW = 20.0
+"""By how much the weights show a rate to be too low, whatever else slows a run down."""
 ORDINARY_PACE = 1.2
 """Up to this ``pace`` the learning rate is ordinary."""
 HIGHEST_PACE = 4.0

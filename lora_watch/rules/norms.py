@@ -13,6 +13,7 @@ from lora_watch.measurement.signals.loss import FEW
 from lora_watch.measurement.signals.policy import course
 from lora_watch.rules.base import FAULTS, NON_FINITE, Finding, Rule, known_values, worst_first
 from lora_watch.rules.forecast import (
+    FAR_TOO_LOW,
     HIGHEST_END,
     ORDINARY_PACE,
     end_of,
@@ -289,10 +290,10 @@ BATCHES = 3
 class BarelyMoves(Rule):
     """At this pace the adapter will not have moved the model enough by the end of the schedule.
 
-    Fires once, after a quarter of the schedule, when the adapters will stay too small even if every further update
-    agrees. It also fires when adapters twice as large as these will become would lower the loss of each of three
-    batches by a fifth more. A policy is judged while its reward has not risen, gentle DPO by its margin: at half of the
-    schedule where that nearly suffices. Adapters that began large never are.
+    Fires once, after a quarter of the schedule, when at this pace the adapters will stay too small. It also fires when
+    adapters twice as large as these will become would lower the loss of each of three batches by a fifth more. A policy
+    is judged while its reward has not risen, gentle DPO by its margin: at half of the schedule where that nearly
+    suffices. Adapters that began large never are.
     """
 
     id = "LW104"
@@ -314,6 +315,8 @@ class BarelyMoves(Rule):
     losses: list[list[float]] = field(default_factory=list, init=False)
     """Of each comparison so far what was ``projected``."""
     compared: bool = field(default=False, init=False)
+    forecast: float = field(default=0.0, init=False)
+    """The size at the end, as it was said."""
 
     def check(self, record: StepRecord) -> Finding | None:
         self.highest = max(self.highest, *record.lr, 0.0)
@@ -354,9 +357,11 @@ class BarelyMoves(Rule):
         elif why is None:
             return None
         advice, peak = stronger(record, size.overall), max(record.run.peak_lr, default=0.0)
+        short = max((record.run.learning_rate or peak) / (peak or 1.0), 1.0)
         if self.highest < peak / 2.0:  # although a quarter of the schedule should be done
             cause = f"the schedule should have come near {peak:g}, and the rate was {self.highest:.3g} at most"
             advice = Advice([cause], ["call scheduler.step() after each optimizer.step(), the unit of its warm-up"])
+        self.forecast = about
         return Finding(
             "this run will hardly change the model" if about < self.reach else "the run learns less than it could",
             f"All adapters together add {percent(size.overall)} of a layer's output, at this pace about "
@@ -364,7 +369,8 @@ class BarelyMoves(Rule):
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",
             threshold=threshold,
-            follows=("LW409", "LW310"),  # ends in its warm-up; lacks layers
+            # A run that lacks layers, or ends in its warm-up, is not as slow as that for this reason.
+            follows=() if pace(record) * short * FAR_TOO_LOW < 1.0 else ("LW409", "LW310"),
             **vars(advice),
         )
 

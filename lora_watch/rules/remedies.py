@@ -120,7 +120,7 @@ def stronger(record: StepRecord, overall: float) -> Advice:
         return Advice([f"{why} {record.run.optimizer or 'this optimizer'}"], [f"use AdamW{at}"])
     advice = _advice(record, f"{why} LoRA", 1.0 / stronger_by(record, overall), OF_GROWTH)
     rate = 0.0 if advice.next_run is None else advice.next_run.values.get(RATE, 0.0)
-    if rate > HIGHEST_RATE and abs(strongest(record).scale) >= LOWEST_SCALE:
+    if rate > HIGHEST_RATE and abs(strongest(record).scale) >= LOWEST_SCALE and not record.run.unmatched:
         few = f"{count(len(record.run.adapters), 'adapter')} can hardly change the model at any learning rate"
         return Advice([few], ['adapt more layers: target_modules="all-linear", in all blocks'])
     return advice

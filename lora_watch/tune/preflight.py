@@ -15,6 +15,7 @@ from lora_watch.base.untrusted import MISFITS, or_none
 from lora_watch.rules import Episodes, Finding, OddRates, catalogue
 from lora_watch.rules.base import RuleOnSettings
 from lora_watch.rules.forecast import (
+    FAR_TOO_LOW,
     OF_WEIGHTS,
     SHORT_RUN,
     Rates,
@@ -139,7 +140,7 @@ class WastedRate(RuleOnSettings):
     name = "barely-moves"
     severity = Severity.WARNING
 
-    times: float = 20.0
+    times: float = FAR_TOO_LOW
 
     def check(self, record: StepRecord) -> Finding | None:
         run, rate = record.run, _rate(record.run)
@@ -152,7 +153,6 @@ class WastedRate(RuleOnSettings):
             "The weights say so: its first step is far smaller than a useful one.",
             causes=[f"learning rate {rate:g} is too low for LoRA"],
             next_run=Prescription({RATE: Setting(rate, rates.best, rates.low, rates.high)}, Evidence.WEIGHTS),
-            follows=("LW310",),  # whose layers are lacking
         )
 
 

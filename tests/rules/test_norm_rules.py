@@ -231,6 +231,10 @@ def test_barely_moves_asks_batch_after_batch(
         now = replace(last, step=step, lr=last.run.peak_lr, lr_fraction=step / 40, comparable=True)
         episodes.check(replace(now, metrics=metrics, scalars=scalars))
     assert ([alert.step for alert in episodes.alerts], steps) == (found, asked)
+    for faster in (1.0, 2.0):
+        metrics = {"output_ratio": Reading.everywhere(np.full(len(last.run.adapters), faster * growth * 40))}
+        episodes.conclude(episodes.place(replace(now, metrics=metrics)))
+        assert ["has come to" in alert.details for alert in episodes.alerts] == [faster > 1.0] * len(found)
 
 
 def test_a_warm_up_beyond_the_end_is_the_cause_of_a_low_rate() -> None:
@@ -240,4 +244,6 @@ def test_a_warm_up_beyond_the_end_is_the_cause_of_a_low_rate() -> None:
     assert (cause.step, cause.severity, cause.explains) == (0, Severity.WARNING, ["LW104"])
     assert {30, 4000} <= numbers(cause.details)
     assert monitor.next_run.values == cause.settings == {"warmup_steps": 3}
+    both = run(steps=30, lr=2e-6, warmup_steps=400)
+    assert {*both.next_run.values} == {"warmup_steps", "learning_rate"}, "which does not explain so low a rate"
     assert run(steps=3, lr=0.2, warmup_steps=9).next_run.values["learning_rate"] < 0.015, "from 0.067, which is reached"
