@@ -192,7 +192,8 @@ class NormExplosion(Rule):
         self.foreign |= harm is not None and not self.holds and self._is_foreign(record)
         self.holds = severity is self.severity
         if self.foreign:
-            return Finding("the training raises the model's loss", why, kind="sign", **vars(_ANOTHER_LOSS))
+            said = "the training raises the model's loss"
+            return Finding(said, why, kind="sign", follows=FAULTS, **vars(_ANOTHER_LOSS))
         return Finding(
             "the adapters are damaging the model" if harm is not None else "the adapters have become too large",
             why if harm is not None else f"{_in_words(metric, size)} {why}".rstrip(),
@@ -244,7 +245,7 @@ class NormExplosion(Rule):
         """No rate explains the harm: of 248 runs that were harmed by theirs none had so small steps."""
         rates = record.run.peak_lr or (0.0,)
         own = min(rates) == max(rates) > self.highest / 1.2 and not record.run.began_large
-        return own and suits(record) and not is_proven(record)
+        return own and suits(record) and sound_steps(record) < 5  # else the data have changed
 
     def _harm(self, record: StepRecord, suspected: bool, at_once: bool, young: bool) -> Compared | None:
         """The comparison of this step, if it shows that the adapters do harm; asks for the next where it is due."""

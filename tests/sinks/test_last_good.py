@@ -74,7 +74,7 @@ def test_it_loads_and_is_as_good_as_the_run_was_then(case: str, fail_on: str, tm
     report = report_of(tmp_path)
     opened = next(alert["step"] for alert in report["alerts"] if alert["rule"] == rule)
     step = report["last_good"]["step"]
-    assert (f"last_good/, of step {step}" in text(judging.judge([tmp_path]))) == (step > 0), "not the untrained one"
+    assert (f"last_good (step {step})" in text(judging.judge([tmp_path]))) == (step > 0), "not the untrained one"
     assert step < opened
     restored = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "lora_watch" / report["last_good"]["folder"]))
     loss = held_out_loss(restored)
