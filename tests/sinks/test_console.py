@@ -96,7 +96,7 @@ def test_a_run_without_alerts_is_not_called_good(capsys: Captured) -> None:
     assert last == "lora_watch: 60 steps, 3 adapters, no alerts."
     (broke, *_) = ending(capsys, "interrupted", steps=9, message="ValueError: x")
     assert "(ValueError: x), 9 of 60 steps recorded" in broke
-    assert "8 steps are too few to judge whether" in " ".join(ending(capsys, "ok", steps=8))
+    assert "8 steps are too few to judge whether" in " ".join(" ".join(ending(capsys, "ok", steps=8)).split())
     assert "out/lora_watch/report.json" in report
 
 
