@@ -75,6 +75,12 @@ class WorseOnOtherTexts(Rule):
     finding yet, and no praise for the run since then. Infinite where none is."""
     above: int = field(default=0, init=False)
     """Evaluations in a row at which ``probe=`` cost more and nothing was gained."""
+    fired: dict[str, float] = field(default_factory=dict, init=False)
+    """Of each set the lowest loss at which it has fired. One that is no better ends no alert, even within the noise."""
+
+    def has_evidence(self, record: StepRecord) -> bool:
+        better = all(self.sets[name][1][-1] < loss for name, loss in self.fired.items())
+        return super().has_evidence(record) and better
 
     def check(self, record: StepRecord) -> Finding | None:
         if record.step == 1 and record.loss is not None:
@@ -112,7 +118,11 @@ class WorseOnOtherTexts(Rule):
         for last in seen:
             self._note(last, record.scalars.get("loss_start", math.nan))
             self.best_step = self._best_step()
-        found = [finding for last in seen if (finding := self._of_one_set(record, last))]
+        found = []
+        for last in seen:
+            if finding := self._of_one_set(record, last):
+                found.append(finding)
+                self.fired[last.name] = min(last.loss, self.fired.get(last.name, math.inf))
         found += [self._unknown(last) for last in record.evaluations.values() if math.isnan(last.loss)]
         by_heart = max(found, key=lambda finding: finding.severity or self.severity, default=None)
         if (forgets := self._forgets(record.evaluation)) and by_heart:
@@ -133,6 +143,7 @@ class WorseOnOtherTexts(Rule):
         *_, counts = before = self.sets.get(last.name, [[], [], [], []])
         if counts and last.samples and counts[-1] and abs(last.samples - counts[-1]) > 0.1 * counts[-1]:
             before = [[], [], [], []]  # of other examples: their number is known by time and rate, about
+            self.fired.pop(last.name, None)
         total, steps = self.since.get(last.name, self.since[""])
         now = (last.step, last.loss, total / steps if steps else start, last.samples or 0)
         self.sets[last.name] = [[*column, value] for column, value in zip(before, now)]

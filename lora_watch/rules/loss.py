@@ -248,7 +248,7 @@ class StuckAtChance(Rule):
         if min(level, later, lately + 0.1) < self.share or self._falls(record, chance, is_over and mean is not None):
             return None
         severity = Severity.ERROR if is_over else self.severity
-        causes, fast, next_run, otherwise = [_NO_PATTERN], pace(record) > 1.0, None, "lower the rate"
+        causes, fast, known, otherwise = [_NO_PATTERN], pace(record) > 1.0, None, "lower the rate"
         highest = HIGHEST_END if mean is None else 2.0 * FAR_TOO_LARGE  # noise that is fitted makes half of that
         if grown and record.run.untrained:
             causes, otherwise = ["the base model looks untrained, and learns slowly", _NO_PATTERN], "train longer"
@@ -260,24 +260,27 @@ class StuckAtChance(Rule):
             severity = Severity.WARNING if useful and (long or self.in_vain > 2) else Severity.INFO
         elif fast and self.overall > highest:
             causes = [f"{why_strong(record)}: the adapters are larger than those of useful runs"]
-            next_run = weaker(record, self.overall).next_run
+            known = weaker(record, self.overall)
         elif fast:
             causes = [_NO_PATTERN, f"{why_strong(record)}. The run cannot tell which"]
         first = "decode eight inputs and read them with their labels. Then " if causes[0] == _NO_PATTERN else ""
+        test = f"{first}train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"
+        fixes = [test] if known is None else known.remedies
         if mean is not None and spread is not None and abs(mean) > spread:
             causes = [f"the targets are not scaled (mean {plain(mean)}, spread {plain(spread)})", *causes]
-            first = f"subtract {plain(mean)} from the targets and divide them by {plain(spread)}. Else {first}"
-        fix = f"{first}train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"
+            scale = f"subtract {plain(mean)} from the targets and divide them by {plain(spread)}"
+            fixes = [". Else ".join([scale, *fixes])]
         what, than = ("classifier", "guessing") if mean is None else ("regressor", "predicting the mean")
         when = "although the adapters have grown" if grown else "at the end of the run"
-        return of_the_loss(
+        return Finding(
             f"the {what} is no better than {than}",
             f"The mean of its last {min(len(self.recent), self.steps)} losses is {plain(chance * level)}, and {than} "
             f"costs {plain(chance)}, {when}.",
-            "; or ".join(causes),
-            fix,
+            metric="loss",
             threshold=self.share * chance,
-            next_run=next_run,
+            causes=["; or ".join(causes)],
+            remedies=fixes,
+            next_run=None if known is None else known.next_run,
             severity=severity,
         )
 

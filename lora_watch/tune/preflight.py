@@ -222,5 +222,6 @@ def _on_rate(run: RunInfo) -> list[str]:
     side = "below" if rate < rates.low else "above"
     told = f"Learning rate {rate:g} is {side} {rates}, where the weights expect the best one ({rates.best:g})."
     if side == "below":
-        told += f" Some such runs learn enough: it is a WARNING from {WastedRate.times:g} times too low on (LW104)."
+        told += f" Some such runs learn enough: preflight warns from {WastedRate.times:g} times too low on (LW104)."
+        told += " The run measures, and may warn earlier."
     return [told]

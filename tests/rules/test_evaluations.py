@@ -15,6 +15,7 @@ from benchmarks.corpus.generate import data, pretrained
 from lora_watch import Alert, LoraWatchCallback, Sink
 from lora_watch.base.records import Evaluation, RunInfo, StepRecord
 from lora_watch.rules import WorseOnOtherTexts
+from lora_watch.rules.episodes import Episodes
 from tests.rules.runs import InOrder
 from tests.rules.test_chance import classifier, code_or_prose
 from tests.support import Keeps, build_trainer, few, lora, report_of, stdlib_blocks, tiny_model, tiny_tokenizer
@@ -260,6 +261,20 @@ def test_few_examples_tell_where_the_training_loss_is_all_but_gone(left: float, 
         rule.check(StepRecord(RunInfo(()), 10 * at, {}, trained, scalars={}))
         fired += [10 * at] * (rule.check(StepRecord(RunInfo(()), 10 * at + 1, {}, trained, **known)) is not None)
     assert fired == found
+
+
+@pytest.mark.parametrize(
+    ("later", "ended"),
+    [((5.648, 5.72), None), ((5.5, 5.6), None), ((5.05, 4.98), 50)],
+    ids=["worse", "once better", "back down"],
+)
+def test_it_is_not_over_while_the_evaluation_is_no_better_than_where_it_fired(later: Any, ended: int | None) -> None:
+    """What a run on 16 texts made of 48 others. How much evaluations differ hides the rise from step 40 on."""
+    episodes = Episodes([WorseOnOtherTexts()])
+    for at, loss in enumerate((4.97, 5.054, 5.54, *later), 1):
+        scalars, seen = {"loss_spike_score": 0.0, "loss_start": 6.2}, {"eval_loss": Evaluation(10 * at, loss, 48)}
+        episodes.check(StepRecord(RunInfo(()), 10 * at, {}, 5.0 / at, scalars=scalars, evaluations=seen))
+    assert [(alert.step, alert.closed_step) for alert in episodes.alerts] == [(30, ended)]
 
 
 @pytest.mark.parametrize("sets", [None, "before", "later"], ids=["one set", "several, and before", "several"])

@@ -32,6 +32,7 @@ def test_non_finite_adapter_names_the_first_layer_and_step() -> None:
     alert = the("LW101", monitor)
     assert (alert.step, [name for name, _ in alert.adapters]) == (5, ["model.layers.2.self_attn.q_proj"])
     assert 8 in numbers(said(alert))
+    assert "spreads the NaN to other layers" in alert.details
     assert ids(monitor) == ["LW101"], "the NaN loss that follows has the same cause"
 
 
@@ -42,6 +43,7 @@ def test_another_ranks_loss_is_blamed_in_a_loop_alone() -> None:
     runs = [replace(record.run, config={"world_size": 2, **own}) for own in ({}, {"learning_rate": 2e-3})]
     found = [NonFiniteAdapter().check(record.amended(metrics=nan, run=each)) for each in runs]
     assert ["another rank" in each.causes[0] for each in found if each] == [True, False]
+    assert not any("other layers" in each.details for each in found if each), "all have it"
 
 
 @pytest.mark.parametrize(("lr", "eps", "found"), [(1e-4, 1e-8, "of 0"), (1e-4, 0, "of 0"), (1e3, 1e-8, "rate is")])

@@ -83,7 +83,7 @@ def test_a_rate_that_is_low_and_no_finding_says_from_where_on_it_is_one() -> Non
     settings = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
     judged = preflight(settings, {"learning_rate": 2e-4, "max_steps": 200}, model=TINY_LLAMA)
     assert judged.findings == ()
-    assert "WARNING from 20 times too low" in judged.notes[0]
+    assert "preflight warns from 20 times too low on (LW104). The run measures, and may" in judged.notes[0]
 
 
 @pytest.mark.parametrize(("settings", "lr", "rules"), SETTINGS)
