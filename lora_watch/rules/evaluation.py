@@ -70,17 +70,13 @@ class WorseOnOtherTexts(Rule):
     """The training loss of the first step."""
     lowest: float = field(default=math.inf, init=False)
     """Evaluation loss so far."""
-    best_step: float = field(default=math.inf, init=False)
-    """That of the best evaluation of a set whose last one is more than 2 % above it, the earliest of all sets: no
-    finding yet, and no praise for the run since then. Infinite where none is."""
     above: int = field(default=0, init=False)
     """Evaluations in a row at which ``probe=`` cost more and nothing was gained."""
     fired: dict[str, float] = field(default_factory=dict, init=False)
     """Of each set the lowest loss at which it has fired. One that is no better ends no alert, even within the noise."""
 
     def has_evidence(self, record: StepRecord) -> bool:
-        better = all(self.sets[name][1][-1] < loss for name, loss in self.fired.items())
-        return super().has_evidence(record) and better
+        return super().has_evidence(record) and all(self.sets[of][1][-1] < loss for of, loss in self.fired.items())
 
     def check(self, record: StepRecord) -> Finding | None:
         if record.step == 1 and record.loss is not None:
@@ -91,7 +87,10 @@ class WorseOnOtherTexts(Rule):
             self.since = {name: [total + record.loss, steps + 1] for name, (total, steps) in self.since.items()}
         return finding
 
-    def _best_step(self) -> float:
+    @property
+    def best_step(self) -> float:
+        """That of the best evaluation of a set whose last one is more than 2 % above it, the earliest of all sets: no
+        finding yet, and no praise for the run since then. Infinite where none is."""
         gain = {name for name, (_, losses, *_) in self.sets.items() if losses[-1] == min(losses) < losses[0]}
         best = []
         for name, (steps, losses, *_) in self.sets.items():
@@ -117,12 +116,9 @@ class WorseOnOtherTexts(Rule):
         seen = [last for last in record.evaluations.values() if math.isfinite(last.loss) and JUDGED in record.scalars]
         for last in seen:
             self._note(last, record.scalars.get("loss_start", math.nan))
-            self.best_step = self._best_step()
-        found = []
-        for last in seen:
-            if finding := self._of_one_set(record, last):
-                found.append(finding)
-                self.fired[last.name] = min(last.loss, self.fired.get(last.name, math.inf))
+        found = [finding for last in seen if (finding := self._of_one_set(record, last))]
+        of = {finding.metric for finding in found}
+        self.fired |= {e.name: min(e.loss, self.fired.get(e.name, e.loss)) for e in seen if e.name in of}
         found += [self._unknown(last) for last in record.evaluations.values() if math.isnan(last.loss)]
         by_heart = max(found, key=lambda finding: finding.severity or self.severity, default=None)
         if (forgets := self._forgets(record.evaluation)) and by_heart:

@@ -215,9 +215,7 @@ class StuckAtChance(Rule):
         return first_pass(record, unknown=True) or self.evaluated < self.share * chance
 
     def check(self, record: StepRecord) -> Finding | None:
-        self._see(record)
-        if (chance := record.scalars.get("chance_loss")) is None:  # no classifier, as far as is known
-            return None
+        chance = record.scalars.get("chance_loss", 0.0)  # 0: no classifier, as far as is known
         if (size := extent(record)) is not None:
             self.overall = size
         if record.loss is not None and math.isfinite(record.loss) and chance > 0:
@@ -226,18 +224,15 @@ class StuckAtChance(Rule):
         return self._judged(record)
 
     def conclude(self, record: StepRecord) -> Finding | None:
-        self._see(record)
         return self._judged(record, is_over=True)
-
-    def _see(self, record: StepRecord) -> None:
-        """The latest evaluation."""
-        if record.evaluation is not None:
-            self.evaluated = record.evaluation.loss
-            chance = record.scalars.get("chance_loss", math.inf)
-            self.in_vain = self.in_vain + 1 if self.evaluated > self.share * chance else 0
 
     def _judged(self, record: StepRecord, is_over: bool = False) -> Finding | None:
         chance = record.scalars.get("chance_loss")
+        if record.evaluation is not None:
+            self.evaluated = record.evaluation.loss
+            self.in_vain = (
+                self.in_vain + 1 if self.evaluated > self.share * (math.inf if chance is None else chance) else 0
+            )
         enough = self.few if is_over and self.overall > HIGHEST_END else self.steps
         grown = len(self.recent) >= enough and self.overall > self.size
         if chance is None or (not grown and (not is_over or len(self.recent) < self.few)):
@@ -264,18 +259,17 @@ class StuckAtChance(Rule):
         elif fast:
             causes = [_NO_PATTERN, f"{why_strong(record)}. The run cannot tell which"]
         first = "decode eight inputs and read them with their labels. Then " if causes[0] == _NO_PATTERN else ""
-        test = f"{first}train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"
-        fixes = [test] if known is None else known.remedies
+        fix = f"{first}train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"
+        fixes = [fix] if known is None else known.remedies
         if mean is not None and spread is not None and abs(mean) > spread:
             causes = [f"the targets are not scaled (mean {plain(mean)}, spread {plain(spread)})", *causes]
-            scale = f"subtract {plain(mean)} from the targets and divide them by {plain(spread)}"
-            fixes = [". Else ".join([scale, *fixes])]
+            fix = f"subtract {plain(mean)} from the targets and divide them by {plain(spread)}"
+            fixes = [". Else ".join([fix, *fixes])]
         what, than = ("classifier", "guessing") if mean is None else ("regressor", "predicting the mean")
-        when = "although the adapters have grown" if grown else "at the end of the run"
         return Finding(
             f"the {what} is no better than {than}",
             f"The mean of its last {min(len(self.recent), self.steps)} losses is {plain(chance * level)}, and {than} "
-            f"costs {plain(chance)}, {when}.",
+            f"costs {plain(chance)}, {'although the adapters have grown' if grown else 'at the end of the run'}.",
             metric="loss",
             threshold=self.share * chance,
             causes=["; or ".join(causes)],

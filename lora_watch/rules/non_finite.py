@@ -58,10 +58,10 @@ class NonFiniteAdapter(Rule):
             fixes = [f"{_SEE_BATCH}. Where all are finite, read the gradients before clipping", *fixes]
         else:
             fixes = fixes or ["torch.autograd.set_detect_anomaly(True) names the operation; mend it"]
-        spreads = " Each further step spreads the NaN to other layers."
         return Finding(
             f"the {what} of {int(bad.sum())} of {len(bad)} adapters is NaN or infinite",
-            f"The first of them in the model is {first.name}." + spreads * (not bad.all()),
+            f"The first of them in the model is {first.name}."
+            + " Each further step spreads the NaN to other layers." * (not bad.all()),
             adapters=[(record.run.names[i], math.nan) for i in np.flatnonzero(bad)],
             metric=metric,
             causes=[cause],

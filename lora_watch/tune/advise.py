@@ -127,7 +127,7 @@ def advise(model: nn.Module | str | Path, task: str | None = None, *, steps: int
     if parameters is not None:
         share = percent(parameters / (base.parameters + parameters))
         reasons.append(f"{parameters:,} trainable parameters, {share} of all.")
-    if base.has_experts:
+    if any(".experts." in name for name in base.shapes):
         reasons.append("Experts of MoE layers are left out: LoraConfig(target_parameters=[…]) reaches them.")
     elif kind_of.name == "classification" and base.task_type == "CAUSAL_LM":
         reasons.append("Load the model with AutoModelForSequenceClassification. Its new head is trained as well.")

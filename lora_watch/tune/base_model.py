@@ -84,10 +84,6 @@ class BaseModel:
         return sum(map(math.prod, self.shapes.values()))
 
     @property
-    def has_experts(self) -> bool:
-        return any(".experts." in name for name in self.shapes)
-
-    @property
     def task_type(self) -> str | None:
         """PEFT's ``task_type`` for this class of model; None where its name tells nothing."""
         named = self.config.get("architectures")

@@ -144,9 +144,7 @@ class WastedRate(RuleOnSettings):
 
     def check(self, record: StepRecord) -> Finding | None:
         run, rate = record.run, _rate(record.run)
-        if not is_adaptive(run) or (rates := useful_rates(run)) is None:
-            return None
-        if not self.times * rate <= rates.best:
+        if not is_adaptive(run) or (rates := useful_rates(run)) is None or not self.times * rate <= rates.best:
             return None
         return Finding(
             "this run will hardly change the model",
@@ -222,6 +220,5 @@ def _on_rate(run: RunInfo) -> list[str]:
     side = "below" if rate < rates.low else "above"
     told = f"Learning rate {rate:g} is {side} {rates}, where the weights expect the best one ({rates.best:g})."
     if side == "below":
-        told += f" Some such runs learn enough: preflight warns from {WastedRate.times:g} times too low on (LW104)."
-        told += " The run measures, and may warn earlier."
+        told += f" Preflight warns from {WastedRate.times:g} times too low (LW104). A run measures, and may sooner."
     return [told]
