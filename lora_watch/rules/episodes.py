@@ -24,6 +24,7 @@ from lora_watch.rules.loss import StuckAtChance
 from lora_watch.rules.norms import BarelyMoves
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
+from lora_watch.rules.saving import ResumedAnew
 from lora_watch.rules.settings import AggressiveScale
 from lora_watch.rules.size import Growth, extent
 from lora_watch.rules.zone import NUMBER
@@ -369,7 +370,8 @@ class Episodes:
         alerts = [alert.to_dict() for alert in self.alerts]
         return self.memory() | {"alerts": alerts, "prescribing": self._prescribing.state_dict()}
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
+    def load_state_dict(self, state: dict[str, Any], step: int = 0) -> None:
+        """Go on where ``state_dict`` was taken, after ``step``."""
         self._remember(state)
         self._prescribing = Prescribing.of_state(state.get("prescribing", {}))
         self.alerts = [Alert.from_dict(alert) for alert in state.get("alerts", [])]
@@ -378,6 +380,9 @@ class Episodes:
             if alert.closed_step is None and alert.rule not in known and "LW" < alert.rule < "LW8":
                 alert.closed_step = alert.last_step
         self._open = {alert.rule: alert for alert in self.alerts if alert.closed_step is None}
+        if (earlier := self._open.get(ResumedAnew.id)) is not None:  # the resume that comes is judged anew
+            self._close(earlier.rule, step)
+            earlier.severity = Severity.INFO if earlier.kind == "script" else earlier.severity  # that has no effect
 
 
 def _sees(rule: Rule, alert: Alert, record: StepRecord) -> bool:

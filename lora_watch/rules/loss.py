@@ -230,9 +230,8 @@ class StuckAtChance(Rule):
         chance = record.scalars.get("chance_loss")
         if record.evaluation is not None:
             self.evaluated = record.evaluation.loss
-            self.in_vain = (
-                self.in_vain + 1 if self.evaluated > self.share * (math.inf if chance is None else chance) else 0
-            )
+            guesses = chance is not None and self.evaluated > self.share * chance
+            self.in_vain = self.in_vain + 1 if guesses else 0
         enough = self.few if is_over and self.overall > HIGHEST_END else self.steps
         grown = len(self.recent) >= enough and self.overall > self.size
         if chance is None or (not grown and (not is_over or len(self.recent) < self.few)):

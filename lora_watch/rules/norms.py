@@ -242,7 +242,7 @@ class NormExplosion(Rule):
         return self.vast
 
     def _is_foreign(self, record: StepRecord) -> bool:
-        """No rate explains the harm: of 248 runs that were harmed by theirs none had so small steps."""
+        """No rate explains the harm: no run of the corpus is harmed by a rate whose steps are so small."""
         rates = record.run.peak_lr or (0.0,)
         own = min(rates) == max(rates) > self.highest / 1.2 and not record.run.began_large
         return own and suits(record) and sound_steps(record) < 5  # else the data have changed

@@ -17,7 +17,7 @@ from lora_watch.measurement.signals.policy import numbers_of
 from lora_watch.measurement.signals.scaled_loss import OTHER
 from lora_watch.rules import Episodes
 from lora_watch.rules.policy import MONITOR_FAILURE
-from lora_watch.rules.saving import ResumedAnew, SavedAdapterDiffers
+from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run import process
 from lora_watch.run.coverage import Coverage
 from lora_watch.run.guard import Guard, guarded
@@ -439,17 +439,19 @@ class Engine:
         if name == "eval_loss" or not self._eval_loss or (name and self._eval_from == 0 < step):
             self._eval_loss, self._eval_from = name, step  # of several sets the first after the start
         first, probed = bool(name) and name == self._eval_loss, dict[str, float]()
+        loss = float(metrics[name]) if name else math.nan  # a loop may give a tensor
         if self._started and first:
             self.flush()  # a step is written before what is logged after it
-            with self.guard("measuring the loss of probe=", aside=True):
-                probed = self._probe_losses() if self._probe is not None else probed
-            self.sinks.logged(step, {"eval_loss": metrics[name], **probed})
+            if self._probe is not None:
+                with self.guard("measuring the loss of probe=", aside=True):
+                    probed = self._probe_losses()
+            self.sinks.logged(step, {"eval_loss": loss, **probed})
         self.sinks.evaluated(step, {**metrics, **probed})
         if name:
             pair = (probed["probe_loss"], probed["probe_base_loss"]) if probed else None
             shares = (f"{name.removesuffix('loss')}{share}" for share in ("accuracy", "rewards/accuracies"))
             right = next((metrics[share] for share in shares if share in metrics), None)
-            seen = {name: Evaluation(step, metrics[name], samples, checkpoints, pair, right, name)}
+            seen = {name: Evaluation(step, loss, samples, checkpoints, pair, right, name)}
             self._since["evaluations"] = (seen if first else {}) | self._since.get("evaluations", {}) | seen
 
     def probe(self, batch: dict[str, Any]) -> None:
@@ -529,11 +531,7 @@ class Engine:
     @guarded("taking over a checkpoint's state, so that what it does not tell starts anew")
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Call it before ``start``."""
-        self.episodes.load_state_dict(state.get("episodes", {}))
-        for alert in self.episodes.open:
-            if alert.rule == ResumedAnew.id:  # of an earlier resume: this one is judged anew
-                self.episodes.end(alert, state.get("step", 0))
-                alert.severity = Severity.INFO if alert.kind == "script" else alert.severity  # that has no effect
+        self.episodes.load_state_dict(state.get("episodes", {}), state.get("step", 0))
         self._open_before = {alert.rule for alert in self.episodes.open}
         self.coverage.load_state_dict(state.get("coverage", {}))
         self._unwritten[:] = self.episodes.alerts  # else the files of this session would not know of them

@@ -351,8 +351,8 @@ def treatment(
     ``before_update``: the update has not been applied yet; ``grown``: by what factor the adapters are larger than in
     the state to go back to, None if unknown; ``again``: the run has gone back for the same rule before.
     """
-    faults = any(alert.rule not in TREATED or f"{alert.rule}:{alert.kind}" in FAULTS for alert in alerts)
-    if record.broken or faults:  # a frozen weight does not go back
+    untreated = any(alert.rule not in TREATED or f"{alert.rule}:{alert.kind}" in FAULTS for alert in alerts)
+    if record.broken or untreated:  # a frozen weight does not go back
         return Treatment.NONE
     worst = alerts[0]
     if worst.rule in NON_FINITE:
@@ -383,7 +383,8 @@ def changes(factor: float, record: StepRecord) -> dict[str, list[float]]:
     if factor == 1.0 or rate is None:
         return {}
     pair = (raised[0], raised[0] * factor) if raised else (rate / record.run.lr_factor, rate * factor)
-    return {RATE: [float(f"{rate:{'.3g' if raised else '.6g'}}") for rate in pair]}
+    digits = 3 if raised else 6
+    return {RATE: [float(f"{rate:.{digits}g}") for rate in pair]}
 
 
 def alert_of(recovered: Recovered, before: Prescription | None, number: int, most: int) -> Alert:

@@ -70,13 +70,13 @@ def find_runs(path: Path) -> list[RunFiles]:
     if not found and (path / REPORT).is_file():
         return [_reported(path / REPORT)]  # whoever reads it will say what is wrong with it
     if not found:
-        why = "Did the training start, under lora-watch run or with a LoraWatchCallback, and with this folder as its "
-        why = f"there is no run of lora_watch here, no {HOME}/{REPORT}. {why}output_dir?"
         if (path / HOME / "find_lr.json").is_file():
-            why = (
-                "only learning rates were tried here (find_lr.json), and nothing was trained: there is no run to judge"
-            )
-        raise UnreadableError(f"{path}: {why}")
+            tried = "only learning rates were tried here (find_lr.json), and nothing was trained"
+            raise UnreadableError(f"{path}: {tried}: there is no run to judge")
+        raise UnreadableError(
+            f"{path}: there is no run of lora_watch here, no {HOME}/{REPORT}. Did the training start, under lora-watch "
+            "run or with a LoraWatchCallback, and with this folder as its output_dir?"
+        )
     return found
 
 

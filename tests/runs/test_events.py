@@ -6,19 +6,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.compat.proto.event_pb2 import Event
 from tensorboard.compat.proto.summary_pb2 import Summary
 from tensorboard.summary.writer.record_writer import RecordWriter
 from tensorboard.util import tensor_util
 
+from lora_watch import Monitor
 from lora_watch.base.alerts import Severity
 from lora_watch.format import tags
 from lora_watch.runs.data import RunData
 from lora_watch.runs.events import FILES, EventLog
+from lora_watch.runs.run import latest_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
 from tests.runs.written import STEPS, write_run
 from tests.sinks.made_up import alert_of, metric_at, record_of, run_of
+from tests.support import lora, tiny_model
 
 
 def log_of(folder: Path) -> EventLog:
@@ -165,3 +169,15 @@ def test_a_negative_step_is_damage(tmp_path: Path, healthy: Path) -> None:
     log = log_of(tmp_path)
     assert log.steps == list(range(STEPS + 1))
     assert log.damage == [f"{file.name} is damaged from byte {len(content):,} on"]
+
+
+def test_an_evaluation_that_a_loop_has_as_a_tensor_is_in_the_curves(tmp_path: Path) -> None:
+    model = lora(tiny_model())
+    with Monitor(model, console=False, output_dir=tmp_path) as monitor:
+        loss = model(**dict.fromkeys(("input_ids", "labels"), torch.arange(8)[None])).loss
+        loss.backward()
+        monitor.step(loss)
+        monitor.evaluated({"eval_loss": loss})
+    run = latest_run(tmp_path)
+    assert run.data.series_at("eval_loss") == {1: pytest.approx(float(loss))}
+    assert "LW901" not in [alert.rule for alert in run.alerts]
