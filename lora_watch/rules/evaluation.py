@@ -70,6 +70,9 @@ class WorseOnOtherTexts(Rule):
     """The training loss of the first step."""
     lowest: float = field(default=math.inf, init=False)
     """Evaluation loss so far."""
+    best_step: float = field(default=math.inf, init=False)
+    """That of the best evaluation of a set whose last one is more than 2 % above it, the earliest of all sets: no
+    finding yet, and no praise for the run since then. Infinite where none is."""
     above: int = field(default=0, init=False)
     """Evaluations in a row at which ``probe=`` cost more and nothing was gained."""
     fired: dict[str, float] = field(default_factory=dict, init=False)
@@ -87,10 +90,7 @@ class WorseOnOtherTexts(Rule):
             self.since = {name: [total + record.loss, steps + 1] for name, (total, steps) in self.since.items()}
         return finding
 
-    @property
-    def best_step(self) -> float:
-        """That of the best evaluation of a set whose last one is more than 2 % above it, the earliest of all sets: no
-        finding yet, and no praise for the run since then. Infinite where none is."""
+    def _best_step(self) -> float:
         gain = {name for name, (_, losses, *_) in self.sets.items() if losses[-1] == min(losses) < losses[0]}
         best = []
         for name, (steps, losses, *_) in self.sets.items():
@@ -116,6 +116,7 @@ class WorseOnOtherTexts(Rule):
         seen = [last for last in record.evaluations.values() if math.isfinite(last.loss) and JUDGED in record.scalars]
         for last in seen:
             self._note(last, record.scalars.get("loss_start", math.nan))
+            self.best_step = self._best_step()
         found = [finding for last in seen if (finding := self._of_one_set(record, last))]
         of = {finding.metric for finding in found}
         self.fired |= {e.name: min(e.loss, self.fired.get(e.name, e.loss)) for e in seen if e.name in of}
