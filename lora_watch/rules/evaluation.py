@@ -186,10 +186,11 @@ class WorseOnOtherTexts(Rule):
         guess = math.log(classes) if classes > 1 else math.inf
         untrained = math.inf if steps[0] else losses[0]
         least, few = min(guess, untrained), _few(last.samples)
-        learns, prefers = training[-1] < (1.0 - _FALLEN) * start, learns_preferences(record.run)
+        chooses, prefers = 1 < classes <= FEW, learns_preferences(record.run)
+        start = max(start, guess) if prefers and chooses else start  # the mean of its first losses is lower already
+        learns = training[-1] < (1.0 - _FALLEN) * start
         if not (learns or prefers) or (learns and min(losses) < (1.0 - self.rise) * least):
             return None
-        chooses = 1 < classes <= FEW
         by_chance, right = 1.0 / classes if chooses else 0.0, last.right if chooses else None
         fewer = right is not None and right < by_chance - 2.0 * _few(last.samples or 25)  # standard deviations
         # Two are evidence where labels that nobody can know have been learned by heart.

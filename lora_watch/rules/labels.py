@@ -231,9 +231,9 @@ class FirstLossTooHigh(RuleOfTheLoss):
             remedy = "decode the labels that are not -100: they are to be the answer"
         elif padded >= 0.1:  # less is a slip of single tokens; NaN, too, is less: no label counts
             message = "padding counts as text to be learned"
-            details = f"{percent(padded)} of the labels that count lie where attention_mask is 0."
+            details = f"{percent(padded)} of the labels that count are padding: hidden, or one token up to the end."
             cause = "labels are a copy of input_ids that keeps the padding: the model learns to write it"
-            remedy = "set the labels to -100 where attention_mask is 0"
+            remedy = "at padding set the labels to -100 and attention_mask to 0"
             if padded > 0.99:
                 message, cause = "the text counts as padding", "attention_mask hides all that is to be learned"
                 remedy = "attention_mask is 1 at text and 0 at padding; the model makes it where none is given"

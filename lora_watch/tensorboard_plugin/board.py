@@ -5,18 +5,11 @@ import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import NamedTuple
 
 from lora_watch.base.alerts import Alert
 from lora_watch.runs.data import RunData
 from lora_watch.runs.events import FILES, EventLog
 from lora_watch.runs.run import FinishedRun
-
-
-class Known(NamedTuple):
-    sizes: dict[Path, int]
-    """Of its event files, in bytes."""
-    data: RunData
 
 
 class Board:
@@ -25,7 +18,8 @@ class Board:
 
     def __init__(self, logdir: str):
         self._logdir = Path(os.path.abspath(os.path.expanduser(logdir or os.devnull)))  # --logdir_spec names none
-        self._known: dict[Path, Known] = {}
+        self._known: dict[Path, tuple[dict[Path, int], RunData]] = {}
+        """By folder: the bytes of its event files when they were read, and what they hold."""
         self._lock = threading.Lock()
 
     def runs(self) -> dict[str, RunData]:
@@ -49,14 +43,14 @@ class Board:
         files = sorted(folder.glob(FILES)) if inside else []
         sizes = {file: file.stat().st_size for file in files if file.exists()}  # not a link to what is gone
         with self._lock:
-            known = self._known.get(folder)  # whatever a request calls it
-            if known is None or known.sizes != sizes:
-                known = Known(sizes, RunData(EventLog(sizes, None if known is None else known.data.log)))
-                _ = known.data.steps  # is read here, by one thread
-                known.data.ended = _how_it_ended(known.data)
+            before, data = self._known.get(folder, (None, None))  # whatever a request calls it
+            if data is None or before != sizes:
+                data = RunData(EventLog(sizes, None if data is None else data.log))
+                _ = data.steps  # is read here, by one thread
+                data.ended = _how_it_ended(data)
                 if sizes:
-                    self._known[folder] = known
-            return known.data
+                    self._known[folder] = sizes, data
+            return data
 
 
 def _how_it_ended(data: RunData) -> Sequence[Alert]:

@@ -241,7 +241,7 @@ LABELS: dict[str, tuple[Severity, str]] = {
     **dict.fromkeys(("shifted", "back", "well-known, back"), (Severity.ERROR, "shifted before")),
     "padding": (Severity.ERROR, "keeps the padding"),
     "all padding": (Severity.ERROR, "attention_mask hides"),
-    "well-known padding": (Severity.WARNING, "keeps the padding"),
+    **dict.fromkeys(("well-known padding", "unmarked padding"), (Severity.WARNING, "keeps the padding")),
     "eos": (Severity.ERROR, "all but one token"),
     "a rare end": (Severity.WARNING, "about one label a row counts"),
     "tokens": (Severity.WARNING, "the tokenizer is another model's, or the texts are"),
@@ -258,6 +258,8 @@ def mislabelled(fault: str) -> Sequence[dict[str, Any]]:
     if fault in ("padding", "well-known padding", "an end"):
         mask = (at < (8 if fault == "padding" else 24)).long().expand_as(ids)
         ids = torch.where(mask == 1, ids, 0 if fault == "padding" else spaces)
+    if fault == "unmarked padding":
+        ids = torch.where(at < 8, ids, spaces)
     if fault == "tokens":
         ids = torch.randperm(1024, generator=draw)[ids]
     if fault in ("eos", "a rare end"):

@@ -58,18 +58,18 @@ RUINED = [("LW401", Severity.WARNING), ("LW102", Severity.WARNING), ("LW209", Se
 
 
 @pytest.mark.parametrize(
-    ("chosen", "lr", "found", "cause"),
+    ("chosen", "steps", "lr", "found", "cause"),
     [
-        pytest.param("rejected_ids", 2e-3, RUINED[-1:], "are swapped", id="swapped"),
-        pytest.param("chosen_ids", 0.1, RUINED, "learning rate 0.1", id="ruined"),
-        pytest.param("chosen_ids", 2e-3, [], "", id="twin"),
+        *(pytest.param("rejected_ids", n, 2e-3, RUINED[-1:], "are swapped", id=f"swapped, {n}") for n in (6, 20)),
+        pytest.param("chosen_ids", 20, 0.1, RUINED, "learning rate 0.1", id="ruined"),
+        pytest.param("chosen_ids", 20, 2e-3, [], "", id="twin"),
     ],
 )
 def test_pairs_that_cost_more_than_guessing_are_an_error(
-    chosen: str, lr: float, found: list[Any], cause: str, tmp_path: Path
+    chosen: str, steps: int, lr: float, found: list[Any], cause: str, tmp_path: Path
 ) -> None:
     columns = sorted(("chosen_ids", "rejected_ids"), key=chosen.__ne__)
-    alerts = preferring(tmp_path, 20, evaluated=columns, learning_rate=lr).alerts
+    alerts = preferring(tmp_path, steps, evaluated=columns, learning_rate=lr).alerts
     assert [(alert.rule, alert.severity) for alert in alerts] == found
     assert not found or cause in alerts[-1].causes[0]
 

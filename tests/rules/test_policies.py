@@ -191,9 +191,7 @@ def test_a_margin_that_hardly_rises(logged: Callable[[Any], Any], traces: dict[P
     assert [*found.values()] == [[("LW104", Severity.WARNING)]] * 2 + [[]] * 2
 
 
-def test_where_the_adapters_become_nearly_large_enough_half_of_the_schedule_decides(
-    traces: dict[Policy, Trace],
-) -> None:
+def test_where_adapters_become_nearly_large_enough_half_of_the_schedule_decides(traces: dict[Policy, Trace]) -> None:
     """By then the reward of one has risen, and that of its twin has not."""
     learns = Policy("RLOO", reward="words", r=1, lr=5e-3, beta=0.05, seed=4)
     assert judge(traces[learns]) == []

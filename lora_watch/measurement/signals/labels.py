@@ -160,14 +160,17 @@ def _squares(targets: Tensor, predicted: Tensor) -> Tensor:
 
 def _placed(labels: Tensor, tokens: Tensor, mask: Any) -> dict[str, Tensor]:
     """Which shares of the labels that count are the token at their own place, for a causal model itself shifts them, at
-    the next one, and at the one before; and, where ``mask`` is as large, which lie on padding. How many count in a row,
-    and the token that all of them are, NaN where they differ or are few."""
+    the next one, and at the one before; and which lie on padding: by ``mask``, where it is as large, or behind eight
+    of the token that fills up the row. How many count in a row, and the token that all of them are, NaN where they
+    differ or are few."""
     count, tokens = labels != -100, tokens.to(labels.device)  # they may lie where the logits do, of several devices
     places = zip(SEEN_FIRST[1:], (tokens, tokens.roll(-1, -1), tokens.roll(1, -1)))
     found = {name: labels == token for name, token in places}
+    fills = (tokens == tokens[..., -1:]).flip(-1).cumprod(-1).flip(-1) == 1
+    found["labels_padded"] = fills & fills.roll(8, -1) & ~fills[..., :1]
     if getattr(mask, "shape", ()) == labels.shape:
-        padded = (mask.to(labels.device) == 0) & count
-        found["labels_padded"] = padded & padded.roll(1, -1)
+        hidden = mask.to(labels.device) == 0
+        found["labels_padded"] |= hidden & hidden.roll(1, -1)
     shares = {name: (each & count).sum(dtype=torch.float32) / count.sum() for name, each in found.items()}
     highest = labels.masked_fill(~count, -1).max()
     alike = ((labels == highest) | ~count).all() & (count.sum() > 2)
