@@ -335,7 +335,7 @@ class BarelyMoves(Rule):
         margin = reward if learns_preferences(record.run) else None
         kind, reach = "", self.reach
         if has_new_head(record.run):
-            kind, reach = " with a new head", 2.0 * reach
+            kind, reach = " that also train a head", 2.0 * reach
         elif reward is not None and not prefers:
             kind, reach = " of a policy", OF_A_POLICY * reach
         becomes, least, stays = end_of(record, size.overall), reach, reward is None or not reward.has_risen

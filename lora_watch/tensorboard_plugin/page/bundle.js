@@ -1,11 +1,11 @@
-/* Made by tests/front_end/check.py --fix of sources 65ef02fbb86650552cbcce155afe6811153f2e5343fd89d0e525bbbaca5e6524 */
+/* Made by tests/front_end/check.py --fix of sources e790ce5d34a8d62b73c647a97db55196e00e6946fc724a316cc23e4cf9db4a4a */
 var Ve=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ve(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
-"size of the adapters":"what all blocks together add, in times a layer’s own output: the depth-scaled output ratio, whic\
-h is the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius norm of the adapter update \
-ΔW = s·B·A",product_norm:"‖B·A‖: Frobenius norm without the scale",predicted_norm:"s·Σlr·√(d_out·r/3): what Adam\
- reaches from the default start if every step agrees",spectral_norm:"σ₁(ΔW): the largest singular value of the adapter u\
-pdate",relative_norm:"‖ΔW‖ / ‖W₀‖, Frobenius norms: the adapter update relative to the base weight",relative_spectral_norm:"\
+"size of the adapters":"how many times a layer’s own output all adapters together add: the depth-scaled output ratio, wh\
+ich is the 90th percentile of output_ratio over adapters × depth",delta_norm:"‖ΔW‖: Frobenius norm of the adapter updat\
+e ΔW = s·B·A",product_norm:"‖B·A‖: Frobenius norm without the scale",predicted_norm:"s·Σlr·√(d_out·r/3): what Ad\
+am reaches from the default start if every step agrees",spectral_norm:"σ₁(ΔW): the largest singular value of the adapter\
+ update",relative_norm:"‖ΔW‖ / ‖W₀‖, Frobenius norms: the adapter update relative to the base weight",relative_spectral_norm:"\
 σ₁(ΔW) / σ₁(W₀): the adapter update relative to the base weight, largest singular values",effective_rank:"exp o\
 f the entropy of σ/Σσ: how many of the r directions are in use; 0 while ΔW = 0",stable_rank:"‖ΔW‖² / σ₁²: a lower, s\
 teadier count of the directions in use",a_norm:"‖A‖: Frobenius norm of the factor A",b_norm:"‖B‖: Frobenius norm of \
@@ -68,8 +68,8 @@ l=d=>d.clientX-t.getBoundingClientRect().left,a=()=>{i=null,e.style.display="non
 i=l(d)}),t.addEventListener("pointermove",d=>{let h=l(d);i!=null&&Math.abs(h-i)>4&&(t.hasPointerCapture(d.pointerId)||t.
 setPointerCapture(d.pointerId),e.setAttribute("x",Math.min(h,i)),e.setAttribute("width",Math.abs(h-i)),e.style.display="\
 block"),s(d,h)}),t.addEventListener("pointerleave",()=>{n(),E.hide()}),t.addEventListener("pointercancel",a),t.addEventListener(
-"click",d=>{let[h,u]=[i??l(d),l(d)];a(),Math.abs(u-h)>4?r(Math.min(h,u),Math.max(h,u)):o(d,u)})}var Pt={};st(Pt,{draw:()=>Ms,endOf:()=>B,formulaOf:()=>At,peakOf:()=>Bt,rateOf:()=>$e,recoveryIn:()=>Nt,severityOf:()=>Mt,
-title:()=>ks,verdict:()=>kt});var at=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),Q=class t{constructor(e,s,n,r){let[o,
+"click",d=>{let[h,u]=[i??l(d),l(d)];a(),Math.abs(u-h)>4?r(Math.min(h,u),Math.max(h,u)):o(d,u)})}var Pt={};st(Pt,{draw:()=>Ms,endOf:()=>B,formulaOf:()=>At,peakOf:()=>Bt,rateOf:()=>$e,recoveryIn:()=>kt,severityOf:()=>Mt,
+title:()=>Ns,verdict:()=>Nt});var at=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf"].filter(Boolean).join(" and "),Q=class t{constructor(e,s,n,r){let[o,
 i]=e.shape;this.columns=o,this.n=i,this.first=Float64Array.from(e.first),this.last=Float64Array.from(e.last),this.pooled=
 e.pooled,this.width=e.width,this.notes=e.notes,this.low=s,this.high=n,this.flags=r,this.bytes=(s===n?5:9)*r.length,this.
 until=void 0}static parse(e){let s=new DataView(e).getUint32(0,!0),n=JSON.parse(new TextDecoder().decode(new Uint8Array(
@@ -98,8 +98,8 @@ foot:m}=d;a.append(...es(d,e),...ss(d,e.thresholds??[]));let b=[];for(let f of i
 ...rs(d,e.discarded??[])),r!=null&&r>=u&&r<=p&&a.append(g("line",{x1:h(r),x2:h(r),y1:y,y2:m,class:"cursor"})),a.append(...os(
 d,o,e.onAlert),...(e.marks??[]).flatMap(f=>ns(d,f))),is(a,i,d,e),a}var Je=({matrix:t,column:e=0,dash:s})=>t&&Array.from(
 t.first).some((n,r)=>Number.isFinite(t.high[r*t.n+e])||!s&&t.flags[r*t.n+e]&3);function Qe(t,e){let{width:s,height:n,alerts:r=[]}=e,
-o=x(58),i=s-x(12),l=r.length?20:10,a=n-x(22),[d,h]=e.range,u=({matrix:_,column:A=0})=>Array.from({length:_.columns},(N,$)=>_.
-high[$*_.n+A]).some(N=>N>0&&N<1/0),p=e.log&&t.some(u),y=p?_=>_>0?Math.log10(_):NaN:_=>_,[m,b]=ts(Xe(Ye(t,y,d,h),e.thresholds,
+o=x(58),i=s-x(12),l=r.length?20:10,a=n-x(22),[d,h]=e.range,u=({matrix:_,column:A=0})=>Array.from({length:_.columns},(k,$)=>_.
+high[$*_.n+A]).some(k=>k>0&&k<1/0),p=e.log&&t.some(u),y=p?_=>_>0?Math.log10(_):NaN:_=>_,[m,b]=ts(Xe(Ye(t,y,d,h),e.thresholds,
 y,p),e.zero,p);return{left:o,right:i,top:l,foot:a,x0:d,x1:h,log:p,to:y,low:m,high:b,X:_=>o+(h===d?(i-o)/2:(_-d)/(h-d)*(i-
 o)),Y:_=>a-(Math.max(m,Math.min(b,_))-m)/(b-m)*(a-l)}}function Ye(t,e,s,n){let r=1/0,o=-1/0;for(let{matrix:i,column:l=0}of t)
 for(let a=0;a<i.columns;a++){if(i.last[a]<s||i.first[a]>n)continue;let d=e(i.low[a*i.n+l]),h=e(i.high[a*i.n+l]);d<r&&d>-1/0&&
@@ -108,9 +108,9 @@ e&&i-e<1&&(e=i+.05),r&&i<t&&t-i<1&&(t=i-.05)}return[t,e]}function ts([t,e],s,n){
 0,t)),n&&e-t>8&&(t=e-8),e-t<1e-9*Math.max(1,Math.abs(e))){let o=n?.3:Math.abs(e)*.1||1;return[e===0?0:t-o,e+o]}let r=(e-
 t)*.06;return[s&&t===0?t:t-r,e+r]}function es({left:t,right:e,top:s,foot:n,x0:r,x1:o,log:i,to:l,low:a,high:d,X:h,Y:u},p){
 let{height:y,term:m,axis:b="step"}=p,f=n-s,w=i?lt(a,d,Math.max(2,f/x(18))):q(a,d,Math.max(2,f/x(32))),_=()=>q(r,o,(e-t)/
-x(62)).filter(Number.isInteger),A=p.ticks??_().map(k=>[k,k]),N=re(m??""),$=`translate(${x(10)},${s+f/2})rotate(-90)`;return[
-...Lt(w,{left:t,right:e},k=>u(l(k))),...A.map(([k,M])=>g("text",{x:h(k),y:y-5,"text-anchor":"middle"},M)),g("text",{class:"\
-axis-name",x:t-8,y:y-5,"text-anchor":"end"},b),g("text",{class:"axis-name","text-anchor":"middle",transform:$},N)]}var ss=({
+x(62)).filter(Number.isInteger),A=p.ticks??_().map(N=>[N,N]),k=re(m??""),$=`translate(${x(10)},${s+f/2})rotate(-90)`;return[
+...Lt(w,{left:t,right:e},N=>u(l(N))),...A.map(([N,M])=>g("text",{x:h(N),y:y-5,"text-anchor":"middle"},M)),g("text",{class:"\
+axis-name",x:t-8,y:y-5,"text-anchor":"end"},b),g("text",{class:"axis-name","text-anchor":"middle",transform:$},k)]}var ss=({
 left:t,right:e,to:s,low:n,high:r,Y:o},i)=>i.map(({value:l,name:a})=>({v:s(l),name:a})).filter(({v:l})=>l>=n&&l<=r).flatMap(
 ({v:l,name:a})=>[g("line",{x1:t,x2:e,y1:o(l),y2:o(l),class:"threshold"}),g("text",{x:e-2,y:o(l)-3,"text-anchor":"end",class:"\
 threshold"},a)]),ns=({top:t,foot:e,X:s},{at:n,name:r,kind:o})=>[g("line",{class:"found",x1:s(n),x2:s(n),y1:t,y2:e,style:`\
@@ -131,12 +131,12 @@ max(0,Math.min(1,(w-s)/(n-s)))*(l-i));yt(t,b,{hover:(w,_)=>{let A=f(_);m.setAttr
 m.style.display="block",E.show(w,`${h} ${u(A)}`,as(e,A))},leave:()=>{m.style.display="none"},zoom:(w,_)=>f(w)<f(_)&&y?.(
 f(w),f(_)),choose:(w,_)=>p?.(f(_))})}var as=(t,e)=>t.map(({matrix:s,column:n=0,colour:r,name:o})=>s.first[0]>e?null:ce(r,
 o,s.say(s.columnOf(e),n,v)));function ls(t,{X:e,Y:s,to:n,x0:r,x1:o,top:i,foot:l},a){let{matrix:d,column:h=0,colour:u,dash:p,
-thin:y}=t,m=[],b="",f=!1,w="",_="",A=[],N=[],$=[],k=()=>{A.length>1&&$.push(`M${A.join("L")}L${N.reverse().join("L")}Z`),
-A.length=N.length=0};for(let M=0;M<d.columns;M++){let S=(d.first[M]+d.last[M])/2;if(d.last[M]<r||d.first[M]>o)continue;let R=M*
+thin:y}=t,m=[],b="",f=!1,w="",_="",A=[],k=[],$=[],N=()=>{A.length>1&&$.push(`M${A.join("L")}L${k.reverse().join("L")}Z`),
+A.length=k.length=0};for(let M=0;M<d.columns;M++){let S=(d.first[M]+d.last[M])/2;if(d.last[M]<r||d.first[M]>o)continue;let R=M*
 d.n+h,j=e(S).toFixed(1);!p&&d.flags[R]&3&&(m.at(-1)?.column===M-1?Object.assign(m.at(-1),{column:M,to:e(S)}):m.push({column:M,
 from:e(S),to:e(S),kind:d.flags[R]&1?"NaN":"Inf"}));let V=n(d.low[R]),G=n(d.high[R]);if(!Number.isFinite(G)){f=!1,_+=w,w=
-"",k();continue}let et=Number.isFinite(V)?s((V+G)/2):s(G);b+=`${f?"L":"M"}${j} ${et.toFixed(1)}`,f?w="":w=`M${j} ${et.toFixed(
-1)}h.01`,f=!0,d.pooled&&(A.push(`${j} ${s(G).toFixed(1)}`),N.push(`${j} ${(Number.isFinite(V)?s(V):l).toFixed(1)}`))}return k(),
+"",N();continue}let et=Number.isFinite(V)?s((V+G)/2):s(G);b+=`${f?"L":"M"}${j} ${et.toFixed(1)}`,f?w="":w=`M${j} ${et.toFixed(
+1)}h.01`,f=!0,d.pooled&&(A.push(`${j} ${s(G).toFixed(1)}`),k.push(`${j} ${(Number.isFinite(V)?s(V):l).toFixed(1)}`))}return N(),
 [$.length&&g("path",{d:$.join(""),class:"band",style:`fill:${u};stroke:${u}`}),g("path",{d:b,class:y?"line thin":"line",
 "stroke-dasharray":p,style:`stroke:${u}`}),_+w&&g("path",{d:_+w,class:"lone",style:`stroke:${u}`}),...m.filter(({from:M,
 to:S})=>!a.some(R=>R.from<=M&&S<=R.to)&&a.push({from:M,to:S})).map(({from:M,to:S,kind:R})=>g("g",{class:"broken"},g("rec\
@@ -156,11 +156,11 @@ let o=n?.at(r,1);return(t===X[0]&&Number.isFinite(o)?s?.at(r):null)??(o==null?nu
 $=>t.runs[e].metrics.includes($)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?ue:fe;if(!s){let $=t.
 runs[e].step?"the output ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:$}}let o={max_cols:400},
 [i,{alerts:l},a,d]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),h=ct(
-i),u=a.first.findIndex(($,k)=>a.flags[k*a.n]&3),p=u<0?void 0:a.first[u],y=d?.columns?[...new Set([...a.last,d.last.at(-1)])].
+i),u=a.first.findIndex(($,N)=>a.flags[N*a.n]&3),p=u<0?void 0:a.first[u],y=d?.columns?[...new Set([...a.last,d.last.at(-1)])].
 filter($=>$>=d.first[0]):[],[m,b]=await Promise.all([t.spread(s,{at:y},e),t.seriesOf(["loss","loss_start","loss_recent",
-"size","zone"],{at:y},e)]),f=Y(l),w=y.sort(($,k)=>$-k).map($=>({step:$,gain:ht(b,$,f),ratio:ft({metric:s,depth:h},b,m,$),
-zone:dt(i,b.zone,$)})).filter(({gain:$,ratio:k})=>Number.isFinite($)&&k>0),_=([$,k],{step:M})=>$<=M&&M<=k,A=w.filter($=>!f.
-some(k=>_(k,$))),N=f.map($=>w.filter(k=>_($,k))).filter(({length:$})=>$);return{metric:s,points:A,strays:N,depth:h,broken:p,
+"size","zone"],{at:y},e)]),f=Y(l),w=y.sort(($,N)=>$-N).map($=>({step:$,gain:ht(b,$,f),ratio:ft({metric:s,depth:h},b,m,$),
+zone:dt(i,b.zone,$)})).filter(({gain:$,ratio:N})=>Number.isFinite($)&&N>0),_=([$,N],{step:M})=>$<=M&&M<=N,A=w.filter($=>!f.
+some(N=>_(N,$))),k=f.map($=>w.filter(N=>_($,N))).filter(({length:$})=>$);return{metric:s,points:A,strays:k,depth:h,broken:p,
 missing:A.length?null:us(t.runs[e],u<0?null:a.steps(u),r)}}var us=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?t.
 includes("reward")?"the reward counts here, not the loss":s?`NaN since ${s}`:"too few steps":"the loss is unknown";function de(t){
 let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),i=l=>o.
@@ -220,18 +220,18 @@ The sweep found no learning rate":"Learning rate, found by a sweep",`${r} steps 
 found",style:o.style},c("div",null,bt(m,{...d,height:x(180),term:"loss, mean of five"}),bt(b,{...d,height:x(140),log:!0,
 term:b[0].name,thresholds:[{value:1}]})),it("words",s.sentences??[])))}var mt=t=>(t??[]).map(e=>e==null?Number.NaN:Number(
 e));function zt(t){let e=t.map((r,o)=>o+1),s=Float32Array.from(t),n={shape:[t.length,1],first:e,last:e,width:1,notes:[]};
-return new Q({...n,pooled:!1},s,s,new Uint8Array(t.length))}var ks="Overview",xe=20,jt="broke off";function kt(t,e,s,n,r=[],o=null){if(t)return{kind:I(t.severity),head:`${t.severity}\
+return new Q({...n,pooled:!1},s,s,new Uint8Array(t.length))}var Ns="Overview",xe=20,jt="broke off";function Nt(t,e,s,n,r=[],o=null){if(t)return{kind:I(t.severity),head:`${t.severity}\
 : ${t.message}`,text:t.details,alert:t};if(n)return{kind:"warning",head:`Recovered at step ${n.step}`,text:n.details||n.
 message,alert:n};let i=!e||["ok","info"].includes(e.kind);if(i&&(o?.kind==="warning"||o?.word===jt))return{kind:o.kind,head:T(
 o.word),text:o.text};if(!e)return{kind:"info",head:"Not recorded",text:"This run was written without its zones."};let l=i?
-{...e,head:Ns(r)}:e;return e.name!=="unknown"||!s?l:Ct(s)?{...l,head:T(s)}:{...l,text:`${T(s)}.`}}function Ns(t){let e=t.
+{...e,head:ks(r)}:e;return e.name!=="unknown"||!s?l:Ct(s)?{...l,head:T(s)}:{...l,text:`${T(s)}.`}}function ks(t){let e=t.
 filter(({severity:s})=>s==="INFO").length;return e<t.length?"No warning is open":e?`No warnings, ${e} info${e>1?"s":""}`:
-"No alerts"}var Nt=(t,e)=>t.filter(s=>s.name==="recovered"&&s.step<=e).sort((s,n)=>n.step-s.step)[0],Mt=t=>({failed:3,unhealthy:3,
+"No alerts"}var kt=(t,e)=>t.filter(s=>s.name==="recovered"&&s.step<=e).sort((s,n)=>n.step-s.step)[0],Mt=t=>({failed:3,unhealthy:3,
 interrupted:2,unknown:1})[t]??0;async function Ms(t){let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[i,l,a,d,h,
 u,p,y]=await Promise.all([me(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),ve(t,r),ve(t,o),t.seriesOf(["loss","lo\
 ss_start","loss_recent","size",...xt,"overhead","zone"],r),t.series("lr",{max_cols:600,to:s}),t.series("effective_lr",{max_cols:600,
 to:s}),t.seriesOf(["loss","loss_expected","eval_loss","probe_loss","reward","effective_lr"],o)]),m=l.first==null?null:e[l.
-first],b=B(l,t.run),f=kt(m,dt(t.schema,h.zone,s),i.missing,Nt(e,s),e.filter(N=>N.step<=s),b),w=z(t.width,[43,57],16,930),
+first],b=B(l,t.run),f=Nt(m,dt(t.schema,h.zone,s),i.missing,kt(e,s),e.filter(k=>k.step<=s),b),w=z(t.width,[43,57],16,930),
 [_,A]=w.widths;return c("div",{class:"overview"},Rs(t,f,b),c("div",{class:"tiles"},Fs(t,{...h,rates:u,effective:p},a,i)),
 c("div",{class:"columns",style:w.style},L(O("Where the run is","path"),Ss(i.points),pe(i,{width:_-26,height:x(470),damage:he(
 t.schema,i.metric),step:s,onStep:t.setStep})),As(t,{...y,size:d},i,A)),L("Alerts",null,Cs(t)),be(t,t.width))}function As(t,{
@@ -271,12 +271,12 @@ let e=new Map;for(let n of t)e.set(n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r
 let r=null,o=i=>s.some(([l,a])=>l<=t.last[i]&&t.first[i]<=a);for(let i=0;i<(t?.columns??0)&&t.first[i]<=e;i++)for(let l=0;l<
 t.n&&!o(i);l++){let a=t.high[i*t.n+l];Number.isFinite(a)&&n(l)&&(r==null||a>r)&&(r=a)}return r}var H=(t,e,s,n,r)=>c("div",
 {class:"tile"},c("span",{class:"name"},O(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function Fs(t,e,s,n){
-let{loss:r,reward:o,rates:i,effective:l,overhead:a}=e,{schema:d,adapters:h,step:u}=t,p=Y(t.alerts),y=Bt(i,u,p,k=>Ls(d,k)),
-m=ht(e,u,p),b=ft(n,e,s,u),f=a?.at(u),w=d.max_steps,_=w?Math.min(1,u/w):null,A=h[0]?.scale_formula,N=n.metric==="output_r\
+let{loss:r,reward:o,rates:i,effective:l,overhead:a}=e,{schema:d,adapters:h,step:u}=t,p=Y(t.alerts),y=Bt(i,u,p,N=>Ls(d,N)),
+m=ht(e,u,p),b=ft(n,e,s,u),f=a?.at(u),w=d.max_steps,_=w?Math.min(1,u/w):null,A=h[0]?.scale_formula,k=n.metric==="output_r\
 atio"?["Size of the adapters","size of the adapters"]:["σ₁ relative to W₀ × depth",n.metric],$=["r","alpha","scale"].
-map(k=>Ws(h.map(M=>M[k]))).join(" / ");return[H("Step","step",[String(u),w&&c("small",null,` / ${w}`)],_==null?null:`${J(
+map(N=>Ws(h.map(M=>M[N]))).join(" / ");return[H("Step","step",[String(u),w&&c("small",null,` / ${w}`)],_==null?null:`${J(
 _)} of the schedule`,_!=null&&c("i",{class:"progress",style:`--share:${_}`})),o?H(_t(d),_t(d).toLowerCase(),v(o.at(u)),vt(
-e,u)):H("Loss","loss",v(r?.at(u)),Number.isFinite(m)?`mean${u<5?"":" of five"} ${ut(m)}`:null),H(...N,v(b),b==null?"not \
+e,u)):H("Loss","loss",v(r?.at(u)),Number.isFinite(m)?`mean${u<5?"":" of five"} ${ut(m)}`:null),H(...k,v(b),b==null?"not \
 measured":`${v(b/n.depth)} × depth ${v(n.depth)}`),H("s · lr, peak","effective_lr",v(Bt(l,u,p)),$e(d,y)),H("r / α / s",
 "scale",h.length?$:"–",A?`s = ${At(A)}`:"no adapters"),H("Adapters","adapters",String(h.length),d.config?.model_type??
 d.optimizer),H("Overhead","overhead",f==null||!t.lastStep?"–":J(f,1),t.lastStep?`of the wall time ${u>xe?`since step ${xe}`:
@@ -295,7 +295,7 @@ e)},c("td",null,c("span",{class:`tag ${I(o)}`},W(o,11),o.toLowerCase())),c("td",
 {id:`alert-${s}`,class:"open","aria-current":String(n)},nt(l))),c("td",null,D(e)),c("td",null,Tt(e,r)),c("td",null,a?.length?
 [c("span",{class:"mono clip"},ye(t,a[0].name)),a.length>1&&c("small",null,` +${a.length-1}`)]:"–"))}var Ht={};st(Ht,{draw:()=>Ds,title:()=>Ps});var Ps="Compare",Us=/^(learning_rate|parameters|find_lr\..*|lora\..*\.(r|lora_alpha|use_rslora|peft_version|inference_mode))$/;
 function _e(t,e="",s={}){if(t&&typeof t=="object"&&!Array.isArray(t))for(let[n,r]of Object.entries(t))_e(r,e?`${e}.${n}`:
-n,s);else s[e]=ke(t);return s}function ke(t){return Array.isArray(t)?t.map(String).join(", "):typeof t=="number"&&!Number.
+n,s);else s[e]=Ne(t);return s}function Ne(t){return Array.isArray(t)?t.map(String).join(", "):typeof t=="number"&&!Number.
 isInteger(t)?v(t):String(t??"–")}async function Ds(t){let e=await Promise.all(t.runNames.map(r=>qs(t,r))),s=e.some(({last:r})=>r.
 reward),n=[...Vs.filter(([r])=>s||!r.startsWith("reward")),...Ks(e)];return c("div",{class:"compare"},L(`${e.length} run${e.
 length===1?"":"s"}`,"with every setting that differs",c("div",{class:"scroll",tabindex:0,role:"region","aria-label":"run\
@@ -310,24 +310,24 @@ return[v(t.loss_recent?.at(1/0)),Number.isFinite(e)&&c("small",null,` ${ut(e)}`)
 v(t.reward_recent?.at(1/0)),c("small",null,` ${vt(t,1/0)??""}`)]],["size of the adapters",({ratio:t})=>v(t)],["alerts",({
 counts:t})=>P.map(e=>[e,K(t,e)]).filter(([,e])=>e).map(([e,s])=>c("span",{class:"tally"},W(e,11),s))]];function Gs({schema:t}){
 let[e,s]=(t.rates??[]).map(v);return[e,s!==e&&s&&c("small",null,` (${s} set)`)]}var Dt=({adapters:t},e)=>[...new Set(t.map(
-s=>ke(s[e])))].join(", ")||"–";function Ks(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(s=>!Us.
+s=>Ne(s[e])))].join(", ")||"–";function Ks(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(s=>!Us.
 test(s)).filter(s=>new Set(t.map(({settings:n})=>n[s])).size>1).map(s=>[s,({settings:n})=>n[s]??"–"])}async function qs(t,e){
 let{step:s,metrics:n}=t.runs[e],r=X.find(y=>n.includes(y)),[o,{alerts:i,counts:l},a,d,h]=await Promise.all([t.data.schema(
 e),t.data.alerts(e),t.data.verdict(e),t.seriesOf(["loss","loss_start","loss_recent","size",...xt,"zone"],{at:s},e),r?t.spread(
-r,{at:s},e):null]),u=B(a,t.runs[e]),p=kt(i[a.first],dt(o,d.zone,1/0),null,Nt(i,1/0),i,u);return{name:e,step:s,schema:o,counts:l,
+r,{at:s},e):null]),u=B(a,t.runs[e]),p=Nt(i[a.first],dt(o,d.zone,1/0),null,kt(i,1/0),i,u);return{name:e,step:s,schema:o,counts:l,
 last:d,says:p,end:u,ratio:ft({metric:r,depth:ct(o)},d,h,1/0),settings:_e({...o.config,optimizer:o.optimizer,versions:o.versions??
 {}})}}var Zt={};st(Zt,{draw:()=>rn,title:()=>sn});var tt=[[68,1,84],[71,44,122],[59,81,139],[44,113,142],[33,144,141],[39,173,129],[92,200,99],[170,220,50],[253,231,37]],
-Ne=Uint32Array.from({length:256},(t,e)=>{let s=e/255*(tt.length-1),n=Math.min(tt.length-2,Math.floor(s)),r=s-n,[o,i,l]=[
+ke=Uint32Array.from({length:256},(t,e)=>{let s=e/255*(tt.length-1),n=Math.min(tt.length-2,Math.floor(s)),r=s-n,[o,i,l]=[
 0,1,2].map(a=>Math.round(tt[n][a]+(tt[n+1][a]-tt[n][a])*r));return(255<<24|l<<16|i<<8|o)>>>0}),Me=`linear-gradient(90deg\
 ,${tt.map(t=>`rgb(${t})`).join(",")})`;var Ae="#ff00a8";function Ee(t,e,s,n,r,o,i){let{columns:l,n:a}=s,d=t.width,h=new ImageData(d,a),u=new Uint32Array(h.data.
-buffer),p=Array.from({length:l+1},(N,$)=>Math.round(s.place($)*d));r.forEach(({adapter:N},$)=>{for(let k=0;k<l;k++){let M=n.
-cells[k*a+N.index];Number.isNaN(M)||u.fill(Ne[Math.max(0,Math.min(255,M*255|0))],$*d+p[k],$*d+p[k+1])}});let y=new OffscreenCanvas(
-d,a);Vt(y).putImageData(h,0,0);let m=Vt(t);m.imageSmoothingEnabled=!1,m.scale(i,i);let b=d/i,f=N=>s.place(N)*b,w=0;for(let N=1;N<=
-r.length;N++)N<r.length&&r[N].y===r[N-1].y+o||(m.drawImage(y,0,w,d,N-w,0,r[w].y,b,(N-w)*o),w=N);let _=m.createPattern(Se(
-...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:N,y:$})=>{Oe(s,N.index,4,(k,M)=>{
-m.fillStyle=_,m.fillRect(f(k),$,f(M)-f(k),o)})});let A=m.createPattern(Se(null,"#fff",8),"repeat");r.forEach(({adapter:N,
-y:$})=>{Oe(s,N.index,3,(k,M)=>{let S=f(M)-f(k),R=Math.round(Math.max(7,S)),j=Math.max(7,o),V=Math.round(Math.max(0,Math.
-min(b-R,(f(k)+f(M))/2-R/2))),G=Math.round($+o/2-j/2),et=o<7||S<7;m.fillStyle="#fff",et&&m.fillRect(V-1.5,G-1.5,R+3,j+3);
+buffer),p=Array.from({length:l+1},(k,$)=>Math.round(s.place($)*d));r.forEach(({adapter:k},$)=>{for(let N=0;N<l;N++){let M=n.
+cells[N*a+k.index];Number.isNaN(M)||u.fill(ke[Math.max(0,Math.min(255,M*255|0))],$*d+p[N],$*d+p[N+1])}});let y=new OffscreenCanvas(
+d,a);Vt(y).putImageData(h,0,0);let m=Vt(t);m.imageSmoothingEnabled=!1,m.scale(i,i);let b=d/i,f=k=>s.place(k)*b,w=0;for(let k=1;k<=
+r.length;k++)k<r.length&&r[k].y===r[k-1].y+o||(m.drawImage(y,0,w,d,k-w,0,r[w].y,b,(k-w)*o),w=k);let _=m.createPattern(Se(
+...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:k,y:$})=>{Oe(s,k.index,4,(N,M)=>{
+m.fillStyle=_,m.fillRect(f(N),$,f(M)-f(N),o)})});let A=m.createPattern(Se(null,"#fff",8),"repeat");r.forEach(({adapter:k,
+y:$})=>{Oe(s,k.index,3,(N,M)=>{let S=f(M)-f(N),R=Math.round(Math.max(7,S)),j=Math.max(7,o),V=Math.round(Math.max(0,Math.
+min(b-R,(f(N)+f(M))/2-R/2))),G=Math.round($+o/2-j/2),et=o<7||S<7;m.fillStyle="#fff",et&&m.fillRect(V-1.5,G-1.5,R+3,j+3);
 for(m.fillStyle of et?[Ae]:[Ae,A])m.fillRect(V,G,R,j)})})}var Vt=t=>t.getContext("2d");function Oe(t,e,s,n){let r=-1;for(let o=0;o<=
 t.columns;o++){let i=o<t.columns&&t.flags[o*t.n+e]&s;i&&r<0&&(r=o),!i&&r>=0&&(n(r,o),r=-1)}}function Se(t,e,s){let n=new OffscreenCanvas(
 s,s),r=Vt(n);t&&(r.fillStyle=t,r.fillRect(0,0,s,s)),r.strokeStyle=e,r.beginPath();for(let o of[-s,0,s])r.moveTo(o,s),r.lineTo(
@@ -404,9 +404,9 @@ f,w])=>({name:m,note:b,log:w,several:f.length>1,metrics:f.filter(([_])=>s.metric
 length),d=a.flatMap(({metrics:m})=>m.map(([b])=>b)),h={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...h,from:n.
 from||1},p=Object.fromEntries(await Promise.all(d.map(async m=>[m,await t.metric(m,m==="effective_lr"?u:h)]))),y=t.alerts.
 filter(m=>m.adapters?.some(({name:b})=>b===e.name));return c("div",{class:"layer"},un(t,y),c("div",{class:"columns",style:o.
-style},a.map(({name:m,note:b,metrics:f,log:w,several:_})=>{let A=f.map(([$,k,M],S)=>({name:k,matrix:p[$],colour:M?"var(-\
--soft)":`var(--c${S+1})`,dash:M})),N=A.length>1||_;return U(m,b,A,{legend:N,term:f[0][0],width:i-26,height:x(150)+(N?0:x(
-21)),...t.charting,log:w||f[0][0]==="effective_lr"&&t.charting.discarded.length>0,alerts:y.filter($=>f.some(([k])=>k===$.
+style},a.map(({name:m,note:b,metrics:f,log:w,several:_})=>{let A=f.map(([$,N,M],S)=>({name:N,matrix:p[$],colour:M?"var(-\
+-soft)":`var(--c${S+1})`,dash:M})),k=A.length>1||_;return U(m,b,A,{legend:k,term:f[0][0],width:i-26,height:x(150)+(k?0:x(
+21)),...t.charting,log:w||f[0][0]==="effective_lr"&&t.charting.discarded.length>0,alerts:y.filter($=>f.some(([N])=>N===$.
 metric)),onAlert:$=>t.openAlert($,"alerts")})})))}function un(t,e){let{adapter:s,adapters:n,schema:r,moveAdapter:o}=t,i=r.
 peak_lr?.[s.group??-1],l=(a,d,h)=>d!=null&&c("div",null,c("dt",null,a),c("dd",null,d,h&&c("small",null,` ${h}`)));return c(
 "section",{class:"card layer-head"},c("div",{class:"title"},c("button",{id:"before",class:"quiet",title:"adapter before \
@@ -519,6 +519,6 @@ name??this.state.adapter,metric:this.run.metrics.includes(e.metric)?e.metric:thi
 "deflate")),n=await new Response(s).arrayBuffer(),r=new DataView(n).getUint32(0,!0),{answers:o,tables:i}=JSON.parse(new TextDecoder().
 decode(new Uint8Array(n,4,r))),l=new Map,a=d=>{let[h,u]=i[d];return l.has(d)||l.set(d,Q.parse(n.slice(4+r+h,4+r+h+u))),l.
 get(d)};return async(d,h)=>{let{run:u="",metric:p,name:y,at:m,...b}=Object.fromEntries(h),f=Object.fromEntries(Object.entries(
-b).map(([A,N])=>[A,Number(N)])),w=JSON.stringify([d,u,p??y??""]),_=JSON.stringify([`${d} at`,u,p??y??""]);if(m&&_ in i)return a(
+b).map(([A,k])=>[A,Number(k)])),w=JSON.stringify([d,u,p??y??""]),_=JSON.stringify([`${d} at`,u,p??y??""]);if(m&&_ in i)return a(
 _);if(w in i)return a(w).window(f);if(!(w in o))throw new Error(`The report does not hold ${p??y??d}.`);return d==="verd\
 ict"?vn(o[w],f.step??1/0):o[w]}}var vn=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});Te();var $n=document.getElementById("answers");He($n?.textContent??"").then(t=>new Rt(document.body,t,!1).start());

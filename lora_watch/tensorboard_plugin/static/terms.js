@@ -4,7 +4,7 @@ const MEANINGS = {
   zone: 'the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open alerts',
   output_ratio: '‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives',
   'size of the adapters':
-    'what all blocks together add, in times a layer’s own output: the depth-scaled output ratio, which is the 90th percentile of output_ratio over adapters × depth',
+    'how many times a layer’s own output all adapters together add: the depth-scaled output ratio, which is the 90th percentile of output_ratio over adapters × depth',
   delta_norm: '‖ΔW‖: Frobenius norm of the adapter update ΔW = s·B·A',
   product_norm: '‖B·A‖: Frobenius norm without the scale',
   predicted_norm: 's·Σlr·√(d_out·r/3): what Adam reaches from the default start if every step agrees',
