@@ -326,7 +326,7 @@ def tests(device: torch.device) -> str:
     """The suite's tests of what arrives late, on the device."""
     root = Path(__file__).parents[1]
     command = [sys.executable, "-m", "pytest", "-o", "addopts=", "-q", "-x", *LATE]
-    done = subprocess.run(command, cwd=root, env=os.environ | {"LORA_WATCH_TEST_DEVICE": str(device)})
+    done = subprocess.run(command, cwd=root, env=os.environ | {"TEST_DEVICE": str(device)})
     if done.returncode:
         raise Surprise(f"{' or '.join(LATE)} fails on {device}")
     return f"{' and '.join(LATE)} pass on {device}"

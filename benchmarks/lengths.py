@@ -37,7 +37,7 @@ from benchmarks.corpus.markdown import table
 from benchmarks.corpus.plan import Spec
 from lora_watch.base.strict_json import strict_json
 from lora_watch.demo.tasks import mean_loss
-from lora_watch.rules.forecast import LENGTH_EXPONENT, at_steps, length_law
+from lora_watch.rules.forecast import LENGTH_EXPONENT, LENGTH_LAW, at_steps
 
 RESULTS = Path(__file__).with_name("lengths.json")
 PAGE = Path(__file__).with_name("LENGTHS.md")
@@ -360,7 +360,7 @@ def picture(runs: Runs) -> str:
 def section(runs: Runs) -> str:
     """The tables of LENGTHS.md."""
     minutes = sum(run["seconds"] for run in runs.values()) / 60
-    of_a_head, _, longest = length_law(new_head=True)
+    of_a_head, _, longest = LENGTH_LAW[True]
     parts = [
         f"{len(runs)} runs, {minutes:.0f} minutes of a core. The best rate falls as steps^−p:",
         rates_table(runs),

@@ -7,6 +7,7 @@ arguments from here. An argument that is given counts most, then the environment
 # ruff: noqa: RUF009 (what the defaults call makes fields)
 import functools
 import inspect
+import logging
 import os
 import textwrap
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +23,8 @@ from lora_watch.sinks import Sink
 if TYPE_CHECKING:
     from torch import nn
 
+_warn_once = functools.cache(logging.getLogger("lora_watch").warning)
+PREFIX = "LORA_WATCH_"
 P = ParamSpec("P")
 S = TypeVar("S")
 Folder = str | os.PathLike[str] | None
@@ -80,15 +83,12 @@ _rates = _that(
 )
 
 
-_NO_VARIABLE: Any = object()
-
-
-def about(doc: str, check: Check | None = None, otherwise: Any = _NO_VARIABLE) -> Mapping[str, Any]:
+def about(doc: str, check: Check | None = None, otherwise: Any = None) -> Mapping[str, Any]:
     """Of a field. ``otherwise``: an environment variable may give it, too, and this is then the default."""
-    return {"doc": " ".join(doc.split()), "check": check, "variable": otherwise is not _NO_VARIABLE, "else": otherwise}
+    return {"doc": " ".join(doc.split()), "check": check, "variable": otherwise is not None, "else": otherwise}
 
 
-def setting(default: Any, doc: str, check: Check | None = None, otherwise: Any = _NO_VARIABLE) -> Any:
+def setting(default: Any, doc: str, check: Check | None = None, otherwise: Any = None) -> Any:
     """The field of an argument that is given by name: see ``about``."""
     return field(default=default, metadata=about(doc, check, otherwise))
 
@@ -141,6 +141,7 @@ class Settings:
     console: bool = setting(True, "print alerts to standard error.", _flag)
 
     def __post_init__(self) -> None:
+        refuse_misspelt_variables()
         for name, each in all_of(type(self)).items():
             if each.metadata["check"] is not None:
                 value = self.value(name)
@@ -304,11 +305,14 @@ def takes(settings: Callable[P, S]) -> Callable[[Callable[[Any, S], None]], Call
 
     def decorate(init: Callable[[Any, S], None]) -> Callable[Concatenate[Any, P], None]:
         def __init__(self: Any, *args: Any, **given: Any) -> None:
-            refuse_unknown(type(self).__name__, kind, given)
+            owner, known = type(self).__name__, list(all_of(kind))
+            for name in given:
+                if name not in known:
+                    raise TypeError(f"{owner} has no setting {name!r}{meant(name, known)}. It has {', '.join(known)}")
             try:
                 signature.bind(self, *args, **given)
             except TypeError as error:
-                raise TypeError(f"{type(self).__name__}: {error}") from None
+                raise TypeError(f"{owner}: {error}") from None
             init(self, kind(*args, **given))
 
         own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -320,14 +324,6 @@ def takes(settings: Callable[P, S]) -> Callable[[Callable[[Any, S], None]], Call
         return __init__
 
     return decorate
-
-
-def refuse_unknown(owner: str, settings: type[Settings], given: Iterable[str]) -> None:
-    """Raise TypeError for a name that ``settings`` does not have, and name the nearest one."""
-    known = list(all_of(settings))
-    for name in given:
-        if name not in known:
-            raise TypeError(f"{owner} has no setting {name!r}{meant(name, known)}. It has {', '.join(known)}")
 
 
 def described(settings: type[Settings], name: str) -> str:
@@ -342,7 +338,21 @@ def described(settings: type[Settings], name: str) -> str:
 
 def variable(name: str) -> str:
     """The environment variable that may give the setting."""
-    return f"LORA_WATCH_{name.upper()}"
+    return f"{PREFIX}{name.upper()}"
+
+
+def refuse_misspelt_variables() -> None:
+    """Raise ValueError for a variable with our prefix that gives no setting, and name the nearest one. Where none is
+    near it may be another's, as what Kubernetes sets for a service of our name: the log has it once."""
+    known = [variable(name) for name, each in all_of(CallbackSettings).items() if each.metadata["variable"]]
+    ours = {name for name, value in os.environ.items() if name.startswith(PREFIX) and value}
+    unknown, there_are = sorted(ours - {*known, variable("command")}), f"lora_watch reads {', '.join(known)}"
+    for name in (each.removeprefix(PREFIX) for each in unknown):
+        near = meant(name, [each.removeprefix(PREFIX) for each in known]).replace("'", f"'{PREFIX}", 1)
+        if near or name.lower() in all_of(CallbackSettings):
+            raise ValueError(f"{PREFIX}{name}: there is no such variable{near}; {there_are}")
+    if unknown:
+        _warn_once(f"{there_are}, and not {', '.join(unknown)}")
 
 
 @functools.cache

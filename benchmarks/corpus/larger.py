@@ -1,8 +1,8 @@
 """Runs of Gemma 3 270M and of Qwen2.5-Coder 0.5B and 1.5B: train them in the order of the plan, and score them.
 
-    LORA_WATCH_MODELS=FOLDER python -m benchmarks.corpus.larger --train
-    LORA_WATCH_MODELS=FOLDER python -m benchmarks.corpus.larger --sweeps     find_lr on each text, and a run at its rate
-    LORA_WATCH_MODELS=FOLDER python -m benchmarks.corpus.larger --follow     bad runs again, with the settings advised
+    MODELS_FOLDER=FOLDER python -m benchmarks.corpus.larger --train
+    MODELS_FOLDER=FOLDER python -m benchmarks.corpus.larger --sweeps     find_lr on each text, and a run at its rate
+    MODELS_FOLDER=FOLDER python -m benchmarks.corpus.larger --follow     bad runs again, with the settings advised
     python -m benchmarks.corpus.larger --first     keeps the scores of now in larger.json, as those of untouched rules
 
 Writes the section of SCORES.md, as ``score.py`` does with all of it.

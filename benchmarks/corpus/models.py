@@ -36,13 +36,13 @@ LARGER = {"gemma3": "gemma3-270m", "qwen": "qwen2.5-coder-0.5b", "qwen1.5b": "qw
 
 
 def larger(base: str) -> tuple[Any, Any]:
-    """``(model, tokenizer)`` of one of ``LARGER``, fp32, from ``$LORA_WATCH_MODELS``. Raises MissingPackageError."""
+    """``(model, tokenizer)`` of one of ``LARGER``, fp32, from ``$MODELS_FOLDER``. Raises MissingPackageError."""
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    folder = Path(os.environ.get("LORA_WATCH_MODELS", "")) / LARGER[base]
+    folder = Path(os.environ.get("MODELS_FOLDER", "")) / LARGER[base]
     if not (folder / "config.json").exists():
         raise MissingPackageError(
-            f"$LORA_WATCH_MODELS holds no {LARGER[base]}; first run: sh benchmarks/corpus/larger_models.sh FOLDER"
+            f"$MODELS_FOLDER holds no {LARGER[base]}; first run: sh benchmarks/corpus/larger_models.sh FOLDER"
         )
     model = AutoModelForCausalLM.from_pretrained(folder)
     return model.float(), AutoTokenizer.from_pretrained(folder)

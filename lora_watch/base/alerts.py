@@ -300,7 +300,7 @@ def last_recovery(alerts: Iterable[Alert], step: int, script: Mapping[str, Any])
     turned = next(((alert, one.changed) for alert, one in reversed(back) if one.changed), (last, {}))
     for name, (yours, now) in turned[1].items():
         if turned[0].settings.get(name) == now != script.get(name):  # it is prescribed, too
-            said += f" Put {now:g} into your script to begin anew. To resume this run keep {yours:g} and recover."
+            said += f" Put {now:.3g} into your script to begin anew. To resume this run keep {yours:.3g} and recover."
     return said
 
 

@@ -52,7 +52,8 @@ class Setting:
                 object.__setattr__(self, name, end)
 
     def __str__(self) -> str:
-        return f"{'none' if self.yours is None else f'{self.yours:g}'} → {self.ours:g}"
+        figures = ".3g" if self.ours < 1 else "g"  # of a rate three at most
+        return f"{'none' if self.yours is None else f'{self.yours:{figures}}'} → {self.ours:{figures}}"
 
 
 @dataclass(frozen=True)

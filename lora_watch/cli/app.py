@@ -10,7 +10,8 @@ from typer.core import TyperCommand, TyperGroup
 
 from lora_watch import __version__
 from lora_watch.cli import advise, check, compare, demo, inspect, preflight, report, rules, run, show
-from lora_watch.cli.common import misuse
+from lora_watch.cli.common import misuse, refusing
+from lora_watch.settings import refuse_misspelt_variables
 
 _COMMANDS: tuple[Any, ...] = (demo, rules, run, check, report, show, advise, preflight, inspect, compare)
 _FIRST = [f"  [cyan]{call:32}[/]{said}" for call, said in (next(iter(each.EXAMPLES.items())) for each in _COMMANDS)]
@@ -77,6 +78,8 @@ def _options(
     ] = False,
     debug: Annotated[bool, typer.Option("--debug", help="Show the traceback of an unexpected error.")] = False,
 ) -> None:
+    with refusing(ValueError):
+        refuse_misspelt_variables()
     if ctx.invoked_subcommand != "run" and isinstance(sys.stdout, io.TextIOWrapper):  # a script's output is its own
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no ‖ gets its escape, not an error
         if (old := sys.stdout) is sys.__stdout__ and not old.isatty():

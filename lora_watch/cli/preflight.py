@@ -81,8 +81,8 @@ def _print(judged: "Preflight", notes: list[str], fail_on: str) -> None:
         f"lora_alpha {_all(adapter.alpha for adapter in adapters)}",
         f"scale {_all(adapter.scale for adapter in adapters)} ({formulas})",
     ]
-    if (rate := judged.learning_rate) is not None:
-        parts.append(f"learning rate {rate:g}")
+    if (rate := judged.run.learning_rate) is not None:
+        parts.append(f"learning rate {rate:.3g}")
     typer.echo(f"{', '.join(parts)}: {count(len(judged.findings), 'finding')}; the exit code counts {fail_on} or worse")
 
 

@@ -15,7 +15,7 @@ from lora_watch.base.text import count
 from lora_watch.cli.common import misuse, note
 from lora_watch.format.files import shown
 from lora_watch.rules.policy import words
-from lora_watch.settings import CallbackSettings, described, variable
+from lora_watch.settings import PREFIX, CallbackSettings, described, variable
 
 EXAMPLES = {
     "lora-watch run train.py": "a training script as it is, monitored",
@@ -92,11 +92,11 @@ def run(
         CallbackSettings(**settings, **shared)  # a typo is an error here, not when a model has been loaded
     except ValueError as error:
         said = str(error)
-        raise misuse(said if said.startswith("LORA_WATCH_") else f"--{said.replace('_', '-', 1)}") from None
+        raise misuse(said if said.startswith(PREFIX) else f"--{said.replace('_', '-', 1)}") from None
     # Where callbacks of the script's own and processes that it starts find them, too.
     os.environ.update({variable(name): str(value) for name, value in shared.items() if value is not None})
     os.environ.setdefault(variable("html"), "1")
-    os.environ["LORA_WATCH_COMMAND"] = "run"  # whose flags the console names, not arguments
+    os.environ[variable("command")] = "run"  # whose flags the console names, not arguments
     least = variable("fail_on")
     if all("=" in word for word in words(os.environ.get(least, ""))):  # the other rules keep this command's default
         os.environ[least] = ",".join(["error", *words(os.environ.get(least, ""))])

@@ -26,8 +26,9 @@ OF_PREFERENCES = 0.1
 SCALE_EXPONENT = 0.7
 """The best rate falls with the scale as s^−0.7, not s^−1, because A moves with the learning rate alone."""
 SHORT_RUN, LONG_RUN, LENGTH_EXPONENT = 40, 2000, 0.2
-"""The best rate falls with the length of the run as steps^−0.2 between these (``benchmarks/lengths.py``). A sweep and
-the weights tell that of the short one."""
+LENGTH_LAW = {False: (LENGTH_EXPONENT, SHORT_RUN, LONG_RUN), True: (0.5, 12, 600)}
+"""Without and with a new head: the power by which the best rate falls with the steps of the run, the shortest and the
+longest run that it was measured on (``benchmarks/LENGTHS.md``). A sweep and the weights tell that of ``SHORT_RUN``."""
 USEFUL_END, HIGHEST_END = 4.0, 8.0
 """Depth-scaled output ratio at the end of a useful run, and the highest."""
 OF_WEIGHTS, OF_GROWTH = 3.0, 2.0
@@ -100,9 +101,9 @@ def useful_step(run: RunInfo, scale: float = ORDINARY_SCALE) -> float:
     return USEFUL_STEP * of_scale * _of_b(run) * of_task
 
 
-def _useful_for_length(run: RunInfo, scale: float) -> float:
+def _useful_for_length(record: StepRecord) -> float:
     """``useful_step`` for a run of this length, where that is known."""
-    return at_steps(useful_step(run, scale), SHORT_RUN, run.max_steps or SHORT_RUN, has_new_head(run))
+    return at_its_length(useful_step(record.run, _scale(record)), record.run)
 
 
 def foretold_step(run: RunInfo) -> float:
@@ -154,18 +155,17 @@ def at_scale(rate: float, scale: float, new: float) -> float:
     return rate * (scale / new) ** SCALE_EXPONENT
 
 
+def at_its_length(short: float, run: RunInfo) -> float:
+    """A rate, or the size of a step, that suits a short run, for one of this length."""
+    return at_steps(short, SHORT_RUN, run.max_steps or SHORT_RUN, has_new_head(run))
+
+
 def at_steps(rate: float, found_at: int, steps: int, new_head: bool = False) -> float:
     """The peak rate that suits a run of one length, for a run of another: rate · (found_at/steps)^power. Runs beyond
-    the lengths of ``length_law`` count as the nearest of these."""
-    power, shortest, longest = length_law(new_head)
+    the lengths of ``LENGTH_LAW`` count as the nearest of these."""
+    power, shortest, longest = LENGTH_LAW[new_head]
     of, to = (min(max(n, shortest), longest) for n in (found_at, steps))
     return rate * (of / to) ** power
-
-
-def length_law(new_head: bool) -> tuple[float, int, int]:
-    """The power by which the best rate falls with the steps of the run; the shortest and the longest run that it was
-    measured on."""
-    return (0.5, 12, 600) if new_head else (LENGTH_EXPONENT, SHORT_RUN, LONG_RUN)
 
 
 def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float = 2.0) -> tuple[float, float | None]:
@@ -174,7 +174,7 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
     ``overall`` is the size now. Where that is unknown too, ``otherwise``. In any case to a pace up to ``HIGHEST_PACE``.
     Returns it, and the factor within which the best rate lies of the one that results; None where nothing tells."""
     known = record.first_step or foretold_step(record.run)  # NaN where neither is known
-    useful, within = _useful_for_length(record.run, _scale(record)), OF_GROWTH if record.first_step else OF_WEIGHTS
+    useful, within = _useful_for_length(record), OF_GROWTH if record.first_step else OF_WEIGHTS
     by, allowed = (_too_fast(record, excess) for excess in (known / useful, pace(record) / HIGHEST_PACE))
     if not by > 2.0:
         within = None
@@ -185,7 +185,7 @@ def weaker_by(record: StepRecord, overall: float | None = None, otherwise: float
 def stronger_by(record: StepRecord, overall: float) -> float:
     """By how much s·lr should go up, from 2 on: to a useful first step for the run's length, to an end up to
     ``HIGHEST_END``, and to a pace up to ``HIGHEST_PACE``. ``overall`` is the size now."""
-    step = _useful_for_length(record.run, strongest(record).scale) / max(record.first_step or 0.0, 1e-12)
+    step = _useful_for_length(record) / max(record.first_step or 0.0, 1e-12)
     by = min(HIGHEST_END / max(end_of(record, overall), 1e-12), step)
     if (now := pace(record)) > 0:
         by = min(by, HIGHEST_PACE / now)
@@ -194,7 +194,7 @@ def stronger_by(record: StepRecord, overall: float) -> float:
 
 def is_gentle(record: StepRecord, below: float = 0.5) -> bool:
     """The first full step was measured to be less than ``below`` of a useful one: the settings are not too strong."""
-    return 0.0 < (record.first_step or 0.0) < below * _useful_for_length(record.run, _scale(record))
+    return 0.0 < (record.first_step or 0.0) < below * _useful_for_length(record)
 
 
 def _too_fast(record: StepRecord, excess: float) -> float:

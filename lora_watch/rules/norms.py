@@ -360,7 +360,7 @@ class BarelyMoves(Rule):
         advice, peak = stronger(record, size.overall), max(record.run.peak_lr, default=0.0)
         short = max((record.run.learning_rate or peak) / (peak or 1.0), 1.0)
         if self.highest < peak / 2.0:  # although a quarter of the schedule should be done
-            cause = f"the schedule should have come near {peak:g}, and the rate was {self.highest:.3g} at most"
+            cause = f"the schedule should have come near {peak:.3g}, and the rate was {self.highest:.3g} at most"
             advice = Advice([cause], ["call scheduler.step() after each optimizer.step(), the unit of its warm-up"])
         self.forecast = about
         return Finding(

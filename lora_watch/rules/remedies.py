@@ -11,8 +11,12 @@ from lora_watch.base.text import count, formula, times
 from lora_watch.measurement.signals.policy import course
 from lora_watch.rules.forecast import (
     OF_GROWTH,
+    OF_WEIGHTS,
     ORDINARY_PACE,
     ORDINARY_SCALE,
+    Rates,
+    at_its_length,
+    at_rate,
     at_scale,
     by_weights,
     foretold_step,
@@ -53,6 +57,14 @@ def typed_rate(lr: float) -> float:
 def round_alpha(value: float, most: float = math.inf) -> float:
     """The nearest of the numbers that people type for alpha: 1 or 3 times a power of two."""
     return nearest(value, (1, 3), 2, most)
+
+
+def useful_rates(run: RunInfo) -> Rates | None:
+    """The learning rates that the weights advise for a run of this length, its fastest group's; None where they are
+    unknown. ``best`` is what people would type. ``advise``, ``preflight`` and the rules go by this one forecast."""
+    if (rates := by_weights(at_rate(run, 1.0))) is None:
+        return None
+    return Rates.around(typed_rate(at_its_length(rates.best, run)), OF_WEIGHTS)
 
 
 def in_the_rate(told: Prescription, run: RunInfo, own: float) -> Prescription:
@@ -115,8 +127,8 @@ def stronger(record: StepRecord, overall: float) -> Advice:
         return held
     why = f"{settings_in_words(record)} is too low for"
     if not is_adaptive(record.run):
-        adam = by_weights(replace(record.run, optimizer="AdamW"))
-        at = f" at learning rate {typed_rate(adam.best):g}" if adam else ""
+        adam = useful_rates(replace(record.run, optimizer="AdamW"))
+        at = f" at learning rate {adam.best:g}" if adam else ""
         return Advice([f"{why} {record.run.optimizer or 'this optimizer'}"], [f"use AdamW{at}"])
     advice = _advice(record, f"{why} LoRA", 1.0 / stronger_by(record, overall), OF_GROWTH)
     rate = 0.0 if advice.next_run is None else advice.next_run.values.get(RATE, 0.0)
@@ -169,7 +181,7 @@ def _raised_by_hand(record: StepRecord) -> float | None:
 def why_strong(record: StepRecord) -> str:
     """Why the adapters grow too fast. How much too fast is for the prescription to say: a run has one number."""
     if raised := raised_to(record):
-        return f"the learning rate is {raised[0]:.3g} now, and its schedule's highest is {raised[1]:g}"
+        return f"the learning rate is {raised[0]:.3g} now, and its schedule's highest is {raised[1]:.3g}"
     return f"{settings_in_words(record)} is too strong"
 
 
@@ -179,7 +191,7 @@ def settings_in_words(record: StepRecord) -> str:
         return "the learning rate"
     adapter = strongest(record)
     lr = _raised_by_hand(record) or rate_set(record.run) or rate_of(record, adapter)
-    rate = "the learning rate" if lr is None else f"learning rate {lr:g}"
+    rate = "the learning rate" if lr is None else f"learning rate {lr:.3g}"
     ordinary = LOWEST_SCALE <= abs(adapter.scale) <= ORDINARY_SCALE
     return rate if ordinary else f"{rate} at {formula_of(adapter)} = {adapter.scale:.3g}"
 
@@ -240,7 +252,7 @@ def _advice(
     if not record.run.adapters:
         return Advice([why])
     if factor > 1 and (raised := raised_to(record)):
-        return Advice([why], [f"find what raised the learning rate from {raised[1]:g} to {raised[0]:.3g}"])
+        return Advice([why], [f"find what raised the learning rate from {raised[1]:.3g} to {raised[0]:.3g}"])
     adapter = strongest(record)
     if factor > 1 and (now := _raised_by_hand(record)):
         most = f"{typed_rate(now / factor):g} at most"
@@ -248,7 +260,7 @@ def _advice(
     lr, base = rate_of(record, adapter), record.run.learning_rate
     resumed = record.run.kept_rate is not None or record.run.lapsed_factor != 1.0  # at another rate than the script's
     if factor > 1 and lr and base and not resumed and rate_set(record.run) not in (None, base) and lr > 1.2 * base:
-        by = f"the schedule multiplies the script's learning rate {base:g}, up to {lr:.3g}"
+        by = f"the schedule multiplies the script's learning rate {base:.3g}, up to {lr:.3g}"
         return Advice([by], ["let the schedule's factor end at 1: min(1.0, …)"])
     if lr is None or not adapter.alpha or not adapter.scale > 0:
         how = "divide" if factor > 1 else "multiply"

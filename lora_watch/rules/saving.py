@@ -81,15 +81,15 @@ class ResumedAnew(RuleBetweenSteps):
     def _other_rate(self, run: RunInfo) -> Finding | None:
         used, now, lapsed = run.kept_rate and run.kept_rate * run.lr_factor, rate_now(run), run.lapsed_factor
         ignored = used is not None and not math.isclose(used, run.config["learning_rate"], rel_tol=self.tolerance)
-        no_effect = f"script's learning_rate {run.config['learning_rate']:g} has no effect" if ignored else ""
+        no_effect = f"script's learning_rate {run.config['learning_rate']:.3g} has no effect" if ignored else ""
         if lapsed != 1.0:
-            rates = "" if now is None else f", {now:g} instead of {now * lapsed:.3g}"
+            rates = "" if now is None else f", {now:.3g} instead of {now * lapsed:.3g}"
             said = f"training goes on at the learning rate that a recovery had turned down{rates}"
             details, kind = f"The {no_effect}." if ignored else "", "rate"
             cause = "the checkpoint's schedule has the old rate, and only recover lowers it again"
             remedy = "resume with recover, or begin anew with the lower rate"
         elif ignored:
-            said = f"the {no_effect}: the checkpoint's schedule, whose highest rate is {used:g}, goes on"
+            said = f"the {no_effect}: the checkpoint's schedule, whose highest rate is {used:.3g}, goes on"
             details, kind = "", "script"
             cause = "the schedule is restored from the checkpoint, with its learning rate"
             remedy = "begin anew, or load the adapter alone: PeftModel.from_pretrained(…, is_trainable=True)"

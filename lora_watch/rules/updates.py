@@ -114,7 +114,7 @@ class OddRates(Rule):
         now, planned = raised
         return Finding(
             "the learning rate is far above its schedule",
-            f"The rate is {now:.3g} now, {times(now / planned)} the schedule's highest, {planned:g}.",
+            f"The rate is {now:.3g} now, {times(now / planned)} the schedule's highest, {planned:.3g}.",
             metric="lr",
             threshold=self.factor * planned,
             kind="raised",

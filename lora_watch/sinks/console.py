@@ -82,7 +82,8 @@ class ConsoleSink(Sink):
             self.write(self._latest, ())
         lines = [self._outcome(verdict, message)]
         told, first = self._history.next_run, first_to_show(self._history)
-        said = verdict == "failed" or "into your script" in lines[0]  # by the exception, or in the line itself
+        recovered = [alert for alert in self._history if alert.rule == RECOVERED]
+        said = verdict == "failed" or (verdict == "ok" and any(alert.next_run for alert in recovered))  # in lines[0]
         if told is not None and not said:
             lines.append(f"Next run: {told}")
         elif told is None and self._prescribed is not None and not said:
@@ -94,7 +95,6 @@ class ConsoleSink(Sink):
             lines += [f"Fix: {full_stop(remedy)}" for remedy in first.remedies[:1]]
         if verdict == "ok" and (passed := passes(self._history, os.environ.get("LORA_WATCH_COMMAND", ""))):
             lines.append(passed)
-        recovered = any(alert.rule == RECOVERED for alert in self._history)
         if verdict == "ok" and recovered and self._history.policy.default is Severity.WARNING:
             lines.append(f"It has recovered ({RECOVERED}): lora-watch check --fail-on warning does not pass")
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):

@@ -12,10 +12,10 @@ from torch import nn
 from lora_watch.base.prescription import typed
 from lora_watch.base.records import RunInfo
 from lora_watch.base.text import meant, percent
-from lora_watch.rules.forecast import Rates, has_new_head, length_law
-from lora_watch.rules.remedies import round_alpha
+from lora_watch.rules.forecast import LENGTH_LAW, Rates, has_new_head
+from lora_watch.rules.remedies import round_alpha, useful_rates
 from lora_watch.tune.base_model import read_model
-from lora_watch.tune.preflight import planned_run, positive, useful_rates
+from lora_watch.tune.preflight import planned_run, positive
 
 HIGH_RANK = 64
 """From this rank on rsLoRA is advised."""
@@ -56,7 +56,7 @@ TASKS = (
         f"and LoRA reaches less here; consider full fine-tuning ({BIDERMAN})",
     ),
 )
-_UNKNOWN_TASK = Task("no task named", (8, 128), "double it until that no longer pays (rule of thumb)")
+_UNKNOWN_TASK = Task("no task named, no new head", (8, 128), "double it until that no longer pays (rule of thumb)")
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ def advise(model: nn.Module | str | Path, task: str | None = None, *, steps: int
 def _on_the_rate(run: RunInfo, rates: Rates | None) -> str:
     if rates is None:
         return f"Learning rate unknown: the model's weights are not there. {MEASURE}."
-    *_, long = length_law(has_new_head(run))
+    *_, long = LENGTH_LAW[has_new_head(run)]
     lowered, more = useful_rates(replace(run, max_steps=long)), ""
     if lowered is not None and run.max_steps is None:
         more = f"; {lowered.best:g} for {long:,} steps or more"

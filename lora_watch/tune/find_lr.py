@@ -91,10 +91,10 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
         if only:
             raise SystemExit(int(found.rate is None))
         if (rate := found.rate_or_middle) is None:
-            log.warning("lora_watch trains at %g: the sweep tells of no better one", trainer.args.learning_rate)
+            log.warning("lora_watch trains at %.3g: the sweep tells of no better one", trainer.args.learning_rate)
             return {}
         if found.rate is None:
-            log.warning("lora_watch trains at %g: the sweep leaves a range alone, and no more is known", rate)
+            log.warning("lora_watch trains at %.3g: the sweep leaves a range alone, and no more is known", rate)
         callback._swept |= {"own_learning_rate": trainer.args.learning_rate, "learning_rate": rate}
         apply(rate, trainer)
         if shows:

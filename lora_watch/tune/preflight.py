@@ -11,26 +11,18 @@ from torch import nn
 from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import RunInfo, StepRecord
+from lora_watch.base.text import meant
 from lora_watch.base.untrusted import MISFITS, or_none
 from lora_watch.rules import Episodes, Finding, OddRates, catalogue
 from lora_watch.rules.base import RuleOnSettings
-from lora_watch.rules.forecast import (
-    FAR_TOO_LOW,
-    OF_WEIGHTS,
-    SHORT_RUN,
-    Rates,
-    at_rate,
-    at_steps,
-    by_weights,
-    has_new_head,
-    is_adaptive,
-)
-from lora_watch.rules.remedies import typed_rate
+from lora_watch.rules.forecast import FAR_TOO_LOW, is_adaptive
+from lora_watch.rules.remedies import useful_rates
 from lora_watch.rules.settings import WITHOUT_WARM_UP
 from lora_watch.tune.base_model import BaseModel, planned_adapters, read_model
 
 DEFAULT_ALPHA = 8
 """PEFT's lora_alpha where nothing is said."""
+TASKS_OF_PEFT = ("CAUSAL_LM", "SEQ_CLS", "TOKEN_CLS", "SEQ_2_SEQ_LM", "QUESTION_ANS", "FEATURE_EXTRACTION")
 
 
 @dataclass(frozen=True)
@@ -42,11 +34,6 @@ class Preflight:
     notes: tuple[str, ...]
     """What could not be judged, and what is worth knowing and no fault."""
     run: RunInfo
-
-    @property
-    def learning_rate(self) -> float | None:
-        """The script's, also where its warm-up is too long to reach it."""
-        return self.run.config.get("learning_rate", max(self.run.peak_lr, default=None))
 
     def exit_code(self, fail_on: Severity) -> int:
         """1 when a finding is at least as severe as ``fail_on``, 0 otherwise."""
@@ -76,8 +63,10 @@ def preflight(
     notes: list[str] = []
     given, fields = arguments or {}, _checked(lora, notes)
     base = None if model is None else read_model(model)
-    if base is not None and base.task_type:
-        fields.setdefault("task_type", base.task_type)
+    if "task_type" not in fields:
+        known = fields["task_type"] = base and base.task_type
+        assumed = f"{known} was assumed, by the class of the model" if known else "it was judged as without a new head"
+        notes.append(f"No task_type is given: {assumed}. A classifier's is SEQ_CLS (TRL's YAML: lora_task_type).")
     steps = max_steps if max_steps is not None else positive("max_steps", given.get("max_steps"), allow=-1)
     run = planned_run(fields, base, given, steps)
     if base is None:
@@ -110,26 +99,17 @@ def planned_run(
     given = arguments or {}
     rate, schedule = positive("learning_rate", given.get("learning_rate")), given.get("lr_scheduler_type")
     warm_up = {name: positive(name, given.get(name), allow=0.0) for name in ("warmup_steps", "warmup_ratio")}
-    config = {"lora": {"default": dict(lora)}, **warm_up, "lr_scheduler_type": schedule}
+    config = {"lora": {"default": dict(lora)}, **warm_up, "lr_scheduler_type": schedule, "learning_rate": rate}
     if model is not None:
         config["model"] = model.name
     group, peak = (None, ()) if rate is None else (0, (rate,))
     rising = warm_up["warmup_steps"] or 0.0
     if rate is not None and max_steps is not None and rising > max_steps and schedule not in WITHOUT_WARM_UP:
-        config["learning_rate"], peak = rate, (rate * max(max_steps - 1.0, 1.0) / rising,)
+        peak = (rate * max(max_steps - 1.0, 1.0) / rising,)
     adapters, optimizer = tuple(planned_adapters(lora, model, group)), str(given.get("optim") or "adamw_torch")
     unmatched = () if model is None else model.unknown(lora)
     steps = or_none(int, max_steps)
     return RunInfo(adapters, steps, config, optimizer=optimizer, peak_lr=peak, unmatched=unmatched)
-
-
-def useful_rates(run: RunInfo) -> Rates | None:
-    """The learning rates that the weights advise for a run of this length, its fastest group's; None where they are
-    unknown. ``best`` is what people would type. ``advise``, the check of a rate and LW401 go by this one forecast."""
-    if (rates := by_weights(at_rate(run, 1.0))) is None:
-        return None
-    best = at_steps(rates.best, SHORT_RUN, run.max_steps or SHORT_RUN, has_new_head(run))
-    return Rates.around(typed_rate(best), OF_WEIGHTS)
 
 
 @dataclass
@@ -143,13 +123,13 @@ class WastedRate(RuleOnSettings):
     times: float = FAR_TOO_LOW
 
     def check(self, record: StepRecord) -> Finding | None:
-        run, rate = record.run, _rate(record.run)
-        if not is_adaptive(run) or (rates := useful_rates(run)) is None or not self.times * rate <= rates.best:
+        run, rate = record.run, record.run.learning_rate  # that a warm-up never reaches it is LW409's
+        if not rate or not is_adaptive(run) or not (rates := useful_rates(run)) or self.times * rate > rates.best:
             return None
         return Finding(
             "this run will hardly change the model",
             "The weights say so: its first step is far smaller than a useful one.",
-            causes=[f"learning rate {rate:g} is too low for LoRA"],
+            causes=[f"learning rate {rate:.3g} is too low for LoRA"],
             next_run=Prescription({RATE: Setting(rate, rates.best, rates.low, rates.high)}, Evidence.WEIGHTS),
         )
 
@@ -175,6 +155,8 @@ def _checked(lora: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
     if "lora_alpha" not in out:
         out["lora_alpha"] = DEFAULT_ALPHA
         notes.append(f"lora_alpha is not given: PEFT's default {DEFAULT_ALPHA} was judged.")
+    if (task := str(out.get("task_type", TASKS_OF_PEFT[0]))) not in TASKS_OF_PEFT:
+        raise ValueError(f"task_type is {task!r}{meant(task, TASKS_OF_PEFT)}, and none of {', '.join(TASKS_OF_PEFT)}")
     out["r"] = _rank("r", out["r"])
     out["lora_alpha"] = positive("lora_alpha", out["lora_alpha"])
     for name, check in (("rank_pattern", _rank), ("alpha_pattern", positive)):
@@ -207,18 +189,13 @@ def _rank(name: str, value: Any) -> int:
     return int(number)
 
 
-def _rate(run: RunInfo) -> float:
-    """The script's: that a warm-up never reaches it is LW409's."""
-    return run.config.get("learning_rate") or max(run.peak_lr, default=math.nan)
-
-
 def _on_rate(run: RunInfo) -> list[str]:
     """Where the learning rate lies outside the range of the weights. It is no fault: many such runs are good."""
-    rate = _rate(run)
-    if not is_adaptive(run) or (rates := useful_rates(run)) is None or not rate > 0 or rates.low <= rate <= rates.high:
+    rate = run.learning_rate
+    if not rate or not is_adaptive(run) or not (rates := useful_rates(run)) or rates.low <= rate <= rates.high:
         return []
     side = "below" if rate < rates.low else "above"
-    told = f"Learning rate {rate:g} is {side} {rates}, where the weights expect the best one ({rates.best:g})."
+    told = f"Learning rate {rate:.3g} is {side} {rates}, where the weights expect the best one ({rates.best:g})."
     if side == "below":
         told += f" Preflight warns from {WastedRate.times:g} times too low (LW104). A run measures, and may sooner."
     return [told]

@@ -14,7 +14,7 @@ from lora_watch.base.records import FloatArray
 from lora_watch.base.strict_json import strict_json
 from lora_watch.base.text import count, sparkline
 from lora_watch.format.files import replace_file
-from lora_watch.rules.forecast import OF_WEIGHTS, SHORT_RUN, Rates, at_steps, by_crossing, by_sweep, length_law
+from lora_watch.rules.forecast import LENGTH_LAW, OF_WEIGHTS, SHORT_RUN, Rates, at_steps, by_crossing, by_sweep
 from lora_watch.rules.remedies import typed_rate
 from lora_watch.tune.sweep import BASELINE, WINDOW, Curve, Sweep, smoothed
 
@@ -110,17 +110,13 @@ class Suggestion:
             said.append("Keep alpha: the rate belongs to it.")
         return said
 
-    @property
-    def spread(self) -> str:
-        """The range that the rate lies in, in brackets; empty where none is known."""
-        return "" if self.low is None or self.high is None else f" ({self.low:g} to {self.high:g})"
-
     def _answer(self) -> str:
         if self.rate is not None:
-            *_, longest = length_law(self.new_head)
+            *_, longest = LENGTH_LAW[self.new_head]
             lower = f"; {self.at_steps(longest):g} for {longest:,} steps or more"
             of = f" of {self.steps:,} steps" if self.steps else lower
-            return f"Learning rate {self.rate:g}{self.spread}, as the peak of the schedule{of}."
+            spread = "" if self.low is None else f" ({self.low:g} to {self.high:g})"
+            return f"Learning rate {self.rate:g}{spread}, as the peak of the schedule{of}."
         if self.low is not None and self.high is not None:
             return f"Learning rate unknown: between {self.low:g} and {self.high:g} by the size of the adapters alone."
         return f"Learning rate unknown{': the training is broken, whatever its rate' * bool(self.fault)}."

@@ -121,7 +121,8 @@ def test_the_policy_of_the_command_counts_and_that_of_the_environment(tmp_path: 
     assert check(tmp_path, LORA_WATCH_FAIL_ON="warning").exit_code == 1
     assert check(tmp_path, LORA_WATCH_FAIL_ON="warning,LW203=never").exit_code == 0
     assert check(tmp_path, "--fail-on", "error", LORA_WATCH_FAIL_ON="warning").exit_code == 0
-    assert "LORA_WATCH_FAIL_ON" in check(tmp_path, LORA_WATCH_FAIL_ON="dreadful").stderr
+    for name in ("LORA_WATCH_FAIL_ON", "LORA_WATCH_FAILON"):
+        assert name in check(tmp_path, **{name: "dreadful"}).stderr
 
 
 def test_a_policy_of_single_rules_is_no_amnesty(tmp_path: Path) -> None:

@@ -81,6 +81,7 @@ def test_without_all_of_its_layers_a_run_says_nothing_of_the_next_ones_size() ->
 def test_a_range_is_kept_in_the_figures_in_which_it_is_read() -> None:
     wide, narrow = Setting(0.01, 0.009, 0.0045, 0.0183), Setting(0.01, 0.009, 0.00711, 0.01234)
     assert [(each.low, each.high) for each in (wide, narrow)] == [(0.004, 0.02), (0.0071, 0.012)]
+    assert [str(Setting(0.08, 0.0027333333)), str(Setting(1536, 1024))] == ["0.08 → 0.00273", "1536 → 1024"]
     prescribed = Prescription({RATE: wide}).to_dict()
     assert f"{prescribed['settings'][RATE]['low']} to {prescribed['settings'][RATE]['high']}" in prescribed["text"]
     assert Prescription.from_dict(prescribed).settings == {RATE: wide}

@@ -10,7 +10,7 @@ from transformers import Trainer
 
 from lora_watch.base.records import AdapterInfo
 from lora_watch.drivers.loop import Monitor
-from lora_watch.rules.remedies import rescaled, stronger, weaker
+from lora_watch.rules.remedies import rescaled, stronger, useful_rates, weaker
 from tests.rules.runs import ids, numbers, run, the
 from tests.support import lora, tiny_model
 
@@ -31,9 +31,11 @@ def test_a_high_scale_comes_down_before_the_learning_rate() -> None:
 
 def test_by_how_much_a_rate_is_too_low_for_sgd_nobody_knows() -> None:
     """The rate at which it would learn here, 1, ruins a run where nothing clips the gradients."""
-    alert = the("LW104", run(steps=16, lr=2e-3, optim="sgd"))
+    alert = the("LW104", monitor := run(steps=16, lr=2e-3, optim="sgd"))
     assert (alert.causes, alert.next_run) == (["learning rate 0.002 is too low for SGD"], None)
     assert 0.002 <= max(numbers(alert.remedies[0])) <= 0.01, "AdamW's"
+    long = replace(monitor.last, run=replace(monitor.run, max_steps=2000))
+    assert max(numbers(stronger(long, 1e-3).remedies[0])) == useful_rates(replace(long.run, optimizer="AdamW")).best
 
 
 @pytest.mark.parametrize(

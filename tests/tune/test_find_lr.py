@@ -50,8 +50,7 @@ def end_of(trainer: Trainer) -> tuple[str, list[dict[str, Any]]]:
     return digest.hexdigest(), logged
 
 
-def from_the_start(rate: float, **arguments: Any) -> tuple[str, list[dict[str, Any]]]:
-    trainer = built(rate, **arguments)
+def end_of_training(trainer: Trainer) -> tuple[str, list[dict[str, Any]]]:
     trainer.train()
     return end_of(trainer)
 
@@ -80,7 +79,7 @@ def test_the_run_after_a_sweep_is_the_run_from_the_start() -> None:
     trainer.args.learning_rate = found.rate
     trainer.train()
     assert counts.steps == 6
-    assert end_of(trainer) == from_the_start(found.rate)
+    assert end_of(trainer) == end_of_training(built(found.rate))
     assert watch.found is found
     config = report_of(folder)["config"]
     assert config["learning_rate"] == config["find_lr"]["rate"]
@@ -121,8 +120,7 @@ def test_a_short_sweep_leaves_no_trace_in_other_trainings(make: Callable[[], Tra
         trainer = make()
         if sweeps:
             find_learning_rate(trainer, steps=12)
-        trainer.train()
-        ends.append(end_of(trainer))
+        ends.append(end_of_training(trainer))
     assert ends[0] == ends[1]
 
 
@@ -152,9 +150,7 @@ def test_a_schedule_of_ones_own_is_not_touched(caplog: pytest.LogCaptureFixture)
     trainer.train()
     assert watch.found is None
     assert "a schedule of your own" in caplog.text
-    alone = in_groups(schedule=True)
-    alone.train()
-    assert end_of(trainer) == end_of(alone)
+    assert end_of(trainer) == end_of_training(in_groups(schedule=True))
 
 
 def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
@@ -163,10 +159,7 @@ def test_an_exception_in_a_sweep_leaves_no_trace_either() -> None:
     with pytest.raises(RuntimeError, match="unlucky"):
         find_learning_rate(trainer, steps=30)
     trainer.fault = ""
-    trainer.train()
-    alone = in_groups(schedule=True)
-    alone.train()
-    assert end_of(trainer) == end_of(alone)
+    assert end_of_training(trainer) == end_of_training(in_groups(schedule=True))
 
 
 class Broken(Trainer):
@@ -229,17 +222,17 @@ def test_the_length_of_a_run_is_known_before_it_begins() -> None:
 @pytest.mark.thorough
 def test_a_callback_that_finds_first_trains_as_from_the_start(capsys: pytest.CaptureFixture[str]) -> None:
     watch = LoraWatchCallback(find_lr=True, tensorboard=False)
-    trainer = built(callbacks=[watch], bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)
+    arguments = {"bf16": True, "gradient_accumulation_steps": 2, "per_device_train_batch_size": 2}
+    trainer = built(callbacks=[watch], **arguments)
     trainer.train()
     assert watch.found.rate is not None
     printed = capsys.readouterr().err
     before, after = printed.split(watch.found.sentences()[0])
     assert f"about {STEPS} steps" in before, "no silence while it looks"
     assert "trains at this rate" in after
-    assert printed.count(f"{watch.found.rate:g}{watch.found.spread}") == 1
+    assert printed.count(f"{watch.found.rate:g} ({watch.found.low:g} to {watch.found.high:g})") == 1
     assert trainer.args.learning_rate == watch.found.rate
-    alone = from_the_start(watch.found.rate, bf16=True, gradient_accumulation_steps=2, per_device_train_batch_size=2)
-    assert end_of(trainer) == alone
+    assert end_of(trainer) == end_of_training(built(watch.found.rate, **arguments))
     report = report_of(trainer)
     assert (watch.found.steps, report["step"]) == (6, 6)
     assert report["config"]["learning_rate"] == report["config"]["find_lr"]["rate"] == watch.found.rate
