@@ -273,11 +273,12 @@ def in_sum(alerts: Iterable[Alert]) -> str:
     return f"{counted}. Worst: {first.message} ({first.rule}, {first.when})."
 
 
-def part_of(alert: Alert, alerts: Iterable[Alert]) -> Alert | None:
-    """Which of ``alerts`` has taken over ``alert``, which is closed: it explains it, and was open when that closed."""
-    explain = [other for other in alerts if alert.rule in other.explains]
-    at = -1 if alert.closed_step is None else alert.closed_step
-    return next((a for a in explain if a.step <= at and (a.closed_step is None or a.closed_step >= at)), None)
+def ending(alert: Alert, alerts: Iterable[Alert]) -> str:
+    """How ``alert``, which is closed, ended: by itself, or one of ``alerts`` explains it, which was open then."""
+    explain, at = [other for other in alerts if alert.rule in other.explains], alert.closed_step or 0
+    if whole := next((a for a in explain if a.step <= at and (a.closed_step is None or a.closed_step >= at)), None):
+        return f"has the same cause as {whole.rule}: from step {at} on see there."
+    return f"ended: seen last {f'at step {alert.last_step}' if alert.last_step else 'before step 1'}."
 
 
 def last_recovery(alerts: Iterable[Alert], step: int, script: Mapping[str, Any]) -> str | None:

@@ -327,6 +327,8 @@ class StepRecord:
     """Where rules are asked about a save, on the first of several ranks."""
     checkpoint: Mapping[str, float] = field(default_factory=dict)
     """Where a session begins from a checkpoint: ‖ΔW‖ of each adapter when that was saved."""
+    losses: Sequence[float] = ()
+    """There, too: what the loss is counted from, and the last losses, 33 at most."""
 
     @property
     def evaluation(self) -> Evaluation | None:

@@ -12,6 +12,7 @@ from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.gate.baseline import compare
+from lora_watch.rules.policy import MONITOR_FAILURE
 from lora_watch.runs.run import FinishedRun, read_runs
 
 CHECK_VERSION = 1
@@ -40,8 +41,9 @@ class Judgement:
     """The same for single rules, by id."""
 
     def counts(self, alert: Alert) -> bool:
+        """It fails its run. What a monitor that failed (LW901) has not measured cannot be called healthy."""
         least = self.by_rule.get(alert.rule, self.fail_on)
-        return least is not None and alert.severity >= least
+        return least is not None and (alert.severity >= least or alert.rule == MONITOR_FAILURE)
 
     @property
     def switched_off(self) -> list[str]:
@@ -50,10 +52,6 @@ class Judgement:
 
     def failures(self, judged: Judged) -> list[Alert]:
         return [alert for alert in judged.findings if self.counts(alert)]
-
-    @property
-    def threshold(self) -> str:
-        return "never" if self.fail_on is None else self.fail_on.name.lower()
 
     @property
     def exit_code(self) -> int:
@@ -68,7 +66,7 @@ class Judgement:
         return {
             "version": CHECK_VERSION,
             "exit_code": self.exit_code,
-            "fail_on": self.threshold,
+            "fail_on": "never" if self.fail_on is None else self.fail_on.name.lower(),
             "switched_off": self.switched_off,
             "runs": [
                 {

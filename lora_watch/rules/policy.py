@@ -107,10 +107,10 @@ def passes(alerts: Iterable[Alert], command: str = "check") -> str:
     rules = sorted({alert.rule for alert in warned if alert.rule.startswith("LW")})  # fail_on knows no rule of your own
     if not rules:
         return ""
-    what, them = ("which are WARNINGs", "them") if rules[1:] else ("a WARNING", "it")
+    what, them = ("WARNINGs", "them") if rules[1:] else ("a WARNING", "it")
     policy = ",".join(["error", *(f"{rule}=warning" for rule in rules)])
     how = f"lora-watch {command} --fail-on {policy}" if command else f'fail_on="{policy}"'
-    return f"Passed in spite of {' and '.join(rules)}, {what}. To fail on {them}: {how}"
+    return f"Passed with {what} ({', '.join(rules)}). To fail on {them}: {how}"
 
 
 def too_few(steps: int) -> str:

@@ -561,7 +561,8 @@ class Engine:
                 self.recorder.note_the_start(record)
         else:  # a resumed run was judged before its first step already, and has what was found since then
             step, norms = self._checkpoint
-            record = StepRecord(self.run, self.steps, {}, checkpoint=norms if step == self.steps else {})
+            losses = self.recorder.losses
+            record = StepRecord(self.run, self.steps, {}, checkpoint=norms if step == self.steps else {}, losses=losses)
             now = self.recorder.norms_now(record, together=True)  # whatever this rank knows of a checkpoint
             found = self.episodes.conclude(replace(record, metrics=now or {}, updated=updated), "resumed")
             self._write(record)  # alerts of the session before are this one's story, too: they come first, and alone

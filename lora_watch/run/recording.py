@@ -370,6 +370,12 @@ class Recorder:
         """By how many standard deviations of its own noise ``loss`` is above what was to be expected; 0 if unknown."""
         return replace(self._loss.detector).update(loss).spike_score if self._judge_loss else 0.0
 
+    @property
+    def losses(self) -> list[float]:
+        """See ``StepRecord``; empty where no loss is known."""
+        progress = self._loss.progress
+        return [sum(progress.first) / len(progress.first), *progress.recent] if progress.recent else []
+
     def let_go(self) -> None:
         """The run is over: what was found stays, and no model is kept alive."""
         state, nothing = self.state_dict(), nn.Module()

@@ -12,7 +12,7 @@ from lora_watch.base.alerts import Severity, in_numbers, tally
 from lora_watch.base.text import clean, count, first_of, mean_and_spread, middle, short, table
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.format.tags import EVAL_LOSS, eval_losses
-from lora_watch.rules.policy import OF_FINISHED_RUNS
+from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
 from lora_watch.runs.places import short_names
 from lora_watch.runs.run import STOPPED_EARLY, FinishedRun, read_runs
 
@@ -34,7 +34,7 @@ LONGEST_NAME = 28
 _NOT_A_SETTING = {
     "seed", "data_seed", "learning_rate", "r", "init_r", "lora_alpha",  # columns, or what repeats vary
     "find_lr", "own_learning_rate",  # where the learning rate comes from
-    "parameters", "trainable_parameters",  # follow from the model and the rank
+    "parameters", "trainable_parameters", "classes",  # follow from the model and the rank
     "base_model_name_or_path", "peft_version", "inference_mode",  # said elsewhere, or of no effect on training
 }  # fmt: skip
 
@@ -62,12 +62,12 @@ class Trial:
     alerts: Mapping[str, int]
     """How many there are of each severity."""
     left_out: str | None
-    """Why it has no place among the others, whatever its quality, in words; None if it has one."""
+    """Why it is not ranked, whatever its quality, in words; None if it is."""
 
     @property
     def configuration(self) -> tuple[Any, ...]:
         """Equal for repeats: every setting is the same, and the training data are known to be, and what rewards a
-        policy. A run without a place repeats none that has one."""
+        policy. A run that is not ranked repeats none that is."""
         rewarded = REWARD in self.quality and "preference" not in self.settings
         known = ["train_data", *["reward_funcs"] * rewarded]
         settings = dict.fromkeys(known, f"unknown, of {self.name}") | dict(self.settings)
@@ -109,7 +109,7 @@ class Comparison:
 
     @property
     def best_first(self) -> list[int]:
-        """The indices of those configurations that have a value and a place, by their means."""
+        """The indices of those configurations that have a value and are ranked, by their means."""
         means = [self.mean(trials) for trials in self.configurations]
         having = [i for i, mean in enumerate(means) if mean is not None]
         return sorted(having, key=lambda i: means[i] or 0.0, reverse=self.higher_is_better)
@@ -141,7 +141,7 @@ class Comparison:
         return [value for value in found if math.isfinite(value)]
 
     def mean(self, configuration: Sequence[Trial]) -> float | None:
-        """Of ``values``; None without any, or without a place."""
+        """Of ``values``; None without any, or where it is not ranked."""
         values = self.values(configuration)
         return statistics.fmean(values) if values and configuration[0].left_out is None else None
 
@@ -164,10 +164,12 @@ class Comparison:
         return statistics.fmean(gaps) / size, reach / size
 
     def differences(self) -> dict[str, dict[str, list[Trial]]]:
-        """Every setting other than r, α, s and lr that is not the same in all: its values, and who has them."""
+        """Every setting but r, α, s and lr that differs, of those known of Trainers and of loops: who has which value."""
         trials = [trial for configuration in self.configurations for trial in configuration]
-        out = {}
+        out, kinds = {}, {"optim" in trial.settings for trial in trials}
         for name in sorted({name for trial in trials for name in trial.settings}):
+            if {"optim" in trial.settings for trial in trials if name in trial.settings} != kinds:
+                continue
             by_value: dict[str, list[Trial]] = defaultdict(list)
             for trial in trials:
                 by_value[trial.settings.get(name, _NOT_SET)].append(trial)
@@ -273,14 +275,15 @@ def _table(comparison: Comparison) -> list[str]:
         first = (configuration := comparison.configurations[place])[0]
         said = in_numbers(sum((Counter(trial.alerts) for trial in configuration), Counter[str]()))
         numbers = [short(value) for value in (first.r, first.alpha, first.scale, first.lr)]
-        numbers[-1] += "" if first.own_lr in (None, first.lr) else f" ({short(first.own_lr)} set)"
+        own = numbers[-1] if first.own_lr is None else short(first.own_lr)
+        numbers[-1] += f" ({own} set)" * (own != numbers[-1])
         value, gap = mean_and_spread(comparison.values(configuration)), comparison.behind(configuration)
         far = "" if gap is None else f"{100 * gap[0]:.2g} ± {100 * gap[1]:.2g} %"
         rows.append([_label(configuration), *numbers, str(first.step), value, far, said])
     behind = "behind" if any(row[-2] for row in rows) else ""
     headings = ["run", "r", "alpha", "scale", "lr", "steps", comparison.metric, behind, "alerts"]
     lines = table(headings, rows, left=(0, len(headings) - 1))
-    return [*lines[: 1 + len(ranked)], *["Without a place:"] * (len(ranked) < len(rows)), *lines[1 + len(ranked) :]]
+    return [*lines[: 1 + len(ranked)], *["Not ranked:"] * (len(ranked) < len(rows)), *lines[1 + len(ranked) :]]
 
 
 def _label(configuration: Sequence[Trial]) -> str:
@@ -289,17 +292,18 @@ def _label(configuration: Sequence[Trial]) -> str:
 
 
 def _notes(trials: Sequence[Trial], chosen: str, asked: str | None) -> Iterator[str]:
-    yield from (f"{trial.name}: {trial.left_out}. It has no place." for trial in trials if trial.left_out is not None)
+    yield from (f"{trial.name} is not ranked: {trial.left_out}." for trial in trials if trial.left_out is not None)
     counted = [trial for trial in trials if trial.left_out is None]
     without = (t.name for t in counted if not math.isfinite(t.quality.get(chosen, math.nan)))
     yield from (f"{name} has no {chosen} that is a number." for name in without)
     if asked is None and chosen == FINAL_LOSS and counted:
         common = [name for name in eval_losses(counted[0].quality) if all(name in t.quality for t in counted)]
-        lacks = next(t.name for t in counted if EVAL_LOSS not in t.quality)
+        lack = [f"{t.name} has no" for t in counted if EVAL_LOSS not in t.quality]
+        lacks = lack[0] if len(lack) < len(counted) else "no run has an"
         evaluate = "Evaluate each run at its end: trainer.evaluate(), in a loop of your own monitor.evaluated(…)"
         better = f"Compare --metric {' or '.join(common)}" if common else evaluate
         yield (
-            f"{lacks} has no {EVAL_LOSS}, so {FINAL_LOSS} is compared, the mean training loss of the last tenth. It "
+            f"{lacks} {EVAL_LOSS}, so {FINAL_LOSS} is compared, the mean training loss of the last tenth. It "
             f"shows less. {better}."
         )
 
@@ -329,11 +333,12 @@ def _why_not(run: FinishedRun) -> str | None:
     if run.waiting:
         return run.message
     standing = [alert for alert in run.findings() if run.ended or alert.rule not in OF_FINISHED_RUNS]
-    said = next((f": {a.message} ({a.rule})" for a in standing if a.severity >= Severity.ERROR), "")
+    failing = [alert for alert in standing if alert.severity >= Severity.ERROR or alert.rule == MONITOR_FAILURE]
+    said = next((f": {alert.message} ({alert.rule})" for alert in failing), "")
     if not run.ended:
         return f"{run.ending} at step {run.step}{said}"
     if said:
-        return f"it has an ERROR{said}"
+        return f"check fails it{said}"
     large = any(a.rule == "LW102" and a.closed_step is None for a in standing)
     if large and (run.config.get("preference") or run.reward_ends is not None):  # else an evaluation says more
         return "its adapters stayed too large (LW102), and its reward or margin may rise while the answers get worse"
@@ -357,7 +362,4 @@ def _settings(run: FinishedRun) -> dict[str, str]:
     found["adapters"] = len(run.adapters)
     found[BEGINNING] = "trained before, or not at zero" if run.nonzero_start else "new"
     found["recovered"] = "yes" if any(alert.recovered_from for alert in run.alerts) else "no"
-    ranks = {a.r for a in run.adapters.values()}
-    if len(ranks) > 1:
-        found["ranks within the run"] = sorted(ranks, key=lambda r: r or 0)
     return {key: str(value) for key, value in found.items() if key not in _NOT_A_SETTING and value is not None}

@@ -249,11 +249,13 @@ def rates_of(told: Mapping[str, Any]) -> tuple[float | None, float | None]:
     the script's; None where unknown. ``told``: a report or a schema."""
     try:
         rate, peaks = (told.get("config") or {}).get("learning_rate"), [*map(float, told.get("peak_lr") or ())]
-        planned = None if rate is None else float(rate) * float(told.get("lr_factor") or 1.0)
+        factor = float(told.get("lr_factor") or 1.0)
+        planned = None if rate is None else float(rate) * factor
         if planned is not None and any(math.isclose(planned, peak) for peak in peaks):  # LoRA+ has more groups
             return planned, rate
         groups = {adapter.get("group") for adapter in told["adapters"]}  # a new head keeps its own in a recovery
-        return max([peak for group, peak in enumerate(peaks) if group in groups] or peaks, default=rate), rate
+        highest = max([peak for group, peak in enumerate(peaks) if group in groups] or peaks, default=rate)
+        return highest, highest / factor if rate is None and highest is not None else rate  # of a plain loop
     except MISFITS:
         return None, None
 

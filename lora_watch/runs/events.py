@@ -148,6 +148,10 @@ class EventLog:
                 steps.append(record)
         return latest(steps)
 
+    def resume(self, step: int) -> None:
+        """A session has begun there of which nothing is written: what the one before did later is not the run's."""
+        self._steps = [record for record in self._steps if record.step <= step]
+
     @property
     def damage(self) -> list[str]:
         return self._read[1]

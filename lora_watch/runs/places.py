@@ -70,9 +70,8 @@ def find_runs(path: Path) -> list[RunFiles]:
     if not found and (path / REPORT).is_file():
         return [_reported(path / REPORT)]  # whoever reads it will say what is wrong with it
     if not found:
-        if (path / HOME / "find_lr.json").is_file():
-            tried = "only learning rates were tried here (find_lr.json), and nothing was trained"
-            raise UnreadableError(f"{path}: {tried}: there is no run to judge")
+        if any((place / "find_lr.json").is_file() for place in (path, path / HOME)):
+            raise UnreadableError(f"{path}: only learning rates were tried here (find_lr.json): there is no run")
         raise UnreadableError(
             f"{path}: there is no run of lora_watch here, no {HOME}/{REPORT}. Did the training start, under lora-watch "
             "run or with a LoraWatchCallback, and with this folder as its output_dir?"

@@ -15,15 +15,13 @@ from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, whole
 from lora_watch.format import LAST_GOOD, NOT_BEGUN, REPORT, REPORT_VERSION, WAITING
 from lora_watch.format.files import is_claimed
-from lora_watch.rules.policy import MONITOR_FAILURE, OF_FINISHED_RUNS
+from lora_watch.rules.policy import OF_FINISHED_RUNS
 from lora_watch.runs.data import RunData, rates_of
 from lora_watch.runs.events import EventLog, clean_data
 from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_report
 
 SILENT = 900.0
 """Seconds without a word after which a run of another machine is taken for dead."""
-POINTS = 60
-"""Points of a curve that is drawn."""
 STILL_GOING, STOPPED_EARLY = "still-going", "LW802"
 
 
@@ -141,11 +139,8 @@ class FinishedRun:
 
     @cached_property
     def loss_curve(self) -> list[tuple[int, float]]:
-        """``(step, loss)`` at up to ``POINTS`` steps that were not discarded; empty without event files."""
-        steps = self.trained(self.data.steps)
-        if len(steps) > POINTS:
-            steps = [steps[round((i + 1) * len(steps) / POINTS) - 1] for i in range(POINTS)]
-        return sorted(self.data.series_at("loss", steps).items())
+        """``(step, loss)`` at the steps that were not discarded; empty without event files."""
+        return sorted(self.data.series_at("loss", self.trained(self.data.steps)).items())
 
     def trained(self, steps: Iterable[int]) -> list[int]:
         """Those of ``steps`` that made the adapters what they are: neither 0 nor discarded."""
@@ -153,10 +148,9 @@ class FinishedRun:
         return [step for step in steps if step > 0 and not any(step in stretch for stretch in gone)]
 
     def findings(self, counts: Callable[[Alert], bool] = bool) -> list[Alert]:
-        """Its alerts and how it ended, the worst first. LW910 stands for what it has recovered from. What a monitor
-        that failed (LW901) has not measured cannot be called healthy. ``counts``: an ERROR fails the run."""
-        alerts = [replace(a, severity=Severity.ERROR) if a.rule == MONITOR_FAILURE else a for a in self.alerts]
-        return in_order([*(a for a in alerts if not a.recovered_from), *self.how_it_ended(counts)])
+        """Its alerts and how it ended, the worst first. LW910 stands for what it has recovered from.
+        ``counts``: an ERROR fails the run."""
+        return in_order([*(a for a in self.alerts if not a.recovered_from), *self.how_it_ended(counts)])
 
     @property
     def errors_at_the_end(self) -> list[Alert]:
@@ -236,8 +230,11 @@ def read_run(place: RunFiles) -> FinishedRun:
         if run.started and begun and begun[0][1].get("run_id") not in (None, "", run.run_id):
             if begun[0][0].wall_time >= started:
                 raise UnreadableError(f"{place.report} is of an earlier run: the latest one wrote only its events here")
-            run.data = RunData(EventLog(()))
-            run.notes.append("it wrote its TensorBoard events elsewhere, or none: those of an earlier run are left out")
+            if run.step and not any(adapter.last for adapter in run.adapters.values()):  # resumed, and has done nothing
+                log.resume(run.step)
+            else:
+                run.data = RunData(EventLog(()))
+                run.notes.append("it wrote its TensorBoard events elsewhere, or none: an earlier run's are left out")
         if run.verdict == "interrupted":
             later = log.since(started)
             if later and later[-1].step > run.step:  # a killed run's events go on behind its report

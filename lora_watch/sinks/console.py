@@ -5,7 +5,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lora_watch.base.alerts import ENDINGS, Alert, Severity, Verdict, first_to_show, in_sum, part_of
+from lora_watch.base.alerts import ENDINGS, Alert, Severity, Verdict, ending, first_to_show, in_sum
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import adapters, clean, columns, count, full_stop, say, sentence, wrapped
@@ -68,10 +68,7 @@ class ConsoleSink(Sink):
                 _print(then.text(columns(), instead_of=instead_of), colour=_COLOURS[then.severity])
                 self._prescribed = before if now is None else (alert.rule, now)
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
-                seen = f"at step {alert.last_step}" if alert.last_step else "before step 1"
-                whole = part_of(alert, self._history)
-                same = f"has the cause that {whole.rule} names" if whole else ""
-                _print(f"lora_watch: {alert.rule} {same or f'ended: seen last {seen}'}.")
+                _print(f"lora_watch: {alert.rule} {ending(alert, self._history)}")
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: Verdict, message: str | None) -> None:
         self.write(record, alerts)

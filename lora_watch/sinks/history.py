@@ -17,21 +17,19 @@ class AlertHistory:
 
     def __init__(self) -> None:
         self._latest: dict[tuple[str, int], Alert] = {}
-        self._told: dict[tuple[str, int], tuple[Severity, str]] = {}
-        self._closed: set[tuple[str, int]] = set()
+        self._told: dict[tuple[str, int], tuple[Severity, str, bool]] = {}
 
     def update(self, alerts: Sequence[Alert]) -> list[News]:
         """Takes in the alerts of one step and returns which of them opened or closed (a short one did both)."""
         news: list[News] = []
         for alert in alerts:
             key = (alert.rule, alert.step)
-            severity, kind = self._told.get(key, (Severity.INFO, None))
+            severity, kind, closed = self._told.get(key, (Severity.INFO, None, False))
             if alert.severity > severity or alert.kind != kind:  # new, graver than it was, or stated anew
                 news.append(("opened", alert))
-            self._latest[key], self._told[key] = alert, (max(alert.severity, severity), alert.kind)
-            if alert.closed_step is not None and key not in self._closed:
-                self._closed.add(key)
+            if (over := alert.closed_step is not None) and not closed:
                 news.append(("closed", alert))
+            self._latest[key], self._told[key] = alert, (max(alert.severity, severity), alert.kind, over or closed)
         return news
 
     @property

@@ -7,8 +7,8 @@ evaluation, when `last_good/` is written, and at the end.
 
 `alerts.jsonl` has `{"event": "opened" | "closed", "run_id", "time", …Alert.to_dict()}`.
 
-A session that is resumed, or started again, in the same folder appends to `alerts.jsonl` under a new `run_id`; the
-report of the one before is kept as `report.previous.json`, the last page as `report.previous.html`.
+A session that is resumed, or started again, in the same folder appends to `alerts.jsonl` under a new `run_id`, where it
+repeats the run's alerts so far; the report before is kept as `report.previous.json`, the page `report.previous.html`.
 """
 
 import itertools
@@ -205,13 +205,11 @@ class Before(NamedTuple):
 
     @classmethod
     def of(cls, report: Path) -> "Before":
-        if not os.path.exists(report):  # or nobody may look
-            return cls()
         told, alerts = read_report(report), list[Alert]()
         with suppress(*MISFITS):
             alerts = [Alert.from_dict(alert) for alert in told.get("alerts", ())]
         number, still_open = told.get("session"), in_order(alert for alert in alerts if alert.closed_step is None)
-        return cls(number if isinstance(number, int) else 1, told.get("verdict"), still_open)
+        return cls(number if isinstance(number, int) else os.path.exists(report), told.get("verdict"), still_open)
 
 
 def report_in(sinks: Iterable[object]) -> ReportSink | None:
@@ -252,6 +250,10 @@ class _Session:
         self.step = record.step
         if record.overhead is not None:
             self.overhead = record.overhead
+        if record.losses:  # of the sessions before
+            start, *before = record.losses
+            self.loss = {"start": start, "last": _point(record.step, before[-1])}
+            self.losses = {record.step + back: (loss, True) for back, loss in enumerate(before, 1 - len(before))}
         if record.loss is not None:
             first = record.loss if self.loss["start"] is None else self.loss["start"]
             start = record.scalars.get("loss_start", first)

@@ -85,7 +85,7 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
         shows = trainer_info.is_first(state) and (only or callback.settings.console)
         if shows:
             say(f"lora_watch: trying learning rates, for about {STEPS} steps", sys.stderr)
-        note(callback, found := sweep_of(trainer))
+        note(callback, found := sweep_of(trainer, folder=callback._report_folder(Path(trainer.args.output_dir or "."))))
         if shows:
             say(str(found) if only else f"lora_watch: {found}", sys.stdout if only else sys.stderr)
         if only:
@@ -109,9 +109,9 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
     return {}
 
 
-def sweep_of(trainer: Trainer, steps: int = STEPS) -> Suggestion:
-    """The sweep of ``trainer``, also inside its own ``on_train_begin``. ``find_lr.json`` is written where the run's
-    report will be, on the first process. Raises ValueError: see above."""
+def sweep_of(trainer: Trainer, steps: int = STEPS, folder: Path | None = None) -> Suggestion:
+    """The sweep of ``trainer``, also inside its own ``on_train_begin``. ``find_lr.json`` is written to ``folder``, else
+    where a report usually is, on the first process. Raises ValueError: see above."""
     if (why := trainer_info.no_sweep(trainer)) is not None:
         raise ValueError(why)
     sweeping, planned = _Sweeping(steps), trainer_info.planned_steps(trainer)
@@ -131,7 +131,7 @@ def sweep_of(trainer: Trainer, steps: int = STEPS) -> Suggestion:
     found = sweeping.suggestion(planned)
     if trainer.args.should_save and is_first():
         try:
-            found.save(Path(trainer.args.output_dir or ".") / "lora_watch")
+            found.save(folder or Path(trainer.args.output_dir or ".") / "lora_watch")
         except OSError as error:
             log.warning("the sweep's result could not be written: %s", error)
     return found

@@ -40,12 +40,9 @@ def test_a_healthy_run_is_fine_whatever_part_of_it_is_named(healthy: Path) -> No
 def test_an_exploded_run_is_at_fault(exploded: Path) -> None:
     judgement = judge([exploded])
     assert judgement.exit_code == 1
-    worst = judgement.runs[0].findings[0]
-    assert (worst.rule, worst.severity) == ("LW102", Severity.ERROR)
-    assert worst.causes
-    run = judgement.runs[0].run
+    worst, run = judgement.runs[0].findings[0], judgement.runs[0].run
+    assert (worst.rule, worst.severity, run.verdict, len(worst.causes)) == ("LW102", Severity.ERROR, "failed", 1)
     assert run.next_run is not None
-    assert run.verdict == "failed"
 
 
 def test_a_run_without_a_verdict_is_at_fault(tmp_path: Path) -> None:
@@ -69,6 +66,9 @@ def test_steps_of_the_session_before_are_no_sign_of_this_one(tmp_path: Path) -> 
     write_run(tmp_path, steps=9, verdict=None, first_step=10)  # resumed, and killed before its first step
     run = judge([tmp_path]).runs[0].run
     assert (run.steps, run.loss_ends[1]) == ("step 10", run.loss_curve[-1][1]), "not of 9; as tab and page have it"
+    shutil.rmtree(tmp_path / "runs" / "from10")  # before it had written any event
+    killed = judge([tmp_path]).runs[0].run
+    assert (killed.notes, killed.steps, killed.loss_curve) == ([], "step 10", run.loss_curve)
 
 
 def test_a_report_stands_for_its_own_run_whatever_was_before_and_whenever_its_events_came(tmp_path: Path) -> None:

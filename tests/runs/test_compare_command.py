@@ -169,10 +169,10 @@ def test_what_differs_between_optimizers_of_plain_loops_is_named(tmp_path: Path)
 def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, tmp_path: Path) -> None:
     train_into(tmp_path / "broken", 8, 256, fail_on="error", lr=0.1)
     content = as_json(sweep[0], tmp_path)
-    assert any(re.search(r"broken: .*step \d+.*LW102", note) for note in content["notes"])
+    assert any(re.search(r"broken is not ranked: .*step \d+.*LW102", note) for note in content["notes"])
     (broken,) = [run for c in content["configurations"] for run in c["runs"] if run["left_out"]]
     assert broken["alerts"]["error"] >= 1
-    ranked, _, rest = compare(sweep[0], tmp_path).stdout.partition("Without a place:")
+    ranked, _, rest = compare(sweep[0], tmp_path).stdout.partition("Not ranked:")
     assert ["broken" in part.partition("Best:")[0] for part in (ranked, rest)] == [False, True]
 
 
@@ -191,8 +191,9 @@ def test_a_run_with_an_error_or_a_recovery_repeats_none_without(alert: Alert, sw
     content = as_json(sweep[0] / "r2-seed0", other)
     assert [len(each["runs"]) for each in content["configurations"]] == [1, 1]
     said = compare(sweep[0] / "r2-seed0", other).stdout
-    assert ("Without a place:" in said) == (alert.severity is Severity.ERROR)
-    assert " 0.005 " in said, "the rate of the adapters, with and without the script's"
+    assert ("Not ranked:" in said) == (alert.severity is Severity.ERROR)
+    assert " 0.005 (0.01 set) " in said, "the rate of the adapters, where the script's is told and where not"
+    assert "bf16" not in content["differences"], "which without the Trainer's arguments is not known"
     if alert.recovered_from:
         assert {each["value"] for each in content["differences"]["recovered"]} == {"yes", "no"}
 
@@ -206,7 +207,7 @@ def test_preferences_whose_adapters_stayed_too_large_are_never_the_best(sweep: S
         edit_json(report, alerts=alerts, config={**parse(report.read_bytes())["config"], "preference": prefers})
         content = as_json(*runs)
         noted = any("LW102" in note for note in content["notes"])
-        assert ("Without a place:" in compare(*runs).stdout) == noted
+        assert ("Not ranked:" in compare(*runs).stdout) == noted
         assert (content["best"], noted) == (best, bool(alerts) and prefers), "a loss that is evaluated says more"
 
 

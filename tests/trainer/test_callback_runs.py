@@ -53,8 +53,8 @@ def test_a_resumed_run_tells_what_was_wrong_before(tmp_path: Path) -> None:
     """A job that is killed and put back into the queue: its second session is not green."""
     from lora_watch.gate import judge
 
-    def session(resume: bool) -> None:
-        callback = LoraWatchCallback(fail_on="never", console=False)
+    def session(resume: bool, fail_on: str = "never") -> None:
+        callback = LoraWatchCallback(fail_on=fail_on, console=False)
         settings: dict[str, Any] = {"save_strategy": "steps", "save_steps": 6, "output_dir": str(tmp_path)}
         trainer = build_trainer(few(alpha=128), None, 7, callbacks=[callback], lr=5e-2, **settings)
         trainer.train(resume_from_checkpoint=resume)
@@ -72,6 +72,9 @@ def test_a_resumed_run_tells_what_was_wrong_before(tmp_path: Path) -> None:
     steps = judgement.runs[0].run.data.steps
     assert (judgement.exit_code, steps) == (1, list(range(len(steps))))
     assert not (tmp_path / "lora_watch-2").exists()
+    with pytest.raises(LoraWatchError):
+        session(True, fail_on="error")  # which makes no step of its own
+    assert report_of(tmp_path)["loss"] == report["loss"]
 
 
 def test_a_checkpoint_made_without_the_callback_can_be_resumed_with_it() -> None:

@@ -328,9 +328,9 @@ def test_launchers(tmp_path: Path, launcher: tuple[str, ...]) -> None:
 
 
 def test_it_finds_the_learning_rate_and_trains_nothing(python: Python, tmp_path: Path) -> None:
-    done = forked(python, tmp_path, "--find-lr", GATE, "--output-dir", "out", "--steps", "3")
+    done = forked(python, tmp_path, "--find-lr", "--report-dir", "own", GATE, "--output-dir", "out", "--steps", "3")
     assert done.returncode == 0, done.stderr
-    content = json.loads((tmp_path / "out" / "lora_watch" / "find_lr.json").read_text())
+    content = json.loads((tmp_path / "own" / "find_lr.json").read_text())
     assert done.stdout.startswith(f"Learning rate {content['rate']:g}")
     assert content["rate"] < content["edge"] / 2
-    assert not (tmp_path / "out" / "lora_watch" / "report.json").exists()
+    assert not [*tmp_path.glob("**/lora_watch"), *tmp_path.glob("**/report.json")]

@@ -16,8 +16,6 @@ from lora_watch.rules import ReplicasDiffer, RewardNotRising, RewardsAllEqual, R
 from lora_watch.rules.policy import OF_NO_RULE, RECOVERED, passes
 from lora_watch.runs.run import FinishedRun
 
-OF_REWARDS = (RewardNotRising.id, RewardsAllEqual.id, StaleRollouts.id)
-
 
 def junit(judgement: Judgement) -> bytes:
     """A whole document, UTF-8, in the form of the schema ``junit-10.xsd`` of Jenkins' xUnit plugin."""
@@ -76,7 +74,7 @@ def _not_judged(rule: Rule | None, run: FinishedRun) -> str:
     if rule is not None:
         if rule.of == "evaluation" and not run.evaluation:
             return "the run had no evaluation"
-        if rule.id in OF_REWARDS and run.reward_ends is None:
+        if isinstance(rule, (RewardNotRising, RewardsAllEqual, StaleRollouts)) and run.reward_ends is None:
             return "the run had no reward"
         if rule.id == ReplicasDiffer.id and run.config.get("world_size") == 1:
             return "one process trained"

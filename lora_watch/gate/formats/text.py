@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from lora_watch.base.alerts import Alert, Severity, in_numbers, part_of, tally
-from lora_watch.base.text import adapters, clean, count, middle, plain, short, sparkline, table
+from lora_watch.base.alerts import Alert, Severity, ending, in_numbers, tally
+from lora_watch.base.text import adapters, clean, count, middle, plain, sentence, short, sparkline, table
 from lora_watch.format.tags import EVAL_LOSS, eval_losses
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
@@ -39,11 +39,7 @@ def _tally(findings: Sequence[Alert], judgement: Judgement) -> str:
 def summary(judgement: Judgement) -> str:
     """One line: how many runs, how many of them are at fault."""
     failing = sum(bool(judgement.failures(judged)) for judged in judgement.runs)
-    parts = []
-    if judgement.runs:
-        found = f"{f'{failing} with' if failing else 'no'} findings at or above {judgement.threshold}"
-        by_rule = judgement.by_rule or judgement.fail_on is None
-        parts.append(f"{failing or 'none'} fail{'s' * (failing < 2)}" if by_rule else found)
+    parts = [f"{failing or 'none'} fail{'s' * (failing < 2)}"] * bool(judgement.runs)
     if judgement.unreadable:
         parts.append(f"{len(judgement.unreadable)} could not be judged")
     checked = f"{count(len(judgement.runs), 'run')} checked: {'; '.join(parts) or 'there is nothing to judge'}"
@@ -115,11 +111,8 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
             if (rule := told.setdefault((cause, *alert.remedies), alert.rule)) != alert.rule:
                 said = replace(said, causes=[f"that of {rule}"], remedies=[])
         yield from (f"  {line}" for line in str(said).splitlines())
-        if (whole := part_of(alert, findings)) is not None:
-            yield f"    {whole.rule} has the same cause, and stands for it since step {alert.closed_step}."
-        elif alert.closed_step is not None and alert.rule != RECOVERED:
-            yield f"    Ended: seen last {f'at step {alert.last_step}' if alert.last_step else 'before step 1'}."
-    for alert in (alert for alert in judged.findings if alert.rule in off):
-        yield f"  Switched off ({alert.rule}=never): {alert.message}"
+        if alert.closed_step is not None and alert.rule != RECOVERED:
+            yield f"    {sentence(ending(alert, findings))}"
+    yield from (f"  Switched off ({a.rule}=never): {a.message}" for a in judged.findings if a.rule in off)
     left_open = [too_few(run.step)] if run.verdict == "ok" else []
     yield from (f"  note: {note}" for note in filter(None, [*run.notes, *left_open]))
