@@ -164,7 +164,7 @@ class Comparison:
         return statistics.fmean(gaps) / size, reach / size
 
     def differences(self) -> dict[str, dict[str, list[Trial]]]:
-        """Every setting but r, α, s and lr that differs, of those known of Trainers and of loops: who has which value."""
+        """Every setting but r, α, s and lr that differs, of those known of Trainers and of loops: who has which."""
         trials = [trial for configuration in self.configurations for trial in configuration]
         out, kinds = {}, {"optim" in trial.settings for trial in trials}
         for name in sorted({name for trial in trials for name in trial.settings}):
