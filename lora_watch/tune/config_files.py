@@ -110,8 +110,7 @@ def _plain(file: Path) -> Mapping[str, Any]:
         hint = "" if yaml else "; a YAML file ends in .yaml"
         raise ValueError(f"{file}: not {'YAML' if yaml else 'JSON'}: {error}{hint}") from None
     if not isinstance(content, dict):
-        held = "nothing" if content is None else f"a {type(content).__name__}"
-        raise ValueError(f"{file}: holds {held}, and names with values are needed")
+        raise ValueError(f"{file}: holds no names with values (learning_rate: 2e-4 …)")
     return content
 
 
@@ -120,6 +119,9 @@ def _merge(out: Settings, file: Path, settings: Mapping[str, Any]) -> None:
         raise ValueError(f"{file}: unknown to LoraConfig, TrainingArguments and TRL: {unknown}")
     if settings.keys() & OF_TRL.keys():
         out.of_trl = file
+    for name in ("use_peft", "use_rslora", "use_dora"):
+        if settings.get(name) not in (None, True, False):
+            raise ValueError(f"{file}: {name} is {settings[name]!r}: true or false is needed")
     settings = {OF_TRL.get(name, name): value for name, value in settings.items()}
     out.use_peft = bool(settings.get("use_peft", out.use_peft))
     if settings.get("use_peft"):

@@ -92,9 +92,7 @@ def merge(saved: SavedAdapters, base: Path, precision: str) -> Merge:
 
 def _weight(adapter: StoredAdapter, weights: StoredWeights, transposed: bool) -> Tensor | None:
     """W₀ as ``[d_out, d_in]``; None where it, or what a merge makes of it, is not known."""
-    if adapter.variant != "lora" or adapter.experts > 1:
-        return None
-    if (weight := base_weight(adapter, weights)) is None:
+    if adapter.variant != "lora" or adapter.experts > 1 or (weight := base_weight(adapter, weights)) is None:
         return None
     if transposed or (tuple(weight.shape) != adapter.shape and tuple(weight.shape[::-1]) == adapter.shape):
         weight = weight.T.contiguous()  # Conv1D and embeddings keep it so

@@ -75,8 +75,9 @@ def preflight(
         notes.append("The frozen weights are not there: the size of the first step was not judged.")
     if (run.config["warmup_steps"] or 0.0) >= 1.0 and steps is None:
         notes.append("The number of steps is not known: the warm-up was not judged (LW409).")
-    if not run.peak_lr:
-        notes.append("No learning rate was given: LW401 was not judged.")
+    if not run.peak_lr or not is_adaptive(run):
+        why = f"Steps of {run.optimizer} follow the gradient's size" if run.peak_lr else "No learning rate was given"
+        notes.append(f"{why}: the learning rate was not judged (LW401, LW104).")
     rules = [*(rule for rule in catalogue() if rule.static), WastedRate(), DecayAtItsPeak()]
     decay = positive("weight_decay", given.get("weight_decay"), allow=0.0) or 0.0
     try:
@@ -99,6 +100,8 @@ def planned_run(
     given = arguments or {}
     rate, schedule = positive("learning_rate", given.get("learning_rate")), given.get("lr_scheduler_type")
     warm_up = {name: positive(name, given.get(name), allow=0.0) for name in ("warmup_steps", "warmup_ratio")}
+    if (warm_up["warmup_ratio"] or 0.0) > 1.0:
+        raise ValueError(f"warmup_ratio is {warm_up['warmup_ratio']:g}: a share of the run, from 0 to 1, is needed")
     config = {"lora": {"default": dict(lora)}, **warm_up, "lr_scheduler_type": schedule, "learning_rate": rate}
     if model is not None:
         config["model"] = model.name

@@ -27,6 +27,7 @@ def written(path: Path, **settings: Any) -> Path:
 
 
 # -- the same as in a run ----------------------------------------------------------------------------------------------
+USUAL: dict[str, Any] = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
 SETTINGS: list[tuple[dict[str, Any], float, list[str]]] = [
     ({"r": 8, "lora_alpha": 16}, 1e-3, []),
     ({"r": 8, "lora_alpha": 64}, 5e-3, []),
@@ -62,7 +63,7 @@ def test_a_target_that_the_model_lacks_is_the_finding_of_a_run() -> None:
 
 def test_a_classifiers_run_and_its_preflight_name_one_rate() -> None:
     """Their medians lie on two sides of where a rate is rounded up if they are not of the same layers."""
-    settings = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", "task_type": "SEQ_CLS"}
+    settings = {**USUAL, "task_type": "SEQ_CLS"}
     (before,) = preflight(settings, {"learning_rate": 0.1, "max_steps": 60}, model=TINY_LLAMA).findings
     model = lora(AutoModelForSequenceClassification.from_pretrained(TINY_LLAMA, num_labels=2), task_type="SEQ_CLS")
     optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=0.1)
@@ -74,12 +75,11 @@ def test_a_classifiers_run_and_its_preflight_name_one_rate() -> None:
 
 
 def test_a_task_that_is_not_given_is_named() -> None:
-    settings = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
     for model, note in ((TINY_LLAMA, "CAUSAL_LM was assumed, by the class"), (None, "as without a new head")):
-        assert note in preflight(settings, model=model).notes[0]
-    assert "task_type" not in str(preflight({**settings, "task_type": "SEQ_CLS"}).notes)
+        assert note in preflight(USUAL, model=model).notes[0]
+    assert "task_type" not in str(preflight({**USUAL, "task_type": "SEQ_CLS"}).notes)
     with pytest.raises(ValueError, match=r"'SEQ_CLASS' \(is 'SEQ_CLS' meant"):
-        preflight({**settings, "task_type": "SEQ_CLASS"})
+        preflight({**USUAL, "task_type": "SEQ_CLASS"})
 
 
 def test_a_rate_that_is_low_and_no_finding_says_from_where_on_it_is_one() -> None:
@@ -90,12 +90,11 @@ def test_a_rate_that_is_low_and_no_finding_says_from_where_on_it_is_one() -> Non
 
 
 def test_a_loaded_model_is_judged_as_its_folder() -> None:
-    settings = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear"}
-    judged = preflight(settings, {"learning_rate": 0.05, "max_steps": 7}, model=tiny_model())
+    judged = preflight(USUAL, {"learning_rate": 0.05, "max_steps": 7}, model=tiny_model())
     assert [alert.rule for alert in judged.findings] == ["LW401"]
-    assert len(judged.run.adapters) == 28
-    assert (judged.run.max_steps, judged.run.learning_rate) == (7, 0.05)
-    assert preflight(settings, {"learning_rate": 0.05, "optim": "sgd"}, model=tiny_model()).findings == ()
+    assert (len(judged.run.adapters), judged.run.max_steps, judged.run.learning_rate) == (28, 7, 0.05)
+    unknown = preflight(USUAL, {"learning_rate": 0.05, "optim": "sgd"}, model=tiny_model())
+    assert (unknown.findings, "Steps of sgd follow" in unknown.notes[-1]) == ((), True)
 
 
 @pytest.mark.parametrize(
@@ -121,7 +120,7 @@ def test_a_warm_up_that_is_too_long(
 
 
 def test_a_rate_that_is_far_too_low_is_named_beside_a_warm_up_that_is_too_long() -> None:
-    given = {"r": 8, "lora_alpha": 16, "target_modules": "all-linear", "learning_rate": 2e-5}
+    given = {**USUAL, "learning_rate": 2e-5}
     judged = preflight(given, {**given, "warmup_steps": 500, "max_steps": 30}, model=TINY_LLAMA)
     assert [(a.rule, sorted(a.settings)) for a in judged.findings] == [
         ("LW409", []),
@@ -227,6 +226,8 @@ def test_a_key_that_nobody_knows_is_an_error_that_names_the_nearest(key: str, ne
         ("a.json", '{"r": 8, "lora_alpha": "many"}', "lora_alpha is 'many'"),
         ("a.json", '{"r": 8, "learning_rate": NaN}', "learning_rate is nan"),
         ("a.json", '{"lora_alpha": 8}', "r of adapter_config.json"),
+        ("a.json", '{"r": 8, "warmup_ratio": 5}', "warmup_ratio is 5"),
+        ("a.yaml", "{r: 8, use_rslora: yess}", "use_rslora is 'yess'"),
         ("a.yaml", "a: [", "not YAML"),
         ("a.yaml", "!!python/object/apply:os.system ['true']", "not YAML"),
         ("a.json", None, os.strerror(errno.ENOENT)),
