@@ -98,7 +98,7 @@ def test_a_message_says_what_and_where_first_and_has_six_lines() -> None:
     without = replace(explosion(), remedies=[])
     assert [line.split(":")[0] for line in without.lines()][2:] == ["Cause", "Next run", "Largest", "More"]
     assert without.lines()[3] == (
-        "Next run: lora_alpha 128 → 16, learning_rate 0.01 → 0.007 (0.004 to 0.01; from 6 steps)"
+        "Next run: lora_alpha 128 → 16, learning_rate 0.01 → 0.007 (good range 0.004 to 0.01; from 6 steps)"
     )
     assert "adds 13 times the layer's own output" in without.lines()[4]
     assert "26 more" in without.lines()[4]

@@ -80,9 +80,9 @@ class Prescription:
         return "from the weights" if self.evidence is Evidence.WEIGHTS else "from the settings"
 
     def __str__(self) -> str:
-        """``lora_alpha 128 → 16, learning_rate 0.01 → 0.007 (0.004 to 0.01; from 6 steps)``."""
+        """``lora_alpha 128 → 16, learning_rate 0.01 → 0.007 (good range 0.004 to 0.01; from 6 steps)``."""
         known = sorted(self.settings.items(), key=lambda each: each[1].low is not None)  # a range stands behind its own
-        ranges = [f"{s.low:g} to {s.high:g}" for _, s in known if s.low is not None and s.high is not None]
+        ranges = [f"good range {s.low:g} to {s.high:g}" for _, s in known if s.low is not None and s.high is not None]
         changes = ", ".join(f"{name} {setting}" for name, setting in known)
         return f"{changes} ({'; '.join([*ranges, self.source])})"
 

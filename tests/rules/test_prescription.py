@@ -53,7 +53,7 @@ def test_better_evidence_replaces_what_stands_and_worse_does_not() -> None:
 def test_a_sweep_stands_until_its_own_rate_does_harm() -> None:
     swept = run_of(0.005, find_lr={"rate": 0.005, "low": 0.003, "high": 0.008}, own_learning_rate=0.0001)
     one = begun(swept)
-    assert str(one.standing) == "learning_rate 0.0001 → 0.005 (0.003 to 0.008; from a sweep)"
+    assert str(one.standing) == "learning_rate 0.0001 → 0.005 (good range 0.003 to 0.008; from a sweep)"
     assert one.told is None, "the script finds it again"
     assert not one.propose(told(Evidence.STEPS, 0.005, 0.02), swept)
     assert one.propose(told(Evidence.HARM, 0.005, 0.001), swept)
@@ -61,7 +61,7 @@ def test_a_sweep_stands_until_its_own_rate_does_harm() -> None:
     ignored = run_of(0.1, find_lr={"rate": 0.005, "low": 0.003, "high": 0.008})
     one = begun(ignored)
     assert one.propose(told(Evidence.HARM, 0.1, 0.02), ignored)
-    assert str(one.told) == "learning_rate 0.1 → 0.005 (0.003 to 0.008; from a sweep)", "which it does not train at"
+    assert str(one.told) == "learning_rate 0.1 → 0.005 (good range 0.003 to 0.008; from a sweep)", "unlike its own"
 
 
 def test_after_a_recovery_it_is_relative_to_the_users_own_settings() -> None:
