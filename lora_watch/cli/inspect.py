@@ -28,7 +28,7 @@ def inspect(
         str | None,
         typer.Option(metavar="PRECISION", help="What a merge into --base keeps: float32, bfloat16, float16 or nf4."),
     ] = None,
-    rows: Annotated[int, typer.Option(help="Layers to show, those with the most energy first. 0: all.")] = 20,
+    rows: Annotated[int, typer.Option(min=0, help="Layers to show, those with the most energy first. 0: all.")] = 20,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead.")] = False,
 ) -> None:
     """Measure a saved adapter: rank, scale, every norm, the spectrum and the share of the energy of each layer.

@@ -67,7 +67,7 @@ def preflight(
         known = fields["task_type"] = base and base.task_type
         assumed = f"{known} was assumed, by the class of the model" if known else "it was judged as without a new head"
         notes.append(f"No task_type is given: {assumed}. A classifier's is SEQ_CLS (TRL's YAML: lora_task_type).")
-    steps = max_steps if max_steps is not None else positive("max_steps", given.get("max_steps"), allow=-1)
+    steps = positive("max_steps", given.get("max_steps") if max_steps is None else max_steps, allow=-1)
     run = planned_run(fields, base, given, steps)
     if base is None:
         notes.append("No model was given: nothing relative to its weights was judged, as the size of the first step.")

@@ -253,5 +253,5 @@ def test_the_model_that_the_settings_name_is_read(tmp_path: Path) -> None:
         assert shown.exit_code == is_read  # settings alone are an INFO
         assert f"{name}, {'and it is read' if is_read else 'which is no'}" in shown.output.splitlines()[0]
         assert ("No model" in shown.output) is not is_read
-    (tmp_path / "model" / "config.json").write_text("{}")
-    assert lora_watch("preflight", file, "--model", tmp_path / "model").exit_code == 2
+    (empty := tmp_path / "model" / "config.json").write_text("{}")
+    assert [lora_watch("preflight", file, *each).exit_code for each in (("--model", empty), ("--steps", 0))] == [2, 2]
