@@ -5,6 +5,7 @@ import threading
 from collections.abc import Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from lora_watch.base.alerts import Alert
 from lora_watch.runs.data import RunData
@@ -18,18 +19,17 @@ class Board:
 
     def __init__(self, logdir: str):
         self._logdir = Path(os.path.abspath(os.path.expanduser(logdir or os.devnull)))  # --logdir_spec names none
-        self._known: dict[Path, tuple[dict[Path, int], RunData]] = {}
-        """By folder: the bytes of its event files when they were read, and what they hold."""
+        self._known: dict[Path, tuple[dict[Path, int], RunData]] = {}  # by folder: bytes of its files, what they held
         self._lock = threading.Lock()
 
-    def runs(self) -> dict[str, RunData]:
-        """Every folder with event files, in the order of names."""
+    def overviews(self) -> dict[str, dict[str, Any]]:
+        """Of every folder with event files of ours, in the order of names."""
         found = []
         for folder, children, _ in os.walk(self._logdir, followlinks=True):
             children[:] = sorted(child for child in children if not self._leads_back(Path(folder, child)))
             if next(Path(folder).glob(FILES), None) is not None:
                 found.append(os.path.relpath(folder, self._logdir))
-        return {name: self.run(name) for name in found}
+        return {name: overview for name in found if (overview := self.run(name).overview()) is not None}
 
     def _leads_back(self, folder: Path) -> bool:
         """It is a link to a folder that it lies in, and what is in there would be found again and again."""
@@ -39,8 +39,7 @@ class Board:
     def run(self, name: str) -> RunData:
         """One of them, or one without events."""
         folder = Path(os.path.normpath(self._logdir / name))
-        inside = folder.is_relative_to(self._logdir)
-        files = sorted(folder.glob(FILES)) if inside else []
+        files = sorted(folder.glob(FILES)) if folder.is_relative_to(self._logdir) else []
         sizes = {file: file.stat().st_size for file in files if file.exists()}  # not a link to what is gone
         with self._lock:
             before, data = self._known.get(folder, (None, None))  # whatever a request calls it

@@ -56,7 +56,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
     def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
         return {
             "/static/*": self._serve_static,
-            "/runs": self._route(_runs),
+            "/runs": self._route(lambda board, run, args: board.overviews()),
             "/schema": self._route(lambda board, run, args: board.run(run).schema()),
             "/alerts": self._route(lambda board, run, args: board.run(run).alerts()),
             "/verdict": self._route(_verdict),
@@ -91,15 +91,9 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         # One flat folder and an exact match with what is in it: no path of the request reaches the disk.
         files = {file.name: file for file in STATIC.iterdir() if file.suffix in MEDIA_TYPES}
         file = files.get(request.path.rpartition("/static/")[2])
-        if file is None:
-            return http_util.Respond(request, "not found", "text/plain", code=404)(environ, start_response)
-        respond = http_util.Respond(request, file.read_bytes(), MEDIA_TYPES[file.suffix])
-        return respond(environ, start_response)
-
-
-def _runs(board: Board, run: str, args: Args) -> dict[str, Any]:
-    found = {name: data.overview() for name, data in board.runs().items()}
-    return {name: overview for name, overview in found.items() if overview is not None}
+        code, content = (404, b"not found") if file is None else (200, file.read_bytes())
+        kind = "text/plain" if file is None else MEDIA_TYPES[file.suffix]
+        return http_util.Respond(request, content, kind, code=code)(environ, start_response)
 
 
 def _verdict(board: Board, run: str, args: Args) -> dict[str, Any]:
@@ -133,8 +127,7 @@ def _window(found: Decoded, args: Args) -> bytes:
 
 
 def _whole_number(args: Args, key: str) -> int | None:
-    text = args.get(key)
-    if not text:
+    if not (text := args.get(key)):
         return None
     try:
         return int(text)

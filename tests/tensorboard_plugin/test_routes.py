@@ -110,7 +110,7 @@ def test_links_that_lead_back_or_nowhere_hide_no_run(broken: Path, tmp_path: Pat
     (tmp_path / "b" / "round").symlink_to(tmp_path / "a")
     write(tmp_path / "a" / "run", run_of(2), [record_of(run_of(2), 1)])
     (tmp_path / "a" / "run" / "events.out.tfevents.gone").symlink_to(tmp_path / "nowhere")
-    runs = Board(str(tmp_path)).runs()  # TensorBoard itself would go round and round
+    runs = Board(str(tmp_path)).overviews()  # TensorBoard itself would go round and round
     assert list(runs) == ["a/run", "b/round/run", "run"]
 
 
