@@ -16,7 +16,7 @@ ENDINGS: Mapping[Verdict, str] = {
     "ok": "finished",
     "unhealthy": "ended with an ERROR",
     "unknown": "finished, not judged",
-    "failed": "stopped by fail_on",
+    "failed": "failed by fail_on",
     "interrupted": "broke off",
 }
 """How a run with this verdict has ended, for people."""

@@ -114,9 +114,11 @@ class Episodes:
         severity = (finding or own or rule).severity or rule.severity
         explained = self._explained(rule, finding, changed, severity)
         lesser = own is not None and severity < own.severity and not rule.lasting  # which keeps no alert open
+        at = record.step if rule.of is None else (getattr(record, rule.of) or record).step
         if finding is not None and not explained and not lesser:
-            changed += [alert for alert in self._hold(rule, finding, record) if alert not in changed]
+            changed += [alert for alert in self._hold(rule, finding, record, at) if alert not in changed]
         elif own is not None and not rule.lasting and (explained or self._is_over(rule, own, record)):
+            own.last_step = at if explained and finding is not None else own.last_step
             changed.append(self._close(rule.id, record.step))
 
     def _is_over(self, rule: Rule, alert: Alert, record: StepRecord) -> bool:
@@ -288,10 +290,9 @@ class Episodes:
         named = ((alert, kind) for id, _, kind in parts if (alert := self._open.get(id)))
         return [alert for alert, kind in named if kind in ("", alert.kind, alert.severity.name)]
 
-    def _hold(self, rule: Rule, finding: Finding, record: StepRecord) -> list[Alert]:
+    def _hold(self, rule: Rule, finding: Finding, record: StepRecord, at: int) -> list[Alert]:
         """Returns the alert that opens, or has become graver and is stated anew, if one is, and the one that explains
-        it. An open alert keeps its words else: those that the console has shown."""
-        seen = record if rule.of is None else getattr(record, rule.of) or record
+        it. An open alert keeps its words else: those that the console has shown. ``at``: the step that it judges."""
         severity, alert, over = finding.severity or rule.severity, self._open.get(rule.id), []
         before = finding.kind if alert is None else alert.kind
         is_other, turns_out = finding.kind != before, rule.turns_out and finding.kind and not before
@@ -303,7 +304,7 @@ class Episodes:
         ):
             over, alert = [self._close(rule.id, record.step)], None
         if alert is not None:
-            alert.last_step = max(alert.last_step, seen.step)
+            alert.last_step = max(alert.last_step, at)
             self._silent.pop(rule.id, None)
             if severity <= alert.severity and not turns_out:
                 return []
@@ -331,8 +332,8 @@ class Episodes:
         changes = proposed is not None and self._prescribing.propose(proposed, record.run)
         said["next_run"] = self.prescription if changes else None if alert is None else alert.next_run
         if alert is None:
-            return [*over, *([cause] if cause else []), *self.say(Alert(rule.id, rule.name, step=seen.step, **said))]
-        vars(alert).update(said, graver_at=seen.step if seen.step > alert.step else None)
+            return [*over, *([cause] if cause else []), *self.say(Alert(rule.id, rule.name, step=at, **said))]
+        vars(alert).update(said, graver_at=at if at > alert.step else None)
         return [*over, *self._prescribed_by(alert), alert]
 
     def _close(self, rule_id: str, step: int) -> Alert:

@@ -8,7 +8,7 @@ how large that step is, each better than the one before: the weights, the run's 
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -72,13 +72,6 @@ def first_step_of(run: RunInfo) -> float:
     steps = run.per_adapter(run.peak_lr) * reach
     known = steps[np.isfinite(steps)]
     return float(np.median(known)) * run.blocks if len(known) and is_adaptive(run) else math.nan
-
-
-def at_rate(run: RunInfo, rates: float | tuple[float, ...]) -> RunInfo:
-    """The run with other peaks for its parameter groups; with one number, all adapters learn at that rate."""
-    if isinstance(rates, tuple):
-        return replace(run, peak_lr=rates)
-    return replace(run, adapters=tuple(replace(a, group=0) for a in run.adapters), peak_lr=(rates,))
 
 
 def pace(record: StepRecord) -> float:

@@ -249,9 +249,8 @@ class FirstLossTooHigh(RuleOfTheLoss):
         details = f"The targets so far have mean {mean} and spread {plain(spread)}: to guess the mean costs {costs}."
         cause = f"a new head begins near 0, and the updates of a usual run do not bring it to {mean}"
         remedy = "subtract the mean from the targets and divide by the spread; undo both in what is predicted"
-        message = "the targets are not scaled"
         first = self.first[0] if self.first else seen["loss_start"]
-        return self._finding(first, message, details, cause, remedy, kind="targets")
+        return self._finding(first, "the targets are not scaled", details, cause, remedy, kind="targets")
 
     def _below_zero(self, record: StepRecord, is_minus: bool) -> Finding | None:
         """Of a model that chooses among classes or tokens, whatever its loss: a comparison of answers may be below."""
@@ -272,6 +271,5 @@ class FirstLossTooHigh(RuleOfTheLoss):
 
     def _no_better(self, chance: float) -> bool:
         """The base model is not, and the first updates have moved it neither down nor far up."""
-        if len(self.first) < FIRST or not self.first[0] > _AT_CHANCE * chance:
-            return False
-        return min(self.first) > self.guessed * chance and max(self.first) < 1.1 * self.first[0]  # no explosion
+        guesses = len(self.first) == FIRST and self.first[0] > _AT_CHANCE * chance
+        return guesses and min(self.first) > self.guessed * chance and max(self.first) < 1.1 * self.first[0]

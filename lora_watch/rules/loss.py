@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from statistics import fmean
 
 from lora_watch.base.alerts import Severity
+from lora_watch.base.prescription import Evidence
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, SPIKE, WINDOWS, trend
@@ -54,9 +55,8 @@ class LossDivergence(RuleOfTheLoss):
             steps = record.step - int(self.latest[0]) if self.latest else 0
             self.slight = now.in_a_row(self.slight, SLIGHT, steps)
             self.latest = [record.step, now.adapted, now.base]
-        pair = None
-        if self.latest and record.step - self.latest[0] <= 3:  # an older one does not count
-            pair = Compared(self.latest[1], self.latest[2], record.run.nonzero_start)
+        known = self.latest and record.step - self.latest[0] <= 3  # an older one does not count
+        pair = Compared(self.latest[1], self.latest[2], record.run.nonzero_start) if known else None
         undecided = pair is None or (pair.harms(SLIGHT) and not pair.harms(CLEAR) and self.slight < 2)
         high = score > self.score and rise > self.rise
         self.risen &= high
@@ -185,14 +185,15 @@ class StuckAtChance(Rule):
     """A classifier is no better than guessing, or a regressor than predicting the mean.
 
     Fires when the adapters have grown and the last 50 losses are no better, and do not fall. It is an ERROR if the run
-    ends like that, with adapters beyond useful ones after 20 steps; else an INFO, or a WARNING after 100 steps or three
-    such evaluations. From the second epoch on only an evaluation loss ends it. Losses of smoothed labels, or not the
-    model's own, are not judged.
+    ends like that, or after 20 steps with vast adapters; else an INFO, or a WARNING after 100 steps or three such
+    evaluations. From the second epoch on only an evaluation loss ends it. Losses of smoothed labels, or not the model's
+    own, are not judged.
     """
 
     id = "LW207"
     severity = Severity.WARNING
     quiet = 25
+    evidence = 20
     yields_to = (
         *(*NON_FINITE, *FAULTS, "LW102", "LW104", "LW202", "LW204", "LW205"),
         *("LW301", "LW303", "LW306:zero", "LW307:rounded"),
@@ -232,7 +233,9 @@ class StuckAtChance(Rule):
             self.evaluated = record.evaluation.loss
             guesses = chance is not None and self.evaluated > self.share * chance
             self.in_vain = self.in_vain + 1 if guesses else 0
-        enough = self.few if is_over and self.overall > HIGHEST_END else self.steps
+        fast, far = pace(record) > 1.0, "targets_far" in record.scalars  # of which LW205 says why
+        vast = fast and not far and self.overall > 2.0 * FAR_TOO_LARGE
+        enough = self.few if vast or (is_over and self.overall > HIGHEST_END) else self.steps
         grown = len(self.recent) >= enough and self.overall > self.size
         if chance is None or (not grown and (not is_over or len(self.recent) < self.few)):
             return None  # at the end of the run there is an INFO
@@ -241,8 +244,8 @@ class StuckAtChance(Rule):
         lately = 1.0 if mean is None else fmean(self.recent[-self.steps // 5 :])
         if min(level, later, lately + 0.1) < self.share or self._falls(record, chance, is_over and mean is not None):
             return None
-        severity = Severity.ERROR if is_over else self.severity
-        causes, fast, known, otherwise = [_NO_PATTERN], pace(record) > 1.0, None, "lower the rate"
+        severity = Severity.ERROR if is_over or vast else self.severity
+        causes, known, otherwise = [_NO_PATTERN], None, "lower the rate"
         highest = HIGHEST_END if mean is None else 2.0 * FAR_TOO_LARGE  # noise that is fitted makes half of that
         if grown and record.run.untrained:
             causes, otherwise = ["the base model looks untrained, and learns slowly", _NO_PATTERN], "train longer"
@@ -254,7 +257,7 @@ class StuckAtChance(Rule):
             severity = Severity.WARNING if useful and (long or self.in_vain > 2) else Severity.INFO
         elif fast and self.overall > highest:
             causes = [f"{why_strong(record)}: the adapters are larger than those of useful runs"]
-            known = weaker(record, self.overall)
+            known = weaker(record, self.overall, evidence=Evidence.HARM if vast else None)
         elif fast:
             causes = [_NO_PATTERN, f"{why_strong(record)}. The run cannot tell which"]
         first = "decode eight inputs and read them with their labels. Then " if causes[0] == _NO_PATTERN else ""

@@ -80,8 +80,8 @@ class Prescribing:
 
     def propose(self, found: Prescription, run: RunInfo) -> bool:
         """``found`` is relative to what ``run`` trains with now. True where the prescription has changed."""
-        if run.unmatched and found.evidence < Evidence.HARM:
-            return False  # LW310: with all of its layers the next run needs other settings
+        if run.unmatched and found.evidence < Evidence.HARM:  # LW310: with all of its layers it needs another rate
+            found = replace(found, settings=_without(found, _sizes(found)))
         old = self.standing or replace(found, settings={})
         sizes, proposed = _sizes(old), _sizes(found)
         refuted = found.evidence >= Evidence.HARM and _has(settings_of(run), old)

@@ -16,7 +16,6 @@ from lora_watch.rules.forecast import (
     ORDINARY_SCALE,
     Rates,
     at_its_length,
-    at_rate,
     at_scale,
     by_weights,
     foretold_step,
@@ -62,7 +61,8 @@ def round_alpha(value: float, most: float = math.inf) -> float:
 def useful_rates(run: RunInfo) -> Rates | None:
     """The learning rates that the weights advise for a run of this length, its fastest group's; None where they are
     unknown. ``best`` is what people would type. ``advise``, ``preflight`` and the rules go by this one forecast."""
-    if (rates := by_weights(at_rate(run, 1.0))) is None:
+    alike = replace(run, adapters=tuple(replace(a, group=0) for a in run.adapters), peak_lr=(1.0,))
+    if (rates := by_weights(alike)) is None:
         return None
     return Rates.around(typed_rate(at_its_length(rates.best, run)), OF_WEIGHTS)
 
@@ -158,7 +158,7 @@ def suspect(record: StepRecord, of_the_data: bool, overall: float | None = None,
     if of_the_data:
         why = "the data changed, to another domain, corrupted batches or a new epoch's order"
         proven = f": these settings had been right for {sound_steps(record)} steps" if is_proven(record) else ""
-        fix = "look at the batches of the last steps. If other texts began there, shuffle"
+        fix = "look at the batches of the last steps. Remove damaged ones; if other texts began there, shuffle"
         return Advice([f"{why}{proven}"], [fix])
     return weaker(record, overall, otherwise, Evidence.HARM)
 

@@ -345,6 +345,8 @@ class Engine:
         self.coverage.concluded = True
         if alerts:
             self._write(self.last, alerts)
+        for late in self._acute[:1]:
+            self.recovery.give_up(f"{late.rule} was known only after the last step, when nothing is trained any more")
 
     @guarded("ending")
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:
@@ -372,6 +374,7 @@ class Engine:
                 verdict, message = self._verdict()
         if self._unwritten:
             self._write(self.last or StepRecord(self.run, self.steps, {}))
+        self._announce()
         self.sinks.finish(verdict, message)
         process.count_end(self, verdict)
         with self.guard("letting go of the model", aside=True):  # whoever keeps a run keeps no model alive
@@ -680,7 +683,6 @@ class Engine:
             error = self.error()
             for why in self._does_not_go_on:
                 self.note(why)
-            self._announce()
         self._ended_with = error
         self.finish("failed", error.message)
         self.ranks.any(False)  # all come here before one raises: as soon as one has ended a launcher ends the others

@@ -19,6 +19,7 @@ from lora_watch.rules.base import FAULTS, NON_FINITE
 from lora_watch.rules.policy import RECOVERED, Policy
 from lora_watch.rules.prescribing import rate_now
 from lora_watch.rules.remedies import TYPED, in_the_rate, is_proven, nearest, raised_to, suits
+from lora_watch.rules.size import FAR_TOO_LARGE
 from lora_watch.run.guard import Guard
 from lora_watch.run.ranks import Ranks
 from lora_watch.run.recording import Recorder
@@ -34,8 +35,6 @@ MOST, OF = 50, 500
 HALF_WAY = "a recovery failed half-way, so that weights, optimizer and rates may be of different steps (LW901)"
 UNSURE = 3.0
 """What a learning rate is divided by where nothing lower is prescribed."""
-LARGE = 12.0
-"""Depth-scaled output ratio from which on a NaN comes from the adapters, not from its batch: LW102's ``threshold``."""
 GROWN = 1.5
 """Adapters have grown since the good state, and are not what a risen loss comes from elsewhere, from this factor on."""
 
@@ -52,7 +51,7 @@ class Treatment(enum.IntEnum):
 
 
 _OF_LOSS = ("LW202", "LW203")
-TREATED = (*NON_FINITE, "LW102", *_OF_LOSS)
+TREATED = (*NON_FINITE, "LW102", "LW207", *_OF_LOSS)
 """Rules for which going back, or dropping updates, may help."""
 
 
@@ -299,11 +298,10 @@ class Recovery:
 
     def give_up(self, why: str) -> None:
         """The run does not recover any more. What it has not recovered from stands as it was."""
-        if not self._policy.recover or why == self._over:
+        if not self._policy.recover or self._over is not None:
             return
-        if why == HALF_WAY:
-            self._recorder.monitored.note(f"At step {self._step} {why}")
         causes, self._over = self._causes, why
+        self._recorder.monitored.note(self.story[-1])
         self._end_dropping()
         for alert, severity in causes:
             self._episodes.reopen(alert, severity)
@@ -356,7 +354,7 @@ def treatment(
         return Treatment.NONE
     worst = alerts[0]
     if worst.rule in NON_FINITE:
-        in_weights = worst.metric in ("a_norm", "b_norm", "delta_norm") or (record.size_before or 0.0) > LARGE
+        in_weights = worst.metric in ("a_norm", "b_norm", "delta_norm") or (record.size_before or 0.0) > FAR_TOO_LARGE
         return Treatment.DROP if before_update and not in_weights else Treatment.GO_BACK
     of_data = (is_proven if again else suits)(record) and (grown or 1.0) < GROWN
     return Treatment.DROP if worst.rule in _OF_LOSS and of_data else Treatment.GO_BACK

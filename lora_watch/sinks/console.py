@@ -45,6 +45,8 @@ class ConsoleSink(Sink):
         for note in run.notes:
             if note not in self._noted:
                 self._noted.add(note)
+                if self._latest is not None:  # what it may be about comes first
+                    self.write(self._latest, ())
                 _print(f"lora_watch: {note}")
 
     def write(self, record: StepRecord, alerts: Sequence[Alert]) -> None:
@@ -110,7 +112,7 @@ class ConsoleSink(Sink):
         if verdict == "failed" and first is not None:
             ended = [alert for alert in self._history if alert.title in (message or "")]
             first = min(ended, key=lambda alert: str(message).index(alert.title), default=first)
-            return f"stopped at step {steps} by fail_on ({first.rule})."
+            return f"failed by fail_on after {'all its ' * (steps == planned)}{done} ({first.rule})."
         if verdict == "unknown":
             return f"{done}, {self._adapters}, but no verdict: {sentence(message or 'it was not judged to its end')}"
         if verdict == "ok" and message:  # the run has recovered

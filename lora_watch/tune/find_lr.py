@@ -5,6 +5,7 @@ import logging
 import math
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ from lora_watch.drivers import trainer_info
 from lora_watch.drivers.events import TrainerEvents
 from lora_watch.measurement.signals.optimizer import ParameterGroups, unwrapped
 from lora_watch.rules.base import GROWN_TOO_LARGE
-from lora_watch.rules.forecast import at_rate, by_weights, has_new_head
+from lora_watch.rules.forecast import by_weights, has_new_head
 from lora_watch.run.ranks import is_first, world_size
 from lora_watch.sinks import Sink
 from lora_watch.tune.restoring import restored
@@ -236,7 +237,7 @@ class _Sweeping(TrainerEvents):
         warned = (a for a in self.monitor.alerts if a.severity is Severity.WARNING and a.rule not in GROWN_TOO_LARGE)
         self._sweep.warnings = [f"{alert.title}." for alert in warned]
         scales = {adapter.scale for adapter in run.adapters}
-        forecast = by_weights(at_rate(run, self._ratios)) if self._by_size else None
+        forecast = by_weights(replace(run, peak_lr=self._ratios)) if self._by_size else None
         return suggestion(
             self._sweep,
             planned,

@@ -10,7 +10,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import FloatArray, RunInfo, StepRecord
 from lora_watch.rules import Finding, LossDivergence, NonFiniteAdapter, NonFiniteLoss, NormExplosion, choose
 from lora_watch.rules.base import ANOTHER_RUN, GROWN_TOO_LARGE, NON_FINITE
-from lora_watch.rules.forecast import USEFUL_END, at_rate, first_step_of, is_adaptive
+from lora_watch.rules.forecast import USEFUL_END, first_step_of, is_adaptive
 
 STEPS = 60
 ASKED = frozenset({*NON_FINITE, *GROWN_TOO_LARGE, "LW204", "LW205", "LW301", "LW303", "LW309"})
@@ -103,7 +103,7 @@ def span_of(run: RunInfo, ratios: tuple[float, ...]) -> tuple[float, float]:
     """``(lowest, highest)`` rate of a sweep for this run. ``ratios``: each parameter group's to the reference's."""
     if not is_adaptive(run):
         return GRADIENT_SPAN
-    full_step = first_step_of(at_rate(run, ratios))
+    full_step = first_step_of(replace(run, peak_lr=ratios))
     if not full_step > 0:
         return UNKNOWN_SPAN
     return FIRST_STEPS[0] / full_step, FIRST_STEPS[1] / full_step

@@ -66,7 +66,7 @@ def steps(model: nn.Module, optimizer: optim.Optimizer, seeds: range) -> None:
 
 @pytest.mark.parametrize(
     ("patience", "back_to"),
-    [(0, {"LW101": 30, "LW202": 30, "LW102": 20}), (30, {"LW101": 20, "LW202": 0})],
+    [(0, {"LW101": 30, "LW202": 30, "LW102": 20, "LW207": 10}), (30, {"LW101": 25, "LW202": 0})],
 )
 def test_a_run_goes_back_to_before_the_evidence(patience: int, back_to: dict[str, int]) -> None:
     asked = Settings(fail_on="error", patience=patience).policy()

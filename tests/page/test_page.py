@@ -104,7 +104,7 @@ def test_a_page_opens_on_the_worst_run_else_on_compare_and_says_how_each_ended(t
     assert page.input_value("#run") == "a/bad"
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "tab-overview"
-    ended = {"a/bad": "stopped by fail_on", "a/fine": "finished", "b/fine": "finished", "c": "broke off"}
+    ended = {"a/bad": "failed by fail_on", "a/fine": "finished", "b/fine": "finished", "c": "broke off"}
     said = page.eval_on_selector_all("#run option", "all => all.map((e) => e.textContent)")
     assert said == [f"{name} ({end})" for name, end in ended.items()]
     for name, head in (("a/fine", "Recovered at step 8"), ("b/fine", "No alerts"), ("c", "ERROR: the run broke off")):

@@ -36,13 +36,13 @@ def run(
     dataset: Any = None,
     mute: Sequence[str] = (),
     full_every: int = 16,
+    recover: int = 0,
     **arguments: Any,
 ) -> Monitor:
     """Train ``model``, eight adapters by default, under a callback that never raises; the finished monitor. ``before``
     run ahead of it at each event."""
-    callback = LoraWatchCallback(
-        fail_on="never", full_every=full_every, rules=rules, mute=mute, console=False, tensorboard=False
-    )
+    watched = {"full_every": full_every, "rules": rules, "mute": mute, "recover": recover}
+    callback = LoraWatchCallback(fail_on="never", **watched, console=False, tensorboard=False)
     trainer = build_trainer(
         few() if model is None else model, dataset, steps, callbacks=[*before, callback], **arguments
     )

@@ -90,8 +90,9 @@ def test_an_episode_opens_lasts_and_closes_once() -> None:
 
 def test_one_cause_makes_one_alert() -> None:
     episodes = Episodes([Bad(limit=3.0), Echo()])
-    feed(episodes, [2, 4, 4, 4])
-    assert [(a.rule, a.step, a.closed_step) for a in episodes.alerts] == [("X2", 1, 2), ("X1", 2, None)]
+    feed(episodes, [2, 2, 4, 4])
+    found = [(a.rule, a.step, a.last_step, a.closed_step) for a in episodes.alerts]
+    assert found == [("X2", 1, 3, 3), ("X1", 3, 4, None)], "it still held when another alert took it over"
 
 
 @dataclass

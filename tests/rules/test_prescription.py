@@ -76,6 +76,7 @@ def test_without_all_of_its_layers_a_run_says_nothing_of_the_next_ones_size() ->
     lacking = dataclasses.replace(run_of(2e-4), unmatched=("'k_projj' (is 'k_proj' meant?)",))
     assert not begun(lacking).propose(told(Evidence.STEPS, 2e-4, 0.04), lacking)
     assert begun(lacking).propose(told(Evidence.HARM, 2e-4, 1e-5), lacking), "harm is harm"
+    assert begun(lacking).propose(Prescription({"warmup_steps": Setting(500, 4)}), lacking), "whatever the layers"
 
 
 def test_a_range_is_kept_in_the_figures_in_which_it_is_read() -> None:

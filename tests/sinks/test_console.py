@@ -130,7 +130,7 @@ def test_a_note_is_no_warning_and_one_before_the_first_step_has_no_step_0(capsys
 def test_the_end_by_fail_on_names_the_alert_and_leaves_the_rest_to_the_exception(capsys: Captured) -> None:
     ended, graver = alert_of(3, settings={"learning_rate": 2e-4}), alert_of(2, "LW202")
     last, _ = ending(capsys, "failed", graver, ended, message=f"{ended.title}\n{graver.title}")
-    assert last == "lora_watch: stopped at step 60 by fail_on (LW102)."
+    assert last == "lora_watch: failed by fail_on after all its 60 steps (LW102)."
 
 
 def test_a_recovery_says_what_to_put_into_the_script_once(capsys: Captured) -> None:

@@ -14,7 +14,7 @@ from lora_watch import LoraWatchCallback, Monitor, advise, find_adapters
 from lora_watch.adapters.find import describe
 from lora_watch.base.alerts import Severity
 from lora_watch.demo.models import TINY_LLAMA
-from lora_watch.rules.forecast import at_rate, first_step_of
+from lora_watch.rules.forecast import first_step_of
 from lora_watch.tune.advise import TASKS
 from lora_watch.tune.base_model import planned_adapters, read_model
 from lora_watch.tune.preflight import planned_run, preflight
@@ -70,7 +70,7 @@ def test_a_rate_that_a_run_calls_wasted_is_named_before_it() -> None:
 
 
 def test_the_first_step_foretold_is_the_one_that_comes() -> None:
-    foretold = first_step_of(at_rate(planned_run(advise(TINY_LLAMA).lora, read_model(TINY_LLAMA)), 1e-3))
+    foretold = first_step_of(planned_run(advise(TINY_LLAMA).lora, read_model(TINY_LLAMA), {"learning_rate": 1e-3}))
     model = lora(tiny_model(), r=8, alpha=8)
     optimizer = torch.optim.Adam([p for p in model.parameters() if p.requires_grad], lr=1e-3)
     with Monitor(model, optimizer) as monitor:

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources e790ce5d34a8d62b73c647a97db55196e00e6946fc724a316cc23e4cf9db4a4a */
+/* Made by tests/front_end/check.py --fix of sources 7b04b1559c1f4347a5eaa94ebd9e3e4d982a91e74b352e46959a94cfada9724d */
 var Ve=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ve(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "size of the adapters":"how many times a layer’s own output all adapters together add: the depth-scaled output ratio, wh\
@@ -252,7 +252,7 @@ ative_spectral_norm",e),Es=t=>Array.from({length:t?.n??0},(e,s)=>s).filter(e=>t.
 now()/1e3){let{verdict:n,message:r,first:o}=t,i=(r??"").split(`
 `)[0];if(n==="ok")return{word:"finished",kind:o==null?"ok":"warning",text:i||"Training came to its end."};if(n==="unheal\
 thy")return{word:"ended with an ERROR",kind:"error",text:i};if(n==="unknown")return{word:"finished, not judged",kind:"wa\
-rning",text:i};if(n==="failed")return{word:"stopped by fail_on",kind:"error",text:i};if(n==="interrupted")return{word:jt,
+rning",text:i};if(n==="failed")return{word:"failed by fail_on",kind:"error",text:i};if(n==="interrupted")return{word:jt,
 kind:"error",text:i||"It was killed, or its script ended early."};if(n!=="running")return null;let l=(s-e)/60;if(l<15)return{
 word:"running",kind:"info",text:"Training goes on."};let[a,d]=l<120?[l,"min"]:l<2880?[l/60,"h"]:[l/1440,"days"];return{word:`\
 silent for ${Math.round(a)} ${d}`,kind:"warning",text:"The run wrote nothing since, not even its end: killed, or very sl\

@@ -224,7 +224,7 @@ export function endOf(/** @type {Record<string, any>} */ ending, {wall_time}, no
     return {word: 'finished', kind: first == null ? 'ok' : 'warning', text: text || 'Training came to its end.'};
   if (verdict === 'unhealthy') return {word: 'ended with an ERROR', kind: 'error', text};
   if (verdict === 'unknown') return {word: 'finished, not judged', kind: 'warning', text};
-  if (verdict === 'failed') return {word: 'stopped by fail_on', kind: 'error', text};
+  if (verdict === 'failed') return {word: 'failed by fail_on', kind: 'error', text};
   if (verdict === 'interrupted')
     return {
       word: BROKE_OFF,
