@@ -126,7 +126,7 @@ def test_a_short_sweep_leaves_no_trace_in_other_trainings(make: Callable[[], Tra
 
 def test_groups_keep_their_ratio_at_the_rate_that_was_found(monkeypatch: pytest.MonkeyPatch) -> None:
     found = Suggestion(3e-3, None, Curve(*[np.ones(1)] * 3))
-    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_: found)
+    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_, **__: found)
     watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
     in_groups(callbacks=[watch]).train()
     assert watch.monitor.run.peak_lr == pytest.approx((3e-3, 12e-3))
@@ -274,7 +274,7 @@ def test_what_a_run_has_found_itself_is_taken_and_no_change_for_the_next_one(
     rate, low, high = found
     one = np.ones(1)
     curve = Curve(np.zeros(0) if low is None else one, one, one)
-    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_: Suggestion(rate, None, curve, low, high))
+    monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_, **__: Suggestion(rate, None, curve, low, high))
     watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
     saves = {"save_strategy": "steps", "save_steps": 1}
     trainer = build_trainer(few(), stdlib_blocks(8), steps=2, lr=5e-4, callbacks=[watch], **saves)
