@@ -346,7 +346,7 @@ class Engine:
         if alerts:
             self._write(self.last, alerts)
         for late in self._acute[:1]:
-            self.recovery.give_up(f"{late.rule} was known only after the last step, when nothing is trained any more")
+            self.recovery.give_up(f"{late.rule} was certain only after the last step, when nothing is trained any more")
 
     @guarded("ending")
     def finish(self, verdict: Verdict = "ok", message: str | None = None) -> None:

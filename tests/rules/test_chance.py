@@ -115,7 +115,7 @@ def in_order(labels: Sequence[int], **recover: int) -> Monitor:
 
 def test_labels_of_a_single_class_are_named_and_a_rare_class_is_not() -> None:
     late = in_order([0] * 248, recover=1)
-    assert late.run.notes[-1].startswith("The run does not recover: LW204 was known only after the last step")
+    assert late.run.notes[-1].startswith("The run does not recover: LW204 was certain only after the last step")
     constant = the("LW204", late)
     assert (constant.kind, constant.severity) == ("one class", Severity.ERROR)
     assert (constant.step, constant.graver_at) == (29, 31)
