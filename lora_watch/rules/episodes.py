@@ -330,6 +330,8 @@ class Episodes:
         if f"{rule.id}:{finding.kind}" in ANOTHER_RUN and self._prescribing.withdraw():
             over += self._carry_what_is_left()
         changes = proposed is not None and self._prescribing.propose(proposed, record.run)
+        if proposed is not None and record.run.unmatched and not changes:
+            said["remedies"] = ["correct the target modules first (LW310). Then the rate can be judged"]
         said["next_run"] = self.prescription if changes else None if alert is None else alert.next_run
         if alert is None:
             return [*over, *([cause] if cause else []), *self.say(Alert(rule.id, rule.name, step=at, **said))]

@@ -10,7 +10,7 @@ from lora_watch.base.records import Evaluation, StepRecord
 from lora_watch.base.text import count, percent, plain
 from lora_watch.measurement.signals.loss import FEW
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
-from lora_watch.rules.forecast import HIGHEST_PACE, learns_preferences, pace
+from lora_watch.rules.forecast import HIGHEST_PACE, has_new_head, learns_preferences, pace
 from lora_watch.rules.loss import JUDGED, first_pass
 from lora_watch.rules.remedies import suits, why_strong
 from lora_watch.rules.size import classes_of
@@ -43,11 +43,11 @@ def _few(samples: int | None) -> float:
 class WorseOnOtherTexts(Rule):
     """The model gets worse on texts that it is not trained on.
 
-    Fires when the last two losses of any set of ``eval_dataset`` are above its best beyond their noise, while the
-    training loss falls by 5 %, or one is far above. Also at one 5 % above guessing (a classifier: two), or above that
-    before the training, while the training loss falls: an ERROR where guessing gets more right, or DPO's rate is
-    ruinous. While another gains, a set may lose 10 %; more is an INFO up to guessing. Also when ``probe=`` costs 10 %
-    more than without adapters, twice. Three epochs and 200 steps without evaluation are an INFO.
+    Fires when a set's last two evaluation losses are above its best beyond their noise, while the training loss falls
+    by 5 %, or one is far above. Also at one 5 % above guessing (a classifier: two), or above that before the training,
+    while the training loss falls: an ERROR where guessing gets more right, or DPO's rate is ruinous. While another
+    gains, a set may lose 10 %; more is an INFO up to guessing. Also when ``probe=`` costs 10 % more than without
+    adapters, twice. An INFO: ends no better than guessing, or three epochs and 200 steps without evaluation.
     """
 
     id = "LW209"
@@ -75,6 +75,8 @@ class WorseOnOtherTexts(Rule):
     finding yet, and no praise for the run since then. Infinite where none is."""
     above: int = field(default=0, init=False)
     """Evaluations in a row at which ``probe=`` cost more and nothing was gained."""
+    useful: bool = field(default=False, init=False)
+    """An evaluation got more right than guessing does, beyond its noise."""
     fired: dict[str, float] = field(default_factory=dict, init=False)
     """Of each set the lowest loss at which it has fired. One that is no better ends no alert, even within the noise."""
 
@@ -103,7 +105,7 @@ class WorseOnOtherTexts(Rule):
         epochs = record.run.config.get("epochs") or 0
         known = self.sets or record.evaluation is not None or JUDGED not in record.scalars
         if known or epochs < self.epochs or record.step < self.steps:
-            return self._judge(record)
+            return self._judge(record) or self._in_vain(record)
         return Finding(
             "whether the model has learned its training texts by heart is not known",
             f"It has seen each of them about {count(epochs, 'time')}, and no evaluation loss was measured.",
@@ -116,6 +118,7 @@ class WorseOnOtherTexts(Rule):
         seen = [last for last in record.evaluations.values() if math.isfinite(last.loss) and JUDGED in record.scalars]
         for last in seen:
             self._note(last, record.scalars.get("loss_start", math.nan))
+            self.useful |= (last.right or 0.0) > 1.0 / max(self._choices(record), 1) + 2.0 * _few(last.samples or 25)
             self.best_step = self._best_step()
         found = [finding for last in seen if (finding := self._of_one_set(record, last))]
         of = {finding.metric for finding in found}
@@ -125,6 +128,21 @@ class WorseOnOtherTexts(Rule):
         if (forgets := self._forgets(record.evaluation)) and by_heart:
             return replace(by_heart, details=f"{by_heart.details} {forgets.details}", kind="both")
         return by_heart or forgets
+
+    def _in_vain(self, record: StepRecord) -> Finding | None:
+        """No evaluation of the run was below guessing by more than its noise, the last two were not at all, and the
+        training loss is."""
+        classes, losses, holds = self._choices(record), [], not (self.useful or self.fired)
+        guess = self.first if learns_preferences(record.run) else math.log(classes) if 1 < classes <= FEW else math.nan
+        for _, losses, training, counts in self.sets.values():
+            holds &= (
+                len(losses) > 1 and min(*losses[-2:], min(losses) + _few(int(counts[-1]))) > guess > training[-1] / 0.98
+            )
+        if not (holds and losses):
+            return None
+        message, causes = "the evaluation loss is no better than guessing", ["few examples, or wrong labels or pairs"]
+        details = f"It is {plain(losses[-1])}, and guessing costs {plain(guess)}. The training loss is lower."
+        return Finding(message, details, causes=causes, remedies=[_COUNT], severity=Severity.INFO)
 
     def _unknown(self, last: Evaluation) -> Finding:
         return Finding(
@@ -146,13 +164,16 @@ class WorseOnOtherTexts(Rule):
         self.sets[last.name] = [[*column, value] for column, value in zip(before, now)]
         self.since[last.name] = [0.0, 0.0]
 
+    def _choices(self, record: StepRecord) -> int:
+        """Among how many classes the loss chooses, of pairs the better one of two; 0 if unknown."""
+        if learns_preferences(record.run):  # which all cost the same before the training, whatever they are
+            return 2 * (abs(self.first - math.log(2.0)) < 0.1)
+        return 2 if record.run.config.get("preference") and has_new_head(record.run) else classes_of(record)
+
     def _of_one_set(self, record: StepRecord, last: Evaluation) -> Finding | None:
-        level, classes = last.loss, classes_of(record)
-        _, losses, *_ = self.sets[last.name]
+        level, classes, losses = last.loss, self._choices(record), self.sets[last.name][1]
         if not last.samples or not (classes or learns_preferences(record.run)):  # its noise is not known
             level = min(losses[-2:]) if len(losses) > 1 else -math.inf
-        if learns_preferences(record.run):  # which all cost the same before the training, whatever they are
-            classes = 2 * (abs(self.first - math.log(2.0)) < 0.1)
         found = self._knows_less(record, last, level, classes) or self._has_risen(record, last, level)
         gains = next((name for name in self.sets if name != last.name and self._gains(name, classes)), None)
         if found is None or gains is None:
@@ -187,7 +208,8 @@ class WorseOnOtherTexts(Rule):
         untrained = math.inf if steps[0] else losses[0]
         least, few = min(guess, untrained), _few(last.samples)
         chooses, prefers = 1 < classes <= FEW, learns_preferences(record.run)
-        start = max(start, guess) if prefers and chooses else start  # the mean of its first losses is lower already
+        pairs = record.run.config.get("preference")
+        start = max(start, guess) if pairs and chooses else start  # the mean of its first losses is lower already
         learns = training[-1] < (1.0 - _FALLEN) * start
         if not (learns or prefers) or (learns and min(losses) < (1.0 - self.rise) * least):
             return None
@@ -205,7 +227,7 @@ class WorseOnOtherTexts(Rule):
         than, by = ("guessing", "by guessing") if guess <= untrained else 2 * ("before the training",)
         (cause, remedy), kind = _OTHERS_THAN, "knows less"
         if fewer and learns:  # a loss alone proves nothing: whoever forgets other texts, or is too sure, loses as much
-            cause, remedy = _SWAPPED if prefers else _MAPPED
+            cause, remedy = _SWAPPED if pairs else _MAPPED
             remedy += "; mend what differs and begin anew: no checkpoint of this run is better"
         elif pace(record) > HIGHEST_PACE or not (learns or suits(record)):
             cause, remedy, kind = why_strong(record), "lower the learning rate", "harmed"

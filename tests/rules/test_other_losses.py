@@ -14,13 +14,16 @@ from lora_watch.base.text import plain, short
 from lora_watch.drivers.loop import Monitor
 from lora_watch.measurement.signals.scaled_loss import OTHER
 from tests.rules.runs import ids, run, the
+from tests.rules.test_chance import classifier
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
 from tests.trainer.test_trainers import with_trl
 
 
-def preferring(folder: Path, steps: int, alike: bool = False, evaluated: Sequence[str] = (), **own: Any) -> Monitor:
-    """DPO. ``alike``: the rejected answer is the chosen one. ``evaluated``: which two columns of the training's pairs
-    are chosen and rejected in an evaluation."""
+def preferring(
+    folder: Path, steps: int, alike: bool = False, evaluated: Sequence[str] = (), reward: bool = False, **own: Any
+) -> Monitor:
+    """DPO, or a model of the reward. ``alike``: the rejected answer is the chosen one. ``evaluated``: which two
+    columns of the training's pairs are chosen and rejected in an evaluation."""
     texts = [tiny_tokenizer().decode(row["input_ids"]) for row in stdlib_blocks(16, 48)]
     pairs = [
         {"prompt": text[:20], "chosen": text[20:60], "rejected": text[20:60] if alike else other[40:70]}
@@ -28,7 +31,8 @@ def preferring(folder: Path, steps: int, alike: bool = False, evaluated: Sequenc
     ]
     callback = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
     more = {"max_steps": steps, "learning_rate": 2e-3, "gradient_checkpointing": False, **own}
-    trainer = with_trl("DPO", pairs, **more)(folder, callback)
+    kind, model = ("Reward", lambda: classifier(labels=1)) if reward else ("DPO", lambda: lora(tiny_model()))
+    trainer = with_trl(kind, pairs, model, **more)(folder, callback)
     if evaluated:
         trainer.args.eval_strategy, trainer.args.eval_steps = "steps", steps
         columns = dict(zip(evaluated, ("chosen_ids", "rejected_ids")))
@@ -42,7 +46,16 @@ def test_answers_that_are_the_same_are_named_and_not_the_graph(tmp_path: Path) -
     monitor = preferring(tmp_path, 12, alike=True)
     assert [str(monitor.last.scalars[name]) for name in ("reward_start", "reward_recent")] == ["0.0", "0.0"]
     assert plain(-0.0) == short(-0.0) == "0"
-    assert [alert.causes for alert in monitor.alerts] == [["chosen and rejected are the same"]]
+    monitors = monitor, preferring(tmp_path / "reward", 12, alike=True, reward=True)
+    assert [alert.causes for m in monitors for alert in m.alerts] == [["chosen and rejected are the same"]] * 2
+
+
+@pytest.mark.parametrize(("chosen", "found"), [("rejected_ids", [("LW209", Severity.ERROR)]), ("chosen_ids", [])])
+def test_pairs_of_a_reward_model_that_are_swapped_are_named(chosen: str, found: list[Any], tmp_path: Path) -> None:
+    columns = sorted(("chosen_ids", "rejected_ids"), key=chosen.__ne__)
+    alerts = preferring(tmp_path, 20, evaluated=columns, reward=True).alerts
+    assert [(alert.rule, alert.severity) for alert in alerts] == found
+    assert not found or "are swapped" in alerts[-1].causes[0]
 
 
 def test_a_loss_of_preferences_is_judged_as_what_it_is(tmp_path: Path) -> None:

@@ -371,6 +371,8 @@ def test_names_that_match_nothing_are_listed_before_the_first_step() -> None:
     assert ids(monitor) == ["LW310"]
     low = the("LW104", run(lora(tiny_model(), targets=["q_proj", "v_prjo"]), steps=16, lr=1e-3))
     assert ("(LW310" in low.causes[0], low.next_run) == (True, None), "and no rate is to blame"
+    lowest = the("LW104", run(lora(tiny_model(), targets=["q_proj", "v_prjo"]), steps=16, lr=1e-6))
+    assert "(LW310)" in lowest.remedies[0], "what comes before its rate"
 
 
 def of_names(model: Any) -> tuple[list[str], list[Severity]]:

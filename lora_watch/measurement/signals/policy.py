@@ -10,8 +10,8 @@ from lora_watch.base.text import plain
 from lora_watch.measurement.signals.loss import LossProgress
 
 NAMES: Mapping[str, tuple[str, ...]] = {
-    "reward": ("reward", "objective/scores", "rewards/margins"),
-    "accuracy": ("rewards/accuracies",),
+    "reward": ("reward", "objective/scores", "rewards/margins", "margin"),
+    "accuracy": ("rewards/accuracies", "accuracy"),
     "no_spread": ("frac_reward_zero_std",),
     "reward_spread": ("reward_std",),
     "kl": ("kl", "objective/kl"),
@@ -81,9 +81,8 @@ class PolicySignals:
         flat = numbers.get("no_spread", float(numbers.get("reward_spread", 1.0) == 0.0)) >= 1.0
         self.scalars.pop("reward_flat", None)
         if "reward" in numbers and (now := self.progress.update(-numbers["reward"], size, rate)) is not None:
-            start, recent = 0.0 - now.start, 0.0 - now.recent  # and not -0.0
-            self.scalars = {"reward_start": start, "reward_recent": recent, "reward_noise": now.noise}
-            self.scalars["reward_rows"] = float(len(self.progress.recent))
+            known = Course(0.0 - now.start, 0.0 - now.recent, now.noise, float(len(self.progress.recent)))  # not -0.0
+            self.scalars = {f"reward_{name}": value for name, value in known._asdict().items()}
         told = {**numbers, **self.scalars}
         self.scalars["reward_flat"] = float(flat)
         return told
