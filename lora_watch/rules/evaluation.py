@@ -135,9 +135,8 @@ class WorseOnOtherTexts(Rule):
         classes, losses, holds = self._choices(record), [], not (self.useful or self.fired)
         guess = self.first if learns_preferences(record.run) else math.log(classes) if 1 < classes <= FEW else math.nan
         for _, losses, training, counts in self.sets.values():
-            holds &= (
-                len(losses) > 1 and min(*losses[-2:], min(losses) + _few(int(counts[-1]))) > guess > training[-1] / 0.98
-            )
+            best = min(losses) + _few(int(counts[-1]))
+            holds &= len(losses) > 1 and min(*losses[-2:], best) > guess > training[-1] / 0.98
         if not (holds and losses):
             return None
         message, causes = "the evaluation loss is no better than guessing", ["few examples, or wrong labels or pairs"]
