@@ -132,8 +132,9 @@ class WorseOnOtherTexts(Rule):
     def _in_vain(self, record: StepRecord) -> Finding | None:
         """No evaluation of the run was below guessing by more than its noise, the last two were not at all, and the
         training loss is."""
-        classes, losses, holds = self._choices(record), [], not (self.useful or self.fired)
-        guess = self.first if learns_preferences(record.run) else math.log(classes) if 1 < classes <= FEW else math.nan
+        classes, losses = self._choices(record), []
+        guess = math.log(classes) if 1 < classes <= FEW else math.nan
+        holds = not (self.useful or self.fired or learns_preferences(record.run))  # whose reward can be good at that
         for _, losses, training, counts in self.sets.values():
             best = min(losses) + _few(int(counts[-1]))
             holds &= len(losses) > 1 and min(*losses[-2:], best) > guess > training[-1] / 0.98
