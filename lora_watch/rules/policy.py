@@ -84,6 +84,10 @@ class Policy:
         impatient = {rule.id for rule in self.rules if rule.lasting or rule.urgent}
         return in_order(alert for alert in counting if alert.rule in impatient or alert.lasted > self.patience)
 
+    def is_out(self, alerts: Iterable[Alert], step: int) -> bool:
+        """The patience with one of the open ``alerts`` is out at ``step``, if it is found there again."""
+        return any(step - alert.step >= self.patience for alert in alerts if self.counts(alert))
+
     @property
     def recovering(self) -> "Policy":
         """Whose ``failures`` are what a run is to recover from: where nothing ends it, the ERRORs."""

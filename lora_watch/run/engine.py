@@ -275,6 +275,8 @@ class Engine:
             if dropped or not pending.numbers.late:
                 self._judge_pending(dropped)
         with self.guard("planning the next step"):
+            if self.policy.patience:
+                recorder.cadence.called |= self.policy.is_out(self.episodes.open, self.steps + 1)
             recorder.plan(self.steps, self.episodes.wanted, len(self.episodes.alerts))
         return self._acute
 

@@ -74,7 +74,9 @@ class Cadence:
         self.first = 0
         """The step after which the run began."""
         self._alerts = 0
-        self._odd = self._called = False
+        self._odd = False
+        self.called = False
+        """The next beat is to be a full one."""
 
     def start(self, step: int) -> None:
         """The run begins after ``step``, or has gone back and begins anew there."""
@@ -83,7 +85,7 @@ class Cadence:
     def see(self, record: StepRecord) -> None:
         """Take the records of a run in order: their losses may call for a full measurement."""
         odd = any(record.scalars.get(name, 0.0) >= least for name, least in _SUSPECT.items())
-        self._called |= odd and not self._odd
+        self.called |= odd and not self._odd
         self._odd = odd
 
     def plan(self, step: int, *, wanted: bool = False, alerts: int = 0, ranks: bool = False) -> bool:
@@ -94,13 +96,13 @@ class Cadence:
             alerts: how many have opened so far.
             ranks: there are others. They see other losses and alerts, and must measure the same steps.
         """
-        self._called |= alerts > self._alerts
+        self.called |= alerts > self._alerts
         self._alerts = alerts
         beat, rest = divmod(step, self._every)
-        early, called = step - self.first <= FIRST_STEPS, self._called and not ranks
+        early, called = step - self.first <= FIRST_STEPS, self.called and not ranks
         full = wanted or (rest == 0 and (early or called or beat % self._full_every == 0))
         self.due = Due(step, norms=full or rest == 0, full=full)
-        self._called &= not full
+        self.called &= not full
         return full
 
 

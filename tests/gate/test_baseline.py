@@ -163,7 +163,7 @@ def test_a_baseline_is_one_run_that_is_well(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match=r"no such file or folder\. Name a good run's folder"):
         load(tmp_path / "nothing.json")
     write_run(tmp_path / "bad", verdict="failed")
-    with pytest.raises(UnreadableError, match="not fit to be compared with: stopped"):
+    with pytest.raises(UnreadableError, match="not fit to be compared with: failed"):
         load(tmp_path / "bad")
     write_run(tmp_path / "good")
     with pytest.raises(UnreadableError, match=r"2 runs.*Name a good run's folder"):

@@ -68,7 +68,7 @@ def test_every_place_gives_the_same_numbers_and_alert_first(
     assert first != report["alerts"][0]["rule"] or script is not SCRIPTS[0], "or the order says nothing"
     if "fail_on" in policy:
         assert told_in(raised) == [told["text"]]
-        for text in (raised, console.rpartition("lora_watch: stopped")[2]):
+        for text in (raised, console.rpartition("lora_watch: failed")[2]):
             assert re.findall(r"\((LW\d+)\)", text)[0] == first
     if "recover" in policy:
         assert "lora_alpha" not in console, "one way out: a recovery leaves the scale"

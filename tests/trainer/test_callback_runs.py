@@ -49,6 +49,14 @@ def test_a_resume_from_the_ruins_says_that_it_is_one() -> None:
         again.train(resume_from_checkpoint=str(checkpoint))
 
 
+def test_patience_ends_in_a_step_with_no_full_measurement_of_its_own() -> None:
+    trainer = build_trainer(few(alpha=128), None, 40, lr=5e-2, callbacks=[LoraWatchCallback(fail_on="error", patience=19)])
+    with pytest.raises(LoraWatchError) as raised:
+        trainer.train()
+    first = raised.value.alerts[0]
+    assert (first.rule, trainer.state.global_step) == ("LW102", first.step + 19)
+
+
 def test_a_resumed_run_tells_what_was_wrong_before(tmp_path: Path) -> None:
     """A job that is killed and put back into the queue: its second session is not green."""
     from lora_watch.gate import judge
