@@ -273,16 +273,18 @@ def _advice(
         of = "" if adapter.scale == usual else f" of {adapter.name.rpartition('.')[2]} (alpha_pattern)"
         settings[f"{ALPHA}{of}"] = Setting(adapter.alpha, alpha)
     if left != 1.0:
-        settings |= _new_rate(record, lr, left, within)
+        settings |= _new_rate(record, lr, left, within, adapter.alpha / alpha)
     if evidence is None:
         evidence = Evidence.STEPS if record.first_step and record.step else Evidence.WEIGHTS
     return Advice([why], next_run=Prescription(settings, evidence, record.step) if settings else None)
 
 
-def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None) -> dict[str, Setting]:
-    """The rate that people set divided by ``factor`` or a little more, rounded to what people would type. The best one
-    is expected ``within`` a factor. Where ``lr``, that of the fastest parameter group, comes from no setting, it is
-    named itself, and the others follow by the same factor."""
+def _new_rate(
+    record: StepRecord, lr: float, factor: float, within: float | None, less_alpha: float
+) -> dict[str, Setting]:
+    """The rate that people set divided by ``factor`` or a little more, rounded to what people would type, where alpha
+    is divided by ``less_alpha``, too. The best one is expected ``within`` a factor. Where ``lr``, that of the fastest
+    parameter group, comes from no setting, it is named itself, and the others follow by the same factor."""
     known = rate_set(record.run)
     old = known or lr
     reached = old if any(math.isclose(old, peak) for peak in record.run.peak_lr) else lr  # a warm-up may end at less
@@ -292,7 +294,11 @@ def _new_rate(record: StepRecord, lr: float, factor: float, within: float | None
     low = high = None
     if within is not None:
         low, high = new / within, new * within
-        short = (new * new * old) ** (1 / 3)  # of what has failed: rounding to one figure moves by a factor of 1.5
-        low, high = (low, min(high, max(short, old / 1.5))) if new < old else (max(low, min(short, 1.5 * old)), high)
+        failed = old * less_alpha
+        short = (new * new * failed) ** (1 / 3)  # of it: rounding to one figure moves by a factor of 1.5
+        if factor > 1:
+            high = min(high, max(short, failed / 1.5))
+        else:
+            low = max(low, min(short, 1.5 * failed))
     name = RATE if known else f"{RATE} of the fastest parameter group (the others by the same factor)"
     return {name: Setting(old, new, low, high)}

@@ -72,7 +72,7 @@ class Trial:
         known = ["train_data", *["reward_funcs"] * rewarded]
         settings = dict.fromkeys(known, f"unknown, of {self.name}") | dict(self.settings)
         scale = None if self.scale is None else f"{self.scale:.6g}"
-        return self.r, self.alpha, scale, self.lr, frozenset(settings.items()), self.left_out is None
+        return self.r, self.alpha, scale, self.lr, self.own_lr, frozenset(settings.items()), self.left_out is None
 
 
 _NOT_SET = "not set"
@@ -233,11 +233,18 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
     for trial in trials:
         groups[trial.configuration].append(trial)
     rows = list[list[Trial]]()
-    for trials_alike in groups.values():  # one seed twice: something differs that is no setting, the code perhaps
-        alone = len({trial.seed for trial in trials_alike}) < len(trials_alike)
+    apart: list[str] = []
+    for trials_alike in groups.values():
+        found = {(trial.seed, short(trial.quality.get(chosen))) for trial in trials_alike}  # a run made again is alike
+        alone = len({seed for seed, _ in found}) < len(found)
         rows += [[trial] for trial in trials_alike] if alone else [trials_alike]
+        if alone:
+            names = first_of([trial.name for trial in trials_alike], 3)
+            apart.append(
+                f"{names} differ in no setting or seed that is known, but in {chosen}: no mean is made of them."
+            )
     order = sorted(rows, key=lambda c: [-1 if v is None else v for v in (c[0].r, c[0].scale, c[0].lr)])
-    compared = Comparison(chosen, order, list(_notes(trials, chosen, metric)), unreadable)
+    compared = Comparison(chosen, order, [*_notes(trials, chosen, metric), *apart], unreadable)
     if compared.why_no_best:
         compared.notes.append(f"No run is called the best: {compared.why_no_best}.")
     return compared

@@ -82,9 +82,15 @@ def test_trials_of_a_search_are_compared_with_the_training_after_it(muddle: Path
         shutil.copytree(muddle / "large", out / name)
     assert "1 run in 1 configuration," in compare(out).stdout
     content = as_json(out, out / "run-0", out / "run-1")
-    assert [len(each["runs"]) for each in content["configurations"]] == [1, 1, 1], "one seed twice is no repeat"
+    assert sorted(len(each["runs"]) for each in content["configurations"]) == [1, 2], "made again and the same"
     assert {run["name"] for each in content["configurations"] for run in each["runs"]} == {"out", "run-0", "run-1"}
     assert as_json(out, out, out / "run-0", out / "run-1") == content, "a run that is named twice counts once"
+    edit_json(
+        out / "run-1" / "lora_watch" / "report.json", evaluation={"eval_loss": {"last": {"step": 3, "value": 9.0}}}
+    )
+    content = as_json(out, out / "run-0", out / "run-1")
+    assert [len(each["runs"]) for each in content["configurations"]] == [1, 1, 1], "one seed twice is no repeat"
+    assert "run-0, run-1 differ in no setting or seed that is known" in content["notes"][-1]
 
 
 def test_repeats_are_averaged(sweep: Sweep) -> None:

@@ -50,7 +50,9 @@ def test_a_resume_from_the_ruins_says_that_it_is_one() -> None:
 
 
 def test_patience_ends_in_a_step_with_no_full_measurement_of_its_own() -> None:
-    trainer = build_trainer(few(alpha=128), None, 40, lr=5e-2, callbacks=[LoraWatchCallback(fail_on="error", patience=19)])
+    trainer = build_trainer(
+        few(alpha=128), None, 40, lr=5e-2, callbacks=[LoraWatchCallback(fail_on="error", patience=19)]
+    )
     with pytest.raises(LoraWatchError) as raised:
         trainer.train()
     first = raised.value.alerts[0]
