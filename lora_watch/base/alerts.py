@@ -2,6 +2,7 @@
 
 import enum
 import math
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -131,6 +132,9 @@ class Alert:
             {"name": name, "value": value if math.isfinite(value) else None, "text": f"{value:.4g}"}
             for name, value in self.adapters
         ]
+        if self.recovered_from:  # the run has gone on, without ``remedies.from_before``
+            again = r"(^|\. Then )(resume from the last checkpoint before|begin anew).*"
+            out["remedies"] = list(filter(None, (re.sub(again, "", remedy) for remedy in self.remedies)))
         out["lasted"] = self.lasted
         out["recovered_from"] = self.recovered_from
         return out
@@ -277,7 +281,8 @@ def ending(alert: Alert, alerts: Iterable[Alert]) -> str:
     """How ``alert``, which is closed, ended: by itself, or one of ``alerts`` explains it, which was open then."""
     explain, at = [other for other in alerts if alert.rule in other.explains], alert.closed_step or 0
     if whole := next((a for a in explain if a.step <= at and (a.closed_step is None or a.closed_step >= at)), None):
-        return f"has the same cause as {whole.rule}: from step {at} on see there."
+        how = "has the same cause as" if set(alert.causes) & set(whole.causes) else "gives way to"
+        return f"{how} {whole.rule}: from step {at} on see there."
     return f"ended: seen last {f'at step {alert.last_step}' if alert.last_step else 'before step 1'}."
 
 
@@ -297,7 +302,7 @@ def last_recovery(alerts: Iterable[Alert], step: int, script: Mapping[str, Any])
     said = f"recovered at step {last.step}{f' ({changes})' if changes else ''}"
     said += f", then {count(step - last.last_step, 'step')}"
     said += f". Besides LW910: {in_sum(others)}" if others else " without an alert."
-    said += " Take the broken rows out of the data." if recovery.dropped else ""
+    said += " Look for broken rows in the batches whose updates were dropped." if recovery.dropped else ""
     turned = next(((alert, one.changed) for alert, one in reversed(back) if one.changed), (last, {}))
     for name, (yours, now) in turned[1].items():
         if turned[0].settings.get(name) == now != script.get(name):  # it is prescribed, too

@@ -91,9 +91,9 @@ class NormExplosion(Rule):
 
     Fires when two batches in a row cost 10 % more with the adapters than without, or three cost 3 % more; of large
     adapters one is enough. Where none can be computed twice, when the loss rises above its start in the first steps, or
-    the adapters are large and the loss is not below its start. A classifier's last losses must agree. At sizes no good
-    run has reached, always. A WARNING at twice `threshold` by large steps, and under DPO whenever they are large. After
-    small steps the loss has the wrong sign.
+    is not below it with large adapters. A classifier's last losses must agree. At sizes no good run has reached,
+    always. A WARNING at twice `threshold` by large steps on a trained base, and under DPO whenever they are large.
+    After small steps the loss has the wrong sign.
     """
 
     id = "LW102"
@@ -237,7 +237,7 @@ class NormExplosion(Rule):
     def _is_vast(self, record: StepRecord, metric: str, overall: float) -> bool:
         """The adapters are far larger than those of good runs, by large steps and not by the length of the run."""
         judged = metric == "output_ratio" and "loss_start" in record.scalars and pace(record) > ORDINARY_PACE
-        judged &= "targets_far" not in record.scalars  # else LW205 says why
+        judged &= not record.run.untrained and "targets_far" not in record.scalars  # else LW205 says why
         self.vast = judged and overall > (1.0 if self.vast else 2.0) * self.threshold
         return self.vast
 

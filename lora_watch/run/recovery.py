@@ -396,7 +396,7 @@ def alert_of(recovered: Recovered, before: Prescription | None, number: int, mos
         next_run = Prescription({RATE: Setting(yours, now, low, high)}, Evidence.HARM, recovered.step)
     went_back = recovered.back_to < recovered.step
     back = f"the run went back to step {recovered.back_to} because of {rule}"
-    remedy = "print the batches whose updates were dropped, and take the broken rows out of the data"
+    remedy = "print the batches whose updates were dropped. Remove broken rows; if all are sound, read the loss's code"
     return Alert(
         RECOVERED,
         "recovered",

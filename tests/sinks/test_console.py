@@ -24,12 +24,13 @@ def test_an_alert_is_reported_when_it_opens_and_when_it_closes(capsys: Captured)
     assert re.search(r"LW102 ended: seen last at step 7\.$", capsys.readouterr().err.strip())
 
 
-def test_what_another_alert_has_taken_over_is_not_over(capsys: Captured) -> None:
-    sink, rates = ConsoleSink(), alert_of(2, "LW306", Severity.WARNING)
+@pytest.mark.parametrize(("cause", "how"), [("the rate", "has the same cause as"), ("the base", "gives way to")])
+def test_what_another_alert_has_taken_over_is_not_over(cause: str, how: str, capsys: Captured) -> None:
+    sink, rates = ConsoleSink(), alert_of(2, "LW306", Severity.WARNING, causes=[cause])
     sink.write(record_of(run_of(), 2), [rates])
     rates.closed_step = 3
-    sink.write(record_of(run_of(), 3), [rates, alert_of(3, explains=["LW306"])])
-    assert "lora_watch: LW306 has the same cause as LW102" in capsys.readouterr().err
+    sink.write(record_of(run_of(), 3), [rates, alert_of(3, explains=["LW306"], causes=["the rate"])])
+    assert f"lora_watch: LW306 {how} LW102: from step 3 on see there." in capsys.readouterr().err
 
 
 def test_alerts_of_the_session_before_are_one_line_each(capsys: Captured) -> None:
