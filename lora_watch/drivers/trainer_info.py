@@ -220,7 +220,7 @@ def no_sweep(trainer: Trainer) -> str | None:
     if data is not None and not hasattr(data, "__getitem__") and hasattr(data, "__next__"):
         return "the training data is an iterator, which cannot begin anew after a sweep: give a dataset"
     if trainer.is_in_train and trainer.state.global_step > 0:
-        return "the run goes on from a checkpoint: its learning rate is settled"
+        return "the run goes on from a checkpoint, whose rate stays"
     return None
 
 

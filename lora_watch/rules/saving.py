@@ -86,12 +86,12 @@ class ResumedAnew(RuleBetweenSteps):
             rates = "" if now is None else f", {now:.3g} instead of {now * lapsed:.3g}"
             said = f"training goes on at the learning rate that a recovery had turned down{rates}"
             details, kind = f"The {no_effect}." if ignored else "", "rate"
-            cause = "the checkpoint's schedule has the old rate, and only recover lowers it again"
+            cause = "a resume restores the old rate, and only recover lowers it again"
             remedy = "resume with recover, or begin anew with the lower rate"
         elif ignored:
-            said = f"the {no_effect}: the checkpoint's schedule, whose highest rate is {used:.3g}, goes on"
+            said = f"the {no_effect}: training goes on at the checkpoint's, {used:.3g}"
             details, kind = "", "script"
-            cause = "the schedule is restored from the checkpoint, with its learning rate"
+            cause = "a resume restores the learning rate from the checkpoint; the schedule's shape is the script's"
             remedy = "begin anew, or load the adapter alone: PeftModel.from_pretrained(…, is_trainable=True)"
         else:
             return None

@@ -321,6 +321,8 @@ class Recovery:
     def story(self) -> list[str]:
         """What the run has recovered from, and why it does not again, in words: the last ones of a run that ends."""
         told = [f"At step {a.step} {a.message}. {a.details}" for a in self._episodes.alerts if a.recovery is not None]
+        if self._recorder.monitored.run.lapsed_factor != 1.0:
+            told.append("This session trains at the old rate again (LW314).")
         unable = self._policy.recover and self._over
         return [*told, *([f"The run does not recover{' again' if told else ''}: {self._over}."] if unable else [])]
 
@@ -417,6 +419,6 @@ def details_of(recovered: Recovered, number: int, most: int) -> str:
     said = [f"{count(back, 'step')} discarded."] if back else ["Adapters and optimizer stay as they were."]
     said += [f"{count(recovered.dropped, 'update')} dropped."] * (recovered.dropped > 0)
     said += [
-        f"It goes on with {in_words(changed)} (logs show the script's rate)." if changed else "No setting was changed."
+        f"It went on with {in_words(changed)} (logs show the script's rate)." if changed else "No setting was changed."
     ]
     return " ".join([*said, *[f"Recovery {number} of {most}."] * (back > 0)])

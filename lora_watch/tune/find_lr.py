@@ -84,7 +84,7 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
                 "a schedule of your own keeps its rates: build it with what `lora-watch run --find-lr` says"
             )
         shows = trainer_info.is_first(state) and (only or callback.settings.console)
-        if shows:
+        if shows and trainer_info.no_sweep(trainer) is None:
             say(f"lora_watch: trying learning rates, for about {STEPS} steps", sys.stderr)
         note(callback, found := sweep_of(trainer, folder=callback._report_folder(Path(trainer.args.output_dir or "."))))
         if shows:

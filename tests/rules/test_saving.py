@@ -237,11 +237,12 @@ def test_a_rate_of_the_script_that_the_checkpoint_overrules_is_a_warning_and_pre
     before = resumed(0.1, 2, again=False).monitor.next_run
     assert resumed(0.1, 4).monitor.next_run == before, "the script has not changed"
     with pytest.raises(
-        LoraWatchError, match=r"learning_rate 0\.006 has no effect: the\s+checkpoint's schedule, .* rate is 0\.1,"
+        LoraWatchError, match=r"learning_rate 0\.006 has no effect: training\s+goes on at the checkpoint's, 0\.1 "
     ):
         resumed(0.006, 6, fail_on="warning")
     watch = resumed(0.006, 6)
     assert [(alert.step, "Trainer" in str(alert)) for alert in of("LW314", watch)] == [(4, False)], "as of a loop"
+    assert max(watch.monitor.last.lr) == pytest.approx(0.1 / 6), "the checkpoint's rate, the script's schedule"
     assert (before.allows("learning_rate", 0.006), watch.monitor.next_run) == (True, None)
 
 

@@ -170,6 +170,7 @@ def test_without_recover_a_resumed_run_says_that_the_rate_of_before_is_used_agai
     rate, harm = last
     assert (rate.rule, rate.kind, rate.step, rate.severity) == ("LW314", "rate", 8, Severity.WARNING)
     assert {0.01, now} <= numbers(rate.message)
+    assert "at the old rate again (LW314)" in watch.monitor.error().message
     assert (harm.rule, harm.next_run) == ("LW102", told), "whatever the script says, 0.01 has done the harm"
 
 

@@ -268,14 +268,14 @@ def test_adapters_that_do_not_begin_at_nothing(begun: str) -> None:
     ids=["rate", "range", "nothing"],
 )
 def test_what_a_run_has_found_itself_is_taken_and_no_change_for_the_next_one(
-    found: tuple[float | None, ...], taken: float, monkeypatch: pytest.MonkeyPatch
+    found: tuple[float | None, ...], taken: float, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     """Of a range the middle; where nothing is known the rate that is set."""
     rate, low, high = found
     one = np.ones(1)
     curve = Curve(np.zeros(0) if low is None else one, one, one)
     monkeypatch.setattr("lora_watch.tune.find_lr.sweep_of", lambda *_, **__: Suggestion(rate, None, curve, low, high))
-    watch = LoraWatchCallback(find_lr=True, console=False, tensorboard=False)
+    watch = LoraWatchCallback(find_lr=True, tensorboard=False)
     saves = {"save_strategy": "steps", "save_steps": 1}
     trainer = build_trainer(few(), stdlib_blocks(8), steps=2, lr=5e-4, callbacks=[watch], **saves)
     trainer.train()
@@ -288,3 +288,4 @@ def test_what_a_run_has_found_itself_is_taken_and_no_change_for_the_next_one(
     resumed = report_of(trainer)
     assert (resumed["alerts"], resumed["config"]["learning_rate"]) == ([], pytest.approx(taken)), "as it was found"
     assert resumed["config"]["find_lr"] == report["config"]["find_lr"]
+    assert capsys.readouterr().err.count("trying learning rates") == 1, "a sweep that is refused begins with no word"
