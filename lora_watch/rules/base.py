@@ -27,8 +27,9 @@ ANOTHER_RUN = (*FAULTS, "LW204:one class", "LW205:head", "LW209:knows less", "LW
 UNHARMED = "The run came to no harm, so its advice is withdrawn."
 """Said of an alert at the end of such a run."""
 IN_VAIN: dict[str, Severity] = {
+    **dict.fromkeys(["LW209:knows less", "LW209:both"], Severity.ERROR),
     **dict.fromkeys(["LW204:one class", "LW204:sorted", "LW205:head", "LW207:"], Severity.WARNING),
-    **dict.fromkeys(["LW205:", "LW205:labels", "LW205:sign", "LW209:knows less", "LW209:both"], Severity.ERROR),
+    **dict.fromkeys(["LW205:", "LW205:labels", "LW205:random", "LW205:sign"], Severity.ERROR),
 }
 """From which severity on alerts, named alike, say that nothing that was learned is good: labels or data are wrong from
 the start, or a head is saved in no file."""

@@ -263,11 +263,11 @@ class Episodes:
         """An open alert explains this rule. Where this has a ``finding``, or an alert that gives way, that notes it.
 
         What is noted anew is added to ``changed``. ``least``: an alert that is less grave explains nothing, and neither
-        does an INFO. Harm does not explain what is proven to have caused it.
+        does an INFO. Harm does not explain what is proven to have caused it, or to have come before it.
         """
         own, least = self._open.get(rule.id), max(least, Severity.WARNING)
         kind = finding.kind if finding is not None else own.kind if own is not None else ""
-        harm = GROWN_TOO_LARGE if f"{rule.id}:{kind}" in FAULTS else ()
+        harm = GROWN_TOO_LARGE if f"{rule.id}:{kind}" in (*FAULTS, "LW205:random") else ()
         explaining = self._open_of(name for name in rule.yields_to if name not in harm)
         alert = next((a for a in explaining if a.severity >= least and a.rule not in self._mended), None)
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:

@@ -182,7 +182,7 @@ class FirstLossTooHigh(RuleOfTheLoss):
         cause = mismatch
         remedy = "decode input_ids and labels of a batch and read them: a causal model shifts labels itself. Then "
         remedy += f"evaluate the base model without adapters: its loss should be far below {plain(chance)}"
-        who = "model with its adapter" if record.run.nonzero_start else "base model"
+        who, kind = ("model with its adapter", "") if record.run.nonzero_start else ("base model", "random" * guesses)
         if guesses:
             details += f" The model takes about {math.exp(entropy):.0f} of them for equally likely."
             message, cause, remedy = f"the {who} guesses", _RANDOM, "load the model with from_pretrained"
@@ -197,7 +197,7 @@ class FirstLossTooHigh(RuleOfTheLoss):
             remedy = "evaluate within model.disable_adapter(). If that is better, load this model's own adapter, or "
             remedy += "let B begin at zero (init_lora_weights=True). If not, read a batch: input_ids and labels"
         first, least = self.first[0] if self.first else start, threshold if far else self.guessed * chance
-        return self._finding(first, message, details, cause, remedy, threshold=least)
+        return self._finding(first, message, details, cause, remedy, threshold=least, kind=kind)
 
     def _finding(self, first: float, message: str, details: str, cause: str, remedy: str, **more: Any) -> Finding:
         return of_the_loss(message, f"The first loss is {plain(first)}. {details}", cause, remedy, **more)
@@ -205,9 +205,9 @@ class FirstLossTooHigh(RuleOfTheLoss):
     def conclude(self, record: StepRecord) -> Finding | None:
         """A run that ends where it began has learned nothing."""
         finding, recent = self.check(record), record.scalars.get("loss_recent", 0.0)
-        if finding is None or record.step < WARM_UP or finding.kind not in ("", "targets"):
+        if finding is None or record.step < WARM_UP or finding.kind not in ("", "random", "targets"):
             return finding
-        learned = not finding.kind and recent < _AT_CHANCE * math.log(max(classes_of(record), 2))
+        learned = finding.kind != "targets" and recent < _AT_CHANCE * math.log(max(classes_of(record), 2))
         return finding if learned else replace(finding, severity=Severity.ERROR)
 
     def _misplaced(self, no_better: bool, chance: float) -> Finding | None:
