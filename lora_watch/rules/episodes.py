@@ -327,7 +327,8 @@ class Episodes:
             proposed = kept
         if proposed is not None and proposed.evidence < Evidence.HARM and self._open_of(ANOTHER_RUN):
             proposed = None
-        if f"{rule.id}:{finding.kind}" in ANOTHER_RUN and self._prescribing.withdraw():
+        in_vain = record.run if rule.id == StuckAtChance.id and severity >= Severity.ERROR and not proposed else None
+        if (in_vain or f"{rule.id}:{finding.kind}" in ANOTHER_RUN) and self._prescribing.withdraw(in_vain):
             over += self._carry_what_is_left()
         changes = proposed is not None and self._prescribing.propose(proposed, record.run)
         if proposed is not None and record.run.unmatched and not changes:

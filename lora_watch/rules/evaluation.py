@@ -262,6 +262,8 @@ class WorseOnOtherTexts(Rule):
             margin = self.rise * lowest
         far = bool(level - losses[best] > max(0.25 * lowest, 8.0 * _few(last.samples)))
         falls = bool(training[-1] < (1.0 - _FALLEN) * training[best])
+        if falls and training[-1] > record.scalars.get("chance_loss", math.inf):
+            return None  # it fits nothing yet: LW207
         if not far and not (falls and len(losses) - best > 2 and risen > margin):
             return None
         at, trains = f"{when[best]:.0f}", f"from {training[best]:.4g} to {training[-1]:.4g}"

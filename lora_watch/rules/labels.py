@@ -24,11 +24,15 @@ _FOREIGN = "the adapter that training began with is another model's, or strong a
 _TOKENIZER = "the tokenizer is another model's"
 _MISMATCH = f"the labels are wrong (shuffled, or shifted twice), or {_TOKENIZER}"
 _MASKED = "the mask leaves out all but one token of an answer"
-ALL_MASKED = Advice(
-    ["every label is -100: the prompt template does not match the text, or truncation cut the answers off"],
-    ["print one batch of the data collator: (labels != -100).sum() must not be 0"],
-)
-"""Of a loss that is exactly 0."""
+
+
+def why_exactly_zero(record: StepRecord) -> Advice:
+    """Of a loss."""
+    if "labels_seen" in record.scalars or 0 < record.run.own_classes <= FEW:
+        cause = "the classifier is sure of every label: they are all of one class, or the inputs hold them"
+        return Advice([cause], ["count the labels of the training data, and look for them in the inputs"])
+    cause = "every label is -100: the prompt template does not match the text, or truncation cut the answers off"
+    return Advice([cause], ["print one batch of the data collator: (labels != -100).sum() must not be 0"])
 
 
 @dataclass
@@ -37,7 +41,7 @@ class LossExactlyZero(RuleOfTheLoss):
 
     Fires when all of the last five losses, or the first three, are exactly 0. It also fires at a step whose batch has
     no target: all of its labels are -100, and its loss is NaN. It fires when a classifier's first 230 labels in twelve
-    steps or more are of one class, and when others follow all at once. It is an ERROR if the run ends so.
+    steps or more are of one class, and when others follow all at once. An ERROR if a run ends with one class.
     """
 
     id = "LW204"
@@ -66,14 +70,14 @@ class LossExactlyZero(RuleOfTheLoss):
             self.masked += 1
             return self._without_target(record)
         alike = self._of_one_class(record)
-        if alike or record.loss != 0.0 or record.scalars.get("loss_recent") != 0.0:
+        if alike or not record.loss == record.scalars.get("loss_recent") == 0.0:
             return alike
         return Finding(
             "the loss is exactly 0, so nothing is learned",
             "The loss has been 0.0 for several steps.",
             metric="loss",
             threshold=0.0,
-            **vars(ALL_MASKED),
+            **vars(why_exactly_zero(record)),
         )
 
     def conclude(self, record: StepRecord) -> Finding | None:
@@ -100,7 +104,9 @@ class LossExactlyZero(RuleOfTheLoss):
             self.is_sorted = others > since / 2.0
             self.alike *= self.is_sorted  # a rare class is no fault
         least = self.few if self.is_sorted or is_over else self.labels
-        if record.step < self.steps or self.alike < least or not (share == 1.0 or self.is_sorted):
+        is_zero = share == 1.0 and record.loss == record.scalars.get("loss_recent") == 0.0  # however few they are
+        known = record.step >= self.steps and self.alike >= least and (share == 1.0 or self.is_sorted)
+        if not (known or is_zero):
             return None
         if self.is_sorted:
             return Finding(

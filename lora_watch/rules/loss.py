@@ -11,7 +11,7 @@ from lora_watch.base.text import plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, SPIKE, WINDOWS, trend
 from lora_watch.rules.base import FAULTS, NON_FINITE, Finding, Rule, RuleOfTheLoss, of_the_loss
 from lora_watch.rules.forecast import HIGHEST_END, HIGHEST_PACE, is_gentle, pace
-from lora_watch.rules.remedies import suits, suspect, weaker, why_strong
+from lora_watch.rules.remedies import raised_by_hand, suits, suspect, weaker, why_strong
 from lora_watch.rules.size import CLEAR, FAR_TOO_LARGE, HARM, SLIGHT, Compared, classes_of, compared, extent, guessing
 
 JUDGED = "loss_spike_score"
@@ -119,8 +119,11 @@ class LossSpike(RuleOfTheLoss):
     """Lately: how far outside its noise the loss has been, at which step, and what was to be expected at it."""
     strange: list[float] = field(default_factory=list, init=False)
     """What a batch costs without the adapters that is not what training began with, and what that cost."""
+    rates: list[float] = field(default_factory=list, init=False)
+    """The highest learning rate of each of the last ten steps."""
 
     def check(self, record: StepRecord) -> Finding | None:
+        self.rates = [*self.rates[-9:], max(record.lr, default=0.0)]
         if record.loss is None or not math.isfinite(record.loss):
             return None
         score = record.scalars.get(JUDGED, 0.0)
@@ -151,12 +154,14 @@ class LossSpike(RuleOfTheLoss):
         elif not is_up or self.course == "down":
             self.course = "down"
             return None
+        cause, remedy = "an unusual batch: very long, very short or damaged samples", "look at the batch of this step"
+        if raised_by_hand(record) and self.rates[-1] > 2.0 * min(self.rates):  # which no warm-up does by then
+            cause, remedy = f"{why_strong(record)}: the loop has raised it", "let the learning rate rise less"
         return of_the_loss(
             "one loss is far above the others",
             f"The loss jumped from about {plain(self.before)} to {plain(record.loss)}, by {times(score)} its usual "
             "noise. A single spike often passes; several announce a divergence.",
-            "an unusual batch: very long, very short or damaged samples",
-            "look at the batch of this step",
+            *(cause, remedy),
             threshold=self.score,
         )
 
@@ -184,10 +189,10 @@ def first_pass(record: StepRecord, unknown: bool = False) -> bool:
 class StuckAtChance(Rule):
     """A classifier is no better than guessing, or a regressor than predicting the mean.
 
-    Fires when the adapters have grown and the last 50 losses are no better, and do not fall. It is an ERROR if the run
-    ends like that, or after 20 steps with vast adapters; else an INFO, or a WARNING after 100 steps or three such
-    evaluations. From the second epoch on only an evaluation loss ends it. Losses of smoothed labels, or not the model's
-    own, are not judged.
+    Fires when the adapters have grown and the last 50 losses are no better, and do not fall below that. It is an ERROR
+    if the run ends like that, or after 20 steps with vast adapters; else an INFO, or a WARNING after 100 steps or three
+    such evaluations. From the second epoch on only an evaluation loss ends it. Losses of smoothed labels, or not the
+    model's own, are not judged.
     """
 
     id = "LW207"
@@ -245,7 +250,7 @@ class StuckAtChance(Rule):
         if min(level, later, lately + 0.1) < self.share or self._falls(record, chance, is_over and mean is not None):
             return None
         severity = Severity.ERROR if is_over or vast else self.severity
-        causes, known, otherwise = [_NO_PATTERN], None, "lower the rate"
+        causes, known, otherwise = [_NO_PATTERN], None, "lower the rate" if fast else "change the rate"
         highest = HIGHEST_END if mean is None else 2.0 * FAR_TOO_LARGE  # noise that is fitted makes half of that
         if grown and record.run.untrained:
             causes, otherwise = ["the base model looks untrained, and learns slowly", _NO_PATTERN], "train longer"

@@ -132,7 +132,8 @@ class NormExplosion(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         if (reward := course(record)) is not None and record.logged is not None:
-            self.fallen = [*self.fallen[:1], record.logged.step] if reward.has_fallen else []
+            falls = reward.start - reward.recent > 3.0 * reward.noise
+            self.fallen = [*self.fallen[:1], record.logged.step] if falls else []
         if record.lr and max(record.lr) > self.highest:
             self.highest, self.warm_up = max(record.lr), record.step
         metric, unit = "output_ratio", 1.0

@@ -98,11 +98,13 @@ class Prescribing:
             self.standing = replace(found if proposed else old, settings={**kept, **new})
         return bool(new)
 
-    def withdraw(self) -> bool:
+    def withdraw(self, tried_by: RunInfo | None = None) -> bool:
         """The run has shown no harm: what settings, weights or first steps say of the adapters' size stands no more.
-        True where the prescription has changed."""
+        Nor does anything that has been ``tried_by`` a run in vain. True where the prescription has changed."""
         old = self.standing
-        if old is None or old.evidence >= Evidence.HARM or not (sizes := _sizes(old)):
+        if old is None or not (sizes := _sizes(old)):
+            return False
+        if (old.evidence >= Evidence.HARM) if tried_by is None else not _has(settings_of(tried_by), old):
             return False
         self.standing = old.without(*sizes)
         return True

@@ -172,10 +172,10 @@ def raised_to(record: StepRecord, factor: float = 2.0) -> tuple[float, float] | 
     return max(((now, planned) for now, planned in rates if now > factor * planned > 0), default=None)
 
 
-def _raised_by_hand(record: StepRecord) -> float | None:
-    """The learning rate of a plain loop now, where its code has raised it above the one that it began with."""
+def raised_by_hand(record: StepRecord) -> tuple[float, float] | None:
+    """``(now, began)`` of a plain loop whose code has raised its learning rate above the one that it began with."""
     now, began = max(record.lr, default=0.0), max(record.run.peak_lr, default=math.inf)
-    return now if now > 1.2 * began and "learning_rate" not in record.run.config else None
+    return (now, began) if now > 1.2 * began and "learning_rate" not in record.run.config else None
 
 
 def why_strong(record: StepRecord) -> str:
@@ -190,7 +190,8 @@ def settings_in_words(record: StepRecord) -> str:
     if not record.run.adapters:
         return "the learning rate"
     adapter = strongest(record)
-    lr = _raised_by_hand(record) or rate_set(record.run) or rate_of(record, adapter)
+    by_hand = raised_by_hand(record)
+    lr = by_hand[0] if by_hand else rate_set(record.run) or rate_of(record, adapter)
     rate = "the learning rate" if lr is None else f"learning rate {lr:.3g}"
     ordinary = LOWEST_SCALE <= abs(adapter.scale) <= ORDINARY_SCALE
     return rate if ordinary else f"{rate} at {formula_of(adapter)} = {adapter.scale:.3g}"
@@ -254,8 +255,8 @@ def _advice(
     if factor > 1 and (raised := raised_to(record)):
         return Advice([why], [f"find what raised the learning rate from {raised[1]:.3g} to {raised[0]:.3g}"])
     adapter = strongest(record)
-    if factor > 1 and (now := _raised_by_hand(record)):
-        most = f"{typed_rate(now / factor):g} at most"
+    if factor > 1 and (by_hand := raised_by_hand(record)):
+        most = f"{typed_rate(by_hand[0] / factor):g} at most"
         return Advice([f"{why}: the loop has raised it"], [f"let the learning rate rise to {most}"])
     lr, base = rate_of(record, adapter), record.run.learning_rate
     resumed = record.run.kept_rate is not None or record.run.lapsed_factor != 1.0  # at another rate than the script's

@@ -12,7 +12,7 @@ from lora_watch.base.names import module_family
 from lora_watch.base.records import BoolArray, StepRecord
 from lora_watch.base.text import count, plain, sentence
 from lora_watch.rules.base import NON_FINITE, Finding, Rule, RuleOnSettings, known_values, worst_first
-from lora_watch.rules.labels import ALL_MASKED
+from lora_watch.rules.labels import why_exactly_zero
 from lora_watch.rules.remedies import Advice
 from lora_watch.rules.reward import NO_DIFFERENCE, SAME_ANSWERS, TO_TELL_APART
 
@@ -197,7 +197,7 @@ def _why_zero(record: StepRecord, zero: BoolArray) -> Advice:
     if record.scalars.get("reward_flat"):
         return Advice([NO_DIFFERENCE], ["; ".join(TO_TELL_APART)])
     if record.scalars.get("loss_recent") == 0.0:  # of a policy it says nothing
-        return ALL_MASKED
+        return why_exactly_zero(record)
     if a is not None and b is not None and (np.fmax(a, b)[zero] > 0).all():
         return SET_BACK if "learning_rate" in record.run.config else NO_STEP
     if (came := record.scalars.get("came_gradient")) is not None and zero.all():  # a plain loop

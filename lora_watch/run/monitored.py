@@ -163,7 +163,7 @@ class MonitoredAdapters:
     def turn_down(self, factor: float, of_raised: float = 1.0) -> None:
         """The updates use ``factor`` times the rates so far, and ``of_raised`` times those that something has raised
         above their schedule's highest."""
-        peaks = self._given.peak_lr or self.groups.peak_lr  # read while no step is under way
+        peaks = self._given.peak_lr or self.run.peak_lr or self.groups.peak_lr  # read while no step is under way
         if of_raised != 1.0:
             self.lowered.of_raised = self.lowered.of_raised[0] * of_raised, peaks
         if factor != 1.0:

@@ -18,7 +18,7 @@ from lora_watch.rules import Episodes
 from lora_watch.rules.base import FAULTS, NON_FINITE
 from lora_watch.rules.policy import RECOVERED, Policy
 from lora_watch.rules.prescribing import rate_now
-from lora_watch.rules.remedies import TYPED, in_the_rate, is_proven, nearest, raised_to, suits
+from lora_watch.rules.remedies import TYPED, in_the_rate, is_proven, nearest, raised_by_hand, raised_to, suits
 from lora_watch.rules.size import FAR_TOO_LARGE
 from lora_watch.run.guard import Guard
 from lora_watch.run.ranks import Ranks
@@ -228,7 +228,7 @@ class Recovery:
         if chosen is Treatment.DROP and before_update and (in_vain or not self._learned.finite):
             chosen = Treatment.GO_BACK
         if chosen is Treatment.GO_BACK and (in_vain or before or first.rule not in NON_FINITE):
-            raised = raised_to(record) is not None
+            raised = _raised(record) is not None
             factor = back_to_plan(record, good.monitor["lr"]) if raised else turned_down(first, monitored.run)
         if chosen is Treatment.NONE:
             why = f"nothing is gained by going back for {first.rule}"
@@ -277,7 +277,7 @@ class Recovery:
         recorder, then = self._recorder, good.monitor
         self._good.forget_after(good.step)
         self._learned.put_back(good)
-        of_script = 1.0 if raised_to(record) else factor
+        of_script = 1.0 if _raised(record) else factor
         recorder.monitored.turn_down(of_script, factor / of_script)
         self._say(self._episodes.rewind(then["rules"], good.step, at, own))
         recorder.turn_back(copy.deepcopy(then["recorder"]), good.step, at, of_script)
@@ -371,15 +371,21 @@ def turned_down(alert: Alert, run: RunInfo) -> float:
     return nearest(ours if ours < own else own / UNSURE, TYPED, 10) / own
 
 
+def _raised(record: StepRecord) -> tuple[float, float] | None:
+    return raised_to(record) or raised_by_hand(record)
+
+
 def back_to_plan(record: StepRecord, then: Sequence[float]) -> float:
-    """What turns rates that something has raised into those that were there ``then``, else the schedule's highest."""
+    """What turns rates that something has raised into those that were there ``then``, else the schedule's highest. A
+    plain loop may have warmed up ``then``, by hand: it goes on well below what has failed."""
     rates = [*then] if len(then) == len(record.lr) and any(then) else [*record.run.peak_lr]
-    return min((rate / now for rate, now in zip(rates, record.lr) if now > rate > 0), default=1.0)
+    least = min((rate / now for rate, now in zip(rates, record.lr) if now > rate > 0), default=1.0)
+    return min(least, 1.0 / UNSURE) if raised_by_hand(record) else least
 
 
 def changes(factor: float, record: StepRecord) -> dict[str, list[float]]:
     """What a ``factor`` on the rate of the adapters' groups changes of the settings of the user's script."""
-    rate, raised = rate_now(record.run), raised_to(record)
+    rate, raised = rate_now(record.run), _raised(record)
     if factor == 1.0 or rate is None:
         return {}
     pair = (raised[0], raised[0] * factor) if raised else (rate / record.run.lr_factor, rate * factor)

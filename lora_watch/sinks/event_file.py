@@ -74,8 +74,11 @@ class EventFile:
         with np.errstate(over="ignore"):  # what float32 cannot hold becomes Inf, as it should
             for name, reading in record.metrics.items():
                 put(event, tags.METRIC_PREFIX + name, numbers.unknown_marked(reading))
-            _put_series(event, numbers.series(record))
-            _put_scalars(event, numbers.plain_scalars(record))
+            for name, values in numbers.series(record).items():
+                put(event, tags.SERIES_PREFIX + name, values)
+            scalars = numbers.plain_scalars(record)  # as ``add_scalar`` writes them
+            for tag, number in zip(scalars, np.array([*scalars.values()], np.float64).astype(np.float32).tolist()):
+                event.summary.value.add(tag=tag, simple_value=number)
         if new := [name for name in record.metrics if name not in self._charted]:
             self._charted += new
             event.summary.value.extend(self._summary.custom_scalars(numbers.layout(self._charted)).value)
@@ -87,7 +90,8 @@ class EventFile:
 
     def write_series(self, numbers: Mapping[str, float], step: int) -> None:
         event = event_pb2.Event()
-        _put_series(event, {name: np.array([number]) for name, number in numbers.items()})
+        for name, number in numbers.items():
+            put(event, tags.SERIES_PREFIX + name, np.array([number]))
         self._add(event, step)
 
     def end(self, verdict: Verdict, message: str | None, step: int) -> None:
@@ -130,17 +134,6 @@ def _empty(tag: str, shape: tuple[int, ...]) -> Any:
     """To be copied and filled at each step: making it anew takes twice as long."""
     tensor = {"dtype": types_pb2.DT_FLOAT, "tensor_shape": {"dim": [{"size": size} for size in shape]}}
     return summary_pb2.Summary.Value(tag=tag, metadata=_METADATA, tensor=tensor)
-
-
-def _put_series(event: Any, series: Mapping[str, FloatArray]) -> None:
-    for name, numbers_of_one in series.items():
-        put(event, tags.SERIES_PREFIX + name, numbers_of_one)
-
-
-def _put_scalars(event: Any, scalars: Mapping[str, float]) -> None:
-    """Plain scalars by tag, as ``add_scalar`` writes them. Of what float32 cannot hold see ``put``."""
-    for tag, number in zip(scalars, np.array(list(scalars.values()), np.float64).astype(np.float32).tolist()):
-        event.summary.value.add(tag=tag, simple_value=number)
 
 
 def _put_verdict(event: Any, verdict: str, message: str | None) -> None:

@@ -52,7 +52,10 @@ def unknown_marked(reading: Reading) -> FloatArray | NDArray[np.float32]:
 
 def series(record: StepRecord) -> dict[str, FloatArray]:
     """The small vectors of one step: float64 ``[1]``, or ``[n_groups]`` for ``lr`` and ``effective_lr``."""
-    out = {name: np.array([value]) for name, value in _single_numbers(record).items()}
+    named = {"loss": record.loss, "lr_fraction": record.lr_fraction, "overhead": record.overhead}
+    out = {name: np.array([value]) for name, value in named.items() if value is not None}
+    if record.loss is not None and math.isfinite(record.loss):  # else they repeat what the steps before have said
+        out |= {name: np.array([value]) for name, value in record.scalars.items() if name not in OF_RULES}
     out["zone"] = np.array([float(NUMBER[record.zone])])
     if record.size is not None:
         out["size"] = np.array([record.size])
@@ -113,11 +116,3 @@ def hyperparameters(run: RunInfo) -> dict[str, float | str]:
     if run.peak_lr:
         out["lr"] = max(run.peak_lr)
     return {name: value for name, value in out.items() if value is not None}
-
-
-def _single_numbers(record: StepRecord) -> dict[str, float]:
-    named = {"loss": record.loss, "lr_fraction": record.lr_fraction, "overhead": record.overhead}
-    there = {name: value for name, value in named.items() if value is not None}
-    if record.loss is None or not math.isfinite(record.loss):  # the others repeat what the steps before have said
-        return there
-    return there | {name: value for name, value in record.scalars.items() if name not in OF_RULES}

@@ -48,11 +48,13 @@ def built(alpha: float = 16, lr: float = 2e-3) -> tuple[Any, torch.optim.Optimiz
     return model, torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=lr)
 
 
-def of_rates(rates: Callable[[int], float], steps: int, scheduler: bool = False, start: float = 5e-3) -> Monitor:
+def of_rates(
+    rates: Callable[[int], float], steps: int, scheduler: bool = False, start: float = 5e-3, **policy: Any
+) -> Monitor:
     """A loop that sets them by hand, by the number of steps done, or whose ``scheduler`` is never asked for them."""
     model, optimizer = built(lr=start if scheduler else rates(0) or start)
     planned = torch.optim.lr_scheduler.LambdaLR(optimizer, rates) if scheduler else None
-    with Monitor(model, optimizer, scheduler=planned, max_steps=steps, console=False) as monitor:
+    with Monitor(model, optimizer, scheduler=planned, max_steps=steps, console=False, **policy) as monitor:
         for done in range(steps):
             if not scheduler:
                 optimizer.param_groups[0]["lr"] = rates(done)
@@ -66,6 +68,14 @@ def test_a_rate_that_the_loop_has_raised_is_the_one_to_blame(rates: Callable[[in
     alert = next(alert for alert in monitor.alerts if alert.rule == "LW102")
     now, (most,) = rates(alert.step - 1), numbers(alert.remedies[0])
     assert (now in numbers(alert.causes[0]), alert.next_run, most < now) == (True, None, True)
+
+
+def test_from_a_rate_that_the_loop_has_raised_recover_goes_back_to_the_one_before() -> None:
+    raises: Callable[[int], float] = lambda done: 5e-3 if done < 25 else 0.05  # noqa: E731
+    monitor, (spike,) = of_rates(raises, 38, recover=3), of_rates(raises, 27).alerts
+    assert (spike.rule, "0.05" in spike.causes[0]) == ("LW203", True), "before anything else is known"
+    assert "learning_rate 0.05 → 0.005" in next(alert.details for alert in monitor.alerts if alert.rule == "LW910")
+    assert [monitor.run.peak_lr[0], *monitor.last.lr] == pytest.approx([5e-3, 5e-3])  # type: ignore[union-attr]
 
 
 def test_a_schedule_that_is_never_stepped_or_a_rate_of_zero_is_named() -> None:

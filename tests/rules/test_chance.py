@@ -123,6 +123,8 @@ def test_labels_of_a_single_class_are_named_and_a_rare_class_is_not() -> None:
     short = the("LW204", in_order([0] * 120))
     assert (short.kind, short.severity, short.step) == ("one class", Severity.WARNING, 15)
     assert ids(in_order([*[0] * 120, 1, *[0] * 63])) == []
+    never = run(classifier(), 4, dataset=code_or_prose(), trainer_class=trainer_with_loss(lambda _, loss: loss * 0))
+    assert "the classifier is sure of every label" in the("LW204", never).causes[0], "and none was -100"
 
 
 @pytest.mark.parametrize(("lr", "steps"), [(8e-3, 60), (0.1, 16)])
@@ -258,10 +260,9 @@ def test_a_regressor_that_predicts_the_mean_is_named_and_the_rate_is_not_blamed(
     assert "LW102" in ids(regression(0.0, 1.0, steps=6, lr=0.1))
 
 
-BAD = [("labels", math.nan), ("labels", math.inf), ("inputs_embeds", math.nan), ("labels", 1e38)]
-
-
-@pytest.mark.parametrize(("name", "bad"), BAD)
+@pytest.mark.parametrize(
+    ("name", "bad"), [("labels", math.nan), ("labels", math.inf), ("inputs_embeds", math.nan), ("labels", 1e38)]
+)
 @pytest.mark.parametrize("way", ["Trainer", "a loop", "a loop, before the update"])
 def test_a_batch_that_is_not_finite_itself_is_the_cause(way: str, name: str, bad: float) -> None:
     """The fifth of six."""
@@ -373,6 +374,7 @@ def test_labels_learned_by_heart_are_no_all_clear(epochs: int, evaluated: float 
         episodes.check(StepRecord(info, step, metrics, loss=loss, lr=(1e-3,), scalars=TWO, evaluations=seen))
     (alert,) = episodes.alerts
     assert (alert.closed_step is not None) == over
+    assert alert.remedies[0].endswith("change the rate"), "which LW104 may call too low"
 
 
 @pytest.mark.parametrize(("size", "losses", "warns"), [(0.1, 3, True), (0.1, 2, False), (0.05, 3, False)])

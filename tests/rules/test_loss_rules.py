@@ -234,6 +234,8 @@ def test_batches_without_a_target_whose_updates_were_dropped_are_counted() -> No
     for step, loss in ((1, math.nan), (2, math.nan), (7, 1.0), (9, 1.0)):
         rule.check(StepRecord(RunInfo(()), step, {}, loss, targets=0 if step < 7 else 9))
     assert rule.masked == 6
+    zero = {"loss_recent": 0.0, "labels_seen": 24.0, "labels_share": 1.0, "labels_class": 1.0}
+    assert "class 1" in LossExactlyZero().check(StepRecord(RunInfo(()), 3, {}, 0.0, scalars=zero)).message
 
 
 LABELS: dict[str, tuple[Severity, str]] = {

@@ -97,7 +97,7 @@ def test_without_harm_what_is_said_of_the_size_is_withdrawn_and_nothing_else() -
     assert one.withdraw()
     assert one.standing.values == {"warmup_steps": 3}
     one.propose(told(Evidence.HARM, 0.01, 0.002), run)
-    assert not one.withdraw()
+    assert [one.withdraw(), one.withdraw(run), one.withdraw(run_of(0.002))] == [False, False, True], "tried in vain"
 
 
 def test_settings_of_another_kind_join_and_each_is_named_once() -> None:
@@ -127,11 +127,15 @@ class Judges(Rule):
         return self.finding if record.step == 3 else None
 
 
-@pytest.mark.parametrize(("kind", "stays"), [("head", False), ("padding", True)])
-def test_nothing_is_prescribed_beside_a_fault_whose_fix_makes_another_run(kind: str, stays: bool) -> None:
-    episodes = Episodes([Foretells(), Judges(Finding("faulty", kind=kind))])
+@pytest.mark.parametrize(
+    ("id", "kind", "tried", "stays"),
+    [("LW205", "head", 0.01, False), ("LW205", "padding", 0.01, True), ("LW207", "", 0.002, False)],
+)
+def test_nothing_is_prescribed_beside_a_fault_with_another_fix(id: str, kind: str, tried: float, stays: bool) -> None:
+    judges = Judges(Finding("faulty", kind=kind, severity=Severity.ERROR))
+    judges.id, episodes = id, Episodes([Foretells(), judges])
     for step in range(4):
-        episodes.check(StepRecord(run_of(), step, {}, lr=(0.01,)))
+        episodes.check(StepRecord(run_of(tried if step else 0.01), step, {}, lr=(0.01,)))
     forecast = next(alert for alert in episodes.alerts if alert.rule == "LW401")
     assert (episodes.prescription is not None, forecast.next_run is not None) == (stays, stays)
 

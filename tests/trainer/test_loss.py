@@ -64,10 +64,6 @@ FIRST_COUNTED = int('["labels"][..., 1:]' in inspect.getsource(Trainer))
 """Older Trainers divide the sum of the losses by one label an example more than is predicted, and train on that."""
 
 
-def mean_over_tokens(data: list[dict[str, list[int]]]) -> Callable[[Any], torch.Tensor]:
-    return lambda model: token_losses(model, data).sum() / targets(data, FIRST_COUNTED)
-
-
 def monitored(
     loss: Callable[[Any], torch.Tensor],
     data: Any,
@@ -91,7 +87,8 @@ def check(by_hand: ByHand) -> None:
 
 def test_gradient_accumulation_weighs_tokens_not_micro_batches() -> None:
     data = ragged()
-    by_hand = monitored(mean_over_tokens(data), data, per_device_train_batch_size=2, gradient_accumulation_steps=4)
+    mean_over_tokens = lambda model: token_losses(model, data).sum() / targets(data, FIRST_COUNTED)  # noqa: E731
+    by_hand = monitored(mean_over_tokens, data, per_device_train_batch_size=2, gradient_accumulation_steps=4)
     check(by_hand)
     parts = [data[i : i + 2] for i in range(0, 8, 2)]
     with torch.no_grad():

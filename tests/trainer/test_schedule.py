@@ -40,14 +40,11 @@ NEEDS["cosine_warmup_with_min_lr"] = NEEDS["cosine_with_min_lr"]
 OTHERS = [kind.value for kind in SchedulerType]
 
 
-def transformers_own(kind: str, optimizer: Optimizer) -> Any:
-    return get_scheduler(kind, optimizer, 5, STEPS, scheduler_specific_kwargs=NEEDS.get(kind, {}))
-
-
 @pytest.mark.parametrize("name", [*TORCHS, *OTHERS])
 def test_the_highest_rate_is_known_before_a_run(name: str) -> None:
     optimizer = AdamW([torch.nn.Parameter(torch.zeros(2))], lr=LR)
-    scheduler = TORCHS[name](optimizer) if name in TORCHS else transformers_own(name, optimizer)
+    own = {"scheduler_specific_kwargs": NEEDS.get(name, {})}
+    scheduler = TORCHS[name](optimizer) if name in TORCHS else get_scheduler(name, optimizer, 5, STEPS, **own)
     before = [{**group} for group in optimizer.param_groups], str(scheduler.state_dict())
     read = read_schedule(scheduler, STEPS)
     assert (optimizer.param_groups, str(scheduler.state_dict())) == before

@@ -50,10 +50,6 @@ class Course(NamedTuple):
     def has_risen(self) -> bool:
         return self.recent - self.start > 2.0 * self.noise
 
-    @property
-    def has_fallen(self) -> bool:
-        return self.start - self.recent > 3.0 * self.noise
-
     def __str__(self) -> str:
         return f"from {plain(self.start)} to {plain(self.recent)}"
 
