@@ -160,7 +160,7 @@ class OddRates(Rule):
             metric="weight_decay",
             kind="decays",
             threshold=self.decay,
-            causes=[f"weight_decay {decay:g} is multiplied by the learning rate at each step"],
+            causes=[f"weight_decay {decay:.3g} is multiplied by the learning rate at each step"],
             next_run=Prescription({"weight_decay": Setting(decay, 0.01 if decay > 0.01 else 0.0)}, step=record.step),
             severity=Severity.ERROR if lost else None,
         )
