@@ -240,7 +240,7 @@ def test_junit_of_a_run_that_passes_says_what_to_change(tmp_path: Path) -> None:
 def test_what_another_alert_has_taken_over_is_not_over(tmp_path: Path) -> None:
     rates = alert_of(2, "LW306", Severity.WARNING, closed_step=3)
     write_run(tmp_path, alerts=[rates, alert_of(3, explains=["LW306"])])
-    assert "same cause as LW102" in text(judge([tmp_path]))
+    assert "Gives way to LW102: from step 3 on see there." in text(judge([tmp_path]))
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------------

@@ -237,7 +237,8 @@ def test_a_rate_of_the_script_that_the_checkpoint_overrules_is_a_warning_and_pre
     before = resumed(0.1, 2, again=False).monitor.next_run
     assert resumed(0.1, 4).monitor.next_run == before, "the script has not changed"
     with pytest.raises(
-        LoraWatchError, match=r"learning_rate 0\.006 has no effect: training\s+goes on at the checkpoint's, 0\.1 "
+        LoraWatchError,
+        match=r"learning_rate 0\.006 has no effect: training\s+goes\s+on\s+at\s+the\s+checkpoint's, 0\.1 ",
     ):
         resumed(0.006, 6, fail_on="warning")
     watch = resumed(0.006, 6)
