@@ -238,8 +238,8 @@ class StuckAtChance(Rule):
             self.evaluated = record.evaluation.loss
             guesses = chance is not None and self.evaluated > self.share * chance
             self.in_vain = self.in_vain + 1 if guesses else 0
-        fast, far = pace(record) > 1.0, "targets_far" in record.scalars  # of which LW205 says why
-        vast = fast and not far and self.overall > 2.0 * FAR_TOO_LARGE
+        far = "targets_far" in record.scalars  # of which LW205 says why
+        vast = self.overall > 2.0 * FAR_TOO_LARGE and not far and pace(record) > 1.0
         enough = self.few if vast or (is_over and self.overall > HIGHEST_END) else self.steps
         grown = len(self.recent) >= enough and self.overall > self.size
         if chance is None or (not grown and (not is_over or len(self.recent) < self.few)):
@@ -249,7 +249,7 @@ class StuckAtChance(Rule):
         lately = 1.0 if mean is None else fmean(self.recent[-self.steps // 5 :])
         if min(level, later, lately + 0.1) < self.share or self._falls(record, chance, is_over and mean is not None):
             return None
-        severity = Severity.ERROR if is_over or vast else self.severity
+        severity, fast = Severity.ERROR if is_over or vast else self.severity, pace(record) > 1.0
         causes, known, otherwise = [_NO_PATTERN], None, "lower the rate" if fast else "change the rate"
         highest = HIGHEST_END if mean is None else 2.0 * FAR_TOO_LARGE  # noise that is fitted makes half of that
         if grown and record.run.untrained:
