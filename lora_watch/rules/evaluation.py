@@ -132,13 +132,15 @@ class WorseOnOtherTexts(Rule):
     def _in_vain(self, record: StepRecord) -> Finding | None:
         """No evaluation of the run was below guessing by more than its noise, the last two were not at all, and the
         training loss is."""
-        classes, losses = self._choices(record), []
-        guess = math.log(classes) if 1 < classes <= FEW else math.nan
-        holds = not (self.useful or self.fired or learns_preferences(record.run))  # whose reward can be good at that
+        if self.useful or self.fired or learns_preferences(record.run):  # whose reward can be good at that
+            return None
+        losses: list[float] = []
+        guess = math.log(classes) if 1 < (classes := self._choices(record)) <= FEW else math.nan
         for _, losses, training, counts in self.sets.values():
             best = min(losses) + _few(int(counts[-1]))
-            holds &= len(losses) > 1 and min(*losses[-2:], best) > guess > training[-1] / 0.98
-        if not (holds and losses):
+            if len(losses) < 2 or not min(*losses[-2:], best) > guess > training[-1] / 0.98:
+                return None
+        if not losses:
             return None
         message, causes = "the evaluation loss is no better than guessing", ["few examples, or wrong labels or pairs"]
         details = f"It is {plain(losses[-1])}, and guessing costs {plain(guess)}. The training loss is lower."

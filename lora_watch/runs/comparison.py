@@ -340,8 +340,8 @@ def _why_not(run: FinishedRun) -> str | None:
     if run.waiting:
         return run.message
     standing = [alert for alert in run.findings() if run.ended or alert.rule not in OF_FINISHED_RUNS]
-    fails = {MONITOR_FAILURE} if run.ended else set()  # else how it ended says more
-    failing = [alert for alert in standing if alert.severity >= Severity.ERROR or alert.rule in fails]
+    # LW901 alone fails a run, but of one that broke off its end says more.
+    failing = [a for a in standing if a.severity >= Severity.ERROR or (run.ended and a.rule == MONITOR_FAILURE)]
     said = next((f": {alert.message} ({alert.rule})" for alert in failing), "")
     if not run.ended:
         return f"{run.ending} at step {run.step}{said}"

@@ -15,6 +15,7 @@ from lora_watch.base.text import clean
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, whole
 from lora_watch.format import LAST_GOOD, NOT_BEGUN, REPORT, REPORT_VERSION, WAITING
 from lora_watch.format.files import is_claimed
+from lora_watch.rules import catalogue
 from lora_watch.rules.policy import OF_FINISHED_RUNS
 from lora_watch.runs.data import RunData, rates_of
 from lora_watch.runs.events import EventLog, clean_data
@@ -146,6 +147,12 @@ class FinishedRun:
         """Those of ``steps`` that made the adapters what they are: neither 0 nor discarded."""
         gone = discarded(self.alerts)
         return [step for step in steps if step > 0 and not any(step in stretch for stretch in gone)]
+
+    @property
+    def not_asked(self) -> dict[str, str]:
+        """Names of the rules that are muted, by id; empty where a report does not tell."""
+        known = {*self.rules, *(alert.rule for alert in self.alerts)}
+        return {rule.id: rule.name for rule in catalogue() if self.rules and rule.id not in known}
 
     def findings(self, counts: Callable[[Alert], bool] = bool) -> list[Alert]:
         """Its alerts and how it ended, the worst first. LW910 stands for what it has recovered from.

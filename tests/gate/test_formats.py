@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from lora_watch.base.alerts import Severity
 from lora_watch.base.prescription import Prescription, Setting
+from lora_watch.base.records import RunInfo
 from lora_watch.base.strict_json import strict_json
 from lora_watch.gate import Judgement, judge
 from lora_watch.gate.formats.github import command, github
@@ -241,6 +242,15 @@ def test_what_another_alert_has_taken_over_is_not_over(tmp_path: Path) -> None:
     rates = alert_of(2, "LW306", Severity.WARNING, closed_step=3)
     write_run(tmp_path, alerts=[rates, alert_of(3, explains=["LW306"])])
     assert "Gives way to LW102: from step 3 on see there." in text(judge([tmp_path]))
+
+
+def test_a_muted_rule_is_named(tmp_path: Path) -> None:
+    asked = (rule.describe() for rule in catalogue() if rule.id != "LW102")
+    write_run(tmp_path / "muted", run=RunInfo((), rules=tuple(asked)))
+    write_run(tmp_path / "all", run=RunInfo((), rules=tuple(rule.describe() for rule in catalogue())))
+    muted, plain = (judge([tmp_path / each]) for each in ("muted", "all"))
+    assert ("the run did not ask LW102." in text(muted), "did not ask" in text(plain)) == (True, False)
+    assert (b"the run did not ask it" in junit(muted), b"did not ask" in junit(plain)) == (True, False)
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------------

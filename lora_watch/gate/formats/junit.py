@@ -48,10 +48,9 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
     hidden = {RECOVERED} if judged.compared else {RECOVERED, *RULES}
     names |= {id: name for id, name in OF_NO_RULE.items() if id in fired or id not in hidden}
     known = {rule.id: rule for rule in catalogue()}
-    muted = {rule: known[rule].name for rule in known if run.rules and rule not in names}
     fails = bool(judgement.failures(judged))
     told = [] if run.next_run is None else [f"Next run: {run.next_run}"]  # under the first that fails, once a run
-    for rule, name in sorted((names | muted).items()):
+    for rule, name in sorted((names | run.not_asked).items()):
         case = ElementTree.SubElement(suite, "testcase", classname=run.name, name=f"{rule} {name}")
         alerts = fired.get(rule, [])
         report = "\n\n".join(str(replace(alert, next_run=None) if fails else alert) for alert in alerts)
@@ -59,8 +58,8 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
             failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
             failure.text = "\n\n".join([report, *told])
             told = []
-        elif rule in muted or rule in judgement.switched_off:
-            why = "the run did not ask it" if rule in muted else f"switched off: {rule}=never"
+        elif rule in run.not_asked or rule in judgement.switched_off:
+            why = "the run did not ask it" if rule in run.not_asked else f"switched off: {rule}=never"
             ElementTree.SubElement(case, "skipped", message=why)
         elif alerts:
             passed = "" if fails else passes(alerts)

@@ -8,7 +8,6 @@ from lora_watch.base.text import adapters, clean, count, middle, plain, sentence
 from lora_watch.format.tags import EVAL_LOSS, eval_losses
 from lora_watch.gate.baseline import RULES as BASELINE_RULES
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.rules import catalogue
 from lora_watch.rules.policy import RECOVERED, passes, too_few
 from lora_watch.runs.places import short_names
 from lora_watch.runs.run import STOPPED_EARLY
@@ -115,7 +114,7 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
         if alert.closed_step is not None and alert.rule != RECOVERED:
             yield f"    {sentence(ending(alert, findings))}"
     yield from (f"  Switched off ({a.rule}=never): {a.message}" for a in judged.findings if a.rule in off)
-    if muted := [rule.id for rule in catalogue() if run.rules and rule.id not in run.rules]:
-        yield f"  note: the run did not ask {', '.join(muted)}."
+    if run.not_asked:
+        yield f"  note: the run did not ask {', '.join(run.not_asked)}."
     left_open = [too_few(run.step)] if run.verdict == "ok" else []
     yield from (f"  note: {note}" for note in filter(None, [*run.notes, *left_open]))
