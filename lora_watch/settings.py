@@ -160,7 +160,8 @@ class Settings:
         try:
             return check(value)
         except ValueError as error:
-            raise ValueError(f"{source}: {error}") from None
+            said = str(error) if source == name else str(error).replace("True, False", "1, 0")  # as it is typed there
+            raise ValueError(f"{source}: {said}") from None
 
     def policy(self, default: Severity | None = None) -> Policy:
         """When an alert ends the run, with copies of the rules. ``default``: what ends it where ``fail_on`` says

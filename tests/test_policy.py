@@ -69,7 +69,7 @@ def test_a_fail_on_that_names_rules_alone_leaves_the_others_their_default(fail_o
 
 def test_findings_of_finished_runs_are_policies_too() -> None:
     assert policy("error,lw812=never,broke-off=never,LW901=never").by_rule == dict.fromkeys(("LW812", "LW801", "LW901"))
-    for wrong, says in (("LW817=never", "LW816"), ("qqqq=never", "LW816 "), ("LW203=info", "never, warning, error")):
+    for wrong, says in (("LW817=never", "LW816"), ("qq=never", "lists them"), ("LW203=info", "never, warning, error")):
         with pytest.raises(ValueError, match=says):
             policy(wrong)
 

@@ -185,7 +185,7 @@ class Alert:
 
     def lines(self, instead_of: str = "") -> list[str]:
         """At most six lines, each ``clean``: names are the model's, and end up in terminals and build logs.
-        ``instead_of``: the rule whose prescription the reader has seen before, and its evidence."""
+        ``instead_of``: the rule whose prescription the reader has seen before."""
         lines = [self.title, *filter(None, [self.details])]
         lines += [f"Cause: {full_stop(cause)}" for cause in self.causes[:1]]
         lines += self._advice(instead_of)
@@ -197,7 +197,7 @@ class Alert:
     def _advice(self, instead_of: str = "") -> list[str]:
         lines = [f"Fix: {full_stop(remedy)}" for remedy in self.remedies[:1]]
         if self.next_run is not None and self.recovery is None:  # of a recovery the details say what it goes on with
-            told = f" (replaces that of {instead_of})" if instead_of else ""
+            told = f" (instead of {instead_of}'s)" if instead_of else ""
             lines.insert(0, f"Next run{told}: {self.next_run}")
         return lines
 

@@ -84,6 +84,12 @@ def finite_mean(values: Collection[float]) -> float | None:
     return sum(finite) / len(finite) if 2 * len(finite) >= max(len(values), 1) else math.nan if values else None
 
 
+def last_tenth(losses: Sequence[float], step: int) -> float | None:
+    """The loss of a run of ``step`` steps: the ``finite_mean`` of the last tenth; None where it is no number."""
+    mean = finite_mean(losses[-max(1, step // 10) :])
+    return None if mean is None or math.isnan(mean) else mean
+
+
 def sparkline(values: Sequence[float | None], width: int = 24) -> str:
     """``values`` as at most ``width`` bars between their least and greatest, each the ``finite_mean`` of its share: NaN
     is shown as ``!``, a share without a number is blank. Empty for fewer than two."""

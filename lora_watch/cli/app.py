@@ -17,28 +17,22 @@ _COMMANDS: tuple[Any, ...] = (demo, rules, run, check, report, show, advise, pre
 _FIRST = [f"  [cyan]{call:32}[/]{said}" for call, said in (next(iter(each.EXAMPLES.items())) for each in _COMMANDS)]
 
 
-class _NoTypeOfFlags:
+def _without_bool(kind: Any) -> Any:
     """Typer puts ``<bool>`` beside each flag of its help."""
 
-    def get_params(self, ctx: Any) -> list[Any]:
-        params = super().get_params(ctx)  # type: ignore[misc]
+    def get_params(self: Any, ctx: Any) -> list[Any]:
+        params = kind.get_params(self, ctx)
         for param in params:
             if getattr(param, "is_flag", False):
                 param.metavar = ""
         return params
 
-
-class _Command(_NoTypeOfFlags, TyperCommand):
-    pass
-
-
-class _Group(_NoTypeOfFlags, TyperGroup):
-    pass
+    return type(kind.__name__, (kind,), {"get_params": get_params})
 
 
 app = typer.Typer(
     name="lora-watch",
-    cls=_Group,
+    cls=_without_bool(TyperGroup),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -100,7 +94,9 @@ def _add(module: ModuleType) -> None:
     below = ["Examples:", *examples, getattr(module, "MORE", "")]
     # The line in front keeps what is indented indented: the first one does not count when indentation is taken off.
     epilog, settings = "\n" + "\n\n".join(below), getattr(module, "SETTINGS", None)
-    app.command(cls=_Command, help="\n\n".join(paragraphs), epilog=epilog, context_settings=settings)(command)
+    app.command(
+        cls=_without_bool(TyperCommand), help="\n\n".join(paragraphs), epilog=epilog, context_settings=settings
+    )(command)
 
 
 for _command in _COMMANDS:

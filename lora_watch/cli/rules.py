@@ -1,14 +1,12 @@
 """``lora-watch rules``: what is checked."""
 
-from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
-from lora_watch.base.text import meant
-from lora_watch.cli.common import misuse
+from lora_watch.cli.common import refusing
 
 if TYPE_CHECKING:
     from lora_watch.rules import Rule
@@ -29,29 +27,20 @@ def rules(
     """
     from rich.markdown import Markdown
 
+    from lora_watch.rules import id_called
     from lora_watch.rules.guide import pages
 
     known = pages()
     console = Console(highlight=False)
     if rule is None:
-        console.print(_table(known.values()))
+        table = Table("id", "name", "severity", "summary", box=None, pad_edge=False)
+        for page in known.values():
+            table.add_row(page.id, page.name, page.severity, page.summary)
+        console.print(table)
         return
-    console.print(Markdown(explanation(_called(rule, known))))
-
-
-def _called(word: str, known: "Mapping[str, Page]") -> "Page":
-    called = word.upper() if word.lower().startswith("lw") else word.lower()
-    by_word = {key: page for page in known.values() for key in (page.id, page.name)}
-    if page := by_word.get(called):
-        return page
-    raise misuse(f"no rule has the id or name {word!r}{meant(called, by_word)}; `lora-watch rules` lists them")
-
-
-def _table(known: "Iterable[Page]") -> Table:
-    table = Table("id", "name", "severity", "summary", box=None, pad_edge=False)
-    for page in known:
-        table.add_row(page.id, page.name, page.severity, page.summary)
-    return table
+    with refusing(ValueError):
+        page = known[id_called(rule, {page.id: page.name for page in known.values()})]
+    console.print(Markdown(explanation(page)))
 
 
 def explanation(page: "Page") -> str:

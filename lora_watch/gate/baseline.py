@@ -57,7 +57,8 @@ def compare(now: FinishedRun, before: FinishedRun) -> list[Alert]:
         early = [who for who, run in (("this run", now), ("the baseline", before)) if run.stopped_early]
         why = [f"{' and '.join(early)} stopped before the planned steps ({STOPPED_EARLY})"] * bool(early)
         fix = ["compare runs that take all their steps"]
-        found.append(finding("LW816", now.step, taken, details="Their ends are no match.", causes=why, remedies=fix))
+        said = "So losses and norms are not compared."
+        found.append(finding("LW816", now.step, taken, details=said, causes=why, remedies=fix))
     elif now.ended:
         found += [*_loss(now, before), *_norms(now, before)]
     for alert in (alert for alert in found if not alert.causes):

@@ -94,5 +94,5 @@ def id_called(word: Any, names: Mapping[str, str]) -> str:
     known = {key.lower(): f"{rule} ({name})" for rule, name in names.items() for key in (rule, name)}
     # One wrong character of an id is a slip; with two it is any other id as well.
     near = difflib.get_close_matches(wanted, known, n=1, cutoff=0.8 if wanted.startswith("lw") else 0.6)
-    hint = f"did you mean {known[near[0]]}?" if near else f"known: {', '.join(sorted(set(known.values())))}"
+    hint = f"did you mean {known[near[0]]}?" if near else "`lora-watch rules` lists them"
     raise ValueError(f"no rule is called {word!r}; {hint}")

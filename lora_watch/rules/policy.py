@@ -103,11 +103,14 @@ def severities(given: FailOn | Iterable[Any], rules: Sequence[Rule]) -> dict[str
     return {word if word == DEFAULT else id_called(word, names): severity for word, severity in least.items()}
 
 
-def passes(alerts: Iterable[Alert], command: str = "check") -> str:
-    """That runs with WARNINGs pass under ``error``, and what fails them: ``lora-watch`` and a ``command``, or where it
-    is empty the run's own argument; empty without any."""
-    silent = (*CAUTIONS, *OF_NO_RULE)
-    warned = [a for a in alerts if a.severity is Severity.WARNING and not a.recovered_from and a.rule not in silent]
+def passes(alerts: Iterable[Alert], command: str = "check", off: Iterable[str] = ()) -> str:
+    """With what runs pass whose ``alerts`` fail nothing, and for WARNINGs what fails them: ``lora-watch`` and a
+    ``command``, or where it is empty the run's own argument; empty without any. ``off``: ids whose WARNINGs may be."""
+    alerts = [alert for alert in alerts if not alert.recovered_from]
+    if wrong := sorted({alert.rule for alert in alerts if alert.severity is Severity.ERROR}):
+        return f"Passed with {'ERRORs' if wrong[1:] else 'an ERROR'} ({', '.join(wrong)}), as fail_on says never."
+    silent = (*CAUTIONS, *OF_NO_RULE, *off)
+    warned = [a for a in alerts if a.severity is Severity.WARNING and a.rule not in silent]
     rules = sorted({alert.rule for alert in warned if alert.rule.startswith("LW")})  # fail_on knows no rule of your own
     if not rules:
         return ""

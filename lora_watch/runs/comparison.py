@@ -67,12 +67,12 @@ class Trial:
     @property
     def configuration(self) -> tuple[Any, ...]:
         """Equal for repeats: every setting is the same, and the training data are known to be, and what rewards a
-        policy. A run that is not ranked repeats none that is."""
+        policy. A run that is not ranked repeats none."""
         rewarded = REWARD in self.quality and "preference" not in self.settings
         known = ["train_data", *["reward_funcs"] * rewarded]
         settings = dict.fromkeys(known, f"unknown, of {self.name}") | dict(self.settings)
         scale = None if self.scale is None else f"{self.scale:.6g}"
-        return self.r, self.alpha, scale, self.lr, self.own_lr, frozenset(settings.items()), self.left_out is None
+        return self.r, self.alpha, scale, self.lr, self.own_lr, frozenset(settings.items()), self.left_out and self.name
 
 
 _NOT_SET = "not set"

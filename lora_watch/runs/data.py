@@ -75,10 +75,6 @@ class Series:
         rows = np.unique(np.searchsorted(self.steps, steps, "right")) - 1
         return self.rows(rows[rows >= 0])
 
-    def column(self, index: int) -> "Series":
-        """One column, still two-dimensional."""
-        return Series(self.steps, self.values[:, [index]], self.flags[:, [index]])
-
 
 Decoded = tuple[Series, list[str]]
 

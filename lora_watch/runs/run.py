@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from lora_watch.base.alerts import ENDINGS, Alert, Severity, Verdict, discarded, in_order
 from lora_watch.base.prescription import Prescription
-from lora_watch.base.text import clean
+from lora_watch.base.text import clean, last_tenth
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, whole
 from lora_watch.format import LAST_GOOD, NOT_BEGUN, REPORT, REPORT_VERSION, WAITING
 from lora_watch.format.files import is_claimed
@@ -247,7 +247,7 @@ def read_run(place: RunFiles) -> FinishedRun:
             if later and later[-1].step > run.step:  # a killed run's events go on behind its report
                 run.step, at = later[-1].step, datetime.fromtimestamp(later[-1].wall_time, timezone.utc)
                 run.updated = at.isoformat("T", "milliseconds")
-                run.loss_ends, run.final_loss = (None, None), None
+                run.loss_ends, run.final_loss = (None, None), last_tenth([loss for _, loss in run.loss_curve], run.step)
             run.going = run.message is None and is_claimed(place.report.parent)
         if run.loss_ends[1] is None and (losses := [*run.data.series_at("loss").values()]):  # or it made no step itself
             run.loss_ends = [losses[0], *run.data.series_at("loss_start").values()][-1], losses[-1]

@@ -65,9 +65,8 @@ class ConsoleSink(Sink):
                 self._prescribed = (alert.rule, alert.next_run) if alert.next_run else self._prescribed
             elif event == "opened":
                 before, now = self._prescribed, then.next_run
-                new = before is not None and now is not None and now.values != before[1].values
-                instead_of = f"{before[0]}, which was {before[1].source}" if before is not None and new else ""
-                _print(then.text(columns(), instead_of=instead_of), colour=_COLOURS[then.severity])
+                replaced = before[0] if before and now and now.values != before[1].values else ""
+                _print(then.text(columns(), instead_of=replaced), colour=_COLOURS[then.severity])
                 self._prescribed = before if now is None else (alert.rule, now)
             elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
                 _print(f"lora_watch: {alert.rule} {ending(alert, self._history)}")
@@ -92,8 +91,9 @@ class ConsoleSink(Sink):
                 lines.append(f"Next run: {why}: {self._prescribed[0]}'s advice is withdrawn.")
         if first is not None and first.severity > Severity.INFO and verdict != "failed":
             lines += [f"Fix: {full_stop(remedy)}" for remedy in first.remedies[:1]]
-        if verdict == "ok" and (passed := passes(self._history, os.environ.get("LORA_WATCH_COMMAND", ""))):
-            lines.append(passed)
+        policy, command = self._history.policy, os.environ.get("LORA_WATCH_COMMAND", "")
+        if verdict == "ok" or (verdict == "unhealthy" and (command or policy.can_end_a_run)):
+            lines += filter(None, [passes((a for a in self._history if not policy.counts(a)), command)])
         if verdict == "ok" and recovered and self._history.policy.default is Severity.WARNING:
             lines.append(f"It has recovered ({RECOVERED}): lora-watch check --fail-on warning does not pass")
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):

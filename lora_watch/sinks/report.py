@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 from lora_watch.base.alerts import Alert, Severity, Verdict, discarded, first_to_show, in_order, tally
 from lora_watch.base.records import Reading, RunInfo, StepRecord
 from lora_watch.base.strict_json import adapter_fields, strict_json
-from lora_watch.base.text import finite_mean
+from lora_watch.base.text import last_tenth
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.format import KEPT, LAST_GOOD, LAST_GOOD_BEFORE, REPORT, REPORT_VERSION
 from lora_watch.format.files import claim, names_the_path, no_link, now, read_report, release, replace_file, report_of
@@ -274,11 +274,9 @@ class _Session:
         self.reward = {"first": first, "last": _point(step, last)}
 
     def final_loss(self, alerts: Sequence[Alert]) -> float | None:
-        """Mean of the last tenth of the steps neither taken back nor dropped, without NaN; None where most are NaN."""
+        """``last_tenth`` of the steps neither taken back nor dropped."""
         gone, losses = discarded(alerts), [(step, loss) for step, (loss, made) in self.losses.items() if step and made]
-        kept = [loss for step, loss in losses if not any(step in one for one in gone)]
-        mean = finite_mean(kept[-max(1, self.step // 10) :])
-        return None if mean is None or math.isnan(mean) else mean
+        return last_tenth([loss for step, loss in losses if not any(step in one for one in gone)], self.step)
 
     def report(self) -> dict[str, Any]:
         last = {name: reading.known_values() for name, (_, reading) in self.last.items()}

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Request
 
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.format import tags
-from lora_watch.runs.data import Decoded, NotThereError, spread
+from lora_watch.runs.data import Decoded, NotThereError, Series, spread
 from lora_watch.tensorboard_plugin.board import Board, metric_of
 from lora_watch.tensorboard_plugin.pooling import pool
 
@@ -111,7 +111,7 @@ def _metric(board: Board, run: str, args: Args) -> bytes:
     if column is not None:
         if not 0 <= column < series.values.shape[1]:
             raise NotThereError(f"there is no adapter {column}")
-        series = series.column(column)
+        series = Series(series.steps, series.values[:, [column]], series.flags[:, [column]])
     return _window((series, notes), args)
 
 

@@ -111,7 +111,7 @@ def bad(service: Any, python: Python, tmp_path_factory: pytest.TempPathFactory) 
 
 def test_a_good_fine_tune_passes(good: Job) -> None:
     assert not good.failed, good.log
-    assert re.search("1 run .*: none fails", good.log)
+    assert re.search("1 run .*, none failed", good.log)
     assert [c for c in github_runner.commands(good.log) if c.name == "error"] == []
     assert good.junit is not None
     assert broken_rules(good.junit) == []

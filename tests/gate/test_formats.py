@@ -73,7 +73,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Judgement:
 def test_a_threshold_of_single_rules_is_called_by_no_severity(default: Severity | None, tmp_path: Path) -> None:
     write_run(tmp_path, alerts=[alert_of(3, severity=Severity.WARNING)])
     judgement = judge([tmp_path], default, by_rule={"LW102": Severity.WARNING})
-    assert text(judgement).endswith("1 run checked: 1 fails")
+    assert text(judgement).endswith("1 run checked, 1 failed")
 
 
 @pytest.fixture(scope="module")
@@ -141,9 +141,8 @@ def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     said, (run,) = text(judge([tmp_path / "back"])), judge([tmp_path / "back"]).to_dict()["runs"]
     assert re.search(r"  recovered at step 3 · \d{4}-\d\d-\d\d \d\d:\d\d UTC · ", said)
     assert [[alert["rule"] for alert in run[of]] for of in ("findings", "recovered_from")] == [["LW910"], ["LW102"]]
-    cases = {case.get("name"): case for case in ElementTree.fromstring(junit(judge([tmp_path / "back"])))[0]}
-    (healed,) = cases["LW102 norm-explosion"]
-    assert (healed.tag, "LW910" in str(healed.text), "LW910 recovered" in cases) == ("system-out", True, True)
+    cases = [str(case.get("name"))[:5] for case in ElementTree.fromstring(junit(judge([tmp_path / "back"])))[0]]
+    assert cases == ["LW910", "rules"]
     assert github(judge([tmp_path / "back"])).count("::warning") == 1
     assert said.startswith("ok, 1 warning ")
     assert "(LW102)" not in said, "its LW910 tells of it"
@@ -157,7 +156,7 @@ def test_what_check_adds_is_counted_apart_and_told_of_one_cause_once(tmp_path: P
     same = alert_of(3, "LW207", Severity.WARNING, causes=["the data"])
     write_run(tmp_path, steps=10, run=run_of(max_steps=20), alerts=[first, same])
     said = text(judge([tmp_path]))
-    assert said.startswith("ok, 2 warnings, 1 found by check after the run  ")
+    assert said.startswith("ok, 2 warnings, 1 found by check  ")
     causes = [line.strip() for line in said.splitlines() if "Cause" in line]
     assert causes == ["Cause: the data.", "Cause: that of LW204."]
 
@@ -166,7 +165,9 @@ def test_a_finding_that_is_switched_off_is_called_so(tmp_path: Path) -> None:
     write_run(tmp_path, steps=10, run=run_of(max_steps=20), alerts=[alert_of(3)])
     judgement = judge([tmp_path], by_rule={"LW102": None, "LW802": None})
     assert judgement.exit_code == 0
-    assert [each for write in (text, github) for each in ("ERROR", "WARNING", "::") if each in write(judgement)] == []
+    passed = "Passed with an ERROR (LW102), as fail_on says never."
+    assert [each for each in ("ERROR at", "WARNING", "::") if each in github(judgement)] == []
+    assert all(passed in said for said in (text(judgement), github(judgement), junit(judgement).decode()))
     assert "Switched off (LW102=never): too large" in text(judgement)
     assert judgement.to_dict()["switched_off"] == ["LW102", "LW802"]
     assert "ERROR" in text(judge([tmp_path])), "else it is none"
@@ -193,23 +194,17 @@ def test_only_our_own_annotations_are_commands_and_junit_survives_names_that_are
 
 
 # -- JUnit -----------------------------------------------------------------------------------------------------------
-def test_junit_has_a_suite_a_run_and_a_case_a_rule(plain: Judgement) -> None:
+def test_junit_has_a_suite_a_run_and_a_case_an_alert(plain: Judgement) -> None:
     assert broken_rules(junit(plain)) == broken_rules(junit(Judgement())) == []
     root = ElementTree.fromstring(junit(plain))
-    assert {key: root.get(key) for key in ("tests", "failures", "errors")} == {
-        "tests": "11",
-        "failures": "1",
-        "errors": "1",
-    }
+    assert [root.get(key) for key in ("tests", "failures", "errors")] == ["5", "1", "1"]
     bad, good, unjudged = root
-    assert [case.get("name") for case in good] == [
-        "LW801 broke-off", "LW802 stopped-early", "LW803 ended-by-policy", "LW901 monitor-failure",
-    ]  # fmt: skip
+    assert [case.get("name") for case in good] == ["rules that found nothing"]
     (failure,) = bad.findall("testcase[@name='LW102 norm-explosion']/failure")
     assert failure.get("type") == "ERROR"
     assert "at step 3" in str(failure.text)
     assert "at step 9" in str(failure.text)  # twice the same rule: one case
-    (passed,) = bad.findall("testcase/system-out")
+    passed, *_ = bad.findall("testcase/system-out")
     assert "LW203" in str(passed.text)
     assert "nowhere" in str(unjudged[0][0].text)
 
@@ -221,12 +216,12 @@ def test_junit_skips_what_was_not_asked_or_could_not_be_judged(tmp_path: Path, v
     write_run(tmp_path, run=run, verdict=verdict, message="", steps=100, alerts=[alert_of(3), alert_of(9, "LW301")])
     document = junit(judge([tmp_path], by_rule={"LW102": None, "LW104": None}))
     assert broken_rules(document) == []
-    cases = ElementTree.fromstring(document).iter("testcase")
-    skipped = {str(case.get("name"))[:5] for case in cases if case.find("skipped") is not None}
+    (skips,) = ElementTree.fromstring(document).iter("skipped")
+    skipped = set(re.findall(r"LW\d{3}", str(skips.get("message"))))
     empty = {"LW206", "LW209", "LW210", "LW309", "LW312", "LW315"}  # no reward, evaluation, drift, second process
     static = {rule.id for rule in catalogue() if rule.static}
-    rest = {rule.id for rule in catalogue()} - static - {"LW301"} | {"LW802"}
-    assert skipped == {"LW102", "LW104", "LW203", *empty, *([] if verdict == "ok" else rest)}
+    rest = {rule.id for rule in catalogue()} - static - {"LW301", "LW102"}
+    assert skipped == {"LW104", "LW203", *empty, *([] if verdict == "ok" else rest)}
 
 
 def test_junit_of_a_run_that_passes_says_what_to_change(tmp_path: Path) -> None:
@@ -234,7 +229,7 @@ def test_junit_of_a_run_that_passes_says_what_to_change(tmp_path: Path) -> None:
     weak = alert_of(5, "LW104", Severity.WARNING, next_run=told)
     write_run(tmp_path, alerts=[alert_of(3, "LW203", Severity.WARNING), weak])
     said = [each.text or "" for each in ElementTree.fromstring(junit(judge([tmp_path]))).iter("system-out")]
-    assert [("Next run" in each, "Passed" in each) for each in said] == [(True, True), (False, False)]
+    assert [("Next run" in each, "Passed" in each) for each in said] == [(True, True), *[(False, False)] * 2]
     assert "Passed" not in junit(judge([tmp_path], "warning")).decode()
 
 
@@ -250,7 +245,7 @@ def test_a_muted_rule_is_named(tmp_path: Path) -> None:
     write_run(tmp_path / "all", run=RunInfo((), rules=tuple(rule.describe() for rule in catalogue())))
     muted, plain = (judge([tmp_path / each]) for each in ("muted", "all"))
     assert ("the run did not ask LW102." in text(muted), "did not ask" in text(plain)) == (True, False)
-    assert (b"the run did not ask it" in junit(muted), b"did not ask" in junit(plain)) == (True, False)
+    assert (b"LW102: muted" in junit(muted), b": muted" in junit(plain)) == (True, False)
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------------

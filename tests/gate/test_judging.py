@@ -10,6 +10,7 @@ import pytest
 from lora_watch import LoraWatchCallback
 from lora_watch.base.alerts import Severity
 from lora_watch.gate import Judgement, judge
+from lora_watch.gate.formats.text import text
 from lora_watch.runs.comparison import compare
 from lora_watch.runs.events import FILES
 from lora_watch.sinks.report import ReportSink
@@ -53,7 +54,9 @@ def test_a_run_without_a_verdict_is_at_fault(tmp_path: Path) -> None:
     assert finding.details.startswith("It is recorded up to step 20 of 20.")
     assert any("memory" in cause for cause in finding.causes)
     assert finding.title in lora_watch("show", tmp_path, COLUMNS="200").stdout
-    assert compare([tmp_path]).configurations[0][0].alerts == {"error": 1}
+    trial = compare([tmp_path]).configurations[0][0]
+    assert (trial.alerts, trial.quality["final_loss"]) == ({"error": 1}, pytest.approx((1 / 19 + 1 / 20) / 2))
+    assert f"{trial.quality['final_loss']:.4g} in the last tenth" in text(judgement)
     run = judgement.runs[0].run  # the report was written at step 0
     assert (run.step, run.loss_ends[1]) == (20, run.loss_curve[-1][1])
     write_run(tmp_path, verdict=None, alerts=[alert_of(2, "LW202", Severity.ERROR)])

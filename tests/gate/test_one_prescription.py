@@ -32,7 +32,7 @@ MORE = [
 def told_in(text: str) -> list[str]:
     """Every ``Next run: …`` of a text, on one line each."""
     joined = re.sub(r"\n {6,}", " ", text)
-    return re.findall(r"Next run(?: \(replaces that of [^)]+\))?: (.*)", joined)
+    return re.findall(r"Next run(?: \(instead of [^)]+\))?: (.*)", joined)
 
 
 @pytest.mark.parametrize(

@@ -49,9 +49,9 @@ def test_a_prescription_that_replaces_another_says_so(capsys: Captured) -> None:
     for step, rule, next_run in ((0, "LW401", told[0]), (3, "LW203", None), (4, "LW102", told[1])):
         sink.write(record_of(run_of(), step), [alert_of(step, rule, Severity.WARNING, next_run=next_run)])
     first, second = [line for line in capsys.readouterr().err.splitlines() if "Next run" in line]
-    assert ("replaces" in first, "replaces that of LW401, which was from the weights" in second) == (False, True)
+    assert ("instead" in first, "Next run (instead of LW401's):" in second) == (False, True)
     sink.write(record_of(run_of(), 5), [alert_of(5, "LW910", Severity.WARNING, next_run=told[1])])
-    assert "replaces" not in capsys.readouterr().err, "it is the same"
+    assert "instead" not in capsys.readouterr().err, "it is the same"
 
 
 def test_a_recovery_is_all_that_is_said_of_what_it_is_from(capsys: Captured) -> None:
@@ -121,6 +121,13 @@ def test_a_run_that_is_too_weak_says_that_it_passes(capsys: Captured) -> None:
     said = " ".join(ending(capsys, "ok", alert_of(9, "LW104", Severity.WARNING)))
     assert said.count("error,LW104=warning") == 1
     assert "Passed" not in " ".join(ending(capsys, "ok", alert_of(9, "LW203", Severity.WARNING)))
+
+
+def test_an_error_that_fail_on_lets_pass_is_named(capsys: Captured) -> None:
+    sink = ConsoleSink(policy=Policy(default=Severity.ERROR, by_rule={"LW102": None}, patience=9))
+    sink.write(record_of(run_of(), 9), [alert_of(9), alert_of(9, "LW202")])
+    sink.finish("unhealthy", None)
+    assert "Passed with an ERROR (LW102), as fail_on says never." in capsys.readouterr().err, "LW202 may last"
 
 
 def test_a_note_is_no_warning_and_one_before_the_first_step_has_no_step_0(capsys: Captured) -> None:

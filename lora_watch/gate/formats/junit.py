@@ -1,9 +1,9 @@
 """A judgement as JUnit XML, as Jenkins, GitLab and others show test results.
 
-A run is a test suite, a rule that judged it a test case: passed, or failed with the alert as its text. Servers know a
-case by ``classname`` and ``name``: a rule is one case of one name, whatever it found. What is below the threshold, or
-has been recovered from, passes, with the alert as its output. A rule that the run did not ask, that is switched off, or
-that could not judge the run or not all of it, is skipped.
+A run is a test suite. Each rule that has found something is a test case: failed with the alert as its text, or passed
+with it as output where it is below the threshold. Servers know a case by ``classname`` and ``name``: that of a rule is
+the same, whatever it found. Two more cases list the other rules: those that have found nothing, which passes, and those
+that were muted or switched off or could not judge all of the run, which is skipped.
 """
 
 from dataclasses import replace
@@ -12,8 +12,8 @@ from xml.etree import ElementTree
 from lora_watch.base.alerts import Alert
 from lora_watch.gate.baseline import RULES
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.rules import ReplicasDiffer, RewardNotRising, RewardsAllEqual, Rule, StaleRollouts, catalogue
-from lora_watch.rules.policy import OF_NO_RULE, RECOVERED, passes
+from lora_watch.rules import ReplicasDiffer, RewardNotRising, RewardsAllEqual, StaleRollouts, catalogue
+from lora_watch.rules.policy import passes
 from lora_watch.runs.run import FinishedRun
 
 
@@ -40,36 +40,39 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
     if run.updated:
         suite.set("timestamp", run.updated)
     fired: dict[str, list[Alert]] = {}
-    since = f"The run has recovered from it ({RECOVERED})."
-    healed = (replace(a, details=f"{a.details} {since}".lstrip()) for a in run.alerts if a.recovered_from)
-    for alert in (*judged.findings, *healed):
+    for alert in judged.findings:
         fired.setdefault(alert.rule, []).append(alert)
-    names = {rule: alerts[0].name for rule, alerts in fired.items()} | run.rules
-    hidden = {RECOVERED} if judged.compared else {RECOVERED, *RULES}
-    names |= {id: name for id, name in OF_NO_RULE.items() if id in fired or id not in hidden}
-    known = {rule.id: rule for rule in catalogue()}
     fails = bool(judgement.failures(judged))
     told = [] if run.next_run is None else [f"Next run: {run.next_run}"]  # under the first that fails, once a run
-    for rule, name in sorted((names | run.not_asked).items()):
-        case = ElementTree.SubElement(suite, "testcase", classname=run.name, name=f"{rule} {name}")
-        alerts = fired.get(rule, [])
+    for rule, alerts in sorted(fired.items()):
+        case = ElementTree.SubElement(suite, "testcase", classname=run.name, name=f"{rule} {alerts[0].name}")
         report = "\n\n".join(str(replace(alert, next_run=None) if fails else alert) for alert in alerts)
-        if any(judgement.counts(alert) for alert in alerts if not alert.recovered_from):
+        if any(map(judgement.counts, alerts)):
             failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
             failure.text = "\n\n".join([report, *told])
             told = []
-        elif rule in run.not_asked or rule in judgement.switched_off:
-            why = "the run did not ask it" if rule in run.not_asked else f"switched off: {rule}=never"
-            ElementTree.SubElement(case, "skipped", message=why)
-        elif alerts:
-            passed = "" if fails else passes(alerts)
+        else:
+            passed = "" if fails else passes(alerts, off=judgement.switched_off)
             ElementTree.SubElement(case, "system-out").text = f"{report}\n\n{passed}".rstrip()
-        elif rule in (*run.rules, "LW802") and (why := _not_judged(known.get(rule), run)):
-            ElementTree.SubElement(case, "skipped", message=why)
+    others: dict[str, list[str]] = {"": []}
+    healed = {alert.rule for alert in run.alerts if alert.recovered_from}  # LW910 has their case
+    for rule in sorted({*run.rules, *run.not_asked, *(RULES if judged.compared else ())} - fired.keys() - healed):
+        others.setdefault(_not_judged(rule, run, judgement), []).append(rule)
+    case = ElementTree.SubElement(suite, "testcase", classname=run.name, name="rules that found nothing")
+    ElementTree.SubElement(case, "system-out").text = ", ".join(others.pop(""))
+    if others:
+        case = ElementTree.SubElement(suite, "testcase", classname=run.name, name="rules that did not judge")
+        whys = (f"{', '.join(rules)}: {why}" for why, rules in others.items())
+        ElementTree.SubElement(case, "skipped", message=". ".join(whys))
 
 
-def _not_judged(rule: Rule | None, run: FinishedRun) -> str:
+def _not_judged(id: str, run: FinishedRun, judgement: Judgement) -> str:
     """Why a rule that has found nothing had nothing to judge, or not all of it, as far as files tell; else empty."""
+    rule = next((rule for rule in catalogue() if rule.id == id), None)
+    if id in run.not_asked:
+        return "muted, so the run did not ask"
+    if id in judgement.switched_off:
+        return "switched off (never)"
     if rule is not None:
         if rule.of == "evaluation" and not run.evaluation:
             return "the run had no evaluation"

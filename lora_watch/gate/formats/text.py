@@ -29,27 +29,26 @@ def text(judgement: Judgement) -> str:
 
 
 def _tally(findings: Sequence[Alert], judgement: Judgement) -> str:
-    """``1 error, 2 warnings, 1 found by check after the run``: what the page has, too, is counted as there."""
+    """``1 error, 2 warnings, 1 found by check``: what the page has, too, is counted as there."""
     ours = {STOPPED_EARLY, *BASELINE_RULES}
     own = in_numbers(tally(alert for alert in findings if alert.rule not in ours))
     added = sum(alert.rule in ours.difference(judgement.switched_off) for alert in findings)
-    return ", ".join(filter(None, [own, f"{added} found by check after the run" if added else ""]))
+    return ", ".join(filter(None, [own, f"{added} found by check" if added else ""]))
 
 
 def summary(judgement: Judgement) -> str:
     """One line: how many runs, how many of them are at fault."""
     failing = sum(bool(judgement.failures(judged)) for judged in judgement.runs)
-    parts = [f"{failing or 'none'} fail{'s' * (failing < 2)}"] * bool(judgement.runs)
-    if judgement.unreadable:
-        parts.append(f"{len(judgement.unreadable)} could not be judged")
-    checked = f"{count(len(judgement.runs), 'run')} checked: {'; '.join(parts) or 'there is nothing to judge'}"
-    return ". ".join(filter(None, [checked, passing(judgement)]))
+    parts = [f"{count(len(judgement.runs), 'run')} checked", *[f"{failing or 'none'} failed"] * bool(judgement.runs)]
+    parts += [f"{len(judgement.unreadable)} could not be judged"] * bool(judgement.unreadable)
+    return ". ".join(filter(None, [", ".join(parts), passing(judgement)]))
 
 
 def passing(judgement: Judgement) -> str:
     """``passes`` on the runs that do not fail."""
-    passed = (j for j in judgement.runs if j.run.verdict == "ok" and not judgement.failures(j))
-    return passes(a for judged in passed for a in judged.findings if a.rule not in judgement.switched_off)
+    over = (judged for judged in judgement.runs if judged.run.verdict != "unknown" and not judged.run.going)
+    passed = (judged for judged in over if not judgement.failures(judged))
+    return passes((a for judged in passed for a in judged.findings), off=judgement.switched_off)
 
 
 def _overview(judgement: Judgement) -> list[str]:
@@ -87,9 +86,10 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
         parts.append(f"{what} {' → '.join(map(plain, run.reward_ends))}")
     elif run.loss_ends[0] is not None:
         curve = sparkline(losses := [value for _, value in run.loss_curve])
-        of_several = run.final_loss is not None and run.step >= 20
-        end, when = (run.final_loss, "in the last tenth") if of_several else (run.loss_ends[1], "at last")
-        if of_several and short(end) != "NaN" and "NaN" in map(short, losses[-max(len(losses) // 10, 1) :]):
+        end, when = run.final_loss, "in the last tenth" if run.step >= 20 else "at last"
+        if end is None:  # most of it is NaN
+            end, when = run.loss_ends[1], "at last"
+        elif "NaN" in map(short, losses[-max(run.step // 10, 1) :]):
             when += " without its NaN"
         if any(a.recovery and a.recovery.dropped and a.last_step >= run.step for a in run.alerts):
             when += " before updates were dropped"
