@@ -241,7 +241,7 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
         if alone:
             names = first_of([trial.name for trial in trials_alike], 3)
             apart.append(
-                f"{names} differ in no setting or seed that is known, but in {chosen}: no mean is made of them."
+                f"{names} have the same settings and seed, as far as is known, and another {chosen}: no mean is made."
             )
     order = sorted(rows, key=lambda c: [-1 if v is None else v for v in (c[0].r, c[0].scale, c[0].lr)])
     compared = Comparison(chosen, order, [*_notes(trials, chosen, metric), *apart], unreadable)

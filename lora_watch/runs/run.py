@@ -255,6 +255,7 @@ def read_run(place: RunFiles) -> FinishedRun:
         reason = f"{type(error).__name__}: {error}"
         raise UnreadableError(f"{place.report} does not hold what it should ({reason})") from error
     run.notes += [clean(damage) for damage in log.damage]
+    run.notes += [f"these rules were muted: {', '.join(run.not_asked)}"] * bool(run.not_asked)
     if waits:
         run.message = NOT_BEGUN.format(ending=f" ({run.ending})")
         run.waiting, run.verdict = True, "unknown"

@@ -90,7 +90,7 @@ def test_trials_of_a_search_are_compared_with_the_training_after_it(muddle: Path
     )
     content = as_json(out, out / "run-0", out / "run-1")
     assert [len(each["runs"]) for each in content["configurations"]] == [1, 1, 1], "one seed twice is no repeat"
-    assert "run-0, run-1 differ in no setting or seed that is known" in content["notes"][-1]
+    assert "run-0, run-1 have the same settings and seed" in content["notes"][-1]
 
 
 def test_repeats_are_averaged(sweep: Sweep) -> None:

@@ -70,7 +70,7 @@ def _not_judged(id: str, run: FinishedRun, judgement: Judgement) -> str:
     """Why a rule that has found nothing had nothing to judge, or not all of it, as far as files tell; else empty."""
     rule = next((rule for rule in catalogue() if rule.id == id), None)
     if id in run.not_asked:
-        return "muted, so the run did not ask"
+        return "muted in the run"
     if id in judgement.switched_off:
         return "switched off (never)"
     if rule is not None:
@@ -82,6 +82,6 @@ def _not_judged(id: str, run: FinishedRun, judgement: Judgement) -> str:
             return "one process trained"
         if rule.needs is not None and not any(rule.needs in adapter.last for adapter in run.adapters.values()):
             return f"{rule.needs} was not measured"
-    if run.ended or (rule is not None and rule.static):  # settings are judged before the first step
+    if run.verdict in ("ok", "unhealthy") or (rule is not None and rule.static):  # settings come before the first step
         return ""
-    return f"the run ended before all was judged: {run.ending}, {run.steps}"
+    return f"not all of the run was judged: {run.ending}, {run.steps}"

@@ -114,7 +114,5 @@ def described(judged: Judged, judgement: Judgement) -> Iterator[str]:
         if alert.closed_step is not None and alert.rule != RECOVERED:
             yield f"    {sentence(ending(alert, findings))}"
     yield from (f"  Switched off ({a.rule}=never): {a.message}" for a in judged.findings if a.rule in off)
-    if run.not_asked:
-        yield f"  note: the run did not ask {', '.join(run.not_asked)}."
     left_open = [too_few(run.step)] if run.verdict == "ok" else []
     yield from (f"  note: {note}" for note in filter(None, [*run.notes, *left_open]))
