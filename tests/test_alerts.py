@@ -104,6 +104,13 @@ def test_a_message_says_what_and_where_first_and_has_six_lines() -> None:
     assert "26 more" in without.lines()[4]
 
 
+def test_where_to_go_on_from_is_said_until_the_run_has_gone_on_by_itself() -> None:
+    alert = replace(explosion(), remedies=["sort, then begin anew", "less"], resume="resume from the last checkpoint")
+    assert alert.to_dict()["remedies"] == ["sort, then begin anew. Then resume from the last checkpoint", "less"]
+    alert.back_to = 6  # the update was dropped
+    assert alert.to_dict()["remedies"] == alert.remedies
+
+
 @pytest.mark.parametrize("width", [60, 80, 120])
 def test_rows_fit_the_screen_and_hang(width: int) -> None:
     rows = explosion().text(width).split("\n")

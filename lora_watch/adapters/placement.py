@@ -24,16 +24,15 @@ def placement(
 ) -> str:
     """``28 adapters: q k v o gate up down in 4 of 4 blocks; 8.4 % of the parameters; rank 8, alpha/r 2.``
 
-    After it stands how many more were ``found`` that do not train, and what has no adapter, where that may be a
-    mistake: whole blocks, the MLP, the experts. And an adapted output layer that is tied to the embeddings.
+    The share is of all that is trained: ``12 % of the parameters, with lm_head``. After it stands how many more were
+    ``found`` that do not train, and what has no adapter, where that may be a mistake: whole blocks, the MLP, the
+    experts. And an adapted output layer that is tied to the embeddings.
     """
     paths = {module: clean_name(path) for path, module in walk(model)}
     adapted = list(dict.fromkeys(paths[adapter.module] for adapter in adapters))
     held = [(name, p) for module, name in paths.items() for p in module.parameters(recurse=False)]
-    frozen = [(name, weight) for name, weight in held if ".lora_" not in f".{name}"]
-    weights = [
-        (name, weight) for name, weight in frozen if len(getattr(weight, "ds_shape", weight.shape)) > 1
-    ]  # ZeRO-3
+    rest = [(name, weight) for name, weight in held if ".lora_" not in f".{name}"]
+    weights = [(name, weight) for name, weight in rest if len(getattr(weight, "ds_shape", weight.shape)) > 1]  # ZeRO-3
     blocks, there = _blocks(adapted), _blocks(name for name, _ in weights)
     there = {block for block in there if block[0] in {stack for stack, _ in blocks}}
     inside = [name for name in adapted if _block(name)]
@@ -43,11 +42,14 @@ def placement(
     if outside := first_of([name for name in adapted if name not in inside], 4):
         where += f", {outside}" if where else outside
     total = sum({id(parameter): _numbers(parameter) for _, parameter in held}.values())
-    trained = sum(info.trainable for info in described)
+    trained = sum({id(parameter): _numbers(parameter) for _, parameter in held if parameter.requires_grad}.values())
+    own = {id(parameter) for adapter in found for parameter in adapter.own}
+    others = {name.partition(".modules_to_save")[0]: 0 for name, p in rest if p.requires_grad and id(p) not in own}
     ranks = first_of([str(rank) for rank in sorted({info.r for info in described})], 5)
     scales = sorted({(formula(info.scale_formula), info.scale) for info in described})
     shown = first_of([f"{of} {scale:.3g}" for of, scale in scales], 3)
-    share = f"{percent(trained / max(total, 1))} of the parameters" if trained else "all frozen"
+    share = f"{percent(trained / max(total, 1))} of the parameters{f', with {first_of(others, 2)}' if others else ''}"
+    share = share if any(info.trainable for info in described) else "all frozen"
     said = [f"{count(len(adapters), 'adapter')}: {where}; {share}; rank {ranks}, {shown}."]
     within = [(name, weight) for name, weight in weights if _block(name) in there]
     having = list(dict.fromkeys(paths[adapter.module] for adapter in found))

@@ -2,7 +2,6 @@
 
 import enum
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -88,6 +87,8 @@ class Alert:
     """Likely causes, most likely first."""
     remedies: list[str] = field(default_factory=list)
     """What to change that is no setting, the likeliest first. Settings are in ``next_run``."""
+    resume: str = ""
+    """What to go on from after that, where the weights are no longer sound: see ``fixes``."""
     next_run: Prescription | None = None
     """The run's prescription, in the one alert that has changed it last; None in all others."""
     explains: list[str] = field(default_factory=list)
@@ -119,24 +120,27 @@ class Alert:
         return self.back_to is not None and self.name != "recovered"
 
     @property
+    def fixes(self) -> list[str]:
+        """``remedies``, the first followed by ``resume``, unless the run itself has gone back or dropped the update."""
+        first = [*self.remedies[:1], *[self.resume] * (bool(self.resume) and not self.recovered_from)]
+        return [". Then ".join(first), *self.remedies[1:]] if first else []
+
+    @property
     def lasted(self) -> int:
         """Number of optimizer steps from the first to the last at which the rule held, both counted; 1 at least."""
         return max(self.last_step - max(self.step, 1) + 1, 1)
 
     def to_dict(self) -> dict[str, Any]:
-        """Strict JSON: severity by name, a non-finite number as null with its text in ``adapters``."""
-        out = asdict(self)
+        """Strict JSON: severity by name, a non-finite number as null with its text in ``adapters``, ``fixes`` as
+        ``remedies``."""
+        out = asdict(self) | {"remedies": self.fixes, "lasted": self.lasted, "recovered_from": self.recovered_from}
+        del out["resume"]
         out["severity"] = self.severity.name
         out["next_run"] = None if self.next_run is None else self.next_run.to_dict()
         out["adapters"] = [
             {"name": name, "value": value if math.isfinite(value) else None, "text": f"{value:.4g}"}
             for name, value in self.adapters
         ]
-        if self.recovered_from:  # the run has gone on, without ``remedies.from_before``
-            again = r"(^|\. Then )(resume from the last checkpoint before|begin anew).*"
-            out["remedies"] = list(filter(None, (re.sub(again, "", remedy) for remedy in self.remedies)))
-        out["lasted"] = self.lasted
-        out["recovered_from"] = self.recovered_from
         return out
 
     @classmethod
@@ -145,30 +149,19 @@ class Alert:
         for anything else."""
         try:
             step = whole(serialised["step"])
-            return cls(
-                rule=clean(serialised["rule"]),
-                name=clean(serialised["name"]),
-                severity=Severity.parse(serialised["severity"]),
-                step=step,
-                message=clean(serialised["message"]),
-                details=clean(serialised.get("details") or ""),
-                adapters=[
-                    (clean(a["name"]), float(a["text"] if a.get("value") is None else a["value"]))
-                    for a in serialised.get("adapters") or ()
-                ],
-                metric=or_none(clean, serialised.get("metric")),
-                threshold=or_none(float, serialised.get("threshold")),
-                causes=[clean(cause) for cause in serialised.get("causes") or ()],
-                remedies=[clean(remedy) for remedy in serialised.get("remedies") or ()],
-                next_run=or_none(Prescription.from_dict, serialised.get("next_run")),
-                explains=[clean(rule) for rule in serialised.get("explains") or ()],
-                last_step=whole(serialised.get("last_step", step)),
-                closed_step=or_none(whole, serialised.get("closed_step")),
-                back_to=or_none(whole, serialised.get("back_to")),
-                kind=clean(serialised.get("kind") or ""),
-                graver_at=or_none(whole, serialised.get("graver_at")),
-                recovery=or_none(_recovery, serialised.get("recovery")),
-            )
+            adapters = [
+                (clean(a["name"]), float(a["text"] if a.get("value") is None else a["value"]))
+                for a in serialised.get("adapters") or ()
+            ]
+            read: dict[str, Any] = {name: clean(serialised[name]) for name in ("rule", "name", "message")}
+            read |= {name: clean(serialised.get(name) or "") for name in ("details", "resume", "kind")}
+            for name in ("causes", "remedies", "explains"):
+                read[name] = [clean(text) for text in serialised.get(name) or ()]
+            kinds = {"metric": clean, "threshold": float, "next_run": Prescription.from_dict, "recovery": _recovery}
+            for name, kind in {**kinds, **dict.fromkeys(("closed_step", "back_to", "graver_at"), whole)}.items():
+                read[name] = or_none(kind, serialised.get(name))
+            severity, last_step = Severity.parse(serialised["severity"]), whole(serialised.get("last_step", step))
+            return cls(severity=severity, step=step, last_step=last_step, adapters=adapters, **read)
         except MISFITS as error:
             raise ValueError(f"no alert of lora_watch ({type(error).__name__}: {clean(error)})") from error
 
@@ -195,7 +188,7 @@ class Alert:
         return [clean(line) for line in (*lines, *more)]
 
     def _advice(self, instead_of: str = "") -> list[str]:
-        lines = [f"Fix: {full_stop(remedy)}" for remedy in self.remedies[:1]]
+        lines = [f"Fix: {full_stop(remedy)}" for remedy in self.fixes[:1]]
         if self.next_run is not None and self.recovery is None:  # of a recovery the details say what it goes on with
             told = f" (instead of {instead_of}'s)" if instead_of else ""
             lines.insert(0, f"Next run{told}: {self.next_run}")

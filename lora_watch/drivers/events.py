@@ -104,7 +104,8 @@ class TrainerEvents(TrainerCallback):
             self.monitors.append(engine)
         engine.start(state.global_step)
         engine.take_hooks_off()
-        judged = trainer_info.judged_losses(self._tap.followed)
+        sets = getattr(self._tap.followed, "eval_dataset", None)
+        judged = {f"eval_{name}_loss" for name in sets} if isinstance(sets, dict) else {"eval_loss"}
         for seen in self._untrained if state.global_step == 0 else ():
             if judged.intersection(seen[0]):  # another set's says nothing of these
                 engine.evaluated(*seen)

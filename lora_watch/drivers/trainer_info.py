@@ -231,12 +231,6 @@ def evaluated_samples(metrics: Mapping[str, Any]) -> int | None:
     return round(seconds * rate) if isinstance(seconds, float) and isinstance(rate, float) else None
 
 
-def judged_losses(trainer: Trainer | None) -> set[str]:
-    """The names of the losses of ``trainer.evaluate()``: of several sets each has its own."""
-    sets = getattr(trainer, "eval_dataset", None)
-    return {f"eval_{name}_loss" for name in sets} if isinstance(sets, dict) else {"eval_loss"}
-
-
 def quality(metrics: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of ``Trainer.evaluate()`` that say how good the model is, without those on how long it took."""
     return {

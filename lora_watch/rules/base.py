@@ -47,6 +47,7 @@ class Finding:
     threshold: float | None = None
     causes: list[str] = field(default_factory=list)
     remedies: list[str] = field(default_factory=list)
+    resume: str = ""
     next_run: Prescription | None = None
     """The settings that this rule proposes, relative to those that the run has now. An INFO proposes none."""
     severity: Severity | None = None

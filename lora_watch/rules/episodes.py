@@ -161,10 +161,9 @@ class Episodes:
                     self._take(rule, finding, record, changed)
             except Exception as error:
                 self._failed(f"asking {rule.id} {rule.name} about the whole run", error)
-        if about == "resumed" and (record.run.kept_rate is not None or record.run.lapsed_factor != 1.0):
-            self._prescribing.unused = record.run.config.get("learning_rate", math.nan)
-            for alert in self.alerts:
-                alert.next_run = alert.next_run and self.prescription
+        if about == "resumed":
+            self._prescribing.resume(record.run)
+            self._carry_what_is_left()
         if about == "conclude":
             said = [*self._unharmed(record), *self._refuted()]
             changed += [alert for alert in said if alert not in changed]
@@ -273,7 +272,7 @@ class Episodes:
         if own is not None and alert is not None and alert.rule in NON_FINITE and own.step <= alert.step:
             return False  # a NaN that came later explains nothing
         if own is not None and alert is not None and rule.guesses:
-            own.causes, own.remedies = alert.causes, alert.remedies
+            own.causes, own.remedies, own.resume = alert.causes, alert.remedies, alert.resume
         if alert is not None and rule.id not in alert.explains:
             alert.explains.append(rule.id)
             changed += [alert] * (alert not in changed)
@@ -317,7 +316,7 @@ class Episodes:
         cause = next((cause for cause in causes if alert is None or rule.id in cause.explains), None)
         if cause is not None:  # and no later fault
             since = f"{cause.message} ({cause.rule}, {cause.when})"
-            said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies]}
+            said |= {"causes": [since, *cause.causes], "remedies": [*cause.remedies], "resume": cause.resume}
             cause.explains += [rule.id] * (rule.id not in cause.explains)
         proposed = None if cause or severity <= Severity.INFO else finding.next_run
         if proposed is not None and self._keeps_scale and (rate := rate_set(record.run)):
@@ -371,7 +370,7 @@ class Episodes:
 
     def state_dict(self) -> dict[str, Any]:
         """Plain data for a checkpoint: ``memory``, and the alerts so far."""
-        alerts = [alert.to_dict() for alert in self.alerts]
+        alerts = [alert.to_dict() | {"remedies": alert.remedies, "resume": alert.resume} for alert in self.alerts]
         return self.memory() | {"alerts": alerts, "prescribing": self._prescribing.state_dict()}
 
     def load_state_dict(self, state: dict[str, Any], step: int = 0) -> None:

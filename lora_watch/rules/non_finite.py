@@ -42,15 +42,17 @@ class NonFiniteAdapter(Rule):
         few = what == "weight" and (2 * bad.sum() < len(bad) or not record.step)
         of_the_rate = what == "weight" and not few and bool(np.isfinite(_gradients(record)).all())
         of_one_rank = record.run.config.get("world_size", 1) != 1 and record.run.learning_rate is None  # else the mean
+        resume = ""
         if few:
             cause = "code other than the optimizer has written to this adapter, or its file holds a NaN"
+            fixes, resume = [], from_before(record.step - bool(record.spoiled))
         elif of_the_rate and raised_to(record) is None and pace(record) <= ORDINARY_PACE:
             cause = "an update at an ordinary rate has overflowed: Adam divides by an eps of 0, as 1e-8 is in float16"
             of_the_rate, fixes = False, ["keep eps at 1e-8, and the adapters in float32, as PEFT does by default"]
         elif of_the_rate:
             cause = "the learning rate is so high that the update itself overflows"
         elif advice := _of_the_batch(record):
-            (cause,), fixes = advice.causes, advice.remedies
+            (cause,), fixes, resume = advice.causes, advice.remedies, advice.resume
         elif len(bad) > 1 and bad.all() and (record.loss is None or of_one_rank):
             whose = "this" if record.loss is None else "another rank's"  # nobody has seen it yet
             cause = f"no layer has a finite gradient: the loss of {whose} batch is NaN or infinite"
@@ -65,7 +67,8 @@ class NonFiniteAdapter(Rule):
             adapters=[(record.run.names[i], math.nan) for i in np.flatnonzero(bad)],
             metric=metric,
             causes=[cause],
-            remedies=[from_before(record.step - bool(record.spoiled))] if few else fixes,
+            remedies=fixes,
+            resume=resume,
             next_run=suspect(record, False, otherwise=10.0).next_run if of_the_rate else None,
             # What spoils a single batch, or overflows in half precision, comes from no fault that makes weights grow.
             follows=() if record.bad_inputs else FAULTS * of_the_rate + GROWN_TOO_LARGE,
@@ -77,8 +80,8 @@ class NonFiniteAdapter(Rule):
     def resumed(self, record: StepRecord) -> Finding | None:
         if record.updated or (found := self.check(record)) is None:
             return None
-        cause, remedy = "the checkpoint's file holds it", "resume from an earlier checkpoint, or begin anew"
-        return replace(found, causes=[cause], remedies=[remedy], next_run=None)
+        cause, resume = "the checkpoint's file holds it", "resume from an earlier checkpoint, or begin anew"
+        return replace(found, causes=[cause], remedies=[], resume=resume, next_run=None)
 
     def has_evidence(self, record: StepRecord) -> bool:
         """Behind a NaN loss nothing shows whether the adapters had been finite without it."""
@@ -117,7 +120,7 @@ def _of_the_batch(record: StepRecord) -> Advice | None:
     if not (names := " and ".join(record.bad_inputs)):
         return None
     fix = f"take out the rows whose {names} are not finite, or mend them"
-    return Advice([f"NaN or infinity in the batch's {names}"], [f"{fix}. Then {from_before(record.step)}"])
+    return Advice([f"NaN or infinity in the batch's {names}"], [fix], from_before(record.step))
 
 
 def _gradients(record: StepRecord) -> FloatArray:
@@ -195,8 +198,7 @@ class NonFiniteLoss(Rule):
             cause = "it is probably the mean over no label: all are ignored (-100), and every gradient is 0"
             return Advice([cause], ["print (labels != -100).sum() of this batch; leave out batches where it is 0"])
         cause = f"not known. No NaN was found in the frozen weights or in the adapters before it{labels}"
-        after = "" if self.masked else f". Then {from_before(record.step)}"
-        return Advice([cause], [_SEE_BATCH + after, *in_wider_numbers(record)])
+        return Advice([cause], [_SEE_BATCH, *in_wider_numbers(record)], "" if self.masked else from_before(record.step))
 
     def _grown(self, record: StepRecord) -> str:
         """What shows that earlier updates have made the weights too large, in words; empty where nothing does."""

@@ -227,7 +227,7 @@ class NormExplosion(Rule):
             metric="relative_spectral_norm",
             follows=FAULTS,
             causes=["the last update was much too large, or code has written to the weights after it"],
-            remedies=[from_before(record.step)],
+            resume=from_before(record.step),
             next_run=weaker(record, extent(record) or 0.0, evidence=Evidence.HARM).next_run,
         )
 

@@ -78,6 +78,19 @@ class Prescribing:
             told = Prescription({RATE: swept}, Evidence.SWEEP)
             self.standing = None if told.allows(RATE, self.own[RATE]) else told
 
+    def resume(self, run: RunInfo) -> None:
+        """A session goes on: with the checkpoint's rate, or, as a plain loop may, with another one of its script's own,
+        to which the prescription is relative from now on."""
+        if run.kept_rate is not None or run.lapsed_factor != 1.0:
+            self.unused = run.config.get("learning_rate", math.nan)
+        rate, told = (rate_set(run) or 0.0) / run.lr_factor, self.standing
+        if "learning_rate" in run.config or not rate or math.isclose(rate, self.own.get(RATE, rate)):
+            return
+        self.own[RATE] = rate
+        if told is not None and RATE in told.settings:
+            now = replace(told, settings={**told.settings, RATE: replace(told.settings[RATE], yours=rate)})
+            self.standing = told.without(RATE) if told.allows(RATE, rate) else now
+
     def propose(self, found: Prescription, run: RunInfo) -> bool:
         """``found`` is relative to what ``run`` trains with now. True where the prescription has changed."""
         if run.unmatched and found.evidence < Evidence.HARM:  # LW310: with all of its layers it needs another rate

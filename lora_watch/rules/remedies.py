@@ -108,6 +108,7 @@ class Advice:
     causes: list[str]
     remedies: list[str] = field(default_factory=list)
     """What to change, where no setting can be named."""
+    resume: str = ""
     next_run: Prescription | None = None
     """None where there is nothing to change."""
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from lora_watch.base.records import RunInfo, StepRecord
-from lora_watch.base.text import count
+from lora_watch.base.text import count, plain
 from lora_watch.rules.size import size_of
 
 JUDGED = 0.99
@@ -35,7 +35,7 @@ class Coverage:
         self._judged = 0
         self._before = 0, 0
         """Steps done and judged in the sessions before."""
-        self._failures = 0
+        self.failures = 0
         """Of the guard, up to the latest step that was judged or could not be."""
         self._sound = False
         """The latest step was judged."""
@@ -44,13 +44,9 @@ class Coverage:
         """Names of the adapters that have been."""
         self.concluded = False
 
-    def start(self, failures: int) -> None:
-        """Steps follow: the guard's ``failures`` so far have cost none of them."""
-        self._failures = failures
-
     def judged(self, record: StepRecord, failures: int) -> None:
         """The rules have been asked about ``record``; the guard has caught so many ``failures`` so far."""
-        self._sound, self._failures = failures == self._failures, failures
+        self._sound, self.failures = failures == self.failures, failures
         self._judged += self._sound
         self._last = record
         if not self._measured.issuperset(record.run.names):
@@ -91,7 +87,7 @@ class Coverage:
                 f"{self.exchanged} of {count(self.done, 'step')} were not judged by the size of the adapters (LW102): "
                 "other adapters came into use during the forward pass"
             )
-        if not self._sound or failures != self._failures:
+        if not self._sound or failures != self.failures:
             yield f"the monitor failed at the end of the run, after {count(self._judged, 'judged step')} (LW901)"
         if not self.concluded:
             yield "the rules were not asked about the whole run"
@@ -100,10 +96,8 @@ class Coverage:
             yield f"{lost} of {count(self.done, 'step')} were discarded, which leaves {kept}: too few to judge"
         size = size_of(self._last, "relative_spectral_norm")
         if self.done < FEW_STEPS and size is not None and not size.overall <= ORDINARY:
-            yield (
-                f"{count(self.done, 'step')} are too few to judge adapters of this size: relative_spectral_norm {size} "
-                f"(ordinary up to {ORDINARY:g})"
-            )
+            here = f"relative_spectral_norm {plain(size.overall)} over all blocks (ordinary up to {ORDINARY:g})"
+            yield f"{count(self.done, 'step')} are too few to judge adapters of this size: {here}"
 
     def state_dict(self) -> dict[str, Any]:
         return {"done": self.done + self._before[0], "judged": self._judged + self._before[1]}

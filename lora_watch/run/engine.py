@@ -90,7 +90,6 @@ class Engine:
         self.place: object = object() if place is None else place.resolve()
         self.may_break_off = False
         """It is ended on purpose before its time, as a sweep is, and counts all the same."""
-        self._can_act = self.policy.can_act
         self._started = False
         self._first_step = 0
         self._pending: PendingRecord | None = None
@@ -141,7 +140,7 @@ class Engine:
         with self.guard("starting"):
             process.count_start(self)
             self.steps = self._first_step = step
-            self.recorder.cadence.start(step)
+            self.recorder.cadence.first = step
         with self.guard("listening to what ends the process", aside=True):
             process.listen(self)
         with self.guard("preparing to recover"):
@@ -159,7 +158,7 @@ class Engine:
         with self.guard("planning the first step"):
             self.recorder.plan(step)
             self.recorder.instruments.place_hooks()
-        self.coverage.start(self.guard.failures)
+        self.coverage.failures = self.guard.failures  # which have cost no step
         self.guard.start_clock()
 
     @guarded("placing hooks")
@@ -213,9 +212,9 @@ class Engine:
             if made:  # what is there now is not what the step before has left
                 self.sinks.updated(self.steps + 1)
         with self.guard("reading gradients"):  # whatever has failed: where they are sharded other ranks come here, too
-            if not self.recorder.read_gradients(loss) or self._can_act:
+            if not self.recorder.read_gradients(loss) or self.policy.can_act:
                 self._judge_pending()
-                self._coming = self.recorder.before_update(self.steps + 1, loss, self._can_act, **seen)
+                self._coming = self.recorder.before_update(self.steps + 1, loss, self.policy.can_act, **seen)
             if self._coming is not None:
                 self._unwritten += self.episodes.check(self._coming, urgent=True)
                 urgent = [alert for alert in self._acute if alert.rule in self.policy.urgent]
@@ -663,7 +662,7 @@ class Engine:
         with self.guard("adding the prescription"):  # whatever fails, the other ranks wait for an answer
             alerts = self._prescribed(alerts)
         agreed = [] if self.ranks.together else alerts
-        if self._can_act:
+        if self.policy.can_act:
             with self.guard("agreeing with the other ranks"):
                 agreed = self.ranks.agree(alerts)
         if agreed:

@@ -72,15 +72,11 @@ class Cadence:
         self.due = Due(0, trained=False)
         """What the coming step, of the latest ``plan``, is to have measured; before the first all that can be."""
         self.first = 0
-        """The step after which the run began."""
+        """The step after which the run began, or, where it has gone back, begins anew."""
         self._alerts = 0
         self._odd = False
         self.called = False
         """The next beat is to be a full one."""
-
-    def start(self, step: int) -> None:
-        """The run begins after ``step``, or has gone back and begins anew there."""
-        self.first = step
 
     def see(self, record: StepRecord) -> None:
         """Take the records of a run in order: their losses may call for a full measurement."""

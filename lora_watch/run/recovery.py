@@ -84,7 +84,7 @@ class Recovery:
         self._over: str | None = "it has not begun"
         """Why the run does not recover (any more), in words; None while it does."""
         self._factors = 1.0, 1.0
-        """As of the checkpoint from which this session goes on: see ``MonitoredAdapters.turn_down``."""
+        """Of the checkpoint, what this session has not taken over: see ``MonitoredAdapters.turn_down``."""
         self._learned, self._good = Learned(None), GoodCopies(dict, 0)
         self._dropping: Alert | None = None
         """The open LW910 of broken batches, which counts the updates that are dropped."""
@@ -110,6 +110,7 @@ class Recovery:
             monitored.run = replace(monitored.run, lapsed_factor=self._factors[1])
         else:
             monitored.turn_down(self._factors[1], self._factors[0] / self._factors[1])
+            self._factors = 1.0, 1.0
 
     def _attach(self) -> None:
         monitored = self._recorder.monitored
@@ -216,7 +217,7 @@ class Recovery:
     ) -> tuple[Treatment, float, str]:
         """What this rank would do about ``alerts``: how, what it would multiply the learning rate by, and why it does
         nothing. Changes nothing."""
-        good = self._copy_for(first, self._episodes.best_step)
+        good = self._good.before(self._step - self._policy.reach(first.rule), self._episodes.best_step)
         monitored, factor, why = self._recorder.monitored, 1.0, ""
         if self._over is not None or good is None or record is None:
             return Treatment.NONE, 1.0, self._over or "no step has been made that it could go back to"
@@ -238,15 +239,13 @@ class Recovery:
             why = "the optimizer takes no learning rate from torch's hooks, by which it is turned down"
         return (Treatment.NONE, 1.0, why) if why else (chosen, factor, "")
 
-    def _copy_for(self, alert: Alert, best: float) -> Copy | None:
-        return self._good.before(self._step - self._policy.reach(alert.rule), best)
-
     def _act(
         self, chosen: Treatment, factor: float, own: list[Alert], record: StepRecord, before_update: bool, best: float
     ) -> str:
         """Why that was in vain, in words; empty where the run goes on. ``best``: see ``GoodCopies.before``."""
         causes, step, most = [(alert, alert.severity) for alert in own], self._step, self._policy.recover
-        good = None if chosen is Treatment.DROP and before_update else self._copy_for(own[0], best)
+        good = self._good.before(self._step - self._policy.reach(own[0].rule), best)
+        good = None if chosen is Treatment.DROP and before_update else good
         at = step + before_update  # whose update, if it is still to come, is dropped
         back_to = at if good is None else good.step
         if good is None and self._dropping is not None:  # one more of them
@@ -282,7 +281,7 @@ class Recovery:
         self._say(self._episodes.rewind(then["rules"], good.step, at, own))
         recorder.turn_back(copy.deepcopy(then["recorder"]), good.step, at, of_script)
         self._size = then["size"]
-        recorder.cadence.start(self._step)  # what follows is measured as after a start
+        recorder.cadence.first = self._step  # what follows is measured as after a start
 
     # -- what it was for -----------------------------------------------------------------------------------------------
     def _end_dropping(self) -> None:
@@ -333,9 +332,10 @@ class Recovery:
         return {"rules": self._episodes.memory(), "recorder": recorder, "size": self._size, "lr": rates}
 
     def state_dict(self) -> dict[str, Any]:
-        """For a checkpoint, plain: what was changed. What is copied is not in it."""
-        lowered, own = self._recorder.monitored.lowered, self._recorder.monitored.run.lr_factor
-        return {"factor": lowered.factor * lowered.of_raised[0], "lr_factor": own}
+        """For a checkpoint, plain: what was changed, and is again with ``recover``. What is copied is not in it."""
+        lowered, (factor, own) = self._recorder.monitored.lowered, self._factors
+        own *= self._recorder.monitored.run.lr_factor
+        return {"factor": factor * lowered.factor * lowered.of_raised[0], "lr_factor": own}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Before ``prepare``."""

@@ -184,8 +184,10 @@ class FinishedRun:
             made += f" Its files were last written at {self.written}." if self.written else ""
             killed = "the process was killed (memory, a time limit, a cancelled job), or its script caught an exception"
             why = why or [f"{killed}, or it is still going on another machine"]
-            fix = "read what the script printed last, and start it again from its last checkpoint, if there is one"
-            return found("LW801", "the run broke off", f"{fix}{' (resume_from_checkpoint=True)' * of_a_trainer}")
+            fix = "start it again from its last checkpoint, if any" + " (resume_from_checkpoint=True)" * of_a_trainer
+            if self.next_run is not None and not any(alert.recovery for alert in self.alerts):
+                fix = "begin anew with the settings of Next run: a resume keeps the old ones"
+            return found("LW801", "the run broke off", f"read what the script printed last, and {fix}")
         if (self.verdict == "failed" and not told) or (self.verdict == "unhealthy" and not errors):
             said = "was ended by its own fail_on" if self.verdict == "failed" else "has ended with an ERROR"
             fix = "follow the alert that the cause names, or have the run's own fail_on let it pass, too"

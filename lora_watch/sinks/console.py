@@ -68,7 +68,7 @@ class ConsoleSink(Sink):
                 replaced = before[0] if before and now and now.values != before[1].values else ""
                 _print(then.text(columns(), instead_of=replaced), colour=_COLOURS[then.severity])
                 self._prescribed = before if now is None else (alert.rule, now)
-            elif alert.rule != RECOVERED and not recovers:  # which is over as soon as it is said
+            elif alert.rule != RECOVERED and (not recovers or any(alert.rule in a.explains for a in self._history)):
                 _print(f"lora_watch: {alert.rule} {ending(alert, self._history)}")
 
     def amend(self, record: StepRecord, alerts: Sequence[Alert], verdict: Verdict, message: str | None) -> None:
@@ -90,7 +90,7 @@ class ConsoleSink(Sink):
                 why = f"mend {faults[0]} first" if faults else "no change. The run came to no harm"
                 lines.append(f"Next run: {why}: {self._prescribed[0]}'s advice is withdrawn.")
         if first is not None and first.severity > Severity.INFO and verdict != "failed":
-            lines += [f"Fix: {full_stop(remedy)}" for remedy in first.remedies[:1]]
+            lines += [f"Fix: {full_stop(remedy)}" for remedy in first.fixes[:1]]
         policy, command = self._history.policy, os.environ.get("LORA_WATCH_COMMAND", "")
         if verdict == "ok" or (verdict == "unhealthy" and (command or policy.can_end_a_run)):
             lines += filter(None, [passes((a for a in self._history if not policy.counts(a)), command)])

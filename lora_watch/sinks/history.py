@@ -57,6 +57,6 @@ class Told(AlertHistory):
             return []
         due, self.untold = self.untold, []
         return [
-            (event, alert, replace(then, remedies=[], next_run=None) if alert.recovered_from else then)
+            (event, alert, replace(then, remedies=[], resume="", next_run=None) if alert.recovered_from else then)
             for event, alert, then in due
         ]

@@ -37,6 +37,7 @@ def test_a_model_that_is_adapted_everywhere_lacks_nothing() -> None:
     [
         ({"targets": ["q_proj", "v_proj"]}, "q v in 4 of 4 blocks; 1.7 % of the parameters; rank 8, alpha/r 2. Without "
          "adapters: the MLP (gate up down)."),
+        ({"modules_to_save": ["lm_head"]}, "4 blocks; 18 % of the parameters, with lm_head; rank 8"),
         ({"targets": ["q_proj", "up_proj"], "layers_to_transform": [0, 1]}, "Without adapters: blocks 2, 3."),
     ],
 )  # fmt: skip

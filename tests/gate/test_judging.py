@@ -116,6 +116,8 @@ def test_a_trainer_that_stops_early_has_finished(tmp_path: Path, capsys: Any) ->
         for config in ({"learning_rate": 1e-3}, {}):  # a loop has no Trainer's arguments
             write_run(tmp_path / "b", verdict=verdict, run=run_of(max_steps=40, config=config))
             assert (fix in judge([tmp_path / "b"]).runs[0].findings[0].remedies[0]) is bool(config)
+    write_run(tmp_path / "b", verdict=None, run=run_of(config=config), alerts=[alert_of(settings={"learning_rate": 1})])
+    assert "begin anew" in judge([tmp_path / "b"]).runs[0].run.how_it_ended()[0].remedies[0], "with other settings"
 
 
 def test_a_policy_that_ended_a_run_for_a_warning_is_an_error(tmp_path: Path) -> None:

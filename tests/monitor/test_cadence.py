@@ -29,7 +29,7 @@ def measured(
 ) -> tuple[list[int], list[int]]:
     """The steps with norms, and the full ones. ``scores``: of the loss of a step; ``opened``: alerts at a step."""
     cadence, alerts, norms, full = Cadence(every, full_every), 0, [], []
-    cadence.start(first)
+    cadence.first = first
     for step in range(first + 1, first + steps + 1):
         cadence.plan(step, alerts=alerts, **others)
         due = cadence.due

@@ -78,6 +78,18 @@ def test_from_a_rate_that_the_loop_has_raised_recover_goes_back_to_the_one_befor
     assert [monitor.run.peak_lr[0], *monitor.last.lr] == pytest.approx([5e-3, 5e-3])  # type: ignore[union-attr]
 
 
+def test_a_later_session_knows_what_a_recovery_has_turned_down_and_the_rate_of_its_own_script() -> None:
+    recovered = of_rates(lambda done: 0.05, 6, recover=3)
+    state, now = recovered.state_dict(), recovered.run.peak_lr[0]
+    for lr, recover, used in ((0.05, None, 0.05), (0.05, 3, now), (0.003, 3, now * 0.003 / 0.05)):
+        model, optimizer = built(lr=lr)
+        session = Monitor(model, optimizer, max_steps=40, recover=recover, mute=["LW314"], console=False)
+        session.load_state_dict(state)
+        loop(session, model, optimizer, 1)
+        state, told = session.state_dict(), session.next_run.settings["learning_rate"]  # type: ignore[union-attr]
+        assert (*session.last.lr, told.yours, told.ours) == pytest.approx((used, lr, now))  # type: ignore[union-attr]
+
+
 def test_a_schedule_that_is_never_stepped_or_a_rate_of_zero_is_named() -> None:
     ended = of_rates(lambda done: done / 4, 6, scheduler=True)
     (alert,) = (alert for alert in ended.alerts if alert.rule == "LW306")
@@ -97,8 +109,7 @@ def test_a_plain_loop_is_monitored(tmp_path: Path) -> None:
     assert [record.step for record in records] == [1, 2, 3, 4, 5]
     assert all(np.isfinite(record.metrics["output_ratio"].values).all() for record in records)
     assert np.isfinite(last.metrics["b_grad_norm"].values).all()
-    assert last.lr == (2e-3,)
-    assert last.lr_fraction == 1.0
+    assert (last.lr, last.lr_fraction) == ((2e-3,), 1.0)
     assert json.loads((tmp_path / "report.json").read_text())["verdict"] == "ok"
     assert not any(module._forward_hooks for module in model.modules()), "no hook is left behind"
 
@@ -161,9 +172,8 @@ def test_a_loop_that_breaks_by_itself_is_interrupted(tmp_path: Path) -> None:
     with pytest.raises(KeyError):
         broken()
     report = json.loads((tmp_path / "report.json").read_text())
-    assert report["verdict"] == "interrupted"
+    assert (report["verdict"], "KeyError" in report["message"]) == ("interrupted", True)
     assert monitor.alerts == [], "what broke off is not judged as a whole"
-    assert "KeyError" in report["message"]
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -171,8 +181,7 @@ def test_an_infinite_learning_rate_is_reported_by_alerts_and_not_by_numpy() -> N
     model, optimizer = built(lr=float("inf"))
     with Monitor(model, optimizer, max_steps=3) as monitor:
         loop(monitor, model, optimizer, 3)
-    assert "LW101" in {alert.rule for alert in monitor.alerts}
-    assert "LW901" not in {alert.rule for alert in monitor.alerts}
+    assert {alert.rule for alert in monitor.alerts} & {"LW101", "LW901"} == {"LW101"}
 
 
 def test_a_rule_may_judge_the_whole_run_once_it_is_over(tmp_path: Path) -> None:
@@ -195,8 +204,7 @@ def test_an_optimizer_that_makes_its_own_rate_has_none_that_is_known() -> None:
     optimizer = Adafactor([p for p in model.parameters() if p.requires_grad], lr=None, relative_step=True)
     with Monitor(model, optimizer, fail_on="error") as monitor:
         records = loop(monitor, model, optimizer, 4)
-    assert math.isnan(records[-1].lr[0])
-    assert monitor.alerts == []
+    assert (math.isnan(records[-1].lr[0]), monitor.alerts) == (True, [])
     assert (records[-1].metrics["b_norm"].values > 0).all()
 
 

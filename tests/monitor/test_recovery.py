@@ -149,8 +149,7 @@ def test_what_cannot_be_put_back_is_said() -> None:
 def test_each_alert_is_treated_for_what_it_is() -> None:
     def way(*rules: str, before: bool = False, grown: float = 1.0, sound: float = 60.0, **more: Any) -> Treatment:
         alerts = [Alert(rule, "", Severity.ERROR, 9, "", metric=more.pop("metric", None)) for rule in rules]
-        size = more.pop("size", None)
-        run = RunInfo((), config={"learning_rate": 1e-3}, peak_lr=(1e-3,))
+        size, run = more.pop("size", None), RunInfo((), config={"learning_rate": 1e-3}, peak_lr=(1e-3,))
         record = replace(StepRecord(run, 9, {}, scalars={"loss_sound": sound}), **more)
         record.derived["size before"] = size
         return treatment(alerts, record, before, grown, again=False)
@@ -263,8 +262,8 @@ recovering = functools.partial(Monitor, recover=3)
 def test_a_plain_loop_recovers() -> None:
     assert [a.rule for a in loop(recovering).alerts if a.step > 0] == []
     nan = loop(recovering, spoil=12)
-    assert [(a.rule, a.step, a.back_to) for a in nan.alerts] == [("LW101", 13, 13), ("LW910", 13, 13)]
-    assert [a.severity.name for a in nan.alerts] == ["WARNING", "WARNING"]
+    at_13 = (13, 13, Severity.WARNING)
+    assert [(a.rule, a.step, a.back_to, a.severity) for a in nan.alerts] == [("LW101", *at_13), ("LW910", *at_13)]
     exploded = loop(recovering, alpha=128, lr=1e-2)
     assert [a.rule for a in exploded.alerts if a.step > 0] == ["LW102", "LW910"]
     assert exploded.run.adapters[0].scale == 16.0, "a scale is never changed"

@@ -56,12 +56,15 @@ def test_a_prescription_that_replaces_another_says_so(capsys: Captured) -> None:
 
 def test_a_recovery_is_all_that_is_said_of_what_it_is_from(capsys: Captured) -> None:
     sink = ConsoleSink(policy=Policy(default=Severity.WARNING, recover=1))
-    large = alert_of(3, remedies=["begin anew"])
-    sink.write(record_of(run_of(), 3), [large])
+    large, spike = alert_of(3, causes=["a rate"], remedies=["begin anew"]), alert_of(2, "LW203", Severity.INFO)
+    sink.write(record_of(run_of(), 2), [spike])
+    large.explains, spike.causes, spike.closed_step = ["LW203"], large.causes, 3
+    sink.write(record_of(run_of(), 3), [large, spike])
     large.closed_step, large.back_to, large.severity = 3, 0, Severity.WARNING
     sink.write(record_of(run_of(), 3), [large, back := alert_of(3, "LW910", Severity.WARNING)])
     assert in_sum([large, back]) == f"1 warning. Worst: {back.message} (LW910, at step 3)."
     assert "LW910" in (said := capsys.readouterr().err)
+    assert "LW203 has the same cause as LW102" in said, "which it was not told to have when it opened"
     assert ("ERROR at step 3" in said, "begin anew" in said, "ended" in said) == (True, False, False)
     sink.write(record_of(run_of(), 9), [again := alert_of(9, remedies=["begin anew"])])
     sink.write(record_of(run_of(), 10), [])
