@@ -55,10 +55,6 @@ class Tap:
         """Whose methods they are, until ``detach``."""
         self._wrapped = ExitStack()
 
-    def _follow(self, thing: Any) -> None:
-        self.detach()
-        self.followed = thing
-
     def _wrap(self, methods: Iterable[tuple[Any, str, Callable[..., Any]]]) -> None:
         """Each as ``wrap`` takes it, in the place of those that are wrapped now."""
         self.close()
@@ -107,7 +103,8 @@ class StepTap(Tap):
         self._broke_off = broke_off
 
     def attach(self, trainer: Trainer, engine: Engine) -> None:
-        self._follow(trainer)
+        self.detach()
+        self.followed = trainer
         self.guard, self._before_clipping = engine.guard, engine.before_clipping
         self._place_hooks, self._take_hooks_off = engine.place_hooks, engine.take_hooks_off
         self.labels = Labels(classes_of(trainer.model))

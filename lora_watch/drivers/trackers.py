@@ -41,8 +41,8 @@ class Trackers(Tap):
                 before_end(state)
             return inner(args, state, *event, **kwargs)
 
-        self._follow(trainer)
-        known = callbacks_of(trainer)
+        self.detach()
+        self.followed, known = trainer, callbacks_of(trainer)
         closing = [one for one in known if isinstance(one, _TRACKERS) or hasattr(one, "tb_writer")]
         rows = [one for one in known if isinstance(one, _OF_ROWS)]
         self._wrap(
