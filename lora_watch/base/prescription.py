@@ -77,7 +77,7 @@ class Prescription:
             return "from a sweep"
         if self.evidence >= Evidence.STEPS:
             return f"from {self.step} step{'' if self.step == 1 else 's'}"
-        return "from the weights" if self.evidence is Evidence.WEIGHTS else "from the settings"
+        return "estimated from the model's weights" if self.evidence is Evidence.WEIGHTS else "from the settings"
 
     def __str__(self) -> str:
         """``lora_alpha 128 → 16, learning_rate 0.01 → 0.007 (good range 0.004 to 0.01; from 6 steps)``."""

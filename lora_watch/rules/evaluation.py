@@ -149,7 +149,7 @@ class WorseOnOtherTexts(Rule):
     def _unknown(self, last: Evaluation) -> Finding:
         return Finding(
             f"the evaluation loss{self._named(last)} is NaN, so nothing is known of other texts",
-            "It is a mean over the labels that count, and NaN where none does.",
+            "It is a mean over the labels that are not -100, and NaN where all are.",
             metric=last.name,
             kind="nan",
             causes=["all labels of the evaluation are -100 (template, truncation), or its data hold NaN"],

@@ -150,14 +150,14 @@ def at_scale(rate: float, scale: float, new: float) -> float:
 
 def at_its_length(short: float, run: RunInfo) -> float:
     """A rate, or the size of a step, that suits a short run, for one of this length."""
-    return at_steps(short, SHORT_RUN, run.max_steps or SHORT_RUN, has_new_head(run))
+    return at_steps(short, None, run.max_steps, has_new_head(run))
 
 
-def at_steps(rate: float, found_at: int, steps: int, new_head: bool = False) -> float:
-    """The peak rate that suits a run of one length, for a run of another: rate · (found_at/steps)^power. Runs beyond
-    the lengths of ``LENGTH_LAW`` count as the nearest of these."""
+def at_steps(rate: float, found_at: int | None, steps: int | None, new_head: bool = False) -> float:
+    """The peak rate that suits a run of one length, for a run of another: rate · (found_at/steps)^power. None is a
+    ``SHORT_RUN``. Runs beyond the lengths of ``LENGTH_LAW`` count as the nearest of these."""
     power, shortest, longest = LENGTH_LAW[new_head]
-    of, to = (min(max(n, shortest), longest) for n in (found_at, steps))
+    of, to = (min(max(n or SHORT_RUN, shortest), longest) for n in (found_at, steps))
     return rate * (of / to) ** power
 
 

@@ -7,7 +7,7 @@ from statistics import fmean
 from typing import Any
 
 from lora_watch.base.alerts import Severity
-from lora_watch.base.records import StepRecord
+from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import percent, plain
 from lora_watch.measurement.signals.loss import FEW, FIRST, SEEN_FIRST, WARM_UP
 from lora_watch.rules.base import Finding, RuleOfTheLoss, of_the_loss
@@ -22,6 +22,7 @@ _FIT = 0.9
 """Share of the labels below which they are not those of their inputs. Masked ones (-100) do not count."""
 _FOREIGN = "the adapter that training began with is another model's, or strong and drawn at random"
 _TOKENIZER = "the tokenizer is another model's"
+_DAMAGED = "weights of the base model are damaged"
 _MISMATCH = f"the labels are wrong (shuffled, or shifted twice), or {_TOKENIZER}"
 _MASKED = "the mask leaves out all but one token of an answer"
 
@@ -130,10 +131,10 @@ class LossExactlyZero(RuleOfTheLoss):
 class FirstLossTooHigh(RuleOfTheLoss):
     """The first losses or batches show that weights, labels, head or the sign of the loss are wrong.
 
-    Fires at the third step when a language model's first losses are about what guessing a word costs, or a classifier's
-    1.5 times that; when a regression's targets lie far from 0; when a classifier guesses whose head is outside of
+    Fires at the third step when a language model's first losses are about what guessing costs, or a classifier's 1.5
+    times that; when a regression's targets lie far from 0; when a classifier guesses whose head is outside
     ``modules_to_save``. Labels that are shifted or on padding count at any loss. An ERROR where labels are not their
-    inputs' tokens, or one token; losses are minus the model's, or end no better.
+    inputs' tokens, or one; tokens are another model's; losses are minus the model's, or end no better.
     """
 
     id = "LW205"
@@ -178,7 +179,8 @@ class FirstLossTooHigh(RuleOfTheLoss):
         far = start > threshold and record.scalars["loss_recent"] > threshold
         no_better, entropy = far or (many and self._no_better(chance)), self.seen.get("entropy", 0.0)
         guesses = many and entropy > 0.8 * chance  # 0.9 and more with random weights; a trained model has 0.2 to 0.65
-        placed = self._misplaced(no_better, chance) if many and len(self.first) == FIRST and not guesses else None
+        knows = many and len(self.first) == FIRST and not guesses
+        placed = self._misplaced(record.run, no_better, classes) if knows else None
         if placed or not no_better:
             return placed
         details = f"Guessing among {classes} {'tokens' if many else 'classes'} costs {plain(chance)}."
@@ -193,9 +195,9 @@ class FirstLossTooHigh(RuleOfTheLoss):
             details += f" The model takes about {math.exp(entropy):.0f} of them for equally likely."
             message, cause, remedy = f"the {who} guesses", _RANDOM, "load the model with from_pretrained"
         elif self.seen.get("labels_a_row", math.inf) < 1.5:
-            cause = f"about one label a row counts: {_MASKED}"
+            cause = f"about one label a row is not -100: {_MASKED}"
         elif far:
-            cause = f"{mismatch}, or weights of the base model are damaged"
+            cause = f"{mismatch}, or {_DAMAGED}"
         elif many and not entropy:
             cause = f"{_RANDOM}, or {mismatch}"
         if record.run.nonzero_start:
@@ -216,11 +218,14 @@ class FirstLossTooHigh(RuleOfTheLoss):
         learned = finding.kind != "targets" and recent < _AT_CHANCE * math.log(max(classes_of(record), 2))
         return finding if learned else replace(finding, severity=Severity.ERROR)
 
-    def _misplaced(self, no_better: bool, chance: float) -> Finding | None:
+    def _misplaced(self, run: RunInfo, no_better: bool, classes: int) -> Finding | None:
         """What the labels of the first batch prove, of a causal model."""
+        chance = math.log(classes)
         fit, padded = self.seen.get("labels_fit", 1.0), self.seen.get("labels_padded", 0.0)
         ahead, behind = (self.seen.get(f"labels_{place}", 0.0) >= _FIT > fit for place in ("ahead", "behind"))
         token = self.seen.get("labels_token", math.nan)
+        few = self.seen.get("labels_a_row", 0.0) < 8.0  # whose mean is noise
+        learns = run.trains_more or any(classes in (each.d_in, each.d_out) for each in run.adapters)  # what tokens mean
         if ahead or behind:  # of a calibrated model entropy is what right labels cost
             no_better |= self.first[0] > 1.3 * self.seen["entropy"]
         no_better |= fit < _FIT and self.first[0] > chance  # whatever a strong update has made of the next two
@@ -237,13 +242,19 @@ class FirstLossTooHigh(RuleOfTheLoss):
             remedy = "decode the labels that are not -100: they are to be the answer"
         elif padded >= 0.1:  # less is a slip of single tokens; NaN, too, is less: no label counts
             message = "padding counts as text to be learned"
-            details = f"{percent(padded)} of the labels that count are padding: hidden, or one token up to the end."
+            details = (
+                f"{percent(padded)} of the labels are padding: attention_mask is 0 there, or one token fills the row."
+            )
             cause = "labels are a copy of input_ids that keeps the padding: the model learns to write it"
             remedy = "at padding set the labels to -100 and attention_mask to 0"
             if padded > 0.99:
                 message, cause = "the text counts as padding", "attention_mask hides all that is to be learned"
                 remedy = "attention_mask is 1 at text and 0 at padding; the model makes it where none is given"
             no_better = self.first[0] > chance  # however much of the padding is learned since
+        elif fit >= _FIT and min(self.first) > self.factor * chance and not (few or learns or run.nonzero_start):
+            message, cause = "the tokens are not those of this model", f"{_TOKENIZER}, or {_DAMAGED}"
+            details = f"The trained model is sure of other tokens: guessing among {classes} costs {plain(chance)}."
+            no_better, remedy = True, "load the tokenizer from the folder of the model, and tokenize the texts again"
         else:
             return None
         kind, severity = ("labels", Severity.ERROR) if no_better else ("padding", Severity.WARNING)

@@ -192,7 +192,7 @@ class NonFiniteLoss(Rule):
             cause = f"all labels of the last {len(self.masked)} batches are -100"
             cause += ": the prompt template does not match the text, or truncation cut the answers off"
             return Advice([cause], ["print (labels != -100).sum() of some batches: it must not be 0"])
-        labels = "" if record.targets is None else f"; its batch has {count(record.targets, 'label')} that count"
+        labels = "" if record.targets is None else f"; its batch has {count(record.targets, 'label')} other than -100"
         gradients = _gradients(record)
         if len(gradients) and not gradients.any() and not record.targets:
             cause = "it is probably the mean over no label: all are ignored (-100), and every gradient is 0"

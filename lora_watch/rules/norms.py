@@ -156,8 +156,9 @@ class NormExplosion(Rule):
         not_below = of_few if _has_few_labels(record) else not improved(record)
         not_below &= "targets_far" not in record.scalars  # else LW205 says why
         not_below &= _costs_twice(record, record.scalars.get("loss_recent", math.inf), "chance_loss")
-        severity = self.severity
-        if metric == "output_ratio" and overall > self.beyond:
+        severity, trained = self.severity, not record.run.untrained  # of which alone it is known what good runs reach
+        by_size = trained and metric == "output_ratio"
+        if by_size and overall > self.beyond:
             why = "No run that ended well had adapters of this size." if harm is None else f"{harm}."
             threshold = self.beyond
         elif harm is not None and overall > if_worse:
@@ -169,13 +170,13 @@ class NormExplosion(Rule):
             # With a row each step the mean of five holds none from before; with fewer rows it takes two in a row.
             why, threshold = f"Meanwhile the mean {'margin' if prefers else 'reward'} fell {reward}.", if_worse
             severity = self.severity if overall > always else Severity.WARNING  # some such policies learn it again
-        elif not (compares or prefers) and record.step >= 3 and overall > always and not_below:
+        elif trained and not (compares or prefers) and record.step >= 3 and overall > always and not_below:
             why, threshold = "The loss is not below its start.", always
             if "loss_start" not in record.scalars:  # it says nothing
                 why = "" if reward is None else f"Meanwhile the mean reward went {reward}."
             elif "classes" in record.scalars and record.scalars["loss_start"] < 0.0:  # a minus stands before it
                 why = "The model's own loss is not below its start."
-        elif prefers and metric == "output_ratio" and overall > self.of_preferences:
+        elif prefers and by_size and overall > self.of_preferences:
             why = f"Most good runs on preferences stay below {plain(self.of_preferences / size.depth)}."
             if reward is not None and reward.has_risen:
                 why = "A margin rises even where the answers get worse: read some of them."
@@ -184,7 +185,7 @@ class NormExplosion(Rule):
             severity = self.severity if self.holds else Severity.WARNING
         elif self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):
             why = ""
-        elif self._is_vast(record, metric, overall):
+        elif self._is_vast(record, by_size, overall):
             why = f"Most good runs stay below {plain(HIGHEST_END / size.depth)}, and learn more."
             threshold, severity, unproven = 2.0 * always, Severity.WARNING, True
         else:
@@ -214,7 +215,8 @@ class NormExplosion(Rule):
             return None
         before, factor = record.scalars.get("adapted_loss_before"), self.loss_factor
         if before is None or now is None:
-            harm = _in_words("relative_spectral_norm", size) if SPECTRAL * size.overall > self.beyond else None
+            vast = SPECTRAL * size.overall > self.beyond and not record.run.untrained
+            harm = _in_words("relative_spectral_norm", size) if vast else None
         else:
             worse = not now.adapted < factor * before and (now.harms(factor) or now.is_void(record))
             harm = f"{now}." if worse else None
@@ -235,10 +237,10 @@ class NormExplosion(Rule):
         ratios = known_values(record, "output_ratio")
         return super().has_evidence(record) or (ratios is not None and bool(np.isfinite(ratios).any()))
 
-    def _is_vast(self, record: StepRecord, metric: str, overall: float) -> bool:
+    def _is_vast(self, record: StepRecord, by_size: bool, overall: float) -> bool:
         """The adapters are far larger than those of good runs, by large steps and not by the length of the run."""
-        judged = metric == "output_ratio" and "loss_start" in record.scalars and pace(record) > ORDINARY_PACE
-        judged &= not record.run.untrained and "targets_far" not in record.scalars  # else LW205 says why
+        judged = by_size and "loss_start" in record.scalars and pace(record) > ORDINARY_PACE
+        judged &= "targets_far" not in record.scalars  # else LW205 says why
         self.vast = judged and overall > (1.0 if self.vast else 2.0) * self.threshold
         return self.vast
 
@@ -344,7 +346,7 @@ class BarelyMoves(Rule):
         if margin is not None:  # it begins at 0; of few rows the noise holds what it has risen by since
             becomes = end_of(record, margin.recent + 2.0 * margin.noise)
             least, stays = self.margin, is_gentle(record)
-        known = reward is not None or (not prefers and "loss_start" in record.scalars)
+        known = not record.run.untrained and (reward is not None or (not prefers and "loss_start" in record.scalars))
         waits = reward is not None and becomes > least / 2.0 and (record.lr_fraction or 0.0) < self.half
         judges = not self.judged and known and record.step >= STEPS and not waits
         too_small = judges and becomes < least and stays

@@ -255,6 +255,8 @@ def _advice(
         return Advice([why])
     if factor > 1 and (raised := raised_to(record)):
         return Advice([why], [f"find what raised the learning rate from {raised[1]:.3g} to {raised[0]:.3g}"])
+    if record.run.untrained:  # how far to go is known of trained ones
+        factor, within = (2.0 if factor > 1 else 0.5), None
     adapter = strongest(record)
     if factor > 1 and (by_hand := raised_by_hand(record)):
         most = f"{typed_rate(by_hand[0] / factor):g} at most"

@@ -50,8 +50,8 @@ class OddRates(Rule):
         if len(rates) and not rates.any():
             self.zeros += record.step > 0 and record.updated
             return self._zero(record)
-        if record.step == 0:
-            return None
+        if record.step == 0:  # with rates in a plan alone
+            return self.decays(record)
         self.zeros = 0
         return self._raised(record) or self._apart(record) or self.decays(record) or self._adds_up(record)
 

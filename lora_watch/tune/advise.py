@@ -149,7 +149,7 @@ def _on_the_rate(run: RunInfo, rates: Rates | None) -> str:
     lowered, more = useful_rates(replace(run, max_steps=long)), ""
     if lowered is not None and run.max_steps is None:
         more = f"; {lowered.best:g} for {long:,} steps or more"
-    return f"Learning rate {rates.best:g} ({rates}, from the weights){more}. {MEASURE}."
+    return f"Learning rate {rates.best:g} ({rates}, estimated from the model's weights){more}. {MEASURE}."
 
 
 def find_task(name: str) -> Task:

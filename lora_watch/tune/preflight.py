@@ -78,7 +78,7 @@ def preflight(
     if not run.peak_lr or not is_adaptive(run):
         why = f"Steps of {run.optimizer} follow the gradient's size" if run.peak_lr else "No learning rate was given"
         notes.append(f"{why}: the learning rate was not judged (LW401, LW104).")
-    rules = [*(rule for rule in catalogue() if rule.static), WastedRate(), DecayAtItsPeak()]
+    rules = [*(rule for rule in catalogue() if rule.static), WastedRate(), OddRates()]
     decay = positive("weight_decay", given.get("weight_decay"), allow=0.0) or 0.0
     try:
         findings = in_order(Episodes(rules).check(StepRecord(run, 0, {}, lr=run.peak_lr, weight_decay=(decay,))))
@@ -135,16 +135,6 @@ class WastedRate(RuleOnSettings):
             causes=[f"learning rate {rate:.3g} is too low for LoRA"],
             next_run=Prescription({RATE: Setting(rate, rates.best, rates.low, rates.high)}, Evidence.WEIGHTS),
         )
-
-
-@dataclass
-class DecayAtItsPeak(RuleOnSettings):
-    """What LW306 will say of the weight decay when the learning rate is at its highest."""
-
-    id, name, severity = OddRates.id, OddRates.name, OddRates.severity
-
-    def check(self, record: StepRecord) -> Finding | None:
-        return OddRates().decays(record)
 
 
 def _checked(lora: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:

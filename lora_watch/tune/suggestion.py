@@ -14,7 +14,7 @@ from lora_watch.base.records import FloatArray
 from lora_watch.base.strict_json import strict_json
 from lora_watch.base.text import count, sparkline
 from lora_watch.format.files import replace_file
-from lora_watch.rules.forecast import LENGTH_LAW, OF_WEIGHTS, SHORT_RUN, Rates, at_steps, by_crossing, by_sweep
+from lora_watch.rules.forecast import LENGTH_LAW, OF_WEIGHTS, Rates, at_steps, by_crossing, by_sweep
 from lora_watch.rules.remedies import typed_rate
 from lora_watch.tune.sweep import BASELINE, WINDOW, Curve, Sweep, smoothed
 
@@ -80,7 +80,8 @@ class Suggestion:
         """``rate`` for a run of another length; None where it is unknown."""
         if self.rate is None:
             return None
-        return _rounded(for_length(self.rate, self.steps, steps, self.new_head))
+        rate = at_steps(self.rate, self.steps, steps, self.new_head)
+        return _rounded(min(rate, max(self.rate, (self.edge or math.inf) / SAFE_FOR_A_FORECAST)))
 
     def sentences(self) -> list[str]:
         """One a fact, the answer first."""
@@ -104,8 +105,8 @@ class Suggestion:
                 said.append(f"Without a second sweep take the middle of the range, {middle:g}.")
             return said
         if self.predicted is not None and not self.new_head:
-            by_weights = typed_rate(for_length(self.predicted, None, self.steps, self.new_head))
-            said.append(f"From the weights alone it would be {by_weights:g}: use the measured one.")
+            by_weights = typed_rate(at_steps(self.predicted, None, self.steps, self.new_head))
+            said.append(f"Estimated from the model's weights alone it would be {by_weights:g}: use the measured one.")
         if self.scale is not None:
             said.append("Keep alpha: the rate belongs to it.")
         return said
@@ -149,8 +150,9 @@ def suggestion(
     facts |= {"new_head": new_head, "predicted": predicted, "steps": steps}
     if (error := sweep.error) is not None and sweep.edge is None:
         return Suggestion(None, None, sweep.curve, fault=error.rule, why="\n".join(error.lines()), **facts)
-    found = estimate(sweep.curve, sweep.edge, new_head, predicted)
-    lowered = for_length(1.0, None, steps, new_head)  # but not ``high``: on some texts the rate falls less
+    lowered = at_steps(1.0, None, steps, new_head)
+    found = estimate(sweep.curve, sweep.edge, new_head, predicted and predicted * max(lowered, 1.0))
+    lowered = min(lowered, 1.0)  # but not ``high``: on some texts the rate falls less
     facts["rate"] = rate = found.rate and _rounded(found.rate * lowered)
     if found.low is not None and found.high is not None:
         low, high = found.low * lowered, found.high
@@ -240,20 +242,13 @@ def _why_not(fall: float, noise: float, steps: int, by_chance: bool) -> str:
     return f"{said}: it may be chance. {more}"
 
 
-def for_length(rate: float, steps: int | None, new: int | None, new_head: bool) -> float:
-    """A rate that a sweep found for a run of ``steps`` steps, for one of ``new``; None counts as a short run. A shorter
-    run has the rate of a short one: a higher rate was not swept."""
-    of, to = (max(n or SHORT_RUN, SHORT_RUN) for n in (steps, new))
-    return at_steps(rate, of, to, new_head)
-
-
 def _rounded(rate: float) -> float:
     """Two digits: no sweep knows more."""
     return float(f"{rate:.2g}")
 
 
 def lines(suggestion: Suggestion) -> list[str]:
-    """Loss and output ratio over the rates, one column a step, and under them where the suggestion is."""
+    """Loss and size of the adapters over the rates, one column a step, and under them where the suggestion is."""
     curve = suggestion.curve
     if len(curve) < 2 or suggestion.fault:
         return []
@@ -270,7 +265,7 @@ def lines(suggestion: Suggestion) -> list[str]:
         axis = (axis if at > len(axis) else "").ljust(at) + label
     if (right := high.rjust(len(curve) - len(axis))).startswith(" "):  # numbers never touch: an end gives way
         axis += right
-    return [f"  loss          {loss}", f"  output ratio  {ratio}", f"  rate          {axis}"]
+    return [f"  loss            {loss}", f"  adapters' size  {ratio}", f"  rate            {axis}"]
 
 
 def shown_loss(suggestion: Suggestion) -> FloatArray:

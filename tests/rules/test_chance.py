@@ -32,7 +32,7 @@ from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
 from lora_watch.rules.forecast import has_new_head
 from lora_watch.rules.labels import FirstLossTooHigh
 from tests.rules.runs import InOrder, healthy, ids, numbers, run, the, trainer_with_loss
-from tests.support import BLOCKS, FEW, build_trainer, lora, tiny_model, tiny_tokenizer, updates
+from tests.support import BLOCKS, FEW, build_trainer, lora, tiny_tokenizer, updates
 
 DEAF = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
 """So that what is seen is LW207 alone: at such rates LW102 comes first."""
@@ -73,13 +73,6 @@ def test_a_classifier_that_collapses_is_found_and_ends_as_an_error() -> None:
     monitor = trained(3e-2, recover=1)
     assert [(a.rule, a.step, a.back_to) for a in monitor.alerts[-2:]] == [("LW207", 20, 0), ("LW910", 20, 0)]
     assert monitor.last.size < 1.0, "and it was 44"
-
-
-def test_a_plain_loop_knows_of_a_new_head() -> None:
-    with Monitor(classifier(), console=False) as monitor:
-        assert has_new_head(monitor.run)
-    with Monitor(lora(tiny_model()), console=False) as monitor:
-        assert not has_new_head(monitor.run)
 
 
 def test_its_twin_at_a_sound_rate_is_silent() -> None:
@@ -219,6 +212,7 @@ def test_labels_count_where_the_loss_is_the_models_own(factor: float, seen: bool
     assert all(map(torch.equal, plain, with_monitor))
     assert ("chance_loss" in monitor.last.scalars) == seen
     assert monitor.run.notes == ()
+    assert (has_new_head(monitor.run), has_new_head(healthy().run)) == (True, False), "as LW104 asks"
 
 
 # -- numbers to be predicted -------------------------------------------------------------------------------------------

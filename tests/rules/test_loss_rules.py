@@ -245,8 +245,9 @@ LABELS: dict[str, tuple[Severity, str]] = {
     "all padding": (Severity.ERROR, "attention_mask hides"),
     **dict.fromkeys(("well-known padding", "unmarked padding"), (Severity.WARNING, "keeps the padding")),
     "eos": (Severity.ERROR, "all but one token"),
-    "a rare end": (Severity.WARNING, "about one label a row counts"),
-    "tokens": (Severity.WARNING, "the tokenizer is another model's, or the texts are"),
+    "a rare end": (Severity.WARNING, "about one label a row is not -100"),
+    "tokens": (Severity.ERROR, "the tokenizer is another model's"),
+    "learned tokens": (Severity.WARNING, "the tokenizer is another model's, or the texts are"),
 }
 """Faults in labels, and what is said of them. With well-known tokens the losses are far below what guessing costs."""
 
@@ -262,7 +263,7 @@ def mislabelled(fault: str) -> Sequence[dict[str, Any]]:
         ids = torch.where(mask == 1, ids, 0 if fault == "padding" else spaces)
     if fault == "unmarked padding":
         ids = torch.where(at < 8, ids, spaces)
-    if fault == "tokens":
+    if "tokens" in fault:
         ids = torch.randperm(1024, generator=draw)[ids]
     if fault in ("eos", "a rare end"):
         ids[:, -1] = torch.randint(0, 1024 if fault == "a rare end" else 1, (48,), generator=draw)
@@ -310,7 +311,8 @@ OF_ITS_OWN = trainer_with_loss(lambda n, loss: loss)
 )
 def test_labels_that_do_not_fit_the_inputs_are_named_and_sound_ones_are_not(fault: str, trainer: Any) -> None:
     steps, lr = (12, 6e-3) if fault == "padding" else (5, 5e-3)  # it is soon learned, and counts all the same
-    monitor = run(steps=steps, lr=lr, dataset=mislabelled(fault), trainer_class=trainer)
+    model = lora(tiny_model(), targets=["q_proj", "embed_tokens"]) if fault == "learned tokens" else None
+    monitor = run(model, steps, lr=lr, dataset=mislabelled(fault), trainer_class=trainer)
     found = [(alert.rule, alert.severity, alert.step, alert.closed_step) for alert in monitor.alerts]
     assert found == ([("LW205", LABELS[fault][0], 3, None)] if fault in LABELS else [])
     assert not found or LABELS[fault][1] in monitor.alerts[0].causes[0]

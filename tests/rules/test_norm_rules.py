@@ -11,7 +11,7 @@ from benchmarks.corpus.faults import FAULTS
 from lora_watch.base.alerts import Severity
 from lora_watch.base.records import Reading
 from lora_watch.drivers.loop import Monitor
-from lora_watch.rules import BarelyMoves, Episodes, NonFiniteAdapter
+from lora_watch.rules import BarelyMoves, Episodes, NonFiniteAdapter, NormExplosion
 from lora_watch.rules.size import extent
 from tests.monitor.test_monitor import loop
 from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, said, the
@@ -132,12 +132,11 @@ def test_adapters_far_larger_than_useful_are_a_warning_although_they_help(lr: fl
     assert all(0.001 <= alert.settings["learning_rate"] <= 0.01 for alert in monitor.alerts)
 
 
-@pytest.mark.parametrize(("lr", "found"), [(3e-2, ["LW205"]), (0.1, ["LW205", "LW102"])])
-def test_of_random_weights_nobody_knows_how_large_useful_adapters_are(lr: float, found: list[str]) -> None:
+def test_of_random_weights_nobody_knows_how_large_useful_adapters_are() -> None:
+    """Of size 3800 they do no harm: at a third of the rate the loss ends as low."""
     blank = lora(type(tiny_model())(tiny_model().config), targets=["gate_proj", "up_proj", "down_proj"])
-    monitor = run(blank, 20, lr=lr, lr_scheduler_type="constant")
-    still = [alert.rule for alert in monitor.alerts if alert.closed_step is None]
-    assert (still, (monitor.last.size or 0.0) > 24.0) == (found, True)
+    monitor = run(blank, 20, lr=0.1, lr_scheduler_type="constant")
+    assert (ids(monitor), (monitor.last.size or 0.0) > NormExplosion().beyond) == (["LW205"], True)
 
 
 @pytest.mark.filterwarnings("ignore:Model has `tie_word_embeddings")

@@ -111,6 +111,7 @@ def test_its_numbers_stand_at_the_steps_at_which_they_were_logged(
         ({"loss": 2.0, "entropy": 1.0, "epoch": 1.0}, False),  # SFT logs an entropy, too
         ({"eval_loss": 2.0, "eval_reward": 1.0}, False),
         ({"reward": None, "entropy": 1.0}, False),  # a reward function that has none
+        ({"margin": 0.5, "accuracy": 0.9}, False),  # numbers of a script's own
     ],
 )
 def test_every_version_has_the_same_names(row: dict[str, Any], is_policy: bool) -> None:

@@ -1,5 +1,6 @@
 """LW4xx: settings alone, before the first step."""
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -8,6 +9,7 @@ import pytest
 from lora_watch import Severity
 from lora_watch.base.records import StepRecord
 from lora_watch.rules import AggressiveScale
+from lora_watch.rules.remedies import weaker
 from tests.rules.runs import ids, numbers, run, the
 from tests.support import lora, tiny_model
 
@@ -43,9 +45,12 @@ def test_aggressive_scale_is_silent(config: dict[str, Any], settings: dict[str, 
     assert "LW401" not in ids(run(lora(tiny_model(), **config), steps=1, **settings))
 
 
-def test_an_untrained_base_is_called_so_and_no_rate_too_strong_by_its_weights() -> None:
+def test_an_untrained_base_is_called_so_and_judged_by_no_rate_or_size_of_trained_ones() -> None:
     for base, untrained in ((type(tiny_model())(tiny_model().config), True), (tiny_model(), False)):
+        assert ("LW104" not in ids(run(lora(copy.deepcopy(base)), 13, lr=1e-5))) is untrained
         monitor = run(lora(base, alpha=16), steps=1, lr=5e-2)
+        told = weaker(StepRecord(monitor.run, 1, {})).next_run
+        assert (told is not None and told.settings["learning_rate"].low is None) is untrained
         assert any("looks untrained" in note for note in monitor.run.notes) is untrained
         assert ("LW401" not in ids(monitor)) is untrained
 

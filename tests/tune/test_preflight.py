@@ -82,13 +82,6 @@ def test_a_task_that_is_not_given_is_named() -> None:
         preflight({**USUAL, "task_type": "SEQ_CLASS"})
 
 
-def test_a_rate_that_is_low_and_no_finding_says_from_where_on_it_is_one() -> None:
-    settings = {"r": 16, "lora_alpha": 32, "target_modules": "all-linear"}
-    judged = preflight(settings, {"learning_rate": 2e-4, "max_steps": 200}, model=TINY_LLAMA)
-    assert judged.findings == ()
-    assert "Preflight warns from 20 times too low (LW104). A run measures, and may sooner." in judged.notes[-1]
-
-
 def test_a_loaded_model_is_judged_as_its_folder() -> None:
     judged = preflight(USUAL, {"learning_rate": 0.05, "max_steps": 7}, model=tiny_model())
     assert [alert.rule for alert in judged.findings] == ["LW401"]
@@ -128,6 +121,9 @@ def test_a_rate_that_is_far_too_low_is_named_beside_a_warm_up_that_is_too_long()
     ]
     assert judged.findings[1].causes == ["learning rate 2e-05 is too low for LoRA"], "the prescription has the numbers"
     assert not any("Preflight warns from" in note for note in judged.notes)
+    low = preflight({**USUAL, "r": 16, "lora_alpha": 32}, {"learning_rate": 2e-4, "max_steps": 200}, model=TINY_LLAMA)
+    assert low.findings == ()
+    assert "Preflight warns from 20 times too low (LW104). A run measures, and may sooner." in low.notes[-1]
 
 
 # -- advice ------------------------------------------------------------------------------------------------------------

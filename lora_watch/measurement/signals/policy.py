@@ -29,6 +29,8 @@ log-probability of a token differs from the trainer's."""
 
 def numbers_of(row: Mapping[str, Any]) -> dict[str, float]:
     """The numbers of a Trainer's row, ``{name: value}``; empty where it is of no policy's training."""
+    if "mean_reward" not in row:  # else RewardTrainer's, and not a script's own
+        row = {name: row[name] for name in row.keys() - {"margin", "accuracy"}}
     found = {name: next((row[own] for own in theirs if own in row), None) for name, theirs in NAMES.items()}
     known = {name: float(value) for name, value in found.items() if isinstance(value, (int, float))}
     return known if "reward" in known and "eval_loss" not in row else {}
