@@ -105,7 +105,12 @@ class LoraWatch(Callback):
         self._loss = None
         with self.guard("giving the loggers a summary", aside=True):
             if self._step % max(trainer.log_every_n_steps, 1) == 0:
-                self._log(trainer, self.monitor)
+                from lora_watch.drivers.trackers import summary_of
+
+                summary = summary_of(self.monitor)
+                for logger in trainer.loggers:
+                    if summary and not _is_tensorboard(logger):  # that one's run has them from the sink
+                        logger.log_metrics(summary, step=self._step)
         self.monitor.raise_for(failures)
 
     @event
@@ -164,15 +169,6 @@ class LoraWatch(Callback):
             events = TensorBoardSink(lambda: shared.experiment) if shared else TensorBoardSink(own_run(folder))
         settings, report = self.settings, self._report_folder(folder)
         return [*standard_sinks(report, model, self.policy, events, settings.console), *settings.sinks]
-
-    @staticmethod
-    def _log(trainer: Any, engine: Engine) -> None:
-        from lora_watch.drivers.trackers import summary_of
-
-        summary = summary_of(engine)
-        for logger in trainer.loggers:
-            if summary and not _is_tensorboard(logger):  # that one's run has them from the sink
-                logger.log_metrics(summary, step=trainer.global_step)
 
 
 def _output(trainer: Any) -> Path:

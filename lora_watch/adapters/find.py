@@ -18,7 +18,9 @@ def find_adapters(model: nn.Module) -> list[Adapter]:
     found: dict[frozenset[int], Adapter] = {}
     for path, module in walk(model):
         for adapter in (*peft.read_layer(path, module), *layouts.read_layer(path, module)):
-            found.setdefault(frozenset(_address(p) for p in adapter.parameters), adapter)
+            # Where the numbers are; itself where none are here (sharded, on no device) or there are none (address 0).
+            places = ((type(p) is nn.Parameter and p.data_ptr()) or id(p) for p in adapter.parameters)
+            found.setdefault(frozenset(places), adapter)
     if not found:
         raise NoAdaptersError(_why_none(model))
     adapters = list(found.values())
@@ -61,12 +63,6 @@ def describe(adapter: Adapter, group: int | None, norm: float = math.nan, top: f
         base_norm=float(norm),
         base_spectral_norm=float(top),
     )
-
-
-def _address(parameter: Tensor) -> int:
-    """Where the numbers are; the object's own identity where there are none here (sharded, on no device)."""
-    local = type(parameter) is nn.Parameter
-    return (local and parameter.data_ptr()) or id(parameter)  # an empty tensor's address is 0
 
 
 def _why_none(model: nn.Module) -> str:

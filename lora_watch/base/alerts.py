@@ -56,11 +56,6 @@ class Recovered:
     dropped: int = 0
     """Updates that were dropped, until the loss was as before."""
 
-    @property
-    def lost(self) -> int:
-        """Optimizer steps that taught nothing."""
-        return self.step - self.back_to + self.dropped
-
 
 @dataclass
 class Alert:

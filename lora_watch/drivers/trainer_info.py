@@ -18,9 +18,10 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from lora_watch.adapters import walk
 from lora_watch.format.files import is_claimed_elsewhere
 from lora_watch.measurement.signals import labels
+from lora_watch.measurement.signals.optimizer import ParameterGroups, unwrapped
 from lora_watch.rules.reward import BARE
 from lora_watch.run import ranks
-from lora_watch.run.rates import follows_a_metric
+from lora_watch.run.rates import follows_a_metric, peaks
 from lora_watch.sinks.report import Before
 from lora_watch.sinks.standard import own_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
@@ -122,7 +123,6 @@ def given_up(args: TrainingArguments, before: Before, folder: Path) -> list[str]
 def config_of(trainer: Trainer, model: Any, state: TrainerState, scheduler: Any) -> dict[str, Any]:
     """The settings worth comparing between runs, and what is known of the data and the loss, as plain data."""
     names = (
-        "learning_rate",
         "lr_scheduler_type",
         "warmup_steps",
         "warmup_ratio",
@@ -130,7 +130,6 @@ def config_of(trainer: Trainer, model: Any, state: TrainerState, scheduler: Any)
         "num_train_epochs",
         "per_device_train_batch_size",
         "gradient_accumulation_steps",
-        "weight_decay",
         "max_grad_norm",
         "label_smoothing_factor",
         "optim",
@@ -138,7 +137,7 @@ def config_of(trainer: Trainer, model: Any, state: TrainerState, scheduler: Any)
         "fp16",
         "seed",
     )
-    settings = {name: getattr(trainer.args, name, None) for name in names}
+    settings = optimizer_of(trainer, state, scheduler) | {name: getattr(trainer.args, name, None) for name in names}
     config = getattr(model, "config", None)
     parameters = {id(p): p for _, m in walk(model) for p in m.parameters(recurse=False)}.values()
     of_some_runs = {
@@ -160,6 +159,19 @@ def config_of(trainer: Trainer, model: Any, state: TrainerState, scheduler: Any)
         "eval_data": data_of(trainer.eval_dataset),
         "epochs": state.num_train_epochs,
         **{name: value for name, value in of_some_runs.items() if value},
+    }
+
+
+def optimizer_of(trainer: Trainer, state: TrainerState, scheduler: Any) -> dict[str, float]:
+    """``learning_rate`` and ``weight_decay`` of the script: an optimizer or a schedule that it has built itself takes
+    no notice of the arguments' own. A checkpoint brings its rates with it, and those are not the script's."""
+    given, groups = trainer.args, ParameterGroups(unwrapped(trainer.optimizer), ())
+    trains = {rate for rate in peaks(scheduler) or groups.peak_lr if rate > 0}
+    built = getattr(groups.optimizer, "defaults", {}).get("lr")
+    known = (given.learning_rate, built, *(trains if len(trains) == 1 and not state.global_step else ()))
+    return {
+        "learning_rate": next((float(rate) for rate in known if rate in trains), given.learning_rate),
+        "weight_decay": max(groups.weight_decay, default=given.weight_decay),
     }
 
 

@@ -91,7 +91,9 @@ def useful_step(run: RunInfo, scale: float = ORDINARY_SCALE) -> float:
     """What the first full step should add to the depth-scaled output ratio, at this scale."""
     of_scale = (abs(scale) / ORDINARY_SCALE) ** (1.0 - SCALE_EXPONENT) if is_adaptive(run) else 1.0
     of_task = OF_PREFERENCES if learns_preferences(run) else WITH_A_HEAD if has_new_head(run) else 1.0
-    return USEFUL_STEP * of_scale * _of_b(run) * of_task
+    slowest, of_b = min((rate for rate in run.peak_lr if rate > 0), default=math.nan), run.per_adapter(run.peak_lr)
+    by_b_alone = len(of_b) and (of_b >= 4.0 * slowest).all()  # the product grows so where A's rate is lower (LoRA+)
+    return USEFUL_STEP * of_scale * (1.5 if by_b_alone else 1.0) * of_task
 
 
 def _useful_for_length(record: StepRecord) -> float:
@@ -102,13 +104,6 @@ def _useful_for_length(record: StepRecord) -> float:
 def foretold_step(run: RunInfo) -> float:
     """The first step in the output: 1.75 times that in the weights, ‖ΔW‖/‖W₀‖ of the median layer × depth."""
     return first_step_of(run) / run.blocks * run.depth * 1.75
-
-
-def _of_b(run: RunInfo) -> float:
-    """1.5 where B's rate is four times A's or more (LoRA+): the product then grows by B alone."""
-    slowest = min((rate for rate in run.peak_lr if rate > 0), default=math.nan)
-    of_b = run.per_adapter(run.peak_lr)
-    return 1.5 if len(of_b) and bool((of_b >= 4.0 * slowest).all()) else 1.0
 
 
 def has_new_head(run: RunInfo) -> bool:

@@ -32,6 +32,10 @@ def why_exactly_zero(record: StepRecord) -> Advice:
     if "labels_seen" in record.scalars or 0 < record.run.own_classes <= FEW:
         cause = "the classifier is sure of every label: they are all of one class, or the inputs hold them"
         return Advice([cause], ["count the labels of the training data, and look for them in the inputs"])
+    if record.targets:
+        cause = "the batch has labels that count, and the loss leaves them out or is multiplied by 0"
+        remedy = "look at what the loss is made of: a weight, a clamp, or a mask that hides every label"
+        return Advice([cause], [remedy])
     cause = "every label is -100: the prompt template does not match the text, or truncation cut the answers off"
     return Advice([cause], ["print one batch of the data collator: (labels != -100).sum() must not be 0"])
 

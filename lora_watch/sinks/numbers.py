@@ -51,7 +51,8 @@ def unknown_marked(reading: Reading) -> FloatArray | NDArray[np.float32]:
 
 
 def series(record: StepRecord) -> dict[str, FloatArray]:
-    """The small vectors of one step: float64 ``[1]``, or ``[n_groups]`` for ``lr`` and ``effective_lr``."""
+    """The small vectors of one step: float64 ``[1]``, or ``[n_groups]`` for ``lr`` and ``effective_lr``: lr times the
+    largest scale of the group's adapters, NaN where that is unknown."""
     named = {"loss": record.loss, "lr_fraction": record.lr_fraction, "overhead": record.overhead}
     out = {name: np.array([value]) for name, value in named.items() if value is not None}
     if record.loss is not None and math.isfinite(record.loss):  # else they repeat what the steps before have said
@@ -61,17 +62,11 @@ def series(record: StepRecord) -> dict[str, FloatArray]:
         out["size"] = np.array([record.size])
     if record.lr:
         out["lr"] = np.array(record.lr)
-        out["effective_lr"] = group_effective_lr(record)
+        rates, of = record.metrics.get("effective_lr"), [adapter.group for adapter in record.run.adapters]
+        its_own = np.equal.outer(np.arange(len(record.lr)), np.array(of, dtype=float))
+        scaled = np.where(its_own, np.nan if rates is None else rates.measured, np.nan)
+        out["effective_lr"] = np.fmax.reduce(scaled, axis=1, initial=np.nan)
     return out
-
-
-def group_effective_lr(record: StepRecord) -> FloatArray:
-    """``[n_groups]``: lr of each parameter group times the largest scale of its adapters; NaN where that is unknown."""
-    adapters = record.run.adapters
-    rates = record.metrics.get("effective_lr")
-    read = np.full(len(adapters), np.nan) if rates is None else rates.measured
-    groups = np.array([-1 if adapter.group is None else adapter.group for adapter in adapters], dtype=int)
-    return np.array([np.fmax.reduce(read[groups == group], initial=np.nan) for group in range(len(record.lr))])
 
 
 def plain_scalars(record: StepRecord) -> dict[str, float]:

@@ -300,7 +300,7 @@ class _Session:
             "alerts": [alert.to_dict() for alert in alerts],
             "counts": tally(alerts),
             "first": next((place for place, alert in enumerate(alerts) if alert is first), None),
-            "recoveries": [asdict(r) | {"lost": r.lost} for a in alerts if (r := a.recovery)],
+            "recoveries": [asdict(r) | {"lost": r.step - r.back_to + r.dropped} for a in alerts if (r := a.recovery)],
             "last_good": self.last_good,
             "adapters": [
                 {**adapter_fields(adapter), "last": {name: values[index] for name, values in last.items()}}

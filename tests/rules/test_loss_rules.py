@@ -146,15 +146,12 @@ def test_corrupted_batches_are_found_at_batch_size_one_and_sound_ones_are_not() 
 # -- LW204 and LW205 --------------------------------------------------------------------------------------------------
 
 
-def faulty(fault: str, step: int = 20, steps: int = 40, batch: int = 4) -> Monitor:
-    prepare = lambda trainer: FAULTS[fault].inject(trainer, step)  # noqa: E731
-    return run(steps=steps, per_device_train_batch_size=batch, prepare=prepare)
-
-
-def test_loss_exactly_zero_when_no_target_is_left() -> None:
-    monitor = faulty("no-targets", 1, steps=11)
-    assert the("LW204", monitor).step == 3
-    assert len([alert for alert in monitor.alerts if alert.closed_step is None]) <= 2
+@pytest.mark.parametrize("masked", [False, True])
+def test_a_loss_of_zero_is_blamed_on_labels_that_do_not_count_alone(masked: bool) -> None:
+    rows = [{**row, "labels": [-100] * 32} if masked else row for row in stdlib_blocks(24, 32)]
+    lost = run(steps=11, dataset=rows, trainer_class=trainer_with_loss(lambda n, loss: loss.nan_to_num() * 0))
+    assert {"-100" in alert.causes[0] for alert in lost.alerts} == {masked}
+    assert (the("LW204", lost).step, ids(lost)) == (3, ["LW204", "LW303"])
 
 
 def test_two_steps_without_a_target_are_no_fault() -> None:
@@ -204,7 +201,7 @@ def test_a_batch_without_a_target_is_named_and_ends_no_run(masked: set[int], rul
 
 
 def test_first_loss_too_high() -> None:
-    monitor = faulty("loud-head", steps=10)
+    monitor = run(steps=10, per_device_train_batch_size=4, prepare=lambda t: FAULTS["loud-head"].inject(t, 20))
     alert = the("LW205", monitor)
     assert alert.step == 3
     assert {1024, 6.93} <= numbers(alert.details)
@@ -301,13 +298,12 @@ def test_labels_that_are_wrong_from_some_step_on_are_named(fault: str, found: li
         assert "texts or labels" in alert.causes[0]
 
 
-OF_ITS_OWN = trainer_with_loss(lambda n, loss: loss)
-"""Makes its loss of the model's own."""
-
-
 @pytest.mark.parametrize(
     ("fault", "trainer"),
-    [*((fault, Trainer) for fault in (*LABELS, "well-known", "a prompt", "an end", "a word")), ("rows", OF_ITS_OWN)],
+    [
+        *((fault, Trainer) for fault in (*LABELS, "well-known", "a prompt", "an end", "a word")),
+        ("rows", trainer_with_loss(lambda n, loss: loss)),  # which makes it of the model's own
+    ],
 )
 def test_labels_that_do_not_fit_the_inputs_are_named_and_sound_ones_are_not(fault: str, trainer: Any) -> None:
     steps, lr = (12, 6e-3) if fault == "padding" else (5, 5e-3)  # it is soon learned, and counts all the same

@@ -109,6 +109,18 @@ def test_advice_for_a_rate_of_lora_plus_is_for_the_rate_that_people_set() -> Non
     assert ids(trained(alert.settings["learning_rate"], alert.settings["lora_alpha"])) == []
 
 
+@pytest.mark.parametrize("cycles", [False, True], ids=["an optimizer", "OneCycleLR"])
+def test_the_rate_that_a_script_gives_its_own_optimizer_is_the_scripts(cycles: bool) -> None:
+    def own(trainer: Trainer) -> None:
+        trainer.optimizer = torch.optim.AdamW(trainer.model.parameters(), 2e-3 if cycles else 0.05, weight_decay=0.3)
+        if cycles:
+            trainer.lr_scheduler = torch.optim.lr_scheduler.OneCycleLR(trainer.optimizer, 0.05, total_steps=13)
+
+    monitor = run(lora(tiny_model()), steps=12, prepare=own)
+    assert the("LW102", monitor).next_run.settings["learning_rate"].yours == 0.05  # type: ignore[union-attr]
+    assert [monitor.run.config[name] for name in ("learning_rate", "weight_decay")] == [0.05, 0.3]
+
+
 def test_an_alpha_of_a_pattern_is_no_new_lora_alpha() -> None:
     model = lora(tiny_model(), alpha_pattern={"down_proj": 256})
     change = weaker(run(model, steps=1, lr=1e-2).last).next_run

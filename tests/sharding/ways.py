@@ -258,7 +258,8 @@ def seen_by(monitor: Any, model: Any) -> dict[str, Any]:
         abs(a.scale) * sum(float((b.double() @ x.double()).norm()) ** 2 for x, b in a.factors()) ** 0.5
         for a in find_adapters(model)
     ]
-    kept = json.loads((monitor_folder(monitor) / "report.json").read_text()) if rank() == 0 else {}
+    folders = [sink.directory for sink in getattr(monitor, "engine", monitor).sinks._sinks if hasattr(sink, "run_id")]
+    kept = json.loads((folders[0] / "report.json").read_text()) if rank() == 0 else {}
     last = {a["name"]: a["last"] for a in kept.get("adapters", ())}
     norms = [numbers.get("delta_norm") for numbers in last.values()]
     errors = [abs(n / t - 1) for n, t in zip(norms, truth) if n is not None]
@@ -286,10 +287,6 @@ def everyone(own: Any) -> list[Any]:
 
 
 METRICS = ("delta_norm", "a_grad_norm", "output_ratio", "relative_norm", "base_drift", "effective_lr", "predicted_norm")
-
-
-def monitor_folder(monitor: Any) -> Path:
-    return next(sink.directory for sink in getattr(monitor, "engine", monitor).sinks._sinks if hasattr(sink, "run_id"))
 
 
 def rank() -> int:

@@ -375,14 +375,14 @@ def test_a_rate_that_is_set_by_hand_at_each_step_is_turned_down_too() -> None:
 
 
 class Fires(Rule):
-    """At two steps, with a tenth of the rate as its advice."""
+    """At two steps, with a tenth of the rate as its advice. The second takes back what the first one has, too."""
 
     id, name, severity = "LW102", "norm-explosion", Severity.ERROR
 
     def check(self, record: StepRecord) -> Finding | None:
         rate = record.run.learning_rate or 0.0
         told = Prescription({"learning_rate": Setting(rate, rate / 10)}, Evidence.HARM, record.step)
-        return Finding("on purpose", next_run=told) if record.step in (5, 25) else None
+        return Finding("on purpose", next_run=told) if record.step in (14, 20) else None
 
 
 def test_a_second_recovery_is_told_relative_to_the_script() -> None:
@@ -393,7 +393,7 @@ def test_a_second_recovery_is_told_relative_to_the_script() -> None:
     last = [alert for alert in callback.monitor.alerts if alert.rule == "LW910"][-1]  # type: ignore[union-attr]
     assert (last.recovery.changed, last.settings) == ({"learning_rate": [1.0, 0.01]}, {"learning_rate": 0.01})
     assert "learning_rate 1 → 0.01" in last.details
-    assert report["message"].startswith("recovered at step 25 (learning_rate 1 → 0.01), then 5 steps")
+    assert report["message"].startswith("recovered at step 20 (learning_rate 1 → 0.01), then 10 steps")
     dropped = alert_of(Recovered(28, 28, "LW201", {}, dropped=1), None, 3, 3)
     for message in (report["message"], last_recovery([*callback.monitor.alerts, dropped], 30, {})):
         assert "Put 0.01 into your script" in str(message), "whatever came later"

@@ -214,7 +214,7 @@ class OutputRatioProbe:
         # Autocast would compute our products in half precision.
         autocast = torch.is_autocast_enabled(x.device.type)
         with torch.autocast(x.device.type, enabled=False) if autocast else nullcontext():
-            a = _wide(a)
+            a = a.double() if is_far(a.device) else a.float() if a.dtype in (torch.float16, torch.bfloat16) else a
             inside = F.embedding(x.reshape(-1)[sample], a.T) if embedding else F.linear(_rows(x)[sample].to(a.dtype), a)
             own = _rows(y)[sample].to(a.dtype)
             if getattr(layer, "bias", None) is not None:
@@ -239,10 +239,3 @@ def sampled(count: int, most: int, step: int) -> slice:
 def _rows(x: Tensor) -> Tensor:
     """x ``[…, d]`` as ``[rows, d]``."""
     return x.reshape(-1, x.shape[-1])
-
-
-def _wide(factor: Tensor) -> Tensor:
-    """In float64 on an accelerator; else in single precision at least."""
-    if is_far(factor.device):
-        return factor.double()
-    return factor.float() if factor.dtype in (torch.float16, torch.bfloat16) else factor
