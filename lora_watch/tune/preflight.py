@@ -68,7 +68,7 @@ def preflight(
         assumed = f"{known} was assumed, by the class of the model" if known else "it was judged as without a new head"
         notes.append(f"No task_type is given: {assumed}. A classifier's is SEQ_CLS (TRL's YAML: lora_task_type).")
     steps = positive("max_steps", given.get("max_steps") if max_steps is None else max_steps, allow=-1)
-    run = planned_run(fields, base, given, steps)
+    run = planned_run(fields, base, given, steps and _whole("max_steps", steps))
     if base is None:
         notes.append("No model was given: nothing relative to its weights was judged, as the size of the first step.")
     elif all(math.isnan(adapter.base_norm) for adapter in run.adapters):
@@ -150,9 +150,9 @@ def _checked(lora: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
         notes.append(f"lora_alpha is not given: PEFT's default {DEFAULT_ALPHA} was judged.")
     if (task := str(out.get("task_type", TASKS_OF_PEFT[0]))) not in TASKS_OF_PEFT:
         raise ValueError(f"task_type is {task!r}{meant(task, TASKS_OF_PEFT)}, and none of {', '.join(TASKS_OF_PEFT)}")
-    out["r"] = _rank("r", out["r"])
+    out["r"] = _whole("r", out["r"])
     out["lora_alpha"] = positive("lora_alpha", out["lora_alpha"])
-    for name, check in (("rank_pattern", _rank), ("alpha_pattern", positive)):
+    for name, check in (("rank_pattern", _whole), ("alpha_pattern", positive)):
         pattern = out.get(name) or {}
         if not isinstance(pattern, Mapping):
             raise ValueError(f"{name} is {pattern!r}: it says for names of layers what is different there")
@@ -175,7 +175,7 @@ def positive(name: str, value: Any, allow: float | None = None) -> float | None:
     return number
 
 
-def _rank(name: str, value: Any) -> int:
+def _whole(name: str, value: Any) -> int:
     number = positive(name, value)
     if number is None or not number.is_integer():
         raise ValueError(f"{name} is {value!r}: a whole number from 1 is needed")

@@ -223,6 +223,7 @@ def test_a_key_that_nobody_knows_is_an_error_that_names_the_nearest(key: str, ne
         ("a.json", '{"r": 8, "learning_rate": NaN}', "learning_rate is nan"),
         ("a.json", '{"lora_alpha": 8}', "r of adapter_config.json"),
         ("a.json", '{"r": 8, "warmup_ratio": 5}', "warmup_ratio is 5"),
+        ("a.json", '{"r": 8, "max_steps": 30.5}', "max_steps is 30.5: a whole number"),
         ("a.yaml", "{r: 8, use_rslora: yess}", "use_rslora is 'yess'"),
         ("a.yaml", "a: [", "not YAML"),
         ("a.yaml", "!!python/object/apply:os.system ['true']", "not YAML"),
