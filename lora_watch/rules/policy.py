@@ -6,6 +6,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 from lora_watch.base.alerts import CAUTIONS, Alert, Severity, in_order
@@ -46,11 +47,11 @@ class Policy:
     """Steps that an alert must have lasted. Faults that stay, and numbers that are not finite, do not wait."""
     recover: int = 0
 
-    @property
+    @cached_property
     def can_end_a_run(self) -> bool:
         return self.default is not None or any(least is not None for least in self.by_rule.values())
 
-    @property
+    @cached_property
     def can_act(self) -> bool:
         return self.can_end_a_run or self.recover > 0
 
