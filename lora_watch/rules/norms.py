@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -85,6 +86,15 @@ _ANOTHER_LOSS = Advice(
 )
 
 
+class _Proof(NamedTuple):
+    """Of adapters that are too large, in words, and beyond which size. A weak one is a WARNING."""
+
+    why: str
+    threshold: float
+    weak: bool = False
+    by_size_alone: bool = False
+
+
 @dataclass
 class NormExplosion(Rule):
     """The adapters have become so large that they make the model worse.
@@ -150,62 +160,68 @@ class NormExplosion(Rule):
         if self.holds:  # and holds above ``always``, whatever the loss
             suspected = overall <= always
         harm = self._harm(record, suspected, at_once=overall > always, young=young)
+        by_size = metric == "output_ratio" and not record.run.untrained  # it is known what good runs reach
+        proof = self._proof(record, size, overall, harm, by_size, bad_start)
+        if proof is None:
+            self.holds, self.foreign, self.helpful = False, False, 0
+            return None
+        self.foreign |= harm is not None and not self.holds and self._is_foreign(record)
+        self.holds = not proof.weak
+        if self.foreign:
+            said = "the training raises the model's loss"
+            return Finding(said, proof.why, kind="sign", follows=FAULTS, **vars(_ANOTHER_LOSS))
+        unproven = proof.by_size_alone or learns_preferences(record.run)
+        return Finding(
+            "the adapters are damaging the model" if harm is not None else "the adapters have become too large",
+            proof.why if harm is not None else f"{_in_words(metric, size)} {proof.why}".rstrip(),
+            adapters=size.worst(record),
+            metric=metric,
+            threshold=proof.threshold / unit / size.depth,
+            severity=Severity.WARNING if proof.weak else self.severity,
+            follows=FAULTS,
+            **vars(weaker(record, overall) if unproven else suspect(record, is_proven(record), overall)),
+        )
+
+    def _proof(
+        self, record: StepRecord, size: Size, overall: float, harm: Compared | None, by_size: bool, bad_start: bool
+    ) -> _Proof | None:
+        """What shows that adapters of the size ``overall`` are too large; None for nothing. The strongest first."""
+        if_worse, always, reward = self.threshold_if_worse, self.threshold, course(record)
         compares = self.compare and record.comparable and not self.void
-        unproven = prefers = learns_preferences(record.run)
-        of_few = _worse(record, self.loss_factor) if self.void else _not_below_start(record)
-        not_below = of_few if _has_few_labels(record) else not improved(record)
-        not_below &= "targets_far" not in record.scalars  # else LW205 says why
-        not_below &= _costs_twice(record, record.scalars.get("loss_recent", math.inf), "chance_loss")
-        severity, trained = self.severity, not record.run.untrained  # of which alone it is known what good runs reach
-        by_size = trained and metric == "output_ratio"
+        prefers = learns_preferences(record.run)
         if by_size and overall > self.beyond:
             why = "No run that ended well had adapters of this size." if harm is None else f"{harm}."
-            threshold = self.beyond
-        elif harm is not None and overall > if_worse:
-            why, threshold = f"{harm}.", if_worse
-        elif not compares and bad_start and overall > if_worse and _worse(record, self.loss_factor):
+            return _Proof(why, self.beyond)
+        if harm is not None and overall > if_worse:
+            return _Proof(f"{harm}.", if_worse)
+        if not compares and bad_start and overall > if_worse and _worse(record, self.loss_factor):
             start, recent = record.scalars["loss_start"], record.scalars["loss_recent"]
-            why, threshold = f"Meanwhile the mean loss rose from {plain(start)} to {plain(recent)}.", if_worse
-        elif self.fallen and overall > (if_worse if self.fallen[-1] - self.fallen[0] >= 4 else always):
+            return _Proof(f"Meanwhile the mean loss rose from {plain(start)} to {plain(recent)}.", if_worse)
+        if self.fallen and overall > (if_worse if self.fallen[-1] - self.fallen[0] >= 4 else always):
             # With a row each step the mean of five holds none from before; with fewer rows it takes two in a row.
-            why, threshold = f"Meanwhile the mean {'margin' if prefers else 'reward'} fell {reward}.", if_worse
-            severity = self.severity if overall > always else Severity.WARNING  # some such policies learn it again
-        elif trained and not (compares or prefers) and record.step >= 3 and overall > always and not_below:
-            why, threshold = "The loss is not below its start.", always
+            why = f"Meanwhile the mean {'margin' if prefers else 'reward'} fell {reward}."
+            # Some such policies learn it again.
+            return _Proof(why, if_worse, weak=overall <= always)
+        judged = not (compares or prefers or record.run.untrained) and record.step >= 3
+        if judged and overall > always and self._has_not_fallen(record):
+            why = "The loss is not below its start."
             if "loss_start" not in record.scalars:  # it says nothing
                 why = "" if reward is None else f"Meanwhile the mean reward went {reward}."
             elif "classes" in record.scalars and record.scalars["loss_start"] < 0.0:  # a minus stands before it
                 why = "The model's own loss is not below its start."
-        elif prefers and by_size and overall > self.of_preferences:
+            return _Proof(why, always)
+        if prefers and by_size and overall > self.of_preferences:
             why = f"Most good runs on preferences stay below {plain(self.of_preferences / size.depth)}."
             if reward is not None and reward.has_risen:
                 why = "A margin rises even where the answers get worse: read some of them."
             why = why if reward is None else f"Meanwhile the mean margin went {reward}. {why}"
-            threshold = self.of_preferences
-            severity = self.severity if self.holds else Severity.WARNING
-        elif self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):
-            why = ""
-        elif self._is_vast(record, by_size, overall):
+            return _Proof(why, self.of_preferences, weak=not self.holds)
+        if self.holds and overall > (threshold := always if improved(record) or self.helpful > 1 else if_worse):
+            return _Proof("", threshold)
+        if self._is_vast(record, by_size, overall):
             why = f"Most good runs stay below {plain(HIGHEST_END / size.depth)}, and learn more."
-            threshold, severity, unproven = 2.0 * always, Severity.WARNING, True
-        else:
-            self.holds, self.foreign, self.helpful = False, False, 0
-            return None
-        self.foreign |= harm is not None and not self.holds and self._is_foreign(record)
-        self.holds = severity is self.severity
-        if self.foreign:
-            said = "the training raises the model's loss"
-            return Finding(said, why, kind="sign", follows=FAULTS, **vars(_ANOTHER_LOSS))
-        return Finding(
-            "the adapters are damaging the model" if harm is not None else "the adapters have become too large",
-            why if harm is not None else f"{_in_words(metric, size)} {why}".rstrip(),
-            adapters=size.worst(record),
-            metric=metric,
-            threshold=threshold / unit / size.depth,
-            severity=severity,
-            follows=FAULTS,
-            **vars(weaker(record, overall) if unproven else suspect(record, is_proven(record), overall)),
-        )
+            return _Proof(why, 2.0 * always, weak=True, by_size_alone=True)
+        return None
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
         """The last batch that was compared costs more than before the last update, and more than without the adapters.
@@ -243,6 +259,13 @@ class NormExplosion(Rule):
         judged &= "targets_far" not in record.scalars  # else LW205 says why
         self.vast = judged and overall > (1.0 if self.vast else 2.0) * self.threshold
         return self.vast
+
+    def _has_not_fallen(self, record: StepRecord) -> bool:
+        """The losses so far are no better than at the start, and no fault of the targets explains it."""
+        of_few = _worse(record, self.loss_factor) if self.void else _not_below_start(record)
+        not_below = of_few if _has_few_labels(record) else not improved(record)
+        not_below &= "targets_far" not in record.scalars  # else LW205 says why
+        return not_below and _costs_twice(record, record.scalars.get("loss_recent", math.inf), "chance_loss")
 
     def _is_foreign(self, record: StepRecord) -> bool:
         """No rate explains the harm: no run of the corpus is harmed by a rate whose steps are so small."""
