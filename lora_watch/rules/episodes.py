@@ -21,7 +21,7 @@ from lora_watch.rules.base import (
 )
 from lora_watch.rules.evaluation import WorseOnOtherTexts
 from lora_watch.rules.loss import StuckAtChance
-from lora_watch.rules.norms import BarelyMoves
+from lora_watch.rules.norms import BarelyMoves, NormExplosion
 from lora_watch.rules.prescribing import Prescribing, rate_set
 from lora_watch.rules.remedies import improved, in_the_rate
 from lora_watch.rules.saving import ResumedAnew
@@ -188,7 +188,7 @@ class Episodes:
             and (alert.closed_step is None or alert.severity >= Severity.ERROR or alert.back_to is not None)
             for alert in self.alerts
         )
-        harmed |= self.best_step < math.inf
+        harmed |= self.best_step < math.inf or NormExplosion.id not in judged  # nobody has looked
         too_strong = [alert for alert in self.open if alert.rule == AggressiveScale.id]
         if harmed or not improved(record) or not (self._prescribing.withdraw() or too_strong):
             return []
