@@ -11,7 +11,7 @@ from typing import Any, get_args
 
 from lora_watch.base.alerts import ENDINGS, Alert, Severity, Verdict, discarded, in_order
 from lora_watch.base.prescription import Prescription
-from lora_watch.base.text import clean, count, first_of, last_tenth
+from lora_watch.base.text import clean, first_of, last_tenth
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, whole
 from lora_watch.format import LAST_GOOD, NOT_BEGUN, REPORT, REPORT_VERSION, WAITING
 from lora_watch.format.files import is_claimed
@@ -259,9 +259,7 @@ def read_run(place: RunFiles) -> FinishedRun:
     run.notes += [clean(damage) for damage in log.damage]
     run.notes += [f"these rules were muted: {', '.join(run.not_asked)}"] * bool(run.not_asked)
     if place.below:
-        run.notes.append(
-            f"{count(len(place.below), 'run')} below it: name {first_of(place.below, 2)} to have them judged"
-        )
+        run.notes.append(f"runs below it are judged only where they are named: {first_of(place.below, 3)}")
     if waits:
         run.message = NOT_BEGUN.format(ending=f" ({run.ending})")
         run.waiting, run.verdict = True, "unknown"

@@ -37,7 +37,7 @@ def test_runs_below_a_run_fail_nothing(tmp_path: Path) -> None:
     write_run(tmp_path / "run-0", verdict="failed", message="LW102", alerts=[alert_of(3, "LW102", Severity.ERROR)])
     found = check(tmp_path)
     assert (found.exit_code, "\n1 run checked" in found.stdout) == (0, True)
-    assert f"1 run below it: name {tmp_path / 'run-0'} to have them judged" in found.stdout
+    assert f"runs below it are judged only where they are named: {tmp_path / 'run-0'}" in found.stdout
     assert check(tmp_path, tmp_path / "run-0").exit_code == 1
 
 
