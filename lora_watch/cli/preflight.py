@@ -1,8 +1,7 @@
 """``lora-watch preflight``: judges settings before a run."""
 
-from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -74,17 +73,13 @@ def _print(judged: "Preflight", notes: list[str], fail_on: str) -> None:
     for alert in judged.findings:
         for line in str(alert).splitlines():
             typer.secho(clean(line), fg=colours.get(line.split(" ")[0]))
-    adapters = judged.run.adapters
-    formulas = ", ".join(sorted({formula(adapter.scale_formula) for adapter in adapters}))
-    parts = [
-        f"r {_all(adapter.r for adapter in adapters)}",
-        f"lora_alpha {_all(adapter.alpha for adapter in adapters)}",
-        f"scale {_all(adapter.scale for adapter in adapters)} ({formulas})",
-    ]
-    if (rate := judged.run.learning_rate) is not None:
-        parts.append(f"learning rate {rate:.3g}")
-    typer.echo(f"{', '.join(parts)}: {count(len(judged.findings), 'finding')}; the exit code counts {fail_on} or worse")
-
-
-def _all(values: Iterable[Any]) -> str:
-    return "/".join(f"{value:.4g}" for value in sorted(set(values)))
+    adapters, rate = judged.run.adapters, judged.run.learning_rate
+    r, alpha, scale = (
+        "/".join(f"{value:.4g}" for value in sorted({getattr(adapter, name) for adapter in adapters}))
+        for name in ("r", "alpha", "scale")
+    )
+    said = (
+        f"r {r}, lora_alpha {alpha}, scale {scale} ({', '.join(sorted({formula(a.scale_formula) for a in adapters}))})"
+    )
+    said += "" if rate is None else f", learning rate {rate:.3g}"
+    typer.echo(f"{said}: {count(len(judged.findings), 'finding')}; the exit code counts {fail_on} or worse")

@@ -34,21 +34,9 @@ class Task(NamedTuple):
 
 
 TASKS = (
-    Task(
-        "classification",
-        (4, 8),
-        "its intrinsic dimension is very low: the pretrained model already knows the structure (Aghajanyan et al. "
-        "2021, arXiv:2012.13255)",
-    ),
-    Task(
-        "domain-adaptation",
-        (8, 16),
-        "vocabulary and style change moderately (rule of thumb; Hu et al. 2021, arXiv:2106.09685, found lower ranks "
-        "enough on most of its tasks)",
-    ),
-    Task(
-        "instruction-tuning", (16, 64), f"it changes many behaviours at once (rule of thumb; {BIDERMAN} compares such)"
-    ),
+    Task("classification", (4, 8), "its intrinsic dimension is very low (Aghajanyan et al. 2021, arXiv:2012.13255)"),
+    Task("domain-adaptation", (8, 16), "words and style change (rule of thumb; Hu et al. 2021, arXiv:2106.09685)"),
+    Task("instruction-tuning", (16, 64), f"it changes many behaviours at once (rule of thumb; {BIDERMAN})"),
     Task(
         "continued-pretraining",
         (64, 256),

@@ -104,9 +104,8 @@ class BaseModel:
             what = "target_modules, exclude_modules and layers_to_transform"
             raise ValueError(f"{what} hold no names and numbers of layers: {error}") from None
         if self.layers and not chosen and not lora.get("target_parameters"):
-            raise ValueError(
-                f"target_modules: {self.name} has no layer {'; '.join(self.unknown(lora)) or repr(targets)}"
-            )
+            lost = "; ".join(self.unknown(lora)) or repr(targets)
+            raise ValueError(f"target_modules: {self.name} has no layer {lost}")
         return chosen
 
     def unknown(self, lora: Mapping[str, Any]) -> tuple[str, ...]:

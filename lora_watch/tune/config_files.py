@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from lora_watch.base.text import meant
 from lora_watch.base.untrusted import load_json, load_yaml
 
 LORA_FIELDS = frozenset(
@@ -20,9 +21,16 @@ LORA_FIELDS = frozenset(
 )
 """Fields of PEFT's LoraConfig that a judgement depends on."""
 ARGUMENT_FIELDS = frozenset(
-    ("learning_rate", "lr_scheduler_type", "warmup_steps", "warmup_ratio", "weight_decay", "optim", "max_steps")
+    (
+        *("learning_rate", "lr_scheduler_type", "warmup_steps", "warmup_ratio", "weight_decay", "optim", "max_steps"),
+        *("beta", "loss_type", "num_generations", "max_completion_length"),
+    )
 )
-"""The same of TrainingArguments."""
+"""The same of TrainingArguments, and of TRL's for preferences and policies."""
+CHOICES = {"lr_scheduler_type": "SchedulerType", "optim": "OptimizerNames"}
+"""Arguments of which transformers knows a few values, and its class of them."""
+USUAL = (None, "linear", "cosine", "constant", "adamw_torch", "adamw_torch_fused", "adamw_8bit", "paged_adamw_8bit")
+"""Values for which transformers need not be asked."""
 OF_TRL = {f"lora_{name}": name for name in ("r", "target_modules", "target_parameters", "modules_to_save", "task_type")}
 """What TRL's ModelConfig calls them."""
 DEFAULTS_OF_TRL = {"r": 16, "lora_alpha": 32}
@@ -68,7 +76,7 @@ def _unknown(names: Iterable[str]) -> str:
     unknown, known = set(names) - _READ, set(_READ)
     for library, classes in CLASSES.items():  # importing them takes seconds: only where there is a question
         if unknown:
-            known |= _fields_of(library, classes)
+            known |= _names_in(library, classes)
             unknown -= known
     return "; ".join(f"{name!r}: the nearest is {_nearest(name, known)!r}" for name in sorted(unknown))
 
@@ -79,14 +87,15 @@ def _nearest(name: str, known: set[str]) -> str:
     return (near or difflib.get_close_matches(name, sorted(known), 1, cutoff=0.0))[0]
 
 
-def _fields_of(library: str, classes: str) -> set[str]:
-    """Names of the fields of its dataclasses; empty where the library is not installed."""
+def _names_in(library: str, classes: str) -> set[str]:
+    """Fields of its dataclasses, and values of its enums; empty where the library is not installed."""
     try:
         module = importlib.import_module(library)
     except ImportError:
         return set()
-    found = (getattr(module, name) for name in dir(module) if re.fullmatch(classes, name))
-    return {each.name for kind in found if dataclasses.is_dataclass(kind) for each in dataclasses.fields(kind)}
+    found = [getattr(module, name) for name in dir(module) if re.fullmatch(classes, name)]
+    fields = {each.name for kind in found if dataclasses.is_dataclass(kind) for each in dataclasses.fields(kind)}
+    return fields | {each.value for kind in found for each in getattr(kind, "__members__", {}).values()}
 
 
 def _files(path: Path) -> list[Path]:
@@ -122,6 +131,10 @@ def _merge(out: Settings, file: Path, settings: Mapping[str, Any]) -> None:
     for name in ("use_peft", "use_rslora", "use_dora"):
         if settings.get(name) not in (None, True, False):
             raise ValueError(f"{file}: {name} is {settings[name]!r}: true or false is needed")
+    for name, kind in CHOICES.items():
+        known = _names_in("transformers.training_args", kind) if (value := settings.get(name)) not in USUAL else ()
+        if known and value not in known:
+            raise ValueError(f"{file}: {name} is {value!r}{meant(str(value), known)}, which transformers does not know")
     settings = {OF_TRL.get(name, name): value for name, value in settings.items()}
     out.use_peft = bool(settings.get("use_peft", out.use_peft))
     if settings.get("use_peft"):

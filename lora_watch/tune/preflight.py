@@ -1,6 +1,7 @@
 """Whether settings are sound, before anything is loaded or trained: the rules on settings, and what else is known."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,12 +18,18 @@ from lora_watch.rules import Episodes, Finding, OddRates, catalogue
 from lora_watch.rules.base import RuleOnSettings
 from lora_watch.rules.forecast import FAR_TOO_LOW, is_adaptive
 from lora_watch.rules.remedies import useful_rates
+from lora_watch.rules.reward import BARE
 from lora_watch.rules.settings import WITHOUT_WARM_UP
 from lora_watch.tune.base_model import BaseModel, planned_adapters, read_model
 
 DEFAULT_ALPHA = 8
 """PEFT's lora_alpha where nothing is said."""
 TASKS_OF_PEFT = ("CAUSAL_LM", "SEQ_CLS", "TOKEN_CLS", "SEQ_2_SEQ_LM", "QUESTION_ANS", "FEATURE_EXTRACTION")
+OF_TEXTS = ("nll", "chunked_nll", "dft")
+OF_PREFERENCES = r"\b(aot|apo_|bco|discopop|exo_pair|hinge|ipo|kto|nca_pair|robust|sigmoid|sppo_hard)"
+"""``loss_type`` of TRL's SFT, and a pattern of those of its DPO and KTO."""
+OF_RATE = ("LW104", "LW401")
+"""Rules that judge the learning rate."""
 
 
 @dataclass(frozen=True)
@@ -75,17 +82,27 @@ def preflight(
         notes.append("The frozen weights are not there: the size of the first step was not judged.")
     if (run.config["warmup_steps"] or 0.0) >= 1.0 and steps is None:
         notes.append("The number of steps is not known: the warm-up was not judged (LW409).")
-    if not run.peak_lr or not is_adaptive(run):
-        why = f"Steps of {run.optimizer} follow the gradient's size" if run.peak_lr else "No learning rate was given"
-        notes.append(f"{why}: the learning rate was not judged (LW401, LW104).")
-    rules = [*(rule for rule in catalogue() if rule.static), WastedRate(), OddRates()]
+    rules, why = [*(rule for rule in catalogue() if rule.static), WastedRate(), OddRates()], ""
+    if not run.peak_lr:
+        why = "No learning rate was given"
+    elif not is_adaptive(run):
+        why = f"Steps of {run.optimizer} follow the gradient's size"
+    elif run.config["preference"] is None:
+        why = "These settings are a policy's (GRPO …), or of preferences without their loss_type (sigmoid, kto …)"
+        rules = [rule for rule in rules if rule.id not in OF_RATE]
+    notes += [f"{why}: the learning rate was not judged (LW401, LW104)."] * bool(why)
     decay = positive("weight_decay", given.get("weight_decay"), allow=0.0) or 0.0
     try:
         findings = in_order(Episodes(rules).check(StepRecord(run, 0, {}, lr=run.peak_lr, weight_decay=(decay,))))
     except MISFITS as error:  # a rank that is a list, an infinite number of steps …
         raise ValueError(f"these settings cannot be judged: {type(error).__name__}: {error}") from None
-    if not any(alert.rule in ("LW104", "LW401") for alert in findings):
-        notes += _on_rate(run)
+    rate, rates = run.learning_rate, None if why else useful_rates(run)
+    if rate and rates and not (rates.low <= rate <= rates.high or any(alert.rule in OF_RATE for alert in findings)):
+        side = "below" if rate < rates.low else "above"  # which is no fault: many such runs are good
+        told = f"Learning rate {rate:.3g} is {side} {rates}, where the weights expect the best one ({rates.best:g})."
+        if side == "below":
+            told += f" Preflight warns from {WastedRate.times:g} times too low (LW104). A run measures, and may sooner."
+        notes.append(told)
     return Preflight(tuple(findings), tuple(notes), run)
 
 
@@ -103,8 +120,7 @@ def planned_run(
     if (warm_up["warmup_ratio"] or 0.0) > 1.0:
         raise ValueError(f"warmup_ratio is {warm_up['warmup_ratio']:g}: a share of the run, from 0 to 1, is needed")
     config = {"lora": {"default": dict(lora)}, **warm_up, "lr_scheduler_type": schedule, "learning_rate": rate}
-    if model is not None:
-        config["model"] = model.name
+    config |= {"model": model and model.name, "preference": _prefers(given), "reference": BARE}
     group, peak = (None, ()) if rate is None else (0, (rate,))
     rising = warm_up["warmup_steps"] or 0.0
     if rate is not None and max_steps is not None and rising > max_steps and schedule not in WITHOUT_WARM_UP:
@@ -113,6 +129,16 @@ def planned_run(
     unmatched = () if model is None else model.unknown(lora)
     steps = or_none(int, max_steps)
     return RunInfo(adapters, steps, config, optimizer=optimizer, peak_lr=peak, unmatched=unmatched)
+
+
+def _prefers(given: Mapping[str, Any]) -> bool | None:
+    """Preferences are learned against a reference model, as by DPO and KTO. None where TRL's arguments leave it open,
+    and for a policy."""
+    loss = str(given.get("loss_type") or "nll")  # or the text of a list of them
+    if re.search(OF_PREFERENCES, loss):
+        return True
+    of_others = any(map(given.get, ("beta", "num_generations", "max_completion_length")))
+    return None if of_others or loss not in OF_TEXTS else False
 
 
 @dataclass
@@ -180,15 +206,3 @@ def _whole(name: str, value: Any) -> int:
     if number is None or not number.is_integer():
         raise ValueError(f"{name} is {value!r}: a whole number from 1 is needed")
     return int(number)
-
-
-def _on_rate(run: RunInfo) -> list[str]:
-    """Where the learning rate lies outside the range of the weights. It is no fault: many such runs are good."""
-    rate = run.learning_rate
-    if not rate or not is_adaptive(run) or not (rates := useful_rates(run)) or rates.low <= rate <= rates.high:
-        return []
-    side = "below" if rate < rates.low else "above"
-    told = f"Learning rate {rate:.3g} is {side} {rates}, where the weights expect the best one ({rates.best:g})."
-    if side == "below":
-        told += f" Preflight warns from {WastedRate.times:g} times too low (LW104). A run measures, and may sooner."
-    return [told]

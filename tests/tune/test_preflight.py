@@ -126,6 +126,14 @@ def test_a_rate_that_is_far_too_low_is_named_beside_a_warm_up_that_is_too_long()
     assert "Preflight warns from 20 times too low (LW104). A run measures, and may sooner." in low.notes[-1]
 
 
+def test_preferences_are_judged_by_rates_of_their_own_and_a_policy_by_none() -> None:
+    known = [({}, 0.005), *(({"loss_type": loss}, 0.0005) for loss in (["sigmoid", "sft"], "kto"))]
+    for more, rate in (*known, *(({name: "dapo"}, None) for name in ("beta", "loss_type", "num_generations"))):
+        judged = preflight(USUAL, {"learning_rate": 0.05, "max_steps": 60, **more}, model=TINY_LLAMA)
+        assert [alert.settings for alert in judged.findings] == ([{"learning_rate": rate}] if rate else [])
+        assert ("the learning rate was not judged" in str(judged.notes)) == (rate is None)
+
+
 # -- advice ------------------------------------------------------------------------------------------------------------
 RATES = (None, 1e-5, 3e-4, 2e-3, 2e-2, 0.5)
 GRID = [
@@ -179,10 +187,11 @@ def test_trls_yaml(tmp_path: Path) -> None:
     file.write_text(
         "model_name_or_path: nobody/no-such-model\ndataset_name: some/texts\nmax_length: 512\npacking: true\n"
         "use_peft: true\nlora_r: 64\nlora_alpha: 128\nuse_rslora: true\nlora_target_modules: all-linear\n"
-        "learning_rate: 2e-4\nbf16: true\n"
+        "learning_rate: 2e-4\nbf16: true\nloss_type: [sigmoid]\n"
     )
     read = read_settings([file])
     assert read.lora == {"r": 64, "lora_alpha": 128, "use_rslora": True, "target_modules": "all-linear"}
+    assert read.arguments["loss_type"] == ["sigmoid"]
     assert [alert.rule for alert in preflight(read.lora, read.arguments).findings] == ["LW401"]
     file.write_text("use_peft: true\nlora_r: 32\nlora_alpha:\nlearning_rate: 2e-4")
     assert read_settings([file]).lora == {"r": 32, "lora_alpha": 32}
@@ -224,6 +233,8 @@ def test_a_key_that_nobody_knows_is_an_error_that_names_the_nearest(key: str, ne
         ("a.json", '{"lora_alpha": 8}', "r of adapter_config.json"),
         ("a.json", '{"r": 8, "warmup_ratio": 5}', "warmup_ratio is 5"),
         ("a.json", '{"r": 8, "max_steps": 30.5}', "max_steps is 30.5: a whole number"),
+        ("a.json", '{"r": 8, "optim": "adamw_tor"}', "optim is 'adamw_tor' (is 'adamw_torch' meant?)"),
+        ("a.json", '{"r": 8, "lr_scheduler_type": "cosin"}', "(is 'cosine' meant?)"),
         ("a.yaml", "{r: 8, use_rslora: yess}", "use_rslora is 'yess'"),
         ("a.yaml", "a: [", "not YAML"),
         ("a.yaml", "!!python/object/apply:os.system ['true']", "not YAML"),
