@@ -55,6 +55,8 @@ class Recovered:
     """Settings by name, as the user's script has them and as they are now: ``learning_rate``."""
     dropped: int = 0
     """Updates that were dropped, until the loss was as before."""
+    discarded: int = 0
+    """Steps that it has taken back, and no recovery before it had."""
 
 
 @dataclass
@@ -217,7 +219,8 @@ class Alert:
 
 def _recovery(told: Mapping[str, Any]) -> Recovered:
     changed = {clean(name): [float(value) for value in pair] for name, pair in told["changed"].items()}
-    return Recovered(whole(told["step"]), whole(told["back_to"]), clean(told["rule"]), changed, whole(told["dropped"]))
+    step, back_to, dropped = (whole(told[name]) for name in ("step", "back_to", "dropped"))
+    return Recovered(step, back_to, clean(told["rule"]), changed, dropped, whole(told.get("discarded", step - back_to)))
 
 
 def first_to_show(alerts: Iterable[Alert]) -> Alert | None:

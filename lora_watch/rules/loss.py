@@ -156,7 +156,7 @@ class LossSpike(RuleOfTheLoss):
             return None
         cause, remedy = "an unusual batch: very long, very short or damaged samples", "look at the batch of this step"
         if raised_by_hand(record) and self.rates[-1] > 2.0 * min(self.rates):  # which no warm-up does by then
-            cause, remedy = f"{why_strong(record)}: the loop has raised it", "let the learning rate rise less"
+            cause, remedy = why_strong(record), "let the learning rate rise less"
         return of_the_loss(
             "one loss is far above the others",
             f"The loss jumped from about {plain(self.before)} to {plain(record.loss)}, by {times(score)} its usual "

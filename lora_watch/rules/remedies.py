@@ -194,6 +194,9 @@ def settings_in_words(record: StepRecord) -> str:
     by_hand = raised_by_hand(record)
     lr = by_hand[0] if by_hand else rate_set(record.run) or rate_of(record, adapter)
     rate = "the learning rate" if lr is None else f"learning rate {lr:.3g}"
+    if by_hand:
+        by = "schedule" if "warmup_steps" in record.run.config else "loop"  # of Monitor(scheduler=…)
+        rate += f" (raised by the {by} from {by_hand[1]:.3g})"
     ordinary = LOWEST_SCALE <= abs(adapter.scale) <= ORDINARY_SCALE
     return rate if ordinary else f"{rate} at {formula_of(adapter)} = {adapter.scale:.3g}"
 
@@ -260,7 +263,7 @@ def _advice(
     adapter = strongest(record)
     if factor > 1 and (by_hand := raised_by_hand(record)):
         most = f"{typed_rate(by_hand[0] / factor):g} at most"
-        return Advice([f"{why}: the loop has raised it"], [f"let the learning rate rise to {most}"])
+        return Advice([why], [f"let the learning rate rise to {most}"])
     lr, base = rate_of(record, adapter), record.run.learning_rate
     resumed = record.run.kept_rate is not None or record.run.lapsed_factor != 1.0  # at another rate than the script's
     if factor > 1 and lr and base and not resumed and rate_set(record.run) not in (None, base) and lr > 1.2 * base:

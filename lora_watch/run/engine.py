@@ -697,9 +697,8 @@ class Engine:
         """What a run is called that has ended by itself, and why it is not ``ok``, or what it has recovered from."""
         if errors := in_order(alert for alert in self.alerts if alert.severity >= Severity.ERROR):
             return "unhealthy", self._prescribed(errors[:1])[0].brief
-        recovered = [a for a in self.alerts if a.recovery and a.step > self._first_step]
-        lost = len({step for gone in discarded(recovered) for step in gone})  # some steps were gone already
-        gap = self.coverage.gap(self.guard.failures, lost + sum(a.recovery.dropped for a in recovered if a.recovery))
+        recovered = [a.recovery for a in self.alerts if a.recovery and a.step > self._first_step]
+        gap = self.coverage.gap(self.guard.failures, sum(each.discarded + each.dropped for each in recovered))
         return ("ok", last_recovery(self.alerts, self.steps, self.run.config)) if gap is None else ("unknown", gap)
 
     @guarded("looking for what has ended the run", aside=True)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor, nn
 
-from lora_watch.base.alerts import Alert, Recovered, Severity, in_order, in_words
+from lora_watch.base.alerts import Alert, Recovered, Severity, discarded, in_order, in_words
 from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import count
@@ -252,8 +252,11 @@ class Recovery:
             self._causes += [cause for cause in causes if all(cause[0] is not known for known, _ in self._causes)]
         else:
             self._end_dropping()
-            recovered, number = Recovered(at, back_to, own[0].rule, changes(factor, record)), len(self._went_back)
-            alert = alert_of(recovered, self._episodes.prescription, number + 1, most)
+            gone = {*range(back_to + 1, at + 1)}.difference(*discarded(self._episodes.alerts))
+            recovered = Recovered(at, back_to, own[0].rule, changes(factor, record), discarded=len(gone))
+            alert = alert_of(recovered, self._episodes.prescription, len(self._went_back) + 1, most)
+            if raised_by_hand(record) and (rate := recovered.changed.get(RATE)):
+                alert.remedies = [f"let the learning rate rise to {rate[1]:g} at most"]
             if factor != 1.0:  # what LW401 has said of the old rate
                 own = [*own, *(alert for alert in self._episodes.open if alert.rule == "LW401")]
             if good is not None:
@@ -421,10 +424,8 @@ def alert_of(recovered: Recovered, before: Prescription | None, number: int, mos
 
 def details_of(recovered: Recovered, number: int, most: int) -> str:
     """What has come of a recovery so far."""
-    back, changed = recovered.step - recovered.back_to, recovered.changed
+    back, changed = recovered.discarded, recovered.changed
     said = [f"{count(back, 'step')} discarded."] if back else ["Adapters and optimizer stay as they were."]
     said += [f"{count(recovered.dropped, 'update')} dropped."] * (recovered.dropped > 0)
-    said += [
-        f"It went on with {in_words(changed)} (logs show the script's rate)." if changed else "No setting was changed."
-    ]
-    return " ".join([*said, *[f"Recovery {number} of {most}."] * (back > 0)])
+    on = f"It went on with {in_words(changed)} (logs show the script's rate)." if changed else "No setting was changed."
+    return " ".join([*said, on, *[f"Recovery {number} of {most}."] * (back > 0)])

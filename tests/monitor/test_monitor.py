@@ -49,9 +49,9 @@ def built(alpha: float = 16, lr: float = 2e-3) -> tuple[Any, torch.optim.Optimiz
 
 
 def of_rates(
-    rates: Callable[[int], float], steps: int, scheduler: bool = False, start: float = 5e-3, **policy: Any
+    rates: Callable[[int], float], steps: int, scheduler: object = False, start: float = 5e-3, **policy: Any
 ) -> Monitor:
-    """A loop that sets them by hand, by the number of steps done, or whose ``scheduler`` is never asked for them."""
+    """A loop that sets them by hand, by the number of steps done, or whose ``scheduler`` is "asked", or never."""
     model, optimizer = built(lr=start if scheduler else rates(0) or start)
     planned = torch.optim.lr_scheduler.LambdaLR(optimizer, rates) if scheduler else None
     with Monitor(model, optimizer, scheduler=planned, max_steps=steps, console=False, **policy) as monitor:
@@ -59,22 +59,27 @@ def of_rates(
             if not scheduler:
                 optimizer.param_groups[0]["lr"] = rates(done)
             loop(monitor, model, optimizer, 1)
+            if scheduler == "asked":
+                planned.step()  # type: ignore[union-attr]
     return monitor
 
 
+@pytest.mark.parametrize("by", ["loop", "schedule"])
 @pytest.mark.parametrize("rates", [lambda done: 5e-3 if done < 10 else 0.2, lambda done: 0.02 * (done + 1)])
-def test_a_rate_that_the_loop_has_raised_is_the_one_to_blame(rates: Callable[[int], float]) -> None:
-    monitor = of_rates(rates, 16)
+def test_a_rate_that_the_loop_or_its_schedule_has_raised_is_the_one_to_blame(rates: Any, by: str) -> None:
+    monitor = of_rates(rates if by == "loop" else lambda done: rates(done) / 5e-3, 16, "asked" * (by == "schedule"))
     alert = next(alert for alert in monitor.alerts if alert.rule == "LW102")
     now, (most,) = rates(alert.step - 1), numbers(alert.remedies[0])
     assert (now in numbers(alert.causes[0]), alert.next_run, most < now) == (True, None, True)
+    assert f" (raised by the {by} from " in alert.causes[0]
 
 
 def test_from_a_rate_that_the_loop_has_raised_recover_goes_back_to_the_one_before() -> None:
     raises: Callable[[int], float] = lambda done: 5e-3 if done < 25 else 0.05  # noqa: E731
     monitor, (spike,) = of_rates(raises, 38, recover=3), of_rates(raises, 27).alerts
     assert (spike.rule, "0.05" in spike.causes[0]) == ("LW203", True), "before anything else is known"
-    assert "learning_rate 0.05 → 0.005" in next(alert.details for alert in monitor.alerts if alert.rule == "LW910")
+    back = next(alert for alert in monitor.alerts if alert.rule == "LW910")
+    assert ("learning_rate 0.05 → 0.005" in back.details, numbers(back.remedies[0])) == (True, {0.005})
     assert [monitor.run.peak_lr[0], *monitor.last.lr] == pytest.approx([5e-3, 5e-3])  # type: ignore[union-attr]
 
 

@@ -389,10 +389,10 @@ def test_a_second_recovery_is_told_relative_to_the_script() -> None:
     trainer, callback = built(lr=1.0, targets=FEW, rules=[Fires()])
     trainer.train()
     report = report_of(trainer)
-    assert [recovery["changed"]["learning_rate"] for recovery in report["recoveries"]] == [[1.0, 0.1], [1.0, 0.01]]
+    assert [(*r["changed"]["learning_rate"], r["lost"]) for r in report["recoveries"]] == [(1, 0.1, 14), (1, 0.01, 6)]
     last = [alert for alert in callback.monitor.alerts if alert.rule == "LW910"][-1]  # type: ignore[union-attr]
     assert (last.recovery.changed, last.settings) == ({"learning_rate": [1.0, 0.01]}, {"learning_rate": 0.01})
-    assert "learning_rate 1 → 0.01" in last.details
+    assert "6 steps discarded. It went on with learning_rate 1 → 0.01" in last.details
     assert report["message"].startswith("recovered at step 20 (learning_rate 1 → 0.01), then 10 steps")
     dropped = alert_of(Recovered(28, 28, "LW201", {}, dropped=1), None, 3, 3)
     for message in (report["message"], last_recovery([*callback.monitor.alerts, dropped], 30, {})):
