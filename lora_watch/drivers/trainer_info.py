@@ -26,25 +26,10 @@ from lora_watch.sinks.report import Before
 from lora_watch.sinks.standard import own_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
 
-_POLICY_GRADIENT = frozenset(
-    {
-        "A2POTrainer",
-        "AsyncGRPOTrainer",
-        "GRPOTrainer",
-        "IWOPDTrainer",
-        "OnlineDPOTrainer",
-        "PPOTrainer",
-        "RLOOTrainer",
-        "SDPOTrainer",
-    }
-)
+_POLICY_GRADIENT = {f"{of}Trainer" for of in ("A2PO", "AsyncGRPO", "GRPO", "IWOPD", "OnlineDPO", "PPO", "RLOO", "SDPO")}
 """TRL's trainers whose loss is no measure of success; what is derived from them (GMPO, Nash-MD, XPO …) counts too."""
-
-
-_PREFERENCE = frozenset({"BCOTrainer", "CPOTrainer", "DPOTrainer", "KTOTrainer", "ORPOTrainer", "RewardTrainer"})
+_PREFERENCE = {f"{of}Trainer" for of in ("BCO", "CPO", "DPO", "KTO", "ORPO", "Reward")}
 """TRL's trainers whose loss compares answers: it can be brought to 0 by a model that is worth nothing."""
-
-
 ADDS_UP = (
     "the Trainer leaves it to the model to divide by num_items_in_batch, and the model does not. Gradients and logged "
     "losses are sums over micro-batches and ranks; lora_watch judges the mean. To train on the mean, set "
@@ -169,8 +154,9 @@ def optimizer_of(trainer: Trainer, state: TrainerState, scheduler: Any) -> dict[
     trains = {rate for rate in peaks(scheduler) or groups.peak_lr if rate > 0}
     built = getattr(groups.optimizer, "defaults", {}).get("lr")
     known = (given.learning_rate, built, *(trains if len(trains) == 1 and not state.global_step else ()))
+    script = built if built and len(trains) == 1 and not peaks(scheduler) else given.learning_rate
     return {
-        "learning_rate": next((float(rate) for rate in known if rate in trains), given.learning_rate),
+        "learning_rate": next((float(rate) for rate in known if rate in trains), float(script)),
         "weight_decay": max(groups.weight_decay, default=given.weight_decay),
     }
 
@@ -218,14 +204,9 @@ def reference_of(trainer: Any, model: Any) -> str | None:
 
 def no_sweep(trainer: Trainer) -> str | None:
     """Why the learning rate of this Trainer cannot be swept, in words; None where it can."""
-    kind = type(trainer).__name__
-    if is_policy_gradient(trainer):
-        return f"the loss of {kind} does not fall as the model gets better: a sweep of the learning rate reads it"
-    if is_preference(trainer):
-        return (
-            f"the loss of {kind} falls at any learning rate, also where the model is damaged: sweeps of it are not "
-            "tested. It wants a lower rate than fine-tuning on the same text does"
-        )
+    if is_policy_gradient(trainer) or is_preference(trainer):
+        advised = "take the rate that `lora-watch advise` names, for DPO and KTO a tenth of it"
+        return f"the loss of {type(trainer).__name__} is no measure of the model: {advised}"
     if getattr(trainer, "is_fsdp_enabled", False) or getattr(trainer, "is_deepspeed_enabled", False):
         return "a sweep cannot put back what FSDP or DeepSpeed hold: find the rate on one device first"
     data = trainer.train_dataset

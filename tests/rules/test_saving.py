@@ -228,18 +228,18 @@ def test_an_alert_that_came_with_the_checkpoint_was_open_when_it_was_saved(tmp_p
     assert note.startswith("The run does not go on from step 4: LW313"), "check and show say it, too"
 
 
-def test_a_rate_of_the_script_that_the_checkpoint_overrules_is_a_warning_and_prescribed_no_more(tmp_path: Path) -> None:
+@pytest.mark.parametrize("own", [False, True], ids=["the Trainer's optimizer", "the script's own"])
+def test_a_rate_that_the_checkpoint_overrules_is_a_warning_and_prescribed_no_more(own: bool, tmp_path: Path) -> None:
     def resumed(lr: float, steps: int, again: bool = True, **options: Any) -> LoraWatchCallback:
         made, watch = trainer(tmp_path, steps=steps, saves={**STEPWISE, "lr": lr}, mute=["LW102", "LW202"], **options)
+        if own:
+            made.args.learning_rate, made.optimizer = 5e-5, torch.optim.AdamW(made.model.parameters(), lr=lr)
         made.train(resume_from_checkpoint=again)
         return watch
 
     before = resumed(0.1, 2, again=False).monitor.next_run
     assert resumed(0.1, 4).monitor.next_run == before, "the script has not changed"
-    with pytest.raises(
-        LoraWatchError,
-        match=r"learning_rate 0\.006 has no effect: training\s+goes\s+on\s+at\s+the\s+checkpoint's, 0\.1 ",
-    ):
+    with pytest.raises(LoraWatchError, match=r"(?s)learning_rate 0\.006 has no effect: .*\scheckpoint's, 0\.1 "):
         resumed(0.006, 6, fail_on="warning")
     watch = resumed(0.006, 6)
     assert [(alert.step, "Trainer" in str(alert)) for alert in of("LW314", watch)] == [(4, False)], "as of a loop"
