@@ -217,10 +217,11 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
     """
     unreadable: list[str] = []
     runs = {run.path.resolve(): run for run in read_runs(paths, unreadable)}  # one that is named twice counts once
-    trials: list[Trial] = []
+    trials, apart = list[Trial](), list[str]()
     for name, run in zip(short_names(list(runs)), runs.values()):
         try:
             trials.append(trial_of(name, run))
+            apart += [f"{name} was trained with these rules muted: {', '.join(run.not_asked)}."] * bool(run.not_asked)
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
     counted = [trial for trial in trials if trial.left_out is None]
@@ -233,7 +234,6 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
     for trial in trials:
         groups[trial.configuration].append(trial)
     rows = list[list[Trial]]()
-    apart: list[str] = []
     for trials_alike in groups.values():
         found = {(trial.seed, short(trial.quality.get(chosen))) for trial in trials_alike}  # a run made again is alike
         alone = len({seed for seed, _ in found}) < len(found)

@@ -89,6 +89,8 @@ class FinishedRun:
     next_run: Prescription | None = None
     nonzero_start: bool = False
     """Its adapters added something before the first update, as those that were trained before do."""
+    untrained: bool = False
+    """Its base model looks untrained: no size is usual there."""
     data: RunData = field(default_factory=lambda: RunData(EventLog(())))
     going: bool = False
     """It has no verdict yet, and its process is alive on this machine."""
@@ -321,6 +323,7 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         last_good=(path.with_name(LAST_GOOD), whole(good["step"])) if good.get("folder") and good["step"] else None,
         next_run=or_none(Prescription.from_dict, report.get("next_run")),
         nonzero_start=report.get("nonzero_start") is True,
+        untrained=bool(report.get("untrained", "base model looks untrained" in str(report.get("notes")))),
         data=RunData(log),
     )
 

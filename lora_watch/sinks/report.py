@@ -300,7 +300,7 @@ class _Session:
             "alerts": [alert.to_dict() for alert in alerts],
             "counts": tally(alerts),
             "first": next((place for place, alert in enumerate(alerts) if alert is first), None),
-            "recoveries": [asdict(r) | {"lost": r.step - r.back_to + r.dropped} for a in alerts if (r := a.recovery)],
+            "recoveries": [asdict(r) | {"lost": r.discarded + r.dropped} for a in alerts if (r := a.recovery)],
             "last_good": self.last_good,
             "adapters": [
                 {**adapter_fields(adapter), "last": {name: values[index] for name, values in last.items()}}
@@ -308,6 +308,7 @@ class _Session:
             ],
             "measured_at": {name: step for name, (step, _) in self.last.items()},
             **{name: getattr(self.run, name) for name in ("placement", "resting", *OF_A_RUN, "nonzero_start")},
+            "untrained": self.run.untrained,
             "notes": [*self.run.notes, *self.notes],
         }
 

@@ -21,6 +21,7 @@ from lora_watch.gate.formats.junit import junit
 from lora_watch.gate.formats.screen import screen
 from lora_watch.gate.formats.text import text
 from lora_watch.rules import catalogue
+from lora_watch.runs.comparison import compare
 from lora_watch.runs.run import latest_run
 from lora_watch.settings import Settings
 from tests.gate import github_runner
@@ -246,6 +247,7 @@ def test_a_muted_rule_is_named(tmp_path: Path) -> None:
     muted, plain = (judge([tmp_path / each]) for each in ("muted", "all"))
     assert [("muted: LW102" in say(muted), "muted:" in say(plain)) for say in (text, as_json)] == [(True, False)] * 2
     assert (b"LW102: muted" in junit(muted), b": muted" in junit(plain)) == (True, False)
+    assert "muted was trained with these rules muted: LW102." in compare([tmp_path]).notes
 
 
 # -- JSON ------------------------------------------------------------------------------------------------------------

@@ -48,7 +48,7 @@ def test_one_screen(folder: Path) -> None:
     assert "\x1b[2J" not in coloured
     losses, _, size = " ".join(plain.split()).partition("in the first steps")[2].partition("size of the adapters")
     assert ("!" in losses, "!" in size) == (True, False)
-    edit_json(folder / "lora_watch" / "report.json", notes=["the base model looks untrained"])
+    edit_json(folder / "lora_watch" / "report.json", untrained=True)
     assert ["good runs stay below" in " ".join(text.split()) for text in (plain, drawn(folder))] == [True, False]
 
 

@@ -18,7 +18,7 @@ def screen(run: FinishedRun, width: int, title: str = "") -> Text:
     lines = [*described(judged, judgement), *(f"  {passed}" for passed in filter(None, [passing(judgement)]))]
     if sizes := run.data.series_at("size", run.trained(run.data.steps)):
         most = 2 if run.config.get("preference") and run.config.get("reference") else 8
-        usual = "" if any("looks untrained" in note for note in run.notes) else f"; most good runs stay below {most}"
+        usual = "" if run.untrained else f"; most good runs stay below {most}"
         what = f"how many times a layer's own output all adapters together add{usual}"
         size, at = [*sizes.values()], f" at step {last}" if (last := max(sizes)) < run.step else ""
         lines.append(f"  size of the adapters {short(size[0])} → {short(size[-1])}{at} {sparkline(size)} ({what})")
