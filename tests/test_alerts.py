@@ -102,6 +102,7 @@ def test_a_message_says_what_and_where_first_and_has_six_lines() -> None:
     )
     assert "adds 13 times the layer's own output" in without.lines()[4]
     assert "26 more" in without.lines()[4]
+    assert "adds 100 % of the layer's own" in replace(without, adapters=[("layers.0", 1.001)]).lines()[4]
 
 
 def test_where_to_go_on_from_is_said_until_the_run_has_gone_on_by_itself() -> None:

@@ -202,7 +202,7 @@ class Alert:
         more = [count(len(self.adapters) - 2, "more layer")] if len(self.adapters) > 2 else []
         if self.metric != "output_ratio" or not any(value and math.isfinite(value) for _, value in self.adapters):
             return f"Where: {', '.join([*(name for name, _ in worst), *more])}"
-        in_times = worst[0][1] >= 1
+        in_times = worst[0][1] >= 1.005  # else 100 %
         values = [f"{plain(value)} times" if in_times else percent(value) for _, value in worst]
         values[0] = f"adds {values[0]} {'of ' * (not in_times)}the layer's own output"
         return f"Largest: {', '.join([*(f'{name} ({value})' for (name, _), value in zip(worst, values)), *more])}"
@@ -265,7 +265,7 @@ def in_sum(alerts: Iterable[Alert]) -> str:
         return "no alerts."
     if first.severity is Severity.INFO:
         return f"no warnings, {counted} ({first.rule}, {first.when})."
-    return f"{counted}. Worst: {first.message} ({first.rule}, {first.when})."
+    return f"{counted}. Worst: {first.message} ({first.rule}, {first.when}{', ended' * bool(first.closed_step)})."
 
 
 def ending(alert: Alert, alerts: Iterable[Alert]) -> str:

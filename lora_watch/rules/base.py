@@ -122,8 +122,8 @@ class Rule(ABC):
         return self.needs is None or (values is not None and bool(np.isfinite(values).any()))
 
     def conclude(self, record: StepRecord) -> Finding | None:
-        """A finding that only the whole run shows. Called once, with the last record, when a run has ended normally."""
-        return None
+        """What only the whole run, or its last row, shows. Called once, with the last record of a run that ended."""
+        return self.check(record) if self.of == "logged" else None
 
     def at_the_end(self, record: StepRecord) -> Finding | None:
         """A finding on the weights as they stand when the run has ended. ``record`` is the last one with their norms,

@@ -11,7 +11,7 @@ from lora_watch.base.text import count, percent, plain
 from lora_watch.measurement.signals.loss import FEW
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
 from lora_watch.rules.forecast import HIGHEST_PACE, has_new_head, learns_preferences, pace
-from lora_watch.rules.loss import JUDGED, first_pass
+from lora_watch.rules.loss import JUDGED, StuckAtChance, first_pass
 from lora_watch.rules.remedies import suits, why_strong
 from lora_watch.rules.size import classes_of
 
@@ -301,6 +301,7 @@ class WorseOnOtherTexts(Rule):
             threshold=float(losses[best]),
             causes=[cause],
             remedies=remedies,
+            follows=() if falls else (StuckAtChance.id,),
         )
 
     def _forgets(self, last: Evaluation | None) -> Finding | None:

@@ -181,10 +181,12 @@ class FirstLossTooHigh(RuleOfTheLoss):
                 kind="head",
             )
         far = start > threshold and record.scalars["loss_recent"] > threshold
-        no_better, entropy = far or (many and self._no_better(chance)), self.seen.get("entropy", 0.0)
+        known, entropy = many and len(self.first) == FIRST, self.seen.get("entropy", 0.0)
+        # The base model is not, and the first updates have moved it neither down nor far up.
+        unmoved = known and min(self.first) > self.guessed * chance and max(self.first) < 1.1 * self.first[0]
+        no_better = far or (unmoved and self.first[0] > _AT_CHANCE * chance)
         guesses = many and entropy > 0.8 * chance  # 0.9 and more with random weights; a trained model has 0.2 to 0.65
-        knows = many and len(self.first) == FIRST and not guesses
-        placed = self._misplaced(record.run, no_better, classes) if knows else None
+        placed = self._misplaced(record.run, no_better, classes) if known and not guesses else None
         if placed or not no_better:
             return placed
         details = f"Guessing among {classes} {'tokens' if many else 'classes'} costs {plain(chance)}."
@@ -289,8 +291,3 @@ class FirstLossTooHigh(RuleOfTheLoss):
         more: dict[str, Any] = {"kind": "sign" if raises else "below zero", "threshold": 0.0, "severity": severity}
         details = f"The latest are {plain(recent)} in the mean, and a cross-entropy is never below zero."
         return self._finding(self.first[0], message, details, cause, remedy, **more)
-
-    def _no_better(self, chance: float) -> bool:
-        """The base model is not, and the first updates have moved it neither down nor far up."""
-        guesses = len(self.first) == FIRST and self.first[0] > _AT_CHANCE * chance
-        return guesses and min(self.first) > self.guessed * chance and max(self.first) < 1.1 * self.first[0]

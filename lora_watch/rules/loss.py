@@ -11,7 +11,7 @@ from lora_watch.base.text import plain, times
 from lora_watch.measurement.signals.loss import DECISIVE, FEW, SPIKE, WINDOWS, trend
 from lora_watch.rules.base import FAULTS, NON_FINITE, Finding, Rule, RuleOfTheLoss, of_the_loss
 from lora_watch.rules.forecast import HIGHEST_END, HIGHEST_PACE, is_gentle, pace
-from lora_watch.rules.remedies import raised_by_hand, suits, suspect, weaker, why_strong
+from lora_watch.rules.remedies import ORDINARY_SIZE, raised_by_hand, suits, suspect, weaker, why_strong
 from lora_watch.rules.size import CLEAR, FAR_TOO_LARGE, HARM, SLIGHT, Compared, classes_of, compared, extent, guessing
 
 JUDGED = "loss_spike_score"
@@ -52,8 +52,7 @@ class LossDivergence(RuleOfTheLoss):
         score, rise = record.scalars.get("loss_rise_score", 0.0), record.scalars.get("loss_rise", 0.0)
         self.jumped = record.step if record.scalars.get(JUDGED, 0.0) > SPIKE else self.jumped
         if (now := compared(record)) is not None:
-            steps = record.step - int(self.latest[0]) if self.latest else 0
-            self.slight = now.in_a_row(self.slight, SLIGHT, steps)
+            self.slight = now.in_a_row(self.slight, SLIGHT, record.step - int(self.latest[0]) if self.latest else 0)
             self.latest = [record.step, now.adapted, now.base]
         known = self.latest and record.step - self.latest[0] <= 3  # an older one does not count
         pair = Compared(self.latest[1], self.latest[2], record.run.nonzero_start) if known else None
@@ -189,10 +188,10 @@ def first_pass(record: StepRecord, unknown: bool = False) -> bool:
 class StuckAtChance(Rule):
     """A classifier is no better than guessing, or a regressor than predicting the mean.
 
-    Fires when the adapters have grown and the last 50 losses are no better, and do not fall below that. It is an ERROR
-    if the run ends like that, or after 20 steps with vast adapters; else an INFO, or a WARNING after 100 steps or three
-    such evaluations. From the second epoch on only an evaluation loss ends it. Losses of smoothed labels, or not the
-    model's own, are not judged.
+    Fires 20 steps after the adapters have grown, if the last 50 losses are no better and do not fall below that. It is
+    an ERROR if the run ends like that, or after 20 steps with vast adapters; else an INFO, or a WARNING after 100 steps
+    or three such evaluations. From the second epoch on only an evaluation loss ends it. Losses of smoothed labels, or
+    not the model's own, are not judged.
     """
 
     id = "LW207"
@@ -211,6 +210,8 @@ class StuckAtChance(Rule):
     recent: list[float] = field(default_factory=list, init=False)
     """The last 2 * ``steps`` losses, as shares of what guessing costs; a regressor's without the luck of the batch."""
     overall: float = field(default=0.0, init=False)
+    large: int = field(default=0, init=False)
+    """Losses since the adapters have grown. Of those before nobody expects anything."""
     evaluated: float = field(default=math.inf, init=False)
     in_vain: int = field(default=0, init=False)
     """Evaluations in a row, up to the latest, that were no better than guessing."""
@@ -222,11 +223,11 @@ class StuckAtChance(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         chance = record.scalars.get("chance_loss", 0.0)  # 0: no classifier, as far as is known
-        if chance > 0 and (size := extent(record)) is not None:
-            self.overall = size
+        self.overall = (chance > 0 and extent(record)) or self.overall
         if record.loss is not None and math.isfinite(record.loss) and chance > 0:
             luck = chance - record.scalars.get("chance_of_batch", chance)
             self.recent = [*self.recent, (record.loss + luck) / chance][-2 * self.steps :]
+            self.large += self.overall > self.size
         return self._judged(record)
 
     def conclude(self, record: StepRecord) -> Finding | None:
@@ -236,22 +237,21 @@ class StuckAtChance(Rule):
         chance = record.scalars.get("chance_loss")
         if record.evaluation is not None:
             self.evaluated = record.evaluation.loss
-            guesses = chance is not None and self.evaluated > self.share * chance
-            self.in_vain = self.in_vain + 1 if guesses else 0
+            self.in_vain = self.in_vain + 1 if chance is not None and self.evaluated > self.share * chance else 0
         far = "targets_far" in record.scalars  # of which LW205 says why
         vast = self.overall > 2.0 * FAR_TOO_LARGE and not far and pace(record) > 1.0
         enough = self.few if vast or (is_over and self.overall > HIGHEST_END) else self.steps
-        grown = len(self.recent) >= enough and self.overall > self.size
+        grown = len(self.recent) >= enough and self.overall > self.size and self.large >= 0.4 * enough
         if chance is None or (not grown and (not is_over or len(self.recent) < self.few)):
             return None  # at the end of the run there is an INFO
         level, later = (fmean(self.recent[-steps:]) for steps in (self.steps, self.steps // 2))
         mean, spread = (record.scalars.get(f"targets_{name}") for name in ("mean", "spread"))
         lately = 1.0 if mean is None else fmean(self.recent[-self.steps // 5 :])
-        if min(level, later, lately + 0.1) < self.share or self._falls(record, chance, is_over and mean is not None):
+        if min(level, later, lately + 0.1) < self.share or self._falls(record, chance, is_over):
             return None
         severity, fast = Severity.ERROR if is_over or vast else self.severity, pace(record) > 1.0
-        causes, known, otherwise = [_NO_PATTERN], None, "lower the rate" if fast else "change the rate"
-        highest = HIGHEST_END if mean is None else 2.0 * FAR_TOO_LARGE  # noise that is fitted makes half of that
+        strong = fast or self.overall > ORDINARY_SIZE
+        causes, known, otherwise = [_NO_PATTERN], None, "lower the rate" if strong else "change the rate"
         if grown and record.run.untrained:
             causes, otherwise = ["the base model looks untrained, and learns slowly", _NO_PATTERN], "train longer"
             severity = Severity.WARNING
@@ -260,10 +260,10 @@ class StuckAtChance(Rule):
             causes, long = [f"the run is too short{slow}", _NO_PATTERN], len(self.recent) >= 2 * self.steps
             useful = self.overall > self.size / 4.0  # the adapters of a run that learns are
             severity = Severity.WARNING if useful and (long or self.in_vain > 2) else Severity.INFO
-        elif fast and self.overall > highest:
+        elif fast and self.overall > (HIGHEST_END if mean is None else 2.0 * FAR_TOO_LARGE):  # fitted noise makes half
             causes = [f"{why_strong(record)}: the adapters are larger than those of useful runs"]
             known = weaker(record, self.overall, evidence=Evidence.HARM if vast else None)
-        elif fast:
+        elif strong:
             causes = [_NO_PATTERN, f"{why_strong(record)}. The run cannot tell which"]
         first = "decode eight inputs and read them with their labels. Then " if causes[0] == _NO_PATTERN else ""
         fix = f"{first}train on eight examples: if their loss falls to 0, read the labels; if not, {otherwise}"
@@ -285,9 +285,10 @@ class StuckAtChance(Rule):
             severity=severity,
         )
 
-    def _falls(self, record: StepRecord, chance: float, to_the_mean: bool) -> bool:
-        """The loss falls by more than its noise. A fall from above its start does not count: it undoes harm. Nor does
-        one ``to_the_mean`` of a regressor's targets, at the end of the run."""
+    def _falls(self, record: StepRecord, chance: float, is_over: bool) -> bool:
+        """The loss falls by more than its noise. A fall from above its start does not count: it undoes harm. Nor does,
+        at the end of the run, one to what guessing costs, or predicting the mean."""
         early, late, error = (part * chance for part in trend(self.recent))
-        highest = chance if to_the_mean else max(guessing(record), record.scalars.get("loss_start", 0.0))
+        start = 0.0 if is_over else record.scalars.get("loss_start", 0.0)
+        highest = chance if is_over and "targets_mean" in record.scalars else max(guessing(record), start)
         return min(early, highest) - late > 2.0 * error

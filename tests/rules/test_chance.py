@@ -28,9 +28,10 @@ from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.drivers.loop import Monitor
 from lora_watch.measurement.signals.labels import classes_of, unsaved_head
 from lora_watch.measurement.signals.loss import Chance, LossSignals
-from lora_watch.rules import Episodes, NormExplosion, StuckAtChance
+from lora_watch.rules import Episodes, NormExplosion, StuckAtChance, WorseOnOtherTexts
 from lora_watch.rules.forecast import has_new_head
 from lora_watch.rules.labels import FirstLossTooHigh
+from lora_watch.rules.loss import JUDGED
 from tests.rules.runs import InOrder, healthy, ids, numbers, run, the, trainer_with_loss
 from tests.support import BLOCKS, FEW, build_trainer, lora, tiny_tokenizer, updates
 
@@ -286,27 +287,28 @@ def test_scaled_targets_and_other_losses_are_silent(mean: float, spread: float, 
 
 
 # -- the same of made-up courses ---------------------------------------------------------------------------------------
-def opened(
-    losses: Sequence[float], size: float, scalars: dict[str, float], cause: Alert | None = None
-) -> list[tuple[int, Severity]]:
-    """Step and severity of each LW207, at the end of a run with these losses and this size of the adapters.
-
-    ``cause``: an alert that is open from the start.
-    """
-    info = replace(healthy().run, config={"classes": 2})
-    ratios = Reading.everywhere(np.full(len(info.adapters), size / 4))  # four blocks
-    episodes, record = Episodes([StuckAtChance()]), None
+def alerts_of(
+    losses: Sequence[float], size: Any, scalars: dict[str, float], evaluated: Any = (), cause: Any = None, **config: Any
+) -> list[Alert]:
+    """Of a run with these losses, these sizes of the adapters and, by step, evaluation losses. ``cause``: an alert that
+    is open from the start, and is not returned."""
+    info = replace(healthy().run, config={"classes": 2, **config}, max_steps=len(losses))
+    episodes, seen = Episodes([WorseOnOtherTexts(), StuckAtChance()]), {}
     if cause is not None:
         episodes.say(cause)
-    for step, loss in enumerate(losses, start=1):
-        record = StepRecord(info, step, {"output_ratio": ratios}, loss=loss, lr=(1e-3,), scalars=scalars)
+    for step, (loss, now) in enumerate(zip(losses, size if isinstance(size, list) else [size] * len(losses)), start=1):
+        ratios = Reading.everywhere(np.full(len(info.adapters), now / 4))  # four blocks
+        metrics = {"output_ratio": ratios, "delta_norm": ratios}
+        record = StepRecord(info, step, metrics, loss=loss, lr=(1e-3,), scalars=scalars, evaluations=seen)
         episodes.check(record)
-    episodes.conclude(record)
-    return [(alert.step, alert.severity) for alert in episodes.alerts if alert is not cause]
+        seen = {"eval_loss": Evaluation(step, evaluated[step])} if step in evaluated else {}
+    episodes.conclude(record.amended(evaluations=seen))
+    return [alert for alert in episodes.alerts if alert is not cause]
 
 
 TWO = {"chance_loss": math.log(2)}
-STUCK = [math.log(2)] * 80
+STUCK, FALLS = [math.log(2)] * 80, [0.77 - 0.001 * n for n in range(80)]
+GROWS = [0.3] * 45 + [3.0] * 35
 RARE = {"chance_loss": 0.305}
 
 
@@ -338,6 +340,10 @@ TO_CHANCE = [*(x / 2 for x in of_rare_labels([0.09] * 50)), *of_rare_labels([0.0
         pytest.param(STUCK[:24], 3.0, TWO, [(24, Severity.INFO)], id="too short to blame anything"),
         pytest.param(STUCK[:24], 9.0, TWO, [(24, Severity.ERROR)], id="short, with adapters beyond useful ones"),
         pytest.param(STUCK[:19], 9.0, TWO, [], id="too short to say anything"),
+        pytest.param(STUCK, GROWS, TWO, [(65, Severity.ERROR)], id="losses count where the adapters have grown"),
+        pytest.param([*STUCK[:52], *[0.5] * 28], GROWS, TWO, [], id="and then fall, as in a run on MiniLM"),
+        pytest.param(FALLS, 3.0, TWO | {"loss_start": 0.77}, [(80, Severity.ERROR)], id="has fallen to guessing"),
+        pytest.param(FALLS, 0.3, TWO | {"loss_start": 0.77}, [(80, Severity.INFO)], id="the same, with small adapters"),
         pytest.param([0.69 - 0.002 * n for n in range(80)], 3.0, TWO, [], id="learns slowly"),
         pytest.param([*[2.0] * 20, *[0.6] * 40], 3.0, TWO, [], id="a bad start"),
         pytest.param([*[3.0] * 15, *[0.7] * 45], 1.4, TWO, [(50, Severity.ERROR)], id="falls from harm, and is stuck"),
@@ -348,10 +354,8 @@ TO_CHANCE = [*(x / 2 for x in of_rare_labels([0.09] * 50)), *of_rare_labels([0.0
         pytest.param(TO_CHANCE, 1.4, RARE, [(96, Severity.ERROR)], id="rises to chance, and stays there in noise"),
     ],
 )
-def test_made_up_courses(
-    losses: list[float], size: float, scalars: dict[str, float], found: list[tuple[int, Severity]]
-) -> None:
-    assert opened(losses, size, scalars) == found
+def test_made_up_courses(losses: list[float], size: Any, scalars: dict[str, float], found: list[Any]) -> None:
+    assert [(alert.step, alert.severity) for alert in alerts_of(losses, size, scalars)] == found
 
 
 @pytest.mark.parametrize(
@@ -359,35 +363,28 @@ def test_made_up_courses(
 )
 def test_labels_learned_by_heart_are_no_all_clear(epochs: int, evaluated: float | None, over: bool) -> None:
     """In the second epoch the training loss falls whatever the labels are."""
-    info = replace(healthy().run, config={"classes": 2, "epochs": epochs}, max_steps=120)
-    metrics = {"output_ratio": Reading.everywhere(np.ones(len(info.adapters)))}
-    metrics |= {"delta_norm": metrics["output_ratio"]}
-    episodes = Episodes([StuckAtChance()])
-    for step, loss in enumerate([*STUCK, *[0.3] * 40], start=1):
-        seen = {"eval_loss": Evaluation(step, evaluated)} if evaluated and step == 90 else {}
-        episodes.check(StepRecord(info, step, metrics, loss=loss, lr=(1e-3,), scalars=TWO, evaluations=seen))
-    (alert,) = episodes.alerts
+    (alert,) = alerts_of([*STUCK, *[0.3] * 40], 4.0, TWO, {89: evaluated} if evaluated else {}, epochs=epochs)
     assert (alert.closed_step is not None) == over
-    assert alert.remedies[0].endswith("change the rate"), "which LW104 may call too low"
+    assert alert.causes[0].endswith("learning rate 0.002 is too strong. The run cannot tell which"), "at a size of 4"
+    assert alert.remedies[0].endswith("lower the rate")
 
 
-@pytest.mark.parametrize(("size", "losses", "warns"), [(0.1, 3, True), (0.1, 2, False), (0.05, 3, False)])
+@pytest.mark.parametrize(("size", "losses", "warns"), [(0.4, 3, True), (0.4, 2, False), (0.2, 3, False)])
 def test_evaluations_that_are_no_better_either_make_it_a_warning(size: float, losses: int, warns: bool) -> None:
-    info = replace(healthy().run, config={"classes": 2})
-    metrics = {"output_ratio": Reading.everywhere(np.full(len(info.adapters), size))}
-    episodes, seen = Episodes([StuckAtChance()]), [0.6, *[0.7] * losses]
-    for step, loss in enumerate(STUCK[:40], start=1):
-        evaluations = {"eval_loss": Evaluation(step, seen.pop(0))} if step % 10 == 0 and len(seen) > 1 else {}
-        last = StepRecord(info, step, metrics, loss=loss, lr=(1e-3,), scalars=TWO, evaluations=evaluations)
-        episodes.check(last)
-    episodes.conclude(last.amended(evaluations={"eval_loss": Evaluation(40, seen[-1])}))
-    assert [alert.severity for alert in episodes.alerts] == [Severity.WARNING if warns else Severity.INFO]
+    (alert,) = alerts_of(STUCK[:40], size, TWO, dict(zip(range(40 - 10 * losses, 41, 10), [0.6, *[0.7] * losses])))
+    assert alert.severity == (Severity.WARNING if warns else Severity.INFO)
+
+
+def test_an_evaluation_loss_that_rises_at_chance_has_the_cause_of_that() -> None:
+    stuck, risen = alerts_of(STUCK, 4.0, TWO | {JUDGED: 0.0}, {20: 0.7, 40: 0.7, 60: 1.2, 80: 1.2})
+    assert (risen.rule, risen.causes[1:], risen.remedies) == ("LW209", stuck.causes, stuck.remedies)
 
 
 @pytest.mark.parametrize(("severity", "found"), [(Severity.WARNING, [(80, Severity.ERROR)]), (Severity.ERROR, [])])
 def test_the_last_word_gives_way_to_no_lesser_alert(severity: Severity, found: list[tuple[int, Severity]]) -> None:
     """Nothing but a WARNING would leave a ruined classifier with a good verdict."""
-    assert opened(STUCK, 30.0, TWO, Alert("LW204", "loss-exactly-zero", severity, 6, "")) == found
+    alerts = alerts_of(STUCK, 30.0, TWO, cause=Alert("LW204", "loss-exactly-zero", severity, 6, ""))
+    assert [(alert.step, alert.severity) for alert in alerts] == found
 
 
 # -- what guessing costs -----------------------------------------------------------------------------------------------

@@ -63,6 +63,7 @@ def test_a_recovery_is_all_that_is_said_of_what_it_is_from(capsys: Captured) -> 
     large.closed_step, large.back_to, large.severity = 3, 0, Severity.WARNING
     sink.write(record_of(run_of(), 3), [large, back := alert_of(3, "LW910", Severity.WARNING)])
     assert in_sum([large, back]) == f"1 warning. Worst: {back.message} (LW910, at step 3)."
+    assert in_sum([alert_of(3, "LW910", Severity.WARNING, closed_step=9)]).endswith(" (LW910, at step 3, ended).")
     assert "LW910" in (said := capsys.readouterr().err)
     assert "LW203 has the same cause as LW102" in said, "which it was not told to have when it opened"
     assert ("ERROR at step 3" in said, "begin anew" in said, "ended" in said) == (True, False, False)
