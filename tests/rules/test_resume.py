@@ -93,4 +93,4 @@ def test_every_rule_goes_on_where_it_stood_on_every_fault_of_the_corpus() -> Non
         touched |= {rule.id for rule, fresh in zip(whole.rules, catalogue()) if rule.state_dict() != fresh.state_dict()}
     with_state = {rule.id for rule in catalogue() if rule.state_dict().keys() - {"wants"}}
     # No such trace has rewards, or labels of its batches; all others must have something to keep.
-    assert with_state - touched == {"LW201", "LW204", "LW210", "LW315"}
+    assert with_state - touched == {"LW201", "LW204", "LW207", "LW210", "LW315"}
