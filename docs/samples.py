@@ -206,6 +206,15 @@ def _folded(text: str) -> str:
     return "\n".join(textwrap.fill(line, 118, subsequent_indent="    ") for line in text.splitlines())
 
 
+def _in_rows(next_run: dict[str, Any]) -> str:
+    """Its JSON with a row for each setting and each field."""
+    settings = ",\n".join(f'  "{name}": {json.dumps(each)}' for name, each in next_run["settings"].items())
+    rest = [
+        f' "{name}": {json.dumps(each, ensure_ascii=False)}' for name, each in next_run.items() if name != "settings"
+    ]
+    return ",\n".join([f'{{"settings": {{\n{settings}}}', *rest]) + "}"
+
+
 def _json(samples: dict[str, Any]) -> str:
     """Indented, but a curve is one line."""
     text = json.dumps(dict(sorted(samples.items())), indent=1, ensure_ascii=False)
@@ -214,18 +223,21 @@ def _json(samples: dict[str, Any]) -> str:
 
 def main() -> None:
     samples: dict[str, dict[str, Any]] = {}
+    next_run: dict[str, Any] = {}
     for find in (of_training, of_own_runs, of_the_gate, of_a_recovery, of_saves):
         for alert, source, drawn in find():
+            if alert.rule == "LW102" and "LW102" not in samples and alert.next_run is not None:
+                next_run = alert.next_run.to_dict()
             samples.setdefault(alert.rule, {"alert": str(alert), "from": source} | ({"curves": drawn} if drawn else {}))
     path = ROOT / "docs" / "rules" / "samples.json"
     path.write_text(_json(samples) + "\n", encoding="utf-8")
     print(f"{len(samples)} samples: {', '.join(sorted(samples))}")
     quoted = {id: _folded(samples[id]["alert"]) for id in ("LW102", "LW910")}
-    quoted |= {"sweep": sweep(), "compare": compared()}
+    quoted |= {"next_run": _in_rows(next_run), "sweep": sweep(), "compare": compared()}
     for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
         text = before = page.read_text(encoding="utf-8")
         for name, shown in quoted.items():
-            block = rf"(<!-- sample: {name} -->\n```\n).*?(?=\n```)"
+            block = rf"(<!-- sample: {name} -->\n```\w*\n).*?(?=\n```)"
             text = re.sub(block, lambda found, shown=shown: found[1] + shown, text, flags=re.DOTALL)
         if text != before:
             page.write_text(text, encoding="utf-8")

@@ -89,6 +89,7 @@ def test_findings_without_a_rule_are_explained_too(finding: str):
         (["rules", "LW999"], "no rule is called 'LW999'; `lora-watch rules` lists them"),
         (["rules", "norm-explosions"], "did you mean LW102 (norm-explosion)?"),
         (["train"], "train"),
+        (["run", "."], "there is no script .: a Python file is wanted"),
         (["demo", "--fast"], "--fast"),
     ],
 )

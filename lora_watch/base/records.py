@@ -53,6 +53,8 @@ class RunInfo:
     """Settings worth comparing between runs: model, learning rate, schedule, batch size, LoRA configuration …"""
     rules: tuple[Mapping[str, Any], ...] = ()
     """Each rule's id, name, severity and thresholds."""
+    muted: tuple[str, ...] = ()
+    """Ids of the catalogue's rules that the user has left out."""
     versions: Mapping[str, str] = field(default_factory=dict)
     optimizer: str | None = None
     """Class name of the optimizer, None if unknown."""

@@ -35,7 +35,7 @@ def preflight(
     ] = None,
     steps: Annotated[int | None, typer.Option(help="Optimizer steps of the run, if SETTINGS give epochs.")] = None,
     fail_on: Annotated[
-        Literal["warning", "error"], typer.Option(help="The least severity that makes the exit code 1.")
+        Literal["warning", "error", "never"], typer.Option(help="The least severity that makes the exit code 1.")
     ] = "warning",
 ) -> None:
     """Check a LoraConfig and TrainingArguments before anything is loaded.
@@ -61,7 +61,7 @@ def preflight(
             model = model if there else None
         judged = judge(given.lora, given.arguments, model=model, max_steps=steps)
     _print(judged, notes, fail_on)
-    raise typer.Exit(judged.exit_code(Severity.parse(fail_on)))
+    raise typer.Exit(0 if fail_on == "never" else judged.exit_code(Severity.parse(fail_on)))
 
 
 def _print(judged: "Preflight", notes: list[str], fail_on: str) -> None:
@@ -82,4 +82,4 @@ def _print(judged: "Preflight", notes: list[str], fail_on: str) -> None:
         f"r {r}, lora_alpha {alpha}, scale {scale} ({', '.join(sorted({formula(a.scale_formula) for a in adapters}))})"
     )
     said += "" if rate is None else f", learning rate {rate:.3g}"
-    typer.echo(f"{said}: {count(len(judged.findings), 'finding')}; the exit code counts {fail_on} or worse")
+    typer.echo(f"{said}: {count(len(judged.findings), 'finding')}, with --fail-on {fail_on}")

@@ -82,8 +82,8 @@ def run(
 
     Environment: LORA_WATCH_HTML=0 leaves report.html out.
     """
-    if not module and not Path(script).exists():
-        raise misuse(f"there is no script {script}")
+    if not module and not Path(script, *["__main__.py"] * Path(script).is_dir()).exists():
+        raise misuse(f"there is no script {script}: a Python file is wanted")
     if apply and not find_lr:
         raise misuse("--apply belongs to --find-lr")
     settings: dict[str, Any] = {"report_dir": report_dir, "find_lr": find_lr and (apply or "only")}

@@ -16,12 +16,14 @@ from transformers import Trainer, TrainerCallback, TrainerState, TrainingArgumen
 from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lora_watch.adapters import walk
+from lora_watch.adapters.sharding.zero import chain
+from lora_watch.base.text import short
 from lora_watch.format.files import is_claimed_elsewhere
 from lora_watch.measurement.signals import labels
 from lora_watch.measurement.signals.optimizer import ParameterGroups, unwrapped
 from lora_watch.rules.reward import BARE
 from lora_watch.run import ranks
-from lora_watch.run.rates import follows_a_metric, peaks
+from lora_watch.run.rates import follows_a_metric, peaks, warm_up
 from lora_watch.sinks.report import Before
 from lora_watch.sinks.standard import own_run
 from lora_watch.sinks.tensorboard import TensorBoardSink
@@ -122,7 +124,7 @@ def config_of(trainer: Trainer, model: Any, state: TrainerState, scheduler: Any)
         "fp16",
         "seed",
     )
-    settings = optimizer_of(trainer, state, scheduler) | {name: getattr(trainer.args, name, None) for name in names}
+    settings = {name: getattr(trainer.args, name, None) for name in names} | optimizer_of(trainer, state, scheduler)
     config = getattr(model, "config", None)
     parameters = {id(p): p for _, m in walk(model) for p in m.parameters(recurse=False)}.values()
     of_some_runs = {
@@ -147,18 +149,30 @@ def config_of(trainer: Trainer, model: Any, state: TrainerState, scheduler: Any)
     }
 
 
-def optimizer_of(trainer: Trainer, state: TrainerState, scheduler: Any) -> dict[str, float]:
-    """``learning_rate`` and ``weight_decay`` of the script: an optimizer or a schedule that it has built itself takes
-    no notice of the arguments' own. A checkpoint brings its rates with it, and those are not the script's."""
+def optimizer_of(trainer: Trainer, state: TrainerState, scheduler: Any) -> dict[str, Any]:
+    """What the optimizer and its schedule are set to: those that the script has built itself take no notice of the
+    arguments. A checkpoint brings its rates with it, and those are not the script's."""
     given, groups = trainer.args, ParameterGroups(unwrapped(trainer.optimizer), ())
     trains = {rate for rate in peaks(scheduler) or groups.peak_lr if rate > 0}
     built = getattr(groups.optimizer, "defaults", {}).get("lr")
     known = (given.learning_rate, built, *(trains if len(trains) == 1 and not state.global_step else ()))
     script = built if built and len(trains) == 1 and not peaks(scheduler) else given.learning_rate
-    return {
-        "learning_rate": next((float(rate) for rate in known if rate in trains), float(script)),
-        "weight_decay": max(groups.weight_decay, default=given.weight_decay),
-    }
+    rate = next((float(rate) for rate in known if rate in trains), float(script))
+    out = {"learning_rate": rate, "weight_decay": given.weight_decay, **groups.settings}
+    if rate != given.learning_rate:
+        out["unused_learning_rate"] = given.learning_rate
+    with suppress(Exception):  # the arguments' own may be of a package that is not there, or ask for the model
+        kind = type([*chain(groups.optimizer)][-1])
+        if kind is not trainer.get_optimizer_cls_and_kwargs(given)[0]:
+            out["optim"] = kind.__name__
+    if scheduler is not None and not (getattr(trainer, "_created_lr_scheduler", True) or trainer.is_deepspeed_enabled):
+        with suppress(Exception):  # a function of the step by the user
+            own = unwrapped(scheduler)
+            quarters = [n * state.max_steps // 4 for n in range(4)]
+            shape = [f" (rate × {', '.join(short(of(n)) for n in quarters)})" for of in getattr(own, "lr_lambdas", ())]
+            out["lr_scheduler_type"] = type(own).__name__ + "".join(shape[:1])
+            out |= {"warmup_steps": warm_up(own), "warmup_ratio": None}
+    return out
 
 
 def classes_of(trainer: Trainer, model: Any) -> int | None:

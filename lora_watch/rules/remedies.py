@@ -197,6 +197,8 @@ def settings_in_words(record: StepRecord) -> str:
     if by_hand:
         by = "schedule" if "warmup_steps" in record.run.config else "loop"  # of Monitor(scheduler=…)
         rate += f" (raised by the {by} from {by_hand[1]:.3g})"
+    elif "unused_learning_rate" in record.run.config:
+        rate += " (set outside TrainingArguments)"
     ordinary = LOWEST_SCALE <= abs(adapter.scale) <= ORDINARY_SCALE
     return rate if ordinary else f"{rate} at {formula_of(adapter)} = {adapter.scale:.3g}"
 

@@ -15,7 +15,7 @@ from lora_watch.base.records import Evaluation, Logged, RunInfo, StepRecord
 from lora_watch.format.tags import eval_losses
 from lora_watch.measurement.signals.policy import numbers_of
 from lora_watch.measurement.signals.scaled_loss import OTHER
-from lora_watch.rules import Episodes
+from lora_watch.rules import Episodes, catalogue
 from lora_watch.rules.policy import MONITOR_FAILURE
 from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run import process
@@ -67,6 +67,7 @@ class Engine:
             max_steps=settings.max_steps,
             config=dict(settings.config or {}),
             rules=tuple(rule.describe() for rule in self.policy.rules),
+            muted=tuple(rule.id for rule in catalogue() if not any(each.id == rule.id for each in self.policy.rules)),
             peak_lr=tuple(settings.peak_lr or peaks(scheduler)),
             kept_rate=kept_rate(optimizer, scheduler, (settings.config or {}).get("learning_rate")),
             notes=tuple(dict.fromkeys(settings.notes)),

@@ -33,7 +33,7 @@ LONGEST_NAME = 28
 
 _NOT_A_SETTING = {
     "seed", "data_seed", "learning_rate", "r", "init_r", "lora_alpha",  # columns, or what repeats vary
-    "find_lr", "own_learning_rate",  # where the learning rate comes from
+    "find_lr", "own_learning_rate", "unused_learning_rate",  # where the learning rate comes from
     "parameters", "trainable_parameters", "classes",  # follow from the model and the rank
     "base_model_name_or_path", "peft_version", "inference_mode",  # said elsewhere, or of no effect on training
 }  # fmt: skip
@@ -221,7 +221,7 @@ def compare(paths: Iterable[Path | str], metric: str | None = None) -> Compariso
     for name, run in zip(short_names(list(runs)), runs.values()):
         try:
             trials.append(trial_of(name, run))
-            apart += [f"{name} was trained with these rules muted: {', '.join(run.not_asked)}."] * bool(run.not_asked)
+            apart += [f"{name} was trained with these rules muted: {', '.join(run.muted)}."] * bool(run.muted)
         except MISFITS as error:
             unreadable.append(f"{run.name} does not hold what it should ({type(error).__name__}: {clean(error)})")
     counted = [trial for trial in trials if trial.left_out is None]

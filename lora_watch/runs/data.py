@@ -136,7 +136,7 @@ class RunData:
     @cached_property
     def names(self) -> list[str]:
         """Of the adapters, in the order of the columns of each metric."""
-        return _names(self.schemas[0][-1][1]) if self.schemas[0] else []
+        return [adapter["name"] for _, latest in self.schemas[0][-1:] for adapter in latest["adapters"]]
 
     @property
     def episodes(self) -> tuple[list[Alert], int]:
@@ -170,8 +170,10 @@ class RunData:
         """Which of ``alerts`` a reader at ``step`` should see first: of the warnings that were open then and the errors
         up to then; None without any. What the run has recovered from is told by its LW910."""
         alerts, until = self.episodes[0], math.inf if step is None else step
-        left = [alert for alert in alerts if not alert.recovered_from]
-        first = first_to_show([alert for alert in left if alert.step <= until and _counts(alert, until)])
+        there = [alert for alert in alerts if alert.step <= until and not alert.recovered_from]
+        over = [alert.closed_step is not None and alert.closed_step <= until for alert in there]
+        least = [Severity.ERROR if gone else Severity.WARNING for gone in over]
+        first = first_to_show(alert for alert, severity in zip(there, least) if alert.severity >= severity)
         return next((place for place, alert in enumerate(alerts) if alert is first), None)
 
     def verdict(self) -> dict[str, Any]:
@@ -194,7 +196,7 @@ class RunData:
         schemas, notes = self.schemas
         if not schemas:
             return _plain(events)
-        places = [{name: i for i, name in enumerate(_names(schema))} for _, schema in schemas]
+        places = [{adapter["name"]: i for i, adapter in enumerate(schema["adapters"])} for _, schema in schemas]
         orders = [np.array([place.get(name, -1) for name in self.names], int) for place in places]
         begins, rows = [at.step for at, _ in schemas], []
         for event in events:
@@ -264,16 +266,6 @@ def _is_schema(content: Any) -> bool:
         and isinstance(content.get("adapters"), list)
         and all(isinstance(adapter, dict) and isinstance(adapter.get("name"), str) for adapter in content["adapters"])
     )
-
-
-def _names(schema: Mapping[str, Any]) -> list[str]:
-    """Of its adapters, in the order of the vectors."""
-    return [adapter["name"] for adapter in schema["adapters"]]
-
-
-def _counts(alert: Alert, step: float) -> bool:
-    over = alert.closed_step is not None and alert.closed_step <= step
-    return alert.severity >= (Severity.ERROR if over else Severity.WARNING)
 
 
 def _plain(events: list[Event]) -> Decoded:

@@ -15,7 +15,6 @@ from lora_watch.base.text import clean, first_of, last_tenth
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, whole
 from lora_watch.format import LAST_GOOD, NOT_BEGUN, REPORT, REPORT_VERSION, WAITING
 from lora_watch.format.files import is_claimed
-from lora_watch.rules import catalogue
 from lora_watch.rules.policy import OF_FINISHED_RUNS
 from lora_watch.runs.data import RunData, rates_of
 from lora_watch.runs.events import EventLog, clean_data
@@ -64,6 +63,8 @@ class FinishedRun:
     """The rules that were watching: id and name."""
     notes: list[str]
     """What could not be monitored, and what of the files could not be read."""
+    muted: Sequence[str] = ()
+    """Ids of the rules that the user has left out."""
     run_id: str | None = None
     """Of its latest session."""
     started: str | None = None
@@ -149,12 +150,6 @@ class FinishedRun:
         """Those of ``steps`` that made the adapters what they are: neither 0 nor discarded."""
         gone = discarded(self.alerts)
         return [step for step in steps if step > 0 and not any(step in stretch for stretch in gone)]
-
-    @property
-    def not_asked(self) -> dict[str, str]:
-        """Names of the rules that are muted, by id; empty where a report does not tell."""
-        known = {*self.rules, *(alert.rule for alert in self.alerts)}
-        return {rule.id: rule.name for rule in catalogue() if self.rules and rule.id not in known}
 
     def findings(self, counts: Callable[[Alert], bool] = bool) -> list[Alert]:
         """Its alerts and how it ended, the worst first. LW910 stands for what it has recovered from.
@@ -259,7 +254,7 @@ def read_run(place: RunFiles) -> FinishedRun:
         reason = f"{type(error).__name__}: {error}"
         raise UnreadableError(f"{place.report} does not hold what it should ({reason})") from error
     run.notes += [clean(damage) for damage in log.damage]
-    run.notes += [f"these rules were muted: {', '.join(run.not_asked)}"] * bool(run.not_asked)
+    run.notes += [f"these rules were muted: {', '.join(run.muted)}"] * bool(run.muted)
     if place.below:
         run.notes.append(f"runs below it are judged only where they are named: {first_of(place.below, 3)}")
     if waits:
@@ -305,6 +300,7 @@ def _from_report(place: RunFiles, log: EventLog) -> FinishedRun:
         adapters=adapters,
         trainable_parameters=or_none(whole, config.get("trainable_parameters", sum(counts) if counts else None)),
         rules={clean(rule["id"]): clean(rule["name"]) for rule in report.get("rules") or ()},
+        muted=list(map(clean, report.get("muted") or ())),
         notes=[clean(note) for note in report.get("notes") or ()],
         run_id=or_none(clean, report.get("run_id")),
         started=or_none(clean, report.get("started")),

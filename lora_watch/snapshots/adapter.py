@@ -117,16 +117,13 @@ def read_adapters(path: Path) -> SavedAdapters:
     if not found:
         first = f"; the first name in it is {others[0]}" if others else ""
         raise StoredError(f"{file}: no lora_A and lora_B in it, so not an adapter that PEFT has saved{first}")
-    adapters = [_adapter(*item, tensors, config, file) for item in sorted(found.items(), key=_order)]
+    # As layers are numbered: 2 before 10.
+    order = {name: [(int(n[:18]), "") if n.isdecimal() else (-1, n) for n in name.split(".")] for name in found}
+    adapters = [_adapter(name, found[name], tensors, config, file) for name in sorted(found, key=order.__getitem__)]
     # Two parameters of one module have one name in the file.
     named = zip(adapters, numbered(adapter.name for adapter in adapters))
     unique = tuple(replace(adapter, name=name) for adapter, name in named)
     return SavedAdapters(path, config, unique, parameters, tuple(others))
-
-
-def _order(item: tuple[str, Any]) -> list[Any]:
-    """As layers are numbered: 2 before 10."""
-    return [(int(part[:18]), "") if part.isdecimal() else (-1, part) for part in item[0].split(".")]
 
 
 def _instead(folder: Path) -> str:

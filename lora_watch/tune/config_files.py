@@ -78,13 +78,10 @@ def _unknown(names: Iterable[str]) -> str:
         if unknown:
             known |= _names_in(library, classes)
             unknown -= known
-    return "; ".join(f"{name!r}: the nearest is {_nearest(name, known)!r}" for name in sorted(unknown))
-
-
-def _nearest(name: str, known: set[str]) -> str:
-    """Of the names that are judged, where one is near: ``lora_r`` for ``lora_rank``, not ``local_rank``."""
-    near = difflib.get_close_matches(name, sorted(_READ), 1, cutoff=0.75)
-    return (near or difflib.get_close_matches(name, sorted(known), 1, cutoff=0.0))[0]
+    close, names = difflib.get_close_matches, sorted(unknown)
+    # Of the names that are judged, where one is near: lora_r for lora_rank, not local_rank.
+    near = [close(name, sorted(_READ), 1, 0.75) or close(name, sorted(known), 1, 0.0) for name in names]
+    return "; ".join(f"{name!r}: the nearest is {meant!r}" for name, (meant,) in zip(names, near))
 
 
 def _names_in(library: str, classes: str) -> set[str]:

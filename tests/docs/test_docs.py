@@ -3,6 +3,7 @@
 import contextlib
 import importlib.util
 import inspect
+import json
 import re
 from pathlib import Path
 from types import ModuleType
@@ -159,6 +160,13 @@ def anchors(page: Path) -> set[str]:
     """What a link to a heading of ``page`` is called."""
     headings = re.findall(r"^#+ (.*)$", page.read_text(encoding="utf-8"), flags=re.M)
     return {re.sub(r"[^\w -]", "", heading).strip().lower().replace(" ", "-") for heading in headings}
+
+
+def test_one_run_has_one_prescription_on_all_pages():
+    (told,) = re.findall(
+        r"sample: next_run -->\n```json\n(.*?)```", (DOCS / "programs.md").read_text("utf-8"), re.DOTALL
+    )
+    assert json.loads(told)["text"] in (ROOT / "README.md").read_text("utf-8")
 
 
 def test_tests_that_promises_name_are_there():

@@ -126,16 +126,6 @@ class Truth:
         }
 
 
-def tainted() -> tuple[nn.Module, Tainted]:
-    torch.manual_seed(0)
-    layers = nn.Sequential(nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 16))
-    config = peft.LoraConfig(r=4, lora_alpha=4, target_modules=["0", "2"], use_dora=True, init_lora_weights=False)
-    model = peft.get_peft_model(layers, config).train()
-    for factor in find_adapters(model)[1].parameters:
-        factor.data = factor.data.bfloat16()
-    return model, Tainted(model)
-
-
 @pytest.fixture(params=[{}, {"every": 2}, {"looks": True}, {"late": True}, {"late": True, "looks": True}], ids=str)
 def written(
     request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -144,7 +134,13 @@ def written(
     if request.param.get("late"):
         monkeypatch.setattr(deferred, "_NEAR", frozenset())
     monkeypatch.setattr(recording, "FIRST_STEPS", 4)
-    (model, optimizer), every = tainted(), request.param.get("every", 1)
+    torch.manual_seed(0)
+    layers = nn.Sequential(nn.Linear(16, 16), nn.Tanh(), nn.Linear(16, 16))
+    config = peft.LoraConfig(r=4, lora_alpha=4, target_modules=["0", "2"], use_dora=True, init_lora_weights=False)
+    model = peft.get_peft_model(layers, config).train()
+    for factor in find_adapters(model)[1].parameters:
+        factor.data = factor.data.bfloat16()
+    optimizer, every = Tainted(model), request.param.get("every", 1)
     settings = {"every": every, "full_every": 5, "mute": ["LW102", "LW202"]}  # which ask for more steps than that
     with Monitor(model, optimizer, output_dir=tmp_path, console=False, **settings) as monitor:
         truth = Truth(model)

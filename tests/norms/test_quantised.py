@@ -63,18 +63,13 @@ def made(name: str) -> tuple[Any, Tensor]:
         return get_peft_model(model, LoraConfig(target_modules=["0"], init_lora_weights=False)), original
 
 
-def weight_used(layer: nn.Module) -> Tensor:
-    """W₀ᵀ as the layer itself multiplies with it: its answer to the unit vectors, without the bias."""
-    bias: Any = layer.bias
-    return (layer(torch.eye(D_IN)) - bias).detach().double()
-
-
 @pytest.mark.parametrize("name", LAYERS)
 def test_norms_are_those_of_the_weight_the_layer_uses(name: str) -> None:
     model, original = made(name)
     adapters = find_adapters(model)
     got = base_norms(adapters)
-    used = weight_used(adapters[0].base_layer)  # pyright: ignore[reportArgumentType]
+    layer: Any = adapters[0].base_layer
+    used = (layer(torch.eye(D_IN)) - layer.bias).detach().double()  # W₀ᵀ as the layer itself multiplies with it
     # The unit vectors pass bitsandbytes' 8-bit layer in half precision.
     close = 1e-3 if name == "int8" else 1e-6
     assert got.norm[0] == pytest.approx(float(torch.linalg.matrix_norm(used)), rel=close)

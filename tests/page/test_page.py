@@ -113,6 +113,7 @@ def test_a_page_opens_on_the_worst_run_else_on_compare_and_says_how_each_ended(t
     assert page.inner_text(".chip.error b") == "1", "as check counts"
     page = open_page(target, view="compare")
     assert [e.inner_text() for e in page.query_selector_all("#runs .badge")] == list(ended.values())
+    assert "set)" not in page.inner_text("#runs"), "no run had another rate than its script's"
     write_page([tmp_path / "a" / "fine", tmp_path / "b" / "fine"], target)
     assert len(open_page(target, shows="compare").query_selector_all("#runs tbody tr")) == 2
 

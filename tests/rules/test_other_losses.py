@@ -13,6 +13,7 @@ from lora_watch import LoraWatchCallback, Severity
 from lora_watch.base.text import plain, short
 from lora_watch.drivers.loop import Monitor
 from lora_watch.measurement.signals.scaled_loss import OTHER
+from lora_watch.runs.run import latest_run
 from tests.rules.runs import ids, run, the
 from tests.rules.test_chance import classifier
 from tests.support import lora, stdlib_blocks, tiny_model, tiny_tokenizer
@@ -58,13 +59,15 @@ def test_pairs_of_a_reward_model_that_are_swapped_are_named(chosen: str, found: 
     assert not found or "are swapped" in alerts[-1].causes[0]
 
 
-def test_a_loss_of_preferences_is_judged_as_what_it_is(tmp_path: Path) -> None:
+def test_a_loss_of_preferences_is_judged_as_what_it_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """It begins at ln 2 whatever the vocabulary, and nears 0 as the pairs are learned by heart."""
+    monkeypatch.setenv("LORA_WATCH_MUTE", "LW203")
     monitor = preferring(tmp_path, 40)
     last = monitor.last
     assert last.scalars["loss_recent"] < 0.3 < 0.4 < last.scalars["loss_start"] < 0.8, "the mean of the first steps"
     assert not last.comparable, "the model's own loss does not prefer an answer"
     assert ids(monitor) == []
+    assert latest_run(tmp_path).notes[-1] == "these rules were muted: LW203", "LW205 and LW207 were not asked"
 
 
 RUINED = [("LW401", Severity.WARNING), ("LW102", Severity.WARNING), ("LW209", Severity.ERROR)]

@@ -117,7 +117,9 @@ def test_the_rate_that_a_script_gives_its_own_optimizer_is_the_scripts(cycles: b
             trainer.lr_scheduler = torch.optim.lr_scheduler.OneCycleLR(trainer.optimizer, 0.05, total_steps=13)
 
     monitor = run(lora(tiny_model()), steps=12, prepare=own)
-    assert the("LW102", monitor).next_run.settings["learning_rate"].yours == 0.05  # type: ignore[union-attr]
+    alert = the("LW102", monitor)
+    assert alert.next_run.settings["learning_rate"].yours == 0.05  # type: ignore[union-attr]
+    assert alert.causes[0].startswith("learning rate 0.05 (set outside TrainingArguments)"), "where to change it"
     assert [monitor.run.config[name] for name in ("learning_rate", "weight_decay")] == [0.05, 0.3]
 
 

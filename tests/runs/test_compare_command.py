@@ -172,6 +172,22 @@ def test_what_differs_between_optimizers_of_plain_loops_is_named(tmp_path: Path)
     assert sorted(as_json(tmp_path / "0", tmp_path / "1")["differences"]) == ["eps", "weight_decay"]
 
 
+def test_an_optimizer_and_a_schedule_that_the_script_gives_the_trainer_are_its_settings(tmp_path: Path) -> None:
+    adamw, sgd, other = torch.optim.AdamW, torch.optim.SGD, partial(torch.optim.AdamW, betas=(0.5, 0.9))
+    runs = [(adamw, None), (sgd, None), (other, None), (adamw, lambda n: 1.0), (adamw, lambda n: 0.5**n)]
+    for seed, (make, rates) in enumerate(runs):
+        callbacks, model = [LoraWatchCallback(console=False, tensorboard=False)], few()
+        trainer = build_trainer(model, None, 4, callbacks, seed=seed, output_dir=str(tmp_path / str(seed)))
+        trainer.optimizer = make([p for p in model.parameters() if p.requires_grad], lr=2e-3, weight_decay=0.0)
+        trainer.lr_scheduler = rates and torch.optim.lr_scheduler.LambdaLR(trainer.optimizer, rates)
+        trainer.train()
+    content = as_json(tmp_path)
+    assert [len(each["runs"]) for each in content["configurations"]] == [1] * 5
+    values = {name: sorted(each["value"] for each in found) for name, found in content["differences"].items()}
+    assert {"LambdaLR (rate × 1, 0.5, 0.25, 0.125)", "linear"} < set(values.pop("lr_scheduler_type"))
+    assert (values.pop("optim")[0], values) == ("SGD", {"betas": ["[0.5, 0.9]", "not set"]})
+
+
 def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, tmp_path: Path) -> None:
     train_into(tmp_path / "broken", 8, 256, fail_on="error", lr=0.1)
     content = as_json(sweep[0], tmp_path)

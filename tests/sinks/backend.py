@@ -38,10 +38,6 @@ class Backend:
         assert response.status_code == 200, response.get_data(as_text=True)
         return json.loads(response.get_data(as_text=True))["sessionGroups"]
 
-    def tensor_tags(self) -> dict[str, dict[str, Any]]:
-        """By run and tag, what TensorBoard knows of the tensors of our plugin."""
-        return self._data.list_tensors(self._context, experiment_id="", plugin_name=tags.PLUGIN_NAME)
-
     def scalar_tags(self) -> dict[str, dict[str, Any]]:
         return self._data.list_scalars(self._context, experiment_id="", plugin_name="scalars")
 
@@ -67,9 +63,10 @@ class Backend:
         before, deadline = None, time.monotonic() + 60
         while time.monotonic() < deadline:
             time.sleep(0.5)
+            ours = self._data.list_tensors(self._context, experiment_id="", plugin_name=tags.PLUGIN_NAME)
             now = {
                 (run, tag): series.max_step
-                for listing in (self.tensor_tags(), self.scalar_tags())
+                for listing in (ours, self.scalar_tags())
                 for run, by_tag in listing.items()
                 for tag, series in by_tag.items()
             }

@@ -148,6 +148,7 @@ def test_the_command_shows_the_layers_and_the_whole(saved: Path) -> None:
     for more in ((), ("--base", TINY_LLAMA)):
         content = json.loads(command(saved, "--json", *more).output)
         assert len(content["adapters"][0]["spectrum"]) == 8
+        assert (content["adapters"][0]["relative_norm"] is None) == (not more), "null: it was not asked"
 
 
 def test_a_nan_is_reported(tmp_path: Path) -> None:

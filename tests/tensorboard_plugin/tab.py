@@ -13,15 +13,11 @@ SIZE: Any = {"width": 1280, "height": 900}
 MAGENTA = [255, 0, 168]
 
 
-def tiles_of(frame: Any) -> dict[str, list[str]]:
-    """What the tiles of the overview say, by their names: the number, and what is below it."""
-    texts = "all => all.map((tile) => [...tile.children].map((part) => part.textContent))"
-    return {name: rest for name, *rest in frame.eval_on_selector_all(".tile", texts)}
-
-
 def single_step(frame: Any) -> tuple[str, str, str]:
     """Loss, output ratio and zone that the overview shows of its step."""
-    tiles, zone = tiles_of(frame), frame.inner_text("#verdict h1").split("\n")[0]
+    texts = "all => all.map((tile) => [...tile.children].map((part) => part.textContent))"
+    tiles = {name: rest for name, *rest in frame.eval_on_selector_all(".tile", texts)}  # the number, what is below it
+    zone = frame.inner_text("#verdict h1").split("\n")[0]
     return tiles["Loss"][0], tiles["Size of the adapters"][0], zone
 
 
@@ -96,11 +92,7 @@ class Tab:
 
     def choose_run(self, part: str) -> None:
         """The one whose name begins with this."""
-        name = next(
-            o.get_attribute("value")
-            for o in self.frame.query_selector_all("#run option")
-            if o.get_attribute("value").startswith(part)
-        )
+        name = self.frame.get_attribute(f"#run option[value^='{part}'] >> nth=0", "value")
         self.after(lambda: self.frame.select_option("#run", name))
 
     def go(self, view: str) -> None:

@@ -35,13 +35,6 @@ class Layer(nn.Module):
         return y * len(self.seen) * (1 + self.written) * (1 + self.assigned)
 
 
-def with_layers() -> Any:
-    model = lora(tiny(), r=2, targets=["q_proj", "v_proj"], lora_dropout=0.5)
-    for block in model.base_model.model.model.layers:
-        block.mlp.down_proj = Layer(block.mlp.down_proj)
-    return model
-
-
 OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "adamw": lambda p: torch.optim.AdamW(p, lr=1e-2),
     "tensor-rate": lambda p: torch.optim.AdamW(p, lr=torch.tensor(1e-2)),
@@ -55,7 +48,9 @@ def test_the_steps_after_a_sweep_are_those_without_one(optimizer: str, begun: bo
     def losses(sweeps: bool) -> list[float]:
         for seed in (random.seed, np.random.seed, torch.manual_seed):
             seed(0)
-        model, rng = with_layers(), torch.Generator().manual_seed(0)
+        model, rng = lora(tiny(), r=2, targets=["q_proj", "v_proj"], lora_dropout=0.5), torch.Generator().manual_seed(0)
+        for block in model.base_model.model.model.layers:
+            block.mlp.down_proj = Layer(block.mlp.down_proj)
         steps = OPTIMIZERS[optimizer]([p for p in model.parameters() if p.requires_grad])
         schedule = torch.optim.lr_scheduler.OneCycleLR(steps, 0.05, total_steps=30)
         ids = torch.tensor([row["input_ids"] for row in rows()])

@@ -56,7 +56,8 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
             ElementTree.SubElement(case, "system-out").text = f"{report}\n\n{passed}".rstrip()
     others: dict[str, list[str]] = {"": []}
     healed = {alert.rule for alert in run.alerts if alert.recovered_from}  # LW910 has their case
-    for rule in sorted({*run.rules, *run.not_asked, *(RULES if judged.compared else ())} - fired.keys() - healed):
+    known = {*run.rules, *(rule.id for rule in catalogue() if run.rules), *(RULES if judged.compared else ())}
+    for rule in sorted(known - fired.keys() - healed):
         others.setdefault(_not_judged(rule, run, judgement), []).append(rule)
     case = ElementTree.SubElement(suite, "testcase", classname=run.name, name="rules that found nothing")
     ElementTree.SubElement(case, "system-out").text = ", ".join(others.pop(""))
@@ -69,11 +70,11 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
 def _not_judged(id: str, run: FinishedRun, judgement: Judgement) -> str:
     """Why a rule that has found nothing had nothing to judge, or not all of it, as far as files tell; else empty."""
     rule = next((rule for rule in catalogue() if rule.id == id), None)
-    if id in run.not_asked:
-        return "muted in the run"
     if id in judgement.switched_off:
         return "switched off (never)"
     if rule is not None:
+        if id not in run.rules:
+            return "muted in the run" if id in run.muted else "not asked in the run"
         if rule.of == "evaluation" and not run.evaluation:
             return "the run had no evaluation"
         if isinstance(rule, (RewardNotRising, RewardsAllEqual, StaleRollouts)) and run.reward_ends is None:

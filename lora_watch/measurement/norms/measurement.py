@@ -8,7 +8,7 @@ from torch import nn
 
 from lora_watch.adapters import find_adapters
 from lora_watch.base.records import BoolArray, FloatArray
-from lora_watch.base.text import count, table
+from lora_watch.base.text import count, short, table
 from lora_watch.measurement.norms.bank import AdapterBank
 from lora_watch.measurement.norms.base import base_norms
 
@@ -55,22 +55,20 @@ class Measurement:
         return facts | {name: [self._value(name, i) for i in range(len(self.names))] for name in metrics}
 
     def _value(self, name: str, i: int) -> float | None:
-        return float(getattr(self, name)[i]) if self.known[i] else None
+        value = float(getattr(self, name)[i])
+        no_base = name.startswith("relative") and np.isnan(value) and np.isfinite(self.delta_norm[i])
+        return value if self.known[i] and not no_base else None
 
     def __repr__(self) -> str:
         """A table, largest ``relative_norm`` first (``delta_norm`` where that is unknown), NaN before everything."""
         by = self.delta_norm if np.isnan(self.relative_norm).all() else self.relative_norm
         order = sorted(range(len(self.names)), key=lambda i: (not self.known[i], -np.nan_to_num(by[i], nan=np.inf)))
         labels = [name if method == "lora" else f"{name} ({method})" for name, method in zip(self.names, self.methods)]
-        rows = [[labels[i], str(self.r[i]), *(self._cell(name, i) for name in _SHOWN)] for i in order[:_ROWS]]
+        rows = [[labels[i], str(self.r[i]), *(short(self._value(name, i)) for name in _SHOWN)] for i in order[:_ROWS]]
         more = [f"… and {len(order) - _ROWS} more"] if len(order) > _ROWS else []
         return "\n".join(
             [f"Measurement of {count(len(self.names), 'adapter')}", *table(("adapter", "r", *_SHOWN), rows), *more]
         )
-
-    def _cell(self, name: str, i: int) -> str:
-        value = self._value(name, i)
-        return "unknown" if value is None else f"{value:.4g}"
 
 
 def measure(model: nn.Module) -> Measurement:

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 7b04b1559c1f4347a5eaa94ebd9e3e4d982a91e74b352e46959a94cfada9724d */
+/* Made by tests/front_end/check.py --fix of sources 1475bdb54902b6fb4f225e5adc6df135f8a4284209d3b6c2db1f5d17ba6be30c */
 var Ve=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ve(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "size of the adapters":"how many times a layer’s own output all adapters together add: the depth-scaled output ratio, wh\
@@ -309,9 +309,9 @@ view")};return c("tr",{class:e.name===t.state.run?"chosen":null},c("th",{scope:"
 return[v(t.loss_recent?.at(1/0)),Number.isFinite(e)&&c("small",null,` ${ut(e)}`)]}],["reward, mean of five",({last:t})=>[
 v(t.reward_recent?.at(1/0)),c("small",null,` ${vt(t,1/0)??""}`)]],["size of the adapters",({ratio:t})=>v(t)],["alerts",({
 counts:t})=>P.map(e=>[e,K(t,e)]).filter(([,e])=>e).map(([e,s])=>c("span",{class:"tally"},W(e,11),s))]];function Gs({schema:t}){
-let[e,s]=(t.rates??[]).map(v);return[e,s!==e&&s&&c("small",null,` (${s} set)`)]}var Dt=({adapters:t},e)=>[...new Set(t.map(
-s=>Ne(s[e])))].join(", ")||"–";function Ks(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(s=>!Us.
-test(s)).filter(s=>new Set(t.map(({settings:n})=>n[s])).size>1).map(s=>[s,({settings:n})=>n[s]??"–"])}async function qs(t,e){
+let[e,s]=(t.rates??[]).map(n=>v(n));return[e,s!==e&&s&&c("small",null,` (${s} set)`)]}var Dt=({adapters:t},e)=>[...new Set(
+t.map(s=>Ne(s[e])))].join(", ")||"–";function Ks(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(
+s=>!Us.test(s)).filter(s=>new Set(t.map(({settings:n})=>n[s])).size>1).map(s=>[s,({settings:n})=>n[s]??"–"])}async function qs(t,e){
 let{step:s,metrics:n}=t.runs[e],r=X.find(y=>n.includes(y)),[o,{alerts:i,counts:l},a,d,h]=await Promise.all([t.data.schema(
 e),t.data.alerts(e),t.data.verdict(e),t.seriesOf(["loss","loss_start","loss_recent","size",...xt,"zone"],{at:s},e),r?t.spread(
 r,{at:s},e):null]),u=B(a,t.runs[e]),p=Nt(i[a.first],dt(o,d.zone,1/0),null,kt(i,1/0),i,u);return{name:e,step:s,schema:o,counts:l,

@@ -94,7 +94,7 @@ const COLUMNS = [
 
 /** The adapters' peak learning rate, and the script's where the run had another. */
 function rateCell({schema}) {
-  const [rate, script] = (schema.rates ?? []).map(num);
+  const [rate, script] = (schema.rates ?? []).map((rate) => num(rate));
   return [rate, script !== rate && script && h('small', null, ` (${script} set)`)];
 }
 
