@@ -223,7 +223,8 @@ class StuckAtChance(Rule):
 
     def check(self, record: StepRecord) -> Finding | None:
         chance = record.scalars.get("chance_loss", 0.0)  # 0: no classifier, as far as is known
-        self.overall = (chance > 0 and extent(record)) or self.overall
+        if chance > 0 and (size := extent(record)) is not None:
+            self.overall = size
         if record.loss is not None and math.isfinite(record.loss) and chance > 0:
             luck = chance - record.scalars.get("chance_of_batch", chance)
             self.recent = [*self.recent, (record.loss + luck) / chance][-2 * self.steps :]

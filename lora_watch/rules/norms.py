@@ -300,10 +300,12 @@ class NormExplosion(Rule):
 
 
 def _in_words(metric: str, size: Size) -> str:
-    what = "add" if metric == "output_ratio" else "are"
-    than = "the layer's own output" if metric == "output_ratio" else "as large as the frozen weights"
-    said = f"In one layer of ten the adapters {what} {plain(size.p90)} times {than}, or more."
-    return said.replace(" 1 times the", " as much as the").replace(" 1 times as", " as")
+    number = plain(size.p90)
+    if metric == "output_ratio":
+        said = f"add {'as much as' if number == '1' else f'{number} times'} the layer's own output"
+    else:
+        said = f"are {'' if number == '1' else f'{number} times '}as large as the frozen weights"
+    return f"In one layer of ten the adapters {said}, or more."
 
 
 STEPS = 12

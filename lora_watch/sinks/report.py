@@ -123,7 +123,7 @@ class ReportSink(Sink):
         it is None ``why_not`` says why it could not be kept; None where there was no good one. That of step 0 is not
         offered. ``gained``: the run had been better than at its start; None where nothing tells."""
         if self._latest is not None:
-            folder, why_not = LAST_GOOD if step else None, "it is not trained" if step == 0 else why_not
+            folder, why_not = LAST_GOOD if step else None, "it is what training began with" if step == 0 else why_not
             self._latest.last_good = {"folder": folder, "step": step, "why_not": why_not, "gained": gained}
             self._write_late()
 
