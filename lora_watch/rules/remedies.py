@@ -269,7 +269,9 @@ def _advice(
     lr, base = rate_of(record, adapter), record.run.learning_rate
     resumed = record.run.kept_rate is not None or record.run.lapsed_factor != 1.0  # at another rate than the script's
     if factor > 1 and lr and base and not resumed and rate_set(record.run) not in (None, base) and lr > 1.2 * base:
-        by = f"the schedule multiplies the script's learning rate {base:.3g}, up to {lr:.3g}"
+        own = record.run.lr_factor  # of a recovery, and none of the script's
+        by = f"the schedule multiplies the script's learning rate {base / own:.3g}, up to {lr / own:.3g}"
+        by += f" ({own:.3g} times that was used)" * (own != 1.0)
         return Advice([by], ["let the schedule's factor end at 1: min(1.0, …)"])
     if lr is None or not adapter.alpha or not adapter.scale > 0:
         how = "divide" if factor > 1 else "multiply"

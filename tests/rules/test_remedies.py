@@ -88,6 +88,9 @@ def test_a_schedule_that_multiplies_the_scripts_rate_is_to_blame() -> None:
     advice = weaker(script)
     assert (numbers(advice.causes[0]), advice.next_run) == ({0.005, 0.02}, None)
     assert "min(1.0" in advice.remedies[0]
+    lowered = {"lr_factor": 0.5, "peak_lr": tuple(rate / 2 for rate in last.run.peak_lr)}
+    again = weaker(replace(script, run=replace(script.run, **lowered), lr=tuple(rate / 2 for rate in script.lr)))
+    assert numbers(again.causes[0]) == {0.005, 0.02, 0.5}, "after a recovery, too, the script's are its own"
 
 
 def test_advice_for_a_rate_of_lora_plus_is_for_the_rate_that_people_set() -> None:
