@@ -202,7 +202,7 @@ def main() -> None:
         done[spec.name] = entry
         unfinished.write_text(json.dumps(list(done.values()), indent=1) + "\n")
     unfinished.unlink(missing_ok=True)
-    RESULTS.write_text(json.dumps(results, indent=1) + "\n")
+    RESULTS.write_text(json.dumps(results, separators=(",", ":")) + "\n")
 
 
 if __name__ == "__main__":
