@@ -48,8 +48,9 @@ def placement(
     ranks = first_of([str(rank) for rank in sorted({info.r for info in described})], 5)
     scales = sorted({(formula(info.scale_formula), info.scale) for info in described})
     shown = first_of([f"{of} {scale:.3g}" for of, scale in scales], 3)
-    share = f"{percent(trained / max(total, 1))} of the parameters{f', with {first_of(others, 2)}' if others else ''}"
-    share = share if any(info.trainable for info in described) else "all frozen"
+    beside = f", with {first_of(others, 2)}" if others else ""
+    trains = any(info.trainable for info in described)
+    share = f"{percent(trained / max(total, 1))} of the parameters{beside}" if trains else "all frozen"
     said = [f"{count(len(adapters), 'adapter')}: {where}; {share}; rank {ranks}, {shown}."]
     within = [(name, weight) for name, weight in weights if _block(name) in there]
     having = list(dict.fromkeys(paths[adapter.module] for adapter in found))

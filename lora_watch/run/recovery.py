@@ -217,7 +217,7 @@ class Recovery:
     ) -> tuple[Treatment, float, str]:
         """What this rank would do about ``alerts``: how, what it would multiply the learning rate by, and why it does
         nothing. Changes nothing."""
-        good = self._good.before(self._step - self._policy.reach(first.rule), self._episodes.best_step)
+        good = self._copy_for(first, self._episodes.best_step)
         monitored, factor, why = self._recorder.monitored, 1.0, ""
         if self._over is not None or good is None or record is None:
             return Treatment.NONE, 1.0, self._over or "no step has been made that it could go back to"
@@ -239,13 +239,15 @@ class Recovery:
             why = "the optimizer takes no learning rate from torch's hooks, by which it is turned down"
         return (Treatment.NONE, 1.0, why) if why else (chosen, factor, "")
 
+    def _copy_for(self, alert: Alert, best: float) -> Copy | None:
+        return self._good.before(self._step - self._policy.reach(alert.rule), best)
+
     def _act(
         self, chosen: Treatment, factor: float, own: list[Alert], record: StepRecord, before_update: bool, best: float
     ) -> str:
         """Why that was in vain, in words; empty where the run goes on. ``best``: see ``GoodCopies.before``."""
         causes, step, most = [(alert, alert.severity) for alert in own], self._step, self._policy.recover
-        good = self._good.before(self._step - self._policy.reach(own[0].rule), best)
-        good = None if chosen is Treatment.DROP and before_update else good
+        good = None if chosen is Treatment.DROP and before_update else self._copy_for(own[0], best)
         at = step + before_update  # whose update, if it is still to come, is dropped
         back_to = at if good is None else good.step
         if good is None and self._dropping is not None:  # one more of them

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 from lora_watch.base.alerts import Alert
 from lora_watch.gate.baseline import RULES
 from lora_watch.gate.judging import Judged, Judgement
-from lora_watch.rules import ReplicasDiffer, RewardNotRising, RewardsAllEqual, StaleRollouts, catalogue
+from lora_watch.rules import ReplicasDiffer, RewardNotRising, RewardsAllEqual, Rule, StaleRollouts, catalogue
 from lora_watch.rules.policy import passes
 from lora_watch.runs.run import FinishedRun
 
@@ -56,9 +56,11 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
             ElementTree.SubElement(case, "system-out").text = f"{report}\n\n{passed}".rstrip()
     others: dict[str, list[str]] = {"": []}
     healed = {alert.rule for alert in run.alerts if alert.recovered_from}  # LW910 has their case
-    known = {*run.rules, *(rule.id for rule in catalogue() if run.rules), *(RULES if judged.compared else ())}
-    for rule in sorted(known - fired.keys() - healed):
-        others.setdefault(_not_judged(rule, run, judgement), []).append(rule)
+    ours = {rule.id: rule for rule in catalogue()}
+    known = {*run.rules, *(ours if run.rules else ()), *(RULES if judged.compared else ())}
+    for id in sorted(known - fired.keys() - healed):
+        why = "switched off (never)" if id in judgement.switched_off else _not_judged(id, ours.get(id), run)
+        others.setdefault(why, []).append(id)
     case = ElementTree.SubElement(suite, "testcase", classname=run.name, name="rules that found nothing")
     ElementTree.SubElement(case, "system-out").text = ", ".join(others.pop(""))
     if others:
@@ -67,11 +69,8 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
         ElementTree.SubElement(case, "skipped", message=". ".join(whys))
 
 
-def _not_judged(id: str, run: FinishedRun, judgement: Judgement) -> str:
+def _not_judged(id: str, rule: Rule | None, run: FinishedRun) -> str:
     """Why a rule that has found nothing had nothing to judge, or not all of it, as far as files tell; else empty."""
-    rule = next((rule for rule in catalogue() if rule.id == id), None)
-    if id in judgement.switched_off:
-        return "switched off (never)"
     if rule is not None:
         if id not in run.rules:
             return "muted in the run" if id in run.muted else "not asked in the run"
