@@ -13,7 +13,7 @@ from lora_watch.base.names import clean_name
 _CLASSES = ("torch.nn", "transformers", "peft", "bitsandbytes")
 """Where classes of modules come from that keep nothing of a pass in evaluation mode. Code that a checkpoint brought
 along is in ``transformers_modules``, which is nobody's library."""
-_FUNCTIONS = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "trl", "lora_watch")
+_FUNCTIONS = ("torch", "transformers", "peft", "bitsandbytes", "accelerate", "trl", "kernels", "lora_watch")
 """Where functions come from that may stand around a module's ``forward``, or be hooks of it."""
 _COUNTING = "transformers.debug_utils"
 """Its hooks count passes."""
