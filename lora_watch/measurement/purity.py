@@ -1,5 +1,6 @@
 """Whether a model may be run once more without a trace: that depends on whose code a pass goes through."""
 
+import sys
 from functools import partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
@@ -56,7 +57,14 @@ def _is_known(function: Any) -> bool:
         return _is_known(function.func) and (inner is None or _is_known(inner))
     function = getattr(function, "__func__", function)
     home = getattr(function, "__globals__", {}).get("__name__") or type(function).__module__
-    return _is_from(home, _FUNCTIONS) and home != _COUNTING and (inner is None or _is_known(inner))
+    known = (_is_from(home, _FUNCTIONS) and home != _COUNTING) or _is_from(home, _kernels())
+    return known and (inner is None or _is_known(inner))
+
+
+def _kernels() -> tuple[str, ...]:
+    """The modules of the kernels loaded from a hub, by which transformers replaces the ``forward`` of its layers."""
+    loaded = getattr(sys.modules.get("kernels"), "get_loaded_kernels", tuple)  # an older one, or none, lists nothing
+    return tuple(kernel.module.__name__ for kernel in loaded())
 
 
 def _is_from(home: str, libraries: tuple[str, ...]) -> bool:

@@ -9,6 +9,7 @@
 #include <ATen/ops/_local_scalar_dense.h>
 #include <ATen/ops/empty.h>
 #include <ATen/ops/empty_strided.h>
+#include <c10/core/CachingDeviceAllocator.h>
 #include <c10/core/impl/DeviceGuardImplInterface.h>
 #include <torch/library.h>
 
@@ -47,7 +48,7 @@ void release(void* place) {
   std::free(place);
 }
 
-struct Memory final : c10::Allocator {
+struct Memory final : c10::DeviceAllocator {  // torch.accelerator.empty_cache asks for one
   explicit Memory(Device device) : device(device) {}
   c10::DataPtr allocate(size_t bytes) override {
     void* place = std::aligned_alloc(64, (bytes / 64 + 1) * 64);
@@ -57,6 +58,12 @@ struct Memory final : c10::Allocator {
     return {place, place, &release, device};
   }
   void copy_data(void* to, const void* from, size_t bytes) const override { std::memcpy(to, from, bytes); }
+  bool initialized() override { return true; }
+  void emptyCache(c10::MempoolId_t) override {}
+  void recordStream(const c10::DataPtr&, Stream) override {}
+  c10::CachingDeviceAllocator::DeviceStats getDeviceStats(DeviceIndex) override { return {}; }
+  void resetAccumulatedStats(DeviceIndex) override {}
+  void resetPeakStats(DeviceIndex) override {}
   Device device;
 };
 

@@ -75,11 +75,11 @@ def test_a_rate_that_the_loop_or_its_schedule_has_raised_is_the_one_to_blame(rat
 
 
 def test_from_a_rate_that_the_loop_has_raised_recover_goes_back_to_the_one_before() -> None:
-    raises: Callable[[int], float] = lambda done: 5e-3 if done < 25 else 0.05  # noqa: E731
-    monitor, (spike,) = of_rates(raises, 38, recover=3), of_rates(raises, 27).alerts
+    monitor = of_rates(lambda done: 5e-3 if done < 25 else 0.1, 38, recover=3)
+    (spike,) = of_rates(lambda done: 5e-3 if done < 25 else 0.05, 27).alerts
     assert (spike.rule, "0.05" in spike.causes[0]) == ("LW203", True), "before anything else is known"
     back = next(alert for alert in monitor.alerts if alert.rule == "LW910")
-    assert ("learning_rate 0.05 → 0.005" in back.details, numbers(back.remedies[0])) == (True, {0.005})
+    assert ("learning_rate 0.1 → 0.005" in back.details, numbers(back.remedies[0])) == (True, {0.005})
     assert [monitor.run.peak_lr[0], *monitor.last.lr] == pytest.approx([5e-3, 5e-3])  # type: ignore[union-attr]
 
 

@@ -2,7 +2,11 @@
 
 import copy
 import functools
+import json
+import uuid
 from collections.abc import Callable
+from pathlib import Path
+from types import MethodType
 from typing import Any
 
 import pytest
@@ -28,7 +32,8 @@ def test_models_of_the_libraries_are_known() -> None:
     model = known()
     model.enable_input_require_grads()  # a hook of theirs
     assert unknown_code(model) == unknown_code(lora(tiny_model(), use_dora=True)) == ""
-    assert unknown_code(train(known(), stdlib_blocks(4, 16), 1, bf16=True).model) == "", "accelerate wraps its forward"
+    wrapped_by_accelerate: Any = train(known(), stdlib_blocks(4, 16), 1, bf16=True).model
+    assert unknown_code(wrapped_by_accelerate) == ""
 
 
 class Mine(nn.Linear):
@@ -82,6 +87,29 @@ def test_a_hook_of_all_modules_is_one_of_each() -> None:
         assert "all modules" in unknown_code(known())
     finally:
         handle.remove()
+
+
+def test_a_kernel_that_was_loaded_is_a_librarys_and_a_module_of_its_like_is_not(tmp_path: Path) -> None:
+    kernels = pytest.importorskip("kernels", "0.19", reason="older kernels do not list what they loaded")
+    name = f"_kernel_{uuid.uuid4().hex}"
+    (folder := tmp_path / "build" / "torch-cpu").mkdir(parents=True)
+    about = {
+        "id": name,
+        "name": "norms",
+        "version": 1,
+        "license": "MIT",
+        "python-depends": [],
+        "backend": {"type": "cpu"},
+    }
+    (folder / "metadata.json").write_text(json.dumps(about))
+    (folder / "__init__.py").write_text("from . import layers")
+    (folder / "layers.py").write_text("def forward(self, x):\n    return x\n")
+    forward = kernels.get_local_kernel(tmp_path).layers.forward
+    model = known()
+    norm(model).forward = MethodType(forward, norm(model))
+    assert unknown_code(model) == ""
+    forward.__globals__["__name__"] = "layers"  # the same code, from no kernel
+    assert "forward of model.norm" in unknown_code(model)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
