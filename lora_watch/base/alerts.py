@@ -20,6 +20,8 @@ ENDINGS: Mapping[Verdict, str] = {
     "interrupted": "broke off",
 }
 """How a run with this verdict has ended, for people."""
+WITHDRAWN = ", so this is withdrawn."
+"""How the details of an alert end that the end of the run has refuted, after why."""
 CAUTIONS = ("LW203", "LW401", "LW410")
 """Rules whose WARNING says nothing of what the run has done: a single loss, a forecast, a choice that may be meant."""
 
@@ -274,7 +276,15 @@ def ending(alert: Alert, alerts: Iterable[Alert]) -> str:
     if whole := next((a for a in explain if a.step <= at and (a.closed_step is None or a.closed_step >= at)), None):
         how = "has the same cause as" if set(alert.causes) & set(whole.causes) else "gives way to"
         return f"{how} {whole.rule}: from step {at} on see there."
+    if why := withdrawn(alert):
+        return f"ended. {why}{WITHDRAWN}"
     return f"ended: seen last {f'at step {alert.last_step}' if alert.last_step else 'before step 1'}."
+
+
+def withdrawn(alert: Alert) -> str:
+    """Why ``alert`` does not stand any more, without a full stop; empty where it does."""
+    last = alert.details.rpartition(". ")[2]
+    return last.removesuffix(WITHDRAWN) if last.endswith(WITHDRAWN) else ""
 
 
 def last_recovery(alerts: Iterable[Alert], step: int, script: Mapping[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, Literal
 
 import numpy as np
 
-from lora_watch.base.alerts import Severity
+from lora_watch.base.alerts import WITHDRAWN, Severity
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import BoolArray, FloatArray, StepRecord
 
@@ -24,7 +24,7 @@ after them has them as its cause, and no rate that it says holds without the fau
 (LW301, LW303, LW310) are none: the others grow as they would have."""
 ANOTHER_RUN = (*FAULTS, "LW204:one class", "LW205:head", "LW209:knows less", "LW209:both")
 """Alerts whose fix makes another run of this one: of what comes beside them only harm prescribes anything."""
-UNHARMED = "The run came to no harm, so its advice is withdrawn."
+UNHARMED = f"The run came to no harm{WITHDRAWN}"
 """Said of an alert at the end of such a run."""
 IN_VAIN: dict[str, Severity] = {
     **dict.fromkeys(["LW209:knows less", "LW209:both"], Severity.ERROR),

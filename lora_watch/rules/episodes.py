@@ -5,7 +5,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Literal
 
-from lora_watch.base.alerts import Alert, Severity
+from lora_watch.base.alerts import WITHDRAWN, Alert, Severity
 from lora_watch.base.prescription import Evidence, Prescription
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import LONGEST, percent
@@ -165,18 +165,23 @@ class Episodes:
             self._prescribing.resume(record.run)
             self._carry_what_is_left()
         if about == "conclude":
-            said = [*self._unharmed(record), *self._refuted()]
+            said = [*self._unharmed(record), *self._refuted(record)]
             changed += [alert for alert in said if alert not in changed]
         return changed
 
-    def _refuted(self) -> list[Alert]:
-        """LW104's alert, where the adapters have grown faster after it than at its pace: the size stands there, too."""
+    def _refuted(self, record: StepRecord) -> list[Alert]:
+        """LW104's alert, where the adapters have grown faster after it than at its pace: the size stands there, too.
+        Where it was for that alone and useful runs are no larger, it is over."""
         foretold = max((rule.forecast for rule in self.rules if isinstance(rule, BarelyMoves)), default=0.0)
         alert, size = self._open.get(BarelyMoves.id), self._growth.latest or 0.0
-        if alert is None or not size > 1.5 * foretold > 0.0:
+        reached = alert is not None and alert.threshold is not None and size >= alert.threshold * record.run.depth
+        if alert is None or not (reached or size > 1.5 * foretold > 0.0):
             return []
-        alert.details = f"{alert.details} It has come to {percent(size)}."
-        return [alert]
+        alert.details += f" The adapters have come to {percent(size)}{WITHDRAWN if reached else '.'}"
+        if not reached:
+            return [alert]
+        carriers = self._carry_what_is_left() if alert.next_run and self._prescribing.withdraw() else []
+        return [*self.end(alert, record.step), *carriers]
 
     def _unharmed(self, record: StepRecord) -> list[Alert]:
         """Of a run that has learned without harm: what was said before the first step, or is long over, of settings
@@ -195,7 +200,7 @@ class Episodes:
         carriers = self._carry_what_is_left()
         for alert in too_strong or carriers:
             if alert in too_strong or self.prescription is None:
-                alert.last_step, alert.details = record.step, f"{alert.details} {UNHARMED}"
+                alert.details = f"{alert.details} {UNHARMED}"
                 self.end(alert, record.step)
         return carriers + [alert for alert in too_strong if alert not in carriers]
 

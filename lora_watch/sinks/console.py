@@ -5,11 +5,11 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from lora_watch.base.alerts import ENDINGS, Alert, Severity, Verdict, ending, first_to_show, in_sum
+from lora_watch.base.alerts import ENDINGS, Alert, Severity, Verdict, ending, first_to_show, in_sum, withdrawn
 from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import adapters, clean, columns, count, full_stop, say, sentence, wrapped
-from lora_watch.rules.base import ANOTHER_RUN, UNHARMED
+from lora_watch.rules.base import ANOTHER_RUN
 from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED, Policy, passes, too_few
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import Told
@@ -86,8 +86,9 @@ class ConsoleSink(Sink):
             lines.append(f"Next run: {told}")
         elif told is None and self._prescribed is not None and not said:
             faults = [a.rule for a in self._history if f"{a.rule}:{a.kind}" in ANOTHER_RUN and a.closed_step is None]
-            if faults or any(alert.details.endswith(UNHARMED) for alert in self._history):
-                why = f"mend {faults[0]} first" if faults else "no change. The run came to no harm"
+            over = next(filter(None, map(withdrawn, self._history)), "")
+            if faults or over:
+                why = f"mend {faults[0]} first" if faults else f"no change. {over}"
                 lines.append(f"Next run: {why}: {self._prescribed[0]}'s advice is withdrawn.")
         if first is not None and first.severity > Severity.INFO and verdict != "failed":
             lines += [f"Fix: {full_stop(remedy)}" for remedy in first.fixes[:1]]

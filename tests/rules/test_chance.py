@@ -432,7 +432,10 @@ def test_labels_of_images_are_counted() -> None:
 def test_more_is_expected_of_the_adapters_where_a_head_is_new() -> None:
     """LW104 at a third of the healthy twin's rate, at which the adapters would be large enough without a head."""
     slow = {"steps": 40, "lr": 9e-4, "dataset": code_or_prose()}
-    alert = the("LW104", run(classifier(targets="all-linear"), **slow))
+    monitor = run(classifier(targets="all-linear"), **slow)
+    alert = the("LW104", monitor)
     assert alert.threshold == pytest.approx(0.25 / 4)  # of one of four blocks
     assert "hardly" not in alert.message, "which is said of less"
+    assert (alert.closed_step, monitor.next_run) == (40, None), "it has become as large as useful ones"
+    assert "to 37 %, so this is withdrawn." in alert.details
     assert ids(run(classifier(targets="all-linear"), **{**slow, "lr": 2e-3})) == []

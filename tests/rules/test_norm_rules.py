@@ -243,7 +243,7 @@ def test_barely_moves_asks_batch_after_batch(
     for faster in (1.0, 2.0):
         metrics = {"output_ratio": Reading.everywhere(np.full(len(last.run.adapters), faster * growth * 40))}
         episodes.conclude(episodes.place(replace(now, metrics=metrics)))
-        assert ["has come to" in alert.details for alert in episodes.alerts] == [faster > 1.0] * len(found)
+        assert ["have come to" in alert.details for alert in episodes.alerts] == [faster > 1.0] * len(found)
 
 
 def test_a_warm_up_beyond_the_end_is_the_cause_of_a_low_rate() -> None:

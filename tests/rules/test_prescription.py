@@ -10,7 +10,7 @@ from benchmarks.corpus.generate import load_all, plan
 from benchmarks.corpus.golden import contradictions
 from benchmarks.corpus.plan import Spec
 from benchmarks.corpus.replay import judge
-from lora_watch.base.alerts import Severity
+from lora_watch.base.alerts import Severity, ending
 from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import AdapterInfo, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Finding
@@ -149,6 +149,7 @@ def test_what_the_weights_have_said_is_withdrawn_at_the_end_of_a_run_without_har
     assert alerts[0].rule == "LW401"
     assert any(alert.next_run is not None for alert in alerts) == stays
     assert (alerts[0].closed_step is None) == stays
+    assert stays or ending(alerts[0], alerts) == "ended. The run came to no harm, so this is withdrawn."
 
 
 def test_following_it_asks_for_no_other_settings() -> None:
