@@ -21,8 +21,8 @@ def rate_set(run: RunInfo) -> float | None:
     where the optimizer's rates do not come from one setting."""
     base, rates = run.learning_rate, set(run.peak_lr)
     if base is not None and base > 0:
-        ends_in_its_warm_up = (run.config.get("warmup_steps") or 0) > (run.max_steps or math.inf)
-        if any(math.isclose(base, rate) for rate in rates) or (ends_in_its_warm_up and len(rates) == 1):
+        ends_in_its_warm_up = (run.config.get("warmup_steps") or 0) > (run.max_steps or math.inf) and len(rates) == 1
+        if any(math.isclose(base, rate) for rate in rates) or (ends_in_its_warm_up and base > max(rates)):
             return base
     return max(rates) if len(rates) == 1 else None
 

@@ -179,6 +179,17 @@ def raised_by_hand(record: StepRecord) -> tuple[float, float] | None:
     return (now, began) if now > 1.2 * began and "learning_rate" not in record.run.config else None
 
 
+def multiplied(record: StepRecord) -> tuple[str, float] | None:
+    """In words that a schedule raises the script's learning rate above itself, and that rate: both as the script has
+    them, without a recovery's factor."""
+    run, base, own = record.run, record.run.learning_rate, record.run.lr_factor
+    resumed = run.kept_rate is not None or run.lapsed_factor != 1.0  # at another rate than the script's
+    lr = rate_of(record, strongest(record)) if run.adapters else None
+    if not lr or not base or resumed or rate_set(run) in (None, base) or not lr > 1.2 * base:
+        return None
+    return f"the schedule multiplies the script's learning rate {base / own:.3g}, up to {lr / own:.3g}", base / own
+
+
 def why_strong(record: StepRecord) -> str:
     """Why the adapters grow too fast. How much too fast is for the prescription to say: a run has one number."""
     if raised := raised_to(record):
@@ -266,13 +277,11 @@ def _advice(
     if factor > 1 and (by_hand := raised_by_hand(record)):
         most = f"{typed_rate(by_hand[0] / factor):g} at most"
         return Advice([why], [f"let the learning rate rise to {most}"])
-    lr, base = rate_of(record, adapter), record.run.learning_rate
-    resumed = record.run.kept_rate is not None or record.run.lapsed_factor != 1.0  # at another rate than the script's
-    if factor > 1 and lr and base and not resumed and rate_set(record.run) not in (None, base) and lr > 1.2 * base:
+    if factor > 1 and (by_schedule := multiplied(record)):
         own = record.run.lr_factor  # of a recovery, and none of the script's
-        by = f"the schedule multiplies the script's learning rate {base / own:.3g}, up to {lr / own:.3g}"
-        by += f" ({own:.3g} times that was used)" * (own != 1.0)
-        return Advice([by], ["let the schedule's factor end at 1: min(1.0, …)"])
+        used = f" ({own:.3g} times that was used)" * (own != 1.0)
+        return Advice([by_schedule[0] + used], ["let the schedule's factor end at 1: min(1.0, …)"])
+    lr = rate_of(record, adapter)
     if lr is None or not adapter.alpha or not adapter.scale > 0:
         how = "divide" if factor > 1 else "multiply"
         by = times(max(factor, 1 / factor)).removesuffix(" times")

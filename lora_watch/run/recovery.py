@@ -18,7 +18,16 @@ from lora_watch.rules import Episodes
 from lora_watch.rules.base import FAULTS, NON_FINITE
 from lora_watch.rules.policy import RECOVERED, Policy
 from lora_watch.rules.prescribing import rate_now
-from lora_watch.rules.remedies import TYPED, in_the_rate, is_proven, nearest, raised_by_hand, raised_to, suits
+from lora_watch.rules.remedies import (
+    TYPED,
+    in_the_rate,
+    is_proven,
+    multiplied,
+    nearest,
+    raised_by_hand,
+    raised_to,
+    suits,
+)
 from lora_watch.rules.size import FAR_TOO_LARGE
 from lora_watch.run.guard import Guard
 from lora_watch.run.ranks import Ranks
@@ -257,8 +266,13 @@ class Recovery:
             gone = {*range(back_to + 1, at + 1)}.difference(*discarded(self._episodes.alerts))
             recovered = Recovered(at, back_to, own[0].rule, changes(factor, record), discarded=len(gone))
             alert = alert_of(recovered, self._episodes.prescription, len(self._went_back) + 1, most)
-            if raised_by_hand(record) and (rate := recovered.changed.get(RATE)):
-                alert.remedies = [f"let the learning rate rise to {rate[1]:g} at most"]
+            for _, now in recovered.changed.values():
+                if raised_by_hand(record):
+                    alert.remedies = [f"let the learning rate rise to {now:g} at most"]
+                elif by_schedule := multiplied(record):
+                    end = f"{now / by_schedule[1]:.3g}"
+                    alert.causes = [by_schedule[0]]
+                    alert.remedies = [f"let the schedule's factor end at {end}: min({end}, …)"]
             if factor != 1.0:  # what LW401 has said of the old rate
                 own = [*own, *(alert for alert in self._episodes.open if alert.rule == "LW401")]
             if good is not None:
@@ -394,8 +408,8 @@ def changes(factor: float, record: StepRecord) -> dict[str, list[float]]:
     if factor == 1.0 or rate is None:
         return {}
     pair = (raised[0], raised[0] * factor) if raised else (rate / record.run.lr_factor, rate * factor)
-    digits = 3 if raised else 6
-    return {RATE: [float(f"{rate:.{digits}g}") for rate in pair]}
+    digits, of = (3 if raised else 6), "" if raised or not multiplied(record) else "peak "
+    return {of + RATE: [float(f"{rate:.{digits}g}") for rate in pair]}
 
 
 def alert_of(recovered: Recovered, before: Prescription | None, number: int, most: int) -> Alert:

@@ -213,6 +213,21 @@ def test_a_rise_of_the_rate_that_is_over_leaves_the_plan_alone() -> None:
     assert callback.monitor.last.lr[0] == pytest.approx(2e-3 / 40)
 
 
+@pytest.mark.parametrize(("times", "warm_up"), [(60, 10), (300, 60)])
+def test_of_a_schedule_that_multiplies_the_rate_peaks_are_told(times: int, warm_up: int) -> None:
+    trainer, callback = built(steps=30)
+    schedule(lambda step: times * min(1.0, (step + 1) / warm_up))(trainer)
+    trainer.train()
+    recovery = report_of(trainer)["recoveries"][0]
+    (before, now) = recovery["changed"]["peak learning_rate"]
+    assert before == pytest.approx(2e-3 * times * min(1.0, 30 / warm_up))
+    said = text(judge([Path(trainer.args.output_dir)]))
+    assert f"It went on with peak learning_rate {before:.3g} → {now:.3g}" in said
+    assert f"Cause: the schedule multiplies the script's learning rate 0.002, up to {before:.3g}." in said
+    assert f"Fix: let the schedule's factor end at {now / 2e-3:.3g}: min(" in said
+    assert callback.monitor.next_run is None
+
+
 @pytest.mark.parametrize("since", [25, 70])
 def test_noise_in_the_data_is_waited_out(since: int) -> None:
     """Also of a young run, whose settings are ordinary."""
