@@ -14,6 +14,7 @@ from lora_watch.base.alerts import Alert, Recovered, Severity, discarded, in_ord
 from lora_watch.base.prescription import RATE, Evidence, Prescription, Setting
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import count
+from lora_watch.measurement.signals.optimizer import rates_of
 from lora_watch.rules import Episodes
 from lora_watch.rules.base import FAULTS, NON_FINITE
 from lora_watch.rules.policy import RECOVERED, Policy
@@ -94,6 +95,8 @@ class Recovery:
         """Why the run does not recover (any more), in words; None while it does."""
         self._factors = 1.0, 1.0
         """Of the checkpoint, what this session has not taken over: see ``MonitoredAdapters.turn_down``."""
+        self._lowered_to: Sequence[float] = ()
+        """The peak of each parameter group that the checkpoint's run had in the end, if a recovery had lowered it."""
         self._learned, self._good = Learned(None), GoodCopies(dict, 0)
         self._dropping: Alert | None = None
         """The open LW910 of broken batches, which counts the updates that are dropped."""
@@ -112,7 +115,9 @@ class Recovery:
     # -- the course of a run -------------------------------------------------------------------------------------------
     def prepare(self) -> None:
         """Before the adapters are looked for."""
-        monitored = self._recorder.monitored
+        monitored, rates = self._recorder.monitored, rates_of(self._optimizer, "max_lr", "initial_lr")
+        if len(rates) == len(self._lowered_to) and np.allclose(rates, self._lowered_to, rtol=0.02, atol=0.0):
+            self._factors = 1.0, 1.0  # the script has that rate by now
         if self._policy.recover:
             self._attach()
         if self._over is not None:
@@ -352,13 +357,15 @@ class Recovery:
 
     def state_dict(self) -> dict[str, Any]:
         """For a checkpoint, plain: what was changed, and is again with ``recover``. What is copied is not in it."""
-        lowered, (factor, own) = self._recorder.monitored.lowered, self._factors
-        own *= self._recorder.monitored.run.lr_factor
-        return {"factor": factor * lowered.factor * lowered.of_raised[0], "lr_factor": own}
+        lowered, run, (factor, own) = self._recorder.monitored.lowered, self._recorder.monitored.run, self._factors
+        to = list(lowered.times(run.peak_lr, own)) if own * run.lr_factor != 1.0 else []
+        factor *= lowered.factor * lowered.of_raised[0]
+        return {"factor": factor, "lr_factor": own * run.lr_factor, "lowered_to": to}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on where ``state_dict`` was taken. Before ``prepare``."""
         self._factors = float(state.get("factor", 1.0)), float(state.get("lr_factor", 1.0))
+        self._lowered_to = [float(rate) for rate in state.get("lowered_to", ())]
 
 
 # -- what is done about an alert, and how that is told: pure ----------------------------------------------------------

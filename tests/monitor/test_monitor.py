@@ -93,6 +93,13 @@ def test_a_later_session_knows_what_a_recovery_has_turned_down_and_the_rate_of_i
         loop(session, model, optimizer, 1)
         state, told = session.state_dict(), session.next_run.settings["learning_rate"]  # type: ignore[union-attr]
         assert (*session.last.lr, told.yours, told.ours) == pytest.approx((used, lr, now))  # type: ignore[union-attr]
+    for recover in (None, 3):
+        model, optimizer = built(lr=float(f"{now:g}"))  # as "Next run" says
+        session = Monitor(model, optimizer, max_steps=40, recover=recover, console=False)
+        session.load_state_dict(recovered.state_dict())
+        loop(session, model, optimizer, 1)
+        assert (session.last.lr, session.next_run) == (pytest.approx((now,)), None)  # type: ignore[union-attr]
+        assert "rate" not in [alert.kind for alert in session.alerts if alert.rule == "LW314"]
 
 
 def test_a_schedule_that_is_never_stepped_or_a_rate_of_zero_is_named() -> None:
