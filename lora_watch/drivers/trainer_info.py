@@ -17,6 +17,7 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 
 from lora_watch.adapters import walk
 from lora_watch.adapters.sharding.zero import chain
+from lora_watch.base.alerts import Severity
 from lora_watch.base.text import short
 from lora_watch.format.files import is_claimed_elsewhere
 from lora_watch.measurement.signals import labels
@@ -98,8 +99,10 @@ def data_of(data: Any) -> str | None:
 
 
 def given_up(args: TrainingArguments, before: Before, folder: Path) -> list[str]:
-    """That a run which begins anew could have gone on from a checkpoint: the one ``before`` in ``folder`` broke off."""
+    """That a run which begins anew could have gone on from a checkpoint: the one ``before`` in ``folder`` broke off,
+    and nothing has told it to begin anew."""
     broke_off = before.verdict == "interrupted" and not is_claimed_elsewhere(folder)
+    broke_off &= not any(alert.severity >= Severity.ERROR or alert.next_run for alert in before.alerts)
     if not broke_off or getattr(args, "overwrite_output_dir", False):
         return []
     begins = "this run begins anew. The one before it in the folder broke off and left"

@@ -164,6 +164,9 @@ class Episodes:
         if about == "resumed":
             self._prescribing.resume(record.run)
             self._carry_what_is_left()
+            failed = next((a.rule for a in self.open if a.severity is Severity.ERROR and a.rule != ResumedAnew.id), "")
+            if failed and (alert := self._open.get(ResumedAnew.id)) is not None:
+                alert.remedies = [f"begin anew: this checkpoint's run has failed ({failed})"]
         if about == "conclude":
             said = [*self._unharmed(record), *self._refuted(record)]
             changed += [alert for alert in said if alert not in changed]

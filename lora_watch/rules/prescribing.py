@@ -80,9 +80,12 @@ class Prescribing:
 
     def resume(self, run: RunInfo) -> None:
         """A session goes on: with the checkpoint's rate, or, as a plain loop may, with another one of its script's own,
-        to which the prescription is relative from now on."""
+        to which the prescription is relative from now on. A prescribed alpha that it has is none any more."""
         if run.kept_rate is not None or run.lapsed_factor != 1.0:
             self.unused = run.config.get("learning_rate", math.nan)
+        told, alpha = self.standing, usual_alpha(run)
+        if told is not None and alpha is not None and told.values.get(ALPHA) == alpha:
+            self.own[ALPHA], self.standing = alpha, told.without(ALPHA)
         rate, told = (rate_set(run) or 0.0) / run.lr_factor, self.standing
         if "learning_rate" in run.config or not rate or math.isclose(rate, self.own.get(RATE, rate)):
             return

@@ -129,7 +129,7 @@ class ResumedAnew(RuleBetweenSteps):
             cause = "the checkpoint's file lacks these layers, or has them under other names: the rest was loaded"
         elif len(other) == len(before) and math.isclose(min(times), max(times), rel_tol=self.tolerance):
             cause = f"each adapter adds {plain(times[0])} times as much: lora_alpha, use_rslora or the weights differ"
-            remedy = "resume with the lora_alpha and use_rslora of the checkpoint's adapter_config.json"
+            remedy = "resume with those of the checkpoint's adapter_config.json, or begin anew with these"
         return Finding(
             "training does not go on from the checkpoint's adapter",
             f"{said}.",

@@ -14,6 +14,7 @@ from benchmarks.corpus.generate import load_all
 from benchmarks.corpus.replay import records
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.records import StepRecord
+from lora_watch.drivers.loop import Monitor
 from lora_watch.rules import Episodes, catalogue
 from tests.support import build_trainer, lora, report_of, tiny_model
 
@@ -65,6 +66,29 @@ def test_a_resumed_run_says_that_the_session_before_ended_with_an_error(tmp_path
     report = trained(nan_from=99, resume_from=str(tmp_path / "checkpoint-4"))
     assert report["notes"] == ["the session before this one ended with an ERROR at step 6: the loss is NaN (LW201)"]
     assert (report["verdict"], report["alerts"]) == ("ok", [])
+
+
+def test_a_session_with_the_prescribed_alpha_is_told_to_begin_anew(tmp_path: Path) -> None:
+    def trained(alpha: float, steps: int, resume_from: str | None = None) -> Monitor:
+        watch = LoraWatchCallback(fail_on="never", console=False, tensorboard=False)
+        settings = {"lr": 1e-2, "save_strategy": "steps", "save_steps": 8, "output_dir": str(tmp_path)}
+        trainer = build_trainer(lora(tiny_model(), alpha=alpha), None, steps, callbacks=[watch], **settings)
+        trainer.train(resume_from_checkpoint=resume_from)
+        return watch.monitor
+
+    told = trained(128, 8).next_run
+    assert told is not None
+    assert {"lora_alpha", "learning_rate"} == {*told.values}
+    again = trained(16, 9, str(tmp_path / "checkpoint-8"))
+    assert again.next_run == told.without("lora_alpha"), "which it has"
+    other = next(alert for alert in again.alerts if alert.rule == "LW314")
+    assert other.fixes == ["begin anew: this checkpoint's run has failed (LW102)"]
+    file = tmp_path / "lora_watch" / "report.json"
+    report = json.loads(file.read_text())
+    for alerts in ([], report["alerts"]):
+        file.write_text(json.dumps(report | {"verdict": "interrupted", "alerts": alerts}))
+        noted = any("resume_from_checkpoint=True goes on" in note for note in trained(16, 1).run.notes)
+        assert noted == (not alerts), "nobody is sent back to a run that has failed"
 
 
 def resumed_at(cut: int | None, recorded: list[StepRecord]) -> Episodes:
