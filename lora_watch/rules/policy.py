@@ -121,6 +121,11 @@ def passes(alerts: Iterable[Alert], command: str = "check", off: Iterable[str] =
     return f"Passed with {what} ({', '.join(rules)}). To fail on {them}: {how}"
 
 
+def muted(rules: Iterable[str]) -> str:
+    """What of a run nobody has judged, as its user wanted it: ids of ``rules``; empty for none."""
+    return f"These rules were muted: {named}." if (named := ", ".join(rules)) else ""
+
+
 def too_few(steps: int) -> str:
     """What a run of few ``steps`` leaves open, for whoever says that it had no alerts; empty for a longer one."""
     say = f"{count(steps, 'step')} {'is' if steps == 1 else 'are'} too few to judge whether the model learns (LW104)."

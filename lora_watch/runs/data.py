@@ -19,7 +19,7 @@ from lora_watch.base.strict_json import strict
 from lora_watch.base.untrusted import MISFITS
 from lora_watch.format import tags
 from lora_watch.format.quantiles import QUANTILES, quantiles
-from lora_watch.rules.policy import passes
+from lora_watch.rules.policy import muted, passes
 from lora_watch.runs.events import Event, EventLog
 
 NAN = 1
@@ -177,15 +177,17 @@ class RunData:
         return next((place for place, alert in enumerate(alerts) if alert is first), None)
 
     def verdict(self) -> dict[str, Any]:
-        """``{"verdict", "message"}`` as last written, the ``next_run`` of an alert, and what of a run that ``passes``
-        is not well; None what a run does not say."""
+        """``{"verdict", "message"}`` as last written, the ``next_run`` of an alert, and what stands ``besides``:
+        what of a run that passes is not well, and what was not judged. None what a run does not say."""
         told = next((alert.next_run for alert in self.episodes[0] if alert.next_run is not None), None)
         reported = next((event.document(dict) for event in self.log.events(tags.VERDICT)), None) or {}
         words = {name: value for name, value in reported.items() if isinstance(value, str)}
         message = words.get("message") if "verdict" in words else None
         verdict, next_run = words.get("verdict"), told and told.to_dict()
         passed = passes(self.episodes[0], command="") if verdict == "ok" else ""
-        return {"verdict": verdict, "message": message, "next_run": next_run, "passes": passed or None}
+        left_out = muted(self.schemas[0][-1][1].get("muted") or ()) if self.schemas[0] else ""
+        besides = " ".join(filter(None, [passed, left_out])) or None
+        return {"verdict": verdict, "message": message, "next_run": next_run, "besides": besides}
 
     # -- numbers -----------------------------------------------------------------------------------------------------
     def metric(self, name: str) -> Decoded:

@@ -15,7 +15,7 @@ from lora_watch.base.text import clean, first_of, last_tenth
 from lora_watch.base.untrusted import MISFITS, listed, load_json, or_none, whole
 from lora_watch.format import LAST_GOOD, NOT_BEGUN, REPORT, REPORT_VERSION, WAITING
 from lora_watch.format.files import is_claimed
-from lora_watch.rules.policy import OF_FINISHED_RUNS
+from lora_watch.rules.policy import OF_FINISHED_RUNS, muted
 from lora_watch.runs.data import RunData, rates_of
 from lora_watch.runs.events import EventLog, clean_data
 from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_report
@@ -254,7 +254,7 @@ def read_run(place: RunFiles) -> FinishedRun:
         reason = f"{type(error).__name__}: {error}"
         raise UnreadableError(f"{place.report} does not hold what it should ({reason})") from error
     run.notes += [clean(damage) for damage in log.damage]
-    run.notes += [f"these rules were muted: {', '.join(run.muted)}"] * bool(run.muted)
+    run.notes += filter(None, [muted(run.muted)])
     if place.below:
         run.notes.append(f"runs below it are judged only where they are named: {first_of(place.below, 3)}")
     if waits:

@@ -10,7 +10,7 @@ from lora_watch.base.prescription import Prescription
 from lora_watch.base.records import RunInfo, StepRecord
 from lora_watch.base.text import adapters, clean, columns, count, full_stop, say, sentence, wrapped
 from lora_watch.rules.base import ANOTHER_RUN
-from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED, Policy, passes, too_few
+from lora_watch.rules.policy import MONITOR_FAILURE, RECOVERED, Policy, muted, passes, too_few
 from lora_watch.sinks import Sink
 from lora_watch.sinks.history import Told
 
@@ -99,6 +99,7 @@ class ConsoleSink(Sink):
             lines.append(f"It has recovered ({RECOVERED}): lora-watch check --fail-on warning does not pass")
         if verdict == "ok" and any(alert.rule == MONITOR_FAILURE for alert in self._history):
             lines.append(f"lora_watch failed while monitoring ({MONITOR_FAILURE}): lora-watch check does not pass")
+        lines += filter(None, [muted(() if self._latest is None else self._latest.run.muted)])
         rows = wrapped(f"lora_watch: {lines[0]}", columns())
         rows += [row for line in lines[1:] for row in wrapped(line, columns(), "  ")]
         rows += [f"  {name.capitalize()}: {place}" for name, place in self._left().items()]

@@ -19,7 +19,7 @@ ONE_NUMBER_IS_ENOUGH = ("scale", "effective_lr")
 USUAL_METRICS = ("output_ratio", "delta_norm", *ONE_NUMBER_IS_ENOUGH)
 """Metrics among the plain scalars: more would flood TensorBoard's own dashboards."""
 USUAL_QUANTILES = ("max", "median")
-OF_A_RUN = ("optimizer", "peak_lr", "lr_factor", "rules", "config", "versions")
+OF_A_RUN = ("optimizer", "peak_lr", "lr_factor", "rules", "muted", "config", "versions")
 """Fields of ``RunInfo`` that its report and its event files have."""
 OF_RULES = (
     "kept_gradient", "came_gradient", "labels_seen", "labels_class", "labels_share",

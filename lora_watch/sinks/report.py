@@ -307,7 +307,7 @@ class _Session:
                 for index, adapter in enumerate(self.run.adapters)
             ],
             "measured_at": {name: step for name, (step, _) in self.last.items()},
-            **{name: getattr(self.run, name) for name in ("placement", "resting", "muted", *OF_A_RUN)},
+            **{name: getattr(self.run, name) for name in ("placement", "resting", *OF_A_RUN)},
             **{name: getattr(self.run, name) for name in ("nonzero_start", "untrained")},
             "notes": [*self.run.notes, *self.notes],
         }

@@ -31,7 +31,7 @@ class LoraWatchPlugin(base_plugin.TBPlugin):
         /runs                                    {run: {metrics, series, step, wall_time, verdict, message}}
         /schema?run                              the run's latest schema, with notes
         /alerts?run                              {alerts: [episode], counts, notes}, the one to show first first
-        /verdict?run[&step]                      {verdict, message, next_run, passes, first}: what the run says of
+        /verdict?run[&step]                      {verdict, message, next_run, besides, first}: what the run says of
                                                  itself; the place in /alerts of the one to show first by then, or null
         /metric?run&metric[&adapter][&window]    one metric: a column for each adapter, or one adapter's alone
         /spread?run&metric[&window]              the same over all adapters: max, p90, median, p10

@@ -142,8 +142,9 @@ def test_several_runs_begin_with_a_table(tmp_path: Path) -> None:
     said, (run,) = text(judge([tmp_path / "back"])), judge([tmp_path / "back"]).to_dict()["runs"]
     assert re.search(r"  recovered at step 3 · \d{4}-\d\d-\d\d \d\d:\d\d UTC · ", said)
     assert [[alert["rule"] for alert in run[of]] for of in ("findings", "recovered_from")] == [["LW910"], ["LW102"]]
-    cases = [str(case.get("name"))[:5] for case in ElementTree.fromstring(junit(judge([tmp_path / "back"])))[0]]
-    assert cases == ["LW910", "rules"]
+    (cases,) = ElementTree.fromstring(junit(judge([tmp_path / "back"], "warning")))
+    failing = [(str(case.get("name"))[:5], case.find("failure") is not None) for case in cases]
+    assert failing == [("LW102", False), ("LW910", True), ("rules", False)], "LW910 stands for what it is from"
     assert github(judge([tmp_path / "back"])).count("::warning") == 1
     assert said.startswith("ok, 1 warning ")
     assert "(LW102)" not in said, "its LW910 tells of it"
@@ -247,6 +248,8 @@ def test_a_muted_rule_is_named_and_none_that_the_run_itself_did_not_ask(tmp_path
     muted, plain = (judge([tmp_path / each]) for each in ("muted", "left out"))
     assert [("muted: LW102" in say(muted), "muted:" in say(plain)) for say in (text, as_json)] == [(True, False)] * 2
     assert [b"LW102: muted in" in junit(muted), b"LW102: not asked in" in junit(plain)] == [True, True]
+    besides = [latest_run(tmp_path / each).data.verdict()["besides"] for each in ("muted", "left out")]
+    assert besides == ["These rules were muted: LW102.", None]
     assert "muted was trained with these rules muted: LW102." in compare([tmp_path]).notes
 
 

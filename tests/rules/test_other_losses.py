@@ -67,7 +67,7 @@ def test_a_loss_of_preferences_is_judged_as_what_it_is(tmp_path: Path, monkeypat
     assert last.scalars["loss_recent"] < 0.3 < 0.4 < last.scalars["loss_start"] < 0.8, "the mean of the first steps"
     assert not last.comparable, "the model's own loss does not prefer an answer"
     assert ids(monitor) == []
-    assert latest_run(tmp_path).notes[-1] == "these rules were muted: LW203", "LW205 and LW207 were not asked"
+    assert latest_run(tmp_path).notes[-1] == "These rules were muted: LW203.", "LW205 and LW207 were not asked"
 
 
 RUINED = [("LW401", Severity.WARNING), ("LW102", Severity.WARNING), ("LW209", Severity.ERROR)]

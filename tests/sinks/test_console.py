@@ -129,9 +129,11 @@ def test_a_run_that_is_too_weak_says_that_it_passes(capsys: Captured) -> None:
 
 def test_an_error_that_fail_on_lets_pass_is_named(capsys: Captured) -> None:
     sink = ConsoleSink(policy=Policy(default=Severity.ERROR, by_rule={"LW102": None}, patience=9))
-    sink.write(record_of(run_of(), 9), [alert_of(9), alert_of(9, "LW202")])
+    sink.write(record_of(run_of(muted=("LW104",)), 9), [alert_of(9), alert_of(9, "LW202")])
     sink.finish("unhealthy", None)
-    assert "Passed with an ERROR (LW102), as fail_on says never." in capsys.readouterr().err, "LW202 may last"
+    said = capsys.readouterr().err
+    assert "Passed with an ERROR (LW102), as fail_on says never." in said, "LW202 may last"
+    assert "These rules were muted: LW104." in said
 
 
 def test_a_note_is_no_warning_and_one_before_the_first_step_has_no_step_0(capsys: Captured) -> None:

@@ -163,11 +163,11 @@ def test_what_a_run_says_of_its_end(tmp_path: Path) -> None:
     prescribed = {name: one.pop("next_run") for name, one in said.items()}
     assert prescribed["going"]["text"] == "lora_alpha none → 8 (from the settings)"
     assert said == {
-        "ok": {"verdict": "ok", "message": None, "passes": None, "first": None},
-        "failed": {"verdict": "failed", "message": HOSTILE, "passes": None, "first": 0},
-        "going": {"verdict": "running", "message": None, "passes": None, "first": 0},
-        "back": {"verdict": "ok", "message": None, "passes": None, "first": None},
-        "bare": {"verdict": None, "message": None, "passes": None, "first": None},
+        "ok": {"verdict": "ok", "message": None, "besides": None, "first": None},
+        "failed": {"verdict": "failed", "message": HOSTILE, "besides": None, "first": 0},
+        "going": {"verdict": "running", "message": None, "besides": None, "first": 0},
+        "back": {"verdict": "ok", "message": None, "besides": None, "first": None},
+        "bare": {"verdict": None, "message": None, "besides": None, "first": None},
     }
 
 

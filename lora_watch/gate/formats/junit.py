@@ -1,9 +1,9 @@
 """A judgement as JUnit XML, as Jenkins, GitLab and others show test results.
 
 A run is a test suite. Each rule that has found something is a test case: failed with the alert as its text, or passed
-with it as output where it is below the threshold. Servers know a case by ``classname`` and ``name``: that of a rule is
-the same, whatever it found. Two more cases list the other rules: those that have found nothing, which passes, and those
-that were muted or switched off or could not judge all of the run, which is skipped.
+with it as output where it is below the threshold or the run has recovered. Servers know a case by ``classname`` and
+``name``: that of a rule is the same, whatever it found. Two more cases list the other rules: those that have found
+nothing, which passes, and those that were muted or switched off or could not judge all of the run, which is skipped.
 """
 
 from dataclasses import replace
@@ -40,14 +40,14 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
     if run.updated:
         suite.set("timestamp", run.updated)
     fired: dict[str, list[Alert]] = {}
-    for alert in judged.findings:
+    for alert in [*judged.findings, *(a for a in run.alerts if a.recovered_from)]:
         fired.setdefault(alert.rule, []).append(alert)
     fails = bool(judgement.failures(judged))
     told = [] if run.next_run is None else [f"Next run: {run.next_run}"]  # under the first that fails, once a run
     for rule, alerts in sorted(fired.items()):
         case = ElementTree.SubElement(suite, "testcase", classname=run.name, name=f"{rule} {alerts[0].name}")
         report = "\n\n".join(str(replace(alert, next_run=None) if fails else alert) for alert in alerts)
-        if any(map(judgement.counts, alerts)):
+        if any(judgement.counts(alert) for alert in alerts if not alert.recovered_from):
             failure = ElementTree.SubElement(case, "failure", type=alerts[0].severity.name, message=alerts[0].message)
             failure.text = "\n\n".join([report, *told])
             told = []
@@ -55,10 +55,9 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
             passed = "" if fails else passes(alerts, off=judgement.switched_off)
             ElementTree.SubElement(case, "system-out").text = f"{report}\n\n{passed}".rstrip()
     others: dict[str, list[str]] = {"": []}
-    healed = {alert.rule for alert in run.alerts if alert.recovered_from}  # LW910 has their case
     ours = {rule.id: rule for rule in catalogue()}
     known = {*run.rules, *(ours if run.rules else ()), *(RULES if judged.compared else ())}
-    for id in sorted(known - fired.keys() - healed):
+    for id in sorted(known - fired.keys()):
         why = "switched off (never)" if id in judgement.switched_off else _not_judged(id, ours.get(id), run)
         others.setdefault(why, []).append(id)
     case = ElementTree.SubElement(suite, "testcase", classname=run.name, name="rules that found nothing")

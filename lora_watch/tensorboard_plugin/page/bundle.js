@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 1475bdb54902b6fb4f225e5adc6df135f8a4284209d3b6c2db1f5d17ba6be30c */
+/* Made by tests/front_end/check.py --fix of sources 0b8342176537c070c76fbfc1a7d0a1279462b2490ca0b1a0c0f668b00d2a0744 */
 var Ve=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ve(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "size of the adapters":"how many times a layer’s own output all adapters together add: the depth-scaled output ratio, wh\
@@ -264,7 +264,7 @@ n",{class:`banner ${e}`,id:"verdict"},c("div",{class:"sign","aria-hidden":"true"
 c("div",{class:"words"},c("h1",null,s,o&&s!==T(o.word)&&ot(o.word,o.text,{id:"ended",class:`badge ${o.kind}`}),r&&r.name!==
 "recovered"&&c("small",null,Is(r))),n&&c("p",null,n),r&&r.name!=="broke-off"&&o?.word===jt&&c("p",null,`Broke off: ${o.text}`),
 l&&c("p",{id:"cause"},c("b",null,"Cause "),l),a&&c("p",{class:"fix",id:"fix"},c("b",null,"Fix"),a),i&&c("p",{class:"fix",
-id:"next-run"},c("b",null,"Next run"),i),t.ending.passes&&c("p",{id:"passes"},t.ending.passes)),c("div",{class:"chips"},
+id:"next-run"},c("b",null,"Next run"),i),t.ending.besides&&c("p",{id:"besides"},t.ending.besides)),c("div",{class:"chips"},
 d))}var _t=({config:t})=>t?.preference?"Margin":"Reward",At=t=>t?.replace("alpha","α").replace("sqrt(r)","√r");function Ws(t){
 let e=new Map;for(let n of t)e.set(n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r[1]-n[1]).map(([n])=>n);return s.length>
 1?`${v(s[0])}…`:v(s[0])}var Ls=({adapters:t},e)=>t.some(s=>s.group===e)||t.every(s=>s.group==null);function Bt(t,e,s=[],n=r=>!0){

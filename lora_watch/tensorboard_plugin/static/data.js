@@ -21,7 +21,7 @@ const BUDGET = 100 * 2 ** 20; // bytes of matrices kept in the page
  *   optimizer?: string, config?: Record<string, any>, versions?: Record<string, string>,
  *   rules?: {id: string, name: string, severity: string, explains?: string, thresholds?: Record<string, number>}[]}} Schema
  * @typedef {{verdict: string | null, message: string | null, next_run?: {text: string} | null,
- *   passes?: string | null, first: number | null}} Ending
+ *   besides?: string | null, first: number | null}} Ending
  */
 
 /** @typedef {(route: string, query: [string, string][]) => Promise<any>} Ask who answers a route: a Matrix, or JSON */

@@ -292,7 +292,7 @@ function banner(app, {kind, head, text, alert}, end) {
       cause && h('p', {id: 'cause'}, h('b', null, 'Cause '), cause),
       fix && h('p', {class: 'fix', id: 'fix'}, h('b', null, 'Fix'), fix),
       told && h('p', {class: 'fix', id: 'next-run'}, h('b', null, 'Next run'), told),
-      app.ending.passes && h('p', {id: 'passes'}, app.ending.passes),
+      app.ending.besides && h('p', {id: 'besides'}, app.ending.besides),
     ),
     h('div', {class: 'chips'}, chips),
   );
