@@ -91,6 +91,7 @@ def test_findings_without_a_rule_are_explained_too(finding: str):
         (["train"], "train"),
         (["run", "."], "there is no script .: a Python file is wanted"),
         (["demo", "--fast"], "--fast"),
+        (["check", "out", "--fail-on", "never", "--fail-on=error"], "--fail-on is given twice"),
     ],
 )
 def test_misuse_exits_with_2_and_says_what_was_wrong(arguments: list[str], says: str):

@@ -17,8 +17,9 @@ _COMMANDS: tuple[Any, ...] = (demo, rules, run, check, report, show, advise, pre
 _FIRST = [f"  [cyan]{call:32}[/]{said}" for call, said in (next(iter(each.EXAMPLES.items())) for each in _COMMANDS)]
 
 
-def _without_bool(kind: Any) -> Any:
-    """Typer puts ``<bool>`` beside each flag of its help."""
+def _stricter(kind: Any) -> Any:
+    """Without the ``<bool>`` that typer puts beside each flag of its help. An option that is given twice is an error,
+    where the first value would be dropped in silence."""
 
     def get_params(self: Any, ctx: Any) -> list[Any]:
         params = kind.get_params(self, ctx)
@@ -27,12 +28,19 @@ def _without_bool(kind: Any) -> Any:
                 param.metavar = ""
         return params
 
-    return type(kind.__name__, (kind,), {"get_params": get_params})
+    def parse_args(self: Any, ctx: Any, args: list[str]) -> list[str]:
+        order = self.make_parser(ctx).parse_args(list(args))[-1]
+        twice = (p for p in order if order.count(p) > 1 and not (p.multiple or p.is_flag or p.nargs < 0))
+        if option := next(twice, None):
+            ctx.fail(f"{option.opts[0]} is given twice")
+        return kind.parse_args(self, ctx, args)
+
+    return type(kind.__name__, (kind,), {"get_params": get_params, "parse_args": parse_args})
 
 
 app = typer.Typer(
     name="lora-watch",
-    cls=_without_bool(TyperGroup),
+    cls=_stricter(TyperGroup),
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich",
@@ -94,9 +102,9 @@ def _add(module: ModuleType) -> None:
     below = ["Examples:", *examples, getattr(module, "MORE", "")]
     # The line in front keeps what is indented indented: the first one does not count when indentation is taken off.
     epilog, settings = "\n" + "\n\n".join(below), getattr(module, "SETTINGS", None)
-    app.command(
-        cls=_without_bool(TyperCommand), help="\n\n".join(paragraphs), epilog=epilog, context_settings=settings
-    )(command)
+    app.command(cls=_stricter(TyperCommand), help="\n\n".join(paragraphs), epilog=epilog, context_settings=settings)(
+        command
+    )
 
 
 for _command in _COMMANDS:

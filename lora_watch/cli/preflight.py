@@ -60,11 +60,11 @@ def preflight(
             notes.append(f"The settings name the model {given.model}, {what}.")
             model = model if there else None
         judged = judge(given.lora, given.arguments, model=model, max_steps=steps)
-    _print(judged, notes, fail_on)
+    _print(judged, notes, fail_on, given.rate_from)
     raise typer.Exit(0 if fail_on == "never" else judged.exit_code(Severity.parse(fail_on)))
 
 
-def _print(judged: "Preflight", notes: list[str], fail_on: str) -> None:
+def _print(judged: "Preflight", notes: list[str], fail_on: str, rate_from: Path | None) -> None:
     from lora_watch.base.text import clean, count, formula
 
     colours = {"ERROR": "red", "WARNING": "yellow"}
@@ -81,5 +81,5 @@ def _print(judged: "Preflight", notes: list[str], fail_on: str) -> None:
     said = (
         f"r {r}, lora_alpha {alpha}, scale {scale} ({', '.join(sorted({formula(a.scale_formula) for a in adapters}))})"
     )
-    said += "" if rate is None else f", learning rate {rate:.3g}"
+    said += "" if rate is None else f", learning rate {rate:.3g} ({rate_from})"
     typer.echo(f"{said}: {count(len(judged.findings), 'finding')}, with --fail-on {fail_on}")

@@ -165,10 +165,10 @@ def optimizer_of(trainer: Trainer, state: TrainerState, scheduler: Any) -> dict[
     if rate != given.learning_rate:
         out["unused_learning_rate"] = given.learning_rate
     with suppress(Exception):  # the arguments' own may be of a package that is not there, or ask for the model
-        kind = type([*chain(groups.optimizer)][-1])
-        if kind is not trainer.get_optimizer_cls_and_kwargs(given)[0]:
-            out["optim"] = kind.__name__
-    if scheduler is not None and not (getattr(trainer, "_created_lr_scheduler", True) or trainer.is_deepspeed_enabled):
+        used, (kind, made_with) = [*chain(groups.optimizer)][-1], trainer.get_optimizer_cls_and_kwargs(given)
+        if type(used) is not kind or used.defaults.get("fused") != made_with.get("fused"):
+            out["optim"] = type(used).__name__
+    if scheduler is not None and has_own_schedule(trainer):
         with suppress(Exception):  # a function of the step by the user
             own = unwrapped(scheduler)
             quarters = [n * state.max_steps // 4 for n in range(4)]
@@ -176,6 +176,12 @@ def optimizer_of(trainer: Trainer, state: TrainerState, scheduler: Any) -> dict[
             out["lr_scheduler_type"] = type(own).__name__ + "".join(shape[:1])
             out |= {"warmup_steps": warm_up(own), "warmup_ratio": None}
     return out
+
+
+def has_own_schedule(trainer: Trainer) -> bool:
+    """The user has brought it, and neither the Trainer nor DeepSpeed has made it."""
+    is_made = trainer.lr_scheduler is None or getattr(trainer, "_created_lr_scheduler", False)
+    return not (is_made or trainer.is_deepspeed_enabled)
 
 
 def classes_of(trainer: Trainer, model: Any) -> int | None:

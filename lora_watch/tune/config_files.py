@@ -49,6 +49,8 @@ class Settings:
     arguments: dict[str, Any] = field(default_factory=dict)
     model: str | None = None
     """The pretrained model's name, or its folder."""
+    rate_from: Path | None = None
+    """The file whose learning rate counts."""
     of_trl: Path | None = None
     """The latest file with TRL's own names, which are of use under ``use_peft`` alone."""
     use_peft: bool = False
@@ -140,5 +142,6 @@ def _merge(out: Settings, file: Path, settings: Mapping[str, Any]) -> None:
         out.model = model
     if not settings.keys() & (LORA_FIELDS | ARGUMENT_FIELDS):
         raise ValueError(f"{file}: holds neither LoRA nor training settings (r, lora_alpha, learning_rate …)")
+    out.rate_from = file if settings.get("learning_rate") is not None else out.rate_from
     out.lora |= {name: value for name, value in settings.items() if name in LORA_FIELDS}
     out.arguments |= {name: value for name, value in settings.items() if name in ARGUMENT_FIELDS}

@@ -79,7 +79,7 @@ def at_the_start(callback: TrainerEvents, state: TrainerState) -> dict[str, Any]
         trainer = (callback._trainer and callback._trainer()) or trainer_info.trainer_that_holds(callback)
         if trainer is None:
             raise ValueError("the Trainer was not found: use lora_watch.watch(trainer, find_lr=True)")
-        if not only and has_own_schedule(trainer):
+        if not only and trainer_info.has_own_schedule(trainer):
             raise ValueError(
                 "a schedule of your own keeps its rates: build it with what `lora-watch run --find-lr` says"
             )
@@ -154,15 +154,12 @@ def apply(rate: float, trainer: Trainer) -> None:
     handler.lr_scheduler = trainer.lr_scheduler
 
 
-def has_own_schedule(trainer: Trainer) -> bool:
-    """The user has brought it, and the Trainer has not made it."""
-    return trainer.lr_scheduler is not None and not getattr(trainer, "_created_lr_scheduler", False)
-
-
 def _prepare(trainer: Trainer, steps: int) -> None:
     """Settings of ``trainer`` for a sweep, in copies: what it holds itself is put back afterwards."""
     optimizer: Any = trainer.optimizer
-    if optimizer is not None and has_own_schedule(trainer):  # a sweep makes no step of it: it may be shorter
+    if optimizer is not None and trainer_info.has_own_schedule(
+        trainer
+    ):  # a sweep makes no step of it: it may be shorter
         rates = ParameterGroups(optimizer, ()).peak_lr
         for group in optimizer.param_groups:
             for name in ("initial_lr", "max_lr"):

@@ -185,7 +185,7 @@ def test_an_optimizer_and_a_schedule_that_the_script_gives_the_trainer_are_its_s
     assert [len(each["runs"]) for each in content["configurations"]] == [1] * 5
     values = {name: sorted(each["value"] for each in found) for name, found in content["differences"].items()}
     assert {"LambdaLR (rate × 1, 0.5, 0.25, 0.125)", "linear"} < set(values.pop("lr_scheduler_type"))
-    assert (values.pop("optim")[0], values) == ("SGD", {"betas": ["[0.5, 0.9]", "not set"]})
+    assert (values.pop("optim"), values) == (["AdamW", "SGD"], {"betas": ["[0.5, 0.9]", "not set"]})
 
 
 def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, tmp_path: Path) -> None:

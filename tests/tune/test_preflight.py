@@ -178,7 +178,8 @@ def test_what_peft_and_the_trainer_write(tmp_path: Path) -> None:
     shown = lora_watch("preflight", tmp_path)
     assert shown.exit_code == 1
     assert "(LW401)" in shown.output
-    assert "r 4, lora_alpha 32, scale 16 (alpha/√r), learning rate 0.0003: 1 finding" in shown.output
+    assert "r 4, lora_alpha 32, scale 16 (alpha/√r), learning rate 0.0003 (" in shown.output
+    assert "training_args.json): 1 finding" in shown.output
     assert all(lora_watch("preflight", tmp_path, "--fail-on", least).exit_code == 0 for least in ("error", "never"))
 
 
