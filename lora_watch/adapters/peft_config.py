@@ -48,7 +48,8 @@ def unmatched(model: nn.Module) -> list[str]:
     named = [(clean_name(path), module) for path, module in walk(model)]
     modules = {_WHOLE.sub("", name) for name, _ in named if ".lora_" not in f".{name}"}
     parameters = {f"{name}.{own}" for name, module in named for own in module._parameters}
-    there = sorted({name.rpartition(".")[2] for name in modules})
+    there = {name.rpartition(".")[2] for name in modules}
+    layers = {name.removesuffix(".base_layer").rpartition(".")[2] for name, module in named if _is_layer(name, module)}
     missing: list[str] = []
     for key, config in _configs(model).items():
         own = [(name, module) for name, module in named if key in keys_of(module)]
@@ -64,8 +65,15 @@ def unmatched(model: nn.Module) -> list[str]:
                 if any(matches(target, name) for name in adapted | places.get(setting, modules | parameters)):
                     continue
                 leaf = word.rpartition(".")[2]
-                missing.append(f"{setting} {word!r}" + ("" if leaf in there else meant(leaf, there)))
+                missing.append(f"{setting} {word!r}" + ("" if leaf in there else meant(leaf, sorted(layers))))
     return missing
+
+
+def _is_layer(name: str, module: nn.Module) -> bool:
+    """It has a matrix, as what adapters are meant for, and is no embedding and none of an adapter's own parts."""
+    held = [*module._parameters.values(), *module._buffers.values()]
+    has_matrix = any(tensor is not None and tensor.ndim > 1 for tensor in held)
+    return has_matrix and not isinstance(module, nn.Embedding) and ".lora_" not in f".{name}"
 
 
 def init_from_base(model: nn.Module) -> str:

@@ -94,9 +94,12 @@ def _different(now: FinishedRun, before: FinishedRun, among: str) -> list[str]:
 
 
 def _adapters(now: FinishedRun, before: FinishedRun) -> Iterator[Alert]:
+    if any(alert.rule == "LW301" for alert in now.alerts):
+        return  # they are there and do not train, as that says
     gone = [name for name in before.adapters if name not in now.adapters]
     new = [name for name in now.adapters if name not in before.adapters]
-    parts = [f"{count(len(names), 'adapter')} {what}" for names, what in ((gone, "gone"), (new, "new")) if names]
+    lost = "gone" if now.resting <= before.resting else "frozen, off or gone"
+    parts = [f"{count(len(names), 'adapter')} {what}" for names, what in ((gone, lost), (new, "new")) if names]
     trained, trained_before = now.trainable_parameters, before.trainable_parameters
     if trained is not None and trained_before is not None and trained != trained_before:
         parts.append(f"{trained:,} trainable parameters instead of {trained_before:,}")

@@ -392,9 +392,11 @@ class BarelyMoves(Rule):
             cause = f"the schedule should have come near {peak:.3g}, and the rate was {self.highest:.3g} at most"
             advice = Advice([cause], ["call scheduler.step() after each optimizer.step(), the unit of its warm-up"])
         self.forecast = about
+        counted, of_all = int(np.isfinite(size.values).sum()), len(size.values)
+        whose = "All adapters" if counted == of_all else f"{counted} of {of_all} adapters"
         return Finding(
             "this run will hardly change the model" if about < self.reach else "the run learns less than it could",
-            f"All adapters together add {percent(size.overall)} of a layer's output, at this pace about "
+            f"{whose} together add {percent(size.overall)} of a layer's output, at this pace about "
             f"{percent(about)} by the end. {why}",
             adapters=worst_first(record, size.values, np.isfinite(size.values))[:10],
             metric="output_ratio",

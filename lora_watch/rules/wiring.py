@@ -370,5 +370,5 @@ class TargetMatchedNothing(RuleOnSettings):
             "some of the layers that you named are not adapted",
             f"The LoRA configuration names what the model does not have: {'; '.join(record.run.unmatched)}.",
             causes=["the name is mistyped, or belongs to the layers of another model"],
-            remedies=["correct or remove it; [name for name, _ in model.named_modules()] lists the model's names"],
+            remedies=["correct or remove it; print(base_model) before get_peft_model shows the names of its layers"],
         )

@@ -17,7 +17,7 @@ from lora_watch.runs.places import UnreadableError
 from lora_watch.runs.run import FinishedRun, latest_run
 from tests.rules.runs import numbers
 from tests.runs.written import LR, STEPS, edit_json, train_into, write_run
-from tests.sinks.made_up import run_of
+from tests.sinks.made_up import alert_of, run_of
 from tests.support import report_of
 
 baseline_of = load
@@ -67,6 +67,13 @@ def test_another_rank_scale_and_set_of_adapters_is_named(healthy: Path, tmp_path
 
 
 # -- made-up runs ----------------------------------------------------------------------------------------------------
+@pytest.mark.parametrize(("rule", "found"), [("LW301", []), ("LW203", ["LW815"])])
+def test_adapters_that_do_not_train_are_no_others(rule: str, found: list[str], tmp_path: Path) -> None:
+    before = baseline_of(write_run(tmp_path / "before", run=run_of(2, max_steps=20)))
+    now = write_run(tmp_path / "now", run=run_of(1, max_steps=20), alerts=[alert_of(0, rule)])
+    assert [alert.rule for alert in differing(now, before)] == found
+
+
 def test_one_layer_that_moved_is_named_with_its_factor(tmp_path: Path) -> None:
     run = run_of(6, max_steps=20)
     before = baseline_of(write_run(tmp_path / "before", run=run))

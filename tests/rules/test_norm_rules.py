@@ -188,6 +188,8 @@ def test_barely_moves() -> None:
     assert alert.settings["learning_rate"] > 1e-5
     assert numbers(alert.causes[0]) == {1e-5}, "the prescription has the other number"
     assert ids(monitor) == ["LW104"]
+    some = the("LW104", run(lora(small_base()), steps=16, lr=1e-5))
+    assert (alert.details[:12], some.details[:17]) == ("All adapters", "24 of 28 adapters"), "of which layers that is"
 
 
 def test_one_adapter_is_too_few_at_any_rate_that_it_could_be_advised() -> None:

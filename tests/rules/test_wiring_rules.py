@@ -364,6 +364,8 @@ def test_names_that_match_nothing_are_listed_before_the_first_step() -> None:
     assert all(name in said(alert) for name in named)
     assert "layers.0" not in said(alert)
     assert ids(monitor) == ["LW310"]
+    others, _ = of_names(lora(tiny_model(), targets=["q_proj", "embed_token", "norms", "self_atn", "up_prj"]))
+    assert [name.partition("(")[2] for name in others] == ["", "", "", "is 'up_proj' meant?)"], "layers alone"
     low = the("LW104", run(lora(tiny_model(), targets=["q_proj", "v_prjo"]), steps=16, lr=1e-3))
     assert ("(LW310" in low.causes[0], low.next_run) == (True, None), "and no rate is to blame"
     lowest = the("LW104", run(lora(tiny_model(), targets=["q_proj", "v_prjo"]), steps=16, lr=1e-6))
