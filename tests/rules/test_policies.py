@@ -192,6 +192,13 @@ def test_a_margin_that_hardly_rises(logged: Callable[[Any], Any], traces: dict[P
     assert [*found.values()] == [[("LW104", Severity.WARNING)]] * 2 + [[]] * 2
 
 
+@pytest.mark.parametrize(("every", "alerts"), [(10, []), (5, ["LW104"])])
+def test_of_few_rows_a_note_says_that_they_are_too_few(every: int, alerts: list[str], tmp_path: Path) -> None:
+    monitor, _ = trained(Policy("DPO", lr=1e-6, steps=30), tmp_path, logging_steps=every)
+    assert ids(monitor) == alerts
+    assert any("too few to judge" in note for note in report_of(tmp_path)["notes"]) == (not alerts)
+
+
 def test_where_adapters_become_nearly_large_enough_half_of_the_schedule_decides(traces: dict[Policy, Trace]) -> None:
     """By then the reward of one has risen, and that of its twin has not."""
     learns = Policy("RLOO", reward="words", r=1, lr=5e-3, beta=0.05, seed=4)
