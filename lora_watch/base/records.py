@@ -177,10 +177,6 @@ class Reading:
     known: BoolArray
     """``[n_adapters]``: where the number is a measurement."""
 
-    @classmethod
-    def everywhere(cls, values: FloatArray) -> "Reading":
-        return cls(values, np.ones(len(values), dtype=bool))
-
     @cached_property
     def measured(self) -> FloatArray:
         """``values``, NaN where they are no measurement. Not to be written to."""

@@ -101,6 +101,9 @@ def judge(
     judgement = Judgement(fail_on=None if fail_on is None else Severity.parse(fail_on), by_rule=by_rule or {})
     unreadable = judgement.unreadable
     for run in read_runs(paths, unreadable):
+        if run.waiting:  # what is there is an earlier run's
+            unreadable.append(f"{run.name}: {run.message}")
+            continue
         try:
             findings = in_order([*run.findings(judgement.counts), *(compare(run, baseline) if baseline else ())])
             if baseline is not None and not run.ended:
