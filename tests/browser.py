@@ -21,7 +21,11 @@ def browser() -> Iterator[Any]:
         _no_browser(f"Playwright is not installed: {error}")
     with sync_playwright() as playwright:
         try:
-            found = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+            found = playwright.chromium.launch(
+                executable_path=CHROMIUM,
+                args=ARGUMENTS,
+                ignore_default_args=["--hide-scrollbars"],  # which take room, as on Windows and Linux
+            )
         except Error as error:
             _no_browser(f"Chromium did not start from {CHROMIUM}: {error}")
         yield found

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 0b8342176537c070c76fbfc1a7d0a1279462b2490ca0b1a0c0f668b00d2a0744 */
+/* Made by tests/front_end/check.py --fix of sources 0c440dd12662d9b8c738d61506079bd98a965daeecc3b36b0c18ae5912c7a174 */
 var Ve=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ve(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "size of the adapters":"how many times a layer’s own output all adapters together add: the depth-scaled output ratio, wh\
