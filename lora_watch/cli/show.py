@@ -43,7 +43,9 @@ def show(
     console = Console(highlight=False)
     if not follow:
         with refusing(UnreadableError):
-            console.print(screen(latest_run(run), console.width))
+            found = latest_run(run)
+        found.note_runs_below()
+        console.print(screen(found, console.width))
         return
 
     with suppress(KeyboardInterrupt), Live(console=console, auto_refresh=False) as live:
@@ -53,7 +55,9 @@ def show(
             except UnreadableError:
                 live.update(Text(f"waiting for a run in {run} …"), refresh=True)
             else:
+                if over := not found.goes_on:
+                    found.note_runs_below()
                 live.update(screen(found, console.width), refresh=True)
-                if not found.goes_on:
+                if over:
                     return
             time.sleep(interval)

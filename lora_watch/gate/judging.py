@@ -104,6 +104,7 @@ def judge(
         if run.waiting:  # what is there is an earlier run's
             unreadable.append(f"{run.name}: {run.message}")
             continue
+        run.note_runs_below()
         try:
             findings = in_order([*run.findings(judgement.counts), *(compare(run, baseline) if baseline else ())])
             if baseline is not None and not run.ended:

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,6 @@ class RunFiles:
     """Event files that may be the run's."""
     why_not: str | None = None
     """Why nothing here can be read, where that is known before."""
-    below: tuple[str, ...] = ()
-    """Folders of runs inside its own: trials of a search, or later stages. They are not looked at."""
 
 
 def find_runs(path: Path) -> list[RunFiles]:
@@ -65,8 +63,6 @@ def find_runs(path: Path) -> list[RunFiles]:
             runs = _runs_of(Path(folder))
             if runs:
                 children.clear()
-                inside = sorted({report.parents[1] for report in Path(folder).glob(f"*/**/{HOME}/{REPORT}")})
-                runs = [replace(run, below=tuple(map(clean, inside))) for run in runs]
             found += [*runs, *_without_report(Path(folder))]
         except OSError as error:
             hidden(error)

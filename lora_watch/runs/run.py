@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from functools import cached_property
@@ -18,7 +19,7 @@ from lora_watch.format.files import is_claimed
 from lora_watch.rules.policy import OF_FINISHED_RUNS, muted
 from lora_watch.runs.data import RunData, rates_of
 from lora_watch.runs.events import EventLog, clean_data
-from lora_watch.runs.places import RunFiles, UnreadableError, find_runs, is_report
+from lora_watch.runs.places import HOME, RunFiles, UnreadableError, find_runs, is_report
 
 SILENT = 900.0
 """Seconds without a word after which a run of another machine is taken for dead."""
@@ -156,6 +157,13 @@ class FinishedRun:
         ``counts``: an ERROR fails the run."""
         return in_order([*(a for a in self.alerts if not a.recovered_from), *self.how_it_ended(counts)])
 
+    def note_runs_below(self) -> None:
+        """Trials of a search, or later stages. It walks the whole folder: for whoever reads a run once."""
+        with suppress(OSError):  # gone while we were looking
+            if inside := {clean(report.parents[1]) for report in self.path.glob(f"*/**/{HOME}/{REPORT}")}:
+                told = first_of(sorted(inside), 3)
+                self.notes.append(f"runs below it are judged only where they are named: {told}")
+
     @property
     def errors_at_the_end(self) -> list[Alert]:
         """Those that tab and page have among the alerts: a run that is killed cannot write its own."""
@@ -255,8 +263,6 @@ def read_run(place: RunFiles) -> FinishedRun:
         raise UnreadableError(f"{place.report} does not hold what it should ({reason})") from error
     run.notes += [clean(damage) for damage in log.damage]
     run.notes += filter(None, [muted(run.muted)])
-    if place.below:
-        run.notes.append(f"runs below it are judged only where they are named: {first_of(place.below, 3)}")
     if waits:
         run.message = NOT_BEGUN.format(ending=f" ({run.ending})")
         run.waiting, run.verdict = True, "unknown"

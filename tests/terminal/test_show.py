@@ -131,8 +131,10 @@ def test_nothing_there_is_exit_code_2(tmp_path: Path) -> None:
     assert CliRunner().invoke(app, ["show", str(tmp_path)]).exit_code == 2
 
 
-def test_a_run_is_followed_from_before_it_begins_to_its_end(tmp_path: Path) -> None:
+def test_a_run_is_followed_from_before_it_begins_to_its_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     shown: list[str] = []
+    walks, glob = list[str](), Path.glob
+    monkeypatch.setattr(Path, "glob", lambda path, pattern: walks.append(pattern) or glob(path, pattern))
 
     def follow() -> None:
         result = CliRunner().invoke(app, ["show", str(tmp_path), "--follow", "--interval", "0.1"])
@@ -150,9 +152,12 @@ def test_a_run_is_followed_from_before_it_begins_to_its_end(tmp_path: Path) -> N
         sink.flush()
     time.sleep(0.5)
     assert thread.is_alive()
+    write_run(tmp_path / "run" / "trial")
     for sink in sinks:
         sink.finish("ok", None)
     thread.join(30)
     assert not thread.is_alive()
     assert shown[0].startswith("0 ")
     assert "step 3 of 200" in shown[0]
+    assert "runs below it are judged only where they are named" in shown[0]
+    assert sum(pattern.startswith("*/**/") for pattern in walks) == 1, "not at each look"
