@@ -59,7 +59,7 @@ def severities(alerts: list[Alert]) -> list[str]:
     return [alert.severity.name for alert in alerts]
 
 
-SAVES: dict[str, Any] = {"steps": 50, "save_strategy": "steps", "save_steps": 10}
+SAVES: dict[str, Any] = {"steps": 30, "save_strategy": "steps", "save_steps": 10}
 SAVES["eval_dataset"] = {"train": stdlib_blocks(8), "other": stdlib_blocks(256)[224:240]}
 
 
@@ -75,7 +75,7 @@ def by_heart(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Alert, str
 def test_few_texts_for_many_epochs_are_learned_by_heart(by_heart: tuple[Path, Alert, str], tmp_path: Path) -> None:
     _, alert, opened = by_heart
     assert str(alert) == opened, "what the console has shown is what the files have"
-    assert (alert.severity.name, alert.step <= 50, alert.step % 10) == ("WARNING", True, 0)
+    assert (alert.severity.name, alert.step % 10) == ("WARNING", 0)
     assert "was best at step 10 (" in alert.details
     assert f" at step {alert.step}, while" in alert.details
     assert "use checkpoint-10, the best one (eval_other)" in str(alert), "and not that of the first set"
@@ -162,8 +162,7 @@ def test_texts_worse_than_before_the_training_show_and_end_no_run(trained: Any, 
     ("first", "lr", "mixed", "found"),
     [
         pytest.param("sums", 1e-2, 0, [("LW209", "INFO", "eval_python_loss")], id="others are forgotten"),
-        pytest.param("sums", 2e-2, 0, [("LW209", "WARNING", "eval_python_loss")], id="others are guessed worse"),
-        pytest.param("python", 2e-2, 0, [("LW209", "WARNING", "eval_python_loss")], id="in another order"),
+        pytest.param("python", 2e-2, 0, [("LW209", "WARNING", "eval_python_loss")], id="others are guessed worse"),
         pytest.param("sums", 2e-2, 80, [], id="their twin"),
     ],
 )
@@ -187,7 +186,16 @@ def test_data_that_change_on_the_way_are_named(trainer: Any, found: list[str], t
     assert not found or {(a.kind, a.step, a.closed_step) for a in callback.monitor.alerts} >= {("stays", 31, None)}
 
 
-@pytest.mark.parametrize(("every", "found"), [(20, "WARNING"), (40, "WARNING"), (40, ""), (10, "INFO"), (10, "")])
+@pytest.mark.parametrize(
+    ("every", "found"),
+    [
+        pytest.param(20, "WARNING", marks=pytest.mark.thorough),
+        (40, "WARNING"),
+        pytest.param(40, "", marks=pytest.mark.thorough),
+        (10, "INFO"),
+        (10, ""),
+    ],
+)
 def test_shuffled_labels_show_in_few_held_out_examples(every: int, found: str, tmp_path: Path) -> None:
     draw = random.Random(1)
     rows = [{**row, "labels": draw.randrange(2) if found else row["labels"]} for row in code_or_prose()]
