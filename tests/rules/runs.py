@@ -6,11 +6,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from transformers import Trainer, TrainerCallback
 
 from lora_watch import Alert, LoraWatchCallback, Rule, Severity
-from lora_watch.base.records import StepRecord
+from lora_watch.base.records import Reading, StepRecord
 from lora_watch.drivers.loop import Monitor
 from lora_watch.rules.size import HARM
 from tests.support import build_trainer, few, lora, stdlib_blocks, tiny_model
@@ -67,6 +68,11 @@ def schedule(factor: Callable[[int], float]) -> Callable[[Trainer], None]:
 def healthy() -> Monitor:
     """28 adapters, r 8, alpha 16, lr 2e-3: the twin of most sick runs. Its loss falls from 6.4 to about 5."""
     return run(lora(tiny_model()))
+
+
+def everywhere(values: np.ndarray) -> Reading:
+    """A metric that was measured of every adapter."""
+    return Reading(values, np.ones(len(values), dtype=bool))
 
 
 def ids(monitor: Monitor) -> list[str]:

@@ -12,11 +12,11 @@ from transformers import TrainerCallback
 
 from lora_watch import LoraWatchCallback, LoraWatchError
 from lora_watch.base.alerts import Alert, Severity, in_order
-from lora_watch.base.records import Reading, StepRecord
+from lora_watch.base.records import StepRecord
 from lora_watch.measurement.signals.loss import LossSignals
 from lora_watch.rules import Episodes, LossDivergence, NormExplosion, Rule
 from lora_watch.rules.remedies import why_strong
-from tests.rules.runs import healthy, ids, run, the, trainer_with_loss
+from tests.rules.runs import everywhere, healthy, ids, run, the, trainer_with_loss
 from tests.support import build_trainer, few, stdlib_blocks
 
 LAYER = "model.layers.1.self_attn.q_proj"
@@ -104,7 +104,7 @@ def step(number: int, ratio: float, loss: float, improved: bool, lr: float = 1e-
     """A step of the packaged model's run: every layer with this output ratio, a loss that began at 4."""
     run = replace(healthy().run, config={})
     known = {"loss_start": 4.0, "loss_recent": loss, "loss_noise": 0.01, "loss_improved": float(improved)}
-    sizes = Reading.everywhere(np.full(len(run.adapters), ratio))
+    sizes = everywhere(np.full(len(run.adapters), ratio))
     metrics = dict.fromkeys(("output_ratio", "relative_spectral_norm"), sizes)
     return StepRecord(run, number, metrics, loss=loss, lr=(lr,), scalars=known | scalars)
 

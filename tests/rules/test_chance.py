@@ -23,7 +23,7 @@ from transformers import AutoModelForSequenceClassification
 from benchmarks.corpus.tasks import labelled
 from lora_watch import LoraWatchError, Severity
 from lora_watch.base.alerts import Alert
-from lora_watch.base.records import Evaluation, Reading, StepRecord
+from lora_watch.base.records import Evaluation, StepRecord
 from lora_watch.demo.models import TINY_LLAMA
 from lora_watch.drivers.loop import Monitor
 from lora_watch.measurement.signals.labels import classes_of, unsaved_head
@@ -32,7 +32,7 @@ from lora_watch.rules import Episodes, NormExplosion, StuckAtChance, WorseOnOthe
 from lora_watch.rules.forecast import has_new_head
 from lora_watch.rules.labels import FirstLossTooHigh
 from lora_watch.rules.loss import JUDGED
-from tests.rules.runs import InOrder, healthy, ids, numbers, run, the, trainer_with_loss
+from tests.rules.runs import InOrder, everywhere, healthy, ids, numbers, run, the, trainer_with_loss
 from tests.support import BLOCKS, FEW, build_trainer, lora, tiny_tokenizer, updates
 
 DEAF = NormExplosion(threshold_if_worse=1e9, threshold=1e9)
@@ -299,7 +299,7 @@ def alerts_of(
     if cause is not None:
         episodes.say(cause)
     for step, (loss, now) in enumerate(zip(losses, size if isinstance(size, list) else [size] * len(losses)), start=1):
-        ratios = Reading.everywhere(np.full(len(info.adapters), now / 4))  # four blocks
+        ratios = everywhere(np.full(len(info.adapters), now / 4))  # four blocks
         metrics = {"output_ratio": ratios, "delta_norm": ratios}
         record = StepRecord(info, step, metrics, loss=loss, lr=(1e-3,), scalars=scalars, evaluations=seen)
         episodes.check(record)

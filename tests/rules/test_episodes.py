@@ -10,7 +10,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import Reading, Receipt, RunInfo, StepRecord
 from lora_watch.rules import Episodes, Finding, NormExplosion, Rule, SavedAdapterDiffers, catalogue, choose
 from lora_watch.rules.base import worst_first
-from tests.rules.runs import healthy
+from tests.rules.runs import everywhere, healthy
 from tests.sinks.made_up import run_of
 
 
@@ -73,7 +73,7 @@ class Listens(Whole):
 def feed(
     episodes: Episodes, losses: list[float], measured: list[int] | None = None, first: int = 1
 ) -> list[list[Alert]]:
-    metrics = {"delta_norm": Reading.everywhere(np.ones(1))}
+    metrics = {"delta_norm": everywhere(np.ones(1))}
     return [
         episodes.check(StepRecord(RunInfo(()), n, metrics if measured is None or n in measured else {}, loss=loss))
         for n, loss in enumerate(losses, start=first)
@@ -175,7 +175,7 @@ def test_a_silent_measurement_ends_no_alert_and_neither_does_one_without_its_ada
     run_info, episodes = run_of(2), Episodes([LargeOutput()])
 
     def check(step: int, *values: float | None) -> None:
-        metrics = {"delta_norm": Reading.everywhere(np.ones(2))}
+        metrics = {"delta_norm": everywhere(np.ones(2))}
         if values:
             known = np.array([value is not None for value in values])
             metrics["output_ratio"] = Reading(np.array([value or np.nan for value in values]), known)
@@ -258,7 +258,7 @@ def placed_at(step: int, size: float, gain: float, improved: bool, began: str = 
     adapters = healthy().run.adapters
     each = tuple(replace(adapters[0], name=f"layers.{i}.{k}", layer=i) for i in range(layers) for k in range(6))
     scalars = {"loss_start": 4.0, "loss_recent": 4.0 * (1 - gain), "loss_noise": 0.01, "loss_improved": float(improved)}
-    metrics = dict.fromkeys(("output_ratio", "relative_spectral_norm"), Reading.everywhere(np.full(len(each), size)))
+    metrics = dict.fromkeys(("output_ratio", "relative_spectral_norm"), everywhere(np.full(len(each), size)))
     return StepRecord(RunInfo(each, init_from_base=began), step, metrics, loss=scalars["loss_recent"], scalars=scalars)
 
 

@@ -9,12 +9,11 @@ import torch
 
 from benchmarks.corpus.faults import FAULTS
 from lora_watch.base.alerts import Severity
-from lora_watch.base.records import Reading
 from lora_watch.drivers.loop import Monitor
 from lora_watch.rules import BarelyMoves, Episodes, NonFiniteAdapter, NormExplosion
 from lora_watch.rules.size import extent
 from tests.monitor.test_monitor import loop
-from tests.rules.runs import At, InOrder, by_difficulty, healthy, ids, numbers, run, said, the
+from tests.rules.runs import At, InOrder, by_difficulty, everywhere, healthy, ids, numbers, run, said, the
 from tests.support import lora, stdlib_blocks, tiny_model, updates
 
 # -- LW101 -------------------------------------------------------------------------------------------------------------
@@ -39,7 +38,7 @@ def test_non_finite_adapter_names_the_first_layer_and_step() -> None:
 def test_another_ranks_loss_is_blamed_in_a_loop_alone() -> None:
     """A Trainer's is the mean over ranks, which a NaN of one of them would have spoiled."""
     record = run(steps=1).last
-    nan = dict.fromkeys(("a_grad_norm", "b_grad_norm"), Reading.everywhere(np.full(len(record.run.adapters), np.nan)))
+    nan = dict.fromkeys(("a_grad_norm", "b_grad_norm"), everywhere(np.full(len(record.run.adapters), np.nan)))
     runs = [replace(record.run, config={"world_size": 2, **own}) for own in ({}, {"learning_rate": 2e-3})]
     found = [NonFiniteAdapter().check(record.amended(metrics=nan, run=each)) for each in runs]
     assert ["another rank" in each.causes[0] for each in found if each] == [True, False]
@@ -238,12 +237,12 @@ def test_barely_moves_asks_batch_after_batch(
                 scalars = dict(zip(wanted, (5.0, 5.0 - better)))
             steps += 1
         scalars["loss_start"] = start
-        metrics = {"output_ratio": Reading.everywhere(np.full(len(last.run.adapters), growth * step))}
+        metrics = {"output_ratio": everywhere(np.full(len(last.run.adapters), growth * step))}
         now = replace(last, step=step, lr=last.run.peak_lr, lr_fraction=step / 40, comparable=True)
         episodes.check(replace(now, metrics=metrics, scalars=scalars))
     assert ([alert.step for alert in episodes.alerts], steps) == (found, asked)
     for faster in (1.0, 2.0):
-        metrics = {"output_ratio": Reading.everywhere(np.full(len(last.run.adapters), faster * growth * 40))}
+        metrics = {"output_ratio": everywhere(np.full(len(last.run.adapters), faster * growth * 40))}
         episodes.conclude(episodes.place(replace(now, metrics=metrics)))
         assert ["have come to" in alert.details for alert in episodes.alerts] == [faster > 1.0] * len(found)
 
