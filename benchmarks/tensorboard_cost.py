@@ -65,7 +65,10 @@ def made_up_records(adapters: int, metrics: int, steps: int) -> list[StepRecord]
         StepRecord(
             run,
             step,
-            {name: Reading.everywhere(random.lognormal(size=adapters)) for name in METRICS[:metrics]},
+            {
+                name: Reading(random.lognormal(size=adapters), np.ones(adapters, dtype=bool))
+                for name in METRICS[:metrics]
+            },
             loss=2.0,
             lr=(2e-4,),
             lr_fraction=step / steps,

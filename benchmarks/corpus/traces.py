@@ -299,7 +299,7 @@ def _put_together(head: Mapping[str, Any], columns: Sequence[_Column]) -> Trace:
     for i, (run, each) in enumerate(zip(runs, plain)):
         known = arrays["known"][i]
         metrics = {
-            name: Reading(row, known[name]) if name in known else Reading.everywhere(row)
+            name: Reading(row, known.get(name, np.ones(len(row), dtype=bool)))
             for name, row in arrays["metrics"][i].items()
         }
         groups = {name: tuple(each[name]) for name in ("lr", "weight_decay", "broken")}
