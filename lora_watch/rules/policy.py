@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
-from lora_watch.base.alerts import CAUTIONS, Alert, Severity, in_order
+from lora_watch.base.alerts import Alert, Severity, in_order
 from lora_watch.base.text import count
 from lora_watch.rules import Rule, id_called
 from lora_watch.rules.norms import STEPS as FEWEST_STEPS
@@ -106,11 +106,12 @@ def severities(given: FailOn | Iterable[Any], rules: Sequence[Rule]) -> dict[str
 
 def passes(alerts: Iterable[Alert], command: str = "check", off: Iterable[str] = ()) -> str:
     """With what runs pass whose ``alerts`` fail nothing, and for WARNINGs what fails them: ``lora-watch`` and a
-    ``command``, or where it is empty the run's own argument; empty without any. ``off``: ids whose WARNINGs may be."""
+    ``command``, or where it is empty the run's own argument; empty without any. ``off``: ids whose WARNINGs may be.
+    What is no rule of a training can fail ``check`` alone."""
     alerts = [alert for alert in alerts if not alert.recovered_from]
     if wrong := sorted({alert.rule for alert in alerts if alert.severity is Severity.ERROR}):
         return f"Passed with {'ERRORs' if wrong[1:] else 'an ERROR'} ({', '.join(wrong)}), as fail_on says never."
-    silent = (*CAUTIONS, *OF_NO_RULE, *off)
+    silent = (*off,) if command == "check" else OF_NO_RULE
     warned = [a for a in alerts if a.severity is Severity.WARNING and a.rule not in silent]
     rules = sorted({alert.rule for alert in warned if alert.rule.startswith("LW")})  # fail_on knows no rule of your own
     if not rules:

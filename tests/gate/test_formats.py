@@ -100,14 +100,15 @@ def test_every_format_says_all_of_it(plain: Judgement, write: Any) -> None:
 @pytest.mark.parametrize("verdict", ["ok", "unknown"])
 def test_a_run_with_a_warning_passes_only_where_it_was_judged(tmp_path: Path, verdict: str) -> None:
     """The last line has the command with which the run fails, whichever face says it."""
-    write_run(tmp_path, alerts=[alert_of(0, "LW310", Severity.WARNING), alert_of(9, "LW104", Severity.WARNING)])
+    rules = ("LW104", "LW203", "LW310", "LW910")
+    write_run(tmp_path, alerts=[alert_of(9, rule, Severity.WARNING) for rule in rules])
     edit_json(tmp_path / "lora_watch" / "report.json", verdict=verdict)
-    flag = "error,LW104=warning,LW310=warning"
+    flag = ",".join(["error", *(f"{rule}=warning" for rule in rules)])
     for said in (text(judge([tmp_path])).splitlines()[-1], screen(latest_run(tmp_path), 200).plain):
         assert (f"lora-watch check --fail-on {flag}" in said) == (verdict == "ok")
     policy = Settings(fail_on=flag).policy()
     failed = judge([tmp_path], policy.default, by_rule=policy.by_rule)
-    assert (flag not in text(failed), len(failed.failures(failed.runs[0]))) == (True, 2)
+    assert (flag not in text(failed), len(failed.failures(failed.runs[0]))) == (True, 4)
 
 
 @pytest.mark.parametrize("severity", [Severity.ERROR, Severity.WARNING])

@@ -122,9 +122,10 @@ def test_the_last_lines_repeat_a_fix_that_no_setting_is(capsys: Captured) -> Non
 
 
 def test_a_run_that_is_too_weak_says_that_it_passes(capsys: Captured) -> None:
-    said = " ".join(ending(capsys, "ok", alert_of(9, "LW104", Severity.WARNING)))
-    assert said.count("error,LW104=warning") == 1
-    assert "Passed" not in " ".join(ending(capsys, "ok", alert_of(9, "LW203", Severity.WARNING)))
+    for rule in ("LW104", "LW203"):
+        said = " ".join(ending(capsys, "ok", alert_of(9, rule, Severity.WARNING)))
+        assert said.count(f"error,{rule}=warning") == 1
+    assert "Passed" not in " ".join(ending(capsys, "ok", alert_of(9, "LW910", Severity.WARNING))), "it ends no run"
 
 
 def test_an_error_that_fail_on_lets_pass_is_named(capsys: Captured) -> None:
