@@ -71,7 +71,7 @@ class ReportSink(Sink):
         """The folder next to the report that holds the last good adapter of a run that is not well, and its step; None
         where there is none, or one that is no better than at the start."""
         told = self._latest and self._latest.verdict != "ok" and self._latest.last_good
-        return (told["folder"], told["step"]) if told and told["folder"] else None
+        return (told["folder"], told["step"]) if told and told["step"] else None
 
     @cached_property
     def before(self) -> "Before":
@@ -123,7 +123,8 @@ class ReportSink(Sink):
         it is None ``why_not`` says why it could not be kept; None where there was no good one. That of step 0 is not
         offered. ``gained``: the run had been better than at its start; None where nothing tells."""
         if self._latest is not None:
-            folder, why_not = LAST_GOOD if step else None, "it is what training began with" if step == 0 else why_not
+            folder = None if step is None else LAST_GOOD
+            why_not = "it is what training began with" if step == 0 else why_not
             self._latest.last_good = {"folder": folder, "step": step, "why_not": why_not, "gained": gained}
             self._write_late()
 

@@ -61,7 +61,7 @@ class Suggestion:
     scale: float | None = None
     """s of the adapters during the sweep; None where they differ."""
     predicted: float | None = None
-    """The forecast of the weights alone, as in ``lora-watch advise``: the rate of a useful first step."""
+    """What the weights alone forecast for a run of this length, as in ``lora-watch advise``."""
     by_size: bool = True
     """The depth-scaled output ratio was read: not where the adapters begin with something in them (PiSSA)."""
     new_head: bool = False
@@ -105,8 +105,8 @@ class Suggestion:
                 said.append(f"Without a second sweep take the middle of the range, {middle:g}.")
             return said
         if self.predicted is not None and not self.new_head:
-            by_weights = typed_rate(at_steps(self.predicted, None, self.steps, self.new_head))
-            said.append(f"Estimated from the model's weights alone it would be {by_weights:g}: use the measured one.")
+            alone = f"Estimated from the model's weights alone it would be {self.predicted:g}"
+            said.append(f"{alone}: use the measured one.")
         if self.scale is not None:
             said.append("Keep alpha: the rate belongs to it.")
         return said
@@ -147,7 +147,8 @@ def suggestion(
     sweep: Sweep, steps: int | None = None, new_head: bool = False, predicted: float | None = None, **facts: Any
 ) -> Suggestion:
     """The suggestion of a finished ``sweep``. All further arguments are fields of it."""
-    facts |= {"new_head": new_head, "predicted": predicted, "steps": steps}
+    facts |= {"new_head": new_head, "steps": steps}
+    facts["predicted"] = predicted and typed_rate(at_steps(predicted, None, steps, new_head))
     if (error := sweep.error) is not None and sweep.edge is None:
         return Suggestion(None, None, sweep.curve, fault=error.rule, why="\n".join(error.lines()), **facts)
     lowered = at_steps(1.0, None, steps, new_head)
