@@ -53,10 +53,10 @@ def rules() -> str:
 RULES = """# What does this alert mean?
 
 An ERROR says that a run, a save or a comparison has failed ([how often wrongly](trust.md)). A WARNING needs a check.
-An INFO fails no run. One cause makes one alert: it opens, lasts and closes.
+An INFO fails no run. An alert opens, lasts and closes. One that follows from another names it as its cause.
 `lora-watch rules LW102` shows a page in a terminal, and [this page](evidence.md) says where the thresholds come from.
 LW801 to LW816 come from `check`, which reads the files of a run, LW801 to LW803 also from `show`, LW801 and LW803 from
-tab and page. No console or `report.json` has them. `check` counts LW802 and LW811 to LW816 apart.
+tab, page and `compare`. No console or `report.json` has them. `check` counts LW802 and LW811 to LW816 apart.
 
 | id | name | severity | summary |
 |---|---|---|---|

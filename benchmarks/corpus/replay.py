@@ -12,7 +12,7 @@ from lora_watch.base.alerts import Alert, Severity
 from lora_watch.base.records import Evaluation, Logged, StepRecord
 from lora_watch.drivers.trainer_info import evaluated_samples
 from lora_watch.measurement.signals.gradients import NAMES
-from lora_watch.measurement.signals.loss import LossSignals
+from lora_watch.measurement.signals.loss import LossProgress, LossSignals
 from lora_watch.measurement.signals.policy import PolicySignals, numbers_of
 from lora_watch.rules import BarelyMoves, Episodes, Rule, choose
 from lora_watch.rules.forecast import end_of
@@ -47,7 +47,8 @@ def records(
         opened: how many alerts have opened by then.
         policy: has seen every row in the end, the one of the last step, too.
     """
-    signals, policy, cadence = LossSignals(), policy or PolicySignals(), Cadence()
+    policy, cadence = policy or _margins(trace), Cadence()
+    signals = LossSignals(progress=LossProgress(policy.progress.exact))
     rows, evaluations = {int(row["step"]): row for row in trace.rows if "loss" in row}, _evaluations(trace)
     has_loss, logged = all("reward" not in row for row in trace.rows), None
     comparable = any(compared(record) for record in trace.records)
@@ -77,7 +78,7 @@ def records(
 def judge(trace: Trace, rules: Iterable[Rule] | None = None, mute: Sequence[str] = ()) -> list[Alert]:
     """Every alert of the run, in order of opening."""
     episodes = Episodes(choose(rules, mute))
-    record, policy = None, PolicySignals()
+    record, policy = None, _margins(trace)
     for record in records(trace, lambda: episodes.wanted, lambda: len(episodes.alerts), policy):
         if record.step:
             episodes.check(_before_update(record), urgent=True)
@@ -86,6 +87,12 @@ def judge(trace: Trace, rules: Iterable[Rule] | None = None, mute: Sequence[str]
         evaluations, scalars = _evaluations(trace).get(record.step, {}), {**record.scalars, **policy.scalars}
         episodes.conclude(dataclasses.replace(record, evaluations=evaluations, scalars=scalars, logged=None))
     return episodes.alerts
+
+
+def _margins(trace: Trace) -> PolicySignals:
+    """As the monitor begins them."""
+    prefers = any(record.run.learns_preferences for record in trace.records[:1])
+    return PolicySignals(LossProgress(prefers, [0.0] * prefers))
 
 
 def _evaluations(trace: Trace) -> dict[int, dict[str, Evaluation]]:

@@ -188,7 +188,8 @@ class Alert:
 
     def _advice(self, instead_of: str = "") -> list[str]:
         lines = [f"Fix: {full_stop(remedy)}" for remedy in self.fixes[:1]]
-        if self.next_run is not None and self.recovery is None:  # of a recovery the details say what it goes on with
+        # Of a recovery the details say what it goes on with.
+        if self.next_run is not None and (self.recovery is None or instead_of):
             told = f" (instead of {instead_of}'s)" if instead_of else ""
             lines.insert(0, f"Next run{told}: {self.next_run}")
         return lines

@@ -95,6 +95,11 @@ class RunInfo:
     run_id: str = ""
     """By which the run's files know each other. Empty: the report makes one up."""
 
+    @property
+    def learns_preferences(self) -> bool:
+        """Against a reference model, as DPO and KTO do."""
+        return bool(self.config.get("preference") and self.config.get("reference"))
+
     @cached_property
     def names(self) -> tuple[str, ...]:
         return tuple(adapter.name for adapter in self.adapters)

@@ -10,7 +10,7 @@ from lora_watch.base.records import Evaluation, StepRecord
 from lora_watch.base.text import count, percent, plain
 from lora_watch.measurement.signals.loss import FEW
 from lora_watch.rules.base import NON_FINITE, Finding, Rule
-from lora_watch.rules.forecast import HIGHEST_PACE, has_new_head, learns_preferences, pace
+from lora_watch.rules.forecast import HIGHEST_PACE, has_new_head, pace
 from lora_watch.rules.loss import JUDGED, StuckAtChance, first_pass
 from lora_watch.rules.remedies import suits, why_strong
 from lora_watch.rules.size import classes_of
@@ -43,11 +43,11 @@ def _few(samples: int | None) -> float:
 class WorseOnOtherTexts(Rule):
     """The model gets worse on texts that it is not trained on.
 
-    Fires when a set's last two evaluation losses are above its best beyond their noise, while the training loss falls
-    by 5 %, or one is far above. Also at one 5 % above guessing (a classifier: two), or above that before the training,
-    while the training loss falls: an ERROR where guessing gets more right, or DPO's rate is ruinous. While another
-    gains, a set may lose 10 %; more is an INFO up to guessing. Also when ``probe=`` costs 10 % more than without
-    adapters, twice. An INFO: ends no better than guessing, or three epochs and 200 steps without evaluation.
+    Fires when a set's last two losses are above its best beyond noise, while the training loss falls 5 %, or one is far
+    above. Also at one 5 % above guessing (a classifier: two), or above the untrained one, while the training loss falls
+    and guessing is as often right: an ERROR if more often, or DPO's rate is ruinous. While another gains, a set may
+    lose 10 %; more is an INFO up to guessing. Also when ``probe=`` costs 10 % more than without adapters, twice. An
+    INFO: an end no better than guessing; three epochs and 200 steps without evaluation.
     """
 
     id = "LW209"
@@ -132,7 +132,7 @@ class WorseOnOtherTexts(Rule):
     def _in_vain(self, record: StepRecord) -> Finding | None:
         """No evaluation of the run was below guessing by more than its noise, the last two were not at all, and the
         training loss is."""
-        if self.useful or self.fired or learns_preferences(record.run):  # whose reward can be good at that
+        if self.useful or self.fired or record.run.learns_preferences:  # whose reward can be good at that
             return None
         losses: list[float] = []
         guess = math.log(classes) if 1 < (classes := self._choices(record)) <= FEW else math.nan
@@ -168,13 +168,13 @@ class WorseOnOtherTexts(Rule):
 
     def _choices(self, record: StepRecord) -> int:
         """Among how many classes the loss chooses, of pairs the better one of two; 0 if unknown."""
-        if learns_preferences(record.run):  # which all cost the same before the training, whatever they are
+        if record.run.learns_preferences:  # which all cost the same before the training, whatever they are
             return 2 * (abs(self.first - math.log(2.0)) < 0.1)
         return 2 if record.run.config.get("preference") and has_new_head(record.run) else classes_of(record)
 
     def _of_one_set(self, record: StepRecord, last: Evaluation) -> Finding | None:
         level, classes, losses = last.loss, self._choices(record), self.sets[last.name][1]
-        if not last.samples or not (classes or learns_preferences(record.run)):  # its noise is not known
+        if not last.samples or not (classes or record.run.learns_preferences):  # its noise is not known
             level = min(losses[-2:]) if len(losses) > 1 else -math.inf
         found = self._knows_less(record, last, level, classes) or self._has_risen(record, last, level)
         gains = next((name for name in self.sets if name != last.name and self._gains(name, classes)), None)
@@ -209,7 +209,7 @@ class WorseOnOtherTexts(Rule):
         guess = math.log(classes) if classes > 1 else math.inf
         untrained = math.inf if steps[0] else losses[0]
         least, few = min(guess, untrained), _few(last.samples)
-        chooses, prefers = 1 < classes <= FEW, learns_preferences(record.run)
+        chooses, prefers = 1 < classes <= FEW, record.run.learns_preferences
         pairs = record.run.config.get("preference")
         start = max(start, guess) if pairs and chooses else start  # the mean of its first losses is lower already
         learns = training[-1] < (1.0 - _FALLEN) * start

@@ -90,7 +90,7 @@ def end_of(record: StepRecord, size: float) -> float:
 def useful_step(run: RunInfo, scale: float = ORDINARY_SCALE) -> float:
     """What the first full step should add to the depth-scaled output ratio, at this scale."""
     of_scale = (abs(scale) / ORDINARY_SCALE) ** (1.0 - SCALE_EXPONENT) if is_adaptive(run) else 1.0
-    of_task = OF_PREFERENCES if learns_preferences(run) else WITH_A_HEAD if has_new_head(run) else 1.0
+    of_task = OF_PREFERENCES if run.learns_preferences else WITH_A_HEAD if has_new_head(run) else 1.0
     slowest, of_b = min((rate for rate in run.peak_lr if rate > 0), default=math.nan), run.per_adapter(run.peak_lr)
     by_b_alone = len(of_b) and (of_b >= 4.0 * slowest).all()  # the product grows so where A's rate is lower (LoRA+)
     return USEFUL_STEP * of_scale * (1.5 if by_b_alone else 1.0) * of_task
@@ -110,11 +110,6 @@ def has_new_head(run: RunInfo) -> bool:
     """A classifier's head learns from nothing together with the adapters."""
     configs = (run.config.get("lora") or {}).values()
     return any(str(lora.get("task_type")).endswith("_CLS") for lora in configs if isinstance(lora, Mapping))
-
-
-def learns_preferences(run: RunInfo) -> bool:
-    """Preferences are learned against a reference model, as by DPO and KTO."""
-    return bool(run.config.get("preference") and run.config.get("reference"))
 
 
 # -- which rate ----------------------------------------------------------------------------------------------------

@@ -20,7 +20,6 @@ from lora_watch.rules.forecast import (
     end_of,
     has_new_head,
     is_gentle,
-    learns_preferences,
     pace,
 )
 from lora_watch.rules.remedies import (
@@ -170,7 +169,7 @@ class NormExplosion(Rule):
         if self.foreign:
             said = "the training raises the model's loss"
             return Finding(said, proof.why, kind="sign", follows=FAULTS, **vars(_ANOTHER_LOSS))
-        unproven = proof.by_size_alone or learns_preferences(record.run)
+        unproven = proof.by_size_alone or record.run.learns_preferences
         return Finding(
             "the adapters are damaging the model" if harm is not None else "the adapters have become too large",
             proof.why if harm is not None else f"{_in_words(metric, size)} {proof.why}".rstrip(),
@@ -188,7 +187,7 @@ class NormExplosion(Rule):
         """What shows that adapters of the size ``overall`` are too large; None for nothing. The strongest first."""
         if_worse, always, reward = self.threshold_if_worse, self.threshold, course(record)
         compares = self.compare and record.comparable and not self.void
-        prefers = learns_preferences(record.run)
+        prefers = record.run.learns_preferences
         if by_size and overall > self.beyond:
             why = "No run that ended well had adapters of this size." if harm is None else f"{harm}."
             return _Proof(why, self.beyond)
@@ -320,9 +319,9 @@ BATCHES = 3
 class BarelyMoves(Rule):
     """At this pace the adapter will not have moved the model enough by the end of the schedule.
 
-    Fires once, after a quarter of the schedule, when at this pace the adapters will stay too small. It also fires when
-    adapters twice as large as these will become would lower the loss of each of three batches by a fifth more. A policy
-    is judged while its reward has not risen, gentle DPO by its margin: at half of the schedule where that nearly
+    Fires once, after a quarter of the rates' sum, when at this pace the adapters will stay too small. It also fires
+    when adapters twice as large as these will become would lower the loss of each of three batches by a fifth more. A
+    policy is judged while its reward has not risen, gentle DPO by its margin: at half of the schedule where that nearly
     suffices. Adapters that began large never are.
     """
 
@@ -361,7 +360,7 @@ class BarelyMoves(Rule):
         size, threshold, why = size_of(record), None, None if prefers else self._falls(record)
         if size is None or record.first_step is None:
             return None
-        margin = reward if learns_preferences(record.run) else None
+        margin = reward if record.run.learns_preferences else None
         kind, reach = "", self.reach
         if has_new_head(record.run):
             kind, reach = " that also train a head", 2.0 * reach

@@ -8,7 +8,7 @@ from lora_watch.base.prescription import Prescription, Setting
 from lora_watch.base.records import StepRecord
 from lora_watch.base.text import percent
 from lora_watch.rules.base import Finding, RuleOnSettings
-from lora_watch.rules.forecast import ORDINARY_SCALE, foretold_step, learns_preferences, pace, strongest
+from lora_watch.rules.forecast import ORDINARY_SCALE, foretold_step, pace, strongest
 from lora_watch.rules.remedies import formula_of, settings_in_words, weaker
 
 
@@ -44,7 +44,7 @@ class AggressiveScale(RuleOnSettings):
         formula = formula_of(adapter)
         usual = f"{formula} multiplies each step, and usual rates are meant for {formula} = 1 to {ORDINARY_SCALE:g}"
         details = f"By the weights, the first full step adds {percent(foretold_step(run))} of a layer's output."
-        may_suit = learns_preferences(run) and useful < self.useful_steps**2  # as that of the best run may be
+        may_suit = run.learns_preferences and useful < self.useful_steps**2  # as that of the best run may be
         if may_suit:
             said = f"{settings_in_words(record)} is strong"
             details += " Whether it is too strong shows in the first steps."

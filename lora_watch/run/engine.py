@@ -16,7 +16,6 @@ from lora_watch.format.tags import eval_losses
 from lora_watch.measurement.signals.policy import numbers_of
 from lora_watch.measurement.signals.scaled_loss import OTHER
 from lora_watch.rules import Episodes, catalogue
-from lora_watch.rules.forecast import learns_preferences
 from lora_watch.rules.policy import FEWEST_STEPS, MONITOR_FAILURE
 from lora_watch.rules.saving import SavedAdapterDiffers
 from lora_watch.run import process
@@ -346,7 +345,7 @@ class Engine:
         last = self.last.amended(**{"evaluations": {}, "logged": None, **self._since})
         alerts += [alert for alert in self.episodes.conclude(last) if alert not in alerts]
         self.coverage.concluded = True
-        rewarded = "reward_flat" in last.scalars or learns_preferences(last.run)
+        rewarded = "reward_flat" in last.scalars or last.run.learns_preferences
         if rewarded and "reward_rows" not in last.scalars and last.step >= FEWEST_STEPS:
             self.note("the log's rows are too few to judge the reward or margin (LW104): set logging_steps to 1")
         if alerts:

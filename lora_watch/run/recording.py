@@ -14,7 +14,7 @@ from lora_watch.measurement.norms.finite import spoiled
 from lora_watch.measurement.norms.merging import kept_by_a_merge
 from lora_watch.measurement.signals.gradients import any_seen, overflow
 from lora_watch.measurement.signals.labels import NUMBERS, SAME, is_own
-from lora_watch.measurement.signals.loss import FIRST, SEEN_FIRST, Chance, LossSignals
+from lora_watch.measurement.signals.loss import FIRST, SEEN_FIRST, Chance, LossProgress, LossSignals
 from lora_watch.measurement.signals.policy import PolicySignals
 from lora_watch.measurement.signals.scaled_loss import GONE, NOT_KNOWN, OTHER
 from lora_watch.rules.size import HARM, extent
@@ -124,8 +124,10 @@ class Recorder:
         self._planned, self._is_scaled = lr_fraction or self._of_steps, is_scaled
         self._spent = 0.0, 1.0
         """What is spent of the schedule is the first number, and the second times what a run without recovery has."""
-        self._loss, self._judge_loss = LossSignals(chance=Chance.of(monitored.run.config)), judge_loss
-        self._policy = PolicySignals()
+        prefers = monitored.run.learns_preferences
+        self._loss = LossSignals(progress=LossProgress(prefers), chance=Chance.of(monitored.run.config))
+        self._policy = PolicySignals(LossProgress(prefers, [0.0] * prefers))  # a margin begins at 0
+        self._judge_loss = judge_loss
         instruments.own_loss.asked = "classes" not in monitored.run.config
         self._unknown = 0
         """Steps of which it was not known among how many classes the loss chooses."""

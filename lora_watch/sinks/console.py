@@ -41,7 +41,8 @@ class ConsoleSink(Sink):
         now = adapters(len(run.adapters), run.resting)
         if run.adapters and now != self._adapters:
             self._adapters = now
-            _print("\n".join(wrapped(f"lora_watch: {run.placement}", columns())))
+            resumed = f"resumed at step {step}. " if step else ""
+            _print("\n".join(wrapped(f"lora_watch: {resumed}{run.placement}", columns())))
         for note in run.notes:
             if note not in self._noted:
                 self._noted.add(note)
@@ -114,7 +115,8 @@ class ConsoleSink(Sink):
         if verdict == "failed" and first is not None:
             ended = [alert for alert in self._history if alert.title in (message or "")]
             first = min(ended, key=lambda alert: str(message).index(alert.title), default=first)
-            return f"failed by fail_on after {'all its ' * (steps == planned)}{done} ({first.rule})."
+            when = f"after all its {done}" if steps == planned else f"at step {done.removesuffix(' steps')}"
+            return f"failed by fail_on {when} ({first.rule})."
         if verdict == "unknown":
             return f"{done}, {self._adapters}, but no verdict: {sentence(message or 'it was not judged to its end')}"
         if verdict == "ok" and message:  # the run has recovered

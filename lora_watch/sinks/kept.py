@@ -26,9 +26,10 @@ from lora_watch.snapshots.copies import Copy, GoodCopies, take
 from lora_watch.snapshots.last_good import what_can_save, why_not_kept, write_adapter
 
 _README = """# The adapter of step {step}
-lora_watch has kept it: it is from before the run went wrong, as `report.json` says next to this folder.
+lora_watch has kept it: no alert was open then that made it doubtful, as `report.json` says next to this folder.
 `PeftModel.from_pretrained(base, folder)` loads it.
 """
+RECOVERED_FROM = "the run has recovered: what it ended with is good"
 JUDGED_FROM = 12
 """Steps after which a run is known to have gained, or to have not."""
 
@@ -131,9 +132,11 @@ class LastGoodSink(Sink):
                 self._save()
 
     def finish(self, verdict: Verdict, message: str | None) -> None:
+        if verdict == "ok":
+            self._in_vain = self._in_vain or RECOVERED_FROM
         if not self._is_wrong:
             self._choose(self._at - self._policy.evidence())
-        if self._is_wrong or verdict == "failed" or self._saved is not None:  # a run that has recovered goes on
+        if self._is_wrong or verdict == "failed" or self._saved is not None:  # a run may have mended by itself
             self._save()
         # Whoever holds this sink after the run does not hold its weights.
         self._model, self._trained, self._good = nn.Module(), {}, None

@@ -36,7 +36,7 @@ def test_what_another_alert_has_taken_over_is_not_over(cause: str, how: str, cap
 def test_alerts_of_the_session_before_are_one_line_each(capsys: Captured) -> None:
     sink, told = ConsoleSink(), Prescription({"learning_rate": Setting(0.1, 0.006)})
     sink.start(run_of(), 4)
-    capsys.readouterr()
+    assert capsys.readouterr().err.startswith("lora_watch: resumed at step 4.")
     sink.write(record_of(run_of(), 4), [old := alert_of(4, next_run=told), alert_of(2, "LW203", back_to=0)])
     assert capsys.readouterr().err == f"lora_watch: from the session before: {old.title}\n"
     sink.write(record_of(run_of(), 4), [new := alert_of(4, "LW314", Severity.WARNING)])

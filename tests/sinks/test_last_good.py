@@ -155,7 +155,7 @@ def evidence_of(steps: int) -> Policy:
         (5, None, 25, 10, 10),
     ],
 )
-def test_it_is_from_before_the_evidence_also_of_what_the_run_has_recovered_from(
+def test_it_is_from_before_the_evidence_also_where_the_alert_has_ended(
     evidence: int, nan_at: int | None, seen: int, best: float, good: int, tmp_path: Path
 ) -> None:
     """A NaN at a step whose norms were not measured is in no good copy. ``seen``: first, as a warning.
@@ -176,7 +176,7 @@ def test_it_is_from_before_the_evidence_also_of_what_the_run_has_recovered_from(
         record = StepRecord(engine.run, step, {})
         record.derived["best step"] = best
         sink.write(record, [alert] if step in (seen, 25, 26) else [])
-    sink.finish("ok", "recovered at step 26")
+    sink.finish("unhealthy", None)
     kept = PeftModel.from_pretrained(tiny_model(), str(tmp_path / "last_good")).state_dict()
     assert {b.mean().item() for name, b in kept.items() if "lora_B" in name} == {good}
 

@@ -187,6 +187,8 @@ class LossProgress:
     """Has the loss improved on its start by more than its noise? O(1) state. The start is the mean of the first losses,
     up to the step at which the adapters have grown to ``STILL`` or the loss has improved."""
 
+    exact: bool = False
+    """The first loss alone is the start, and has no noise: preferences against a reference cost all the same then."""
     first: list[float] = field(default_factory=list)
     """The losses that the start is the mean of: ten at most."""
     past_start: bool = False
@@ -210,7 +212,7 @@ class LossProgress:
         if loss is None or not math.isfinite(loss):
             return self._compare()
         self.past_start |= size is not None and size >= STILL
-        if not self.first or (size is not None and not self.past_start and len(self.first) < 10):
+        if not self.first or (size is not None and not (self.past_start or self.exact) and len(self.first) < 10):
             self.first = [*self.first, loss]
         self.recent = [*self.recent[-32:], loss]
         if (progress := self._compare()) is not None:
@@ -226,7 +228,7 @@ class LossProgress:
         sd = 1.4826 * median(abs(b - a) for a, b in pairwise(self.recent)) / math.sqrt(2.0)
         last = self.recent[-5:]
         start, recent = sum(self.first) / len(self.first), sum(last) / len(last)
-        error = sd * math.sqrt(1.0 / len(last) + 1.0 / len(self.first))
+        error = sd * math.sqrt(1.0 / len(last) + (not self.exact) / len(self.first))
         rest = (sum(last) - max(last)) / (len(last) - 1)
         return Progress(start, recent, rest, error, start - recent > 2.0 * error)
 

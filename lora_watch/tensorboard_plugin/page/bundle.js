@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 0c440dd12662d9b8c738d61506079bd98a965daeecc3b36b0c18ae5912c7a174 */
+/* Made by tests/front_end/check.py --fix of sources 661f42bc25dba54dfc68d72c5402b234626d42f2f95b69f39a75762681fe6fb8 */
 var Ve=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ve(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "size of the adapters":"how many times a layer’s own output all adapters together add: the depth-scaled output ratio, wh\
@@ -275,9 +275,9 @@ let{loss:r,reward:o,rates:i,effective:l,overhead:a}=e,{schema:d,adapters:h,step:
 m=ht(e,u,p),b=ft(n,e,s,u),f=a?.at(u),w=d.max_steps,_=w?Math.min(1,u/w):null,A=h[0]?.scale_formula,k=n.metric==="output_r\
 atio"?["Size of the adapters","size of the adapters"]:["σ₁ relative to W₀ × depth",n.metric],$=["r","alpha","scale"].
 map(N=>Ws(h.map(M=>M[N]))).join(" / ");return[H("Step","step",[String(u),w&&c("small",null,` / ${w}`)],_==null?null:`${J(
-_)} of the schedule`,_!=null&&c("i",{class:"progress",style:`--share:${_}`})),o?H(_t(d),_t(d).toLowerCase(),v(o.at(u)),vt(
-e,u)):H("Loss","loss",v(r?.at(u)),Number.isFinite(m)?`mean${u<5?"":" of five"} ${ut(m)}`:null),H(...k,v(b),b==null?"not \
-measured":`${v(b/n.depth)} × depth ${v(n.depth)}`),H("s · lr, peak","effective_lr",v(Bt(l,u,p)),$e(d,y)),H("r / α / s",
+_)} of the steps`,_!=null&&c("i",{class:"progress",style:`--share:${_}`})),o?H(_t(d),_t(d).toLowerCase(),v(o.at(u)),vt(e,
+u)):H("Loss","loss",v(r?.at(u)),Number.isFinite(m)?`mean${u<5?"":" of five"} ${ut(m)}`:null),H(...k,v(b),b==null?"not me\
+asured":`${v(b/n.depth)} × depth ${v(n.depth)}`),H("s · lr, peak","effective_lr",v(Bt(l,u,p)),$e(d,y)),H("r / α / s",
 "scale",h.length?$:"–",A?`s = ${At(A)}`:"no adapters"),H("Adapters","adapters",String(h.length),d.config?.model_type??
 d.optimizer),H("Overhead","overhead",f==null||!t.lastStep?"–":J(f,1),t.lastStep?`of the wall time ${u>xe?`since step ${xe}`:
 "so far"}`:n.missing)]}function $e({config:t},e){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${v(n)} t\

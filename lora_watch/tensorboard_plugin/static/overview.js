@@ -365,7 +365,7 @@ function tiles(app, known, spread, path) {
       'Step',
       'step',
       [String(step), total && h('small', null, ` / ${total}`)],
-      share == null ? null : `${percent(share)} of the schedule`,
+      share == null ? null : `${percent(share)} of the steps`,
       share != null && h('i', {class: 'progress', style: `--share:${share}`}),
     ),
     reward
