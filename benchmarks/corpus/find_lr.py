@@ -208,6 +208,7 @@ def work(case: Case, kept: dict[str, Any], save: Callable[[], None]) -> None:
     if "sweep" not in kept:
         found, before = sweep_of(case)
         kept |= {"case": asdict(case), "before": before, "sweep": json.loads(strict_json(found.to_dict()))}
+        del kept["sweep"]["sentences"], kept["sweep"]["curve"]["smoothed"]  # they follow from the rest
         by_step = None if case.optimizer == "sgd" or not found.predicted else 10 * found.predicted
         centre = by_step or found.lowest_loss_at or CUSTOMARY
         kept["rates"] = [centre * factor for factor in GRID.get(case.optimizer, GRID[case.base])] + [CUSTOMARY]
