@@ -20,7 +20,7 @@ from lora_watch.rules.forecast import (
     useful_step,
     weaker_by,
 )
-from lora_watch.rules.remedies import weaker
+from lora_watch.rules.remedies import typed_rate, weaker
 from lora_watch.tune.preflight import preflight
 from tests.rules.runs import run, the
 from tests.support import build_trainer, lora, tiny_model
@@ -113,7 +113,7 @@ def test_all_sources_agree_on_one_run() -> None:
     judged = preflight(settings, {"learning_rate": 5e-2}, model=TINY_LLAMA).findings[0]
     exploded = the("LW102", failing)
     swept = find_learning_rate(build_trainer(lora(tiny_model()), None, 40), steps=40)
-    assert swept.predicted == pytest.approx(weights.best)
+    assert swept.predicted == typed_rate(weights.best), "as people type it"
     ranges = [(weights.low, weights.high), stated(judged), stated(exploded), (swept.low, swept.high)]
     assert max(low for low, _ in ranges) <= min(high for _, high in ranges), ranges
     for low, high in ranges[:3]:
