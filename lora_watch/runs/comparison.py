@@ -342,6 +342,7 @@ def _why_not(run: FinishedRun) -> str | None:
     standing = [alert for alert in run.findings() if run.ended or alert.rule not in OF_FINISHED_RUNS]
     # LW901 alone fails a run, but of one that broke off its end says more.
     failing = [a for a in standing if a.severity >= Severity.ERROR or (run.ended and a.rule == MONITOR_FAILURE)]
+    failing = failing or standing * (run.verdict == "failed")  # by its WARNINGs
     said = next((f": {alert.message} ({alert.rule})" for alert in failing), "")
     if not run.ended:
         return f"{run.ending} at step {run.step}{said}"

@@ -190,10 +190,12 @@ def test_an_optimizer_and_a_schedule_that_the_script_gives_the_trainer_are_its_s
 
 def test_a_run_that_its_policy_ended_is_shown_and_does_not_count(sweep: Sweep, tmp_path: Path) -> None:
     train_into(tmp_path / "broken", 8, 256, fail_on="error", lr=0.1)
+    train_into(tmp_path / "weak", 8, 8, fail_on="warning", lr=1e-6)
     content = as_json(sweep[0], tmp_path)
-    assert any(re.search(r"broken is not ranked: .*step \d+.*LW102", note) for note in content["notes"])
-    (broken,) = [run for c in content["configurations"] for run in c["runs"] if run["left_out"]]
-    assert broken["alerts"]["error"] >= 1
+    for name, rule in (("broken", "LW102"), ("weak", "LW104")):
+        assert any(re.search(rf"{name} is not ranked: .*step \d+.*{rule}", note) for note in content["notes"])
+    left_out = [run for c in content["configurations"] for run in c["runs"] if run["left_out"]]
+    assert all(run["alerts"]["error"] for run in left_out)
     ranked, _, rest = compare(sweep[0], tmp_path).stdout.partition("Not ranked:")
     assert ["broken" in part.partition("Best:")[0] for part in (ranked, rest)] == [False, True]
 
