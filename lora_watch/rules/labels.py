@@ -137,8 +137,9 @@ class FirstLossTooHigh(RuleOfTheLoss):
 
     Fires at the third step when a language model's first losses are about what guessing costs, or a classifier's 1.5
     times that; when a regression's targets lie far from 0; when a classifier guesses whose head is outside
-    ``modules_to_save``. Labels that are shifted or on padding count at any loss. An ERROR where labels are not their
-    inputs' tokens, or one; tokens are another model's; losses are minus the model's, or end no better.
+    ``modules_to_save``. Labels that are shifted or on padding count at any loss. An ERROR where a
+    batch proves that labels are not its tokens, or all one, or tokens another model's; or losses are minus the model's,
+    or end no better.
     """
 
     id = "LW205"
@@ -182,6 +183,7 @@ class FirstLossTooHigh(RuleOfTheLoss):
             )
         far = start > threshold and record.scalars["loss_recent"] > threshold
         known, entropy = many and len(self.first) == FIRST, self.seen.get("entropy", 0.0)
+        first = self.first[0] if self.first else start
         # The base model is not, and the first updates have moved it neither down nor far up.
         unmoved = known and min(self.first) > self.guessed * chance and max(self.first) < 1.1 * self.first[0]
         no_better = far or (unmoved and self.first[0] > _AT_CHANCE * chance)
@@ -204,13 +206,13 @@ class FirstLossTooHigh(RuleOfTheLoss):
             cause = f"about one label a row is not -100: {_MASKED}"
         elif far:
             cause = f"{mismatch}, or {_DAMAGED}"
-        elif many and not entropy:
+        elif many and not entropy and first < 1.1 * chance:  # random weights are sure of nothing
             cause = f"{_RANDOM}, or {mismatch}"
         if record.run.nonzero_start:
             cause = f"{_FOREIGN}; or {cause}"
             remedy = "evaluate within model.disable_adapter(). If that is better, load this model's own adapter, or "
             remedy += "let B begin at zero (init_lora_weights=True). If not, read a batch: input_ids and labels"
-        first, least = self.first[0] if self.first else start, threshold if far else self.guessed * chance
+        least = threshold if far else self.guessed * chance
         return self._finding(first, message, details, cause, remedy, threshold=least, kind=kind)
 
     def _finding(self, first: float, message: str, details: str, cause: str, remedy: str, **more: Any) -> Finding:
@@ -233,7 +235,7 @@ class FirstLossTooHigh(RuleOfTheLoss):
         few = self.seen.get("labels_a_row", 0.0) < 8.0  # whose mean is noise
         learns = run.trains_more or any(classes in (each.d_in, each.d_out) for each in run.adapters)  # what tokens mean
         if ahead or behind:  # of a calibrated model entropy is what right labels cost
-            no_better |= self.first[0] > 1.3 * self.seen["entropy"]
+            no_better |= self.first[0] > 1.3 * self.seen.get("entropy", math.inf)
         no_better |= fit < _FIT and self.first[0] > chance  # whatever a strong update has made of the next two
         if no_better and fit < _FIT:
             message, cause = "the labels do not fit the inputs", "the labels are those of other rows or positions"

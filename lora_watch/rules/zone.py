@@ -20,7 +20,11 @@ class Zone:
 ZONES = (
     Zone("unknown", None, "The size of the adapters or the course of the loss is not known."),
     Zone("healthy", None, "The loss has come down from its start by more than its noise."),
-    Zone("no-gain", None, "The loss has not come down by more than its noise, or not below what guessing costs."),
+    Zone(
+        "no-gain",
+        None,
+        "The last five losses show no gain: within their noise they are the start's, or no lower than guessing costs.",
+    ),
     Zone("barely-moves", Severity.WARNING, "The adapters stay too small to change the model."),
     Zone("diverged", Severity.ERROR, "The loss has risen and stays up."),
     Zone("exploding", Severity.ERROR, "The adapters are larger than useful ones get."),

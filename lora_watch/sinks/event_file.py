@@ -88,6 +88,12 @@ class EventFile:
         if time.monotonic() - self._flushed > FLUSH_SECONDS:
             self.flush()
 
+    def write_alerts(self, alerts: bytes, step: int) -> None:
+        """Beside what else there is of the step, and in the place of its alerts."""
+        event = event_pb2.Event()
+        put(event, tags.ALERTS, alerts)
+        self._add(event, step)
+
     def write_series(self, numbers: Mapping[str, float], step: int) -> None:
         event = event_pb2.Event()
         for name, number in numbers.items():

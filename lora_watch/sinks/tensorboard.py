@@ -127,7 +127,10 @@ class TensorBoardSink(Sink):
         """Says how the run ended if the writer still exists, and closes it if it is the sink's own."""
         if (file := self._find_file()) is not None:
             self._hand_over(self._left_out)
-            step = self._latest.step if self._latest is not None else 0
+            step = self._latest.step if self._latest is not None else self._start_step
+            if self._before:  # a resumed run has ended before a step of its own
+                told = strict_json([alert.to_dict() for alert in self._before])
+                self._background.do(partial(file.write_alerts, told, step))
             self._background.do(partial(file.end, verdict, message, step))
         self._settle()
         try:

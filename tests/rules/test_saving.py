@@ -28,7 +28,7 @@ def trainer(
     folder: Path, *callbacks: TrainerCallback, model: Any = None, saves: Any = STEPWISE, steps: int = 6, **options: Any
 ) -> Any:
     """It and its callback, whose settings are ``options``."""
-    watch = LoraWatchCallback(tensorboard=False, console=False, **options)
+    watch = LoraWatchCallback(**{"tensorboard": False, "console": False, **options})
     settings = {"output_dir": str(folder), "steps": steps, **saves}
     return build_trainer(model or lora(tiny_model(), targets=LAYERS), callbacks=[*callbacks, watch], **settings), watch
 
@@ -146,12 +146,14 @@ class StartsAnew(TrainerCallback):
 
 
 def test_a_resume_that_drops_the_adapter_is_an_error_and_one_that_loads_it_is_none(tmp_path: Path) -> None:
-    trainer(tmp_path, steps=4)[0].train()
-    made, watch = trainer(tmp_path, StartsAnew(), steps=6, fail_on="error")
+    trainer(tmp_path, steps=4, tensorboard=True)[0].train()
+    made, watch = trainer(tmp_path, StartsAnew(), steps=6, fail_on="error", tensorboard=True)
     with pytest.raises(LoraWatchError, match=r"^ERROR at step 4: training does not go on from"):
         made.train(resume_from_checkpoint=True)
     (alert,) = of("LW314", watch)
     assert (alert.step, "B is zero in 8 of 8 adapters" in str(alert), "created anew" in str(alert)) == (4, True, True)
+    drawn = latest_run(tmp_path).data  # of tab and page, from the events: the session has written no step of its own
+    assert [(each["rule"], each["step"]) for each in drawn.alerts()["alerts"]] == [("LW314", 4)]
 
     made, watch = trainer(tmp_path, steps=6)
     made.train(resume_from_checkpoint=True)

@@ -96,6 +96,22 @@ def test_it_is_monitored(kind: str, tmp_path: Path) -> None:
         assert monitor.last.comparable, "TRL's forward around the model's own keeps nothing of a pass"
 
 
+def test_labels_that_trl_shifts_are_named_where_its_loss_has_no_logits(tmp_path: Path) -> None:
+    texts = [{"text": tiny_tokenizer().decode(row["input_ids"])} for row in stdlib_blocks(16, 48)]
+    watcher = LoraWatchCallback(console=False, tensorboard=False)
+    trainer = with_trl("SFT", texts, max_steps=3)(tmp_path, watcher)
+    collate = trainer.data_collator
+
+    def shifted(rows: Any) -> Any:
+        batch = collate(rows)
+        return batch | {"labels": batch["input_ids"].roll(-1, 1)}
+
+    trainer.data_collator = shifted
+    trainer.train()
+    (alert,) = watcher.monitor.alerts
+    assert (alert.rule, alert.severity, "shifted before" in alert.causes[0]) == ("LW205", Severity.ERROR, True)
+
+
 def test_what_trl_saves_is_read_back_and_resumed_from(tmp_path: Path) -> None:
     build = with_trl(
         "SFT", [{"text": row["prompt"] + row["chosen"]} for row in PAIRS], save_strategy="steps", save_steps=1

@@ -70,9 +70,11 @@ def _suite(root: ElementTree.Element, judged: Judged, judgement: Judgement) -> N
 
 def _not_judged(id: str, rule: Rule | None, run: FinishedRun) -> str:
     """Why a rule that has found nothing had nothing to judge, or not all of it, as far as files tell; else empty."""
+    if rule is not None and id not in run.rules:
+        return "muted in the run" if id in run.muted else "not asked in the run"
+    if run.verdict not in ("ok", "unhealthy") and not (rule is not None and rule.static):  # settings come first
+        return f"not all of the run was judged: {run.ending}, {run.steps}"
     if rule is not None:
-        if id not in run.rules:
-            return "muted in the run" if id in run.muted else "not asked in the run"
         if rule.of == "evaluation" and not run.evaluation:
             return "the run had no evaluation"
         if isinstance(rule, (RewardNotRising, RewardsAllEqual, StaleRollouts)) and run.reward_ends is None:
@@ -81,6 +83,4 @@ def _not_judged(id: str, rule: Rule | None, run: FinishedRun) -> str:
             return "one process trained"
         if rule.needs is not None and not any(rule.needs in adapter.last for adapter in run.adapters.values()):
             return f"{rule.needs} was not measured"
-    if run.verdict in ("ok", "unhealthy") or (rule is not None and rule.static):  # settings come before the first step
-        return ""
-    return f"not all of the run was judged: {run.ending}, {run.steps}"
+    return ""

@@ -120,10 +120,12 @@ class OwnLoss:
             squares = _squares(labels.detach().flatten().to(logits.device), logits.detach().flatten())
             self.squares = squares if self.squares is None else self.squares.to(squares.device) + squares
         self._in_shares = self._is_language and kwargs.get("num_items_in_batch") is not None
-        if self._is_language and self._steps < FIRST and isinstance(logits, Tensor):
-            rows = logits.detach().flatten(0, -2)
-            chances = rows[:: max(len(rows) // ROWS, 1)].float().softmax(-1)
-            self._first = {"entropy": torch.special.entr(chances).sum(-1).mean()}
+        if self._is_language and self._steps < FIRST:
+            self._first = {}
+            if isinstance(logits, Tensor):  # a loss in chunks, as TRL's, has none
+                rows = logits.detach().flatten(0, -2)
+                chances = rows[:: max(len(rows) // ROWS, 1)].float().softmax(-1)
+                self._first["entropy"] = torch.special.entr(chances).sum(-1).mean()
             tokens = kwargs.get("input_ids", *args[:1])
             if self._is_causal and isinstance(labels, Tensor) and getattr(tokens, "shape", ()) == labels.shape:
                 self._first |= _placed(labels, tokens, kwargs.get("attention_mask"))

@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources 661f42bc25dba54dfc68d72c5402b234626d42f2f95b69f39a75762681fe6fb8 */
+/* Made by tests/front_end/check.py --fix of sources c8cbe7fe4a3f81ba8ae5ece9593071e02413b1c4f511f9188f9d98c3578bcb19 */
 var Ve=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ve(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "size of the adapters":"how many times a layer’s own output all adapters together add: the depth-scaled output ratio, wh\
@@ -73,8 +73,8 @@ title:()=>Ns,verdict:()=>Nt});var at=t=>t&4?"not measured":[t&1&&"NaN",t&2&&"Inf
 i]=e.shape;this.columns=o,this.n=i,this.first=Float64Array.from(e.first),this.last=Float64Array.from(e.last),this.pooled=
 e.pooled,this.width=e.width,this.notes=e.notes,this.low=s,this.high=n,this.flags=r,this.bytes=(s===n?5:9)*r.length,this.
 until=void 0}static parse(e){let s=new DataView(e).getUint32(0,!0),n=JSON.parse(new TextDecoder().decode(new Uint8Array(
-e,4,s))),[r,o]=n.shape,i=r*o,l=new Uint8Array(e,4+s),a=(u,p)=>{let y=new Uint8Array(p*i);for(let m=0;m<p;m++)for(let b=0;b<
-o;b++)for(let f=0;f<r;f++)y[p*(f*o+b)+m]=l[u++];return y},d=new Float32Array(a(0,4).buffer),h=n.pooled?new Float32Array(
+e,4,s))),[r,o]=n.shape,i=r*o,l=new Uint8Array(e,4+s),a=(u,p)=>{let w=new Uint8Array(p*i);for(let m=0;m<p;m++)for(let b=0;b<
+o;b++)for(let f=0;f<r;f++)w[p*(f*o+b)+m]=l[u++];return w},d=new Float32Array(a(0,4).buffer),h=n.pooled?new Float32Array(
 a(4*i,4).buffer):d;return new t(n,d,h,a((n.pooled?8:4)*i,1))}window({from:e=-1/0,to:s=1/0,adapter:n}){let r=Array.from(this.
 first.keys()).filter(h=>this.last[h]>=e&&this.first[h]<=s),o=n==null?Array.from({length:this.n},(h,u)=>u):[n],i=r.flatMap(
 h=>o.map(u=>h*this.n+u)),l=h=>h.constructor.from(i,u=>h[u]),a=l(this.low),d={...this,shape:[r.length,o.length],first:r.map(
@@ -93,24 +93,24 @@ s)===0):[[1,2,5],[1,3]].map(n).find(o=>o.length>1&&o.length<=s)??(r.length>1?r:q
 flatMap(o=>[g("line",{x1:e,x2:s,y1:n(o),y2:n(o),class:"grid"}),g("text",{x:e-6,y:n(o)+x(4),"text-anchor":"end"},r(o))]),
 Y=t=>t.filter(({name:e,back_to:s,step:n})=>e==="recovered"&&s!=null&&s<n).map(({back_to:e,step:s})=>[e+1,s]);function bt(t,e){
 let{width:s,height:n,step:r,alerts:o=[]}=e,i=t.filter(Je),l=t.map(f=>f.name).join(", "),a=gt("chart",s,n,l,o.length?{role:"\
-group"}:{});if(!i.length)return a.append(wt(s/2,n/2,e.empty??"not logged in this run")),a;let d=Qe(i,e),{X:h,x0:u,x1:p,top:y,
+group"}:{});if(!i.length)return a.append(wt(s/2,n/2,e.empty??"not logged in this run")),a;let d=Qe(i,e),{X:h,x0:u,x1:p,top:w,
 foot:m}=d;a.append(...es(d,e),...ss(d,e.thresholds??[]));let b=[];for(let f of i)a.append(...ls(f,d,b));return a.append(
-...rs(d,e.discarded??[])),r!=null&&r>=u&&r<=p&&a.append(g("line",{x1:h(r),x2:h(r),y1:y,y2:m,class:"cursor"})),a.append(...os(
+...rs(d,e.discarded??[])),r!=null&&r>=u&&r<=p&&a.append(g("line",{x1:h(r),x2:h(r),y1:w,y2:m,class:"cursor"})),a.append(...os(
 d,o,e.onAlert),...(e.marks??[]).flatMap(f=>ns(d,f))),is(a,i,d,e),a}var Je=({matrix:t,column:e=0,dash:s})=>t&&Array.from(
 t.first).some((n,r)=>Number.isFinite(t.high[r*t.n+e])||!s&&t.flags[r*t.n+e]&3);function Qe(t,e){let{width:s,height:n,alerts:r=[]}=e,
 o=x(58),i=s-x(12),l=r.length?20:10,a=n-x(22),[d,h]=e.range,u=({matrix:_,column:A=0})=>Array.from({length:_.columns},(k,$)=>_.
-high[$*_.n+A]).some(k=>k>0&&k<1/0),p=e.log&&t.some(u),y=p?_=>_>0?Math.log10(_):NaN:_=>_,[m,b]=ts(Xe(Ye(t,y,d,h),e.thresholds,
-y,p),e.zero,p);return{left:o,right:i,top:l,foot:a,x0:d,x1:h,log:p,to:y,low:m,high:b,X:_=>o+(h===d?(i-o)/2:(_-d)/(h-d)*(i-
+high[$*_.n+A]).some(k=>k>0&&k<1/0),p=e.log&&t.some(u),w=p?_=>_>0?Math.log10(_):NaN:_=>_,[m,b]=ts(Xe(Ye(t,w,d,h),e.thresholds,
+w,p),e.zero,p);return{left:o,right:i,top:l,foot:a,x0:d,x1:h,log:p,to:w,low:m,high:b,X:_=>o+(h===d?(i-o)/2:(_-d)/(h-d)*(i-
 o)),Y:_=>a-(Math.max(m,Math.min(b,_))-m)/(b-m)*(a-l)}}function Ye(t,e,s,n){let r=1/0,o=-1/0;for(let{matrix:i,column:l=0}of t)
 for(let a=0;a<i.columns;a++){if(i.last[a]<s||i.first[a]>n)continue;let d=e(i.low[a*i.n+l]),h=e(i.high[a*i.n+l]);d<r&&d>-1/0&&
 (r=d),h>o&&h<1/0&&(o=h),h<r&&h>-1/0&&(r=h)}return[r,o]}function Xe([t,e],s=[],n,r){for(let{value:o}of s){let i=n(o);r&&i>
 e&&i-e<1&&(e=i+.05),r&&i<t&&t-i<1&&(t=i-.05)}return[t,e]}function ts([t,e],s,n){if(t<=e||([t,e]=[0,1]),s&&!n&&(t=Math.min(
 0,t)),n&&e-t>8&&(t=e-8),e-t<1e-9*Math.max(1,Math.abs(e))){let o=n?.3:Math.abs(e)*.1||1;return[e===0?0:t-o,e+o]}let r=(e-
 t)*.06;return[s&&t===0?t:t-r,e+r]}function es({left:t,right:e,top:s,foot:n,x0:r,x1:o,log:i,to:l,low:a,high:d,X:h,Y:u},p){
-let{height:y,term:m,axis:b="step"}=p,f=n-s,w=i?lt(a,d,Math.max(2,f/x(18))):q(a,d,Math.max(2,f/x(32))),_=()=>q(r,o,(e-t)/
+let{height:w,term:m,axis:b="step"}=p,f=n-s,y=i?lt(a,d,Math.max(2,f/x(18))):q(a,d,Math.max(2,f/x(32))),_=()=>q(r,o,(e-t)/
 x(62)).filter(Number.isInteger),A=p.ticks??_().map(N=>[N,N]),k=re(m??""),$=`translate(${x(10)},${s+f/2})rotate(-90)`;return[
-...Lt(w,{left:t,right:e},N=>u(l(N))),...A.map(([N,M])=>g("text",{x:h(N),y:y-5,"text-anchor":"middle"},M)),g("text",{class:"\
-axis-name",x:t-8,y:y-5,"text-anchor":"end"},b),g("text",{class:"axis-name","text-anchor":"middle",transform:$},k)]}var ss=({
+...Lt(y,{left:t,right:e},N=>u(l(N))),...A.map(([N,M])=>g("text",{x:h(N),y:w-5,"text-anchor":"middle"},M)),g("text",{class:"\
+axis-name",x:t-8,y:w-5,"text-anchor":"end"},b),g("text",{class:"axis-name","text-anchor":"middle",transform:$},k)]}var ss=({
 left:t,right:e,to:s,low:n,high:r,Y:o},i)=>i.map(({value:l,name:a})=>({v:s(l),name:a})).filter(({v:l})=>l>=n&&l<=r).flatMap(
 ({v:l,name:a})=>[g("line",{x1:t,x2:e,y1:o(l),y2:o(l),class:"threshold"}),g("text",{x:e-2,y:o(l)-3,"text-anchor":"end",class:"\
 threshold"},a)]),ns=({top:t,foot:e,X:s},{at:n,name:r,kind:o})=>[g("line",{class:"found",x1:s(n),x2:s(n),y1:t,y2:e,style:`\
@@ -120,25 +120,25 @@ from:i,until:l})=>l>i).map(({first:i,last:l,from:a,until:d})=>{let h=i<l?`steps 
 was discarded`,u={x:r(a),y:t,width:r(d)-r(a),height:e-t},p=`M${r(d)} ${t+6}H${r(a)}m5 -4l-5 4l5 4`;return g("g",{class:"\
 discarded"},g("title",null,h),g("rect",u),g("path",{d:p}))});function os({top:t,foot:e,x0:s,x1:n,X:r},o,i){let l=o.filter(
 a=>a.step>=s&&a.step<=n);return l.flatMap((a,d)=>{let h=l.slice(0,d).filter(({step:m})=>m===a.step).length,u=Math.min(n,
-a.closed_step==null?n:a.last_step),p=I(a.severity),y={x:r(a.step),y:7.5,width:r(u)-r(a.step),height:3,class:`held severi\
-ty ${p}`};return[...u>a.step?[g("rect",y)]:[],Ft(a,r(a.step)+13*h,h?0:e-t+11,()=>i?.(a))]})}var Ft=(t,e,s,n)=>g("g",{class:`\
+a.closed_step==null?n:a.last_step),p=I(a.severity),w={x:r(a.step),y:7.5,width:r(u)-r(a.step),height:3,class:`held severi\
+ty ${p}`};return[...u>a.step?[g("rect",w)]:[],Ft(a,r(a.step)+13*h,h?0:e-t+11,()=>i?.(a))]})}var Ft=(t,e,s,n)=>g("g",{class:`\
 mark severity ${I(t.severity)}`,"aria-label":`${t.severity} ${t.rule} at step ${t.step}`,transform:`translate(${e},9)`,...le(
 r=>{r.stopPropagation(),n()}),onpointermove:r=>{r.stopPropagation();let o=c("b",null,`${t.severity} ${t.rule}`);E.show(r,
 o,`step ${t.step}`,t.message)},onpointerleave:()=>E.hide()},s>0&&g("path",{d:`M0 6V${s}`,class:"stem"}),g("path",{d:Wt(t.
-severity)}));function is(t,e,{left:s,right:n,top:r,foot:o,x0:i,x1:l,X:a},d){let{axis:h="step",say:u=String,onStep:p,onZoom:y}=d,
-m=g("line",{y1:r,y2:o,class:"hover"}),b=g("rect",{y:r,height:o-r,class:"select"});t.append(m,b);let f=w=>Math.round(i+Math.
-max(0,Math.min(1,(w-s)/(n-s)))*(l-i));yt(t,b,{hover:(w,_)=>{let A=f(_);m.setAttribute("x1",a(A)),m.setAttribute("x2",a(A)),
-m.style.display="block",E.show(w,`${h} ${u(A)}`,as(e,A))},leave:()=>{m.style.display="none"},zoom:(w,_)=>f(w)<f(_)&&y?.(
-f(w),f(_)),choose:(w,_)=>p?.(f(_))})}var as=(t,e)=>t.map(({matrix:s,column:n=0,colour:r,name:o})=>s.first[0]>e?null:ce(r,
+severity)}));function is(t,e,{left:s,right:n,top:r,foot:o,x0:i,x1:l,X:a},d){let{axis:h="step",say:u=String,onStep:p,onZoom:w}=d,
+m=g("line",{y1:r,y2:o,class:"hover"}),b=g("rect",{y:r,height:o-r,class:"select"});t.append(m,b);let f=y=>Math.round(i+Math.
+max(0,Math.min(1,(y-s)/(n-s)))*(l-i));yt(t,b,{hover:(y,_)=>{let A=f(_);m.setAttribute("x1",a(A)),m.setAttribute("x2",a(A)),
+m.style.display="block",E.show(y,`${h} ${u(A)}`,as(e,A))},leave:()=>{m.style.display="none"},zoom:(y,_)=>f(y)<f(_)&&w?.(
+f(y),f(_)),choose:(y,_)=>p?.(f(_))})}var as=(t,e)=>t.map(({matrix:s,column:n=0,colour:r,name:o})=>s.first[0]>e?null:ce(r,
 o,s.say(s.columnOf(e),n,v)));function ls(t,{X:e,Y:s,to:n,x0:r,x1:o,top:i,foot:l},a){let{matrix:d,column:h=0,colour:u,dash:p,
-thin:y}=t,m=[],b="",f=!1,w="",_="",A=[],k=[],$=[],N=()=>{A.length>1&&$.push(`M${A.join("L")}L${k.reverse().join("L")}Z`),
+thin:w}=t,m=[],b="",f=!1,y="",_="",A=[],k=[],$=[],N=()=>{A.length>1&&$.push(`M${A.join("L")}L${k.reverse().join("L")}Z`),
 A.length=k.length=0};for(let M=0;M<d.columns;M++){let S=(d.first[M]+d.last[M])/2;if(d.last[M]<r||d.first[M]>o)continue;let R=M*
 d.n+h,j=e(S).toFixed(1);!p&&d.flags[R]&3&&(m.at(-1)?.column===M-1?Object.assign(m.at(-1),{column:M,to:e(S)}):m.push({column:M,
-from:e(S),to:e(S),kind:d.flags[R]&1?"NaN":"Inf"}));let V=n(d.low[R]),G=n(d.high[R]);if(!Number.isFinite(G)){f=!1,_+=w,w=
-"",N();continue}let et=Number.isFinite(V)?s((V+G)/2):s(G);b+=`${f?"L":"M"}${j} ${et.toFixed(1)}`,f?w="":w=`M${j} ${et.toFixed(
+from:e(S),to:e(S),kind:d.flags[R]&1?"NaN":"Inf"}));let V=n(d.low[R]),G=n(d.high[R]);if(!Number.isFinite(G)){f=!1,_+=y,y=
+"",N();continue}let et=Number.isFinite(V)?s((V+G)/2):s(G);b+=`${f?"L":"M"}${j} ${et.toFixed(1)}`,f?y="":y=`M${j} ${et.toFixed(
 1)}h.01`,f=!0,d.pooled&&(A.push(`${j} ${s(G).toFixed(1)}`),k.push(`${j} ${(Number.isFinite(V)?s(V):l).toFixed(1)}`))}return N(),
-[$.length&&g("path",{d:$.join(""),class:"band",style:`fill:${u};stroke:${u}`}),g("path",{d:b,class:y?"line thin":"line",
-"stroke-dasharray":p,style:`stroke:${u}`}),_+w&&g("path",{d:_+w,class:"lone",style:`stroke:${u}`}),...m.filter(({from:M,
+[$.length&&g("path",{d:$.join(""),class:"band",style:`fill:${u};stroke:${u}`}),g("path",{d:b,class:w?"line thin":"line",
+"stroke-dasharray":p,style:`stroke:${u}`}),_+y&&g("path",{d:_+y,class:"lone",style:`stroke:${u}`}),...m.filter(({from:M,
 to:S})=>!a.some(R=>R.from<=M&&S<=R.to)&&a.push({from:M,to:S})).map(({from:M,to:S,kind:R})=>g("g",{class:"broken"},g("rec\
 t",{x:M-1.5,width:S-M+3,y:i,height:l-i}),g("rect",{class:"foot",x:M-1.5,width:S-M+3,y:l-6,height:6}),g("text",{x:M+3,y:l-
 10},R)))].filter(Boolean)}var cs=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`\
@@ -156,43 +156,44 @@ let o=n?.at(r,1);return(t===X[0]&&Number.isFinite(o)?s?.at(r):null)??(o==null?nu
 $=>t.runs[e].metrics.includes($)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?ue:fe;if(!s){let $=t.
 runs[e].step?"the output ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:$}}let o={max_cols:400},
 [i,{alerts:l},a,d]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),h=ct(
-i),u=a.first.findIndex(($,N)=>a.flags[N*a.n]&3),p=u<0?void 0:a.first[u],y=d?.columns?[...new Set([...a.last,d.last.at(-1)])].
-filter($=>$>=d.first[0]):[],[m,b]=await Promise.all([t.spread(s,{at:y},e),t.seriesOf(["loss","loss_start","loss_recent",
-"size","zone"],{at:y},e)]),f=Y(l),w=y.sort(($,N)=>$-N).map($=>({step:$,gain:ht(b,$,f),ratio:ft({metric:s,depth:h},b,m,$),
-zone:dt(i,b.zone,$)})).filter(({gain:$,ratio:N})=>Number.isFinite($)&&N>0),_=([$,N],{step:M})=>$<=M&&M<=N,A=w.filter($=>!f.
-some(N=>_(N,$))),k=f.map($=>w.filter(N=>_($,N))).filter(({length:$})=>$);return{metric:s,points:A,strays:k,depth:h,broken:p,
-missing:A.length?null:us(t.runs[e],u<0?null:a.steps(u),r)}}var us=({series:t,step:e},s,n)=>e===0?n:t.includes("loss")?t.
-includes("reward")?"the reward counts here, not the loss":s?`NaN since ${s}`:"too few steps":"the loss is unknown";function de(t){
-let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),i=l=>o.
-reduce((a,d)=>a+l(d),0)/o.length;return{...s,gain:i(l=>l.gain),ratio:Math.exp(i(l=>Math.log(l.ratio)))}})}function pe(t,e){
-let{width:s,height:n,damage:r,step:o,onStep:i}=e,l=t.metric==="output_ratio"?"size of the adapters":"σ₁(ΔW) / σ₁(W₀) × d\
-epth",a=de(t.points),d=(t.strays??[]).map(de),h=fs([...a,...d.flat()],s,n,r),u=gt("picture",s,n,`${l} against improvemen\
-t of the loss`);return u.append(...ms(h,l,n),...ps(h,r)),t.missing?u.append(gs(h,t.missing)):u.append(...ws(t.points,a,d,
-h),...ys(a,t.broken,h,o)),bs(u,a,h,l,i),u}function fs(t,e,s,n){let r=x(56),o=e-x(20),i=x(12),l=s-x(40),a=t.map(w=>w.gain),
-d=t.map(w=>Math.log10(w.ratio)),h=Math.max(-10,Math.min(-.2,...a.map(w=>w*1.12))),u=Math.min(1,Math.max(.4,...a.map(w=>w*
-1.15))),p=Math.max(-4,Math.min(...d.length?d:[-1])),y=Math.min(5,Math.max(...d.length?d:[1],n?Math.log10(n):-4)+.3),m=p-
-Math.max(.3,(y-p)/9);return{left:r,right:o,top:i,bottom:l,x0:h,x1:u,y0:m,y1:y,X:w=>r+(Math.max(h,Math.min(u,w))-h)/(u-h)*
-(o-r),Y:w=>l-(Math.max(m,Math.min(y,Math.log10(w)))-m)/(y-m)*(l-i)}}function ms({left:t,right:e,top:s,bottom:n,x0:r,x1:o,
-y0:i,y1:l,X:a,Y:d},h,u){let p=e-t,y=`translate(${x(12)},${(s+n)/2})rotate(-90)`;return[g("rect",{x:t,y:s,width:p,height:n-
-s,class:"frame"}),...Lt(lt(i,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/x(70))).map(m=>g("text",{x:a(m),y:n+x(15),"tex\
-t-anchor":"middle"},J(m))),g("line",{x1:a(0),x2:a(0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-6,"text-anchor":"end",class:"\
-axis-name"},"loss (mean of five) below its start →"),g("text",{class:"axis-name","text-anchor":"middle",transform:y},`${h}\
-, logarithmic`)]}function ps({left:t,right:e,top:s,Y:n},r){return r?[g("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"da\
-maged"}),g("text",{x:e-x(6),y:n(r)-x(5),"text-anchor":"end",class:"damaged"},"runs up here were damaged")]:[]}var gs=({left:t,
-right:e,top:s,bottom:n},r)=>wt((t+e)/2,(s+n)/2,Ct(r)?r:`no path: ${r}`);function ws(t,e,s,{X:n,Y:r}){let o=a=>`${n(a.gain).
-toFixed(1)} ${r(a.ratio).toFixed(1)}`,i=a=>a.map((d,h)=>`${h?"L":"M"}${o(d)}`).join(""),l=({zone:a},d)=>a&&d&&g("path",{
-d:`M${o(e[d-1])}L${o(e[d])}`,class:`trace zone ${a.kind}`,style:`stroke:var(--${a.colour})`});return[g("path",{class:"tr\
-ace-raw",d:t.map(a=>`M${o(a)}h.01`).join("")}),...s.map(a=>g("path",{d:i(a),class:"trace stray"},g("title",null,`steps ${a[0].
-step} to ${a.at(-1)?.step}, discarded`))),g("path",{d:i(e),class:"trace-halo"}),g("path",{d:i(e),class:"trace"}),...e.map(
-l).filter(Boolean)]}function ys(t,e,{X:s,Y:n,left:r,right:o},i){let l=(u,p,y,m)=>{let b=s(u.gain)>o-x(50)?"end":s(u.gain)<
-r+x(50)?"start":"middle";return g("g",{class:y,transform:`translate(${s(u.gain).toFixed(1)},${n(u.ratio).toFixed(1)})`},
-g("circle",{r:x(p)}),g("text",{y:y==="begin"?x(17):-x(p+5),"text-anchor":b},m))},a=t[t.length-1],d=e>=a.step,h=t.findLast(
-u=>u.step<=i);return[t.length>1&&l(t[0],3.5,"begin",`step ${t[0].step}`),l(a,6,d?"end gone":"end",`step ${a.step}${d?", \
-then NaN":""}`),h&&h!==a&&l(h,5,"now",`step ${i}`)].filter(Boolean)}function bs(t,e,{X:s,Y:n},r,o){let i=l=>{let a=t.getBoundingClientRect(),
-d=u=>Math.hypot(s(u.gain)-(l.clientX-a.left),n(u.ratio)-(l.clientY-a.top)),h=e.reduce((u,p)=>u&&d(u)<=d(p)?u:p,null);return h&&
-d(h)<30?h:null};t.addEventListener("pointermove",l=>{let a=i(l);if(!a)return E.hide();E.show(l,`step ${a.step}: ${a.zone?.
-head.toLowerCase()??"zone not recorded"}`,`${r} ${v(a.ratio)}`,`loss (mean of five) ${ut(a.gain)}`)}),t.addEventListener(
-"pointerleave",()=>E.hide()),t.addEventListener("click",l=>{let a=i(l);a&&o(a.step)})}var D=({step:t,graver_at:e=null})=>e??t?`step ${e??t}`:"before step 1",xs=t=>t.graver_at==null?"":`, first seen ${D({step:t.
+i),u=a.first.findIndex(($,N)=>a.flags[N*a.n]&3),p=u<0?void 0:a.first[u],w=d?.columns?[...new Set([...a.last,d.last.at(-1)])].
+filter($=>$>=d.first[0]):[],[m,b]=await Promise.all([t.spread(s,{at:w},e),t.seriesOf(["loss","loss_start","loss_recent",
+"size","zone"],{at:w},e)]),f=Y(l),y=w.sort(($,N)=>$-N).map($=>({step:$,gain:ht(b,$,f),ratio:ft({metric:s,depth:h},b,m,$),
+zone:dt(i,b.zone,$)})).filter(({gain:$,ratio:N})=>Number.isFinite($)&&N>0),_=([$,N],{step:M})=>$<=M&&M<=N,A=y.filter($=>!f.
+some(N=>_(N,$))),k=f.map($=>y.filter(N=>_($,N))).filter(({length:$})=>$);return{metric:s,points:A,strays:k,depth:h,broken:p,
+missing:A.length?null:us(t.runs[e],u<0?null:a.steps(u),r,w.length)}}var us=({series:t,step:e},s,n,r)=>e===0?n:t.includes(
+"loss")?t.includes("reward")?"the reward counts here, not the loss":s?`NaN since ${s}`:r>3?"the adapters are zero":"too \
+few steps":"the loss is unknown";function de(t){let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.
+min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),i=l=>o.reduce((a,d)=>a+l(d),0)/o.length;return{...s,gain:i(l=>l.gain),ratio:Math.
+exp(i(l=>Math.log(l.ratio)))}})}function pe(t,e){let{width:s,height:n,damage:r,step:o,onStep:i}=e,l=t.metric==="output_r\
+atio"?"size of the adapters":"σ₁(ΔW) / σ₁(W₀) × depth",a=de(t.points),d=(t.strays??[]).map(de),h=fs([...a,...d.
+flat()],s,n,r),u=gt("picture",s,n,`${l} against improvement of the loss`);return u.append(...ms(h,l,n),...ps(h,r)),t.missing?
+u.append(gs(h,t.missing)):u.append(...ws(t.points,a,d,h),...ys(a,t.broken,h,o)),bs(u,a,h,l,i),u}function fs(t,e,s,n){let r=x(
+56),o=e-x(20),i=x(12),l=s-x(40),a=t.map(y=>y.gain),d=t.map(y=>Math.log10(y.ratio)),h=Math.max(-10,Math.min(-.2,...a.map(
+y=>y*1.12))),u=Math.min(1,Math.max(.4,...a.map(y=>y*1.15))),p=Math.max(-4,Math.min(...d.length?d:[-1])),w=Math.min(5,Math.
+max(...d.length?d:[1],n?Math.log10(n):-4)+.3),m=p-Math.max(.3,(w-p)/9);return{left:r,right:o,top:i,bottom:l,x0:h,x1:u,y0:m,
+y1:w,X:y=>r+(Math.max(h,Math.min(u,y))-h)/(u-h)*(o-r),Y:y=>l-(Math.max(m,Math.min(w,Math.log10(y)))-m)/(w-m)*(l-i)}}function ms({
+left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:i,y1:l,X:a,Y:d},h,u){let p=e-t,w=`translate(${x(12)},${(s+n)/2})rotate(-90)`;
+return[g("rect",{x:t,y:s,width:p,height:n-s,class:"frame"}),...Lt(lt(i,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/x(70))).
+map(m=>g("text",{x:a(m),y:n+x(15),"text-anchor":"middle"},J(m))),g("line",{x1:a(0),x2:a(0),y1:s,y2:n,class:"axis"}),g("t\
+ext",{x:e,y:u-6,"text-anchor":"end",class:"axis-name"},"loss (mean of five) below its start →"),g("text",{class:"axis-\
+name","text-anchor":"middle",transform:w},`${h}, logarithmic`)]}function ps({left:t,right:e,top:s,Y:n},r){return r?[g("r\
+ect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damaged"}),g("text",{x:e-x(6),y:n(r)-x(5),"text-anchor":"end",class:"damage\
+d"},"runs up here were damaged")]:[]}var gs=({left:t,right:e,top:s,bottom:n},r)=>wt((t+e)/2,(s+n)/2,Ct(r)?r:`no path: ${r}`);
+function ws(t,e,s,{X:n,Y:r}){let o=a=>`${n(a.gain).toFixed(1)} ${r(a.ratio).toFixed(1)}`,i=a=>a.map((d,h)=>`${h?"L":"M"}${o(
+d)}`).join(""),l=({zone:a},d)=>a&&d&&g("path",{d:`M${o(e[d-1])}L${o(e[d])}`,class:`trace zone ${a.kind}`,style:`stroke:v\
+ar(--${a.colour})`});return[g("path",{class:"trace-raw",d:t.map(a=>`M${o(a)}h.01`).join("")}),...s.map(a=>g("path",{d:i(
+a),class:"trace stray"},g("title",null,`steps ${a[0].step} to ${a.at(-1)?.step}, discarded`))),g("path",{d:i(e),class:"t\
+race-halo"}),g("path",{d:i(e),class:"trace"}),...e.map(l).filter(Boolean)]}function ys(t,e,{X:s,Y:n,left:r,right:o},i){let l=(u,p,w,m)=>{
+let b=s(u.gain)>o-x(50)?"end":s(u.gain)<r+x(50)?"start":"middle";return g("g",{class:w,transform:`translate(${s(u.gain).
+toFixed(1)},${n(u.ratio).toFixed(1)})`},g("circle",{r:x(p)}),g("text",{y:w==="begin"?x(17):-x(p+5),"text-anchor":b},m))},
+a=t[t.length-1],d=e>=a.step,h=t.findLast(u=>u.step<=i);return[t.length>1&&l(t[0],3.5,"begin",`step ${t[0].step}`),l(a,6,
+d?"end gone":"end",`step ${a.step}${d?", then NaN":""}`),h&&h!==a&&l(h,5,"now",`step ${i}`)].filter(Boolean)}function bs(t,e,{
+X:s,Y:n},r,o){let i=l=>{let a=t.getBoundingClientRect(),d=u=>Math.hypot(s(u.gain)-(l.clientX-a.left),n(u.ratio)-(l.clientY-
+a.top)),h=e.reduce((u,p)=>u&&d(u)<=d(p)?u:p,null);return h&&d(h)<30?h:null};t.addEventListener("pointermove",l=>{let a=i(
+l);if(!a)return E.hide();E.show(l,`step ${a.step}: ${a.zone?.head.toLowerCase()??"zone not recorded"}`,`${r} ${v(a.ratio)}`,
+`loss (mean of five) ${ut(a.gain)}`)}),t.addEventListener("pointerleave",()=>E.hide()),t.addEventListener("click",l=>{let a=i(
+l);a&&o(a.step)})}var D=({step:t,graver_at:e=null})=>e??t?`step ${e??t}`:"before step 1",xs=t=>t.graver_at==null?"":`, first seen ${D({step:t.
 step})}`,$t=t=>`${t.rule}@${t.step}`;function Tt({lasted:t,closed_step:e},s){return e==null?s?"to the end":"still open":
 `${t} step${t>1?"s":""}`}async function we(t,e,s,n){let r=e.adapters?.[0]&&t.adapters.find(({name:o})=>o===e.adapters[0].
 name);return c("section",{class:`card detail ${I(e.severity)}`,id:"detail"},c("header",null,W(e.severity,16),c("h2",null,
@@ -213,8 +214,8 @@ null,r==null?(o??"–").replace("nan","NaN"):v(r)));return[c("h3",null,`Adapters
 [i,l]=[Math.log10(n[0]),Math.log10(n[r-1])],a=f=>1+(r-1)*(Math.log10(f)-i)/(l-i),d={width:o.widths[0],range:[1,r],axis:"\
 rate",ticks:lt(i,l,o.widths[0]/x(70)).filter(f=>a(f)>r/20).map(f=>[a(f),v(f)]),say:f=>v(n[f-1]),marks:[{rate:s.rate,name:"\
 suggestion",kind:"ok"},{rate:s.edge,name:s.edge_rule?`edge, ${s.edge_rule}`:"edge",kind:"error"}].filter(({rate:f})=>f!=
-null).map(f=>({...f,at:a(f.rate)}))},{loss:h,smoothed:u,output_ratio:p}=s.curve,y=Math.max(...mt(u).filter(Number.isFinite)),
-m=[{name:"loss",matrix:zt(mt(h).map(f=>f>y?Number.NaN:f)),thin:!0},{name:"loss, mean of five",matrix:zt(mt(u))}].map(f=>({
+null).map(f=>({...f,at:a(f.rate)}))},{loss:h,smoothed:u,output_ratio:p}=s.curve,w=Math.max(...mt(u).filter(Number.isFinite)),
+m=[{name:"loss",matrix:zt(mt(h).map(f=>f>w?Number.NaN:f)),thin:!0},{name:"loss, mean of five",matrix:zt(mt(u))}].map(f=>({
 ...f,colour:"var(--c1)"})),b=[{name:"size of the adapters",matrix:zt(mt(p)),colour:"var(--c2)"}];return L(s.rate==null?"\
 The sweep found no learning rate":"Learning rate, found by a sweep",`${r} steps before the run`,c("div",{class:"sweep",id:"\
 found",style:o.style},c("div",null,bt(m,{...d,height:x(180),term:"loss, mean of five"}),bt(b,{...d,height:x(140),log:!0,
@@ -228,21 +229,21 @@ o.word),text:o.text};if(!e)return{kind:"info",head:"Not recorded",text:"This run
 filter(({severity:s})=>s==="INFO").length;return e<t.length?"No warning is open":e?`No warnings, ${e} info${e>1?"s":""}`:
 "No alerts"}var kt=(t,e)=>t.filter(s=>s.name==="recovered"&&s.step<=e).sort((s,n)=>n.step-s.step)[0],Mt=t=>({failed:3,unhealthy:3,
 interrupted:2,unknown:1})[t]??0;async function Ms(t){let{alerts:e,step:s,state:n}=t,r={at:s},o=t.window(600),[i,l,a,d,h,
-u,p,y]=await Promise.all([me(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),ve(t,r),ve(t,o),t.seriesOf(["loss","lo\
+u,p,w]=await Promise.all([me(t,n.run),t.data.verdict(n.run,s<t.lastStep?s:void 0),ve(t,r),ve(t,o),t.seriesOf(["loss","lo\
 ss_start","loss_recent","size",...xt,"overhead","zone"],r),t.series("lr",{max_cols:600,to:s}),t.series("effective_lr",{max_cols:600,
 to:s}),t.seriesOf(["loss","loss_expected","eval_loss","probe_loss","reward","effective_lr"],o)]),m=l.first==null?null:e[l.
-first],b=B(l,t.run),f=Nt(m,dt(t.schema,h.zone,s),i.missing,kt(e,s),e.filter(k=>k.step<=s),b),w=z(t.width,[43,57],16,930),
-[_,A]=w.widths;return c("div",{class:"overview"},Rs(t,f,b),c("div",{class:"tiles"},Fs(t,{...h,rates:u,effective:p},a,i)),
-c("div",{class:"columns",style:w.style},L(O("Where the run is","path"),Ss(i.points),pe(i,{width:_-26,height:x(470),damage:he(
-t.schema,i.metric),step:s,onStep:t.setStep})),As(t,{...y,size:d},i,A)),L("Alerts",null,Cs(t)),be(t,t.width))}function As(t,{
+first],b=B(l,t.run),f=Nt(m,dt(t.schema,h.zone,s),i.missing,kt(e,s),e.filter(k=>k.step<=s),b),y=z(t.width,[43,57],16,930),
+[_,A]=y.widths;return c("div",{class:"overview"},Rs(t,f,b),c("div",{class:"tiles"},Fs(t,{...h,rates:u,effective:p},a,i)),
+c("div",{class:"columns",style:y.style},L(O("Where the run is","path"),Ss(i.points),pe(i,{width:_-26,height:x(470),damage:he(
+t.schema,i.metric),step:s,onStep:t.setStep})),As(t,{...w,size:d},i,A)),L("Alerts",null,Cs(t)),be(t,t.width))}function As(t,{
 loss:e,loss_expected:s,eval_loss:n,probe_loss:r,reward:o,effective_lr:i,size:l},a,d){let h=t.lastStep>0,u=t.charting,p=z(
-d,[1,1],16,520),y={...u,empty:h?"not logged in this run":a.missing,width:p.widths[0]-26,height:x(190)},m=o?[{name:_t(t.schema).
+d,[1,1],16,520),w={...u,empty:h?"not logged in this run":a.missing,width:p.widths[0]-26,height:x(190)},m=o?[{name:_t(t.schema).
 toLowerCase(),matrix:o,colour:"var(--c1)"}]:[{name:"loss",matrix:e,colour:"var(--c1)"},{name:"expected",matrix:s,colour:"\
 var(--soft)",dash:"3 3",thin:!0},...n?[{name:"evaluation",matrix:n,colour:"var(--c3)"}]:[],...r?[{name:"general texts",matrix:r,
 colour:"var(--c2)"}]:[]],b=a.metric==="output_ratio"?"Output ratio":"σ₁(ΔW) relative to σ₁(W₀)";return c("div",
 {class:"stack"},U(o?_t(t.schema):"Loss",null,m,{...u,term:m[0].name,width:d-26,height:x(212),alerts:t.alerts.filter(f=>f.
 step>0),onAlert:f=>t.openAlert(f,"alerts"),empty:h?"the loss is unknown in this run":a.missing}),c("div",{class:"columns",
-style:p.style},U(b,"over adapters",l&&h?Os(l):[],{...y,term:a.metric,log:!0}),U("s · lr","per group",h?Es(i):[],{...y,term:"\
+style:p.style},U(b,"over adapters",l&&h?Os(l):[],{...w,term:a.metric,log:!0}),U("s · lr","per group",h?Es(i):[],{...w,term:"\
 effective_lr",zero:!0,log:u.discarded.length>0})))}var Os=t=>["max","9 in 10 below","median"].map((e,s)=>({name:e,column:s,
 matrix:t,colour:`var(--c${[2,1,3][s]})`,thin:s!==1}));function Ss(t){let e=new Map(t.map(({zone:n})=>[n?.head??"zone not\
  recorded",n])),s=([n,r])=>c("span",{title:r?.text},c("i",{style:`--swatch:var(--${r?.colour??"trace"})`}),n.toLowerCase());
@@ -256,7 +257,7 @@ rning",text:i};if(n==="failed")return{word:"failed by fail_on",kind:"error",text
 kind:"error",text:i||"It was killed, or its script ended early."};if(n!=="running")return null;let l=(s-e)/60;if(l<15)return{
 word:"running",kind:"info",text:"Training goes on."};let[a,d]=l<120?[l,"min"]:l<2880?[l/60,"h"]:[l/1440,"days"];return{word:`\
 silent for ${Math.round(a)} ${d}`,kind:"warning",text:"The run wrote nothing since, not even its end: killed, or very sl\
-ow."}}var Is=({step:t,last_step:e,closed_step:s})=>s==null?t?`since step ${t}`:"since before step 1":e>t?`steps ${t}–${e}`:
+ow."}}var Is=({step:t,last_step:e,closed_step:s})=>s==null?t?`since step ${t}`:"from the start":e>t?`steps ${t}–${e}`:
 `at step ${t}`;function Rs(t,{kind:e,head:s,text:n,alert:r},o){let i=t.ending.next_run?.text,l=r?.causes?.join("; "),a=!i&&
 r?.remedies?.join("; "),d=P.map(h=>{let u=K(t.counts,h);return c("button",{class:`chip ${I(h)}`,disabled:!u,title:"show \
 the alerts",onclick:()=>t.set({view:"alerts"})},W(h,11),c("b",null,u),h.toLowerCase()+(u===1?"":"s"))});return c("sectio\
@@ -271,13 +272,13 @@ let e=new Map;for(let n of t)e.set(n,(e.get(n)??0)+1);let s=[...e].sort((n,r)=>r
 let r=null,o=i=>s.some(([l,a])=>l<=t.last[i]&&t.first[i]<=a);for(let i=0;i<(t?.columns??0)&&t.first[i]<=e;i++)for(let l=0;l<
 t.n&&!o(i);l++){let a=t.high[i*t.n+l];Number.isFinite(a)&&n(l)&&(r==null||a>r)&&(r=a)}return r}var H=(t,e,s,n,r)=>c("div",
 {class:"tile"},c("span",{class:"name"},O(t,e)),c("span",{class:"value"},s),c("span",{class:"note"},n??" "),r);function Fs(t,e,s,n){
-let{loss:r,reward:o,rates:i,effective:l,overhead:a}=e,{schema:d,adapters:h,step:u}=t,p=Y(t.alerts),y=Bt(i,u,p,N=>Ls(d,N)),
-m=ht(e,u,p),b=ft(n,e,s,u),f=a?.at(u),w=d.max_steps,_=w?Math.min(1,u/w):null,A=h[0]?.scale_formula,k=n.metric==="output_r\
+let{loss:r,reward:o,rates:i,effective:l,overhead:a}=e,{schema:d,adapters:h,step:u}=t,p=Y(t.alerts),w=Bt(i,u,p,N=>Ls(d,N)),
+m=ht(e,u,p),b=ft(n,e,s,u),f=a?.at(u),y=d.max_steps,_=y?Math.min(1,u/y):null,A=h[0]?.scale_formula,k=n.metric==="output_r\
 atio"?["Size of the adapters","size of the adapters"]:["σ₁ relative to W₀ × depth",n.metric],$=["r","alpha","scale"].
-map(N=>Ws(h.map(M=>M[N]))).join(" / ");return[H("Step","step",[String(u),w&&c("small",null,` / ${w}`)],_==null?null:`${J(
+map(N=>Ws(h.map(M=>M[N]))).join(" / ");return[H("Step","step",[String(u),y&&c("small",null,` / ${y}`)],_==null?null:`${J(
 _)} of the steps`,_!=null&&c("i",{class:"progress",style:`--share:${_}`})),o?H(_t(d),_t(d).toLowerCase(),v(o.at(u)),vt(e,
 u)):H("Loss","loss",v(r?.at(u)),Number.isFinite(m)?`mean${u<5?"":" of five"} ${ut(m)}`:null),H(...k,v(b),b==null?"not me\
-asured":`${v(b/n.depth)} × depth ${v(n.depth)}`),H("s · lr, peak","effective_lr",v(Bt(l,u,p)),$e(d,y)),H("r / α / s",
+asured":`${v(b/n.depth)} × depth ${v(n.depth)}`),H("s · lr, peak","effective_lr",v(Bt(l,u,p)),$e(d,w)),H("r / α / s",
 "scale",h.length?$:"–",A?`s = ${At(A)}`:"no adapters"),H("Adapters","adapters",String(h.length),d.config?.model_type??
 d.optimizer),H("Overhead","overhead",f==null||!t.lastStep?"–":J(f,1),t.lastStep?`of the wall time ${u>xe?`since step ${xe}`:
 "so far"}`:n.missing)]}function $e({config:t},e){let{rate:s,low:n,high:r}=t?.find_lr??{},o=n!=null&&r!=null?` (${v(n)} t\
@@ -312,7 +313,7 @@ counts:t})=>P.map(e=>[e,K(t,e)]).filter(([,e])=>e).map(([e,s])=>c("span",{class:
 let[e,s]=(t.rates??[]).map(n=>v(n));return[e,s!==e&&s&&c("small",null,` (${s} set)`)]}var Dt=({adapters:t},e)=>[...new Set(
 t.map(s=>Ne(s[e])))].join(", ")||"–";function Ks(t){return[...new Set(t.flatMap(({settings:s})=>Object.keys(s)))].filter(
 s=>!Us.test(s)).filter(s=>new Set(t.map(({settings:n})=>n[s])).size>1).map(s=>[s,({settings:n})=>n[s]??"–"])}async function qs(t,e){
-let{step:s,metrics:n}=t.runs[e],r=X.find(y=>n.includes(y)),[o,{alerts:i,counts:l},a,d,h]=await Promise.all([t.data.schema(
+let{step:s,metrics:n}=t.runs[e],r=X.find(w=>n.includes(w)),[o,{alerts:i,counts:l},a,d,h]=await Promise.all([t.data.schema(
 e),t.data.alerts(e),t.data.verdict(e),t.seriesOf(["loss","loss_start","loss_recent","size",...xt,"zone"],{at:s},e),r?t.spread(
 r,{at:s},e):null]),u=B(a,t.runs[e]),p=Nt(i[a.first],dt(o,d.zone,1/0),null,kt(i,1/0),i,u);return{name:e,step:s,schema:o,counts:l,
 last:d,says:p,end:u,ratio:ft({metric:r,depth:ct(o)},d,h,1/0),settings:_e({...o.config,optimizer:o.optimizer,versions:o.versions??
@@ -321,9 +322,9 @@ ke=Uint32Array.from({length:256},(t,e)=>{let s=e/255*(tt.length-1),n=Math.min(tt
 0,1,2].map(a=>Math.round(tt[n][a]+(tt[n+1][a]-tt[n][a])*r));return(255<<24|l<<16|i<<8|o)>>>0}),Me=`linear-gradient(90deg\
 ,${tt.map(t=>`rgb(${t})`).join(",")})`;var Ae="#ff00a8";function Ee(t,e,s,n,r,o,i){let{columns:l,n:a}=s,d=t.width,h=new ImageData(d,a),u=new Uint32Array(h.data.
 buffer),p=Array.from({length:l+1},(k,$)=>Math.round(s.place($)*d));r.forEach(({adapter:k},$)=>{for(let N=0;N<l;N++){let M=n.
-cells[N*a+k.index];Number.isNaN(M)||u.fill(ke[Math.max(0,Math.min(255,M*255|0))],$*d+p[N],$*d+p[N+1])}});let y=new OffscreenCanvas(
-d,a);Vt(y).putImageData(h,0,0);let m=Vt(t);m.imageSmoothingEnabled=!1,m.scale(i,i);let b=d/i,f=k=>s.place(k)*b,w=0;for(let k=1;k<=
-r.length;k++)k<r.length&&r[k].y===r[k-1].y+o||(m.drawImage(y,0,w,d,k-w,0,r[w].y,b,(k-w)*o),w=k);let _=m.createPattern(Se(
+cells[N*a+k.index];Number.isNaN(M)||u.fill(ke[Math.max(0,Math.min(255,M*255|0))],$*d+p[N],$*d+p[N+1])}});let w=new OffscreenCanvas(
+d,a);Vt(w).putImageData(h,0,0);let m=Vt(t);m.imageSmoothingEnabled=!1,m.scale(i,i);let b=d/i,f=k=>s.place(k)*b,y=0;for(let k=1;k<=
+r.length;k++)k<r.length&&r[k].y===r[k-1].y+o||(m.drawImage(w,0,y,d,k-y,0,r[y].y,b,(k-y)*o),y=k);let _=m.createPattern(Se(
 ...e.dark?["#2b2f37","#4b515c"]:["#eceef1","#c3c8d0"],6),"repeat");r.forEach(({adapter:k,y:$})=>{Oe(s,k.index,4,(N,M)=>{
 m.fillStyle=_,m.fillRect(f(N),$,f(M)-f(N),o)})});let A=m.createPattern(Se(null,"#fff",8),"repeat");r.forEach(({adapter:k,
 y:$})=>{Oe(s,k.index,3,(N,M)=>{let S=f(M)-f(N),R=Math.round(Math.max(7,S)),j=Math.max(7,o),V=Math.round(Math.max(0,Math.
@@ -352,13 +353,13 @@ a+=o;l.push({name:d.name,y:(h+a)/2}),a+=r}return{rows:i,labels:l,size:o,height:a
 let i=f=>e.place(f)*o,l=f=>Math.max(1.5,i(f+1)-i(f)),a=g("svg",{class:"overlay",width:o,height:r}),d=e.columnOf(t.step);
 t.step>=e.first[0]&&a.append(g("rect",{class:"at",x:i(d)-.5,y:0,width:l(d)+1,height:r}));let h=t.state.adapter&&s.find(f=>f.
 adapter.name===t.state.adapter);h&&a.append(g("rect",{class:"at",x:.5,y:h.y-.5,width:o-1,height:n+1}));let u=g("rect",{class:"\
-cross",height:n+2,width:o}),p=g("rect",{class:"cross",height:r}),y=g("rect",{class:"select",y:0,height:r});return a.append(
-u,p,y),{overlay:a,band:y,point:(f,w)=>{u.setAttribute("y",f.y-1),p.setAttribute("x",i(w)),p.setAttribute("width",l(w)),u.
+cross",height:n+2,width:o}),p=g("rect",{class:"cross",height:r}),w=g("rect",{class:"select",y:0,height:r});return a.append(
+u,p,w),{overlay:a,band:w,point:(f,y)=>{u.setAttribute("y",f.y-1),p.setAttribute("x",i(y)),p.setAttribute("width",l(y)),u.
 style.display=p.style.display="block"},leave:()=>{u.style.display=p.style.display="none"}}}function Qs(t,e,s,n,{band:r,point:o,
 leave:i},l){let a=h=>s.columnOf(s.stepAt(h/l)),d=h=>n.findLast(({y:u})=>u<=h.clientY-t.getBoundingClientRect().top);yt(t,
 r,{hover:(h,u)=>{let p=d(h);p&&(o(p,a(u)),E.show(h,...Ys(s,a(u),p.adapter)))},leave:i,zoom:(h,u)=>e.set({from:s.first[a(
-h)],to:s.last[a(u)]}),choose:(h,u)=>{let p=d(h)?.adapter.name,y=s.last[a(u)];p&&e.set({view:"layer",adapter:p,step:y>=e.
-lastStep?"":y})}})}function Ys(t,e,{name:s,index:n}){let r=t.flags[e*t.n+n];return[c("b",null,s),`${t.steps(e)}: ${t.say(
+h)],to:s.last[a(u)]}),choose:(h,u)=>{let p=d(h)?.adapter.name,w=s.last[a(u)];p&&e.set({view:"layer",adapter:p,step:w>=e.
+lastStep?"":w})}})}function Ys(t,e,{name:s,index:n}){let r=t.flags[e*t.n+n];return[c("b",null,s),`${t.steps(e)}: ${t.say(
 e,n,v)||"–"}`,r&3?c("strong",null,at(r)):null]}function Xs(t,{n:e},{rows:s,labels:n,size:r,height:o}){let i=Ot(t),l=g(
 "svg",{class:"gutter",width:i-6,height:o}),a=r>=x(11)&&n.length<e,d=-99;for(let h of n)h.y-d<x(12)||(d=h.y,l.append(g("t\
 ext",{x:a?i-x(36):i-12,y:h.y+x(4),"text-anchor":"end",class:"group"},Kt(h.name,Le(t)+(a?0:4)),g("title",null,h.name))));
@@ -400,13 +401,13 @@ ase_drift","base_drift"]],!0],["s · lr","scale × learning rate",[["effective_l
 live factor",[["scale","scale"]],!1]];async function hn(t){let{adapter:e,run:s,state:n}=t;if(!e)return c("p",{class:"emp\
 ty-page"},"This run has no adapters.");let r=t.width>x(1260)?4:3,o=z(t.width,Array(r).fill(1)),i=o.widths[0],l=new Set(Ce.
 flatMap(([,,m])=>m.map(([b])=>b))),a=[...Ce,...s.metrics.filter(m=>!l.has(m)).map(m=>[T(m),null,[[m,m]],!0])].map(([m,b,
-f,w])=>({name:m,note:b,log:w,several:f.length>1,metrics:f.filter(([_])=>s.metrics.includes(_))})).filter(({metrics:m})=>m.
+f,y])=>({name:m,note:b,log:y,several:f.length>1,metrics:f.filter(([_])=>s.metrics.includes(_))})).filter(({metrics:m})=>m.
 length),d=a.flatMap(({metrics:m})=>m.map(([b])=>b)),h={max_cols:400,adapter:e.index,from:n.from,to:n.to},u={...h,from:n.
-from||1},p=Object.fromEntries(await Promise.all(d.map(async m=>[m,await t.metric(m,m==="effective_lr"?u:h)]))),y=t.alerts.
-filter(m=>m.adapters?.some(({name:b})=>b===e.name));return c("div",{class:"layer"},un(t,y),c("div",{class:"columns",style:o.
-style},a.map(({name:m,note:b,metrics:f,log:w,several:_})=>{let A=f.map(([$,N,M],S)=>({name:N,matrix:p[$],colour:M?"var(-\
+from||1},p=Object.fromEntries(await Promise.all(d.map(async m=>[m,await t.metric(m,m==="effective_lr"?u:h)]))),w=t.alerts.
+filter(m=>m.adapters?.some(({name:b})=>b===e.name));return c("div",{class:"layer"},un(t,w),c("div",{class:"columns",style:o.
+style},a.map(({name:m,note:b,metrics:f,log:y,several:_})=>{let A=f.map(([$,N,M],S)=>({name:N,matrix:p[$],colour:M?"var(-\
 -soft)":`var(--c${S+1})`,dash:M})),k=A.length>1||_;return U(m,b,A,{legend:k,term:f[0][0],width:i-26,height:x(150)+(k?0:x(
-21)),...t.charting,log:w||f[0][0]==="effective_lr"&&t.charting.discarded.length>0,alerts:y.filter($=>f.some(([N])=>N===$.
+21)),...t.charting,log:y||f[0][0]==="effective_lr"&&t.charting.discarded.length>0,alerts:w.filter($=>f.some(([N])=>N===$.
 metric)),onAlert:$=>t.openAlert($,"alerts")})})))}function un(t,e){let{adapter:s,adapters:n,schema:r,moveAdapter:o}=t,i=r.
 peak_lr?.[s.group??-1],l=(a,d,h)=>d!=null&&c("div",null,c("dt",null,a),c("dd",null,d,h&&c("small",null,` ${h}`)));return c(
 "section",{class:"card layer-head"},c("div",{class:"title"},c("button",{id:"before",class:"quiet",title:"adapter before \
@@ -518,7 +519,7 @@ to:"",alert:""});openAlert=(e,s=this.state.view)=>this.set({view:s,step:e.step,a
 name??this.state.adapter,metric:this.run.metrics.includes(e.metric)?e.metric:this.state.metric,from:"",to:""})};async function He(t){let e=Uint8Array.from(atob(t.trim()),d=>d.charCodeAt(0)),s=new Blob([e]).stream().pipeThrough(new DecompressionStream(
 "deflate")),n=await new Response(s).arrayBuffer(),r=new DataView(n).getUint32(0,!0),{answers:o,tables:i}=JSON.parse(new TextDecoder().
 decode(new Uint8Array(n,4,r))),l=new Map,a=d=>{let[h,u]=i[d];return l.has(d)||l.set(d,Q.parse(n.slice(4+r+h,4+r+h+u))),l.
-get(d)};return async(d,h)=>{let{run:u="",metric:p,name:y,at:m,...b}=Object.fromEntries(h),f=Object.fromEntries(Object.entries(
-b).map(([A,k])=>[A,Number(k)])),w=JSON.stringify([d,u,p??y??""]),_=JSON.stringify([`${d} at`,u,p??y??""]);if(m&&_ in i)return a(
-_);if(w in i)return a(w).window(f);if(!(w in o))throw new Error(`The report does not hold ${p??y??d}.`);return d==="verd\
-ict"?vn(o[w],f.step??1/0):o[w]}}var vn=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});Te();var $n=document.getElementById("answers");He($n?.textContent??"").then(t=>new Rt(document.body,t,!1).start());
+get(d)};return async(d,h)=>{let{run:u="",metric:p,name:w,at:m,...b}=Object.fromEntries(h),f=Object.fromEntries(Object.entries(
+b).map(([A,k])=>[A,Number(k)])),y=JSON.stringify([d,u,p??w??""]),_=JSON.stringify([`${d} at`,u,p??w??""]);if(m&&_ in i)return a(
+_);if(y in i)return a(y).window(f);if(!(y in o))throw new Error(`The report does not hold ${p??w??d}.`);return d==="verd\
+ict"?vn(o[y],f.step??1/0):o[y]}}var vn=({first:t,...e},s)=>({...e,first:t.findLast(([n])=>n<=s)?.[1]??null});Te();var $n=document.getElementById("answers");He($n?.textContent??"").then(t=>new Rt(document.body,t,!1).start());

@@ -248,7 +248,7 @@ const when = ({step, last_step, closed_step}) =>
   closed_step == null
     ? step
       ? `since step ${step}`
-      : 'since before step 1'
+      : 'from the start'
     : last_step > step
       ? `steps ${step}–${last_step}`
       : `at step ${step}`;

@@ -127,15 +127,15 @@ export async function pathOf(app, run) {
     strays,
     depth,
     broken,
-    missing: points.length ? null : why(app.runs[run], column < 0 ? null : spread.steps(column), waiting),
+    missing: points.length ? null : why(app.runs[run], column < 0 ? null : spread.steps(column), waiting, steps.length),
   };
 }
 
-const why = ({series, step}, broken, waiting) => {
+const why = ({series, step}, broken, waiting, measured) => {
   if (step === 0) return waiting;
   if (!series.includes('loss')) return 'the loss is unknown';
   if (series.includes('reward')) return 'the reward counts here, not the loss';
-  return broken ? `NaN since ${broken}` : 'too few steps';
+  return broken ? `NaN since ${broken}` : measured > 3 ? 'the adapters are zero' : 'too few steps';
 };
 
 /** A running mean, which narrows towards the ends: where the run began and where it is now are true. */
