@@ -137,9 +137,8 @@ class FirstLossTooHigh(RuleOfTheLoss):
 
     Fires at the third step when a language model's first losses are about what guessing costs, or a classifier's 1.5
     times that; when a regression's targets lie far from 0; when a classifier guesses whose head is outside
-    ``modules_to_save``. Labels that are shifted or on padding count at any loss. An ERROR where a
-    batch proves that labels are not its tokens, or all one, or tokens another model's; or losses are minus the model's,
-    or end no better.
+    ``modules_to_save``. Labels that are shifted or on padding count at any loss. An ERROR if proven: labels not the
+    inputs' tokens, or one; tokens another model's; losses minus the model's; an end no better.
     """
 
     id = "LW205"
