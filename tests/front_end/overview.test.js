@@ -3,7 +3,7 @@ import {test} from 'node:test';
 
 import {at, held} from '../../lora_watch/tensorboard_plugin/static/alert_detail.js';
 import {endOf, peakOf, rateOf, verdict} from '../../lora_watch/tensorboard_plugin/static/overview.js';
-import {smooth, zoneAt} from '../../lora_watch/tensorboard_plugin/static/picture.js';
+import {damageFrom, smooth, zoneAt} from '../../lora_watch/tensorboard_plugin/static/picture.js';
 
 const ZONES = [
   {name: 'unknown', severity: null, text: 'Not known.'},
@@ -96,4 +96,10 @@ test('a run that says nothing for long was killed, or is very slow', () => {
   assert.equal(endOf(running, {wall_time: 0}, 60).word, 'running');
   assert.equal(endOf(running, {wall_time: 0}, 3 * 3600).word, 'silent for 3 h');
   assert.equal(endOf({verdict: null, message: null}, {wall_time: 0}), null);
+});
+
+test('preferences against a reference model have the smaller limit', () => {
+  const rules = [{id: 'LW102', thresholds: {threshold: 12, of_preferences: 2}}];
+  const from = (config) => damageFrom(/** @type {any} */ ({rules, config}), 'output_ratio');
+  assert.deepEqual([from({}), from({preference: true}), from({preference: true, reference: 'the base'})], [12, 12, 2]);
 });

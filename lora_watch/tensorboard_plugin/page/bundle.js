@@ -1,4 +1,4 @@
-/* Made by tests/front_end/check.py --fix of sources c8cbe7fe4a3f81ba8ae5ece9593071e02413b1c4f511f9188f9d98c3578bcb19 */
+/* Made by tests/front_end/check.py --fix of sources 06113a35afe0afa4733051c96deb83af8c7e99ae84cb1b6cab52e91b6c7174b4 */
 var Ve=Object.defineProperty;var st=(t,e)=>{for(var s in e)Ve(t,s,{get:e[s],enumerable:!0})};var se={zone:"the rules’ word for the run at a step, from a loss below its start to exploding: it follows from the open \
 alerts",output_ratio:"‖ΔW·x‖ / ‖W₀·x‖ on the step’s own tokens: how much an adapter adds to what its layer gives",
 "size of the adapters":"how many times a layer’s own output all adapters together add: the depth-scaled output ratio, wh\
@@ -142,58 +142,58 @@ from:e(S),to:e(S),kind:d.flags[R]&1?"NaN":"Inf"}));let V=n(d.low[R]),G=n(d.high[
 to:S})=>!a.some(R=>R.from<=M&&S<=R.to)&&a.push({from:M,to:S})).map(({from:M,to:S,kind:R})=>g("g",{class:"broken"},g("rec\
 t",{x:M-1.5,width:S-M+3,y:i,height:l-i}),g("rect",{class:"foot",x:M-1.5,width:S-M+3,y:l-6,height:6}),g("text",{x:M+3,y:l-
 10},R)))].filter(Boolean)}var cs=t=>c("div",{class:"legend"},t.map(e=>c("span",null,c("i",{class:e.dash?"dashed":null,style:`\
---swatch:${e.colour}`}),O(e.name)))),U=(t,e,s,n)=>L(O(t,n.term),e,(n.legend??s.length>1)&&cs(s),bt(s,n));var ct=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size),he=({rules:t},e)=>e==="ou\
-tput_ratio"?t?.find(({id:s})=>s==="LW102")?.thresholds?.threshold??null:null,ue="waiting for the first step",fe="no step\
- was made",Ct=t=>t===ue||t===fe,ds={unknown:"faint","non-finite":"broken",diverged:"c4"},hs={healthy:"Loss below its sta\
-rt","no-gain":"No clear gain"};function dt(t,e,s){let n=t.zones?.[e?.at(s)];if(!n)return null;let r=n.severity?I(n.severity):
-n.name==="healthy"?"ok":"info",o=hs[n.name]??T(n.name);return{name:n.name,head:o,text:n.text,kind:r,colour:ds[n.name]??r}}
-function ht({loss:t,loss_start:e,loss_recent:s},n,r=[]){let o=s?.first[s.columnOf(n)],i=r.some(([a,d])=>a<=o&&o<=d&&d<n);
-return Number.isFinite(t?.at(n)??0)&&e?.at(n)>0&&!i?1-s?.at(n)/e?.at(n):Number.NaN}var ut=t=>`${J(Math.abs(t))} ${t<0?"a\
-bove":"below"} its start`,xt=["reward","reward_start","reward_recent","reward_rows"];function vt({reward_start:t,reward_recent:e,
-reward_rows:s},n){let r=s?.at(n)<10?Number.NaN:e?.at(n)-t?.at(n);return Number.isFinite(r)?`gain ${r<0?"−":"+"}${v(Math.
-abs(r))}, mean of five`:null}var X=["output_ratio","relative_spectral_norm"];function ft({metric:t,depth:e},{size:s},n,r){
-let o=n?.at(r,1);return(t===X[0]&&Number.isFinite(o)?s?.at(r):null)??(o==null?null:e*o)}async function me(t,e){let s=X.find(
-$=>t.runs[e].metrics.includes($)),{verdict:n}=await t.data.verdict(e),r=["running",null].includes(n)?ue:fe;if(!s){let $=t.
-runs[e].step?"the output ratio was not measured":r;return{metric:"output_ratio",points:[],depth:1,missing:$}}let o={max_cols:400},
-[i,{alerts:l},a,d]=await Promise.all([t.data.schema(e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),h=ct(
-i),u=a.first.findIndex(($,N)=>a.flags[N*a.n]&3),p=u<0?void 0:a.first[u],w=d?.columns?[...new Set([...a.last,d.last.at(-1)])].
-filter($=>$>=d.first[0]):[],[m,b]=await Promise.all([t.spread(s,{at:w},e),t.seriesOf(["loss","loss_start","loss_recent",
-"size","zone"],{at:w},e)]),f=Y(l),y=w.sort(($,N)=>$-N).map($=>({step:$,gain:ht(b,$,f),ratio:ft({metric:s,depth:h},b,m,$),
-zone:dt(i,b.zone,$)})).filter(({gain:$,ratio:N})=>Number.isFinite($)&&N>0),_=([$,N],{step:M})=>$<=M&&M<=N,A=y.filter($=>!f.
-some(N=>_(N,$))),k=f.map($=>y.filter(N=>_($,N))).filter(({length:$})=>$);return{metric:s,points:A,strays:k,depth:h,broken:p,
-missing:A.length?null:us(t.runs[e],u<0?null:a.steps(u),r,w.length)}}var us=({series:t,step:e},s,n,r)=>e===0?n:t.includes(
-"loss")?t.includes("reward")?"the reward counts here, not the loss":s?`NaN since ${s}`:r>3?"the adapters are zero":"too \
-few steps":"the loss is unknown";function de(t){let e=Math.max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.
-min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),i=l=>o.reduce((a,d)=>a+l(d),0)/o.length;return{...s,gain:i(l=>l.gain),ratio:Math.
-exp(i(l=>Math.log(l.ratio)))}})}function pe(t,e){let{width:s,height:n,damage:r,step:o,onStep:i}=e,l=t.metric==="output_r\
-atio"?"size of the adapters":"σ₁(ΔW) / σ₁(W₀) × depth",a=de(t.points),d=(t.strays??[]).map(de),h=fs([...a,...d.
-flat()],s,n,r),u=gt("picture",s,n,`${l} against improvement of the loss`);return u.append(...ms(h,l,n),...ps(h,r)),t.missing?
-u.append(gs(h,t.missing)):u.append(...ws(t.points,a,d,h),...ys(a,t.broken,h,o)),bs(u,a,h,l,i),u}function fs(t,e,s,n){let r=x(
-56),o=e-x(20),i=x(12),l=s-x(40),a=t.map(y=>y.gain),d=t.map(y=>Math.log10(y.ratio)),h=Math.max(-10,Math.min(-.2,...a.map(
-y=>y*1.12))),u=Math.min(1,Math.max(.4,...a.map(y=>y*1.15))),p=Math.max(-4,Math.min(...d.length?d:[-1])),w=Math.min(5,Math.
-max(...d.length?d:[1],n?Math.log10(n):-4)+.3),m=p-Math.max(.3,(w-p)/9);return{left:r,right:o,top:i,bottom:l,x0:h,x1:u,y0:m,
-y1:w,X:y=>r+(Math.max(h,Math.min(u,y))-h)/(u-h)*(o-r),Y:y=>l-(Math.max(m,Math.min(w,Math.log10(y)))-m)/(w-m)*(l-i)}}function ms({
-left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:i,y1:l,X:a,Y:d},h,u){let p=e-t,w=`translate(${x(12)},${(s+n)/2})rotate(-90)`;
-return[g("rect",{x:t,y:s,width:p,height:n-s,class:"frame"}),...Lt(lt(i,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/x(70))).
-map(m=>g("text",{x:a(m),y:n+x(15),"text-anchor":"middle"},J(m))),g("line",{x1:a(0),x2:a(0),y1:s,y2:n,class:"axis"}),g("t\
-ext",{x:e,y:u-6,"text-anchor":"end",class:"axis-name"},"loss (mean of five) below its start →"),g("text",{class:"axis-\
-name","text-anchor":"middle",transform:w},`${h}, logarithmic`)]}function ps({left:t,right:e,top:s,Y:n},r){return r?[g("r\
-ect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damaged"}),g("text",{x:e-x(6),y:n(r)-x(5),"text-anchor":"end",class:"damage\
-d"},"runs up here were damaged")]:[]}var gs=({left:t,right:e,top:s,bottom:n},r)=>wt((t+e)/2,(s+n)/2,Ct(r)?r:`no path: ${r}`);
-function ws(t,e,s,{X:n,Y:r}){let o=a=>`${n(a.gain).toFixed(1)} ${r(a.ratio).toFixed(1)}`,i=a=>a.map((d,h)=>`${h?"L":"M"}${o(
-d)}`).join(""),l=({zone:a},d)=>a&&d&&g("path",{d:`M${o(e[d-1])}L${o(e[d])}`,class:`trace zone ${a.kind}`,style:`stroke:v\
-ar(--${a.colour})`});return[g("path",{class:"trace-raw",d:t.map(a=>`M${o(a)}h.01`).join("")}),...s.map(a=>g("path",{d:i(
-a),class:"trace stray"},g("title",null,`steps ${a[0].step} to ${a.at(-1)?.step}, discarded`))),g("path",{d:i(e),class:"t\
-race-halo"}),g("path",{d:i(e),class:"trace"}),...e.map(l).filter(Boolean)]}function ys(t,e,{X:s,Y:n,left:r,right:o},i){let l=(u,p,w,m)=>{
-let b=s(u.gain)>o-x(50)?"end":s(u.gain)<r+x(50)?"start":"middle";return g("g",{class:w,transform:`translate(${s(u.gain).
-toFixed(1)},${n(u.ratio).toFixed(1)})`},g("circle",{r:x(p)}),g("text",{y:w==="begin"?x(17):-x(p+5),"text-anchor":b},m))},
-a=t[t.length-1],d=e>=a.step,h=t.findLast(u=>u.step<=i);return[t.length>1&&l(t[0],3.5,"begin",`step ${t[0].step}`),l(a,6,
-d?"end gone":"end",`step ${a.step}${d?", then NaN":""}`),h&&h!==a&&l(h,5,"now",`step ${i}`)].filter(Boolean)}function bs(t,e,{
-X:s,Y:n},r,o){let i=l=>{let a=t.getBoundingClientRect(),d=u=>Math.hypot(s(u.gain)-(l.clientX-a.left),n(u.ratio)-(l.clientY-
-a.top)),h=e.reduce((u,p)=>u&&d(u)<=d(p)?u:p,null);return h&&d(h)<30?h:null};t.addEventListener("pointermove",l=>{let a=i(
-l);if(!a)return E.hide();E.show(l,`step ${a.step}: ${a.zone?.head.toLowerCase()??"zone not recorded"}`,`${r} ${v(a.ratio)}`,
-`loss (mean of five) ${ut(a.gain)}`)}),t.addEventListener("pointerleave",()=>E.hide()),t.addEventListener("click",l=>{let a=i(
-l);a&&o(a.step)})}var D=({step:t,graver_at:e=null})=>e??t?`step ${e??t}`:"before step 1",xs=t=>t.graver_at==null?"":`, first seen ${D({step:t.
+--swatch:${e.colour}`}),O(e.name)))),U=(t,e,s,n)=>L(O(t,n.term),e,(n.legend??s.length>1)&&cs(s),bt(s,n));var ct=t=>t.depth??Math.max(1,new Set(t.adapters.map(({layer:e})=>e).filter(e=>e!=null)).size);function he({rules:t,config:e},s){
+let{threshold:n,of_preferences:r}=t?.find(({id:o})=>o==="LW102")?.thresholds??{};return s==="output_ratio"?e?.preference&&
+e.reference&&r||(n??null):null}var ue="waiting for the first step",fe="no step was made",Ct=t=>t===ue||t===fe,ds={unknown:"\
+faint","non-finite":"broken",diverged:"c4"},hs={healthy:"Loss below its start","no-gain":"No clear gain"};function dt(t,e,s){
+let n=t.zones?.[e?.at(s)];if(!n)return null;let r=n.severity?I(n.severity):n.name==="healthy"?"ok":"info",o=hs[n.name]??
+T(n.name);return{name:n.name,head:o,text:n.text,kind:r,colour:ds[n.name]??r}}function ht({loss:t,loss_start:e,loss_recent:s},n,r=[]){
+let o=s?.first[s.columnOf(n)],i=r.some(([a,d])=>a<=o&&o<=d&&d<n);return Number.isFinite(t?.at(n)??0)&&e?.at(n)>0&&!i?1-s?.
+at(n)/e?.at(n):Number.NaN}var ut=t=>`${J(Math.abs(t))} ${t<0?"above":"below"} its start`,xt=["reward","reward_start","re\
+ward_recent","reward_rows"];function vt({reward_start:t,reward_recent:e,reward_rows:s},n){let r=s?.at(n)<10?Number.NaN:e?.
+at(n)-t?.at(n);return Number.isFinite(r)?`gain ${r<0?"−":"+"}${v(Math.abs(r))}, mean of five`:null}var X=["output_rati\
+o","relative_spectral_norm"];function ft({metric:t,depth:e},{size:s},n,r){let o=n?.at(r,1);return(t===X[0]&&Number.isFinite(
+o)?s?.at(r):null)??(o==null?null:e*o)}async function me(t,e){let s=X.find($=>t.runs[e].metrics.includes($)),{verdict:n}=await t.
+data.verdict(e),r=["running",null].includes(n)?ue:fe;if(!s){let $=t.runs[e].step?"the output ratio was not measured":r;return{
+metric:"output_ratio",points:[],depth:1,missing:$}}let o={max_cols:400},[i,{alerts:l},a,d]=await Promise.all([t.data.schema(
+e),t.data.alerts(e),t.spread(s,o,e),t.series("loss_recent",o,e)]),h=ct(i),u=a.first.findIndex(($,N)=>a.flags[N*a.n]&3),p=u<
+0?void 0:a.first[u],w=d?.columns?[...new Set([...a.last,d.last.at(-1)])].filter($=>$>=d.first[0]):[],[m,b]=await Promise.
+all([t.spread(s,{at:w},e),t.seriesOf(["loss","loss_start","loss_recent","size","zone"],{at:w},e)]),f=Y(l),y=w.sort(($,N)=>$-
+N).map($=>({step:$,gain:ht(b,$,f),ratio:ft({metric:s,depth:h},b,m,$),zone:dt(i,b.zone,$)})).filter(({gain:$,ratio:N})=>Number.
+isFinite($)&&N>0),_=([$,N],{step:M})=>$<=M&&M<=N,A=y.filter($=>!f.some(N=>_(N,$))),k=f.map($=>y.filter(N=>_($,N))).filter(
+({length:$})=>$);return{metric:s,points:A,strays:k,depth:h,broken:p,missing:A.length?null:us(t.runs[e],u<0?null:a.steps(
+u),r,w.length)}}var us=({series:t,step:e},s,n,r)=>e===0?n:t.includes("loss")?t.includes("reward")?"the reward counts her\
+e, not the loss":s?`NaN since ${s}`:r>3?"the adapters are zero":"too few steps":"the loss is unknown";function de(t){let e=Math.
+max(1,Math.round(t.length/30));return t.map((s,n)=>{let r=Math.min(e,n,t.length-1-n),o=t.slice(n-r,n+r+1),i=l=>o.reduce(
+(a,d)=>a+l(d),0)/o.length;return{...s,gain:i(l=>l.gain),ratio:Math.exp(i(l=>Math.log(l.ratio)))}})}function pe(t,e){let{
+width:s,height:n,damage:r,step:o,onStep:i}=e,l=t.metric==="output_ratio"?"size of the adapters":"σ₁(ΔW) / σ₁(W₀) × depth",
+a=de(t.points),d=(t.strays??[]).map(de),h=fs([...a,...d.flat()],s,n,r),u=gt("picture",s,n,`${l} against improvement of t\
+he loss`);return u.append(...ms(h,l,n),...ps(h,r)),t.missing?u.append(gs(h,t.missing)):u.append(...ws(t.points,a,d,h),...ys(
+a,t.broken,h,o)),bs(u,a,h,l,i),u}function fs(t,e,s,n){let r=x(56),o=e-x(20),i=x(12),l=s-x(40),a=t.map(y=>y.gain),d=t.map(
+y=>Math.log10(y.ratio)),h=Math.max(-10,Math.min(-.2,...a.map(y=>y*1.12))),u=Math.min(1,Math.max(.4,...a.map(y=>y*1.15))),
+p=Math.max(-4,Math.min(...d.length?d:[-1])),w=Math.min(5,Math.max(...d.length?d:[1],n?Math.log10(n):-4)+.3),m=p-Math.max(
+.3,(w-p)/9);return{left:r,right:o,top:i,bottom:l,x0:h,x1:u,y0:m,y1:w,X:y=>r+(Math.max(h,Math.min(u,y))-h)/(u-h)*(o-r),Y:y=>l-
+(Math.max(m,Math.min(w,Math.log10(y)))-m)/(w-m)*(l-i)}}function ms({left:t,right:e,top:s,bottom:n,x0:r,x1:o,y0:i,y1:l,X:a,
+Y:d},h,u){let p=e-t,w=`translate(${x(12)},${(s+n)/2})rotate(-90)`;return[g("rect",{x:t,y:s,width:p,height:n-s,class:"fra\
+me"}),...Lt(lt(i,l),{left:t,right:e},d),...q(r,o,Math.max(4,p/x(70))).map(m=>g("text",{x:a(m),y:n+x(15),"text-anchor":"m\
+iddle"},J(m))),g("line",{x1:a(0),x2:a(0),y1:s,y2:n,class:"axis"}),g("text",{x:e,y:u-6,"text-anchor":"end",class:"axis-na\
+me"},"loss (mean of five) below its start →"),g("text",{class:"axis-name","text-anchor":"middle",transform:w},`${h}, l\
+ogarithmic`)]}function ps({left:t,right:e,top:s,Y:n},r){return r?[g("rect",{x:t,y:s,width:e-t,height:n(r)-s,class:"damag\
+ed"}),g("text",{x:e-x(6),y:n(r)-x(5),"text-anchor":"end",class:"damaged"},"few good runs up here")]:[]}var gs=({left:t,right:e,
+top:s,bottom:n},r)=>wt((t+e)/2,(s+n)/2,Ct(r)?r:`no path: ${r}`);function ws(t,e,s,{X:n,Y:r}){let o=a=>`${n(a.gain).toFixed(
+1)} ${r(a.ratio).toFixed(1)}`,i=a=>a.map((d,h)=>`${h?"L":"M"}${o(d)}`).join(""),l=({zone:a},d)=>a&&d&&g("path",{d:`M${o(
+e[d-1])}L${o(e[d])}`,class:`trace zone ${a.kind}`,style:`stroke:var(--${a.colour})`});return[g("path",{class:"trace-raw",
+d:t.map(a=>`M${o(a)}h.01`).join("")}),...s.map(a=>g("path",{d:i(a),class:"trace stray"},g("title",null,`steps ${a[0].step}\
+ to ${a.at(-1)?.step}, discarded`))),g("path",{d:i(e),class:"trace-halo"}),g("path",{d:i(e),class:"trace"}),...e.map(l).
+filter(Boolean)]}function ys(t,e,{X:s,Y:n,left:r,right:o},i){let l=(u,p,w,m)=>{let b=s(u.gain)>o-x(50)?"end":s(u.gain)<r+
+x(50)?"start":"middle";return g("g",{class:w,transform:`translate(${s(u.gain).toFixed(1)},${n(u.ratio).toFixed(1)})`},g(
+"circle",{r:x(p)}),g("text",{y:w==="begin"?x(17):-x(p+5),"text-anchor":b},m))},a=t[t.length-1],d=e>=a.step,h=t.findLast(
+u=>u.step<=i);return[t.length>1&&l(t[0],3.5,"begin",`step ${t[0].step}`),l(a,6,d?"end gone":"end",`step ${a.step}${d?", \
+then NaN":""}`),h&&h!==a&&l(h,5,"now",`step ${i}`)].filter(Boolean)}function bs(t,e,{X:s,Y:n},r,o){let i=l=>{let a=t.getBoundingClientRect(),
+d=u=>Math.hypot(s(u.gain)-(l.clientX-a.left),n(u.ratio)-(l.clientY-a.top)),h=e.reduce((u,p)=>u&&d(u)<=d(p)?u:p,null);return h&&
+d(h)<30?h:null};t.addEventListener("pointermove",l=>{let a=i(l);if(!a)return E.hide();E.show(l,`step ${a.step}: ${a.zone?.
+head.toLowerCase()??"zone not recorded"}`,`${r} ${v(a.ratio)}`,`loss (mean of five) ${ut(a.gain)}`)}),t.addEventListener(
+"pointerleave",()=>E.hide()),t.addEventListener("click",l=>{let a=i(l);a&&o(a.step)})}var D=({step:t,graver_at:e=null})=>e??t?`step ${e??t}`:"before step 1",xs=t=>t.graver_at==null?"":`, first seen ${D({step:t.
 step})}`,$t=t=>`${t.rule}@${t.step}`;function Tt({lasted:t,closed_step:e},s){return e==null?s?"to the end":"still open":
 `${t} step${t>1?"s":""}`}async function we(t,e,s,n){let r=e.adapters?.[0]&&t.adapters.find(({name:o})=>o===e.adapters[0].
 name);return c("section",{class:`card detail ${I(e.severity)}`,id:"detail"},c("header",null,W(e.severity,16),c("h2",null,

@@ -8,9 +8,12 @@ import {INF, NAN} from './matrix.js';
 export const depthOf = (schema) =>
   schema.depth ?? Math.max(1, new Set(schema.adapters.map(({layer}) => layer).filter((layer) => layer != null)).size);
 
-/** The depth-scaled output ratio from which the rules take runs for damaged (LW102); null where they do not say. */
-export const damageFrom = (/** @type {import('./data.js').Schema} */ {rules}, metric) =>
-  metric === 'output_ratio' ? (rules?.find(({id}) => id === 'LW102')?.thresholds?.threshold ?? null) : null;
+/** The depth-scaled output ratio from which LW102 speaks whatever the loss; null where it does not say. Against a
+ * reference model good runs stay smaller. */
+export function damageFrom(/** @type {import('./data.js').Schema} */ {rules, config}, metric) {
+  const {threshold, of_preferences: smaller} = rules?.find(({id}) => id === 'LW102')?.thresholds ?? {};
+  return metric === 'output_ratio' ? (config?.preference && config.reference && smaller) || (threshold ?? null) : null;
+}
 
 /** Why a run without a step shows nothing: it goes on, or it has ended. */
 const WAITING = 'waiting for the first step';
@@ -202,7 +205,7 @@ function frame({left, right, top, bottom, x0, x1, y0, y1, X, Y}, name, height) {
   ];
 }
 
-/** Where runs were damaged: above a size, unless the loss has come down all the same. */
+/** Where few good runs end: above a size, unless the loss has come down all the same. */
 function region({left, right, top, Y}, damage) {
   if (!damage) return [];
   return [
@@ -210,7 +213,7 @@ function region({left, right, top, Y}, damage) {
     svg(
       'text',
       {x: right - em(6), y: Y(damage) - em(5), 'text-anchor': 'end', class: 'damaged'},
-      'runs up here were damaged',
+      'few good runs up here',
     ),
   ];
 }
