@@ -43,11 +43,14 @@ def _few(samples: int | None) -> float:
 class WorseOnOtherTexts(Rule):
     """The model gets worse on texts that it is not trained on.
 
-    Fires when a set's last two losses are above its best beyond noise, while the training loss falls 5 %, or one is far
-    above. Also at one 5 % above guessing (a classifier: two), or above the untrained one, while the training loss falls
-    and guessing is as often right: an ERROR if more often, or DPO's rate is ruinous. While another gains, a set may
-    lose 10 %; more is an INFO up to guessing. Also when ``probe=`` costs 10 % more than without adapters, twice. An
-    INFO: an end no better than guessing; three epochs and 200 steps without evaluation.
+    A WARNING while the training loss falls:
+
+    - a set's last two losses are above its best beyond noise, or one is far above;
+    - one (a classifier: two) is 5 % above guessing, or above the untrained one, and guessing is as often right: an
+      ERROR if more often, or where DPO's rate is ruinous.
+
+    While another set gains, one may lose 10 %; more is an INFO up to guessing. Also if ``probe=`` costs 10 % more than
+    without adapters, twice. An INFO: an end no better than guessing; three epochs and 200 steps without evaluation.
     """
 
     id = "LW209"

@@ -135,10 +135,15 @@ class LossExactlyZero(RuleOfTheLoss):
 class FirstLossTooHigh(RuleOfTheLoss):
     """The first losses or batches show that weights, labels, head or the sign of the loss are wrong.
 
-    Fires at the third step when a language model's first losses are about what guessing costs, or a classifier's 1.5
-    times that; when a regression's targets lie far from 0; when a classifier guesses whose head is outside
-    ``modules_to_save``. Labels that are shifted or on padding count at any loss. An ERROR if proven: labels not the
-    inputs' tokens, or one; tokens another model's; losses minus the model's; an end no better.
+    A WARNING at the third step:
+
+    - a language model's first losses are about what guessing costs, or a classifier's 1.5 times that;
+    - a regression's targets lie far from 0;
+    - a classifier guesses whose head is outside ``modules_to_save``;
+    - some labels lie on padding.
+
+    An ERROR: labels are provably not the inputs' tokens (shifted), one token or padding, at any loss; tokens are
+    another model's; losses are minus the model's; the end is no better.
     """
 
     id = "LW205"

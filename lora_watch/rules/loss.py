@@ -188,10 +188,13 @@ def first_pass(record: StepRecord, unknown: bool = False) -> bool:
 class StuckAtChance(Rule):
     """A classifier is no better than guessing, or a regressor than predicting the mean.
 
-    Fires 20 steps after the adapters have grown, if the last 50 losses are no better and do not fall below that. It is
-    an ERROR if the run ends like that, or after 20 steps with vast adapters; else an INFO, or a WARNING after 100 steps
-    or three such evaluations. From the second epoch on only an evaluation loss ends it. Losses of smoothed labels, or
-    not the model's own, are not judged.
+    Fires 20 steps after the adapters have grown, if the last 50 losses are no better and do not fall below that:
+
+    - an INFO at first, a WARNING after 100 steps or three such evaluations;
+    - an ERROR after 20 steps with vast adapters, or if the run ends so.
+
+    From the second epoch on only an evaluation loss ends it. Losses of smoothed labels, or not the model's own, are not
+    judged.
     """
 
     id = "LW207"

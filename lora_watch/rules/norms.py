@@ -98,11 +98,15 @@ class _Proof(NamedTuple):
 class NormExplosion(Rule):
     """The adapters have become so large that they make the model worse.
 
-    Fires when two batches in a row cost 10 % more with the adapters than without, or three cost 3 % more; of large
-    adapters one is enough. Where none can be computed twice, when the loss rises above its start in the first steps, or
-    is not below it with large adapters. A classifier's last losses must agree. At sizes no good run has reached,
-    always. A WARNING at twice `threshold` by large steps on a trained base, and under DPO whenever they are large.
-    After small steps the loss has the wrong sign.
+    An ERROR:
+
+    - two batches in a row cost 10 % more with the adapters than without, or three 3 % more; of large adapters one;
+    - where no batch can be computed twice, the loss rises above its start in the first steps, or is not below it with
+      large adapters;
+    - the adapters have a size that no good run has reached.
+
+    A classifier's last losses must agree. A WARNING at twice `threshold` by large steps on a trained base, and under
+    DPO whenever they are large. After small steps the loss has the wrong sign.
     """
 
     id = "LW102"
@@ -319,10 +323,13 @@ BATCHES = 3
 class BarelyMoves(Rule):
     """At this pace the adapter will not have moved the model enough by the end of the schedule.
 
-    Fires once, after a quarter of the rates' sum, when at this pace the adapters will stay too small. It also fires
-    when adapters twice as large as these will become would lower the loss of each of three batches by a fifth more. A
-    policy is judged while its reward has not risen, gentle DPO by its margin: at half of the schedule where that nearly
-    suffices. Adapters that began large never are.
+    Fires once, after a quarter of the rates' sum:
+
+    - at this pace the adapters will stay too small, or
+    - adapters twice as large as these will become lower the loss of each of three batches by a fifth more.
+
+    A policy is judged while its reward has not risen, gentle DPO by its margin: at half of the schedule where that
+    nearly suffices. Adapters that began large never are.
     """
 
     id = "LW104"
