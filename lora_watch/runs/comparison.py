@@ -348,6 +348,8 @@ def _why_not(run: FinishedRun) -> str | None:
         return f"{run.ending} at step {run.step}{said}"
     if said:
         return f"check fails it{said}"
+    if any((a.rule, a.kind) == ("LW314", "rate") for a in standing):
+        return "it was resumed without the recovery's rate, so that it was trained at two (LW314)"
     large = any(a.rule == "LW102" and a.closed_step is None for a in standing)
     if large and (run.config.get("preference") or run.reward_ends is not None):  # else an evaluation says more
         return "its adapters stayed too large (LW102), and its reward or margin may rise while the answers get worse"

@@ -190,7 +190,9 @@ class FinishedRun:
             killed = "the process was killed (memory, a time limit, a cancelled job), or its script caught an exception"
             why = why or [f"{killed}, or it is still going on another machine"]
             fix = "start it again from its last checkpoint, if any" + " (resume_from_checkpoint=True)" * of_a_trainer
-            if self.next_run is not None and not any(alert.recovery for alert in self.alerts):
+            if any(alert.recovery and alert.recovery.changed for alert in self.alerts):
+                fix += ", with the script's learning_rate as it is, and recover"
+            elif self.next_run is not None and not any(alert.recovery for alert in self.alerts):
                 fix = "begin anew with the settings of Next run: a resume keeps the old ones"
             return found("LW801", "the run broke off", f"read what the script printed last, and {fix}")
         if (self.verdict == "failed" and not told) or (self.verdict == "unhealthy" and not errors):

@@ -120,11 +120,10 @@ class ReportSink(Sink):
 
     def tell_last_good(self, step: int | None, why_not: str | None, gained: bool | None) -> None:
         """The run has gone wrong: ``last_good/``, next to the report, holds the adapter as it was after ``step``. Where
-        it is None ``why_not`` says why it could not be kept; None where there was no good one. That of step 0 is not
-        offered. ``gained``: the run had been better than at its start; None where nothing tells."""
+        it is None ``why_not`` says why it could not be kept; None where there was no good one. That of step 0 is
+        untrained and not offered. ``gained``: the run had been better than at its start; None where nothing tells."""
         if self._latest is not None:
             folder = None if step is None else LAST_GOOD
-            why_not = "it is what training began with" if step == 0 else why_not
             self._latest.last_good = {"folder": folder, "step": step, "why_not": why_not, "gained": gained}
             self._write_late()
 

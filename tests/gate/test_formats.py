@@ -227,6 +227,14 @@ def test_junit_skips_what_was_not_asked_or_could_not_be_judged(tmp_path: Path, v
     assert skipped == {"LW104", "LW203", *empty, *([] if verdict == "ok" else rest)}
 
 
+def test_junit_skips_what_a_note_says_is_not_judged(tmp_path: Path) -> None:
+    rules = tuple(rule.describe() for rule in catalogue())
+    for steps, notes in ((100, ("adapters as they began. Whether they grow enough is not judged (LW104)",)), (9, ())):
+        write_run(tmp_path, run=run_of(rules=rules, notes=notes), steps=steps)
+        (skips,) = ElementTree.fromstring(junit(judge([tmp_path]))).iter("skipped")
+        assert "LW104" in str(skips.get("message"))
+
+
 def test_junit_of_a_run_that_passes_says_what_to_change(tmp_path: Path) -> None:
     told = Prescription({"learning_rate": Setting(1e-5, 0.01)})
     weak = alert_of(5, "LW104", Severity.WARNING, next_run=told)

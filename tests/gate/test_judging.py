@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from lora_watch import LoraWatchCallback
-from lora_watch.base.alerts import Severity
+from lora_watch.base.alerts import Recovered, Severity
 from lora_watch.gate import Judgement, judge
 from lora_watch.gate.formats.text import text
 from lora_watch.runs.comparison import compare
@@ -62,6 +62,10 @@ def test_a_run_without_a_verdict_is_at_fault(tmp_path: Path) -> None:
     write_run(tmp_path, verdict=None, alerts=[alert_of(2, "LW202", Severity.ERROR)])
     assert sorted(rules_of(judge([tmp_path]))) == ["LW202", "LW801"], "whatever was open"
     assert judge([tmp_path], by_rule={"LW202": None}).exit_code == 1
+    recovered = Recovered(3, 0, "LW102", {"learning_rate": [1e-2, 1e-3]})
+    write_run(tmp_path, verdict=None, alerts=[alert_of(3, "LW910", Severity.WARNING, recovery=recovered)])
+    (broke_off,) = [found for found in judge([tmp_path]).runs[0].findings if found.rule == "LW801"]
+    assert broke_off.remedies[0].endswith("with the script's learning_rate as it is, and recover")
 
 
 def test_steps_of_the_session_before_are_no_sign_of_this_one(tmp_path: Path) -> None:

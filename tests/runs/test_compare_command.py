@@ -244,6 +244,9 @@ def test_a_rate_that_did_not_train_is_not_shown_and_equal_results_have_no_best(s
     assert content["best"] is None
     assert f" {LR:g} ({LR / 3:.4g} set) " in compare(*runs).stdout
     assert content["notes"][-1].endswith("resumed have the same eval_loss.")
+    for kind, left_out in (("script", False), ("rate", True)):  # the one has trained at the checkpoint's all along
+        edit_json(report, alerts=[alert_of(3, "LW314", Severity.WARNING, kind=kind).to_dict()])
+        assert any("trained at two (LW314)" in note for note in as_json(*runs)["notes"]) is left_out
     edit_json(report, alerts=[alert_of(3, "LW301", Severity.ERROR).to_dict()])
     assert re.search(r"^Best: .*r8-seed0, ", compare(*runs).stdout, re.MULTILINE), "with an ERROR it is behind"
 

@@ -13,7 +13,7 @@ from lora_watch.base.alerts import Alert
 from lora_watch.gate.baseline import RULES
 from lora_watch.gate.judging import Judged, Judgement
 from lora_watch.rules import ReplicasDiffer, RewardNotRising, RewardsAllEqual, Rule, StaleRollouts, catalogue
-from lora_watch.rules.policy import passes
+from lora_watch.rules.policy import passes, too_few
 from lora_watch.runs.run import FinishedRun
 
 
@@ -83,4 +83,4 @@ def _not_judged(id: str, rule: Rule | None, run: FinishedRun) -> str:
             return "one process trained"
         if rule.needs is not None and not any(rule.needs in adapter.last for adapter in run.adapters.values()):
             return f"{rule.needs} was not measured"
-    return ""
+    return next((said for said in (*run.notes, too_few(run.step)) if f"({id})" in said and "judge" in said), "")
