@@ -70,7 +70,7 @@ def test_frozen_adapters_are_adapters(tmp_path: Path, capsys: pytest.CaptureFixt
 def test_experts_that_no_name_reaches_are_named() -> None:
     if not hasattr(mixture().model.layers[0].mlp.experts, "down_proj"):
         pytest.skip("this version of transformers keeps each expert apart")
-    shared = placement(mixture(), targets=["up_proj", "down_proj"])  # those of the shared experts alone
+    shared = placement(mixture(), targets=["shared_expert.up_proj", "shared_expert.down_proj"])
     assert "4 adapters: up down in 2 of 2 blocks" in shared
     assert "Without adapters: the routed experts" in shared
     reached = {"targets": ["q_proj"], "target_parameters": ["mlp.experts.gate_up_proj", "mlp.experts.down_proj"]}
